@@ -1,0 +1,166 @@
+//! Who sends a request: its address and its browser.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, header, request::Parts};
+use ipnet::IpNet;
+use woothee::parser::Parser;
+
+/// The longest user agent that is kept, in bytes.
+const MAX_USER_AGENT: usize = 512;
+
+/// The address and user agent that a session is recorded with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The address, where the server knows it.
+    pub ip: Option<IpAddr>,
+    /// The header `User-Agent`, cut to 512 bytes.
+    pub user_agent: Option<String>,
+}
+
+impl Client {
+    /// Reads the client from a request.
+    ///
+    /// The address is the peer's ([`ConnectInfo`]), unless the peer is a trusted proxy: then it is the last
+    /// address in `X-Forwarded-For` that no trusted proxy has. Nothing that an untrusted peer says counts.
+    pub(crate) fn of(parts: &Parts, trusted_proxies: &[IpNet]) -> Self {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
+        Self {
+            ip: peer.map(|peer| forwarded_for(peer, &parts.headers, trusted_proxies)),
+            user_agent: parts.headers.get(header::USER_AGENT).map(|value| {
+                let lossy = String::from_utf8_lossy(value.as_bytes());
+                lossy[..lossy.floor_char_boundary(MAX_USER_AGENT)].to_owned()
+            }),
+        }
+    }
+}
+
+fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> IpAddr {
+    let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
+    let hops: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .collect();
+    let mut client = peer;
+    for hop in hops.iter().rev() {
+        if !is_trusted(&client) {
+            break;
+        }
+        match hop.parse::<IpAddr>() {
+            Ok(ip) => client = ip.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    client
+}
+
+/// A browser and its system, in words that a person knows from their own machine.
+///
+/// ```
+/// use sigra::client::Device;
+///
+/// let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// assert_eq!(Device::from_user_agent(firefox).to_string(), "Firefox on Linux");
+/// assert_eq!(Device::from_user_agent("").to_string(), "Unknown browser");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// The browser's name.
+    pub browser: Option<&'a str>,
+    /// The system's name.
+    pub system: Option<&'a str>,
+}
+
+impl<'a> Device<'a> {
+    /// Reads the names out of a user agent. They are what the browser claims, for display only.
+    #[must_use]
+    pub fn from_user_agent(user_agent: &'a str) -> Self {
+        let known =
+            |name: &'a str| Some(name).filter(|name| !name.is_empty() && *name != woothee::woothee::VALUE_UNKNOWN);
+        match Parser::new().parse(user_agent) {
+            Some(found) => Self { browser: known(found.name), system: known(found.os).map(system_name) },
+            None => Self { browser: None, system: None },
+        }
+    }
+}
+
+fn system_name(os: &str) -> &str {
+    match os {
+        "Mac OSX" => "macOS",
+        "Windows 10" | "Windows 8.1" | "Windows 8" | "Windows 7" => "Windows",
+        "ChromeOS" => "ChromeOS",
+        other => other,
+    }
+}
+
+impl std::fmt::Display for Device<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.browser, self.system) {
+            (Some(browser), Some(system)) => write!(f, "{browser} on {system}"),
+            (Some(browser), None) => f.write_str(browser),
+            (None, Some(system)) => write!(f, "Unknown browser on {system}"),
+            (None, None) => f.write_str("Unknown browser"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client_ip(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut request = http::Request::builder();
+        for value in forwarded {
+            request = request.header("x-forwarded-for", *value);
+        }
+        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
+        let peer: SocketAddr = peer.parse().expect("an address");
+        parts.extensions.insert(ConnectInfo(peer));
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
+        Client::of(&parts, &trusted).ip.expect("there is a peer").to_string()
+    }
+
+    #[test]
+    fn invariant_14_forwarded_headers_are_ignored_unless_the_peer_is_trusted() {
+        assert_eq!(client_ip("203.0.113.7:1", &["10.0.0.1"], &[]), "203.0.113.7");
+        assert_eq!(client_ip("203.0.113.7:1", &["10.0.0.1"], &["192.0.2.0/24"]), "203.0.113.7");
+        assert_eq!(client_ip("192.0.2.1:1", &["203.0.113.9"], &["192.0.2.0/24"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn invariant_14_only_what_trusted_proxies_appended_counts() {
+        let trusted = &["192.0.2.0/24"];
+        assert_eq!(client_ip("192.0.2.1:1", &["6.6.6.6, 203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(client_ip("192.0.2.1:1", &["6.6.6.6", "203.0.113.9, 192.0.2.2"], trusted), "203.0.113.9");
+        assert_eq!(client_ip("192.0.2.1:1", &["203.0.113.9, nonsense"], trusted), "192.0.2.1");
+        assert_eq!(client_ip("[::ffff:192.0.2.1]:1", &["2001:db8::1"], trusted), "2001:db8::1");
+    }
+
+    #[test]
+    fn devices_have_the_names_that_people_use() {
+        for (user_agent, device) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+                "Chrome on Windows",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
+                "Safari on macOS",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+                "Chrome on Android",
+            ),
+            ("\u{0}\u{fffd}<script>", "Unknown browser"),
+        ] {
+            assert_eq!(Device::from_user_agent(user_agent).to_string(), device);
+        }
+    }
+}

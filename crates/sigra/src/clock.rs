@@ -1,0 +1,48 @@
+//! The time that every age is measured against. Tests turn it; nothing else does.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+#[cfg(any(test, feature = "testing"))]
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+/// The system's clock in UTC, and an offset that tests move.
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use std::time::Duration;
+///
+/// let clock = sigra::Clock::system();
+/// let before = clock.now();
+/// clock.advance(Duration::from_secs(3600));
+/// assert!(clock.now() - before >= Duration::from_secs(3600));
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    offset_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// The time now, in UTC.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc() + time::Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed))
+    }
+
+    /// Turns the clock forward, for every clone of it.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.offset_ms.fetch_add(by, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,475 @@
+//! Every setting, its default, and its check at start.
+
+use std::{borrow::Cow, net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+
+pub use cookie::SameSite;
+
+use crate::{Clock, secret::SecretKeyBase};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The settings of [`Sigra`](crate::Sigra), each with a default that is safe to ship.
+///
+/// ```
+/// use std::time::Duration;
+/// use sigra::{Config, SecretKeyBase};
+///
+/// let config = Config::new("my_app", SecretKeyBase::generate()?)
+///     .session_ttl(Duration::from_secs(14 * 24 * 60 * 60))
+///     .secure(true);
+/// config.check()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) secret_key_base: SecretKeyBase,
+    pub(crate) older_secrets: Vec<SecretKeyBase>,
+    pub(crate) session_ttl: Duration,
+    pub(crate) session_idle_timeout: Option<Duration>,
+    pub(crate) session_reissue_age: Duration,
+    pub(crate) reissue_grace: Duration,
+    pub(crate) sudo_ttl: Duration,
+    pub(crate) session_cookie: CookieOptions,
+    pub(crate) remember_me_cookie: CookieOptions,
+    pub(crate) secure: bool,
+    pub(crate) cookie_domain: Option<String>,
+    pub(crate) survives_renewal: Vec<String>,
+    pub(crate) log_in_path: Cow<'static, str>,
+    pub(crate) log_in_message: Cow<'static, str>,
+    pub(crate) sudo_path: Cow<'static, str>,
+    pub(crate) sudo_message: Cow<'static, str>,
+    pub(crate) argon2: Argon2Params,
+    pub(crate) password_workers: usize,
+    pub(crate) password_wait: Duration,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) trusted_origins: Vec<String>,
+    pub(crate) clock: Clock,
+}
+
+impl Config {
+    /// The defaults, for an application whose cookies are named `_<app>_key` and
+    /// `_<app>_web_user_remember_me`.
+    #[must_use]
+    pub fn new(app: &str, secret_key_base: SecretKeyBase) -> Self {
+        Self {
+            secret_key_base,
+            older_secrets: Vec::new(),
+            session_ttl: 60 * DAY,
+            session_idle_timeout: None,
+            session_reissue_age: 7 * DAY,
+            reissue_grace: MINUTE,
+            sudo_ttl: 20 * MINUTE,
+            session_cookie: CookieOptions::new(format!("_{app}_key")),
+            remember_me_cookie: CookieOptions::new(format!("_{app}_web_user_remember_me")),
+            secure: false,
+            cookie_domain: None,
+            survives_renewal: Vec::new(),
+            log_in_path: "/users/log-in".into(),
+            log_in_message: "You must log in to access this page.".into(),
+            sudo_path: "/users/sudo".into(),
+            sudo_message: "You must confirm that it is you to access this page.".into(),
+            argon2: Argon2Params::default(),
+            password_workers: std::thread::available_parallelism().map_or(1, usize::from),
+            password_wait: Duration::from_secs(5),
+            trusted_proxies: Vec::new(),
+            trusted_origins: Vec::new(),
+            clock: Clock::system(),
+        }
+    }
+
+    /// Secrets that are being rotated out: they verify, and no longer sign. A cookie that one of them
+    /// signed is signed again by the newest at its next use.
+    #[must_use]
+    pub fn older_secrets(mut self, secrets: impl IntoIterator<Item = SecretKeyBase>) -> Self {
+        self.older_secrets = secrets.into_iter().collect();
+        self
+    }
+
+    /// How long a session lasts, counted from the login (default: 60 days). No activity prolongs it.
+    ///
+    /// NIST SP 800-63B-4 section 2.1.3 recommends at most 30 days at AAL1 and 24 hours at AAL2.
+    #[must_use]
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.session_ttl = ttl;
+        self
+    }
+
+    /// How long a session that is not remembered lasts without a request (default: no limit).
+    ///
+    /// NIST SP 800-63B-4 section 2.2.3 recommends at most one hour at AAL2.
+    #[must_use]
+    pub fn session_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.session_idle_timeout = timeout.into();
+        self
+    }
+
+    /// The age from which a session token is replaced by a fresh one (default: 7 days).
+    #[must_use]
+    pub fn session_reissue_age(mut self, age: Duration) -> Self {
+        self.session_reissue_age = age;
+        self
+    }
+
+    /// How long a reissued token's predecessor stays good once the new one was seen, for requests that
+    /// were already on their way (default: 1 minute).
+    #[must_use]
+    pub fn reissue_grace(mut self, grace: Duration) -> Self {
+        self.reissue_grace = grace;
+        self
+    }
+
+    /// How long an authentication counts as recent (default: 20 minutes).
+    #[must_use]
+    pub fn sudo_ttl(mut self, ttl: Duration) -> Self {
+        self.sudo_ttl = ttl;
+        self
+    }
+
+    /// Name, path and `SameSite` of the cookie session.
+    #[must_use]
+    pub fn session_cookie(mut self, options: CookieOptions) -> Self {
+        self.session_cookie = options;
+        self
+    }
+
+    /// Name, path and `SameSite` of the remember-me cookie.
+    #[must_use]
+    pub fn remember_me_cookie(mut self, options: CookieOptions) -> Self {
+        self.remember_me_cookie = options;
+        self
+    }
+
+    /// Whether cookies are `Secure` (default: no; turn it on wherever there is TLS). Without a
+    /// [cookie domain](Self::cookie_domain) they then also carry the `__Host-` prefix
+    /// (RFC 6265bis section 4.1.3.2).
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
+
+    /// The `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
+    #[must_use]
+    pub fn cookie_domain(mut self, domain: impl Into<Option<String>>) -> Self {
+        self.cookie_domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
+        self
+    }
+
+    /// Entries of the cookie session that survive a login, besides return-to (default: none).
+    #[must_use]
+    pub fn survives_renewal<T: Into<String>>(mut self, entries: impl IntoIterator<Item = T>) -> Self {
+        self.survives_renewal = entries.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where a visitor is sent who must log in first (default: `/users/log-in`), and the flash shown there.
+    #[must_use]
+    pub fn log_in_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        self.log_in_path = path.into();
+        self.log_in_message = message.into();
+        self
+    }
+
+    /// Where a user is sent whose authentication is no longer recent (default: `/users/sudo`), and the
+    /// flash shown there.
+    #[must_use]
+    pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        self.sudo_path = path.into();
+        self.sudo_message = message.into();
+        self
+    }
+
+    /// The cost of a password hash (default: OWASP's first choice for Argon2id).
+    #[must_use]
+    pub fn argon2(mut self, params: Argon2Params) -> Self {
+        self.argon2 = params;
+        self
+    }
+
+    /// How many passwords are hashed at once (default: one a core). Each takes
+    /// [`Argon2Params::memory_kib`] of memory.
+    #[must_use]
+    pub fn password_workers(mut self, workers: usize) -> Self {
+        self.password_workers = workers;
+        self
+    }
+
+    /// How long a login waits for a free worker before it is answered with 503 (default: 5 seconds).
+    #[must_use]
+    pub fn password_wait(mut self, wait: Duration) -> Self {
+        self.password_wait = wait;
+        self
+    }
+
+    /// Networks whose `X-Forwarded-For` is believed (default: none, the header is ignored).
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.trusted_proxies = networks.into_iter().collect();
+        self
+    }
+
+    /// Origins, such as `https://app.example.com`, that may send unsafe requests and open live
+    /// connections besides the application's own (default: none).
+    #[must_use]
+    pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
+        self.trusted_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The clock that ages are measured with. Tests pass one that they can turn.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks all settings. [`Sigra::new`](crate::Sigra::new) does so too; an application calls it
+    /// earlier to fail before it opens the database.
+    ///
+    /// ```
+    /// use sigra::{Config, SecretKeyBase};
+    ///
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?).cookie_domain("co.uk".to_owned());
+    /// assert_eq!(
+    ///     config.check().unwrap_err().to_string(),
+    ///     "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse: use a domain of your own, such as `example.co.uk`",
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in one sentence that names the setting and the mend.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (setting, duration) in [
+            ("SESSION_TTL", Some(self.session_ttl)),
+            ("SESSION_IDLE_TIMEOUT", self.session_idle_timeout),
+            ("SESSION_REISSUE_AGE", Some(self.session_reissue_age)),
+            ("SUDO_TTL", Some(self.sudo_ttl)),
+        ] {
+            check_duration(setting, duration)?;
+        }
+        if let Some(domain) = &self.cookie_domain {
+            check_cookie_domain(domain)?;
+        }
+        for cookie in [&self.session_cookie, &self.remember_me_cookie] {
+            cookie.check(self.secure)?;
+        }
+        if self.session_cookie.name == self.remember_me_cookie.name {
+            return Err(ConfigError::SameCookieName(self.session_cookie.name.clone().into_owned()));
+        }
+        if self.password_workers == 0 {
+            return Err(ConfigError::NoPasswordWorkers);
+        }
+        self.argon2.to_argon2().map(drop)?;
+        crate::origin::same_origin_layer(&self.trusted_origins).map(drop)
+    }
+}
+
+/// The options of one cookie that a host may choose. The rest is not open to choice: it is signed,
+/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`] and [`Config::cookie_domain`].
+///
+/// ```
+/// use sigra::config::{CookieOptions, SameSite};
+///
+/// let options = CookieOptions { same_site: SameSite::Strict, ..CookieOptions::named("_my_app_key") };
+/// assert_eq!(options.path, "/");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieOptions {
+    /// Its name, without the prefix `__Host-`.
+    pub name: Cow<'static, str>,
+    /// The path it is sent to.
+    pub path: Cow<'static, str>,
+    /// Whether other sites' requests carry it. A second line of defence: `SameSite=Lax` alone does not
+    /// stop every forged request.
+    pub same_site: SameSite,
+}
+
+impl CookieOptions {
+    /// `Path=/; SameSite=Lax`, as a constant.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), path: Cow::Borrowed("/"), same_site: SameSite::Lax }
+    }
+
+    fn new(name: String) -> Self {
+        Self { name: name.into(), ..Self::named("") }
+    }
+
+    fn check(&self, secure: bool) -> Result<(), ConfigError> {
+        let token_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(token_char) {
+            return Err(ConfigError::CookieName(self.name.clone().into_owned()));
+        }
+        if self.same_site == SameSite::None && !secure {
+            return Err(ConfigError::SameSiteNone(self.name.clone().into_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The cost of one Argon2id computation (RFC 9106).
+///
+/// The default is the first choice of the [OWASP Password Storage Cheat Sheet].
+///
+/// [OWASP Password Storage Cheat Sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#argon2id
+///
+/// ```
+/// use sigra::config::Argon2Params;
+///
+/// assert_eq!(Argon2Params::default(), Argon2Params { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Params {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+impl Argon2Params {
+    /// The cheapest parameters there are. They protect nothing: for tests that log in often.
+    #[cfg(any(test, feature = "testing"))]
+    pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
+
+    pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
+        let params = argon2::Params::new(self.memory_kib, self.iterations, self.parallelism, None)
+            .map_err(|_| ConfigError::Argon2(self))?;
+        Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
+    }
+}
+
+impl Default for Argon2Params {
+    fn default() -> Self {
+        Self { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 }
+    }
+}
+
+/// A setting that can't be used, in one sentence for the person who starts the application.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A time that is zero, or so long that it overflows.
+    #[error("{0} must be between 1 second and 100 years")]
+    Duration(&'static str),
+    /// A cookie domain that browsers refuse.
+    #[error(
+        "COOKIE_DOMAIN is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
+    )]
+    PublicSuffix(String),
+    /// A cookie domain that is no domain name.
+    #[error(
+        "COOKIE_DOMAIN is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
+    )]
+    CookieDomain(String),
+    /// A cookie name with characters that RFC 6265 does not allow.
+    #[error("`{0}` is not a cookie name: use ASCII letters, digits, `-` and `_`")]
+    CookieName(String),
+    /// Two cookies of one name.
+    #[error("the session cookie and the remember-me cookie are both named `{0}`: give them different names")]
+    SameCookieName(String),
+    /// `SameSite=None` without `Secure`.
+    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn Config::secure on")]
+    SameSiteNone(String),
+    /// No worker to verify passwords.
+    #[error("password_workers is 0, so nobody could log in: use at least 1")]
+    NoPasswordWorkers,
+    /// Parameters that Argon2 can't be run with.
+    #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane and at least one iteration")]
+    Argon2(Argon2Params),
+    /// An origin that no browser would ever send.
+    #[error("`{0}` is not an origin: write scheme and host, such as `https://app.example.com`, with no path")]
+    Origin(String),
+}
+
+fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(), ConfigError> {
+    match duration {
+        Some(duration) if duration < Duration::from_secs(1) || duration > 36_500 * DAY => {
+            Err(ConfigError::Duration(setting))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_cookie_domain(domain: &str) -> Result<(), ConfigError> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if domain.len() > 253 || domain.parse::<IpAddr>().is_ok() || !domain.split('.').all(label) {
+        return Err(ConfigError::CookieDomain(domain.to_owned()));
+    }
+    match psl::domain_str(domain) {
+        Some(_) => Ok(()),
+        None => Err(ConfigError::PublicSuffix(domain.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new("my_app", SecretKeyBase::generate().expect("randomness"))
+    }
+
+    fn error(config: &Config) -> String {
+        config.check().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert_eq!(config().check(), Ok(()));
+        assert_eq!(config().secure(true).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_cookie_domain_must_be_registrable_or_below() {
+        for good in ["example.com", "app.example.co.uk", ".Example.com", "app.localhost"] {
+            assert_eq!(config().cookie_domain(good.to_owned()).check(), Ok(()), "{good}");
+        }
+        for suffix in ["com", "co.uk", "github.io", "localhost"] {
+            assert!(error(&config().cookie_domain(suffix.to_owned())).contains("public suffix"), "{suffix}");
+        }
+        for bad in ["", "https://example.com", "example.com:443", "127.0.0.1", "exa mple.com", "a..com", "-a.com"] {
+            assert!(error(&config().cookie_domain(bad.to_owned())).contains("not a domain name"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_must_be_positive_and_finite() {
+        assert_eq!(error(&config().session_ttl(Duration::ZERO)), "SESSION_TTL must be between 1 second and 100 years");
+        assert!(error(&config().session_idle_timeout(Duration::ZERO)).starts_with("SESSION_IDLE_TIMEOUT"));
+        assert!(error(&config().sudo_ttl(Duration::MAX)).starts_with("SUDO_TTL"));
+    }
+
+    #[test]
+    fn cookies_that_browsers_refuse_are_refused() {
+        assert!(error(&config().session_cookie(CookieOptions::named("a b"))).contains("not a cookie name"));
+        let none = CookieOptions { same_site: SameSite::None, ..CookieOptions::named("c") };
+        assert!(error(&config().session_cookie(none.clone())).contains("SameSite=None"));
+        assert_eq!(config().secure(true).session_cookie(none).check(), Ok(()));
+        let twice = config().session_cookie(CookieOptions::named("c")).remember_me_cookie(CookieOptions::named("c"));
+        assert!(error(&twice).contains("different names"));
+    }
+
+    #[test]
+    fn work_that_cannot_be_done_is_refused() {
+        assert_eq!(
+            error(&config().password_workers(0)),
+            "password_workers is 0, so nobody could log in: use at least 1"
+        );
+        let argon2 = Argon2Params { memory_kib: 1, iterations: 0, parallelism: 1 };
+        assert!(error(&config().argon2(argon2)).contains("Argon2id can't run"));
+        assert!(error(&config().trusted_origins(["example.com"])).contains("is not an origin"));
+    }
+}

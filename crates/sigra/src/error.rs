@@ -1,0 +1,113 @@
+//! What can go wrong at run time, and what the browser is told of it.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::problem::Problem;
+
+/// An error of the library. As a response it says what a visitor needs, and nothing of the cause, which
+/// goes to the log.
+///
+/// | error | status |
+/// |---|---|
+/// | [`Database`](Error::Database), the database can't be reached | 503 with `Retry-After` |
+/// | [`Database`](Error::Database), anything else | 500 |
+/// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
+/// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
+/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash) | 500 |
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse};
+///
+/// let response = sigra::Error::Database(sqlx::Error::PoolTimedOut).into_response();
+/// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// assert_eq!(response.headers()["retry-after"], "1");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// All password workers stayed busy for as long as a login may wait.
+    #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
+    PasswordWorkersBusy,
+    /// The user was deleted, or got another password, between the check of the password and the login.
+    #[error("the user's credentials changed while they were being used")]
+    CredentialsChanged,
+    /// The session ended while it was being renewed.
+    #[error("the session ended while it was being renewed")]
+    SessionEnded,
+    /// Browsers drop cookies that are larger than 4096 bytes (RFC 6265bis section 5.6), so it was not sent.
+    #[error("the cookie `{name}` would have {size} bytes, and browsers keep at most 4096: store less in it")]
+    CookieTooLarge {
+        /// The cookie's name.
+        name: String,
+        /// Its name and value together, in bytes.
+        size: usize,
+    },
+    /// An entry of the cookie session with a name that can't be part of a cookie's.
+    #[error("`{0}` can't name an entry of the cookie session: use ASCII letters, digits, `-` and `_`")]
+    EntryName(String),
+    /// A value that can't be written as JSON.
+    #[error("an entry of the cookie session can't be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The password could not be hashed.
+    #[error("the password could not be hashed: {0}")]
+    PasswordHash(argon2::Error),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no random bytes")]
+    Random,
+}
+
+impl Error {
+    /// Whether trying again in a moment may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::PasswordWorkersBusy => true,
+            Self::Database(error) => is_unavailable(error),
+            _ => false,
+        }
+    }
+}
+
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_unavailable_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLite's primary result codes for a file that is busy, locked, unreadable, full or gone, and
+/// PostgreSQL's classes 08 (connection), 53 (resources) and 57 (operator intervention).
+fn is_unavailable_code(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(sqlite) if code.len() < 5 => matches!(sqlite & 0xff, 5 | 6 | 8 | 10 | 13 | 14 | 23 | 26),
+        _ => ["08", "53", "57"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if self.is_temporary() {
+            tracing::warn!(target: "sigra", error = %self, "service unavailable");
+            return Problem::unavailable(Duration::from_secs(1)).into_response();
+        }
+        match self {
+            Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED).into_response(),
+            error => {
+                tracing::error!(target: "sigra", %error, "internal error");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            }
+        }
+    }
+}

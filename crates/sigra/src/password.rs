@@ -1,0 +1,369 @@
+//! Passwords: Argon2id on a bounded number of workers, with constant work for unknown users.
+//!
+//! Passwords are normalised to Unicode NFC before they are hashed (NIST SP 800-63B-4 section 3.1.1.2),
+//! and are otherwise taken as they are: not trimmed, not truncated, in any characters.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, PasswordHash, Salt},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+use zeroize::Zeroizing;
+
+use crate::{ConfigError, Error, HashedPassword, config::Argon2Params};
+
+const OUTPUT_LEN: usize = 32;
+
+/// A stored hash that asks for more memory than this is taken for a corrupt one.
+const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
+
+/// A password as somebody typed it, in NFC. It redacts itself in `Debug` and is wiped when dropped.
+///
+/// ```
+/// use sigra::Password;
+///
+/// let password = Password::new("correct horse battery staple");
+/// assert_eq!(format!("{password:?}"), "Password([redacted])");
+/// ```
+#[derive(Clone)]
+pub struct Password(SecretString);
+
+impl Password {
+    /// Takes what was typed, and normalises it to NFC.
+    #[must_use]
+    pub fn new(typed: impl Into<String>) -> Self {
+        let typed = Zeroizing::new(typed.into());
+        if is_nfc(&typed) {
+            return Self(SecretString::from(typed.as_str()));
+        }
+        Self(SecretString::from(typed.nfc().collect::<String>()))
+    }
+
+    /// Its length in code points, the unit in which NIST SP 800-63B-4 counts.
+    #[must_use]
+    pub fn code_points(&self) -> usize {
+        self.0.expose_secret().chars().count()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password([redacted])")
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// What came of checking a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// There is no such user, the user has no password, or it is another one. Which of them, nobody is told.
+    Invalid,
+    /// It is the user's password.
+    Valid,
+    /// It is the user's password, and was hashed with parameters that are no longer the configured ones:
+    /// store this hash in place of the old one.
+    Outdated(HashedPassword),
+}
+
+/// Hashes and verifies passwords, a bounded number at a time.
+///
+/// [`Sigra`](crate::Sigra) has one; a host that hashes elsewhere makes its own.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use sigra::{Password, config::Argon2Params, password::{Passwords, Verification}};
+///
+/// let passwords = Passwords::new(Argon2Params::default(), 2, Duration::from_secs(5))?;
+/// let password = Password::new("correct horse battery staple");
+/// let stored = passwords.hash(&password).await?;
+///
+/// assert_eq!(passwords.verify(Some(&stored), &password).await?, Verification::Valid);
+/// assert_eq!(passwords.verify(None, &password).await?, Verification::Invalid);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    workers: Arc<Semaphore>,
+    wait: Duration,
+    /// Argon2's memory, kept between computations: at most one buffer a worker.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
+}
+
+impl Passwords {
+    /// At most `workers` computations at once; others wait for at most `wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Argon2`] when Argon2 can't run with these parameters.
+    pub fn new(params: Argon2Params, workers: usize, wait: Duration) -> Result<Self, ConfigError> {
+        Ok(Self {
+            argon2: params.to_argon2()?,
+            workers: Arc::new(Semaphore::new(workers)),
+            wait,
+            memory: Arc::default(),
+        })
+    }
+
+    /// Hashes a new password with a random salt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PasswordWorkersBusy`] when no worker gets free in time, and [`Error::Random`].
+    pub async fn hash(&self, password: &Password) -> Result<HashedPassword, Error> {
+        let (argon2, password) = (self.argon2.clone(), password.clone());
+        self.compute(move |memory| hash(&argon2, &password, memory)).await?
+    }
+
+    /// Checks a password against a stored hash, or against none, with the same work either way
+    /// (OWASP Authentication Cheat Sheet, "Authentication and Error Messages").
+    ///
+    /// A stored hash that can't be read counts as one that doesn't match.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PasswordWorkersBusy`] when no worker gets free in time.
+    pub async fn verify(&self, stored: Option<&HashedPassword>, password: &Password) -> Result<Verification, Error> {
+        let (argon2, password) = (self.argon2.clone(), password.clone());
+        let stored = stored.cloned();
+        self.compute(move |memory| match stored.as_ref().and_then(Stored::parse) {
+            Some(stored) => stored.verify(&argon2, &password, memory),
+            None => Stored::nobody(&argon2).verify(&argon2, &password, memory).map(|_| Verification::Invalid),
+        })
+        .await?
+    }
+
+    /// Runs one computation on a worker. Its permit goes with it, so a request that is given up does not
+    /// let another one in before the work has really ended.
+    async fn compute<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.wait, self.workers.clone().acquire_owned())
+            .await
+            .map_err(|_| Error::PasswordWorkersBusy)?
+            .map_err(|_| Error::PasswordWorkersBusy)?;
+        let buffers = self.memory.clone();
+        let blocks = self.argon2.params().block_count();
+        let worker = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut memory = lock(&buffers).pop().unwrap_or_default();
+            let result = work(&mut memory);
+            memory.truncate(blocks); // a stored hash may have asked for more
+            memory.shrink_to_fit();
+            lock(&buffers).push(memory);
+            result
+        });
+        worker.await.map_err(|_| Error::PasswordWorkersBusy)
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords").field("params", self.argon2.params()).finish_non_exhaustive()
+    }
+}
+
+fn lock(buffers: &Mutex<Vec<Vec<Block>>>) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+    buffers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn hash(argon2: &Argon2<'_>, password: &Password, memory: &mut Vec<Block>) -> Result<HashedPassword, Error> {
+    let salt = crate::token::random_bytes::<16>()?;
+    let output = derive(argon2, password, &salt, OUTPUT_LEN, memory).map_err(Error::PasswordHash)?;
+    let phc = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into().map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?,
+        salt: Some(Salt::new(&salt).map_err(|_| Error::PasswordHash(argon2::Error::SaltTooLong))?),
+        hash: Some(Output::new(output.as_slice()).map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?),
+    };
+    Ok(HashedPassword::from(phc.to_string()))
+}
+
+fn derive(
+    argon2: &Argon2<'_>,
+    password: &Password,
+    salt: &[u8],
+    output_len: usize,
+    memory: &mut Vec<Block>,
+) -> Result<Zeroizing<Vec<u8>>, argon2::Error> {
+    let blocks = argon2.params().block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut output = Zeroizing::new(vec![0; output_len]);
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, output.as_mut_slice(), &mut memory[..blocks])?;
+    Ok(output)
+}
+
+/// A stored hash that can be computed again.
+struct Stored {
+    argon2: Argon2<'static>,
+    salt: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+impl Stored {
+    fn parse(hash: &HashedPassword) -> Option<Self> {
+        let stored = Self::parse_phc(hash.as_str());
+        if stored.is_none() {
+            tracing::error!(target: "sigra", "a stored password hash can't be read; its user can't log in");
+        }
+        stored
+    }
+
+    fn parse_phc(phc: &str) -> Option<Self> {
+        let phc = PasswordHash::new(phc).ok()?;
+        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
+        let version = phc.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+        let params = Params::try_from(&phc).ok()?;
+        if params.m_cost() > MAX_STORED_MEMORY_KIB {
+            return None;
+        }
+        let (salt, expected) = (phc.salt?, phc.hash?);
+        Some(Self {
+            argon2: Argon2::new(algorithm, version, params),
+            salt: salt.as_ref().to_vec(),
+            expected: expected.as_bytes().to_vec(),
+        })
+    }
+
+    /// Stands in for a user who doesn't exist: the same work, and no password that matches.
+    fn nobody(argon2: &Argon2<'static>) -> Self {
+        Self { argon2: argon2.clone(), salt: vec![0; 16], expected: vec![0; OUTPUT_LEN] }
+    }
+
+    fn verify(
+        &self,
+        configured: &Argon2<'static>,
+        password: &Password,
+        memory: &mut Vec<Block>,
+    ) -> Result<Verification, Error> {
+        let Ok(found) = derive(&self.argon2, password, &self.salt, self.expected.len(), memory) else {
+            return Ok(Verification::Invalid);
+        };
+        if !bool::from(found.as_slice().ct_eq(&self.expected)) {
+            return Ok(Verification::Invalid);
+        }
+        if self.is_outdated(configured) {
+            return hash(configured, password, memory).map(Verification::Outdated);
+        }
+        Ok(Verification::Valid)
+    }
+
+    fn is_outdated(&self, configured: &Argon2<'_>) -> bool {
+        let cost = |argon2: &Argon2<'_>| {
+            let params = argon2.params();
+            (params.m_cost(), params.t_cost(), params.p_cost())
+        };
+        cost(&self.argon2) != cost(configured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords() -> Passwords {
+        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("good parameters")
+    }
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_own_password_alone() {
+        let passwords = passwords();
+        let stored = passwords.hash(&Password::new("sesame open")).await.expect("a hash");
+        assert!(stored.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+        let verify =
+            async |typed: &str| passwords.verify(Some(&stored), &Password::new(typed)).await.expect("a worker");
+        assert_eq!(verify("sesame open").await, Verification::Valid);
+        for wrong in ["sesame ope", "sesame open ", " sesame open", "Sesame open", "", "sesame open\0"] {
+            assert_eq!(verify(wrong).await, Verification::Invalid, "{wrong:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn invariant_15_passwords_are_normalised_to_nfc_and_never_truncated() {
+        let passwords = passwords();
+        let composed = passwords.hash(&Password::new("caf\u{e9}")).await.expect("a hash");
+        let decomposed = Password::new("cafe\u{301}");
+        assert_eq!(passwords.verify(Some(&composed), &decomposed).await.expect("a worker"), Verification::Valid);
+
+        // CVE-2025-22228: bcrypt ignored everything past byte 72.
+        let long = "x".repeat(72);
+        let stored = passwords.hash(&Password::new(format!("{long}a"))).await.expect("a hash");
+        let other = Password::new(format!("{long}b"));
+        assert_eq!(passwords.verify(Some(&stored), &other).await.expect("a worker"), Verification::Invalid);
+    }
+
+    #[tokio::test]
+    async fn outdated_parameters_are_verified_and_replaced() {
+        let old = Argon2Params { memory_kib: 16, iterations: 2, parallelism: 1 };
+        let old = Passwords::new(old, 1, Duration::from_secs(60)).expect("good parameters");
+        let password = Password::new("correct horse");
+        let stored = old.hash(&password).await.expect("a hash");
+
+        let Verification::Outdated(new) = passwords().verify(Some(&stored), &password).await.expect("a worker") else {
+            panic!("must ask to be replaced");
+        };
+        assert_eq!(passwords().verify(Some(&new), &password).await.expect("a worker"), Verification::Valid);
+        let wrong = passwords().verify(Some(&stored), &Password::new("wrong")).await.expect("a worker");
+        assert_eq!(wrong, Verification::Invalid);
+    }
+
+    /// RUSTSEC-2026-0199: a corrupt stored hash must be a wrong password, not a panic, and must not make
+    /// the server allocate what it says.
+    #[tokio::test]
+    async fn corrupt_stored_hashes_are_wrong_passwords() {
+        let passwords = passwords();
+        let password = Password::new("correct horse");
+        let good = passwords.hash(&password).await.expect("a hash");
+        let mut corrupt: Vec<String> = (0..good.as_str().len()).map(|len| good.as_str()[..len].to_owned()).collect();
+        corrupt.extend([
+            good.as_str().replace("m=8", "m=4294967295"),
+            good.as_str().replace("m=8", "m=1"),
+            good.as_str().replace("t=1", "t=0"),
+            good.as_str().replace("p=1", "p=16777216"),
+            good.as_str().replace("argon2id", "argon2x"),
+            good.as_str().replace("v=19", "v=99"),
+            "$2b$12$saltsaltsaltsaltsaltse".to_owned(),
+            "\u{0}é$$$".to_owned(),
+        ]);
+        for stored in corrupt {
+            let stored = HashedPassword::from(stored);
+            let found = passwords.verify(Some(&stored), &password).await.expect("a worker");
+            assert_eq!(found, Verification::Invalid, "{}", stored.as_str());
+        }
+    }
+
+    #[tokio::test]
+    async fn invariant_13_past_the_bound_a_password_waits_briefly_and_then_gives_up() {
+        let passwords = Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_millis(20)).expect("good");
+        let permit = passwords.workers.clone().acquire_owned().await.expect("open");
+        let refused = passwords.verify(None, &Password::new("x")).await;
+        assert!(matches!(refused, Err(Error::PasswordWorkersBusy)), "{refused:?}");
+        drop(permit);
+        assert!(passwords.verify(None, &Password::new("x")).await.is_ok());
+    }
+}

@@ -1,0 +1,133 @@
+//! Error answers: `application/problem+json` (RFC 9457) for API clients, a plain sentence for others.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+/// An error answer that a host can render as it likes: it travels in the response's extensions too, so
+/// that a layer can replace its body by a page of the application's own.
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse};
+/// use sigra::Problem;
+///
+/// let response = Problem::new(StatusCode::UNAUTHORIZED).into_response();
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+/// assert!(response.extensions().get::<Problem>().is_some());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: Option<&'static str>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem that its status says all of.
+    #[must_use]
+    pub const fn new(status: StatusCode) -> Self {
+        Self { status, code: None, retry_after: None }
+    }
+
+    /// 503 with `Retry-After` (RFC 9110 section 10.2.3), rounded up to whole seconds.
+    #[must_use]
+    pub const fn unavailable(retry_after: Duration) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: None, retry_after: Some(retry_after) }
+    }
+
+    /// A word for programs, such as `sudo_required`.
+    #[must_use]
+    pub const fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What happened, in two or three words.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Error")
+    }
+
+    /// The problem as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut problem = serde_json::json!({ "title": self.title(), "status": self.status.as_u16() });
+        if let Some(code) = self.code {
+            problem["code"] = code.into();
+        }
+        problem.to_string()
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        self.retry_after.map(|wait| HeaderValue::from(wait.as_millis().div_ceil(1000) as u64))
+    }
+
+    /// The answer as `application/problem+json`.
+    #[must_use]
+    pub fn into_json_response(self) -> Response {
+        let mut response = self.into_response();
+        *response.body_mut() = self.to_json().into();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.title()).into_response();
+        if let Some(retry_after) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What a request's sender can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A person in front of a browser: pages and redirects.
+    Browser,
+    /// A program: statuses and JSON.
+    Program,
+}
+
+impl Audience {
+    /// Judges by `Accept` and, where that says nothing, by `Sec-Fetch-Mode`.
+    ///
+    /// ```
+    /// use axum::http::{HeaderMap, HeaderValue};
+    /// use sigra::Audience;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert_eq!(Audience::of(&headers), Audience::Browser);
+    /// headers.insert("accept", HeaderValue::from_static("application/json"));
+    /// assert_eq!(Audience::of(&headers), Audience::Program);
+    /// ```
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let fetch_mode = headers.get("sec-fetch-mode").map(HeaderValue::as_bytes);
+        if accept.contains("text/html") {
+            Self::Browser
+        } else if accept.contains("json") || fetch_mode.is_some_and(|mode| mode != b"navigate") {
+            Self::Program
+        } else {
+            Self::Browser
+        }
+    }
+
+    /// Whether the request is a person opening a page, who can be led elsewhere by a redirect.
+    pub(crate) fn is_navigation(self, method: &Method) -> bool {
+        self == Self::Browser && (method == Method::GET || method == Method::HEAD)
+    }
+}

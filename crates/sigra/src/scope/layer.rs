@@ -1,0 +1,214 @@
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, header};
+use tower::{Layer, Service};
+use tower_http::csrf::Csrf;
+
+use super::{Current, Scope};
+use crate::{
+    Client, Error, Sigra, User,
+    session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
+    sigra::Lookup,
+    token::{SessionToken, TokenHash},
+};
+
+/// The layer that finds out who sends a request. Made by [`Sigra::fetch_current_scope`].
+///
+/// In this order it
+///
+/// 1. refuses unsafe requests from other origins with 403, before anything else is done;
+/// 2. reads the cookie session, for the extractor [`Session`];
+/// 3. fetches the [`Scope`] that the session token stands for, falling back to the remember-me cookie;
+/// 4. calls the handler;
+/// 5. writes what changed in the cookies, and marks pages of logged-in users `Cache-Control: no-store`.
+///
+/// When the database can't be asked, a request that carries a token is answered with 503 and
+/// `Retry-After`, and keeps its cookies.
+pub struct FetchCurrentScopeLayer<U: User> {
+    sigra: Sigra<U>,
+}
+
+impl<U: User> FetchCurrentScopeLayer<U> {
+    pub(crate) fn new(sigra: Sigra<U>) -> Self {
+        Self { sigra }
+    }
+}
+
+impl<U: User> Clone for FetchCurrentScopeLayer<U> {
+    fn clone(&self) -> Self {
+        Self { sigra: self.sigra.clone() }
+    }
+}
+
+impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
+    type Service = Csrf<FetchCurrentScope<S, U>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.sigra.same_origin_layer().layer(FetchCurrentScope { inner, sigra: self.sigra.clone() })
+    }
+}
+
+/// The service that [`FetchCurrentScopeLayer`] makes.
+pub struct FetchCurrentScope<S, U: User> {
+    inner: S,
+    sigra: Sigra<U>,
+}
+
+impl<S: Clone, U: User> Clone for FetchCurrentScope<S, U> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), sigra: self.sigra.clone() }
+    }
+}
+
+impl<S, U> Service<Request> for FetchCurrentScope<S, U>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    U: User,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        // A nested router may carry the layer again; the outermost has done the work.
+        if request.extensions().get::<Current<U>>().is_some() {
+            return Box::pin(inner.call(request));
+        }
+        let sigra = self.sigra.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let client = Client::of(&parts, &sigra.config().trusted_proxies);
+            let (session, tokens) = Session::read(sigra.cookies(), &parts.headers, client);
+            let Authenticated { scope, upkeep } = match authenticate(&sigra, &session, tokens).await {
+                Ok(authenticated) => authenticated,
+                Err(error) => return Ok(error.into_response()),
+            };
+            let is_authenticated = scope.is_some();
+            request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(session.clone());
+            request.extensions_mut().insert(Current { sigra: sigra.clone(), scope });
+
+            let mut response = inner.call(request).await?;
+            settle(&sigra, &session, upkeep).await;
+            let changed = session.commit(response.headers_mut());
+            keep_private(response.headers_mut(), is_authenticated || changed);
+            Ok(response)
+        })
+    }
+}
+
+/// Who sent the request, and what their cookies need when it is answered.
+struct Authenticated<U> {
+    scope: Option<Scope<U>>,
+    upkeep: Upkeep,
+}
+
+/// What to write into the token cookies, unless the handler logs in or out meanwhile.
+enum Upkeep {
+    None,
+    /// Write this token: it was remembered, reissued, or is to be signed by the newest key.
+    Write {
+        token: SessionToken,
+        remember_me: RememberMe,
+    },
+    /// Drop cookies that stand for nothing.
+    Drop {
+        dead: Vec<TokenHash>,
+        key: bool,
+        remember_me: bool,
+    },
+}
+
+async fn authenticate<U: User>(
+    sigra: &Sigra<U>,
+    session: &Session,
+    tokens: PresentedTokens,
+) -> Result<Authenticated<U>, Error> {
+    let anonymous = |upkeep| {
+        session.disown();
+        Ok(Authenticated { scope: None, upkeep })
+    };
+    // What is not ours logs nobody in, and neither does what comes beside it.
+    let invalid_key = matches!(tokens.key, Presented::Invalid);
+    let invalid_remember_me = matches!(tokens.remember_me, Presented::Invalid);
+    if invalid_key || (invalid_remember_me && matches!(tokens.key, Presented::Absent)) {
+        tracing::info!(target: "sigra", event = "auth.cookie.rejected");
+        return anonymous(Upkeep::Drop { dead: Vec::new(), key: invalid_key, remember_me: invalid_remember_me });
+    }
+
+    let outdated = tokens.key.is_outdated() || tokens.remember_me.is_outdated();
+    let (key, remembered) = (tokens.key.valid(), tokens.remember_me.valid());
+    let mut dead = Vec::new();
+    for (token, from_key) in key.map(|key| (key, true)).into_iter().chain(remembered.map(|token| (token, false))) {
+        match sigra.look_up(token).await? {
+            Lookup::Live { scope, reissued } => {
+                if !from_key {
+                    session.rehydrate(token);
+                }
+                let rewrite = reissued.or_else(|| (outdated || !from_key).then(|| token.clone()));
+                let upkeep = rewrite.map_or(Upkeep::None, |token| Upkeep::Write {
+                    token,
+                    remember_me: RememberMe::lasting(sigra.remember_for(scope.session())),
+                });
+                return Ok(Authenticated { scope: Some(scope), upkeep });
+            }
+            // Its cookies have been replaced, or are about to be.
+            Lookup::Superseded => return anonymous(Upkeep::None),
+            Lookup::Dead => dead.push(token.hash()),
+        }
+    }
+    if dead.is_empty() {
+        return anonymous(Upkeep::None);
+    }
+    let (key, remember_me) = (key.is_some(), remembered.is_some());
+    anonymous(Upkeep::Drop { dead, key, remember_me })
+}
+
+/// Looks after the token cookies when the response is ready. It may have taken long, and the browser may
+/// have logged in or out meanwhile: so the database is asked once more, lest this response undo that.
+async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
+    if session.is_settled() {
+        return;
+    }
+    match upkeep {
+        Upkeep::None => {}
+        Upkeep::Write { token, remember_me } => {
+            if matches!(sigra.standing(&token.hash()).await, Ok(Some(_))) {
+                session.write_token(TokenWrite::Set { token, remember_me });
+            }
+        }
+        Upkeep::Drop { dead, key, remember_me } => {
+            for token in &dead {
+                if !matches!(sigra.standing(token).await, Ok(None)) {
+                    return;
+                }
+            }
+            session.write_token(TokenWrite::Expire { key, remember_me });
+        }
+    }
+}
+
+/// What depends on the cookies is kept by no shared cache, and what shows a user by no cache at all
+/// (OWASP ASVS 14.2.2, 14.3.2).
+fn keep_private(headers: &mut HeaderMap, private: bool) {
+    headers.append(header::VARY, HeaderValue::from_static("cookie"));
+    if private && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}

@@ -1,0 +1,150 @@
+//! Who is acting: the scope of a request, and the extractors by which a handler asks for it.
+//!
+//! | argument | the handler is called |
+//! |---|---|
+//! | [`Scope<User>`] | only for a logged-in user |
+//! | `Option<Scope<User>>` | for everybody |
+//! | [`Sudo<User>`] | only for a user who authenticated recently |
+
+mod layer;
+mod rejection;
+
+use std::{fmt, sync::Arc};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::request::Parts;
+
+pub use self::{
+    layer::{FetchCurrentScope, FetchCurrentScopeLayer},
+    rejection::{ScopeRejection, SudoRejection},
+};
+use crate::{SessionRow, Sigra, User, session::MissingLayer};
+
+/// A logged-in user and the session they are acting under.
+///
+/// As an argument it is a requirement: a person who is not logged in is led to the log-in page and back,
+/// a program gets 401. As `Option<Scope<User>>` it is a question.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::Scope;
+///
+/// async fn dashboard(scope: Scope<User>) -> String {
+///     format!("Hello {}", scope.user().email)
+/// }
+///
+/// async fn home(scope: Option<Scope<User>>) -> &'static str {
+///     if scope.is_some() { "Welcome back" } else { "Welcome" }
+/// }
+/// ```
+pub struct Scope<U>(Arc<Inner<U>>);
+
+struct Inner<U> {
+    user: U,
+    session: SessionRow,
+}
+
+impl<U> Scope<U> {
+    pub(crate) fn new(user: U, session: SessionRow) -> Self {
+        Self(Arc::new(Inner { user, session }))
+    }
+
+    /// The user, as the database has them at this request.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        &self.0.user
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &SessionRow {
+        &self.0.session
+    }
+}
+
+impl<U> Clone for Scope<U> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Names the session, and says nothing of the user.
+impl<U> fmt::Debug for Scope<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
+    }
+}
+
+/// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), as OWASP ASVS 7.5.1 asks before a
+/// sensitive change. Others are led to the sudo page.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::Sudo;
+///
+/// async fn delete_account(Sudo(scope): Sudo<User>) -> String {
+///     format!("Deleted {}", scope.user().id)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sudo<U>(pub Scope<U>);
+
+/// What the layer found out, for the extractors.
+pub(crate) struct Current<U: User> {
+    pub sigra: Sigra<U>,
+    pub scope: Option<Scope<U>>,
+}
+
+impl<U: User> Clone for Current<U> {
+    fn clone(&self) -> Self {
+        Self { sigra: self.sigra.clone(), scope: self.scope.clone() }
+    }
+}
+
+impl<U: User> Current<U> {
+    pub(crate) fn of(parts: &Parts, argument: &'static str) -> Result<Self, MissingLayer> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer(argument))
+    }
+}
+
+impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
+    type Rejection = ScopeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
+        let current = Current::<U>::of(parts, "Scope")?;
+        current.scope.ok_or_else(|| ScopeRejection::unauthenticated(parts, current.sigra.config()))
+    }
+}
+
+impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
+        Ok(Current::of(parts, "Option<Scope>")?.scope)
+    }
+}
+
+impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
+    type Rejection = SudoRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
+        let Current { sigra, scope } = Current::<U>::of(parts, "Sudo")?;
+        let config = sigra.config();
+        let scope = scope.ok_or_else(|| ScopeRejection::unauthenticated(parts, config))?;
+        if scope.session().authenticated_within(config.sudo_ttl, config.clock.now()) {
+            Ok(Self(scope))
+        } else {
+            Err(SudoRejection::stale(parts, config))
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The cookie session: small per-browser state in signed cookies, with no row behind it.
+//!
+//! Not to be confused with a [session row](crate::SessionRow). It is one cookie for the session token,
+//! written only when the token changes, and one for each [entry](Session::put): the flash, the path to
+//! return to, and whatever the host puts there. Because no response writes a cookie that it did not
+//! change, responses that overtake each other never undo a login or lose a write. An entry is bound to the
+//! cookie-session id it was written under, so what was put there before a login is gone after it.
+//!
+//! | cookie | lives | holds |
+//! |---|---|---|
+//! | `_my_app_key` | while somebody is logged in | the cookie-session id and the session token |
+//! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry |
+//! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
+
+mod cookies;
+mod flash;
+mod return_to;
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::cookies::Raw;
+pub(crate) use self::cookies::{Cookies, Presented};
+pub use self::{
+    flash::{Flash, FlashMessage},
+    return_to::ReturnTo,
+};
+use crate::{Client, Error, Problem, SessionToken};
+
+const FLASH: &str = "flash";
+const RETURN_TO: &str = "return_to";
+
+/// The cookie session of one request. A handler takes it as an argument; clones are the same session.
+///
+/// What is put here is signed, and readable by the browser that holds it: no secrets.
+///
+/// ```
+/// use axum::response::Redirect;
+/// use sigra::{Flash, Session};
+///
+/// async fn add_to_cart(session: Session) -> Result<Redirect, sigra::Error> {
+///     let mut cart: Vec<u32> = session.get("cart").unwrap_or_default();
+///     cart.push(42);
+///     session.put("cart", &cart)?;
+///     session.put_flash(Flash::Info, "Added to your cart.")?;
+///     Ok(Redirect::to("/cart"))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Session(Arc<Mutex<State>>);
+
+struct State {
+    cookies: Cookies,
+    client: Client,
+    /// The tokens that the browser presented, whatever has become of them.
+    presented: Vec<SessionToken>,
+    /// `None` while nobody is logged in.
+    id: Option<String>,
+    incoming: Vec<(String, Raw)>,
+    /// Entries put (`Some`) or removed (`None`) by this request.
+    outgoing: BTreeMap<String, Option<Vec<u8>>>,
+    flash: Vec<FlashMessage>,
+    token_write: Option<TokenWrite>,
+}
+
+/// What becomes of the cookies that hold the token.
+pub(crate) enum TokenWrite {
+    Set { token: SessionToken, remember_me: RememberMe },
+    Expire { key: bool, remember_me: bool },
+}
+
+/// What becomes of the remember-me cookie when a token is set.
+pub(crate) enum RememberMe {
+    Keep,
+    For(Duration),
+    Expire,
+}
+
+impl RememberMe {
+    /// Written together with a token of its own session.
+    pub fn lasting(remembered: Option<Duration>) -> Self {
+        remembered.map_or(Self::Keep, Self::For)
+    }
+}
+
+/// The state of the token cookies at the start of the request.
+pub(crate) struct PresentedTokens {
+    pub key: Presented<SessionToken>,
+    pub remember_me: Presented<SessionToken>,
+}
+
+impl Session {
+    pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, client: Client) -> (Self, PresentedTokens) {
+        let found = cookies.read(headers);
+        let id = found.key.valid().map(|key| key.id.clone());
+        let key = match found.key {
+            Presented::Valid { value, outdated } => Presented::Valid { value: value.token, outdated },
+            Presented::Invalid => Presented::Invalid,
+            Presented::Absent => Presented::Absent,
+        };
+        let tokens = PresentedTokens { key, remember_me: found.remember_me };
+        let presented = tokens.key.valid().into_iter().chain(tokens.remember_me.valid()).cloned().collect();
+        let state = State {
+            cookies: cookies.clone(),
+            client,
+            presented,
+            id,
+            incoming: found.entries,
+            outgoing: BTreeMap::new(),
+            flash: Vec::new(),
+            token_write: None,
+        };
+        (Self(Arc::new(Mutex::new(state))), tokens)
+    }
+
+    /// The cookie-session id: new at every login and privilege change, `None` while nobody is logged in.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        self.state().id.clone()
+    }
+
+    /// Who sent the request.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.state().client.clone()
+    }
+
+    /// An entry, if there is one and it has this type.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&self.state().entry(name)?).ok()
+    }
+
+    /// Puts an entry, under a name of ASCII letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CookieTooLarge`] past about 3 KB of JSON, [`Error::EntryName`], [`Error::Json`].
+    pub fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Error> {
+        self.state().put(name, serde_json::to_vec(value)?)
+    }
+
+    /// Removes an entry.
+    pub fn remove(&self, name: &str) {
+        self.state().remove(name);
+    }
+
+    /// Takes an entry out.
+    #[must_use]
+    pub fn take<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let value = self.get(name)?;
+        self.remove(name);
+        Some(value)
+    }
+
+    /// Puts a message that the next page shows. Unlike other entries it survives the login or logout of
+    /// its own request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CookieTooLarge`] when the waiting messages together have more than about 3 KB.
+    pub fn put_flash(&self, kind: Flash, text: impl Into<String>) -> Result<(), Error> {
+        let message = FlashMessage { kind, text: text.into() };
+        let mut state = self.state();
+        let mut waiting = state.waiting_flash();
+        if waiting.contains(&message) {
+            return Ok(());
+        }
+        waiting.push(message.clone());
+        state.cookies.check_entry(FLASH, &serde_json::to_vec(&waiting)?)?;
+        state.flash.push(message);
+        Ok(())
+    }
+
+    /// Takes the messages that wait to be shown.
+    #[must_use]
+    pub fn take_flash(&self) -> Vec<FlashMessage> {
+        let mut state = self.state();
+        let waiting = state.waiting_flash();
+        state.flash.clear();
+        state.remove(FLASH);
+        waiting
+    }
+
+    /// Remembers where to return to after the login.
+    pub fn put_return_to(&self, path: &ReturnTo) {
+        let json = serde_json::Value::from(path.as_str()).to_string().into_bytes();
+        if let Err(error) = self.state().put(RETURN_TO, json) {
+            tracing::debug!(target: "sigra", %error, "the path to return to is not kept");
+        }
+    }
+
+    /// Takes the path to return to.
+    #[must_use]
+    pub fn take_return_to(&self) -> Option<ReturnTo> {
+        self.take::<String>(RETURN_TO).as_deref().and_then(ReturnTo::parse)
+    }
+
+    /// Every token that the browser presented.
+    pub(crate) fn presented(&self) -> Vec<SessionToken> {
+        self.state().presented.clone()
+    }
+
+    /// Begins a new cookie session under a new token: everything but return-to and what the host lists is
+    /// dropped.
+    pub(crate) fn renew(&self, token: SessionToken, remember_for: Option<Duration>, survivors: &[String]) {
+        let mut state = self.state();
+        let kept: Vec<(String, Vec<u8>)> = survivors
+            .iter()
+            .map(String::as_str)
+            .chain([RETURN_TO])
+            .filter_map(|name| Some((name.to_owned(), state.entry(name)?)))
+            .collect();
+        state.clear();
+        state.outgoing.extend(kept.into_iter().map(|(name, json)| (name, Some(json))));
+        state.id = Some(token.cookie_session_id());
+        let remember_me = remember_for.map_or(RememberMe::Expire, RememberMe::For);
+        state.token_write = Some(TokenWrite::Set { token, remember_me });
+    }
+
+    /// Ends the cookie session: everything is dropped.
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        state.clear();
+        state.id = None;
+        state.token_write = Some(TokenWrite::Expire { key: true, remember_me: true });
+    }
+
+    /// Begins to live under a remembered token.
+    pub(crate) fn rehydrate(&self, token: &SessionToken) {
+        self.state().id = Some(token.cookie_session_id());
+    }
+
+    /// Lives on without a token: what it holds was found dead.
+    pub(crate) fn disown(&self) {
+        self.state().id = None;
+    }
+
+    /// Whether this request logged in or out, so that nothing else may write the token cookies.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state().token_write.is_some()
+    }
+
+    pub(crate) fn write_token(&self, write: TokenWrite) {
+        self.state().token_write = Some(write);
+    }
+
+    /// Writes what changed. Tells whether there was anything.
+    pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
+        let mut state = self.state();
+        state.settle_flash();
+        let changed = state.token_write.is_some() || !state.outgoing.is_empty();
+        let State { cookies, id, outgoing, token_write, .. } = &mut *state;
+        match token_write.take() {
+            Some(TokenWrite::Set { token, remember_me }) => {
+                let id = id.get_or_insert_with(|| token.cookie_session_id());
+                cookies.set_key(headers, id, &token);
+                match remember_me {
+                    RememberMe::Keep => {}
+                    RememberMe::For(max_age) => cookies.set_remember_me(headers, &token, max_age),
+                    RememberMe::Expire => cookies.expire_remember_me(headers),
+                }
+            }
+            Some(TokenWrite::Expire { key, remember_me }) => {
+                if key {
+                    cookies.expire_key(headers);
+                }
+                if remember_me {
+                    cookies.expire_remember_me(headers);
+                }
+            }
+            None => {}
+        }
+        for (name, json) in std::mem::take(outgoing) {
+            match json {
+                Some(json) => cookies.set_entry(headers, &name, id.as_deref(), &json),
+                None => cookies.expire_entry(headers, &name),
+            }
+        }
+        changed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn entry(&self, name: &str) -> Option<Vec<u8>> {
+        if let Some(outgoing) = self.outgoing.get(name) {
+            return outgoing.clone();
+        }
+        let (_, raw) = self.incoming.iter().find(|(incoming, _)| incoming == name)?;
+        self.cookies.read_entry(name, raw, self.id.as_deref())
+    }
+
+    fn put(&mut self, name: &str, json: Vec<u8>) -> Result<(), Error> {
+        self.cookies.check_entry(name, &json)?;
+        self.outgoing.insert(name.to_owned(), Some(json));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.incoming.iter().any(|(incoming, _)| incoming == name) {
+            self.outgoing.insert(name.to_owned(), None);
+        } else {
+            self.outgoing.remove(name);
+        }
+    }
+
+    /// Removes every entry, this request's flash excepted.
+    fn clear(&mut self) {
+        self.outgoing = self.incoming.iter().map(|(name, _)| (name.clone(), None)).collect();
+        for (_, raw) in &mut self.incoming {
+            *raw = Raw::Unusable;
+        }
+    }
+
+    fn waiting_flash(&self) -> Vec<FlashMessage> {
+        let mut waiting: Vec<FlashMessage> =
+            self.entry(FLASH).and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        waiting.extend(self.flash.iter().cloned());
+        waiting
+    }
+
+    fn settle_flash(&mut self) {
+        if self.flash.is_empty() {
+            return;
+        }
+        let waiting = self.waiting_flash();
+        self.flash.clear();
+        match serde_json::to_vec(&waiting) {
+            Ok(json) => drop(self.outgoing.insert(FLASH.to_owned(), Some(json))),
+            Err(error) => tracing::error!(target: "sigra", %error, "a flash can't be written"),
+        }
+    }
+}
+
+/// Never shows what is in it.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer("Session"))
+    }
+}
+
+/// A handler asked for a session or a scope on a route that has no
+/// [`fetch_current_scope`](crate::Sigra::fetch_current_scope) layer.
+///
+/// The log says so in full; the browser sees a plain 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` was extracted on a route without the layer that provides it: add `.layer(sigra.fetch_current_scope())` to the router after this route, for the same user type"
+)]
+pub struct MissingLayer(pub(crate) &'static str);
+
+impl IntoResponse for MissingLayer {
+    fn into_response(self) -> Response {
+        tracing::error!(target: "sigra", "{self}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+    }
+}
+
+impl From<Infallible> for MissingLayer {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

@@ -1,0 +1,524 @@
+//! [`Sigra`]: sessions that are rows, and the cookies that point to them.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+use tower_http::csrf::CsrfLayer;
+
+use crate::{
+    Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
+    live::LiveConnections,
+    password::Passwords,
+    scope::FetchCurrentScopeLayer,
+    session::{Cookies, Session},
+    store::{Found, NewSession, SessionId, Standing, Store},
+    token::TokenHash,
+};
+
+/// `last_used_at` is written at most this often.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// A next token that was issued longer ago, and never came back, is taken for lost on the way.
+const REISSUE_RETRY: Duration = Duration::from_secs(60);
+
+/// Expired rows are deleted in batches of this size.
+const PURGE_BATCH: u32 = 1000;
+
+type Pool<U> = sqlx::Pool<<U as User>::Database>;
+type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
+
+/// The library's entrance: made once at start, cloned into the router's state.
+///
+/// ```
+/// # async fn make() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::{Config, SecretKeyBase, Sigra};
+///
+/// let pool = sqlx::SqlitePool::connect("sqlite://my_app.db").await?;
+/// let config = Config::new("my_app", SecretKeyBase::new(std::env::var("SECRET_KEY_BASE")?)?);
+/// let sigra: Sigra<User> = Sigra::new(config, pool)?;
+/// let app: axum::Router = axum::Router::new().layer(sigra.fetch_current_scope());
+/// # Ok(()) }
+/// ```
+pub struct Sigra<U: User>(Arc<Inner<U>>);
+
+struct Inner<U: User> {
+    config: Config,
+    cookies: Cookies,
+    same_origin: CsrfLayer,
+    pool: Pool<U>,
+    passwords: Passwords,
+    live: LiveConnections,
+}
+
+/// What a token turned out to stand for.
+pub(crate) enum Lookup<U> {
+    Live {
+        scope: Scope<U>,
+        /// A fresh token for the browser to use from now on.
+        reissued: Option<SessionToken>,
+    },
+    /// Another token took its place.
+    Superseded,
+    Dead,
+}
+
+/// Sessions that were deleted in a host's transaction. Hand it to [`Sigra::announce`] after the commit, so
+/// that their live connections end at once.
+#[must_use = "call Sigra::announce after the commit, so that live connections end at once"]
+#[derive(Debug)]
+pub struct Revoked(Vec<SessionId>);
+
+impl Revoked {
+    /// How many sessions were deleted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there was none to delete.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Setting up.
+impl<U: User> Sigra<U> {
+    /// Checks the settings and derives the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in one sentence for the person who starts the application.
+    pub fn new(config: Config, pool: Pool<U>) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self(Arc::new(Inner {
+            cookies: Cookies::new(&config),
+            same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
+            passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
+            live: LiveConnections::default(),
+            config,
+            pool,
+        })))
+    }
+
+    /// The layer that finds out who sends each request. It goes around every route that takes a
+    /// [`Session`] or a [`Scope`]; see [`FetchCurrentScopeLayer`] for what it does.
+    #[must_use]
+    pub fn fetch_current_scope(&self) -> FetchCurrentScopeLayer<U> {
+        FetchCurrentScopeLayer::new(self.clone())
+    }
+
+    /// The pool that it was made with.
+    #[must_use]
+    pub fn pool(&self) -> &Pool<U> {
+        &self.0.pool
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn cookies(&self) -> &Cookies {
+        &self.0.cookies
+    }
+
+    pub(crate) fn same_origin_layer(&self) -> &CsrfLayer {
+        &self.0.same_origin
+    }
+
+    #[cfg(feature = "live")]
+    pub(crate) fn live_connections(&self) -> &LiveConnections {
+        &self.0.live
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.0.config.clock.now()
+    }
+}
+
+/// Logging in and out. These write the browser's cookies through its [`Session`].
+impl<U: User> Sigra<U> {
+    /// Logs a user in whose identity has been proven.
+    ///
+    /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
+    /// renewed, so nothing that was put into it before survives but return-to and what the host
+    /// [listed](Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
+    /// the session after it is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<(), Error> {
+        let presented = session.presented();
+        let mut tx = U::Database::begin(&self.0.pool).await?;
+        let mut replaced = Vec::new();
+        for token in &presented {
+            replaced.extend(U::Database::delete_session(&mut tx, token.hash(), self.now()).await?);
+        }
+        let replaces = presented.first().map(SessionToken::hash);
+        let (token, row) = self.insert_session(&mut tx, user, remember_me, &session.client(), replaces).await?;
+        tx.commit().await?;
+
+        self.announce(Revoked(replaced));
+        session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
+        tracing::info!(
+            target: "sigra", event = "auth.login.success",
+            user_id = ?user.id(), session_id = %row.id, remembered = remember_me,
+        );
+        Ok(())
+    }
+
+    /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
+    /// end. Does the same, and no harm, for a browser that is not logged in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
+        for token in session.presented() {
+            self.delete_session(&token).await?;
+        }
+        session.end();
+        Ok(())
+    }
+
+    /// Gives the browser a new session token and a new cookie session, as every change of privilege must
+    /// (OWASP ASVS 7.2.4). The old token is dead at once; the session, and its live connections, go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+        self.replace_token(session, scope, scope.session().authenticated_at).await
+    }
+
+    /// Notes that the user proved who they are once more, and [renews](Self::renew_session) the session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+        self.replace_token(session, scope, self.now()).await?;
+        tracing::info!(
+            target: "sigra", event = "auth.reauthentication.success",
+            user_id = ?scope.user().id(), session_id = %scope.session().id,
+        );
+        Ok(())
+    }
+
+    async fn replace_token(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+        authenticated_at: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let token = SessionToken::generate()?;
+        let mut conn = self.0.pool.acquire().await?;
+        let id = scope.session().id;
+        if !U::Database::replace_token(&mut conn, id, token.hash(), self.now(), authenticated_at).await? {
+            return Err(Error::SessionEnded);
+        }
+        session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
+        tracing::info!(target: "sigra", event = "auth.session.renewed", session_id = %id);
+        Ok(())
+    }
+}
+
+/// Passwords.
+impl<U: User> Sigra<U> {
+    /// Checks a password, with the same work whether or not there is a user: exactly one Argon2id
+    /// computation (OWASP ASVS 6.3.8). Pass `None` for an unknown address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PasswordWorkersBusy`] when too many are being checked already.
+    pub async fn verify_password(&self, user: Option<&U>, password: &Password) -> Result<Verification, Error> {
+        let stored = user.and_then(User::hashed_password);
+        let verification = self.0.passwords.verify(stored, password).await?;
+        if verification == Verification::Invalid {
+            tracing::info!(target: "sigra", event = "auth.login.failure", user_id = ?user.map(User::id));
+        }
+        Ok(verification)
+    }
+
+    /// Hashes a new password with the configured parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PasswordWorkersBusy`] when too many are being hashed already.
+    pub async fn hash_password(&self, password: &Password) -> Result<HashedPassword, Error> {
+        self.0.passwords.hash(password).await
+    }
+}
+
+/// Session rows, without a browser. What the functions above are made of.
+impl<U: User> Sigra<U> {
+    /// Writes a session, and gives its token. The only time that the raw token is seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    pub async fn create_session(
+        &self,
+        user: &U,
+        remembered: bool,
+        client: &Client,
+    ) -> Result<(SessionToken, SessionRow), Error> {
+        let mut tx = U::Database::begin(&self.0.pool).await?;
+        let created = self.insert_session(&mut tx, user, remembered, client, None).await?;
+        tx.commit().await?;
+        Ok(created)
+    }
+
+    async fn insert_session(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U,
+        remembered: bool,
+        client: &Client,
+        replaces: Option<TokenHash>,
+    ) -> Result<(SessionToken, SessionRow), Error> {
+        let token = SessionToken::generate()?;
+        let new = NewSession { token: token.hash(), user, remembered, client, now: self.now(), replaces };
+        let row = U::Database::insert_session(conn, &new).await?.ok_or(Error::CredentialsChanged)?;
+        Ok((token, row))
+    }
+
+    /// The scope that a token stands for, if its session is still there, not expired, and the user active.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
+        let found = self.find(&token.hash()).await?;
+        Ok(found.filter(|found| self.is_good(found)).map(|found| Scope::new(found.user, found.session)))
+    }
+
+    /// Deletes the session of a token. Deleting what is already gone is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        if let Some(id) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
+            tracing::info!(target: "sigra", event = "auth.logout", session_id = %id);
+            self.announce(Revoked(vec![id]));
+        }
+        Ok(())
+    }
+
+    /// Deletes one of a user's sessions, as from their list of devices. Tells whether it was theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        let deleted = U::Database::delete_session_by_id(&mut conn, user, id).await?;
+        if let Some(id) = deleted {
+            tracing::info!(target: "sigra", event = "auth.session.revoked", user_id = ?user, session_id = %id);
+            self.announce(Revoked(vec![id]));
+        }
+        Ok(deleted.is_some())
+    }
+
+    /// Deletes all sessions of a user, on every device. Gives their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
+        self.delete_sessions(user, None).await
+    }
+
+    /// Deletes all sessions of a user but this one. Gives their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
+        self.delete_sessions(&scope.user().id(), Some(scope.session().id)).await
+    }
+
+    async fn delete_sessions(&self, user: &U::Id, except: Option<SessionId>) -> Result<usize, Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        let revoked = self.delete_sessions_in(&mut conn, user, except).await?;
+        drop(conn);
+        let count = revoked.len();
+        self.announce(revoked);
+        Ok(count)
+    }
+
+    /// Deletes the sessions of a user, all or all but one, in the host's own transaction: beside a change of
+    /// password, say. [`announce`](Self::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_sessions_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        let ids = U::Database::delete_sessions(conn, user, except).await?;
+        tracing::info!(target: "sigra", event = "auth.session.revoked", user_id = ?user, sessions = ids.len());
+        Ok(Revoked(ids))
+    }
+
+    /// Ends the live connections of deleted sessions.
+    pub fn announce(&self, revoked: Revoked) {
+        self.0.live.end(&revoked.0);
+    }
+
+    /// The user's sessions that can still be used, the last used first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list_sessions(&self, user: &U::Id) -> Result<Vec<SessionRow>, Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        let mut sessions = U::Database::list_sessions(&mut conn, user).await?;
+        let now = self.now();
+        sessions.retain(|session| session.is_live(&self.0.config, now));
+        Ok(sessions)
+    }
+
+    /// Deletes expired rows in small batches, and gives their number. Safe to run anywhere, at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn purge_expired_tokens(&self) -> Result<u64, Error> {
+        let before = self.now() - self.0.config.session_ttl;
+        let mut purged = 0;
+        loop {
+            let mut conn = self.0.pool.acquire().await?;
+            let batch = U::Database::purge_sessions(&mut conn, before, PURGE_BATCH).await?;
+            purged += batch;
+            if batch < u64::from(PURGE_BATCH) {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+/// What the layer and live connections ask.
+impl<U: User> Sigra<U> {
+    /// Finds what a presented token stands for, and keeps its row in shape.
+    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
+        let Some(found) = self.find(&token.hash()).await? else {
+            tracing::info!(target: "sigra", event = "auth.token.unknown");
+            return Ok(Lookup::Dead);
+        };
+        let now = self.now();
+        if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
+            tracing::info!(target: "sigra", event = "auth.session.expired", session_id = %found.session.id);
+            self.delete_session_by_id(&found.user.id(), found.session.id).await?;
+            return Ok(Lookup::Dead);
+        }
+        let mut reissued = None;
+        match found.standing {
+            Standing::Previous(Some(until)) if now < until => {}
+            Standing::Previous(_) => return Ok(Lookup::Superseded),
+            Standing::Next => self.promote(token, now).await?,
+            Standing::Current if now >= found.session.issued_at + self.0.config.session_reissue_age => {
+                reissued = self.reissue(token, &found.session, now).await?;
+            }
+            Standing::Current => {}
+        }
+        self.touch(&found.session, now).await;
+        Ok(Lookup::Live { scope: Scope::new(found.user, found.session), reissued })
+    }
+
+    /// The session that a token is good for, or was once.
+    pub(crate) async fn standing(&self, token: &TokenHash) -> Result<Option<Standing>, Error> {
+        Ok(self.find(token).await?.map(|found| found.standing))
+    }
+
+    /// Which of these sessions are still good.
+    #[cfg(feature = "live")]
+    pub(crate) async fn still_good(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        let found = U::Database::find_sessions(&mut conn, ids).await?;
+        let now = self.now();
+        let good = |(session, user): &(SessionRow, U)| session.is_live(&self.0.config, now) && user.is_active();
+        Ok(found.iter().filter(|found| good(found)).map(|(session, _)| session.id).collect())
+    }
+
+    /// How long a remembered session's cookie lives: as long as the session.
+    pub(crate) fn remember_for(&self, session: &SessionRow) -> Option<Duration> {
+        let left = session.inserted_at + self.0.config.session_ttl - self.now();
+        session.remembered.then(|| left.try_into().unwrap_or_default())
+    }
+
+    async fn find(&self, token: &TokenHash) -> Result<Option<Found<U>>, Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        Ok(U::Database::find_session(&mut conn, *token).await?)
+    }
+
+    fn is_good(&self, found: &Found<U>) -> bool {
+        let now = self.now();
+        let standing = match found.standing {
+            Standing::Current | Standing::Next => true,
+            Standing::Previous(until) => until.is_some_and(|until| now < until),
+        };
+        standing && found.session.is_live(&self.0.config, now) && found.user.is_active()
+    }
+
+    async fn reissue(
+        &self,
+        token: &SessionToken,
+        session: &SessionRow,
+        now: OffsetDateTime,
+    ) -> Result<Option<SessionToken>, Error> {
+        let next = SessionToken::generate()?;
+        let mut conn = self.0.pool.acquire().await?;
+        let not_since = now - REISSUE_RETRY;
+        if !U::Database::issue_next_token(&mut conn, token.hash(), next.hash(), now, not_since).await? {
+            return Ok(None);
+        }
+        tracing::info!(target: "sigra", event = "auth.session.reissued", session_id = %session.id);
+        Ok(Some(next))
+    }
+
+    async fn promote(&self, next: &SessionToken, now: OffsetDateTime) -> Result<(), Error> {
+        let mut conn = self.0.pool.acquire().await?;
+        let previous_until = now + self.0.config.reissue_grace;
+        Ok(U::Database::promote_next_token(&mut conn, next.hash(), now, previous_until).await?)
+    }
+
+    /// A page is not refused because this could not be noted.
+    async fn touch(&self, session: &SessionRow, now: OffsetDateTime) {
+        let interval = self.0.config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4));
+        if now < session.last_used_at + interval {
+            return;
+        }
+        let touched = async {
+            let mut conn = self.0.pool.acquire().await?;
+            U::Database::touch_session(&mut conn, session.id, now).await
+        };
+        if let Err(error) = touched.await {
+            tracing::warn!(target: "sigra", %error, session_id = %session.id, "last_used_at is not written");
+        }
+    }
+}
+
+impl<U: User> Clone for Sigra<U> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<U: User> fmt::Debug for Sigra<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sigra").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

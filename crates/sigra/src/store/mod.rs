@@ -1,0 +1,216 @@
+//! The one place with SQL. A [`Store`] knows `users_tokens` and joins `users`; it knows no HTTP.
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::{future::Future, net::IpAddr, time::Duration};
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Client, Config, HashedPassword, User, token::TokenHash};
+
+/// Names a session: on the devices page, to its live connections, in the log. It is the row's id, and
+/// proves nothing.
+pub type SessionId = Uuid;
+
+/// A row of `users_tokens` whose context is `session`, without its tokens.
+///
+/// ```
+/// # use sigra::SessionRow;
+/// fn describe(session: &SessionRow) -> String {
+///     format!("{} since {}", session.device(), session.inserted_at)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionRow {
+    /// The row's id.
+    pub id: SessionId,
+    /// When the user logged in. The session's age counts from here.
+    pub inserted_at: OffsetDateTime,
+    /// When the current token was issued.
+    pub issued_at: OffsetDateTime,
+    /// When the user last proved who they are.
+    pub authenticated_at: OffsetDateTime,
+    /// When the session was last used, to within five minutes.
+    pub last_used_at: OffsetDateTime,
+    /// Whether the user asked to be remembered.
+    pub remembered: bool,
+    /// The address it was opened from.
+    pub ip: Option<IpAddr>,
+    /// The browser it was opened in.
+    pub user_agent: Option<String>,
+}
+
+impl SessionRow {
+    /// The browser and system in words: `Firefox on Linux`.
+    #[must_use]
+    pub fn device(&self) -> String {
+        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+    }
+
+    /// When the session ends by itself if it is not used again.
+    pub(crate) fn expires_at(&self, config: &Config) -> OffsetDateTime {
+        let absolute = self.inserted_at + config.session_ttl;
+        match config.session_idle_timeout {
+            Some(idle) if !self.remembered => absolute.min(self.last_used_at + idle),
+            _ => absolute,
+        }
+    }
+
+    pub(crate) fn is_live(&self, config: &Config, now: OffsetDateTime) -> bool {
+        now < self.expires_at(config)
+    }
+
+    pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
+        now < self.authenticated_at + age
+    }
+}
+
+/// How a token relates to the row it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the row's token.
+    Current,
+    /// It was issued to replace the row's token, and is seen for the first time.
+    Next,
+    /// It was the row's token. After a reissue it is good until the given time; after a login or a
+    /// privilege change, never.
+    Previous(Option<OffsetDateTime>),
+}
+
+/// A session's row, its user, and how the token stands to it.
+#[derive(Clone, Debug)]
+pub struct Found<U> {
+    /// The session.
+    pub session: SessionRow,
+    /// Its user.
+    pub user: U,
+    /// How the token stands to the session.
+    pub standing: Standing,
+}
+
+/// A session to be stored.
+#[derive(Clone, Debug)]
+pub struct NewSession<'a, U: User> {
+    /// The hash of its token.
+    pub token: TokenHash,
+    /// Whose it is. The row is written only if the user still has this password hash.
+    pub user: &'a U,
+    /// Whether the user asked to be remembered.
+    pub remembered: bool,
+    /// From where.
+    pub client: &'a Client,
+    /// When.
+    pub now: OffsetDateTime,
+    /// A token that this login takes the place of.
+    pub replaces: Option<TokenHash>,
+}
+
+impl<U: User> NewSession<'_, U> {
+    /// The hash that the user had when the password was checked.
+    #[must_use]
+    pub fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.user.hashed_password()
+    }
+}
+
+/// A database that can hold sessions. Implemented for [`sqlx::Sqlite`]; not meant to be implemented
+/// elsewhere.
+///
+/// Every function is one statement, or runs in the caller's transaction.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't store the sessions of `{U}`",
+    note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
+)]
+pub trait Store<U: User>: sqlx::Database {
+    /// Starts a transaction that may write.
+    fn begin(pool: &sqlx::Pool<Self>) -> impl Future<Output = sqlx::Result<sqlx::Transaction<'static, Self>>> + Send;
+
+    /// Finds the session that a token belongs to, and its user, in one query.
+    fn find_session(
+        conn: &mut Self::Connection,
+        token: TokenHash,
+    ) -> impl Future<Output = sqlx::Result<Option<Found<U>>>> + Send;
+
+    /// Finds which of these sessions still exist, and their users.
+    fn find_sessions(
+        conn: &mut Self::Connection,
+        ids: &[SessionId],
+    ) -> impl Future<Output = sqlx::Result<Vec<(SessionRow, U)>>> + Send;
+
+    /// The user's sessions, the last used first.
+    fn list_sessions(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+    ) -> impl Future<Output = sqlx::Result<Vec<SessionRow>>> + Send;
+
+    /// Writes a session. `None` if the user is gone or has another password by now.
+    fn insert_session(
+        conn: &mut Self::Connection,
+        new: &NewSession<'_, U>,
+    ) -> impl Future<Output = sqlx::Result<Option<SessionRow>>> + Send;
+
+    /// Deletes the session that this is a good token of.
+    fn delete_session(
+        conn: &mut Self::Connection,
+        token: TokenHash,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Option<SessionId>>> + Send;
+
+    /// Deletes one session of this user.
+    fn delete_session_by_id(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        id: SessionId,
+    ) -> impl Future<Output = sqlx::Result<Option<SessionId>>> + Send;
+
+    /// Deletes the user's sessions, all or all but one.
+    fn delete_sessions(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> impl Future<Output = sqlx::Result<Vec<SessionId>>> + Send;
+
+    /// Notes that a session is in use.
+    fn touch_session(
+        conn: &mut Self::Connection,
+        id: SessionId,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Issues `next` beside the current token, unless another was issued after `not_since`. Tells
+    /// whether it did.
+    fn issue_next_token(
+        conn: &mut Self::Connection,
+        current: TokenHash,
+        next: TokenHash,
+        now: OffsetDateTime,
+        not_since: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Makes the next token the current one; the one before stays good until `previous_until`.
+    fn promote_next_token(
+        conn: &mut Self::Connection,
+        next: TokenHash,
+        now: OffsetDateTime,
+        previous_until: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Replaces a session's token at once. Tells whether the session was still there.
+    fn replace_token(
+        conn: &mut Self::Connection,
+        id: SessionId,
+        token: TokenHash,
+        now: OffsetDateTime,
+        authenticated_at: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Deletes at most `limit` sessions that were opened before a time.
+    fn purge_sessions(
+        conn: &mut Self::Connection,
+        inserted_before: OffsetDateTime,
+        limit: u32,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}

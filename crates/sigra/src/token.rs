@@ -1,0 +1,171 @@
+//! Session tokens: 32 random bytes that the browser holds, and the SHA-256 that the database holds.
+//!
+//! A token has 256 bits of entropy, four times what [OWASP] asks of a session identifier, so a plain
+//! hash is enough: there is nothing to guess, and a stolen table gives no usable token.
+//!
+//! [OWASP]: https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html#session-id-entropy
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::Error;
+
+const TOKEN_LEN: usize = 32;
+const ENCODED_LEN: usize = 43;
+
+/// What a row of `users_tokens` is for. A token of one context is never accepted in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Context {
+    /// A logged-in browser.
+    Session,
+}
+
+impl Context {
+    /// The value of the column `context`.
+    ///
+    /// ```
+    /// assert_eq!(sigra::token::Context::Session.as_str(), "session");
+    /// ```
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+        }
+    }
+}
+
+/// The raw secret that proves a session: 32 bytes from the operating system's random generator.
+///
+/// It redacts itself in `Debug`, is wiped when dropped, and has no `PartialEq`: tokens are compared
+/// by the database, through their [hash](TokenHash).
+///
+/// ```
+/// use sigra::SessionToken;
+///
+/// let token = SessionToken::generate()?;
+/// assert_eq!(format!("{token:?}"), "SessionToken([redacted])");
+///
+/// let parsed = SessionToken::parse(&token.encode()).expect("what we encode, we parse");
+/// assert_eq!(parsed.hash(), token.hash());
+/// # Ok::<(), sigra::Error>(())
+/// ```
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SessionToken([u8; TOKEN_LEN]);
+
+impl SessionToken {
+    /// A fresh token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`] when the operating system has no randomness to give.
+    pub fn generate() -> Result<Self, Error> {
+        Ok(Self(random_bytes()?))
+    }
+
+    /// Reads a token as the browser sends it: 43 characters of unpadded base64url (RFC 4648 section 5).
+    ///
+    /// Gives `None` for anything else, which makes the request anonymous.
+    ///
+    /// ```
+    /// assert!(sigra::SessionToken::parse("not a token").is_none());
+    /// ```
+    #[must_use]
+    pub fn parse(encoded: &str) -> Option<Self> {
+        if encoded.len() != ENCODED_LEN {
+            return None;
+        }
+        let mut token = Self([0; TOKEN_LEN]);
+        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut token.0) {
+            Ok(TOKEN_LEN) => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The token as the browser holds it; wiped when dropped.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0))
+    }
+
+    /// The SHA-256 of the token's bytes, as the database holds it.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0).into())
+    }
+
+    /// The id of a cookie session that begins under this token. It follows from the token, so that
+    /// requests which take up a remembered token side by side begin the same cookie session.
+    pub(crate) fn cookie_session_id(&self) -> String {
+        let id: [u8; 32] = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0).finalize().into();
+        URL_SAFE_NO_PAD.encode(&id[..16])
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken([redacted])")
+    }
+}
+
+/// The SHA-256 of a token. It finds the token's row, and proves nothing.
+///
+/// ```
+/// let token = sigra::SessionToken::generate()?;
+/// assert_eq!(token.hash().as_bytes().len(), 32);
+/// # Ok::<(), sigra::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The 32 bytes that stand in the column `token`.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
+/// `N` bytes from the operating system's random generator.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_sha_256_of_the_decoded_bytes() {
+        let token = SessionToken::parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").expect("32 zeros");
+        assert_eq!(token.hash().as_bytes()[..4], [0x66, 0x68, 0x7a, 0xad]);
+    }
+
+    #[test]
+    fn only_the_one_canonical_spelling_is_a_token() {
+        let token = SessionToken::generate().expect("randomness");
+        let good = token.encode();
+        for bad in [
+            String::new(),
+            good[..42].to_owned(),
+            format!("{}=", *good),
+            format!("{}A", *good),
+            good.replace(|_| true, "+"),
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB".to_owned(), // stray bits after the last byte
+            "é".repeat(22),
+        ] {
+            assert!(SessionToken::parse(&bad).is_none(), "{bad:?}");
+        }
+    }
+}

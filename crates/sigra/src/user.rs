@@ -1,0 +1,86 @@
+//! What the library needs to know of the host's user.
+
+use std::{fmt, hash::Hash};
+
+use crate::store::Store;
+
+/// The host's user: a row of `users`, with whatever columns the host gives it.
+///
+/// Every authenticated request reads the session and the user in one query, and hands the user to
+/// [`sqlx::FromRow`]; a new column is a new field, and nothing else changes.
+///
+/// ```
+/// use sigra::HashedPassword;
+///
+/// #[derive(Clone, sqlx::FromRow)]
+/// struct User {
+///     id: uuid::Uuid,
+///     email: String,
+///     hashed_password: Option<HashedPassword>,
+///     theme: String,          // the host's own
+///     suspended: bool,        // the host's own
+/// }
+///
+/// impl sigra::User for User {
+///     type Id = uuid::Uuid;
+///     type Database = sqlx::Sqlite;
+///
+///     fn id(&self) -> Self::Id { self.id }
+///     fn hashed_password(&self) -> Option<&HashedPassword> { self.hashed_password.as_ref() }
+///     fn is_active(&self) -> bool { !self.suspended }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a user that sigra knows",
+    label = "implement `sigra::User` for `{Self}`",
+    note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
+)]
+pub trait User: Clone + Send + Sync + Unpin + 'static {
+    /// The type of the column `users.id`: a UUID or a 64-bit integer.
+    type Id: Clone + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static;
+
+    /// The database that holds the users: [`sqlx::Sqlite`].
+    type Database: Store<Self>;
+
+    /// The column `users.id`.
+    fn id(&self) -> Self::Id;
+
+    /// The column `users.hashed_password`; `None` for a user who has no password.
+    fn hashed_password(&self) -> Option<&HashedPassword>;
+
+    /// Whether the user may be logged in. It is asked at every request: one who is no longer active has
+    /// no session from the next request on, and no live connection a second later.
+    fn is_active(&self) -> bool {
+        true
+    }
+}
+
+/// A password's hash in PHC string format, as the database holds it. It redacts itself in `Debug`.
+///
+/// ```
+/// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());
+/// assert_eq!(format!("{hash:?}"), "HashedPassword([redacted])");
+/// ```
+#[derive(Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct HashedPassword(String);
+
+impl HashedPassword {
+    /// The hash in PHC string format.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for HashedPassword {
+    fn from(phc: String) -> Self {
+        Self(phc)
+    }
+}
+
+impl fmt::Debug for HashedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashedPassword([redacted])")
+    }
+}
