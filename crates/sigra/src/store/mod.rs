@@ -10,6 +10,20 @@ use uuid::Uuid;
 
 use crate::{Client, Config, HashedPassword, User, token::TokenHash};
 
+/// The table `users_tokens` with its indexes, for SQLite. It refers to a table `users` with a column `id`.
+///
+/// The generator writes it into the host's migrations; a host without the generator runs it itself.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> sqlx::Result<()> {
+/// let pool = sqlx::SqlitePool::connect("sqlite::memory:").await?;
+/// sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&pool).await?;
+/// sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "sqlite")]
+pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
+
 /// Names a session: on the devices page, to its live connections, in the log. It is the row's id, and
 /// proves nothing.
 pub type SessionId = Uuid;

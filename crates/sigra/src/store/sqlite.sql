@@ -1,0 +1,25 @@
+-- Times are milliseconds since the Unix epoch, in UTC.
+CREATE TABLE users_tokens (
+    id               BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: names the session, proves nothing
+    user_id                  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    context          TEXT    NOT NULL, -- what the token is for
+    token            BLOB    NOT NULL CHECK (length(token) = 32), -- SHA-256; the raw token is never stored
+    next_token       BLOB    CHECK (length(next_token) = 32), -- issued, and not seen yet
+    next_issued_at   INTEGER,
+    previous_token   BLOB    CHECK (length(previous_token) = 32), -- replaced
+    previous_until   INTEGER, -- while it is still good; NULL: it is not
+    remembered       INTEGER NOT NULL DEFAULT 0 CHECK (remembered IN (0, 1)),
+    sent_to          TEXT,
+    ip               TEXT,
+    user_agent       TEXT,
+    authenticated_at INTEGER,
+    last_used_at     INTEGER,
+    issued_at        INTEGER NOT NULL,
+    inserted_at      INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX users_tokens_context_token ON users_tokens (context, token);
+CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE next_token IS NOT NULL;
+CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
+CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
+CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
