@@ -275,8 +275,8 @@ impl Config {
 /// ```
 /// use sigra::config::{CookieOptions, SameSite};
 ///
-/// let options = CookieOptions { same_site: SameSite::Strict, ..CookieOptions::named("_my_app_key") };
-/// assert_eq!(options.path, "/");
+/// const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Strict);
+/// assert_eq!(SESSION_COOKIE.path, "/");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieOptions {
@@ -294,6 +294,13 @@ impl CookieOptions {
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), path: Cow::Borrowed("/"), same_site: SameSite::Lax }
+    }
+
+    /// Sets `SameSite`.
+    #[must_use]
+    pub const fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
     }
 
     fn new(name: String) -> Self {
@@ -455,7 +462,7 @@ mod tests {
     #[test]
     fn cookies_that_browsers_refuse_are_refused() {
         assert!(error(&config().session_cookie(CookieOptions::named("a b"))).contains("not a cookie name"));
-        let none = CookieOptions { same_site: SameSite::None, ..CookieOptions::named("c") };
+        let none = CookieOptions::named("c").same_site(SameSite::None);
         assert!(error(&config().session_cookie(none.clone())).contains("SameSite=None"));
         assert_eq!(config().secure(true).session_cookie(none).check(), Ok(()));
         let twice = config().session_cookie(CookieOptions::named("c")).remember_me_cookie(CookieOptions::named("c"));

@@ -453,10 +453,11 @@ impl<U: User> Sigra<U> {
         Ok(found.iter().filter(|found| good(found)).map(|(session, _)| session.id).collect())
     }
 
-    /// How long a remembered session's cookie lives: as long as the session.
+    /// How long a remembered session's cookie lives: as long as the session, to the next whole second.
     pub(crate) fn remember_for(&self, session: &SessionRow) -> Option<Duration> {
         let left = session.inserted_at + self.0.config.session_ttl - self.now();
-        session.remembered.then(|| left.try_into().unwrap_or_default())
+        let seconds = u64::try_from(left.whole_milliseconds()).unwrap_or_default().div_ceil(1000);
+        session.remembered.then(|| Duration::from_secs(seconds))
     }
 
     async fn find(&self, token: &TokenHash) -> Result<Option<Found<U>>, Error> {

@@ -1,1 +1,75 @@
-fn main() {}
+use std::{net::SocketAddr, process::ExitCode};
+
+use my_app::{
+    accounts::Accounts,
+    config::{Environment, Settings},
+    database,
+    web::{self, AppState},
+};
+use sigra::Sigra;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("my_app can't start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let settings = Settings::from_env()?;
+    let pool = database::open(&settings.database_url).await?;
+    let sigra = Sigra::new(settings.sigra.clone(), pool.clone())?;
+    let accounts = Accounts::new(pool, sigra.clone());
+    if settings.environment == Environment::Dev {
+        accounts.seed_demo_user().await?;
+    }
+
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| format!("HOST and PORT say to listen on {}, which fails: {error}", settings.listen))?;
+    let url = settings.public_url.clone();
+    tracing::info!(%url, environment = ?settings.environment, "listening");
+    if settings.environment == Environment::Dev {
+        println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
+    }
+
+    let app = web::app(AppState::new(accounts, sigra, settings));
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(shutdown_signal())
+        .await?;
+    Ok(())
+}
+
+/// Ctrl-C, or the signal by which service managers stop a process.
+async fn shutdown_signal() {
+    let interrupt = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "Ctrl-C can't be listened to");
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::error!(%error, "SIGTERM can't be listened to");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

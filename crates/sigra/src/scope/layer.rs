@@ -153,9 +153,11 @@ async fn authenticate<U: User>(
     }
 
     let outdated = tokens.key.is_outdated() || tokens.remember_me.is_outdated();
-    let (key, remembered) = (tokens.key.valid(), tokens.remember_me.valid());
+    let key = tokens.key.valid();
+    let remembered = tokens.remember_me.valid();
+    let other = remembered.filter(|remembered| key.is_none_or(|key| key.hash() != remembered.hash()));
     let mut dead = Vec::new();
-    for (token, from_key) in key.map(|key| (key, true)).into_iter().chain(remembered.map(|token| (token, false))) {
+    for (token, from_key) in key.map(|key| (key, true)).into_iter().chain(other.map(|token| (token, false))) {
         match sigra.look_up(token).await? {
             Lookup::Live { scope, reissued } => {
                 if !from_key {

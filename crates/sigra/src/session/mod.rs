@@ -111,7 +111,9 @@ impl Session {
             Presented::Absent => Presented::Absent,
         };
         let tokens = PresentedTokens { key, remember_me: found.remember_me };
-        let presented = tokens.key.valid().into_iter().chain(tokens.remember_me.valid()).cloned().collect();
+        let mut presented: Vec<SessionToken> =
+            [tokens.key.valid(), tokens.remember_me.valid()].into_iter().flatten().cloned().collect();
+        presented.dedup_by_key(|token| token.hash());
         let state = State {
             cookies: cookies.clone(),
             client,

@@ -3,6 +3,8 @@
 //! Passwords are normalised to Unicode NFC before they are hashed (NIST SP 800-63B-4 section 3.1.1.2),
 //! and are otherwise taken as they are: not trimmed, not truncated, in any characters.
 
+mod policy;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -20,6 +22,7 @@ use tokio::sync::Semaphore;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
+pub use self::policy::{PasswordPolicy, PasswordProblem};
 use crate::{ConfigError, Error, HashedPassword, config::Argon2Params};
 
 const OUTPUT_LEN: usize = 32;
@@ -55,8 +58,10 @@ impl Password {
         self.0.expose_secret().chars().count()
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+    /// The password itself, to be checked against rules. It goes into no log and no message.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
     }
 }
 
@@ -214,7 +219,12 @@ fn derive(
         memory.resize(blocks, Block::default());
     }
     let mut output = Zeroizing::new(vec![0; output_len]);
-    argon2.hash_password_into_with_memory(password.as_bytes(), salt, output.as_mut_slice(), &mut memory[..blocks])?;
+    argon2.hash_password_into_with_memory(
+        password.expose().as_bytes(),
+        salt,
+        output.as_mut_slice(),
+        &mut memory[..blocks],
+    )?;
     Ok(output)
 }
 

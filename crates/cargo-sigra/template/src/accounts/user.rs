@@ -1,0 +1,85 @@
+use sigra::{
+    HashedPassword, Password,
+    password::{PasswordPolicy, PasswordProblem},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::database::Database;
+
+/// The longest email address that is accepted.
+const MAX_EMAIL: usize = 160;
+
+/// A user of the application: a row of `users`. A new column is a new field here, and nothing else.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct User {
+    pub id: Uuid,
+    pub email: String,
+    pub hashed_password: Option<HashedPassword>,
+    pub confirmed_at: Option<OffsetDateTime>,
+    pub inserted_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+impl sigra::User for User {
+    type Id = Uuid;
+    type Database = Database;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+/// Why a user can't be registered, by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    pub email: Option<&'static str>,
+    pub password: Option<PasswordProblem>,
+}
+
+impl Problems {
+    pub fn of(email: &str, password: &Password) -> Self {
+        let email = normalize_email(email).is_none().then_some("must have the @ sign and no spaces");
+        Self { email, password: PasswordPolicy::default().check(password).err() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An address as it is stored and looked up: trimmed, in lower case. `None` if it can't be one.
+///
+/// Only ASCII letters are folded: Unicode folds different addresses into one.
+pub fn normalize_email(email: &str) -> Option<String> {
+    let email = email.trim().to_ascii_lowercase();
+    let has_parts = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let is_plain = !email.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',');
+    (has_parts && is_plain && email.len() <= MAX_EMAIL).then_some(email)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_trimmed_and_lower_cased() {
+        assert_eq!(normalize_email("  Ada@Example.COM ").as_deref(), Some("ada@example.com"));
+        for bad in ["", "@", "ada", "ada@", "@example.com", "a da@example.com", "a@b,c", "a\0@b", &"a".repeat(160)] {
+            assert_eq!(normalize_email(bad), None, "{bad:?}");
+        }
+    }
+
+    /// CVE-2019-19844: letters that fold into others must stay themselves.
+    #[test]
+    fn addresses_that_look_alike_stay_apart() {
+        for email in ["m\u{131}ke@example.com", "mi\u{212a}e@example.com", "MIKE\u{130}@example.com"] {
+            assert!(!normalize_email(email).expect("an address").is_ascii(), "{email}");
+        }
+        assert_eq!(normalize_email("mike\u{ff20}example.com"), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! HTTP: routes, pages, and who may see them.
+
+mod error;
+mod layout;
+mod live;
+mod method_override;
+mod page_controller;
+mod router;
+mod security_headers;
+mod sudo_controller;
+pub mod user_auth;
+mod user_session_controller;
+mod user_sessions_controller;
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use sigra::Sigra;
+
+pub use self::{error::Error, router::app};
+use crate::{
+    accounts::{Accounts, User},
+    config::Settings,
+};
+
+/// What handlers can ask for with `State`.
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    pub accounts: Accounts,
+    pub sigra: Sigra<User>,
+    pub settings: Arc<Settings>,
+}
+
+impl AppState {
+    pub fn new(accounts: Accounts, sigra: Sigra<User>, settings: Settings) -> Self {
+        Self { accounts, sigra, settings: Arc::new(settings) }
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,95 @@
+//! Errors, and the pages that show them.
+
+use askama::Template;
+use axum::{
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
+use sigra::{Audience, Problem};
+
+use super::layout::Layout;
+
+/// What a handler can fail with. The browser is told no cause; the log is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Sigra(#[from] sigra::Error),
+    #[error("a page can't be rendered: {0}")]
+    Template(#[from] askama::Error),
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Sigra(error) => error.into_response(),
+            Self::Template(error) => {
+                tracing::error!(%error, "a page can't be rendered");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            }
+        }
+    }
+}
+
+pub async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND)
+}
+
+pub async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    layout: Layout,
+    status: u16,
+    advice: &'static str,
+}
+
+/// Gives every error answer a body that its reader can use: a page for people, JSON for programs.
+pub async fn error_pages(request: Request, next: Next) -> Response {
+    let audience = Audience::of(request.headers());
+    let response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(status));
+    let (content_type, body) = match audience {
+        Audience::Program => ("application/problem+json", problem.to_json()),
+        Audience::Browser => ("text/html; charset=utf-8", render(problem)),
+    };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Response::from_parts(parts, body.into())
+}
+
+fn render(problem: Problem) -> String {
+    let layout = Layout::without_session(problem.title());
+    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem.status()) };
+    page.render().unwrap_or_else(|_| Html(problem.title().to_owned()).0)
+}
+
+/// What the reader can do now.
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            "The form could not be read. Go back, fill it in again and send it once more."
+        }
+        StatusCode::UNAUTHORIZED => "You are not logged in, or no longer. Log in and try again.",
+        StatusCode::FORBIDDEN => {
+            "This request did not come from one of our own pages. Open the page here and try again."
+        }
+        StatusCode::NOT_FOUND => "There is nothing at this address. Check it, or start from the home page.",
+        StatusCode::METHOD_NOT_ALLOWED => "This address can't be used in that way.",
+        StatusCode::PAYLOAD_TOO_LARGE => "That was too much at once. Send less.",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
+        StatusCode::SERVICE_UNAVAILABLE => "We are very busy, or restarting. Wait a few seconds and try again.",
+        status if status.is_client_error() => "The request could not be understood.",
+        _ => "Something went wrong on our side. Try again in a moment.",
+    }
+}

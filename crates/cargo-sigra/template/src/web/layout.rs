@@ -1,0 +1,39 @@
+//! What all pages share.
+
+use askama::Template;
+use axum::response::{Html, IntoResponse, Response};
+use sigra::{Scope, Session, session::FlashMessage};
+
+use super::Error;
+use crate::accounts::User;
+
+/// What the layout shows: the title, the waiting messages, and who is logged in.
+pub struct Layout {
+    pub title: &'static str,
+    pub flash: Vec<FlashMessage>,
+    pub email: Option<String>,
+    pub has_nav: bool,
+}
+
+impl Layout {
+    pub fn new(title: &'static str, session: &Session, scope: Option<&Scope<User>>) -> Self {
+        Self { title, flash: session.take_flash(), email: scope.map(|scope| scope.user().email.clone()), has_nav: true }
+    }
+
+    /// For pages that may be shown when nobody can be asked who is logged in.
+    pub fn without_session(title: &'static str) -> Self {
+        Self { title, flash: Vec::new(), email: None, has_nav: false }
+    }
+}
+
+/// A template as a response.
+pub struct Page<T>(pub T);
+
+impl<T: Template> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        match self.0.render() {
+            Ok(html) => Html(html).into_response(),
+            Err(error) => Error::from(error).into_response(),
+        }
+    }
+}

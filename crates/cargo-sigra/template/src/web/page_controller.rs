@@ -1,0 +1,72 @@
+//! Pages that are about no account in particular.
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use sigra::{Problem, Scope, Session};
+
+use super::{
+    Result,
+    layout::{Layout, Page},
+};
+use crate::accounts::{Accounts, User};
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    layout: Layout,
+}
+
+pub async fn home(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+    Page(HomePage { layout: Layout::new("Home", &session, scope.as_ref()) })
+}
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct DashboardPage {
+    layout: Layout,
+    email: String,
+    device: String,
+}
+
+pub async fn dashboard(session: Session, scope: Scope<User>) -> Page<impl Template> {
+    Page(DashboardPage {
+        layout: Layout::new("Dashboard", &session, Some(&scope)),
+        email: scope.user().email.clone(),
+        device: scope.session().device(),
+    })
+}
+
+#[derive(Serialize)]
+pub struct Me {
+    email: String,
+}
+
+/// Who is logged in, for programs.
+pub async fn me(scope: Option<Scope<User>>) -> std::result::Result<Json<Me>, Problem> {
+    let scope = scope.ok_or(Problem::new(StatusCode::UNAUTHORIZED).code("authentication_required"))?;
+    Ok(Json(Me { email: scope.user().email.clone() }))
+}
+
+/// For load balancers: 503 while the database can't be reached.
+pub async fn health(State(accounts): State<Accounts>) -> Result<&'static str> {
+    accounts.ping().await?;
+    Ok("ok")
+}
+
+pub async fn stylesheet() -> Response {
+    asset("text/css; charset=utf-8", include_str!("../../static/app.css"))
+}
+
+pub async fn live_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../static/live.js"))
+}
+
+fn asset(content_type: &'static str, body: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "public, max-age=3600")], body).into_response()
+}

@@ -1,0 +1,50 @@
+//! Confirming that it is still the user, before something sensitive.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session, Sigra, Verification, session::ReturnTo};
+
+use super::{
+    Result,
+    layout::{Layout, Page},
+    user_auth,
+};
+use crate::accounts::User;
+
+#[derive(Deserialize)]
+pub struct Confirm {
+    #[serde(rename = "user[password]")]
+    password: Password,
+}
+
+#[derive(Template)]
+#[template(path = "sudo.html")]
+struct SudoPage {
+    layout: Layout,
+    email: String,
+}
+
+pub async fn new(session: Session, scope: Scope<User>) -> Page<impl Template> {
+    let email = scope.user().email.clone();
+    Page(SudoPage { layout: Layout::new("Confirm it is you", &session, Some(&scope)), email })
+}
+
+pub async fn create(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: Scope<User>,
+    Form(form): Form<Confirm>,
+) -> Result<Response> {
+    if sigra.verify_password(Some(scope.user()), &form.password).await? == Verification::Invalid {
+        session.put_flash(Flash::Error, "Invalid password")?;
+        return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
+    }
+    let return_to = session.take_return_to();
+    sigra.reauthenticate_user(&session, &scope).await?;
+    Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
+}

@@ -1,0 +1,85 @@
+//! Logging in and out, and who may pass.
+
+use std::time::Duration;
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{
+    Scope, Session, Sigra,
+    config::{CookieOptions, SameSite},
+    scope::FetchCurrentScopeLayer,
+    session::ReturnTo,
+};
+
+use super::Result;
+use crate::accounts::User;
+
+/// How long a session lasts, and the remember-me cookie with it. `SESSION_TTL` overrides it.
+pub const SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+/// The cookie session. It ends with the browser. `HttpOnly` and the signature are not open to choice;
+/// `Secure` and `Domain` are decided at start, from `APP_ENV` and `COOKIE_DOMAIN`.
+pub const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Lax);
+
+/// The cookie that outlives the browser, for those who ask to be remembered.
+pub const REMEMBER_ME_COOKIE: CookieOptions =
+    CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
+
+pub const LOG_IN_PATH: &str = "/users/log-in";
+pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
+pub const SUDO_PATH: &str = "/users/sudo";
+pub const SUDO_MESSAGE: &str = "Please confirm that it is you to continue.";
+
+const SIGNED_IN_PATH: &str = "/";
+
+/// What the browser forgets when its user logs out.
+const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
+
+/// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
+/// browser before can be used against them. Leads to the page that asked for the login, or home.
+pub async fn log_in_user(sigra: &Sigra<User>, session: &Session, user: &User, remember_me: bool) -> Result<Redirect> {
+    let return_to = session.take_return_to();
+    sigra.log_in_user(session, user, remember_me).await?;
+    Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
+}
+
+/// Logs the browser out. Its session's live connections end.
+pub async fn log_out_user(sigra: &Sigra<User>, session: &Session) -> Result<Response> {
+    sigra.log_out_user(session).await?;
+    Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
+}
+
+/// Finds out who sends each request: by the session token in the cookie session, or by the remember-me
+/// cookie after the browser was closed.
+pub fn fetch_current_scope(sigra: &Sigra<User>) -> FetchCurrentScopeLayer<User> {
+    sigra.fetch_current_scope()
+}
+
+/// For pages that only make sense to visitors.
+pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
+    match scope {
+        Some(_) => Redirect::to(SIGNED_IN_PATH).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// For pages that need a user: the argument is the requirement. Visitors are led to the log-in page and
+/// back, programs get 401.
+pub async fn require_authenticated_user(_: Scope<User>, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+/// For pages that need a user who authenticated recently.
+pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+/// Gives the browser a new token and a new cookie session, as after a change of what the user may do.
+pub async fn renew_session(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> Result<()> {
+    Ok(sigra.renew_session(session, scope).await?)
+}

@@ -1,0 +1,63 @@
+//! Logging in and out.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session, Sigra};
+
+use super::{
+    Result,
+    layout::{Layout, Page},
+    user_auth,
+};
+use crate::accounts::{Accounts, User};
+
+/// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
+const EMAIL: &str = "email";
+
+#[derive(Deserialize)]
+pub struct LogIn {
+    #[serde(rename = "user[email]")]
+    email: String,
+    #[serde(rename = "user[password]")]
+    password: Password,
+    #[serde(rename = "user[remember_me]", default)]
+    remember_me: String,
+}
+
+#[derive(Template)]
+#[template(path = "log_in.html")]
+struct LogInPage {
+    layout: Layout,
+    email: String,
+}
+
+pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+    let email = session.take(EMAIL).unwrap_or_default();
+    Page(LogInPage { layout: Layout::new("Log in", &session, scope.as_ref()), email })
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    Form(form): Form<LogIn>,
+) -> Result<Response> {
+    let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password).await? else {
+        session.put_flash(Flash::Error, "Invalid email or password")?;
+        session.put(EMAIL, &form.email.chars().take(160).collect::<String>())?;
+        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
+    };
+    session.put_flash(Flash::Info, "Welcome back!")?;
+    let redirect = user_auth::log_in_user(&sigra, &session, &user, form.remember_me == "true").await?;
+    Ok(redirect.into_response())
+}
+
+pub async fn delete(State(sigra): State<Sigra<User>>, session: Session) -> Result<Response> {
+    session.put_flash(Flash::Info, "Logged out successfully.")?;
+    user_auth::log_out_user(&sigra, &session).await
+}

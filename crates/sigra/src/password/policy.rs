@@ -1,0 +1,135 @@
+use std::{collections::HashSet, sync::LazyLock};
+
+use super::Password;
+
+/// Passwords that are tried first, in lower case.
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common.txt").lines().filter(|line| !line.starts_with('#')).collect());
+
+/// A repeated unit of at most this many characters makes no password: `abcdabcdabcdabcd`.
+const SHORT_UNIT: usize = 4;
+
+/// What a new password must be: long, and not among those that are tried first.
+///
+/// There are no rules of composition: NIST SP 800-63B-4 section 3.1.1.2 forbids them, and asks for 15
+/// characters where the password is the only factor and 8 where there is a second.
+///
+/// ```
+/// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
+///
+/// let policy = PasswordPolicy::default();
+/// assert_eq!(policy.check(&Password::new("correct horse battery staple")), Ok(()));
+/// assert_eq!(policy.check(&Password::new("Tr0ub4dor&3")), Err(PasswordProblem::TooShort { min: 15 }));
+/// assert_eq!(policy.check(&Password::new("passwordpassword")), Err(PasswordProblem::Common));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordPolicy {
+    /// The least number of code points (default: 15).
+    pub min: usize,
+    /// The greatest number of code points (default: 1024). It bounds the work, not the choice.
+    pub max: usize,
+}
+
+impl PasswordPolicy {
+    /// For applications that require a second factor: 8 code points.
+    pub const WITH_SECOND_FACTOR: Self = Self { min: 8, max: 1024 };
+
+    /// Checks a new password. Not to be asked at login: an old password stays good.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordProblem`], as a sentence to show beside the field.
+    pub fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
+        let length = password.code_points();
+        if length < self.min {
+            return Err(PasswordProblem::TooShort { min: self.min });
+        }
+        if length > self.max {
+            return Err(PasswordProblem::TooLong { max: self.max });
+        }
+        if is_common(password.expose()) { Err(PasswordProblem::Common) } else { Ok(()) }
+    }
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self { min: 15, ..Self::WITH_SECOND_FACTOR }
+    }
+}
+
+/// Why a new password is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordProblem {
+    /// It is too short.
+    #[error("should be at least {min} characters: a few words in a row are easy to remember")]
+    TooShort {
+        /// The least number of code points.
+        min: usize,
+    },
+    /// It is too long.
+    #[error("should be at most {max} characters")]
+    TooLong {
+        /// The greatest number of code points.
+        max: usize,
+    },
+    /// It is one of those that are tried first.
+    #[error("is among the passwords that attackers try first: choose another")]
+    Common,
+}
+
+/// Whether the whole password is a common one, or one repeated.
+fn is_common(password: &str) -> bool {
+    let folded = password.to_lowercase();
+    if COMMON.contains(folded.as_str()) {
+        return true;
+    }
+    let chars: Vec<char> = folded.chars().collect();
+    let Some(unit) = repeated_unit(&chars) else { return false };
+    unit.len() <= SHORT_UNIT || COMMON.contains(unit.iter().collect::<String>().as_str())
+}
+
+/// The shortest run of characters that the whole is a repetition of, at least twice.
+fn repeated_unit(chars: &[char]) -> Option<&[char]> {
+    let repeats = |len: &usize| chars.iter().zip(&chars[*len..]).all(|(a, b)| a == b);
+    (1..=chars.len() / 2).find(repeats).map(|len| &chars[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(password: &str) -> Result<(), PasswordProblem> {
+        PasswordPolicy::default().check(&Password::new(password))
+    }
+
+    #[test]
+    fn invariant_15_length_counts_code_points() {
+        assert_eq!(check("fourteen chars"), Err(PasswordProblem::TooShort { min: 15 }));
+        assert_eq!(check("fifteen chars !"), Ok(()));
+        assert_eq!(check("zwölf Bücher ☂ 傘"), Ok(()));
+        assert_eq!(check(&"é".repeat(14)), Err(PasswordProblem::TooShort { min: 15 }));
+        let long: String = ('a'..='z').cycle().step_by(7).take(1024).collect::<String>();
+        assert_eq!(check(&format!("{}!", &long[..1023])), Ok(()));
+        assert_eq!(check(&format!("{long}!")), Err(PasswordProblem::TooLong { max: 1024 }));
+    }
+
+    #[test]
+    fn invariant_15_no_rules_of_composition() {
+        for good in ["all lower case words", "482901573648201", "               x", "ALL UPPER CASE WORDS"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn invariant_15_common_passwords_are_refused_in_any_case() {
+        for common in
+            ["1q2w3e4r5t6y7u8i9o0p", "1Q2W3E4R5T6Y7U8I", "123456789987654321", "aaaaaaaaaaaaaaaa", "PasswordPassword"]
+        {
+            assert_eq!(check(common), Err(PasswordProblem::Common), "{common}");
+        }
+        let short = PasswordPolicy::WITH_SECOND_FACTOR;
+        assert_eq!(short.check(&Password::new("password")), Err(PasswordProblem::Common));
+        assert_eq!(short.check(&Password::new("iloveyou1")), Err(PasswordProblem::Common));
+    }
+}
