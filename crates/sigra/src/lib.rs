@@ -1,4 +1,95 @@
-//! placeholder
+//! Authentication for axum that lives in your database: sessions that are rows, revoked at once.
+//!
+//! * **A session is a row.** The browser holds 32 random bytes in a signed cookie, the database their
+//!   SHA-256. Delete the row, and the next request is anonymous.
+//! * **What a handler needs stands in its arguments.** [`Scope<User>`](Scope) for a logged-in user,
+//!   `Option<Scope<User>>` for everybody, [`Sudo<User>`](Sudo) for one who authenticated recently,
+//!   [`Live<User>`](live::Live) for a WebSocket that ends with its session.
+//! * **The user is yours.** Your table, your columns, your type; one query an authenticated request.
+//! * **Safe unless told otherwise.** Argon2id with bounded memory, the same work for unknown users, forged
+//!   requests refused before any handler runs, tokens renewed at every login, `__Host-` cookies under TLS.
+//!
+//! `cargo sigra` writes accounts, pages, migrations and tests into an application. Without it, this is a
+//! whole login:
+//!
+//! ```
+//! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
+//! use sigra::{Config, HashedPassword, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
+//!
+//! #[derive(Clone, sqlx::FromRow)]
+//! struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
+//!
+//! impl sigra::User for User {
+//!     type Id = i64;
+//!     type Database = sqlx::Sqlite;
+//!     fn id(&self) -> i64 { self.id }
+//!     fn hashed_password(&self) -> Option<&HashedPassword> { self.hashed_password.as_ref() }
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct LogIn { email: String, password: Password }
+//!
+//! async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Form(form): Form<LogIn>) -> sigra::Result<Redirect> {
+//!     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
+//!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
+//!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
+//!         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
+//!         (_, Some(user)) => {
+//!             sigra.log_in_user(&session, &user, false).await?;
+//!             Ok(Redirect::to("/dashboard"))
+//!         }
+//!     }
+//! }
+//!
+//! async fn log_out(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<Redirect> {
+//!     sigra.log_out_user(&session).await?;
+//!     Ok(Redirect::to("/users/log-in"))
+//! }
+//!
+//! async fn dashboard(scope: Scope<User>) -> String { format!("Hello {}", scope.user().email) }
+//!
+//! fn app(sigra: Sigra<User>) -> Router {
+//!     Router::new()
+//!         .route("/users/log-in", get(Html(include_str!("../examples/log_in.html"))).post(log_in))
+//!         .route("/users/log-out", post(log_out))
+//!         .route("/dashboard", get(dashboard))
+//!         .layer(sigra.fetch_current_scope())
+//!         .with_state(sigra)
+//! }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use {axum::{body::Body, http::Request}, tower::ServiceExt};
+//! # let options = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+//! # let pool = options.connect("sqlite::memory:").await?;
+//! # sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, hashed_password TEXT)").execute(&pool).await?;
+//! # sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+//! # let sigra: Sigra<User> = Sigra::new(Config::new("my_app", SecretKeyBase::generate()?), pool.clone())?;
+//! # let hash = sigra.hash_password(&Password::new("correct horse")).await?;
+//! # sqlx::query("INSERT INTO users VALUES (1, 'ada@example.com', $1)").bind(hash).execute(&pool).await?;
+//! # let app = app(sigra);
+//! # let form = |password: &str| Request::post("/users/log-in").header("content-type", "application/x-www-form-urlencoded")
+//! #     .body(Body::from(format!("email=ada@example.com&password={password}")));
+//! # let refused = app.clone().oneshot(form("wrong")?).await?;
+//! # assert_eq!(refused.headers()["location"], "/users/log-in");
+//! # let response = app.clone().oneshot(form("correct+horse")?).await?;
+//! # assert_eq!(response.headers()["location"], "/dashboard");
+//! # let cookie = response.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default();
+//! # let page = app.clone().oneshot(Request::get("/dashboard").header("cookie", cookie).body(Body::empty())?).await?;
+//! # assert_eq!(axum::body::to_bytes(page.into_body(), 100).await?, "Hello ada@example.com");
+//! # let page = app.oneshot(Request::get("/dashboard").body(Body::empty())?).await?;
+//! # assert_eq!(page.headers()["location"], "/users/log-in");
+//! # Ok(()) }
+//! ```
+//!
+//! The tables are a `users` table of yours with a column `id`, and [`store::SQLITE_SCHEMA`] beside it.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `sqlite` | yes | the store on SQLite |
+//! | `live` | yes | WebSockets and event streams that end with their session |
+//! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
+
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -14,8 +105,12 @@ mod secret;
 pub mod session;
 mod sigra;
 pub mod store;
+pub mod telemetry;
 pub mod token;
 mod user;
+
+/// A result with the library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 pub use self::{
     client::Client,

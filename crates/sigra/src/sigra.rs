@@ -12,6 +12,7 @@ use crate::{
     scope::FetchCurrentScopeLayer,
     session::{Cookies, Session},
     store::{Found, NewSession, SessionId, Standing, Store},
+    telemetry,
     token::TokenHash,
 };
 
@@ -154,6 +155,7 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
     pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<(), Error> {
         let presented = session.presented();
         let mut tx = U::Database::begin(&self.0.pool).await?;
@@ -168,7 +170,7 @@ impl<U: User> Sigra<U> {
         self.announce(Revoked(replaced));
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
-            target: "sigra", event = "auth.login.success",
+            target: "sigra", event = telemetry::LOGIN_SUCCESS,
             user_id = ?user.id(), session_id = %row.id, remembered = remember_me,
         );
         Ok(())
@@ -180,6 +182,7 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
+    #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
     pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
         for token in session.presented() {
             self.delete_session(&token).await?;
@@ -206,7 +209,7 @@ impl<U: User> Sigra<U> {
     pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         self.replace_token(session, scope, self.now()).await?;
         tracing::info!(
-            target: "sigra", event = "auth.reauthentication.success",
+            target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
             user_id = ?scope.user().id(), session_id = %scope.session().id,
         );
         Ok(())
@@ -225,7 +228,7 @@ impl<U: User> Sigra<U> {
             return Err(Error::SessionEnded);
         }
         session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
-        tracing::info!(target: "sigra", event = "auth.session.renewed", session_id = %id);
+        tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %id);
         Ok(())
     }
 }
@@ -238,11 +241,12 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::PasswordWorkersBusy`] when too many are being checked already.
+    #[tracing::instrument(level = "debug", name = "sigra.verify_password", skip_all)]
     pub async fn verify_password(&self, user: Option<&U>, password: &Password) -> Result<Verification, Error> {
         let stored = user.and_then(User::hashed_password);
         let verification = self.0.passwords.verify(stored, password).await?;
         if verification == Verification::Invalid {
-            tracing::info!(target: "sigra", event = "auth.login.failure", user_id = ?user.map(User::id));
+            tracing::info!(target: "sigra", event = telemetry::LOGIN_FAILURE, user_id = ?user.map(User::id));
         }
         Ok(verification)
     }
@@ -308,7 +312,7 @@ impl<U: User> Sigra<U> {
     pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
         let mut conn = self.0.pool.acquire().await?;
         if let Some(id) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
-            tracing::info!(target: "sigra", event = "auth.logout", session_id = %id);
+            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %id);
             self.announce(Revoked(vec![id]));
         }
         Ok(())
@@ -323,7 +327,7 @@ impl<U: User> Sigra<U> {
         let mut conn = self.0.pool.acquire().await?;
         let deleted = U::Database::delete_session_by_id(&mut conn, user, id).await?;
         if let Some(id) = deleted {
-            tracing::info!(target: "sigra", event = "auth.session.revoked", user_id = ?user, session_id = %id);
+            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, session_id = %id);
             self.announce(Revoked(vec![id]));
         }
         Ok(deleted.is_some())
@@ -369,7 +373,7 @@ impl<U: User> Sigra<U> {
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
         let ids = U::Database::delete_sessions(conn, user, except).await?;
-        tracing::info!(target: "sigra", event = "auth.session.revoked", user_id = ?user, sessions = ids.len());
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, sessions = ids.len());
         Ok(Revoked(ids))
     }
 
@@ -415,12 +419,12 @@ impl<U: User> Sigra<U> {
     /// Finds what a presented token stands for, and keeps its row in shape.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
         let Some(found) = self.find(&token.hash()).await? else {
-            tracing::info!(target: "sigra", event = "auth.token.unknown");
+            tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(Lookup::Dead);
         };
         let now = self.now();
         if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
-            tracing::info!(target: "sigra", event = "auth.session.expired", session_id = %found.session.id);
+            tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
             self.delete_session_by_id(&found.user.id(), found.session.id).await?;
             return Ok(Lookup::Dead);
         }
@@ -486,7 +490,7 @@ impl<U: User> Sigra<U> {
         if !U::Database::issue_next_token(&mut conn, token.hash(), next.hash(), now, not_since).await? {
             return Ok(None);
         }
-        tracing::info!(target: "sigra", event = "auth.session.reissued", session_id = %session.id);
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REISSUED, session_id = %session.id);
         Ok(Some(next))
     }
 

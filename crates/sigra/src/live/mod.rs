@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "live")]
 pub use self::connection::{CLOSE_SESSION_ENDED, Closed, Live, LiveRejection, LiveSocket, OnMount};
-use crate::store::SessionId;
+use crate::{store::SessionId, telemetry};
 
 /// The live connections of this process, by session.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl LiveConnections {
         let registry = self.registry();
         for id in ids {
             if let Some(entry) = registry.sessions.get(id) {
-                tracing::info!(target: "sigra", event = "auth.live.ended", session_id = %id);
+                tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
                 entry.ended.cancel();
             }
         }

@@ -18,6 +18,7 @@ use crate::{
     Client, Error, Sigra, User,
     session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
+    telemetry,
     token::{SessionToken, TokenHash},
 };
 
@@ -135,6 +136,7 @@ enum Upkeep {
     },
 }
 
+#[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
 async fn authenticate<U: User>(
     sigra: &Sigra<U>,
     session: &Session,
@@ -148,7 +150,7 @@ async fn authenticate<U: User>(
     let invalid_key = matches!(tokens.key, Presented::Invalid);
     let invalid_remember_me = matches!(tokens.remember_me, Presented::Invalid);
     if invalid_key || (invalid_remember_me && matches!(tokens.key, Presented::Absent)) {
-        tracing::info!(target: "sigra", event = "auth.cookie.rejected");
+        tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
         return anonymous(Upkeep::Drop { dead: Vec::new(), key: invalid_key, remember_me: invalid_remember_me });
     }
 

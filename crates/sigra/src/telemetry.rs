@@ -1,0 +1,44 @@
+//! The names of what the library tells [`tracing`]. They are part of its interface.
+//!
+//! Events have the target `sigra` and a field `event` with one of these names. No event and no span holds a
+//! token, a hash, a cookie, a password or an email address.
+//!
+//! | event | level | fields | when |
+//! |---|---|---|---|
+//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered` | a user logged in |
+//! | [`LOGIN_FAILURE`] | info | `user_id` (none for an unknown address) | a password was wrong |
+//! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id` | a user proved who they are once more |
+//! | [`LOGOUT`] | info | `session_id` | a user logged out |
+//! | [`SESSION_RENEWED`] | info | `session_id` | a session got a new token after a change of privilege |
+//! | [`SESSION_REISSUED`] | info | `session_id` | a session got a new token because of the old one's age |
+//! | [`SESSION_REVOKED`] | info | `user_id`, and `session_id` or `sessions` (their number) | a device, or several, were logged out |
+//! | [`SESSION_EXPIRED`] | info | `session_id` | a session was too old, idle for too long, or its user not active |
+//! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
+//! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or twice |
+//! | [`LIVE_ENDED`] | info | `session_id` | a session's live connections were ended |
+//!
+//! Spans, at level debug: `sigra.fetch_current_scope`, `sigra.verify_password`, `sigra.log_in_user`,
+//! `sigra.log_out_user`.
+
+/// A user logged in.
+pub const LOGIN_SUCCESS: &str = "auth.login.success";
+/// A password was wrong, or there is no such user.
+pub const LOGIN_FAILURE: &str = "auth.login.failure";
+/// A user proved who they are once more.
+pub const REAUTHENTICATION_SUCCESS: &str = "auth.reauthentication.success";
+/// A user logged out.
+pub const LOGOUT: &str = "auth.logout";
+/// A session got a new token after a change of privilege.
+pub const SESSION_RENEWED: &str = "auth.session.renewed";
+/// A session got a new token because of the old one's age.
+pub const SESSION_REISSUED: &str = "auth.session.reissued";
+/// Sessions were deleted from elsewhere than their own browser.
+pub const SESSION_REVOKED: &str = "auth.session.revoked";
+/// A session was too old, idle for too long, or its user no longer active.
+pub const SESSION_EXPIRED: &str = "auth.session.expired";
+/// A token came that stands for nothing.
+pub const TOKEN_REJECTED: &str = "auth.token.rejected";
+/// A cookie came whose signature is not ours, or that was sent twice.
+pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";
+/// A session's live connections were ended.
+pub const LIVE_ENDED: &str = "auth.live.ended";
