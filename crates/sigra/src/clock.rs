@@ -23,6 +23,8 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
+    /// Where a stopped clock stands.
+    stopped_at: Option<OffsetDateTime>,
     offset_ms: Arc<AtomicI64>,
 }
 
@@ -33,10 +35,18 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that moves only when it is turned.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn stopped() -> Self {
+        Self { stopped_at: Some(OffsetDateTime::now_utc()), ..Self::default() }
+    }
+
     /// The time now, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc() + time::Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed))
+        self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc)
+            + time::Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed))
     }
 
     /// Turns the clock forward, for every clone of it.

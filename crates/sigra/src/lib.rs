@@ -106,6 +106,8 @@ pub mod session;
 mod sigra;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod token;
 mod user;
 

@@ -1,0 +1,78 @@
+//! What the application says when it can't start.
+
+mod support;
+
+use my_app::{config::Environment, database};
+use support::settings;
+
+const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
+
+fn error(env: &[(&'static str, &str)]) -> String {
+    settings(env).err().expect("must be refused").to_string()
+}
+
+#[test]
+fn development_needs_nothing_to_be_set() {
+    let settings = settings(&[("APP_ENV", "test")]).expect("good settings");
+    assert_eq!(settings.environment, Environment::Test);
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
+    assert_eq!(settings.database_url, "sqlite://my_app_dev.db");
+    assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
+}
+
+#[test]
+fn production_needs_a_secret_and_a_public_url() {
+    assert_eq!(
+        error(&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://example.com")]),
+        "SECRET_KEY_BASE is not set, and APP_ENV=prod needs it: set it to 64 or more random characters, as from `openssl rand -base64 48`"
+    );
+    assert_eq!(
+        error(&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)]),
+        "PUBLIC_URL is not set, and APP_ENV=prod needs it: set it to the address that users type"
+    );
+    assert!(
+        settings(&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")]).is_ok()
+    );
+}
+
+#[test]
+fn a_short_secret_is_refused_and_not_shown() {
+    let message = error(&[("SECRET_KEY_BASE", "hunter2hunter2")]);
+    assert_eq!(
+        message,
+        "SECRET_KEY_BASE has 14 characters and needs at least 64: generate one with `openssl rand -base64 48`"
+    );
+    assert!(!error(&[("SECRET_KEY_BASE", SECRET), ("SECRET_KEY_BASE_FALLBACKS", "hunter2")]).contains("hunter2"));
+}
+
+#[test]
+fn each_bad_setting_is_named_in_one_sentence() {
+    for (name, value, said) in [
+        ("APP_ENV", "production", "APP_ENV is `production`: it must be dev, test or prod"),
+        ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
+        ("PORT", "70000", "PORT is `70000`: it must be a port number such as 4000"),
+        ("SESSION_TTL", "-5", "SESSION_TTL is `-5`: it must be a whole number of seconds, at least 1"),
+        ("SESSION_TTL", "0", "SESSION_TTL is `0`: it must be a whole number of seconds, at least 1"),
+        ("SESSION_REISSUE_AGE", "7d", "SESSION_REISSUE_AGE is `7d`: it must be a whole number of seconds, at least 1"),
+        ("SUDO_TTL", "1.5", "SUDO_TTL is `1.5`: it must be a whole number of seconds, at least 1"),
+        ("SESSION_TTL", "18446744073709551615", "SESSION_TTL must be between 1 second and 100 years"),
+        ("COOKIE_DOMAIN", "co.uk", "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse"),
+        ("COOKIE_DOMAIN", "https://a.com", "COOKIE_DOMAIN is `https://a.com`, which is not a domain name"),
+        ("PUBLIC_URL", "example.com", "PUBLIC_URL is `example.com`: it must be an address such as"),
+        ("PUBLIC_URL", "ftp://example.com", "PUBLIC_URL is `ftp://example.com`: it must be an address such as"),
+        ("TRUSTED_PROXIES", "everyone", "TRUSTED_PROXIES is `everyone`: it must be networks such as 10.0.0.0/8"),
+    ] {
+        let message = error(&[(name, value)]);
+        assert!(message.starts_with(said), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_database_is_named() {
+    let error = database::open("sqlite:///nowhere/at/all/my_app.db").await.expect_err("must be refused").to_string();
+    assert!(error.starts_with("the database `sqlite:///nowhere/at/all/my_app.db` can't be opened: "), "{error}");
+
+    let error = database::open("postgres://app:secret@localhost/app").await.expect_err("must be refused").to_string();
+    assert!(error.contains("built for SQLite") && !error.contains("secret"), "{error}");
+}

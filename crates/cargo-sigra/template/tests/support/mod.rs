@@ -1,0 +1,80 @@
+//! The application on a database of its own, for one test.
+#![allow(dead_code)]
+
+use axum::Router;
+use my_app::{
+    accounts::{Accounts, User},
+    config::{Settings, SettingsError},
+    database,
+    web::{self, AppState},
+};
+use sigra::{Clock, Password, Sigra, config::Argon2Params, testing::TestHost};
+use tempfile::TempDir;
+
+pub struct Host {
+    pub accounts: Accounts,
+    pub pool: database::Pool,
+    sigra: Sigra<User>,
+    clock: Clock,
+    router: Router,
+    _folder: TempDir,
+}
+
+impl Host {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With settings of the environment.
+    pub async fn with(env: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Clock::stopped();
+        let mut settings = settings(env).expect("good settings");
+        settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        let pool = database::open(&url).await.expect("a database");
+        let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
+        let accounts = Accounts::new(pool.clone(), sigra.clone());
+        let router = web::app(AppState::new(accounts.clone(), sigra.clone(), settings));
+        Self { accounts, pool, sigra, clock, router, _folder: folder }
+    }
+
+    pub async fn count_tokens(&self) -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool);
+        count.await.expect("a count")
+    }
+}
+
+impl TestHost for Host {
+    type User = User;
+
+    fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    async fn register_user(&self, email: &str, password: &Password) -> User {
+        self.accounts.register_user(email, password).await.expect("a new user")
+    }
+}
+
+/// The settings that an environment gives, in tests unless it says otherwise.
+pub fn settings(env: &[(&'static str, &str)]) -> Result<Settings, SettingsError> {
+    Settings::from_lookup(|name| {
+        let given = env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
+        Ok(given.or_else(|| (name == "APP_ENV").then(|| "test".to_owned())))
+    })
+}
+
+/// The fields of the log-in form.
+pub fn log_in_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![("user[email]", email), ("user[password]", password)]
+}

@@ -1,0 +1,201 @@
+//! Logging in and out, over HTTP.
+
+mod support;
+
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use support::{Host, log_in_form};
+
+const SESSION: &str = "_my_app_key";
+const REMEMBER_ME: &str = "_my_app_web_user_remember_me";
+
+#[tokio::test]
+async fn the_log_in_page_is_a_form_for_password_managers() {
+    let host = Host::new().await;
+    let page = host.client().get("/users/log-in").await;
+    assert_status(&page, 200);
+    for part in [
+        "name=\"user[email]\"",
+        "autocomplete=\"username\"",
+        "name=\"user[password]\"",
+        "autocomplete=\"current-password\"",
+        "name=\"user[remember_me]\"",
+        "<label for=\"user_email\">",
+        "<label for=\"user_password\">",
+    ] {
+        assert_contains(&page, part);
+    }
+}
+
+#[tokio::test]
+async fn the_log_in_page_sends_on_who_is_logged_in_already() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.get("/users/log-in").await, "/");
+}
+
+#[tokio::test]
+async fn good_credentials_log_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+    assert_eq!(answer.status(), 303);
+    assert_eq!(host.count_tokens().await, 1, "exactly one row is written");
+    assert!(browser.cookie(SESSION).is_some());
+    assert!(browser.cookie(REMEMBER_ME).is_none(), "nobody asked to be remembered");
+
+    let home = browser.get("/").await;
+    assert_contains(&home, "Welcome back!");
+    assert_contains(&home, &user.email);
+    assert_contains(&home, "/users/log-out");
+    assert!(!browser.get("/").await.text().contains("Welcome back!"), "a flash is shown once");
+}
+
+#[tokio::test]
+async fn the_address_may_be_typed_in_any_case() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let typed = format!("  {} ", user.email.to_uppercase());
+    let answer = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+}
+
+#[tokio::test]
+async fn only_true_is_remembered() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for (value, is_remembered) in [("true", true), ("false", false), ("", false), ("on", false), ("TRUE", false)] {
+        let browser = host.client();
+        let mut form = log_in_form(&user.email, VALID_PASSWORD);
+        form.push(("user[remember_me]", value));
+        let answer = browser.post("/users/log-in", &form).await;
+        assert_eq!(browser.cookie(REMEMBER_ME).is_some(), is_remembered, "{value:?}");
+
+        browser.close_and_reopen();
+        assert_eq!(browser.get("/dashboard").await.status() == 200, is_remembered, "{value:?}");
+        let cookies = answer.set_cookies();
+        if is_remembered {
+            let cookie = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("the cookie");
+            assert_eq!(cookie.max_age().map(|age| age.whole_seconds()), Some(5_184_000));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_browser_gets_its_cookie_session_back() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    browser.post("/users/log-in", &form).await;
+
+    browser.close_and_reopen();
+    assert!(browser.cookie(SESSION).is_none());
+    assert_contains(&browser.get("/dashboard").await, &user.email);
+    assert!(browser.cookie(SESSION).is_some());
+    assert_eq!(host.count_tokens().await, 1, "it is the same session");
+}
+
+#[tokio::test]
+async fn the_log_in_leads_to_the_page_that_asked_for_it() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    assert_redirected_to(&browser.get("/dashboard?tab=2").await, "/users/log-in");
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/dashboard?tab=2");
+    assert_contains(&browser.get("/").await, "Welcome back!");
+}
+
+#[tokio::test]
+async fn bad_credentials_lead_back_to_the_form() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    assert_redirected_to(&answer, "/users/log-in");
+    assert!(browser.cookie(SESSION).is_none());
+    assert_eq!(host.count_tokens().await, 0);
+
+    let page = browser.get("/users/log-in").await;
+    assert_contains(&page, "Invalid email or password");
+    assert_contains(&page, &format!("value=\"{}\"", user.email));
+    assert!(!page.text().contains("not the password"));
+}
+
+/// The same password, an address of the same length, known or not: every byte that does not depend on the
+/// address itself is the same.
+#[tokio::test]
+async fn invariant_5_unknown_address_and_wrong_password_differ_in_nothing() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let unknown = format!("x{}", &user.email[1..]);
+    let mut answers = Vec::new();
+    for email in [&user.email, &unknown] {
+        let browser = host.client();
+        let answer = browser.post("/users/log-in", &log_in_form(email, "not the password")).await;
+        let headers: Vec<(String, usize)> =
+            answer.headers().iter().map(|(name, value)| (name.to_string(), value.len())).collect();
+        let page = browser.get("/users/log-in").await.text().replace(email.as_str(), "EMAIL");
+        answers.push((answer.status(), answer.text().to_owned(), headers, page));
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn logging_out_deletes_the_row_and_both_cookies() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    browser.post("/users/log-in", &form).await;
+    let thief = browser.fork();
+
+    let answer = browser.delete("/users/log-out").await;
+    assert_redirected_to(&answer, "/");
+    assert_eq!(answer.header("clear-site-data"), Some("\"cache\", \"storage\""));
+    assert_eq!(host.count_tokens().await, 0);
+    assert!(browser.cookie(SESSION).is_none() && browser.cookie(REMEMBER_ME).is_none());
+    assert_contains(&browser.get("/").await, "Logged out successfully.");
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn logging_out_succeeds_for_who_is_not_logged_in() {
+    let host = Host::new().await;
+    let browser = host.client();
+    assert_redirected_to(&browser.delete("/users/log-out").await, "/");
+    assert_contains(&browser.get("/").await, "Logged out successfully.");
+}
+
+#[tokio::test]
+async fn a_plain_form_can_log_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.post("/users/log-out", &[("_method", "delete")]).await, "/");
+    assert_eq!(host.count_tokens().await, 0);
+}
+
+#[tokio::test]
+async fn a_get_logs_nobody_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_status(&browser.get("/users/log-out").await, 405);
+    assert_status(&browser.get("/users/log-out?_method=delete").await, 405);
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test]
+async fn logging_in_as_another_user_ends_the_first_session() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let first = browser.fork();
+    let other = host.user_fixture().await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&other.email, VALID_PASSWORD)).await, "/");
+    assert_contains(&browser.get("/dashboard").await, &other.email);
+    assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
+}

@@ -1,0 +1,72 @@
+//! The page of a user's devices.
+
+mod support;
+
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use support::{Host, log_in_form};
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+     Version/18.0 Mobile/15E148 Safari/604.1";
+
+#[tokio::test]
+async fn the_page_names_devices_and_hides_tokens() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let form = log_in_form(&user.email, VALID_PASSWORD);
+    let laptop = host.client().user_agent(FIREFOX).peer(([203, 0, 113, 7], 4711).into());
+    let phone = host.client().user_agent(SAFARI);
+    phone.post("/users/log-in", &form).await;
+    laptop.post("/users/log-in", &form).await;
+
+    let page = laptop.get("/users/sessions").await;
+    for part in ["Firefox on Linux", "Safari on iPhone", "203.0.113.7", "127.0.0.1", "Log out everywhere"] {
+        assert_contains(&page, part);
+    }
+    assert_eq!(page.text().matches("This device").count(), 1);
+
+    let hashes: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT token FROM users_tokens").fetch_all(&host.pool).await.expect("rows");
+    for hash in hashes {
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!page.text().contains(&hex), "a stored hash is on the page");
+    }
+}
+
+#[tokio::test]
+async fn one_device_can_be_logged_out_from_another() {
+    let host = Host::new().await;
+    let (user, laptop) = host.authenticated_fixture().await;
+    let this_one = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0);
+    let phone = host.log_in(&user).await;
+    let sessions = host.accounts.list_user_sessions(&user).await.expect("sessions");
+    let other = sessions.iter().find(|session| session.id != this_one.id).expect("the phone");
+
+    let answer = laptop.delete(&format!("/users/sessions/{}", other.id)).await;
+    assert_redirected_to(&answer, "/users/sessions");
+    assert_contains(&laptop.get("/users/sessions").await, "Logged out of that device.");
+    assert_redirected_to(&phone.get("/dashboard").await, "/users/log-in");
+    assert_status(&laptop.get("/dashboard").await, 200);
+}
+
+#[tokio::test]
+async fn logging_out_this_device_is_logging_out() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let session = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0);
+    assert_redirected_to(&browser.delete(&format!("/users/sessions/{}", session.id)).await, "/");
+    assert!(browser.cookie("_my_app_key").is_none());
+    assert_contains(&browser.get("/").await, "Logged out successfully.");
+}
+
+#[tokio::test]
+async fn nobody_logs_out_somebody_elses_device() {
+    let host = Host::new().await;
+    let (victim, browser) = host.authenticated_fixture().await;
+    let (_, attacker) = host.authenticated_fixture().await;
+    let session = host.accounts.list_user_sessions(&victim).await.expect("sessions").remove(0);
+    assert_status(&attacker.delete(&format!("/users/sessions/{}", session.id)).await, 404);
+    assert_status(&attacker.delete("/users/sessions/00000000-0000-0000-0000-000000000000").await, 404);
+    assert_status(&attacker.delete("/users/sessions/nonsense").await, 400);
+    assert_status(&browser.get("/dashboard").await, 200);
+}

@@ -1,0 +1,132 @@
+use std::{fmt::Display, panic::Location};
+
+use http::{StatusCode, header};
+
+use super::TestResponse;
+use crate::{SessionId, Sigra, User, store::Store};
+
+/// The response has this status.
+///
+/// ```
+/// # use sigra::testing::{TestClient, assert_status};
+/// use axum::http::StatusCode;
+///
+/// async fn is_served(browser: &TestClient) {
+///     assert_status(&browser.get("/").await, StatusCode::OK);
+///     assert_status(&browser.get("/").await, 200);
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it has another.
+#[track_caller]
+pub fn assert_status(response: &TestResponse, status: impl PartialEq<StatusCode> + Display) {
+    assert!(status == response.status(), "expected {status}\n{response:?}");
+}
+
+/// The response redirects to exactly this place.
+///
+/// ```
+/// # use sigra::testing::{TestClient, assert_redirected_to};
+/// async fn asks_to_log_in(browser: &TestClient) {
+///     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it is no redirect, or leads elsewhere.
+#[track_caller]
+pub fn assert_redirected_to(response: &TestResponse, path: &str) {
+    let redirected = response.status().is_redirection() && response.location() == Some(path);
+    assert!(redirected, "expected a redirect to `{path}`\n{response:?}");
+}
+
+/// The body contains this text.
+///
+/// ```
+/// # use sigra::testing::{TestClient, assert_contains};
+/// async fn greets(browser: &TestClient) {
+///     assert_contains(&browser.get("/").await, "Welcome back!");
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it doesn't.
+#[track_caller]
+pub fn assert_contains(response: &TestResponse, text: &str) {
+    assert!(response.text().contains(text), "expected `{text}` in the body\n{response:?}");
+}
+
+/// The response is a [problem](crate::Problem) of this status, for a program to read: no redirect, no page.
+/// Whatever way the host renders it, as `application/problem+json` it must tell the same status.
+///
+/// ```
+/// # use sigra::testing::{TestHost, assert_problem};
+/// async fn programs_get_401<H: TestHost>(host: &H) {
+///     assert_problem(&host.client().json().get("/me").await, 401);
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it is none, or of another status.
+#[track_caller]
+pub fn assert_problem(response: &TestResponse, status: impl PartialEq<StatusCode> + Display) {
+    assert!(status == response.status(), "expected a problem of status {status}\n{response:?}");
+    let is_json = response.header(header::CONTENT_TYPE.as_str()) == Some("application/problem+json");
+    if is_json {
+        let problem: serde_json::Value = response.json();
+        assert!(
+            problem["status"] == response.status().as_u16(),
+            "expected the problem to tell the status {status}\n{response:?}"
+        );
+    }
+    assert!(is_json || response.problem().is_some(), "expected a problem, not a page of status {status}\n{response:?}");
+}
+
+/// No session of this user is usable any more.
+///
+/// ```
+/// # use sigra::testing::{TestHost, assert_sessions_invalidated};
+/// async fn logging_out_everywhere<H: TestHost>(host: &H) {
+///     let (user, browser) = host.authenticated_fixture().await;
+///     browser.delete("/users/sessions").await;
+///     assert_sessions_invalidated(host.sigra(), &user).await;
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If one is; it names those that are left.
+#[track_caller]
+pub fn assert_sessions_invalidated<U: User>(sigra: &Sigra<U>, user: &U) -> impl Future<Output = ()> + Send {
+    let asserted_at = Location::caller();
+    let user = user.id();
+    async move {
+        let left = match usable_sessions(sigra, &user).await {
+            Ok(left) => left,
+            Err(error) => panic!("{asserted_at}: the sessions of user {user:?} can't be listed: {error}"),
+        };
+        assert!(
+            left.is_empty(),
+            "{asserted_at}: user {user:?} still has {} usable session(s):\n{}",
+            left.len(),
+            left.join("\n")
+        );
+    }
+}
+
+/// The sessions that a request could still be authenticated by, in words.
+async fn usable_sessions<U: User>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
+    let listed = sigra.list_sessions(user).await?;
+    let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
+    let mut conn = sigra.pool().acquire().await?;
+    let found = U::Database::find_sessions(&mut conn, &ids).await?;
+    let active = found.iter().filter(|(_, user)| user.is_active());
+    Ok(active
+        .map(|(session, _)| format!("  {} ({}, since {})", session.id, session.device(), session.inserted_at))
+        .collect())
+}

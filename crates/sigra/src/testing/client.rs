@@ -1,0 +1,502 @@
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::ConnectInfo,
+};
+use cookie::Cookie;
+use cookie_store::{CookieDomain, CookieStore};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use tower::ServiceExt;
+use url::{Url, form_urlencoded};
+
+use super::TestResponse;
+
+/// The `User-Agent` that a [`TestClient`] sends: Firefox on Linux.
+pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+const PAGES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// Browsers keep no cookie whose name and value together have more bytes (RFC 6265bis section 5.6).
+const MAX_COOKIE: usize = 4096;
+
+/// A browser in front of a router, without a socket between them.
+///
+/// It keeps cookies as a browser does, lives at `https://localhost`, and sends the headers that a browser
+/// sends with a navigation: `Host`, `Accept`, `User-Agent`, `Sec-Fetch-Site`, `Sec-Fetch-Mode`, and
+/// `Origin` with unsafe methods. All of them can be overridden in [`send`](Self::send). Its methods take
+/// `&self`, so several requests of one browser can be under way at once. It does not follow redirects by
+/// itself; see [`follow`](Self::follow).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use axum::{Router, http::StatusCode, routing::get};
+/// use sigra::testing::TestClient;
+///
+/// let browser = TestClient::new(Router::new().route("/", get("Hello")));
+/// assert_eq!(browser.get("/").await.text(), "Hello");
+/// assert_eq!(browser.get("/elsewhere").await.status(), StatusCode::NOT_FOUND);
+/// # }
+/// ```
+pub struct TestClient {
+    router: Router,
+    origin: Url,
+    peer: SocketAddr,
+    headers: HeaderMap,
+    jar: Mutex<CookieStore>,
+}
+
+/// What kind of browser it is.
+impl TestClient {
+    /// A browser at `https://localhost` with an empty cookie jar.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new());
+    /// assert!(browser.cookies().is_empty());
+    /// ```
+    #[must_use]
+    pub fn new(router: Router) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(PAGES));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(BROWSER));
+        headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+        headers.insert("sec-fetch-mode", HeaderValue::from_static("navigate"));
+        Self {
+            router,
+            origin: Url::parse("https://localhost").expect("an origin"),
+            peer: SocketAddr::from(([127, 0, 0, 1], 50_000)),
+            headers,
+            jar: Mutex::default(),
+        }
+    }
+
+    /// Opens the application at another origin, such as `https://app.example.com`.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new()).origin("https://app.example.com");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it is no URL.
+    #[track_caller]
+    #[must_use]
+    pub fn origin(mut self, origin: &str) -> Self {
+        self.origin = match Url::parse(origin) {
+            Ok(origin) if origin.has_host() => origin,
+            _ => panic!("`{origin}` is no origin: write scheme and host, such as `https://app.example.com`"),
+        };
+        self
+    }
+
+    /// Sends another `User-Agent`.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let robot = TestClient::new(axum::Router::new()).user_agent("robot/1.0");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it can't be a header.
+    #[track_caller]
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: &str) -> Self {
+        let Ok(value) = HeaderValue::try_from(user_agent) else { panic!("{user_agent:?} can't be a header") };
+        self.headers.insert(header::USER_AGENT, value);
+        self
+    }
+
+    /// Connects from another address (default: 127.0.0.1).
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let abroad = TestClient::new(axum::Router::new()).peer("203.0.113.7:443".parse().unwrap());
+    /// ```
+    #[must_use]
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// Asks for JSON, as a script of the page does, instead of for pages.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let script = TestClient::new(axum::Router::new()).json();
+    /// ```
+    #[must_use]
+    pub fn json(mut self) -> Self {
+        self.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        self.headers.insert("sec-fetch-mode", HeaderValue::from_static("cors"));
+        self
+    }
+
+    /// Another browser with a copy of the cookies: a thief, or the same person's backup. From now on each
+    /// keeps its own.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new());
+    /// browser.set_cookie("theme", "dark");
+    /// let thief = browser.fork();
+    /// browser.remove_cookie("theme");
+    /// assert_eq!(thief.cookie("theme").as_deref(), Some("dark"));
+    /// ```
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            router: self.router.clone(),
+            origin: self.origin.clone(),
+            peer: self.peer,
+            headers: self.headers.clone(),
+            jar: Mutex::new(self.jar().clone()),
+        }
+    }
+}
+
+/// What it does.
+impl TestClient {
+    /// Opens a page.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// async fn opens_the_dashboard(browser: &TestClient) {
+    ///     browser.get("/dashboard").await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn get<'a>(&'a self, path: &str) -> impl Future<Output = TestResponse> + Send + use<'a> {
+        self.send(request(Method::GET, path, Body::empty()))
+    }
+
+    /// Submits a form.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, VALID_PASSWORD};
+    /// async fn logs_in(browser: &TestClient, email: &str) {
+    ///     browser.post("/users/log-in", &[("user[email]", email), ("user[password]", VALID_PASSWORD)]).await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn post<'a>(
+        &'a self,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> impl Future<Output = TestResponse> + Send + use<'a> {
+        self.send(form_request(Method::POST, path, form))
+    }
+
+    /// Sends a form with `PUT`.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, VALID_PASSWORD};
+    /// async fn resets_the_password(browser: &TestClient, token: &str) {
+    ///     let form = [("user[password]", VALID_PASSWORD), ("user[password_confirmation]", VALID_PASSWORD)];
+    ///     browser.put(&format!("/users/reset-password/{token}"), &form).await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn put<'a>(&'a self, path: &str, form: &[(&str, &str)]) -> impl Future<Output = TestResponse> + Send + use<'a> {
+        self.send(form_request(Method::PUT, path, form))
+    }
+
+    /// Sends a `DELETE`.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// async fn logs_out(browser: &TestClient) {
+    ///     browser.delete("/users/log-out").await;
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn delete<'a>(&'a self, path: &str) -> impl Future<Output = TestResponse> + Send + use<'a> {
+        self.send(request(Method::DELETE, path, Body::empty()))
+    }
+
+    /// Goes where a redirect leads.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, assert_contains};
+    /// async fn logs_out(browser: &TestClient) {
+    ///     let response = browser.delete("/users/log-out").await;
+    ///     assert_contains(&browser.follow(&response).await, "Logged out successfully.");
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the response is no redirect, or leads to another origin.
+    #[track_caller]
+    pub fn follow<'a>(&'a self, response: &TestResponse) -> impl Future<Output = TestResponse> + Send + use<'a> {
+        let location = match response.location() {
+            Some(location) if response.status().is_redirection() => location,
+            _ => panic!("this is no redirect to follow\n{response:?}"),
+        };
+        let target = match response.url.join(location) {
+            Ok(target) if target.origin() == self.origin.origin() => target,
+            _ => panic!("`{location}` leads away from {}\n{response:?}", self.origin),
+        };
+        self.get(&target[url::Position::BeforePath..url::Position::AfterQuery])
+    }
+
+    /// Sends any request. Headers that it does not set are the browser's own, the cookies included; cookies
+    /// that the response sets are kept.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, assert_status};
+    /// use axum::{body::Body, http::{Request, StatusCode}};
+    ///
+    /// async fn another_site_posts_a_form(browser: &TestClient) {
+    ///     let request = Request::post("/users/log-in")
+    ///         .header("origin", "https://evil.example")
+    ///         .header("sec-fetch-site", "cross-site")
+    ///         .body(Body::empty());
+    ///     assert_status(&browser.send(request.unwrap()).await, StatusCode::FORBIDDEN);
+    /// }
+    /// ```
+    pub async fn send(&self, request: Request<Body>) -> TestResponse {
+        let response = self.send_without_storing(request).await;
+        self.store(&response);
+        response
+    }
+
+    /// Sends a request, and leaves the cookies that the response sets to a later [`store`](Self::store): to
+    /// let a response arrive after one to a later request.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// use axum::{body::Body, http::Request};
+    ///
+    /// async fn a_slow_image_arrives_after_the_log_out(browser: &TestClient) {
+    ///     let image = Request::get("/chart.png").body(Body::empty()).unwrap();
+    ///     let image = browser.send_without_storing(image).await;
+    ///     browser.delete("/users/log-out").await;
+    ///     browser.store(&image);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the body breaks off.
+    pub async fn send_without_storing(&self, mut request: Request<Body>) -> TestResponse {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let url = self.origin.join(path).unwrap_or_else(|_| self.origin.clone());
+        let line = format!("{} {path}", request.method());
+        self.complete(&mut request, &url);
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        let body = match to_bytes(body, usize::MAX).await {
+            Ok(body) => body,
+            Err(error) => panic!("the body of {line} breaks off: {error}"),
+        };
+        TestResponse { request: line, url, response: http::Response::from_parts(parts, body) }
+    }
+
+    /// Fills in what a browser sends.
+    fn complete(&self, request: &mut Request<Body>, url: &Url) {
+        let is_safe = request.method().is_safe();
+        let cookies =
+            self.jar().get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            set_default(headers, name, value.as_bytes());
+        }
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        set_default(headers, &header::HOST, host.as_bytes());
+        if !is_safe {
+            set_default(headers, &header::ORIGIN, url.origin().ascii_serialization().as_bytes());
+        }
+        if !cookies.is_empty() {
+            set_default(headers, &header::COOKIE, cookies.join("; ").as_bytes());
+        }
+        if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
+            request.extensions_mut().insert(ConnectInfo(self.peer));
+        }
+    }
+}
+
+/// Its cookies.
+impl TestClient {
+    /// Keeps the cookies that a response sets, as far as a browser would.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, TestResponse};
+    /// fn arrives_late(browser: &TestClient, response: &TestResponse) {
+    ///     browser.store(response);
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn store(&self, response: &TestResponse) {
+        let cookies = response.set_cookies().into_iter().filter(|cookie| is_kept(cookie, &response.url));
+        self.jar().store_response_cookies(cookies, &response.url);
+    }
+
+    /// Closes the browser and opens it again: cookies without `Max-Age` or `Expires` are gone.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestClient, assert_status};
+    /// use axum::http::StatusCode;
+    ///
+    /// async fn a_remembered_browser_stays_logged_in(browser: &TestClient) {
+    ///     browser.close_and_reopen();
+    ///     assert_status(&browser.get("/dashboard").await, StatusCode::OK);
+    /// }
+    /// ```
+    pub fn close_and_reopen(&self) {
+        let mut jar = self.jar();
+        let lasting: Vec<_> = jar.iter_unexpired().filter(|cookie| cookie.is_persistent()).cloned().collect();
+        jar.clear();
+        for cookie in lasting {
+            jar.insert(cookie, &self.origin).expect("it was in the jar before");
+        }
+    }
+
+    /// A cookie's value.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new());
+    /// assert_eq!(browser.cookie("_my_app_key"), None);
+    /// ```
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.jar().iter_unexpired().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+    }
+
+    /// The names and values of all cookies, by name.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new());
+    /// browser.set_cookie("theme", "dark");
+    /// assert_eq!(browser.cookies(), [("theme".to_owned(), "dark".to_owned())]);
+    /// ```
+    #[must_use]
+    pub fn cookies(&self) -> Vec<(String, String)> {
+        let jar = self.jar();
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut cookies: Vec<_> = jar.iter_unexpired().map(|cookie| pair(cookie.name_value())).collect();
+        cookies.sort_unstable();
+        cookies
+    }
+
+    /// Puts a cookie, or gives one that is there another value. The others' attributes and age stay.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// fn tampers(browser: &TestClient) {
+    ///     let value = browser.cookie("_my_app_key").expect("logged in");
+    ///     browser.set_cookie("_my_app_key", &value[1..]);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If no browser would keep it.
+    #[track_caller]
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        let mut jar = self.jar();
+        let existing = jar.iter_unexpired().find(|cookie| cookie.name() == name).map(|found| {
+            let mut cookie: Cookie<'static> = Cookie::clone(found);
+            cookie.set_path(found.path.to_string());
+            if let CookieDomain::Suffix(domain) = &found.domain {
+                cookie.set_domain(domain.clone());
+            }
+            cookie.set_value(value.to_owned());
+            cookie
+        });
+        let cookie = existing.unwrap_or_else(|| Cookie::build((name, value)).path("/").build().into_owned());
+        if let Err(error) = jar.insert_raw(&cookie, &self.origin) {
+            panic!("a browser keeps no cookie `{name}` with the value `{value}`: {error}");
+        }
+    }
+
+    /// Drops a cookie.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new());
+    /// browser.set_cookie("theme", "dark");
+    /// browser.remove_cookie("theme");
+    /// assert_eq!(browser.cookie("theme"), None);
+    /// ```
+    pub fn remove_cookie(&self, name: &str) {
+        let mut jar = self.jar();
+        let found: Vec<(String, String)> = jar
+            .iter_any()
+            .filter(|cookie| cookie.name() == name)
+            .map(|cookie| (String::from(&cookie.domain), cookie.path.to_string()))
+            .collect();
+        for (domain, path) in found {
+            jar.remove(&domain, &path, name);
+        }
+    }
+
+    /// Keeps cookies that no request asked for.
+    pub(super) fn store_headers(&self, headers: HeaderMap) {
+        let mut response = http::Response::default();
+        *response.headers_mut() = headers;
+        self.store(&TestResponse { request: "a fixture".to_owned(), url: self.origin.clone(), response });
+    }
+
+    pub(super) fn client(&self) -> crate::Client {
+        let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        crate::Client { ip: Some(self.peer.ip()), user_agent: user_agent.map(str::to_owned) }
+    }
+
+    fn jar(&self) -> MutexGuard<'_, CookieStore> {
+        self.jar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names the cookies, without their values.
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.cookies().into_iter().map(|(name, _)| name).collect();
+        f.debug_struct("TestClient").field("origin", &self.origin.as_str()).field("cookies", &names).finish()
+    }
+}
+
+/// Whether a browser keeps a cookie: RFC 6265bis sections 4.1.3 (prefixes) and 5.6 (sizes).
+fn is_kept(cookie: &Cookie<'_>, url: &Url) -> bool {
+    let secure = cookie.secure() == Some(true);
+    let host_only = secure && cookie.path() == Some("/") && cookie.domain().is_none();
+    (!secure || url.scheme() == "https")
+        && (!cookie.name().starts_with("__Secure-") || secure)
+        && (!cookie.name().starts_with("__Host-") || host_only)
+        && cookie.name().len() + cookie.value().len() <= MAX_COOKIE
+}
+
+fn set_default(headers: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
+    if !headers.contains_key(name) {
+        headers.insert(name, HeaderValue::from_bytes(value).expect("the cookies and the origin are header values"));
+    }
+}
+
+#[track_caller]
+fn request(method: Method, path: &str, body: Body) -> Request<Body> {
+    match Request::builder().method(method).uri(path).body(body) {
+        Ok(request) => request,
+        Err(error) => panic!("`{path}` is no path: {error}"),
+    }
+}
+
+#[track_caller]
+fn form_request(method: Method, path: &str, form: &[(&str, &str)]) -> Request<Body> {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let mut request = request(method, path, body.into());
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers_mut().insert(header::CONTENT_TYPE, form);
+    request
+}

@@ -1,0 +1,34 @@
+//! What a host tests its own pages with: a browser, fixtures, a clock to turn, and assertions.
+//!
+//! A host says once how to build its application and how to register a user ([`TestHost`]). A test then
+//! reads like what a person does:
+//!
+//! ```
+//! use sigra::testing::{TestHost, assert_redirected_to, assert_sessions_invalidated, assert_status};
+//!
+//! async fn logging_out_everywhere_ends_every_browser<H: TestHost>(host: H) {
+//!     let (user, laptop) = host.authenticated_fixture().await;
+//!     let phone = host.log_in(&user).await;
+//!
+//!     let response = laptop.delete("/users/sessions").await;
+//!
+//!     assert_redirected_to(&response, "/");
+//!     assert_sessions_invalidated(host.sigra(), &user).await;
+//!     assert_redirected_to(&phone.get("/dashboard").await, "/users/log-in");
+//! }
+//! ```
+//!
+//! Everything here panics when it can't go on, as a failed assertion does.
+#![allow(clippy::panic, clippy::expect_used, reason = "a failed test is a panic with a readable message")]
+
+mod assertions;
+mod client;
+mod host;
+mod response;
+
+pub use self::{
+    assertions::{assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated, assert_status},
+    client::{BROWSER, TestClient},
+    host::{TestHost, VALID_PASSWORD},
+    response::TestResponse,
+};

@@ -1,0 +1,174 @@
+use std::fmt;
+
+use axum::body::Bytes;
+use cookie::Cookie;
+use http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::Problem;
+
+/// How many lines of the body `Debug` shows.
+const SHOWN_LINES: usize = 20;
+
+/// A response that has been read to its end.
+///
+/// `Debug` shows the request, the status, the headers and the first lines of the body; the assertions
+/// print it when they fail.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use axum::{Router, http::StatusCode, routing::get};
+/// use sigra::testing::TestClient;
+///
+/// let browser = TestClient::new(Router::new().route("/", get("Hello")));
+/// let response = browser.get("/").await;
+/// assert_eq!(response.status(), StatusCode::OK);
+/// assert_eq!(response.text(), "Hello");
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TestResponse {
+    pub(super) request: String,
+    pub(super) url: Url,
+    pub(super) response: http::Response<Bytes>,
+}
+
+impl TestResponse {
+    /// The status.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn is_found(response: &TestResponse) -> bool {
+    ///     response.status().is_success()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// All headers.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn content_length(response: &TestResponse) -> usize {
+    ///     response.headers()["content-length"].to_str().unwrap().parse().unwrap()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header's first value, if it is there.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn is_kept_by_no_cache(response: &TestResponse) -> bool {
+    ///     response.header("cache-control") == Some("no-store")
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the value is not visible ASCII.
+    #[track_caller]
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name).map(|value| match value.to_str() {
+            Ok(value) => value,
+            Err(_) => panic!("the header `{name}` is not visible ASCII: {value:?}"),
+        })
+    }
+
+    /// The header `Location`.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn leads_to_the_log_in_page(response: &TestResponse) -> bool {
+    ///     response.location() == Some("/users/log-in")
+    /// }
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.header(header::LOCATION.as_str())
+    }
+
+    /// The body as text. Bytes that are not UTF-8 are replaced.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn greets(response: &TestResponse) -> bool {
+    ///     response.text().contains("Welcome back!")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.response.body()).into_owned()
+    }
+
+    /// The body read as JSON.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn email(me: &TestResponse) -> String {
+    ///     me.json::<serde_json::Value>()["email"].as_str().unwrap().to_owned()
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it is no JSON of this type.
+    #[track_caller]
+    #[must_use]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        match serde_json::from_slice(self.response.body()) {
+            Ok(value) => value,
+            Err(error) => panic!("the body is no JSON for `{}`: {error}\n{self:?}", std::any::type_name::<T>()),
+        }
+    }
+
+    /// The cookies that the response sets or expires, with their attributes.
+    ///
+    /// ```
+    /// # use sigra::testing::TestResponse;
+    /// fn touches_no_cookie(response: &TestResponse) -> bool {
+    ///     response.set_cookies().is_empty()
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a `Set-Cookie` can't be read.
+    #[track_caller]
+    #[must_use]
+    pub fn set_cookies(&self) -> Vec<Cookie<'static>> {
+        let read = |header: &http::HeaderValue| Cookie::parse(header.to_str().ok()?.to_owned()).ok();
+        let headers = self.headers().get_all(header::SET_COOKIE);
+        headers.iter().map(|header| read(header).unwrap_or_else(|| panic!("{header:?} sets no cookie"))).collect()
+    }
+
+    pub(super) fn problem(&self) -> Option<&Problem> {
+        self.response.extensions().get()
+    }
+}
+
+impl fmt::Debug for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} -> {}", self.request, self.status())?;
+        for (name, value) in self.headers() {
+            writeln!(f, "{name}: {}", String::from_utf8_lossy(value.as_bytes()))?;
+        }
+        let text = self.text();
+        let mut lines = text.lines();
+        for line in lines.by_ref().take(SHOWN_LINES) {
+            write!(f, "\n{line}")?;
+        }
+        match lines.count() {
+            0 => Ok(()),
+            more => write!(f, "\n... and {more} more lines"),
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! A small host on a SQLite file of its own.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Form, Json, Router,
+    extract::{Query, State},
+    http::{Request, StatusCode},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use sigra::{
+    Clock, Config, Flash, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Sudo,
+    Verification,
+    config::Argon2Params,
+    store::SQLITE_SCHEMA,
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
+};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+pub const KEY: &str = "_my_app_key";
+pub const REMEMBER_ME: &str = "_my_app_web_user_remember_me";
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const SECOND: Duration = Duration::from_secs(1);
+
+const USERS: &str = "CREATE TABLE users (
+    id BLOB PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    hashed_password TEXT,
+    suspended INTEGER NOT NULL DEFAULT 0,
+    nickname TEXT
+)";
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct User {
+    pub id: Uuid,
+    pub email: String,
+    pub hashed_password: Option<HashedPassword>,
+    pub suspended: bool,
+    pub nickname: Option<String>,
+}
+
+impl sigra::User for User {
+    type Id = Uuid;
+    type Database = sqlx::Sqlite;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+
+    fn is_active(&self) -> bool {
+        !self.suspended
+    }
+}
+
+pub struct Host {
+    pub sigra: Sigra<User>,
+    pub pool: SqlitePool,
+    pub slow: Slow,
+    clock: Clock,
+    directory: Arc<TempDir>,
+}
+
+/// The handler of `/slow` says that it has begun, and waits to be released.
+#[derive(Clone)]
+pub struct Slow {
+    begun: Arc<Semaphore>,
+    released: Arc<Semaphore>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self { begun: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// Waits until so many slow requests have reached their handler.
+    pub async fn begun(&self, requests: u32) {
+        self.begun.acquire_many(requests).await.expect("never closed").forget();
+    }
+
+    pub fn release(&self, requests: usize) {
+        self.released.add_permits(requests);
+    }
+}
+
+pub fn secret(letter: &str) -> SecretKeyBase {
+    SecretKeyBase::new(letter.repeat(64)).expect("long enough")
+}
+
+impl Host {
+    pub async fn new() -> Self {
+        Self::with(|config| config).await
+    }
+
+    pub async fn with(configure: impl FnOnce(Config) -> Config) -> Self {
+        let directory = Arc::new(TempDir::new().expect("a directory"));
+        let clock = Clock::system();
+        let pool = connect(&directory).await;
+        sqlx::raw_sql(USERS).execute(&pool).await.expect("the table users");
+        sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.expect("the table users_tokens");
+        Self::start(directory, clock, pool, configure)
+    }
+
+    /// The same application over the same database, started again with other settings.
+    pub async fn restart(&self, configure: impl FnOnce(Config) -> Config) -> Self {
+        let pool = connect(&self.directory).await;
+        Self::start(self.directory.clone(), self.clock.clone(), pool, configure)
+    }
+
+    fn start(
+        directory: Arc<TempDir>,
+        clock: Clock,
+        pool: SqlitePool,
+        configure: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let config =
+            Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
+        let sigra = Sigra::new(configure(config), pool.clone()).expect("good settings");
+        Self { sigra, pool, slow: Slow::new(), clock, directory }
+    }
+
+    /// Moves a browser's cookies to this host, as when the application was started again.
+    pub fn take_over(&self, browser: &TestClient) -> TestClient {
+        let moved = self.client();
+        for (name, value) in browser.cookies() {
+            moved.set_cookie(&name, &value);
+        }
+        moved
+    }
+
+    pub async fn post_log_in(&self, browser: &TestClient, user: &User, remember_me: bool) -> TestResponse {
+        browser.post("/log-in", &log_in_form(user, remember_me)).await
+    }
+
+    /// Logs in through the form.
+    pub async fn logged_in(&self, remember_me: bool) -> (User, TestClient) {
+        let (user, browser) = (self.user_fixture().await, self.client());
+        let response = self.post_log_in(&browser, &user, remember_me).await;
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{response:?}");
+        (user, browser)
+    }
+
+    /// How many rows there are, for everybody.
+    pub async fn rows(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool).await.expect("a number")
+    }
+
+    pub async fn execute(&self, sql: &'static str) -> u64 {
+        sqlx::query(sql).execute(&self.pool).await.expect("a good statement").rows_affected()
+    }
+
+    pub async fn change_password(&self, user: &User, password: &str) {
+        let hash = self.sigra.hash_password(&Password::new(password)).await.expect("a worker");
+        sqlx::query("UPDATE users SET hashed_password = $1 WHERE id = $2")
+            .bind(hash)
+            .bind(user.id)
+            .execute(&self.pool)
+            .await
+            .expect("the user is there");
+    }
+}
+
+impl TestHost for Host {
+    type User = User;
+
+    fn router(&self) -> Router {
+        let app = App { sigra: self.sigra.clone(), slow: self.slow.clone() };
+        Router::new()
+            .route("/log-in", get("Log in").post(log_in))
+            .route("/log-out", post(log_out))
+            .route("/me", get(me).post(me).delete(me))
+            .route("/maybe", get(maybe))
+            .route("/sudo", get(sudo).post(sudo))
+            .route("/confirm", post(confirm))
+            .route("/renew", post(renew))
+            .route("/put", post(put))
+            .route("/get", get(get_entry))
+            .route("/flash", get(flash))
+            .route("/session-id", get(session_id))
+            .route("/client", get(client))
+            .route("/cached", get(cached))
+            .route("/slow", get(slow))
+            .fallback(me)
+            .layer(self.sigra.fetch_current_scope())
+            .with_state(app)
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    async fn register_user(&self, email: &str, password: &Password) -> User {
+        let hash = self.sigra.hash_password(password).await.expect("a worker");
+        sqlx::query_as("INSERT INTO users (id, email, hashed_password, nickname) VALUES ($1, $2, $3, 'Ada') RETURNING *")
+            .bind(Uuid::now_v7())
+            .bind(email)
+            .bind(hash)
+            .fetch_one(&self.pool)
+            .await
+            .expect("a new user")
+    }
+}
+
+async fn connect(directory: &TempDir) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(directory.path().join("test.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(30));
+    SqlitePoolOptions::new().max_connections(8).connect_with(options).await.expect("a database")
+}
+
+pub fn log_in_form(user: &User, remember_me: bool) -> [(&str, &str); 3] {
+    let remember_me = if remember_me { "true" } else { "false" };
+    [("email", &user.email), ("password", VALID_PASSWORD), ("remember_me", remember_me)]
+}
+
+/// The email of who is logged in, or `anonymous`.
+pub async fn who(browser: &TestClient) -> String {
+    let response = browser.get("/maybe").await;
+    assert_eq!(response.status(), StatusCode::OK, "{response:?}");
+    response.text()
+}
+
+/// The same, for a request with a `Cookie` header of the attacker's making.
+pub async fn who_sends(browser: &TestClient, cookie: impl AsRef<[u8]>) -> TestResponse {
+    let request = Request::get("/maybe").header("cookie", cookie.as_ref()).body(axum::body::Body::empty());
+    browser.send_without_storing(request.expect("a request")).await
+}
+
+pub fn get_request(path: &str) -> Request<axum::body::Body> {
+    Request::get(path).body(axum::body::Body::empty()).expect("a request")
+}
+
+/// The token in a browser's session cookie.
+pub fn token(browser: &TestClient) -> SessionToken {
+    let cookie = browser.cookie(KEY).or_else(|| browser.cookie(&format!("__Host-{KEY}"))).expect("logged in");
+    let (_, token) = cookie.rsplit_once('.').expect("id and token");
+    SessionToken::parse(token).expect("a token")
+}
+
+/// The token in a browser's remember-me cookie.
+pub fn remembered_token(browser: &TestClient) -> SessionToken {
+    let cookie = browser.cookie(REMEMBER_ME).expect("remembered");
+    SessionToken::parse(&cookie[44..]).expect("a token")
+}
+
+#[derive(Clone)]
+struct App {
+    sigra: Sigra<User>,
+    slow: Slow,
+}
+
+#[derive(Deserialize)]
+struct LogIn {
+    email: String,
+    password: Password,
+    #[serde(default)]
+    remember_me: bool,
+}
+
+async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn>) -> sigra::Result<Response> {
+    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE email = $1")
+        .bind(&form.email)
+        .fetch_optional(app.sigra.pool())
+        .await?;
+    match (app.sigra.verify_password(user.as_ref(), &form.password).await?, user) {
+        (Verification::Invalid, _) | (_, None) => {
+            session.put_flash(Flash::Error, "Invalid email or password")?;
+            Ok(Redirect::to("/log-in").into_response())
+        }
+        (_, Some(user)) => {
+            let return_to = session.take_return_to();
+            session.put_flash(Flash::Info, "Welcome back!")?;
+            app.sigra.log_in_user(&session, &user, form.remember_me).await?;
+            Ok(Redirect::to(return_to.as_ref().map_or("/", |path| path.as_str())).into_response())
+        }
+    }
+}
+
+async fn log_out(State(app): State<App>, session: Session) -> sigra::Result<Redirect> {
+    app.sigra.log_out_user(&session).await?;
+    session.put_flash(Flash::Info, "Logged out successfully.")?;
+    Ok(Redirect::to("/"))
+}
+
+async fn me(scope: Scope<User>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "email": scope.user().email, "nickname": scope.user().nickname }))
+}
+
+async fn maybe(scope: Option<Scope<User>>) -> String {
+    scope.map_or_else(|| "anonymous".to_owned(), |scope| scope.user().email.clone())
+}
+
+async fn sudo(Sudo(scope): Sudo<User>) -> String {
+    scope.user().email.clone()
+}
+
+async fn confirm(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+    app.sigra.reauthenticate_user(&session, &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn renew(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+    app.sigra.renew_session(&session, &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+async fn put(session: Session, Form(entry): Form<Entry>) -> sigra::Result<StatusCode> {
+    session.put(&entry.name, &entry.value)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn get_entry(session: Session, Query(entry): Query<Entry>) -> String {
+    session.get(&entry.name).unwrap_or_else(|| "nothing".to_owned())
+}
+
+async fn flash(session: Session) -> String {
+    session.take_flash().into_iter().map(|message| format!("{}: {}\n", message.kind.as_str(), message.text)).collect()
+}
+
+async fn session_id(session: Session) -> String {
+    session.id().unwrap_or_else(|| "none".to_owned())
+}
+
+async fn client(session: Session) -> String {
+    session.client().ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())
+}
+
+async fn cached() -> impl IntoResponse {
+    ([("cache-control", "private, max-age=60")], "a picture of the user")
+}
+
+#[derive(Deserialize)]
+struct SlowOptions {
+    /// An entry to put when released.
+    put: Option<String>,
+}
+
+async fn slow(
+    State(app): State<App>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Query(options): Query<SlowOptions>,
+) -> sigra::Result<String> {
+    app.slow.begun.add_permits(1);
+    app.slow.released.acquire().await.expect("never closed").forget();
+    if let Some(value) = options.put {
+        session.put("slow", &value)?;
+    }
+    Ok(maybe(scope).await)
+}
