@@ -25,27 +25,53 @@ const USERS: usize = 2;
 const BROWSERS: usize = 3;
 
 const TTL: u64 = 60 * DAY;
-const IDLE: u64 = 2 * HOUR;
+const IDLE: u64 = 20 * DAY;
 const REISSUE_AGE: u64 = 7 * DAY;
 const GRACE: u64 = 60;
 const REISSUE_RETRY: u64 = 60;
 const TOUCH: u64 = 5 * 60;
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
+const DAY: u64 = 24 * 3600;
 
 /// A step of a history.
 #[derive(Clone, Debug)]
 enum Step {
-    LogIn { browser: usize, user: usize, remember: bool },
-    Visit { browser: usize },
-    LogOut { browser: usize },
-    Renew { browser: usize },
-    Revoke { browser: usize, session: usize },
-    LogOutEverywhere { browser: usize },
-    CloseAndReopen { browser: usize },
-    Steal { browser: usize },
-    VisitWithStolen { loot: usize },
-    Wait { seconds: u64 },
+    LogIn {
+        browser: usize,
+        user: usize,
+        remember: bool,
+    },
+    Visit {
+        browser: usize,
+    },
+    /// The answer is lost on the way.
+    VisitInVain {
+        browser: usize,
+    },
+    LogOut {
+        browser: usize,
+    },
+    Renew {
+        browser: usize,
+    },
+    Revoke {
+        browser: usize,
+        session: usize,
+    },
+    LogOutEverywhere {
+        browser: usize,
+    },
+    CloseAndReopen {
+        browser: usize,
+    },
+    Steal {
+        browser: usize,
+    },
+    VisitWithStolen {
+        loot: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
     RotateKeys,
     RetireOldKeys,
 }
@@ -228,6 +254,10 @@ impl Model {
                 self.browsers[browser] = jar;
                 Some(session)
             }
+            Step::VisitInVain { browser } => {
+                let jar = self.browsers[browser].clone();
+                Some(self.authenticate(&jar).0)
+            }
             Step::VisitWithStolen { loot } => {
                 let index = loot % self.loot.len().max(1);
                 let mut jar = self.loot.get(index)?.clone();
@@ -350,19 +380,28 @@ impl ReferenceStateMachine for Model {
 
     fn transitions(_: &Self) -> BoxedStrategy<Step> {
         let browser = 0..BROWSERS;
-        let pauses = prop_oneof![Just(5), Just(30), Just(61), Just(600), Just(3 * HOUR), Just(8 * DAY), Just(61 * DAY)];
+        let pauses = prop_oneof![
+            3 => Just(5),
+            3 => Just(30),
+            3 => Just(61),
+            2 => Just(600),
+            6 => Just(8 * DAY),
+            1 => Just(21 * DAY),
+            1 => Just(61 * DAY),
+        ];
         prop_oneof![
-            4 => (browser.clone(), 0..USERS, any::<bool>())
+            3 => (browser.clone(), 0..USERS, any::<bool>())
                 .prop_map(|(browser, user, remember)| Step::LogIn { browser, user, remember }),
             8 => browser.clone().prop_map(|browser| Step::Visit { browser }),
-            2 => browser.clone().prop_map(|browser| Step::LogOut { browser }),
-            2 => browser.clone().prop_map(|browser| Step::Renew { browser }),
-            2 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
+            4 => browser.clone().prop_map(|browser| Step::VisitInVain { browser }),
+            1 => browser.clone().prop_map(|browser| Step::LogOut { browser }),
+            1 => browser.clone().prop_map(|browser| Step::Renew { browser }),
+            1 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
             1 => browser.clone().prop_map(|browser| Step::LogOutEverywhere { browser }),
             2 => browser.clone().prop_map(|browser| Step::CloseAndReopen { browser }),
             2 => browser.prop_map(|browser| Step::Steal { browser }),
             5 => (0..10usize).prop_map(|loot| Step::VisitWithStolen { loot }),
-            6 => pauses.prop_map(|seconds| Step::Wait { seconds }),
+            8 => pauses.prop_map(|seconds| Step::Wait { seconds }),
             1 => Just(Step::RotateKeys),
             1 => Just(Step::RetireOldKeys),
         ]
@@ -542,6 +581,7 @@ impl StateMachineTest for Reality {
         let expected = reality.model.take(&step);
         let found = match step {
             Step::Visit { browser } => Some(reality.visit(&reality.browsers[browser])),
+            Step::VisitInVain { browser } => Some(reality.visit(&reality.browsers[browser].fork())),
             Step::VisitWithStolen { loot } => {
                 let loot = loot % reality.loot.len().max(1);
                 reality.loot.get(loot).map(|stolen| reality.visit(stolen))

@@ -4,6 +4,8 @@ mod support;
 
 use std::time::Duration;
 
+use axum::{body::Body, http::Request};
+
 use sigra::testing::{
     TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated,
     assert_status,
@@ -19,6 +21,27 @@ async fn protected_pages_lead_visitors_to_the_log_in_page() {
         let visitor = host.client();
         assert_redirected_to(&visitor.get(page).await, "/users/log-in");
         assert_contains(&visitor.get("/users/log-in").await, "You must log in to access this page.");
+    }
+}
+
+#[tokio::test]
+async fn only_pages_are_returned_to() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let visitor = host.client();
+    assert_status(&visitor.delete("/users/sessions").await, 401);
+    assert_status(&visitor.post("/users/sudo", &[("user[password]", "x")]).await, 401);
+    let answer = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+
+    for nowhere in ["//evil.example/dashboard", "/\\evil.example", "/%2F%2Fevil.example", "https://evil.example/"] {
+        let visitor = host.client();
+        let request = Request::get(nowhere).body(Body::empty());
+        if let Ok(request) = request {
+            visitor.send(request).await;
+        }
+        let answer = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        assert_redirected_to(&answer, "/");
     }
 }
 

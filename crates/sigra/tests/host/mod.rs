@@ -107,7 +107,7 @@ impl Host {
 
     pub async fn with(configure: impl FnOnce(Config) -> Config) -> Self {
         let directory = Arc::new(TempDir::new().expect("a directory"));
-        let clock = Clock::system();
+        let clock = Clock::stopped();
         let pool = connect(&directory).await;
         sqlx::raw_sql(USERS).execute(&pool).await.expect("the table users");
         sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.expect("the table users_tokens");
@@ -126,8 +126,7 @@ impl Host {
         pool: SqlitePool,
         configure: impl FnOnce(Config) -> Config,
     ) -> Self {
-        let config =
-            Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
+        let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let sigra = Sigra::new(configure(config), pool.clone()).expect("good settings");
         Self { sigra, pool, slow: Slow::new(), clock, directory }
     }
@@ -204,13 +203,15 @@ impl TestHost for Host {
 
     async fn register_user(&self, email: &str, password: &Password) -> User {
         let hash = self.sigra.hash_password(password).await.expect("a worker");
-        sqlx::query_as("INSERT INTO users (id, email, hashed_password, nickname) VALUES ($1, $2, $3, 'Ada') RETURNING *")
-            .bind(Uuid::now_v7())
-            .bind(email)
-            .bind(hash)
-            .fetch_one(&self.pool)
-            .await
-            .expect("a new user")
+        sqlx::query_as(
+            "INSERT INTO users (id, email, hashed_password, nickname) VALUES ($1, $2, $3, 'Ada') RETURNING *",
+        )
+        .bind(Uuid::now_v7())
+        .bind(email)
+        .bind(hash)
+        .fetch_one(&self.pool)
+        .await
+        .expect("a new user")
     }
 }
 
@@ -240,6 +241,11 @@ pub async fn who(browser: &TestClient) -> String {
 pub async fn who_sends(browser: &TestClient, cookie: impl AsRef<[u8]>) -> TestResponse {
     let request = Request::get("/maybe").header("cookie", cookie.as_ref()).body(axum::body::Body::empty());
     browser.send_without_storing(request.expect("a request")).await
+}
+
+#[track_caller]
+pub fn assert_sets_no_cookie(response: &TestResponse) {
+    assert!(response.set_cookies().is_empty(), "expected no Set-Cookie\n{response:?}");
 }
 
 pub fn get_request(path: &str) -> Request<axum::body::Body> {

@@ -1,0 +1,108 @@
+//! Users and their tokens, without a browser.
+
+mod support;
+
+use my_app::accounts::{Problems, RegisterError, User};
+use sigra::{
+    Password,
+    password::PasswordProblem,
+    testing::{TestHost, VALID_PASSWORD},
+};
+use support::Host;
+
+async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
+    match host.accounts.register_user(email, &Password::new(password)).await {
+        Ok(user) => Ok(user),
+        Err(RegisterError::Invalid(problems)) => Err(problems),
+        Err(RegisterError::Sigra(error)) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_found_by_email() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let found = host.accounts.get_user_by_email(&user.email.to_uppercase()).await.expect("an answer");
+    assert_eq!(found.map(|user| user.id), Some(user.id));
+    assert!(host.accounts.get_user_by_email("unknown@example.com").await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn registering_needs_an_address_and_a_good_password() {
+    let host = Host::new().await;
+    let problems = register(&host, "no address", "short").await.expect_err("must be refused");
+    assert_eq!(problems.email, Some("must have the @ sign and no spaces"));
+    assert_eq!(problems.password, Some(PasswordProblem::TooShort { min: 15 }));
+
+    let long = format!("{}@example.com", "a".repeat(160));
+    assert!(register(&host, &long, VALID_PASSWORD).await.expect_err("must be refused").email.is_some());
+    let common = register(&host, "a@example.com", "1q2w3e4r5t6y7u8i9o0p").await.expect_err("must be refused");
+    assert_eq!(common.password, Some(PasswordProblem::Common));
+}
+
+#[tokio::test]
+async fn an_address_is_registered_once_in_whatever_case() {
+    let host = Host::new().await;
+    register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    for again in ["ada@example.com", "ADA@Example.com", " ada@example.com "] {
+        let problems = register(&host, again, VALID_PASSWORD).await.expect_err("must be refused");
+        assert_eq!(problems.email, Some("has already been taken"));
+    }
+}
+
+#[tokio::test]
+async fn invariant_1_a_user_is_stored_and_shown_without_the_password() {
+    let host = Host::new().await;
+    let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    let hash = user.hashed_password.as_ref().expect("a hash").as_str().to_owned();
+    assert!(hash.starts_with("$argon2id$"));
+    let shown = format!("{user:?}");
+    assert!(!shown.contains("argon2") && !shown.contains(VALID_PASSWORD), "{shown}");
+}
+
+#[tokio::test]
+async fn the_demo_user_is_seeded_once() {
+    let host = Host::new().await;
+    for _ in 0..2 {
+        host.accounts.seed_demo_user().await.expect("seeded");
+    }
+    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(users, 1);
+}
+
+#[tokio::test]
+async fn every_session_token_is_another() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let first = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    let second = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    assert_ne!(first.hash(), second.hash());
+    assert_eq!(host.count_tokens().await, 2);
+    assert_eq!(host.accounts.delete_all_user_session_tokens(&user).await.expect("deleted"), 2);
+    for token in [first, second] {
+        assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_stands_for_nobody() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    host.clock().advance(std::time::Duration::from_secs(60 * 24 * 60 * 60));
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+}
+
+/// The migration carries what the library's schema has, so that neither drifts from the other.
+#[tokio::test]
+async fn the_migration_and_the_library_agree_on_users_tokens() {
+    const SCHEMA: &str =
+        "SELECT sql FROM sqlite_master WHERE tbl_name = 'users_tokens' AND sql IS NOT NULL ORDER BY name";
+    let host = Host::new().await;
+    let fresh = sqlx::SqlitePool::connect("sqlite::memory:").await.expect("a database");
+    sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&fresh).await.expect("created");
+    sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&fresh).await.expect("created");
+    let migrated: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&host.pool).await.expect("a schema");
+    let library: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&fresh).await.expect("a schema");
+    assert_eq!(migrated, library);
+}

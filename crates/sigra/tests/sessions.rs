@@ -1,0 +1,548 @@
+//! Sessions are rows: their tokens, ages and ends.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use axum::http::StatusCode;
+use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, remembered_token, token, who};
+use sigra::{
+    Error, Password, Sigra, Verification,
+    testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
+};
+use sqlx::Row;
+
+const REISSUE_AGE: std::time::Duration = DAY.saturating_mul(7);
+const GRACE: std::time::Duration = MINUTE;
+const RETRY: std::time::Duration = MINUTE;
+
+#[tokio::test]
+async fn a_login_writes_one_row_under_the_hash_of_the_cookies_token() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+
+    let row = sqlx::query("SELECT user_id, context, token, remembered, user_agent, ip FROM users_tokens");
+    let row = row.fetch_one(&host.pool).await.unwrap();
+    assert_eq!(row.get::<uuid::Uuid, _>("user_id"), user.id);
+    assert_eq!(row.get::<String, _>("context"), "session");
+    assert_eq!(row.get::<Vec<u8>, _>("token"), token(&browser).hash().as_bytes());
+    assert_eq!(remembered_token(&browser).hash(), token(&browser).hash());
+    assert!(row.get::<bool, _>("remembered"));
+    assert_eq!(row.get::<String, _>("user_agent"), sigra::testing::BROWSER);
+    assert_eq!(row.get::<String, _>("ip"), "127.0.0.1");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_unknown_addresses_log_nobody_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let nobody = host.unique_email();
+    for (email, password) in
+        [(user.email.as_str(), "wrong"), (user.email.as_str(), ""), (nobody.as_str(), VALID_PASSWORD)]
+    {
+        let browser = host.client();
+        let response = browser.post("/log-in", &[("email", email), ("password", password)]).await;
+        assert_redirected_to(&response, "/log-in");
+        assert_eq!(browser.cookie(KEY), None);
+    }
+    assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn the_scope_shows_the_user_as_the_database_has_them_now() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_eq!(browser.get("/me").await.json::<serde_json::Value>()["nickname"], "Ada");
+    host.execute("UPDATE users SET nickname = 'Countess'").await;
+    assert_eq!(browser.get("/me").await.json::<serde_json::Value>()["nickname"], "Countess");
+}
+
+#[tokio::test]
+async fn logging_out_deletes_the_row_and_the_cookies_and_is_never_an_error() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    let thief = browser.fork();
+
+    assert_redirected_to(&browser.post("/log-out", &[]).await, "/");
+    assert_eq!(host.rows().await, 0);
+    assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None));
+    assert_eq!(who(&thief).await, "anonymous");
+
+    for logged_out in [browser, thief, host.client()] {
+        assert_redirected_to(&logged_out.post("/log-out", &[]).await, "/");
+    }
+}
+
+/// The four ways in which a row goes, one of them behind the library's back.
+#[tokio::test]
+async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
+    let host = Host::new().await;
+    let sigra = host.sigra();
+    let (user, _) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+
+    let browser = host.log_in(&user).await;
+    assert_eq!(who(&browser).await, user.email);
+    sigra.delete_session(&token(&browser)).await.unwrap();
+    assert_eq!(who(&browser).await, "anonymous");
+
+    let browser = host.log_in(&user).await;
+    let id = sigra.fetch_session(&token(&browser)).await.unwrap().unwrap().session().id;
+    assert!(sigra.delete_session_by_id(&user.id, id).await.unwrap());
+    assert_eq!(who(&browser).await, "anonymous");
+    assert!(!sigra.delete_session_by_id(&user.id, id).await.unwrap());
+
+    let browser = host.log_in(&user).await;
+    let deleted = sqlx::query("DELETE FROM users_tokens WHERE token = $1")
+        .bind(token(&browser).hash().as_bytes())
+        .execute(&host.pool)
+        .await
+        .unwrap();
+    assert_eq!(deleted.rows_affected(), 1);
+    assert_eq!(who(&browser).await, "anonymous");
+
+    assert_eq!(who(&other).await, user.email);
+    let kept = sigra.fetch_session(&token(&other)).await.unwrap().unwrap();
+    assert_eq!(sigra.delete_other_sessions(&kept).await.unwrap(), 1);
+    assert_eq!(who(&other).await, user.email);
+    assert_eq!(sigra.delete_all_sessions(&user.id).await.unwrap(), 1);
+    assert_eq!(who(&other).await, "anonymous");
+    assert_sessions_invalidated(sigra, &user).await;
+}
+
+#[tokio::test]
+async fn nobody_ends_another_users_session() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let stranger = host.user_fixture().await;
+    let id = host.sigra().list_sessions(&user.id).await.unwrap()[0].id;
+
+    assert!(!host.sigra().delete_session_by_id(&stranger.id, id).await.unwrap());
+    assert_eq!(host.sigra().delete_all_sessions(&stranger.id).await.unwrap(), 0);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+#[should_panic(expected = "still has 1 usable session(s)")]
+async fn assert_sessions_invalidated_names_what_is_left() {
+    let host = Host::new().await;
+    let (user, _browser) = host.authenticated_fixture().await;
+    assert_sessions_invalidated(host.sigra(), &user).await;
+}
+
+#[tokio::test]
+async fn invariant_2_a_session_is_good_for_its_ttl_whatever_is_done_with_it() {
+    for remembered in [false, true] {
+        let host = Host::with(|config| config.session_ttl(DAY * 3)).await;
+        let (user, browser) = host.logged_in(remembered).await;
+        for _ in 0..3 {
+            host.clock().advance(DAY - SECOND);
+            assert_eq!(who(&browser).await, user.email);
+        }
+        assert_status(&browser.post("/confirm", &[]).await, 204);
+        host.clock().advance(SECOND * 3);
+        assert_eq!(who(&browser).await, "anonymous");
+        assert_eq!(browser.cookies(), [], "dead cookies are expired");
+        assert_eq!(host.rows().await, 0, "and the row is deleted");
+    }
+}
+
+/// Enforced by the server, not by the cookie's age.
+#[tokio::test]
+async fn invariant_2_a_stolen_remember_me_cookie_dies_with_its_session() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let thief = browser.fork();
+    thief.remove_cookie(KEY);
+    assert_eq!(who(&thief).await, user.email);
+
+    browser.post("/log-out", &[]).await;
+    assert_eq!(who(&thief).await, "anonymous");
+    assert_eq!(thief.cookies(), []);
+}
+
+#[tokio::test]
+async fn invariant_2_idle_sessions_end_and_activity_prolongs_them() {
+    let host = Host::with(|config| config.session_idle_timeout(MINUTE * 30)).await;
+    let (user, browser) = host.logged_in(false).await;
+    for _ in 0..5 {
+        host.clock().advance(MINUTE * 20);
+        assert_eq!(who(&browser).await, user.email);
+    }
+    host.clock().advance(MINUTE * 30);
+    assert_eq!(host.sigra().list_sessions(&user.id).await.unwrap().len(), 0);
+    assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none());
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn remembered_sessions_skip_the_idle_timeout() {
+    let host = Host::with(|config| config.session_idle_timeout(MINUTE * 30)).await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(DAY * 59);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn invariant_4_a_token_of_another_context_is_no_session() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    for context in ["confirm", "reset_password", "change:ada@example.com", "login", "mfa_trust", "Session", ""] {
+        sqlx::query("UPDATE users_tokens SET context = $1").bind(context).execute(&host.pool).await.unwrap();
+        assert_eq!(who(&browser.fork()).await, "anonymous", "{context}");
+        assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none(), "{context}");
+        host.sigra().delete_session(&token(&browser)).await.unwrap();
+        host.sigra().delete_all_sessions(&user.id).await.unwrap();
+        assert_eq!(host.rows().await, 1, "{context}: what is no session is not deleted as one");
+    }
+    host.execute("UPDATE users_tokens SET context = 'session'").await;
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn last_used_at_is_written_every_five_minutes_and_not_more_often() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let last_used_at = async || host.sigra().list_sessions(&user.id).await.unwrap()[0].last_used_at;
+    let at_login = last_used_at().await;
+
+    host.clock().advance(MINUTE * 5 - SECOND);
+    who(&browser).await;
+    assert_eq!(last_used_at().await, at_login);
+    host.clock().advance(SECOND);
+    who(&browser).await;
+    assert_eq!(last_used_at().await, at_login + MINUTE * 5);
+    host.clock().advance(MINUTE);
+    who(&browser).await;
+    assert_eq!(last_used_at().await, at_login + MINUTE * 5);
+}
+
+/// Else a session with a timeout below five minutes would end while it is in use.
+#[tokio::test]
+async fn last_used_at_is_written_more_often_where_the_idle_timeout_is_short() {
+    let host = Host::with(|config| config.session_idle_timeout(MINUTE * 2)).await;
+    let (user, browser) = host.logged_in(false).await;
+    for _ in 0..20 {
+        host.clock().advance(SECOND * 45);
+        assert_eq!(who(&browser).await, user.email);
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_answered_though_its_activity_cannot_be_written() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    host.execute("CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
+    host.clock().advance(MINUTE * 5);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn the_next_token_is_offered_once_and_taken_up() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let first = token(&browser);
+    let before = browser.fork();
+
+    host.clock().advance(REISSUE_AGE - SECOND);
+    assert_sets_no_cookie(&browser.get("/maybe").await);
+    host.clock().advance(SECOND);
+    let (one, two) = tokio::join!(browser.get("/maybe"), before.get("/maybe"));
+    assert_eq!(one.set_cookies().len() + two.set_cookies().len(), 1, "{one:?}\n{two:?}");
+    let browser = if one.set_cookies().is_empty() { before } else { browser };
+
+    let second = token(&browser);
+    assert_ne!(first.hash(), second.hash());
+    assert_eq!(host.rows().await, 1);
+    let scope = host.sigra().fetch_session(&second).await.unwrap().unwrap();
+    // The new token has no age yet.
+    assert_sets_no_cookie(&browser.get("/session-id").await);
+    assert_eq!(host.sigra().fetch_session(&second).await.unwrap().unwrap().session().id, scope.session().id);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+/// A token was on its way when it was replaced: another tab, an image.
+#[tokio::test]
+async fn invariant_16_a_reissued_tokens_predecessor_is_good_for_a_grace_time() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let tab = browser.fork();
+    host.clock().advance(REISSUE_AGE);
+    assert_eq!(who(&browser).await, user.email);
+    host.clock().advance(RETRY - SECOND);
+    assert_eq!(who(&tab).await, user.email, "nobody has seen the new token");
+
+    assert_eq!(who(&browser).await, user.email, "now it was seen");
+    host.clock().advance(GRACE - SECOND);
+    assert_eq!(who(&tab).await, user.email, "within the grace time");
+    assert_eq!(token(&tab).hash(), token(&tab.fork()).hash());
+
+    host.clock().advance(SECOND);
+    let response = tab.get("/maybe").await;
+    assert_eq!(response.text(), "anonymous", "after it");
+    // It takes nothing from the browser, which has the new one.
+    assert_sets_no_cookie(&response);
+    assert!(host.sigra().fetch_session(&token(&tab)).await.unwrap().is_none());
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn invariant_16_a_lost_response_logs_nobody_out() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    host.clock().advance(REISSUE_AGE);
+    let lost = browser.send_without_storing(host::get_request("/maybe")).await;
+    assert_eq!(lost.set_cookies().len(), 1);
+
+    host.clock().advance(RETRY);
+    let response = browser.send_without_storing(host::get_request("/maybe")).await;
+    assert_eq!((response.text(), response.set_cookies().len()), (user.email.clone(), 0), "not yet lost");
+    host.clock().advance(SECOND);
+    let retried = browser.get("/maybe").await;
+    assert_eq!((retried.text(), retried.set_cookies().len()), (user.email.clone(), 1), "offered again");
+
+    host.clock().advance(DAY * 30);
+    assert_eq!(who(&browser).await, user.email);
+    browser.store(&lost);
+    assert_eq!(who(&browser).await, "anonymous", "the one that was given up is good for nothing");
+}
+
+#[tokio::test]
+async fn a_reissue_keeps_what_is_left_of_a_remembered_session() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(REISSUE_AGE);
+    let response = browser.get("/maybe").await;
+    let cookies = response.set_cookies();
+    let remember_me = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("it has the new token too");
+    assert_eq!(remember_me.max_age().unwrap().whole_seconds(), 53 * 24 * 60 * 60);
+    assert_eq!(remembered_token(&browser).hash(), token(&browser).hash());
+
+    browser.close_and_reopen();
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn a_log_out_with_either_token_of_a_reissue_ends_the_session() {
+    for with_the_old_one in [true, false] {
+        let host = Host::new().await;
+        let (_, old) = host.logged_in(false).await;
+        host.clock().advance(REISSUE_AGE);
+        let new = old.fork();
+        who(&new).await;
+        let (first, other) = if with_the_old_one { (old, new) } else { (new, old) };
+        first.post("/log-out", &[]).await;
+        assert_eq!(host.rows().await, 0);
+        assert_eq!(who(&other).await, "anonymous");
+    }
+}
+
+async fn assert_old_token_is_dead(host: &Host, user: &User, before: &TestClient, browser: &TestClient) {
+    assert_ne!(token(before).hash(), token(browser).hash());
+    assert!(host.sigra().fetch_session(&token(before)).await.unwrap().is_none());
+    assert_eq!(who(before).await, "anonymous");
+    assert_eq!(who(browser).await, user.email);
+    assert_eq!(host.rows().await, 1);
+}
+
+#[tokio::test]
+async fn invariant_3_every_change_of_privilege_gives_a_new_token_and_a_new_cookie_session() {
+    for path in ["/log-in", "/renew", "/confirm"] {
+        for remembered in [false, true] {
+            let host = Host::new().await;
+            let (user, browser) = host.logged_in(remembered).await;
+            let before = browser.fork();
+            let id = browser.get("/session-id").await.text();
+            let response = browser.post(path, &host::log_in_form(&user, remembered)).await;
+            assert!(!response.status().is_client_error(), "{response:?}");
+
+            assert_ne!(browser.get("/session-id").await.text(), id, "{path}");
+            assert_old_token_is_dead(&host, &user, &before, &browser).await;
+            assert_eq!(browser.cookie(REMEMBER_ME).is_some(), remembered, "{path}");
+            if remembered {
+                assert_eq!(remembered_token(&browser).hash(), token(&browser).hash(), "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn invariant_3_a_login_in_an_aged_session_kills_both_of_its_tokens() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let old = browser.fork();
+    host.clock().advance(REISSUE_AGE);
+    let next = old.fork();
+    assert_eq!(who(&next).await, user.email);
+    assert_status(&browser.post("/renew", &[]).await, 204);
+    assert_eq!(who(&old).await, "anonymous");
+    assert_eq!(who(&next).await, "anonymous");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn a_login_without_remember_me_forgets_the_one_before() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.post_log_in(&browser, &user, false).await;
+    assert_eq!(browser.cookie(REMEMBER_ME), None);
+    browser.close_and_reopen();
+    assert_eq!(who(&browser).await, "anonymous");
+}
+
+#[tokio::test]
+async fn another_user_takes_the_browser_over() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    let before = browser.fork();
+    let second = host.user_fixture().await;
+    host.post_log_in(&browser, &second, false).await;
+    assert_old_token_is_dead(&host, &second, &before, &browser).await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_meanwhile_is_not_renewed() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let response = {
+        let slow = browser.send(host::get_request("/slow"));
+        let end = async {
+            host.slow.begun(1).await;
+            host.sigra().delete_all_sessions(&user.id).await.unwrap();
+            host.slow.release(1);
+        };
+        tokio::join!(slow, end).0
+    };
+    assert_eq!(response.text(), user.email, "it began before the end");
+    assert_status(&browser.post("/renew", &[]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn sudo_needs_a_recent_authentication_and_activity_is_none() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    assert_eq!(browser.get("/sudo").await.text(), user.email);
+    host.clock().advance(MINUTE * 20 - SECOND);
+    assert_eq!(browser.get("/sudo").await.text(), user.email);
+    assert_status(&browser.post("/renew", &[]).await, 204);
+
+    host.clock().advance(SECOND);
+    assert_redirected_to(&browser.get("/sudo").await, "/users/sudo");
+    browser.close_and_reopen();
+    assert_redirected_to(&browser.get("/sudo").await, "/users/sudo");
+
+    assert_status(&browser.post("/confirm", &[]).await, 204);
+    assert_eq!(browser.get("/sudo").await.text(), user.email);
+}
+
+#[tokio::test]
+async fn invariant_17_a_suspended_user_is_logged_out_everywhere_at_the_next_request() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let other = host.log_in(&user).await;
+    host.execute("UPDATE users SET suspended = 1").await;
+    assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none());
+    assert_sessions_invalidated(host.sigra(), &user).await;
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_eq!(browser.cookies(), []);
+    assert_redirected_to(&other.get("/me").await, "/users/log-in");
+
+    host.post_log_in(&browser, &user, false).await;
+    assert_eq!(who(&browser).await, "anonymous");
+    host.execute("UPDATE users SET suspended = 0").await;
+    assert_eq!(who(&other).await, "anonymous", "what ended does not begin again");
+}
+
+#[tokio::test]
+async fn invariant_17_a_deleted_users_sessions_are_gone() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.execute("DELETE FROM users").await;
+    assert_eq!(host.rows().await, 0);
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_eq!(browser.cookies(), []);
+    let created = host.sigra().create_session(&user, false, &sigra::Client::default()).await;
+    assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
+}
+
+#[tokio::test]
+async fn invariant_9_a_login_under_way_does_not_survive_a_change_of_password() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let sigra: &Sigra<User> = host.sigra();
+    let verified = sigra.verify_password(Some(&user), &Password::new(VALID_PASSWORD)).await.unwrap();
+    assert_eq!(verified, Verification::Valid);
+    host.change_password(&user, "another correct horse").await;
+
+    let created = sigra.create_session(&user, false, &sigra::Client::default()).await;
+    assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
+    assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_can_be_logged_in_otherwise() {
+    let host = Host::new().await;
+    host.user_fixture().await;
+    host.execute("UPDATE users SET hashed_password = NULL").await;
+    let user: User = sqlx::query_as("SELECT * FROM users").fetch_one(&host.pool).await.unwrap();
+    assert_eq!(who(&host.log_in(&user).await).await, user.email);
+
+    let response = host.post_log_in(&host.client(), &user, false).await;
+    assert_redirected_to(&response, "/log-in");
+    host.change_password(&user, VALID_PASSWORD).await;
+    let created = host.sigra().create_session(&user, false, &sigra::Client::default()).await;
+    assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
+}
+
+#[tokio::test]
+async fn expired_rows_are_purged_and_others_are_kept() {
+    let host = Host::new().await;
+    let (user, _) = host.logged_in(true).await;
+    host.clock().advance(DAY * 30);
+    let browser = host.log_in(&user).await;
+    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 0);
+    host.clock().advance(DAY * 30);
+    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 1);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn purging_goes_on_to_the_last_batch() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    sqlx::query(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         INSERT INTO users_tokens (id, user_id, context, token, issued_at, inserted_at)
+         SELECT randomblob(16), $1, 'session', randomblob(32), i, i FROM n",
+    )
+    .bind(user.id)
+    .execute(&host.pool)
+    .await
+    .unwrap();
+    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 2500);
+    assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn devices_are_listed_the_last_used_first() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+    let abroad = host.client().peer("203.0.113.7:443".parse().unwrap()).user_agent(windows);
+    host.post_log_in(&abroad, &user, false).await;
+    host.clock().advance(MINUTE * 10);
+    host.post_log_in(&host.client(), &user, false).await;
+
+    let describe = async || -> Vec<String> {
+        let sessions = host.sigra().list_sessions(&user.id).await.unwrap();
+        sessions.iter().map(|session| format!("{} at {}", session.device(), session.ip.unwrap())).collect()
+    };
+    assert_eq!(describe().await, ["Firefox on Linux at 127.0.0.1", "Chrome on Windows at 203.0.113.7"]);
+    host.clock().advance(MINUTE * 10);
+    who(&abroad).await;
+    assert_eq!(describe().await, ["Chrome on Windows at 203.0.113.7", "Firefox on Linux at 127.0.0.1"]);
+}
