@@ -91,6 +91,7 @@
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod client;
 mod clock;

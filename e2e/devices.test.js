@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import {
+  IPHONE_SAFARI,
+  LINUX_FIREFOX,
+  WINDOWS_CHROME,
+  assertAnonymous,
+  assertAt,
+  assertFlash,
+  assertLoggedIn,
+  logIn,
+  press,
+} from "./support/browser.js";
+import { suite, withAndWithoutJavaScript } from "./support/suite.js";
+
+suite("the devices page", (world) => {
+  withAndWithoutJavaScript((mode) => {
+    it("shows all devices, and logs one of them out", async () => {
+      const here = await world.browser({ ...mode, userAgent: LINUX_FIREFOX });
+      const phone = await world.browser({ ...mode, userAgent: IPHONE_SAFARI });
+      const office = await world.browser({ ...mode, userAgent: WINDOWS_CHROME });
+      await logIn(here);
+      await logIn(phone, { rememberMe: true });
+      await logIn(office);
+
+      await here.goto("/users/sessions");
+      const [first, ...others] = await names(here);
+      assert.equal(first, "Firefox on Linux This device", "this device comes first");
+      assert.deepEqual(others.sort(), ["Chrome on Windows", "Safari on iPhone Remembered"]);
+      for (const text of await here.locator(".device").allInnerTexts()) {
+        assert.match(text, /127\.0\.0\.1/);
+        assert.match(text, /\d+ \w{3} 20\d\d, \d\d:\d\d UTC/);
+      }
+
+      await press(here, "Log out", here.locator(".device", { hasText: "Safari on iPhone" }));
+      await assertAt(here, "/users/sessions");
+      await assertFlash(here, "Logged out of that device.");
+      assert.deepEqual(await names(here), ["Firefox on Linux This device", "Chrome on Windows"]);
+
+      await phone.goto("/");
+      assert.doesNotMatch(await phone.locator("body").innerText(), /logged in as/i);
+      assert.deepEqual(await phone.context().cookies(), [], "the phone keeps no dead cookies");
+      await assertAnonymous(phone);
+      await assertLoggedIn(office);
+
+      await press(here, "Log out everywhere");
+    });
+
+    it("logs this device out, too", async () => {
+      const [here, there] = [await world.browser(mode), await world.browser(mode)];
+      await logIn(here, { rememberMe: true });
+      await logIn(there);
+      await here.goto("/users/sessions");
+      await press(here, "Log out", here.locator(".device.current"));
+      await assertAt(here, "/");
+      await assertFlash(here, "Logged out successfully.");
+      assert.deepEqual(await here.context().cookies(), []);
+      await assertAnonymous(here);
+      await assertLoggedIn(there);
+    });
+
+    it("copes with a device that was logged out meanwhile", async () => {
+      const [here, there] = [await world.browser(mode), await world.browser({ ...mode, userAgent: IPHONE_SAFARI })];
+      await logIn(here);
+      await logIn(there);
+      await here.goto("/users/sessions");
+      await press(there, "Log out");
+      world.expectProblem(/status of 404/);
+      await press(here, "Log out", here.locator(".device", { hasText: "Safari on iPhone" }));
+      assert.match(here.url(), /\/users\/sessions\/./);
+      assert.match(await here.locator("main").innerText(), /404[\s\S]*Home/);
+      await assertLoggedIn(here);
+    });
+
+    it("logs all devices out at once", async () => {
+      const [here, there] = [await world.browser(mode), await world.browser(mode)];
+      await logIn(here, { rememberMe: true });
+      await logIn(there, { rememberMe: true });
+      await here.goto("/users/sessions");
+      await press(here, "Log out everywhere");
+      await assertAt(here, "/");
+      await assertFlash(here, "Logged out of all devices.");
+      for (const page of [here, there]) {
+        await assertAnonymous(page);
+      }
+      assert.equal((await there.context().cookies()).filter(({ name }) => !name.includes(".")).length, 0);
+    });
+  });
+});
+
+/** The devices' names and badges, top to bottom. */
+async function names(page) {
+  const texts = await page.locator(".device h2").allInnerTexts();
+  return texts.map((text) => text.replace(/\s+/g, " ").trim());
+}

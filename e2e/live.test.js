@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { IPHONE_SAFARI, assertAt, assertFlash, logIn, press } from "./support/browser.js";
+import { suite } from "./support/suite.js";
+
+const SESSION_ENDED = 4401;
+const WITHIN = 1000;
+
+suite("the live connection", (world) => {
+  it("ends when another device logs this one out", async () => {
+    const [here, there] = [await world.browser(), await world.browser({ userAgent: IPHONE_SAFARI })];
+    await logIn(here);
+    await logIn(there);
+    const live = await openDashboard(there);
+    await here.goto("/users/sessions");
+    const phone = here.locator(".device", { hasText: "Safari on iPhone" });
+    await assertEnds([live], here, () => press(here, "Log out", phone));
+    await assertFlash(there, "You must log in to access this page.");
+
+    await logIn(there, { from: null });
+    await assertAt(there, "/dashboard");
+    await there.getByText("on", { exact: true }).waitFor();
+  });
+
+  it("ends when one logs out in another tab", async () => {
+    const tab = await world.browser();
+    await logIn(tab, { rememberMe: true });
+    const live = await openDashboard(await tab.context().newPage());
+    await assertEnds([live], tab, () => press(tab, "Log out"));
+    await assertAt(tab, "/");
+    await assertFlash(tab, "Logged out successfully.");
+  });
+
+  it("ends on all devices when one logs out everywhere", async () => {
+    const [here, there] = [await world.browser(), await world.browser()];
+    await logIn(here);
+    await logIn(there, { rememberMe: true });
+    const otherTab = await openDashboard(await here.context().newPage());
+    const otherDevice = await openDashboard(there);
+    await here.goto("/users/sessions");
+    await assertEnds([otherTab, otherDevice], here, () => press(here, "Log out everywhere"));
+    await assertFlash(here, "Logged out of all devices.");
+  });
+
+  it("stays open when another session ends", async () => {
+    const [here, there] = [await world.browser(), await world.browser()];
+    await logIn(here);
+    await logIn(there);
+    const live = await openDashboard(there);
+    await press(here, "Log out");
+    await there.waitForTimeout(WITHIN);
+    assert.deepEqual(live.closed, []);
+    assert.equal(await there.locator("#live-status").innerText(), "on");
+  });
+
+  it("comes back after an interruption", async () => {
+    const page = await world.browser();
+    await logIn(page);
+    await openDashboard(page);
+    await page.evaluate(() => window.sockets.at(-1).close());
+    await page.getByText("reconnecting").waitFor();
+    await page.getByText("on", { exact: true }).waitFor();
+    await assertAt(page, "/dashboard");
+  });
+
+  it("notices afterwards that its session ended during an interruption", async () => {
+    const page = await world.browser();
+    await logIn(page);
+    await openDashboard(page);
+    world.expectProblem(/WebSocket.* failed|status of 401/);
+    await page.evaluate(() => window.sockets.at(-1).close());
+    await page.getByText("reconnecting").waitFor();
+    // Behind the page's back: no tab of this browser hears of it.
+    await page.request.delete("/users/log-out", { headers: { origin: world.app.url } });
+    await page.waitForURL("/users/log-in");
+  });
+});
+
+/** Opens the dashboard, and notes when its connections are closed and why. */
+async function openDashboard(page) {
+  const live = { page, closed: [] };
+  await page.exposeFunction("noteClose", (code) => live.closed.push({ code, at: Date.now() }));
+  await page.addInitScript(() => {
+    window.sockets = [];
+    window.WebSocket = class extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        window.sockets.push(this);
+        this.addEventListener("close", (event) => window.noteClose(event.code));
+      }
+    };
+  });
+  await page.goto("/dashboard");
+  await page.getByText("on", { exact: true }).waitFor();
+  return live;
+}
+
+/** Sends a form by which the connections end, and their pages with them. */
+async function assertEnds(lives, sender, send) {
+  let answeredAt;
+  sender.once("response", () => (answeredAt = Date.now()));
+  await send();
+  for (const { page, closed } of lives) {
+    await page.waitForURL("/users/log-in");
+    assert.deepEqual(closed.map(({ code }) => code), [SESSION_ENDED]);
+    assert.ok(closed[0].at - answeredAt < WITHIN, `closed ${closed[0].at - answeredAt} ms after the answer`);
+  }
+}

@@ -1,0 +1,96 @@
+// Chromium, and what people do with it.
+import assert from "node:assert/strict";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { EMAIL, PASSWORD } from "./app.js";
+
+export const LINUX_FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+export const IPHONE_SAFARI =
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
+export const WINDOWS_CHROME =
+  "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+export const SESSION_COOKIE = "_my_app_key";
+export const REMEMBER_ME_COOKIE = "_my_app_web_user_remember_me";
+
+/** How Chromium is started. */
+export function launchOptions() {
+  return {
+    executablePath: process.env.CHROMIUM || onPath("chromium"),
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  };
+}
+
+/** Notes what a page complains about: script errors, refused content, failed requests. */
+export function watch(context, problems) {
+  context.on("weberror", (error) => problems.push(`script error: ${error.error()}`));
+  context.on("console", (message) => {
+    // The icon that browsers ask for unasked.
+    if (message.location().url.endsWith("/favicon.ico")) return;
+    if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
+  });
+}
+
+/** Does what makes the browser load another page, and waits for that page. */
+export async function follow(page, action) {
+  const loaded = page.waitForEvent("load");
+  await Promise.all([loaded, action()]);
+}
+
+/** Presses a button of a form, and waits for the page it leads to. */
+export function press(page, name, within = page) {
+  return follow(page, () => within.getByRole("button", { name }).click());
+}
+
+export async function logIn(page, { email = EMAIL, password = PASSWORD, rememberMe = false, from = "/users/log-in" } = {}) {
+  if (from) await page.goto(from);
+  await page.getByLabel("Email").fill(email);
+  await page.getByLabel("Password").fill(password);
+  if (rememberMe) await page.getByLabel("Keep me logged in").check();
+  await press(page, "Log in");
+}
+
+export async function assertAt(page, path) {
+  const url = new URL(page.url());
+  assert.equal(url.pathname + url.search, path);
+}
+
+export async function assertFlash(page, text) {
+  assert.deepEqual(await page.locator(".flash").allInnerTexts(), [text]);
+}
+
+export async function assertAnonymous(page) {
+  await page.goto("/dashboard");
+  await assertAt(page, "/users/log-in");
+}
+
+export async function assertLoggedIn(page) {
+  await page.goto("/dashboard");
+  await assertAt(page, "/dashboard");
+  assert.match(await page.locator("main").innerText(), new RegExp(EMAIL));
+}
+
+export async function cookieNames(context) {
+  return (await context.cookies()).map((cookie) => cookie.name).sort();
+}
+
+function onPath(name) {
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  throw new Error(`${name} is not on the PATH: install it, or say where it is with the variable CHROMIUM`);
+}
