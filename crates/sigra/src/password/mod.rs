@@ -30,6 +30,9 @@ const OUTPUT_LEN: usize = 32;
 /// A stored hash that asks for more memory than this is taken for a corrupt one.
 const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
 
+/// So is one that asks for more work: memory times passes, some seconds of it.
+const MAX_STORED_WORK_KIB: u64 = 4 * 1024 * 1024;
+
 /// A password as somebody typed it, in NFC. It redacts itself in `Debug` and is wiped when dropped.
 ///
 /// ```
@@ -249,7 +252,8 @@ impl Stored {
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
         let version = phc.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
         let params = Params::try_from(&phc).ok()?;
-        if params.m_cost() > MAX_STORED_MEMORY_KIB {
+        let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        if params.m_cost() > MAX_STORED_MEMORY_KIB || work > MAX_STORED_WORK_KIB {
             return None;
         }
         let (salt, expected) = (phc.salt?, phc.hash?);
@@ -353,6 +357,7 @@ mod tests {
         corrupt.extend([
             good.as_str().replace("m=8", "m=4294967295"),
             good.as_str().replace("m=8", "m=1"),
+            good.as_str().replace("t=1", "t=4294967295"),
             good.as_str().replace("t=1", "t=0"),
             good.as_str().replace("p=1", "p=16777216"),
             good.as_str().replace("argon2id", "argon2x"),

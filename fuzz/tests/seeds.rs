@@ -1,0 +1,67 @@
+//! The fuzz targets over their seeds and random inputs, without libFuzzer.
+
+use std::{fs, path::Path};
+
+use proptest::prelude::*;
+
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 7] = [
+    ("cookie_session", fuzz::cookie_session),
+    ("signature", fuzz::signature),
+    ("return_to", fuzz::return_to),
+    ("origin", fuzz::origin),
+    ("token", fuzz::token),
+    ("phc", fuzz::phc),
+    ("user_agent", fuzz::user_agent),
+];
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let files = fs::read_dir(folder).expect("seeds").map(|file| fs::read(file.expect("a file").path()));
+    files.collect::<Result<_, _>>().expect("readable seeds")
+}
+
+#[test]
+fn every_target_holds_on_its_seeds() {
+    for (name, target) in TARGETS {
+        let seeds = seeds(name);
+        assert!(!seeds.is_empty(), "{name} has no seeds");
+        for seed in seeds {
+            target(&seed);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn every_target_holds_on_random_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        for (_, target) in TARGETS {
+            target(&data);
+        }
+    }
+
+    /// Seeds with a few bytes changed, cut and joined: nearer to what is accepted.
+    #[test]
+    fn every_target_holds_on_mutated_seeds(
+        pick in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for (name, target) in TARGETS {
+            let seeds = seeds(name);
+            let mut data = pick.get(&seeds).clone();
+            for (at, byte) in &changes {
+                if !data.is_empty() {
+                    let at = at.index(data.len());
+                    data[at] = *byte;
+                }
+            }
+            target(&data);
+            data.truncate(cut.index(data.len() + 1));
+            target(&data);
+        }
+    }
+}
