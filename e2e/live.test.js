@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { IPHONE_SAFARI, assertAt, assertFlash, logIn, press } from "./support/browser.js";
+import { PASSWORD } from "./support/app.js";
+import { IPHONE_SAFARI, assertAt, assertFlash, follow, logIn, logInUnseen, press } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 const SESSION_ENDED = 4401;
@@ -9,8 +10,8 @@ const WITHIN = 1000;
 suite("the live connection", (world) => {
   it("ends when another device logs this one out", async () => {
     const [here, there] = [await world.browser(), await world.browser({ userAgent: IPHONE_SAFARI })];
-    await logIn(here);
-    await logIn(there);
+    await logInUnseen(here);
+    await logInUnseen(there);
     const live = await openDashboard(there);
     await here.goto("/users/sessions");
     const phone = here.locator(".device", { hasText: "Safari on iPhone" });
@@ -24,8 +25,9 @@ suite("the live connection", (world) => {
 
   it("ends when one logs out in another tab", async () => {
     const tab = await world.browser();
-    await logIn(tab, { rememberMe: true });
+    await logInUnseen(tab, { rememberMe: true });
     const live = await openDashboard(await tab.context().newPage());
+    await tab.goto("/");
     await assertEnds([live], tab, () => press(tab, "Log out"));
     await assertAt(tab, "/");
     await assertFlash(tab, "Logged out successfully.");
@@ -33,8 +35,8 @@ suite("the live connection", (world) => {
 
   it("ends on all devices when one logs out everywhere", async () => {
     const [here, there] = [await world.browser(), await world.browser()];
-    await logIn(here);
-    await logIn(there, { rememberMe: true });
+    await logInUnseen(here);
+    await logInUnseen(there, { rememberMe: true });
     const otherTab = await openDashboard(await here.context().newPage());
     const otherDevice = await openDashboard(there);
     await here.goto("/users/sessions");
@@ -44,35 +46,48 @@ suite("the live connection", (world) => {
 
   it("stays open when another session ends", async () => {
     const [here, there] = [await world.browser(), await world.browser()];
-    await logIn(here);
-    await logIn(there);
+    await logInUnseen(here);
+    await logInUnseen(there);
     const live = await openDashboard(there);
+    await here.goto("/");
     await press(here, "Log out");
-    await there.waitForTimeout(WITHIN);
+    await there.waitForTimeout(WITHIN / 2);
     assert.deepEqual(live.closed, []);
     assert.equal(await there.locator("#live-status").innerText(), "on");
   });
 
-  it("comes back after an interruption", async () => {
+  it("stays with who confirms or logs in anew in another tab", async () => {
+    const tab = await world.browser();
+    const stale = await tab.context().newPage();
+    await stale.goto("/users/log-in");
+    await logInUnseen(tab);
+    const live = await openDashboard(await tab.context().newPage());
+    await tab.goto("/users/sudo");
+    await tab.getByLabel("Password").fill(PASSWORD);
+    await press(tab, "Continue");
+    assert.deepEqual(live.closed, []);
+
+    await follow(live.page, () => logIn(stale, { from: null }));
+    await assertAt(live.page, "/dashboard");
+    await live.page.getByText("on", { exact: true }).waitFor();
+    assert.deepEqual(live.closed.map(({ code }) => code), [SESSION_ENDED]);
+  });
+
+  it("comes back after an interruption, unless its session ended meanwhile", async () => {
     const page = await world.browser();
-    await logIn(page);
-    await openDashboard(page);
+    await logInUnseen(page);
+    const live = await openDashboard(page);
     await page.evaluate(() => window.sockets.at(-1).close());
     await page.getByText("reconnecting").waitFor();
     await page.getByText("on", { exact: true }).waitFor();
-    await assertAt(page, "/dashboard");
-  });
 
-  it("notices afterwards that its session ended during an interruption", async () => {
-    const page = await world.browser();
-    await logIn(page);
-    await openDashboard(page);
     world.expectProblem(/WebSocket.* failed|status of 401/);
     await page.evaluate(() => window.sockets.at(-1).close());
     await page.getByText("reconnecting").waitFor();
-    // Behind the page's back: no tab of this browser hears of it.
+    // As from another device: this browser is not told.
     await page.request.delete("/users/log-out", { headers: { origin: world.app.url } });
     await page.waitForURL("/users/log-in");
+    assert.ok(live.closed.every(({ code }) => code !== SESSION_ENDED));
   });
 });
 

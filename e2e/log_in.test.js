@@ -11,6 +11,7 @@ import {
   cookieNames,
   follow,
   logIn,
+  logInUnseen,
   press,
 } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
@@ -34,16 +35,14 @@ suite("logging in", (world) => {
       );
       await page.reload();
       assert.equal(await page.locator(".flash").count(), 0, "a flash is shown once");
+      await page.goto("/users/log-in");
+      await assertAt(page, "/");
       await page.context().close();
 
       page = await world.restartable(profile, mode);
       assert.deepEqual(await cookieNames(page.context()), []);
       await assertAnonymous(page);
-    });
 
-    it("outlasts the browser when one asks to be remembered", async () => {
-      const profile = await world.profile();
-      let page = await world.restartable(profile, mode);
       await logIn(page, { rememberMe: true });
       await assertFlash(page, "Welcome back!");
       const remembered = (await page.context().cookies()).find((cookie) => cookie.name === REMEMBER_ME_COOKIE);
@@ -68,59 +67,33 @@ suite("logging in", (world) => {
       await assertFlash(page, "Welcome back!");
     });
 
-    it("leads back there after a mistyped password, too", async () => {
+    it("refuses a bad password, and keeps the email typed", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/sessions?x=1");
-      await logIn(page, { from: null, password: "mistyped" });
+      await logIn(page, { from: null, password: "not the password" });
+      await assertRefused(page, EMAIL);
+      assert.equal(await page.evaluate(() => document.activeElement.id), "user_password");
+
+      // An address that nobody has is refused in the same words.
+      await logIn(page, { from: null, email: "nobody@example.com" });
+      await assertRefused(page, "nobody@example.com");
+      await page.reload();
+      assert.equal(await page.locator(".flash").count(), 0);
+      assert.equal(await page.getByLabel("Email").inputValue(), "");
+
+      // Nor is it ever taken for markup.
+      await page.getByLabel("Email").evaluate((input) => (input.type = "text"));
+      await logIn(page, { from: null, email: `"><b>'&ü@example.com` });
+      assert.equal(await page.locator("#user_email").getAttribute("value"), `"><b>'&ü@example.com`);
+      assert.equal(await page.locator("main b").count(), 0);
+
       await logIn(page, { from: null });
       await assertAt(page, "/users/sessions?x=1");
     });
 
-    it("refuses a bad password, and keeps the email typed", async () => {
-      const page = await world.browser(mode);
-      await logIn(page, { password: "not the password" });
-      await assertAt(page, "/users/log-in");
-      await assertFlash(page, "Invalid email or password");
-      assert.equal(await page.getByLabel("Email").inputValue(), EMAIL);
-      assert.equal(await page.getByLabel("Password").inputValue(), "");
-      assert.equal(await page.evaluate(() => document.activeElement.id), "user_password");
-      assert.ok(!(await cookieNames(page.context())).includes(SESSION_COOKIE));
-
-      await page.reload();
-      assert.equal(await page.locator(".flash").count(), 0);
-      assert.equal(await page.getByLabel("Email").inputValue(), "");
-      await assertAnonymous(page);
-    });
-
-    it("says the same of an address nobody has", async () => {
-      const page = await world.browser(mode);
-      await logIn(page, { email: "nobody@example.com" });
-      await assertAt(page, "/users/log-in");
-      await assertFlash(page, "Invalid email or password");
-      assert.equal(await page.getByLabel("Email").inputValue(), "nobody@example.com");
-    });
-
-    it("shows what was typed as text, never as markup", async () => {
-      const page = await world.browser(mode);
-      const email = `"><b>'&\u00fc@example.com`;
-      await page.goto("/users/log-in");
-      await page.getByLabel("Email").evaluate((input) => (input.type = "text"));
-      await logIn(page, { email, from: null });
-      await assertFlash(page, "Invalid email or password");
-      assert.equal(await page.locator("main b").count(), 0);
-      assert.equal(await page.locator("#user_email").getAttribute("value"), email);
-    });
-
-    it("is not offered to who is logged in", async () => {
-      const page = await world.browser(mode);
-      await logIn(page);
-      await page.goto("/users/log-in");
-      await assertAt(page, "/");
-    });
-
     it("is asked for once more before something sensitive", async () => {
       const page = await world.browser(mode);
-      await logIn(page);
+      await logInUnseen(page);
       await page.goto("/users/sudo");
       assert.equal(await page.getByLabel("Email").inputValue(), EMAIL);
       await page.getByLabel("Password").fill("not the password");
@@ -177,6 +150,14 @@ suite("logging in", (world) => {
     });
   });
 });
+
+async function assertRefused(page, email) {
+  await assertAt(page, "/users/log-in");
+  await assertFlash(page, "Invalid email or password");
+  assert.equal(await page.getByLabel("Email").inputValue(), email);
+  assert.equal(await page.getByLabel("Password").inputValue(), "");
+  assert.ok(!(await cookieNames(page.context())).includes(SESSION_COOKIE));
+}
 
 /** The name of what has the focus, which must be visible. */
 async function focused(page) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { chromium } from "playwright-core";
+import { EMAIL } from "./support/app.js";
 import {
   REMEMBER_ME_COOKIE,
   SESSION_COOKIE,
@@ -8,8 +9,9 @@ import {
   assertAt,
   assertFlash,
   cookieNames,
+  follow,
   launchOptions,
-  logIn,
+  logInUnseen,
   press,
 } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
@@ -25,7 +27,8 @@ suite("logging out", (world) => {
   withAndWithoutJavaScript((mode) => {
     it("leaves nothing in the browser", async () => {
       const page = await world.browser(mode);
-      await logIn(page, { rememberMe: true });
+      await logInUnseen(page, { rememberMe: true });
+      await page.goto("/");
       assert.deepEqual(await cookieNames(page.context()), [SESSION_COOKIE, REMEMBER_ME_COOKIE]);
       await press(page, "Log out");
       await assertAt(page, "/");
@@ -35,23 +38,35 @@ suite("logging out", (world) => {
       await assertAnonymous(page);
     });
 
-    it("does not bring the dashboard back with the back button", async () => {
+    it("does not bring pages back with the back button", async () => {
       const page = await world.browser(mode, withPageCache);
-      await logIn(page);
+      await logInUnseen(page);
       await page.goto("/dashboard");
-      await page.waitForTimeout(200);
+      await page.goto("/users/sessions");
+      await press(page, "Log out", page.locator("header"));
+      await assertAt(page, "/");
+      for (let steps = 0; steps < 2; steps++) {
+        await follow(page, () => page.evaluate(() => history.back()));
+        await assertAt(page, "/users/log-in");
+        assert.doesNotMatch(await page.locator("body").innerText(), new RegExp(EMAIL));
+      }
+    });
+
+    it("works on the page that the live connection is on", async () => {
+      const page = await world.browser(mode);
+      await logInUnseen(page);
+      await page.goto("/dashboard");
+      if (mode.javaScriptEnabled) await page.getByText("on", { exact: true }).waitFor();
       await press(page, "Log out");
       await assertAt(page, "/");
-      await page.goBack({ waitUntil: "commit" }).catch(() => {});
-      await page.waitForTimeout(700);
-      console.log(page.url(), await page.locator("body").innerText());
+      await assertFlash(page, "Logged out successfully.");
     });
 
     it("can be done twice", async () => {
       const page = await world.browser(mode);
-      await logIn(page);
+      await logInUnseen(page);
       const stale = await page.context().newPage();
-      await stale.goto("/");
+      await Promise.all([page.goto("/"), stale.goto("/")]);
       await press(page, "Log out");
       await press(stale, "Log out");
       await assertAt(stale, "/");

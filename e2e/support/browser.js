@@ -58,6 +58,13 @@ export async function logIn(page, { email = EMAIL, password = PASSWORD, remember
   await press(page, "Log in");
 }
 
+/** Logs in without a page to look at, for tests of what comes after. */
+export async function logInUnseen(page, { rememberMe = false } = {}) {
+  const form = { "user[email]": EMAIL, "user[password]": PASSWORD, ...(rememberMe && { "user[remember_me]": "true" }) };
+  const response = await page.request.post("/users/log-in", { form, maxRedirects: 0 });
+  assert.equal(response.status(), 303);
+}
+
 export async function assertAt(page, path) {
   const url = new URL(page.url());
   assert.equal(url.pathname + url.search, path);

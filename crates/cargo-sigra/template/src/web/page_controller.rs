@@ -63,6 +63,10 @@ pub async fn stylesheet() -> Response {
     asset("text/css; charset=utf-8", include_str!("../../static/app.css"))
 }
 
+pub async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("../../static/icon.svg"))
+}
+
 pub async fn live_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../static/live.js"))
 }

@@ -46,6 +46,7 @@ pub fn app(state: AppState) -> Router {
     let without_session = Router::new()
         .route("/healthz", get(page_controller::health))
         .route("/static/app.css", get(page_controller::stylesheet))
+        .route("/static/icon.svg", get(page_controller::icon))
         .route("/static/live.js", get(page_controller::live_script));
 
     let routes = pages.merge(without_session).with_state(state.clone());

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { EMAIL } from "./support/app.js";
+import { assertAt, assertFlash, follow, logInUnseen, press } from "./support/browser.js";
+import { suite, withAndWithoutJavaScript } from "./support/suite.js";
+
+suite("an error page", (world) => {
+  withAndWithoutJavaScript((mode) => {
+    it("says what is wrong with an address, and leads home", async () => {
+      const page = await world.browser(mode);
+      world.expectProblem(/status of 404/);
+      assert.equal((await page.goto("/no/such/page")).status(), 404);
+      await assertHelpful(page, "404", /nothing at this address/);
+      await follow(page, () => page.getByRole("link", { name: "Home" }).click());
+      await assertAt(page, "/");
+
+      world.expectProblem(/status of 405/);
+      assert.equal((await page.goto("/users/log-out")).status(), 405);
+      await assertHelpful(page, "405", /can't be used in that way/);
+    });
+
+    it("says what is wrong with a form", async () => {
+      const page = await world.browser(mode);
+      const send = async (password, name = "user[password]") => {
+        await page.goto("/users/log-in");
+        await page.getByLabel("Email").fill(EMAIL);
+        await page.getByLabel("Password").evaluate((input, sent) => Object.assign(input, sent), { value: password, name });
+        await press(page, "Log in");
+      };
+      await send("x".repeat(5000));
+      await assertFlash(page, "Invalid email or password");
+      world.expectProblem(/status of 413/);
+      for (const bytes of [70_000, 1_000_000]) {
+        await send("x".repeat(bytes));
+        await assertHelpful(page, "413", /too much/);
+      }
+      world.expectProblem(/status of 422/);
+      await send("x", "other");
+      await assertHelpful(page, "422", /fill it in again/);
+    });
+
+    it("says that a session has ended, and leads to the log-in page", async () => {
+      const page = await world.browser(mode);
+      await logInUnseen(page);
+      const stale = await page.context().newPage();
+      await Promise.all([page.goto("/"), stale.goto("/users/sessions")]);
+      await press(page, "Log out");
+      world.expectProblem(/status of 401/);
+      await press(stale, "Log out everywhere");
+      await assertHelpful(stale, "401", /Log in and try again/);
+      await follow(stale, () => stale.getByRole("link", { name: "Log in" }).click());
+      await assertAt(stale, "/users/log-in");
+    });
+  });
+});
+
+async function assertHelpful(page, status, advice) {
+  const text = await page.locator("main").innerText();
+  assert.ok(text.startsWith(status), text);
+  assert.match(text, advice);
+  assert.equal(await page.locator("h1").count(), 1);
+}

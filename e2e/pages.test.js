@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { eachPage, faults, stretchEmail } from "./support/pages.js";
+import { suite, withAndWithoutJavaScript } from "./support/suite.js";
+
+// 320 px is what a desktop browser has left at 400 % zoom.
+const LOOKS = [
+  { width: 1280, colorScheme: "light" },
+  { width: 768, colorScheme: "light" },
+  { width: 360, colorScheme: "dark" },
+];
+const LOOKS_WITH_LONG_EMAIL = [
+  { width: 1280, colorScheme: "light" },
+  { width: 768, colorScheme: "dark" },
+  { width: 320, colorScheme: "light" },
+];
+
+suite("every page", (world) => {
+  withAndWithoutJavaScript((mode) => {
+    it("can be read by everybody, on every screen", async () => {
+      const found = new Map();
+      const look = async (name, page, looks) => {
+        for (const { width, colorScheme } of looks) {
+          await page.setViewportSize({ width, height: 800 });
+          await page.emulateMedia({ colorScheme });
+          for (const fault of await page.evaluate(faults)) {
+            found.set(fault, [...(found.get(fault) ?? []), `${name} ${width} ${colorScheme}`]);
+          }
+        }
+      };
+      world.expectProblem(/status of 404/);
+      await eachPage((options) => world.browser(options), mode, async (name, page) => {
+        await look(name, page, LOOKS);
+        await stretchEmail(page);
+        await look(name, page, LOOKS_WITH_LONG_EMAIL);
+      });
+      const faultList = [...found].map(([fault, where]) => `\n${fault}\n    on ${where.join(", ")}`);
+      assert.ok(found.size === 0, faultList.join(""));
+    });
+  });
+
+  it("lets no inline script run", async () => {
+    const page = await world.browser();
+    await page.route("/", async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace("</main>", "<script>window.ran = true</script></main>");
+      await route.fulfill({ response, body });
+    });
+    world.expectProblem(/inline script.*Content Security Policy/);
+    await page.goto("/");
+    assert.equal(await page.evaluate(() => window.ran), undefined);
+  });
+
+  it("has an icon", async () => {
+    const page = await world.browser();
+    await page.goto("/");
+    const icon = await page.evaluate(() => document.querySelector("link[rel=icon]")?.href ?? "/favicon.ico");
+    const response = await page.request.get(icon);
+    assert.equal(response.status(), 200);
+    assert.match(response.headers()["content-type"], /^image\//);
+  });
+});

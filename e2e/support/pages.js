@@ -1,0 +1,115 @@
+// All pages there are to see, and what every one of them owes its readers.
+import { EMAIL } from "./app.js";
+import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen } from "./browser.js";
+
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+/**
+ * Opens each page in turn, and hands it over with its name. `browser(options)` opens a browser of its own.
+ * Three devices are logged in at the end.
+ */
+export async function eachPage(browser, options, visit) {
+  const page = await browser(options);
+  const open = async (name, path) => {
+    if (path) await page.goto(path);
+    await visit(name, page);
+  };
+  await open("home-anonymous", "/");
+  await open("log-in", "/users/log-in");
+  await logIn(page, { password: "not the password" });
+  await open("log-in-error");
+  await page.goto("/dashboard");
+  await open("log-in-required");
+  await open("not-found", "/no/such/page");
+  await logIn(page);
+  await page.goto("/");
+  await open("home");
+  await open("dashboard", "/dashboard");
+  await open("sudo", "/users/sudo");
+  for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
+    await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
+  }
+  await open("devices", "/users/sessions");
+}
+
+/** A page is as wide as its longest email address. Shows one that is as long as they get in life. */
+export async function stretchEmail(page) {
+  const long = "maximiliane.von-und-zu-hohenlohe-langenburg@international.example-corporation.com";
+  await page.evaluate(
+    ([email, long]) => {
+      const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(email, long);
+      for (const input of document.querySelectorAll("input[type=email]")) input.value = long;
+    },
+    [EMAIL, long],
+  );
+}
+
+/** What is wrong with the page as it is shown now, in words. Runs inside the page. */
+export function faults() {
+  const found = [];
+  const check = (holds, fault) => holds || found.push(fault);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const isShown = (element) =>
+    element.checkVisibility() && element.getBoundingClientRect().right > 0 && !element.closest(".visually-hidden");
+  const named = (element) => element.outerHTML.slice(0, 90);
+  const root = document.documentElement;
+
+  check(root.lang, "the language is not given");
+  check(document.title.includes(" · "), "the title does not say what the page is");
+  check(all("h1").length === 1, `${all("h1").length} main headings`);
+  check(all("main").length === 1, `${all("main").length} main parts`);
+  const levels = all("h1, h2, h3, h4").map((heading) => Number(heading.tagName[1]));
+  check(levels.every((level, at) => level <= (levels[at - 1] ?? 0) + 1), `headings skip a level: ${levels}`);
+
+  for (const input of all("input:not([type=hidden])")) {
+    check(input.labels.length === 1, `no label: ${named(input)}`);
+    if (input.type !== "checkbox") check(input.autocomplete, `no autocomplete: ${named(input)}`);
+  }
+  for (const control of all("a, button")) check(control.textContent.trim(), `no name: ${named(control)}`);
+  for (const flash of all(".flash")) {
+    const role = flash.classList.contains("flash-error") ? "alert" : "status";
+    check(flash.getAttribute("role") === role, `not the role ${role}: ${named(flash)}`);
+  }
+  const ids = all("[id]").map((element) => element.id);
+  check(new Set(ids).size === ids.length, `an id is used twice: ${ids}`);
+  for (const reference of all("[aria-describedby], [aria-labelledby]")) {
+    const list = `${reference.getAttribute("aria-describedby") ?? ""} ${reference.getAttribute("aria-labelledby") ?? ""}`;
+    for (const id of list.trim().split(/\s+/)) check(document.getElementById(id), `refers to nothing: ${named(reference)}`);
+  }
+  check(!all("[style], style, script:not([src])").length, "inline style or script");
+
+  const width = document.scrollingElement.scrollWidth;
+  check(width <= root.clientWidth, `scrolls sideways: ${width} px on ${root.clientWidth} px`);
+  for (const element of all("body *").filter(isShown)) {
+    const isCut = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX === "hidden";
+    check(!isCut || element.title, `cut off, and nowhere to read in full: ${named(element)}`);
+  }
+  for (const target of all("a, button, input:not([type=hidden])").filter(isShown)) {
+    const { height } = (target.type === "checkbox" ? target.labels[0] : target).getBoundingClientRect();
+    check(height >= 40, `hard to touch, ${Math.round(height)} px high: ${named(target)}`);
+  }
+
+  const channels = (color) => color.match(/[\d.]+/g).map(Number);
+  const luminance = ([red, green, blue]) => {
+    const [r, g, b] = [red, green, blue].map((c) => (c <= 10 ? c / 3294 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = channels(getComputedStyle(at).backgroundColor);
+      if (color[3] !== 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !isShown(element)) continue;
+    const tones = [luminance(channels(getComputedStyle(element).color)), luminance(ground(element))].sort();
+    const contrast = (Math.max(...tones) + 0.05) / (Math.min(...tones) + 0.05);
+    check(contrast >= 4.5, `contrast ${contrast.toFixed(1)}: ${named(element)}`);
+  }
+  return found;
+}
