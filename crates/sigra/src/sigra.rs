@@ -196,9 +196,10 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
+    /// before a renewal does not come by the new token.
     pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
-        self.replace_token(session, scope, scope.session().authenticated_at).await
+        self.replace_token(session, scope, None).await
     }
 
     /// Notes that the user proved who they are once more, and [renews](Self::renew_session) the session.
@@ -207,7 +208,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
-        self.replace_token(session, scope, self.now()).await?;
+        self.replace_token(session, scope, Some(self.now())).await?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
             user_id = ?scope.user().id(), session_id = %scope.session().id,
@@ -219,12 +220,17 @@ impl<U: User> Sigra<U> {
         &self,
         session: &Session,
         scope: &Scope<U>,
-        authenticated_at: OffsetDateTime,
+        authenticated_at: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
         let token = SessionToken::generate()?;
         let mut conn = self.0.pool.acquire().await?;
-        let id = scope.session().id;
-        if !U::Database::replace_token(&mut conn, id, token.hash(), self.now(), authenticated_at).await? {
+        let (id, now) = (scope.session().id, self.now());
+        let mut replaced = false;
+        for held in session.held() {
+            replaced = replaced
+                || U::Database::replace_token(&mut conn, id, held.hash(), token.hash(), now, authenticated_at).await?;
+        }
+        if !replaced {
             return Err(Error::SessionEnded);
         }
         session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
@@ -339,22 +345,27 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
-        self.delete_sessions(user, None).await
+        let mut conn = self.0.pool.acquire().await?;
+        let revoked = self.delete_sessions_in(&mut conn, user, None).await?;
+        let count = revoked.len();
+        self.announce(revoked);
+        Ok(count)
     }
 
     /// Deletes all sessions of a user but this one. Gives their number.
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
+    /// they stay.
     pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
-        self.delete_sessions(&scope.user().id(), Some(scope.session().id)).await
-    }
-
-    async fn delete_sessions(&self, user: &U::Id, except: Option<SessionId>) -> Result<usize, Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        let revoked = self.delete_sessions_in(&mut conn, user, except).await?;
-        drop(conn);
+        let id = scope.session().id;
+        let mut tx = U::Database::begin(&self.0.pool).await?;
+        if U::Database::find_sessions(&mut tx, &[id]).await?.is_empty() {
+            return Err(Error::SessionEnded);
+        }
+        let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(id)).await?;
+        tx.commit().await?;
         let count = revoked.len();
         self.announce(revoked);
         Ok(count)

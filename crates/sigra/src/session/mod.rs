@@ -215,6 +215,16 @@ impl Session {
         self.state().presented.clone()
     }
 
+    /// The tokens that stand for the browser by now: those presented, or the one that took their place.
+    pub(crate) fn held(&self) -> Vec<SessionToken> {
+        let state = self.state();
+        match &state.token_write {
+            Some(TokenWrite::Set { token, .. }) => vec![token.clone()],
+            Some(TokenWrite::Expire { .. }) => Vec::new(),
+            None => state.presented.clone(),
+        }
+    }
+
     /// Begins a new cookie session under a new token: everything but return-to and what the host lists is
     /// dropped.
     pub(crate) fn renew(&self, token: SessionToken, remember_for: Option<Duration>, survivors: &[String]) {

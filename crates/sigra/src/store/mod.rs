@@ -212,13 +212,14 @@ pub trait Store<U: User>: sqlx::Database {
         previous_until: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Replaces a session's token at once. Tells whether the session was still there.
+    /// Replaces a session's token at once, for one who still holds a good one. Tells whether it did.
     fn replace_token(
         conn: &mut Self::Connection,
         id: SessionId,
+        held: TokenHash,
         token: TokenHash,
         now: OffsetDateTime,
-        authenticated_at: OffsetDateTime,
+        authenticated_at: Option<OffsetDateTime>,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Deletes at most `limit` sessions that were opened before a time.

@@ -204,19 +204,23 @@ where
     async fn replace_token(
         conn: &mut SqliteConnection,
         id: SessionId,
+        held: TokenHash,
         token: TokenHash,
         now: OffsetDateTime,
-        authenticated_at: OffsetDateTime,
+        authenticated_at: Option<OffsetDateTime>,
     ) -> sqlx::Result<bool> {
         let replaced = sqlx::query(
-            "UPDATE users_tokens SET token = $2, issued_at = $3, authenticated_at = $4, last_used_at = $3,
+            "UPDATE users_tokens SET token = $2, issued_at = $3, last_used_at = $3,
+                 authenticated_at = coalesce($4, authenticated_at),
                  previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
-             WHERE context = 'session' AND id = $1",
+             WHERE context = 'session' AND id = $1
+               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))",
         )
         .bind(id)
         .bind(token.as_bytes())
         .bind(to_ms(now))
-        .bind(to_ms(authenticated_at))
+        .bind(authenticated_at.map(to_ms))
+        .bind(held.as_bytes())
         .execute(conn)
         .await?;
         Ok(replaced.rows_affected() == 1)

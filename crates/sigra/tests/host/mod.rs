@@ -144,6 +144,24 @@ impl Host {
         browser.post("/log-in", &log_in_form(user, remember_me)).await
     }
 
+    /// Sends a slow request, does something else while its handler waits, and gives the response, which the
+    /// browser has not seen yet.
+    pub async fn overtaken<T>(
+        &self,
+        browser: &TestClient,
+        path: &str,
+        meanwhile: impl Future<Output = T>,
+    ) -> (TestResponse, T) {
+        let slow = browser.send_without_storing(get_request(path));
+        let meanwhile = async {
+            self.slow.begun(1).await;
+            let done = meanwhile.await;
+            self.slow.release(1);
+            done
+        };
+        tokio::join!(slow, meanwhile)
+    }
+
     /// Logs in through the form.
     pub async fn logged_in(&self, remember_me: bool) -> (User, TestClient) {
         let (user, browser) = (self.user_fixture().await, self.client());
@@ -155,6 +173,12 @@ impl Host {
     /// How many rows there are, for everybody.
     pub async fn rows(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool).await.expect("a number")
+    }
+
+    /// All bytes that the database has written.
+    pub fn database_files(&self) -> Vec<Vec<u8>> {
+        let files = std::fs::read_dir(self.directory.path()).expect("the directory");
+        files.map(|file| std::fs::read(file.expect("a file").path()).expect("its bytes")).collect()
     }
 
     pub async fn execute(&self, sql: &'static str) -> u64 {
@@ -185,6 +209,7 @@ impl TestHost for Host {
             .route("/sudo", get(sudo).post(sudo))
             .route("/confirm", post(confirm))
             .route("/renew", post(renew))
+            .route("/confirm-and-renew", post(confirm_and_renew))
             .route("/put", post(put))
             .route("/get", get(get_entry))
             .route("/flash", get(flash))
@@ -326,6 +351,12 @@ async fn renew(State(app): State<App>, session: Session, scope: Scope<User>) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn confirm_and_renew(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+    app.sigra.reauthenticate_user(&session, &scope).await?;
+    app.sigra.renew_session(&session, &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 #[derive(Deserialize)]
 struct Entry {
     name: String,
@@ -362,6 +393,12 @@ async fn cached() -> impl IntoResponse {
 struct SlowOptions {
     /// An entry to put when released.
     put: Option<String>,
+    /// To renew the session when released.
+    #[serde(default)]
+    renew: bool,
+    /// To log the other devices out when released.
+    #[serde(default)]
+    revoke_others: bool,
 }
 
 async fn slow(
@@ -374,6 +411,12 @@ async fn slow(
     app.slow.released.acquire().await.expect("never closed").forget();
     if let Some(value) = options.put {
         session.put("slow", &value)?;
+    }
+    if let Some(scope) = scope.as_ref().filter(|_| options.renew) {
+        app.sigra.renew_session(&session, scope).await?;
+    }
+    if let Some(scope) = scope.as_ref().filter(|_| options.revoke_others) {
+        app.sigra.delete_other_sessions(scope).await?;
     }
     Ok(maybe(scope).await)
 }

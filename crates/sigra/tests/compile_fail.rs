@@ -1,0 +1,9 @@
+//! The compiler's words to those who ask for what can't be: they name the mend.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(missing_docs)]
+
+#[test]
+#[ignore = "builds all dependencies once more, which takes minutes the first time"]
+fn mistakes_are_explained() {
+    trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
+}

@@ -1,0 +1,358 @@
+//! The cookies on the wire, and what is kept in them.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use host::{DAY, Host, KEY, REMEMBER_ME, get_request, log_in_form, who};
+use http::StatusCode;
+use sigra::{
+    config::{CookieOptions, SameSite},
+    testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
+};
+
+/// `Set-Cookie` headers with `...` for values, by name.
+fn attributes(response: &TestResponse) -> Vec<String> {
+    let shown = |cookie: &cookie::Cookie<'static>| {
+        let mut cookie = cookie.clone();
+        if !cookie.value().is_empty() {
+            cookie.set_value("...");
+        }
+        cookie.to_string()
+    };
+    let mut shown: Vec<String> = response.set_cookies().iter().map(shown).collect();
+    shown.sort_unstable();
+    shown
+}
+
+async fn put(browser: &TestClient, name: &str, value: &str) -> TestResponse {
+    browser.post("/put", &[("name", name), ("value", value)]).await
+}
+
+async fn entry(browser: &TestClient, name: &str) -> String {
+    browser.get(&format!("/get?name={name}")).await.text()
+}
+
+#[tokio::test]
+async fn cookies_have_exactly_these_attributes_without_tls() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client().origin("http://localhost");
+    assert_eq!(
+        attributes(&host.post_log_in(&browser, &user, true).await),
+        [
+            "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Path=/",
+            "_my_app_key=...; HttpOnly; SameSite=Lax; Path=/",
+            "_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Path=/; Max-Age=5184000",
+        ]
+    );
+    browser.get("/flash").await;
+    assert_eq!(
+        attributes(&browser.post("/log-out", &[]).await),
+        [
+            "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Path=/",
+            "_my_app_key=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "_my_app_web_user_remember_me=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        ]
+    );
+    assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None));
+}
+
+#[tokio::test]
+async fn cookies_have_the_host_prefix_under_tls() {
+    let host = Host::with(|config| config.secure(true)).await;
+    let (user, browser) = host.logged_in(true).await;
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(
+        attributes(&host.post_log_in(&host.client(), &user, true).await),
+        [
+            "__Host-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/",
+            "__Host-_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/",
+            "__Host-_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=5184000",
+        ]
+    );
+    assert_eq!(
+        attributes(&browser.post("/log-out", &[]).await),
+        [
+            "__Host-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/",
+            "__Host-_my_app_key=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "__Host-_my_app_web_user_remember_me=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
+    let host = Host::with(|config| config.secure(true).cookie_domain("example.com".to_owned())).await;
+    let user = host.user_fixture().await;
+    let browser = host.client().origin("https://app.example.com");
+    assert_eq!(
+        attributes(&host.post_log_in(&browser, &user, true).await),
+        [
+            "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
+            "_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
+            "_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=5184000",
+        ]
+    );
+    assert_eq!(who(&browser).await, user.email);
+    let browser = browser.origin("https://admin.example.com");
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(who(&browser.fork().origin("https://example.org")).await, "anonymous");
+
+    let logged_out = attributes(&browser.post("/log-out", &[]).await);
+    assert!(logged_out.iter().all(|cookie| cookie.contains("; Domain=example.com")), "{logged_out:?}");
+    assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None));
+
+    // What the test browser keeps after a fixture follows the domain too.
+    assert_eq!(who(&host.log_in(&user).await).await, user.email);
+}
+
+#[tokio::test]
+async fn name_path_and_same_site_are_the_hosts_to_choose() {
+    let host = Host::with(|config| {
+        let session = CookieOptions { path: "/app".into(), ..CookieOptions::named("sid") };
+        let remember_me = CookieOptions::named("keep").same_site(SameSite::Strict);
+        config.secure(true).session_cookie(session).remember_me_cookie(remember_me)
+    })
+    .await;
+    let user = host.user_fixture().await;
+    assert_eq!(
+        attributes(&host.post_log_in(&host.client(), &user, true).await),
+        [
+            "__Host-keep=...; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=5184000",
+            "sid.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
+            "sid=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_remembered_browser_survives_its_closing_and_another_does_not() {
+    for remembered in [true, false] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(remembered).await;
+        let id = browser.get("/session-id").await.text();
+        browser.close_and_reopen();
+        assert_eq!(browser.cookie(KEY), None);
+        assert_eq!(who(&browser).await, if remembered { user.email.as_str() } else { "anonymous" });
+        assert_eq!(browser.cookie(KEY).is_some(), remembered, "the token is put back into the cookie session");
+        assert_eq!(browser.get("/session-id").await.text() == id, remembered);
+        assert_eq!(host.rows().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_remember_me_cookie_lives_as_long_as_its_session_and_no_longer() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    host.clock().advance(DAY * 2);
+    let response = browser.post("/renew", &[]).await;
+    let cookies = response.set_cookies();
+    let remember_me = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("renewed too");
+    assert_eq!(remember_me.max_age().unwrap().whole_days(), 58);
+}
+
+#[tokio::test]
+async fn entries_are_kept_until_they_are_removed_or_the_browser_is_closed() {
+    let host = Host::new().await;
+    let browser = host.client();
+    assert_status(&put(&browser, "cart", "three apples").await, 204);
+    put(&browser, "theme", "dark").await;
+    assert_eq!((entry(&browser, "cart").await, entry(&browser, "theme").await), ("three apples".into(), "dark".into()));
+    browser.close_and_reopen();
+    assert_eq!(entry(&browser, "cart").await, "nothing");
+}
+
+#[tokio::test]
+async fn a_cookie_that_browsers_drop_is_an_error_and_never_sent() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let before = browser.cookies();
+    let response = put(&browser, "cart", &"x".repeat(4000)).await;
+    assert_status(&response, 500);
+    host::assert_sets_no_cookie(&response);
+    assert_eq!(browser.cookies(), before);
+
+    // The greatest that is accepted is kept by a browser, in a session with an id and in one without.
+    for browser in [host.client(), browser] {
+        let mut longest = 0;
+        for len in 2900..3100 {
+            if put(&browser, "cart", &"x".repeat(len)).await.status() == StatusCode::NO_CONTENT {
+                longest = len;
+            }
+        }
+        assert_eq!(entry(&browser, "cart").await, "x".repeat(longest));
+        assert!(longest > 2900, "{longest}");
+    }
+    assert_eq!(host.rows().await, 1, "{}", user.email);
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_a_cookie_is_an_error() {
+    let host = Host::new().await;
+    for name in ["", "a b", "a;b", "a=b", "a.b", "é", "a\r\nb"] {
+        let response = put(&host.client(), name, "x").await;
+        assert_status(&response, 500);
+        host::assert_sets_no_cookie(&response);
+    }
+}
+
+#[tokio::test]
+async fn a_flash_is_shown_once_and_survives_the_login_of_its_own_request() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    assert_eq!(browser.get("/flash").await.text(), "info: Welcome back!\n");
+    assert_eq!(browser.get("/flash").await.text(), "");
+
+    browser.post("/log-out", &[]).await;
+    assert_eq!(browser.get("/flash").await.text(), "info: Logged out successfully.\n");
+
+    for _ in 0..3 {
+        browser.post("/log-in", &[("email", &user.email), ("password", "wrong")]).await;
+    }
+    assert_eq!(browser.get("/flash").await.text(), "error: Invalid email or password\n", "said once");
+}
+
+#[tokio::test]
+async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    assert_redirected_to(&browser.get("/me?year=2026&next=//evil.example").await, "/users/log-in");
+    browser.post("/log-in", &[("email", &user.email), ("password", "wrong")]).await;
+    let response = host.post_log_in(&browser, &user, false).await;
+    assert_redirected_to(&response, "/me?year=2026&next=//evil.example");
+    assert_status(&browser.follow(&response).await, 200);
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+}
+
+#[tokio::test]
+async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for attack in ["//evil.example/me", "//evil.example", "///evil.example", "https://evil.example//evil.example/me"] {
+        let browser = host.client();
+        let request = http::Request::get(attack).body(axum::body::Body::empty()).unwrap();
+        assert_redirected_to(&browser.send(request).await, "/users/log-in");
+        let response = host.post_log_in(&browser, &user, false).await;
+        assert_redirected_to(&response, "/");
+    }
+}
+
+/// The signature says that the application wrote it, and where; a value planted by a neighbouring
+/// subdomain is dropped.
+#[tokio::test]
+async fn invariant_7_a_planted_return_to_is_not_followed() {
+    let host = Host::new().await;
+    let (user, attacker) = host.logged_in(false).await;
+    put(&attacker, "flash", "https://evil.example").await;
+    let other_entry = attacker.cookie("_my_app_key.flash").unwrap();
+    for planted in ["https://evil.example", "Imh0dHBzOi8vZXZpbC5leGFtcGxlIg", &other_entry] {
+        let browser = host.client();
+        browser.set_cookie("_my_app_key.return_to", planted);
+        assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+    }
+}
+
+#[tokio::test]
+async fn invariant_3_nothing_put_before_a_login_survives_it_but_return_to_and_what_is_listed() {
+    let host = Host::with(|config| config.survives_renewal(["locale"])).await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    for name in ["cart", "is_admin", "locale"] {
+        put(&browser, name, "mine").await;
+    }
+    browser.get("/me").await;
+    let fixated = browser.fork();
+    // The host takes return-to itself; what it doesn't take stays.
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/me");
+
+    for name in ["cart", "is_admin"] {
+        assert_eq!(entry(&browser, name).await, "nothing", "{name}");
+        assert_eq!(browser.cookie(&format!("{KEY}.{name}")), None, "{name}: its cookie is expired");
+        // Nor does it help to keep the old cookies and put them back.
+        let planted = fixated.cookie(&format!("{KEY}.{name}")).unwrap();
+        browser.set_cookie(&format!("{KEY}.{name}"), &planted);
+        assert_eq!(entry(&browser, name).await, "nothing", "{name}");
+    }
+    assert_eq!(entry(&browser, "locale").await, "mine");
+    assert_eq!(who(&fixated).await, "anonymous");
+}
+
+#[tokio::test]
+async fn invariant_3_entries_end_with_every_renewal_and_with_the_log_out() {
+    for path in ["/log-in", "/renew", "/confirm", "/log-out"] {
+        let host = Host::with(|config| config.survives_renewal(["locale"])).await;
+        let (user, browser) = host.logged_in(true).await;
+        put(&browser, "cart", "mine").await;
+        put(&browser, "locale", "de").await;
+        let before = browser.fork();
+        browser.post(path, &log_in_form(&user, true)).await;
+        assert_eq!(entry(&browser, "cart").await, "nothing", "{path}");
+        browser.set_cookie("_my_app_key.cart", &before.cookie("_my_app_key.cart").unwrap());
+        assert_eq!(entry(&browser, "cart").await, "nothing", "{path}: replayed");
+        let locale = if path == "/log-out" { "nothing" } else { "de" };
+        assert_eq!(entry(&browser, "locale").await, locale, "{path}");
+    }
+}
+
+/// The browser still has the session's cookie, and is anonymous all the same: so are its entries.
+#[tokio::test]
+async fn entries_end_with_a_session_that_is_revoked_elsewhere() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    put(&browser, "cart", "mine").await;
+    host.sigra().delete_all_sessions(&user.id).await.unwrap();
+
+    let stale = browser.fork();
+    assert_eq!(entry(&stale, "cart").await, "nothing");
+    assert_eq!(browser.fork().get("/session-id").await.text(), "none");
+    assert_redirected_to(&browser.get("/me").await, "/users/log-in");
+    assert_eq!(browser.get("/flash").await.text(), "error: You must log in to access this page.\n");
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/me");
+}
+
+#[tokio::test]
+async fn entries_live_through_a_reissue() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    put(&browser, "cart", "mine").await;
+    host.clock().advance(DAY * 7);
+    let before = browser.cookie(KEY);
+    assert_eq!(who(&browser).await, user.email);
+    assert_ne!(browser.cookie(KEY), before);
+    assert_eq!(entry(&browser, "cart").await, "mine");
+}
+
+#[tokio::test]
+async fn two_requests_at_once_lose_none_of_their_entries() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(false).await;
+    tokio::join!(put(&browser, "one", "1"), put(&browser, "two", "2"), browser.get("/flash"));
+    assert_eq!((entry(&browser, "one").await, entry(&browser, "two").await), ("1".into(), "2".into()));
+    assert_eq!(browser.get("/flash").await.text(), "");
+}
+
+#[tokio::test]
+async fn pages_of_users_are_kept_by_no_cache_and_shared_caches_ask_for_the_cookie() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let page = browser.get("/maybe").await;
+    assert_eq!((page.header("cache-control"), page.header("vary")), (Some("no-store"), Some("cookie")));
+    let page = host.client().get("/maybe").await;
+    assert_eq!((page.header("cache-control"), page.header("vary")), (None, Some("cookie")));
+
+    for private in [host.client().get("/me").await, put(&host.client(), "theme", "dark").await] {
+        assert_eq!(private.header("cache-control"), Some("no-store"), "it sets a cookie\n{private:?}");
+    }
+    let cached = browser.get("/cached").await;
+    assert_eq!(cached.header("cache-control"), Some("private, max-age=60"), "a host that says so means it");
+}
+
+#[tokio::test]
+async fn most_requests_set_no_cookie() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    host::assert_sets_no_cookie(&browser.get("/maybe").await);
+    host::assert_sets_no_cookie(&host.client().send(get_request("/maybe")).await);
+}

@@ -1,0 +1,252 @@
+//! What handlers ask for in their arguments, and what callers are told who may not have it.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Body, routing::get};
+use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, User, assert_sets_no_cookie, get_request, who};
+use http::{Method, Request, StatusCode};
+use sigra::{
+    Config, HashedPassword, Scope, Session, Sigra, Sudo,
+    testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
+};
+
+#[tokio::test]
+async fn a_person_who_must_log_in_is_led_there_and_told_why() {
+    let host = Host::new().await;
+    for method in [Method::GET, Method::HEAD] {
+        let browser = host.client();
+        let request = Request::builder().method(method).uri("/me").body(Body::empty()).unwrap();
+        let response = browser.send(request).await;
+        assert_status(&response, StatusCode::SEE_OTHER);
+        assert_redirected_to(&response, "/users/log-in");
+        browser.get("/me").await;
+        assert_eq!(browser.get("/flash").await.text(), "error: You must log in to access this page.\n");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_was_sent_without_a_login_is_refused_and_not_redirected() {
+    let host = Host::new().await;
+    for response in [host.client().post("/me", &[]).await, host.client().delete("/me").await] {
+        assert_problem(&response, StatusCode::UNAUTHORIZED);
+        assert_eq!(response.location(), None);
+        assert_sets_no_cookie(&response);
+    }
+}
+
+#[tokio::test]
+async fn programs_get_a_status_and_no_redirect() {
+    let host = Host::new().await;
+    let program = host.client().json();
+    for response in [program.get("/me").await, program.post("/me", &[]).await, program.get("/sudo").await] {
+        assert_problem(&response, 401);
+        assert_eq!(response.location(), None);
+        assert_sets_no_cookie(&response);
+    }
+
+    let (_, program) = host.authenticated_fixture().await;
+    let program = program.json();
+    assert_status(&program.get("/sudo").await, 200);
+    host.clock().advance(MINUTE * 20);
+    for response in [program.get("/sudo").await, program.post("/sudo", &[]).await] {
+        assert_problem(&response, 403);
+        assert_sets_no_cookie(&response);
+    }
+    assert_status(&program.get("/me").await, 200);
+}
+
+#[tokio::test]
+async fn who_asks_is_judged_by_accept_and_then_by_the_fetch_mode() {
+    let host = Host::new().await;
+    for (accept, mode, redirected) in [
+        ("text/html", "cors", true),
+        ("*/*", "navigate", true),
+        ("*/*", "cors", false),
+        ("*/*", "no-cors", false),
+        ("application/json", "navigate", false),
+        ("application/problem+json", "navigate", false),
+        ("application/json, text/html;q=0.5", "cors", true),
+    ] {
+        let request = Request::get("/me").header("accept", accept).header("sec-fetch-mode", mode);
+        let response = host.client().send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status().is_redirection(), redirected, "{accept} {mode}\n{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_user_is_led_to_the_sudo_page_and_back() {
+    let host = Host::with(|config| config.sudo_at("/confirm-it-is-you", "Please confirm.")).await;
+    let (_, browser) = host.logged_in(false).await;
+    host.clock().advance(DAY);
+    assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");
+    assert_eq!(browser.get("/flash").await.text(), "info: Welcome back!\nerror: Please confirm.\n");
+    assert_redirected_to(&browser.post("/sudo", &[]).await, "/confirm-it-is-you");
+    assert!(browser.cookie(&format!("{KEY}.return_to")).is_some(), "the page to return to is the one that was opened");
+    assert_redirected_to(&host.client().get("/sudo").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn option_scope_asks_and_demands_nothing() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(who(&host.client()).await, "anonymous");
+    assert_eq!(host.client().json().get("/maybe").await.text(), "anonymous");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while a browser opens a page. Only in a test with one thread.
+async fn logged(browser: &TestClient, path: &str) -> (sigra::testing::TestResponse, String) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let response = browser.get(path).await;
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (response, log)
+}
+
+#[tokio::test]
+async fn a_missing_layer_is_named_in_the_log_and_to_nobody_else() {
+    let app = Router::new()
+        .route("/Scope", get(|_: Scope<User>| async {}))
+        .route("/Option", get(|_: Option<Scope<User>>| async {}))
+        .route("/Sudo", get(|_: Sudo<User>| async {}))
+        .route("/Session", get(|_: Session| async {}));
+    let browser = TestClient::new(app);
+    for (path, argument) in
+        [("/Scope", "Scope"), ("/Option", "Option<Scope>"), ("/Sudo", "Sudo"), ("/Session", "Session")]
+    {
+        let (response, log) = logged(&browser, path).await;
+        assert_status(&response, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.text(), "Internal Server Error");
+        let mend = format!(
+            "`{argument}` was extracted on a route without the layer that provides it: add `.layer(sigra.fetch_current_scope())`"
+        );
+        assert!(log.contains("ERROR") && log.contains(&mend), "{log}");
+    }
+}
+
+/// Another application's user, in the same database.
+#[derive(Clone, sqlx::FromRow)]
+struct Admin {
+    id: uuid::Uuid,
+}
+
+impl sigra::User for Admin {
+    type Id = uuid::Uuid;
+    type Database = sqlx::Sqlite;
+
+    fn id(&self) -> uuid::Uuid {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_layer_for_another_user_type_is_a_missing_layer() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let admins: Sigra<Admin> = Sigra::new(Config::new("my_app", host::secret("a")), host.pool.clone()).unwrap();
+    let app = Router::new().route("/me", get(|_: Scope<User>| async {})).layer(admins.fetch_current_scope());
+    let client = TestClient::new(app);
+    client.set_cookie(KEY, &browser.cookie(KEY).unwrap());
+    let (response, log) = logged(&client, "/me").await;
+    assert_status(&response, 500);
+    assert!(log.contains("for the same user type"), "{log}");
+}
+
+/// A nested router may carry the layer again: the outermost has done the work, once.
+#[tokio::test]
+async fn the_layer_may_be_there_twice() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(DAY * 7);
+    let client = TestClient::new(host.router().layer(host.sigra().fetch_current_scope()));
+    for (name, value) in browser.cookies() {
+        client.set_cookie(&name, &value);
+    }
+    let response = client.get("/maybe").await;
+    assert_eq!(response.text(), user.email);
+    assert_eq!(response.set_cookies().len(), 2, "the reissued token, once\n{response:?}");
+    assert_eq!(response.headers().get_all("vary").iter().count(), 1);
+}
+
+#[tokio::test]
+async fn without_its_database_a_request_with_a_token_is_asked_to_come_back() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let remembering = browser.fork();
+    remembering.close_and_reopen();
+    let before = (browser.cookies(), remembering.cookies());
+    let restarted = host.restart(|config| config).await;
+    host.pool.close().await;
+
+    for browser in [&browser, &remembering] {
+        for path in ["/maybe", "/me", "/get?name=x"] {
+            let response = browser.get(path).await;
+            assert_problem(&response, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.header("retry-after"), Some("1"));
+            assert_sets_no_cookie(&response);
+            assert!(!response.text().contains("pool"), "it says nothing of the cause");
+        }
+        assert_status(&browser.post("/log-out", &[]).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!((browser.cookies(), remembering.cookies()), before);
+    assert_eq!(who(&restarted.take_over(&browser)).await, user.email, "nobody was logged out");
+    assert!(remembering.cookie(REMEMBER_ME).is_some());
+}
+
+#[tokio::test]
+async fn without_its_database_anonymous_pages_are_served() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.pool.close().await;
+    assert_eq!(who(&host.client()).await, "anonymous");
+    assert_redirected_to(&host.client().get("/me").await, "/users/log-in");
+    assert_redirected_to(&host.client().post("/log-out", &[]).await, "/");
+    assert_eq!(host::who_sends(&host.client(), format!("{KEY}=forged")).await.text(), "anonymous");
+    let response = host.post_log_in(&host.client(), &user, true).await;
+    assert_problem(&response, 503);
+    assert_sets_no_cookie(&response);
+}
+
+/// The database goes while the handler is at work: the response is sent, and no cookie is judged.
+#[tokio::test]
+async fn a_database_that_goes_meanwhile_takes_no_cookies_with_it() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let (_, dead) = host.logged_in(true).await;
+    host.sigra().delete_session(&host::token(&dead)).await.unwrap();
+    host.clock().advance(DAY * 7);
+    let slow = async |browser: &TestClient| browser.send(get_request("/slow")).await;
+    let (one, two, ()) = tokio::join!(slow(&browser), slow(&dead), async {
+        host.slow.begun(2).await;
+        host.pool.close().await;
+        host.slow.release(2);
+    });
+    assert_eq!((one.text(), two.text()), (user.email, "anonymous".to_owned()));
+    assert_sets_no_cookie(&one);
+    assert_sets_no_cookie(&two);
+}

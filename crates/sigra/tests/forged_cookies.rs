@@ -1,0 +1,329 @@
+//! Cookies that were tampered with, forged, mixed up or come from elsewhere: anonymous, and never a 5xx.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use axum::http::StatusCode;
+use host::{Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
+use sigra::testing::{TestClient, TestHost, TestResponse, assert_status};
+
+#[track_caller]
+fn assert_anonymous(response: &TestResponse, attack: &str) {
+    assert_eq!(
+        (response.status(), response.text().as_str()),
+        (StatusCode::OK, "anonymous"),
+        "{attack:?}\n{response:?}"
+    );
+}
+
+/// A user who is logged in and remembered, and an attacker's browser beside them.
+struct Scene {
+    host: Host,
+    email: String,
+    browser: TestClient,
+    key: String,
+    remember_me: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(true).await;
+        let (key, remember_me) = (browser.cookie(KEY).unwrap(), browser.cookie(REMEMBER_ME).unwrap());
+        Self { host, email: user.email, browser, key, remember_me }
+    }
+
+    async fn send(&self, cookie: impl AsRef<[u8]>) -> TestResponse {
+        who_sends(&self.host.client(), cookie).await
+    }
+
+    async fn assert_unharmed(&self) {
+        assert_eq!(self.host.rows().await, 1);
+        assert_eq!(who(&self.browser).await, self.email);
+    }
+}
+
+#[tokio::test]
+async fn invariant_6_every_tampered_byte_makes_the_request_anonymous() {
+    let scene = Scene::new().await;
+    for (name, value) in [(KEY, &scene.key), (REMEMBER_ME, &scene.remember_me)] {
+        assert_eq!(scene.send(format!("{name}={value}")).await.text(), scene.email);
+        for at in 0..value.len() {
+            let mut tampered = value.clone().into_bytes();
+            tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
+            let tampered = String::from_utf8(tampered).unwrap();
+            assert_anonymous(&scene.send(format!("{name}={tampered}")).await, &tampered);
+        }
+    }
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn invariant_6_truncated_and_padded_cookies_are_anonymous() {
+    let scene = Scene::new().await;
+    for (name, value) in [(KEY, &scene.key), (REMEMBER_ME, &scene.remember_me)] {
+        for len in 0..value.len() {
+            assert_anonymous(&scene.send(format!("{name}={}", &value[..len])).await, &value[..len]);
+            assert_anonymous(&scene.send(format!("{name}={}", &value[len..][1..])).await, &value[len..][1..]);
+        }
+        for padded in [format!("{value}A"), format!("{value}="), format!("A{value}"), format!("\"{value}\"")] {
+            assert_anonymous(&scene.send(format!("{name}={padded}")).await, &padded);
+        }
+    }
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn invariant_6_a_cookie_that_is_sent_twice_is_nobodys() {
+    let scene = Scene::new().await;
+    let other = Scene::new().await;
+    for (name, value, others) in [(KEY, &scene.key, &other.key), (REMEMBER_ME, &scene.remember_me, &other.remember_me)]
+    {
+        for twice in [
+            format!("{name}={value}; {name}={value}"),
+            format!("{name}={others}; {name}={value}"),
+            format!("{name}={value}; {name}=x"),
+            format!("{name}=; {name}={value}"),
+            format!("{name}; {name}={value}"),
+        ] {
+            assert_anonymous(&scene.send(&twice).await, &twice);
+        }
+    }
+    let mut request = host::get_request("/maybe");
+    for _ in 0..2 {
+        request.headers_mut().append("cookie", format!("{KEY}={}", scene.key).parse().unwrap());
+    }
+    assert_anonymous(&scene.host.client().send(request).await, "two headers");
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn invariant_6_garbage_of_every_kind_is_anonymous() {
+    let scene = Scene::new().await;
+    let mut garbage: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        b";".to_vec(),
+        b"=".to_vec(),
+        b";;;=;=;".to_vec(),
+        KEY.into(),
+        format!("{KEY}=").into(),
+        format!("{KEY}==").into(),
+        format!("={}", scene.key).into(),
+        format!(" {KEY} ={}", scene.key).into(),
+        format!("{}={}", KEY.to_uppercase(), scene.key).into(),
+        format!("{KEY}={}", "A".repeat(8 * 1024)).into(),
+        format!("{KEY}={}{}", scene.key, "A".repeat(8 * 1024)).into(),
+        format!("{REMEMBER_ME}={}", "=".repeat(8 * 1024)).into(),
+        format!("{KEY}.={}", scene.key).into(),
+        format!("{KEY}.flash={}", "x".repeat(8 * 1024)).into(),
+        format!("{KEY}.flash; {KEY}.flash; {KEY}.flash=").into(),
+        format!("{KEY}={}", "\u{e9}\u{1f600}".repeat(40)).into(),
+        format!("{KEY}={}\u{e9}", &scene.key[..43]).into(),
+    ];
+    for name in [KEY, REMEMBER_ME, "_my_app_key.flash", "_my_app_key.\u{e9}", "other"] {
+        garbage.push([name.as_bytes(), b"=\xff\xfe\x80 \xc3"].concat());
+        garbage.push([name.as_bytes(), b"\xff=", scene.key.as_bytes()].concat());
+    }
+    for cookie in garbage {
+        assert_anonymous(&scene.send(&cookie).await, &String::from_utf8_lossy(&cookie));
+    }
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn invariant_6_a_hundred_cookies_are_no_trouble_and_other_peoples_cookies_are_passed_over() {
+    let scene = Scene::new().await;
+    let mut many: Vec<u8> = Vec::new();
+    for i in 0..100 {
+        many.extend(format!("{KEY}.entry{i}=forged; ").bytes());
+        many.extend(format!("other{i}=\"a, b\"; ").bytes());
+    }
+    many.extend(b"latin=\xe9t\xe9; odd; ");
+    assert_anonymous(&scene.send(&many).await, "100 cookies");
+    many.extend(format!("{KEY}={}", scene.key).bytes());
+    assert_eq!(scene.send(&many).await.text(), scene.email);
+}
+
+#[tokio::test]
+async fn invariant_6_a_bad_cookie_beside_a_good_one_logs_nobody_in() {
+    let scene = Scene::new().await;
+    let other = Scene::new().await;
+    let bad_key = format!("{KEY}=forged; {REMEMBER_ME}={}", scene.remember_me);
+    let response = scene.send(&bad_key).await;
+    assert_anonymous(&response, &bad_key);
+    let expired: Vec<_> = response.set_cookies().iter().map(|cookie| cookie.name().to_owned()).collect();
+    assert_eq!(expired, [KEY], "the forged one goes, the good one stays");
+
+    // The same secret signed these, for another database.
+    let foreign = format!("{KEY}={}; {REMEMBER_ME}={}", other.key, other.remember_me);
+    assert_anonymous(&scene.send(&foreign).await, &foreign);
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn invariant_6_forged_cookies_are_expired_and_then_the_browser_is_like_new() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.set_cookie(KEY, "forged");
+    browser.set_cookie(REMEMBER_ME, "forged");
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_eq!(browser.cookies(), []);
+    host.post_log_in(&browser, &user, true).await;
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn invariant_6_a_login_over_forged_cookies_works() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.set_cookie(KEY, "forged");
+    browser.set_cookie(REMEMBER_ME, "forged");
+    host.post_log_in(&browser, &user, false).await;
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(browser.cookie(REMEMBER_ME), None);
+}
+
+#[tokio::test]
+async fn a_session_cookie_is_no_remember_me_cookie_and_the_other_way_round() {
+    let scene = Scene::new().await;
+    for swapped in [
+        format!("{KEY}={}", scene.remember_me),
+        format!("{REMEMBER_ME}={}", scene.key),
+        format!("{KEY}={}; {REMEMBER_ME}={}", scene.remember_me, scene.key),
+        format!("{KEY}.flash={}", scene.key),
+    ] {
+        assert_anonymous(&scene.send(&swapped).await, &swapped);
+    }
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn an_entry_is_good_under_its_own_name_and_in_its_own_cookie_session_alone() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let entry = async |browser: &TestClient, name: &str| browser.get(&format!("/get?name={name}")).await.text();
+    browser.post("/put", &[("name", "role"), ("value", "admin")]).await;
+    let value = browser.cookie("_my_app_key.role").unwrap();
+    assert_eq!(entry(&browser, "role").await, "admin");
+
+    browser.set_cookie("_my_app_key.theme", &value);
+    assert_eq!(entry(&browser, "theme").await, "nothing", "another name");
+    for other in [host.client(), host.log_in(&user).await] {
+        other.set_cookie("_my_app_key.role", &value);
+        assert_eq!(entry(&other, "role").await, "nothing", "another cookie session");
+    }
+    browser.set_cookie("_my_app_key.role", &value.replace('.', ""));
+    assert_eq!(entry(&browser, "role").await, "nothing");
+
+    let anonymous = host.client();
+    anonymous.post("/put", &[("name", "role"), ("value", "guest")]).await;
+    browser.set_cookie("_my_app_key.role", &anonymous.cookie("_my_app_key.role").unwrap());
+    assert_eq!(entry(&browser, "role").await, "nothing", "from before a login");
+    browser.set_cookie("_my_app_key.role", &anonymous.cookie("_my_app_key.role").unwrap().replace("role.", "role.x"));
+    assert_eq!(entry(&browser, "role").await, "nothing");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+/// CVE-2024-51996: nothing in a cookie says whose it is but the token, so there is nothing to splice.
+#[tokio::test]
+async fn a_remember_me_cookie_spliced_of_two_users_logs_neither_in() {
+    let host = Host::new().await;
+    let (_, one) = host.logged_in(true).await;
+    let (_, two) = host.logged_in(true).await;
+    let (one, two) = (one.cookie(REMEMBER_ME).unwrap(), two.cookie(REMEMBER_ME).unwrap());
+    for at in 1..one.len() {
+        let spliced = format!("{REMEMBER_ME}={}{}", &one[..at], &two[at..]);
+        if spliced.ends_with(&one) || spliced.ends_with(&two) {
+            continue;
+        }
+        assert_anonymous(&who_sends(&host.client(), &spliced).await, &spliced);
+    }
+}
+
+#[tokio::test]
+async fn two_users_in_one_browser_are_never_mixed() {
+    let host = Host::new().await;
+    let (first, one) = host.logged_in(true).await;
+    let (_, two) = host.logged_in(true).await;
+    let cookie = format!("{REMEMBER_ME}={}; {KEY}={}", two.cookie(REMEMBER_ME).unwrap(), one.cookie(KEY).unwrap());
+    assert_eq!(who_sends(&host.client(), &cookie).await.text(), first.email, "the cookie session decides");
+}
+
+#[tokio::test]
+async fn cookies_that_another_secret_signed_are_anonymous() {
+    let scene = Scene::new().await;
+    let stranger = scene.host.restart(with_secret("z", &[], &scene.host)).await;
+    for name in [KEY, REMEMBER_ME] {
+        let cookie = format!("{name}={}", scene.browser.cookie(name).unwrap());
+        assert_anonymous(&who_sends(&stranger.client(), &cookie).await, &cookie);
+    }
+}
+
+fn with_secret(
+    letter: &'static str,
+    older: &'static [&'static str],
+    host: &Host,
+) -> impl FnOnce(sigra::Config) -> sigra::Config + use<> {
+    let clock = host.clock().clone();
+    move |_| {
+        sigra::Config::new("my_app", secret(letter))
+            .older_secrets(older.iter().map(|letter| secret(letter)))
+            .clock(clock)
+            .argon2(sigra::config::Argon2Params::INSECURE_FOR_TESTS)
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_rotated_without_logging_anybody_out() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let (_, absent) = host.logged_in(true).await;
+    browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
+
+    let rotated = host.restart(with_secret("b", &["a"], &host)).await;
+    let browser = rotated.take_over(&browser);
+    let response = browser.get("/maybe").await;
+    assert_eq!(response.text(), user.email);
+    let resigned: Vec<String> = response.set_cookies().iter().map(|cookie| cookie.name().to_owned()).collect();
+    assert_eq!(resigned, [KEY, REMEMBER_ME]);
+    assert_sets_no_cookie(&browser.get("/maybe").await);
+    assert_eq!(browser.get("/get?name=cart").await.text(), "mine");
+
+    let finished = host.restart(with_secret("b", &[], &host)).await;
+    let browser = finished.take_over(&browser);
+    assert_eq!(who(&browser).await, user.email);
+    let absent = finished.take_over(&absent);
+    assert_eq!(who(&absent).await, "anonymous", "signed by a key that is gone");
+    assert_eq!((absent.cookie(KEY), absent.cookie(REMEMBER_ME)), (None, None));
+}
+
+#[tokio::test]
+async fn a_remembered_browser_that_was_closed_lives_through_a_rotation() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    browser.close_and_reopen();
+    let rotated = host.restart(with_secret("b", &["a"], &host)).await;
+    let browser = rotated.take_over(&browser);
+    assert_eq!(who(&browser).await, user.email);
+
+    let finished = host.restart(with_secret("b", &[], &host)).await;
+    let again = finished.client();
+    again.set_cookie(REMEMBER_ME, &browser.cookie(REMEMBER_ME).unwrap());
+    assert_eq!(who(&again).await, user.email, "it was signed again");
+}
+
+#[tokio::test]
+async fn invariant_6_the_same_holds_for_every_kind_of_request() {
+    let host = Host::new().await;
+    let browser = host.client();
+    for path in ["/log-out", "/put"] {
+        browser.set_cookie(KEY, "forged");
+        let response = browser.post(path, &[("name", "a"), ("value", "b")]).await;
+        assert!(response.status().is_success() || response.status().is_redirection(), "{response:?}");
+    }
+    browser.set_cookie(KEY, "forged");
+    assert_status(&browser.json().get("/me").await, 401);
+}

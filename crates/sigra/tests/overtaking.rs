@@ -1,0 +1,226 @@
+//! Responses that arrive late: after a login, a log out or a renewal (the class of Django ticket 21608).
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use std::time::Duration;
+
+use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, log_in_form, token, who};
+use sigra::testing::{TestClient, TestHost, assert_status};
+
+const REISSUE_AGE: Duration = DAY.saturating_mul(7);
+
+fn token_cookies(browser: &TestClient) -> (Option<String>, Option<String>) {
+    (browser.cookie(KEY), browser.cookie(REMEMBER_ME))
+}
+
+async fn assert_slow_response_keeps_the_login(host: &Host, user: &User, browser: &TestClient) {
+    let (slow, _) = host.overtaken(browser, "/slow", host.post_log_in(browser, user, true)).await;
+    assert_eq!(slow.text(), "anonymous", "it began before the login");
+    assert_sets_no_cookie(&slow);
+    browser.store(&slow);
+    assert_eq!(who(browser).await, user.email);
+    browser.close_and_reopen();
+    assert_eq!(who(browser).await, user.email);
+}
+
+#[tokio::test]
+async fn invariant_16_a_slow_anonymous_response_does_not_undo_a_login() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    assert_slow_response_keeps_the_login(&host, &user, &host.client()).await;
+}
+
+/// The slow response found dead cookies and would expire them, but by then they have been replaced.
+#[tokio::test]
+async fn invariant_16_a_slow_response_with_dead_cookies_does_not_undo_a_login() {
+    for closed in [false, true] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(true).await;
+        host.sigra().delete_all_sessions(&user.id).await.unwrap();
+        browser.get("/flash").await;
+        let (user, browser) = {
+            let (user, browser) = host.logged_in(true).await;
+            host.sigra().delete_all_sessions(&user.id).await.unwrap();
+            (user, browser)
+        };
+        if closed {
+            browser.close_and_reopen();
+        }
+        assert_slow_response_keeps_the_login(&host, &user, &browser).await;
+    }
+}
+
+#[tokio::test]
+async fn invariant_16_a_slow_response_of_an_expired_session_does_not_undo_a_login() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(DAY * 60);
+    assert_slow_response_keeps_the_login(&host, &user, &browser).await;
+}
+
+/// A response that rehydrates, reissues or signs anew has a token to write, and must not when it is over.
+#[tokio::test]
+async fn invariant_16_a_slow_response_does_not_bring_a_logged_out_session_back() {
+    for (closed, age) in [(false, Duration::ZERO), (false, REISSUE_AGE), (true, Duration::ZERO), (true, REISSUE_AGE)] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(true).await;
+        host.clock().advance(age);
+        if closed {
+            browser.close_and_reopen();
+        }
+        let (slow, _) = host.overtaken(&browser, "/slow", browser.post("/log-out", &[])).await;
+        assert_eq!(slow.text(), user.email, "it began before the log out");
+        assert_sets_no_cookie(&slow);
+        browser.store(&slow);
+        assert_eq!(token_cookies(&browser), (None, None));
+        assert_eq!(who(&browser).await, "anonymous");
+    }
+}
+
+#[tokio::test]
+async fn invariant_16_a_slow_response_does_not_undo_a_renewal() {
+    for path in ["/log-in", "/renew", "/confirm"] {
+        for age in [Duration::ZERO, REISSUE_AGE] {
+            let host = Host::new().await;
+            let (user, browser) = host.logged_in(true).await;
+            host.clock().advance(age);
+            let (slow, renewed) =
+                host.overtaken(&browser, "/slow", browser.post(path, &log_in_form(&user, true))).await;
+            assert!(!renewed.status().is_client_error(), "{renewed:?}");
+            assert_sets_no_cookie(&slow);
+            browser.store(&slow);
+            assert_eq!(who(&browser).await, user.email, "{path} {age:?}");
+            browser.close_and_reopen();
+            assert_eq!(who(&browser).await, user.email, "{path} {age:?}");
+        }
+    }
+}
+
+/// It was sent before the renewal, and reaches the server after it.
+#[tokio::test]
+async fn invariant_16_a_late_request_with_the_old_token_does_not_clear_the_new_cookie() {
+    for path in ["/log-in", "/renew", "/confirm"] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(true).await;
+        let late = browser.fork();
+        browser.post(path, &log_in_form(&user, true)).await;
+        let response = late.get("/maybe").await;
+        assert_eq!(response.text(), "anonymous", "{path}");
+        assert_sets_no_cookie(&response);
+        browser.store(&response);
+        assert_eq!(who(&browser).await, user.email, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_16_a_slow_response_writes_no_entry_into_another_cookie_session() {
+    for path in ["/log-in", "/log-out", "/renew"] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(false).await;
+        let meanwhile = browser.post(path, &log_in_form(&user, false));
+        let (slow, _) = host.overtaken(&browser, "/slow?put=stale", meanwhile).await;
+        browser.store(&slow);
+        assert_eq!(browser.get("/get?name=slow").await.text(), "nothing", "{path}");
+        assert_eq!(who(&browser).await, if path == "/log-out" { "anonymous" } else { user.email.as_str() });
+    }
+}
+
+#[tokio::test]
+async fn invariant_3_a_slow_anonymous_response_writes_no_entry_into_a_login() {
+    let host = Host::new().await;
+    let (user, browser) = (host.user_fixture().await, host.client());
+    let (slow, _) = host.overtaken(&browser, "/slow?put=planted", host.post_log_in(&browser, &user, false)).await;
+    browser.store(&slow);
+    assert_eq!(browser.get("/get?name=slow").await.text(), "nothing");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+/// Two responses carry the two tokens of a reissue; whichever arrives last, the browser stays logged in.
+#[tokio::test]
+async fn invariant_16_a_reissue_that_is_offered_twice_is_good_in_any_order() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(REISSUE_AGE);
+    let retry = async {
+        host.clock().advance(MINUTE + SECOND);
+        browser.get("/maybe").await
+    };
+    let (slow, retried) = host.overtaken(&browser, "/slow", retry).await;
+    assert_eq!(retried.set_cookies().len(), 2, "{retried:?}");
+    browser.store(&slow);
+    host.clock().advance(DAY);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+/// A request that began before a renewal has lost its right to renew, or a thief could hold one open until
+/// the owner has renewed, and get the new token instead.
+#[tokio::test]
+async fn invariant_3_a_request_that_began_before_a_renewal_cannot_renew() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let thief = browser.fork();
+    let (slow, _) = host.overtaken(&thief, "/slow?renew=true", browser.post("/confirm", &[])).await;
+    thief.store(&slow);
+    assert_status(&slow, 401);
+    assert_eq!(who(&thief).await, "anonymous");
+    assert_eq!(who(&browser).await, user.email);
+}
+
+/// A form that is sent twice by a double click: both responses arrive, in either order.
+#[tokio::test]
+async fn invariant_16_two_renewals_at_once_leave_the_browser_logged_in() {
+    for slow_one_first in [true, false] {
+        let host = Host::new().await;
+        let (user, browser) = host.logged_in(true).await;
+        let renew = http::Request::post("/renew").body(axum::body::Body::empty()).unwrap();
+        let (slow, quick) = host.overtaken(&browser, "/slow?renew=true", browser.send_without_storing(renew)).await;
+        let (first, second) = if slow_one_first { (slow, quick) } else { (quick, slow) };
+        browser.store(&first);
+        browser.store(&second);
+        assert_eq!(who(&browser).await, user.email);
+    }
+}
+
+#[tokio::test]
+async fn one_request_may_renew_more_than_once() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(DAY);
+    assert_status(&browser.post("/confirm-and-renew", &[]).await, 204);
+    assert_eq!(browser.get("/sudo").await.text(), user.email);
+}
+
+#[tokio::test]
+async fn a_renewal_in_an_aged_session_works_with_any_good_token() {
+    for closed in [false, true] {
+        let host = Host::new().await;
+        let (user, old) = host.logged_in(true).await;
+        host.clock().advance(REISSUE_AGE);
+        let next = old.fork();
+        assert_eq!(who(&next).await, user.email);
+        assert_eq!(who(&next).await, user.email);
+        assert_ne!(token(&old).hash(), token(&next).hash());
+        if closed {
+            old.close_and_reopen();
+        }
+        // Within the grace time.
+        assert_status(&old.post("/renew", &[]).await, 204);
+        assert_eq!((who(&old).await, who(&next).await), (user.email, "anonymous".to_owned()));
+    }
+}
+
+/// It fails closed: the session that asks is gone, so it has nothing to say about the others.
+#[tokio::test]
+async fn a_session_that_ended_meanwhile_ends_no_others() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let (_, thief) = (&user, host.log_in(&user).await);
+    let stolen = host.sigra().fetch_session(&token(&thief)).await.unwrap().unwrap().session().id;
+    let end = host.sigra().delete_session_by_id(&user.id, stolen);
+    let (slow, ended) = host.overtaken(&thief, "/slow?revoke_others=true", end).await;
+    assert!(ended.unwrap());
+    assert_status(&slow, 401);
+    assert_eq!(who(&browser).await, user.email);
+}

@@ -1,0 +1,294 @@
+//! What is told, and what is never told: no token, hash, cookie or password, anywhere.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod host;
+
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, User, get_request, remembered_token, token, who};
+use sigra::{
+    Error, Password, SessionToken, Sigra, Verification,
+    session::ReturnTo,
+    store::{NewSession, Store},
+    telemetry,
+    testing::{TestClient, TestHost, VALID_PASSWORD},
+};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Everything that any thread of this process says, at every level.
+static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).expect("the only one");
+    log
+});
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What must not be seen, in every spelling in which it might be.
+#[derive(Default)]
+struct Secrets(BTreeSet<Vec<u8>>);
+
+impl Secrets {
+    fn add_text(&mut self, text: &str) {
+        assert!(text.len() >= 8, "{text:?} is too short to look for");
+        self.0.insert(text.as_bytes().to_vec());
+    }
+
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        for spelling in
+            [hex.to_uppercase(), hex, STANDARD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes), format!("{bytes:?}")]
+        {
+            self.add_text(&spelling);
+        }
+    }
+
+    fn add_token(&mut self, token: &SessionToken) {
+        self.add_bytes(&URL_SAFE_NO_PAD.decode(&*token.encode()).unwrap());
+    }
+
+    fn add_browser(&mut self, browser: &TestClient) {
+        self.add_token(&token(browser));
+        self.add_bytes(token(browser).hash().as_bytes());
+        for name in [KEY, REMEMBER_ME] {
+            if let Some(value) = browser.cookie(name) {
+                self.add_text(&value[..43]);
+                self.add_text(&value[44..]);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_absent(&self, whence: &str, haystack: &[u8]) {
+        for secret in &self.0 {
+            let found = haystack.windows(secret.len()).position(|window| window == secret);
+            if let Some(at) = found {
+                let context =
+                    String::from_utf8_lossy(&haystack[at.saturating_sub(300)..(at + 100).min(haystack.len())]);
+                panic!("{whence} shows `{}`:\n{context}", String::from_utf8_lossy(secret));
+            }
+        }
+    }
+}
+
+/// Everything that the library does, with each token it gave on the way.
+async fn live_a_life(host: &Host, secrets: &mut Secrets) -> (User, TestClient) {
+    let (user, browser) = host.logged_in(true).await;
+    secrets.add_browser(&browser);
+    browser.post("/log-in", &[("email", &user.email), ("password", "wrong wrong wrong")]).await;
+    browser.post("/log-in", &[("email", &host.unique_email()), ("password", "wrong wrong wrong")]).await;
+    for path in ["/confirm", "/renew"] {
+        browser.post(path, &[]).await;
+        secrets.add_browser(&browser);
+    }
+    browser.close_and_reopen();
+    who(&browser).await;
+    host.clock().advance(DAY * 7);
+    who(&browser).await;
+    secrets.add_browser(&browser);
+    who(&browser).await;
+
+    let thief = browser.fork();
+    let forged = host.client();
+    forged.set_cookie(KEY, &token(&browser).encode());
+    who(&forged).await;
+    browser.post("/put", &[("name", "cart"), ("value", &"x".repeat(5000))]).await;
+
+    let second = host.log_in(&user).await;
+    secrets.add_browser(&second);
+    host.sigra().delete_session(&token(&second)).await.unwrap();
+    let third = host.log_in(&user).await;
+    secrets.add_browser(&third);
+    let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();
+    host.sigra().delete_other_sessions(&scope).await.unwrap();
+    who(&third).await;
+
+    browser.post("/log-out", &[]).await;
+    who(&thief).await;
+    host.post_log_in(&browser, &user, true).await;
+    secrets.add_browser(&browser);
+    host.clock().advance(DAY * 61);
+    who(&browser).await;
+    host.post_log_in(&browser, &user, true).await;
+    secrets.add_browser(&browser);
+    (user, browser)
+}
+
+async fn secrets_of(host: &Host) -> (Secrets, User, TestClient) {
+    let mut secrets = Secrets::default();
+    let (user, browser) = live_a_life(host, &mut secrets).await;
+    secrets.add_text(VALID_PASSWORD);
+    secrets.add_text(&VALID_PASSWORD.replace(' ', "+"));
+    secrets.add_text("wrong wrong wrong");
+    secrets.add_text(&"a".repeat(64));
+    let phc = user.hashed_password.as_ref().unwrap().as_str();
+    secrets.add_text(phc.rsplit('$').next().unwrap());
+    secrets.add_text(phc.rsplit('$').nth(1).unwrap());
+    (secrets, user, browser)
+}
+
+#[tokio::test]
+async fn invariant_1_the_log_holds_no_secret_at_any_level() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    let (mut secrets, user, browser) = secrets_of(&host).await;
+    secrets.add_text(&user.email);
+
+    let restarted = host.restart(|config| config).await;
+    let failing = restarted.take_over(&browser);
+    restarted.pool.close().await;
+    failing.get("/me").await;
+    restarted.post_log_in(&failing, &user, true).await;
+
+    let log = LOG.text();
+    assert!(log.contains(telemetry::LOGIN_SUCCESS) && log.contains("service unavailable"), "the log is there");
+    // What sqlx and others say is the host's to switch on; it holds no bound values, which is checked too.
+    secrets.assert_absent("the log", log.as_bytes());
+}
+
+#[tokio::test]
+async fn invariant_1_the_database_holds_no_token_and_no_password() {
+    let host = Host::new().await;
+    let mut secrets = Secrets::default();
+    let (_, browser) = live_a_life(&host, &mut secrets).await;
+
+    // Its hash is what it does hold.
+    let hash = token(&browser).hash();
+    let mut forbidden = Secrets::default();
+    forbidden.add_token(&token(&browser));
+    forbidden.add_token(&remembered_token(&browser));
+    forbidden.0.insert(URL_SAFE_NO_PAD.decode(&*token(&browser).encode()).unwrap());
+    forbidden.add_text(VALID_PASSWORD);
+    forbidden.add_text("wrong wrong wrong");
+    forbidden.add_text(&"a".repeat(64));
+    forbidden.add_text(&browser.cookie(KEY).unwrap());
+
+    let files = host.database_files();
+    assert!(
+        files.iter().any(|bytes| bytes.windows(32).any(|window| window == hash.as_bytes())),
+        "it looks in the right place"
+    );
+    for bytes in files {
+        forbidden.assert_absent("the database", &bytes);
+    }
+}
+
+#[tokio::test]
+async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
+    let host = Host::new().await;
+    let (secrets, user, browser) = secrets_of(&host).await;
+    let sigra: &Sigra<User> = host.sigra();
+    let token = token(&browser);
+    let scope = sigra.fetch_session(&token).await.unwrap().unwrap();
+    let mut conn = host.pool.acquire().await.unwrap();
+    let found: Option<sigra::store::Found<User>> = sqlx::Sqlite::find_session(&mut conn, token.hash()).await.unwrap();
+    let client = sigra::Client::default();
+    let new = NewSession {
+        token: token.hash(),
+        user: &user,
+        remembered: true,
+        client: &client,
+        now: host.clock().now(),
+        replaces: Some(token.hash()),
+    };
+    let password = Password::new(VALID_PASSWORD);
+    let passwords =
+        sigra::password::Passwords::new(sigra::config::Argon2Params::INSECURE_FOR_TESTS, 1, MINUTE).unwrap();
+    let outdated = Verification::Outdated(user.hashed_password.clone().unwrap());
+    let config = sigra::Config::new("my_app", host::secret("a")).older_secrets([host::secret("a")]);
+    let return_to = ReturnTo::parse(&format!("/reset?token={}", *token.encode())).unwrap();
+
+    let shown = [
+        format!("{token:?} {:?} {:?}", token.hash(), Some(&token)),
+        format!("{password:?} {passwords:?} {outdated:?}"),
+        format!("{:?} {:?} {config:?}", user, user.hashed_password),
+        format!("{sigra:?} {:?}", host::secret("a")),
+        format!("{scope:?} {:?} {:?}", scope.session(), sigra::Sudo(scope.clone())),
+        format!("{found:?} {new:?}"),
+        format!("{return_to:?} {browser:?}"),
+        format!("{:?}", sigra.list_sessions(&user.id).await.unwrap()),
+    ];
+    for shown in shown {
+        secrets.assert_absent("Debug", shown.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn invariant_1_no_error_and_no_error_page_shows_a_secret() {
+    let host = Host::new().await;
+    let (secrets, user, browser) = secrets_of(&host).await;
+    let too_large = browser.post("/put", &[("name", "cart"), ("value", &"x".repeat(5000))]).await;
+    host.change_password(&user, "another correct horse").await;
+    let changed = host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap_err();
+    host.pool.close().await;
+    let gone: Error = host.sigra().fetch_session(&token(&browser)).await.unwrap_err();
+    for shown in [
+        format!("{changed} {changed:?}"),
+        format!("{gone} {gone:?}"),
+        too_large.text(),
+        browser.get("/me").await.text(),
+    ] {
+        secrets.assert_absent("an error", shown.as_bytes());
+    }
+}
+
+/// The names are part of the interface: a host's alerts are built on them.
+#[tokio::test]
+async fn every_event_is_told_under_its_documented_name() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    live_a_life(&host, &mut Secrets::default()).await;
+    let log = LOG.text();
+    for event in [
+        telemetry::LOGIN_SUCCESS,
+        telemetry::LOGIN_FAILURE,
+        telemetry::REAUTHENTICATION_SUCCESS,
+        telemetry::LOGOUT,
+        telemetry::SESSION_RENEWED,
+        telemetry::SESSION_REISSUED,
+        telemetry::SESSION_REVOKED,
+        telemetry::SESSION_EXPIRED,
+        telemetry::TOKEN_REJECTED,
+        telemetry::COOKIE_REJECTED,
+    ] {
+        assert!(log.contains(&format!("event=\"{event}\"")), "{event} was not told");
+    }
+    for span in ["sigra.fetch_current_scope", "sigra.verify_password", "sigra.log_in_user", "sigra.log_out_user"] {
+        assert!(log.contains(span), "{span} was not told");
+    }
+    host.client().send(get_request("/maybe")).await;
+}
