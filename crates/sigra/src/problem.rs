@@ -1,4 +1,5 @@
-//! Error answers: `application/problem+json` (RFC 9457) for API clients, a plain sentence for others.
+//! Error answers: a plain sentence, which a host's layer replaces by a page of its own for people and by
+//! `application/problem+json` (RFC 9457) for programs.
 
 use std::time::Duration;
 

@@ -58,7 +58,7 @@ struct Inner<U: User> {
 }
 
 /// What a token turned out to stand for.
-pub(crate) enum Lookup<U> {
+pub(crate) enum Lookup<U: User> {
     Live {
         scope: Scope<U>,
         /// A fresh token for the browser to use from now on.

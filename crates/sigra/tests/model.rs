@@ -183,7 +183,9 @@ impl Model {
             |cookie: &Option<(Token, KeyGeneration)>| cookie.is_some_and(|(_, key)| !self.accepted_keys.contains(&key));
         let (forged_session, forged_remember_me) = (forged(&jar.session), forged(&jar.remember_me));
         if forged_session || (forged_remember_me && jar.session.is_none()) {
-            return (None, Upkeep::Drop { session: forged_session, remember_me: forged_remember_me });
+            let hides_a_good_one = forged_session && jar.remember_me.is_some() && !forged_remember_me;
+            let drop_session = Upkeep::Drop { session: true, remember_me: false };
+            return (None, if hides_a_good_one { drop_session } else { Upkeep::None });
         }
         let remember_me = jar.remember_me.filter(|_| !forged_remember_me);
         let outdated = [jar.session, remember_me].iter().flatten().any(|(_, key)| *key != self.newest_key);

@@ -157,11 +157,12 @@ async fn the_keys_can_be_rotated() {
 
     let rotated = Host::with(&[("SECRET_KEY_BASE", &new), ("SECRET_KEY_BASE_FALLBACKS", &old)]).await;
     let finished = Host::with(&[("SECRET_KEY_BASE", &new)]).await;
-    for (host, event) in [(&rotated, "a token of another database"), (&finished, "a key that is gone")] {
+    for (host, is_read) in [(&rotated, true), (&finished, false)] {
         let client = host.client();
         client.set_cookie("_my_app_key", &cookie);
+        // The signature holds under the old key; the token is another database's, and leaves the cookies.
         assert_redirected_to(&client.get("/dashboard").await, "/users/log-in");
-        assert!(client.cookie("_my_app_key").is_none(), "{event}");
+        assert_eq!(client.cookie("_my_app_key").is_none(), is_read);
     }
 }
 

@@ -115,7 +115,7 @@ where
 }
 
 /// Who sent the request, and what their cookies need when it is answered.
-struct Authenticated<U> {
+struct Authenticated<U: User> {
     scope: Option<Scope<U>>,
     upkeep: Upkeep,
 }
@@ -146,12 +146,16 @@ async fn authenticate<U: User>(
         session.disown();
         Ok(Authenticated { scope: None, upkeep })
     };
-    // What is not ours logs nobody in, and neither does what comes beside it.
     let invalid_key = matches!(tokens.key, Presented::Invalid);
     let invalid_remember_me = matches!(tokens.remember_me, Presented::Invalid);
     if invalid_key || (invalid_remember_me && matches!(tokens.key, Presented::Absent)) {
+        // What is not ours logs nobody in, and neither does what comes beside it. It stays where it is until
+        // a login writes over it: there is no row to tell whether that has happened by the time this response
+        // arrives. Only if it hides a good remember-me cookie it is dropped, and the next request is good.
         tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
-        return anonymous(Upkeep::Drop { dead: Vec::new(), key: invalid_key, remember_me: invalid_remember_me });
+        let hides_a_good_one = invalid_key && tokens.remember_me.valid().is_some();
+        let drop_key = Upkeep::Drop { dead: Vec::new(), key: true, remember_me: false };
+        return anonymous(if hides_a_good_one { drop_key } else { Upkeep::None });
     }
 
     let outdated = tokens.key.is_outdated() || tokens.remember_me.is_outdated();

@@ -42,14 +42,14 @@ use crate::{SessionRow, Sigra, User, session::MissingLayer};
 ///     if scope.is_some() { "Welcome back" } else { "Welcome" }
 /// }
 /// ```
-pub struct Scope<U>(Arc<Inner<U>>);
+pub struct Scope<U: User>(Arc<Inner<U>>);
 
 struct Inner<U> {
     user: U,
     session: SessionRow,
 }
 
-impl<U> Scope<U> {
+impl<U: User> Scope<U> {
     pub(crate) fn new(user: U, session: SessionRow) -> Self {
         Self(Arc::new(Inner { user, session }))
     }
@@ -67,14 +67,14 @@ impl<U> Scope<U> {
     }
 }
 
-impl<U> Clone for Scope<U> {
+impl<U: User> Clone for Scope<U> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
 /// Names the session, and says nothing of the user.
-impl<U> fmt::Debug for Scope<U> {
+impl<U: User> fmt::Debug for Scope<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
     }
@@ -97,7 +97,7 @@ impl<U> fmt::Debug for Scope<U> {
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Sudo<U>(pub Scope<U>);
+pub struct Sudo<U: User>(pub Scope<U>);
 
 /// What the layer found out, for the extractors.
 pub(crate) struct Current<U: User> {
