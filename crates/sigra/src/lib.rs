@@ -87,6 +87,7 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `sqlite` | yes | the store on SQLite |
+//! | `postgres` | no | the store on PostgreSQL |
 //! | `live` | yes | WebSockets and event streams that end with their session |
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 

@@ -23,7 +23,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
 /// Expired rows are deleted in batches of this size.
-const PURGE_BATCH: u32 = 1000;
+const PURGE_BATCH: i64 = 1000;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
@@ -418,7 +418,7 @@ impl<U: User> Sigra<U> {
             let mut conn = self.0.pool.acquire().await?;
             let batch = U::Database::purge_sessions(&mut conn, before, PURGE_BATCH).await?;
             purged += batch;
-            if batch < u64::from(PURGE_BATCH) {
+            if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
         }

@@ -39,7 +39,7 @@ pub trait User: Clone + Send + Sync + Unpin + 'static {
     /// The type of the column `users.id`: a UUID or a 64-bit integer.
     type Id: Clone + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static;
 
-    /// The database that holds the users: [`sqlx::Sqlite`].
+    /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
     type Database: Store<Self>;
 
     /// The column `users.id`.

@@ -4,7 +4,10 @@
 
 mod host;
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
 use host::{Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
 use sigra::testing::{TestClient, TestHost, TestResponse, assert_status};
 
@@ -168,7 +171,7 @@ async fn invariant_16_a_late_answer_to_a_forged_cookie_does_not_undo_a_login() {
     let browser = host.client();
     browser.set_cookie(KEY, "forged");
     browser.set_cookie(REMEMBER_ME, "forged");
-    let request = axum::http::Request::get("/maybe").body(axum::body::Body::empty()).expect("a request");
+    let request = Request::get("/maybe").body(Body::empty()).expect("a request");
     let late = browser.send_without_storing(request).await;
     assert_eq!(late.text(), "anonymous");
     host.post_log_in(&browser, &user, true).await;

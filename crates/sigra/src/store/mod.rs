@@ -1,5 +1,9 @@
 //! The one place with SQL. A [`Store`] knows `users_tokens` and joins `users`; it knows no HTTP.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -8,7 +12,7 @@ use std::{future::Future, net::IpAddr, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Client, Config, HashedPassword, User, token::TokenHash};
+use crate::{Client, Config, User, token::TokenHash};
 
 /// The table `users_tokens` with its indexes, for SQLite. It refers to a table `users` with a column `id`.
 ///
@@ -23,6 +27,11 @@ use crate::{Client, Config, HashedPassword, User, token::TokenHash};
 /// ```
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
+
+/// The table `users_tokens` with its indexes, for PostgreSQL. It refers to a table `users` with a column
+/// `id` of type `uuid`; where that is `bigint`, replace the type of `user_id` too.
+#[cfg(feature = "postgres")]
+pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
 /// Names a session: on the devices page, to its live connections, in the log. It is the row's id, and
 /// proves nothing.
@@ -123,14 +132,22 @@ pub struct NewSession<'a, U: User> {
 }
 
 impl<U: User> NewSession<'_, U> {
-    /// The hash that the user had when the password was checked.
-    #[must_use]
-    pub fn hashed_password(&self) -> Option<&HashedPassword> {
-        self.user.hashed_password()
+    /// The row that it becomes, under an id of its own.
+    pub(crate) fn to_row(&self) -> SessionRow {
+        SessionRow {
+            id: Uuid::now_v7(),
+            inserted_at: self.now,
+            issued_at: self.now,
+            authenticated_at: self.now,
+            last_used_at: self.now,
+            remembered: self.remembered,
+            ip: self.client.ip,
+            user_agent: self.client.user_agent.clone(),
+        }
     }
 }
 
-/// A database that can hold sessions. Implemented for [`sqlx::Sqlite`]; not meant to be implemented
+/// A database that can hold sessions. Implemented for `sqlx::Sqlite` and `sqlx::Postgres`; not meant to be implemented
 /// elsewhere.
 ///
 /// Every function is one statement, or runs in the caller's transaction.
@@ -226,6 +243,6 @@ pub trait Store<U: User>: sqlx::Database {
     fn purge_sessions(
         conn: &mut Self::Connection,
         inserted_before: OffsetDateTime,
-        limit: u32,
+        limit: i64,
     ) -> impl Future<Output = sqlx::Result<u64>> + Send;
 }

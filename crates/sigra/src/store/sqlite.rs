@@ -1,264 +1,17 @@
 use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, Type, sqlite::SqliteRow};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-use super::{Found, NewSession, SessionId, SessionRow, Standing, Store};
-use crate::{User, token::TokenHash};
+use super::{Found, NewSession, SessionId, SessionRow, Standing, Store, sql::impl_store};
+use crate::{HashedPassword, User, token::TokenHash};
 
-/// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
-macro_rules! session_columns {
-    () => {
-        "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
-         t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
-         t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent"
-    };
-}
-
-const FIND: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token = $1"
-);
-
-/// Asked only when [`FIND`] finds nothing: a token on its way in or out.
-const FIND_IN_REISSUE: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", t.next_token = $1 AS sigra_is_next, t.previous_until AS sigra_previous_until, u.*
-     FROM users_tokens t JOIN users u ON u.id = t.user_id
-     WHERE t.context = 'session' AND (t.next_token = $1 OR t.previous_token = $1)
-     ORDER BY sigra_is_next DESC, t.previous_until DESC LIMIT 1"
-);
-
-const LIST: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    " FROM users_tokens t WHERE t.context = 'session' AND t.user_id = $1 ORDER BY t.last_used_at DESC, t.id DESC"
-);
-
-const FIND_BY_IDS: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id
-     WHERE t.context = 'session' AND t.id IN (SELECT unhex(value) FROM json_each($1))"
-);
-
-const INSERT: &str = "INSERT INTO users_tokens
-        (id, user_id, context, token, previous_token, remembered, ip, user_agent,
-         inserted_at, issued_at, authenticated_at, last_used_at)
-    SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, $7
-    FROM users u WHERE u.id = $8 AND u.hashed_password IS $9";
-
-const DELETE: &str = "DELETE FROM users_tokens
-    WHERE context = 'session'
-      AND (token = $1 OR next_token = $1 OR (previous_token = $1 AND previous_until > $2))
-    RETURNING id";
-
-impl<U> Store<U> for Sqlite
-where
-    U: User + for<'r> FromRow<'r, SqliteRow>,
-    U::Id: for<'q> Encode<'q, Sqlite> + Type<Sqlite>,
-{
-    /// SQLite upgrades a reading transaction to a writing one only if nobody wrote meanwhile; one that
-    /// will write says so from the start, and waits for its turn instead.
-    async fn begin(pool: &sqlx::Pool<Self>) -> sqlx::Result<sqlx::Transaction<'static, Self>> {
-        pool.begin_with("BEGIN IMMEDIATE").await
-    }
-
-    async fn find_session(conn: &mut SqliteConnection, token: TokenHash) -> sqlx::Result<Option<Found<U>>> {
-        if let Some(row) = sqlx::query(FIND).bind(token.as_bytes()).fetch_optional(&mut *conn).await? {
-            return found(&row, Standing::Current).map(Some);
-        }
-        let Some(row) = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await? else {
-            return Ok(None);
-        };
-        let standing = match row.try_get::<Option<bool>, _>("sigra_is_next")? {
-            Some(true) => Standing::Next,
-            _ => Standing::Previous(row.try_get::<Option<i64>, _>("sigra_previous_until")?.map(from_ms)),
-        };
-        found(&row, standing).map(Some)
-    }
-
-    async fn find_sessions(conn: &mut SqliteConnection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
-        let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
-        let ids = serde_json::Value::from(ids).to_string();
-        let rows = sqlx::query(FIND_BY_IDS).bind(ids).fetch_all(conn).await?;
-        rows.iter().map(|row| Ok((session_row(row)?, U::from_row(row)?))).collect()
-    }
-
-    async fn list_sessions(conn: &mut SqliteConnection, user: &U::Id) -> sqlx::Result<Vec<SessionRow>> {
-        let rows = sqlx::query(LIST).bind(user.clone()).fetch_all(conn).await?;
-        rows.iter().map(session_row).collect()
-    }
-
-    async fn insert_session(conn: &mut SqliteConnection, new: &NewSession<'_, U>) -> sqlx::Result<Option<SessionRow>> {
-        let session = SessionRow {
-            id: Uuid::now_v7(),
-            inserted_at: new.now,
-            issued_at: new.now,
-            authenticated_at: new.now,
-            last_used_at: new.now,
-            remembered: new.remembered,
-            ip: new.client.ip,
-            user_agent: new.client.user_agent.clone(),
-        };
-        let inserted = sqlx::query(INSERT)
-            .bind(session.id)
-            .bind(new.token.as_bytes())
-            .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
-            .bind(session.remembered)
-            .bind(session.ip.map(|ip| ip.to_string()))
-            .bind(session.user_agent.as_deref())
-            .bind(to_ms(new.now))
-            .bind(new.user.id())
-            .bind(new.hashed_password().map(|hash| hash.as_str()))
-            .execute(conn)
-            .await?;
-        Ok((inserted.rows_affected() == 1).then_some(session))
-    }
-
-    async fn delete_session(
-        conn: &mut SqliteConnection,
-        token: TokenHash,
-        now: OffsetDateTime,
-    ) -> sqlx::Result<Option<SessionId>> {
-        sqlx::query_scalar(DELETE).bind(token.as_bytes()).bind(to_ms(now)).fetch_optional(conn).await
-    }
-
-    async fn delete_session_by_id(
-        conn: &mut SqliteConnection,
-        user: &U::Id,
-        id: SessionId,
-    ) -> sqlx::Result<Option<SessionId>> {
-        sqlx::query_scalar(
-            "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id",
-        )
-        .bind(id)
-        .bind(user.clone())
-        .fetch_optional(conn)
-        .await
-    }
-
-    async fn delete_sessions(
-        conn: &mut SqliteConnection,
-        user: &U::Id,
-        except: Option<SessionId>,
-    ) -> sqlx::Result<Vec<SessionId>> {
-        sqlx::query_scalar(
-            "DELETE FROM users_tokens WHERE context = 'session' AND user_id = $1 AND id IS NOT $2 RETURNING id",
-        )
-        .bind(user.clone())
-        .bind(except)
-        .fetch_all(conn)
-        .await
-    }
-
-    async fn touch_session(conn: &mut SqliteConnection, id: SessionId, now: OffsetDateTime) -> sqlx::Result<()> {
-        sqlx::query("UPDATE users_tokens SET last_used_at = max(last_used_at, $2) WHERE id = $1")
-            .bind(id)
-            .bind(to_ms(now))
-            .execute(conn)
-            .await
-            .map(drop)
-    }
-
-    async fn issue_next_token(
-        conn: &mut SqliteConnection,
-        current: TokenHash,
-        next: TokenHash,
-        now: OffsetDateTime,
-        not_since: OffsetDateTime,
-    ) -> sqlx::Result<bool> {
-        let issued = sqlx::query(
-            "UPDATE users_tokens SET next_token = $2, next_issued_at = $3
-             WHERE context = 'session' AND token = $1 AND (next_issued_at IS NULL OR next_issued_at < $4)",
-        )
-        .bind(current.as_bytes())
-        .bind(next.as_bytes())
-        .bind(to_ms(now))
-        .bind(to_ms(not_since))
-        .execute(conn)
-        .await?;
-        Ok(issued.rows_affected() == 1)
-    }
-
-    async fn promote_next_token(
-        conn: &mut SqliteConnection,
-        next: TokenHash,
-        now: OffsetDateTime,
-        previous_until: OffsetDateTime,
-    ) -> sqlx::Result<()> {
-        sqlx::query(
-            "UPDATE users_tokens SET token = next_token, issued_at = $2, previous_token = token, previous_until = $3,
-                 next_token = NULL, next_issued_at = NULL
-             WHERE context = 'session' AND next_token = $1",
-        )
-        .bind(next.as_bytes())
-        .bind(to_ms(now))
-        .bind(to_ms(previous_until))
-        .execute(conn)
-        .await
-        .map(drop)
-    }
-
-    async fn replace_token(
-        conn: &mut SqliteConnection,
-        id: SessionId,
-        held: TokenHash,
-        token: TokenHash,
-        now: OffsetDateTime,
-        authenticated_at: Option<OffsetDateTime>,
-    ) -> sqlx::Result<bool> {
-        let replaced = sqlx::query(
-            "UPDATE users_tokens SET token = $2, issued_at = $3, last_used_at = $3,
-                 authenticated_at = coalesce($4, authenticated_at),
-                 previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
-             WHERE context = 'session' AND id = $1
-               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))",
-        )
-        .bind(id)
-        .bind(token.as_bytes())
-        .bind(to_ms(now))
-        .bind(authenticated_at.map(to_ms))
-        .bind(held.as_bytes())
-        .execute(conn)
-        .await?;
-        Ok(replaced.rows_affected() == 1)
-    }
-
-    async fn purge_sessions(
-        conn: &mut SqliteConnection,
-        inserted_before: OffsetDateTime,
-        limit: u32,
-    ) -> sqlx::Result<u64> {
-        let purged = sqlx::query(
-            "DELETE FROM users_tokens WHERE id IN
-                 (SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2)",
-        )
-        .bind(to_ms(inserted_before))
-        .bind(limit)
-        .execute(conn)
-        .await?;
-        Ok(purged.rows_affected())
-    }
-}
-
-fn found<U: for<'r> FromRow<'r, SqliteRow>>(row: &SqliteRow, standing: Standing) -> sqlx::Result<Found<U>> {
-    Ok(Found { session: session_row(row)?, user: U::from_row(row)?, standing })
-}
-
-fn session_row(row: &SqliteRow) -> sqlx::Result<SessionRow> {
-    let time = |column| row.try_get(column).map(from_ms);
-    Ok(SessionRow {
-        id: row.try_get("sigra_id")?,
-        inserted_at: time("sigra_inserted_at")?,
-        issued_at: time("sigra_issued_at")?,
-        authenticated_at: time("sigra_authenticated_at")?,
-        last_used_at: time("sigra_last_used_at")?,
-        remembered: row.try_get("sigra_remembered")?,
-        ip: row.try_get::<Option<&str>, _>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
-        user_agent: row.try_get("sigra_user_agent")?,
-    })
+impl_store! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow,
+    // A reading transaction becomes a writing one only if nobody wrote meanwhile; one that will write says
+    // so from the start, and waits for its turn instead.
+    begin: "BEGIN IMMEDIATE",
+    time: to_ms, from_ms, i64,
+    ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
+    lock: "", skip_locked: "",
 }
 
 /// SQLite has no type for times; these columns hold milliseconds since the Unix epoch.
@@ -268,4 +21,10 @@ fn to_ms(at: OffsetDateTime) -> i64 {
 
 fn from_ms(ms: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// SQLite has no arrays either.
+fn to_json(ids: &[SessionId]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+    serde_json::Value::from(ids).to_string()
 }

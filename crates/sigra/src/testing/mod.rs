@@ -24,8 +24,12 @@
 mod assertions;
 mod client;
 mod host;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod response;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{ClusterError, PostgresCluster};
 pub use self::{
     assertions::{assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated, assert_status},
     client::{BROWSER, TestClient},

@@ -1,0 +1,260 @@
+//! The statements, written once. The databases differ in a few words, which each fills in.
+
+/// Implements [`Store`](super::Store) for a database.
+///
+/// * `time`: how a time is bound and read; `ids`: how a list of ids is bound, and how it is matched;
+/// * `lock`: keeps a row that was read as it is until the end of the transaction, where readers don't anyway;
+/// * `skip_locked`: leaves rows alone that another purge has taken.
+macro_rules! impl_store {
+    (
+        database: $db:ty, connection: $connection:ty, row: $row:ty, begin: $begin:literal,
+        time: $to_time:path, $from_time:path, $time:ty,
+        ids: $bind_ids:path, $among_ids:literal,
+        lock: $lock:literal, skip_locked: $skip_locked:literal $(,)?
+    ) => {
+        /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
+        macro_rules! session_columns {
+            () => {
+                "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
+                 t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
+                 t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent"
+            };
+        }
+
+        const FIND: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token = $1"
+        );
+
+        /// Asked only when `FIND` finds nothing: a token on its way in or out.
+        const FIND_IN_REISSUE: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            ", (t.next_token = $1) AS sigra_is_next, t.previous_until AS sigra_previous_until, u.*
+             FROM users_tokens t JOIN users u ON u.id = t.user_id
+             WHERE t.context = 'session' AND (t.next_token = $1 OR t.previous_token = $1)
+             ORDER BY sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST LIMIT 1"
+        );
+
+        const FIND_BY_IDS: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.id ",
+            $among_ids
+        );
+
+        const LIST: &str = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM users_tokens t WHERE t.context = 'session' AND t.user_id = $1
+             ORDER BY t.last_used_at DESC, t.id DESC"
+        );
+
+        const INSERT: &str = concat!(
+            "INSERT INTO users_tokens
+                 (id, user_id, context, token, previous_token, remembered, ip, user_agent,
+                  inserted_at, issued_at, authenticated_at, last_used_at)
+             SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, $7
+             FROM users u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9",
+            $lock
+        );
+
+        const DELETE: &str = "DELETE FROM users_tokens
+            WHERE context = 'session'
+              AND (token = $1 OR next_token = $1 OR (previous_token = $1 AND previous_until > $2))
+            RETURNING id";
+
+        const DELETE_BY_ID: &str =
+            "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id";
+
+        const DELETE_ALL: &str = "DELETE FROM users_tokens
+            WHERE context = 'session' AND user_id = $1 AND id IS DISTINCT FROM $2 RETURNING id";
+
+        const TOUCH: &str = "UPDATE users_tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
+
+        const ISSUE_NEXT: &str = "UPDATE users_tokens SET next_token = $2, next_issued_at = $3
+            WHERE context = 'session' AND token = $1 AND (next_issued_at IS NULL OR next_issued_at < $4)";
+
+        const PROMOTE_NEXT: &str = "UPDATE users_tokens
+            SET token = next_token, issued_at = $2, previous_token = token, previous_until = $3,
+                next_token = NULL, next_issued_at = NULL
+            WHERE context = 'session' AND next_token = $1";
+
+        const REPLACE: &str = "UPDATE users_tokens
+            SET token = $2, issued_at = $3, last_used_at = $3,
+                authenticated_at = coalesce($4, authenticated_at),
+                previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
+            WHERE context = 'session' AND id = $1
+              AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
+
+        const PURGE: &str = concat!(
+            "DELETE FROM users_tokens WHERE id IN
+                 (SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2",
+            $skip_locked,
+            ")"
+        );
+
+        impl<U> Store<U> for $db
+        where
+            U: User + for<'r> FromRow<'r, $row>,
+            U::Id: for<'q> Encode<'q, $db> + Type<$db>,
+        {
+            async fn begin(pool: &sqlx::Pool<Self>) -> sqlx::Result<sqlx::Transaction<'static, Self>> {
+                pool.begin_with($begin).await
+            }
+
+            async fn find_session(conn: &mut $connection, token: TokenHash) -> sqlx::Result<Option<Found<U>>> {
+                if let Some(row) = sqlx::query(FIND).bind(token.as_bytes()).fetch_optional(&mut *conn).await? {
+                    return found(&row, Standing::Current).map(Some);
+                }
+                let Some(row) = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await? else {
+                    return Ok(None);
+                };
+                let standing = match row.try_get::<Option<bool>, _>("sigra_is_next")? {
+                    Some(true) => Standing::Next,
+                    _ => Standing::Previous(row.try_get::<Option<$time>, _>("sigra_previous_until")?.map($from_time)),
+                };
+                found(&row, standing).map(Some)
+            }
+
+            async fn find_sessions(conn: &mut $connection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
+                let rows = sqlx::query(FIND_BY_IDS).bind($bind_ids(ids)).fetch_all(conn).await?;
+                rows.iter().map(|row| Ok((session_row(row)?, U::from_row(row)?))).collect()
+            }
+
+            async fn list_sessions(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Vec<SessionRow>> {
+                let rows = sqlx::query(LIST).bind(user.clone()).fetch_all(conn).await?;
+                rows.iter().map(session_row).collect()
+            }
+
+            async fn insert_session(
+                conn: &mut $connection,
+                new: &NewSession<'_, U>,
+            ) -> sqlx::Result<Option<SessionRow>> {
+                let session = new.to_row();
+                let inserted = sqlx::query(INSERT)
+                    .bind(session.id)
+                    .bind(new.token.as_bytes())
+                    .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
+                    .bind(session.remembered)
+                    .bind(session.ip.map(|ip| ip.to_string()))
+                    .bind(session.user_agent.as_deref())
+                    .bind($to_time(new.now))
+                    .bind(new.user.id())
+                    .bind(new.user.hashed_password().map(HashedPassword::as_str))
+                    .execute(conn)
+                    .await?;
+                Ok((inserted.rows_affected() == 1).then_some(session))
+            }
+
+            async fn delete_session(
+                conn: &mut $connection,
+                token: TokenHash,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<Option<SessionId>> {
+                sqlx::query_scalar(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await
+            }
+
+            async fn delete_session_by_id(
+                conn: &mut $connection,
+                user: &U::Id,
+                id: SessionId,
+            ) -> sqlx::Result<Option<SessionId>> {
+                sqlx::query_scalar(DELETE_BY_ID).bind(id).bind(user.clone()).fetch_optional(conn).await
+            }
+
+            async fn delete_sessions(
+                conn: &mut $connection,
+                user: &U::Id,
+                except: Option<SessionId>,
+            ) -> sqlx::Result<Vec<SessionId>> {
+                sqlx::query_scalar(DELETE_ALL).bind(user.clone()).bind(except).fetch_all(conn).await
+            }
+
+            async fn touch_session(conn: &mut $connection, id: SessionId, now: OffsetDateTime) -> sqlx::Result<()> {
+                sqlx::query(TOUCH).bind(id).bind($to_time(now)).execute(conn).await.map(drop)
+            }
+
+            async fn issue_next_token(
+                conn: &mut $connection,
+                current: TokenHash,
+                next: TokenHash,
+                now: OffsetDateTime,
+                not_since: OffsetDateTime,
+            ) -> sqlx::Result<bool> {
+                let issued = sqlx::query(ISSUE_NEXT)
+                    .bind(current.as_bytes())
+                    .bind(next.as_bytes())
+                    .bind($to_time(now))
+                    .bind($to_time(not_since))
+                    .execute(conn)
+                    .await?;
+                Ok(issued.rows_affected() == 1)
+            }
+
+            async fn promote_next_token(
+                conn: &mut $connection,
+                next: TokenHash,
+                now: OffsetDateTime,
+                previous_until: OffsetDateTime,
+            ) -> sqlx::Result<()> {
+                sqlx::query(PROMOTE_NEXT)
+                    .bind(next.as_bytes())
+                    .bind($to_time(now))
+                    .bind($to_time(previous_until))
+                    .execute(conn)
+                    .await
+                    .map(drop)
+            }
+
+            async fn replace_token(
+                conn: &mut $connection,
+                id: SessionId,
+                held: TokenHash,
+                token: TokenHash,
+                now: OffsetDateTime,
+                authenticated_at: Option<OffsetDateTime>,
+            ) -> sqlx::Result<bool> {
+                let replaced = sqlx::query(REPLACE)
+                    .bind(id)
+                    .bind(token.as_bytes())
+                    .bind($to_time(now))
+                    .bind(authenticated_at.map($to_time))
+                    .bind(held.as_bytes())
+                    .execute(conn)
+                    .await?;
+                Ok(replaced.rows_affected() == 1)
+            }
+
+            async fn purge_sessions(
+                conn: &mut $connection,
+                inserted_before: OffsetDateTime,
+                limit: i64,
+            ) -> sqlx::Result<u64> {
+                let purged = sqlx::query(PURGE).bind($to_time(inserted_before)).bind(limit).execute(conn).await?;
+                Ok(purged.rows_affected())
+            }
+        }
+
+        fn found<U: for<'r> FromRow<'r, $row>>(row: &$row, standing: Standing) -> sqlx::Result<Found<U>> {
+            Ok(Found { session: session_row(row)?, user: U::from_row(row)?, standing })
+        }
+
+        fn session_row(row: &$row) -> sqlx::Result<SessionRow> {
+            let time = |column| row.try_get::<$time, _>(column).map($from_time);
+            Ok(SessionRow {
+                id: row.try_get("sigra_id")?,
+                inserted_at: time("sigra_inserted_at")?,
+                issued_at: time("sigra_issued_at")?,
+                authenticated_at: time("sigra_authenticated_at")?,
+                last_used_at: time("sigra_last_used_at")?,
+                remembered: row.try_get("sigra_remembered")?,
+                ip: row.try_get::<Option<&str>, _>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
+                user_agent: row.try_get("sigra_user_agent")?,
+            })
+        }
+    };
+}
+
+pub(super) use impl_store;
