@@ -24,7 +24,8 @@ suite("an error page", (world) => {
       const send = async (password, name = "user[password]") => {
         await page.goto("/users/log-in");
         await page.getByLabel("Email").fill(EMAIL);
-        await page.getByLabel("Password").evaluate((input, sent) => Object.assign(input, sent), { value: password, name });
+        const field = page.getByLabel("Password");
+        await field.evaluate((input, sent) => Object.assign(input, sent), { value: password, name });
         await press(page, "Log in");
       };
       await send("x".repeat(5000));

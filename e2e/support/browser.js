@@ -6,7 +6,8 @@ import { EMAIL, PASSWORD } from "./app.js";
 
 export const LINUX_FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 export const IPHONE_SAFARI =
-  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+  "Version/18.0 Mobile/15E148 Safari/604.1";
 export const WINDOWS_CHROME =
   "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
@@ -33,8 +34,6 @@ export function launchOptions() {
 export function watch(context, problems) {
   context.on("weberror", (error) => problems.push(`script error: ${error.error()}`));
   context.on("console", (message) => {
-    // The icon that browsers ask for unasked.
-    if (message.location().url.endsWith("/favicon.ico")) return;
     if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
   });
 }
@@ -50,7 +49,9 @@ export function press(page, name, within = page) {
   return follow(page, () => within.getByRole("button", { name }).click());
 }
 
-export async function logIn(page, { email = EMAIL, password = PASSWORD, rememberMe = false, from = "/users/log-in" } = {}) {
+/** Fills in the log-in page and sends it. With `from: null`, the page that is open already. */
+export async function logIn(page, options = {}) {
+  const { email = EMAIL, password = PASSWORD, rememberMe = false, from = "/users/log-in" } = options;
   if (from) await page.goto(from);
   await page.getByLabel("Email").fill(email);
   await page.getByLabel("Password").fill(password);

@@ -75,8 +75,8 @@ export function faults() {
   const ids = all("[id]").map((element) => element.id);
   check(new Set(ids).size === ids.length, `an id is used twice: ${ids}`);
   for (const reference of all("[aria-describedby], [aria-labelledby]")) {
-    const list = `${reference.getAttribute("aria-describedby") ?? ""} ${reference.getAttribute("aria-labelledby") ?? ""}`;
-    for (const id of list.trim().split(/\s+/)) check(document.getElementById(id), `refers to nothing: ${named(reference)}`);
+    const names = ["aria-describedby", "aria-labelledby"].map((name) => reference.getAttribute(name) ?? "").join(" ");
+    for (const id of names.trim().split(/\s+/)) check(document.getElementById(id), `no #${id}: ${named(reference)}`);
   }
   check(!all("[style], style, script:not([src])").length, "inline style or script");
 

@@ -10,7 +10,10 @@ import { launchOptions, watch } from "./browser.js";
 
 const ACTION_TIMEOUT = 10_000;
 
-/** A group of tests against one server. After each test, its browsers are closed and must have complained of nothing. */
+/**
+ * A group of tests against one server. After each test its browsers are closed, and must have complained of
+ * nothing.
+ */
 export function suite(name, define) {
   describe(name, { timeout: 80_000 }, () => {
     const world = new World();

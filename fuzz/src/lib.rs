@@ -176,9 +176,12 @@ pub fn origin(data: &[u8]) {
     assert_eq!(status, StatusCode::OK);
     let vouched_for = [&b"same-origin"[..], b"none"].contains(&site.as_bytes());
     let silent = origin.is_empty() && site.is_empty();
-    let authority = |scheme: &[u8]| origin.as_bytes().strip_prefix(scheme).map(<[u8]>::to_vec);
-    let authority = authority(b"https://").or_else(|| authority(b"http://"));
-    let same = site.is_empty() && authority.as_deref() == Some(host_name.as_bytes());
+    let authority = str::from_utf8(origin.as_bytes()).ok().and_then(|origin| {
+        let (scheme, rest) = origin.split_once("://")?;
+        let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+        is_web.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default())
+    });
+    let same = site.is_empty() && authority.map(str::as_bytes) == Some(host_name.as_bytes());
     assert!(vouched_for || silent || same, "{origin:?} at {host_name:?}, {site:?}");
 }
 
