@@ -1,0 +1,95 @@
+//! Keeping the application and the load apart, so that neither is measured with the other's work in it.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread::available_parallelism,
+};
+
+use crate::server::Server;
+
+/// The CPUs that the application and the load run on, in the notation of `taskset --cpu-list`.
+#[derive(Clone, Debug)]
+pub struct Cpus {
+    pub server: Option<String>,
+    pub load: Option<String>,
+}
+
+impl Cpus {
+    /// What was asked for. By default the first CPU serves and the second loads, where there are two and
+    /// `taskset` to pin with.
+    #[must_use]
+    pub fn choose(server: Option<String>, load: Option<String>) -> Self {
+        let two = available_parallelism().is_ok_and(|cpus| cpus.get() >= 2);
+        let default = |cpu: &str| (two && has_taskset()).then(|| cpu.to_owned());
+        Self { server: server.or_else(|| default("0")), load: load.or_else(|| default("1")) }
+    }
+
+    /// Moves this process to its CPUs. Called before any thread is started, so that all inherit it.
+    pub fn pin_load(&self) -> crate::Result<()> {
+        let Some(cpus) = &self.load else { return Ok(()) };
+        let mut taskset = Command::new("taskset");
+        let pinned = taskset.args(["--cpu-list", "--pid", cpus, &std::process::id().to_string()]).stdout(Stdio::null());
+        if pinned.status()?.success() { Ok(()) } else { Err(format!("taskset can't pin the load to {cpus}").into()) }
+    }
+
+    /// The command that runs a program on the server's CPUs. It becomes the program: the process id stays.
+    #[must_use]
+    pub fn server_command(&self, program: &std::path::Path) -> Command {
+        match &self.server {
+            Some(cpus) => {
+                let mut taskset = Command::new("taskset");
+                taskset.args(["--cpu-list", cpus]).arg(program);
+                taskset
+            }
+            None => Command::new(program),
+        }
+    }
+}
+
+fn has_taskset() -> bool {
+    let version = Command::new("taskset").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
+/// How many CPUs a process may run on.
+pub fn allowed(pid: u32) -> crate::Result<usize> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed:")).ok_or("no Cpus_allowed in status")?;
+    let bits = mask.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum::<u32>();
+    Ok(usize::try_from(bits)?)
+}
+
+/// The time that the CPUs have spent, in clock ticks: in all, and on the application and the load.
+pub struct OtherWork {
+    all: u64,
+    busy: u64,
+    ours: u64,
+}
+
+impl OtherWork {
+    /// Since the machine was started.
+    pub fn so_far(server: &Server) -> crate::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let cpu = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).ok_or("no cpu in /proc/stat")?;
+        // user, nice, system, idle, iowait, irq, softirq, steal; guest time is counted in user already.
+        let spent = cpu.split_ascii_whitespace().take(8).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let all = spent.iter().sum();
+        let idle: u64 = spent.iter().skip(3).take(2).sum();
+        Ok(Self { all, busy: all - idle, ours: ticks_of(server.pid())? + ticks_of(std::process::id())? })
+    }
+
+    /// The share of the CPUs' time that went to other processes.
+    #[must_use]
+    pub fn share_since(&self, before: &Self) -> f64 {
+        let (busy, ours) = (self.busy - before.busy, self.ours - before.ours);
+        busy.saturating_sub(ours) as f64 / (self.all - before.all).max(1) as f64
+    }
+}
+
+fn ticks_of(pid: u32) -> crate::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold anything; after it come the state, ten more fields, and then user and system time.
+    let fields = stat.rsplit_once(')').ok_or("no name in /proc/pid/stat")?.1.split_ascii_whitespace();
+    Ok(fields.skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?)
+}

@@ -1,0 +1,108 @@
+//! One keep-alive connection, and what a browser sends on it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    client::conn::http1::{self, SendRequest},
+    header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE},
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::Result;
+
+/// No single answer is waited for any longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The user that the application starts with in development.
+const DEMO_LOG_IN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
+
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub location: Option<String>,
+    /// `name=value` of the cookies that it sets.
+    pub cookies: Vec<String>,
+    pub body: Bytes,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: address.to_string() })
+    }
+
+    pub async fn get(&mut self, path: &str, cookies: Option<&str>) -> Result<Answer> {
+        let mut request = Request::get(path).header(HOST, &self.host).header("accept", "text/html");
+        if let Some(cookies) = cookies {
+            request = request.header(COOKIE, cookies);
+        }
+        self.send(request.body(Full::default())?).await
+    }
+
+    /// Submits the log-in form as the demo user.
+    pub async fn log_in(&mut self) -> Result<Answer> {
+        let request = Request::post("/users/log-in")
+            .header(HOST, &self.host)
+            .header(ORIGIN, format!("http://{}", self.host))
+            .header("sec-fetch-site", "same-origin")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::from(DEMO_LOG_IN))?;
+        self.send(request).await
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let exchange = async {
+            self.sender.ready().await?;
+            Answer::read(self.sender.send_request(request).await?).await
+        };
+        tokio::time::timeout(TIMEOUT, exchange).await?
+    }
+}
+
+impl Answer {
+    async fn read(response: Response<Incoming>) -> Result<Self> {
+        let (parts, body) = response.into_parts();
+        let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let pair = |cookie: String| cookie.split(';').next().unwrap_or_default().to_owned();
+        Ok(Self {
+            status: parts.status.as_u16(),
+            location: parts.headers.get(LOCATION).map(text),
+            cookies: parts.headers.get_all(SET_COOKIE).iter().map(text).map(pair).collect(),
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+
+    /// Whether it leads a user who has just logged in away from the log-in page.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        self.status == 303 && self.location.as_deref() == Some("/")
+    }
+}
+
+/// Logs in, and gives the cookies to send from then on.
+pub async fn logged_in_cookies(address: SocketAddr) -> Result<String> {
+    let answer = Connection::open(address).await?.log_in().await?;
+    if !answer.is_logged_in() {
+        return Err(format!("the demo user can't log in: {} to {:?}", answer.status, answer.location).into());
+    }
+    // The message of welcome is shown once, on a page that is not measured.
+    let cookies: Vec<String> = answer.cookies.into_iter().filter(|cookie| !cookie.contains(".flash=")).collect();
+    let cookies = cookies.join("; ");
+    let page = Connection::open(address).await?.get("/dashboard", Some(&cookies)).await?;
+    if page.status != 200 {
+        return Err(format!("the dashboard answers {} after a log-in", page.status).into());
+    }
+    Ok(cookies)
+}

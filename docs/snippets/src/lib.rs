@@ -1,0 +1,49 @@
+//! The Rust snippets of the guides, which are compiled and run as documentation tests.
+
+#[doc = include_str!("../../introduction.md")]
+pub struct Introduction;
+
+#[doc = include_str!("../../login-logout-and-sessions.md")]
+pub struct LoginLogoutAndSessions;
+
+#[doc = include_str!("../../protecting-routes.md")]
+pub struct ProtectingRoutes;
+
+#[doc = include_str!("../../asvs.md")]
+pub struct Asvs;
+
+/// The application that the guides speak of, on a database of its own.
+#[path = "../../../crates/cargo-sigra/template/tests/support/mod.rs"]
+pub mod support;
+
+/// Tests of the guides are documentation tests, where the test harness is not.
+pub mod tokio {
+    pub use ::tokio::{main as test, *};
+}
+
+/// What the guides take for granted in a file of the application.
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use axum::{
+        Form, Json, Router,
+        extract::{Path, Request, State},
+        http::{Method, StatusCode, request::Parts},
+        middleware::{Next, from_fn},
+        response::{IntoResponse, Redirect, Response},
+        routing::{delete, get, post},
+    };
+    pub use my_app::{
+        accounts::{Accounts, User},
+        database::{Database, Pool},
+        web::{AppState, Error, user_auth},
+    };
+    pub use serde::{Deserialize, Serialize};
+    pub use sigra::{
+        Audience, Client, Config, Flash, HashedPassword, Password, Problem, Scope, SecretKeyBase, Session, SessionId,
+        Sigra, Sudo, Verification,
+        config::{Argon2Params, CookieOptions, SameSite},
+    };
+    pub use time::OffsetDateTime;
+    pub use uuid::Uuid;
+}
