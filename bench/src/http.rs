@@ -19,6 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The user that the application starts with in development.
 const DEMO_LOG_IN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
+const NOBODYS_LOG_IN: &str = "user%5Bemail%5D=nobody%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
 
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -53,12 +54,21 @@ impl Connection {
 
     /// Submits the log-in form as the demo user.
     pub async fn log_in(&mut self) -> Result<Answer> {
+        self.submit_log_in(DEMO_LOG_IN).await
+    }
+
+    /// Submits the log-in form as somebody who is not registered.
+    pub async fn log_in_as_nobody(&mut self) -> Result<Answer> {
+        self.submit_log_in(NOBODYS_LOG_IN).await
+    }
+
+    async fn submit_log_in(&mut self, form: &'static str) -> Result<Answer> {
         let request = Request::post("/users/log-in")
             .header(HOST, &self.host)
             .header(ORIGIN, format!("http://{}", self.host))
             .header("sec-fetch-site", "same-origin")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::from(DEMO_LOG_IN))?;
+            .body(Full::from(form))?;
         self.send(request).await
     }
 
@@ -88,6 +98,12 @@ impl Answer {
     #[must_use]
     pub fn is_logged_in(&self) -> bool {
         self.status == 303 && self.location.as_deref() == Some("/")
+    }
+
+    /// Whether it leads back to the log-in page.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.status == 303 && self.location.as_deref() == Some("/users/log-in")
     }
 }
 

@@ -8,6 +8,7 @@ mod policy;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use argon2::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
@@ -26,6 +27,10 @@ pub use self::policy::{PasswordPolicy, PasswordProblem};
 use crate::{ConfigError, Error, HashedPassword, config::Argon2Params};
 
 const OUTPUT_LEN: usize = 32;
+
+/// How far password workers stand back (`nice(2)`): as far as there is.
+#[cfg(target_os = "linux")]
+const WORKER_NICENESS: i32 = 19;
 
 /// A stored hash that asks for more memory than this is taken for a corrupt one.
 const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
@@ -174,16 +179,33 @@ impl Passwords {
             .map_err(|_| Error::PasswordWorkersBusy)?;
         let buffers = self.memory.clone();
         let blocks = self.argon2.params().block_count();
-        let worker = tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        let worker = move || {
             let _permit = permit;
+            let_pages_go_first();
             let mut memory = lock(&buffers).pop().unwrap_or_default();
             let result = work(&mut memory);
             memory.truncate(blocks); // a stored hash may have asked for more
             memory.shrink_to_fit();
             lock(&buffers).push(memory);
-            result
-        });
-        worker.await.map_err(|_| Error::PasswordWorkersBusy)
+            // Nobody waits any more if the request was given up.
+            drop(done.send(result));
+        };
+        // A thread of its own, for its priority would stay with a thread of the runtime's pool.
+        thread::Builder::new()
+            .name("sigra-password".to_owned())
+            .spawn(worker)
+            .map_err(|_| Error::PasswordWorkersBusy)?;
+        result.await.map_err(|_| Error::PasswordWorkersBusy)
+    }
+}
+
+/// Lowers the priority of this thread, so that pages are served at once while passwords are hashed on the
+/// same cores.
+fn let_pages_go_first() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, WORKER_NICENESS) {
+        tracing::debug!(target: "sigra", %error, "password workers run at the priority of everything else");
     }
 }
 

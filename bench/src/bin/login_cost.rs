@@ -1,0 +1,112 @@
+//! What a login costs beside the password hash that it cannot do without.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use bench::{
+    Result,
+    cpus::Cpus,
+    http::{Answer, Connection},
+    server::Site,
+    stats::{millis, percentile, table},
+};
+use clap::Parser;
+
+/// The target of the design: see the README.
+const MOST: f64 = 1.03;
+
+/// The parameters that the application hashes with.
+const MEMORY_KIB: u32 = 19 * 1024;
+const ITERATIONS: u32 = 2;
+
+const PASSWORD: &[u8] = b"correct horse battery staple";
+const SALT: &[u8; 16] = b"sixteen of bytes";
+
+/// Times logins and bare Argon2id computations in turn, all on one CPU.
+#[derive(Parser)]
+struct Args {
+    /// The application's release binary
+    program: PathBuf,
+    /// How often each of them is timed
+    #[arg(long, default_value_t = 150)]
+    times: usize,
+    /// The CPU that all of it runs on (default: the first, if there are two)
+    #[arg(long)]
+    cpu: Option<String>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut cpus = Cpus::choose(args.cpu, None);
+    cpus.load = cpus.server.clone();
+    cpus.pin_load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let site = Site::new(&args.program, &cpus)?;
+    let server = runtime.block_on(site.start())?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(MEMORY_KIB, ITERATIONS, 1, None)?);
+    let mut memory = vec![Block::default(); argon2.params().block_count()];
+    let mut output = [0; 32];
+
+    let mut samples = Samples::default();
+    for _ in 0..args.times.max(1) {
+        // Each login is a browser of its own; connecting is not counted.
+        let mut browser = runtime.block_on(Connection::open(server.address))?;
+        let (answer, took) = timed(|| runtime.block_on(browser.log_in()))?;
+        check(answer.is_logged_in(), &answer)?;
+        samples.logins.push(took);
+        let (answer, took) = timed(|| runtime.block_on(browser.log_in_as_nobody()))?;
+        check(answer.is_refused(), &answer)?;
+        samples.refused.push(took);
+
+        let ((), took) = timed(|| Ok(argon2.hash_password_into(PASSWORD, SALT, &mut output)?))?;
+        samples.fresh.push(took);
+        let kept = || Ok(argon2.hash_password_into_with_memory(PASSWORD, SALT, &mut output, &mut memory)?);
+        samples.kept.push(timed(kept)?.1);
+    }
+    samples.report();
+    Ok(())
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let began = Instant::now();
+    let result = work()?;
+    Ok((result, began.elapsed()))
+}
+
+fn check(is_expected: bool, answer: &Answer) -> Result<()> {
+    if is_expected {
+        return Ok(());
+    }
+    Err(format!("a login was answered with {} to {:?}", answer.status, answer.location).into())
+}
+
+#[derive(Default)]
+struct Samples {
+    kept: Vec<Duration>,
+    fresh: Vec<Duration>,
+    refused: Vec<Duration>,
+    logins: Vec<Duration>,
+}
+
+impl Samples {
+    fn report(&self) {
+        let bare = percentile(&self.kept, 50.0).as_secs_f64();
+        let ratio = |samples: &[Duration]| percentile(samples, 50.0).as_secs_f64() / bare;
+        let mut rows = vec![["what", "p10 ms", "p50 ms", "p90 ms", "p50 to the first"].map(String::from).to_vec()];
+        for (name, samples) in [
+            ("Argon2id, memory kept", &self.kept),
+            ("Argon2id, memory allocated each time", &self.fresh),
+            ("POST /users/log-in, unknown address", &self.refused),
+            ("POST /users/log-in, logged in", &self.logins),
+        ] {
+            let at = |percent| format!("{:.2}", millis(percentile(samples, percent)));
+            rows.push(vec![name.to_owned(), at(10.0), at(50.0), at(90.0), format!("{:.3}", ratio(samples))]);
+        }
+        println!("{}", table(&rows));
+        let verdict = if ratio(&self.logins) <= MOST { "met" } else { "MISSED" };
+        println!("Target for a login: at most {MOST:.2} times a bare hash: {verdict}");
+    }
+}
