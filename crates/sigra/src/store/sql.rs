@@ -27,14 +27,16 @@ macro_rules! impl_store {
             ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token = $1"
         );
 
-        /// Asked only when `FIND` finds nothing: a token on its way in or out.
+        /// Asked only when `FIND` finds nothing: a token on its way in or out. It asks for the current token
+        /// once more, for the next one may have become it since `FIND` looked.
         const FIND_IN_REISSUE: &str = concat!(
             "SELECT ",
             session_columns!(),
-            ", (t.next_token = $1) AS sigra_is_next, t.previous_until AS sigra_previous_until, u.*
+            ", (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
+                 t.previous_until AS sigra_previous_until, u.*
              FROM users_tokens t JOIN users u ON u.id = t.user_id
-             WHERE t.context = 'session' AND (t.next_token = $1 OR t.previous_token = $1)
-             ORDER BY sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST LIMIT 1"
+             WHERE t.context = 'session' AND (t.token = $1 OR t.next_token = $1 OR t.previous_token = $1)
+             ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST LIMIT 1"
         );
 
         const FIND_BY_IDS: &str = concat!(
@@ -111,8 +113,10 @@ macro_rules! impl_store {
                 let Some(row) = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await? else {
                     return Ok(None);
                 };
-                let standing = match row.try_get::<Option<bool>, _>("sigra_is_next")? {
-                    Some(true) => Standing::Next,
+                let is = |column| row.try_get::<Option<bool>, _>(column).map(|is| is == Some(true));
+                let standing = match (is("sigra_is_current")?, is("sigra_is_next")?) {
+                    (true, _) => Standing::Current,
+                    (_, true) => Standing::Next,
                     _ => Standing::Previous(row.try_get::<Option<$time>, _>("sigra_previous_until")?.map($from_time)),
                 };
                 found(&row, standing).map(Some)
