@@ -46,6 +46,8 @@ pub struct Config {
     pub(crate) password_wait: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) trusted_origins: Vec<String>,
+    pub(crate) cached_scopes: usize,
+    pub(crate) purge_interval: Option<Duration>,
     pub(crate) clock: Clock,
 }
 
@@ -76,6 +78,8 @@ impl Config {
             password_wait: Duration::from_secs(5),
             trusted_proxies: Vec::new(),
             trusted_origins: Vec::new(),
+            cached_scopes: 10_000,
+            purge_interval: Some(60 * MINUTE),
             clock: Clock::system(),
         }
     }
@@ -216,6 +220,24 @@ impl Config {
     #[must_use]
     pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
         self.trusted_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How many scopes are kept in memory between requests (default: 10,000); 0 asks the database at every
+    /// request. A scope takes about a kilobyte, and what the host's user holds.
+    ///
+    /// A revoked session is never answered from here: see [`scope`](crate::scope#the-cache).
+    #[must_use]
+    pub fn cached_scopes(mut self, scopes: usize) -> Self {
+        self.cached_scopes = scopes;
+        self
+    }
+
+    /// How often expired rows are deleted in the background (default: every hour, give or take half of
+    /// it); `None` leaves that to [`purge_expired_tokens`](crate::Sigra::purge_expired_tokens).
+    #[must_use]
+    pub fn purge_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.purge_interval = interval.into();
         self
     }
 
