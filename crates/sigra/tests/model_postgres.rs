@@ -24,7 +24,7 @@ mod database {
     /// One database for all histories, emptied before each.
     pub async fn fresh_database() -> PgPool {
         let pool = PgPoolOptions::new().max_connections(1).connect(&URL).await.unwrap();
-        let users = "DROP TABLE IF EXISTS users, users_tokens;
+        let users = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;
             CREATE TABLE users (id bigint PRIMARY KEY, hashed_password text);
             INSERT INTO users VALUES (0, 'a'), (1, 'b');";
         sqlx::raw_sql(users).execute(&pool).await.unwrap();
