@@ -91,7 +91,7 @@ pub(crate) struct SigningKeys {
 
 /// A value whose signature held.
 pub(crate) struct Verified {
-    pub value: String,
+    cookie: Cookie<'static>,
     /// Signed by a key that is being rotated out: sign it again.
     pub outdated: bool,
 }
@@ -107,16 +107,23 @@ impl SigningKeys {
         jar.get("").map(|signed| signed.value().to_owned()).unwrap_or_default()
     }
 
-    pub fn verify(&self, signed: &str) -> Option<Verified> {
-        let verify = |key: &Key| {
-            let cookie = Cookie::new("", signed.to_owned());
-            CookieJar::new().signed(key).verify(cookie).map(|cookie| cookie.value().to_owned())
-        };
-        if let Some(value) = verify(&self.newest) {
-            return Some(Verified { value, outdated: false });
+    pub fn verify(&self, signed: String) -> Option<Verified> {
+        let jar = CookieJar::new();
+        let signed = Cookie::new("", signed);
+        // The clone is for the rare case that there is another key to try.
+        let retry = (!self.older.is_empty()).then(|| signed.clone());
+        if let Some(cookie) = jar.signed(&self.newest).verify(signed) {
+            return Some(Verified { cookie, outdated: false });
         }
-        let value = self.older.iter().find_map(verify)?;
-        Some(Verified { value, outdated: true })
+        let retry = retry?;
+        let cookie = self.older.iter().find_map(|key| jar.signed(key).verify(retry.clone()))?;
+        Some(Verified { cookie, outdated: true })
+    }
+}
+
+impl Verified {
+    pub fn value(&self) -> &str {
+        self.cookie.value()
     }
 }
 
@@ -135,16 +142,16 @@ mod tests {
         let finished = SigningKeys::derive(&secret("b"), &[], "p");
 
         let signed = old.sign("value");
-        assert!(rotated.verify(&signed).is_some_and(|v| v.outdated && v.value == "value"));
-        assert!(finished.verify(&signed).is_none());
-        assert!(finished.verify(&rotated.sign("value")).is_some_and(|v| !v.outdated));
+        assert!(rotated.verify(signed.clone()).is_some_and(|v| v.outdated && v.value() == "value"));
+        assert!(finished.verify(signed).is_none());
+        assert!(finished.verify(rotated.sign("value")).is_some_and(|v| !v.outdated));
     }
 
     #[test]
     fn a_value_signed_for_one_purpose_is_refused_for_another() {
         let session = SigningKeys::derive(&secret("a"), &[], "session");
         let remember = SigningKeys::derive(&secret("a"), &[], "remember");
-        assert!(remember.verify(&session.sign("value")).is_none());
+        assert!(remember.verify(session.sign("value")).is_none());
     }
 
     #[test]
@@ -155,10 +162,10 @@ mod tests {
             let mut bytes = signed.clone().into_bytes();
             bytes[at] ^= 1;
             let tampered = String::from_utf8(bytes).expect("ascii");
-            assert!(keys.verify(&tampered).is_none(), "byte {at}");
+            assert!(keys.verify(tampered).is_none(), "byte {at}");
         }
         for len in 0..signed.len() {
-            assert!(keys.verify(&signed[..len]).is_none(), "cut to {len}");
+            assert!(keys.verify(signed[..len].to_owned()).is_none(), "cut to {len}");
         }
     }
 }

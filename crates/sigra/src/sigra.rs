@@ -319,7 +319,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
-        if let Some(scope) = self.0.cache.get(&token.hash(), &self.0.config, self.now()) {
+        if let Some(scope) = self.cached(&token.hash()) {
             return Ok(Some(scope));
         }
         let found = self.find(&token.hash()).await?;
@@ -480,12 +480,14 @@ impl<U: User> Sigra<U> {
 
 /// What the layer and live connections ask.
 impl<U: User> Sigra<U> {
+    /// The scope of a token that needs no looking up.
+    pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
+        self.0.cache.get(token, self.now())
+    }
+
     /// Finds what a presented token stands for, and keeps its row in shape.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
-        if let Some(scope) = self.0.cache.get(&hash, &self.0.config, now) {
-            return Ok(Lookup::Live { scope, reissued: None });
-        }
         self.ensure_purged();
         self.0.cache.ensure_running();
         let stamp = self.0.cache.stamp();
@@ -511,7 +513,7 @@ impl<U: User> Sigra<U> {
         self.touch(&mut found.session, now).await;
         let scope = Scope::new(found.user, found.session);
         if found.standing == Standing::Current {
-            self.0.cache.insert(hash, scope.clone(), stamp);
+            self.0.cache.insert(hash, scope.clone(), stamp, &self.0.config);
         }
         Ok(Lookup::Live { scope, reissued })
     }

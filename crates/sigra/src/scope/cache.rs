@@ -24,13 +24,20 @@ pub(crate) struct ScopeCache<U: User> {
 
 struct Cached<U: User> {
     scope: Scope<U>,
+    /// When it ends by itself, or is to be looked after.
+    fresh_until: OffsetDateTime,
     subject: Subject,
     stamp: Stamp<U>,
 }
 
 impl<U: User> Clone for Cached<U> {
     fn clone(&self) -> Self {
-        Self { scope: self.scope.clone(), subject: self.subject, stamp: self.stamp.clone() }
+        Self {
+            scope: self.scope.clone(),
+            fresh_until: self.fresh_until,
+            subject: self.subject,
+            stamp: self.stamp.clone(),
+        }
     }
 }
 
@@ -41,13 +48,10 @@ impl<U: User> ScopeCache<U> {
     }
 
     /// The scope of a token, if it is known that a query would find the same.
-    pub fn get(&self, token: &TokenHash, config: &Config, now: OffsetDateTime) -> Option<Scope<U>> {
+    pub fn get(&self, token: &TokenHash, now: OffsetDateTime) -> Option<Scope<U>> {
         let cached = self.scopes.as_ref()?.get(token)?;
-        let session = cached.scope.session();
-        let is_good = session.is_live(config, now)
+        let is_good = now < cached.fresh_until
             && cached.scope.user().is_active()
-            && !session.is_due_for_reissue(config, now)
-            && !session.is_due_for_touch(config, now)
             && self.feed.is_unchanged(&cached.subject, &cached.stamp);
         is_good.then_some(cached.scope)
     }
@@ -65,10 +69,11 @@ impl<U: User> ScopeCache<U> {
     }
 
     /// Keeps the scope that a current token was found to stand for.
-    pub fn insert(&self, token: TokenHash, scope: Scope<U>, stamp: Option<Stamp<U>>) {
+    pub fn insert(&self, token: TokenHash, scope: Scope<U>, stamp: Option<Stamp<U>>, config: &Config) {
         if let (Some(scopes), Some(stamp)) = (&self.scopes, stamp) {
             let subject = Subject::new(&scope.session().id, &scope.user().id());
-            scopes.insert(token, Cached { scope, subject, stamp });
+            let fresh_until = scope.session().fresh_until(config);
+            scopes.insert(token, Cached { scope, fresh_until, subject, stamp });
         }
     }
 

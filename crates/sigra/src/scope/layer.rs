@@ -15,7 +15,8 @@ use tower_http::csrf::Csrf;
 
 use super::{Current, Scope};
 use crate::{
-    Client, Error, Sigra, User,
+    Error, Sigra, User,
+    client::Sender,
     session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
     telemetry,
@@ -92,21 +93,21 @@ where
             return Box::pin(inner.call(request));
         }
         let sigra = self.sigra.clone();
+        let sender = Sender::of(&request, &sigra.config().trusted_proxies);
+        let (session, tokens) = Session::read(sigra.cookies(), request.headers(), sender);
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let client = Client::of(&parts, &sigra.config().trusted_proxies);
-            let (session, tokens) = Session::read(sigra.cookies(), &parts.headers, client);
             let Authenticated { scope, upkeep } = match authenticate(&sigra, &session, tokens).await {
                 Ok(authenticated) => authenticated,
                 Err(error) => return Ok(error.into_response()),
             };
             let is_authenticated = scope.is_some();
-            request = Request::from_parts(parts, body);
             request.extensions_mut().insert(session.clone());
             request.extensions_mut().insert(Current { sigra: sigra.clone(), scope });
 
             let mut response = inner.call(request).await?;
-            settle(&sigra, &session, upkeep).await;
+            if !matches!(upkeep, Upkeep::None) {
+                Box::pin(settle(&sigra, &session, upkeep)).await;
+            }
             let changed = session.commit(response.headers_mut());
             keep_private(response.headers_mut(), is_authenticated || changed);
             Ok(response)
@@ -138,6 +139,30 @@ enum Upkeep {
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
 async fn authenticate<U: User>(
+    sigra: &Sigra<U>,
+    session: &Session,
+    tokens: PresentedTokens,
+) -> Result<Authenticated<U>, Error> {
+    match cached(sigra, &tokens) {
+        Some(scope) => Ok(Authenticated { scope: Some(scope), upkeep: Upkeep::None }),
+        // The rest is seldom needed, and a large future.
+        None => Box::pin(look_up(sigra, session, tokens)).await,
+    }
+}
+
+/// The scope of a token that there is nothing to do about.
+fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
+    match tokens {
+        PresentedTokens { key: Presented::Valid { value, outdated: false }, remember_me }
+            if !matches!(remember_me, Presented::Valid { outdated: true, .. }) =>
+        {
+            sigra.cached(&value.hash())
+        }
+        _ => None,
+    }
+}
+
+async fn look_up<U: User>(
     sigra: &Sigra<U>,
     session: &Session,
     tokens: PresentedTokens,

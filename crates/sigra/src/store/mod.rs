@@ -92,6 +92,11 @@ impl SessionRow {
         now < self.expires_at(config)
     }
 
+    /// Until when there is nothing to do about it.
+    pub(crate) fn fresh_until(&self, config: &Config) -> OffsetDateTime {
+        self.expires_at(config).min(self.issued_at + config.session_reissue_age).min(self.touch_at(config))
+    }
+
     /// Whether its token is so old that a fresh one should take its place.
     pub(crate) fn is_due_for_reissue(&self, config: &Config, now: OffsetDateTime) -> bool {
         now >= self.issued_at + config.session_reissue_age
@@ -99,8 +104,11 @@ impl SessionRow {
 
     /// Whether it is time to note that it is in use.
     pub(crate) fn is_due_for_touch(&self, config: &Config, now: OffsetDateTime) -> bool {
-        let interval = config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4));
-        now >= self.last_used_at + interval
+        now >= self.touch_at(config)
+    }
+
+    fn touch_at(&self, config: &Config) -> OffsetDateTime {
+        self.last_used_at + config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4))
     }
 
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
