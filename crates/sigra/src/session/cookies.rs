@@ -65,14 +65,14 @@ impl Raw {
         };
     }
 
-    fn verify<T>(self, keys: &SigningKeys, decode: impl FnOnce(&str) -> Option<T>) -> Presented<T> {
+    fn verify<T>(&self, keys: &SigningKeys, decode: impl FnOnce(&str) -> Option<T>) -> Presented<T> {
         let signed = match self {
             Self::Absent => return Presented::Absent,
             Self::Unusable => return Presented::Invalid,
             Self::Once(signed) => signed,
         };
         let verified = keys.verify(signed);
-        match verified.and_then(|verified| Some((decode(verified.value())?, verified.outdated))) {
+        match verified.and_then(|verified| Some((decode(verified.value)?, verified.outdated))) {
             Some((value, outdated)) => Presented::Valid { value, outdated },
             None => Presented::Invalid,
         }
@@ -190,7 +190,7 @@ impl Cookies {
             let ours = signed_name == name && signed_id == id.unwrap_or_default();
             if ours { URL_SAFE_NO_PAD.decode(json).ok() } else { None }
         };
-        raw.clone().verify(&self.0.entry_keys, decode).valid().cloned()
+        raw.verify(&self.0.entry_keys, decode).valid().cloned()
     }
 
     pub fn set_entry(&self, headers: &mut HeaderMap, name: &str, id: Option<&str>, json: &[u8]) {
