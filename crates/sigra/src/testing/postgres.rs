@@ -20,7 +20,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Enough for a pool in each of the many test processes of a large machine. What tests write need not
 /// outlive the machine, and no database lives long enough to be worth vacuuming.
 const SERVER_SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 \
-     -c fsync=off -c full_page_writes=off -c autovacuum=off";
+     -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_wal_size=128MB";
 
 /// Ends a cluster once a process is gone, however it went, and deletes what is left of it.
 const WATCHER: &str = r#"
@@ -120,7 +120,7 @@ impl PostgresCluster {
     /// Starts a cluster that lasts as long as a process.
     fn start_under(owner: u32, note: Option<&Path>) -> Result<Self, ClusterError> {
         let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir()?.keep();
+        let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir_in(place())?.keep();
         let mut cluster = Self { programs, folder, port: 0 };
         cluster.watch(owner, note)?;
         if is_root() {
@@ -243,6 +243,19 @@ impl PostgresCluster {
         command.current_dir("/");
         command
     }
+}
+
+/// In memory, if there is plenty: every database is hundreds of files, which a disk is slow to make.
+fn place() -> PathBuf {
+    #[cfg(target_os = "linux")]
+    {
+        const PLENTY: u64 = 4 << 30;
+        let memory = rustix::fs::statvfs("/dev/shm");
+        if memory.is_ok_and(|memory| memory.f_bavail.saturating_mul(memory.f_frsize) >= PLENTY) {
+            return PathBuf::from("/dev/shm");
+        }
+    }
+    env::temp_dir()
 }
 
 fn note_of(parent: u32) -> PathBuf {
