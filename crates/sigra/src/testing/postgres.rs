@@ -1,23 +1,43 @@
 use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::MetadataExt,
+    env,
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+        process::{CommandExt, parent_id},
+    },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A PostgreSQL of the tests' own: a temporary cluster on a free port, from the installed programs. It ends,
-/// and is deleted, when the process that started it ends.
+/// Enough for a pool in each of the many test processes of a large machine. What tests write need not
+/// outlive the machine, and no database lives long enough to be worth vacuuming.
+const SERVER_SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 \
+     -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_wal_size=128MB";
+
+/// Ends a cluster once a process is gone, however it went, and deletes what is left of it.
+const WATCHER: &str = r#"
+    while kill -0 "$1" 2>/dev/null || [ -d "/proc/$1" ]; do sleep 0.5; done
+    [ -f "$2/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$2/data/postmaster.pid")" 2>/dev/null
+    sleep 0.5
+    rm -rf "$2" "$3"
+"#;
+
+/// A PostgreSQL of the tests' own: a temporary cluster on a free port, from the installed programs. Nothing
+/// has to be set up, and nothing is left behind.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use sigra::testing::PostgresCluster;
 ///
-/// let cluster = PostgresCluster::start()?;
+/// let cluster = PostgresCluster::shared()?;
 /// let pool = sqlx::PgPool::connect(&cluster.create_database()?).await?;
 /// # Ok(()) }
 /// ```
@@ -26,7 +46,6 @@ pub struct PostgresCluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
-    databases: AtomicU32,
 }
 
 /// Why there is no cluster, and what to do.
@@ -46,31 +65,92 @@ pub enum ClusterError {
     },
     /// The operating system refused something.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
 }
 
 impl PostgresCluster {
-    /// Makes and starts a cluster. It takes a second or two, so tests share one.
+    /// The cluster of this run of tests. The first test starts it, which takes a second or two; the others
+    /// find it, also those in other processes: `cargo nextest` runs every test in one of its own. It ends when
+    /// the process that runs the tests does.
+    ///
+    /// A test asks it for a database of its own:
+    ///
+    /// ```no_run
+    /// use sigra::testing::PostgresCluster;
+    /// use sqlx::PgPool;
+    ///
+    /// async fn fresh_database() -> PgPool {
+    ///     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    ///     let pool = PgPool::connect(&cluster.create_database().expect("a database")).await.expect("a connection");
+    ///     sqlx::raw_sql("CREATE TABLE users (id uuid PRIMARY KEY)").execute(&pool).await.expect("the table users");
+    ///     pool
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`], which says what to install if there are no programs.
+    pub fn shared() -> Result<Self, ClusterError> {
+        Self::shared_under(parent_id())
+    }
+
+    /// A cluster that nobody else knows, for a test that stops it. It ends when this process does.
     ///
     /// # Errors
     ///
     /// [`ClusterError`], which says what to install if there are no programs.
     pub fn start() -> Result<Self, ClusterError> {
+        Self::start_under(process::id(), None)
+    }
+
+    /// The cluster of all children of one process. Whoever starts it holds a lock, which a crash releases too,
+    /// and notes where it is.
+    fn shared_under(parent: u32) -> Result<Self, ClusterError> {
+        let path = note_of(parent);
+        let mut note = open_note(&path)?;
+        note.lock()?;
+        if let Some(noted) = Self::read(&mut note)?.filter(Self::answers) {
+            return Ok(noted);
+        }
+        let started = Self::start_under(parent, Some(&path))?;
+        started.write(&mut note)?;
+        Ok(started)
+    }
+
+    /// Starts a cluster that lasts as long as a process.
+    fn start_under(owner: u32, note: Option<&Path>) -> Result<Self, ClusterError> {
         let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir()?.keep();
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let cluster = Self { programs, folder, port, databases: AtomicU32::new(0) };
-        cluster.watch()?;
-        if is_root()? {
+        let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir_in(place())?.keep();
+        let mut cluster = Self { programs, folder, port: 0 };
+        cluster.watch(owner, note)?;
+        if is_root() {
             run(Command::new("chown").arg("postgres").arg(&cluster.folder))?;
         }
-        let data = cluster.data();
-        run(cluster
-            .program("initdb")
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
-            .arg(&data))?;
+        let mut initdb = cluster.program("initdb");
+        initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
+        run(initdb.arg(cluster.data()))?;
+        cluster.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         cluster.spawn_server()?;
         Ok(cluster)
+    }
+
+    /// The cluster that was noted, if one was.
+    fn read(note: &mut File) -> Result<Option<Self>, ClusterError> {
+        let mut noted = Vec::new();
+        note.read_to_end(&mut noted)?;
+        let Some((port, folder)) = noted.split_first_chunk() else { return Ok(None) };
+        let folder = PathBuf::from(OsStr::from_bytes(folder));
+        Ok(Some(Self { programs: programs()?, folder, port: u16::from_be_bytes(*port) }))
+    }
+
+    fn write(&self, note: &mut File) -> io::Result<()> {
+        note.set_len(0)?;
+        note.rewind()?;
+        note.write_all(&[&self.port.to_be_bytes(), self.folder.as_os_str().as_bytes()].concat())
+    }
+
+    fn answers(&self) -> bool {
+        self.folder.exists() && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
     /// A fresh, empty database, as a URL.
@@ -88,12 +168,11 @@ impl PostgresCluster {
     ///
     /// [`ClusterError::Failed`].
     pub fn create_database_from(&self, template: &str) -> Result<String, ClusterError> {
-        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut createdb = self.program("createdb");
-        run(createdb
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-T", template, "-p"])
-            .arg(self.port.to_string())
-            .arg(&name))?;
+        static CREATED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}_{}", process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
+        let mut createdb = Command::new(self.programs.join("createdb"));
+        createdb.args(["-h", "127.0.0.1", "-U", "postgres", "-T", template, "-p"]).arg(self.port.to_string());
+        run(createdb.arg(&name))?;
         Ok(self.url(&name))
     }
 
@@ -103,7 +182,7 @@ impl PostgresCluster {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Kills the server, as a crash would.
+    /// Kills the server, as a crash would. Not one that is [shared](Self::shared) with other tests.
     ///
     /// # Errors
     ///
@@ -122,10 +201,7 @@ impl PostgresCluster {
     }
 
     fn spawn_server(&self) -> Result<(), ClusterError> {
-        let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories= -c fsync=off -c max_connections=300",
-            self.port
-        );
+        let options = format!("-c port={} {SERVER_SETTINGS}", self.port);
         let log = self.folder.join("data/server.log");
         let mut start = self.program("pg_ctl");
         start.args(["start", "-w", "-t", "60", "-o", &options, "-l"]).arg(log).arg("-D").arg(self.data());
@@ -142,29 +218,22 @@ impl PostgresCluster {
         }
     }
 
-    /// Leaves a watcher that ends the cluster once this process is gone, however it goes.
-    fn watch(&self) -> Result<(), ClusterError> {
-        let script = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.5; done
-             [ -f \"$2/data/postmaster.pid\" ] && kill -QUIT \"$(head -n 1 \"$2/data/postmaster.pid\")\" 2>/dev/null
-             sleep 0.5; rm -rf \"$2\"";
-        Command::new("sh")
-            .args(["-c", script, "watch", &std::process::id().to_string()])
-            .arg(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(())
+    /// Leaves a watcher behind, out of reach of the signals that end a run of tests.
+    fn watch(&self, owner: u32, note: Option<&Path>) -> io::Result<()> {
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", WATCHER, "watcher", &owner.to_string()]).arg(&self.folder).args(note);
+        watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        watcher.current_dir("/").process_group(0).spawn().map(drop)
     }
 
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// One of PostgreSQL's programs. They refuse to run as root.
+    /// One of the server's programs. They refuse to run as root.
     fn program(&self, name: &str) -> Command {
         let program = self.programs.join(name);
-        let mut command = if is_root().unwrap_or(false) {
+        let mut command = if is_root() {
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--"]).arg(program);
             command
@@ -176,10 +245,33 @@ impl PostgresCluster {
     }
 }
 
+/// In memory, if there is plenty: every database is hundreds of files, which a disk is slow to make.
+fn place() -> PathBuf {
+    #[cfg(target_os = "linux")]
+    {
+        const PLENTY: u64 = 4 << 30;
+        let memory = rustix::fs::statvfs("/dev/shm");
+        if memory.is_ok_and(|memory| memory.f_bavail.saturating_mul(memory.f_frsize) >= PLENTY) {
+            return PathBuf::from("/dev/shm");
+        }
+    }
+    env::temp_dir()
+}
+
+fn note_of(parent: u32) -> PathBuf {
+    env::temp_dir().join(format!("sigra-postgres-of-{parent}"))
+}
+
+fn open_note(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
 /// Where `initdb` is: on the PATH, or where Debian keeps it.
 fn programs() -> Result<PathBuf, ClusterError> {
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).collect::<Vec<_>>();
+    let on_path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&on_path).collect::<Vec<_>>();
     let mut of_debian: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();
@@ -188,8 +280,8 @@ fn programs() -> Result<PathBuf, ClusterError> {
     of_debian.into_iter().rev().chain(on_path).find(has_programs).ok_or(ClusterError::NotInstalled)
 }
 
-fn is_root() -> std::io::Result<bool> {
-    Ok(fs::metadata(Path::new("/proc/self"))?.uid() == 0)
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn run(command: &mut Command) -> Result<(), ClusterError> {
@@ -201,4 +293,38 @@ fn run(command: &mut Command) -> Result<(), ClusterError> {
     }
     let program = format!("{:?}", command.get_program());
     Err(ClusterError::Failed { program, message: fs::read_to_string(errors.path())?.trim().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// What a crashed starter leaves: a note of a cluster that does not answer.
+    fn leave_a_stale_note(run: u32) {
+        let stale = PostgresCluster { programs: PathBuf::new(), folder: env::temp_dir(), port: 1 };
+        stale.write(&mut File::create(note_of(run)).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_run_of_tests_shares_one_cluster_that_ends_with_it() {
+        let mut run = Command::new("sleep").arg("600").spawn().unwrap();
+        let id = run.id();
+        leave_a_stale_note(id);
+
+        let at_once = [(); 4].map(|()| thread::spawn(move || PostgresCluster::shared_under(id).unwrap()));
+        let clusters = at_once.map(|thread| thread.join().unwrap());
+        assert!(clusters.iter().all(|cluster| cluster.port == clusters[0].port), "{clusters:?}");
+        let databases = clusters.each_ref().map(|cluster| cluster.create_database().unwrap());
+        assert_ne!(databases[0], databases[1]);
+
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let deadline = Instant::now() + START_TIMEOUT;
+        while clusters[0].answers() || clusters[0].folder.exists() || note_of(id).exists() {
+            assert!(Instant::now() < deadline, "{clusters:?} is still there");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
 }

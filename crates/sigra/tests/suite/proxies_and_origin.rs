@@ -1,14 +1,11 @@
 //! Requests that other sites forge, and headers that anybody can write.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use axum::body::Body;
-use host::{Host, KEY, assert_sets_no_cookie, who};
 use http::{Method, Request, StatusCode};
 use sigra::testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status};
 use tower::ServiceExt;
+
+use super::host::{Host, KEY, assert_sets_no_cookie, who};
 
 /// What browsers send when a page elsewhere submits a form.
 const FORGED: [&[(&str, &str)]; 6] = [

@@ -1,8 +1,4 @@
 //! What is told, and what is never told: no token, hash, cookie or password, anywhere.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +10,6 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, User, get_request, remembered_token, token, who};
 use sigra::{
     Error, Password, SessionToken, Sigra, Verification,
     session::ReturnTo,
@@ -23,6 +18,9 @@ use sigra::{
     testing::{TestClient, TestHost, VALID_PASSWORD},
 };
 use tracing_subscriber::fmt::format::FmtSpan;
+
+use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, get_request, remembered_token, token, who};
+use crate::database::Database;
 
 /// Everything that any thread of this process says, at every level.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
@@ -197,7 +195,7 @@ async fn invariant_1_the_database_holds_no_token_and_no_password() {
     forbidden.add_text(&"a".repeat(64));
     forbidden.add_text(&browser.cookie(KEY).unwrap());
 
-    let files = host.database_files();
+    let files = host.database_files().await;
     assert!(
         files.iter().any(|bytes| bytes.windows(32).any(|window| window == hash.as_bytes())),
         "it looks in the right place"
@@ -216,7 +214,7 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
     let scope = sigra.fetch_session(&token).await.unwrap().unwrap();
     let mut conn = host.pool.acquire().await.unwrap();
     let found: Vec<Option<sigra::store::Found<User>>> =
-        sqlx::Sqlite::find_sessions_by_token(&mut conn, &[token.hash()]).await.unwrap();
+        Database::find_sessions_by_token(&mut conn, &[token.hash()]).await.unwrap();
     let client = sigra::Client::default();
     let new = NewSession {
         token: token.hash(),

@@ -1,16 +1,18 @@
 //! Sessions are rows: their tokens, ages and ends.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use axum::http::StatusCode;
-use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, remembered_token, token, who};
 use sigra::{
-    Error, Password, Sigra, Verification,
+    Error, Password, SessionToken, Sigra, Verification,
+    store::{NewSession, Store},
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
+use time::OffsetDateTime;
+
+use super::host::{
+    self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, remembered_token, token, who,
+};
+use crate::database::{Database, REFUSE_UPDATES};
 
 const REISSUE_AGE: std::time::Duration = DAY.saturating_mul(7);
 const GRACE: std::time::Duration = MINUTE;
@@ -234,8 +236,7 @@ async fn last_used_at_is_written_more_often_where_the_idle_timeout_is_short() {
 async fn a_request_is_answered_though_its_activity_cannot_be_written() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
-    host.execute("CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .await;
+    host.execute(REFUSE_UPDATES).await;
     host.clock().advance(MINUTE * 5);
     assert_eq!(who(&browser).await, user.email);
 }
@@ -437,7 +438,7 @@ async fn invariant_17_a_suspended_user_is_logged_out_everywhere_at_the_next_requ
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let other = host.log_in(&user).await;
-    host.execute("UPDATE users SET suspended = 1").await;
+    host.execute("UPDATE users SET suspended = true").await;
     assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none());
     assert_sessions_invalidated(host.sigra(), &user).await;
     assert_eq!(who(&browser).await, "anonymous");
@@ -446,7 +447,7 @@ async fn invariant_17_a_suspended_user_is_logged_out_everywhere_at_the_next_requ
 
     host.post_log_in(&browser, &user, false).await;
     assert_eq!(who(&browser).await, "anonymous");
-    host.execute("UPDATE users SET suspended = 0").await;
+    host.execute("UPDATE users SET suspended = false").await;
     assert_eq!(who(&other).await, "anonymous", "what ended does not begin again");
 }
 
@@ -507,15 +508,15 @@ async fn expired_rows_are_purged_and_others_are_kept() {
 async fn purging_goes_on_to_the_last_batch() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
-    sqlx::query(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
-         INSERT INTO users_tokens (id, user_id, context, token, issued_at, inserted_at)
-         SELECT randomblob(16), $1, 'session', randomblob(32), i, i FROM n",
-    )
-    .bind(user.id)
-    .execute(&host.pool)
-    .await
-    .unwrap();
+    let client = sigra::Client::default();
+    let mut tx = <Database as Store<User>>::begin(&host.pool).await.unwrap();
+    for _ in 0..2500 {
+        let token = SessionToken::generate().unwrap().hash();
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let long_ago = NewSession { token, user: &user, remembered: false, client: &client, now, replaces: None };
+        assert!(Database::insert_session(&mut tx, &long_ago).await.unwrap().is_some());
+    }
+    tx.commit().await.unwrap();
     assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 2500);
     assert_eq!(host.rows().await, 0);
 }

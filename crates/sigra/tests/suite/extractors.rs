@@ -1,18 +1,16 @@
 //! What handlers ask for in their arguments, and what callers are told who may not have it.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body, routing::get};
-use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, User, assert_sets_no_cookie, get_request, who};
 use http::{Method, Request, StatusCode};
 use sigra::{
     Config, HashedPassword, Scope, Session, Sigra, Sudo,
     testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
 };
+
+use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, assert_sets_no_cookie, get_request, who};
+use crate::database::Database;
 
 #[tokio::test]
 async fn a_person_who_must_log_in_is_led_there_and_told_why() {
@@ -153,7 +151,7 @@ struct Admin {
 
 impl sigra::User for Admin {
     type Id = uuid::Uuid;
-    type Database = sqlx::Sqlite;
+    type Database = Database;
 
     fn id(&self) -> uuid::Uuid {
         self.id

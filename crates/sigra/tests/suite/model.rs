@@ -14,12 +14,12 @@ use axum::{
     routing::{get, post},
 };
 use proptest::prelude::*;
-use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{Clock, Config, HashedPassword, Scope, SecretKeyBase, Session, SessionId, Sigra, testing::TestClient};
 use sqlx::Pool;
 use tower::ServiceExt;
 
-use crate::database::{Database, fresh_database};
+use crate::database::{Database, HISTORIES, emptied_database};
 
 const USERS: usize = 2;
 const BROWSERS: usize = 3;
@@ -78,6 +78,18 @@ pub enum Step {
 
 type Token = usize;
 type KeyGeneration = usize;
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_goes_as_the_model_says(sequential 1..60 => Reality);
+}
+
+/// Enough to be sure in a minute; the slow proofs ask for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(HISTORIES)
+}
 
 /// What the database should hold.
 #[derive(Clone, Debug)]
@@ -488,6 +500,13 @@ impl Reality {
     }
 }
 
+async fn database_with_users() -> Pool<Database> {
+    let pool = emptied_database().await;
+    let users = "INSERT INTO users (id, hashed_password) VALUES (0, 'a'), (1, 'b')";
+    sqlx::query(users).execute(&pool).await.unwrap();
+    pool
+}
+
 type CurrentScope = Option<Scope<User>>;
 
 fn name(scope: &CurrentScope) -> String {
@@ -553,7 +572,7 @@ impl StateMachineTest for Reality {
 
     fn init_test(model: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let pool = runtime.block_on(fresh_database());
+        let pool = runtime.block_on(database_with_users());
         let router = Arc::new(RwLock::new(Router::new()));
         let reality = Self {
             runtime,

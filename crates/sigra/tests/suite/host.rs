@@ -1,5 +1,4 @@
-//! A small host on a SQLite file of its own.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! A small host on a database of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,30 +14,19 @@ use sigra::{
     Clock, Config, Flash, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Sudo,
     Verification,
     config::Argon2Params,
-    store::SQLITE_SCHEMA,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
 };
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
-};
-use tempfile::TempDir;
+use sqlx::Pool;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+use crate::database::{Database, TestDatabase};
 
 pub const KEY: &str = "_my_app_key";
 pub const REMEMBER_ME: &str = "_my_app_web_user_remember_me";
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const SECOND: Duration = Duration::from_secs(1);
-
-const USERS: &str = "CREATE TABLE users (
-    id BLOB PRIMARY KEY,
-    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    hashed_password TEXT,
-    suspended INTEGER NOT NULL DEFAULT 0,
-    nickname TEXT
-)";
 
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct User {
@@ -51,7 +39,7 @@ pub struct User {
 
 impl sigra::User for User {
     type Id = Uuid;
-    type Database = sqlx::Sqlite;
+    type Database = Database;
 
     fn id(&self) -> Uuid {
         self.id
@@ -68,10 +56,10 @@ impl sigra::User for User {
 
 pub struct Host {
     pub sigra: Sigra<User>,
-    pub pool: SqlitePool,
+    pub pool: Pool<Database>,
     pub slow: Slow,
     clock: Clock,
-    directory: Arc<TempDir>,
+    database: TestDatabase,
 }
 
 /// The handler of `/slow` says that it has begun, and waits to be released.
@@ -106,29 +94,26 @@ impl Host {
     }
 
     pub async fn with(configure: impl FnOnce(Config) -> Config) -> Self {
-        let directory = Arc::new(TempDir::new().expect("a directory"));
-        let clock = Clock::stopped();
-        let pool = connect(&directory).await;
-        sqlx::raw_sql(USERS).execute(&pool).await.expect("the table users");
-        sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.expect("the table users_tokens");
-        Self::start(directory, clock, pool, configure)
+        let database = TestDatabase::with_uuids().await;
+        let pool = database.connect().await;
+        Self::start(database, Clock::stopped(), pool, configure)
     }
 
     /// The same application over the same database, started again with other settings.
     pub async fn restart(&self, configure: impl FnOnce(Config) -> Config) -> Self {
-        let pool = connect(&self.directory).await;
-        Self::start(self.directory.clone(), self.clock.clone(), pool, configure)
+        let pool = self.database.connect().await;
+        Self::start(self.database.clone(), self.clock.clone(), pool, configure)
     }
 
     fn start(
-        directory: Arc<TempDir>,
+        database: TestDatabase,
         clock: Clock,
-        pool: SqlitePool,
+        pool: Pool<Database>,
         configure: impl FnOnce(Config) -> Config,
     ) -> Self {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
         let sigra = Sigra::new(configure(config), pool.clone()).expect("good settings");
-        Self { sigra, pool, slow: Slow::new(), clock, directory }
+        Self { sigra, pool, slow: Slow::new(), clock, database }
     }
 
     /// Moves a browser's cookies to this host, as when the application was started again.
@@ -176,13 +161,12 @@ impl Host {
     }
 
     /// All bytes that the database has written.
-    pub fn database_files(&self) -> Vec<Vec<u8>> {
-        let files = std::fs::read_dir(self.directory.path()).expect("the directory");
-        files.map(|file| std::fs::read(file.expect("a file").path()).expect("its bytes")).collect()
+    pub async fn database_files(&self) -> Vec<Vec<u8>> {
+        self.database.files().await
     }
 
     pub async fn execute(&self, sql: &'static str) -> u64 {
-        sqlx::query(sql).execute(&self.pool).await.expect("a good statement").rows_affected()
+        sqlx::raw_sql(sql).execute(&self.pool).await.expect("a good statement").rows_affected()
     }
 
     pub async fn change_password(&self, user: &User, password: &str) {
@@ -240,16 +224,6 @@ impl TestHost for Host {
     }
 }
 
-async fn connect(directory: &TempDir) -> SqlitePool {
-    let options = SqliteConnectOptions::new()
-        .filename(directory.path().join("test.db"))
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(30));
-    SqlitePoolOptions::new().max_connections(8).connect_with(options).await.expect("a database")
-}
-
 pub fn log_in_form(user: &User, remember_me: bool) -> [(&str, &str); 3] {
     let remember_me = if remember_me { "true" } else { "false" };
     [("email", &user.email), ("password", VALID_PASSWORD), ("remember_me", remember_me)]
@@ -305,7 +279,7 @@ struct LogIn {
 }
 
 async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn>) -> sigra::Result<Response> {
-    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE email = $1")
+    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE lower(email) = lower($1)")
         .bind(&form.email)
         .fetch_optional(app.sigra.pool())
         .await?;

@@ -1,13 +1,10 @@
 //! Responses that arrive late: after a login, a log out or a renewal (the class of Django ticket 21608).
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use std::time::Duration;
 
-use host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, log_in_form, token, who};
 use sigra::testing::{TestClient, TestHost, assert_status};
+
+use super::host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, log_in_form, token, who};
 
 const REISSUE_AGE: Duration = DAY.saturating_mul(7);
 

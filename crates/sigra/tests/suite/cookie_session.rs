@@ -1,15 +1,12 @@
 //! The cookies on the wire, and what is kept in them.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod host;
-
-use host::{DAY, Host, KEY, REMEMBER_ME, get_request, log_in_form, who};
 use http::StatusCode;
 use sigra::{
     config::{CookieOptions, SameSite},
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
+
+use super::host::{self, DAY, Host, KEY, REMEMBER_ME, get_request, log_in_form, who};
 
 /// `Set-Cookie` headers with `...` for values, by name.
 fn attributes(response: &TestResponse) -> Vec<String> {

@@ -1,17 +1,16 @@
-//! Many requests at once, on a real file and several threads.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
+//! Many requests at once, on a real database and several threads.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use host::{DAY, Host, KEY, User, get_request, log_in_form, token, who};
 use sigra::{
     Error, Password, Revoked, Verification,
+    store::Store,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_sessions_invalidated},
 };
 use tokio::task::JoinSet;
+
+use super::host::{DAY, Host, KEY, User, get_request, log_in_form, token, who};
+use crate::database::Database;
 
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 20;
@@ -73,8 +72,8 @@ async fn invariant_16_a_token_is_reissued_once_among_many_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_16_a_log_out_among_many_requests_is_final() {
     for age in [DAY, DAY * 7] {
+        let host = Host::new().await;
         for round in 0..ROUNDS {
-            let host = Host::new().await;
             let (_, browser) = host.logged_in(true).await;
             host.clock().advance(age);
             if round % 2 == 0 {
@@ -137,7 +136,7 @@ async fn invariant_11_logins_and_log_outs_everywhere_at_once_leave_nothing_unsee
 /// What a change of password does, in the host's transaction.
 async fn change_password(host: &Host, user: &User, password: &str) -> Result<(), Error> {
     let hash = host.sigra().hash_password(&Password::new(password)).await?;
-    let mut tx = host.pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = <Database as Store<User>>::begin(&host.pool).await?;
     sqlx::query("UPDATE users SET hashed_password = $1 WHERE id = $2")
         .bind(hash)
         .bind(user.id)

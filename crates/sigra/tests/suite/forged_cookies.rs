@@ -1,15 +1,12 @@
 //! Cookies that were tampered with, forged, mixed up or come from elsewhere: anonymous, and never a 5xx.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod host;
 
 use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use host::{Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
 use sigra::testing::{TestClient, TestHost, TestResponse, assert_status};
+
+use super::host::{self, Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
 
 #[track_caller]
 fn assert_anonymous(response: &TestResponse, attack: &str) {

@@ -1,0 +1,84 @@
+//! The suite on SQLite.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod suite;
+
+mod database {
+    use std::{fs, sync::Arc, time::Duration};
+
+    use sigra::store::SQLITE_SCHEMA;
+    use sqlx::{
+        SqlitePool,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+    };
+    use tempfile::TempDir;
+
+    pub type Database = sqlx::Sqlite;
+
+    /// How many histories the model is compared with.
+    pub const HISTORIES: u32 = 600;
+
+    /// As if the disk were full.
+    pub const REFUSE_UPDATES: &str =
+        "CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END";
+
+    const USERS_WITH_UUIDS: &str = "CREATE TABLE users (
+        id BLOB PRIMARY KEY,
+        email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        hashed_password TEXT,
+        suspended INTEGER NOT NULL DEFAULT 0,
+        nickname TEXT
+    )";
+    const USERS_WITH_BIGINTS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, hashed_password TEXT)";
+
+    /// A file of the test's own.
+    #[derive(Clone)]
+    pub struct TestDatabase {
+        directory: Arc<TempDir>,
+    }
+
+    impl TestDatabase {
+        pub async fn with_uuids() -> Self {
+            Self::with(USERS_WITH_UUIDS).await
+        }
+
+        pub async fn with_bigints() -> Self {
+            Self::with(USERS_WITH_BIGINTS).await
+        }
+
+        async fn with(users: &'static str) -> Self {
+            let database = Self { directory: Arc::new(TempDir::new().unwrap()) };
+            create_tables(&database.connect().await, users).await;
+            database
+        }
+
+        pub async fn connect(&self) -> SqlitePool {
+            let options = SqliteConnectOptions::new()
+                .filename(self.directory.path().join("test.db"))
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(30));
+            SqlitePoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
+        }
+
+        /// All bytes that it has written.
+        pub async fn files(&self) -> Vec<Vec<u8>> {
+            let files = fs::read_dir(self.directory.path()).unwrap();
+            files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+        }
+    }
+
+    /// Without users, whose ids will be bigints. In memory, for there will be hundreds, one after the other.
+    pub async fn emptied_database() -> SqlitePool {
+        let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        create_tables(&pool, USERS_WITH_BIGINTS).await;
+        pool
+    }
+
+    async fn create_tables(pool: &SqlitePool, users: &'static str) {
+        sqlx::raw_sql(users).execute(pool).await.unwrap();
+        sqlx::raw_sql(SQLITE_SCHEMA).execute(pool).await.unwrap();
+    }
+}

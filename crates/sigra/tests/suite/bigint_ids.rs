@@ -1,0 +1,101 @@
+//! A table of users that was there before, with bigint ids.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use sigra::{
+    Config, HashedPassword, Password, Scope, SecretKeyBase, Session, Sigra, Verification,
+    config::Argon2Params,
+    testing::{TestClient, VALID_PASSWORD, assert_redirected_to, assert_status},
+};
+
+use crate::database::{Database, TestDatabase};
+
+#[derive(Clone, sqlx::FromRow)]
+struct User {
+    id: i64,
+    email: String,
+    hashed_password: Option<HashedPassword>,
+}
+
+impl sigra::User for User {
+    type Id = i64;
+    type Database = Database;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+async fn log_in(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    Path(id): Path<i64>,
+    password: String,
+) -> sigra::Result<StatusCode> {
+    let user: User = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(id).fetch_one(sigra.pool()).await?;
+    if sigra.verify_password(Some(&user), &Password::new(password)).await? == Verification::Invalid {
+        return Ok(StatusCode::UNAUTHORIZED);
+    }
+    sigra.log_in_user(&session, &user, false).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn log_out(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<StatusCode> {
+    sigra.log_out_user(&session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn me(scope: Scope<User>) -> String {
+    format!("{} {}", scope.user().id, scope.user().email)
+}
+
+fn app(sigra: Sigra<User>) -> Router {
+    Router::new()
+        .route("/log-in/{id}", post(log_in))
+        .route("/log-out", post(log_out))
+        .route("/me", get(me))
+        .layer(sigra.fetch_current_scope())
+        .with_state(sigra)
+}
+
+async fn post_log_in(browser: &TestClient, id: i64, password: &'static str) -> StatusCode {
+    let request = http::Request::post(format!("/log-in/{id}")).body(password.into());
+    browser.send(request.unwrap()).await.status()
+}
+
+#[tokio::test]
+async fn users_with_bigint_ids_log_in_and_out() {
+    const ADA: i64 = 1;
+    const GRACE: i64 = i64::MAX;
+    let database = TestDatabase::with_bigints().await;
+    let pool = database.connect().await;
+    let config = Config::new("app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+    let sigra: Sigra<User> = Sigra::new(config, pool.clone()).unwrap();
+    for (id, email) in [(ADA, "ada@example.com"), (GRACE, "grace@example.com")] {
+        let hash = sigra.hash_password(&Password::new(VALID_PASSWORD)).await.unwrap();
+        let insert = sqlx::query("INSERT INTO users (id, email, hashed_password) VALUES ($1, $2, $3)");
+        insert.bind(id).bind(email).bind(hash).execute(&pool).await.unwrap();
+    }
+
+    let router = app(sigra.clone());
+    let (adas, graces) = (TestClient::new(router.clone()), TestClient::new(router));
+    assert_eq!(post_log_in(&adas, ADA, "wrong").await, 401);
+    assert_eq!(post_log_in(&adas, ADA, VALID_PASSWORD).await, 204);
+    assert_eq!(post_log_in(&graces, GRACE, VALID_PASSWORD).await, 204);
+    assert_eq!(adas.get("/me").await.text(), "1 ada@example.com");
+    assert_eq!(graces.get("/me").await.text(), "9223372036854775807 grace@example.com");
+
+    assert_status(&adas.post("/log-out", &[]).await, 204);
+    assert_redirected_to(&adas.get("/me").await, "/users/log-in");
+    assert_eq!(sigra.list_sessions(&GRACE).await.unwrap().len(), 1);
+    assert_eq!(sigra.delete_all_sessions(&GRACE).await.unwrap(), 1);
+    assert_redirected_to(&graces.get("/me").await, "/users/log-in");
+}

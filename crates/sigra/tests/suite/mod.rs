@@ -1,0 +1,14 @@
+//! Every test exists once, and runs on every database. What the databases don't share is in the module
+//! `database` of the crate's root.
+
+mod bigint_ids;
+mod cookie_session;
+mod extractors;
+mod forged_cookies;
+mod host;
+mod model;
+mod overtaking;
+mod proxies_and_origin;
+mod races;
+mod sessions;
+mod telemetry;
