@@ -10,7 +10,7 @@ mod backend;
 
 use std::time::Duration;
 
-use sqlx::{migrate::MigrateError, pool::PoolOptions};
+use sqlx::{ConnectOptions, Connection, migrate::MigrateError, pool::PoolOptions};
 use url::Url;
 
 pub use self::backend::{DEFAULT_URL, Database, MIGRATIONS};
@@ -43,10 +43,11 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     }
     let unreachable = |error| DatabaseError::Unreachable { url: without_secrets(url), error };
     let options = backend::options(url).map_err(unreachable)?;
-    let pool = PoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
-    let pool = pool.connect_with(options).await.map_err(unreachable)?;
-    MIGRATIONS.run(&pool).await.map_err(|error| DatabaseError::Migration { url: without_secrets(url), error })?;
-    Ok(pool)
+    // A pool would try until its time is over, and could not say what is wrong.
+    let mut conn = options.connect().await.map_err(unreachable)?;
+    MIGRATIONS.run(&mut conn).await.map_err(|error| DatabaseError::Migration { url: without_secrets(url), error })?;
+    conn.close().await.map_err(unreachable)?;
+    Ok(PoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))
 }
 
 /// A URL that may be shown. A password may stand before the host, or among the parameters.

@@ -77,6 +77,7 @@ async fn an_unreachable_database_is_named() {
     };
     let error = database::open(url).await.expect_err("must be refused").to_string();
     assert!(error.starts_with(&format!("the database `{shown}` can't be opened: ")), "{error}");
+    assert!(!error.contains("timed out"), "it says what is wrong: {error}");
 }
 
 #[tokio::test]
