@@ -33,8 +33,8 @@ impl Accounts {
 
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
         let Some(email) = normalize_email(email) else { return Ok(None) };
-        let user = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(&self.pool);
-        Ok(user.await?)
+        let user = sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email);
+        Ok(user.fetch_optional(&self.pool).await?)
     }
 
     /// The user, if the password is theirs. An unknown address and a wrong password take the same work and

@@ -12,7 +12,7 @@ use std::{
 use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
 use url::Url;
 
-use crate::web::user_auth;
+use crate::{database, web::user_auth};
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
@@ -96,7 +96,7 @@ impl Settings {
         }
         sigra.check()?;
 
-        let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| "sqlite://my_app_dev.db".to_owned());
+        let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
         Ok(Self { environment, listen, database_url, public_url, sigra })
     }
 }

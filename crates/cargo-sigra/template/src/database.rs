@@ -1,19 +1,22 @@
-//! Opening the database: created where it is missing, migrated to the newest schema.
+//! Opening the database, and migrating it to the newest schema.
 
-use std::{str::FromStr, time::Duration};
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!("choose a database: build with the feature `sqlite` or `postgres`");
 
-use sqlx::{
-    migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
-};
+// The application is built for one database. `--all-features` turns both on, so one of them has to win.
+#[cfg_attr(feature = "postgres", path = "database/postgres.rs")]
+#[cfg_attr(not(feature = "postgres"), path = "database/sqlite.rs")]
+mod backend;
 
-/// The database that the application is built for.
-pub type Database = sqlx::Sqlite;
-/// A pool of its connections.
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, Connection, migrate::MigrateError, pool::PoolOptions};
+use url::Url;
+
+pub use self::backend::{DEFAULT_URL, Database, MIGRATIONS};
+
+/// A pool of connections to the [`Database`].
 pub type Pool = sqlx::Pool<Database>;
-
-/// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a request waits for a connection before it is answered with 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -21,7 +24,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Why there is no database, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    #[error("DATABASE_URL is `{0}`, and this application is built for SQLite: use sqlite://path/to/file.db")]
+    #[error(
+        "DATABASE_URL is `{0}`, and this application is built for {name}: use {example}",
+        name = backend::NAME,
+        example = backend::EXAMPLE
+    )]
     Url(String),
     #[error("the database `{url}` can't be opened: {error}")]
     Unreachable { url: String, error: sqlx::Error },
@@ -31,29 +38,47 @@ pub enum DatabaseError {
 
 /// Opens the database that a URL names.
 pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
-    if !url.starts_with("sqlite:") {
-        return Err(DatabaseError::Url(without_password(url)));
+    if !backend::SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(DatabaseError::Url(without_secrets(url)));
     }
-    let unreachable = |error| DatabaseError::Unreachable { url: url.to_owned(), error };
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(unreachable)?
-        .create_if_missing(true)
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .busy_timeout(ACQUIRE_TIMEOUT);
-    let pool =
-        SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await.map_err(unreachable)?;
-    MIGRATIONS.run(&pool).await.map_err(|error| DatabaseError::Migration { url: url.to_owned(), error })?;
-    Ok(pool)
+    let unreachable = |error| DatabaseError::Unreachable { url: without_secrets(url), error };
+    let options = backend::options(url).map_err(unreachable)?;
+    // A pool would try until its time is over, and could not say what is wrong.
+    let mut conn = options.connect().await.map_err(unreachable)?;
+    MIGRATIONS.run(&mut conn).await.map_err(|error| DatabaseError::Migration { url: without_secrets(url), error })?;
+    conn.close().await.map_err(unreachable)?;
+    Ok(PoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))
 }
 
-/// A URL that may be shown.
-fn without_password(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut url) if url.password().is_some() => {
-            let _ = url.set_password(Some("***"));
-            url.into()
+/// A URL that may be shown. A password may stand before the host, or among the parameters.
+fn without_secrets(url: &str) -> String {
+    if !url.contains(['@', '?']) {
+        return url.to_owned();
+    }
+    let Ok(mut shown) = Url::parse(url) else { return "***".to_owned() };
+    if shown.password().is_some() {
+        let _ = shown.set_password(Some("***"));
+    }
+    if shown.query().is_some() {
+        shown.set_query(Some("***"));
+    }
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn a_url_is_shown_without_secrets() {
+        for (url, shown) in [
+            ("sqlite://my_app_dev.db", "sqlite://my_app_dev.db"),
+            ("postgres://ada@localhost/my_app", "postgres://ada@localhost/my_app"),
+            ("postgres://ada:secret@localhost/my_app", "postgres://ada:***@localhost/my_app"),
+            ("postgres://localhost/my_app?password=secret", "postgres://localhost/my_app?***"),
+            ("postgres://ada:secret@local host/my_app", "***"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
         }
-        _ => url.to_owned(),
     }
 }

@@ -16,7 +16,7 @@ fn development_needs_nothing_to_be_set() {
     let settings = settings(&[("APP_ENV", "test")]).expect("good settings");
     assert_eq!(settings.environment, Environment::Test);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
-    assert_eq!(settings.database_url, "sqlite://my_app_dev.db");
+    assert_eq!(settings.database_url, database::DEFAULT_URL);
     assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
 }
 
@@ -70,9 +70,28 @@ fn each_bad_setting_is_named_in_one_sentence() {
 
 #[tokio::test]
 async fn an_unreachable_database_is_named() {
-    let error = database::open("sqlite:///nowhere/at/all/my_app.db").await.expect_err("must be refused").to_string();
-    assert!(error.starts_with("the database `sqlite:///nowhere/at/all/my_app.db` can't be opened: "), "{error}");
+    let (url, shown) = if cfg!(feature = "postgres") {
+        ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app")
+    } else {
+        ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db")
+    };
+    let error = database::open(url).await.expect_err("must be refused").to_string();
+    assert!(error.starts_with(&format!("the database `{shown}` can't be opened: ")), "{error}");
+    assert!(!error.contains("timed out"), "it says what is wrong: {error}");
+}
 
-    let error = database::open("postgres://app:secret@localhost/app").await.expect_err("must be refused").to_string();
-    assert!(error.contains("built for SQLite") && !error.contains("secret"), "{error}");
+#[tokio::test]
+async fn the_url_of_another_database_is_refused_without_its_password() {
+    let (others, built_for) = if cfg!(feature = "postgres") {
+        (["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"], "built for PostgreSQL: use postgres://")
+    } else {
+        (
+            ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"],
+            "built for SQLite: use sqlite://",
+        )
+    };
+    for url in others {
+        let error = database::open(url).await.expect_err("must be refused").to_string();
+        assert!(error.contains(built_for) && !error.contains("secret"), "{error}");
+    }
 }

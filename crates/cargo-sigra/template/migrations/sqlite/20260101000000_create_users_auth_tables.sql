@@ -1,11 +1,13 @@
 CREATE TABLE users (
     id              BLOB NOT NULL PRIMARY KEY, -- UUIDv7
-    email           TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    email           TEXT NOT NULL,
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );
+
+CREATE UNIQUE INDEX users_email ON users (lower(email));
 
 -- Times are milliseconds since the Unix epoch, in UTC.
 CREATE TABLE users_tokens (

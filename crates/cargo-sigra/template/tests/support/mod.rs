@@ -9,7 +9,6 @@ use my_app::{
     web::{self, AppState},
 };
 use sigra::{Clock, Password, Sigra, config::Argon2Params, testing::TestHost};
-use tempfile::TempDir;
 
 pub struct Host {
     pub accounts: Accounts,
@@ -17,7 +16,7 @@ pub struct Host {
     sigra: Sigra<User>,
     clock: Clock,
     router: Router,
-    _folder: TempDir,
+    _database: TestDatabase,
 }
 
 impl Host {
@@ -27,22 +26,47 @@ impl Host {
 
     /// With settings of the environment.
     pub async fn with(env: &[(&'static str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::on(TestDatabase::create(), env).await
+    }
+
+    /// On this database.
+    pub async fn on(database: TestDatabase, env: &[(&'static str, &str)]) -> Self {
         let clock = Clock::stopped();
         let mut settings = settings(env).expect("good settings");
         settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
 
-        let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let pool = database::open(&url).await.expect("a database");
+        let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
         let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
         let accounts = Accounts::new(pool.clone(), sigra.clone());
         let router = web::app(AppState::new(accounts.clone(), sigra.clone(), settings));
-        Self { accounts, pool, sigra, clock, router, _folder: folder }
+        Self { accounts, pool, sigra, clock, router, _database: database }
     }
 
     pub async fn count_tokens(&self) -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool);
         count.await.expect("a count")
+    }
+}
+
+/// An empty database.
+pub struct TestDatabase {
+    pub url: String,
+    #[cfg(not(feature = "postgres"))]
+    _folder: tempfile::TempDir,
+}
+
+impl TestDatabase {
+    #[cfg(not(feature = "postgres"))]
+    pub fn create() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { url: format!("sqlite://{}", folder.path().join("test.db").display()), _folder: folder }
+    }
+
+    /// In a cluster that is started for this run of the tests, and ends with it.
+    #[cfg(feature = "postgres")]
+    pub fn create() -> Self {
+        let cluster = sigra::testing::PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+        Self { url: cluster.create_database().unwrap_or_else(|error| panic!("{error}")) }
     }
 }
 

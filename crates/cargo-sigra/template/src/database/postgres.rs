@@ -1,0 +1,20 @@
+use std::str::FromStr;
+
+use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
+
+/// The database that the application is built for.
+pub type Database = sqlx::Postgres;
+
+/// The application's schema, compiled in.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Where the data of development is.
+pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
+
+pub(super) const NAME: &str = "PostgreSQL";
+pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or build it with the feature `sqlite`";
+pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
+
+pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url)
+}
