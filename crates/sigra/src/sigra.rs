@@ -404,6 +404,23 @@ impl<U: User> Sigra<U> {
 
     /// Ends deleted sessions, and their live connections, in this process at once. To other processes the
     /// database tells it.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
+    ///     let mut tx = sigra.pool().begin().await?;
+    ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
+    ///     let revoked = sigra.delete_sessions_in(&mut tx, &user, None).await?;
+    ///     tx.commit().await?;
+    ///     sigra.announce(revoked);
+    ///     Ok(())
+    /// }
+    /// ```
     #[allow(clippy::needless_pass_by_value, reason = "they are announced once")]
     pub fn announce(&self, revoked: Revoked) {
         self.0.cache.forget(&revoked.user);

@@ -9,6 +9,9 @@ pub struct LoginLogoutAndSessions;
 #[doc = include_str!("../../protecting-routes.md")]
 pub struct ProtectingRoutes;
 
+#[doc = include_str!("../../deployment.md")]
+pub struct Deployment;
+
 #[doc = include_str!("../../asvs.md")]
 pub struct Asvs;
 

@@ -5,6 +5,21 @@
 //! | [`Scope<User>`] | only for a logged-in user |
 //! | `Option<Scope<User>>` | for everybody |
 //! | [`Sudo<User>`] | only for a user who authenticated recently |
+//!
+//! # The cache
+//!
+//! Up to [`Config::cached_scopes`](crate::Config::cached_scopes) scopes are kept in memory, and answered from
+//! there as long as a query is known to find the same. A cache that only expires would keep a revoked session
+//! alive for as long; this one asks, at every request, whether anything may have changed:
+//!
+//! | database | how | a session that ended is refused |
+//! |---|---|---|
+//! | SQLite file in WAL mode, on Unix | the header of the WAL index, which every commit of every process changes | at the next request, whoever ended it |
+//! | PostgreSQL | `LISTEN`, triggers of `POSTGRES_SCHEMA`, a heartbeat | in this process when the call returns that ends it; elsewhere, or ended with `psql`, milliseconds later, and at most 1.5 seconds should the network fail silently |
+//! | anything else | | the cache is not used |
+//!
+//! While PostgreSQL's announcements are not known to arrive, the cache is bypassed. Expiry, idle time and
+//! [`User::is_active`](crate::User::is_active) are checked at every request.
 
 mod cache;
 mod layer;

@@ -13,6 +13,7 @@ use std::{future::Future, net::IpAddr, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+#[doc(hidden)]
 pub use self::reader::OwnPool;
 pub(crate) use self::reader::Reader;
 use crate::{Client, Config, User, feed::Feed, token::TokenHash};
