@@ -14,7 +14,7 @@ use crate::{
     feed::jittered,
     live::LiveConnections,
     password::Passwords,
-    scope::{FetchCurrentScopeLayer, ScopeCache},
+    scope::{FetchCurrentScopeLayer, ScopeCache, Stamp},
     session::{Cookies, Session},
     store::{Found, NewSession, Reader, SessionId, Standing, Store},
     telemetry,
@@ -319,11 +319,17 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
-        if let Some(scope) = self.cached(&token.hash()) {
+        let hash = token.hash();
+        if let Some(scope) = self.cached(&hash) {
             return Ok(Some(scope));
         }
-        let found = self.find(&token.hash()).await?;
-        Ok(found.filter(|found| self.is_good(found)).map(|found| Scope::new(found.user, found.session)))
+        let (found, stamp) = self.find(hash).await?;
+        let Some(found) = found.filter(|found| self.is_good(found)) else { return Ok(None) };
+        let scope = Scope::new(found.user, found.session);
+        if found.standing == Standing::Current {
+            self.0.cache.insert(hash, scope.clone(), stamp, &self.0.config);
+        }
+        Ok(Some(scope))
     }
 
     /// Deletes the session of a token. Deleting what is already gone is no error.
@@ -505,10 +511,8 @@ impl<U: User> Sigra<U> {
     /// Finds what a presented token stands for, and keeps its row in shape.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
-        self.ensure_purged();
-        self.0.cache.ensure_running();
-        let stamp = self.0.cache.stamp();
-        let Some(mut found) = self.find(&hash).await? else {
+        let (found, stamp) = self.find(hash).await?;
+        let Some(mut found) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(Lookup::Dead);
         };
@@ -537,7 +541,7 @@ impl<U: User> Sigra<U> {
 
     /// The session that a token is good for, or was once.
     pub(crate) async fn standing(&self, token: &TokenHash) -> Result<Option<Standing>, Error> {
-        Ok(self.find(token).await?.map(|found| found.standing))
+        Ok(self.0.reader.find(*token).await?.map(|found| found.standing))
     }
 
     /// Which of these sessions are still good.
@@ -557,8 +561,12 @@ impl<U: User> Sigra<U> {
         session.remembered.then(|| Duration::from_secs(seconds))
     }
 
-    async fn find(&self, token: &TokenHash) -> Result<Option<Found<U>>, Error> {
-        self.0.reader.find(*token).await
+    /// Asks the database, and notes the moment before.
+    async fn find(&self, token: TokenHash) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
+        self.ensure_purged();
+        self.0.cache.ensure_running();
+        let stamp = self.0.cache.stamp();
+        Ok((self.0.reader.find(token).await?, stamp))
     }
 
     fn is_good(&self, found: &Found<U>) -> bool {

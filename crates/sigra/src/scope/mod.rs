@@ -19,7 +19,7 @@
 //! | anything else | | the cache is not used |
 //!
 //! While PostgreSQL's announcements are not known to arrive, the cache is bypassed. Expiry, idle time and
-//! [`User::is_active`](crate::User::is_active) are checked at every request.
+//! [`User::is_active`] are checked at every request.
 
 mod cache;
 mod layer;
@@ -30,7 +30,7 @@ use std::{fmt, sync::Arc};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
-pub(crate) use self::cache::ScopeCache;
+pub(crate) use self::cache::{ScopeCache, Stamp};
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},
     rejection::{ScopeRejection, SudoRejection},
