@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, header};
 use ipnet::IpNet;
 use woothee::parser::Parser;
 
@@ -19,16 +19,31 @@ pub struct Client {
     pub user_agent: Option<String>,
 }
 
-impl Client {
-    /// Reads the client from a request.
+/// The client of a request, as far as it costs nothing to know: most requests never ask.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    ip: Option<IpAddr>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Sender {
+    /// Reads the sender from a request.
     ///
     /// The address is the peer's ([`ConnectInfo`]), unless the peer is a trusted proxy: then it is the last
     /// address in `X-Forwarded-For` that no trusted proxy has. Nothing that an untrusted peer says counts.
-    pub(crate) fn of(parts: &Parts, trusted_proxies: &[IpNet]) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
+    pub fn of<B>(request: &Request<B>, trusted_proxies: &[IpNet]) -> Self {
+        let peer =
+            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
         Self {
-            ip: peer.map(|peer| forwarded_for(peer, &parts.headers, trusted_proxies)),
-            user_agent: parts.headers.get(header::USER_AGENT).map(|value| {
+            ip: peer.map(|peer| forwarded_for(peer, request.headers(), trusted_proxies)),
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client {
+            ip: self.ip,
+            user_agent: self.user_agent.as_ref().map(|value| {
                 let lossy = String::from_utf8_lossy(value.as_bytes());
                 lossy[..lossy.floor_char_boundary(MAX_USER_AGENT)].to_owned()
             }),
@@ -38,6 +53,9 @@ impl Client {
 
 fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
+    if !is_trusted(&peer) {
+        return peer;
+    }
     let hops: Vec<&str> = headers
         .get_all("x-forwarded-for")
         .iter()
@@ -112,15 +130,15 @@ mod tests {
     use super::*;
 
     fn client_ip(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
-        let mut request = http::Request::builder();
+        let mut request = Request::builder();
         for value in forwarded {
             request = request.header("x-forwarded-for", *value);
         }
-        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
+        let mut request = request.body(()).expect("a request");
         let peer: SocketAddr = peer.parse().expect("an address");
-        parts.extensions.insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(peer));
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
-        Client::of(&parts, &trusted).ip.expect("there is a peer").to_string()
+        Sender::of(&request, &trusted).ip.expect("there is a peer").to_string()
     }
 
     #[test]

@@ -45,8 +45,11 @@ impl Clock {
     /// The time now, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc)
-            + time::Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed))
+        let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc);
+        match self.offset_ms.load(Ordering::Relaxed) {
+            0 => now,
+            offset => now + time::Duration::milliseconds(offset),
+        }
     }
 
     /// Turns the clock forward, for every clone of it.

@@ -1,6 +1,6 @@
 //! What can go wrong at run time, and what the browser is told of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -21,7 +21,7 @@ use crate::problem::Problem;
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
 ///
-/// let response = sigra::Error::Database(sqlx::Error::PoolTimedOut).into_response();
+/// let response = sigra::Error::from(sqlx::Error::PoolTimedOut).into_response();
 /// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 /// assert_eq!(response.headers()["retry-after"], "1");
 /// ```
@@ -30,7 +30,7 @@ use crate::problem::Problem;
 pub enum Error {
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
     /// All password workers stayed busy for as long as a login may wait.
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
@@ -71,6 +71,12 @@ impl Error {
             Self::Database(error) => is_unavailable(error),
             _ => false,
         }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
     }
 }
 

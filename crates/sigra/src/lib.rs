@@ -98,6 +98,7 @@ pub mod client;
 mod clock;
 pub mod config;
 mod error;
+mod feed;
 pub mod live;
 mod origin;
 pub mod password;

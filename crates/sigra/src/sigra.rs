@@ -1,29 +1,31 @@
 //! [`Sigra`]: sessions that are rows, and the cookies that point to them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Once, Weak},
+    time::{Duration, Instant},
+};
 
 use time::OffsetDateTime;
 use tower_http::csrf::CsrfLayer;
 
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
+    feed::jittered,
     live::LiveConnections,
     password::Passwords,
-    scope::FetchCurrentScopeLayer,
+    scope::{FetchCurrentScopeLayer, ScopeCache},
     session::{Cookies, Session},
-    store::{Found, NewSession, SessionId, Standing, Store},
+    store::{Found, NewSession, Reader, SessionId, Standing, Store},
     telemetry,
     token::TokenHash,
 };
-
-/// `last_used_at` is written at most this often.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// A next token that was issued longer ago, and never came back, is taken for lost on the way.
 const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
 /// Expired rows are deleted in batches of this size.
-const PURGE_BATCH: i64 = 1000;
+const PURGE_BATCH: i64 = 250;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
@@ -53,8 +55,11 @@ struct Inner<U: User> {
     cookies: Cookies,
     same_origin: CsrfLayer,
     pool: Pool<U>,
+    reader: Reader<U>,
+    cache: ScopeCache<U>,
     passwords: Passwords,
     live: LiveConnections,
+    purge: Once,
 }
 
 /// What a token turned out to stand for.
@@ -69,23 +74,26 @@ pub(crate) enum Lookup<U: User> {
     Dead,
 }
 
-/// Sessions that were deleted in a host's transaction. Hand it to [`Sigra::announce`] after the commit, so
-/// that their live connections end at once.
+/// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sigra::announce`] after the
+/// commit, so that they and their live connections end at once.
 #[must_use = "call Sigra::announce after the commit, so that live connections end at once"]
 #[derive(Debug)]
-pub struct Revoked(Vec<SessionId>);
+pub struct Revoked {
+    user: String,
+    sessions: Vec<SessionId>,
+}
 
 impl Revoked {
     /// How many sessions were deleted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.sessions.len()
     }
 
     /// Whether there was none to delete.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sessions.is_empty()
     }
 }
 
@@ -98,11 +106,15 @@ impl<U: User> Sigra<U> {
     /// [`ConfigError`], in one sentence for the person who starts the application.
     pub fn new(config: Config, pool: Pool<U>) -> Result<Self, ConfigError> {
         config.check()?;
+        let own_pool = U::Database::own_pool(&pool);
         Ok(Self(Arc::new(Inner {
             cookies: Cookies::new(&config),
             same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             live: LiveConnections::default(),
+            cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
+            reader: Reader::new(pool.clone(), own_pool),
+            purge: Once::new(),
             config,
             pool,
         })))
@@ -167,7 +179,7 @@ impl<U: User> Sigra<U> {
         let (token, row) = self.insert_session(&mut tx, user, remember_me, &session.client(), replaces).await?;
         tx.commit().await?;
 
-        self.announce(Revoked(replaced));
+        self.end_sessions(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
             target: "sigra", event = telemetry::LOGIN_SUCCESS,
@@ -233,6 +245,7 @@ impl<U: User> Sigra<U> {
         if !replaced {
             return Err(Error::SessionEnded);
         }
+        self.0.cache.forget(&id);
         session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
         tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %id);
         Ok(())
@@ -306,6 +319,9 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
+        if let Some(scope) = self.cached(&token.hash()) {
+            return Ok(Some(scope));
+        }
         let found = self.find(&token.hash()).await?;
         Ok(found.filter(|found| self.is_good(found)).map(|found| Scope::new(found.user, found.session)))
     }
@@ -319,7 +335,7 @@ impl<U: User> Sigra<U> {
         let mut conn = self.0.pool.acquire().await?;
         if let Some(id) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
             tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %id);
-            self.announce(Revoked(vec![id]));
+            self.end_sessions(&[id]);
         }
         Ok(())
     }
@@ -334,7 +350,7 @@ impl<U: User> Sigra<U> {
         let deleted = U::Database::delete_session_by_id(&mut conn, user, id).await?;
         if let Some(id) = deleted {
             tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, session_id = %id);
-            self.announce(Revoked(vec![id]));
+            self.end_sessions(&[id]);
         }
         Ok(deleted.is_some())
     }
@@ -347,9 +363,8 @@ impl<U: User> Sigra<U> {
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
         let mut conn = self.0.pool.acquire().await?;
         let revoked = self.delete_sessions_in(&mut conn, user, None).await?;
-        let count = revoked.len();
-        self.announce(revoked);
-        Ok(count)
+        self.end_sessions(&revoked.sessions);
+        Ok(revoked.len())
     }
 
     /// Deletes all sessions of a user but this one. Gives their number.
@@ -366,9 +381,8 @@ impl<U: User> Sigra<U> {
         }
         let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(id)).await?;
         tx.commit().await?;
-        let count = revoked.len();
-        self.announce(revoked);
-        Ok(count)
+        self.end_sessions(&revoked.sessions);
+        Ok(revoked.len())
     }
 
     /// Deletes the sessions of a user, all or all but one, in the host's own transaction: beside a change of
@@ -383,14 +397,31 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
-        let ids = U::Database::delete_sessions(conn, user, except).await?;
-        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, sessions = ids.len());
-        Ok(Revoked(ids))
+        let sessions = U::Database::delete_sessions(conn, user, except).await?;
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, sessions = sessions.len());
+        Ok(Revoked { user: user.to_string(), sessions })
     }
 
-    /// Ends the live connections of deleted sessions.
+    /// Ends deleted sessions, and their live connections, in this process at once. To other processes the
+    /// database tells it.
+    #[allow(clippy::needless_pass_by_value, reason = "they are announced once")]
     pub fn announce(&self, revoked: Revoked) {
-        self.0.live.end(&revoked.0);
+        self.0.cache.forget(&revoked.user);
+        self.end_sessions(&revoked.sessions);
+    }
+
+    /// Lets the next request in this process see a user as the database has them now. Call it after a commit
+    /// that changed or deleted a row of `users`, on PostgreSQL; without it that takes some milliseconds, as
+    /// it does in other processes. On SQLite there is nothing to wait for.
+    pub fn announce_user(&self, user: &U::Id) {
+        self.0.cache.forget(user);
+    }
+
+    fn end_sessions(&self, ids: &[SessionId]) {
+        for id in ids {
+            self.0.cache.forget(id);
+        }
+        self.0.live.end(ids);
     }
 
     /// The user's sessions that can still be used, the last used first.
@@ -406,7 +437,8 @@ impl<U: User> Sigra<U> {
         Ok(sessions)
     }
 
-    /// Deletes expired rows in small batches, and gives their number. Safe to run anywhere, at any time.
+    /// Deletes expired rows, and gives their number. It works in small batches and rests between them, four
+    /// times as long as each took, so that nobody else waits; any number of processes may do it at once.
     ///
     /// # Errors
     ///
@@ -416,24 +448,53 @@ impl<U: User> Sigra<U> {
         let mut purged = 0;
         loop {
             let mut conn = self.0.pool.acquire().await?;
+            let begun = Instant::now();
             let batch = U::Database::purge_sessions(&mut conn, before, PURGE_BATCH).await?;
+            drop(conn);
             purged += batch;
             if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
+            tokio::time::sleep(begun.elapsed() * 4).await;
         }
+    }
+}
+
+/// The cache of scopes.
+impl<U: User> Sigra<U> {
+    /// Whether scopes are kept in memory at present. If not, the database is asked at every request:
+    /// because [`Config::cached_scopes`] says so, because nobody has logged in yet, or because the process
+    /// can't be certain to hear of a revocation. An event [`telemetry::CACHE_BYPASSED`] says why.
+    #[must_use]
+    pub fn is_caching(&self) -> bool {
+        self.0.cache.stamp().is_some()
+    }
+
+    /// Waits until this process knows of every change that was committed before, by whomever, and keeps
+    /// scopes again if it can: at most five seconds. For tests that change rows by hand.
+    #[cfg(feature = "testing")]
+    pub async fn catch_up(&self) {
+        self.0.cache.catch_up().await;
     }
 }
 
 /// What the layer and live connections ask.
 impl<U: User> Sigra<U> {
+    /// The scope of a token that needs no looking up.
+    pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
+        self.0.cache.get(token, self.now())
+    }
+
     /// Finds what a presented token stands for, and keeps its row in shape.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
-        let Some(found) = self.find(&token.hash()).await? else {
+        let (hash, now) = (token.hash(), self.now());
+        self.ensure_purged();
+        self.0.cache.ensure_running();
+        let stamp = self.0.cache.stamp();
+        let Some(mut found) = self.find(&hash).await? else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(Lookup::Dead);
         };
-        let now = self.now();
         if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
             self.delete_session_by_id(&found.user.id(), found.session.id).await?;
@@ -443,14 +504,18 @@ impl<U: User> Sigra<U> {
         match found.standing {
             Standing::Previous(Some(until)) if now < until => {}
             Standing::Previous(_) => return Ok(Lookup::Superseded),
-            Standing::Next => self.promote(token, now).await?,
-            Standing::Current if now >= found.session.issued_at + self.0.config.session_reissue_age => {
+            Standing::Next => self.promote(token, found.session.id, now).await?,
+            Standing::Current if found.session.is_due_for_reissue(&self.0.config, now) => {
                 reissued = self.reissue(token, &found.session, now).await?;
             }
             Standing::Current => {}
         }
-        self.touch(&found.session, now).await;
-        Ok(Lookup::Live { scope: Scope::new(found.user, found.session), reissued })
+        self.touch(&mut found.session, now).await;
+        let scope = Scope::new(found.user, found.session);
+        if found.standing == Standing::Current {
+            self.0.cache.insert(hash, scope.clone(), stamp, &self.0.config);
+        }
+        Ok(Lookup::Live { scope, reissued })
     }
 
     /// The session that a token is good for, or was once.
@@ -476,8 +541,7 @@ impl<U: User> Sigra<U> {
     }
 
     async fn find(&self, token: &TokenHash) -> Result<Option<Found<U>>, Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        Ok(U::Database::find_session(&mut conn, *token).await?)
+        self.0.reader.find(*token).await
     }
 
     fn is_good(&self, found: &Found<U>) -> bool {
@@ -505,24 +569,55 @@ impl<U: User> Sigra<U> {
         Ok(Some(next))
     }
 
-    async fn promote(&self, next: &SessionToken, now: OffsetDateTime) -> Result<(), Error> {
+    async fn promote(&self, next: &SessionToken, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
         let mut conn = self.0.pool.acquire().await?;
         let previous_until = now + self.0.config.reissue_grace;
-        Ok(U::Database::promote_next_token(&mut conn, next.hash(), now, previous_until).await?)
+        U::Database::promote_next_token(&mut conn, next.hash(), now, previous_until).await?;
+        self.0.cache.forget(&id);
+        Ok(())
     }
 
     /// A page is not refused because this could not be noted.
-    async fn touch(&self, session: &SessionRow, now: OffsetDateTime) {
-        let interval = self.0.config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4));
-        if now < session.last_used_at + interval {
+    /// A page is not refused because this could not be noted.
+    async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
+        if !session.is_due_for_touch(&self.0.config, now) {
             return;
         }
         let touched = async {
             let mut conn = self.0.pool.acquire().await?;
             U::Database::touch_session(&mut conn, session.id, now).await
         };
-        if let Err(error) = touched.await {
-            tracing::warn!(target: "sigra", %error, session_id = %session.id, "last_used_at is not written");
+        match touched.await {
+            Ok(()) => session.last_used_at = now,
+            Err(error) => {
+                tracing::warn!(target: "sigra", %error, session_id = %session.id, "last_used_at is not written")
+            }
+        }
+    }
+
+    /// Resolves when another process may have ended a session.
+    #[cfg(feature = "live")]
+    pub(crate) async fn changed(&self) {
+        self.0.cache.changed().await;
+    }
+
+    /// Begins to purge in the background, at the first request that could have found something to purge.
+    fn ensure_purged(&self) {
+        if let Some(interval) = self.0.config.purge_interval {
+            self.0.purge.call_once(|| drop(tokio::spawn(purge(Arc::downgrade(&self.0), interval))));
+        }
+    }
+}
+
+/// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that
+/// many processes don't do it all at once.
+async fn purge<U: User>(sigra: Weak<Inner<U>>, interval: Duration) {
+    loop {
+        tokio::time::sleep(jittered(interval)).await;
+        let Some(sigra) = sigra.upgrade() else { return };
+        match Sigra(sigra).purge_expired_tokens().await {
+            Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
+            Err(error) => tracing::warn!(target: "sigra", %error, "expired tokens are not purged"),
         }
     }
 }

@@ -16,6 +16,9 @@
 //! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
 //! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or twice |
 //! | [`LIVE_ENDED`] | info | `session_id` | a session's live connections were ended |
+//! | [`TOKENS_PURGED`] | info | `purged` (their number) | expired rows were deleted in the background |
+//! | [`CACHE_BYPASSED`] | warn on PostgreSQL, info on SQLite | `reason` | scopes are not kept, the database is asked at every request |
+//! | [`CACHE_RESUMED`] | info | | scopes are kept from now on |
 //!
 //! Spans, at level debug: `sigra.fetch_current_scope`, `sigra.verify_password`, `sigra.log_in_user`,
 //! `sigra.log_out_user`.
@@ -42,3 +45,9 @@ pub const TOKEN_REJECTED: &str = "auth.token.rejected";
 pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";
 /// A session's live connections were ended.
 pub const LIVE_ENDED: &str = "auth.live.ended";
+/// Expired rows were deleted in the background.
+pub const TOKENS_PURGED: &str = "auth.tokens.purged";
+/// Scopes are not kept in memory: it is not certain that a revocation would be noticed.
+pub const CACHE_BYPASSED: &str = "auth.cache.bypassed";
+/// Scopes are kept in memory from now on.
+pub const CACHE_RESUMED: &str = "auth.cache.resumed";

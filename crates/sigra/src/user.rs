@@ -36,8 +36,9 @@ use crate::store::Store;
     note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
 )]
 pub trait User: Clone + Send + Sync + Unpin + 'static {
-    /// The type of the column `users.id`: a UUID or a 64-bit integer.
-    type Id: Clone + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static;
+    /// The type of the column `users.id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
+    /// database writes it, which announces a change of a user by that.
+    type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
 
     /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
     type Database: Store<Self>;

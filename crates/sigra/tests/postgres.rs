@@ -80,7 +80,7 @@ mod database {
     pub async fn emptied_database() -> PgPool {
         static DATABASE: LazyLock<TestDatabase> = LazyLock::new(TestDatabase::empty);
         let pool = PgPoolOptions::new().max_connections(1).connect(&DATABASE.url).await.unwrap();
-        sqlx::raw_sql("DROP TABLE IF EXISTS users, users_tokens").execute(&pool).await.unwrap();
+        sqlx::raw_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").execute(&pool).await.unwrap();
         create_tables(&pool, USERS_WITH_BIGINTS, &TOKENS_WITH_BIGINTS).await;
         pool
     }

@@ -5,12 +5,16 @@
 mod suite;
 
 mod database {
-    use std::{fs, sync::Arc, time::Duration};
+    use std::{
+        fs,
+        sync::{Arc, LazyLock},
+        time::Duration,
+    };
 
     use sigra::store::SQLITE_SCHEMA;
     use sqlx::{
         SqlitePool,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     };
     use tempfile::TempDir;
 
@@ -72,7 +76,17 @@ mod database {
 
     /// Without users, whose ids will be bigints. In memory, for there will be hundreds, one after the other.
     pub async fn emptied_database() -> SqlitePool {
-        let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| match TempDir::new_in("/dev/shm") {
+            Ok(in_memory) => in_memory,
+            Err(_) => TempDir::new().unwrap(),
+        });
+        let options = SqliteConnectOptions::new()
+            .filename(DIRECTORY.path().join("model.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Off);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        sqlx::raw_sql("DROP TABLE IF EXISTS users_tokens; DROP TABLE IF EXISTS users").execute(&pool).await.unwrap();
         create_tables(&pool, USERS_WITH_BIGINTS).await;
         pool
     }

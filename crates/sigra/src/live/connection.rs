@@ -25,6 +25,8 @@ use crate::{
 pub const CLOSE_SESSION_ENDED: u16 = 4401;
 
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// Between sweeps, however much changes.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_BATCH: usize = 500;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -297,7 +299,8 @@ impl Drop for Connection {
 /// Ends the connections whose session is no longer good, until there are no connections.
 async fn sweep<U: User>(sigra: Sigra<U>) {
     loop {
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
+        tokio::time::sleep(SWEEP_PAUSE).await;
         let ids = sigra.live_connections().to_sweep();
         if ids.is_empty() {
             return;

@@ -10,12 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header};
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::csrf::Csrf;
 
 use super::{Current, Scope};
 use crate::{
-    Client, Error, Sigra, User,
+    Error, Sigra, User,
+    client::Sender,
     session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
     telemetry,
@@ -78,40 +80,93 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
         // A nested router may carry the layer again; the outermost has done the work.
         if request.extensions().get::<Current<U>>().is_some() {
-            return Box::pin(inner.call(request));
+            return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
-        let sigra = self.sigra.clone();
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let client = Client::of(&parts, &sigra.config().trusted_proxies);
-            let (session, tokens) = Session::read(sigra.cookies(), &parts.headers, client);
-            let Authenticated { scope, upkeep } = match authenticate(&sigra, &session, tokens).await {
-                Ok(authenticated) => authenticated,
-                Err(error) => return Ok(error.into_response()),
-            };
-            let is_authenticated = scope.is_some();
-            request = Request::from_parts(parts, body);
-            request.extensions_mut().insert(session.clone());
-            request.extensions_mut().insert(Current { sigra: sigra.clone(), scope });
-
-            let mut response = inner.call(request).await?;
-            settle(&sigra, &session, upkeep).await;
-            let changed = session.commit(response.headers_mut());
-            keep_private(response.headers_mut(), is_authenticated || changed);
-            Ok(response)
-        })
+        let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
+        let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
+        if let Some(scope) = cached(&self.sigra, &tokens) {
+            provide(&mut request, &self.sigra, &session, Some(scope));
+            return ResponseFuture::Cached { future: self.inner.call(request), session };
+        }
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        ResponseFuture::Other { future: Box::pin(respond(self.sigra.clone(), inner, request, session, tokens)) }
     }
+}
+
+pin_project! {
+    /// The future of [`FetchCurrentScope`].
+    #[project = ResponseFutureProj]
+    pub enum ResponseFuture<F> {
+        /// There is nothing to look up, and nothing to look after.
+        Cached {
+            #[pin]
+            future: F,
+            session: Session,
+        },
+        /// Everything else.
+        Other {
+            future: Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>,
+        },
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            ResponseFutureProj::Cached { future, session } => future.poll(cx).map_ok(|response| {
+                let is_authenticated = true;
+                finish(response, session, is_authenticated)
+            }),
+            ResponseFutureProj::Other { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+async fn respond<S, U>(
+    sigra: Sigra<U>,
+    mut inner: S,
+    mut request: Request,
+    session: Session,
+    tokens: PresentedTokens,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    U: User,
+{
+    let Authenticated { scope, upkeep } = match authenticate(&sigra, &session, tokens).await {
+        Ok(authenticated) => authenticated,
+        Err(error) => return Ok(error.into_response()),
+    };
+    let is_authenticated = scope.is_some();
+    provide(&mut request, &sigra, &session, scope);
+    let response = inner.call(request).await?;
+    settle(&sigra, &session, upkeep).await;
+    Ok(finish(response, &session, is_authenticated))
+}
+
+/// Puts what the extractors take.
+fn provide<U: User>(request: &mut Request, sigra: &Sigra<U>, session: &Session, scope: Option<Scope<U>>) {
+    request.extensions_mut().insert(session.clone());
+    request.extensions_mut().insert(Current { sigra: sigra.clone(), scope });
+}
+
+/// Writes what changed in the cookies, and who may keep the page.
+fn finish(mut response: Response, session: &Session, is_authenticated: bool) -> Response {
+    let changed = session.commit(response.headers_mut());
+    keep_private(response.headers_mut(), is_authenticated || changed);
+    response
 }
 
 /// Who sent the request, and what their cookies need when it is answered.
@@ -134,6 +189,19 @@ enum Upkeep {
         key: bool,
         remember_me: bool,
     },
+}
+
+/// The scope of a token that there is nothing to do about, if it is known.
+fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
+    let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
+    match tokens {
+        PresentedTokens { key: Presented::Valid { value, outdated: false }, remember_me }
+            if !matches!(remember_me, Presented::Valid { outdated: true, .. }) =>
+        {
+            sigra.cached(&value.hash())
+        }
+        _ => None,
+    }
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]

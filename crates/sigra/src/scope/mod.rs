@@ -6,6 +6,7 @@
 //! | `Option<Scope<User>>` | for everybody |
 //! | [`Sudo<User>`] | only for a user who authenticated recently |
 
+mod cache;
 mod layer;
 mod rejection;
 
@@ -14,6 +15,7 @@ use std::{fmt, sync::Arc};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
+pub(crate) use self::cache::ScopeCache;
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},
     rejection::{ScopeRejection, SudoRejection},

@@ -66,11 +66,13 @@ impl Raw {
     }
 
     fn verify<T>(&self, keys: &SigningKeys, decode: impl FnOnce(&str) -> Option<T>) -> Presented<T> {
-        let Self::Once(signed) = self else {
-            return if matches!(self, Self::Absent) { Presented::Absent } else { Presented::Invalid };
+        let signed = match self {
+            Self::Absent => return Presented::Absent,
+            Self::Unusable => return Presented::Invalid,
+            Self::Once(signed) => signed,
         };
         let verified = keys.verify(signed);
-        match verified.as_ref().and_then(|verified| Some((decode(&verified.value)?, verified.outdated))) {
+        match verified.and_then(|verified| Some((decode(verified.value)?, verified.outdated))) {
             Some((value, outdated)) => Presented::Valid { value, outdated },
             None => Presented::Invalid,
         }

@@ -37,7 +37,7 @@ pub use self::{
     flash::{Flash, FlashMessage},
     return_to::ReturnTo,
 };
-use crate::{Client, Error, Problem, SessionToken};
+use crate::{Client, Error, Problem, SessionToken, client::Sender};
 
 const FLASH: &str = "flash";
 const RETURN_TO: &str = "return_to";
@@ -63,7 +63,7 @@ pub struct Session(Arc<Mutex<State>>);
 
 struct State {
     cookies: Cookies,
-    client: Client,
+    sender: Sender,
     /// The tokens that the browser presented, whatever has become of them.
     presented: Vec<SessionToken>,
     /// `None` while nobody is logged in.
@@ -102,13 +102,14 @@ pub(crate) struct PresentedTokens {
 }
 
 impl Session {
-    pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, client: Client) -> (Self, PresentedTokens) {
+    pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> (Self, PresentedTokens) {
         let found = cookies.read(headers);
-        let id = found.key.valid().map(|key| key.id.clone());
-        let key = match found.key {
-            Presented::Valid { value, outdated } => Presented::Valid { value: value.token, outdated },
-            Presented::Invalid => Presented::Invalid,
-            Presented::Absent => Presented::Absent,
+        let (id, key) = match found.key {
+            Presented::Valid { value: cookies::KeyCookie { id, token }, outdated } => {
+                (Some(id), Presented::Valid { value: token, outdated })
+            }
+            Presented::Invalid => (None, Presented::Invalid),
+            Presented::Absent => (None, Presented::Absent),
         };
         let tokens = PresentedTokens { key, remember_me: found.remember_me };
         let mut presented: Vec<SessionToken> =
@@ -116,7 +117,7 @@ impl Session {
         presented.dedup_by_key(|token| token.hash());
         let state = State {
             cookies: cookies.clone(),
-            client,
+            sender,
             presented,
             id,
             incoming: found.entries,
@@ -136,7 +137,7 @@ impl Session {
     /// Who sent the request.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.state().client.clone()
+        self.state().sender.client()
     }
 
     /// An entry, if there is one and it has this type.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "postgres")]
 mod postgres;
+mod reader;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -12,7 +13,12 @@ use std::{future::Future, net::IpAddr, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Client, Config, User, token::TokenHash};
+pub use self::reader::OwnPool;
+pub(crate) use self::reader::Reader;
+use crate::{Client, Config, User, feed::Feed, token::TokenHash};
+
+/// `last_used_at` is written at most this often.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The table `users_tokens` with its indexes, for SQLite. It refers to a table `users` with a column `id`.
 ///
@@ -86,6 +92,25 @@ impl SessionRow {
         now < self.expires_at(config)
     }
 
+    /// Until when there is nothing to do about it.
+    pub(crate) fn fresh_until(&self, config: &Config) -> OffsetDateTime {
+        self.expires_at(config).min(self.issued_at + config.session_reissue_age).min(self.touch_at(config))
+    }
+
+    /// Whether its token is so old that a fresh one should take its place.
+    pub(crate) fn is_due_for_reissue(&self, config: &Config, now: OffsetDateTime) -> bool {
+        now >= self.issued_at + config.session_reissue_age
+    }
+
+    /// Whether it is time to note that it is in use.
+    pub(crate) fn is_due_for_touch(&self, config: &Config, now: OffsetDateTime) -> bool {
+        now >= self.touch_at(config)
+    }
+
+    fn touch_at(&self, config: &Config) -> OffsetDateTime {
+        self.last_used_at + config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4))
+    }
+
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
         now < self.authenticated_at + age
     }
@@ -156,14 +181,22 @@ impl<U: User> NewSession<'_, U> {
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
 pub trait Store<U: User>: sqlx::Database {
+    /// What tells of changes.
+    #[doc(hidden)]
+    type Feed: Feed<Database = Self>;
+
+    /// A pool for the library's own use, that connects as the host's does.
+    #[doc(hidden)]
+    fn own_pool(host: &sqlx::Pool<Self>) -> OwnPool<Self>;
+
     /// Starts a transaction that may write.
     fn begin(pool: &sqlx::Pool<Self>) -> impl Future<Output = sqlx::Result<sqlx::Transaction<'static, Self>>> + Send;
 
-    /// Finds the session that a token belongs to, and its user, in one query.
-    fn find_session(
+    /// Finds the session that each token belongs to, and its user. One query, if all of them are current.
+    fn find_sessions_by_token(
         conn: &mut Self::Connection,
-        token: TokenHash,
-    ) -> impl Future<Output = sqlx::Result<Option<Found<U>>>> + Send;
+        tokens: &[TokenHash],
+    ) -> impl Future<Output = sqlx::Result<Vec<Option<Found<U>>>>> + Send;
 
     /// Finds which of these sessions still exist, and their users.
     fn find_sessions(

@@ -1,16 +1,19 @@
 use sqlx::{Encode, FromRow, PgConnection, Postgres, Row, Type, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{Found, NewSession, SessionId, SessionRow, Standing, Store, sql::impl_store};
-use crate::{HashedPassword, User, token::TokenHash};
+use super::{Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, sql::impl_store};
+use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 
 impl_store! {
     database: Postgres, connection: PgConnection, row: PgRow,
     begin: "BEGIN",
     time: itself, itself, OffsetDateTime,
     ids: to_array, "= ANY($1)",
+    tokens: to_bytes, "= ANY($1)",
     // A login waits for a change of its user's password that is under way, and then sees it.
-    lock: " FOR SHARE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
+    lock: " FOR SHARE OF u",
+    purge: " FOR UPDATE SKIP LOCKED) AND set_config('sigra.purging', 'on', true) = 'on'",
+    feed: Listener, own_pool: OwnPool::like,
 }
 
 fn itself(at: OffsetDateTime) -> OffsetDateTime {
@@ -19,4 +22,8 @@ fn itself(at: OffsetDateTime) -> OffsetDateTime {
 
 fn to_array(ids: &[SessionId]) -> Vec<SessionId> {
     ids.to_vec()
+}
+
+fn to_bytes(tokens: &[TokenHash]) -> Vec<&[u8]> {
+    tokens.iter().map(TokenHash::as_bytes).collect()
 }

@@ -22,3 +22,42 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+
+-- Every change of a session or a user is announced, so that no process answers from a memory of it.
+CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'users_tokens' THEN
+        IF TG_OP = 'DELETE' AND current_setting('sigra.purging', true) = 'on' THEN
+            RETURN NULL; -- these had expired
+        END IF;
+        IF TG_OP = 'UPDATE' AND NEW.last_used_at > OLD.last_used_at THEN
+            OLD.last_used_at := NEW.last_used_at; -- that it was used is no news
+            IF NEW IS NOT DISTINCT FROM OLD THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    END IF;
+    PERFORM pg_notify('sigra', OLD.id::text);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION sigra_announce_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('sigra', '*');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON users
+    FOR EACH ROW EXECUTE FUNCTION sigra_announce();
+CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON users_tokens
+    FOR EACH ROW EXECUTE FUNCTION sigra_announce();
+CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users
+    FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
+CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users_tokens
+    FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
+
+-- Also for what replication writes.
+ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce;
+ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce_truncate;
+ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce;
+ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;

@@ -2,15 +2,19 @@
 
 /// Implements [`Store`](super::Store) for a database.
 ///
-/// * `time`: how a time is bound and read; `ids`: how a list of ids is bound, and how it is matched;
+/// * `time`: how a time is bound and read;
+/// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
 /// * `lock`: keeps a row that was read as it is until the end of the transaction, where readers don't anyway;
-/// * `skip_locked`: leaves rows alone that another purge has taken.
+/// * `purge`: what a purge leaves to another that runs beside it, and that it need not be announced;
+/// * `feed`, `own_pool`: as in the trait.
 macro_rules! impl_store {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty, begin: $begin:literal,
         time: $to_time:path, $from_time:path, $time:ty,
         ids: $bind_ids:path, $among_ids:literal,
-        lock: $lock:literal, skip_locked: $skip_locked:literal $(,)?
+        tokens: $bind_tokens:path, $among_tokens:literal,
+        lock: $lock:literal, purge: $purge:literal,
+        feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
         /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
         macro_rules! session_columns {
@@ -22,9 +26,10 @@ macro_rules! impl_store {
         }
 
         const FIND: &str = concat!(
-            "SELECT ",
+            "SELECT t.token AS sigra_token, ",
             session_columns!(),
-            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token = $1"
+            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token ",
+            $among_tokens
         );
 
         /// Asked only when `FIND` finds nothing: a token on its way in or out. It asks for the current token
@@ -93,8 +98,7 @@ macro_rules! impl_store {
         const PURGE: &str = concat!(
             "DELETE FROM users_tokens WHERE id IN
                  (SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2",
-            $skip_locked,
-            ")"
+            $purge
         );
 
         impl<U> Store<U> for $db
@@ -102,24 +106,32 @@ macro_rules! impl_store {
             U: User + for<'r> FromRow<'r, $row>,
             U::Id: for<'q> Encode<'q, $db> + Type<$db>,
         {
+            type Feed = $feed;
+
+            fn own_pool(host: &sqlx::Pool<Self>) -> OwnPool<Self> {
+                $own_pool(host)
+            }
+
             async fn begin(pool: &sqlx::Pool<Self>) -> sqlx::Result<sqlx::Transaction<'static, Self>> {
                 pool.begin_with($begin).await
             }
 
-            async fn find_session(conn: &mut $connection, token: TokenHash) -> sqlx::Result<Option<Found<U>>> {
-                if let Some(row) = sqlx::query(FIND).bind(token.as_bytes()).fetch_optional(&mut *conn).await? {
-                    return found(&row, Standing::Current).map(Some);
+            async fn find_sessions_by_token(
+                conn: &mut $connection,
+                tokens: &[TokenHash],
+            ) -> sqlx::Result<Vec<Option<Found<U>>>> {
+                let mut sessions: Vec<Option<Found<U>>> = vec![None; tokens.len()];
+                for row in sqlx::query(FIND).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
+                    let token: &[u8] = row.try_get("sigra_token")?;
+                    let session = found(&row, Standing::Current)?;
+                    for (_, asked) in tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token) {
+                        *asked = Some(session.clone());
+                    }
                 }
-                let Some(row) = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await? else {
-                    return Ok(None);
-                };
-                let is = |column| row.try_get::<Option<bool>, _>(column).map(|is| is == Some(true));
-                let standing = match (is("sigra_is_current")?, is("sigra_is_next")?) {
-                    (true, _) => Standing::Current,
-                    (_, true) => Standing::Next,
-                    _ => Standing::Previous(row.try_get::<Option<$time>, _>("sigra_previous_until")?.map($from_time)),
-                };
-                found(&row, standing).map(Some)
+                for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, session)| session.is_none()) {
+                    *session = find_in_reissue(conn, *token).await?;
+                }
+                Ok(sessions)
             }
 
             async fn find_sessions(conn: &mut $connection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
@@ -239,6 +251,21 @@ macro_rules! impl_store {
                 let purged = sqlx::query(PURGE).bind($to_time(inserted_before)).bind(limit).execute(conn).await?;
                 Ok(purged.rows_affected())
             }
+        }
+
+        async fn find_in_reissue<U>(conn: &mut $connection, token: TokenHash) -> sqlx::Result<Option<Found<U>>>
+        where
+            U: for<'r> FromRow<'r, $row>,
+        {
+            let row = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await?;
+            let Some(row) = row else { return Ok(None) };
+            let is = |column| row.try_get::<Option<bool>, _>(column).map(|is| is == Some(true));
+            let standing = match (is("sigra_is_current")?, is("sigra_is_next")?) {
+                (true, _) => Standing::Current,
+                (_, true) => Standing::Next,
+                _ => Standing::Previous(row.try_get::<Option<$time>, _>("sigra_previous_until")?.map($from_time)),
+            };
+            found(&row, standing).map(Some)
         }
 
         fn found<U: for<'r> FromRow<'r, $row>>(row: &$row, standing: Standing) -> sqlx::Result<Found<U>> {

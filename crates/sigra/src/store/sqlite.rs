@@ -1,8 +1,8 @@
-use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, Type, sqlite::SqliteRow};
+use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, SqlitePool, Type, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
-use super::{Found, NewSession, SessionId, SessionRow, Standing, Store, sql::impl_store};
-use crate::{HashedPassword, User, token::TokenHash};
+use super::{Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, sql::impl_store};
+use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
 impl_store! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow,
@@ -11,7 +11,9 @@ impl_store! {
     begin: "BEGIN IMMEDIATE",
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    lock: "", skip_locked: "",
+    tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
+    lock: "", purge: ")",
+    feed: WalIndex, own_pool: own_pool,
 }
 
 /// SQLite has no type for times; these columns hold milliseconds since the Unix epoch.
@@ -24,7 +26,15 @@ fn from_ms(ms: i64) -> OffsetDateTime {
 }
 
 /// SQLite has no arrays either.
-fn to_json(ids: &[SessionId]) -> String {
-    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
-    serde_json::Value::from(ids).to_string()
+fn to_json<T: AsRef<[u8]>>(blobs: &[T]) -> String {
+    let hex = |blob: &T| blob.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    serde_json::Value::from_iter(blobs.iter().map(hex)).to_string()
+}
+
+/// A database in memory may exist for one connection only.
+fn own_pool(host: &SqlitePool) -> OwnPool<Sqlite> {
+    match host.connect_options().get_filename().to_str() {
+        Some("" | ":memory:") => OwnPool::Borrowed(host.clone()),
+        _ => OwnPool::like(host),
+    }
 }

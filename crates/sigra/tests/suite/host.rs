@@ -165,8 +165,11 @@ impl Host {
         self.database.files().await
     }
 
+    /// Changes rows by hand, and waits until the application has heard of it.
     pub async fn execute(&self, sql: &'static str) -> u64 {
-        sqlx::raw_sql(sql).execute(&self.pool).await.expect("a good statement").rows_affected()
+        let executed = sqlx::raw_sql(sql).execute(&self.pool).await.expect("a good statement");
+        self.sigra.catch_up().await;
+        executed.rows_affected()
     }
 
     pub async fn change_password(&self, user: &User, password: &str) {
@@ -177,6 +180,7 @@ impl Host {
             .execute(&self.pool)
             .await
             .expect("the user is there");
+        self.sigra.announce_user(&user.id);
     }
 }
 

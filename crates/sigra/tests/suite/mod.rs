@@ -2,6 +2,7 @@
 //! `database` of the crate's root.
 
 mod bigint_ids;
+mod cache;
 mod cookie_session;
 mod extractors;
 mod forged_cookies;

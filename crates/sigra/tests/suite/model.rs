@@ -4,7 +4,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +58,10 @@ pub enum Step {
     },
     Revoke {
         browser: usize,
+        session: usize,
+    },
+    /// Somebody deletes the row by hand.
+    DeleteByHand {
         session: usize,
     },
     LogOutEverywhere {
@@ -329,6 +336,11 @@ impl Model {
                     model.rows.retain(|id, row| *id != revoked || row.user != owner);
                 })
             }
+            Step::DeleteByHand { session } => {
+                let deleted = session % self.sessions.max(1);
+                self.rows.remove(&deleted);
+                None
+            }
             Step::LogOutEverywhere { browser } => self.acting(browser, |model, jar, session| {
                 let owner = model.rows[&session].user;
                 model.rows.retain(|_, row| row.user != owner);
@@ -411,6 +423,7 @@ impl ReferenceStateMachine for Model {
             1 => browser.clone().prop_map(|browser| Step::LogOut { browser }),
             1 => browser.clone().prop_map(|browser| Step::Renew { browser }),
             1 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
+            1 => (0..50usize).prop_map(|session| Step::DeleteByHand { session }),
             1 => browser.clone().prop_map(|browser| Step::LogOutEverywhere { browser }),
             2 => browser.clone().prop_map(|browser| Step::CloseAndReopen { browser }),
             2 => browser.prop_map(|browser| Step::Steal { browser }),
@@ -447,13 +460,20 @@ impl sigra::User for User {
     }
 }
 
-/// The real thing: a router over a database, and browsers with cookies.
+/// One of the processes that share the database.
+#[derive(Clone)]
+struct Node {
+    sigra: Sigra<User>,
+    router: Router,
+}
+
+/// The real thing: two nodes over a database, and browsers with cookies.
 pub struct Reality {
     runtime: tokio::runtime::Runtime,
     pool: Pool<Database>,
     clock: Clock,
     secrets: Vec<SecretKeyBase>,
-    router: Arc<RwLock<Router>>,
+    nodes: Arc<RwLock<Vec<Node>>>,
     browsers: Vec<TestClient>,
     loot: Vec<TestClient>,
     /// The real names of the model's sessions.
@@ -462,7 +482,7 @@ pub struct Reality {
 }
 
 impl Reality {
-    fn router(&self) -> Router {
+    fn node(&self) -> Node {
         let (newest, older) = self.secrets.split_first().unwrap();
         let config = Config::new("app", newest.clone())
             .older_secrets(older.to_vec())
@@ -472,7 +492,7 @@ impl Reality {
             .reissue_grace(Duration::from_secs(GRACE))
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
-        Router::new()
+        let router = Router::new()
             .route("/who", get(who))
             .route("/log-in/{user}/{remember}", post(log_in))
             .route("/log-out", post(log_out))
@@ -480,7 +500,13 @@ impl Reality {
             .route("/revoke/{session}", post(revoke))
             .route("/everywhere", post(everywhere))
             .layer(sigra.fetch_current_scope())
-            .with_state(sigra)
+            .with_state(sigra.clone());
+        Node { sigra, router }
+    }
+
+    /// Starts both nodes, again if need be.
+    fn deploy(&self) {
+        *self.nodes.write().unwrap() = vec![self.node(), self.node()];
     }
 
     fn visit(&self, client: &TestClient) -> Option<SessionId> {
@@ -558,11 +584,15 @@ async fn everywhere(State(sigra): State<Sigra<User>>, session: Session, scope: C
     Ok(name(&scope))
 }
 
-/// Passes each request to whatever router is there now, as a deployment with new keys would.
-fn redeployable(router: Arc<RwLock<Router>>) -> Router {
+/// Passes each request to the node whose turn it is, as it is there now, once it has heard what the other did.
+fn balanced(nodes: Arc<RwLock<Vec<Node>>>) -> Router {
+    let turn = Arc::new(AtomicUsize::new(0));
     Router::new().fallback_service(tower::service_fn(move |request| {
-        let now = router.read().unwrap().clone();
-        now.oneshot(request)
+        let node = nodes.read().unwrap()[turn.fetch_add(1, Ordering::Relaxed) % 2].clone();
+        async move {
+            node.sigra.catch_up().await;
+            node.router.oneshot(request).await
+        }
     }))
 }
 
@@ -573,19 +603,19 @@ impl StateMachineTest for Reality {
     fn init_test(model: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let pool = runtime.block_on(database_with_users());
-        let router = Arc::new(RwLock::new(Router::new()));
+        let nodes = Arc::new(RwLock::new(Vec::new()));
         let reality = Self {
             runtime,
             pool,
             clock: Clock::stopped(),
             secrets: vec![SecretKeyBase::generate().unwrap()],
-            browsers: (0..BROWSERS).map(|_| TestClient::new(redeployable(router.clone()))).collect(),
-            router,
+            browsers: (0..BROWSERS).map(|_| TestClient::new(balanced(nodes.clone()))).collect(),
+            nodes,
             loot: Vec::new(),
             sessions: Vec::new(),
             model: model.clone(),
         };
-        *reality.router.write().unwrap() = reality.router();
+        reality.deploy();
         reality
     }
 
@@ -612,6 +642,12 @@ impl StateMachineTest for Reality {
                 let id = reality.sessions.get(session % reality.sessions.len().max(1)).copied().unwrap_or_default();
                 Some(reality.post(browser, &format!("/revoke/{id}")))
             }
+            Step::DeleteByHand { session } => {
+                let id = reality.sessions.get(session % reality.sessions.len().max(1)).copied().unwrap_or_default();
+                let delete = sqlx::query("DELETE FROM users_tokens WHERE id = $1").bind(id).execute(&reality.pool);
+                reality.runtime.block_on(delete).unwrap();
+                None
+            }
             Step::LogOutEverywhere { browser } => Some(reality.post(browser, "/everywhere")),
             Step::CloseAndReopen { browser } => {
                 reality.browsers[browser].close_and_reopen();
@@ -628,12 +664,12 @@ impl StateMachineTest for Reality {
             }
             Step::RotateKeys => {
                 reality.secrets.insert(0, SecretKeyBase::generate().unwrap());
-                *reality.router.write().unwrap() = reality.router();
+                reality.deploy();
                 None
             }
             Step::RetireOldKeys => {
                 reality.secrets.truncate(1);
-                *reality.router.write().unwrap() = reality.router();
+                reality.deploy();
                 None
             }
         };

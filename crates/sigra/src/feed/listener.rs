@@ -1,0 +1,233 @@
+//! PostgreSQL: triggers announce every change of a session or a user on a channel, and every process listens.
+//!
+//! Announcements are delivered in the order of their commits. So a heartbeat that is sent through another
+//! connection, and comes back, proves that everything committed before it was sent has been heard; without
+//! one for [`LEASE`], the feed is not sure of anything.
+
+use std::{
+    convert::Infallible,
+    fmt::Display,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgPool, Postgres, postgres::PgListener};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{Feed, Subject, hash, jittered};
+use crate::telemetry;
+
+/// What `POSTGRES_SCHEMA` has the triggers announce on.
+const CHANNEL: &str = "sigra";
+/// In place of an id: everything may have changed.
+const EVERYTHING: &str = "*";
+
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How long one heartbeat is good for, from when it was sent.
+const LEASE: Duration = Duration::from_millis(1500);
+/// Between attempts, give or take half of it.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Changes are told apart by a hash of the id. Two ids that share a slot end each other's scopes in memory,
+/// which costs a query.
+const SLOTS: usize = 4096;
+
+/// Hears of changes in a PostgreSQL database.
+pub struct Listener {
+    pool: PgPool,
+    heard: Arc<Heard>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What was heard so far. Every change has a number.
+struct Heard {
+    changes: AtomicU64,
+    last_change: Box<[AtomicU64]>,
+    last_change_of_everything: AtomicU64,
+    born: Instant,
+    /// Milliseconds after `born`; 0: not sure of anything.
+    sure_until: AtomicU64,
+    changed: Notify,
+    beat_now: Notify,
+    /// When the last heartbeat that came back was sent.
+    beat: watch::Sender<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Deaf {
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the listening connection was lost")]
+    Lost,
+    #[error("the triggers of sigra::store::POSTGRES_SCHEMA are missing or disabled: add a migration that creates them")]
+    NoTriggers,
+    #[error("heartbeats don't come back: NOTIFY needs a connection that is not pooled by transaction")]
+    NoHeartbeat,
+}
+
+impl Feed for Listener {
+    type Database = Postgres;
+    type Stamp = u64;
+
+    fn new(pool: PgPool) -> Self {
+        Self { pool, heard: Arc::new(Heard::new()), task: Mutex::default() }
+    }
+
+    fn ensure_running(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            *task = Some(tokio::spawn(run(self.pool.clone(), self.heard.clone())));
+        }
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        self.heard.is_sure().then(|| self.heard.changes.load(Ordering::SeqCst))
+    }
+
+    fn is_unchanged(&self, subject: &Subject, since: &u64) -> bool {
+        let last_change = |id| self.heard.slot(id).load(Ordering::SeqCst);
+        self.heard.is_sure()
+            && last_change(subject.session) <= *since
+            && last_change(subject.user) <= *since
+            && self.heard.last_change_of_everything.load(Ordering::SeqCst) <= *since
+    }
+
+    fn note(&self, changed: &dyn Display) {
+        self.heard.change(self.heard.slot(hash(changed)));
+    }
+
+    async fn changed(&self) {
+        self.heard.changed.notified().await;
+    }
+
+    async fn catch_up(&self) {
+        let asked = self.heard.milliseconds();
+        let mut beat = self.heard.beat.subscribe();
+        while self.heard.is_sure() && *beat.borrow_and_update() <= asked {
+            self.heard.beat_now.notify_one();
+            drop(timeout(Duration::from_millis(10), beat.changed()).await);
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl Heard {
+    fn new() -> Self {
+        Self {
+            changes: AtomicU64::new(0),
+            last_change: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            last_change_of_everything: AtomicU64::new(0),
+            born: Instant::now(),
+            sure_until: AtomicU64::new(0),
+            changed: Notify::new(),
+            beat_now: Notify::new(),
+            beat: watch::Sender::new(0),
+        }
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_sure(&self) -> bool {
+        self.milliseconds() < self.sure_until.load(Ordering::SeqCst)
+    }
+
+    fn slot(&self, id: u64) -> &AtomicU64 {
+        // The remainder is below `SLOTS`, which is far below `usize::MAX`.
+        &self.last_change[usize::try_from(id % SLOTS as u64).unwrap_or_default()]
+    }
+
+    fn change(&self, slot: &AtomicU64) {
+        slot.fetch_max(self.changes.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    fn hear_change(&self, id: &str) {
+        match id {
+            EVERYTHING => self.change(&self.last_change_of_everything),
+            id => self.change(self.slot(hash(&id))),
+        }
+        self.changed.notify_one();
+    }
+
+    fn hear_heartbeat(&self, sent_at: &str) {
+        let Ok(sent_at) = sent_at.parse::<u64>() else { return };
+        let until = sent_at.saturating_add(u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX));
+        let was_sure = self.milliseconds() < self.sure_until.fetch_max(until, Ordering::SeqCst);
+        self.beat.send_replace(sent_at);
+        if !was_sure && self.is_sure() {
+            tracing::info!(target: "sigra", event = telemetry::CACHE_RESUMED);
+        }
+    }
+}
+
+/// Listens, and begins again whenever that fails.
+async fn run(pool: PgPool, heard: Arc<Heard>) {
+    loop {
+        let Err(reason) = listen(&pool, &heard).await;
+        heard.sure_until.store(0, Ordering::SeqCst);
+        tracing::warn!(target: "sigra", event = telemetry::CACHE_BYPASSED, %reason);
+        sleep(jittered(RECONNECT)).await;
+    }
+}
+
+async fn listen(pool: &PgPool, heard: &Heard) -> Result<Infallible, Deaf> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    let heartbeats = format!("{CHANNEL}_{}", uuid::Uuid::now_v7().simple());
+    listener.listen_all([CHANNEL, &heartbeats]).await?;
+    // Nobody knows what was announced before.
+    heard.hear_change(EVERYTHING);
+    tokio::try_join!(receive(listener, heard), beat(pool, heard, &heartbeats)).map(|(never, _)| never)
+}
+
+async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, Deaf> {
+    loop {
+        let notification = listener.try_recv().await?.ok_or(Deaf::Lost)?;
+        match notification.channel() {
+            CHANNEL => heard.hear_change(notification.payload()),
+            _ => heard.hear_heartbeat(notification.payload()),
+        }
+    }
+}
+
+async fn beat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<Infallible, Deaf> {
+    let begun = heard.milliseconds();
+    loop {
+        timeout(LEASE, send_heartbeat(pool, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
+        drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
+        let silent_since = begun.max(*heard.beat.borrow());
+        if heard.milliseconds() - silent_since > 2 * u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX) {
+            return Err(Deaf::NoHeartbeat);
+        }
+    }
+}
+
+/// Makes sure that changes are announced, and announces that they were until now.
+async fn send_heartbeat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<(), Deaf> {
+    let mut conn = pool.acquire().await?;
+    let triggers = "SELECT count(*) FROM pg_trigger
+        WHERE tgrelid IN (to_regclass('users'), to_regclass('users_tokens'))
+          AND tgname IN ('sigra_announce', 'sigra_announce_truncate') AND tgenabled = 'A'";
+    let sent_at = heard.milliseconds();
+    let triggers: i64 = sqlx::query_scalar(triggers).fetch_one(&mut *conn).await?;
+    if triggers != 4 {
+        return Err(Deaf::NoTriggers);
+    }
+    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(sent_at.to_string()).execute(&mut *conn).await?;
+    Ok(())
+}

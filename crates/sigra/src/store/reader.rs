@@ -1,0 +1,204 @@
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::pool::PoolConnection;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{Found, Store};
+use crate::{Error, User, token::TokenHash};
+
+/// Connections that wait for nothing but questions.
+const CONNECTIONS: u32 = 2;
+
+/// Connections that a [`Feed`](crate::feed::Feed) may keep.
+const FEED_CONNECTIONS: u32 = 2;
+
+/// Questions that one query answers at most.
+const BATCH: usize = 64;
+
+/// Questions that may wait. Past it there is nothing to be won by waiting.
+const QUEUE: usize = 8192;
+
+/// How long the database may take to connect, and how long to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks what tokens stand for, on connections of its own.
+///
+/// A pool would test each connection that it hands out, which is a round trip more, and lets a host's slow
+/// queries keep everybody waiting. Here, questions that come while a query is under way go into the next
+/// one together: when there are many, they are cheap, and after an outage there is no rush.
+pub(crate) struct Reader<U: User> {
+    pool: OwnPool<U::Database>,
+    host: sqlx::Pool<U::Database>,
+    questions: Mutex<Option<mpsc::Sender<Question<U>>>>,
+}
+
+/// A pool of the library's own.
+#[derive(Debug)]
+pub enum OwnPool<DB: sqlx::Database> {
+    /// Whoever takes a connection may keep it.
+    Own(sqlx::Pool<DB>),
+    /// It is the host's after all: the database is private to the pool's connections.
+    Borrowed(sqlx::Pool<DB>),
+}
+
+impl<DB: sqlx::Database> OwnPool<DB> {
+    /// Connects as the host's pool does, hooks included.
+    pub(super) fn like(host: &sqlx::Pool<DB>) -> Self {
+        let options = host.options().clone();
+        let patience = options.get_acquire_timeout().min(PATIENCE);
+        let options = options
+            .min_connections(0)
+            .max_connections(CONNECTIONS + FEED_CONNECTIONS)
+            .acquire_timeout(patience)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
+    }
+
+    pub(crate) fn pool(&self) -> &sqlx::Pool<DB> {
+        match self {
+            Self::Own(pool) | Self::Borrowed(pool) => pool,
+        }
+    }
+}
+
+struct Question<U> {
+    token: TokenHash,
+    answer: oneshot::Sender<Result<Option<Found<U>>, Error>>,
+}
+
+impl<U: User> Reader<U> {
+    pub fn new(host: sqlx::Pool<U::Database>, pool: OwnPool<U::Database>) -> Self {
+        Self { pool, host, questions: Mutex::default() }
+    }
+
+    /// The session that a token belongs to, and its user.
+    pub async fn find(&self, token: TokenHash) -> Result<Option<Found<U>>, Error> {
+        if self.host.is_closed() {
+            return Err(sqlx::Error::PoolClosed.into());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.questions().try_send(Question { token, answer }).map_err(|_| no_answer())?;
+        answered.await.unwrap_or_else(|_| Err(no_answer().into()))
+    }
+
+    /// Where to ask. The tasks that answer begin with the first question, and again should their runtime end.
+    fn questions(&self) -> mpsc::Sender<Question<U>> {
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*questions {
+            Some(open) if !open.is_closed() => open.clone(),
+            _ => {
+                let (sender, receiver) = mpsc::channel(QUEUE);
+                let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+                for _ in 0..CONNECTIONS {
+                    let desk = Desk { pool: self.pool.clone(), connection: None };
+                    tokio::spawn(desk.serve(receiver.clone(), self.host.clone()));
+                }
+                questions.insert(sender).clone()
+            }
+        }
+    }
+}
+
+impl<DB: sqlx::Database> Clone for OwnPool<DB> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(pool) => Self::Own(pool.clone()),
+            Self::Borrowed(pool) => Self::Borrowed(pool.clone()),
+        }
+    }
+}
+
+type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
+
+/// One connection, and who answers with it.
+struct Desk<DB: sqlx::Database> {
+    pool: OwnPool<DB>,
+    connection: Option<PoolConnection<DB>>,
+}
+
+impl<DB: sqlx::Database> Desk<DB> {
+    /// Answers until nobody can ask any more, or the host closes its pool.
+    async fn serve<U: User<Database = DB>>(mut self, questions: Questions<U>, host: sqlx::Pool<DB>)
+    where
+        DB: Store<U>,
+    {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut closed = std::pin::pin!(host.close_event());
+        loop {
+            tokio::select! {
+                () = &mut closed => return,
+                taken = take(&questions, &mut batch) => if taken == 0 { return },
+            }
+            // Whoever asked may have gone.
+            batch.retain(|question| !question.answer.is_closed());
+            self.answer(&mut batch).await;
+        }
+    }
+
+    async fn answer<U: User<Database = DB>>(&mut self, questions: &mut Vec<Question<U>>)
+    where
+        DB: Store<U>,
+    {
+        let tokens: Vec<TokenHash> = questions.iter().map(|question| question.token).collect();
+        let mut answers = match self.look_up(&tokens).await {
+            Ok(found) => found.into_iter().map(Ok).collect(),
+            Err(error) => {
+                let error = Arc::new(error);
+                tokens.iter().map(|_| Err(Error::Database(error.clone()))).collect::<Vec<_>>()
+            }
+        };
+        for (question, answer) in questions.drain(..).zip(answers.drain(..)) {
+            drop(question.answer.send(answer));
+        }
+    }
+
+    /// A connection that was kept may be stale: the server was restarted, or a table got another column since
+    /// the statement was prepared. So the question is asked once more, on a fresh one.
+    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[TokenHash]) -> sqlx::Result<Vec<Option<Found<U>>>>
+    where
+        DB: Store<U>,
+    {
+        if let Some(kept) = self.connection.take()
+            && let Ok(found) = self.ask(kept, tokens).await
+        {
+            return Ok(found);
+        }
+        let fresh = self.pool.pool().acquire().await?;
+        self.ask(fresh, tokens).await
+    }
+
+    async fn ask<U: User<Database = DB>>(
+        &mut self,
+        mut connection: PoolConnection<DB>,
+        tokens: &[TokenHash],
+    ) -> sqlx::Result<Vec<Option<Found<U>>>>
+    where
+        DB: Store<U>,
+    {
+        let found = timeout(PATIENCE, DB::find_sessions_by_token(&mut connection, tokens)).await;
+        let found = found.unwrap_or_else(|_| Err(no_answer()));
+        match (&found, &self.pool) {
+            (_, OwnPool::Borrowed(_)) => {}
+            (Ok(_), OwnPool::Own(_)) => self.connection = Some(connection),
+            (Err(_), OwnPool::Own(_)) => connection.close_on_drop(),
+        }
+        found
+    }
+}
+
+async fn take<U>(questions: &Questions<U>, batch: &mut Vec<Question<U>>) -> usize {
+    questions.lock().await.recv_many(batch, BATCH).await
+}
+
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer in time"))
+}

@@ -1,0 +1,211 @@
+//! PostgreSQL that is restarted, gone, slow, or has lost its voice, while people are logged in.
+#![cfg(all(feature = "postgres", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    http::{Request, StatusCode},
+    routing::get,
+};
+use sigra::{
+    Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
+    config::Argon2Params,
+    store::POSTGRES_SCHEMA,
+    testing::{PostgresCluster, TestClient, TestHost},
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+/// Longer than anybody waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, sqlx::FromRow)]
+struct User {
+    id: Uuid,
+    hashed_password: Option<HashedPassword>,
+}
+
+impl sigra::User for User {
+    type Id = Uuid;
+    type Database = sqlx::Postgres;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+struct Host {
+    sigra: Sigra<User>,
+    pool: PgPool,
+}
+
+impl Host {
+    async fn on(url: &str) -> Self {
+        Self::with(url, POSTGRES_SCHEMA).await
+    }
+
+    async fn with(url: &str, schema: &'static str) -> Self {
+        let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(2));
+        let pool = options.connect(url).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE users (id uuid PRIMARY KEY, hashed_password text)").execute(&pool).await.unwrap();
+        sqlx::raw_sql(schema).execute(&pool).await.unwrap();
+        let config = Config::new("my_app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+        Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool }
+    }
+
+    async fn remembered(&self) -> TestClient {
+        let (_, browser) = self.authenticated_fixture().await;
+        self.sigra.catch_up().await;
+        assert_eq!(who(&browser).await, StatusCode::OK);
+        browser
+    }
+
+    /// Waits for something to become so.
+    async fn eventually(&self, is_so: impl AsyncFn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self).await {
+            assert!(begun.elapsed() < PATIENCE, "it did not come to pass");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+}
+
+impl TestHost for Host {
+    type User = User;
+
+    fn router(&self) -> Router {
+        Router::new().route("/me", get(async |_: Scope<User>| "me")).layer(self.sigra.fetch_current_scope())
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    async fn register_user(&self, _: &str, _: &Password) -> User {
+        sqlx::query_as("INSERT INTO users VALUES ($1, NULL) RETURNING *")
+            .bind(Uuid::now_v7())
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+/// 200, 401, or something worse.
+async fn who(browser: &TestClient) -> StatusCode {
+    let request = Request::get("/me").header("accept", "application/json").body(axum::body::Body::empty());
+    let response = browser.send(request.unwrap()).await;
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        assert_eq!(response.header("retry-after"), Some("1"));
+    }
+    response.status()
+}
+
+#[tokio::test]
+async fn a_server_that_is_restarted_loses_no_session_and_needs_no_restart_of_ours() {
+    let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let (first, second) = (host.remembered().await, host.remembered().await);
+
+    cluster.stop().unwrap();
+    host.eventually(async |host| !host.sigra.is_caching()).await;
+    let begun = Instant::now();
+    assert_eq!(who(&first).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(who(&first).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!first.cookies().is_empty(), "it keeps its cookies");
+
+    cluster.restart().unwrap();
+    host.eventually(async |_| who(&first).await == StatusCode::OK).await;
+    assert_eq!(who(&second).await, StatusCode::OK);
+    host.eventually(async |host| host.sigra.is_caching()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_while_nobody_looked_is_no_error() {
+    let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let browser = host.remembered().await;
+    cluster.stop().unwrap();
+    cluster.restart().unwrap();
+    host.eventually(async |host| !host.sigra.is_caching() || who(&browser).await == StatusCode::OK).await;
+    assert_eq!(who(&browser).await, StatusCode::OK, "the connection that was kept is stale, another is not");
+}
+
+#[tokio::test]
+async fn invariant_2_nothing_is_remembered_once_the_listening_connection_is_cut() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    for _ in 0..3 {
+        let browser = host.remembered().await;
+        // In one statement, so that nothing can be heard of the second half.
+        host.execute(
+            "WITH cut AS (SELECT pg_terminate_backend(pid, 1000) AS done FROM pg_stat_activity
+                          WHERE query LIKE 'LISTEN%' AND datname = current_database())
+             DELETE FROM users_tokens WHERE (SELECT bool_and(done) FROM cut)",
+        )
+        .await;
+        host.eventually(async |_| who(&browser).await == StatusCode::UNAUTHORIZED).await;
+        host.eventually(async |host| host.sigra.is_caching()).await;
+        assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED, "what was kept before is not believed again");
+    }
+}
+
+#[tokio::test]
+async fn invariant_2_nothing_is_remembered_without_the_triggers() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let tables_only = POSTGRES_SCHEMA.split_once("-- Every change of a session").unwrap().0;
+    let host = Host::with(&cluster.create_database().unwrap(), tables_only).await;
+    let (_, browser) = host.authenticated_fixture().await;
+    host.sigra.catch_up().await;
+    assert_eq!(who(&browser).await, StatusCode::OK);
+    assert!(!host.sigra.is_caching());
+    host.execute("DELETE FROM users_tokens").await;
+    assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn invariant_2_nothing_is_remembered_while_a_trigger_is_disabled() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let browser = host.remembered().await;
+    host.execute("ALTER TABLE users_tokens DISABLE TRIGGER sigra_announce").await;
+    host.eventually(async |host| !host.sigra.is_caching()).await;
+    host.execute("DELETE FROM users_tokens").await;
+    assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_table_that_is_emptied_is_announced_in_one_word() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let browser = host.remembered().await;
+    host.execute("TRUNCATE users_tokens").await;
+    host.sigra.catch_up().await;
+    assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_eq!(who(&browser).await, StatusCode::OK);
+    host.sigra.announce_user(&user.id);
+    let mut migration = host.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users IN ACCESS EXCLUSIVE MODE").execute(&mut *migration).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(who(&browser).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(begun.elapsed() < PATIENCE);
+    migration.rollback().await.unwrap();
+    host.eventually(async |_| who(&browser).await == StatusCode::OK).await;
+}
