@@ -100,26 +100,26 @@ impl PostgresCluster {
     ///
     /// [`ClusterError`], which says what to install if there are no programs.
     pub fn start() -> Result<Self, ClusterError> {
-        Self::start_under(process::id(), None)
+        Self::start_under(programs()?, process::id(), None)
     }
 
     /// The cluster of all children of one process. Whoever starts it holds a lock, which a crash releases too,
     /// and notes where it is.
     fn shared_under(parent: u32) -> Result<Self, ClusterError> {
+        let programs = programs()?;
         let path = note_of(parent);
         let mut note = open_note(&path)?;
         note.lock()?;
-        if let Some(noted) = Self::read(&mut note)?.filter(Self::answers) {
+        if let Some(noted) = Self::read(&mut note, &programs)?.filter(Self::answers) {
             return Ok(noted);
         }
-        let started = Self::start_under(parent, Some(&path))?;
+        let started = Self::start_under(programs, parent, Some(&path))?;
         started.write(&mut note)?;
         Ok(started)
     }
 
     /// Starts a cluster that lasts as long as a process.
-    fn start_under(owner: u32, note: Option<&Path>) -> Result<Self, ClusterError> {
-        let programs = programs()?;
+    fn start_under(programs: PathBuf, owner: u32, note: Option<&Path>) -> Result<Self, ClusterError> {
         let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir_in(place())?.keep();
         let mut cluster = Self { programs, folder, port: 0 };
         cluster.watch(owner, note)?;
@@ -135,12 +135,12 @@ impl PostgresCluster {
     }
 
     /// The cluster that was noted, if one was.
-    fn read(note: &mut File) -> Result<Option<Self>, ClusterError> {
+    fn read(note: &mut File, programs: &Path) -> io::Result<Option<Self>> {
         let mut noted = Vec::new();
         note.read_to_end(&mut noted)?;
         let Some((port, folder)) = noted.split_first_chunk() else { return Ok(None) };
         let folder = PathBuf::from(OsStr::from_bytes(folder));
-        Ok(Some(Self { programs: programs()?, folder, port: u16::from_be_bytes(*port) }))
+        Ok(Some(Self { programs: programs.to_owned(), folder, port: u16::from_be_bytes(*port) }))
     }
 
     fn write(&self, note: &mut File) -> io::Result<()> {
