@@ -87,6 +87,16 @@ impl OtherWork {
     }
 }
 
+/// The CPU time of a process and its children so far, in seconds.
+pub fn seconds_of(pid: u32) -> crate::Result<f64> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+    let of_children = children.into_iter().map(ticks_of).sum::<crate::Result<u64>>()?;
+    let ticks = ticks_of(pid)? + of_children;
+    // Linux shows every program ticks of a hundredth of a second (USER_HZ).
+    Ok(ticks as f64 / 100.0)
+}
+
 fn ticks_of(pid: u32) -> crate::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name may hold anything; after it come the state, ten more fields, and then user and system time.

@@ -52,6 +52,11 @@ impl Connection {
         self.send(request.body(Full::default())?).await
     }
 
+    /// Sends a form with nothing in it.
+    pub async fn post(&mut self, path: &str) -> Result<Answer> {
+        self.send(Request::post(path).header(HOST, &self.host).body(Full::default())?).await
+    }
+
     /// Submits the log-in form as the demo user.
     pub async fn log_in(&mut self) -> Result<Answer> {
         self.submit_log_in(DEMO_LOG_IN).await

@@ -1,9 +1,19 @@
-//! What the benchmarks share: the application as a child process, HTTP connections to it, and figures.
+//! What the benchmarks share: programs under test as child processes, load, figures, and how they are shown.
 
+pub mod app;
+pub mod chart;
+pub mod contender;
 pub mod cpus;
+pub mod fill;
 pub mod http;
+pub mod machine;
+pub mod programs;
+pub mod report;
 pub mod server;
+pub mod settings;
 pub mod stats;
+pub mod visit;
+pub mod wrk;
 
 /// Any failure: a benchmark can only say what it was, and stop.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

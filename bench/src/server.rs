@@ -1,16 +1,20 @@
-//! The application under test.
+//! The application under test, and any other server, as a process.
 
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::{Result, cpus::Cpus, http::Connection};
+use crate::{
+    Result,
+    cpus::Cpus,
+    http::{Answer, Connection},
+};
 
 const START: Duration = Duration::from_secs(20);
 
@@ -21,7 +25,7 @@ pub struct Site {
     folder: TempDir,
 }
 
-/// A running application. It is ended when this is dropped.
+/// A running server. It is ended when this is dropped.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -35,10 +39,9 @@ impl Site {
 
     /// Starts the application on a free port, and waits until it is healthy.
     pub async fn start(&self) -> Result<Server> {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let child = self
-            .cpus
-            .server_command(&self.program)
+        let address = free_address()?;
+        let mut command = self.cpus.server_command(&self.program);
+        command
             .current_dir(self.folder.path())
             .env("APP_ENV", "dev")
             .env("HOST", address.ip().to_string())
@@ -47,30 +50,39 @@ impl Site {
             .env_remove("DATABASE_URL")
             .env_remove("PUBLIC_URL")
             .env_remove("COOKIE_DOMAIN")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let mut server = Server { child, address };
-        server.wait_until_healthy().await?;
-        Ok(server)
+            .stdout(Stdio::null());
+        Server::start(command, address, START, "/healthz", |answer| answer.status == 200).await
     }
 }
 
+/// A port that nobody listens on.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
 impl Server {
-    async fn wait_until_healthy(&mut self) -> Result<()> {
+    /// Starts a server that listens at an address, and waits until a page is answered as it should be.
+    pub async fn start(
+        mut command: Command,
+        address: SocketAddr,
+        patience: Duration,
+        page: &str,
+        is_up: impl Fn(&Answer) -> bool,
+    ) -> Result<Self> {
+        let mut server = Self { child: command.stdin(Stdio::null()).spawn()?, address };
         let started = Instant::now();
-        while started.elapsed() < START {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(format!("the application ended: {status}").into());
+        while started.elapsed() < patience {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("the server ended: {status}").into());
             }
-            if let Ok(mut connection) = Connection::open(self.address).await
-                && connection.get("/healthz", None).await.is_ok_and(|answer| answer.status == 200)
+            if let Ok(mut connection) = Connection::open(address).await
+                && connection.get(page, None).await.is_ok_and(|answer| is_up(&answer))
             {
-                return Ok(());
+                return Ok(server);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Err(format!("the application was not healthy within {START:?}").into())
+        Err(format!("the server was not up within {patience:?}").into())
     }
 
     pub fn pid(&self) -> u32 {

@@ -27,9 +27,16 @@ pub fn median(values: &[f64]) -> f64 {
 /// A figure over several rounds, as `median (least - greatest)`.
 #[must_use]
 pub fn spread(values: &[f64], decimals: usize) -> String {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (least, greatest) = range(values);
     format!("{:.decimals$} ({least:.decimals$} - {greatest:.decimals$})", median(values))
+}
+
+/// The least and the greatest of the rounds' figures.
+#[must_use]
+pub fn range(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| (least.min(*value), greatest.max(*value)))
 }
 
 #[must_use]

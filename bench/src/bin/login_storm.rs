@@ -17,6 +17,7 @@ use bench::{
     http::{Connection, logged_in_cookies},
     server::{Server, Site},
     stats::{median, millis, percentile, spread, table},
+    visit::{Visit, visit},
 };
 use clap::Parser;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -25,9 +26,6 @@ use tokio::{runtime::Runtime, task::JoinSet};
 const MEMORY_PER_CORE_MIB: f64 = 19.0;
 const MEMORY_BESIDE_MIB: f64 = 64.0;
 const PAGE_P99_RATIO: f64 = 3.0;
-
-/// A visitor goes away after this, whatever happens.
-const LONGEST_VISIT: Duration = Duration::from_secs(120);
 
 const WARM_UP: usize = 500;
 
@@ -77,13 +75,6 @@ impl Round {
 struct Visits {
     home: Visit,
     dashboard: Visit,
-}
-
-/// How long a page took, each time that it was asked for.
-#[derive(Default)]
-struct Visit {
-    took: Vec<Duration>,
-    failures: usize,
 }
 
 /// How logins were answered.
@@ -142,36 +133,6 @@ async fn visits(
     let dashboard = visit(address, "/dashboard", Some(cookies), every, &is_over);
     let (home, dashboard) = tokio::try_join!(home, dashboard)?;
     Ok(Visits { home, dashboard })
-}
-
-/// Asks for a page again and again on one connection.
-///
-/// A page that could not be asked for in time, because the one before was late, is measured from when it
-/// should have been: otherwise the slowest moments would be the least often measured.
-async fn visit(
-    address: SocketAddr,
-    path: &str,
-    cookies: Option<&str>,
-    every: Duration,
-    is_over: impl Fn(usize) -> bool,
-) -> Result<Visit> {
-    let mut connection = Connection::open(address).await?;
-    let mut visit = Visit::default();
-    let began = Instant::now();
-    let mut due = began;
-    while !is_over(visit.took.len()) && began.elapsed() < LONGEST_VISIT {
-        due += every;
-        if Instant::now() < due {
-            tokio::time::sleep_until(due.into()).await;
-            due = Instant::now();
-        } else if every.is_zero() {
-            due = Instant::now();
-        }
-        let answer = connection.get(path, cookies).await?;
-        visit.took.push(due.elapsed());
-        visit.failures += usize::from(answer.status != 200);
-    }
-    Ok(visit)
 }
 
 /// Lets many users log in at once, each on a connection of their own, while the visitors go on.

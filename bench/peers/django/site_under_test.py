@@ -1,0 +1,99 @@
+"""Django's users and sessions, with what they need of its middleware and nothing else.
+
+`python site_under_test.py` fills the database and becomes gunicorn, which imports `application`.
+"""
+
+import os
+import sys
+from datetime import timedelta
+
+import django
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY=os.urandom(50).hex() if __name__ == "__main__" else os.environ["SECRET_KEY"],
+    ALLOWED_HOSTS=["127.0.0.1"],
+    ROOT_URLCONF="site_under_test",
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": os.environ["DATABASE"],
+            "CONN_MAX_AGE": None,
+            "OPTIONS": {"init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"},
+        }
+    },
+    LOGGING_CONFIG=None,
+)
+django.setup()
+
+from django.contrib.auth import get_user_model, login
+from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.http import HttpResponse
+from django.urls import path
+from django.utils import timezone
+
+User = get_user_model()
+
+
+def me(request):
+    if not request.user.is_authenticated:
+        return HttpResponse(status=401)
+    return HttpResponse(request.user.email, content_type="text/plain")
+
+
+def log_in(request, number):
+    login(request, User.objects.get(username=f"user{number}"))
+    return HttpResponse()
+
+
+urlpatterns = [path("me", me), path("log-in/<int:number>", log_in)]
+application = get_wsgi_application()
+
+
+def fill(users, sessions):
+    call_command("migrate", verbosity=0)
+    password = make_password("nobody knows it")
+    accounts = (
+        User(username=f"user{n}", email=f"user{n}@example.com", password=password) for n in range(1, users + 1)
+    )
+    User.objects.bulk_create(accounts, batch_size=5000)
+    # One real session; the others are its copies under keys of their own.
+    store = SessionStore()
+    user = User.objects.get(username="user1")
+    store.update(
+        {
+            "_auth_user_id": str(user.pk),
+            "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+            "_auth_user_hash": user.get_session_auth_hash(),
+        }
+    )
+    data, expire = store.encode(dict(store.items())), timezone.now() + timedelta(weeks=2)
+    Session.objects.bulk_create(
+        (Session(session_key=os.urandom(16).hex(), session_data=data, expire_date=expire) for _ in range(sessions)),
+        batch_size=5000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+if __name__ == "__main__":
+    fill(int(os.environ["USERS"]), int(os.environ["SESSIONS"]))
+    os.environ["SECRET_KEY"] = settings.SECRET_KEY
+    # gunicorn's default worker ends a connection after each answer; this one keeps it, as the others do.
+    options = ["--workers=1", "--worker-class=gthread", "--threads=1", "--keep-alive=60", "--log-level=warning"]
+    bind = f"--bind=127.0.0.1:{os.environ['PORT']}"
+    here = os.path.dirname(os.path.abspath(__file__))
+    gunicorn = [sys.executable, "-m", "gunicorn", *options, bind, f"--chdir={here}", "site_under_test:application"]
+    os.execv(sys.executable, gunicorn)

@@ -1,0 +1,317 @@
+//! Requests of a logged-in user a second: Sigra, other libraries, and the same handler without any.
+
+use std::{path::PathBuf, time::Instant};
+
+use bench::{
+    Result,
+    chart::{self, Bar},
+    contender::{Contender, Database, POOL, log_in},
+    cpus::{self, Cpus},
+    fill::Size,
+    machine,
+    programs::{Program, first_line},
+    report,
+    server::Server,
+    stats::{median, millis, range, spread, table},
+    wrk::{CONNECTIONS, Figures, Wrk},
+};
+use clap::Parser;
+use sigra::testing::PostgresCluster;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const CONTENDERS: [Contender; 12] = [
+    contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None),
+    Contender { cache: true, ..SIGRA_SQLITE },
+    Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE },
+    Contender { cache: true, ..SIGRA_POSTGRES },
+    Contender { name: "sigra-postgres-uncached", title: "Sigra, PostgreSQL, cache off", ..SIGRA_POSTGRES },
+    contender(
+        "axum-login-sqlite",
+        "axum-login + tower-sessions, SQLite",
+        Program::Peer("axum_login"),
+        &["sqlite"],
+        Database::Sqlite,
+    ),
+    contender(
+        "axum-login-postgres",
+        "axum-login + tower-sessions, PostgreSQL",
+        Program::Peer("axum_login"),
+        &["postgres"],
+        Database::Postgres,
+    ),
+    contender("torii", "Torii, SQLite", Program::Peer("torii"), &[], Database::Sqlite),
+    contender("torii-indexed", "Torii, SQLite, index added", Program::Peer("torii"), &["indexed"], Database::Sqlite),
+    contender("django", "Django, SQLite", Program::Django, &[], Database::Sqlite),
+    contender("express", "Express + Passport, SQLite", Program::Node("express.js"), &[], Database::Sqlite),
+    contender("better-auth", "better-auth, SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
+];
+
+const SIGRA_SQLITE: Contender =
+    contender("sigra-sqlite", "Sigra, SQLite", Program::Serve, &["sigra-sqlite"], Database::Sqlite);
+const SIGRA_POSTGRES: Contender =
+    contender("sigra-postgres", "Sigra, PostgreSQL", Program::Serve, &["sigra-postgres"], Database::Postgres);
+
+/// The targets of the design: a server, at least so many times another one.
+const TARGETS: [(&str, f64, &str); 6] = [
+    ("sigra-sqlite", 0.9, "bare"),
+    ("sigra-postgres", 0.9, "bare"),
+    ("sigra-sqlite", 7.0, "axum-login-sqlite"),
+    ("sigra-postgres", 7.0, "axum-login-sqlite"),
+    ("sigra-sqlite-uncached", 4.0, "axum-login-sqlite"),
+    ("sigra-postgres-uncached", 2.0, "axum-login-postgres"),
+];
+
+/// Compares authenticated requests with those of other libraries, in turns.
+///
+/// Each server answers `GET /me` with the e-mail address of the logged-in user. All are alive throughout; in every
+/// round each is loaded once, in an order that rotates, and compared with the others in that round.
+#[derive(Parser)]
+struct Args {
+    /// How often each server is loaded
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// For how long each time, in seconds
+    #[arg(long, default_value_t = 4)]
+    seconds: u32,
+    /// Only these servers, by name: bare, sigra-sqlite, sigra-sqlite-uncached, sigra-postgres,
+    /// sigra-postgres-uncached, axum-login-sqlite, axum-login-postgres, torii, torii-indexed, django, express,
+    /// better-auth
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// How many users each database has
+    #[arg(long, default_value_t = 100_000)]
+    users: u32,
+    /// How many sessions each database has besides those that are used
+    #[arg(long, default_value_t = 100_000)]
+    sessions: u32,
+    /// How many sessions the requests rotate among
+    #[arg(long, default_value_t = 1000)]
+    used_sessions: u32,
+    /// The page to write the figures into, such as docs/performance.md; a plot goes beside it
+    #[arg(long)]
+    write: Option<PathBuf>,
+    /// The CPU of the servers (default: the first, if there are two)
+    #[arg(long)]
+    server_cpus: Option<String>,
+    /// The CPU of wrk and PostgreSQL (default: the second, if there are two)
+    #[arg(long)]
+    load_cpus: Option<String>,
+}
+
+/// A server that is alive, and what was found of it in each round.
+struct Entry {
+    contender: Contender,
+    server: Server,
+    cookies: PathBuf,
+    figures: Vec<Figures>,
+    /// The share of a CPU that it took.
+    busy: Vec<f64>,
+}
+
+impl Entry {
+    fn rates(&self) -> Vec<f64> {
+        self.figures.iter().map(|figures| figures.requests_per_second).collect()
+    }
+
+    /// How many times the other's rate this one's is, in each round.
+    fn ratios_to(&self, other: &Self) -> Vec<f64> {
+        self.rates().iter().zip(other.rates()).map(|(ours, theirs)| ours / theirs).collect()
+    }
+}
+
+const fn contender(
+    name: &'static str,
+    title: &'static str,
+    program: Program,
+    arguments: &'static [&'static str],
+    database: Database,
+) -> Contender {
+    Contender { name, title, program, arguments, database, cache: false }
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let chosen = choose(&args.only)?;
+    for contender in &chosen {
+        contender.program.make()?;
+    }
+    // From here on, what this process starts inherits its CPU: wrk and PostgreSQL.
+    let cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    cpus.pin_load()?;
+    let wrk = Wrk::new()?;
+    let folder = TempDir::with_prefix("bench-compare-")?;
+    let postgres = chosen.iter().any(|contender| contender.database == Database::Postgres);
+    let cluster = if postgres { Some(PostgresCluster::start()?) } else { None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+
+    let mut entries = Vec::new();
+    for contender in chosen {
+        eprintln!("{}: starting", contender.name);
+        entries.push(runtime.block_on(prepare(contender, &args, &folder, cluster.as_ref(), &cpus, &wrk))?);
+    }
+    let load_before = machine::load();
+    for round in 0..args.rounds.max(1) {
+        eprintln!("round {} of {}", round + 1, args.rounds.max(1));
+        for place in 0..entries.len() {
+            let at = (place + round) % entries.len();
+            measure(&mut entries[at], &wrk, args.seconds.max(1))?;
+        }
+    }
+    check_again(&runtime, &entries)?;
+    let text = describe(&args, &entries, &cpus, &wrk, &load_before)?;
+    println!("{text}");
+    if let Some(page) = &args.write {
+        let plot = page.with_extension("svg");
+        let name = plot.file_name().unwrap_or_default().display();
+        std::fs::write(&plot, plot_of(&entries))?;
+        report::write(page, "compare", &format!("![Authenticated requests a second]({name})\n\n{text}"))?;
+    }
+    Ok(())
+}
+
+fn choose(only: &[String]) -> Result<Vec<Contender>> {
+    if let Some(unknown) = only.iter().find(|name| !CONTENDERS.iter().any(|contender| contender.name == **name)) {
+        return Err(format!("no server is named {unknown}; see --help").into());
+    }
+    let is_chosen = |name: &str| only.is_empty() || name == "bare" || only.iter().any(|chosen| chosen == name);
+    Ok(CONTENDERS.into_iter().filter(|contender| is_chosen(contender.name)).collect())
+}
+
+async fn prepare(
+    contender: Contender,
+    args: &Args,
+    folder: &TempDir,
+    cluster: Option<&PostgresCluster>,
+    cpus: &Cpus,
+    wrk: &Wrk,
+) -> Result<Entry> {
+    let size = Size { users: args.users, sessions: args.sessions };
+    let server = contender.start(folder.path(), cluster, size, cpus).await?;
+    let cookies = log_in(server.address, args.used_sessions).await?;
+    contender.check(server.address, &cookies).await?;
+    let cookies = wrk.save_cookies(contender.name, &cookies)?;
+    Ok(Entry { contender, server, cookies, figures: Vec::new(), busy: Vec::new() })
+}
+
+fn measure(entry: &mut Entry, wrk: &Wrk, seconds: u32) -> Result<()> {
+    let failed = |error| format!("{}: {error}", entry.contender.name);
+    wrk.warm_up(entry.server.address, &entry.cookies)?;
+    let (began, spent) = (Instant::now(), cpus::seconds_of(entry.server.pid())?);
+    entry.figures.push(wrk.run(entry.server.address, &entry.cookies, seconds).map_err(failed)?);
+    entry.busy.push((cpus::seconds_of(entry.server.pid())? - spent) / began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A server that lost its sessions on the way would have been quick.
+fn check_again(runtime: &Runtime, entries: &[Entry]) -> Result<()> {
+    for entry in entries {
+        let cookies: Vec<String> = std::fs::read_to_string(&entry.cookies)?.lines().map(str::to_owned).collect();
+        runtime.block_on(entry.contender.check(entry.server.address, &cookies))?;
+    }
+    Ok(())
+}
+
+fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
+    let mut text = format!(
+        "`GET /me` answers the e-mail address of the logged-in user. Each database has {} users and {} sessions; \
+         requests rotate among {} sessions more. {} rounds of {} s a server; each figure is the median, with the \
+         least and the greatest in brackets, and each ratio is to a server of the same round.\n\n",
+        args.users,
+        args.sessions,
+        args.used_sessions,
+        args.rounds.max(1),
+        args.seconds.max(1)
+    );
+    text += &table(&figures(entries));
+    text += "\nThe last column is the share of its CPU that the server took: where it is well under 100 %, the \
+             server waited for PostgreSQL, or for the load.\n\n";
+    let targets = targets(entries);
+    if targets.len() > 1 {
+        text += &format!("{}\n", table(&targets));
+    }
+    text += &report::circumstances(&report::command("compare"));
+    let pinned = match (&cpus.server, &cpus.load) {
+        (Some(server), Some(load)) => format!("on CPU {server}; wrk and PostgreSQL on CPU {load}"),
+        _ => "on any CPU, as are wrk and PostgreSQL".to_owned(),
+    };
+    text += &format!(
+        "\nThe servers run {pinned}. Each has one worker: a current-thread runtime, one process of Node, or one \
+         thread of gunicorn; at most {POOL} connections to PostgreSQL or through an sqlx pool. SQLite is in WAL mode, \
+         `synchronous` is `NORMAL`. Load: {}, one thread, {CONNECTIONS} connections, after half a second of warming \
+         up. The machine's load average was {load_before} before the rounds and {} after.\n\n",
+        wrk.version()?,
+        machine::load()
+    );
+    text += &versions(entries)?;
+    Ok(text)
+}
+
+fn figures(entries: &[Entry]) -> Vec<Vec<String>> {
+    let mut rows =
+        vec![["server", "requests/s", "to bare axum", "p50 ms", "p99 ms", "server CPU %"].map(String::from).to_vec()];
+    for entry in entries {
+        let latency = |of: fn(&Figures) -> f64| median(&entry.figures.iter().map(of).collect::<Vec<f64>>());
+        let busy: Vec<f64> = entry.busy.iter().map(|share| share * 100.0).collect();
+        rows.push(vec![
+            entry.contender.title.to_owned(),
+            spread(&entry.rates(), 0),
+            spread(&entry.ratios_to(&entries[0]), 3),
+            format!("{:.2}", latency(|figures| millis(figures.p50))),
+            format!("{:.2}", latency(|figures| millis(figures.p99))),
+            format!("{:.0}", median(&busy)),
+        ]);
+    }
+    rows
+}
+
+/// The targets whose servers were all measured.
+fn targets(entries: &[Entry]) -> Vec<Vec<String>> {
+    let find = |name: &str| entries.iter().find(|entry| entry.contender.name == name);
+    let mut rows = vec![["target", "at least", "found", ""].map(String::from).to_vec()];
+    for (name, least, other) in TARGETS {
+        if let (Some(entry), Some(other)) = (find(name), find(other)) {
+            let ratios = entry.ratios_to(other);
+            rows.push(vec![
+                format!("{} / {}", entry.contender.title, other.contender.title),
+                format!("{least}"),
+                spread(&ratios, 2),
+                if median(&ratios) >= least { "met" } else { "MISSED" }.to_owned(),
+            ]);
+        }
+    }
+    rows
+}
+
+fn versions(entries: &[Entry]) -> Result<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for entry in entries {
+        let line = format!("- {}\n", entry.contender.program.versions()?);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if entries.iter().any(|entry| entry.contender.database == Database::Postgres) {
+        lines.push(format!("- {}\n", first_line(std::process::Command::new("psql").arg("--version"))?));
+    }
+    Ok(lines.concat())
+}
+
+fn plot_of(entries: &[Entry]) -> String {
+    let bars: Vec<Bar> = entries
+        .iter()
+        .map(|entry| {
+            let rates = entry.rates();
+            let (least, greatest) = range(&rates);
+            Bar {
+                label: entry.contender.title.to_owned(),
+                least,
+                median: median(&rates),
+                greatest,
+                text: format!("{:.0}", median(&rates)),
+                ours: entry.contender.name.starts_with("sigra"),
+            }
+        })
+        .collect();
+    chart::bars("Authenticated requests a second, one worker on one CPU", &bars)
+}

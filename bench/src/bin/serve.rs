@@ -1,0 +1,54 @@
+//! The servers in this crate: Sigra on either database, and the same handler without authentication.
+
+use std::{env, path::Path};
+
+use axum::{
+    Router,
+    http::header::SET_COOKIE,
+    response::AppendHeaders,
+    routing::{get, post},
+};
+use bench::{
+    Result,
+    app::{self, Account, PostgresUser, SqliteUser},
+    fill::{self, Size},
+    settings::{Settings, email},
+};
+
+/// As long as what Sigra sets, so that the requests are as long too.
+const BARE_COOKIE: &str = "_bench_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
+    AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA; Path=/";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let settings = Settings::from_env()?;
+    let app = match env::args().nth(1).as_deref() {
+        Some("bare") => bare(),
+        Some("sigra-sqlite") => sqlite(&settings).await?,
+        Some("sigra-postgres") => postgres(&settings).await?,
+        other => return Err(format!("no such server: {other:?}").into()),
+    };
+    settings.serve(app).await
+}
+
+fn bare() -> Router {
+    let log_in = async || AppendHeaders([(SET_COOKIE, BARE_COOKIE)]);
+    Router::new().route("/me", get(async || email(1))).route("/log-in/{number}", post(log_in))
+}
+
+async fn sqlite(settings: &Settings) -> Result<Router> {
+    sigra::<SqliteUser>(fill::sqlite(Path::new(&settings.database), size(settings), settings.pool).await?)
+}
+
+async fn postgres(settings: &Settings) -> Result<Router> {
+    sigra::<PostgresUser>(fill::postgres(&settings.database, size(settings), settings.pool).await?)
+}
+
+fn sigra<U: Account>(pool: sqlx::Pool<U::Database>) -> Result<Router> {
+    let cache = env::var("CACHE").is_ok_and(|cache| cache == "on");
+    Ok(app::router(app::sigra::<U>(pool, cache)?))
+}
+
+fn size(settings: &Settings) -> Size {
+    Size { users: settings.users, sessions: settings.sessions }
+}

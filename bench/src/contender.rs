@@ -1,0 +1,120 @@
+//! The servers of the comparison: started with their databases full, logged in to, and checked.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
+
+use sigra::testing::PostgresCluster;
+
+use crate::{
+    Result,
+    cpus::Cpus,
+    fill::Size,
+    http::Connection,
+    programs::Program,
+    server::{Server, free_address},
+    settings::email,
+};
+
+/// A server with a full database is up by then.
+const START: Duration = Duration::from_secs(600);
+
+/// The most connections to the database that a server may open.
+pub const POOL: u32 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    None,
+    Sqlite,
+    Postgres,
+}
+
+/// A server of the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Contender {
+    /// How it is chosen.
+    pub name: &'static str,
+    /// How it is shown.
+    pub title: &'static str,
+    pub program: Program,
+    pub arguments: &'static [&'static str],
+    pub database: Database,
+    pub cache: bool,
+}
+
+impl Contender {
+    /// Starts it in a folder of its own, and waits until its database is full.
+    pub async fn start(
+        &self,
+        folder: &Path,
+        cluster: Option<&PostgresCluster>,
+        size: Size,
+        cpus: &Cpus,
+    ) -> Result<Server> {
+        let database = match (self.database, cluster) {
+            (Database::None, _) => String::new(),
+            (Database::Sqlite, _) => folder.join(format!("{}.db", self.name)).display().to_string(),
+            (Database::Postgres, Some(cluster)) => cluster.create_database()?,
+            (Database::Postgres, None) => return Err("there is no PostgreSQL cluster".into()),
+        };
+        let log = folder.join(format!("{}.log", self.name));
+        let address = free_address()?;
+        let (program, arguments) = self.program.command_line()?;
+        let mut command = cpus.server_command(&program);
+        command
+            .args(arguments)
+            .args(self.arguments)
+            .env("PORT", address.port().to_string())
+            .env("DATABASE", database)
+            .env("USERS", size.users.to_string())
+            .env("SESSIONS", size.sessions.to_string())
+            .env("POOL", POOL.to_string())
+            .env("CACHE", if self.cache { "on" } else { "off" })
+            .env("NODE_ENV", "production")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdout(File::create(&log)?)
+            .stderr(File::options().append(true).open(&log)?);
+        let started = Server::start(command, address, START, "/me", |_| true).await;
+        started.map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("{}: {error}\n{said}", self.name).into()
+        })
+    }
+
+    /// Checks that it knows who is logged in and who is not.
+    pub async fn check(&self, address: SocketAddr, cookies: &[String]) -> Result<()> {
+        let mut connection = Connection::open(address).await?;
+        if self.database != Database::None {
+            let nobody = connection.get("/me", None).await?;
+            if !matches!(nobody.status, 302 | 303 | 401) {
+                return Err(format!("{} answers nobody with {}", self.name, nobody.status).into());
+            }
+        }
+        for (number, cookie) in (1..).zip(cookies).step_by(100) {
+            let answer = connection.get("/me", Some(cookie)).await?;
+            let expected = if self.database == Database::None { email(1) } else { email(number) };
+            if answer.status != 200 || answer.body != expected {
+                return Err(format!("{} answers user {number} with {answer:?}", self.name).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Logs the first users in, one after the other, and gives the cookies that each is to send.
+pub async fn log_in(address: SocketAddr, users: u32) -> Result<Vec<String>> {
+    let mut connection = Connection::open(address).await?;
+    let mut cookies = Vec::new();
+    for number in 1..=users {
+        let answer = connection.post(&format!("/log-in/{number}")).await?;
+        let kept: Vec<String> = answer.cookies.iter().filter(|pair| !pair.ends_with('=')).cloned().collect();
+        if answer.status != 200 || kept.is_empty() {
+            return Err(format!("user {number} can't log in: {answer:?}").into());
+        }
+        cookies.push(kept.join("; "));
+    }
+    Ok(cookies)
+}

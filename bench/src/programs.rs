@@ -1,0 +1,140 @@
+//! The programs under test, built or installed where they are not yet.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::Result;
+
+/// A server that a benchmark can start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The servers in this crate.
+    Serve,
+    /// One of the binaries in `peers/`.
+    Peer(&'static str),
+    Django,
+    /// One of the scripts in `peers/node/`.
+    Node(&'static str),
+}
+
+impl Program {
+    /// Makes it ready to run.
+    pub fn make(self) -> Result<()> {
+        match self {
+            Self::Serve => build(&here().join("Cargo.toml"), "serve"),
+            Self::Peer(name) => build(&here().join("peers/Cargo.toml"), name),
+            Self::Django => install_python(),
+            Self::Node(_) => install_node(),
+        }
+    }
+
+    /// What to run, and with which arguments.
+    pub fn command_line(self) -> Result<(PathBuf, Vec<PathBuf>)> {
+        Ok(match self {
+            Self::Serve => (target()?.join("release/serve"), vec![]),
+            Self::Peer(name) => (target()?.join("release").join(name), vec![]),
+            Self::Django => (python()?, vec![here().join("peers/django/site_under_test.py")]),
+            Self::Node(script) => ("node".into(), vec![here().join("peers/node").join(script)]),
+        })
+    }
+
+    /// The versions of what it consists of.
+    pub fn versions(self) -> Result<String> {
+        match self {
+            Self::Serve => locked(&here().join("Cargo.lock"), &["axum", "sqlx", "tokio"]),
+            Self::Peer("axum_login") => locked(
+                &here().join("peers/Cargo.lock"),
+                &["axum-login", "tower-sessions", "tower-sessions-sqlx-store", "axum", "sqlx"],
+            ),
+            Self::Peer(_) => {
+                locked(&here().join("peers/Cargo.lock"), &["torii", "torii-axum", "torii-storage-sqlite", "sqlx"])
+            }
+            Self::Django => {
+                let pinned = fs::read_to_string(here().join("peers/django/requirements.txt"))?;
+                let python = first_line(Command::new(python()?).arg("--version"))?;
+                Ok(format!("{python}, {}", pinned.lines().collect::<Vec<_>>().join(", ").replace("==", " ")))
+            }
+            Self::Node(script) => {
+                let of_express: &[&str] = &["express", "express-session", "passport", "better-sqlite3-session-store"];
+                let own = if script == "express.js" { of_express } else { &["better-auth"] };
+                let versions = own.iter().chain(&["better-sqlite3"]).map(|package| installed(package));
+                let versions = versions.collect::<Result<Vec<_>>>()?.join(", ");
+                Ok(format!("Node {}, {versions}", first_line(Command::new("node").arg("--version"))?))
+            }
+        }
+    }
+}
+
+/// This crate's folder.
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where this program was built. The peers are built there too, and what Python needs is kept there.
+fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(2).ok_or("this program is not in a target folder")?.to_owned())
+}
+
+fn build(manifest: &Path, binary: &str) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--quiet", "--bin", binary, "--manifest-path"]).arg(manifest);
+    run(cargo.arg("--target-dir").arg(target()?))
+}
+
+fn python() -> Result<PathBuf> {
+    Ok(target()?.join("django-peer/bin/python"))
+}
+
+fn install_python() -> Result<()> {
+    let wanted = here().join("peers/django/requirements.txt");
+    if !python()?.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(target()?.join("django-peer")))?;
+    }
+    run(Command::new(python()?)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(wanted))
+}
+
+fn install_node() -> Result<()> {
+    let folder = here().join("peers/node");
+    let (wanted, done) = (fs::read(folder.join("package.json"))?, folder.join("node_modules/.installed"));
+    if fs::read(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    run(Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", "--prefix"])
+        .arg(&folder))?;
+    Ok(fs::write(done, wanted)?)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed").into()) }
+}
+
+/// The first line that a program prints.
+pub fn first_line(command: &mut Command) -> Result<String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
+}
+
+/// The versions of some packages in a lock file.
+fn locked(lock: &Path, packages: &[&str]) -> Result<String> {
+    let lock = fs::read_to_string(lock)?;
+    let version = |package: &&str| {
+        let rest = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?.1;
+        Some(format!("{package} {}", rest.split('"').next()?))
+    };
+    Ok(packages.iter().filter_map(version).collect::<Vec<_>>().join(", "))
+}
+
+fn installed(package: &str) -> Result<String> {
+    let path = here().join("peers/node/node_modules").join(package).join("package.json");
+    let text = fs::read_to_string(path)?;
+    let version = text.split_once("\"version\": \"").and_then(|(_, rest)| rest.split('"').next());
+    Ok(format!("{package} {}", version.ok_or_else(|| format!("{package} has no version"))?))
+}

@@ -1,0 +1,96 @@
+//! `docs/performance.md`: a page of sections, each rewritten by the benchmark that found its figures.
+
+use std::{fs, io, path::Path};
+
+use crate::{Result, machine};
+
+const INTRODUCTION: &str = "# Performance
+
+Every figure here is written by a program in `bench/`, and the command that did it stands beside it. They are
+ratios found in one run on one machine, so that they say something about other machines too; absolute numbers
+do not.
+";
+
+/// The sections, in their order: the name of the program that writes it, and its heading.
+const SECTIONS: [(&str, &str); 6] = [
+    ("compare", "An authenticated request, against other libraries"),
+    ("revocation", "A session deleted on one node, and what another node answers"),
+    ("scaling", "Ten million sessions against ten thousand"),
+    ("purge", "Reads while a million expired rows are purged"),
+    ("login_cost", "A login against a bare password hash"),
+    ("login_storm", "256 logins at once"),
+];
+
+/// Puts a program's figures into the page, which is made if it is not there.
+pub fn write(page: &Path, program: &str, figures: &str) -> Result<()> {
+    let text = match fs::read_to_string(page) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => INTRODUCTION.to_owned(),
+        Err(error) => return Err(format!("{}: {error}", page.display()).into()),
+    };
+    Ok(fs::write(page, replace(&text, program, figures)?)?)
+}
+
+/// What to say of a run besides its figures.
+#[must_use]
+pub fn circumstances(command: &str) -> String {
+    format!(
+        "Measured on {}, on {}, with {}:\n\n```sh\n{command}\n```\n",
+        machine::today(),
+        machine::describe(),
+        machine::version("rustc")
+    )
+}
+
+/// The command that this program was started with, as one types it in the repository.
+#[must_use]
+pub fn command(program: &str) -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let separator = if arguments.is_empty() { "" } else { " -- " };
+    format!("cargo run --release --manifest-path bench/Cargo.toml --bin {program}{separator}{}", arguments.join(" "))
+}
+
+/// The page with a section replaced, or added where its place is.
+fn replace(page: &str, program: &str, figures: &str) -> Result<String> {
+    let known = |name: &str| SECTIONS.iter().position(|(section, _)| *section == name);
+    let at = known(program).ok_or_else(|| format!("no section is kept for {program}"))?;
+    let section = format!("{}\n## {}\n\n{}\n{}\n", begin(program), SECTIONS[at].1, figures.trim_end(), end(program));
+    if let (Some(from), Some(to)) = (page.find(&begin(program)), page.find(&end(program))) {
+        let to = to + end(program).len() + 1;
+        return Ok(format!("{}{section}{}", &page[..from], page.get(to..).unwrap_or_default()));
+    }
+    let next = SECTIONS[at + 1..].iter().find_map(|(later, _)| page.find(&begin(later)));
+    let (before, after) = page.split_at(next.unwrap_or(page.len()));
+    let gap = if after.is_empty() { "" } else { "\n" };
+    Ok(format!("{}\n\n{section}{gap}{after}", before.trim_end()))
+}
+
+fn begin(program: &str) -> String {
+    format!("<!-- written by bench {program} -->")
+}
+
+fn end(program: &str) -> String {
+    format!("<!-- end of bench {program} -->")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_added_in_its_place_and_then_replaced() {
+        let page = replace("# Title\n", "purge", "first").unwrap();
+        let page = replace(&page, "compare", "second").unwrap();
+        assert!(page.find("second").unwrap() < page.find("first").unwrap());
+        let page = replace(&page, "purge", "third").unwrap();
+        assert!(page.contains("second") && page.contains("third") && !page.contains("first"));
+        assert_eq!(replace(&page, "purge", "third").unwrap(), page);
+    }
+
+    #[test]
+    fn what_stands_between_sections_stays() {
+        let page = replace("# Title\n\nBy hand.\n", "compare", "figures").unwrap() + "\nBy hand too.\n";
+        let page = replace(&page, "compare", "others").unwrap();
+        assert!(page.starts_with("# Title\n\nBy hand.\n\n") && page.ends_with("\nBy hand too.\n"));
+    }
+}
