@@ -32,6 +32,11 @@ pub enum Database {
     Postgres,
 }
 
+pub const SIGRA_SQLITE: Contender =
+    contender("sigra-sqlite", "Sigra, SQLite", Program::Serve, &["sigra-sqlite"], Database::Sqlite);
+pub const SIGRA_POSTGRES: Contender =
+    contender("sigra-postgres", "Sigra, PostgreSQL", Program::Serve, &["sigra-postgres"], Database::Postgres);
+
 /// A server of the comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
@@ -45,21 +50,31 @@ pub struct Contender {
     pub cache: bool,
 }
 
+/// A server without a cache.
+#[must_use]
+pub const fn contender(
+    name: &'static str,
+    title: &'static str,
+    program: Program,
+    arguments: &'static [&'static str],
+    database: Database,
+) -> Contender {
+    Contender { name, title, program, arguments, database, cache: false }
+}
+
 impl Contender {
-    /// Starts it in a folder of its own, and waits until its database is full.
-    pub async fn start(
-        &self,
-        folder: &Path,
-        cluster: Option<&PostgresCluster>,
-        size: Size,
-        cpus: &Cpus,
-    ) -> Result<Server> {
-        let database = match (self.database, cluster) {
-            (Database::None, _) => String::new(),
-            (Database::Sqlite, _) => folder.join(format!("{}.db", self.name)).display().to_string(),
-            (Database::Postgres, Some(cluster)) => cluster.create_database()?,
-            (Database::Postgres, None) => return Err("there is no PostgreSQL cluster".into()),
-        };
+    /// Where its database is to be: a file in a folder, or a new database of a cluster.
+    pub fn place(&self, folder: &Path, cluster: Option<&PostgresCluster>) -> Result<String> {
+        match (self.database, cluster) {
+            (Database::None, _) => Ok(String::new()),
+            (Database::Sqlite, _) => Ok(folder.join(format!("{}.db", self.name)).display().to_string()),
+            (Database::Postgres, Some(cluster)) => Ok(cluster.create_database()?),
+            (Database::Postgres, None) => Err("there is no PostgreSQL cluster".into()),
+        }
+    }
+
+    /// Starts it with an empty database, and waits until that is full. What it says is kept in the folder.
+    pub async fn start(&self, folder: &Path, database: &str, size: Size, cpus: &Cpus) -> Result<Server> {
         let log = folder.join(format!("{}.log", self.name));
         let address = free_address()?;
         let (program, arguments) = self.program.command_line()?;
@@ -109,12 +124,17 @@ pub async fn log_in(address: SocketAddr, users: u32) -> Result<Vec<String>> {
     let mut connection = Connection::open(address).await?;
     let mut cookies = Vec::new();
     for number in 1..=users {
-        let answer = connection.post(&format!("/log-in/{number}")).await?;
-        let kept: Vec<String> = answer.cookies.iter().filter(|pair| !pair.ends_with('=')).cloned().collect();
-        if answer.status != 200 || kept.is_empty() {
-            return Err(format!("user {number} can't log in: {answer:?}").into());
-        }
-        cookies.push(kept.join("; "));
+        cookies.push(log_in_user(&mut connection, number).await?);
     }
     Ok(cookies)
+}
+
+/// Logs a user in, and gives the cookies to send from then on.
+pub async fn log_in_user(connection: &mut Connection, number: u32) -> Result<String> {
+    let answer = connection.post(&format!("/log-in/{number}")).await?;
+    let kept: Vec<&str> = answer.cookies.iter().map(String::as_str).filter(|pair| !pair.ends_with('=')).collect();
+    if answer.status != 200 || kept.is_empty() {
+        return Err(format!("user {number} can't log in: {answer:?}").into());
+    }
+    Ok(kept.join("; "))
 }

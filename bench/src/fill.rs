@@ -22,12 +22,12 @@ pub struct Size {
 
 /// Opens an SQLite file as an application would, and makes it if it is not there.
 pub async fn open_sqlite(path: &Path, pool: u32) -> Result<SqlitePool> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal);
+    let options = sqlite_file(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
     Ok(SqlitePoolOptions::new().max_connections(pool).connect_with(options).await?)
+}
+
+fn sqlite_file(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true)
 }
 
 pub async fn open_postgres(url: &str, pool: u32) -> Result<PgPool> {
@@ -36,9 +36,10 @@ pub async fn open_postgres(url: &str, pool: u32) -> Result<PgPool> {
 
 /// A new SQLite file with users and sessions.
 pub async fn sqlite(path: &Path, size: Size, pool: u32) -> Result<SqlitePool> {
-    let filling = open_sqlite(path, 1).await?;
-    // Only while it is filled: in a gigabyte of cache, indexes are built without reading back.
-    sqlx::raw_sql("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000").execute(&filling).await?;
+    // Only while it is filled: with nothing to lose yet, and a gigabyte of cache to build indexes in.
+    let hasty = sqlite_file(path).journal_mode(SqliteJournalMode::Off).synchronous(SqliteSynchronous::Off);
+    let hasty = hasty.pragma("cache_size", "-1000000");
+    let filling = SqlitePoolOptions::new().max_connections(1).connect_with(hasty).await?;
     let (table, rest) = table_and_rest(sigra::store::SQLITE_SCHEMA);
     sqlx::raw_sql(
         "CREATE TABLE users (id BLOB NOT NULL PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)",
@@ -56,7 +57,6 @@ pub async fn sqlite(path: &Path, size: Size, pool: u32) -> Result<SqlitePool> {
     .await?;
     sqlite_sessions(&filling, size, OffsetDateTime::now_utc()).await?;
     sqlx::raw_sql(rest).execute(&filling).await?;
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&filling).await?;
     filling.close().await;
     open_sqlite(path, pool).await
 }
@@ -87,7 +87,7 @@ pub async fn postgres(url: &str, size: Size, pool: u32) -> Result<PgPool> {
     open_postgres(url, pool).await
 }
 
-/// Adds sessions that were opened at a time, evenly among the users.
+/// Adds sessions that were opened at a time, evenly among the users. Their ids are consecutive numbers.
 pub async fn sqlite_sessions(pool: &SqlitePool, size: Size, at: OffsetDateTime) -> Result<()> {
     if size.sessions == 0 {
         return Ok(());

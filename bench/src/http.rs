@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::Result;
 
 /// No single answer is waited for any longer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The user that the application starts with in development.
 const DEMO_LOG_IN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";

@@ -8,7 +8,7 @@ use std::{
 use crate::{Result, http::Connection};
 
 /// A visitor goes away after this, whatever happens.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long a page took, each time that it was asked for.
 #[derive(Default)]

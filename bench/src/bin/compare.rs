@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use bench::{
     Result,
     chart::{self, Bar},
-    contender::{Contender, Database, POOL, log_in},
+    contender::{Contender, Database, POOL, SIGRA_POSTGRES, SIGRA_SQLITE, contender, log_in},
     cpus::{self, Cpus},
     fill::Size,
     machine,
@@ -46,11 +46,6 @@ const CONTENDERS: [Contender; 12] = [
     contender("express", "Express + Passport, SQLite", Program::Node("express.js"), &[], Database::Sqlite),
     contender("better-auth", "better-auth, SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
 ];
-
-const SIGRA_SQLITE: Contender =
-    contender("sigra-sqlite", "Sigra, SQLite", Program::Serve, &["sigra-sqlite"], Database::Sqlite);
-const SIGRA_POSTGRES: Contender =
-    contender("sigra-postgres", "Sigra, PostgreSQL", Program::Serve, &["sigra-postgres"], Database::Postgres);
 
 /// The targets of the design: a server, at least so many times another one.
 const TARGETS: [(&str, f64, &str); 6] = [
@@ -120,16 +115,6 @@ impl Entry {
     }
 }
 
-const fn contender(
-    name: &'static str,
-    title: &'static str,
-    program: Program,
-    arguments: &'static [&'static str],
-    database: Database,
-) -> Contender {
-    Contender { name, title, program, arguments, database, cache: false }
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     let chosen = choose(&args.only)?;
@@ -187,7 +172,8 @@ async fn prepare(
     wrk: &Wrk,
 ) -> Result<Entry> {
     let size = Size { users: args.users, sessions: args.sessions };
-    let server = contender.start(folder.path(), cluster, size, cpus).await?;
+    let database = contender.place(folder.path(), cluster)?;
+    let server = contender.start(folder.path(), &database, size, cpus).await?;
     let cookies = log_in(server.address, args.used_sessions).await?;
     contender.check(server.address, &cookies).await?;
     let cookies = wrk.save_cookies(contender.name, &cookies)?;
