@@ -99,6 +99,7 @@ mod clock;
 pub mod config;
 mod error;
 mod feed;
+#[cfg(feature = "live")]
 pub mod live;
 mod origin;
 pub mod password;

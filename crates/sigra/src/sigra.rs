@@ -9,10 +9,11 @@ use std::{
 use time::OffsetDateTime;
 use tower_http::csrf::CsrfLayer;
 
+#[cfg(feature = "live")]
+use crate::live::LiveConnections;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     feed::jittered,
-    live::LiveConnections,
     password::Passwords,
     scope::{FetchCurrentScopeLayer, ScopeCache, Stamp},
     session::{Cookies, Session},
@@ -58,6 +59,7 @@ struct Inner<U: User> {
     reader: Reader<U>,
     cache: ScopeCache<U>,
     passwords: Passwords,
+    #[cfg(feature = "live")]
     live: LiveConnections,
     purge: Once,
 }
@@ -111,6 +113,7 @@ impl<U: User> Sigra<U> {
             cookies: Cookies::new(&config),
             same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
+            #[cfg(feature = "live")]
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
             reader: Reader::new(pool.clone(), own_pool),
@@ -444,6 +447,7 @@ impl<U: User> Sigra<U> {
         for id in ids {
             self.0.cache.forget(id);
         }
+        #[cfg(feature = "live")]
         self.0.live.end(ids);
     }
 

@@ -7,6 +7,7 @@
 use std::{
     convert::Infallible,
     fmt::Display,
+    hash::Hasher,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Feed, Subject, hash, jittered};
+use super::{Feed, jittered};
 use crate::telemetry;
 
 /// What `POSTGRES_SCHEMA` has the triggers announce on.
@@ -60,6 +61,13 @@ struct Heard {
     beat: watch::Sender<u64>,
 }
 
+/// A session and a user, by a hash of their ids.
+#[derive(Clone, Copy)]
+pub struct Subject {
+    session: u64,
+    user: u64,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Deaf {
     #[error("the database failed: {0}")]
@@ -75,6 +83,7 @@ enum Deaf {
 impl Feed for Listener {
     type Database = Postgres;
     type Stamp = u64;
+    type Subject = Subject;
 
     fn new(pool: PgPool) -> Self {
         Self { pool, heard: Arc::new(Heard::new()), task: Mutex::default() }
@@ -91,6 +100,10 @@ impl Feed for Listener {
         self.heard.is_sure().then(|| self.heard.changes.load(Ordering::SeqCst))
     }
 
+    fn subject(session: &dyn Display, user: &dyn Display) -> Subject {
+        Subject { session: hash(session), user: hash(user) }
+    }
+
     fn is_unchanged(&self, subject: &Subject, since: &u64) -> bool {
         let last_change = |id| self.heard.slot(id).load(Ordering::SeqCst);
         self.heard.is_sure()
@@ -103,10 +116,12 @@ impl Feed for Listener {
         self.heard.change(self.heard.slot(hash(changed)));
     }
 
+    #[cfg(feature = "live")]
     async fn changed(&self) {
         self.heard.changed.notified().await;
     }
 
+    #[cfg(feature = "testing")]
     async fn catch_up(&self) {
         let asked = self.heard.milliseconds();
         let mut beat = self.heard.beat.subscribe();
@@ -230,4 +245,11 @@ async fn send_heartbeat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<(
     }
     sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(sent_at.to_string()).execute(&mut *conn).await?;
     Ok(())
+}
+
+/// The same for an id and for the text that the database makes of it.
+fn hash(id: &dyn Display) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(id.to_string().as_bytes());
+    hasher.finish()
 }

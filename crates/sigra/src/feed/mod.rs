@@ -9,7 +9,7 @@ mod listener;
 #[cfg(feature = "sqlite")]
 mod wal_index;
 
-use std::{fmt::Display, future::Future, hash::Hasher, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 #[cfg(feature = "postgres")]
 pub use self::listener::Listener;
@@ -22,6 +22,8 @@ pub trait Feed: Send + Sync + 'static {
     type Database: sqlx::Database;
     /// A moment in the database's history, not later than the row that is read next.
     type Stamp: Clone + Send + Sync;
+    /// A session and a user, as far as their changes are told apart.
+    type Subject: Copy + Send + Sync;
 
     /// A feed that has not begun.
     fn new(pool: sqlx::Pool<Self::Database>) -> Self;
@@ -32,37 +34,22 @@ pub trait Feed: Send + Sync + 'static {
     /// The present moment, if the feed can tell what happens from now on.
     fn stamp(&self) -> Option<Self::Stamp>;
 
+    /// The subject of these ids.
+    fn subject(session: &dyn Display, user: &dyn Display) -> Self::Subject;
+
     /// Whether nothing of the subject can have changed since.
-    fn is_unchanged(&self, subject: &Subject, since: &Self::Stamp) -> bool;
+    fn is_unchanged(&self, subject: &Self::Subject, since: &Self::Stamp) -> bool;
 
     /// Notes a change that this process has made, so that it need not wait to be told.
     fn note(&self, changed: &dyn Display);
 
     /// Resolves when another process may have changed something.
+    #[cfg(feature = "live")]
     fn changed(&self) -> impl Future<Output = ()> + Send;
 
     /// While it is sure of anything, waits until it knows of every change that was committed before.
+    #[cfg(feature = "testing")]
     fn catch_up(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// What a scope consists of: a session and a user, by a hash of their ids.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject {
-    session: u64,
-    user: u64,
-}
-
-impl Subject {
-    pub(crate) fn new(session: &dyn Display, user: &dyn Display) -> Self {
-        Self { session: hash(session), user: hash(user) }
-    }
-}
-
-/// The same for an id and for the text that the database makes of it.
-fn hash(id: &dyn Display) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(id.to_string().as_bytes());
-    hasher.finish()
 }
 
 /// A time about as long, so that many processes don't do it all at once.

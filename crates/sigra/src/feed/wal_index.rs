@@ -20,7 +20,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 use tokio::task::JoinHandle;
 
 use self::file::IndexFile;
-use super::{Feed, Subject};
+use super::Feed;
 use crate::telemetry;
 
 /// The header is there twice, one copy after the other, lest somebody read one that is half written.
@@ -46,6 +46,7 @@ struct Index {
 impl Feed for WalIndex {
     type Database = Sqlite;
     type Stamp = [u8; HEADER];
+    type Subject = ();
 
     fn new(pool: SqlitePool) -> Self {
         Self { pool, index: Arc::default(), task: Mutex::default() }
@@ -63,7 +64,9 @@ impl Feed for WalIndex {
         index.is_trusted.load(Ordering::Relaxed).then(|| index.header()).flatten()
     }
 
-    fn is_unchanged(&self, _: &Subject, since: &[u8; HEADER]) -> bool {
+    fn subject(_: &dyn Display, _: &dyn Display) {}
+
+    fn is_unchanged(&self, (): &(), since: &[u8; HEADER]) -> bool {
         self.stamp().as_ref() == Some(since)
     }
 
@@ -71,10 +74,12 @@ impl Feed for WalIndex {
     fn note(&self, _: &dyn Display) {}
 
     /// Nobody tells; one has to look.
+    #[cfg(feature = "live")]
     async fn changed(&self) {
         pending().await
     }
 
+    #[cfg(feature = "testing")]
     async fn catch_up(&self) {}
 }
 

@@ -15,10 +15,8 @@ use http::{StatusCode, request::Parts};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, LiveConnections};
-use crate::{
-    Problem, Scope, Sigra, User, origin::is_same_origin, scope::Current, session::MissingLayer, store::SessionId,
-};
+use super::{Entry, LiveConnections, handshake::is_same_origin};
+use crate::{Problem, Scope, Sigra, User, scope::Current, session::MissingLayer, store::SessionId};
 
 /// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
 /// (RFC 6455 section 7.4.2).

@@ -5,8 +5,8 @@
 //! of their sessions are still good. So a connection ends within a second, also when its session expired,
 //! its user was deactivated, or somebody deleted the row by hand.
 
-#[cfg(feature = "live")]
 mod connection;
+mod handshake;
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,6 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-#[cfg(feature = "live")]
 pub use self::connection::{CLOSE_SESSION_ENDED, Closed, Live, LiveRejection, LiveSocket, OnMount};
 use crate::{store::SessionId, telemetry};
 

@@ -4,21 +4,18 @@ use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use super::Scope;
-use crate::{
-    Config, User,
-    feed::{Feed, Subject},
-    store::Store,
-    token::TokenHash,
-};
+use crate::{Config, User, feed::Feed, store::Store, token::TokenHash};
 
-pub(crate) type Stamp<U> = <<<U as User>::Database as Store<U>>::Feed as Feed>::Stamp;
+type FeedOf<U> = <<U as User>::Database as Store<U>>::Feed;
+
+pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 
 /// Scopes of requests that were, for the ones that come.
 ///
 /// It only ever says that a token is good. Whatever else it may stand for, the database is asked; and so it
 /// is whenever the [`Feed`] isn't sure that the session and the user are as they were.
 pub(crate) struct ScopeCache<U: User> {
-    feed: <U::Database as Store<U>>::Feed,
+    feed: FeedOf<U>,
     scopes: Option<Cache<TokenHash, Cached<U>>>,
 }
 
@@ -26,7 +23,7 @@ struct Cached<U: User> {
     scope: Scope<U>,
     /// When it ends by itself, or is to be looked after.
     fresh_until: OffsetDateTime,
-    subject: Subject,
+    subject: <FeedOf<U> as Feed>::Subject,
     stamp: Stamp<U>,
 }
 
@@ -71,7 +68,7 @@ impl<U: User> ScopeCache<U> {
     /// Keeps the scope that a current token was found to stand for.
     pub fn insert(&self, token: TokenHash, scope: Scope<U>, stamp: Option<Stamp<U>>, config: &Config) {
         if let (Some(scopes), Some(stamp)) = (&self.scopes, stamp) {
-            let subject = Subject::new(&scope.session().id, &scope.user().id());
+            let subject = FeedOf::<U>::subject(&scope.session().id, &scope.user().id());
             let fresh_until = scope.session().fresh_until(config);
             scopes.insert(token, Cached { scope, fresh_until, subject, stamp });
         }
