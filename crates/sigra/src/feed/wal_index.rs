@@ -148,19 +148,20 @@ async fn compare(index: &Index) -> String {
 }
 
 async fn open(pool: &SqlitePool) -> sqlx::Result<Option<Index>> {
-    let mut connection = pool.acquire().await?.detach();
+    let mut connection = pool.acquire().await?;
     let in_wal_mode = "SELECT (SELECT journal_mode FROM pragma_journal_mode) = 'wal'
         AND (SELECT locking_mode FROM pragma_locking_mode) = 'normal'
         -- A look at the schema opens the index.
         AND (SELECT count(*) FROM sqlite_schema) >= 0";
-    let in_wal_mode: bool = sqlx::query_scalar(in_wal_mode).fetch_one(&mut connection).await?;
+    let in_wal_mode: bool = sqlx::query_scalar(in_wal_mode).fetch_one(&mut *connection).await?;
     if !in_wal_mode {
         return Ok(None);
     }
     let path = "SELECT file || '-shm' FROM pragma_database_list WHERE name = 'main'";
-    let path: String = sqlx::query_scalar(path).fetch_one(&mut connection).await?;
+    let path: String = sqlx::query_scalar(path).fetch_one(&mut *connection).await?;
     let Some(file) = IndexFile::open(path.as_ref())? else { return Ok(None) };
-    Ok(Some(Index { file, is_trusted: AtomicBool::new(true), connection: tokio::sync::Mutex::new(connection) }))
+    let connection = tokio::sync::Mutex::new(connection.detach());
+    Ok(Some(Index { file, is_trusted: AtomicBool::new(true), connection }))
 }
 
 fn bypass(reason: &str) {
