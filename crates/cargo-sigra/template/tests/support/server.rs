@@ -1,0 +1,249 @@
+//! The application as its users meet it: processes of its own, behind sockets.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    hash::{BuildHasher, Hasher, RandomState},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use my_app::{accounts::Accounts, database};
+use sigra::{Password, Sigra, testing::VALID_PASSWORD};
+use tempfile::NamedTempFile;
+use tokio::runtime::Runtime;
+use ureq::{
+    Agent, RequestBuilder,
+    http::{Response, StatusCode, header},
+};
+
+/// The same in all processes, so that each reads the cookies of the others.
+const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
+const SESSION_COOKIES: [&str; 2] = ["_my_app_key", "_my_app_web_user_remember_me"];
+/// Nothing takes as long, on however slow a machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server. It is killed when it is dropped, also by a test that fails.
+pub struct Server {
+    child: Mutex<Child>,
+    port: u16,
+    log: NamedTempFile,
+}
+
+impl Server {
+    pub fn start(database_url: &str) -> Self {
+        let mut server = Self::spawn(database_url);
+        let begun = Instant::now();
+        let visitor = Browser::new();
+        while visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
+            assert!(begun.elapsed() < PATIENCE, "the server does not begin to answer");
+            // Somebody else may have taken the port meanwhile.
+            if server.child().try_wait().expect("a child").is_some() {
+                server = Self::spawn(database_url);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    fn spawn(database_url: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let log = NamedTempFile::new().expect("a temporary file");
+        let to_log = || Stdio::from(File::options().append(true).open(log.path()).expect("the log"));
+        let env = [("APP_ENV", "test"), ("DATABASE_URL", database_url), ("SECRET_KEY_BASE", SECRET)];
+        let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
+            .envs(env)
+            .env("PORT", port.to_string())
+            // Tokens are replaced all the time, lest a test see only one of each session.
+            .env("SESSION_REISSUE_AGE", "1")
+            .env("RUST_LOG", "info,sqlx=warn")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(to_log())
+            .stderr(to_log())
+            .spawn()
+            .expect("the application");
+        Self { child: Mutex::new(child), port, log }
+    }
+
+    /// As `kill -9` does: it has no time to finish anything.
+    pub fn kill(&self) {
+        let mut child = self.child();
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+    }
+
+    /// Waits until its log says something.
+    pub fn wait_for_log(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "the server does not say {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+        drop(child);
+        if thread::panicking() {
+            let log = self.log();
+            let last = log.lines().rev().take(30).collect::<Vec<_>>();
+            eprintln!("the server on port {} said last, backwards:\n{}", self.port, last.join("\n"));
+        }
+    }
+}
+
+/// A browser with its cookies, on a connection that it keeps.
+pub struct Browser {
+    agent: Agent,
+    cookies: BTreeMap<String, String>,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub location: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// As visitors are asked: pages lead there, and a form is refused.
+    pub fn asks_to_log_in(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED || self.location == "/users/log-in"
+    }
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let config =
+            Agent::config_builder().max_redirects(0).http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self { agent: config.build().into(), cookies: BTreeMap::new() }
+    }
+
+    /// `None` if there was no answer, or the server could not say.
+    pub fn get(&mut self, server: &Server, path: &str) -> Option<Answer> {
+        let request = with_cookies(self.agent.get(server.url(path)), &self.cookie_header());
+        self.take(request.call())
+    }
+
+    /// Submits a form, as [`get`](Self::get) does.
+    pub fn post(&mut self, server: &Server, path: &str, form: &[(&str, &str)]) -> Option<Answer> {
+        let request = with_cookies(self.agent.post(server.url(path)), &self.cookie_header());
+        self.take(request.send_form(form.iter().copied()))
+    }
+
+    pub fn delete(&mut self, server: &Server, path: &str) -> Option<Answer> {
+        self.post(server, path, &[("_method", "delete")])
+    }
+
+    pub fn log_in(&mut self, server: &Server, email: &str, remember_me: bool) -> Option<Answer> {
+        let mut form = super::log_in_form(email, VALID_PASSWORD);
+        form.extend(remember_me.then_some(("user[remember_me]", "true")));
+        self.post(server, "/users/log-in", &form)
+    }
+
+    /// Whether these cookies are somebody's, whatever cookies this browser has.
+    pub fn is_logged_in(&self, server: &Server, cookies: &str) -> Option<bool> {
+        match self.status(server, "/me", cookies)? {
+            StatusCode::OK => Some(true),
+            StatusCode::UNAUTHORIZED => Some(false),
+            status => panic!("/me answers {status}"),
+        }
+    }
+
+    /// The cookies that log the browser in. Empty if there are none.
+    pub fn session_cookies(&self) -> String {
+        let held = SESSION_COOKIES.iter().filter_map(|name| Some((*name, self.cookies.get(*name)?)));
+        held.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn status(&self, server: &Server, path: &str, cookies: &str) -> Option<StatusCode> {
+        let mut response = told(with_cookies(self.agent.get(server.url(path)), cookies).call())?;
+        // The connection can be used again once the body is read.
+        let _ = response.body_mut().read_to_string();
+        Some(response.status())
+    }
+
+    fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn take(&mut self, result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Answer> {
+        let mut response = told(result)?;
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            self.take_cookie(cookie.to_str().expect("text"));
+        }
+        let location = response.headers().get(header::LOCATION);
+        let location = location.map(|location| location.to_str().expect("text").to_owned()).unwrap_or_default();
+        // The server may be killed between head and body. The head is an answer.
+        let body = response.body_mut().read_to_string().unwrap_or_default();
+        Some(Answer { status: response.status(), location, body })
+    }
+
+    fn take_cookie(&mut self, cookie: &str) {
+        let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+        if cookie.contains("Max-Age=0") {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+fn with_cookies<B>(request: RequestBuilder<B>, cookies: &str) -> RequestBuilder<B> {
+    let request = request.header(header::ACCEPT, "text/html");
+    if cookies.is_empty() { request } else { request.header(header::COOKIE, cookies) }
+}
+
+/// The answer, if there was one, and it was not that the database can't be asked.
+fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ureq::Body>> {
+    match result {
+        Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => None,
+        Ok(response) if response.status().is_server_error() => panic!("the server failed: {}", response.status()),
+        Ok(response) => Some(response),
+        Err(ureq::Error::Timeout(_)) => panic!("no answer for {PATIENCE:?}"),
+        Err(_) => None,
+    }
+}
+
+/// Registers users with [`VALID_PASSWORD`], at the cost that the servers ask of a password.
+pub fn register(database_url: &str, emails: &[String]) {
+    let register = async {
+        let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
+        let sigra = Sigra::new(super::settings(&[]).expect("good settings").sigra, pool.clone());
+        let accounts = Accounts::new(pool.clone(), sigra.expect("good settings"));
+        for email in emails {
+            accounts.register_user(email, &Password::new(VALID_PASSWORD)).await.expect("a new user");
+        }
+        pool.close().await;
+    };
+    Runtime::new().expect("a runtime").block_on(register);
+}
+
+/// A number of the environment: the slow proofs ask for more.
+pub fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`")))
+}
+
+/// A random number below a limit.
+pub fn random(limit: u64) -> u64 {
+    RandomState::new().build_hasher().finish() % limit
+}
