@@ -3,6 +3,7 @@
 //! Several people, each on several devices, log in and out while processes are killed. A journal keeps what
 //! they were told, and after every crash the servers have to agree with it.
 
+mod server;
 mod support;
 
 use std::{
@@ -14,10 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{
-    TestDatabase,
-    server::{Browser, Server, number, random, register},
-};
+use server::{Browser, Server, number, random, register};
+use support::TestDatabase;
 
 const PEOPLE: usize = 3;
 const DEVICES: usize = 3;

@@ -1,5 +1,6 @@
 //! Two servers on one database, and sessions that end at one of them while both are under fire.
 
+mod server;
 mod support;
 
 use std::{
@@ -12,10 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{
-    TestDatabase,
-    server::{Browser, Server, number, random, register},
-};
+use server::{Browser, Server, number, random, register};
+use support::TestDatabase;
 
 /// Trials at once.
 const LANES: usize = 3;

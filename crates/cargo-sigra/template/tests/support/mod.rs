@@ -1,8 +1,6 @@
 //! The application on a database of its own, for one test.
 #![allow(dead_code)]
 
-pub mod server;
-
 use axum::Router;
 use my_app::{
     accounts::{Accounts, User},

@@ -1,4 +1,5 @@
 //! The application as its users meet it: processes of its own, behind sockets.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,8 @@ use ureq::{
     Agent, RequestBuilder,
     http::{Response, StatusCode, header},
 };
+
+use crate::support::{log_in_form, settings};
 
 /// The same in all processes, so that each reads the cookies of the others.
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
@@ -155,7 +158,7 @@ impl Browser {
     }
 
     pub fn log_in(&mut self, server: &Server, email: &str, remember_me: bool) -> Option<Answer> {
-        let mut form = super::log_in_form(email, VALID_PASSWORD);
+        let mut form = log_in_form(email, VALID_PASSWORD);
         form.extend(remember_me.then_some(("user[remember_me]", "true")));
         self.post(server, "/users/log-in", &form)
     }
@@ -228,7 +231,7 @@ fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ur
 pub fn register(database_url: &str, emails: &[String]) {
     let register = async {
         let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
-        let sigra = Sigra::new(super::settings(&[]).expect("good settings").sigra, pool.clone());
+        let sigra = Sigra::new(settings(&[]).expect("good settings").sigra, pool.clone());
         let accounts = Accounts::new(pool.clone(), sigra.expect("good settings"));
         for email in emails {
             accounts.register_user(email, &Password::new(VALID_PASSWORD)).await.expect("a new user");
