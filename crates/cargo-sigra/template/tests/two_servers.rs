@@ -17,7 +17,7 @@ use server::{Browser, Server, number, random, register};
 use support::TestDatabase;
 
 /// Trials at once.
-const LANES: usize = 3;
+const LANES: usize = 2;
 /// How long the other server may take to hear of it. On SQLite it looks for itself.
 const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) } else { Duration::ZERO };
 /// That many reads in a row, begun after the session has ended, are refused before readers believe it.
