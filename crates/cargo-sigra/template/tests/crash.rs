@@ -52,6 +52,8 @@ struct Journal {
     /// How often the person has asked to be logged out everywhere, and how many of these are not over.
     sweeps: u64,
     open_sweeps: u64,
+    /// How often something was learnt.
+    told: u64,
 }
 
 impl Person {
@@ -66,6 +68,7 @@ impl Person {
 
 impl Journal {
     fn worsen(&mut self, session: usize, standing: Standing) {
+        self.told += u64::from(standing == Standing::Ended);
         let session = &mut self.sessions[session];
         session.standing = session.standing.max(standing);
     }
@@ -140,6 +143,7 @@ impl<'a> Device<'a> {
         self.worsen(self.session, Standing::Ended);
         let mut journal = self.person.journal();
         let standing = if journal.is_unswept(mark) { Standing::Open } else { Standing::Doubtful };
+        journal.told += 1;
         journal.sessions.push(Session { id: None, standing, cookies: vec![self.browser.session_cookies()] });
         let session = journal.sessions.len() - 1;
         drop(journal);
@@ -289,6 +293,7 @@ impl<'a> Story<'a> {
                 scope.spawn(|| device.use_until(&stop, server));
             }
             thread::sleep(Duration::from_millis(200 + random(700)));
+            wait_for_an_answer(self.people);
             happened();
         });
     }
@@ -303,6 +308,15 @@ impl<'a> Story<'a> {
         let Compared { open, doubtful, ended } = self.compared;
         eprintln!("after {crashes} crashes: {open} times open, {ended} times over, {doubtful} times not known");
         assert!(open > 0 && ended > 0, "nothing was compared");
+    }
+}
+
+/// What was answered last is what a crash could take back.
+fn wait_for_an_answer(people: &[Person]) {
+    let told = || people.iter().map(|person| person.journal().told).sum::<u64>();
+    let (begun, before) = (Instant::now(), told());
+    while told() == before && begun.elapsed() < RECOVERY {
+        thread::sleep(Duration::from_micros(50));
     }
 }
 
