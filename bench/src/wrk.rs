@@ -25,6 +25,7 @@ pub struct Wrk {
 /// What one run found.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
+    pub requests: u64,
     pub requests_per_second: f64,
     pub p50: Duration,
     pub p99: Duration,
@@ -76,6 +77,7 @@ impl Wrk {
             return Err(format!("{errors} of {requests} requests failed").into());
         }
         Ok(Figures {
+            requests,
             requests_per_second: requests as f64 / Duration::from_micros(micros).as_secs_f64(),
             p50: Duration::from_micros(p50),
             p99: Duration::from_micros(p99),

@@ -102,6 +102,8 @@ struct Entry {
     figures: Vec<Figures>,
     /// The share of a CPU that it took.
     busy: Vec<f64>,
+    /// The CPU time that it took for a request, in microseconds.
+    cost: Vec<f64>,
 }
 
 impl Entry {
@@ -177,15 +179,18 @@ async fn prepare(
     let cookies = log_in(server.address, args.used_sessions).await?;
     contender.check(server.address, &cookies).await?;
     let cookies = wrk.save_cookies(contender.name, &cookies)?;
-    Ok(Entry { contender, server, cookies, figures: Vec::new(), busy: Vec::new() })
+    Ok(Entry { contender, server, cookies, figures: Vec::new(), busy: Vec::new(), cost: Vec::new() })
 }
 
 fn measure(entry: &mut Entry, wrk: &Wrk, seconds: u32) -> Result<()> {
     let failed = |error| format!("{}: {error}", entry.contender.name);
     wrk.warm_up(entry.server.address, &entry.cookies)?;
-    let (began, spent) = (Instant::now(), cpus::seconds_of(entry.server.pid())?);
-    entry.figures.push(wrk.run(entry.server.address, &entry.cookies, seconds).map_err(failed)?);
-    entry.busy.push((cpus::seconds_of(entry.server.pid())? - spent) / began.elapsed().as_secs_f64());
+    let (began, spent_before) = (Instant::now(), cpus::seconds_of(entry.server.pid())?);
+    let figures = wrk.run(entry.server.address, &entry.cookies, seconds).map_err(failed)?;
+    let spent = cpus::seconds_of(entry.server.pid())? - spent_before;
+    entry.busy.push(spent / began.elapsed().as_secs_f64());
+    entry.cost.push(spent * 1e6 / figures.requests.max(1) as f64);
+    entry.figures.push(figures);
     Ok(())
 }
 
@@ -211,7 +216,7 @@ fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before:
     );
     text += &table(&figures(entries));
     text += "\nThe last column is the share of its CPU that the server took: where it is well under 100 %, the \
-             server waited for PostgreSQL, or for the load.\n\n";
+             server waited: for PostgreSQL, for the load, or for other processes of the machine.\n\n";
     let targets = targets(entries);
     if targets.len() > 1 {
         text += &format!("{}\n", table(&targets));
@@ -234,8 +239,11 @@ fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before:
 }
 
 fn figures(entries: &[Entry]) -> Vec<Vec<String>> {
-    let mut rows =
-        vec![["server", "requests/s", "to bare axum", "p50 ms", "p99 ms", "server CPU %"].map(String::from).to_vec()];
+    let mut rows = vec![
+        ["server", "requests/s", "to bare axum", "p50 ms", "p99 ms", "server CPU µs/request", "server CPU %"]
+            .map(String::from)
+            .to_vec(),
+    ];
     for entry in entries {
         let latency = |of: fn(&Figures) -> f64| median(&entry.figures.iter().map(of).collect::<Vec<f64>>());
         let busy: Vec<f64> = entry.busy.iter().map(|share| share * 100.0).collect();
@@ -245,6 +253,7 @@ fn figures(entries: &[Entry]) -> Vec<Vec<String>> {
             spread(&entry.ratios_to(&entries[0]), 3),
             format!("{:.2}", latency(|figures| millis(figures.p50))),
             format!("{:.2}", latency(|figures| millis(figures.p99))),
+            spread(&entry.cost, 1),
             format!("{:.0}", median(&busy)),
         ]);
     }

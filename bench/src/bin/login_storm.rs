@@ -201,7 +201,8 @@ fn report(args: &Args, rounds: &[Round]) {
             .map(String::from)
             .to_vec(),
     ];
-    let pages_of: [(&str, fn(&Visits) -> &[Duration]); 2] =
+    type Samples = fn(&Visits) -> &[Duration];
+    let pages_of: [(&str, Samples); 2] =
         [("GET /", |visits| &visits.home.took), ("GET /dashboard, logged in", |visits| &visits.dashboard.took)];
     for (name, samples) in pages_of {
         let idle = |percent| of(&|round: &Round| millis(percentile(samples(&round.idle), percent)));

@@ -177,8 +177,8 @@ async fn visits(
     is_over: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Result<Vec<Duration>> {
     let mut visitors = JoinSet::new();
-    for cookies in cookies.to_vec() {
-        let is_over = is_over.clone();
+    for cookies in cookies {
+        let (cookies, is_over) = (cookies.clone(), is_over.clone());
         visitors.spawn(async move { visit(address, "/me", Some(&cookies), every, move |_| is_over()).await });
     }
     let mut took = Vec::new();
