@@ -15,6 +15,24 @@ pub struct Cpus {
     pub load: Option<String>,
 }
 
+/// The options that choose them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CpuOptions {
+    /// The CPUs of what is measured, such as 0 or 0-3 (default: the first, if there are two)
+    #[arg(long)]
+    server_cpus: Option<String>,
+    /// The CPUs of the rest: the load, and PostgreSQL (default: the second, if there are two)
+    #[arg(long)]
+    load_cpus: Option<String>,
+}
+
+impl CpuOptions {
+    #[must_use]
+    pub fn choose(&self) -> Cpus {
+        Cpus::choose(self.server_cpus.clone(), self.load_cpus.clone())
+    }
+}
+
 impl Cpus {
     /// What was asked for. By default the first CPU serves and the second loads, where there are two and
     /// `taskset` to pin with.

@@ -17,3 +17,8 @@ pub mod wrk;
 
 /// Any failure: a benchmark can only say what it was, and stop.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// A runtime on the thread that asks for it: a CPU of its own is all that a part of a benchmark gets.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

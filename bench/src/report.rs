@@ -31,6 +31,21 @@ pub fn write(page: &Path, program: &str, figures: &str) -> Result<()> {
     Ok(fs::write(page, replace(&text, program, figures)?)?)
 }
 
+/// Shows a program's figures, and puts them into the page if there is to be one, with the run's circumstances.
+pub fn publish(page: Option<&Path>, program: &str, figures: &str) -> Result<()> {
+    println!("{figures}");
+    match page {
+        Some(page) => write(page, program, &format!("{figures}\n{}", circumstances(&command(program)))),
+        None => Ok(()),
+    }
+}
+
+/// What is said of a target.
+#[must_use]
+pub fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
 /// What to say of a run besides its figures.
 #[must_use]
 pub fn circumstances(command: &str) -> String {

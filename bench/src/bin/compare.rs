@@ -6,11 +6,11 @@ use bench::{
     Result,
     chart::{self, Bar},
     contender::{Contender, Database, POOL, SIGRA_POSTGRES, SIGRA_SQLITE, contender, log_in},
-    cpus::{self, Cpus},
+    cpus::{self, CpuOptions, Cpus},
     fill::Size,
     machine,
     programs::{Program, first_line},
-    report,
+    report, runtime,
     server::Server,
     stats::{median, millis, range, spread, table},
     wrk::{CONNECTIONS, Figures, Wrk},
@@ -86,12 +86,8 @@ struct Args {
     /// The page to write the figures into, such as docs/performance.md; a plot goes beside it
     #[arg(long)]
     write: Option<PathBuf>,
-    /// The CPU of the servers (default: the first, if there are two)
-    #[arg(long)]
-    server_cpus: Option<String>,
-    /// The CPU of wrk and PostgreSQL (default: the second, if there are two)
-    #[arg(long)]
-    load_cpus: Option<String>,
+    #[command(flatten)]
+    cpus: CpuOptions,
 }
 
 /// A server that is alive, and what was found of it in each round.
@@ -124,13 +120,13 @@ fn main() -> Result<()> {
         contender.program.make()?;
     }
     // From here on, what this process starts inherits its CPU: wrk and PostgreSQL.
-    let cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    let cpus = args.cpus.choose();
     cpus.pin_load()?;
     let wrk = Wrk::new()?;
     let folder = TempDir::with_prefix("bench-compare-")?;
     let postgres = chosen.iter().any(|contender| contender.database == Database::Postgres);
     let cluster = if postgres { Some(PostgresCluster::start()?) } else { None };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
 
     let mut entries = Vec::new();
     for contender in chosen {
@@ -271,7 +267,7 @@ fn targets(entries: &[Entry]) -> Vec<Vec<String>> {
                 format!("{} / {}", entry.contender.title, other.contender.title),
                 format!("{least}"),
                 spread(&ratios, 2),
-                if median(&ratios) >= least { "met" } else { "MISSED" }.to_owned(),
+                report::verdict(median(&ratios) >= least).to_owned(),
             ]);
         }
     }

@@ -10,6 +10,7 @@ use bench::{
     Result,
     cpus::Cpus,
     http::{Answer, Connection},
+    report, runtime,
     server::Site,
     stats::{millis, percentile, table},
 };
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
     let mut cpus = Cpus::choose(args.cpu, None);
     cpus.load = cpus.server.clone();
     cpus.pin_load()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let site = Site::new(&args.program, &cpus)?;
     let server = runtime.block_on(site.start())?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(MEMORY_KIB, ITERATIONS, 1, None)?);
@@ -106,7 +107,7 @@ impl Samples {
             rows.push(vec![name.to_owned(), at(10.0), at(50.0), at(90.0), format!("{:.3}", ratio(samples))]);
         }
         println!("{}", table(&rows));
-        let verdict = if ratio(&self.logins) <= MOST { "met" } else { "MISSED" };
+        let verdict = report::verdict(ratio(&self.logins) <= MOST);
         println!("Target for a login: at most {MOST:.2} times a bare hash: {verdict}");
     }
 }

@@ -13,8 +13,9 @@ use std::{
 
 use bench::{
     Result,
-    cpus::{self, Cpus, OtherWork},
+    cpus::{self, CpuOptions, OtherWork},
     http::{Connection, logged_in_cookies},
+    report, runtime,
     server::{Server, Site},
     stats::{median, millis, percentile, spread, table},
     visit::{Visit, visit},
@@ -46,12 +47,8 @@ struct Args {
     /// How often each page is asked for in a second, whether the application is quick or slow
     #[arg(long, default_value_t = 250)]
     pages_per_second: u32,
-    /// The CPUs of the application, such as 0 or 0-3 (default: the first, if there are two)
-    #[arg(long)]
-    server_cpus: Option<String>,
-    /// The CPUs of the load (default: the second, if there are two)
-    #[arg(long)]
-    load_cpus: Option<String>,
+    #[command(flatten)]
+    cpus: CpuOptions,
 }
 
 struct Round {
@@ -89,7 +86,7 @@ struct Logins {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    let cpus = args.cpus.choose();
     cpus.pin_load()?;
     let site = Site::new(&args.program, &cpus)?;
     let rounds: Vec<Round> = (0..args.rounds.max(1)).map(|_| round(&site, &args)).collect::<Result<_>>()?;
@@ -116,10 +113,6 @@ fn round(site: &Site, args: &Args) -> Result<Round> {
     let other_work = OtherWork::so_far(&server)?.share_since(&before);
     let (cpus, peak_kib) = (cpus::allowed(server.pid())?, server.peak_rss_kib()?);
     Ok(Round { idle, storm, logins, cpus, idle_kib, peak_kib, other_work })
-}
-
-fn runtime() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 /// The home page as nobody, and beside it the dashboard as a user.
@@ -151,7 +144,7 @@ fn storm(
         let (over, start) = (over.clone(), start.clone());
         move || {
             start.wait();
-            self::runtime()?.block_on(visits(address, &cookies, every, |_| over.load(Ordering::Relaxed)))
+            bench::runtime()?.block_on(visits(address, &cookies, every, |_| over.load(Ordering::Relaxed)))
         }
     });
     let answers = runtime.block_on(async {
@@ -259,5 +252,5 @@ fn report(args: &Args, rounds: &[Round]) {
 }
 
 fn verdict(found: f64, most: f64) -> String {
-    format!("<= {most:.0}: {}", if found <= most { "met" } else { "MISSED" })
+    format!("<= {most:.0}: {}", report::verdict(found <= most))
 }

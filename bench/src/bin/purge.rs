@@ -14,11 +14,11 @@ use std::{
 use bench::{
     Result,
     contender::{Contender, Database, POOL, SIGRA_POSTGRES, SIGRA_SQLITE, log_in},
-    cpus::Cpus,
+    cpus::{CpuOptions, Cpus},
     fill::{self, Size},
     http::Connection,
     programs::Program,
-    report,
+    report, runtime,
     stats::{median, millis, percentile, spread, table},
     visit::visit,
 };
@@ -58,12 +58,8 @@ struct Args {
     /// The page to write the figures into, such as docs/performance.md
     #[arg(long)]
     write: Option<PathBuf>,
-    /// The CPU of the application (default: the first, if there are two)
-    #[arg(long)]
-    server_cpus: Option<String>,
-    /// The CPU of the visitors and PostgreSQL (default: the second, if there are two)
-    #[arg(long)]
-    load_cpus: Option<String>,
+    #[command(flatten)]
+    cpus: CpuOptions,
 }
 
 struct Round {
@@ -75,7 +71,7 @@ struct Round {
 fn main() -> Result<()> {
     let args = Args::parse();
     Program::Serve.make()?;
-    let cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    let cpus = args.cpus.choose();
     cpus.pin_load()?;
     let runtime = runtime()?;
     let mut rows = vec![
@@ -98,16 +94,7 @@ fn main() -> Result<()> {
         args.rounds.max(1),
         table(&rows)
     );
-    println!("{text}");
-    if let Some(page) = &args.write {
-        let circumstances = report::circumstances(&report::command("purge"));
-        report::write(page, "purge", &format!("{text}\n{circumstances}"))?;
-    }
-    Ok(())
-}
-
-fn runtime() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    report::publish(args.write.as_deref(), "purge", &text)
 }
 
 fn rounds(runtime: &Runtime, contender: Contender, args: &Args, cpus: &Cpus) -> Result<Vec<Round>> {
@@ -155,7 +142,7 @@ fn round(runtime: &Runtime, address: SocketAddr, cookies: &[String], args: &Args
     let over = Arc::new(AtomicBool::new(false));
     let visitors = thread::spawn({
         let (over, cookies) = (over.clone(), cookies.to_vec());
-        move || self::runtime()?.block_on(visits(address, &cookies, every, move || over.load(Ordering::Relaxed)))
+        move || bench::runtime()?.block_on(visits(address, &cookies, every, move || over.load(Ordering::Relaxed)))
     });
     let began = Instant::now();
     let purged = runtime.block_on(async { Connection::open(address).await?.post("/purge").await });
@@ -197,7 +184,7 @@ fn describe(title: &str, rounds: &[Round]) -> Vec<String> {
     let idle = |percent| of(&|round: &Round| millis(percentile(&round.idle, percent)));
     let purge = |percent| of(&|round: &Round| millis(percentile(&round.purge, percent)));
     let ratios: Vec<f64> = purge(99.0).iter().zip(idle(99.0)).map(|(purge, idle)| purge / idle).collect();
-    let verdict = if median(&ratios) <= MOST { "met" } else { "MISSED" };
+    let verdict = report::verdict(median(&ratios) <= MOST);
     vec![
         title.to_owned(),
         spread(&idle(50.0), 2),

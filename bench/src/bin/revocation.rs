@@ -12,11 +12,11 @@ use bench::{
     Result,
     app::{self, Account, PostgresUser},
     contender::{Contender, POOL, SIGRA_POSTGRES, log_in_user},
-    cpus::Cpus,
+    cpus::CpuOptions,
     fill::{self, Size},
     http::Connection,
     programs::Program,
-    report,
+    report, runtime,
     settings::email,
     stats::{millis, percentile, table},
 };
@@ -50,12 +50,8 @@ struct Args {
     /// The page to write the figures into, such as docs/performance.md
     #[arg(long)]
     write: Option<PathBuf>,
-    /// The CPU of the node that is asked (default: the first, if there are two)
-    #[arg(long)]
-    server_cpus: Option<String>,
-    /// The CPU of the rest (default: the second, if there are two)
-    #[arg(long)]
-    load_cpus: Option<String>,
+    #[command(flatten)]
+    cpus: CpuOptions,
 }
 
 /// What one deletion led to.
@@ -74,7 +70,7 @@ struct Seen {
 fn main() -> Result<()> {
     let args = Args::parse();
     Program::Serve.make()?;
-    let cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    let cpus = args.cpus.choose();
     cpus.pin_load()?;
     let runtime = runtime()?;
     let folder = TempDir::with_prefix("bench-revocation-")?;
@@ -91,23 +87,14 @@ fn main() -> Result<()> {
     let trials: Vec<Trial> =
         (1..=args.trials.max(1)).map(|user| trial(&runtime, &sigra, other.address, user)).collect::<Result<_>>()?;
     let text = describe(&trials);
-    println!("{text}");
-    if let Some(page) = &args.write {
-        let circumstances = report::circumstances(&report::command("revocation"));
-        report::write(page, "revocation", &format!("{text}\n{circumstances}"))?;
-    }
-    Ok(())
-}
-
-fn runtime() -> Result<Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    report::publish(args.write.as_deref(), "revocation", &text)
 }
 
 /// Logs a user in on the other node, deletes the session on this one, and waits until the other knows.
 fn trial(runtime: &Runtime, sigra: &Sigra<PostgresUser>, other: SocketAddr, number: u32) -> Result<Trial> {
     let (cookies, user, session) = runtime.block_on(open_session(sigra, other, number))?;
     let (warm, is_warm) = mpsc::channel();
-    let asking = thread::spawn(move || self::runtime()?.block_on(ask_until_refused(other, &cookies, &warm)));
+    let asking = thread::spawn(move || bench::runtime()?.block_on(ask_until_refused(other, &cookies, &warm)));
     // It has ended early, and says why below.
     let _ = is_warm.recv();
     let deleted = runtime.block_on(sigra.delete_session_by_id(&user, session))?;
@@ -156,7 +143,7 @@ fn describe(trials: &[Trial]) -> String {
     let at = |percent| format!("{:.2}", millis(percentile(&took, percent)));
     let stale: usize = trials.iter().map(|trial| trial.stale).sum();
     let p99 = percentile(&took, 99.0);
-    let verdict = if p99 < MOST { "met" } else { "MISSED" };
+    let verdict = report::verdict(p99 < MOST);
     let target = format!("p99 < {} ms: {verdict}", MOST.as_millis());
     let figures = vec![
         ["sessions deleted", "p50 ms", "p99 ms", "max ms", "stale answers", "target"].map(String::from).to_vec(),

@@ -10,9 +10,9 @@ use bench::{
     Result,
     app::{self, Account, PostgresUser, SqliteUser},
     contender::POOL,
-    cpus::Cpus,
+    cpus::CpuOptions,
     fill::{self, Size},
-    report,
+    report, runtime,
     stats::{median, spread, table},
 };
 use clap::Parser;
@@ -50,12 +50,8 @@ struct Args {
     /// The page to write the figures into, such as docs/performance.md
     #[arg(long)]
     write: Option<PathBuf>,
-    /// The CPU that looks up (default: the first, if there are two)
-    #[arg(long)]
-    server_cpus: Option<String>,
-    /// The CPU of PostgreSQL (default: the second, if there are two)
-    #[arg(long)]
-    load_cpus: Option<String>,
+    #[command(flatten)]
+    cpus: CpuOptions,
 }
 
 /// A database, and tokens of sessions at random places in it.
@@ -73,9 +69,9 @@ struct Figures {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let mut cpus = Cpus::choose(args.server_cpus.clone(), args.load_cpus.clone());
+    let mut cpus = args.cpus.choose();
     let mut rows = vec![["database", "few µs", "many µs", "ratio", "target"].map(String::from).to_vec()];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     cpus.pin_load()?;
     let cluster = PostgresCluster::start()?;
     // PostgreSQL stays where it was started; from here on it is this process that is measured.
@@ -95,12 +91,7 @@ fn main() -> Result<()> {
         args.look_ups.max(1),
         table(&rows)
     );
-    println!("{text}");
-    if let Some(page) = &args.write {
-        let circumstances = report::circumstances(&report::command("scaling"));
-        report::write(page, "scaling", &format!("{text}\n{circumstances}"))?;
-    }
-    Ok(())
+    report::publish(args.write.as_deref(), "scaling", &text)
 }
 
 async fn sqlite(args: &Args) -> Result<Figures> {
@@ -194,7 +185,7 @@ async fn look_up<U: Account>(table: &Table<U>, from: usize, count: usize) -> Res
 
 fn describe(database: &str, figures: &Figures) -> Vec<String> {
     let ratios: Vec<f64> = figures.many.iter().zip(&figures.few).map(|(many, few)| many / few).collect();
-    let verdict = if median(&ratios) <= MOST { "met" } else { "MISSED" };
+    let verdict = report::verdict(median(&ratios) <= MOST);
     vec![
         database.to_owned(),
         spread(&figures.few, 1),
