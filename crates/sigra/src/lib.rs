@@ -109,6 +109,7 @@ mod secret;
 pub mod session;
 mod sigra;
 pub mod store;
+mod task;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

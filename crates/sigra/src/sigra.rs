@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Once, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     scope::{FetchCurrentScopeLayer, ScopeCache, Stamp},
     session::{Cookies, Session},
     store::{Found, NewSession, Reader, SessionId, Standing, Store},
+    task::Task,
     telemetry,
     token::TokenHash,
 };
@@ -61,7 +62,7 @@ struct Inner<U: User> {
     passwords: Passwords,
     #[cfg(feature = "live")]
     live: LiveConnections,
-    purge: Once,
+    purge: Task,
 }
 
 /// What a token turned out to stand for.
@@ -117,7 +118,7 @@ impl<U: User> Sigra<U> {
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
             reader: Reader::new(pool.clone(), own_pool),
-            purge: Once::new(),
+            purge: Task::default(),
             config,
             pool,
         })))
@@ -327,12 +328,7 @@ impl<U: User> Sigra<U> {
             return Ok(Some(scope));
         }
         let (found, stamp) = self.find(hash).await?;
-        let Some(found) = found.filter(|found| self.is_good(found)) else { return Ok(None) };
-        let scope = Scope::new(found.user, found.session);
-        if found.standing == Standing::Current {
-            self.0.cache.insert(hash, scope.clone(), stamp, &self.0.config);
-        }
-        Ok(Some(scope))
+        Ok(found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp)))
     }
 
     /// Deletes the session of a token. Deleting what is already gone is no error.
@@ -536,11 +532,7 @@ impl<U: User> Sigra<U> {
             Standing::Current => {}
         }
         self.touch(&mut found.session, now).await;
-        let scope = Scope::new(found.user, found.session);
-        if found.standing == Standing::Current {
-            self.0.cache.insert(hash, scope.clone(), stamp, &self.0.config);
-        }
-        Ok(Lookup::Live { scope, reissued })
+        Ok(Lookup::Live { scope: self.keep_scope(hash, found, stamp), reissued })
     }
 
     /// The session that a token is good for, or was once.
@@ -571,6 +563,15 @@ impl<U: User> Sigra<U> {
         self.0.cache.ensure_running();
         let stamp = self.0.cache.stamp();
         Ok((self.0.reader.find(token).await?, stamp))
+    }
+
+    /// The scope that was found, kept for the next request if its token is the current one.
+    fn keep_scope(&self, token: TokenHash, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
+        let scope = Scope::new(found.user, found.session);
+        if found.standing == Standing::Current {
+            self.0.cache.insert(token, scope.clone(), stamp, &self.0.config);
+        }
+        scope
     }
 
     fn is_good(&self, found: &Found<U>) -> bool {
@@ -607,7 +608,6 @@ impl<U: User> Sigra<U> {
     }
 
     /// A page is not refused because this could not be noted.
-    /// A page is not refused because this could not be noted.
     async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
         if !session.is_due_for_touch(&self.0.config, now) {
             return;
@@ -633,7 +633,7 @@ impl<U: User> Sigra<U> {
     /// Begins to purge in the background, at the first request that could have found something to purge.
     fn ensure_purged(&self) {
         if let Some(interval) = self.0.config.purge_interval {
-            self.0.purge.call_once(|| drop(tokio::spawn(purge(Arc::downgrade(&self.0), interval))));
+            self.0.purge.ensure_running(|| purge(Arc::downgrade(&self.0), interval));
         }
     }
 }

@@ -163,8 +163,7 @@ impl<'a> Device<'a> {
         let cookies = self.browser.session_cookies();
         let mut journal = self.person.journal();
         let session = &mut journal.sessions[session];
-        let id = answer.body.split_once("action=\"/users/sessions/").and_then(|(_, rest)| rest.split_once('"'));
-        session.id = session.id.take().or(id.map(|(id, _)| id.to_owned()));
+        session.id = session.id.take().or_else(|| answer.own_session_id().map(str::to_owned));
         if session.cookies.last() != Some(&cookies) {
             session.cookies.push(cookies);
         }

@@ -9,7 +9,7 @@ use std::{
     fmt::Display,
     hash::Hasher,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -18,12 +18,11 @@ use std::{
 use sqlx::{PgPool, Postgres, postgres::PgListener};
 use tokio::{
     sync::{Notify, watch},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::{Feed, jittered};
-use crate::telemetry;
+use crate::{task::Task, telemetry};
 
 /// What `POSTGRES_SCHEMA` has the triggers announce on.
 const CHANNEL: &str = "sigra";
@@ -44,7 +43,7 @@ const SLOTS: usize = 4096;
 pub struct Listener {
     pool: PgPool,
     heard: Arc<Heard>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Task,
 }
 
 /// What was heard so far. Every change has a number.
@@ -86,14 +85,11 @@ impl Feed for Listener {
     type Subject = Subject;
 
     fn new(pool: PgPool) -> Self {
-        Self { pool, heard: Arc::new(Heard::new()), task: Mutex::default() }
+        Self { pool, heard: Arc::new(Heard::new()), task: Task::default() }
     }
 
     fn ensure_running(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(tokio::spawn(run(self.pool.clone(), self.heard.clone())));
-        }
+        self.task.ensure_running(|| run(self.pool.clone(), self.heard.clone()));
     }
 
     fn stamp(&self) -> Option<u64> {
@@ -132,14 +128,6 @@ impl Feed for Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
-    }
-}
-
 impl Heard {
     fn new() -> Self {
         Self {
@@ -155,7 +143,7 @@ impl Heard {
     }
 
     fn milliseconds(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.born.elapsed())
     }
 
     fn is_sure(&self) -> bool {
@@ -181,7 +169,7 @@ impl Heard {
 
     fn hear_heartbeat(&self, sent_at: &str) {
         let Ok(sent_at) = sent_at.parse::<u64>() else { return };
-        let until = sent_at.saturating_add(u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX));
+        let until = sent_at.saturating_add(milliseconds(LEASE));
         let was_sure = self.milliseconds() < self.sure_until.fetch_max(until, Ordering::SeqCst);
         self.beat.send_replace(sent_at);
         if !was_sure && self.is_sure() {
@@ -226,7 +214,7 @@ async fn beat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<Infallible,
         timeout(LEASE, send_heartbeat(pool, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
         drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
         let silent_since = begun.max(*heard.beat.borrow());
-        if heard.milliseconds() - silent_since > 2 * u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX) {
+        if heard.milliseconds() - silent_since > milliseconds(2 * LEASE) {
             return Err(Deaf::NoHeartbeat);
         }
     }
@@ -245,6 +233,10 @@ async fn send_heartbeat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<(
     }
     sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(sent_at.to_string()).execute(&mut *conn).await?;
     Ok(())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The same for an id and for the text that the database makes of it.

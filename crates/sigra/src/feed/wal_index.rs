@@ -10,18 +10,17 @@ use std::{
     fmt::Display,
     future::pending,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
-use tokio::task::JoinHandle;
 
 use self::file::IndexFile;
 use super::Feed;
-use crate::telemetry;
+use crate::{task::Task, telemetry};
 
 /// The header is there twice, one copy after the other, lest somebody read one that is half written.
 const HEADER: usize = 48;
@@ -33,7 +32,7 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct WalIndex {
     pool: SqlitePool,
     index: Arc<OnceLock<Option<Index>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Task,
 }
 
 struct Index {
@@ -49,13 +48,12 @@ impl Feed for WalIndex {
     type Subject = ();
 
     fn new(pool: SqlitePool) -> Self {
-        Self { pool, index: Arc::default(), task: Mutex::default() }
+        Self { pool, index: Arc::default(), task: Task::default() }
     }
 
     fn ensure_running(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_none_or(JoinHandle::is_finished) && self.index.get().is_none_or(Option::is_some) {
-            *task = Some(tokio::spawn(watch(self.pool.clone(), self.index.clone())));
+        if self.index.get().is_none_or(Option::is_some) {
+            self.task.ensure_running(|| watch(self.pool.clone(), self.index.clone()));
         }
     }
 
@@ -81,14 +79,6 @@ impl Feed for WalIndex {
 
     #[cfg(feature = "testing")]
     async fn catch_up(&self) {}
-}
-
-impl Drop for WalIndex {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
-    }
 }
 
 impl Index {

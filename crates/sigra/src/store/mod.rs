@@ -1,5 +1,6 @@
 //! The one place with SQL. A [`Store`] knows `users_tokens` and joins `users`; it knows no HTTP.
 
+mod own_pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod reader;
@@ -14,7 +15,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 #[doc(hidden)]
-pub use self::reader::OwnPool;
+pub use self::own_pool::OwnPool;
 pub(crate) use self::reader::Reader;
 use crate::{Client, Config, User, feed::Feed, token::TokenHash};
 
@@ -95,17 +96,21 @@ impl SessionRow {
 
     /// Until when there is nothing to do about it.
     pub(crate) fn fresh_until(&self, config: &Config) -> OffsetDateTime {
-        self.expires_at(config).min(self.issued_at + config.session_reissue_age).min(self.touch_at(config))
+        self.expires_at(config).min(self.reissue_at(config)).min(self.touch_at(config))
     }
 
     /// Whether its token is so old that a fresh one should take its place.
     pub(crate) fn is_due_for_reissue(&self, config: &Config, now: OffsetDateTime) -> bool {
-        now >= self.issued_at + config.session_reissue_age
+        now >= self.reissue_at(config)
     }
 
     /// Whether it is time to note that it is in use.
     pub(crate) fn is_due_for_touch(&self, config: &Config, now: OffsetDateTime) -> bool {
         now >= self.touch_at(config)
+    }
+
+    fn reissue_at(&self, config: &Config) -> OffsetDateTime {
+        self.issued_at + config.session_reissue_age
     }
 
     fn touch_at(&self, config: &Config) -> OffsetDateTime {

@@ -12,7 +12,7 @@ impl_store! {
     tokens: to_bytes, "= ANY($1)",
     // A login waits for a change of its user's password that is under way, and then sees it.
     lock: " FOR SHARE OF u",
-    purge: " FOR UPDATE SKIP LOCKED) AND set_config('sigra.purging', 'on', true) = 'on'",
+    skip_locked: " FOR UPDATE SKIP LOCKED", unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
     feed: Listener, own_pool: OwnPool::like,
 }
 

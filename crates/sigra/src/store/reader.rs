@@ -10,14 +10,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Found, Store};
+use super::{
+    Found, Store,
+    own_pool::{OwnPool, READER_CONNECTIONS},
+};
 use crate::{Error, User, token::TokenHash};
-
-/// Connections that wait for nothing but questions.
-const CONNECTIONS: u32 = 2;
-
-/// Connections that a [`Feed`](crate::feed::Feed) may keep.
-const FEED_CONNECTIONS: u32 = 2;
 
 /// Questions that one query answers at most.
 const BATCH: usize = 64;
@@ -25,7 +22,7 @@ const BATCH: usize = 64;
 /// Questions that may wait. Past it there is nothing to be won by waiting.
 const QUEUE: usize = 8192;
 
-/// How long the database may take to connect, and how long to answer.
+/// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks what tokens stand for, on connections of its own.
@@ -34,40 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// queries keep everybody waiting. Here, questions that come while a query is under way go into the next
 /// one together: when there are many, they are cheap, and after an outage there is no rush.
 pub(crate) struct Reader<U: User> {
-    pool: OwnPool<U::Database>,
+    pool: Arc<OwnPool<U::Database>>,
     host: sqlx::Pool<U::Database>,
     questions: Mutex<Option<mpsc::Sender<Question<U>>>>,
-}
-
-/// A pool of the library's own.
-#[derive(Debug)]
-pub enum OwnPool<DB: sqlx::Database> {
-    /// Whoever takes a connection may keep it.
-    Own(sqlx::Pool<DB>),
-    /// It is the host's after all: the database is private to the pool's connections.
-    Borrowed(sqlx::Pool<DB>),
-}
-
-impl<DB: sqlx::Database> OwnPool<DB> {
-    /// Connects as the host's pool does, hooks included.
-    pub(super) fn like(host: &sqlx::Pool<DB>) -> Self {
-        let options = host.options().clone();
-        let patience = options.get_acquire_timeout().min(PATIENCE);
-        let options = options
-            .min_connections(0)
-            .max_connections(CONNECTIONS + FEED_CONNECTIONS)
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None);
-        Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
-    }
-
-    pub(crate) fn pool(&self) -> &sqlx::Pool<DB> {
-        match self {
-            Self::Own(pool) | Self::Borrowed(pool) => pool,
-        }
-    }
 }
 
 struct Question<U> {
@@ -77,7 +43,7 @@ struct Question<U> {
 
 impl<U: User> Reader<U> {
     pub fn new(host: sqlx::Pool<U::Database>, pool: OwnPool<U::Database>) -> Self {
-        Self { pool, host, questions: Mutex::default() }
+        Self { pool: Arc::new(pool), host, questions: Mutex::default() }
     }
 
     /// The session that a token belongs to, and its user.
@@ -98,7 +64,7 @@ impl<U: User> Reader<U> {
             _ => {
                 let (sender, receiver) = mpsc::channel(QUEUE);
                 let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-                for _ in 0..CONNECTIONS {
+                for _ in 0..READER_CONNECTIONS {
                     let desk = Desk { pool: self.pool.clone(), connection: None };
                     tokio::spawn(desk.serve(receiver.clone(), self.host.clone()));
                 }
@@ -108,20 +74,11 @@ impl<U: User> Reader<U> {
     }
 }
 
-impl<DB: sqlx::Database> Clone for OwnPool<DB> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Own(pool) => Self::Own(pool.clone()),
-            Self::Borrowed(pool) => Self::Borrowed(pool.clone()),
-        }
-    }
-}
-
 type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
 
 /// One connection, and who answers with it.
 struct Desk<DB: sqlx::Database> {
-    pool: OwnPool<DB>,
+    pool: Arc<OwnPool<DB>>,
     connection: Option<PoolConnection<DB>>,
 }
 
@@ -140,7 +97,9 @@ impl<DB: sqlx::Database> Desk<DB> {
             }
             // Whoever asked may have gone.
             batch.retain(|question| !question.answer.is_closed());
-            self.answer(&mut batch).await;
+            if !batch.is_empty() {
+                self.answer(&mut batch).await;
+            }
         }
     }
 
@@ -186,7 +145,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     {
         let found = timeout(PATIENCE, DB::find_sessions_by_token(&mut connection, tokens)).await;
         let found = found.unwrap_or_else(|_| Err(no_answer()));
-        match (&found, &self.pool) {
+        match (&found, &*self.pool) {
             (_, OwnPool::Borrowed(_)) => {}
             (Ok(_), OwnPool::Own(_)) => self.connection = Some(connection),
             (Err(_), OwnPool::Own(_)) => connection.close_on_drop(),

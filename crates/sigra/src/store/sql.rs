@@ -5,7 +5,8 @@
 /// * `time`: how a time is bound and read;
 /// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
 /// * `lock`: keeps a row that was read as it is until the end of the transaction, where readers don't anyway;
-/// * `purge`: what a purge leaves to another that runs beside it, and that it need not be announced;
+/// * `skip_locked`: leaves rows alone that another purge has taken;
+/// * `unannounced`: keeps a purge from being announced, where changes are;
 /// * `feed`, `own_pool`: as in the trait.
 macro_rules! impl_store {
     (
@@ -13,7 +14,7 @@ macro_rules! impl_store {
         time: $to_time:path, $from_time:path, $time:ty,
         ids: $bind_ids:path, $among_ids:literal,
         tokens: $bind_tokens:path, $among_tokens:literal,
-        lock: $lock:literal, purge: $purge:literal,
+        lock: $lock:literal, skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
         feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
         /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
@@ -98,7 +99,9 @@ macro_rules! impl_store {
         const PURGE: &str = concat!(
             "DELETE FROM users_tokens WHERE id IN
                  (SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2",
-            $purge
+            $skip_locked,
+            ")",
+            $unannounced
         );
 
         impl<U> Store<U> for $db
@@ -124,9 +127,11 @@ macro_rules! impl_store {
                 for row in sqlx::query(FIND).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
                     let token: &[u8] = row.try_get("sigra_token")?;
                     let session = found(&row, Standing::Current)?;
-                    for (_, asked) in tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token) {
-                        *asked = Some(session.clone());
-                    }
+                    let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
+                    let mut asked = asked.map(|(_, answer)| answer);
+                    let Some(first) = asked.next() else { continue };
+                    asked.for_each(|again| *again = Some(session.clone()));
+                    *first = Some(session);
                 }
                 for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, session)| session.is_none()) {
                     *session = find_in_reissue(conn, *token).await?;

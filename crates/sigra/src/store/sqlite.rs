@@ -12,7 +12,7 @@ impl_store! {
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    lock: "", purge: ")",
+    lock: "", skip_locked: "", unannounced: "",
     feed: WalIndex, own_pool: own_pool,
 }
 

@@ -15,8 +15,8 @@ use sigra::{
 use crate::database::{Database, TestDatabase};
 
 #[derive(Clone, sqlx::FromRow)]
-struct User {
-    id: i64,
+pub struct User {
+    pub id: i64,
     email: String,
     hashed_password: Option<HashedPassword>,
 }

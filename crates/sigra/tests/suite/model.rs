@@ -18,10 +18,11 @@ use axum::{
 };
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use sigra::{Clock, Config, HashedPassword, Scope, SecretKeyBase, Session, SessionId, Sigra, testing::TestClient};
+use sigra::{Clock, Config, Scope, SecretKeyBase, Session, SessionId, Sigra, testing::TestClient};
 use sqlx::Pool;
 use tower::ServiceExt;
 
+use super::bigint_ids::User;
 use crate::database::{Database, HISTORIES, emptied_database};
 
 const USERS: usize = 2;
@@ -441,25 +442,6 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-#[derive(Clone, sqlx::FromRow)]
-struct User {
-    id: i64,
-    hashed_password: Option<HashedPassword>,
-}
-
-impl sigra::User for User {
-    type Id = i64;
-    type Database = Database;
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn hashed_password(&self) -> Option<&HashedPassword> {
-        self.hashed_password.as_ref()
-    }
-}
-
 /// One of the processes that share the database.
 #[derive(Clone)]
 struct Node {
@@ -528,7 +510,8 @@ impl Reality {
 
 async fn database_with_users() -> Pool<Database> {
     let pool = emptied_database().await;
-    let users = "INSERT INTO users (id, hashed_password) VALUES (0, 'a'), (1, 'b')";
+    let users =
+        "INSERT INTO users (id, email, hashed_password) VALUES (0, 'a@example.com', 'a'), (1, 'b@example.com', 'b')";
     sqlx::query(users).execute(&pool).await.unwrap();
     pool
 }

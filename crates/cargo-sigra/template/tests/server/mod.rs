@@ -132,6 +132,12 @@ impl Answer {
     pub fn asks_to_log_in(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED || self.location == "/users/log-in"
     }
+
+    /// The id of the session that asked for the page of devices, which begins with it.
+    pub fn own_session_id(&self) -> Option<&str> {
+        let (id, _) = self.body.split_once("action=\"/users/sessions/")?.1.split_once('"')?;
+        Some(id)
+    }
 }
 
 impl Browser {

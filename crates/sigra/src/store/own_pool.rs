@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+/// Connections that wait for nothing but lookups.
+pub(super) const READER_CONNECTIONS: u32 = 2;
+
+/// Connections that a [`Feed`](crate::feed::Feed) may keep.
+const FEED_CONNECTIONS: u32 = 2;
+
+/// How long the database may take to connect.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A pool of the library's own.
+#[derive(Debug)]
+pub enum OwnPool<DB: sqlx::Database> {
+    /// Whoever takes a connection may keep it.
+    Own(sqlx::Pool<DB>),
+    /// It is the host's after all: the database is private to the pool's connections.
+    Borrowed(sqlx::Pool<DB>),
+}
+
+impl<DB: sqlx::Database> OwnPool<DB> {
+    /// Connects as the host's pool does, hooks included.
+    pub(super) fn like(host: &sqlx::Pool<DB>) -> Self {
+        let options = host.options().clone();
+        let patience = options.get_acquire_timeout().min(PATIENCE);
+        let options = options
+            .min_connections(0)
+            .max_connections(READER_CONNECTIONS + FEED_CONNECTIONS)
+            .acquire_timeout(patience)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
+    }
+
+    pub(crate) fn pool(&self) -> &sqlx::Pool<DB> {
+        match self {
+            Self::Own(pool) | Self::Borrowed(pool) => pool,
+        }
+    }
+}
