@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -15,6 +15,7 @@ use crate::Error;
 
 const TOKEN_LEN: usize = 32;
 const ENCODED_LEN: usize = 43;
+const COOKIE_SESSION_ID_LEN: usize = 16;
 
 /// What a row of `users_tokens` is for. A token of one context is never accepted in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,9 +100,30 @@ impl SessionToken {
 
     /// The id of a cookie session that begins under this token. It follows from the token, so that
     /// requests which take up a remembered token side by side begin the same cookie session.
-    pub(crate) fn cookie_session_id(&self) -> String {
-        let id: [u8; 32] = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0).finalize().into();
-        URL_SAFE_NO_PAD.encode(&id[..16])
+    pub(crate) fn cookie_session_id(&self) -> CookieSessionId {
+        let digest = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0).finalize();
+        let mut id = CookieSessionId::default();
+        id.0.copy_from_slice(&digest[..COOKIE_SESSION_ID_LEN]);
+        id
+    }
+}
+
+/// Names a cookie session. It is no secret, and shown as the cookie has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CookieSessionId([u8; COOKIE_SESSION_ID_LEN]);
+
+impl CookieSessionId {
+    pub fn parse(encoded: &str) -> Option<Self> {
+        // The decoder wants room for an estimate.
+        let mut decoded = [0; COOKIE_SESSION_ID_LEN + 2];
+        let len = URL_SAFE_NO_PAD.decode_slice(encoded, &mut decoded).ok()?;
+        decoded[..len].try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for CookieSessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Base64Display::new(&self.0, &URL_SAFE_NO_PAD).fmt(f)
     }
 }
 

@@ -2,7 +2,10 @@
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -10,13 +13,16 @@ use axum::{
     routing::get,
 };
 use sigra::{
-    Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
+    Client, Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
     config::Argon2Params,
     store::POSTGRES_SCHEMA,
     testing::{PostgresCluster, TestClient, TestHost},
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
+
+/// Longer than a node believes in a connection that says nothing, and a slow machine's moment more.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// Longer than anybody waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,8 +61,12 @@ impl Host {
         let pool = options.connect(url).await.unwrap();
         sqlx::raw_sql("CREATE TABLE users (id uuid PRIMARY KEY, hashed_password text)").execute(&pool).await.unwrap();
         sqlx::raw_sql(schema).execute(&pool).await.unwrap();
-        let config = Config::new("my_app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
-        Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool }
+        Self { sigra: Sigra::new(config(), pool.clone()).unwrap(), pool }
+    }
+
+    /// Another process of the application, as good as.
+    fn another_node(&self) -> Sigra<User> {
+        Sigra::new(config(), self.pool.clone()).unwrap()
     }
 
     async fn remembered(&self) -> TestClient {
@@ -78,6 +88,10 @@ impl Host {
     async fn execute(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
     }
+}
+
+fn config() -> Config {
+    Config::new("my_app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS)
 }
 
 impl TestHost for Host {
@@ -158,6 +172,46 @@ async fn invariant_2_nothing_is_remembered_once_the_listening_connection_is_cut(
         host.eventually(async |host| host.sigra.is_caching()).await;
         assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED, "what was kept before is not believed again");
     }
+}
+
+/// Ends the connection that listens, of whichever node.
+const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let user = host.user_fixture().await;
+    let other = host.another_node();
+    let cuts = Cell::new(0_u32);
+    let revoke = async {
+        let mut let_in = (0, Duration::ZERO);
+        while cuts.get() < 10 {
+            let (token, row) = host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
+            for node in [&host.sigra, &other] {
+                node.fetch_session(&token).await.unwrap().expect("it is there");
+            }
+            host.sigra.delete_session_by_id(&user.id, row.id).await.unwrap();
+            let deleted = Instant::now();
+            let_in.0 += usize::from(host.sigra.fetch_session(&token).await.unwrap().is_some());
+            while other.fetch_session(&token).await.unwrap().is_some() {
+                tokio::task::yield_now().await;
+            }
+            let_in.1 = let_in.1.max(deleted.elapsed());
+        }
+        let_in
+    };
+    let cut = async {
+        for _ in 0..10 {
+            host.sigra.catch_up().await;
+            other.catch_up().await;
+            host.execute(CUT).await;
+            cuts.set(cuts.get() + 1);
+        }
+    };
+    let ((on_this_node, longest_on_the_other), ()) = tokio::join!(revoke, cut);
+    assert_eq!(on_this_node, 0);
+    assert!(longest_on_the_other < LEASE, "{longest_on_the_other:?}");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Accounts {
         match self.sigra.verify_password(user.as_ref(), password).await? {
             Verification::Invalid => Ok(None),
             Verification::Valid => Ok(user),
-            Verification::Outdated(rehashed) => self.replace_password_hash(user, rehashed).await,
+            Verification::Outdated(rehashed) => self.replace_password_hash(user, rehashed, password).await,
         }
     }
 
@@ -88,11 +88,13 @@ impl Accounts {
         Ok(())
     }
 
-    /// Stores a hash with today's parameters, unless the password was changed meanwhile.
+    /// Stores a hash with today's parameters. If there is another one by now, it decides: a login at the same
+    /// moment has stored its own, or the password was changed.
     async fn replace_password_hash(
         &self,
         user: Option<User>,
         rehashed: HashedPassword,
+        password: &Password,
     ) -> Result<Option<User>, sigra::Error> {
         let Some(user) = user else { return Ok(None) };
         let updated = sqlx::query_as(
@@ -104,7 +106,12 @@ impl Accounts {
         .bind(user.hashed_password)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(updated)
+        if updated.is_some() {
+            return Ok(updated);
+        }
+        let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user.id).fetch_optional(&self.pool).await?;
+        let is_valid = self.sigra.verify_password(user.as_ref(), password).await? != Verification::Invalid;
+        Ok(user.filter(|_| is_valid))
     }
 }
 

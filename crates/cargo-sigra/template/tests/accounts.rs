@@ -5,10 +5,12 @@ mod support;
 use my_app::accounts::{Problems, RegisterError, User};
 use sigra::{
     Password,
+    config::Argon2Params,
     password::PasswordProblem,
     testing::{TestHost, VALID_PASSWORD},
 };
 use support::Host;
+use tokio::task::JoinSet;
 
 async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
     match host.accounts.register_user(email, &Password::new(password)).await {
@@ -104,6 +106,26 @@ async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
     assert_eq!(found.map(|user| user.id), Some(user.id));
     let problems = register(&host, "ada@example.com", VALID_PASSWORD).await.expect_err("must be refused");
     assert_eq!(problems.email, Some("has already been taken"));
+}
+
+/// As after the parameters were raised: somebody's devices come at once, and each of them upgrades the hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
+    let host = Host::new().await;
+    let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    let stronger = host.with_argon2(Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 });
+    let mut logins = JoinSet::new();
+    for _ in 0..8 {
+        let (accounts, email) = (stronger.clone(), user.email.clone());
+        logins.spawn(
+            async move { accounts.get_user_by_email_and_password(&email, &Password::new(VALID_PASSWORD)).await },
+        );
+    }
+    for found in logins.join_all().await {
+        assert_eq!(found.expect("an answer").map(|found| found.id), Some(user.id));
+    }
+    let wrong = stronger.get_user_by_email_and_password(&user.email, &Password::new("not the password")).await;
+    assert!(wrong.expect("an answer").is_none());
 }
 
 /// CVE-2019-19844: the Kelvin sign is no K, and the dotless i no i.

@@ -164,7 +164,7 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     type Rejection = LiveRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
-        let Current { sigra, scope } = Current::<U>::of(parts, "Live")?;
+        let Current { sigra, scope } = Current::<U>::of(parts, "Live")?.clone();
         let scope = scope.ok_or(LiveRejection::Unauthenticated)?;
         if !is_same_origin(sigra.same_origin_layer(), parts).await {
             return Err(LiveRejection::CrossOrigin);

@@ -129,8 +129,8 @@ impl<U: User> Clone for Current<U> {
 }
 
 impl<U: User> Current<U> {
-    pub(crate) fn of(parts: &Parts, argument: &'static str) -> Result<Self, MissingLayer> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer(argument))
+    pub(crate) fn of<'p>(parts: &'p Parts, argument: &'static str) -> Result<&'p Self, MissingLayer> {
+        parts.extensions.get::<Self>().ok_or(MissingLayer(argument))
     }
 }
 
@@ -139,7 +139,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
         let current = Current::<U>::of(parts, "Scope")?;
-        current.scope.ok_or_else(|| ScopeRejection::unauthenticated(parts, current.sigra.config()))
+        current.scope.clone().ok_or_else(|| ScopeRejection::unauthenticated(parts, current.sigra.config()))
     }
 }
 
@@ -147,7 +147,7 @@ impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
     type Rejection = MissingLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
-        Ok(Current::of(parts, "Option<Scope>")?.scope)
+        Ok(Current::of(parts, "Option<Scope>")?.scope.clone())
     }
 }
 
@@ -157,7 +157,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
         let Current { sigra, scope } = Current::<U>::of(parts, "Sudo")?;
         let config = sigra.config();
-        let scope = scope.ok_or_else(|| ScopeRejection::unauthenticated(parts, config))?;
+        let scope = scope.clone().ok_or_else(|| ScopeRejection::unauthenticated(parts, config))?;
         if scope.session().authenticated_within(config.sudo_ttl, config.clock.now()) {
             Ok(Self(scope))
         } else {

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::{Config, Error, SessionToken, config::CookieOptions, secret::SigningKeys};
+use crate::{Config, Error, SessionToken, config::CookieOptions, secret::SigningKeys, token::CookieSessionId};
 
 /// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
 const MAX_COOKIE: usize = 4096;
@@ -44,23 +44,26 @@ impl<T> Presented<T> {
 /// The session cookie: it exists exactly while somebody is logged in.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCookie {
-    pub id: String,
+    pub id: CookieSessionId,
     pub token: SessionToken,
 }
 
 /// A cookie of a request, found but not yet judged. Sent twice, it is nobody's.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Raw {
+pub(crate) enum Raw<S = String> {
     #[default]
     Absent,
-    Once(String),
+    Once(S),
     Unusable,
 }
 
-impl Raw {
-    fn add(&mut self, value: Option<&str>) {
+impl<S: AsRef<str>> Raw<S> {
+    fn add<'h>(&mut self, value: Option<&'h str>)
+    where
+        S: From<&'h str>,
+    {
         *self = match (&*self, value) {
-            (Self::Absent, Some(value)) => Self::Once(value.to_owned()),
+            (Self::Absent, Some(value)) => Self::Once(value.into()),
             _ => Self::Unusable,
         };
     }
@@ -69,7 +72,7 @@ impl Raw {
         let signed = match self {
             Self::Absent => return Presented::Absent,
             Self::Unusable => return Presented::Invalid,
-            Self::Once(signed) => signed,
+            Self::Once(signed) => signed.as_ref(),
         };
         let verified = keys.verify(signed);
         match verified.and_then(|verified| Some((decode(verified.value)?, verified.outdated))) {
@@ -131,7 +134,7 @@ impl Cookies {
     /// them.
     pub fn read(&self, headers: &HeaderMap) -> RequestCookies {
         let inner = &*self.0;
-        let (mut key, mut remember_me) = (Raw::Absent, Raw::Absent);
+        let (mut key, mut remember_me) = (Raw::<&str>::Absent, Raw::<&str>::Absent);
         let mut entries: Vec<(String, Raw)> = Vec::new();
         let pairs = headers.get_all(header::COOKIE).iter().flat_map(|header| header.as_bytes().split(|b| *b == b';'));
         for pair in pairs.map(<[u8]>::trim_ascii) {
@@ -162,7 +165,7 @@ impl Cookies {
         }
     }
 
-    pub fn set_key(&self, headers: &mut HeaderMap, id: &str, token: &SessionToken) {
+    pub fn set_key(&self, headers: &mut HeaderMap, id: CookieSessionId, token: &SessionToken) {
         let key = &self.0.key;
         let value = key.keys.sign(&format!("{id}.{}", *token.encode()));
         self.set(headers, key, &key.name, value, None);
@@ -183,18 +186,19 @@ impl Cookies {
     }
 
     /// An entry's JSON, if it was written under this cookie-session id.
-    pub fn read_entry(&self, name: &str, raw: &Raw, id: Option<&str>) -> Option<Vec<u8>> {
+    pub fn read_entry(&self, name: &str, raw: &Raw, id: Option<CookieSessionId>) -> Option<Vec<u8>> {
+        let id = shown(id);
         let decode = |value: &str| {
             let (signed_name, rest) = value.split_once('.')?;
             let (signed_id, json) = rest.split_once('.')?;
-            let ours = signed_name == name && signed_id == id.unwrap_or_default();
+            let ours = signed_name == name && signed_id == id;
             if ours { URL_SAFE_NO_PAD.decode(json).ok() } else { None }
         };
         raw.verify(&self.0.entry_keys, decode).valid().cloned()
     }
 
-    pub fn set_entry(&self, headers: &mut HeaderMap, name: &str, id: Option<&str>, json: &[u8]) {
-        let payload = format!("{name}.{}.{}", id.unwrap_or_default(), URL_SAFE_NO_PAD.encode(json));
+    pub fn set_entry(&self, headers: &mut HeaderMap, name: &str, id: Option<CookieSessionId>, json: &[u8]) {
+        let payload = format!("{name}.{}.{}", shown(id), URL_SAFE_NO_PAD.encode(json));
         self.set(headers, &self.0.key, &self.entry_name(name), self.0.entry_keys.sign(&payload), None);
     }
 
@@ -263,5 +267,10 @@ fn host_prefixed(options: &CookieOptions, config: &Config) -> String {
 
 fn decode_key(value: &str) -> Option<KeyCookie> {
     let (id, token) = value.split_once('.')?;
-    Some(KeyCookie { id: id.to_owned(), token: SessionToken::parse(token)? })
+    Some(KeyCookie { id: CookieSessionId::parse(id)?, token: SessionToken::parse(token)? })
+}
+
+/// Nothing, for an entry that was written while nobody was logged in.
+fn shown(id: Option<CookieSessionId>) -> String {
+    id.map_or_else(String::new, |id| id.to_string())
 }

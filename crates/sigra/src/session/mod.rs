@@ -37,7 +37,7 @@ pub use self::{
     flash::{Flash, FlashMessage},
     return_to::ReturnTo,
 };
-use crate::{Client, Error, Problem, SessionToken, client::Sender};
+use crate::{Client, Error, Problem, SessionToken, client::Sender, token::CookieSessionId};
 
 const FLASH: &str = "flash";
 const RETURN_TO: &str = "return_to";
@@ -65,9 +65,9 @@ struct State {
     cookies: Cookies,
     sender: Sender,
     /// The tokens that the browser presented, whatever has become of them.
-    presented: Vec<SessionToken>,
+    presented: [Option<SessionToken>; 2],
     /// `None` while nobody is logged in.
-    id: Option<String>,
+    id: Option<CookieSessionId>,
     incoming: Vec<(String, Raw)>,
     /// Entries put (`Some`) or removed (`None`) by this request.
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
@@ -112,13 +112,10 @@ impl Session {
             Presented::Absent => (None, Presented::Absent),
         };
         let tokens = PresentedTokens { key, remember_me: found.remember_me };
-        let mut presented: Vec<SessionToken> =
-            [tokens.key.valid(), tokens.remember_me.valid()].into_iter().flatten().cloned().collect();
-        presented.dedup_by_key(|token| token.hash());
         let state = State {
             cookies: cookies.clone(),
             sender,
-            presented,
+            presented: [tokens.key.valid().cloned(), tokens.remember_me.valid().cloned()],
             id,
             incoming: found.entries,
             outgoing: BTreeMap::new(),
@@ -131,7 +128,7 @@ impl Session {
     /// The cookie-session id: new at every login and privilege change, `None` while nobody is logged in.
     #[must_use]
     pub fn id(&self) -> Option<String> {
-        self.state().id.clone()
+        self.state().id.map(|id| id.to_string())
     }
 
     /// Who sent the request.
@@ -213,7 +210,7 @@ impl Session {
 
     /// Every token that the browser presented.
     pub(crate) fn presented(&self) -> Vec<SessionToken> {
-        self.state().presented.clone()
+        self.state().presented()
     }
 
     /// The tokens that stand for the browser by now: those presented, or the one that took their place.
@@ -222,7 +219,7 @@ impl Session {
         match &state.token_write {
             Some(TokenWrite::Set { token, .. }) => vec![token.clone()],
             Some(TokenWrite::Expire { .. }) => Vec::new(),
-            None => state.presented.clone(),
+            None => state.presented(),
         }
     }
 
@@ -278,7 +275,7 @@ impl Session {
         let State { cookies, id, outgoing, token_write, .. } = &mut *state;
         match token_write.take() {
             Some(TokenWrite::Set { token, remember_me }) => {
-                let id = id.get_or_insert_with(|| token.cookie_session_id());
+                let id = *id.get_or_insert_with(|| token.cookie_session_id());
                 cookies.set_key(headers, id, &token);
                 match remember_me {
                     RememberMe::Keep => {}
@@ -298,7 +295,7 @@ impl Session {
         }
         for (name, json) in std::mem::take(outgoing) {
             match json {
-                Some(json) => cookies.set_entry(headers, &name, id.as_deref(), &json),
+                Some(json) => cookies.set_entry(headers, &name, *id, &json),
                 None => cookies.expire_entry(headers, &name),
             }
         }
@@ -311,12 +308,18 @@ impl Session {
 }
 
 impl State {
+    fn presented(&self) -> Vec<SessionToken> {
+        let mut presented: Vec<SessionToken> = self.presented.iter().flatten().cloned().collect();
+        presented.dedup_by_key(|token| token.hash());
+        presented
+    }
+
     fn entry(&self, name: &str) -> Option<Vec<u8>> {
         if let Some(outgoing) = self.outgoing.get(name) {
             return outgoing.clone();
         }
         let (_, raw) = self.incoming.iter().find(|(incoming, _)| incoming == name)?;
-        self.cookies.read_entry(name, raw, self.id.as_deref())
+        self.cookies.read_entry(name, raw, self.id)
     }
 
     fn put(&mut self, name: &str, json: Vec<u8>) -> Result<(), Error> {

@@ -147,7 +147,7 @@ pub trait TestHost: Sync {
                 Err(error) => panic!("user {:?} can't be logged in: {error}", user.id()),
             };
             let mut headers = HeaderMap::new();
-            self.sigra().cookies().set_key(&mut headers, &token.cookie_session_id(), &token);
+            self.sigra().cookies().set_key(&mut headers, token.cookie_session_id(), &token);
             client.store_headers(headers);
             client
         }

@@ -42,6 +42,13 @@ impl Host {
         Self { accounts, pool, sigra, clock, router, _database: database }
     }
 
+    /// The accounts, as after an upgrade to other parameters.
+    pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
+        let settings = settings(&[]).expect("good settings").sigra.argon2(params);
+        let sigra = Sigra::new(settings, self.pool.clone()).expect("good settings");
+        Accounts::new(self.pool.clone(), sigra)
+    }
+
     pub async fn count_tokens(&self) -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool);
         count.await.expect("a count")
