@@ -1,6 +1,7 @@
 //! What the benchmarks share: programs under test as child processes, load, figures, and how they are shown.
 
 pub mod app;
+pub mod argon2id;
 pub mod chart;
 pub mod contender;
 pub mod cpus;

@@ -12,14 +12,21 @@ do not.
 ";
 
 /// The sections, in their order: the name of the program that writes it, and its heading.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("compare", "An authenticated request, against other libraries"),
+    ("sqlite_reads", "The ways from a token to its user in a SQLite file"),
     ("revocation", "A session deleted on one node, and what another node answers"),
     ("scaling", "Ten million sessions against ten thousand"),
     ("purge", "Reads while a million expired rows are purged"),
+    ("argon2_libsodium", "A password hash, and libsodium's"),
+    ("argon2_c_reference", "A password hash, and the C reference's"),
     ("login_cost", "A login against a bare password hash"),
     ("login_storm", "256 logins at once"),
 ];
+
+/// What the programs need that are not built by default.
+const FEATURES: [(&str, &str); 2] =
+    [("argon2_libsodium", "--features libsodium "), ("argon2_c_reference", "--features c-reference ")];
 
 /// Puts a program's figures into the page, which is made if it is not there.
 pub fn write(page: &Path, program: &str, figures: &str) -> Result<()> {
@@ -62,7 +69,11 @@ pub fn circumstances(command: &str) -> String {
 pub fn command(program: &str) -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let separator = if arguments.is_empty() { "" } else { " -- " };
-    format!("cargo run --release --manifest-path bench/Cargo.toml --bin {program}{separator}{}", arguments.join(" "))
+    let features = FEATURES.iter().find(|(needs, _)| *needs == program).map_or("", |(_, features)| features);
+    format!(
+        "cargo run --release --manifest-path bench/Cargo.toml {features}--bin {program}{separator}{}",
+        arguments.join(" ")
+    )
 }
 
 /// The page with a section replaced, or added where its place is.

@@ -20,8 +20,9 @@ use sigra::testing::PostgresCluster;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const CONTENDERS: [Contender; 12] = [
+const CONTENDERS: [Contender; 13] = [
     contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None),
+    contender("bare-layered", "axum, a layer that does nothing", Program::Serve, &["bare-layered"], Database::None),
     Contender { cache: true, ..SIGRA_SQLITE },
     Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE },
     Contender { cache: true, ..SIGRA_POSTGRES },
@@ -69,7 +70,7 @@ struct Args {
     /// For how long each time, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u32,
-    /// Only these servers, by name: bare, sigra-sqlite, sigra-sqlite-uncached, sigra-postgres,
+    /// Only these servers, by name: bare, bare-layered, sigra-sqlite, sigra-sqlite-uncached, sigra-postgres,
     /// sigra-postgres-uncached, axum-login-sqlite, axum-login-postgres, torii, torii-indexed, django, express,
     /// better-auth
     #[arg(long, value_delimiter = ',')]

@@ -1,4 +1,5 @@
-//! The servers in this crate: Sigra on either database, and the same handler without authentication.
+//! The servers in this crate: Sigra on either database, and the same handler without authentication, alone or in a
+//! layer that does nothing.
 
 use std::{env, path::Path};
 
@@ -14,6 +15,7 @@ use bench::{
     fill::{self, Size},
     settings::{Settings, email},
 };
+use tower::layer::util::Identity;
 
 /// As long as what Sigra sets, so that the requests are as long too.
 const BARE_COOKIE: &str = "_bench_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
@@ -24,6 +26,7 @@ async fn main() -> Result<()> {
     let settings = Settings::from_env()?;
     let app = match env::args().nth(1).as_deref() {
         Some("bare") => bare(),
+        Some("bare-layered") => bare().layer(Identity::new()),
         Some("sigra-sqlite") => sqlite(&settings).await?,
         Some("sigra-postgres") => postgres(&settings).await?,
         other => return Err(format!("no such server: {other:?}").into()),
