@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
-use crate::{Clock, secret::SecretKeyBase};
+use crate::{Clock, limits::AddressLimit, secret::SecretKeyBase};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,8 +32,15 @@ pub struct Config {
     pub(crate) session_reissue_age: Duration,
     pub(crate) reissue_grace: Duration,
     pub(crate) sudo_ttl: Duration,
+    pub(crate) confirm_ttl: Duration,
+    pub(crate) reset_ttl: Duration,
+    pub(crate) log_in_link_ttl: Duration,
+    pub(crate) change_email_ttl: Duration,
+    pub(crate) rate_limits: bool,
+    pub(crate) address_limit: AddressLimit,
     pub(crate) session_cookie: CookieOptions,
     pub(crate) remember_me_cookie: CookieOptions,
+    pub(crate) device_cookie: CookieOptions,
     pub(crate) secure: bool,
     pub(crate) cookie_domain: Option<String>,
     pub(crate) survives_renewal: Vec<String>,
@@ -64,8 +71,15 @@ impl Config {
             session_reissue_age: 7 * DAY,
             reissue_grace: MINUTE,
             sudo_ttl: 20 * MINUTE,
+            confirm_ttl: DAY,
+            reset_ttl: 60 * MINUTE,
+            log_in_link_ttl: 15 * MINUTE,
+            change_email_ttl: DAY,
+            rate_limits: true,
+            address_limit: AddressLimit::default(),
             session_cookie: CookieOptions::new(format!("_{app}_key")),
             remember_me_cookie: CookieOptions::new(format!("_{app}_web_user_remember_me")),
+            device_cookie: CookieOptions::new(format!("_{app}_device")),
             secure: false,
             cookie_domain: None,
             survives_renewal: Vec::new(),
@@ -129,6 +143,58 @@ impl Config {
     #[must_use]
     pub fn sudo_ttl(mut self, ttl: Duration) -> Self {
         self.sudo_ttl = ttl;
+        self
+    }
+
+    /// How long a link is good that confirms an email address (default: 24 hours).
+    #[must_use]
+    pub fn confirm_ttl(mut self, ttl: Duration) -> Self {
+        self.confirm_ttl = ttl;
+        self
+    }
+
+    /// How long a link is good that sets a new password (default: 60 minutes). NIST SP 800-63B-4 section
+    /// 4.2.1.2 allows at most 24 hours for what is sent by mail.
+    #[must_use]
+    pub fn reset_ttl(mut self, ttl: Duration) -> Self {
+        self.reset_ttl = ttl;
+        self
+    }
+
+    /// How long a link is good that logs in (default: 15 minutes).
+    #[must_use]
+    pub fn log_in_link_ttl(mut self, ttl: Duration) -> Self {
+        self.log_in_link_ttl = ttl;
+        self
+    }
+
+    /// How long a link is good that changes an email address (default: 24 hours).
+    #[must_use]
+    pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
+        self.change_email_ttl = ttl;
+        self
+    }
+
+    /// Whether accounts and addresses are limited (default: yes). Off is for tests and development: without
+    /// limits a password can be guessed.
+    #[must_use]
+    pub fn rate_limits(mut self, on: bool) -> Self {
+        self.rate_limits = on;
+        self
+    }
+
+    /// How many requests an address may send to the pages of accounts (default: a hundred, then one a second).
+    #[must_use]
+    pub fn address_limit(mut self, limit: AddressLimit) -> Self {
+        self.address_limit = limit;
+        self
+    }
+
+    /// Name, path and `SameSite` of the cookie by which a browser is known again that somebody has logged in
+    /// with (default: `_<app>_device`). It logs nobody in.
+    #[must_use]
+    pub fn device_cookie(mut self, options: CookieOptions) -> Self {
+        self.device_cookie = options;
         self
     }
 
@@ -271,17 +337,22 @@ impl Config {
             ("SESSION_IDLE_TIMEOUT", self.session_idle_timeout),
             ("SESSION_REISSUE_AGE", Some(self.session_reissue_age)),
             ("SUDO_TTL", Some(self.sudo_ttl)),
+            ("CONFIRM_TTL", Some(self.confirm_ttl)),
+            ("RESET_TTL", Some(self.reset_ttl)),
+            ("LOG_IN_LINK_TTL", Some(self.log_in_link_ttl)),
+            ("CHANGE_EMAIL_TTL", Some(self.change_email_ttl)),
         ] {
             check_duration(setting, duration)?;
         }
         if let Some(domain) = &self.cookie_domain {
             check_cookie_domain(domain)?;
         }
-        for cookie in [&self.session_cookie, &self.remember_me_cookie] {
+        let cookies = [&self.session_cookie, &self.remember_me_cookie, &self.device_cookie];
+        for (at, cookie) in cookies.into_iter().enumerate() {
             cookie.check(self.secure)?;
-        }
-        if self.session_cookie.name == self.remember_me_cookie.name {
-            return Err(ConfigError::SameCookieName(self.session_cookie.name.clone().into_owned()));
+            if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
+                return Err(ConfigError::SameCookieName(cookie.name.clone().into_owned()));
+            }
         }
         if self.password_workers == 0 {
             return Err(ConfigError::NoPasswordWorkers);
@@ -401,7 +472,7 @@ pub enum ConfigError {
     #[error("`{0}` is not a cookie name: use ASCII letters, digits, `-` and `_`")]
     CookieName(String),
     /// Two cookies of one name.
-    #[error("the session cookie and the remember-me cookie are both named `{0}`: give them different names")]
+    #[error("two cookies are both named `{0}`: give them different names")]
     SameCookieName(String),
     /// `SameSite=None` without `Secure`.
     #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn Config::secure on")]

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 /// | [`Database`](Error::Database), the database can't be reached | 503 with `Retry-After` |
 /// | [`Database`](Error::Database), anything else | 500 |
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
+/// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash) | 500 |
 ///
@@ -34,6 +35,12 @@ pub enum Error {
     /// All password workers stayed busy for as long as a login may wait.
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
+    /// It was tried too often: wait so long before the next attempt.
+    #[error("too many attempts: try again in {} seconds", retry_after.as_secs() + 1)]
+    TooManyAttempts {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// The user was deleted, or got another password, between the check of the password and the login.
     #[error("the user's credentials changed while they were being used")]
     CredentialsChanged,
@@ -109,6 +116,7 @@ impl IntoResponse for Error {
             return Problem::unavailable(Duration::from_secs(1)).into_response();
         }
         match self {
+            Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after).into_response(),
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED).into_response(),
             error => {
                 tracing::error!(target: "sigra", %error, "internal error");

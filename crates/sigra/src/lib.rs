@@ -88,19 +88,25 @@
 //! |---|---|---|
 //! | `sqlite` | yes | the store on SQLite |
 //! | `postgres` | no | the store on PostgreSQL |
+//! | `mail` | yes | mails that are sent in the background, by SMTP, into files or into memory |
 //! | `live` | yes | WebSockets and event streams that end with their session |
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+pub mod audit;
 pub mod client;
 mod clock;
 pub mod config;
+mod email_tokens;
 mod error;
 mod feed;
+pub mod limits;
 #[cfg(feature = "live")]
 pub mod live;
+#[cfg(feature = "mail")]
+pub mod mail;
 mod origin;
 pub mod password;
 mod problem;
@@ -131,6 +137,6 @@ pub use self::{
     session::{Flash, Session},
     sigra::{Revoked, Sigra},
     store::{SessionId, SessionRow},
-    token::{SessionToken, TokenHash},
+    token::{EmailToken, SessionToken, TokenHash},
     user::{HashedPassword, User},
 };

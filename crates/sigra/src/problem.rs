@@ -37,6 +37,12 @@ impl Problem {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: None, retry_after: Some(retry_after) }
     }
 
+    /// 429 with `Retry-After` (RFC 6585 section 4), rounded up to whole seconds.
+    #[must_use]
+    pub const fn too_many_requests(retry_after: Duration) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: Some("rate_limited"), retry_after: Some(retry_after) }
+    }
+
     /// A word for programs, such as `sudo_required`.
     #[must_use]
     pub const fn code(mut self, code: &'static str) -> Self {

@@ -13,11 +13,13 @@ use tower_http::csrf::CsrfLayer;
 use crate::live::LiveConnections;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
+    audit::Audit,
     feed::jittered,
+    limits::{self, Addresses},
     password::Passwords,
     scope::{FetchCurrentScopeLayer, ScopeCache, Stamp},
     session::{Cookies, Session},
-    store::{Found, NewSession, Reader, SessionId, Standing, Store},
+    store::{Attempts, EmailTokens, Expired, Found, NewSession, Reader, SessionId, Standing, Store},
     task::Task,
     telemetry,
     token::TokenHash,
@@ -30,7 +32,7 @@ const REISSUE_RETRY: Duration = Duration::from_secs(60);
 const PURGE_BATCH: i64 = 250;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
-type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
+pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
 
 /// The library's entrance: made once at start, cloned into the router's state.
 ///
@@ -60,6 +62,7 @@ struct Inner<U: User> {
     reader: Reader<U>,
     cache: ScopeCache<U>,
     passwords: Passwords,
+    addresses: Addresses,
     #[cfg(feature = "live")]
     live: LiveConnections,
     purge: Task,
@@ -114,6 +117,7 @@ impl<U: User> Sigra<U> {
             cookies: Cookies::new(&config),
             same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
+            addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             #[cfg(feature = "live")]
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
@@ -154,8 +158,22 @@ impl<U: User> Sigra<U> {
         &self.0.live
     }
 
-    fn now(&self) -> OffsetDateTime {
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.0.addresses
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
         self.0.config.clock.now()
+    }
+
+    /// Starts a transaction that may write. On SQLite it waits for its turn at once, where one that only
+    /// turns out to write could fail.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn begin(&self) -> Result<sqlx::Transaction<'static, U::Database>, Error> {
+        Ok(<U::Database as Store<U>>::begin(&self.0.pool).await?)
     }
 }
 
@@ -180,7 +198,9 @@ impl<U: User> Sigra<U> {
             replaced.extend(U::Database::delete_session(&mut tx, token.hash(), self.now()).await?);
         }
         let replaces = presented.first().map(SessionToken::hash);
-        let (token, row) = self.insert_session(&mut tx, user, remember_me, &session.client(), replaces).await?;
+        let client = session.client();
+        let (token, row) = self.insert_session(&mut tx, user, remember_me, &client, replaces).await?;
+        self.record(&mut tx, &own_event(telemetry::LOGIN_SUCCESS, &user.id(), &client)).await?;
         tx.commit().await?;
 
         self.end_sessions(&replaced);
@@ -467,12 +487,29 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn purge_expired_tokens(&self) -> Result<u64, Error> {
-        let before = self.now() - self.0.config.session_ttl;
+        let config = &self.0.config;
+        let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
+        let email = email.into_iter().max().unwrap_or_default();
+        let sessions = self
+            .purge(config.session_ttl, async |conn, expired| U::Database::purge_sessions(conn, expired).await)
+            .await?;
+        let mailed =
+            self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await?;
+        self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await?;
+        Ok(sessions + mailed)
+    }
+
+    async fn purge(
+        &self,
+        age: Duration,
+        delete: impl AsyncFn(&mut Connection<U>, Expired) -> sqlx::Result<u64>,
+    ) -> Result<u64, Error> {
+        let expired = Expired { before: self.now() - age, limit: PURGE_BATCH };
         let mut purged = 0;
         loop {
             let mut conn = self.0.pool.acquire().await?;
             let begun = Instant::now();
-            let batch = U::Database::purge_sessions(&mut conn, before, PURGE_BATCH).await?;
+            let batch = delete(&mut conn, expired).await?;
             drop(conn);
             purged += batch;
             if batch < PURGE_BATCH.unsigned_abs() {
@@ -636,6 +673,11 @@ impl<U: User> Sigra<U> {
             self.0.purge.ensure_running(|| purge(Arc::downgrade(&self.0), interval));
         }
     }
+}
+
+/// What a user did to their own account.
+fn own_event<Id: Clone>(action: &'static str, user: &Id, client: &Client) -> Audit<Id> {
+    Audit::new(action).of(user.clone()).by(user.clone()).from(client)
 }
 
 /// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that

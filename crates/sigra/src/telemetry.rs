@@ -15,6 +15,10 @@
 //! | [`SESSION_EXPIRED`] | info | `session_id` | a session was too old, idle for too long, or its user not active |
 //! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
 //! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or twice |
+//! | [`RATE_LIMITED`] | info | `limit` (`account` or `address`) | something was tried too often |
+//! | [`MAIL_SENT`] | info | `subject` | the mail server took a mail |
+//! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and is tried again |
+//! | [`MAIL_FAILED`] | error | `subject` (if there is one), `error` | a mail was given up |
 //! | [`LIVE_ENDED`] | info | `session_id` | a session's live connections were ended |
 //! | [`TOKENS_PURGED`] | info | `purged` (their number) | expired rows were deleted in the background |
 //! | [`CACHE_BYPASSED`] | warn on PostgreSQL, info on SQLite | `reason` | scopes are not kept, the database is asked at every request |
@@ -43,6 +47,14 @@ pub const SESSION_EXPIRED: &str = "auth.session.expired";
 pub const TOKEN_REJECTED: &str = "auth.token.rejected";
 /// A cookie came whose signature is not ours, or that was sent twice.
 pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";
+/// Something was tried too often.
+pub const RATE_LIMITED: &str = "auth.rate_limited";
+/// The mail server took a mail.
+pub const MAIL_SENT: &str = "mail.sent";
+/// The mail server failed, and is tried again.
+pub const MAIL_DELAYED: &str = "mail.delayed";
+/// A mail was given up.
+pub const MAIL_FAILED: &str = "mail.failed";
 /// A session's live connections were ended.
 pub const LIVE_ENDED: &str = "auth.live.ended";
 /// Expired rows were deleted in the background.

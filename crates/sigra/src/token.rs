@@ -1,11 +1,11 @@
-//! Session tokens: 32 random bytes that the browser holds, and the SHA-256 that the database holds.
+//! Tokens: 32 random bytes that a browser or a mail holds, and the SHA-256 that the database holds.
 //!
 //! A token has 256 bits of entropy, four times what [OWASP] asks of a session identifier, so a plain
 //! hash is enough: there is nothing to guess, and a stolen table gives no usable token.
 //!
 //! [OWASP]: https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html#session-id-entropy
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine, display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -18,24 +18,68 @@ const ENCODED_LEN: usize = 43;
 const COOKIE_SESSION_ID_LEN: usize = 16;
 
 /// What a row of `users_tokens` is for. A token of one context is never accepted in another.
+///
+/// ```
+/// use sigra::token::Context;
+///
+/// assert_eq!(Context::ResetPassword.name(), "reset_password");
+/// assert_eq!(Context::ChangeEmail("ada@example.com").name(), "change:ada@example.com");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Context {
+pub enum Context<'a> {
     /// A logged-in browser.
     Session,
+    /// A link that confirms an email address.
+    Confirm,
+    /// A link that sets a new password.
+    ResetPassword,
+    /// A link that logs in.
+    LogIn,
+    /// A link that changes the email address, which is this one until then.
+    ChangeEmail(&'a str),
 }
 
-impl Context {
+impl<'a> Context<'a> {
     /// The value of the column `context`.
-    ///
-    /// ```
-    /// assert_eq!(sigra::token::Context::Session.as_str(), "session");
-    /// ```
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> Cow<'a, str> {
         match self {
-            Self::Session => "session",
+            Self::Session => "session".into(),
+            Self::Confirm => "confirm".into(),
+            Self::ResetPassword => "reset_password".into(),
+            Self::LogIn => "login".into(),
+            Self::ChangeEmail(current) => format!("change:{current}").into(),
         }
+    }
+}
+
+/// 32 bytes from the operating system's random generator, wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+struct RawToken([u8; TOKEN_LEN]);
+
+impl RawToken {
+    fn generate() -> Result<Self, Error> {
+        Ok(Self(random_bytes()?))
+    }
+
+    fn parse(encoded: &str) -> Option<Self> {
+        if encoded.len() != ENCODED_LEN {
+            return None;
+        }
+        let mut token = Self([0; TOKEN_LEN]);
+        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut token.0) {
+            Ok(TOKEN_LEN) => Some(token),
+            _ => None,
+        }
+    }
+
+    fn encode(&self) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0))
+    }
+
+    fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0).into())
     }
 }
 
@@ -54,8 +98,8 @@ impl Context {
 /// assert_eq!(parsed.hash(), token.hash());
 /// # Ok::<(), sigra::Error>(())
 /// ```
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SessionToken([u8; TOKEN_LEN]);
+#[derive(Clone)]
+pub struct SessionToken(RawToken);
 
 impl SessionToken {
     /// A fresh token.
@@ -64,7 +108,7 @@ impl SessionToken {
     ///
     /// [`Error::Random`] when the operating system has no randomness to give.
     pub fn generate() -> Result<Self, Error> {
-        Ok(Self(random_bytes()?))
+        RawToken::generate().map(Self)
     }
 
     /// Reads a token as the browser sends it: 43 characters of unpadded base64url (RFC 4648 section 5).
@@ -76,35 +120,81 @@ impl SessionToken {
     /// ```
     #[must_use]
     pub fn parse(encoded: &str) -> Option<Self> {
-        if encoded.len() != ENCODED_LEN {
-            return None;
-        }
-        let mut token = Self([0; TOKEN_LEN]);
-        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut token.0) {
-            Ok(TOKEN_LEN) => Some(token),
-            _ => None,
-        }
+        RawToken::parse(encoded).map(Self)
     }
 
     /// The token as the browser holds it; wiped when dropped.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<String> {
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0))
+        self.0.encode()
     }
 
     /// The SHA-256 of the token's bytes, as the database holds it.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
-        TokenHash(Sha256::digest(self.0).into())
+        self.0.hash()
     }
 
     /// The id of a cookie session that begins under this token. It follows from the token, so that
     /// requests which take up a remembered token side by side begin the same cookie session.
     pub(crate) fn cookie_session_id(&self) -> CookieSessionId {
-        let digest = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0).finalize();
+        let digest = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0.0).finalize();
         let mut id = CookieSessionId::default();
         id.0.copy_from_slice(&digest[..COOKIE_SESSION_ID_LEN]);
         id
+    }
+}
+
+/// The raw secret in a link that is sent by mail: 32 bytes from the operating system's random generator. It
+/// works once.
+///
+/// Like a [`SessionToken`] it redacts itself, is wiped when dropped and is compared by the database; that
+/// they are two types keeps one from being taken for the other.
+///
+/// ```
+/// use sigra::EmailToken;
+///
+/// let token = EmailToken::generate()?;
+/// assert_eq!(format!("{token:?}"), "EmailToken([redacted])");
+/// assert!(EmailToken::parse(&token.encode()).is_some());
+/// assert!(EmailToken::parse("not a token").is_none());
+/// # Ok::<(), sigra::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EmailToken(RawToken);
+
+impl EmailToken {
+    /// A fresh token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`] when the operating system has no randomness to give.
+    pub fn generate() -> Result<Self, Error> {
+        RawToken::generate().map(Self)
+    }
+
+    /// Reads a token as the link has it. Gives `None` for anything else.
+    #[must_use]
+    pub fn parse(encoded: &str) -> Option<Self> {
+        RawToken::parse(encoded).map(Self)
+    }
+
+    /// The token as the link has it; wiped when dropped.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<String> {
+        self.0.encode()
+    }
+
+    /// The SHA-256 of the token's bytes, as the database holds it.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        self.0.hash()
+    }
+}
+
+impl fmt::Debug for EmailToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailToken([redacted])")
     }
 }
 

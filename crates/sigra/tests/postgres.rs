@@ -31,8 +31,11 @@ mod database {
     const USERS_WITH_BIGINTS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, email text, hashed_password text)";
 
     static TOKENS_WITH_BIGINTS: LazyLock<String> = LazyLock::new(|| {
-        let replaced = POSTGRES_SCHEMA.replace("user_id          uuid", "user_id          bigint");
-        assert_ne!(replaced, POSTGRES_SCHEMA);
+        let mut replaced = POSTGRES_SCHEMA.to_owned();
+        for column in ["user_id          ", "user_id     ", "actor_id    "] {
+            assert!(replaced.contains(&format!("    {column}uuid")));
+            replaced = replaced.replace(&format!("    {column}uuid"), &format!("    {column}bigint"));
+        }
         replaced
     });
 

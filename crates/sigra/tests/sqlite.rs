@@ -13,7 +13,7 @@ mod database {
 
     use sigra::store::SQLITE_SCHEMA;
     use sqlx::{
-        SqlitePool,
+        AssertSqlSafe, SqlitePool,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     };
     use tempfile::TempDir;
@@ -86,7 +86,9 @@ mod database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Off);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        sqlx::raw_sql("DROP TABLE IF EXISTS users_tokens; DROP TABLE IF EXISTS users").execute(&pool).await.unwrap();
+        for table in ["users_tokens", "audit_events", "auth_attempts", "users"] {
+            sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE IF EXISTS {table}"))).execute(&pool).await.unwrap();
+        }
         create_tables(&pool, USERS_WITH_BIGINTS).await;
         pool
     }

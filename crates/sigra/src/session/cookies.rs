@@ -6,10 +6,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 
+use super::device::KnownDevice;
 use crate::{Config, Error, SessionToken, config::CookieOptions, secret::SigningKeys, token::CookieSessionId};
 
 /// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
 const MAX_COOKIE: usize = 4096;
+
+/// Browsers keep a cookie for no longer: RFC 6265bis section 5.6.
+const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Room for the signature, the id and the separators around an entry's value.
 const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
@@ -87,6 +91,7 @@ impl<S: AsRef<str>> Raw<S> {
 pub(crate) struct RequestCookies {
     pub key: Presented<KeyCookie>,
     pub remember_me: Presented<SessionToken>,
+    pub device: Raw,
     pub entries: Vec<(String, Raw)>,
 }
 
@@ -97,6 +102,7 @@ pub(crate) struct Cookies(Arc<Inner>);
 struct Inner {
     key: Named,
     remember_me: Named,
+    device: Named,
     entry_prefix: String,
     entry_keys: SigningKeys,
     domain: Option<String>,
@@ -124,6 +130,7 @@ impl Cookies {
             entry_prefix: format!("{}.", key.name),
             key,
             remember_me: named(&config.remember_me_cookie, "sigra remember me"),
+            device: named(&config.device_cookie, "sigra known device"),
             entry_keys: keys("sigra cookie session entry"),
             domain: config.cookie_domain.clone(),
             secure: config.secure,
@@ -135,6 +142,7 @@ impl Cookies {
     pub fn read(&self, headers: &HeaderMap) -> RequestCookies {
         let inner = &*self.0;
         let (mut key, mut remember_me) = (Raw::<&str>::Absent, Raw::<&str>::Absent);
+        let mut device = Raw::Absent;
         let mut entries: Vec<(String, Raw)> = Vec::new();
         let pairs = headers.get_all(header::COOKIE).iter().flat_map(|header| header.as_bytes().split(|b| *b == b';'));
         for pair in pairs.map(<[u8]>::trim_ascii) {
@@ -146,6 +154,8 @@ impl Cookies {
                 key.add(value);
             } else if name == inner.remember_me.name.as_bytes() {
                 remember_me.add(value);
+            } else if name == inner.device.name.as_bytes() {
+                device.add(value);
             } else if let Some(entry) = name.strip_prefix(inner.entry_prefix.as_bytes()) {
                 let Ok(entry) = str::from_utf8(entry) else { continue };
                 match entries.iter_mut().find(|(name, _)| name == entry) {
@@ -161,6 +171,7 @@ impl Cookies {
         RequestCookies {
             key: key.verify(&inner.key.keys, decode_key),
             remember_me: remember_me.verify(&inner.remember_me.keys, SessionToken::parse),
+            device,
             entries,
         }
     }
@@ -183,6 +194,15 @@ impl Cookies {
 
     pub fn expire_remember_me(&self, headers: &mut HeaderMap) {
         self.expire(headers, &self.0.remember_me, &self.0.remember_me.name);
+    }
+
+    pub fn read_device(&self, raw: &Raw) -> Option<KnownDevice> {
+        raw.verify(&self.0.device.keys, KnownDevice::parse).valid().cloned()
+    }
+
+    pub fn set_device(&self, headers: &mut HeaderMap, known: &KnownDevice) {
+        let device = &self.0.device;
+        self.set(headers, device, &device.name, device.keys.sign(&known.to_string()), Some(DEVICE_MAX_AGE));
     }
 
     /// An entry's JSON, if it was written under this cookie-session id.

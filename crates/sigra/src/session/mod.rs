@@ -11,8 +11,10 @@
 //! | `_my_app_key` | while somebody is logged in | the cookie-session id and the session token |
 //! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry |
 //! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
+//! | `_my_app_device` | 400 days | that the browser is [known](Session::remember_device); it logs nobody in |
 
 mod cookies;
+mod device;
 mod flash;
 mod return_to;
 
@@ -31,8 +33,11 @@ use axum::{
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::cookies::Raw;
 pub(crate) use self::cookies::{Cookies, Presented};
+use self::{
+    cookies::Raw,
+    device::{DeviceId, KnownDevice},
+};
 pub use self::{
     flash::{Flash, FlashMessage},
     return_to::ReturnTo,
@@ -73,6 +78,8 @@ struct State {
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
     flash: Vec<FlashMessage>,
     token_write: Option<TokenWrite>,
+    device: Raw,
+    device_write: Option<KnownDevice>,
 }
 
 /// What becomes of the cookies that hold the token.
@@ -121,6 +128,8 @@ impl Session {
             outgoing: BTreeMap::new(),
             flash: Vec::new(),
             token_write: None,
+            device: found.device,
+            device_write: None,
         };
         (Self(Arc::new(Mutex::new(state))), tokens)
     }
@@ -208,6 +217,36 @@ impl Session {
         self.take::<String>(RETURN_TO).as_deref().and_then(ReturnTo::parse)
     }
 
+    /// Whether an account was logged in to with this browser before: whatever it was named by then, such as
+    /// its normalised email address.
+    #[must_use]
+    pub fn is_known_device(&self, account: &str) -> bool {
+        self.known_device(account).is_some()
+    }
+
+    /// Makes the browser known for an account that it has just logged in to, for 400 days. It logs nobody in:
+    /// it keeps [others' failed log-ins](crate::limits) from slowing the owner down, and tells a
+    /// new device from an old one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`].
+    pub fn remember_device(&self, account: &str) -> Result<(), Error> {
+        let mut state = self.state();
+        let mut device = match state.cookies.read_device(&state.device) {
+            Some(device) => device,
+            None => KnownDevice::generate()?,
+        };
+        device.learn(account);
+        state.device_write = Some(device);
+        Ok(())
+    }
+
+    pub(crate) fn known_device(&self, account: &str) -> Option<DeviceId> {
+        let state = self.state();
+        state.cookies.read_device(&state.device).filter(|device| device.knows(account)).map(|device| device.id)
+    }
+
     /// Every token that the browser presented.
     pub(crate) fn presented(&self) -> Vec<SessionToken> {
         self.state().presented()
@@ -271,8 +310,11 @@ impl Session {
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
         let mut state = self.state();
         state.settle_flash();
-        let changed = state.token_write.is_some() || !state.outgoing.is_empty();
-        let State { cookies, id, outgoing, token_write, .. } = &mut *state;
+        let changed = state.token_write.is_some() || state.device_write.is_some() || !state.outgoing.is_empty();
+        let State { cookies, id, outgoing, token_write, device_write, .. } = &mut *state;
+        if let Some(device) = device_write.take() {
+            cookies.set_device(headers, &device);
+        }
         match token_write.take() {
             Some(TokenWrite::Set { token, remember_me }) => {
                 let id = *id.get_or_insert_with(|| token.cookie_session_id());

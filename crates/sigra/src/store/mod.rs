@@ -1,5 +1,8 @@
 //! The one place with SQL. A [`Store`] knows `users_tokens` and joins `users`; it knows no HTTP.
 
+mod attempts;
+mod audit_log;
+mod email_tokens;
 mod own_pool;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -17,12 +20,18 @@ use uuid::Uuid;
 #[doc(hidden)]
 pub use self::own_pool::OwnPool;
 pub(crate) use self::reader::Reader;
+pub use self::{
+    attempts::Attempts,
+    audit_log::AuditLog,
+    email_tokens::{EmailTokens, NewEmailToken, Sent},
+};
 use crate::{Client, Config, User, feed::Feed, token::TokenHash};
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The table `users_tokens` with its indexes, for SQLite. It refers to a table `users` with a column `id`.
+/// The tables `users_tokens`, `audit_events` and `auth_attempts` with their indexes, for SQLite. They refer to a
+/// table `users` with a column `id`.
 ///
 /// The generator writes it into the host's migrations; a host without the generator runs it itself.
 ///
@@ -36,8 +45,9 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
-/// The table `users_tokens` with its indexes, for PostgreSQL. It refers to a table `users` with a column
-/// `id` of type `uuid`; where that is `bigint`, replace the type of `user_id` too.
+/// The tables `users_tokens`, `audit_events` and `auth_attempts` with their indexes, for PostgreSQL. They refer to
+/// a table `users` with a column `id` of type `uuid`; where that is `bigint`, replace the type of every `user_id`
+/// and `actor_id` too.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
@@ -178,6 +188,15 @@ impl<U: User> NewSession<'_, U> {
     }
 }
 
+/// What is to be deleted of rows that are over.
+#[derive(Clone, Copy, Debug)]
+pub struct Expired {
+    /// Those from before.
+    pub before: OffsetDateTime,
+    /// At most so many.
+    pub limit: i64,
+}
+
 /// A database that can hold sessions. Implemented for `sqlx::Sqlite` and `sqlx::Postgres`; not meant to be implemented
 /// elsewhere.
 ///
@@ -186,7 +205,7 @@ impl<U: User> NewSession<'_, U> {
     message = "`{Self}` can't store the sessions of `{U}`",
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
-pub trait Store<U: User>: sqlx::Database {
+pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + Attempts {
     /// What tells of changes.
     #[doc(hidden)]
     type Feed: Feed<Database = Self>;
@@ -278,10 +297,6 @@ pub trait Store<U: User>: sqlx::Database {
         authenticated_at: Option<OffsetDateTime>,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Deletes at most `limit` sessions that were opened before a time.
-    fn purge_sessions(
-        conn: &mut Self::Connection,
-        inserted_before: OffsetDateTime,
-        limit: i64,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+    /// Deletes at most so many sessions that were opened before a time.
+    fn purge_sessions(conn: &mut Self::Connection, expired: Expired) -> impl Future<Output = sqlx::Result<u64>> + Send;
 }

@@ -9,8 +9,6 @@ const FEED_CONNECTIONS: u32 = 2;
 /// How long the database may take to connect.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-type ConnectOptionsOf<DB> = <<DB as sqlx::Database>::Connection as sqlx::Connection>::Options;
-
 /// A pool of the library's own.
 #[derive(Debug)]
 pub enum OwnPool<DB: sqlx::Database> {
@@ -23,11 +21,6 @@ pub enum OwnPool<DB: sqlx::Database> {
 impl<DB: sqlx::Database> OwnPool<DB> {
     /// Connects as the host's pool does, hooks included.
     pub(super) fn like(host: &sqlx::Pool<DB>) -> Self {
-        Self::connecting(host, (*host.connect_options()).clone())
-    }
-
-    /// Connects as the host's pool does, but with other options.
-    pub(super) fn connecting(host: &sqlx::Pool<DB>, connect: ConnectOptionsOf<DB>) -> Self {
         let options = host.options().clone();
         let patience = options.get_acquire_timeout().min(PATIENCE);
         let options = options
@@ -37,7 +30,7 @@ impl<DB: sqlx::Database> OwnPool<DB> {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
-        Self::Own(options.connect_lazy_with(connect))
+        Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
     }
 
     pub(crate) fn pool(&self) -> &sqlx::Pool<DB> {

@@ -1,7 +1,10 @@
 use sqlx::{Encode, FromRow, PgConnection, Postgres, Row, Type, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, sql::impl_store};
+use super::{
+    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
+    audit_log::impl_audit_log, email_tokens::impl_email_tokens, sql::impl_store,
+};
 use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 
 impl_store! {
@@ -14,6 +17,18 @@ impl_store! {
     lock: " FOR SHARE OF u",
     skip_locked: " FOR UPDATE SKIP LOCKED", unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
     feed: Listener, own_pool: OwnPool::like,
+}
+
+impl_email_tokens! {
+    database: Postgres, connection: PgConnection, row: PgRow, to_time: itself, skip_locked: " FOR UPDATE SKIP LOCKED",
+}
+
+impl_audit_log! {
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+}
+
+impl_attempts! {
+    database: Postgres, connection: PgConnection, least: "least", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 fn itself(at: OffsetDateTime) -> OffsetDateTime {

@@ -107,7 +107,7 @@ macro_rules! impl_store {
         impl<U> Store<U> for $db
         where
             U: User + for<'r> FromRow<'r, $row>,
-            U::Id: for<'q> Encode<'q, $db> + Type<$db>,
+            U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             type Feed = $feed;
 
@@ -248,12 +248,8 @@ macro_rules! impl_store {
                 Ok(replaced.rows_affected() == 1)
             }
 
-            async fn purge_sessions(
-                conn: &mut $connection,
-                inserted_before: OffsetDateTime,
-                limit: i64,
-            ) -> sqlx::Result<u64> {
-                let purged = sqlx::query(PURGE).bind($to_time(inserted_before)).bind(limit).execute(conn).await?;
+            async fn purge_sessions(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
+                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
                 Ok(purged.rows_affected())
             }
         }

@@ -1,7 +1,10 @@
 use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, SqlitePool, Type, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
-use super::{Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, sql::impl_store};
+use super::{
+    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
+    audit_log::impl_audit_log, email_tokens::impl_email_tokens, sql::impl_store,
+};
 use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
 impl_store! {
@@ -14,6 +17,18 @@ impl_store! {
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     lock: "", skip_locked: "", unannounced: "",
     feed: WalIndex, own_pool: own_pool,
+}
+
+impl_email_tokens! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, to_time: to_ms, skip_locked: "",
+}
+
+impl_audit_log! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
+}
+
+impl_attempts! {
+    database: Sqlite, connection: SqliteConnection, least: "min", skip_locked: "",
 }
 
 /// SQLite has no type for times; these columns hold milliseconds since the Unix epoch.
@@ -31,14 +46,10 @@ fn to_json<T: AsRef<[u8]>>(blobs: &[T]) -> String {
     serde_json::Value::from_iter(blobs.iter().map(hex)).to_string()
 }
 
-/// For a connection that looks sessions up, in KiB after the minus: the inner pages of ten million sessions'
-/// indexes find room in it, so that a look-up reads no more than two or three pages of the file.
-const CACHE_SIZE: &str = "-32768";
-
 /// A database in memory may exist for one connection only.
 fn own_pool(host: &SqlitePool) -> OwnPool<Sqlite> {
     match host.connect_options().get_filename().to_str() {
         Some("" | ":memory:") => OwnPool::Borrowed(host.clone()),
-        _ => OwnPool::connecting(host, (*host.connect_options()).clone().pragma("cache_size", CACHE_SIZE)),
+        _ => OwnPool::like(host),
     }
 }

@@ -4,6 +4,7 @@ CREATE TABLE users (
     email           text        NOT NULL COLLATE "C",
     hashed_password text, -- Argon2id, in PHC string format
     confirmed_at    timestamptz,
+    delete_after    timestamptz, -- when the account is deleted, unless its owner logs in before
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );
@@ -34,6 +35,30 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+
+-- What happened to whose account. It outlives the account, and holds no secret.
+CREATE TABLE audit_events (
+    id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
+    action      text        NOT NULL,
+    user_id     uuid, -- whose account
+    actor_id    uuid, -- who did it, if known
+    ip          text,
+    user_agent  text,
+    metadata    text        NOT NULL DEFAULT '{}', -- JSON
+    inserted_at timestamptz NOT NULL
+);
+
+CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
+
+-- How often something was tried, and from when it may be tried again. Times are milliseconds since the epoch.
+CREATE TABLE auth_attempts (
+    key      bytea   NOT NULL PRIMARY KEY CHECK (octet_length(key) = 32), -- a hash of what is limited
+    attempts integer NOT NULL,
+    last_at  bigint  NOT NULL,
+    free_at  bigint  NOT NULL
+);
+
+CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
 
 -- Every change of a session or a user is announced, so that no process answers from a memory of it.
 CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$

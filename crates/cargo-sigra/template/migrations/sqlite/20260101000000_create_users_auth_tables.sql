@@ -3,6 +3,7 @@ CREATE TABLE users (
     email           TEXT NOT NULL,
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,
+    delete_after    TEXT, -- when the account is deleted, unless its owner logs in before
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );
@@ -34,3 +35,27 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+
+-- What happened to whose account. It outlives the account, and holds no secret.
+CREATE TABLE audit_events (
+    id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
+    action      TEXT    NOT NULL,
+    user_id, -- whose account
+    actor_id, -- who did it, if known
+    ip          TEXT,
+    user_agent  TEXT,
+    metadata    TEXT    NOT NULL DEFAULT '{}', -- JSON
+    inserted_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
+
+-- How often something was tried, and from when it may be tried again. Times are milliseconds since the epoch.
+CREATE TABLE auth_attempts (
+    key      BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 32), -- a hash of what is limited
+    attempts INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    free_at  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);

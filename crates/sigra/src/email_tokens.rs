@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::{
+    EmailToken, Error, Revoked, SessionId, Sigra, User,
+    sigra::Connection,
+    store::{EmailTokens, NewEmailToken, Sent},
+    token::Context,
+};
+
+/// Tokens that are sent by mail, and work once. How long each is good is a setting, such as
+/// [`Config::reset_ttl`](crate::Config::reset_ttl).
+impl<U: User> Sigra<U> {
+    /// Writes a token, and gives it: the only time that the raw token is seen. It goes into a link that is
+    /// sent to an address, and nowhere else.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::token::Context;
+    ///
+    /// async fn link(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<String> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     let token = sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     tx.commit().await?;
+    ///     Ok(format!("https://app.example.com/users/reset-password/{}", *token.encode()))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::Random`].
+    pub async fn create_email_token(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        context: Context<'_>,
+        sent_to: &str,
+    ) -> Result<EmailToken, Error> {
+        let token = EmailToken::generate()?;
+        let context = context.name();
+        let new = NewEmailToken { token: token.hash(), context: &context, user, sent_to, now: self.now() };
+        <U::Database as EmailTokens<U>>::insert_email_token(conn, &new).await?;
+        Ok(token)
+    }
+
+    /// Whose token it is, if it is good. It stays so: opening a link changes nothing, for mail scanners open
+    /// them too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn find_email_token(&self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
+        let mut conn = self.pool().acquire().await?;
+        self.find_email_token_in(&mut conn, token, context).await
+    }
+
+    /// Uses a token up, in the transaction of what it is for. Of several who try at once, one is given it.
+    ///
+    /// Compare [`Sent::to`] with the user's address: a mail that was sent to an address proves nothing about
+    /// another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn take_email_token(
+        &self,
+        conn: &mut Connection<U>,
+        token: &EmailToken,
+        context: Context<'_>,
+    ) -> Result<Option<Sent<U>>, Error> {
+        let found = self.find_email_token_in(conn, token, context).await?;
+        let taken = <U::Database as EmailTokens<U>>::delete_email_token(conn, token.hash(), &context.name()).await?;
+        Ok(found.filter(|_| taken))
+    }
+
+    async fn find_email_token_in(
+        &self,
+        conn: &mut Connection<U>,
+        token: &EmailToken,
+        context: Context<'_>,
+    ) -> Result<Option<Sent<U>>, Error> {
+        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let name = context.name();
+        let found = <U::Database as EmailTokens<U>>::find_email_token(conn, token.hash(), &name, sent_after).await?;
+        Ok(found.filter(|sent| sent.user.is_active()))
+    }
+
+    /// Deletes the tokens of one context that were sent to a user, as when a newer one takes their place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_email_tokens(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        context: Context<'_>,
+    ) -> Result<(), Error> {
+        // Sessions are ended, not only deleted.
+        debug_assert_ne!(context, Context::Session);
+        Ok(<U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name())).await?)
+    }
+
+    /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
+    /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_all_tokens_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None).await?;
+        self.delete_sessions_in(conn, user, except).await
+    }
+
+    /// When a token must have been sent to be good now.
+    fn sent_after(&self, context: Context<'_>) -> Option<OffsetDateTime> {
+        let config = self.config();
+        let ttl: Duration = match context {
+            Context::Session => return None,
+            Context::Confirm => config.confirm_ttl,
+            Context::ResetPassword => config.reset_ttl,
+            Context::LogIn => config.log_in_link_ttl,
+            Context::ChangeEmail(_) => config.change_email_ttl,
+        };
+        Some(self.now() - ttl)
+    }
+}

@@ -1,0 +1,231 @@
+//! How often something may be tried: for an account where all processes see it, for an address in memory.
+//!
+//! An account's attempts are counted in the database, so that they survive a restart and are the same for all
+//! processes. An attacker can slow down whoever they like in this way, but lock nobody out: the delay grows to
+//! a bound, a success ends it, and a browser that the user has logged in with before has a count of its own
+//! ([`Session::remember_device`]; OWASP Authentication Cheat Sheet, "device cookies"). NIST SP 800-63B-4
+//! section 3.2.2 asks for no more than 100 failures in a row.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use sha2::{Digest, Sha256};
+
+use crate::{Client, Error, Session, Sigra, User, sigra::Connection, store::Attempts, telemetry};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How often something may be tried for one account.
+///
+/// ```
+/// use std::time::Duration;
+/// use sigra::limits::Limit;
+///
+/// // A code of six digits: three at once, then one every ten minutes.
+/// let limit = Limit { free: 3, delay: Duration::from_secs(600), max_delay: Duration::from_secs(600), ..Limit::LOG_IN };
+/// # let _ = limit;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many attempts there are before the first delay.
+    pub free: i32,
+    /// The first delay. It doubles with each attempt.
+    pub delay: Duration,
+    /// The longest delay.
+    pub max_delay: Duration,
+    /// After so long without an attempt it begins anew.
+    pub forget_after: Duration,
+}
+
+impl Limit {
+    /// For passwords: five, then a second's delay that doubles up to a quarter of an hour.
+    pub const LOG_IN: Self = Self {
+        free: 5,
+        delay: Duration::from_secs(1),
+        max_delay: Duration::from_secs(15 * 60),
+        forget_after: Duration::from_secs(24 * 60 * 60),
+    };
+
+    /// For mails: three in a quarter of an hour.
+    pub const MAIL: Self = Self {
+        free: 3,
+        delay: Duration::from_secs(15 * 60),
+        max_delay: Duration::from_secs(15 * 60),
+        forget_after: Duration::from_secs(15 * 60),
+    };
+}
+
+/// How many requests an address may send to the pages of accounts.
+///
+/// IPv6 addresses count by their /64, which is what one customer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressLimit {
+    /// How many at once.
+    pub burst: NonZeroU32,
+    /// How many a minute after that.
+    pub per_minute: NonZeroU32,
+}
+
+impl Default for AddressLimit {
+    /// A hundred, and one a second after that: an office behind one address can begin its day.
+    fn default() -> Self {
+        const HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+        const SIXTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
+        Self { burst: HUNDRED, per_minute: SIXTY }
+    }
+}
+
+/// Counts addresses, in this process.
+pub(crate) struct Addresses(Option<DefaultKeyedRateLimiter<IpAddr>>);
+
+impl Addresses {
+    /// Unlimited without a limit.
+    pub fn new(limit: Option<AddressLimit>) -> Self {
+        Self(limit.map(|limit| RateLimiter::keyed(Quota::per_minute(limit.per_minute).allow_burst(limit.burst))))
+    }
+
+    fn check(&self, ip: IpAddr) -> Result<(), Error> {
+        let Some(limiter) = &self.0 else { return Ok(()) };
+        if limiter.len() > MAX_ADDRESSES {
+            limiter.retain_recent();
+        }
+        limiter
+            .check_key(&network(ip))
+            .map_err(|early| Error::TooManyAttempts { retry_after: early.wait_time_from(limiter.clock().now()) })
+    }
+}
+
+/// Past so many, those that have been quiet are forgotten.
+const MAX_ADDRESSES: usize = 100_000;
+
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// Limits.
+impl<U: User> Sigra<U> {
+    /// Counts a request of a client against its address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`].
+    pub fn limit_address(&self, client: &Client) -> Result<(), Error> {
+        match client.ip {
+            Some(ip) => self.addresses().check(ip).inspect_err(|_| {
+                tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address");
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts an attempt to do something to an account, before it is made. The account is whatever the visitor
+    /// names it by, known or not; the database holds a hash of it.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::limits::Limit;
+    ///
+    /// async fn may_ask_for_a_code(sigra: &sigra::Sigra<User>, phone: &str) -> sigra::Result<()> {
+    ///     sigra.limit(Limit::MAIL, "code", phone).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`].
+    pub async fn limit(&self, limit: Limit, purpose: &str, account: &str) -> Result<(), Error> {
+        if !self.config().rate_limits {
+            return Ok(());
+        }
+        let mut conn = self.pool().acquire().await?;
+        self.attempt(&mut conn, limit, &key(purpose, account, "")).await
+    }
+
+    /// Counts a log-in: for this browser alone, if the account was logged in to with it before, and together
+    /// with all the others if not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`].
+    pub async fn limit_log_in(&self, session: &Session, account: &str) -> Result<(), Error> {
+        if !self.config().rate_limits {
+            return Ok(());
+        }
+        let mut conn = self.pool().acquire().await?;
+        self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(session, account)).await
+    }
+
+    /// Forgets the attempts before a success.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn forget_log_ins(&self, session: &Session, account: &str) -> Result<(), Error> {
+        let mut conn = self.pool().acquire().await?;
+        Ok(U::Database::forget_attempts(&mut conn, &log_in_key(session, account)).await?)
+    }
+
+    async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
+        let now = i64::try_from(self.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let Err(free_at) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
+        tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "account");
+        let wait = u64::try_from(free_at - now).unwrap_or_default().max(1);
+        Err(Error::TooManyAttempts { retry_after: Duration::from_millis(wait) })
+    }
+}
+
+fn log_in_key(session: &Session, account: &str) -> [u8; 32] {
+    let device = session.known_device(account).map(|device| device.to_string());
+    key("log in", account, device.as_deref().unwrap_or_default())
+}
+
+fn key(purpose: &str, account: &str, device: &str) -> [u8; 32] {
+    let parts = [purpose, device, account].map(|part| Sha256::digest(part.as_bytes()));
+    Sha256::digest(parts.concat()).into()
+}
+
+/// Counters that nobody has touched for longer are forgotten by every limit.
+pub(crate) const FORGOTTEN: Duration = MINUTE.saturating_mul(60 * 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let of = |ip: &str| network(ip.parse().expect("an address"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn an_address_is_limited_and_others_are_not() {
+        let addresses = Addresses::new(Some(AddressLimit::default()));
+        let (noisy, quiet): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        for _ in 0..100 {
+            addresses.check(noisy).expect("within the burst");
+        }
+        assert!(matches!(addresses.check(noisy), Err(Error::TooManyAttempts { .. })));
+        addresses.check(quiet).expect("another address");
+        Addresses::new(None).check(noisy).expect("no limit");
+    }
+
+    #[test]
+    fn the_parts_of_a_key_do_not_run_into_each_other() {
+        assert_ne!(key("ab", "c", ""), key("a", "bc", ""));
+        assert_ne!(key("a", "c", "b"), key("a", "b", "c"));
+    }
+}

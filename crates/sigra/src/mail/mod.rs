@@ -1,0 +1,58 @@
+//! Mail, sent after the request that caused it has been answered.
+//!
+//! A [`Mailer`] takes a mail and returns at once. It tries again when the mail server is away, for about a
+//! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory only: it
+//! holds links that nobody else may read, which the database has only hashes of.
+
+mod mailer;
+mod transport;
+
+use std::fmt;
+
+pub use self::{
+    mailer::Mailer,
+    transport::{MailError, Mailbox},
+};
+
+/// A mail to one person, as text and as HTML.
+///
+/// `Debug` shows neither: there may be a link in them.
+///
+/// ```
+/// use sigra::mail::Mail;
+///
+/// let mail = Mail::new("ada@example.com", "Confirm your address", "Open https://app.example.com/...");
+/// assert_eq!(format!("{mail:?}"), r#"Mail { to: "[redacted]", subject: "Confirm your address", .. }"#);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The address that it goes to.
+    pub to: String,
+    /// Its subject.
+    pub subject: String,
+    /// What it says.
+    pub text: String,
+    /// The same in HTML.
+    pub html: Option<String>,
+}
+
+impl Mail {
+    /// A mail without HTML.
+    #[must_use]
+    pub fn new(to: impl Into<String>, subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { to: to.into(), subject: subject.into(), text: text.into(), html: None }
+    }
+
+    /// Says the same in HTML.
+    #[must_use]
+    pub fn html(mut self, html: impl Into<String>) -> Self {
+        self.html = Some(html.into());
+        self
+    }
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mail").field("to", &"[redacted]").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! What happened to whose account.
+
+use std::future::Future;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    User,
+    audit::{Audit, AuditEvent},
+};
+
+/// A database that keeps it, in `audit_events`.
+pub trait AuditLog<U: User>: sqlx::Database {
+    /// Writes an event.
+    fn insert_audit_event(
+        conn: &mut Self::Connection,
+        audit: &Audit<U::Id>,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// The events of a user's account, the newest first, from before one of them on.
+    fn list_audit_events(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> impl Future<Output = sqlx::Result<Vec<AuditEvent<U::Id>>>> + Send;
+}
+
+/// Implements [`AuditLog`].
+macro_rules! impl_audit_log {
+    (
+        database: $db:ty, connection: $connection:ty, row: $row:ty,
+        time: $to_time:path, $from_time:path, $time:ty $(,)?
+    ) => {
+        impl<U> crate::store::audit_log::AuditLog<U> for $db
+        where
+            U: User,
+            U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
+        {
+            async fn insert_audit_event(
+                conn: &mut $connection,
+                audit: &crate::audit::Audit<U::Id>,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<()> {
+                const INSERT: &str =
+                    "INSERT INTO audit_events (id, action, user_id, actor_id, ip, user_agent, metadata, inserted_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+                sqlx::query(INSERT)
+                    .bind(uuid::Uuid::now_v7())
+                    .bind(audit.action.as_ref())
+                    .bind(audit.user.clone())
+                    .bind(audit.actor.clone())
+                    .bind(audit.client.ip.map(|ip| ip.to_string()))
+                    .bind(audit.client.user_agent.as_deref())
+                    .bind(audit.metadata.to_string())
+                    .bind($to_time(now))
+                    .execute(conn)
+                    .await
+                    .map(drop)
+            }
+
+            async fn list_audit_events(
+                conn: &mut $connection,
+                user: &U::Id,
+                before: Option<uuid::Uuid>,
+                limit: i64,
+            ) -> sqlx::Result<Vec<crate::audit::AuditEvent<U::Id>>> {
+                const LIST: &str =
+                    "SELECT * FROM audit_events WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+                let before = before.unwrap_or(uuid::Uuid::max());
+                let rows = sqlx::query(LIST).bind(user.clone()).bind(before).bind(limit).fetch_all(conn).await?;
+                rows.iter().map(audit_event).collect()
+            }
+        }
+
+        fn audit_event<Id>(row: &$row) -> sqlx::Result<crate::audit::AuditEvent<Id>>
+        where
+            Id: for<'r> sqlx::Decode<'r, $db> + Type<$db>,
+        {
+            Ok(crate::audit::AuditEvent {
+                id: row.try_get("id")?,
+                action: row.try_get("action")?,
+                user: row.try_get("user_id")?,
+                actor: row.try_get("actor_id")?,
+                client: crate::Client {
+                    ip: row.try_get::<Option<&str>, _>("ip")?.and_then(|ip| ip.parse().ok()),
+                    user_agent: row.try_get("user_agent")?,
+                },
+                metadata: serde_json::from_str(row.try_get("metadata")?).unwrap_or_default(),
+                inserted_at: row.try_get::<$time, _>("inserted_at").map($from_time)?,
+            })
+        }
+    };
+}
+
+pub(super) use impl_audit_log;

@@ -1,0 +1,166 @@
+//! Tokens that are sent by mail, and work once.
+
+use std::future::Future;
+
+use time::OffsetDateTime;
+
+use super::Expired;
+use crate::{User, token::TokenHash};
+
+/// A token to be sent.
+#[derive(Clone, Debug)]
+pub struct NewEmailToken<'a, U: User> {
+    /// Its hash.
+    pub token: TokenHash,
+    /// What it is for.
+    pub context: &'a str,
+    /// Whose it is.
+    pub user: &'a U::Id,
+    /// The address that it is sent to.
+    pub sent_to: &'a str,
+    /// When.
+    pub now: OffsetDateTime,
+}
+
+/// A token that came back, and whose it is.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// # use sigra::store::Sent;
+/// /// A mail that was sent to an address proves nothing about another.
+/// fn is_still_theirs(sent: &Sent<User>) -> bool {
+///     sent.user.email == sent.to
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sent<U> {
+    /// Its user, as the database has them now.
+    pub user: U,
+    /// The address that it was sent to.
+    pub to: String,
+}
+
+/// A database that holds them, in `users_tokens`.
+pub trait EmailTokens<U: User>: sqlx::Database {
+    /// Writes a token.
+    fn insert_email_token(
+        conn: &mut Self::Connection,
+        new: &NewEmailToken<'_, U>,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Finds a token that was sent after a time.
+    fn find_email_token(
+        conn: &mut Self::Connection,
+        token: TokenHash,
+        context: &str,
+        sent_after: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
+
+    /// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
+    fn delete_email_token(
+        conn: &mut Self::Connection,
+        token: TokenHash,
+        context: &str,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Deletes the tokens of a user, all or those of one context. Sessions stay.
+    fn delete_email_tokens(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        context: Option<&str>,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Deletes at most so many tokens that were sent before a time.
+    fn purge_email_tokens(
+        conn: &mut Self::Connection,
+        expired: Expired,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}
+
+/// Implements [`EmailTokens`].
+macro_rules! impl_email_tokens {
+    (
+        database: $db:ty, connection: $connection:ty, row: $row:ty,
+        to_time: $to_time:path, skip_locked: $skip_locked:literal $(,)?
+    ) => {
+        impl<U> crate::store::email_tokens::EmailTokens<U> for $db
+        where
+            U: User + for<'r> FromRow<'r, $row>,
+            U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
+        {
+            async fn insert_email_token(
+                conn: &mut $connection,
+                new: &crate::store::NewEmailToken<'_, U>,
+            ) -> sqlx::Result<()> {
+                const INSERT: &str =
+                    "INSERT INTO users_tokens (id, user_id, context, token, sent_to, issued_at, inserted_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $6)";
+                sqlx::query(INSERT)
+                    .bind(uuid::Uuid::now_v7())
+                    .bind(new.user.clone())
+                    .bind(new.context)
+                    .bind(new.token.as_bytes())
+                    .bind(new.sent_to)
+                    .bind($to_time(new.now))
+                    .execute(conn)
+                    .await
+                    .map(drop)
+            }
+
+            async fn find_email_token(
+                conn: &mut $connection,
+                token: TokenHash,
+                context: &str,
+                sent_after: OffsetDateTime,
+            ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
+                const FIND: &str = "SELECT t.sent_to AS sigra_sent_to, u.*
+                    FROM users_tokens t JOIN users u ON u.id = t.user_id
+                    WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.sent_to IS NOT NULL";
+                let found = sqlx::query(FIND).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                let Some(row) = found.fetch_optional(conn).await? else { return Ok(None) };
+                Ok(Some(crate::store::Sent { user: U::from_row(&row)?, to: row.try_get("sigra_sent_to")? }))
+            }
+
+            async fn delete_email_token(
+                conn: &mut $connection,
+                token: TokenHash,
+                context: &str,
+            ) -> sqlx::Result<bool> {
+                const DELETE: &str = "DELETE FROM users_tokens WHERE context = $1 AND token = $2";
+                let deleted = sqlx::query(DELETE).bind(context).bind(token.as_bytes()).execute(conn).await?;
+                Ok(deleted.rows_affected() == 1)
+            }
+
+            async fn delete_email_tokens(
+                conn: &mut $connection,
+                user: &U::Id,
+                context: Option<&str>,
+            ) -> sqlx::Result<()> {
+                const DELETE: &str = "DELETE FROM users_tokens
+                    WHERE user_id = $1 AND context <> 'session' AND context = coalesce($2, context)";
+                sqlx::query(DELETE).bind(user.clone()).bind(context).execute(conn).await.map(drop)
+            }
+
+            async fn purge_email_tokens(
+                conn: &mut $connection,
+                expired: crate::store::Expired,
+            ) -> sqlx::Result<u64> {
+                const PURGE: &str = concat!(
+                    "DELETE FROM users_tokens WHERE id IN
+                         (SELECT id FROM users_tokens WHERE context <> 'session' AND inserted_at <= $1 LIMIT $2",
+                    $skip_locked,
+                    ")"
+                );
+                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
+                Ok(purged.rows_affected())
+            }
+        }
+    };
+}
+
+pub(super) use impl_email_tokens;
