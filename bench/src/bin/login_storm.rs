@@ -47,6 +47,9 @@ struct Args {
     /// How often each page is asked for in a second, whether the application is quick or slow
     #[arg(long, default_value_t = 250)]
     pages_per_second: u32,
+    /// The page to write the figures into, such as docs/performance.md
+    #[arg(long)]
+    write: Option<PathBuf>,
     #[command(flatten)]
     cpus: CpuOptions,
 }
@@ -90,8 +93,7 @@ fn main() -> Result<()> {
     cpus.pin_load()?;
     let site = Site::new(&args.program, &cpus)?;
     let rounds: Vec<Round> = (0..args.rounds.max(1)).map(|_| round(&site, &args)).collect::<Result<_>>()?;
-    report(&args, &rounds);
-    Ok(())
+    report::publish(args.write.as_deref(), "login_storm", &describe(&args, &rounds))
 }
 
 fn round(site: &Site, args: &Args) -> Result<Round> {
@@ -180,13 +182,16 @@ async fn log_in_all(connections: Vec<Connection>) -> Result<Logins> {
     Ok(logins)
 }
 
-fn report(args: &Args, rounds: &[Round]) {
+fn describe(args: &Args, rounds: &[Round]) -> String {
     let of = |figure: &dyn Fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<f64>>();
     let cores = rounds.first().map_or(1, |round| round.cpus);
-    println!(
-        "{} logins at once, the application on {cores} CPU(s), {} rounds: median (least - greatest)\n",
+    let mut text = format!(
+        "{} logins at once, the application on {cores} CPU(s) and the load on another; {} rounds, each by a fresh \
+         process: median, with the least and the greatest in brackets. Meanwhile each of two pages is asked for {} times \
+         a second. Memory over idle is that of a process that has never hashed a password.\n\n",
         args.logins,
-        rounds.len()
+        rounds.len(),
+        args.pages_per_second
     );
 
     let mut pages = vec![
@@ -212,7 +217,7 @@ fn report(args: &Args, rounds: &[Round]) {
             verdict(median(&ratios), PAGE_P99_RATIO),
         ]);
     }
-    println!("{}", table(&pages));
+    text += &format!("{}\n", table(&pages));
 
     let mib = |kib: u64| kib as f64 / 1024.0;
     let over_idle = of(&|round| mib(round.peak_kib - round.idle_kib));
@@ -227,7 +232,7 @@ fn report(args: &Args, rounds: &[Round]) {
             verdict(median(&over_idle), most),
         ],
     ];
-    println!("{}", table(&memory));
+    text += &format!("{}\n", table(&memory));
 
     let count = |figure: fn(&Logins) -> usize| spread(&of(&|round| figure(&round.logins) as f64), 0);
     let seconds = |percent| spread(&of(&|round| percentile(&round.logins.took, percent).as_secs_f64()), 2);
@@ -246,9 +251,8 @@ fn report(args: &Args, rounds: &[Round]) {
             spread(&of(&|round| round.failures() as f64), 0),
         ],
     ];
-    println!("{}", table(&logins));
     let other_work = of(&|round| round.other_work * 100.0);
-    println!("Other processes took {} % of the CPUs meanwhile.", spread(&other_work, 0));
+    text + &format!("{}\nOther processes took {} % of the CPUs meanwhile.\n", table(&logins), spread(&other_work, 0))
 }
 
 fn verdict(found: f64, most: f64) -> String {
