@@ -153,6 +153,16 @@ impl<U: User> Sigra<U> {
         self.attempt(&mut conn, limit, &key(purpose, account, "")).await
     }
 
+    /// Forgets the attempts before a success, as counted by [`limit`](Self::limit).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn forget_attempts(&self, purpose: &str, account: &str) -> Result<(), Error> {
+        let mut conn = self.pool().acquire().await?;
+        Ok(U::Database::forget_attempts(&mut conn, &key(purpose, account, "")).await?)
+    }
+
     /// Counts a log-in: for this browser alone, if the account was logged in to with it before, and together
     /// with all the others if not.
     ///

@@ -1,34 +1,68 @@
-//! The accounts context: users, their passwords and their session tokens.
+//! The accounts context: users, their passwords and their tokens.
 
+mod deletion;
+mod email;
+mod log_in_link;
+mod password;
+mod registration;
+mod sessions;
 mod user;
+mod user_notifier;
 
-use sigra::{Client, HashedPassword, Password, Scope, SessionId, SessionRow, SessionToken, Sigra, Verification};
+use sigra::{Client, HashedPassword, Password, Sigra, Verification, audit::Audit, mail::Mailer, telemetry};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-pub use self::user::{Problems, User, normalize_email};
-use crate::database::Pool;
+use self::user_notifier::UserNotifier;
+pub use self::{
+    email::ChangeEmailError,
+    password::ChangePasswordError,
+    registration::RegisterError,
+    user::{Problems, User, check_password, normalize_email},
+};
+use crate::{
+    config::Settings,
+    database::{Connection, Pool},
+};
 
 /// Functions on users and tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
     pool: Pool,
     sigra: Sigra<User>,
+    notifier: UserNotifier,
+    policy: Policy,
 }
 
-/// Why a user was not registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    #[error("not valid: {0:?}")]
-    Invalid(Problems),
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
+/// What the owner of the application decides about accounts.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Whether who has not confirmed their address is kept out.
+    pub require_confirmation: bool,
+    /// Whether a visitor is told that an address has an account already. If not, its owner is told by mail.
+    pub reveal_taken_addresses: bool,
+    /// Whether a log-in from a new browser is told by mail.
+    pub notify_new_devices: bool,
+    /// For how long an account can be had back after its owner has deleted it.
+    pub deletion_grace: Option<std::time::Duration>,
 }
 
 /// Users.
 impl Accounts {
-    pub fn new(pool: Pool, sigra: Sigra<User>) -> Self {
-        Self { pool, sigra }
+    pub fn new(sigra: Sigra<User>, mailer: Mailer, settings: &Settings) -> Self {
+        let notifier = UserNotifier::new(mailer, settings);
+        Self { pool: sigra.pool().clone(), sigra, notifier, policy: settings.policy }
+    }
+
+    pub fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    pub fn mailer(&self) -> &Mailer {
+        self.notifier.mailer()
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
@@ -43,39 +77,17 @@ impl Accounts {
         &self,
         email: &str,
         password: &Password,
+        client: &Client,
     ) -> Result<Option<User>, sigra::Error> {
         let user = self.get_user_by_email(email).await?;
         match self.sigra.verify_password(user.as_ref(), password).await? {
-            Verification::Invalid => Ok(None),
+            Verification::Invalid => {
+                let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
+                self.sigra.record(&mut *self.pool.acquire().await?, &audit).await?;
+                Ok(None)
+            }
             Verification::Valid => Ok(user),
             Verification::Outdated(rehashed) => self.replace_password_hash(user, rehashed, password).await,
-        }
-    }
-
-    /// Registers a user with a password.
-    pub async fn register_user(&self, email: &str, password: &Password) -> Result<User, RegisterError> {
-        let mut problems = Problems::of(email, password);
-        let Some(email) = normalize_email(email).filter(|_| problems.is_empty()) else {
-            return Err(RegisterError::Invalid(problems));
-        };
-        let hashed_password = self.sigra.hash_password(password).await?;
-        let now = OffsetDateTime::now_utc();
-        let inserted = sqlx::query_as(
-            "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $4) RETURNING *",
-        )
-        .bind(Uuid::now_v7())
-        .bind(email)
-        .bind(hashed_password)
-        .bind(now)
-        .fetch_one(&self.pool)
-        .await;
-        match inserted {
-            Ok(user) => Ok(user),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                problems.email = Some("has already been taken");
-                Err(RegisterError::Invalid(problems))
-            }
-            Err(error) => Err(sigra::Error::from(error).into()),
         }
     }
 
@@ -83,7 +95,11 @@ impl Accounts {
     pub async fn seed_demo_user(&self) -> Result<(), RegisterError> {
         const EMAIL: &str = "demo@example.com";
         if self.get_user_by_email(EMAIL).await?.is_none() {
-            self.register_user(EMAIL, &Password::new("correct horse battery staple")).await?;
+            let password = Password::new("correct horse battery staple");
+            let user = self.register_user(EMAIL, &password, &Client::default()).await?;
+            let mut tx = self.sigra.begin().await?;
+            self.confirm_in(&mut tx, &user, &Client::default()).await?;
+            tx.commit().await.map_err(sigra::Error::from)?;
         }
         Ok(())
     }
@@ -113,38 +129,16 @@ impl Accounts {
         let is_valid = self.sigra.verify_password(user.as_ref(), password).await? != Verification::Invalid;
         Ok(user.filter(|_| is_valid))
     }
-}
 
-/// Session tokens.
-impl Accounts {
-    /// Opens a session without a browser, as for a program. Browsers are logged in by
-    /// [`log_in_user`](crate::web::user_auth::log_in_user).
-    pub async fn generate_user_session_token(&self, user: &User) -> Result<SessionToken, sigra::Error> {
-        let (token, _) = self.sigra.create_session(user, false, &Client::default()).await?;
-        Ok(token)
-    }
-
-    pub async fn get_user_by_session_token(&self, token: &SessionToken) -> Result<Option<Scope<User>>, sigra::Error> {
-        self.sigra.fetch_session(token).await
-    }
-
-    pub async fn delete_user_session_token(&self, token: &SessionToken) -> Result<(), sigra::Error> {
-        self.sigra.delete_session(token).await
-    }
-
-    /// Logs the user out everywhere.
-    pub async fn delete_all_user_session_tokens(&self, user: &User) -> Result<usize, sigra::Error> {
-        self.sigra.delete_all_sessions(&user.id).await
-    }
-
-    /// The user's devices.
-    pub async fn list_user_sessions(&self, user: &User) -> Result<Vec<SessionRow>, sigra::Error> {
-        self.sigra.list_sessions(&user.id).await
-    }
-
-    /// Logs the user out on one of their devices. Tells whether it was theirs.
-    pub async fn delete_user_session(&self, user: &User, id: SessionId) -> Result<bool, sigra::Error> {
-        self.sigra.delete_session_by_id(&user.id, id).await
+    /// Writes what a user did to their own account, in the transaction of it.
+    async fn record(
+        &self,
+        conn: &mut Connection,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
     }
 
     /// Whether the database answers.

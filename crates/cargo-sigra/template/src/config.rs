@@ -12,7 +12,7 @@ use std::{
 use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
 use url::Url;
 
-use crate::{database, web::user_auth};
+use crate::{accounts::Policy, database, web::user_auth};
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
@@ -33,6 +33,10 @@ pub struct Settings {
     pub database_url: String,
     /// The address that users know. Links are built from it, never from a request's `Host`.
     pub public_url: Url,
+    pub policy: Policy,
+    /// Where mails go, and who they are from.
+    pub smtp_url: String,
+    pub mail_from: String,
     pub sigra: Config,
 }
 
@@ -94,10 +98,26 @@ impl Settings {
         if let Some(ttl) = env.seconds("SUDO_TTL")? {
             sigra = sigra.sudo_ttl(ttl);
         }
+        if let Some(ttl) = env.seconds("RESET_TTL")? {
+            sigra = sigra.reset_ttl(ttl);
+        }
+        if let Some(ttl) = env.seconds("CONFIRM_TTL")? {
+            sigra = sigra.confirm_ttl(ttl);
+        }
+        sigra = sigra.rate_limits(rate_limits(&env, prod)?);
         sigra.check()?;
 
+        let policy = Policy {
+            require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
+            reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
+            notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
+            deletion_grace: env.seconds("DELETION_GRACE")?,
+        };
+        let smtp_url = env.text("SMTP_URL")?.unwrap_or_else(|| if prod { "none:" } else { "memory:" }.to_owned());
+        let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
+
         let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
-        Ok(Self { environment, listen, database_url, public_url, sigra })
+        Ok(Self { environment, listen, database_url, public_url, policy, smtp_url, mail_from, sigra })
     }
 }
 
@@ -134,11 +154,34 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Lookup<F> {
         }
     }
 
+    fn switch(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
+        self.parsed(name, "true or false")
+    }
+
     fn list<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Vec<T>, SettingsError> {
         let value = self.text(name)?.unwrap_or_default();
         let items = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse);
         items.collect::<Result<_, _>>().map_err(|_| SettingsError::Invalid { name, value: value.clone(), expected })
     }
+}
+
+/// Without limits a password can be guessed: only development and tests may turn them off.
+fn rate_limits<F>(env: &Lookup<F>, prod: bool) -> Result<bool, SettingsError>
+where
+    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
+{
+    const NAME: &str = "RATE_LIMITS";
+    let expected = if prod { "on when APP_ENV is prod" } else { "on or off" };
+    match env.text(NAME)?.as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") if !prod => Ok(false),
+        Some(value) => Err(SettingsError::Invalid { name: NAME, value: value.to_owned(), expected }),
+    }
+}
+
+fn default_sender(public_url: &Url) -> String {
+    let domain = public_url.domain().unwrap_or("localhost");
+    format!("MyApp <no-reply@{domain}>")
 }
 
 fn public_url<F>(env: &Lookup<F>, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError>

@@ -10,13 +10,16 @@ mod backend;
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, migrate::MigrateError, pool::PoolOptions};
+use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError, pool::PoolOptions};
 use url::Url;
 
 pub use self::backend::{DEFAULT_URL, Database, MIGRATIONS};
 
 /// A pool of connections to the [`Database`].
 pub type Pool = sqlx::Pool<Database>;
+
+/// One of them.
+pub type Connection = <Database as sqlx::Database>::Connection;
 
 /// How long a request waits for a connection before it is answered with 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

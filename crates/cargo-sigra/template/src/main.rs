@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use my_app::{
     accounts::Accounts,
@@ -6,9 +6,12 @@ use my_app::{
     database,
     web::{self, AppState},
 };
-use sigra::Sigra;
+use sigra::{Sigra, mail::Mailer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+
+/// How long a shutdown waits for mails that are being sent.
+const LAST_MAILS: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,8 +29,12 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings::from_env()?;
     let pool = database::open(&settings.database_url).await?;
-    let sigra = Sigra::new(settings.sigra.clone(), pool.clone())?;
-    let accounts = Accounts::new(pool, sigra.clone());
+    let sigra = Sigra::new(settings.sigra.clone(), pool)?;
+    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?;
+    let accounts = Accounts::new(sigra.clone(), mailer.clone(), &settings);
+    if settings.smtp_url == "none:" {
+        tracing::warn!("SMTP_URL is not set: no mail is sent, so nobody can reset a password");
+    }
     if settings.environment == Environment::Dev {
         accounts.seed_demo_user().await?;
     }
@@ -41,10 +48,14 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
     }
 
+    tokio::spawn(accounts.clone().keep_deleting());
     let app = web::app(AppState::new(accounts, sigra, settings));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(shutdown_signal())
         .await?;
+    if tokio::time::timeout(LAST_MAILS, mailer.settle()).await.is_err() {
+        tracing::warn!("some mails could not be sent before the shutdown");
+    }
     Ok(())
 }
 

@@ -3,14 +3,21 @@
 mod error;
 mod layout;
 mod live;
+mod mailbox_controller;
 mod method_override;
 mod page_controller;
 mod router;
 mod security_headers;
 mod sudo_controller;
+mod user_activity_controller;
 pub mod user_auth;
+mod user_confirmation_controller;
+mod user_log_in_link_controller;
+mod user_registration_controller;
+mod user_reset_password_controller;
 mod user_session_controller;
 mod user_sessions_controller;
+mod user_settings_controller;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ mod support;
 
 use my_app::accounts::{Problems, RegisterError, User};
 use sigra::{
-    Password,
+    Client, Password,
     config::Argon2Params,
     password::PasswordProblem,
     testing::{TestHost, VALID_PASSWORD},
@@ -13,8 +13,9 @@ use support::Host;
 use tokio::task::JoinSet;
 
 async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
-    match host.accounts.register_user(email, &Password::new(password)).await {
+    match host.accounts.register_user(email, &Password::new(password), &Client::default()).await {
         Ok(user) => Ok(user),
+        Err(RegisterError::Taken) => Err(Problems { email: Some("has already been taken"), password: None }),
         Err(RegisterError::Invalid(problems)) => Err(problems),
         Err(RegisterError::Sigra(error)) => panic!("{error}"),
     }
@@ -80,7 +81,7 @@ async fn every_session_token_is_another() {
     let second = host.accounts.generate_user_session_token(&user).await.expect("a token");
     assert_ne!(first.hash(), second.hash());
     assert_eq!(host.count_tokens().await, 2);
-    assert_eq!(host.accounts.delete_all_user_session_tokens(&user).await.expect("deleted"), 2);
+    assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
     for token in [first, second] {
         assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
     }
@@ -117,14 +118,16 @@ async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
     let mut logins = JoinSet::new();
     for _ in 0..8 {
         let (accounts, email) = (stronger.clone(), user.email.clone());
-        logins.spawn(
-            async move { accounts.get_user_by_email_and_password(&email, &Password::new(VALID_PASSWORD)).await },
-        );
+        logins.spawn(async move {
+            accounts.get_user_by_email_and_password(&email, &Password::new(VALID_PASSWORD), &Client::default()).await
+        });
     }
     for found in logins.join_all().await {
         assert_eq!(found.expect("an answer").map(|found| found.id), Some(user.id));
     }
-    let wrong = stronger.get_user_by_email_and_password(&user.email, &Password::new("not the password")).await;
+    let wrong = stronger
+        .get_user_by_email_and_password(&user.email, &Password::new("not the password"), &Client::default())
+        .await;
     assert!(wrong.expect("an answer").is_none());
 }
 

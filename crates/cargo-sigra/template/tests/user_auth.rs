@@ -97,7 +97,10 @@ async fn the_password_of_a_user_is_checked() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
     let check = async |email: &str, password: &str| {
-        let found = host.accounts.get_user_by_email_and_password(email, &sigra::Password::new(password)).await;
+        let found = host
+            .accounts
+            .get_user_by_email_and_password(email, &sigra::Password::new(password), &Default::default())
+            .await;
         found.expect("an answer").map(|user| user.id)
     };
     assert_eq!(check(&user.email, VALID_PASSWORD).await, Some(user.id));

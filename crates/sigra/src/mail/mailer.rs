@@ -46,7 +46,8 @@ struct Inner {
 }
 
 impl Mailer {
-    /// Sends through `smtp://`, `smtps://`, into a folder (`file:///...`) or into a [`Mailbox`] (`memory:`).
+    /// Sends through `smtp://`, `smtps://`, into a folder (`file:///...`) or into a [`Mailbox`] (`memory:`). With
+    /// `none:` there is no mail server, and every mail is said to have [failed](telemetry::MAIL_FAILED).
     ///
     /// # Errors
     ///

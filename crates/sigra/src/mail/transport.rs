@@ -20,6 +20,9 @@ pub enum MailError {
         "`{0}` is no address to send mail to: write smtp://user:password@mail.example.com:587?tls=required, smtps://..., file:///a/folder or memory:"
     )]
     Url(String),
+    /// There is no mail server: the address is `none:`.
+    #[error("there is no mail server to send it to")]
+    NoServer,
     /// Not an address to send mail from.
     #[error("`{0}` is no address to send mail from: write it as MyApp <hello@example.com>")]
     From(String),
@@ -65,6 +68,7 @@ pub(super) enum Transport {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
     File(AsyncFileTransport<Tokio1Executor>),
     Memory(Mailbox),
+    None,
 }
 
 impl Transport {
@@ -74,6 +78,7 @@ impl Transport {
         let (scheme, rest) = url.split_once(':').ok_or_else(refused)?;
         match scheme {
             "memory" => Ok(Self::Memory(Mailbox::default())),
+            "none" => Ok(Self::None),
             "file" => {
                 let folder = PathBuf::from(rest.trim_start_matches("//"));
                 if folder.is_dir() { Ok(Self::File(AsyncFileTransport::new(folder))) } else { Err(refused()) }
@@ -85,6 +90,7 @@ impl Transport {
     pub async fn send(&self, mail: &Mail, from: &Address) -> Result<(), MailError> {
         match self {
             Self::Memory(mailbox) => mailbox.put(mail),
+            Self::None => return Err(MailError::NoServer),
             Self::Smtp(smtp) => drop(smtp.send(message(mail, from)?).await?),
             Self::File(file) => drop(file.send(message(mail, from)?).await?),
         }

@@ -60,6 +60,19 @@ impl Password {
         Self(SecretString::from(typed.nfc().collect::<String>()))
     }
 
+    /// Whether it is the same, as when it was typed twice. In constant time.
+    ///
+    /// ```
+    /// use sigra::Password;
+    ///
+    /// assert!(Password::new("correct horse").matches(&Password::new("correct horse")));
+    /// assert!(!Password::new("correct horse").matches(&Password::new("correct house")));
+    /// ```
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+    }
+
     /// Its length in code points, the unit in which NIST SP 800-63B-4 counts.
     #[must_use]
     pub fn code_points(&self) -> usize {

@@ -1,10 +1,15 @@
 use std::{collections::HashSet, sync::LazyLock};
 
+use zeroize::Zeroizing;
+
 use super::Password;
 
 /// Passwords that are tried first, in lower case.
 static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("common.txt").lines().filter(|line| !line.starts_with('#')).collect());
+
+/// A password must have so many characters that are not of words that an attacker knows.
+const CONTEXT_REST: usize = 8;
 
 /// A repeated unit of at most this many characters makes no password: `abcdabcdabcdabcd`.
 const SHORT_UNIT: usize = 4;
@@ -51,6 +56,36 @@ impl PasswordPolicy {
     }
 }
 
+impl PasswordPolicy {
+    /// Checks a new password, and that it is not made of words that an attacker knows of its owner or of the
+    /// application: an email address, a name (OWASP ASVS 6.1.2, 6.2.11). Words of less than four characters are
+    /// left out.
+    ///
+    /// ```
+    /// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
+    ///
+    /// let policy = PasswordPolicy::default();
+    /// let words = ["ada.lovelace", "example.com", "my_app"];
+    /// let password = Password::new("ada.lovelace2026");
+    /// assert_eq!(policy.check_in_context(&password, &words), Err(PasswordProblem::Contextual));
+    /// assert_eq!(policy.check_in_context(&Password::new("ada.lovelace counts engines"), &words), Ok(()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordProblem`], as a sentence to show beside the field.
+    pub fn check_in_context(&self, password: &Password, words: &[&str]) -> Result<(), PasswordProblem> {
+        self.check(password)?;
+        let folded = Zeroizing::new(password.expose().to_lowercase());
+        let mut rest = folded.clone();
+        for word in words.iter().map(|word| word.to_lowercase()).filter(|word| word.chars().count() >= 4) {
+            rest = Zeroizing::new(rest.replace(&word, ""));
+        }
+        let is_made_of_them = rest.len() < folded.len() && rest.chars().count() < CONTEXT_REST;
+        if is_made_of_them { Err(PasswordProblem::Contextual) } else { Ok(()) }
+    }
+}
+
 impl Default for PasswordPolicy {
     fn default() -> Self {
         Self { min: 15, ..Self::WITH_SECOND_FACTOR }
@@ -73,6 +108,9 @@ pub enum PasswordProblem {
         /// The greatest number of code points.
         max: usize,
     },
+    /// It is made of words that an attacker knows of its owner.
+    #[error("is too close to your address or to this site's name: choose other words")]
+    Contextual,
     /// It is one of those that are tried first.
     #[error("is among the passwords that attackers try first: choose another")]
     Common,

@@ -50,7 +50,7 @@ macro_rules! impl_attempts {
                     "(a.attempts + 1 - $4, 20)))
                          END
                      WHERE a.free_at <= $2 OR a.last_at <= $3
-                     RETURNING a.attempts"
+                     RETURNING attempts"
                 );
                 let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
                 let counted = sqlx::query(ATTEMPT)

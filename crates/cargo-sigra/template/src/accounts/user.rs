@@ -17,6 +17,7 @@ pub struct User {
     pub email: String,
     pub hashed_password: Option<HashedPassword>,
     pub confirmed_at: Option<OffsetDateTime>,
+    pub delete_after: Option<OffsetDateTime>,
     pub inserted_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -43,13 +44,20 @@ pub struct Problems {
 
 impl Problems {
     pub fn of(email: &str, password: &Password) -> Self {
+        let password = check_password(password, email).err();
         let email = normalize_email(email).is_none().then_some("must have the @ sign and no spaces");
-        Self { email, password: PasswordPolicy::default().check(password).err() }
+        Self { email, password }
     }
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What a new password must be. It may not be made of the address, or of the application's name.
+pub fn check_password(password: &Password, email: &str) -> Result<(), PasswordProblem> {
+    let (local, domain) = email.split_once('@').unwrap_or((email, ""));
+    PasswordPolicy::default().check_in_context(password, &[email, local, domain, "my_app", "myapp"])
 }
 
 /// An address as it is stored and looked up: trimmed, in lower case. `None` if it can't be one.

@@ -56,6 +56,9 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
+    if audience == Audience::Browser && is_page(&response) {
+        return response;
+    }
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(status));
     let (content_type, body) = match audience {
         Audience::Program => ("application/problem+json", problem.to_json()),
@@ -66,6 +69,12 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Response::from_parts(parts, body.into())
+}
+
+/// A handler has a page of its own for it, such as a form with what is wrong beside its fields.
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|content_type| content_type.starts_with("text/html"))
 }
 
 fn render(problem: Problem) -> String {
@@ -88,6 +97,7 @@ fn advice(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "This address can't be used in that way.",
         StatusCode::PAYLOAD_TOO_LARGE => "That was too much at once. Send less.",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
+        StatusCode::TOO_MANY_REQUESTS => "That was too often. Wait a moment, and try again.",
         StatusCode::SERVICE_UNAVAILABLE => "We are very busy, or restarting. Wait a few seconds and try again.",
         status if status.is_client_error() => "The request could not be understood.",
         _ => "Something went wrong on our side. Try again in a moment.",

@@ -2,15 +2,18 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 
 use super::{
-    AppState, error, live, method_override::method_override, page_controller, security_headers::security_headers,
-    sudo_controller, user_auth, user_session_controller, user_sessions_controller,
+    AppState, error, live, mailbox_controller, method_override::method_override, page_controller,
+    security_headers::security_headers, sudo_controller, user_activity_controller, user_auth,
+    user_confirmation_controller, user_log_in_link_controller, user_registration_controller,
+    user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
 };
+use crate::config::Environment;
 
 /// The largest form that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -19,24 +22,62 @@ const MAX_BODY: usize = 64 * 1024;
 pub fn app(state: AppState) -> Router {
     let visitors_only = Router::new()
         .route("/users/log-in", get(user_session_controller::new))
+        .route("/users/register", get(user_registration_controller::new))
         .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated));
 
     let authenticated = Router::new()
         .route("/dashboard", get(page_controller::dashboard))
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
+        .route("/users/settings", get(user_settings_controller::edit).delete(user_settings_controller::delete))
+        .route("/users/settings/activity", get(user_activity_controller::index))
+        .route("/users/settings/email", put(user_settings_controller::update_email))
+        .route("/users/settings/password", put(user_settings_controller::update_password))
+        .route(
+            "/users/settings/confirm-email/{token}",
+            get(user_settings_controller::confirm_email).post(user_settings_controller::change_email),
+        )
         .route("/users/sudo", get(sudo_controller::new).post(sudo_controller::create))
         .route_layer(from_fn(user_auth::require_authenticated_user));
+
+    let limited = Router::new()
+        .route("/users/register", post(user_registration_controller::create))
+        .route("/users/log-in", post(user_session_controller::create))
+        .route("/users/log-in/link", post(user_log_in_link_controller::create))
+        .route(
+            "/users/log-in/{token}",
+            get(user_log_in_link_controller::edit).post(user_log_in_link_controller::update),
+        )
+        .route("/users/confirm", get(user_confirmation_controller::new).post(user_confirmation_controller::create))
+        .route(
+            "/users/confirm/{token}",
+            get(user_confirmation_controller::edit).post(user_confirmation_controller::update),
+        )
+        .route(
+            "/users/reset-password",
+            get(user_reset_password_controller::new).post(user_reset_password_controller::create),
+        )
+        .route(
+            "/users/reset-password/{token}",
+            get(user_reset_password_controller::edit).put(user_reset_password_controller::update),
+        )
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
 
     let everybody = Router::new()
         .route("/", get(page_controller::home))
         .route("/me", get(page_controller::me))
         .route("/live", get(live::live))
-        .route("/users/log-in", post(user_session_controller::create))
         .route("/users/log-out", delete(user_session_controller::delete));
+
+    let development = match state.settings.environment {
+        Environment::Dev | Environment::Test => Router::new().route("/dev/mailbox", get(mailbox_controller::index)),
+        Environment::Prod => Router::new(),
+    };
 
     let pages = Router::new()
         .merge(visitors_only)
+        .merge(limited)
+        .merge(development)
         .merge(authenticated)
         .merge(everybody)
         .fallback(error::not_found)

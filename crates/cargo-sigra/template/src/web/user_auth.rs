@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -16,7 +16,7 @@ use sigra::{
 };
 
 use super::Result;
-use crate::accounts::User;
+use crate::accounts::{Accounts, User};
 
 /// How long a session lasts, and the remember-me cookie with it. `SESSION_TTL` overrides it.
 pub const SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
@@ -42,9 +42,10 @@ const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 
 /// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
 /// browser before can be used against them. Leads to the page that asked for the login, or home.
-pub async fn log_in_user(sigra: &Sigra<User>, session: &Session, user: &User, remember_me: bool) -> Result<Redirect> {
+pub async fn log_in_user(accounts: &Accounts, session: &Session, user: &User, remember_me: bool) -> Result<Redirect> {
     let return_to = session.take_return_to();
-    sigra.log_in_user(session, user, remember_me).await?;
+    accounts.sigra().log_in_user(session, user, remember_me).await?;
+    accounts.after_log_in(session, user).await?;
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
 }
 
@@ -66,6 +67,20 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
         Some(_) => Redirect::to(SIGNED_IN_PATH).into_response(),
         None => next.run(request).await,
     }
+}
+
+/// For forms that passwords and addresses are guessed with: so many requests an address and minute.
+pub async fn limit_address(
+    State(accounts): State<Accounts>,
+    session: Session,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    accounts.sigra().limit_address(&session.client())?;
+    Ok(next.run(request).await)
 }
 
 /// For pages that need a user: the argument is the requirement. Visitors are led to the log-in page and

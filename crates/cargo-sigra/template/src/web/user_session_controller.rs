@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session, Sigra};
+use sigra::{Flash, Password, Scope, Session};
 
 use super::{
     Result,
@@ -41,23 +41,23 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
     Page(LogInPage { layout: Layout::new("Log in", &session, scope.as_ref()), email })
 }
 
-pub async fn create(
-    State(accounts): State<Accounts>,
-    State(sigra): State<Sigra<User>>,
-    session: Session,
-    Form(form): Form<LogIn>,
-) -> Result<Response> {
-    let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password).await? else {
+pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
+    accounts.limit_log_in(&session, &form.email).await?;
+    let client = session.client();
+    let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password, &client).await? else {
         session.put_flash(Flash::Error, "Invalid email or password")?;
         session.put(EMAIL, &form.email.chars().take(160).collect::<String>())?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     };
+    if accounts.policy().require_confirmation && user.confirmed_at.is_none() {
+        session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
+        return Ok(Redirect::to("/users/confirm").into_response());
+    }
     session.put_flash(Flash::Info, "Welcome back!")?;
-    let redirect = user_auth::log_in_user(&sigra, &session, &user, form.remember_me == "true").await?;
-    Ok(redirect.into_response())
+    Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
 }
 
-pub async fn delete(State(sigra): State<Sigra<User>>, session: Session) -> Result<Response> {
+pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
     session.put_flash(Flash::Info, "Logged out successfully.")?;
-    user_auth::log_out_user(&sigra, &session).await
+    user_auth::log_out_user(accounts.sigra(), &session).await
 }

@@ -1,19 +1,17 @@
 //! The user's devices: where they are logged in, and logging out there.
 
+use super::{
+    Result, error,
+    layout::{Layout, Page, minute},
+    user_auth,
+};
+use crate::accounts::{Accounts, User};
 use askama::Template;
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{Flash, Scope, Session, SessionId, SessionRow, Sigra};
-use time::{OffsetDateTime, macros::format_description};
-
-use super::{
-    Result, error,
-    layout::{Layout, Page},
-    user_auth,
-};
-use crate::accounts::{Accounts, User};
+use sigra::{Flash, Scope, Session, SessionId, SessionRow};
 
 #[derive(Template)]
 #[template(path = "devices.html")]
@@ -61,34 +59,23 @@ pub async fn index(
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    State(sigra): State<Sigra<User>>,
     session: Session,
     scope: Scope<User>,
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
     if id == scope.session().id {
         session.put_flash(Flash::Info, "Logged out successfully.")?;
-        return user_auth::log_out_user(&sigra, &session).await;
+        return user_auth::log_out_user(accounts.sigra(), &session).await;
     }
-    if !accounts.delete_user_session(scope.user(), id).await? {
+    if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
         return Ok(error::not_found().await.into_response());
     }
     session.put_flash(Flash::Info, "Logged out of that device.")?;
     Ok(Redirect::to("/users/sessions").into_response())
 }
 
-pub async fn delete_all(
-    State(accounts): State<Accounts>,
-    State(sigra): State<Sigra<User>>,
-    session: Session,
-    scope: Scope<User>,
-) -> Result<Response> {
-    accounts.delete_all_user_session_tokens(scope.user()).await?;
+pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+    accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     session.put_flash(Flash::Info, "Logged out of all devices.")?;
-    user_auth::log_out_user(&sigra, &session).await
-}
-
-fn minute(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
-    at.format(&format).unwrap_or_else(|_| at.to_string())
+    user_auth::log_out_user(accounts.sigra(), &session).await
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use my_app::{accounts::Accounts, database};
-use sigra::{Password, Sigra, testing::VALID_PASSWORD};
+use sigra::{Client, Password, Sigra, mail::Mailer, testing::VALID_PASSWORD};
 use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 use ureq::{
@@ -62,6 +62,7 @@ impl Server {
             .env("PORT", port.to_string())
             // Tokens are replaced all the time, lest a test see only one of each session.
             .env("SESSION_REISSUE_AGE", "1")
+            .env("RATE_LIMITS", "off")
             .env("RUST_LOG", "info,sqlx=warn")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -237,10 +238,13 @@ fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ur
 pub fn register(database_url: &str, emails: &[String]) {
     let register = async {
         let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
-        let sigra = Sigra::new(settings(&[]).expect("good settings").sigra, pool.clone());
-        let accounts = Accounts::new(pool.clone(), sigra.expect("good settings"));
+        let settings = settings(&[]).expect("good settings");
+        let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
+        let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
+        let accounts = Accounts::new(sigra, mailer, &settings);
         for email in emails {
-            accounts.register_user(email, &Password::new(VALID_PASSWORD)).await.expect("a new user");
+            let password = Password::new(VALID_PASSWORD);
+            accounts.register_user(email, &password, &Client::default()).await.expect("a new user");
         }
         pool.close().await;
     };

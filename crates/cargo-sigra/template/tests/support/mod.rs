@@ -8,7 +8,7 @@ use my_app::{
     database,
     web::{self, AppState},
 };
-use sigra::{Clock, Password, Sigra, config::Argon2Params, testing::TestHost};
+use sigra::{Client, Clock, Password, Sigra, config::Argon2Params, mail::Mailer, testing::TestHost};
 
 pub struct Host {
     pub accounts: Accounts,
@@ -37,16 +37,17 @@ impl Host {
 
         let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
         let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
-        let accounts = Accounts::new(pool.clone(), sigra.clone());
+        let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
+        let accounts = Accounts::new(sigra.clone(), mailer, &settings);
         let router = web::app(AppState::new(accounts.clone(), sigra.clone(), settings));
         Self { accounts, pool, sigra, clock, router, _database: database }
     }
 
     /// The accounts, as after an upgrade to other parameters.
     pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
-        let settings = settings(&[]).expect("good settings").sigra.argon2(params);
-        let sigra = Sigra::new(settings, self.pool.clone()).expect("good settings");
-        Accounts::new(self.pool.clone(), sigra)
+        let settings = settings(&[]).expect("good settings");
+        let sigra = Sigra::new(settings.sigra.clone().argon2(params), self.pool.clone()).expect("good settings");
+        Accounts::new(sigra, self.accounts.mailer().clone(), &settings)
     }
 
     pub async fn count_tokens(&self) -> i64 {
@@ -93,7 +94,7 @@ impl TestHost for Host {
     }
 
     async fn register_user(&self, email: &str, password: &Password) -> User {
-        self.accounts.register_user(email, password).await.expect("a new user")
+        self.accounts.register_user(email, password, &Client::default()).await.expect("a new user")
     }
 }
 

@@ -1,0 +1,97 @@
+//! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
+
+use sigra::{Client, EmailToken, Scope, audit, token::Context};
+use time::OffsetDateTime;
+
+use super::{Accounts, User, normalize_email};
+
+/// Why an email address was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeEmailError {
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The link was used, is too old, belongs to somebody else, or somebody has taken the address meanwhile.
+    #[error("the link is not good")]
+    Link,
+    #[error(transparent)]
+    Sigra(#[from] sigra::Error),
+}
+
+impl Accounts {
+    /// Sends a link to a new address. The one before is told. A taken address looks the same to who asks: its
+    /// owner is told.
+    pub async fn deliver_user_update_email_instructions(
+        &self,
+        user: &User,
+        new_email: &str,
+        client: &Client,
+    ) -> Result<(), ChangeEmailError> {
+        let email =
+            normalize_email(new_email).ok_or(ChangeEmailError::Invalid("must have the @ sign and no spaces"))?;
+        if email == user.email {
+            return Err(ChangeEmailError::Invalid("is your address already"));
+        }
+        let mut tx = self.sigra.begin().await?;
+        self.record(&mut tx, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
+        let (accounts, user) = (self.clone(), user.clone());
+        self.mailer().deliver(async move {
+            if !accounts.may_mail("change email", &user.id.to_string()).await? {
+                return Ok(None);
+            }
+            if let Some(owner) = accounts.get_user_by_email(&email).await? {
+                return Ok(Some(accounts.notifier.already_registered(&owner)));
+            }
+            let context = Context::ChangeEmail(&user.email);
+            let mut tx = accounts.sigra.begin().await?;
+            // One address at a time.
+            accounts.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
+            let token = accounts.sigra.create_email_token(&mut tx, &user.id, context, &email).await?;
+            tx.commit().await?;
+            accounts.mailer().send(accounts.notifier.email_change_requested(&user));
+            Ok::<_, sigra::Error>(Some(accounts.notifier.update_email_instructions(&email, &token)))
+        });
+        Ok(())
+    }
+
+    /// The address that a link would give to who is logged in.
+    pub async fn get_new_email_by_token(&self, user: &User, token: &str) -> Result<Option<String>, sigra::Error> {
+        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
+        let sent = self.sigra.find_email_token(&token, Context::ChangeEmail(&user.email)).await?;
+        Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to))
+    }
+
+    /// Changes the address of who is logged in, by a link that works once.
+    pub async fn update_user_email(
+        &self,
+        scope: &Scope<User>,
+        token: &str,
+        client: &Client,
+    ) -> Result<User, ChangeEmailError> {
+        let user = scope.user();
+        let token = EmailToken::parse(token).ok_or(ChangeEmailError::Link)?;
+        let mut tx = self.sigra.begin().await?;
+        let taken = self.sigra.take_email_token(&mut tx, &token, Context::ChangeEmail(&user.email)).await?;
+        let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(ChangeEmailError::Link)?;
+        let update =
+            "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *";
+        let update = sqlx::query_as(update)
+            .bind(&sent.to)
+            .bind(OffsetDateTime::now_utc())
+            .bind(user.id)
+            .bind(&user.email)
+            .fetch_optional(&mut *tx)
+            .await;
+        let updated: User = match update {
+            Ok(Some(updated)) => updated,
+            Ok(None) => return Err(ChangeEmailError::Link),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(ChangeEmailError::Link),
+            Err(error) => return Err(sigra::Error::from(error).into()),
+        };
+        self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
+        self.sigra.announce_user(&updated.id);
+        self.mailer().send(self.notifier.email_changed(user));
+        Ok(updated)
+    }
+}

@@ -1,0 +1,50 @@
+//! Logging in by a link that is sent by mail.
+
+use sigra::{Client, EmailToken, audit, token::Context};
+use time::OffsetDateTime;
+
+use super::{Accounts, User};
+
+impl Accounts {
+    /// Sends a link to log in, if the address has an account. Whether it has takes the visitor the same time.
+    pub fn deliver_log_in_link(&self, email: &str, client: Client) {
+        let (accounts, email) = (self.clone(), email.to_owned());
+        self.mailer().deliver(async move {
+            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+            if !accounts.may_mail("log in", &user.email).await? {
+                return Ok(None);
+            }
+            accounts.record_attempt(audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
+            let token = accounts.create_email_token(&user, Context::LogIn).await?;
+            Ok::<_, sigra::Error>(Some(accounts.notifier.log_in_link(&user, &token)))
+        });
+    }
+
+    /// Whom a link logs in.
+    pub async fn get_user_by_log_in_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
+        self.get_user_by_email_token(token, Context::LogIn).await
+    }
+
+    /// Uses a link up, and gives the user to log in.
+    ///
+    /// It proves that the address is theirs. If that was not known yet, whoever registered it may have been
+    /// somebody else: then their password goes, and so do their sessions and links.
+    pub async fn take_log_in_link(&self, token: &str, client: &Client) -> Result<Option<User>, sigra::Error> {
+        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
+        let mut tx = self.sigra.begin().await?;
+        let sent = self.sigra.take_email_token(&mut tx, &token, Context::LogIn).await?;
+        let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
+        if sent.user.confirmed_at.is_some() {
+            tx.commit().await?;
+            return Ok(Some(sent.user));
+        }
+        let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
+        let drop_password = sqlx::query(drop_password).bind(OffsetDateTime::now_utc()).bind(sent.user.id);
+        drop_password.execute(&mut *tx).await?;
+        let user = self.confirm_in(&mut tx, &sent.user, client).await?;
+        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
+        tx.commit().await?;
+        self.sigra.announce(revoked);
+        Ok(Some(user))
+    }
+}

@@ -1,0 +1,109 @@
+//! Changing a password, and setting a new one by a link. Either ends every other session and voids every link.
+
+use sigra::{Client, EmailToken, Password, Scope, Session, audit, password::PasswordProblem, token::Context};
+use time::OffsetDateTime;
+
+use super::{Accounts, User, check_password};
+use crate::database::Connection;
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    #[error("{0}")]
+    Invalid(PasswordProblem),
+    #[error("does not match")]
+    Confirmation,
+    /// The link was used, is too old, or never was one.
+    #[error("the link is not good")]
+    Link,
+    #[error(transparent)]
+    Sigra(#[from] sigra::Error),
+}
+
+impl Accounts {
+    /// Sends a link to set a new password, if the address has an account. Whether it has takes the visitor the
+    /// same time.
+    pub fn deliver_user_reset_password_instructions(&self, email: &str, client: Client) {
+        let (accounts, email) = (self.clone(), email.to_owned());
+        self.mailer().deliver(async move {
+            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+            if !accounts.may_mail("reset", &user.email).await? {
+                return Ok(None);
+            }
+            accounts.record_attempt(audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
+            let token = accounts.create_email_token(&user, Context::ResetPassword).await?;
+            Ok::<_, sigra::Error>(Some(accounts.notifier.reset_password_instructions(&user, &token)))
+        });
+    }
+
+    /// Whose password a link sets.
+    pub async fn get_user_by_reset_password_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
+        self.get_user_by_email_token(token, Context::ResetPassword).await
+    }
+
+    /// Sets a new password by a link, which works once. Every session of the user ends. That they could open the
+    /// link confirms their address too.
+    pub async fn reset_user_password(
+        &self,
+        token: &str,
+        password: &Password,
+        confirmation: &Password,
+        client: &Client,
+    ) -> Result<User, ChangePasswordError> {
+        let user = self.get_user_by_reset_password_token(token).await?.ok_or(ChangePasswordError::Link)?;
+        check_new_password(password, confirmation, &user)?;
+        let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        let hashed_password = self.sigra.hash_password(password).await?;
+
+        let mut tx = self.sigra.begin().await?;
+        let sent = self.sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await?;
+        let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
+        let user = self.confirm_in(&mut tx, &user, client).await?;
+        set_password(&mut tx, &user, hashed_password.as_str()).await?;
+        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
+        self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
+
+        self.sigra.announce(revoked);
+        self.mailer().send(self.notifier.password_changed(&user));
+        Ok(user)
+    }
+
+    /// Changes the password of who is logged in. Their other sessions end; this one goes on, with a new token.
+    pub async fn update_user_password(
+        &self,
+        session: &Session,
+        scope: &Scope<User>,
+        password: &Password,
+        confirmation: &Password,
+    ) -> Result<(), ChangePasswordError> {
+        let user = scope.user();
+        check_new_password(password, confirmation, user)?;
+        let hashed_password = self.sigra.hash_password(password).await?;
+
+        let mut tx = self.sigra.begin().await?;
+        set_password(&mut tx, user, hashed_password.as_str()).await?;
+        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(scope.session().id)).await?;
+        self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
+
+        self.sigra.announce(revoked);
+        self.mailer().send(self.notifier.password_changed(user));
+        Ok(self.sigra.renew_session(session, scope).await?)
+    }
+}
+
+fn check_new_password(password: &Password, confirmation: &Password, user: &User) -> Result<(), ChangePasswordError> {
+    check_password(password, &user.email).map_err(ChangePasswordError::Invalid)?;
+    if password.matches(confirmation) { Ok(()) } else { Err(ChangePasswordError::Confirmation) }
+}
+
+async fn set_password(conn: &mut Connection, user: &User, hashed_password: &str) -> Result<(), sigra::Error> {
+    sqlx::query("UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3")
+        .bind(hashed_password)
+        .bind(OffsetDateTime::now_utc())
+        .bind(user.id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Session tokens, and what happens around a log-in.
+
+use sigra::{
+    Client, Scope, Session, SessionId, SessionRow, SessionToken,
+    audit::{Audit, AuditEvent},
+    limits::Limit,
+    telemetry,
+};
+use uuid::Uuid;
+
+use super::{Accounts, User};
+
+/// Events on a page of recent activity.
+const EVENTS: u32 = 20;
+
+impl Accounts {
+    /// Opens a session without a browser, as for a program. Browsers are logged in by
+    /// [`log_in_user`](crate::web::user_auth::log_in_user).
+    pub async fn generate_user_session_token(&self, user: &User) -> Result<SessionToken, sigra::Error> {
+        let (token, _) = self.sigra.create_session(user, false, &Client::default()).await?;
+        Ok(token)
+    }
+
+    pub async fn get_user_by_session_token(&self, token: &SessionToken) -> Result<Option<Scope<User>>, sigra::Error> {
+        self.sigra.fetch_session(token).await
+    }
+
+    pub async fn delete_user_session_token(&self, token: &SessionToken) -> Result<(), sigra::Error> {
+        self.sigra.delete_session(token).await
+    }
+
+    /// Logs the user out everywhere.
+    pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
+        let mut tx = self.sigra.begin().await?;
+        let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
+        self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
+        tx.commit().await?;
+        let count = revoked.len();
+        self.sigra.announce(revoked);
+        Ok(count)
+    }
+
+    /// The user's devices.
+    pub async fn list_user_sessions(&self, user: &User) -> Result<Vec<SessionRow>, sigra::Error> {
+        self.sigra.list_sessions(&user.id).await
+    }
+
+    /// Logs the user out on one of their devices. Tells whether it was theirs.
+    pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
+        let deleted = self.sigra.delete_session_by_id(&user.id, id).await?;
+        if deleted {
+            self.record(&mut *self.pool.acquire().await?, telemetry::SESSION_REVOKED, user, client).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// What happened to the account lately, the newest first, before one of the events.
+    pub async fn list_user_activity(
+        &self,
+        user: &User,
+        before: Option<Uuid>,
+    ) -> Result<Vec<AuditEvent<Uuid>>, sigra::Error> {
+        self.sigra.list_audit_events(&user.id, before, EVENTS).await
+    }
+
+    /// Counts an attempt to log in, before it is made.
+    pub async fn limit_log_in(&self, session: &Session, email: &str) -> Result<(), sigra::Error> {
+        self.sigra.limit_log_in(session, &account_named(email)).await
+    }
+
+    /// Counts an attempt to confirm that it is still the user.
+    pub async fn limit_sudo(&self, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limit(Limit::LOG_IN, "sudo", &user.id.to_string()).await
+    }
+
+    /// Forgets them after a success.
+    pub async fn forget_sudo_attempts(&self, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.forget_attempts("sudo", &user.id.to_string()).await
+    }
+
+    /// What a log-in is the occasion for: failed attempts are forgotten, the browser is known from now on, an
+    /// account that was to be deleted is kept, and a log-in from a new browser is told by mail.
+    pub async fn after_log_in(&self, session: &Session, user: &User) -> Result<(), sigra::Error> {
+        let account = account_named(&user.email);
+        let is_known = session.is_known_device(&account);
+        self.sigra.forget_log_ins(session, &account).await?;
+        session.remember_device(&account)?;
+        if user.delete_after.is_some() {
+            self.cancel_deletion(user, &session.client()).await?;
+        }
+        if self.policy.notify_new_devices && !is_known {
+            self.deliver_new_device_notice(user, session.client());
+        }
+        Ok(())
+    }
+
+    /// Whether this is the first log-in ever, by the audit trail, which has this one too.
+    async fn has_logged_in_before(&self, user: &User) -> Result<bool, sigra::Error> {
+        let logins = "SELECT count(*) FROM audit_events WHERE user_id = $1 AND action = $2";
+        let logins = sqlx::query_scalar::<_, i64>(logins).bind(user.id).bind(telemetry::LOGIN_SUCCESS);
+        Ok(logins.fetch_one(&self.pool).await? > 1)
+    }
+
+    fn deliver_new_device_notice(&self, user: &User, client: Client) {
+        let (accounts, user) = (self.clone(), user.clone());
+        self.mailer().deliver(async move {
+            let is_news = accounts.has_logged_in_before(&user).await?;
+            Ok::<_, sigra::Error>(is_news.then(|| accounts.notifier.new_device(&user, &client)))
+        });
+    }
+
+    /// Writes an event of a user that somebody else may have caused.
+    pub(super) async fn record_attempt(
+        &self,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        let audit = Audit::new(action).of(user.id).from(client);
+        self.sigra.record(&mut *self.pool.acquire().await?, &audit).await
+    }
+}
+
+/// What an account is limited by: its address, or whatever was typed in place of one.
+fn account_named(email: &str) -> String {
+    super::normalize_email(email).unwrap_or_else(|| email.chars().take(160).collect())
+}

@@ -1,0 +1,186 @@
+//! The mails that users get. Every link is built from `PUBLIC_URL`, never from a request's `Host`.
+
+use askama::Template;
+use sigra::{
+    Client, EmailToken,
+    client::Device,
+    mail::{Mail, Mailer},
+};
+use time::{OffsetDateTime, macros::format_description};
+use url::Url;
+
+use super::User;
+use crate::config::Settings;
+
+/// What the application is called in its mails.
+const APP: &str = "MyApp";
+
+#[derive(Clone)]
+pub struct UserNotifier {
+    mailer: Mailer,
+    public_url: Url,
+}
+
+/// A mail's words. The same for its text and its HTML.
+struct Letter<'a> {
+    subject: &'a str,
+    paragraphs: Vec<String>,
+    link: Option<Link>,
+    /// What to do if it was not the reader's doing.
+    otherwise: &'a str,
+}
+
+struct Link {
+    label: &'static str,
+    url: String,
+    good_for: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/letter.txt")]
+struct Text<'a> {
+    app: &'a str,
+    letter: &'a Letter<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "mail/letter.html")]
+struct Html<'a> {
+    app: &'a str,
+    letter: &'a Letter<'a>,
+}
+
+impl UserNotifier {
+    pub fn new(mailer: Mailer, settings: &Settings) -> Self {
+        Self { mailer, public_url: settings.public_url.clone() }
+    }
+
+    pub fn mailer(&self) -> &Mailer {
+        &self.mailer
+    }
+
+    pub fn confirmation_instructions(&self, user: &User, token: &EmailToken) -> Mail {
+        let letter = Letter {
+            subject: "Confirm your email address",
+            paragraphs: vec![format!("Welcome to {APP}! Please confirm that this address is yours.")],
+            link: Some(self.link("Confirm my address", "users/confirm/", token, "24 hours")),
+            otherwise: "If you didn't register, you can ignore this mail.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn already_registered(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "You already have an account",
+            paragraphs: vec![format!(
+                "Somebody wanted to use this address for an account at {APP}. You have one already: log in to it, or set \
+                 a new password if you have forgotten yours."
+            )],
+            link: Some(Link { label: "Log in", url: self.url("users/log-in"), good_for: "" }),
+            otherwise: "If it wasn't you, there is nothing to do: nobody has got in.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn reset_password_instructions(&self, user: &User, token: &EmailToken) -> Mail {
+        let letter = Letter {
+            subject: "Set a new password",
+            paragraphs: vec!["You can set a new password for your account. It logs you out everywhere.".to_owned()],
+            link: Some(self.link("Set a new password", "users/reset-password/", token, "60 minutes")),
+            otherwise: "If you didn't ask for it, you can ignore this mail: your password stays as it is.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn password_changed(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "Your password was changed",
+            paragraphs: vec!["The password of your account was changed. All other devices were logged out.".to_owned()],
+            link: None,
+            otherwise: "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn log_in_link(&self, user: &User, token: &EmailToken) -> Mail {
+        let letter = Letter {
+            subject: "Your link to log in",
+            paragraphs: vec![format!("Log in to {APP} without a password.")],
+            link: Some(self.link("Log in", "users/log-in/", token, "15 minutes")),
+            otherwise: "If you didn't ask for it, you can ignore this mail. Don't pass the link on.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn update_email_instructions(&self, new_email: &str, token: &EmailToken) -> Mail {
+        let letter = Letter {
+            subject: "Confirm your new email address",
+            paragraphs: vec![format!("Please confirm that your account at {APP} is to have this address.")],
+            link: Some(self.link("Use this address", "users/settings/confirm-email/", token, "24 hours")),
+            otherwise: "If you didn't ask for it, you can ignore this mail.",
+        };
+        mail(new_email, &letter)
+    }
+
+    pub fn email_change_requested(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "Your email address is to be changed",
+            paragraphs: vec!["Somebody who is logged in to your account wants it to have another address.".to_owned()],
+            link: None,
+            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn email_changed(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "Your email address was changed",
+            paragraphs: vec!["Your account has another address now. This one is no longer used.".to_owned()],
+            link: None,
+            otherwise: "If it wasn't you, answer this mail, so that we can help.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn new_device(&self, user: &User, client: &Client) -> Mail {
+        let device = Device::from_user_agent(client.user_agent.as_deref().unwrap_or_default());
+        let from = client.ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+        let letter = Letter {
+            subject: "A new device logged in to your account",
+            paragraphs: vec![format!("{device}, from {from}.")],
+            link: Some(Link { label: "See your devices", url: self.url("users/sessions"), good_for: "" }),
+            otherwise: "If it wasn't you, log that device out and change your password.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn account_deleted(&self, user: &User, delete_after: Option<OffsetDateTime>) -> Mail {
+        let day = |at: OffsetDateTime| {
+            at.format(format_description!("[day padding:none] [month repr:long] [year]")).unwrap_or_default()
+        };
+        let (subject, paragraph) = match delete_after {
+            Some(after) => (
+                "Your account will be deleted",
+                format!("Your account at {APP} will be deleted on {}. Log in before then to keep it.", day(after)),
+            ),
+            None => ("Your account was deleted", format!("Your account at {APP} was deleted. Goodbye!")),
+        };
+        let otherwise = "If it wasn't you, answer this mail, so that we can help.";
+        mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise })
+    }
+
+    fn link(&self, label: &'static str, path: &str, token: &EmailToken, good_for: &'static str) -> Link {
+        Link { label, url: self.url(path) + &token.encode(), good_for }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url)
+    }
+}
+
+fn mail(to: &str, letter: &Letter) -> Mail {
+    // The templates write into memory: there is nothing to fail.
+    let text = Text { app: APP, letter }.render().unwrap_or_default();
+    let html = Html { app: APP, letter }.render().unwrap_or_default();
+    Mail::new(to, letter.subject, text).html(html)
+}

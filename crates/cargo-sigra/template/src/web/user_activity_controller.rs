@@ -1,0 +1,78 @@
+//! What happened to the user's account lately.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use sigra::{Scope, Session, audit, audit::AuditEvent, client::Device, telemetry};
+use uuid::Uuid;
+
+use super::{
+    Result,
+    layout::{Layout, Page, minute},
+};
+use crate::accounts::{Accounts, User};
+
+#[derive(Deserialize)]
+pub struct Before {
+    before: Option<Uuid>,
+}
+
+#[derive(Template)]
+#[template(path = "activity.html")]
+struct ActivityPage {
+    layout: Layout,
+    events: Vec<Event>,
+    older: Option<Uuid>,
+}
+
+struct Event {
+    what: String,
+    at: String,
+    from: String,
+}
+
+impl Event {
+    fn new(event: &AuditEvent<Uuid>) -> Self {
+        let client = &event.client;
+        let device = client.user_agent.as_deref().map(|user_agent| Device::from_user_agent(user_agent).to_string());
+        let ip = client.ip.map(|ip| ip.to_string());
+        let from: Vec<String> = [device, ip].into_iter().flatten().collect();
+        Self { what: in_words(&event.action).to_owned(), at: minute(event.inserted_at), from: from.join(", ") }
+    }
+}
+
+pub async fn index(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Query(query): Query<Before>,
+) -> Result<Page<impl Template>> {
+    let events = accounts.list_user_activity(scope.user(), query.before).await?;
+    Ok(Page(ActivityPage {
+        layout: Layout::new("Recent activity", &session, Some(&scope)),
+        older: events.last().map(|event| event.id),
+        events: events.iter().map(Event::new).collect(),
+    }))
+}
+
+fn in_words(action: &str) -> &str {
+    match action {
+        telemetry::LOGIN_SUCCESS => "Logged in",
+        telemetry::LOGIN_FAILURE => "Failed to log in",
+        telemetry::LOGOUT => "Logged out",
+        telemetry::SESSION_REVOKED => "Logged a device out",
+        telemetry::REAUTHENTICATION_SUCCESS => "Confirmed the password",
+        audit::REGISTERED => "Registered",
+        audit::CONFIRMED => "Confirmed the email address",
+        audit::PASSWORD_CHANGED => "Changed the password",
+        audit::PASSWORD_RESET => "Set a new password by a link",
+        audit::PASSWORD_RESET_REQUESTED => "Asked for a link to set a new password",
+        audit::LOG_IN_LINK_REQUESTED => "Asked for a link to log in",
+        audit::EMAIL_CHANGE_REQUESTED => "Asked to change the email address",
+        audit::EMAIL_CHANGED => "Changed the email address",
+        audit::DELETION_SCHEDULED => "Asked to delete the account",
+        audit::DELETION_CANCELLED => "Kept the account",
+        "auth.account.registration_refused" => "Somebody wanted to register with your address",
+        other => other,
+    }
+}

@@ -1,0 +1,70 @@
+//! Logging in by a link. Opening it logs nobody in, for mail scanners open it too: its page has a button, which
+//! also asks before somebody else's link logs this browser in.
+
+use axum::{
+    Form,
+    extract::{Path, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{Flash, Scope, Session};
+
+use super::{
+    Result,
+    layout::{Layout, LinkPage, Page, bad_link},
+    user_auth,
+};
+use crate::accounts::{Accounts, User};
+
+const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
+
+#[derive(Deserialize)]
+pub struct Ask {
+    #[serde(rename = "user[email]")]
+    email: String,
+}
+
+#[derive(Deserialize)]
+pub struct Use {
+    #[serde(rename = "user[remember_me]", default)]
+    remember_me: String,
+}
+
+/// The same answer for every address.
+pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
+    accounts.deliver_log_in_link(&form.email, session.client());
+    session.put_flash(Flash::Info, "If your address is in our system, you will get a mail with a link in a moment.")?;
+    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+}
+
+pub async fn edit(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    let Some(user) = accounts.get_user_by_log_in_token(&token).await? else {
+        return bad_link(&session, BAD_LINK, user_auth::LOG_IN_PATH);
+    };
+    let page = LinkPage {
+        layout: Layout::new("Log in", &session, scope.as_ref()),
+        action: format!("/users/log-in/{token}"),
+        explanation: format!("Log in on this device as {}?", user.email),
+        label: "Log in",
+        remember_me: true,
+    };
+    Ok(Page(page).into_response())
+}
+
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Path(token): Path<String>,
+    Form(form): Form<Use>,
+) -> Result<Response> {
+    let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
+        return bad_link(&session, BAD_LINK, user_auth::LOG_IN_PATH);
+    };
+    session.put_flash(Flash::Info, "Welcome back!")?;
+    Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
+}

@@ -1,0 +1,71 @@
+//! Registering.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session};
+
+use super::{
+    Result,
+    layout::{Layout, Page},
+    user_auth,
+};
+use crate::accounts::{Accounts, Problems, RegisterError, User};
+
+#[derive(Deserialize)]
+pub struct Registration {
+    #[serde(rename = "user[email]")]
+    email: String,
+    #[serde(rename = "user[password]")]
+    password: Password,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct RegisterPage {
+    layout: Layout,
+    email: String,
+    problems: Problems,
+}
+
+pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+    page(&session, scope.as_ref(), String::new(), Problems::default())
+}
+
+/// A taken address gets the same answer, unless the application's owner has decided otherwise.
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Form(form): Form<Registration>,
+) -> Result<Response> {
+    match accounts.register_user(&form.email, &form.password, &session.client()).await {
+        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email),
+        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
+            accounts.deliver_taken_notice(&form.email);
+        }
+        Err(RegisterError::Taken) => {
+            let problems = Problems { email: Some("has already been taken"), password: None };
+            return Ok(refused(page(&session, scope.as_ref(), form.email, problems)));
+        }
+        Err(RegisterError::Invalid(problems)) => {
+            return Ok(refused(page(&session, scope.as_ref(), form.email, problems)));
+        }
+        Err(RegisterError::Sigra(error)) => return Err(error.into()),
+    }
+    session.put_flash(Flash::Info, "Almost done: open the link in the mail that we have sent you.")?;
+    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+}
+
+fn page(session: &Session, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
+    Page(RegisterPage { layout: Layout::new("Register", session, scope), email, problems })
+}
+
+fn refused(page: Page<impl Template>) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}

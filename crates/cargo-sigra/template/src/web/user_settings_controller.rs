@@ -1,0 +1,170 @@
+//! The user's settings: their address, their password, their account. All of it asks for a recent authentication.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session, Sudo};
+
+use super::{
+    Result,
+    layout::{Layout, LinkPage, Page, bad_link},
+    user_auth,
+};
+use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
+
+const SETTINGS_PATH: &str = "/users/settings";
+const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
+
+#[derive(Deserialize)]
+pub struct NewEmail {
+    #[serde(rename = "user[email]")]
+    email: String,
+}
+
+#[derive(Deserialize)]
+pub struct NewPassword {
+    #[serde(rename = "user[password]")]
+    password: Password,
+    #[serde(rename = "user[password_confirmation]")]
+    password_confirmation: Password,
+}
+
+/// What is wrong, beside its field.
+#[derive(Default)]
+struct Problems {
+    email: Option<String>,
+    password: Option<String>,
+    confirmation: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct SettingsPage {
+    layout: Layout,
+    email: String,
+    new_email: String,
+    is_confirmed: bool,
+    has_password: bool,
+    grace_days: Option<u64>,
+    problems: Problems,
+}
+
+pub async fn edit(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Page<impl Template> {
+    page(&accounts, &session, &scope, String::new(), Problems::default())
+}
+
+pub async fn update_email(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Sudo(scope): Sudo<User>,
+    Form(form): Form<NewEmail>,
+) -> Result<Response> {
+    let client = session.client();
+    match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
+        Ok(()) => {
+            session.put_flash(Flash::Info, "Open the link in the mail that we have sent to your new address.")?;
+            Ok(Redirect::to(SETTINGS_PATH).into_response())
+        }
+        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
+        Err(problem) => {
+            let problems = Problems { email: Some(problem.to_string()), ..Problems::default() };
+            Ok(refused(page(&accounts, &session, &scope, form.email, problems)))
+        }
+    }
+}
+
+pub async fn confirm_email(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    let Some(email) = accounts.get_new_email_by_token(scope.user(), &token).await? else {
+        return bad_link(&session, BAD_LINK, SETTINGS_PATH);
+    };
+    let page = LinkPage {
+        layout: Layout::new("Change your address", &session, Some(&scope)),
+        action: format!("/users/settings/confirm-email/{token}"),
+        explanation: format!("Is your account to have the address {email}?"),
+        label: "Use this address",
+        remember_me: false,
+    };
+    Ok(Page(page).into_response())
+}
+
+pub async fn change_email(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    match accounts.update_user_email(&scope, &token, &session.client()).await {
+        Ok(_) => {
+            user_auth::renew_session(accounts.sigra(), &session, &scope).await?;
+            session.put_flash(Flash::Info, "Your address was changed.")?;
+            Ok(Redirect::to(SETTINGS_PATH).into_response())
+        }
+        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
+        Err(_) => bad_link(&session, BAD_LINK, SETTINGS_PATH),
+    }
+}
+
+pub async fn update_password(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Sudo(scope): Sudo<User>,
+    Form(form): Form<NewPassword>,
+) -> Result<Response> {
+    let changed = accounts.update_user_password(&session, &scope, &form.password, &form.password_confirmation).await;
+    let problem = match changed {
+        Ok(()) => {
+            session.put_flash(Flash::Info, "Your password was changed. All other devices were logged out.")?;
+            return Ok(Redirect::to(SETTINGS_PATH).into_response());
+        }
+        Err(ChangePasswordError::Sigra(error)) => return Err(error.into()),
+        Err(problem) => problem,
+    };
+    let text = Some(problem.to_string());
+    let problems = match problem {
+        ChangePasswordError::Confirmation => Problems { confirmation: text, ..Problems::default() },
+        _ => Problems { password: text, ..Problems::default() },
+    };
+    Ok(refused(page(&accounts, &session, &scope, String::new(), problems)))
+}
+
+pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
+    let text = match accounts.delete_user(scope.user(), &session.client()).await? {
+        Some(_) => "Your account will be deleted. Log in again if you change your mind.",
+        None => "Your account was deleted.",
+    };
+    session.put_flash(Flash::Info, text)?;
+    user_auth::log_out_user(accounts.sigra(), &session).await
+}
+
+fn page(
+    accounts: &Accounts,
+    session: &Session,
+    scope: &Scope<User>,
+    new_email: String,
+    problems: Problems,
+) -> Page<SettingsPage> {
+    let user = scope.user();
+    Page(SettingsPage {
+        layout: Layout::new("Settings", session, Some(scope)),
+        email: user.email.clone(),
+        new_email,
+        is_confirmed: user.confirmed_at.is_some(),
+        has_password: user.hashed_password.is_some(),
+        grace_days: accounts.policy().deletion_grace.map(|grace| grace.as_secs().div_ceil(24 * 60 * 60)),
+        problems,
+    })
+}
+
+fn refused(page: Page<impl Template>) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}
