@@ -26,7 +26,7 @@ pub struct Connection {
     host: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub location: Option<String>,
@@ -67,8 +67,19 @@ impl Connection {
         self.submit_log_in(NOBODYS_LOG_IN).await
     }
 
+    /// Submits a form with an address, and a password if there is one.
+    pub async fn submit(&mut self, path: &str, email: &str, password: &str) -> Result<Answer> {
+        let email = email.replace('@', "%40");
+        let password = if password.is_empty() { String::new() } else { format!("&user%5Bpassword%5D={password}") };
+        self.submit_form(path, format!("user%5Bemail%5D={email}{password}").into()).await
+    }
+
     async fn submit_log_in(&mut self, form: &'static str) -> Result<Answer> {
-        let request = Request::post("/users/log-in")
+        self.submit_form("/users/log-in", form.into()).await
+    }
+
+    async fn submit_form(&mut self, path: &str, form: Bytes) -> Result<Answer> {
+        let request = Request::post(path)
             .header(HOST, &self.host)
             .header(ORIGIN, format!("http://{}", self.host))
             .header("sec-fetch-site", "same-origin")

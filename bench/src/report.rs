@@ -12,7 +12,7 @@ do not.
 ";
 
 /// The sections, in their order: the name of the program that writes it, and its heading.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("compare", "An authenticated request, against other libraries"),
     ("sqlite_reads", "The ways from a token to its user in a SQLite file"),
     ("revocation", "A session deleted on one node, and what another node answers"),
@@ -22,6 +22,7 @@ const SECTIONS: [(&str, &str); 9] = [
     ("argon2_c_reference", "A password hash, and the C reference's"),
     ("login_cost", "A login against a bare password hash"),
     ("login_storm", "256 logins at once"),
+    ("timing", "Whether the time of an answer tells who has an account"),
 ];
 
 /// What the programs need that are not built by default.

@@ -39,6 +39,28 @@ pub fn range(values: &[f64]) -> (f64, f64) {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| (least.min(*value), greatest.max(*value)))
 }
 
+/// Welch's t: how far apart two means are, in units of what chance would make of it.
+#[must_use]
+pub fn welch_t(first: &[f64], second: &[f64]) -> f64 {
+    let (first, second) = (Moments::of(first), Moments::of(second));
+    (first.mean - second.mean) / (first.variance / first.count + second.variance / second.count).sqrt()
+}
+
+struct Moments {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Moments {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        Self { count, mean, variance }
+    }
+}
+
 #[must_use]
 pub fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -77,6 +99,13 @@ mod tests {
         assert_eq!(percentile(&samples, 100.0), Duration::from_millis(200));
         assert_eq!(percentile(&samples[..1], 99.0), Duration::from_millis(1));
         assert_eq!(percentile(&[], 99.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn means_that_differ_by_more_than_chance_are_told_apart() {
+        let around = |mean: f64| (0..1000).map(|at| mean + f64::from(at % 7)).collect::<Vec<f64>>();
+        assert!(welch_t(&around(10.0), &around(10.0)).abs() < 0.01);
+        assert!(welch_t(&around(10.0), &around(11.0)) < -10.0);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post, put},
 };
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
 use super::{
     AppState, error, live, mailbox_controller, method_override::method_override, page_controller,
@@ -14,6 +15,8 @@ use super::{
     user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
 };
 use crate::config::Environment;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The largest form that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -61,7 +64,9 @@ pub fn app(state: AppState) -> Router {
             "/users/reset-password/{token}",
             get(user_reset_password_controller::edit).put(user_reset_password_controller::update),
         )
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
+        // Their addresses hold tokens, and their forms passwords.
+        .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let everybody = Router::new()
         .route("/", get(page_controller::home))

@@ -8,7 +8,12 @@ use my_app::{
     database,
     web::{self, AppState},
 };
-use sigra::{Client, Clock, Password, Sigra, config::Argon2Params, mail::Mailer, testing::TestHost};
+use sigra::{
+    Client, Clock, Password, Sigra,
+    config::Argon2Params,
+    mail::{Mail, Mailer},
+    testing::TestHost,
+};
 
 pub struct Host {
     pub accounts: Accounts,
@@ -48,6 +53,34 @@ impl Host {
         let settings = settings(&[]).expect("good settings");
         let sigra = Sigra::new(settings.sigra.clone().argon2(params), self.pool.clone()).expect("good settings");
         Accounts::new(sigra, self.accounts.mailer().clone(), &settings)
+    }
+
+    /// The mails that were sent to an address, the oldest first.
+    pub async fn mails_to(&self, email: &str) -> Vec<Mail> {
+        let mailer = self.accounts.mailer();
+        mailer.settle().await;
+        let mut mails = mailer.mailbox().expect("mails are kept in memory").mails();
+        mails.retain(|mail| mail.to == email);
+        mails
+    }
+
+    /// Where the link of the last mail to an address leads.
+    pub async fn link_to(&self, email: &str) -> String {
+        let mails = self.mails_to(email).await;
+        let text = &mails.last().unwrap_or_else(|| panic!("no mail was sent to {email}")).text;
+        let link = text.lines().find_map(|line| line.strip_prefix("http://127.0.0.1:4000"));
+        link.unwrap_or_else(|| panic!("no link in {text}")).to_owned()
+    }
+
+    /// The user as the database has them now.
+    pub async fn reload(&self, user: &User) -> User {
+        self.accounts.get_user_by_email(&user.email).await.expect("an answer").expect("the user is there")
+    }
+
+    /// Whether somebody can log in like that.
+    pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
+        let answer = self.client().post("/users/log-in", &log_in_form(email, password)).await;
+        answer.location() == Some("/")
     }
 
     pub async fn count_tokens(&self) -> i64 {
@@ -104,6 +137,16 @@ pub fn settings(env: &[(&'static str, &str)]) -> Result<Settings, SettingsError>
         let given = env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
         Ok(given.or_else(|| (name == "APP_ENV").then(|| "test".to_owned())))
     })
+}
+
+/// The fields of a form that asks for a mail.
+pub fn email_form(email: &str) -> Vec<(&'static str, &str)> {
+    vec![("user[email]", email)]
+}
+
+/// The fields of a form that sets a password.
+pub fn password_form<'a>(password: &'a str, confirmation: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![("user[password]", password), ("user[password_confirmation]", confirmation)]
 }
 
 /// The fields of the log-in form.

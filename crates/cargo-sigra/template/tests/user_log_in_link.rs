@@ -1,0 +1,110 @@
+//! Logging in by a link.
+
+mod support;
+
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use support::{Host, email_form};
+use tokio::task::JoinSet;
+
+async fn asked(host: &Host, email: &str) -> String {
+    host.client().post("/users/log-in/link", &email_form(email)).await;
+    host.link_to(email).await
+}
+
+#[tokio::test]
+async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let link = asked(&host, &user.email).await;
+    let browser = host.client();
+    let page = browser.get(&link).await;
+    assert_status(&page, 200);
+    assert_contains(&page, &user.email);
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+
+    let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
+    assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
+    browser.close_and_reopen();
+    assert_status(&browser.get("/dashboard").await, 200);
+    let other = host.client();
+    assert_redirected_to(&other.post(&link, &[]).await, "/users/log-in");
+    assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let user = host.user_fixture().await;
+        let link = asked(&host, &user.email).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move {
+                browser.post(&link, &[]).await;
+                browser.get("/dashboard").await.status() == 200
+            });
+        }
+        assert_eq!(tries.join_all().await.into_iter().filter(|is_in| *is_in).count(), 1);
+    }
+}
+
+/// Somebody registers with an address that is not theirs, and waits for its owner.
+#[tokio::test]
+async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_is_in() {
+    let host = Host::new().await;
+    let victim = host.user_fixture().await;
+    let attacker = host.log_in(&victim).await;
+    host.client().post("/users/reset-password", &email_form(&victim.email)).await;
+
+    let link = asked(&host, &victim.email).await;
+    let owner = host.client();
+    owner.post(&link, &[]).await;
+
+    assert_status(&owner.get("/dashboard").await, 200);
+    assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
+    assert!(!host.can_log_in(&victim.email, VALID_PASSWORD).await, "the attacker's password is gone");
+    let victim = host.reload(&victim).await;
+    assert!(victim.confirmed_at.is_some() && victim.hashed_password.is_none());
+}
+
+#[tokio::test]
+async fn a_confirmed_user_keeps_password_and_devices() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    let laptop = host.log_in(&user).await;
+    let link = asked(&host, &user.email).await;
+    host.client().post(&link, &[]).await;
+    assert_status(&laptop.get("/dashboard").await, 200);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_status(&browser.get("/users/settings").await, 200);
+    host.clock().advance(std::time::Duration::from_secs(30 * 60));
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_contains(&browser.get("/users/sudo").await, "/users/log-in/link");
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_redirected_to(&answer, "/users/settings");
+    assert_status(&browser.get("/users/settings").await, 200);
+}
+
+#[tokio::test]
+async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_else() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let link = asked(&host, &user.email).await;
+    let request = axum::http::Request::post(&link)
+        .header("origin", "https://evil.example")
+        .header("sec-fetch-site", "cross-site")
+        .body(axum::body::Body::empty());
+    assert_status(&host.client().send(request.expect("a request")).await, 403);
+    assert_status(&host.client().get(&link).await, 200);
+}

@@ -1,0 +1,156 @@
+//! Setting a new password by a link.
+
+mod support;
+
+use std::time::Duration;
+
+use axum::{body::Body, http::Request};
+use sigra::testing::{
+    TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_sessions_invalidated, assert_status,
+};
+use support::{Host, email_form, password_form};
+use tokio::task::JoinSet;
+
+const NEW: &str = "a quite different password";
+
+async fn asked(host: &Host) -> (my_app::accounts::User, String) {
+    let user = host.user_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    (user, link)
+}
+
+#[tokio::test]
+async fn invariant_5_asking_gives_everybody_the_same_answer() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for email in [&*user.email, "nobody@example.com", "no address", ""] {
+        let browser = host.client();
+        let answer = browser.post("/users/reset-password", &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/log-in");
+        assert_contains(&browser.follow(&answer).await, "If your address is in our system");
+    }
+    let mails = host.mails_to(&user.email).await;
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].html.as_deref().expect("HTML too").contains("/users/reset-password/"));
+}
+
+/// CVE-2019-19844: a look-alike address finds nobody, and a mail goes to the address that is stored.
+#[tokio::test]
+async fn the_mail_goes_to_the_stored_address_alone() {
+    let host = Host::new().await;
+    host.register_user("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    for typed in ["mi\u{212a}e@example.com", "m\u{131}ke@example.com", "mike@example.com,eve@example.com"] {
+        host.client().post("/users/reset-password", &email_form(typed)).await;
+        assert!(host.mails_to(typed).await.is_empty() && host.mails_to("mike@example.com").await.is_empty(), "{typed}");
+    }
+    host.client().post("/users/reset-password", &email_form(" MIKE@example.com")).await;
+    assert_eq!(host.mails_to("mike@example.com").await.len(), 1);
+}
+
+#[tokio::test]
+async fn invariant_14_links_are_built_from_the_public_url_alone() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let request = Request::post("/users/reset-password")
+        .header("host", "evil.example")
+        .header("x-forwarded-host", "evil.example")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(format!("user%5Bemail%5D={}", user.email.replace('@', "%40"))));
+    host.client().send(request.expect("a request")).await;
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().all(|mail| !mail.text.contains("evil")), "{:?}", mails.first().map(|mail| &mail.text));
+}
+
+#[tokio::test]
+async fn invariant_9_a_reset_ends_every_session_and_every_link() {
+    let host = Host::new().await;
+    let (user, first) = asked(&host).await;
+    let (laptop, phone) = (host.log_in(&user).await, host.log_in(&user).await);
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let second = host.link_to(&user.email).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in = host.link_to(&user.email).await;
+
+    let browser = host.client();
+    assert_redirected_to(&browser.put(&first, &password_form(NEW, NEW)).await, "/users/log-in");
+
+    assert_sessions_invalidated(host.sigra(), &user).await;
+    assert_eq!(host.count_tokens().await, 0);
+    for device in [&laptop, &phone] {
+        assert_redirected_to(&device.get("/dashboard").await, "/users/log-in");
+    }
+    assert_redirected_to(
+        &browser.put(&second, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
+        "/users/reset-password",
+    );
+    assert_redirected_to(&browser.post(&log_in, &[]).await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.reload(&user).await.confirmed_at.is_some(), "who opens the link has the address");
+    assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
+}
+
+#[tokio::test]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_succeeds() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let (user, link) = asked(&host).await;
+        let mut tries = JoinSet::new();
+        for number in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move {
+                let password = format!("the password of number {number}");
+                let answer = browser.put(&link, &password_form(&password, &password)).await;
+                (answer.location() == Some("/users/log-in")).then_some(password)
+            });
+        }
+        let winners: Vec<String> = tries.join_all().await.into_iter().flatten().collect();
+        assert_eq!(winners.len(), 1);
+        assert!(host.can_log_in(&user.email, &winners[0]).await);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_leaves_the_link_good() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let browser = host.client();
+    for (password, confirmation, problem) in [
+        ("tooshort", "tooshort", "should be at least 15 characters"),
+        ("passwordpassword", "passwordpassword", "attackers try first"),
+        (NEW, "something else entirely", "does not match"),
+        (&*user.email, &*user.email, "too close to your address"),
+    ] {
+        let answer = browser.put(&link, &password_form(password, confirmation)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, problem);
+        assert!(!answer.text().contains(NEW));
+    }
+    assert_redirected_to(&browser.put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
+    let host = Host::new().await;
+    let (_, link) = asked(&host).await;
+    let page = host.client().get(&link).await;
+    assert_status(&page, 200);
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the token goes to no other site");
+    host.clock().advance(Duration::from_secs(60 * 60));
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+}
+
+#[tokio::test]
+async fn invariant_1_a_link_is_in_the_mail_and_nowhere_else() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let token = link.rsplit('/').next().expect("a token").to_owned();
+    for event in host.accounts.list_user_activity(&user, None).await.expect("events") {
+        assert!(!format!("{event:?}").contains(&token));
+    }
+    let mails = host.mails_to(&user.email).await;
+    assert!(!format!("{mails:?}").contains(&token));
+    assert!(!host.client().get("/users/log-in").await.text().contains(&token));
+}
