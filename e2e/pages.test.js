@@ -29,6 +29,7 @@ suite("every page", (world) => {
         }
       };
       world.expectProblem(/status of 404/);
+      world.expectProblem(/status of 422/);
       await eachPage((options) => world.browser(options), mode, async (name, page) => {
         await look(name, page, LOOKS);
         await stretchEmail(page);

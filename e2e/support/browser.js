@@ -13,6 +13,7 @@ export const WINDOWS_CHROME =
 
 export const SESSION_COOKIE = "_my_app_key";
 export const REMEMBER_ME_COOKIE = "_my_app_web_user_remember_me";
+export const DEVICE_COOKIE = "_my_app_device";
 
 /** How Chromium is started. */
 export function launchOptions() {
@@ -59,6 +60,19 @@ export async function logIn(page, options = {}) {
   await press(page, "Log in");
 }
 
+/** Fills in fields by their labels, and sends the form. */
+export async function send(page, fields, button, within = page) {
+  for (const [label, value] of Object.entries(fields)) await within.getByLabel(label, { exact: true }).fill(value);
+  await press(page, button, within);
+}
+
+/** Opens the link of the newest mail to an address, as the mailbox page shows it. */
+export async function openMail(page, email, subject) {
+  await page.goto("/dev/mailbox");
+  const mail = page.locator("article", { hasText: `To ${email}` }).filter({ hasText: subject }).first();
+  await follow(page, () => mail.getByRole("link").click());
+}
+
 /** Logs in without a page to look at, for tests of what comes after. */
 export async function logInUnseen(page, { rememberMe = false } = {}) {
   const form = { "user[email]": EMAIL, "user[password]": PASSWORD, ...(rememberMe && { "user[remember_me]": "true" }) };
@@ -86,8 +100,10 @@ export async function assertLoggedIn(page) {
   assert.match(await page.locator("main").innerText(), new RegExp(EMAIL));
 }
 
+/** The names of the cookies but for the one by which the browser is known again: it logs nobody in. */
 export async function cookieNames(context) {
-  return (await context.cookies()).map((cookie) => cookie.name).sort();
+  const names = (await context.cookies()).map((cookie) => cookie.name);
+  return names.filter((name) => name !== DEVICE_COOKIE).sort();
 }
 
 function onPath(name) {

@@ -1,6 +1,6 @@
 // All pages there are to see, and what every one of them owes its readers.
 import { EMAIL } from "./app.js";
-import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen } from "./browser.js";
+import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, openMail, send } from "./browser.js";
 
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
@@ -22,11 +22,37 @@ export async function eachPage(browser, options, visit) {
   await page.goto("/dashboard");
   await open("log-in-required");
   await open("not-found", "/no/such/page");
+  await open("mailbox-empty", "/dev/mailbox");
+  await open("register", "/users/register");
+  for (const input of await page.locator("input").all()) await input.evaluate((input) => input.removeAttribute("minlength"));
+  await send(page, { Email: "grace@example.com", Password: "tooshort" }, "Register");
+  await open("register-error");
+  await send(page, { Email: "grace@example.com", Password: "a good long password" }, "Register");
+  await open("registered");
+  await openMail(page, "grace@example.com", "Confirm your email address");
+  await open("confirm");
+  await open("confirm-ask", "/users/confirm");
+  await open("reset-password-ask", "/users/reset-password");
+  await send(page, { Email: "grace@example.com" }, "Send me a link");
+  await openMail(page, "grace@example.com", "Set a new password");
+  await open("reset-password");
+  const twice = { "New password": "a better long password", "New password once more": "something different" };
+  await send(page, twice, "Set the password");
+  await open("reset-password-error");
+  await page.goto("/users/log-in");
+  await send(page, { "Send a link to": "grace@example.com" }, "Send me a link");
+  await openMail(page, "grace@example.com", "Your link to log in");
+  await open("log-in-link");
+  await open("mailbox", "/dev/mailbox");
   await logIn(page);
   await page.goto("/");
   await open("home");
   await open("dashboard", "/dashboard");
   await open("sudo", "/users/sudo");
+  await open("settings", "/users/settings");
+  await send(page, { "New address": EMAIL }, "Change the address");
+  await open("settings-error");
+  await open("activity", "/users/settings/activity");
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
   }

@@ -1,0 +1,113 @@
+// From the first visit to the last: registering, links by mail, settings, and deleting the account.
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { assertAnonymous, assertAt, assertFlash, logIn, openMail, press, send } from "./support/browser.js";
+import { suite, withAndWithoutJavaScript } from "./support/suite.js";
+
+const PASSWORD = "four words in a row";
+const NEW_PASSWORD = "five other words in a row";
+
+suite("an account", (world) => {
+  let people = 0;
+
+  withAndWithoutJavaScript((mode) => {
+    /** Somebody who has registered and logged in. */
+    async function member() {
+      const email = `person${(people += 1)}@example.com`;
+      const page = await world.browser(mode);
+      await page.goto("/users/register");
+      await send(page, { Email: email, Password: PASSWORD }, "Register");
+      await assertAt(page, "/users/log-in");
+      await logIn(page, { email, password: PASSWORD });
+      await assertAt(page, "/");
+      return { email, page };
+    }
+
+    it("is registered, and its address confirmed by a button", async () => {
+      const { email, page } = await member();
+      await openMail(page, email, "Confirm your email address");
+      await press(page, "Confirm my address");
+      assert.match(await page.locator(".flash").innerText(), /address is confirmed/);
+      await page.goto("/users/settings");
+      assert.match(await page.locator("main").innerText(), /Confirmed/);
+    });
+
+    it("says what is wrong beside the field, and that a password is long enough", async () => {
+      const page = await world.browser(mode);
+      await page.goto("/users/register");
+      const strength = () => page.evaluate(() => getComputedStyle(document.querySelector(".strength"), "::before").content);
+      assert.equal(await strength(), "none");
+      await page.getByLabel("Password").fill(PASSWORD);
+      assert.match(await strength(), /Long enough/);
+      await page.getByLabel("Email").evaluate((input) => (input.type = "text"));
+      world.expectProblem(/status of 422/);
+      await send(page, { Email: "no address", Password: "passwordpassword" }, "Register");
+      const described = async (id) => page.locator(`#${id}`).evaluate((input) =>
+        input.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
+      assert.match(await described("user_email"), /must have the @ sign/);
+      assert.match(await described("user_password"), /attackers try first/);
+      assert.equal(await page.getByLabel("Email").inputValue(), "no address");
+    });
+
+    it("has its password reset, which logs out every other device", async () => {
+      const { email, page } = await member();
+      const visitor = await world.browser(mode);
+      await visitor.goto("/users/log-in");
+      await visitor.getByRole("link", { name: "Forgot your password?" }).click();
+      await send(visitor, { Email: email }, "Send me a link");
+      await openMail(visitor, email, "Set a new password");
+      await send(visitor, { "New password": NEW_PASSWORD, "New password once more": NEW_PASSWORD }, "Set the password");
+      await assertFlash(visitor, "Your password was changed. You can log in with it now.");
+      await assertAnonymous(page);
+      await logIn(visitor, { email, password: PASSWORD });
+      await assertFlash(visitor, "Invalid email or password");
+      await logIn(visitor, { email, password: NEW_PASSWORD });
+      await assertAt(visitor, "/");
+      await openMail(visitor, email, "Your password was changed").catch(() => {});
+    });
+
+    it("is logged in to by a link", async () => {
+      const { email } = await member();
+      const page = await world.browser(mode);
+      await page.goto("/dashboard");
+      await send(page, { "Send a link to": email }, "Send me a link");
+      await openMail(page, email, "Your link to log in");
+      await page.getByLabel("Keep me logged in").check();
+      await press(page, "Log in");
+      await assertAt(page, "/dashboard");
+      await assertFlash(page, "Welcome back!");
+    });
+
+    it("gets another address and another password", async () => {
+      const { email, page } = await member();
+      const other = await world.browser(mode);
+      await logIn(other, { email, password: PASSWORD });
+      await page.goto("/users/settings");
+      await send(page, { "New address": `new-${email}` }, "Change the address");
+      await openMail(page, `new-${email}`, "Confirm your new email address");
+      await press(page, "Use this address");
+      await assertFlash(page, "Your address was changed.");
+
+      await send(page, { "New password": NEW_PASSWORD, "New password once more": NEW_PASSWORD }, "Change the password");
+      await assertFlash(page, "Your password was changed. All other devices were logged out.");
+      await page.goto("/users/settings/activity");
+      const events = await page.locator("main h2").allInnerTexts();
+      for (const event of ["Changed the password", "Changed the email address", "Logged in", "Registered"]) {
+        assert.ok(events.includes(event), `${event} is in ${events}`);
+      }
+      await assertAnonymous(other);
+      await logIn(other, { email: `new-${email}`, password: NEW_PASSWORD });
+      await assertAt(other, "/dashboard");
+    });
+
+    it("is deleted", async () => {
+      const { email, page } = await member();
+      await page.goto("/users/settings");
+      await press(page, "Delete my account");
+      await assertFlash(page, "Your account was deleted.");
+      await assertAnonymous(page);
+      await logIn(page, { email, password: PASSWORD });
+      await assertFlash(page, "Invalid email or password");
+    });
+  });
+});
