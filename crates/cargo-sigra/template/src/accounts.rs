@@ -17,6 +17,7 @@ pub use self::{
     email::ChangeEmailError,
     password::ChangePasswordError,
     registration::RegisterError,
+    sessions::ACTIVITY_PAGE,
     user::{Problems, User, check_password, normalize_email},
 };
 use crate::{

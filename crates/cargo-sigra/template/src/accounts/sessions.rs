@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Accounts, User};
 
 /// Events on a page of recent activity.
-const EVENTS: u32 = 20;
+pub const ACTIVITY_PAGE: usize = 20;
 
 impl Accounts {
     /// Opens a session without a browser, as for a program. Browsers are logged in by
@@ -60,7 +60,7 @@ impl Accounts {
         user: &User,
         before: Option<Uuid>,
     ) -> Result<Vec<AuditEvent<Uuid>>, sigra::Error> {
-        self.sigra.list_audit_events(&user.id, before, EVENTS).await
+        self.sigra.list_audit_events(&user.id, before, ACTIVITY_PAGE as u32).await
     }
 
     /// Counts an attempt to log in, before it is made.

@@ -52,6 +52,13 @@ pub async fn index(State(accounts): State<Accounts>, session: Session, headers: 
 
 fn letter(mail: sigra::mail::Mail) -> Letter {
     let words = mail.text.split_inclusive(char::is_whitespace);
-    let parts = words.map(|word| Part { text: word.to_owned(), is_link: word.starts_with("http") }).collect();
+    let parts = words.flat_map(|word| {
+        let (text, space) = word.split_at(word.trim_end().len());
+        [
+            Part { text: text.to_owned(), is_link: text.starts_with("http") },
+            Part { text: space.to_owned(), is_link: false },
+        ]
+    });
+    let parts = parts.collect();
     Letter { to: mail.to, subject: mail.subject, text: mail.text, parts }
 }

@@ -10,7 +10,7 @@ use super::{
     Result,
     layout::{Layout, Page, minute},
 };
-use crate::accounts::{Accounts, User};
+use crate::accounts::{ACTIVITY_PAGE as PAGE, Accounts, User};
 
 #[derive(Deserialize)]
 pub struct Before {
@@ -50,7 +50,7 @@ pub async fn index(
     let events = accounts.list_user_activity(scope.user(), query.before).await?;
     Ok(Page(ActivityPage {
         layout: Layout::new("Recent activity", &session, Some(&scope)),
-        older: events.last().map(|event| event.id),
+        older: events.last().filter(|_| events.len() == PAGE).map(|event| event.id),
         events: events.iter().map(Event::new).collect(),
     }))
 }
