@@ -42,6 +42,12 @@ class World {
     this.chromium = await chromium.launch(launchOptions());
   }
 
+  /** A server with an empty database, in place of the one before. */
+  async restartApp(env = {}) {
+    await this.app.stop();
+    this.app = await startApp(env);
+  }
+
   /** A browser of its own, with a page open: what it stores, it shares with no other. */
   async browser(options = {}, chromium = this.chromium) {
     return this.#open(await chromium.newContext({ baseURL: this.app.url, ...options }));

@@ -3,6 +3,15 @@
 #[doc = include_str!("../../introduction.md")]
 pub struct Introduction;
 
+#[doc = include_str!("../../getting-started.md")]
+pub struct GettingStarted;
+
+#[doc = include_str!("../../accounts.md")]
+pub struct Accounts;
+
+#[doc = include_str!("../../subdomains.md")]
+pub struct Subdomains;
+
 #[doc = include_str!("../../login-logout-and-sessions.md")]
 pub struct LoginLogoutAndSessions;
 
