@@ -187,6 +187,16 @@ impl<U: User> Sigra<U> {
         Ok(U::Database::forget_attempts(&mut conn, &log_in_key(session, account)).await?)
     }
 
+    /// Fails to log in until the next attempt has to wait.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn exhaust_log_ins(&self, account: &str) -> Result<(), Error> {
+        let mut conn = self.pool().acquire().await?;
+        for _ in 0..Limit::LOG_IN.free {
+            self.attempt(&mut conn, Limit::LOG_IN, &key("log in", account, "")).await?;
+        }
+        Ok(())
+    }
+
     async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
         let now = i64::try_from(self.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
         let Err(free_at) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };

@@ -195,7 +195,8 @@ impl<U: User> Sigra<U> {
         let mut tx = U::Database::begin(&self.0.pool).await?;
         let mut replaced = Vec::new();
         for token in &presented {
-            replaced.extend(U::Database::delete_session(&mut tx, token.hash(), self.now()).await?);
+            let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
+            replaced.extend(deleted.map(|(id, _)| id));
         }
         let replaces = presented.first().map(SessionToken::hash);
         let client = session.client();
@@ -220,8 +221,18 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
     pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
-        for token in session.presented() {
-            self.delete_session(&token).await?;
+        let presented = session.presented();
+        if !presented.is_empty() {
+            let mut tx = self.begin().await?;
+            let mut ended = Vec::new();
+            for token in &presented {
+                let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
+                let Some((id, user)) = deleted else { continue };
+                self.record(&mut tx, &own_event(telemetry::LOGOUT, &user, &session.client())).await?;
+                ended.push(id);
+            }
+            tx.commit().await?;
+            self.log_out(&ended);
         }
         session.end();
         Ok(())
@@ -259,16 +270,21 @@ impl<U: User> Sigra<U> {
         authenticated_at: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
         let token = SessionToken::generate()?;
-        let mut conn = self.0.pool.acquire().await?;
+        let mut tx = self.begin().await?;
         let (id, now) = (scope.session().id, self.now());
         let mut replaced = false;
         for held in session.held() {
             replaced = replaced
-                || U::Database::replace_token(&mut conn, id, held.hash(), token.hash(), now, authenticated_at).await?;
+                || U::Database::replace_token(&mut tx, id, held.hash(), token.hash(), now, authenticated_at).await?;
         }
         if !replaced {
             return Err(Error::SessionEnded);
         }
+        if authenticated_at.is_some() {
+            let event = own_event(telemetry::REAUTHENTICATION_SUCCESS, &scope.user().id(), &session.client());
+            self.record(&mut tx, &event).await?;
+        }
+        tx.commit().await?;
         self.0.cache.forget(&id);
         session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
         tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %id);
@@ -358,11 +374,17 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
         let mut conn = self.0.pool.acquire().await?;
-        if let Some(id) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
-            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %id);
-            self.end_sessions(&[id]);
+        if let Some((id, _)) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
+            self.log_out(&[id]);
         }
         Ok(())
+    }
+
+    fn log_out(&self, sessions: &[SessionId]) {
+        for id in sessions {
+            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %id);
+        }
+        self.end_sessions(sessions);
     }
 
     /// Deletes one of a user's sessions, as from their list of devices. Tells whether it was theirs.

@@ -37,15 +37,24 @@ impl KnownDevice {
     }
 
     pub fn knows(&self, account: &str) -> bool {
-        self.accounts.contains(&hash(account))
+        self.accounts.contains(&self.hash(account))
     }
 
     pub fn learn(&mut self, account: &str) {
-        let account = hash(account);
+        let account = self.hash(account);
         self.accounts.retain(|known| *known != account);
         self.accounts.push(account);
         let oldest = self.accounts.len().saturating_sub(MOST);
         self.accounts.drain(..oldest);
+    }
+
+    /// Another one in every browser, so that a cookie doesn't tell whose account it is.
+    fn hash(&self, account: &str) -> [u8; 16] {
+        let digest: [u8; 32] =
+            Sha256::new().chain_update("sigra device").chain_update(self.id.0).chain_update(account).finalize().into();
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        hash
     }
 }
 
@@ -54,13 +63,6 @@ impl fmt::Display for KnownDevice {
         self.id.fmt(f)?;
         self.accounts.iter().try_for_each(|account| write!(f, ".{}", Base64Display::new(account, &URL_SAFE_NO_PAD)))
     }
-}
-
-fn hash(account: &str) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::new().chain_update("sigra device ").chain_update(account).finalize().into();
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&digest[..16]);
-    hash
 }
 
 fn decode(encoded: &str) -> Option<[u8; 16]> {

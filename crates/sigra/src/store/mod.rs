@@ -241,12 +241,12 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + Attempts {
         new: &NewSession<'_, U>,
     ) -> impl Future<Output = sqlx::Result<Option<SessionRow>>> + Send;
 
-    /// Deletes the session that this is a good token of.
+    /// Deletes the session that this is a good token of. Tells which it was, and whose.
     fn delete_session(
         conn: &mut Self::Connection,
         token: TokenHash,
         now: OffsetDateTime,
-    ) -> impl Future<Output = sqlx::Result<Option<SessionId>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Option<(SessionId, U::Id)>>> + Send;
 
     /// Deletes one session of this user.
     fn delete_session_by_id(

@@ -71,7 +71,7 @@ macro_rules! impl_store {
         const DELETE: &str = "DELETE FROM users_tokens
             WHERE context = 'session'
               AND (token = $1 OR next_token = $1 OR (previous_token = $1 AND previous_until > $2))
-            RETURNING id";
+            RETURNING id, user_id";
 
         const DELETE_BY_ID: &str =
             "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id";
@@ -173,8 +173,9 @@ macro_rules! impl_store {
                 conn: &mut $connection,
                 token: TokenHash,
                 now: OffsetDateTime,
-            ) -> sqlx::Result<Option<SessionId>> {
-                sqlx::query_scalar(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await
+            ) -> sqlx::Result<Option<(SessionId, U::Id)>> {
+                let deleted = sqlx::query(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await?;
+                deleted.map(|row| Ok((row.try_get("id")?, row.try_get("user_id")?))).transpose()
             }
 
             async fn delete_session_by_id(

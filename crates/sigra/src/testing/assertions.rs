@@ -119,6 +119,34 @@ pub fn assert_sessions_invalidated<U: User>(sigra: &Sigra<U>, user: &U) -> impl 
     }
 }
 
+/// The audit trail of a user has an event of this action.
+///
+/// ```
+/// # use sigra::testing::{TestHost, assert_audit_event};
+/// use sigra::telemetry;
+///
+/// async fn logging_in_is_recorded<H: TestHost>(host: &H, user: &H::User) {
+///     assert_audit_event(host.sigra(), user, telemetry::LOGIN_SUCCESS).await;
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If it has none; it names those that there are.
+#[track_caller]
+pub fn assert_audit_event<U: User>(sigra: &Sigra<U>, user: &U, action: &str) -> impl Future<Output = ()> + Send {
+    let asserted_at = Location::caller();
+    let user = user.id();
+    async move {
+        let events = match sigra.list_audit_events(&user, None, 1000).await {
+            Ok(events) => events,
+            Err(error) => panic!("{asserted_at}: the events of user {user:?} can't be listed: {error}"),
+        };
+        let actions: Vec<&str> = events.iter().map(|event| &*event.action).collect();
+        assert!(actions.contains(&action), "{asserted_at}: user {user:?} has no `{action}`, but {actions:?}");
+    }
+}
+
 /// The sessions that a request could still be authenticated by, in words.
 async fn usable_sessions<U: User>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
     let listed = sigra.list_sessions(user).await?;

@@ -126,6 +126,42 @@ pub trait TestHost: Sync {
         async { self.register_user(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
     }
 
+    /// A registered user whose address is not confirmed.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_status};
+    /// async fn an_unconfirmed_user_is_kept_out<H: TestHost>(host: &H) {
+    ///     let user = host.unconfirmed_fixture().await;
+    /// }
+    /// ```
+    fn unconfirmed_fixture(&self) -> impl Future<Output = Self::User> + Send {
+        async { self.register_user(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
+    }
+
+    /// A registered user whose password was guessed at so often that the next attempt has to wait: with a browser
+    /// that nobody has logged in with.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_status};
+    /// async fn the_right_password_has_to_wait_too<H: TestHost>(host: &H) {
+    ///     let (user, email) = host.locked_fixture().await;
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the database fails.
+    fn locked_fixture(&self) -> impl Future<Output = (Self::User, String)> + Send {
+        async {
+            let email = self.unique_email();
+            let user = self.register_user(&email, &Password::new(VALID_PASSWORD)).await;
+            if let Err(error) = self.sigra().exhaust_log_ins(&email).await {
+                panic!("the log-ins of {email} can't be counted: {error}");
+            }
+            (user, email)
+        }
+    }
+
     /// A browser in which a user is logged in, without a form or a password. The session is not
     /// remembered; log in through the application's own page to have one that is.
     ///

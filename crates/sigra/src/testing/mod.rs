@@ -18,20 +18,38 @@
 //! }
 //! ```
 //!
+//! | scenario | how to get there |
+//! |---|---|
+//! | a visitor | [`TestHost::client`] |
+//! | a registered user | [`TestHost::user_fixture`] |
+//! | one whose address is not confirmed | [`TestHost::unconfirmed_fixture`] |
+//! | one who is logged in | [`TestHost::authenticated_fixture`], on one more device [`TestHost::log_in`] |
+//! | one whose password was guessed at too often | [`TestHost::locked_fixture`] |
+//! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
+//! | later | [`TestHost::clock`] |
+//! | the same cookies in other hands | [`TestClient::fork`] |
+//!
 //! Everything here panics when it can't go on, as a failed assertion does.
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed test is a panic with a readable message")]
 
 mod assertions;
 mod client;
 mod host;
+#[cfg(feature = "mail")]
+mod mail;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod response;
 
+#[cfg(feature = "mail")]
+pub use self::mail::{assert_email_sent, assert_no_email_sent, extract_token};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{ClusterError, PostgresCluster};
 pub use self::{
-    assertions::{assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated, assert_status},
+    assertions::{
+        assert_audit_event, assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated,
+        assert_status,
+    },
     client::{BROWSER, TestClient},
     host::{TestHost, VALID_PASSWORD},
     response::TestResponse,

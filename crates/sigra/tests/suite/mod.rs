@@ -1,12 +1,15 @@
 //! Every test exists once, and runs on every database. What the databases don't share is in the module
 //! `database` of the crate's root.
 
+mod audit;
 mod bigint_ids;
 mod cache;
 mod cookie_session;
+mod email_tokens;
 mod extractors;
 mod forged_cookies;
 mod host;
+mod limits;
 mod model;
 mod overtaking;
 mod proxies_and_origin;

@@ -1,0 +1,85 @@
+//! The audit trail.
+
+use sigra::{Client, audit::Audit, telemetry, testing::TestHost};
+
+use super::host::{Host, User};
+
+async fn actions(host: &Host, user: &User) -> Vec<String> {
+    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    events.into_iter().map(|event| event.action).collect()
+}
+
+#[tokio::test]
+async fn what_the_library_does_is_recorded_once() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    assert_eq!(actions(&host, &user).await, [telemetry::LOGIN_SUCCESS]);
+    browser.post("/confirm", &[]).await;
+    browser.post("/log-out", &[]).await;
+    browser.post("/log-out", &[]).await;
+    let expected = [telemetry::LOGOUT, telemetry::REAUTHENTICATION_SUCCESS, telemetry::LOGIN_SUCCESS];
+    assert_eq!(actions(&host, &user).await, expected);
+}
+
+#[tokio::test]
+async fn an_event_is_gone_with_its_transaction() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut tx = host.sigra.begin().await.unwrap();
+    host.sigra.record(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert!(actions(&host, &user).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_event_says_who_did_what_and_from_where() {
+    let host = Host::new().await;
+    let (user, admin) = (host.user_fixture().await, host.user_fixture().await);
+    let client = Client { ip: Some([203, 0, 113, 7].into()), user_agent: Some("a browser".to_owned()) };
+    let metadata = serde_json::json!({ "plan": "team" });
+    let audit = Audit::new("plan.changed").of(user.id).by(admin.id).from(&client).with(metadata.clone());
+    host.sigra.record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+    let events = host.sigra.list_audit_events(&user.id, None, 1).await.unwrap();
+    let event = &events[0];
+    assert_eq!((event.action.as_str(), event.user, event.actor), ("plan.changed", Some(user.id), Some(admin.id)));
+    assert_eq!((&event.client, &event.metadata), (&client, &metadata));
+    assert_eq!(event.inserted_at.unix_timestamp(), host.clock().now().unix_timestamp());
+    assert!(host.sigra.list_audit_events(&admin.id, None, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gaps() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for number in 0..25 {
+        let audit = Audit::new(format!("event {number}")).of(user.id);
+        host.sigra.record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+    }
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = host.sigra.list_audit_events(&user.id, before, 10).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        seen.extend(page.into_iter().map(|event| event.action));
+    }
+    let expected: Vec<String> = (0..25).rev().map(|number| format!("event {number}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn the_trail_outlives_the_account() {
+    let host = Host::new().await;
+    let (user, _) = host.logged_in(false).await;
+    host.execute("DELETE FROM users").await;
+    assert_eq!(actions(&host, &user).await, [telemetry::LOGIN_SUCCESS]);
+}
+
+#[tokio::test]
+async fn a_log_in_whose_event_cannot_be_written_does_not_happen() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.execute("DROP TABLE audit_events").await;
+    let answer = host.post_log_in(&host.client(), &user, false).await;
+    assert_eq!(answer.status(), 500);
+    assert_eq!(host.rows().await, 0);
+}

@@ -1,0 +1,165 @@
+//! Links that are sent by mail: for one thing, once, and not for long.
+
+use std::time::Duration;
+
+use sigra::{EmailToken, Sigra, testing::TestHost, token::Context};
+use tokio::task::JoinSet;
+
+use super::host::{DAY, Host, User};
+
+const CONTEXTS: [(Context<'static>, Duration); 4] = [
+    (Context::Confirm, DAY),
+    (Context::ResetPassword, Duration::from_secs(60 * 60)),
+    (Context::LogIn, Duration::from_secs(15 * 60)),
+    (Context::ChangeEmail("old@example.com"), DAY),
+];
+
+async fn create(sigra: &Sigra<User>, user: &User, context: Context<'_>) -> EmailToken {
+    let mut conn = sigra.pool().acquire().await.unwrap();
+    sigra.create_email_token(&mut conn, &user.id, context, &user.email).await.unwrap()
+}
+
+async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> Option<User> {
+    let mut tx = sigra.begin().await.unwrap();
+    let sent = sigra.take_email_token(&mut tx, token, context).await.unwrap();
+    tx.commit().await.unwrap();
+    sent.map(|sent| {
+        assert_eq!(sent.to, sent.user.email);
+        sent.user
+    })
+}
+
+#[tokio::test]
+async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for (context, _) in CONTEXTS {
+        let token = create(&host.sigra, &user, context).await;
+        for _ in 0..3 {
+            let found = host.sigra.find_email_token(&token, context).await.unwrap();
+            assert_eq!(found.map(|sent| sent.user.id), Some(user.id));
+        }
+        assert_eq!(take(&host.sigra, &token, context).await.map(|user| user.id), Some(user.id));
+        assert!(take(&host.sigra, &token, context).await.is_none());
+        assert!(host.sigra.find_email_token(&token, context).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let others = [Context::Session, Context::ChangeEmail("other@example.com")];
+    for (context, _) in CONTEXTS {
+        let token = create(&host.sigra, &user, context).await;
+        for other in CONTEXTS.map(|(context, _)| context).into_iter().chain(others).filter(|other| *other != context) {
+            assert!(host.sigra.find_email_token(&token, other).await.unwrap().is_none(), "{context:?} as {other:?}");
+            assert!(take(&host.sigra, &token, other).await.is_none(), "{context:?} as {other:?}");
+        }
+        let session = sigra::SessionToken::parse(&token.encode()).unwrap();
+        assert!(host.sigra.fetch_session(&session).await.unwrap().is_none(), "{context:?} as a session");
+        assert!(take(&host.sigra, &token, context).await.is_some(), "it was not used up by that");
+    }
+    let (session, _) = host.sigra.create_session(&user, false, &sigra::Client::default()).await.unwrap();
+    let session = EmailToken::parse(&session.encode()).unwrap();
+    for (context, _) in CONTEXTS {
+        assert!(take(&host.sigra, &session, context).await.is_none());
+    }
+    assert!(take(&host.sigra, &session, Context::Session).await.is_none());
+}
+
+#[tokio::test]
+async fn each_token_is_good_for_its_time() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for (context, ttl) in CONTEXTS {
+        let (young, old) = (create(&host.sigra, &user, context).await, create(&host.sigra, &user, context).await);
+        host.clock().advance(ttl - Duration::from_millis(1));
+        assert!(take(&host.sigra, &young, context).await.is_some(), "{context:?}");
+        host.clock().advance(Duration::from_millis(1));
+        assert!(take(&host.sigra, &old, context).await.is_none(), "{context:?}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_10_of_many_who_take_a_token_at_once_one_is_given_it() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for _ in 0..20 {
+        let token = create(&host.sigra, &user, Context::ResetPassword).await;
+        let mut takers = JoinSet::new();
+        for _ in 0..16 {
+            let (sigra, token) = (host.sigra.clone(), token.clone());
+            takers.spawn(async move { take(&sigra, &token, Context::ResetPassword).await.is_some() });
+        }
+        assert_eq!(takers.join_all().await.into_iter().filter(|taken| *taken).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = create(&host.sigra, &user, Context::Confirm).await;
+    let mut tx = host.sigra.begin().await.unwrap();
+    assert!(host.sigra.take_email_token(&mut tx, &token, Context::Confirm).await.unwrap().is_some());
+    tx.rollback().await.unwrap();
+    assert!(take(&host.sigra, &token, Context::Confirm).await.is_some());
+}
+
+#[tokio::test]
+async fn invariant_17_a_suspended_users_token_is_good_for_nothing() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = create(&host.sigra, &user, Context::LogIn).await;
+    host.execute("UPDATE users SET suspended = true").await;
+    assert!(host.sigra.find_email_token(&token, Context::LogIn).await.unwrap().is_none());
+    assert!(take(&host.sigra, &token, Context::LogIn).await.is_none());
+}
+
+#[tokio::test]
+async fn invariant_9_all_tokens_of_a_user_go_at_once_and_nobody_elses() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let (stranger, _) = host.authenticated_fixture().await;
+    for user in [&user, &stranger] {
+        for (context, _) in CONTEXTS {
+            create(&host.sigra, user, context).await;
+        }
+    }
+    let kept = host.sigra.fetch_session(&super::host::token(&browser)).await.unwrap().unwrap();
+    let other = host.log_in(&user).await;
+    let mut tx = host.sigra.begin().await.unwrap();
+    let revoked = host.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(kept.session().id)).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra.announce(revoked);
+    assert_eq!(host.rows().await, 1 + 5);
+    assert_eq!(super::host::who(&browser).await, user.email);
+    assert_eq!(super::host::who(&other).await, "anonymous");
+}
+
+#[tokio::test]
+async fn expired_tokens_are_purged_and_others_are_not() {
+    let host = Host::new().await;
+    let (user, _) = host.authenticated_fixture().await;
+    for (context, _) in CONTEXTS {
+        create(&host.sigra, &user, context).await;
+    }
+    host.clock().advance(DAY);
+    let fresh = create(&host.sigra, &user, Context::Confirm).await;
+    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 4);
+    assert_eq!(host.rows().await, 2, "the session and the fresh one");
+    assert!(take(&host.sigra, &fresh, Context::Confirm).await.is_some());
+}
+
+#[tokio::test]
+async fn invariant_1_the_database_holds_no_raw_token() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = create(&host.sigra, &user, Context::ResetPassword).await;
+    let encoded = token.encode();
+    for file in host.database_files().await {
+        assert!(!file.windows(encoded.len()).any(|bytes| bytes == encoded.as_bytes()));
+    }
+    assert_eq!(format!("{token:?}"), "EmailToken([redacted])");
+}
