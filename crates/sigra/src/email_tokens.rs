@@ -110,9 +110,12 @@ impl<U: User> Sigra<U> {
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
     /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit.
     ///
+    /// Change the row of `users` before, so that of several who do this at once one is first.
+    ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: a request
+    /// from before a reset must not change the password after it.
     pub async fn delete_all_tokens_in(
         &self,
         conn: &mut Connection<U>,
@@ -123,16 +126,36 @@ impl<U: User> Sigra<U> {
         self.delete_sessions_in(conn, user, except).await
     }
 
+    /// How long a token is good, for its mail to say. `None` for a session's, which no mail has.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::token::Context;
+    ///
+    /// fn small_print(sigra: &sigra::Sigra<User>) -> String {
+    ///     let minutes = sigra.link_ttl(Context::LogIn).unwrap_or_default().as_secs() / 60;
+    ///     format!("The link works once, for {minutes} minutes.")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn link_ttl(&self, context: Context<'_>) -> Option<Duration> {
+        let config = self.config();
+        match context {
+            Context::Session => None,
+            Context::Confirm => Some(config.confirm_ttl),
+            Context::ResetPassword => Some(config.reset_ttl),
+            Context::LogIn => Some(config.log_in_link_ttl),
+            Context::ChangeEmail(_) => Some(config.change_email_ttl),
+        }
+    }
+
     /// When a token must have been sent to be good now.
     fn sent_after(&self, context: Context<'_>) -> Option<OffsetDateTime> {
-        let config = self.config();
-        let ttl: Duration = match context {
-            Context::Session => return None,
-            Context::Confirm => config.confirm_ttl,
-            Context::ResetPassword => config.reset_ttl,
-            Context::LogIn => config.log_in_link_ttl,
-            Context::ChangeEmail(_) => config.change_email_ttl,
-        };
-        Some(self.now() - ttl)
+        self.link_ttl(context).map(|ttl| self.now() - ttl)
     }
 }

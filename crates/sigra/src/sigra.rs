@@ -162,7 +162,9 @@ impl<U: User> Sigra<U> {
         &self.0.addresses
     }
 
-    pub(crate) fn now(&self) -> OffsetDateTime {
+    /// The time now, by the [clock](Config::clock) that every age is measured with.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
         self.0.config.clock.now()
     }
 
@@ -421,12 +423,8 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
     /// they stay.
     pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
-        let id = scope.session().id;
         let mut tx = U::Database::begin(&self.0.pool).await?;
-        if U::Database::find_sessions(&mut tx, &[id]).await?.is_empty() {
-            return Err(Error::SessionEnded);
-        }
-        let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(id)).await?;
+        let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(scope.session().id)).await?;
         tx.commit().await?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
@@ -437,13 +435,19 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: whoever
+    /// asked for it was logged out meanwhile.
     pub async fn delete_sessions_in(
         &self,
         conn: &mut Connection<U>,
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
+        if let Some(kept) = except
+            && U::Database::find_sessions(&mut *conn, &[kept]).await?.is_empty()
+        {
+            return Err(Error::SessionEnded);
+        }
         let sessions = U::Database::delete_sessions(conn, user, except).await?;
         tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, sessions = sessions.len());
         Ok(Revoked { user: user.to_string(), sessions })

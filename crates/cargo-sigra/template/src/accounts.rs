@@ -10,7 +10,6 @@ mod user;
 mod user_notifier;
 
 use sigra::{Client, HashedPassword, Password, Sigra, Verification, audit::Audit, mail::Mailer, telemetry};
-use time::OffsetDateTime;
 
 use self::user_notifier::UserNotifier;
 pub use self::{
@@ -50,7 +49,7 @@ pub struct Policy {
 /// Users.
 impl Accounts {
     pub fn new(sigra: Sigra<User>, mailer: Mailer, settings: &Settings) -> Self {
-        let notifier = UserNotifier::new(mailer, settings);
+        let notifier = UserNotifier::new(mailer, sigra.clone(), settings);
         Self { pool: sigra.pool().clone(), sigra, notifier, policy: settings.policy }
     }
 
@@ -118,7 +117,7 @@ impl Accounts {
             "UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3 AND hashed_password = $4 RETURNING *",
         )
         .bind(rehashed)
-        .bind(OffsetDateTime::now_utc())
+        .bind(self.sigra.now())
         .bind(user.id)
         .bind(user.hashed_password)
         .fetch_optional(&self.pool)

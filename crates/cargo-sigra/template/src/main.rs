@@ -10,12 +10,18 @@ use sigra::{Sigra, mail::Mailer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
+/// At level trace the addresses of requests would be logged here, and some hold tokens.
+const SILENCED: &str = "tower_http::csrf=debug";
+
 /// How long a shutdown waits for mails that are being sent.
 const LAST_MAILS: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    if let Ok(silenced) = SILENCED.parse() {
+        filter = filter.add_directive(silenced);
+    }
     tracing_subscriber::fmt().with_env_filter(filter).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,

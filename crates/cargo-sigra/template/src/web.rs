@@ -6,6 +6,7 @@ mod live;
 mod mailbox_controller;
 mod method_override;
 mod page_controller;
+mod request_span;
 mod router;
 mod security_headers;
 mod sudo_controller;

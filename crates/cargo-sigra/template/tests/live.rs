@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use sigra::testing::{TestClient, TestHost};
-use support::Host;
+use support::{Host, email_form, password_form};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -14,6 +14,8 @@ use tokio_tungstenite::{
 };
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+const NEW: &str = "a quite different password";
 
 /// Closing takes at most a second; the rest is for slow machines.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -163,6 +165,52 @@ async fn invariant_17_deleting_a_user_ends_their_live_connections() {
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&host.pool).await.expect("deleted");
     assert_eq!(close_code(&mut socket).await, Some(4401));
     assert_eq!(host.count_tokens().await, 0);
+}
+
+#[tokio::test]
+async fn invariant_9_a_reset_ends_all_live_connections() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut sockets = [open(address, &browser).await, open(address, &host.log_in(&user).await).await];
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    host.client().put(&host.link_to(&user.email).await, &password_form(NEW, NEW)).await;
+    for socket in &mut sockets {
+        assert_eq!(close_code(socket).await, Some(4401));
+    }
+}
+
+#[tokio::test]
+async fn invariant_9_a_new_password_ends_the_live_connections_of_all_others() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let (mut here, mut there) = (open(address, &browser).await, open(address, &host.log_in(&user).await).await);
+    browser.put("/users/settings/password", &password_form(NEW, NEW)).await;
+    assert_eq!(close_code(&mut there).await, Some(4401));
+    assert!(is_open(&mut here).await);
+}
+
+#[tokio::test]
+async fn invariant_17_an_account_that_is_to_be_deleted_has_no_live_connection() {
+    let host = Host::with(&[("DELETION_GRACE", "1209600")]).await;
+    let address = serve(&host).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut socket = open(address, &host.log_in(&user).await).await;
+    browser.delete("/users/settings").await;
+    assert_eq!(close_code(&mut socket).await, Some(4401));
+}
+
+/// Whoever registered the address before its owner is out in this way too.
+#[tokio::test]
+async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (user, attacker) = host.authenticated_fixture().await;
+    let mut socket = open(address, &attacker).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    assert_eq!(close_code(&mut socket).await, Some(4401));
 }
 
 #[tokio::test]

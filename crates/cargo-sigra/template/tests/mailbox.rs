@@ -2,8 +2,8 @@
 
 mod support;
 
-use sigra::testing::{TestHost, assert_contains, assert_status};
-use support::{Host, email_form};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
+use support::{Host, email_form, log_in_form};
 
 #[tokio::test]
 async fn mails_can_be_read_and_their_links_be_opened() {
@@ -24,4 +24,58 @@ async fn there_is_no_such_page_in_production() {
     let prod = [("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")];
     let host = Host::with(&prod).await;
     assert_status(&host.client().get("/dev/mailbox").await, 404);
+    assert_problem(&host.client().json().get("/dev/mailbox").await, 404);
+    let kept_in_memory = Host::with(&[&prod[..], &[("SMTP_URL", "memory:")]].concat()).await;
+    assert_status(&kept_in_memory.client().get("/dev/mailbox").await, 404);
+}
+
+#[tokio::test]
+async fn where_mails_are_sent_there_is_nothing_to_read() {
+    let host = Host::with(&[("SMTP_URL", "none:")]).await;
+    assert_status(&host.client().get("/dev/mailbox").await, 404);
+}
+
+#[tokio::test]
+async fn programs_read_the_newest_mail_first() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for path in ["/users/reset-password", "/users/log-in/link"] {
+        host.client().post(path, &email_form(&user.email)).await;
+        host.mails_to(&user.email).await;
+    }
+    let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
+    let subjects: Vec<&str> =
+        mails.as_array().expect("a list").iter().filter_map(|mail| mail["subject"].as_str()).collect();
+    assert_eq!(subjects, ["Your link to log in", "Set a new password"]);
+    assert!(mails[0]["text"].as_str().expect("a text").contains("http://127.0.0.1:4000/users/log-in/"));
+}
+
+/// An address is what somebody typed.
+#[tokio::test]
+async fn an_address_can_put_nothing_into_the_page() {
+    let host = Host::new().await;
+    let email = "\"><script>alert(1)</script>@example.com";
+    host.client().post("/users/register", &log_in_form(email, VALID_PASSWORD)).await;
+    assert_eq!(host.mails_to(email).await.len(), 1);
+    let page = host.client().get("/dev/mailbox").await;
+    assert_contains(&page, "Confirm your email address");
+    assert!(!page.text().contains("<script>alert"));
+}
+
+#[tokio::test]
+async fn mails_say_how_long_their_links_are_good() {
+    for (env, path, said) in [
+        (&[][..], "/users/reset-password", "for 60 minutes."),
+        (&[], "/users/confirm", "for 24 hours."),
+        (&[], "/users/log-in/link", "for 15 minutes."),
+        (&[("RESET_TTL", "60")], "/users/reset-password", "for 1 minute."),
+        (&[("CONFIRM_TTL", "172800")], "/users/confirm", "for 48 hours."),
+    ] {
+        let host = Host::with(env).await;
+        let user = host.user_fixture().await;
+        host.client().post(path, &email_form(&user.email)).await;
+        let mail = host.mails_to(&user.email).await.remove(0);
+        assert!(mail.text.contains(&format!("The link works once, {said}")), "{}", mail.text);
+        assert!(mail.html.expect("HTML too").contains(&format!("The link works once, {said}")));
+    }
 }

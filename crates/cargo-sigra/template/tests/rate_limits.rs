@@ -5,8 +5,8 @@ mod support;
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Body, http::Request};
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_status};
-use support::{Host, email_form, log_in_form, settings};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
+use support::{Host, email_form, log_in_form, seen, settings};
 use tokio::task::JoinSet;
 
 async fn guess(host: &Host, email: &str) {
@@ -42,6 +42,80 @@ async fn invariant_5_an_unknown_address_is_limited_just_the_same() {
 }
 
 #[tokio::test]
+async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let form = log_in_form(&user.email, "a wrong password");
+        let refused = host.client().post("/users/log-in", &form).await;
+        assert_status(&refused, 429);
+        let wait: u64 = refused.header("retry-after").expect("how long").parse().expect("seconds");
+        host.clock().advance(Duration::from_secs(wait));
+        assert_status(&host.client().post("/users/log-in", &form).await, 303);
+        waits.push(wait);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+}
+
+#[tokio::test]
+async fn a_program_is_told_how_long_to_wait() {
+    let host = Host::new().await;
+    guess(&host, "nobody@example.com").await;
+    let answer = host.client().json().post("/users/log-in", &log_in_form("nobody@example.com", "wrong")).await;
+    assert_problem(&answer, 429);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+/// What a visitor sees of the wait is the same, whether or not there is an account.
+#[tokio::test]
+async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut answers = Vec::new();
+    for email in [&*user.email, &*host.unique_email()] {
+        guess(&host, email).await;
+        let right = host.client().post("/users/log-in", &log_in_form(email, VALID_PASSWORD)).await;
+        let wrong = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        answers.extend([seen(&right), seen(&wrong)]);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+/// Logging in to an own account in between must not give new guesses at another.
+#[tokio::test]
+async fn an_own_account_gives_no_more_guesses_at_another() {
+    let host = Host::new().await;
+    let (victim, attacker) = (host.user_fixture().await, host.user_fixture().await);
+    let browser = host.client();
+    let mut wrong = 0;
+    for _ in 0..10 {
+        browser.post("/users/log-in", &log_in_form(&attacker.email, VALID_PASSWORD)).await;
+        browser.delete("/users/log-out").await;
+        let answer = browser.post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+        wrong += usize::from(answer.status() == 303);
+    }
+    assert_eq!(wrong, 5);
+}
+
+/// A known browser has guesses of its own, and they are counted too.
+#[tokio::test]
+async fn a_known_browser_is_limited_as_well() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let known = host.client();
+    known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    known.delete("/users/log-out").await;
+    for _ in 0..5 {
+        let answer = known.fork().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        assert_status(&answer, 303);
+    }
+    assert_status(&known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the others are not concerned");
+}
+
+#[tokio::test]
 async fn a_browser_that_was_logged_in_before_is_not_slowed_down_by_others() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
@@ -55,13 +129,24 @@ async fn a_browser_that_was_logged_in_before_is_not_slowed_down_by_others() {
 }
 
 /// CVE-2019-5421: guesses that came at once were not counted.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn guesses_at_once_are_counted_one_by_one() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
+    guess_at_once(&host, &user.email).await;
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_5_guesses_at_once_are_counted_for_unknown_addresses_too() {
+    let host = Host::new().await;
+    guess_at_once(&host, "nobody@example.com").await;
+}
+
+async fn guess_at_once(host: &Host, email: &str) {
     let mut guesses = JoinSet::new();
     for number in 0..50 {
-        let (browser, email) = (host.client(), user.email.clone());
+        let (browser, email) = (host.client(), email.to_owned());
         guesses.spawn(async move {
             let password = format!("guess of number {number}");
             browser.post("/users/log-in", &log_in_form(&email, &password)).await.status().as_u16()
@@ -75,11 +160,18 @@ async fn guesses_at_once_are_counted_one_by_one() {
 #[tokio::test]
 async fn confirming_the_password_is_limited_too() {
     let host = Host::new().await;
-    let (_, browser) = host.authenticated_fixture().await;
+    let (user, browser) = host.authenticated_fixture().await;
     for _ in 0..5 {
         assert_status(&browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await, 303);
     }
     assert_status(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 429);
+    let other = host.log_in(&user).await;
+    assert_status(&other.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 429);
+    host.clock().advance(Duration::from_secs(1));
+    assert_status(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 303);
+    for _ in 0..5 {
+        assert_status(&browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await, 303);
+    }
 }
 
 #[tokio::test]
@@ -88,15 +180,62 @@ async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
     let user = host.user_fixture().await;
     for path in ["/users/reset-password", "/users/log-in/link", "/users/confirm"] {
         let before = host.mails_to(&user.email).await.len();
+        let mut answers = Vec::new();
         for _ in 0..5 {
-            assert_status(&host.client().post(path, &email_form(&user.email)).await, 303);
+            answers.push(seen(&host.client().post(path, &email_form(&user.email)).await));
             host.mails_to(&user.email).await;
         }
+        assert!(answers.iter().all(|answer| answer.0 == 303 && *answer == answers[0]), "{path}: {answers:?}");
         assert_eq!(host.mails_to(&user.email).await.len() - before, 3, "{path}");
     }
     host.clock().advance(Duration::from_secs(15 * 60));
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     assert_eq!(host.mails_to(&user.email).await.len(), 10);
+}
+
+/// Of many requests at once no more mails come than of one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_asked_for_at_once_are_counted_one_by_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        let (browser, email) = (host.client(), user.email.clone());
+        requests.spawn(async move { browser.post("/users/reset-password", &email_form(&email)).await.status() });
+    }
+    assert!(requests.join_all().await.iter().all(|status| *status == 303));
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
+}
+
+#[tokio::test]
+async fn changes_of_address_are_limited_so_that_nobody_can_mail_the_world() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut sent = 0;
+    for number in 0..5 {
+        let email = format!("victim{number}@example.com");
+        assert_status(&browser.put("/users/settings/email", &email_form(&email)).await, 303);
+        sent += host.mails_to(&email).await.len();
+    }
+    assert_eq!(sent, 3);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_has_its_own_limit() {
+    let host = Host::with(&[("TRUSTED_PROXIES", "192.0.2.0/24")]).await;
+    let proxy = host.client().peer(SocketAddr::from(([192, 0, 2, 1], 1)));
+    let ask = |from: &str| {
+        Request::post("/users/confirm")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-forwarded-for", format!("10.1.2.3, {from}"))
+            .body(Body::from("user%5Bemail%5D=nobody%40example.com"))
+            .expect("a request")
+    };
+    for _ in 0..100 {
+        assert_status(&proxy.send(ask("203.0.113.9")).await, 303);
+    }
+    assert_status(&proxy.send(ask("203.0.113.9")).await, 429);
+    assert_status(&proxy.send(ask("203.0.113.10")).await, 303);
 }
 
 #[tokio::test]
@@ -128,4 +267,16 @@ fn limits_can_be_turned_off_in_development_alone() {
     let refused = settings(&[&prod[..], &[("RATE_LIMITS", "off")]].concat()).err().expect("must be refused");
     assert_eq!(refused.to_string(), "RATE_LIMITS is `off`: it must be on when APP_ENV is prod");
     assert!(settings(&[("RATE_LIMITS", "off")]).is_ok());
+}
+
+#[tokio::test]
+async fn without_limits_nobody_waits() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let user = host.user_fixture().await;
+    for _ in 0..4 {
+        guess(&host, &user.email).await;
+        host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_eq!(host.mails_to(&user.email).await.iter().filter(|mail| mail.subject == "Set a new password").count(), 4);
 }

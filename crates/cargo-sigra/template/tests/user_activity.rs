@@ -43,6 +43,83 @@ async fn old_events_are_a_page_away() {
 }
 
 #[tokio::test]
+async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    for _ in 0..44 {
+        browser.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    }
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let (mut path, mut pages) = (Some("/users/settings/activity".to_owned()), Vec::new());
+    while let Some(next) = path {
+        let page = browser.get(&next).await.text();
+        path = page
+            .split_once("href=\"/users/settings/activity?before=")
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .map(|(before, _)| format!("/users/settings/activity?before={before}"));
+        pages.push(page);
+        assert!(pages.len() <= 3, "there is always another page");
+    }
+    let all = pages.concat();
+    assert_eq!(all.matches("Failed to log in").count(), 44);
+    assert_eq!((all.matches("Logged in<").count(), all.matches("Registered").count()), (1, 1));
+    assert!(!all.contains("There is nothing more."), "no link leads to an empty page");
+}
+
+#[tokio::test]
+async fn the_place_in_somebody_elses_list_shows_nothing_of_it() {
+    let host = Host::new().await;
+    let (victim, _) = host.authenticated_fixture().await;
+    host.client().post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+    let (user, stranger) = host.authenticated_fixture().await;
+    let event = host.accounts.list_user_activity(&victim, None).await.expect("events").remove(0);
+    for place in [event.id, uuid::Uuid::max(), uuid::Uuid::nil()] {
+        let page = stranger.get(&format!("/users/settings/activity?before={place}")).await;
+        assert_status(&page, 200);
+        assert!(!page.text().contains("Failed to log in") && !page.text().contains(&victim.email));
+    }
+    let own = host.accounts.list_user_activity(&user, None).await.expect("events");
+    assert!(own.iter().all(|event| event.user == Some(user.id)));
+}
+
+/// What a browser says of itself is text like any other.
+#[tokio::test]
+async fn a_user_agent_can_put_nothing_into_the_page() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let attacker = host.client().user_agent("<script>alert(1)</script>\" onload=\"alert(2)");
+    attacker.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    let page = host.log_in(&user).await.get("/users/settings/activity").await;
+    assert_contains(&page, "Failed to log in");
+    assert!(!page.text().contains("alert("));
+}
+
+#[tokio::test]
+async fn confirming_the_password_and_logging_out_are_on_record() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await;
+    browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
+    browser.delete("/users/log-out").await;
+    browser.delete("/users/log-out").await;
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    let actions: Vec<&str> = events.iter().map(|event| &*event.action).collect();
+    assert_eq!(
+        actions,
+        [
+            "auth.logout",
+            "auth.reauthentication.success",
+            "auth.login.failure",
+            "auth.login.success",
+            "auth.account.registered"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_failed_log_in_to_no_account_is_recorded_too() {
     let host = Host::new().await;
     host.client().post("/users/log-in", &log_in_form("nobody@example.com", "a wrong password")).await;
@@ -64,9 +141,58 @@ async fn a_log_in_from_a_new_browser_is_told_once() {
     assert_eq!(notices().await, 0, "the first log-in ever is no news");
     phone.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(notices().await, 1);
+    phone.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
     for browser in [&laptop, &phone] {
         browser.delete("/users/log-out").await;
         browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     }
     assert_eq!(notices().await, 1, "both are known");
+}
+
+#[tokio::test]
+async fn who_does_not_want_it_is_told_of_no_new_browser() {
+    let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
+    let user = host.user_fixture().await;
+    for _ in 0..2 {
+        host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    }
+    assert!(host.mails_to(&user.email).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_can_not_be_recorded_does_not_happen() {
+    const NEW: &str = "a quite different password";
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut links = Vec::new();
+    for path in ["/users/confirm", "/users/log-in/link", "/users/reset-password"] {
+        host.client().post(path, &email_form(&user.email)).await;
+        links.push(host.link_to(&user.email).await);
+    }
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    links.push(host.link_to("new@example.com").await);
+    let (before, tokens) = (host.reload(&user).await, host.count_tokens().await);
+
+    let rename = async |sql: &'static str| sqlx::query(sql).execute(&host.pool).await.expect("renamed");
+    rename("ALTER TABLE audit_events RENAME TO events_elsewhere").await;
+    for answer in [
+        host.client().post("/users/register", &log_in_form("free@example.com", VALID_PASSWORD)).await,
+        host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await,
+        host.client().post(&links[0], &[]).await,
+        host.client().post(&links[1], &[]).await,
+        host.client().put(&links[2], &password_form(NEW, NEW)).await,
+        browser.post(&links[3], &[]).await,
+        browser.put("/users/settings/password", &password_form(NEW, NEW)).await,
+        browser.delete("/users/settings").await,
+    ] {
+        assert!(answer.status().is_server_error(), "{answer:?}");
+    }
+    rename("ALTER TABLE events_elsewhere RENAME TO audit_events").await;
+
+    let after = host.reload(&user).await;
+    assert_eq!(after.hashed_password, before.hashed_password);
+    assert_eq!((after.confirmed_at, after.delete_after), (None, None));
+    assert_eq!(host.count_tokens().await, tokens);
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert!(host.accounts.get_user_by_email("free@example.com").await.expect("an answer").is_none());
 }

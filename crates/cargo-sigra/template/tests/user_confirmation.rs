@@ -4,8 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
-use support::{Host, email_form, log_in_form};
+use axum::{body::Body, http::Request};
+use sigra::{
+    SessionToken,
+    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
+use support::{Host, email_form, log_in_form, password_form, seen, token_of};
+use tokio::task::JoinSet;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -27,6 +32,7 @@ async fn opening_the_link_changes_nothing_and_its_button_confirms_once() {
         assert_contains(&page, "Confirm my address");
         assert_eq!(page.header("cache-control"), Some("no-store"));
     }
+    browser.send(Request::head(&link).body(Body::empty()).expect("a request")).await;
     assert!(host.reload(&user).await.confirmed_at.is_none(), "a mail scanner opened it");
 
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
@@ -42,34 +48,111 @@ async fn a_link_is_good_for_a_day() {
     host.clock().advance(DAY);
     assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
     assert!(host.reload(&user).await.confirmed_at.is_none());
+
+    let host = Host::with(&[("CONFIRM_TTL", "120")]).await;
+    let (user, link) = registered(&host).await;
+    host.clock().advance(Duration::from_secs(119));
+    assert_status(&host.client().get(&link).await, 200);
+    host.clock().advance(Duration::from_secs(1));
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_confirm_at_once_one_is_told_so() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let (user, link) = registered(&host).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move { browser.post(&link, &[]).await.location() == Some("/users/log-in") });
+        }
+        assert_eq!(tries.join_all().await.into_iter().filter(|confirmed| *confirmed).count(), 1);
+        assert!(host.reload(&user).await.confirmed_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_new_link_can_be_asked_for_and_one_of_them_is_enough() {
+    let host = Host::new().await;
+    let (user, lost) = registered(&host).await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    assert_ne!(link, lost);
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/log-in");
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+    assert_redirected_to(&host.client().post(&lost, &[]).await, "/users/confirm");
+}
+
+/// A mail that was sent to an address proves nothing about another.
+#[tokio::test]
+async fn a_link_to_an_address_does_not_confirm_the_one_after_it() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let change = sqlx::query("UPDATE users SET email = 'other@example.com' WHERE id = $1").bind(user.id);
+    change.execute(&host.pool).await.expect("updated");
+    assert_redirected_to(&host.client().get(&link).await, "/users/confirm");
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
+    let changed = host.accounts.get_user_by_email("other@example.com").await.expect("an answer").expect("a user");
+    assert!(changed.confirmed_at.is_none());
 }
 
 #[tokio::test]
 async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
+    const PATHS: [&str; 4] =
+        ["/users/confirm/", "/users/reset-password/", "/users/log-in/", "/users/settings/confirm-email/"];
     let host = Host::new().await;
     let (user, confirm) = registered(&host).await;
+    let browser = host.log_in(&user).await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let reset = host.link_to(&user.email).await;
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     let log_in = host.link_to(&user.email).await;
-    let token = |link: &str| link.rsplit('/').next().map(str::to_owned).expect("a token");
-    let paths = ["/users/confirm/", "/users/reset-password/", "/users/log-in/"];
-    for (at, link) in [&confirm, &reset, &log_in].into_iter().enumerate() {
-        for (other, path) in paths.iter().enumerate() {
-            let opened = host.client().get(&format!("{path}{}", token(link))).await;
-            assert_eq!(opened.status() == 200, at == other, "{link} at {path}");
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    let change = host.link_to("new@example.com").await;
+    let session = host.accounts.generate_user_session_token(&user).await.expect("a token");
+
+    let before = host.count_tokens().await;
+    let links = [&*confirm, &*reset, &*log_in, &*change, &*session.encode()];
+    for (at, link) in links.iter().enumerate() {
+        for (other, path) in PATHS.iter().enumerate() {
+            let there = format!("{path}{}", token_of(link));
+            assert_eq!(browser.get(&there).await.status() == 200, at == other, "{link} at {path}");
+            if at != other {
+                browser.post(&there, &[]).await;
+                browser.put(&there, &password_form("another password", "another password")).await;
+            }
         }
+        let taken_for_a_session = SessionToken::parse(token_of(link)).expect("it looks like one");
+        let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("an answer");
+        assert_eq!(scope.is_some(), at == 4);
     }
+    assert_eq!(host.count_tokens().await, before, "all are still there");
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
 #[tokio::test]
 async fn what_is_no_link_is_refused() {
     let host = Host::new().await;
-    for token in ["x", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "%00", "..%2f..", "%F0%9F%92%A9"] {
-        let path = format!("/users/confirm/{token}");
-        assert_redirected_to(&host.client().get(&path).await, "/users/confirm");
-        assert_redirected_to(&host.client().post(&path, &[]).await, "/users/confirm");
+    let (user, link) = registered(&host).await;
+    let good = token_of(&link);
+    let (cut, longer, padded) = (&good[1..], format!("{good}A"), format!("{good}="));
+    let quoted = format!("{good}'%20OR%20'1'='1");
+    for token in
+        ["x", &"A".repeat(43), &"A".repeat(9000), "%00", "..%2f..", "%F0%9F%92%A9", cut, &longer, &padded, &quoted]
+    {
+        for (path, ask) in [
+            ("/users/confirm", "/users/confirm"),
+            ("/users/reset-password", "/users/reset-password"),
+            ("/users/log-in", "/users/log-in"),
+        ] {
+            assert_redirected_to(&host.client().get(&format!("{path}/{token}")).await, ask);
+        }
+        assert_redirected_to(&host.client().post(&format!("/users/confirm/{token}"), &[]).await, "/users/confirm");
     }
+    assert!(host.reload(&user).await.confirmed_at.is_none());
 }
 
 #[tokio::test]
@@ -81,8 +164,11 @@ async fn unconfirmed_users_are_kept_out_where_that_is_asked_for() {
     assert_redirected_to(&refused, "/users/confirm");
     assert_contains(&browser.follow(&refused).await, "must confirm your address first");
     assert_eq!(host.count_tokens().await, 0);
+    // Who does not know the password learns nothing of the account.
     let wrong = host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    let unknown = host.client().post("/users/log-in", &log_in_form(&host.unique_email(), "a wrong password")).await;
     assert_redirected_to(&wrong, "/users/log-in");
+    assert_eq!(seen(&wrong), seen(&unknown));
 
     host.client().post("/users/confirm", &email_form(&user.email)).await;
     browser.post(&host.link_to(&user.email).await, &[]).await;

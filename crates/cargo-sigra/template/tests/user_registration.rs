@@ -2,16 +2,10 @@
 
 mod support;
 
-use sigra::testing::{TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
-use support::{Host, log_in_form};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use support::{Host, log_in_form, seen};
 
-/// All that a visitor can see of an answer, but for what is random.
-fn seen(answer: &TestResponse) -> (u16, Option<String>, String, Vec<String>) {
-    let mut headers: Vec<String> = answer.headers().keys().map(ToString::to_string).collect();
-    headers.sort();
-    headers.extend(answer.set_cookies().iter().map(|cookie| cookie.name().to_owned()));
-    (answer.status().as_u16(), answer.location().map(str::to_owned), answer.text(), headers)
-}
+const ANOTHER: &str = "another good password";
 
 #[tokio::test]
 async fn who_registers_gets_a_mail_and_can_log_in() {
@@ -26,28 +20,79 @@ async fn who_registers_gets_a_mail_and_can_log_in() {
 }
 
 #[tokio::test]
+async fn the_form_works_without_a_script_and_for_password_managers() {
+    let host = Host::new().await;
+    let page = host.client().get("/users/register").await;
+    for part in [
+        "action=\"/users/register\" method=\"post\"",
+        "<label for=\"user_email\">",
+        "<label for=\"user_password\">",
+        "autocomplete=\"username\"",
+        "autocomplete=\"new-password\"",
+    ] {
+        assert_contains(&page, part);
+    }
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.get("/users/register").await, "/");
+}
+
+#[tokio::test]
 async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
     let hash = host.reload(&user).await.hashed_password;
-    let free = host.client().post("/users/register", &log_in_form("free@example.com", "another good password")).await;
+    let visitor = host.client();
+    let free = visitor.post("/users/register", &log_in_form("free@example.com", ANOTHER)).await;
+    let then = visitor.follow(&free).await;
     for typed in [user.email.clone(), user.email.to_uppercase(), format!(" {} ", user.email)] {
-        let taken = host.client().post("/users/register", &log_in_form(&typed, "another good password")).await;
+        let visitor = host.client();
+        let taken = visitor.post("/users/register", &log_in_form(&typed, ANOTHER)).await;
         assert_eq!(seen(&taken), seen(&free), "{typed:?}");
+        assert_eq!(seen(&visitor.follow(&taken).await), seen(&then), "{typed:?}");
     }
     assert_eq!(host.reload(&user).await.hashed_password, hash, "the password is its owner's");
     let mails = host.mails_to(&user.email).await;
     assert!(!mails.is_empty() && mails.iter().all(|mail| mail.subject == "You already have an account"));
-    assert!(!host.can_log_in(&user.email, "another good password").await);
+    assert!(!host.can_log_in(&user.email, ANOTHER).await && host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresses() {
+    let host = Host::new().await;
+    host.register_user("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    let refused = async |email: &str| {
+        let answer = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
+        let (status, headers, page) = seen(&answer);
+        (status, headers, page.replace(email, "an address"))
+    };
+    assert_eq!(refused("taken@example.com").await, refused("other@example.com").await);
+    assert!(host.mails_to("taken@example.com").await.is_empty());
+}
+
+/// Nobody's mailbox is filled by registering with their address again and again.
+#[tokio::test]
+async fn the_owner_of_an_address_is_told_three_times_at_most() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for _ in 0..5 {
+        host.client().post("/users/register", &log_in_form(&user.email, ANOTHER)).await;
+        host.mails_to(&user.email).await;
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
 }
 
 #[tokio::test]
 async fn who_prefers_it_is_told_that_an_address_is_taken() {
     let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
     let user = host.user_fixture().await;
-    let answer = host.client().post("/users/register", &log_in_form(&user.email, "another good password")).await;
-    assert_status(&answer, 422);
-    assert_contains(&answer, "has already been taken");
+    for typed in [user.email.clone(), user.email.to_uppercase()] {
+        let answer = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">has already been taken</p>");
+        assert_contains(&answer, &format!("value=\"{typed}\""));
+        assert!(!answer.text().contains(ANOTHER));
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.mails_to(&user.email).await.is_empty());
 }
 
@@ -61,20 +106,25 @@ async fn problems_stand_beside_their_fields_and_no_password_is_shown_again() {
         assert_contains(&answer, part);
     }
     assert!(!answer.text().contains("tooshort"));
+
+    let script = "\"><script>alert(1)</script>@example.com";
+    let answer = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
+    assert!(!answer.text().contains("<script>alert"), "{}", answer.text());
 }
 
 #[tokio::test]
 async fn invariant_15_a_password_is_not_made_of_the_address_or_of_this_site() {
     let host = Host::new().await;
     for password in ["ada.lovelace1815", "Ada.Lovelace-Ada.Lovelace", "my_app my_app 2026", "example.com12345"] {
-        let form = log_in_form("ada.lovelace@example.com", password);
-        let answer = host.client().post("/users/register", &form).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, "too close to your address");
+        for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {
+            let answer = host.client().post("/users/register", &log_in_form(email, password)).await;
+            assert_status(&answer, 422);
+            assert_contains(&answer, "too close to your address");
+        }
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_register_one_address_at_once_one_succeeds() {
     let host = Host::new().await;
     let browsers: Vec<_> = (0..8).map(|_| host.client()).collect();

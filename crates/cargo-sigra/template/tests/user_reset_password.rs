@@ -8,7 +8,7 @@ use axum::{body::Body, http::Request};
 use sigra::testing::{
     TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_sessions_invalidated, assert_status,
 };
-use support::{Host, email_form, password_form};
+use support::{Host, email_form, log_in_form, password_form, seen};
 use tokio::task::JoinSet;
 
 const NEW: &str = "a quite different password";
@@ -24,11 +24,17 @@ async fn asked(host: &Host) -> (my_app::accounts::User, String) {
 async fn invariant_5_asking_gives_everybody_the_same_answer() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
-    for email in [&*user.email, "nobody@example.com", "no address", ""] {
+    let ask = async |email: &str| {
         let browser = host.client();
         let answer = browser.post("/users/reset-password", &email_form(email)).await;
         assert_redirected_to(&answer, "/users/log-in");
-        assert_contains(&browser.follow(&answer).await, "If your address is in our system");
+        let page = browser.follow(&answer).await;
+        assert_contains(&page, "If your address is in our system");
+        (seen(&answer), seen(&page))
+    };
+    let known = ask(&user.email).await;
+    for email in ["nobody@example.com", "no address", "", "\0", "a@b\r\nBcc: eve@example.com", &"a".repeat(10_000)] {
+        assert_eq!(ask(email).await, known, "{email:?}");
     }
     let mails = host.mails_to(&user.email).await;
     assert_eq!(mails.len(), 1);
@@ -40,7 +46,14 @@ async fn invariant_5_asking_gives_everybody_the_same_answer() {
 async fn the_mail_goes_to_the_stored_address_alone() {
     let host = Host::new().await;
     host.register_user("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
-    for typed in ["mi\u{212a}e@example.com", "m\u{131}ke@example.com", "mike@example.com,eve@example.com"] {
+    for typed in [
+        "mi\u{212a}e@example.com",
+        "m\u{131}ke@example.com",
+        "mike\u{ff20}example.com",
+        "mike@example.com,eve@example.com",
+        "mike@example.com\neve@example.com",
+        "mike@example.com\0eve@example.com",
+    ] {
         host.client().post("/users/reset-password", &email_form(typed)).await;
         assert!(host.mails_to(typed).await.is_empty() && host.mails_to("mike@example.com").await.is_empty(), "{typed}");
     }
@@ -59,7 +72,16 @@ async fn invariant_14_links_are_built_from_the_public_url_alone() {
         .body(Body::from(format!("user%5Bemail%5D={}", user.email.replace('@', "%40"))));
     host.client().send(request.expect("a request")).await;
     let mails = host.mails_to(&user.email).await;
-    assert!(mails.iter().all(|mail| !mail.text.contains("evil")), "{:?}", mails.first().map(|mail| &mail.text));
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.contains("http://127.0.0.1:4000/users/reset-password/"), "{}", mails[0].text);
+    let html = mails[0].html.as_deref().expect("HTML too");
+    assert!(!mails[0].text.contains("evil") && !html.contains("evil"), "{html}");
+
+    let host = Host::with(&[("PUBLIC_URL", "https://app.example.com")]).await;
+    let user = host.user_fixture().await;
+    let browser = host.client().origin("https://app.example.com");
+    browser.post("/users/reset-password", &email_form(&user.email)).await;
+    assert!(host.mails_to(&user.email).await[0].text.contains("https://app.example.com/users/reset-password/"));
 }
 
 #[tokio::test]
@@ -90,7 +112,7 @@ async fn invariant_9_a_reset_ends_every_session_and_every_link() {
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn invariant_10_of_many_who_use_a_link_at_once_one_succeeds() {
     let host = Host::new().await;
     for _ in 0..5 {
@@ -133,24 +155,87 @@ async fn a_password_that_is_refused_leaves_the_link_good() {
 async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
     let host = Host::new().await;
     let (_, link) = asked(&host).await;
-    let page = host.client().get(&link).await;
-    assert_status(&page, 200);
-    assert_eq!(page.header("cache-control"), Some("no-store"));
-    assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the token goes to no other site");
+    let browser = host.client();
+    let refused = browser.put(&link, &password_form("tooshort", "tooshort")).await;
+    for page in [browser.get(&link).await, refused] {
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the token goes to no other site");
+    }
     host.clock().advance(Duration::from_secs(60 * 60));
     assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
     assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+
+    let host = Host::with(&[("RESET_TTL", "60")]).await;
+    let (user, link) = asked(&host).await;
+    host.clock().advance(Duration::from_secs(60));
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
 #[tokio::test]
-async fn invariant_1_a_link_is_in_the_mail_and_nowhere_else() {
+async fn the_form_works_without_a_script() {
     let host = Host::new().await;
     let (user, link) = asked(&host).await;
-    let token = link.rsplit('/').next().expect("a token").to_owned();
-    for event in host.accounts.list_user_activity(&user, None).await.expect("events") {
-        assert!(!format!("{event:?}").contains(&token));
-    }
-    let mails = host.mails_to(&user.email).await;
-    assert!(!format!("{mails:?}").contains(&token));
-    assert!(!host.client().get("/users/log-in").await.text().contains(&token));
+    let browser = host.client();
+    let page = browser.get(&link).await;
+    assert_contains(&page, &format!("action=\"{link}\" method=\"post\""));
+    assert_contains(&page, "<input type=\"hidden\" name=\"_method\" value=\"put\">");
+    let mut form = password_form(NEW, NEW);
+    form.push(("_method", "put"));
+    assert_redirected_to(&browser.post(&link, &form).await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+/// A link that was sent to an address that is no longer the user's: its reader is somebody else.
+#[tokio::test]
+async fn a_link_to_the_address_before_is_not_good() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let change = sqlx::query("UPDATE users SET email = 'new@example.com' WHERE id = $1").bind(user.id);
+    change.execute(&host.pool).await.expect("updated");
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+    assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
+}
+
+/// Somebody registers with the victim's address and asks for it to be changed to theirs: the link must not
+/// outlive the victim's reset, or it would take the account over.
+#[tokio::test]
+async fn invariant_9_a_change_of_address_that_was_asked_for_before_the_reset_is_void() {
+    let host = Host::new().await;
+    let (victim, attacker) = host.authenticated_fixture().await;
+    attacker.put("/users/settings/email", &email_form("eve@example.com")).await;
+    let takeover = host.link_to("eve@example.com").await;
+    host.client().post("/users/reset-password", &email_form(&victim.email)).await;
+    let link = host.link_to(&victim.email).await;
+    host.client().put(&link, &password_form(NEW, NEW)).await;
+
+    assert_status(&attacker.post(&takeover, &[]).await, 401);
+    let owner = host.client();
+    owner.post("/users/log-in", &log_in_form(&victim.email, NEW)).await;
+    assert_redirected_to(&owner.post(&takeover, &[]).await, "/users/settings");
+    assert!(host.can_log_in(&victim.email, NEW).await);
+}
+
+/// A thief who has sent all but the end of a form before the reset must not change the password after it.
+#[tokio::test]
+async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_password_after_it() {
+    const THIEFS: &str = "the password of a thief";
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let (thief, owner) = (host.log_in(&user).await, host.client());
+    let body = async move {
+        owner.put(&link, &password_form(NEW, NEW)).await;
+        let form =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(password_form(THIEFS, THIEFS)).finish();
+        Ok::<_, std::convert::Infallible>(form)
+    };
+    let slow = Request::put("/users/settings/password")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(futures_util::stream::once(body)));
+    assert_status(&thief.send(slow.expect("a request")).await, 401);
+
+    assert_sessions_invalidated(host.sigra(), &user).await;
+    assert!(!host.can_log_in(&user.email, THIEFS).await);
+    assert!(host.can_log_in(&user.email, NEW).await);
 }

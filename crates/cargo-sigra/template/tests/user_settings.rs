@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
-use support::{Host, email_form, password_form};
+use support::{Host, email_form, password_form, seen};
+use tokio::task::JoinSet;
 
 const NEW: &str = "a quite different password";
 const EMAIL: &str = "/users/settings/email";
@@ -14,13 +15,16 @@ const PASSWORD: &str = "/users/settings/password";
 #[tokio::test]
 async fn settings_ask_for_a_recent_authentication() {
     let host = Host::new().await;
-    let (_, browser) = host.authenticated_fixture().await;
+    let (user, browser) = host.authenticated_fixture().await;
     assert_status(&browser.get("/users/settings").await, 200);
     host.clock().advance(Duration::from_secs(20 * 60));
     assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/sudo");
     assert_redirected_to(&browser.put(EMAIL, &email_form("new@example.com")).await, "/users/sudo");
     assert_redirected_to(&browser.delete("/users/settings").await, "/users/sudo");
+    assert_eq!(host.mails_to(&user.email).await.len(), 0);
+    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/users/settings");
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
     assert_redirected_to(&host.client().get("/users/settings").await, "/users/log-in");
 }
 
@@ -31,15 +35,72 @@ async fn invariant_9_a_new_password_ends_all_other_sessions_and_every_link() {
     let (other, thief) = (host.log_in(&user).await, browser.fork());
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
+    let cookies = browser.cookies();
 
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
 
     assert_status(&browser.get("/dashboard").await, 200);
+    assert_ne!(browser.cookies(), cookies, "its token is a new one");
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
     assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
+}
+
+/// CVE-2021-41268: a remembered browser was still let in.
+#[tokio::test]
+async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let remembered = host.client();
+    let mut form = support::log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    remembered.post("/users/log-in", &form).await;
+    browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    remembered.close_and_reopen();
+    assert_redirected_to(&remembered.get("/dashboard").await, "/users/log-in");
+}
+
+/// Whoever is first ends the others' sessions, and with them what they were about to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_9_of_several_new_passwords_at_once_the_first_is_kept() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let user = host.user_fixture().await;
+        let mut browsers = Vec::new();
+        for _ in 0..6 {
+            browsers.push(host.log_in(&user).await);
+        }
+        let mut changes = JoinSet::new();
+        for (number, browser) in browsers.into_iter().enumerate() {
+            changes.spawn(async move {
+                let password = format!("the password of number {number}");
+                let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
+                let is_in = browser.get("/dashboard").await.status() == 200;
+                (password, answer.location() == Some("/users/settings") && is_in)
+            });
+        }
+        let kept: Vec<String> =
+            changes.join_all().await.into_iter().filter_map(|(password, is_in)| is_in.then_some(password)).collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(host.accounts.list_user_sessions(&user).await.expect("sessions").len(), 1);
+        assert!(host.can_log_in(&user.email, &kept[0]).await);
+    }
+}
+
+#[tokio::test]
+async fn the_forms_work_without_a_script() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let page = browser.get("/users/settings").await;
+    for action in [EMAIL, PASSWORD, "/users/settings"] {
+        assert_contains(&page, &format!("action=\"{action}\" method=\"post\""));
+    }
+    let mut form = password_form(NEW, NEW);
+    form.push(("_method", "put"));
+    assert_redirected_to(&browser.post(PASSWORD, &form).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
 }
 
 #[tokio::test]
@@ -83,17 +144,132 @@ async fn an_address_is_changed_by_a_link_to_the_new_one() {
     );
 }
 
-/// CVE-2026-32700: one address was paired with the link to another.
 #[tokio::test]
-async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
+async fn a_link_to_the_address_before_can_not_set_a_password_any_more() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let reset = host.link_to(&user.email).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in = host.link_to(&user.email).await;
+    browser.put(EMAIL, &email_form("new@example.com")).await;
+    browser.post(&host.link_to("new@example.com").await, &[]).await;
+
+    assert_redirected_to(&host.client().put(&reset, &password_form(NEW, NEW)).await, "/users/reset-password");
+    let reader = host.client();
+    reader.post(&log_in, &[]).await;
+    assert_redirected_to(&reader.get("/dashboard").await, "/users/log-in");
+    assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_link_is_stale_once_another_address_was_asked_for_or_a_day_has_passed() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form("first@example.com")).await;
+    let first = host.link_to("first@example.com").await;
+    browser.put(EMAIL, &email_form("second@example.com")).await;
+    let second = host.link_to("second@example.com").await;
+    assert_redirected_to(&browser.get(&first).await, "/users/settings");
+    assert_redirected_to(&browser.post(&first, &[]).await, "/users/settings");
+    assert_eq!(host.reload(&user).await.email, user.email);
+
+    host.clock().advance(Duration::from_secs(24 * 60 * 60));
+    let later = host.log_in(&user).await;
+    assert_redirected_to(&later.post(&second, &[]).await, "/users/settings");
+    assert_eq!(host.reload(&user).await.email, user.email);
+}
+
+/// The change renews the session as well: whoever had its cookie is out.
+#[tokio::test]
+async fn invariant_3_a_new_address_gives_the_session_a_new_token() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form("new@example.com")).await;
+    let link = host.link_to("new@example.com").await;
+    let thief = browser.fork();
+    browser.post(&link, &[]).await;
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_changes_the_address() {
     let host = Host::new().await;
     for round in 0..5 {
+        let (user, browser) = host.authenticated_fixture().await;
+        let new = format!("new{round}@example.com");
+        browser.put(EMAIL, &email_form(&new)).await;
+        let link = host.link_to(&new).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (device, link) = (host.log_in(&user).await, link.clone());
+            tries.spawn(async move {
+                let answer = device.post(&link, &[]).await;
+                device.follow(&answer).await.text().contains("Your address was changed.")
+            });
+        }
+        assert_eq!(tries.join_all().await.into_iter().filter(|changed| *changed).count(), 1);
+        let notices = host.mails_to(&user.email).await;
+        assert_eq!(notices.iter().filter(|mail| mail.subject == "Your email address was changed").count(), 1);
+    }
+}
+
+/// Two users are sent links to the same address: whose is opened first has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_who_claim_one_address_at_once_one_gets_it() {
+    let host = Host::new().await;
+    for round in 0..5 {
+        let wanted = format!("wanted{round}@example.com");
+        let mut claims = JoinSet::new();
+        for _ in 0..6 {
+            let (_, browser) = host.authenticated_fixture().await;
+            browser.put(EMAIL, &email_form(&wanted)).await;
+            let (link, wanted) = (host.link_to(&wanted).await, wanted.clone());
+            claims.spawn(async move {
+                browser.post(&link, &[]).await;
+                browser.get("/dashboard").await.text().contains(&wanted)
+            });
+        }
+        assert_eq!(claims.join_all().await.into_iter().filter(|has_it| *has_it).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_addresses_that_are_asked_for_at_once_one_is_pending() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..5 {
+        let (user, _) = host.authenticated_fixture().await;
+        let mut browsers = Vec::new();
+        for _ in 0..8 {
+            browsers.push(host.log_in(&user).await);
+        }
+        let mut requests = JoinSet::new();
+        for (number, browser) in browsers.into_iter().enumerate() {
+            let email = format!("new{round}-{number}@example.com");
+            requests.spawn(async move { browser.put(EMAIL, &email_form(&email)).await.status() });
+        }
+        assert!(requests.join_all().await.iter().all(|status| *status == 303));
+        host.mails_to(&user.email).await;
+        let pending = "SELECT count(*) FROM users_tokens WHERE user_id = $1 AND context LIKE 'change:%'";
+        let pending: i64 = sqlx::query_scalar(pending).bind(user.id).fetch_one(&host.pool).await.expect("a count");
+        assert_eq!(pending, 1);
+    }
+}
+
+/// CVE-2026-32700: one address was paired with the link to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
+    let host = Host::new().await;
+    for round in 0..10 {
         let (_, browser) = host.authenticated_fixture().await;
         let (theirs, mine) = (format!("victim{round}@example.com"), format!("mine{round}@example.com"));
         let (a, b) = (email_form(&theirs), email_form(&mine));
         let (one, two) = tokio::join!(browser.put(EMAIL, &a), browser.put(EMAIL, &b));
         assert!(one.status() == 303 && two.status() == 303);
         let link = host.link_to(&mine).await;
+        let page = browser.get(&link).await;
+        assert!(!page.text().contains(&theirs), "it offers another address");
         browser.post(&link, &[]).await;
         assert!(!browser.get("/dashboard").await.text().contains(&theirs), "nobody opened the link to {theirs}");
     }
@@ -104,7 +280,12 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let owner = host.user_fixture().await;
-    assert_redirected_to(&browser.put(EMAIL, &email_form(&owner.email)).await, "/users/settings");
+    let ask = async |email: &str| {
+        let answer = browser.put(EMAIL, &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/settings");
+        (seen(&answer), seen(&browser.follow(&answer).await))
+    };
+    assert_eq!(ask(&owner.email.to_uppercase()).await, ask("free@example.com").await);
     assert_eq!(host.mails_to(&owner.email).await[0].subject, "You already have an account");
 
     assert_redirected_to(&browser.put(EMAIL, &email_form("soon@example.com")).await, "/users/settings");

@@ -13,31 +13,30 @@ const INTERVAL: Duration = Duration::from_secs(60 * 60);
 impl Accounts {
     /// Deletes the account, or says from when it is to be. Every session and every link of the user ends.
     pub async fn delete_user(&self, user: &User, client: &Client) -> Result<Option<OffsetDateTime>, sigra::Error> {
+        let delete_after = self.policy.deletion_grace.map(|grace| whole_seconds(self.sigra.now() + grace));
         let mut tx = self.sigra.begin().await?;
+        // The user's row first: who logs in at the same moment comes before all of it, or after.
+        let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
+        schedule.execute(&mut *tx).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
-        let delete_after = self.policy.deletion_grace.map(|grace| whole_seconds(OffsetDateTime::now_utc() + grace));
-        match delete_after {
-            Some(after) => {
-                let schedule =
-                    sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(after).bind(user.id);
-                schedule.execute(&mut *tx).await?;
-                self.record(&mut tx, audit::DELETION_SCHEDULED, user, client).await?;
-            }
-            None => {
-                sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
-                self.record(&mut tx, audit::DELETED, user, client).await?;
-            }
+        if delete_after.is_none() {
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
         }
+        let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
+        self.record(&mut tx, action, user, client).await?;
         tx.commit().await?;
         self.sigra.announce(revoked);
         self.mailer().send(self.notifier.account_deleted(user, delete_after));
         Ok(delete_after)
     }
 
-    /// Keeps an account after all.
+    /// Keeps an account after all, if it was to be deleted.
     pub(super) async fn cancel_deletion(&self, user: &User, client: &Client) -> Result<(), sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        sqlx::query("UPDATE users SET delete_after = NULL WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
+        let cancel = "UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL";
+        if sqlx::query(cancel).bind(user.id).execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(());
+        }
         self.record(&mut tx, audit::DELETION_CANCELLED, user, client).await?;
         tx.commit().await?;
         self.sigra.announce_user(&user.id);
@@ -48,7 +47,7 @@ impl Accounts {
     pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let delete = sqlx::query_as("DELETE FROM users WHERE delete_after <= $1 RETURNING *");
-        let deleted: Vec<User> = delete.bind(whole_seconds(OffsetDateTime::now_utc())).fetch_all(&mut *tx).await?;
+        let deleted: Vec<User> = delete.bind(whole_seconds(self.sigra.now())).fetch_all(&mut *tx).await?;
         for user in &deleted {
             self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(user.id)).await?;
         }

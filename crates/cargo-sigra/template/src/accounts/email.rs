@@ -1,7 +1,6 @@
 //! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
 
 use sigra::{Client, EmailToken, Scope, audit, token::Context};
-use time::OffsetDateTime;
 
 use super::{Accounts, User, normalize_email};
 
@@ -44,7 +43,13 @@ impl Accounts {
             }
             let context = Context::ChangeEmail(&user.email);
             let mut tx = accounts.sigra.begin().await?;
-            // One address at a time.
+            // One address at a time, also of several that are asked for at once: each waits for the user's row.
+            let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
+            let is_still_theirs =
+                sqlx::query(is_still_theirs).bind(accounts.sigra.now()).bind(user.id).bind(&user.email);
+            if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Ok(None);
+            }
             accounts.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
             let token = accounts.sigra.create_email_token(&mut tx, &user.id, context, &email).await?;
             tx.commit().await?;
@@ -77,7 +82,7 @@ impl Accounts {
             "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *";
         let update = sqlx::query_as(update)
             .bind(&sent.to)
-            .bind(OffsetDateTime::now_utc())
+            .bind(self.sigra.now())
             .bind(user.id)
             .bind(&user.email)
             .fetch_optional(&mut *tx)

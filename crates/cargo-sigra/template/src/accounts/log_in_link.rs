@@ -1,7 +1,6 @@
 //! Logging in by a link that is sent by mail.
 
 use sigra::{Client, EmailToken, audit, token::Context};
-use time::OffsetDateTime;
 
 use super::{Accounts, User};
 
@@ -39,7 +38,7 @@ impl Accounts {
             return Ok(Some(sent.user));
         }
         let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
-        let drop_password = sqlx::query(drop_password).bind(OffsetDateTime::now_utc()).bind(sent.user.id);
+        let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
         drop_password.execute(&mut *tx).await?;
         let user = self.confirm_in(&mut tx, &sent.user, client).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;

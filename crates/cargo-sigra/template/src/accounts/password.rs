@@ -1,7 +1,6 @@
 //! Changing a password, and setting a new one by a link. Either ends every other session and voids every link.
 
 use sigra::{Client, EmailToken, Password, Scope, Session, audit, password::PasswordProblem, token::Context};
-use time::OffsetDateTime;
 
 use super::{Accounts, User, check_password};
 use crate::database::Connection;
@@ -59,7 +58,7 @@ impl Accounts {
         let sent = self.sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await?;
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
         let user = self.confirm_in(&mut tx, &user, client).await?;
-        set_password(&mut tx, &user, hashed_password.as_str()).await?;
+        self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         tx.commit().await.map_err(sigra::Error::from)?;
@@ -81,8 +80,9 @@ impl Accounts {
         check_new_password(password, confirmation, user)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
+        // If the session was ended while the form was being sent or the password hashed, nothing is changed.
         let mut tx = self.sigra.begin().await?;
-        set_password(&mut tx, user, hashed_password.as_str()).await?;
+        self.set_password(&mut tx, user, hashed_password.as_str()).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(scope.session().id)).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
         tx.commit().await.map_err(sigra::Error::from)?;
@@ -91,19 +91,24 @@ impl Accounts {
         self.mailer().send(self.notifier.password_changed(user));
         Ok(self.sigra.renew_session(session, scope).await?)
     }
+
+    async fn set_password(
+        &self,
+        conn: &mut Connection,
+        user: &User,
+        hashed_password: &str,
+    ) -> Result<(), sigra::Error> {
+        sqlx::query("UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3")
+            .bind(hashed_password)
+            .bind(self.sigra.now())
+            .bind(user.id)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
 }
 
 fn check_new_password(password: &Password, confirmation: &Password, user: &User) -> Result<(), ChangePasswordError> {
     check_password(password, &user.email).map_err(ChangePasswordError::Invalid)?;
     if password.matches(confirmation) { Ok(()) } else { Err(ChangePasswordError::Confirmation) }
-}
-
-async fn set_password(conn: &mut Connection, user: &User, hashed_password: &str) -> Result<(), sigra::Error> {
-    sqlx::query("UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3")
-        .bind(hashed_password)
-        .bind(OffsetDateTime::now_utc())
-        .bind(user.id)
-        .execute(conn)
-        .await?;
-    Ok(())
 }

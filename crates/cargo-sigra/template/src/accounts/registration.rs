@@ -1,7 +1,6 @@
 //! Registering, and confirming that an address is one's own.
 
 use sigra::{Client, EmailToken, Password, audit, limits::Limit, token::Context};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Accounts, Problems, User, normalize_email};
@@ -35,7 +34,7 @@ impl Accounts {
             return Err(RegisterError::Invalid(problems));
         };
         let hashed_password = self.sigra.hash_password(password).await?;
-        let now = OffsetDateTime::now_utc();
+        let now = self.sigra.now();
         let mut tx = self.sigra.begin().await?;
         let inserted: Option<User> = sqlx::query_as(
             "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $4)
@@ -109,7 +108,7 @@ impl Accounts {
     ) -> Result<User, sigra::Error> {
         let confirm =
             "UPDATE users SET confirmed_at = coalesce(confirmed_at, $1), updated_at = $1 WHERE id = $2 RETURNING *";
-        let confirm = sqlx::query_as(confirm).bind(OffsetDateTime::now_utc()).bind(user.id);
+        let confirm = sqlx::query_as(confirm).bind(self.sigra.now()).bind(user.id);
         let confirmed = confirm.fetch_one(&mut *conn).await?;
         if user.confirmed_at.is_none() {
             self.record(conn, audit::CONFIRMED, user, client).await?;

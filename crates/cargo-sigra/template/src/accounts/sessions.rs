@@ -49,7 +49,7 @@ impl Accounts {
     pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
         let deleted = self.sigra.delete_session_by_id(&user.id, id).await?;
         if deleted {
-            self.record(&mut *self.pool.acquire().await?, telemetry::SESSION_REVOKED, user, client).await?;
+            self.record_own(telemetry::SESSION_REVOKED, user, client).await?;
         }
         Ok(deleted)
     }
@@ -85,7 +85,8 @@ impl Accounts {
         let is_known = session.is_known_device(&account);
         self.sigra.forget_log_ins(session, &account).await?;
         session.remember_device(&account)?;
-        if user.delete_after.is_some() {
+        // Not by what `user` says, which was read before: the account may have been deleted at the same moment.
+        if self.policy.deletion_grace.is_some() || user.delete_after.is_some() {
             self.cancel_deletion(user, &session.client()).await?;
         }
         if self.policy.notify_new_devices && !is_known {
@@ -109,13 +110,13 @@ impl Accounts {
         });
     }
 
+    /// Writes what a user did with a session of theirs.
+    pub async fn record_own(&self, action: &'static str, user: &User, client: &Client) -> Result<(), sigra::Error> {
+        self.record(&mut *self.pool.acquire().await?, action, user, client).await
+    }
+
     /// Writes an event of a user that somebody else may have caused.
-    pub(super) async fn record_attempt(
-        &self,
-        action: &'static str,
-        user: &User,
-        client: &Client,
-    ) -> Result<(), sigra::Error> {
+    pub async fn record_attempt(&self, action: &'static str, user: &User, client: &Client) -> Result<(), sigra::Error> {
         let audit = Audit::new(action).of(user.id).from(client);
         self.sigra.record(&mut *self.pool.acquire().await?, &audit).await
     }

@@ -44,8 +44,9 @@ pub struct Problems {
 
 impl Problems {
     pub fn of(email: &str, password: &Password) -> Self {
-        let password = check_password(password, email).err();
-        let email = normalize_email(email).is_none().then_some("must have the @ sign and no spaces");
+        let normalized = normalize_email(email);
+        let password = check_password(password, normalized.as_deref().unwrap_or(email)).err();
+        let email = normalized.is_none().then_some("must have the @ sign and no spaces");
         Self { email, password }
     }
 

@@ -1,10 +1,13 @@
 //! The mails that users get. Every link is built from `PUBLIC_URL`, never from a request's `Host`.
 
+use std::time::Duration;
+
 use askama::Template;
 use sigra::{
-    Client, EmailToken,
+    Client, EmailToken, Sigra,
     client::Device,
     mail::{Mail, Mailer},
+    token::Context,
 };
 use time::{OffsetDateTime, macros::format_description};
 use url::Url;
@@ -19,6 +22,7 @@ const APP: &str = "MyApp";
 pub struct UserNotifier {
     mailer: Mailer,
     public_url: Url,
+    sigra: Sigra<User>,
 }
 
 /// A mail's words. The same for its text and its HTML.
@@ -33,7 +37,7 @@ struct Letter<'a> {
 struct Link {
     label: &'static str,
     url: String,
-    good_for: &'static str,
+    good_for: String,
 }
 
 #[derive(Template)]
@@ -51,8 +55,8 @@ struct Html<'a> {
 }
 
 impl UserNotifier {
-    pub fn new(mailer: Mailer, settings: &Settings) -> Self {
-        Self { mailer, public_url: settings.public_url.clone() }
+    pub fn new(mailer: Mailer, sigra: Sigra<User>, settings: &Settings) -> Self {
+        Self { mailer, public_url: settings.public_url.clone(), sigra }
     }
 
     pub fn mailer(&self) -> &Mailer {
@@ -63,7 +67,7 @@ impl UserNotifier {
         let letter = Letter {
             subject: "Confirm your email address",
             paragraphs: vec![format!("Welcome to {APP}! Please confirm that this address is yours.")],
-            link: Some(self.link("Confirm my address", "users/confirm/", token, "24 hours")),
+            link: Some(self.link("Confirm my address", "users/confirm/", token, Context::Confirm)),
             otherwise: "If you didn't register, you can ignore this mail.",
         };
         mail(&user.email, &letter)
@@ -76,7 +80,7 @@ impl UserNotifier {
                 "Somebody wanted to use this address for an account at {APP}. You have one already: log in to it, or set \
                  a new password if you have forgotten yours."
             )],
-            link: Some(Link { label: "Log in", url: self.url("users/log-in"), good_for: "" }),
+            link: Some(Link { label: "Log in", url: self.url("users/log-in"), good_for: String::new() }),
             otherwise: "If it wasn't you, there is nothing to do: nobody has got in.",
         };
         mail(&user.email, &letter)
@@ -86,7 +90,7 @@ impl UserNotifier {
         let letter = Letter {
             subject: "Set a new password",
             paragraphs: vec!["You can set a new password for your account. It logs you out everywhere.".to_owned()],
-            link: Some(self.link("Set a new password", "users/reset-password/", token, "60 minutes")),
+            link: Some(self.link("Set a new password", "users/reset-password/", token, Context::ResetPassword)),
             otherwise: "If you didn't ask for it, you can ignore this mail: your password stays as it is.",
         };
         mail(&user.email, &letter)
@@ -106,7 +110,7 @@ impl UserNotifier {
         let letter = Letter {
             subject: "Your link to log in",
             paragraphs: vec![format!("Log in to {APP} without a password.")],
-            link: Some(self.link("Log in", "users/log-in/", token, "15 minutes")),
+            link: Some(self.link("Log in", "users/log-in/", token, Context::LogIn)),
             otherwise: "If you didn't ask for it, you can ignore this mail. Don't pass the link on.",
         };
         mail(&user.email, &letter)
@@ -116,7 +120,7 @@ impl UserNotifier {
         let letter = Letter {
             subject: "Confirm your new email address",
             paragraphs: vec![format!("Please confirm that your account at {APP} is to have this address.")],
-            link: Some(self.link("Use this address", "users/settings/confirm-email/", token, "24 hours")),
+            link: Some(self.link("Use this address", "users/settings/confirm-email/", token, Context::ChangeEmail(""))),
             otherwise: "If you didn't ask for it, you can ignore this mail.",
         };
         mail(new_email, &letter)
@@ -148,7 +152,7 @@ impl UserNotifier {
         let letter = Letter {
             subject: "A new device logged in to your account",
             paragraphs: vec![format!("{device}, from {from}.")],
-            link: Some(Link { label: "See your devices", url: self.url("users/sessions"), good_for: "" }),
+            link: Some(Link { label: "See your devices", url: self.url("users/sessions"), good_for: String::new() }),
             otherwise: "If it wasn't you, log that device out and change your password.",
         };
         mail(&user.email, &letter)
@@ -169,13 +173,24 @@ impl UserNotifier {
         mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise })
     }
 
-    fn link(&self, label: &'static str, path: &str, token: &EmailToken, good_for: &'static str) -> Link {
+    fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {
+        let good_for = self.sigra.link_ttl(context).map(in_words).unwrap_or_default();
         Link { label, url: self.url(path) + &token.encode(), good_for }
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url)
     }
+}
+
+/// A time as people say it, in the largest unit that has more than one of it.
+fn in_words(time: Duration) -> String {
+    let (count, unit) = match time.as_secs() {
+        seconds if seconds > 60 * 60 && seconds % (60 * 60) == 0 => (seconds / (60 * 60), "hour"),
+        seconds if seconds >= 60 => (seconds / 60, "minute"),
+        seconds => (seconds, "second"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn mail(to: &str, letter: &Letter) -> Mail {

@@ -1,5 +1,6 @@
 use axum::{
     Router,
+    body::Body,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
@@ -9,10 +10,14 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
 use super::{
-    AppState, error, live, mailbox_controller, method_override::method_override, page_controller,
-    security_headers::security_headers, sudo_controller, user_activity_controller, user_auth,
-    user_confirmation_controller, user_log_in_link_controller, user_registration_controller,
-    user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
+    AppState, error, live, mailbox_controller,
+    method_override::method_override,
+    page_controller,
+    request_span::{name_route, request_span},
+    security_headers::security_headers,
+    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_log_in_link_controller,
+    user_registration_controller, user_reset_password_controller, user_session_controller, user_sessions_controller,
+    user_settings_controller,
 };
 use crate::config::Environment;
 
@@ -95,12 +100,12 @@ pub fn app(state: AppState) -> Router {
         .route("/static/icon.svg", get(page_controller::icon))
         .route("/static/live.js", get(page_controller::live_script));
 
-    let routes = pages.merge(without_session).with_state(state.clone());
+    let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 
     // A form's `_method` is read before the route is chosen, so this goes around the router as a whole.
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .layer(TraceLayer::new_for_http())
+            .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
             .layer(from_fn_with_state(state, security_headers))
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())

@@ -12,7 +12,7 @@ use sigra::{
     Client, Clock, Password, Sigra,
     config::Argon2Params,
     mail::{Mail, Mailer},
-    testing::TestHost,
+    testing::{TestHost, TestResponse},
 };
 
 pub struct Host {
@@ -152,4 +152,22 @@ pub fn password_form<'a>(password: &'a str, confirmation: &'a str) -> Vec<(&'sta
 /// The fields of the log-in form.
 pub fn log_in_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![("user[email]", email), ("user[password]", password)]
+}
+
+/// The token that a link ends with.
+pub fn token_of(link: &str) -> &str {
+    link.rsplit('/').next().expect("a link has a last part")
+}
+
+/// All that a visitor can see of an answer, but for what is random in its cookies.
+pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
+    let is_no_cookie = |name: &str| name != "set-cookie";
+    let headers = answer.headers().iter().filter(|(name, _)| is_no_cookie(name.as_str()));
+    let mut seen: Vec<String> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
+    for mut cookie in answer.set_cookies() {
+        cookie.set_value(format!("{} characters", cookie.value().len()));
+        seen.push(cookie.to_string());
+    }
+    seen.sort();
+    (answer.status().as_u16(), seen, answer.text())
 }

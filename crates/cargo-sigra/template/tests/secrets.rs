@@ -1,0 +1,113 @@
+//! Passwords and links are nowhere to be read but in the mails.
+
+mod support;
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use sigra::{
+    EmailToken,
+    testing::{TestHost, VALID_PASSWORD},
+};
+use support::{Host, email_form, log_in_form, password_form, token_of};
+use tracing_subscriber::EnvFilter;
+
+/// But for what `main` silences too.
+const EVERYTHING: &str = "trace,tower_http::csrf=debug";
+const EMAIL: &str = "ada@example.com";
+const PASSWORDS: [&str; 4] =
+    [VALID_PASSWORD, "the second password of all", "the third password of all", "a wrong password of all"];
+
+/// What is logged, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("the log").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Goes through all that an account is for, and gives the links' tokens.
+async fn use_everything(host: &Host) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut opened = async |email: &str| {
+        let link = host.link_to(email).await;
+        tokens.push(token_of(&link).to_owned());
+        link
+    };
+    let browser = host.client();
+    browser.post("/users/register", &log_in_form(EMAIL, VALID_PASSWORD)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.post(&link, &[]).await;
+    browser.post("/users/log-in", &log_in_form(EMAIL, PASSWORDS[3])).await;
+    browser.post("/users/reset-password", &email_form(EMAIL)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
+    browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
+    browser.post("/users/log-in/link", &email_form(EMAIL)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.post(&link, &[("user[remember_me]", "true")]).await;
+    browser.post("/users/sudo", &[("user[password]", PASSWORDS[1])]).await;
+    browser.put("/users/settings/password", &password_form(PASSWORDS[2], PASSWORDS[2])).await;
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    // The last link is left unused.
+    browser.get(&opened("new@example.com").await).await;
+    tokens
+}
+
+/// What the tables hold, as text.
+async fn stored(host: &Host) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for columns in [
+        "SELECT email || coalesce(hashed_password, '') FROM users",
+        "SELECT context || coalesce(sent_to, '') || coalesce(user_agent, '') FROM users_tokens",
+        "SELECT action || coalesce(user_agent, '') || coalesce(ip, '') || metadata FROM audit_events",
+    ] {
+        texts.extend(sqlx::query_scalar::<_, String>(columns).fetch_all(&host.pool).await.expect("rows"));
+    }
+    texts
+}
+
+#[tokio::test]
+async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
+    let log = Log::default();
+    let writer = log.clone();
+    let everything = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(EVERYTHING)).with_ansi(false);
+    everything.with_writer(move || writer.clone()).init();
+    let host = Host::new().await;
+    let tokens = use_everything(&host).await;
+    assert_eq!(tokens.len(), 4);
+
+    let log = log.text();
+    assert!(log.contains("auth.login.failure") && log.contains("/users/reset-password/"), "it is the whole log");
+    let stored = stored(&host).await;
+    assert!(stored.iter().any(|text| text.contains("$argon2id$")));
+    let secrets = tokens.iter().map(String::as_str).chain(PASSWORDS);
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "the log");
+        assert_eq!(stored.iter().find(|text| text.contains(secret)), None, "the database");
+    }
+
+    let last = EmailToken::parse(tokens.last().expect("a token")).expect("a good one");
+    let hashes = sqlx::query_scalar("SELECT token FROM users_tokens WHERE context <> 'session'");
+    let hashes: Vec<Vec<u8>> = hashes.fetch_all(&host.pool).await.expect("rows");
+    assert_eq!(hashes, [last.hash().as_bytes()], "there is its hash, and used links are gone");
+}
