@@ -396,12 +396,28 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
         let mut conn = self.0.pool.acquire().await?;
-        let deleted = U::Database::delete_session_by_id(&mut conn, user, id).await?;
-        if let Some(id) = deleted {
+        let revoked = self.delete_session_in(&mut conn, user, id).await?;
+        self.end_sessions(&revoked.sessions);
+        Ok(!revoked.is_empty())
+    }
+
+    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs.
+    /// [`announce`](Self::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        id: SessionId,
+    ) -> Result<Revoked, Error> {
+        let deleted = U::Database::delete_session_by_id(conn, user, id).await?;
+        if deleted.is_some() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, session_id = %id);
-            self.end_sessions(&[id]);
         }
-        Ok(deleted.is_some())
+        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
     }
 
     /// Deletes all sessions of a user, on every device. Gives their number.

@@ -54,7 +54,6 @@ pub async fn create(
     }
     let return_to = session.take_return_to();
     sigra.reauthenticate_user(&session, &scope).await?;
-    accounts.record_own(telemetry::REAUTHENTICATION_SUCCESS, scope.user(), &client).await?;
     accounts.forget_sudo_attempts(scope.user()).await?;
     Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
 }
