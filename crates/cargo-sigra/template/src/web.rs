@@ -3,6 +3,7 @@
 mod error;
 mod layout;
 mod live;
+mod mail_link;
 mod mailbox_controller;
 mod method_override;
 mod page_controller;

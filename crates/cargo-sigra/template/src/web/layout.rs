@@ -1,11 +1,11 @@
 //! What all pages share.
 
 use askama::Template;
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use sigra::{Flash, Scope, Session, session::FlashMessage};
+use axum::response::{Html, IntoResponse, Response};
+use sigra::{Scope, Session, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
-use super::{Error, Result};
+use super::Error;
 use crate::accounts::User;
 
 /// What the layout shows: the title, the waiting messages, and who is logged in.
@@ -37,23 +37,6 @@ impl<T: Template> IntoResponse for Page<T> {
             Err(error) => Error::from(error).into_response(),
         }
     }
-}
-
-/// A page that a link in a mail leads to. Opening it changes nothing; its button does.
-#[derive(Template)]
-#[template(path = "link.html")]
-pub struct LinkPage {
-    pub layout: Layout,
-    pub action: String,
-    pub explanation: String,
-    pub label: &'static str,
-    pub remember_me: bool,
-}
-
-/// Says that a link is not good, where another can be asked for.
-pub fn bad_link(session: &Session, text: &str, ask_path: &str) -> Result<Response> {
-    session.put_flash(Flash::Error, text)?;
-    Ok(Redirect::to(ask_path).into_response())
 }
 
 /// A time as people read it.

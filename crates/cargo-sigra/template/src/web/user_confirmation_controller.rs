@@ -7,40 +7,23 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
 use sigra::{Flash, Scope, Session};
 
 use super::{
     Result,
-    layout::{Layout, LinkPage, Page, bad_link},
+    layout::{Layout, Page},
+    mail_link::{Ask, AskPage, LinkPage, bad_link},
     user_auth,
 };
 use crate::accounts::{Accounts, User};
 
-const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
 const ASK_PATH: &str = "/users/confirm";
-
-#[derive(Deserialize)]
-pub struct Ask {
-    #[serde(rename = "user[email]")]
-    email: String,
-}
-
-#[derive(Template)]
-#[template(path = "ask_for_mail.html")]
-struct AskPage {
-    layout: Layout,
-    action: &'static str,
-    explanation: &'static str,
-    label: &'static str,
-}
 
 pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
         layout: Layout::new("Confirm your address", &session, scope.as_ref()),
         action: ASK_PATH,
         explanation: "We will send you a new link, if your address is still to be confirmed.",
-        label: "Send me a link",
     })
 }
 
@@ -61,7 +44,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(user) = accounts.get_user_by_confirmation_token(&token).await? else {
-        return bad_link(&session, BAD_LINK, ASK_PATH);
+        return bad_link(&session, ASK_PATH);
     };
     let page = LinkPage {
         layout: Layout::new("Confirm your address", &session, scope.as_ref()),
@@ -75,7 +58,7 @@ pub async fn edit(
 
 pub async fn update(State(accounts): State<Accounts>, session: Session, Path(token): Path<String>) -> Result<Response> {
     if accounts.confirm_user(&token, &session.client()).await?.is_none() {
-        return bad_link(&session, BAD_LINK, ASK_PATH);
+        return bad_link(&session, ASK_PATH);
     }
     session.put_flash(Flash::Info, "Your address is confirmed.")?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())

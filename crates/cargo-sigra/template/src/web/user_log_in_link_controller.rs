@@ -11,18 +11,11 @@ use sigra::{Flash, Scope, Session};
 
 use super::{
     Result,
-    layout::{Layout, LinkPage, Page, bad_link},
+    layout::{Layout, Page},
+    mail_link::{Ask, LinkPage, bad_link},
     user_auth,
 };
 use crate::accounts::{Accounts, User};
-
-const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
-
-#[derive(Deserialize)]
-pub struct Ask {
-    #[serde(rename = "user[email]")]
-    email: String,
-}
 
 #[derive(Deserialize)]
 pub struct Use {
@@ -44,7 +37,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(user) = accounts.get_user_by_log_in_token(&token).await? else {
-        return bad_link(&session, BAD_LINK, user_auth::LOG_IN_PATH);
+        return bad_link(&session, user_auth::LOG_IN_PATH);
     };
     let page = LinkPage {
         layout: Layout::new("Log in", &session, scope.as_ref()),
@@ -63,7 +56,7 @@ pub async fn update(
     Form(form): Form<Use>,
 ) -> Result<Response> {
     let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
-        return bad_link(&session, BAD_LINK, user_auth::LOG_IN_PATH);
+        return bad_link(&session, user_auth::LOG_IN_PATH);
     };
     session.put_flash(Flash::Info, "Welcome back!")?;
     Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())

@@ -7,41 +7,18 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session};
+use sigra::{Flash, Scope, Session};
 
 use super::{
     Result,
-    layout::{Layout, Page, bad_link},
+    layout::{Layout, Page},
+    mail_link::{Ask, AskPage, bad_link},
     user_auth,
+    user_settings_controller::NewPassword,
 };
 use crate::accounts::{Accounts, ChangePasswordError, User};
 
-const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
 const ASK_PATH: &str = "/users/reset-password";
-
-#[derive(Deserialize)]
-pub struct Ask {
-    #[serde(rename = "user[email]")]
-    email: String,
-}
-
-#[derive(Deserialize)]
-pub struct NewPassword {
-    #[serde(rename = "user[password]")]
-    password: Password,
-    #[serde(rename = "user[password_confirmation]")]
-    password_confirmation: Password,
-}
-
-#[derive(Template)]
-#[template(path = "ask_for_mail.html")]
-struct AskPage {
-    layout: Layout,
-    action: &'static str,
-    explanation: &'static str,
-    label: &'static str,
-}
 
 #[derive(Template)]
 #[template(path = "reset_password.html")]
@@ -58,7 +35,6 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
         layout: Layout::new("Forgot your password?", &session, scope.as_ref()),
         action: ASK_PATH,
         explanation: "We will send you a link to set a new one.",
-        label: "Send me a link",
     })
 }
 
@@ -80,7 +56,7 @@ pub async fn edit(
 ) -> Result<Response> {
     match accounts.get_user_by_reset_password_token(&token).await? {
         Some(user) => Ok(page(&session, scope.as_ref(), token, &user, None).into_response()),
-        None => bad_link(&session, BAD_LINK, ASK_PATH),
+        None => bad_link(&session, ASK_PATH),
     }
 }
 
@@ -98,14 +74,14 @@ pub async fn update(
             session.put_flash(Flash::Info, "Your password was changed. You can log in with it now.")?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
-        Err(ChangePasswordError::Link) => bad_link(&session, BAD_LINK, ASK_PATH),
+        Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
         Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
         Err(problem) => match accounts.get_user_by_reset_password_token(&token).await? {
             Some(user) => {
                 let page = page(&session, scope.as_ref(), token, &user, Some(&problem));
                 Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
             }
-            None => bad_link(&session, BAD_LINK, ASK_PATH),
+            None => bad_link(&session, ASK_PATH),
         },
     }
 }

@@ -12,26 +12,20 @@ use sigra::{Flash, Password, Scope, Session, Sudo};
 
 use super::{
     Result,
-    layout::{Layout, LinkPage, Page, bad_link},
+    layout::{Layout, Page},
+    mail_link::{Ask, LinkPage, bad_link},
     user_auth,
 };
 use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
 
 const SETTINGS_PATH: &str = "/users/settings";
-const BAD_LINK: &str = "This link was used already, or is too old. You can ask for a new one.";
-
-#[derive(Deserialize)]
-pub struct NewEmail {
-    #[serde(rename = "user[email]")]
-    email: String,
-}
 
 #[derive(Deserialize)]
 pub struct NewPassword {
     #[serde(rename = "user[password]")]
-    password: Password,
+    pub password: Password,
     #[serde(rename = "user[password_confirmation]")]
-    password_confirmation: Password,
+    pub password_confirmation: Password,
 }
 
 /// What is wrong, beside its field.
@@ -62,7 +56,7 @@ pub async fn update_email(
     State(accounts): State<Accounts>,
     session: Session,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<NewEmail>,
+    Form(form): Form<Ask>,
 ) -> Result<Response> {
     let client = session.client();
     match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
@@ -85,7 +79,7 @@ pub async fn confirm_email(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(email) = accounts.get_new_email_by_token(scope.user(), &token).await? else {
-        return bad_link(&session, BAD_LINK, SETTINGS_PATH);
+        return bad_link(&session, SETTINGS_PATH);
     };
     let page = LinkPage {
         layout: Layout::new("Change your address", &session, Some(&scope)),
@@ -110,7 +104,7 @@ pub async fn change_email(
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
         Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
-        Err(_) => bad_link(&session, BAD_LINK, SETTINGS_PATH),
+        Err(_) => bad_link(&session, SETTINGS_PATH),
     }
 }
 

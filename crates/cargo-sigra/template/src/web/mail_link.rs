@@ -1,0 +1,41 @@
+//! Links in mails: the page that asks for one, and the page that one leads to.
+
+use askama::Template;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use sigra::{Flash, Session};
+
+use super::{Result, layout::Layout};
+
+/// Asks for the address to send a link to.
+#[derive(Template)]
+#[template(path = "ask_for_mail.html")]
+pub struct AskPage {
+    pub layout: Layout,
+    pub action: &'static str,
+    pub explanation: &'static str,
+}
+
+/// What that page sends.
+#[derive(Deserialize)]
+pub struct Ask {
+    #[serde(rename = "user[email]")]
+    pub email: String,
+}
+
+/// Where a link leads. Opening it changes nothing; its button does.
+#[derive(Template)]
+#[template(path = "link.html")]
+pub struct LinkPage {
+    pub layout: Layout,
+    pub action: String,
+    pub explanation: String,
+    pub label: &'static str,
+    pub remember_me: bool,
+}
+
+/// Says that a link is not good, where another can be asked for.
+pub fn bad_link(session: &Session, ask_path: &str) -> Result<Response> {
+    session.put_flash(Flash::Error, "This link was used already, or is too old. You can ask for a new one.")?;
+    Ok(Redirect::to(ask_path).into_response())
+}
