@@ -49,7 +49,7 @@ impl Accounts {
     pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
         let deleted = self.sigra.delete_session_by_id(&user.id, id).await?;
         if deleted {
-            self.record_own(telemetry::SESSION_REVOKED, user, client).await?;
+            self.record(&mut *self.pool.acquire().await?, telemetry::SESSION_REVOKED, user, client).await?;
         }
         Ok(deleted)
     }
@@ -108,11 +108,6 @@ impl Accounts {
             let is_news = accounts.has_logged_in_before(&user).await?;
             Ok::<_, sigra::Error>(is_news.then(|| accounts.notifier.new_device(&user, &client)))
         });
-    }
-
-    /// Writes what a user did with a session of theirs.
-    pub async fn record_own(&self, action: &'static str, user: &User, client: &Client) -> Result<(), sigra::Error> {
-        self.record(&mut *self.pool.acquire().await?, action, user, client).await
     }
 
     /// Writes an event of a user that somebody else may have caused.

@@ -45,16 +45,15 @@ pub async fn create(
     scope: Scope<User>,
     Form(form): Form<Confirm>,
 ) -> Result<Response> {
-    let (sigra, client) = (accounts.sigra(), session.client());
+    let sigra = accounts.sigra();
     accounts.limit_sudo(scope.user()).await?;
     if sigra.verify_password(Some(scope.user()), &form.password).await? == Verification::Invalid {
-        accounts.record_attempt(telemetry::LOGIN_FAILURE, scope.user(), &client).await?;
+        accounts.record_attempt(telemetry::LOGIN_FAILURE, scope.user(), &session.client()).await?;
         session.put_flash(Flash::Error, "Invalid password")?;
         return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
     }
     let return_to = session.take_return_to();
     sigra.reauthenticate_user(&session, &scope).await?;
-    accounts.record_own(telemetry::REAUTHENTICATION_SUCCESS, scope.user(), &client).await?;
     accounts.forget_sudo_attempts(scope.user()).await?;
     Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
 }

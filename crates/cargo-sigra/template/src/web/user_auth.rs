@@ -13,7 +13,6 @@ use sigra::{
     config::{CookieOptions, SameSite},
     scope::FetchCurrentScopeLayer,
     session::ReturnTo,
-    telemetry,
 };
 
 use super::Result;
@@ -51,11 +50,8 @@ pub async fn log_in_user(accounts: &Accounts, session: &Session, user: &User, re
 }
 
 /// Logs the browser out. Its session's live connections end.
-pub async fn log_out_user(accounts: &Accounts, session: &Session, scope: Option<&Scope<User>>) -> Result<Response> {
-    accounts.sigra().log_out_user(session).await?;
-    if let Some(scope) = scope {
-        accounts.record_own(telemetry::LOGOUT, scope.user(), &session.client()).await?;
-    }
+pub async fn log_out_user(sigra: &Sigra<User>, session: &Session) -> Result<Response> {
+    sigra.log_out_user(session).await?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
 }
 

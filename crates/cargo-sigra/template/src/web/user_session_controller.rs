@@ -57,11 +57,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
     Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
 }
 
-pub async fn delete(
-    State(accounts): State<Accounts>,
-    session: Session,
-    scope: Option<Scope<User>>,
-) -> Result<Response> {
+pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
     session.put_flash(Flash::Info, "Logged out successfully.")?;
-    user_auth::log_out_user(&accounts, &session, scope.as_ref()).await
+    user_auth::log_out_user(accounts.sigra(), &session).await
 }

@@ -65,7 +65,7 @@ pub async fn delete(
 ) -> Result<Response> {
     if id == scope.session().id {
         session.put_flash(Flash::Info, "Logged out successfully.")?;
-        return user_auth::log_out_user(&accounts, &session, Some(&scope)).await;
+        return user_auth::log_out_user(accounts.sigra(), &session).await;
     }
     if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
         return Ok(error::not_found().await.into_response());
@@ -77,5 +77,5 @@ pub async fn delete(
 pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     session.put_flash(Flash::Info, "Logged out of all devices.")?;
-    user_auth::log_out_user(&accounts, &session, None).await
+    user_auth::log_out_user(accounts.sigra(), &session).await
 }

@@ -143,7 +143,7 @@ pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(sco
         None => "Your account was deleted.",
     };
     session.put_flash(Flash::Info, text)?;
-    user_auth::log_out_user(&accounts, &session, None).await
+    user_auth::log_out_user(accounts.sigra(), &session).await
 }
 
 fn page(
