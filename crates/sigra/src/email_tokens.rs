@@ -56,8 +56,11 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn find_email_token(&self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
-        let mut conn = self.pool().acquire().await?;
-        self.find_email_token_in(&mut conn, token, context).await
+        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let (mut conn, name) = (self.pool().acquire().await?, context.name());
+        let found =
+            <U::Database as EmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent_after).await?;
+        Ok(found.filter(|sent| sent.user.is_active()))
     }
 
     /// Uses a token up, in the transaction of what it is for. Of several who try at once, one is given it.
@@ -74,21 +77,11 @@ impl<U: User> Sigra<U> {
         token: &EmailToken,
         context: Context<'_>,
     ) -> Result<Option<Sent<U>>, Error> {
-        let found = self.find_email_token_in(conn, token, context).await?;
-        let taken = <U::Database as EmailTokens<U>>::delete_email_token(conn, token.hash(), &context.name()).await?;
-        Ok(found.filter(|_| taken))
-    }
-
-    async fn find_email_token_in(
-        &self,
-        conn: &mut Connection<U>,
-        token: &EmailToken,
-        context: Context<'_>,
-    ) -> Result<Option<Sent<U>>, Error> {
         let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as EmailTokens<U>>::find_email_token(conn, token.hash(), &name, sent_after).await?;
-        Ok(found.filter(|sent| sent.user.is_active()))
+        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent_after).await?;
+        let taken = <U::Database as EmailTokens<U>>::delete_email_token(conn, token.hash(), &name).await?;
+        Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
 
     /// Deletes the tokens of one context that were sent to a user, as when a newer one takes their place.

@@ -194,15 +194,17 @@ impl<U: User> Sigra<U> {
     #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
     pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<(), Error> {
         let presented = session.presented();
+        let replaces = presented.first().map(SessionToken::hash);
+        let client = session.client();
         let mut tx = U::Database::begin(&self.0.pool).await?;
+        // The user's row is locked first, as by all that ends sessions: in another order a log-in and a reset
+        // could wait for each other.
+        let (token, row) = self.insert_session(&mut tx, user, remember_me, &client, replaces).await?;
         let mut replaced = Vec::new();
         for token in &presented {
             let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
             replaced.extend(deleted.map(|(id, _)| id));
         }
-        let replaces = presented.first().map(SessionToken::hash);
-        let client = session.client();
-        let (token, row) = self.insert_session(&mut tx, user, remember_me, &client, replaces).await?;
         self.record(&mut tx, &own_event(telemetry::LOGIN_SUCCESS, &user.id(), &client)).await?;
         tx.commit().await?;
 

@@ -239,3 +239,49 @@ async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_passwor
     assert!(!host.can_log_in(&user.email, THIEFS).await);
     assert!(host.can_log_in(&user.email, NEW).await);
 }
+
+/// Each locks what the other needs: on PostgreSQL they must not wait for each other until one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_beside_log_ins_from_browsers_that_are_logged_in_succeeds() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for _ in 0..10 {
+        let (user, link) = asked(&host).await;
+        let mut log_ins = JoinSet::new();
+        for _ in 0..6 {
+            let (browser, email) = (host.log_in(&user).await, user.email.clone());
+            log_ins.spawn(async move {
+                for _ in 0..3 {
+                    let answer = browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+                    assert!(!answer.status().is_server_error(), "{answer:?}");
+                }
+            });
+        }
+        tokio::task::yield_now().await;
+        assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
+        log_ins.join_all().await;
+        assert_sessions_invalidated(host.sigra(), &user).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_9_of_several_links_at_once_the_first_voids_the_others() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for _ in 0..10 {
+        let (user, link) = asked(&host).await;
+        let mut links = vec![link];
+        for _ in 0..5 {
+            host.client().post("/users/reset-password", &email_form(&user.email)).await;
+            links.push(host.link_to(&user.email).await);
+        }
+        let mut resets = JoinSet::new();
+        for link in links {
+            let browser = host.client();
+            resets.spawn(async move {
+                let answer = browser.put(&link, &password_form(NEW, NEW)).await;
+                assert!(!answer.status().is_server_error(), "{answer:?}");
+                answer.location() == Some("/users/log-in")
+            });
+        }
+        assert_eq!(resets.join_all().await.into_iter().filter(|is_reset| *is_reset).count(), 1);
+    }
+}

@@ -61,6 +61,15 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         sent_after: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
 
+    /// Finds a token, and locks its user's row: whoever takes another token of theirs, or changes their password,
+    /// waits, and holds nothing that this one is going to need.
+    fn lock_email_token(
+        conn: &mut Self::Connection,
+        token: TokenHash,
+        context: &str,
+        sent_after: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
+
     /// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
     fn delete_email_token(
         conn: &mut Self::Connection,
@@ -82,11 +91,25 @@ pub trait EmailTokens<U: User>: sqlx::Database {
     ) -> impl Future<Output = sqlx::Result<u64>> + Send;
 }
 
+/// The query for a token and its user, with a lock or without.
+macro_rules! find {
+    ($lock:literal) => {
+        concat!(
+            "SELECT t.sent_to AS sigra_sent_to, u.*
+             FROM users_tokens t JOIN users u ON u.id = t.user_id
+             WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.sent_to IS NOT NULL",
+            $lock
+        )
+    };
+}
+
+pub(super) use find;
+
 /// Implements [`EmailTokens`].
 macro_rules! impl_email_tokens {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty,
-        to_time: $to_time:path, skip_locked: $skip_locked:literal $(,)?
+        to_time: $to_time:path, lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
     ) => {
         impl<U> crate::store::email_tokens::EmailTokens<U> for $db
         where
@@ -118,12 +141,20 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                const FIND: &str = "SELECT t.sent_to AS sigra_sent_to, u.*
-                    FROM users_tokens t JOIN users u ON u.id = t.user_id
-                    WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.sent_to IS NOT NULL";
+                const FIND: &str = crate::store::email_tokens::find!("");
                 let found = sqlx::query(FIND).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
-                let Some(row) = found.fetch_optional(conn).await? else { return Ok(None) };
-                Ok(Some(crate::store::Sent { user: U::from_row(&row)?, to: row.try_get("sigra_sent_to")? }))
+                found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
+            }
+
+            async fn lock_email_token(
+                conn: &mut $connection,
+                token: TokenHash,
+                context: &str,
+                sent_after: OffsetDateTime,
+            ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
+                const LOCK: &str = crate::store::email_tokens::find!($lock_user);
+                let found = sqlx::query(LOCK).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 
             async fn delete_email_token(
@@ -159,6 +190,10 @@ macro_rules! impl_email_tokens {
                 let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
                 Ok(purged.rows_affected())
             }
+        }
+
+        fn sent<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
+            Ok(crate::store::Sent { user: U::from_row(row)?, to: row.try_get("sigra_sent_to")? })
         }
     };
 }

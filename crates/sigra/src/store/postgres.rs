@@ -20,7 +20,8 @@ impl_store! {
 }
 
 impl_email_tokens! {
-    database: Postgres, connection: PgConnection, row: PgRow, to_time: itself, skip_locked: " FOR UPDATE SKIP LOCKED",
+    database: Postgres, connection: PgConnection, row: PgRow, to_time: itself,
+    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_audit_log! {

@@ -20,7 +20,7 @@ impl_store! {
 }
 
 impl_email_tokens! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, to_time: to_ms, skip_locked: "",
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, to_time: to_ms, lock_user: "", skip_locked: "",
 }
 
 impl_audit_log! {

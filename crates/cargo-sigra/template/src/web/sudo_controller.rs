@@ -45,10 +45,10 @@ pub async fn create(
     scope: Scope<User>,
     Form(form): Form<Confirm>,
 ) -> Result<Response> {
-    let (sigra, client) = (accounts.sigra(), session.client());
+    let sigra = accounts.sigra();
     accounts.limit_sudo(scope.user()).await?;
     if sigra.verify_password(Some(scope.user()), &form.password).await? == Verification::Invalid {
-        accounts.record_attempt(telemetry::LOGIN_FAILURE, scope.user(), &client).await?;
+        accounts.record_attempt(telemetry::LOGIN_FAILURE, scope.user(), &session.client()).await?;
         session.put_flash(Flash::Error, "Invalid password")?;
         return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
     }
