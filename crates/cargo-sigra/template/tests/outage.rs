@@ -4,7 +4,7 @@
 mod support;
 
 use sigra::testing::{PostgresCluster, TestHost, assert_contains, assert_status};
-use support::{Host, TestDatabase};
+use support::{Host, TestDatabase, email_form};
 
 #[tokio::test]
 async fn a_server_that_went_away_gives_503_until_it_is_back() {
@@ -18,6 +18,10 @@ async fn a_server_that_went_away_gives_503_until_it_is_back() {
         let answer = browser.get(path).await;
         assert_status(&answer, 503);
         assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+    }
+
+    for path in ["/users/reset-password", "/users/log-in/link", "/users/confirm"] {
+        assert_status(&host.client().post(path, &email_form(&user.email)).await, 503);
     }
 
     cluster.restart().expect("started again");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sigra::{Client, audit, audit::Audit};
+use sigra::{Client, Scope, audit, audit::Audit};
 use time::OffsetDateTime;
 
 use super::{Accounts, User};
@@ -12,20 +12,29 @@ const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Accounts {
     /// Deletes the account, or says from when it is to be. Every session and every link of the user ends.
-    pub async fn delete_user(&self, user: &User, client: &Client) -> Result<Option<OffsetDateTime>, sigra::Error> {
+    ///
+    /// It fails if the session was ended while the form was being sent.
+    pub async fn delete_user(
+        &self,
+        scope: &Scope<User>,
+        client: &Client,
+    ) -> Result<Option<OffsetDateTime>, sigra::Error> {
+        let (user, session) = (scope.user(), scope.session().id);
         let delete_after = self.policy.deletion_grace.map(|grace| whole_seconds(self.sigra.now() + grace));
         let mut tx = self.sigra.begin().await?;
         // The user's row first: who logs in at the same moment comes before all of it, or after.
         let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
         schedule.execute(&mut *tx).await?;
-        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
+        let others = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(session)).await?;
+        let own = self.sigra.delete_session_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
             sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
         }
         let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
         self.record(&mut tx, action, user, client).await?;
         tx.commit().await?;
-        self.sigra.announce(revoked);
+        self.sigra.announce(others);
+        self.sigra.announce(own);
         self.mailer().send(self.notifier.account_deleted(user, delete_after));
         Ok(delete_after)
     }

@@ -6,7 +6,10 @@ use super::{Accounts, User};
 
 impl Accounts {
     /// Sends a link to log in, if the address has an account. Whether it has takes the visitor the same time.
-    pub fn deliver_log_in_link(&self, email: &str, client: Client) {
+    ///
+    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
+        self.ping().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
         self.mailer().deliver(async move {
             let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
@@ -17,6 +20,7 @@ impl Accounts {
             let token = accounts.create_email_token(&user, Context::LogIn).await?;
             Ok::<_, sigra::Error>(Some(accounts.notifier.log_in_link(&user, &token)))
         });
+        Ok(())
     }
 
     /// Whom a link logs in.

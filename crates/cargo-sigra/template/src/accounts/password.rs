@@ -22,7 +22,14 @@ pub enum ChangePasswordError {
 impl Accounts {
     /// Sends a link to set a new password, if the address has an account. Whether it has takes the visitor the
     /// same time.
-    pub fn deliver_user_reset_password_instructions(&self, email: &str, client: Client) {
+    ///
+    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    pub async fn deliver_user_reset_password_instructions(
+        &self,
+        email: &str,
+        client: Client,
+    ) -> Result<(), sigra::Error> {
+        self.ping().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
         self.mailer().deliver(async move {
             let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
@@ -33,6 +40,7 @@ impl Accounts {
             let token = accounts.create_email_token(&user, Context::ResetPassword).await?;
             Ok::<_, sigra::Error>(Some(accounts.notifier.reset_password_instructions(&user, &token)))
         });
+        Ok(())
     }
 
     /// Whose password a link sets.

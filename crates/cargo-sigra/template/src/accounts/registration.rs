@@ -56,7 +56,10 @@ impl Accounts {
     }
 
     /// Sends a link that confirms the address. Nothing is sent to who has confirmed it, or too often.
-    pub fn deliver_user_confirmation_instructions(&self, email: &str) {
+    ///
+    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    pub async fn deliver_user_confirmation_instructions(&self, email: &str) -> Result<(), sigra::Error> {
+        self.ping().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
         self.mailer().deliver(async move {
             let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
@@ -66,6 +69,7 @@ impl Accounts {
             let token = accounts.create_email_token(&user, Context::Confirm).await?;
             Ok::<_, sigra::Error>(Some(accounts.notifier.confirmation_instructions(&user, &token)))
         });
+        Ok(())
     }
 
     /// Tells the owner of an address that somebody wanted to register with it.

@@ -29,7 +29,7 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
 
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
-    accounts.deliver_user_confirmation_instructions(&form.email);
+    accounts.deliver_user_confirmation_instructions(&form.email).await?;
     session.put_flash(
         Flash::Info,
         "If your address is in our system and has not been confirmed yet, you will get a mail in a moment.",

@@ -25,7 +25,7 @@ pub struct Use {
 
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
-    accounts.deliver_log_in_link(&form.email, session.client());
+    accounts.deliver_log_in_link(&form.email, session.client()).await?;
     session.put_flash(Flash::Info, "If your address is in our system, you will get a mail with a link in a moment.")?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }

@@ -45,7 +45,7 @@ pub async fn create(
     Form(form): Form<Registration>,
 ) -> Result<Response> {
     match accounts.register_user(&form.email, &form.password, &session.client()).await {
-        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email),
+        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
             accounts.deliver_taken_notice(&form.email);
         }

@@ -40,7 +40,7 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
 
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
-    accounts.deliver_user_reset_password_instructions(&form.email, session.client());
+    accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
     session.put_flash(
         Flash::Info,
         "If your address is in our system, you will get a mail with instructions in a moment.",

@@ -132,7 +132,7 @@ pub async fn update_password(
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
-    let text = match accounts.delete_user(scope.user(), &session.client()).await? {
+    let text = match accounts.delete_user(&scope, &session.client()).await? {
         Some(_) => "Your account will be deleted. Log in again if you change your mind.",
         None => "Your account was deleted.",
     };
