@@ -6,7 +6,7 @@
 //!   `Option<Scope<User>>` for everybody, [`Sudo<User>`](Sudo) for one who authenticated recently,
 //!   [`Live<User>`](live::Live) for a WebSocket that ends with its session.
 //! * **The user is yours.** Your table, your columns, your type; one query an authenticated request.
-//! * **What an account needs.** [Tokens](EmailToken) that are sent by mail and work once, [limits](limits) that all
+//! * **What an account needs.** [Tokens](EmailToken) that are sent by mail and work once, [limits] that all
 //!   nodes share and that lock nobody out, an [audit trail](audit), and a [mailer](mail) that keeps nobody waiting.
 //! * **Safe unless told otherwise.** Argon2id with bounded memory, the same work for unknown users, forged
 //!   requests refused before any handler runs, tokens renewed at every login, `__Host-` cookies under TLS.
