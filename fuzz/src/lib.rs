@@ -11,7 +11,7 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Verification,
+    Config, EmailToken, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Verification,
     client::Device,
     config::Argon2Params,
     password::Passwords,
@@ -58,6 +58,10 @@ async fn who(scope: Option<Scope<User>>) -> String {
     scope.map_or(NOBODY.to_owned(), |scope| format!("user {}", scope.user().id))
 }
 
+async fn known(session: Session) -> String {
+    session.is_known_device("").to_string()
+}
+
 async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<()> {
     sigra.log_in_user(&session, &User { id }, false).await
 }
@@ -76,6 +80,7 @@ impl Host {
             let sigra: Sigra<User> = Sigra::new(Config::new("app", secret), pool).expect("good settings");
             let app = Router::new()
                 .route("/who", any(who))
+                .route("/known", any(known))
                 .route("/log-in/{id}", post(log_in))
                 .layer(sigra.fetch_current_scope())
                 .with_state(sigra);
@@ -185,9 +190,21 @@ pub fn origin(data: &[u8]) {
     assert!(vouched_for || silent || same, "{origin:?} at {host_name:?}, {site:?}");
 }
 
+/// No cookie that was not signed makes a browser known.
+pub fn known_device(data: &[u8]) {
+    let Ok(cookie) = HeaderValue::from_bytes(&[b"_app_device=", data].concat()) else { return };
+    let request = Request::get("/known").header(header::COOKIE, cookie);
+    let (status, known, _) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
+    assert_eq!((status, known.as_str()), (StatusCode::OK, "false"));
+}
+
 /// A token has exactly one spelling.
 pub fn token(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
+    if let Some(token) = EmailToken::parse(text) {
+        assert_eq!(token.encode().as_str(), text);
+        assert!(!format!("{token:?}").contains(text));
+    }
     if let Some(token) = SessionToken::parse(text) {
         assert_eq!(token.encode().as_str(), text);
         assert!(!format!("{token:?}").contains(text));

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 7] = [
+const TARGETS: [(&str, Target); 8] = [
     ("cookie_session", fuzz::cookie_session),
     ("signature", fuzz::signature),
     ("return_to", fuzz::return_to),
     ("origin", fuzz::origin),
+    ("known_device", fuzz::known_device),
     ("token", fuzz::token),
     ("phc", fuzz::phc),
     ("user_agent", fuzz::user_agent),
