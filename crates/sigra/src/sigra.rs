@@ -29,7 +29,7 @@ use crate::{
 const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
 /// Expired rows are deleted in batches of this size.
-const PURGE_BATCH: i64 = 250;
+const PURGE_BATCH: i64 = 50;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
