@@ -150,7 +150,7 @@ impl<U: User> Sigra<U> {
             return Ok(());
         }
         let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, limit, &key(purpose, account, "")).await
+        self.attempt(&mut conn, limit, &key(&[purpose, account])).await
     }
 
     /// Forgets the attempts before a success, as counted by [`limit`](Self::limit).
@@ -160,7 +160,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn forget_attempts(&self, purpose: &str, account: &str) -> Result<(), Error> {
         let mut conn = self.pool().acquire().await?;
-        Ok(U::Database::forget_attempts(&mut conn, &key(purpose, account, "")).await?)
+        Ok(U::Database::forget_attempts(&mut conn, &key(&[purpose, account])).await?)
     }
 
     /// Counts a log-in: for this browser alone, if the account was logged in to with it before, and together
@@ -174,7 +174,7 @@ impl<U: User> Sigra<U> {
             return Ok(());
         }
         let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(session, account)).await
+        self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(&device(session, account), account)).await
     }
 
     /// Forgets the attempts before a success.
@@ -184,7 +184,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn forget_log_ins(&self, session: &Session, account: &str) -> Result<(), Error> {
         let mut conn = self.pool().acquire().await?;
-        Ok(U::Database::forget_attempts(&mut conn, &log_in_key(session, account)).await?)
+        Ok(U::Database::forget_attempts(&mut conn, &log_in_key(&device(session, account), account)).await?)
     }
 
     /// Fails to log in until the next attempt has to wait.
@@ -192,7 +192,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn exhaust_log_ins(&self, account: &str) -> Result<(), Error> {
         let mut conn = self.pool().acquire().await?;
         for _ in 0..Limit::LOG_IN.free {
-            self.attempt(&mut conn, Limit::LOG_IN, &key("log in", account, "")).await?;
+            self.attempt(&mut conn, Limit::LOG_IN, &log_in_key("", account)).await?;
         }
         Ok(())
     }
@@ -206,14 +206,19 @@ impl<U: User> Sigra<U> {
     }
 }
 
-fn log_in_key(session: &Session, account: &str) -> [u8; 32] {
-    let device = session.known_device(account).map(|device| device.to_string());
-    key("log in", account, device.as_deref().unwrap_or_default())
+/// Nothing, for all browsers that are not known.
+fn device(session: &Session, account: &str) -> String {
+    session.known_device(account).map_or_else(String::new, |device| device.to_string())
 }
 
-fn key(purpose: &str, account: &str, device: &str) -> [u8; 32] {
-    let parts = [purpose, device, account].map(|part| Sha256::digest(part.as_bytes()));
-    Sha256::digest(parts.concat()).into()
+/// Has a part more than what [`Sigra::limit`] counts by, so that no purpose of a host's is the same.
+fn log_in_key(device: &str, account: &str) -> [u8; 32] {
+    key(&["log in", device, account])
+}
+
+fn key(parts: &[&str]) -> [u8; 32] {
+    let parts = parts.iter().map(|part| Sha256::digest(part.as_bytes()));
+    parts.fold(Sha256::new(), |key, part| key.chain_update(part)).finalize().into()
 }
 
 /// Counters that nobody has touched for longer are forgotten by every limit.
@@ -245,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_key_do_not_run_into_each_other() {
-        assert_ne!(key("ab", "c", ""), key("a", "bc", ""));
-        assert_ne!(key("a", "c", "b"), key("a", "b", "c"));
+        assert_ne!(key(&["ab", "c", ""]), key(&["a", "bc", ""]));
+        assert_ne!(key(&["a", "c", "b"]), key(&["a", "b", "c"]));
+        assert_ne!(key(&["log in", "ada"]), log_in_key("", "ada"));
     }
 }

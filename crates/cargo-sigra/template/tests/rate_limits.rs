@@ -193,6 +193,28 @@ async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
     assert_eq!(host.mails_to(&user.email).await.len(), 10);
 }
 
+/// Links to log in cost nobody their password.
+#[tokio::test]
+async fn asking_for_links_keeps_nobody_from_logging_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for _ in 0..5 {
+        host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+/// And the other way round.
+#[tokio::test]
+async fn failing_to_log_in_keeps_nobody_from_a_link() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    assert_eq!(host.mails_to(&user.email).await.len(), 1);
+}
+
 /// Of many requests at once no more mails come than of one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_asked_for_at_once_are_counted_one_by_one() {
