@@ -3,6 +3,7 @@
 mod deletion;
 mod email;
 mod log_in_link;
+mod mail_link;
 mod password;
 mod registration;
 mod sessions;
@@ -67,8 +68,7 @@ impl Accounts {
 
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
         let Some(email) = normalize_email(email) else { return Ok(None) };
-        let user = sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email);
-        Ok(user.fetch_optional(&self.pool).await?)
+        get_user_by_normalized_email(&mut *self.pool.acquire().await?, &email).await
     }
 
     /// The user, if the password is theirs. An unknown address and a wrong password take the same work and
@@ -146,4 +146,9 @@ impl Accounts {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
     }
+}
+
+async fn get_user_by_normalized_email(conn: &mut Connection, email: &str) -> Result<Option<User>, sigra::Error> {
+    let user = sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email);
+    Ok(user.fetch_optional(conn).await?)
 }

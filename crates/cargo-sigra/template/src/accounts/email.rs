@@ -30,9 +30,9 @@ impl Accounts {
         if email == user.email {
             return Err(ChangeEmailError::Invalid("is your address already"));
         }
-        let mut tx = self.sigra.begin().await?;
-        self.record(&mut tx, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        let mut conn = self.pool.acquire().await.map_err(sigra::Error::from)?;
+        self.record(&mut conn, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
+        drop(conn);
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
             if !accounts.may_mail("change email", &user.id.to_string()).await? {

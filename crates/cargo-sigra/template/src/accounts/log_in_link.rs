@@ -5,22 +5,17 @@ use sigra::{Client, EmailToken, audit, token::Context};
 use super::{Accounts, User};
 
 impl Accounts {
-    /// Sends a link to log in, if the address has an account. Whether it has takes the visitor the same time.
-    ///
-    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    /// Sends a link to log in, if the address has an account.
     pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
-        self.ping().await?;
-        let (accounts, email) = (self.clone(), email.to_owned());
-        self.mailer().deliver(async move {
-            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+        self.deliver_to(email, |accounts, user| async move {
             if !accounts.may_mail("log in", &user.email).await? {
                 return Ok(None);
             }
             accounts.record_attempt(audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
             let token = accounts.create_email_token(&user, Context::LogIn).await?;
-            Ok::<_, sigra::Error>(Some(accounts.notifier.log_in_link(&user, &token)))
-        });
-        Ok(())
+            Ok(Some(accounts.notifier.log_in_link(&user, &token)))
+        })
+        .await
     }
 
     /// Whom a link logs in.

@@ -20,27 +20,21 @@ pub enum ChangePasswordError {
 }
 
 impl Accounts {
-    /// Sends a link to set a new password, if the address has an account. Whether it has takes the visitor the
-    /// same time.
-    ///
-    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    /// Sends a link to set a new password, if the address has an account.
     pub async fn deliver_user_reset_password_instructions(
         &self,
         email: &str,
         client: Client,
     ) -> Result<(), sigra::Error> {
-        self.ping().await?;
-        let (accounts, email) = (self.clone(), email.to_owned());
-        self.mailer().deliver(async move {
-            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+        self.deliver_to(email, |accounts, user| async move {
             if !accounts.may_mail("reset", &user.email).await? {
                 return Ok(None);
             }
             accounts.record_attempt(audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
             let token = accounts.create_email_token(&user, Context::ResetPassword).await?;
-            Ok::<_, sigra::Error>(Some(accounts.notifier.reset_password_instructions(&user, &token)))
-        });
-        Ok(())
+            Ok(Some(accounts.notifier.reset_password_instructions(&user, &token)))
+        })
+        .await
     }
 
     /// Whose password a link sets.

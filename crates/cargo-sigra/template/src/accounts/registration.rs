@@ -1,6 +1,6 @@
 //! Registering, and confirming that an address is one's own.
 
-use sigra::{Client, EmailToken, Password, audit, limits::Limit, token::Context};
+use sigra::{Client, EmailToken, Password, audit, token::Context};
 use uuid::Uuid;
 
 use super::{Accounts, Problems, User, normalize_email};
@@ -47,7 +47,7 @@ impl Accounts {
         .fetch_optional(&mut *tx)
         .await
         .map_err(sigra::Error::from)?;
-        let existing = self.get_user_by_email_in(&mut tx, &email).await?;
+        let existing = super::get_user_by_normalized_email(&mut tx, &email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.map(|user| user.id)).from(client);
         self.sigra.record(&mut tx, &audit).await?;
@@ -56,30 +56,24 @@ impl Accounts {
     }
 
     /// Sends a link that confirms the address. Nothing is sent to who has confirmed it, or too often.
-    ///
-    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
     pub async fn deliver_user_confirmation_instructions(&self, email: &str) -> Result<(), sigra::Error> {
-        self.ping().await?;
-        let (accounts, email) = (self.clone(), email.to_owned());
-        self.mailer().deliver(async move {
-            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+        self.deliver_to(email, |accounts, user| async move {
             if user.confirmed_at.is_some() || !accounts.may_mail("confirm", &user.email).await? {
                 return Ok(None);
             }
             let token = accounts.create_email_token(&user, Context::Confirm).await?;
-            Ok::<_, sigra::Error>(Some(accounts.notifier.confirmation_instructions(&user, &token)))
-        });
-        Ok(())
+            Ok(Some(accounts.notifier.confirmation_instructions(&user, &token)))
+        })
+        .await
     }
 
     /// Tells the owner of an address that somebody wanted to register with it.
-    pub fn deliver_taken_notice(&self, email: &str) {
-        let (accounts, email) = (self.clone(), email.to_owned());
-        self.mailer().deliver(async move {
-            let Some(user) = accounts.get_user_by_email(&email).await? else { return Ok(None) };
+    pub async fn deliver_taken_notice(&self, email: &str) -> Result<(), sigra::Error> {
+        self.deliver_to(email, |accounts, user| async move {
             let may_mail = accounts.may_mail("taken", &user.email).await?;
-            Ok::<_, sigra::Error>(may_mail.then(|| accounts.notifier.already_registered(&user)))
-        });
+            Ok(may_mail.then(|| accounts.notifier.already_registered(&user)))
+        })
+        .await
     }
 
     /// Whose address a link confirms.
@@ -118,39 +112,5 @@ impl Accounts {
             self.record(conn, audit::CONFIRMED, user, client).await?;
         }
         Ok(confirmed)
-    }
-
-    /// Whose link it is, if it was sent to the address that they have now.
-    pub(super) async fn get_user_by_email_token(
-        &self,
-        token: &str,
-        context: Context<'_>,
-    ) -> Result<Option<User>, sigra::Error> {
-        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
-        let sent = self.sigra.find_email_token(&token, context).await?;
-        Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
-    }
-
-    /// A token to be sent to the user's address.
-    pub(super) async fn create_email_token(
-        &self,
-        user: &User,
-        context: Context<'_>,
-    ) -> Result<EmailToken, sigra::Error> {
-        self.sigra.create_email_token(&mut *self.pool.acquire().await?, &user.id, context, &user.email).await
-    }
-
-    /// Whether another mail may be sent. If not, nobody is told: it would say that there is an account.
-    pub(super) async fn may_mail(&self, purpose: &str, email: &str) -> Result<bool, sigra::Error> {
-        match self.sigra.limit(Limit::MAIL, purpose, email).await {
-            Ok(()) => Ok(true),
-            Err(sigra::Error::TooManyAttempts { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn get_user_by_email_in(&self, conn: &mut Connection, email: &str) -> Result<Option<User>, sigra::Error> {
-        let user = sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email);
-        Ok(user.fetch_optional(conn).await?)
     }
 }

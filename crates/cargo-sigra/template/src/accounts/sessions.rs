@@ -99,7 +99,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether this is the first log-in ever, by the audit trail, which has this one too.
+    /// Whether there was a log-in before this one, by the audit trail, which has this one too.
     async fn has_logged_in_before(&self, user: &User) -> Result<bool, sigra::Error> {
         let logins = "SELECT count(*) FROM audit_events WHERE user_id = $1 AND action = $2";
         let logins = sqlx::query_scalar::<_, i64>(logins).bind(user.id).bind(telemetry::LOGIN_SUCCESS);

@@ -1,7 +1,10 @@
 //! What all pages share.
 
 use askama::Template;
-use axum::response::{Html, IntoResponse, Response};
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
 use sigra::{Scope, Session, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
@@ -29,6 +32,13 @@ impl Layout {
 
 /// A template as a response.
 pub struct Page<T>(pub T);
+
+impl<T: Template> Page<T> {
+    /// A form that is shown again, with what is wrong beside its fields.
+    pub fn refused(self) -> Response {
+        (StatusCode::UNPROCESSABLE_ENTITY, self).into_response()
+    }
+}
 
 impl<T: Template> IntoResponse for Page<T> {
     fn into_response(self) -> Response {

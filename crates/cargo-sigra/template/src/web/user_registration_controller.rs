@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{
     Form,
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
@@ -47,14 +46,14 @@ pub async fn create(
     match accounts.register_user(&form.email, &form.password, &session.client()).await {
         Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
-            accounts.deliver_taken_notice(&form.email);
+            accounts.deliver_taken_notice(&form.email).await?;
         }
         Err(RegisterError::Taken) => {
             let problems = Problems { email: Some("has already been taken"), password: None };
-            return Ok(refused(page(&session, scope.as_ref(), form.email, problems)));
+            return Ok(page(&session, scope.as_ref(), form.email, problems).refused());
         }
         Err(RegisterError::Invalid(problems)) => {
-            return Ok(refused(page(&session, scope.as_ref(), form.email, problems)));
+            return Ok(page(&session, scope.as_ref(), form.email, problems).refused());
         }
         Err(RegisterError::Sigra(error)) => return Err(error.into()),
     }
@@ -64,8 +63,4 @@ pub async fn create(
 
 fn page(session: &Session, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
     Page(RegisterPage { layout: Layout::new("Register", session, scope), email, problems })
-}
-
-fn refused(page: Page<impl Template>) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{
     Form,
     extract::{Path, State},
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{Flash, Scope, Session};
@@ -77,10 +76,7 @@ pub async fn update(
         Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
         Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
         Err(problem) => match accounts.get_user_by_reset_password_token(&token).await? {
-            Some(user) => {
-                let page = page(&session, scope.as_ref(), token, &user, Some(&problem));
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-            }
+            Some(user) => Ok(page(&session, scope.as_ref(), token, &user, Some(&problem)).refused()),
             None => bad_link(&session, ASK_PATH),
         },
     }

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{
     Form,
     extract::{Path, State},
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
@@ -67,7 +66,7 @@ pub async fn update_email(
         Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
         Err(problem) => {
             let problems = Problems { email: Some(problem.to_string()), ..Problems::default() };
-            Ok(refused(page(&accounts, &session, &scope, form.email, problems)))
+            Ok(page(&accounts, &session, &scope, form.email, problems).refused())
         }
     }
 }
@@ -128,7 +127,7 @@ pub async fn update_password(
         ChangePasswordError::Confirmation => Problems { confirmation: text, ..Problems::default() },
         _ => Problems { password: text, ..Problems::default() },
     };
-    Ok(refused(page(&accounts, &session, &scope, String::new(), problems)))
+    Ok(page(&accounts, &session, &scope, String::new(), problems).refused())
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
@@ -157,8 +156,4 @@ fn page(
         grace_days: accounts.policy().deletion_grace.map(|grace| grace.as_secs().div_ceil(24 * 60 * 60)),
         problems,
     })
-}
-
-fn refused(page: Page<impl Template>) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }

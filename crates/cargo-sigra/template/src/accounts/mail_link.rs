@@ -1,0 +1,59 @@
+//! What all mails to an address have in common, and the links in them.
+
+use sigra::{EmailToken, limits::Limit, mail::Mail, token::Context};
+
+use super::{Accounts, User};
+
+impl Accounts {
+    /// Sends a mail to who has an account with this address, if there is one to be sent. All of it happens after the
+    /// answer: whether there is such an account takes the visitor the same time.
+    ///
+    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    pub(super) async fn deliver_to<F>(
+        &self,
+        email: &str,
+        compose: impl FnOnce(Self, User) -> F + Send + 'static,
+    ) -> Result<(), sigra::Error>
+    where
+        F: Future<Output = Result<Option<Mail>, sigra::Error>> + Send,
+    {
+        self.ping().await?;
+        let (accounts, email) = (self.clone(), email.to_owned());
+        self.mailer().deliver(async move {
+            match accounts.get_user_by_email(&email).await? {
+                Some(user) => compose(accounts, user).await,
+                None => Ok(None),
+            }
+        });
+        Ok(())
+    }
+
+    /// Whose link it is, if it was sent to the address that they have now.
+    pub(super) async fn get_user_by_email_token(
+        &self,
+        token: &str,
+        context: Context<'_>,
+    ) -> Result<Option<User>, sigra::Error> {
+        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
+        let sent = self.sigra.find_email_token(&token, context).await?;
+        Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
+    }
+
+    /// A token to be sent to the user's address.
+    pub(super) async fn create_email_token(
+        &self,
+        user: &User,
+        context: Context<'_>,
+    ) -> Result<EmailToken, sigra::Error> {
+        self.sigra.create_email_token(&mut *self.pool.acquire().await?, &user.id, context, &user.email).await
+    }
+
+    /// Whether another mail may be sent. If not, nobody is told: it would say that there is an account.
+    pub(super) async fn may_mail(&self, purpose: &str, email: &str) -> Result<bool, sigra::Error> {
+        match self.sigra.limit(Limit::MAIL, purpose, email).await {
+            Ok(()) => Ok(true),
+            Err(sigra::Error::TooManyAttempts { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
