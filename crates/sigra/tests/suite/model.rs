@@ -532,7 +532,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    sigra.log_in_user(&session, &user, remember).await?;
+    let _ = sigra.log_in_user(&session, &user, remember).await?;
     Ok(String::new())
 }
 
