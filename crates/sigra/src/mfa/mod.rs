@@ -77,6 +77,10 @@ use time::OffsetDateTime;
 
 #[cfg(feature = "passkeys")]
 pub use self::passkeys::{Passkey, PasskeyLogIn, RelyingParty};
+#[cfg(feature = "passkeys")]
+pub use webauthn_rs::prelude::{
+    CreationChallengeResponse, PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,
+};
 pub use self::{
     backup_codes::BackupCodes,
     challenge::{MfaChallenge, MfaChallengeRejection},
@@ -145,7 +149,7 @@ pub enum SecondFactor<'a> {
     Code(&'a MfaCode),
     /// What their browser signed with a passkey.
     #[cfg(feature = "passkeys")]
-    Passkey(&'a webauthn_rs::prelude::PublicKeyCredential),
+    Passkey(&'a PublicKeyCredential),
 }
 
 /// What a second factor turned out to be.
@@ -197,11 +201,17 @@ impl SecondFactors {
     /// Whether the user is asked for one.
     #[must_use]
     pub fn is_any(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// How many there are, backup codes aside.
+    #[must_use]
+    pub fn count(&self) -> usize {
         #[cfg(feature = "passkeys")]
-        let has_passkey = !self.passkeys.is_empty();
+        let passkeys = self.passkeys.len();
         #[cfg(not(feature = "passkeys"))]
-        let has_passkey = false;
-        self.totp.is_some() || has_passkey
+        let passkeys = 0;
+        usize::from(self.totp.is_some()) + passkeys
     }
 }
 

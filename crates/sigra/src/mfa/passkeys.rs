@@ -1,4 +1,6 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -19,8 +21,11 @@ use crate::{
     store::{PasskeyRow, Passkeys as _, SecondFactors as _},
 };
 
-/// The entry of the cookie session that names the challenge under way.
-const ENTRY: &str = "passkey";
+/// The entry of the cookie session that names the challenges under way.
+const ENTRY: &str = "passkeys";
+
+/// How many there are at most: one for each tab that was opened lately.
+const MOST: usize = 8;
 
 /// The longest name of a passkey, in characters.
 const MAX_NAME: usize = 60;
@@ -148,7 +153,7 @@ impl<U: User> Sigra<U> {
             selection.resident_key = Some(ResidentKeyRequirement::Preferred);
         }
         let ceremony = Ceremony::Registration { user: user.to_string(), user_handle, state };
-        self.put_ceremony(&mut conn, session, &ceremony).await?;
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(challenge)
     }
 
@@ -169,7 +174,9 @@ impl<U: User> Sigra<U> {
     ) -> Result<Option<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
-        let Some(Ceremony::Registration { user: of, user_handle, state }) = self.take_ceremony(session).await? else {
+        let Some(Ceremony::Registration { user: of, user_handle, state }) =
+            self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
             return Ok(None);
         };
         if of != user.to_string() {
@@ -207,7 +214,8 @@ impl<U: User> Sigra<U> {
     pub async fn begin_passkey_log_in(&self, session: &Session) -> Result<RequestChallengeResponse, Error> {
         let (challenge, state) = self.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
         let mut conn = self.pool().acquire().await?;
-        self.put_ceremony(&mut conn, session, &Ceremony::LogIn { state }).await?;
+        let ceremony = Ceremony::LogIn { state };
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(challenge)
     }
 
@@ -221,7 +229,10 @@ impl<U: User> Sigra<U> {
         session: &Session,
         answer: &PublicKeyCredential,
     ) -> Result<Option<PasskeyLogIn<U>>, Error> {
-        let Some(Ceremony::LogIn { state }) = self.take_ceremony(session).await? else { return Ok(None) };
+        let Some(Ceremony::LogIn { state }) = self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
+            return Ok(None);
+        };
         let webauthn = self.webauthn()?;
         let Some((user_handle, credential_id)) = checked(webauthn.identify_discoverable_authentication(answer)) else {
             return Ok(None);
@@ -301,7 +312,7 @@ impl<U: User> Sigra<U> {
         }
         let (challenge, state) = self.webauthn()?.start_passkey_authentication(&credentials).map_err(Error::Passkey)?;
         let ceremony = Ceremony::Authentication { user: user.to_string(), state };
-        self.put_ceremony(&mut conn, session, &ceremony).await?;
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(Some(challenge))
     }
 
@@ -312,7 +323,9 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
         answer: &PublicKeyCredential,
     ) -> Result<Option<UsedPasskey>, Error> {
-        let Some(Ceremony::Authentication { user: of, state }) = self.take_ceremony(session).await? else {
+        let Some(Ceremony::Authentication { user: of, state }) =
+            self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
             return Ok(None);
         };
         if of != user.to_string() {
@@ -377,20 +390,49 @@ impl<U: User> Sigra<U> {
         &self,
         conn: &mut Connection<U>,
         session: &Session,
+        challenge: &[u8],
         ceremony: &Ceremony,
     ) -> Result<(), Error> {
-        let id = Uuid::new_v4();
+        let id = id_of(challenge);
         U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.now()).await?;
-        session.put(ENTRY, &id)
+        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
+        under_way.push(id);
+        let oldest = under_way.len().saturating_sub(MOST);
+        session.put(ENTRY, &under_way[oldest..])
     }
 
-    /// The challenge that this browser was given last. It is good once, whatever comes of it.
-    async fn take_ceremony(&self, session: &Session) -> Result<Option<Ceremony>, Error> {
-        let Some(id) = session.take::<Uuid>(ENTRY) else { return Ok(None) };
+    /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
+    async fn take_ceremony(&self, session: &Session, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
+        let Some(id) = answered(client_data) else { return Ok(None) };
+        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
+        if !under_way.contains(&id) {
+            return Ok(None);
+        }
+        under_way.retain(|other| *other != id);
+        session.put(ENTRY, &under_way)?;
         let mut conn = self.pool().acquire().await?;
         let state = U::Database::take_ceremony(&mut conn, id, self.now() - CEREMONY_TTL).await?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
+}
+
+/// A challenge's name. It proves nothing, and tells nobody the challenge.
+fn id_of(challenge: &[u8]) -> Uuid {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update("sigra passkey challenge").chain_update(challenge).finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
+
+/// The name of the challenge that was answered (WebAuthn section 5.8.1, "client data").
+fn answered(client_data: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct ClientData {
+        challenge: String,
+    }
+    let client_data: ClientData = serde_json::from_slice(client_data).ok()?;
+    URL_SAFE_NO_PAD.decode(client_data.challenge).ok().map(|challenge| id_of(&challenge))
 }
 
 /// What is wrong with an answer is nobody's concern but the developer's.
