@@ -77,10 +77,6 @@ use time::OffsetDateTime;
 
 #[cfg(feature = "passkeys")]
 pub use self::passkeys::{Passkey, PasskeyLogIn, RelyingParty};
-#[cfg(feature = "passkeys")]
-pub use webauthn_rs::prelude::{
-    CreationChallengeResponse, PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,
-};
 pub use self::{
     backup_codes::BackupCodes,
     challenge::{MfaChallenge, MfaChallengeRejection},
@@ -88,6 +84,10 @@ pub use self::{
     totp::TotpEnrolment,
 };
 pub use crate::store::TrustedBrowser;
+#[cfg(feature = "passkeys")]
+pub use webauthn_rs::prelude::{
+    CreationChallengeResponse, PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,
+};
 
 /// How long a browser may take to sign a challenge with a passkey.
 pub(crate) const CEREMONY_TTL: Duration = Duration::from_secs(5 * 60);
