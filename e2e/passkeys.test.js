@@ -9,9 +9,9 @@ const PASSWORD = "four words in a row";
 suite("a passkey", (world) => {
   let people = 0;
 
-  /** A browser on a device that unlocks passkeys, at the name that they are kept for. */
+  /** A browser on a device that unlocks passkeys. */
   async function device() {
-    const page = await world.browser({ baseURL: world.app.url.replace("127.0.0.1", "localhost") });
+    const page = await world.browser();
     const session = await page.context().newCDPSession(page);
     await session.send("WebAuthn.enable", { enableUI: false });
     const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
@@ -120,8 +120,8 @@ suite("a passkey", (world) => {
     const plain = await world.browser({ javaScriptEnabled: false });
     await plain.goto("/users/log-in");
     assert.ok(!(await plain.getByRole("button", { name: "Use a passkey" }).isVisible()));
-    const elsewhere = await world.browser();
+    const elsewhere = await world.browser({ baseURL: world.app.url.replace("localhost", "127.0.0.1") });
     await elsewhere.goto("/users/log-in");
     assert.ok(!(await elsewhere.getByRole("button", { name: "Use a passkey" }).isVisible()));
   });
-});
+}, "localhost");
