@@ -95,6 +95,7 @@
 //! | `mail` | yes | mails that are sent in the background, by SMTP, into files or into memory |
 //! | `live` | yes | WebSockets and event streams that end with their session |
 //! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor |
+//! | `legacy-hashes` | no | passwords hashed by bcrypt, scrypt or PBKDF2, until their owner's next log-in |
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]

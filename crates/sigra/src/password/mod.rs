@@ -2,7 +2,14 @@
 //!
 //! Passwords are normalised to Unicode NFC before they are hashed (NIST SP 800-63B-4 section 3.1.1.2),
 //! and are otherwise taken as they are: not trimmed, not truncated, in any characters.
+//!
+//! With the feature `legacy-hashes`, hashes that users bring along from another system are verified too: bcrypt
+//! (`$2a$`, `$2b$`, `$2y$`), and scrypt and PBKDF2 as PHC strings (`$scrypt$`, `$pbkdf2-sha256$`, `$pbkdf2-sha512$`).
+//! They count as [outdated](Verification::Outdated), so that the first log-in replaces them by Argon2id. Until then a
+//! log-in takes the time of the old function: whoever measures it can tell that the address has an account.
 
+#[cfg(feature = "legacy-hashes")]
+mod legacy;
 mod policy;
 
 use std::{
@@ -172,9 +179,15 @@ impl Passwords {
     pub async fn verify(&self, stored: Option<&HashedPassword>, password: &Password) -> Result<Verification, Error> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
         let stored = stored.cloned();
-        self.compute(move |memory| match stored.as_ref().and_then(Stored::parse) {
-            Some(stored) => stored.verify(&argon2, &password, memory),
-            None => Stored::nobody(&argon2).verify(&argon2, &password, memory).map(|_| Verification::Invalid),
+        self.compute(move |memory| {
+            #[cfg(feature = "legacy-hashes")]
+            if let Some(legacy) = stored.as_ref().and_then(legacy::Legacy::parse) {
+                return legacy.verify(&argon2, &password, memory);
+            }
+            match stored.as_ref().and_then(Stored::parse) {
+                Some(stored) => stored.verify(&argon2, &password, memory),
+                None => Stored::nobody(&argon2).verify(&argon2, &password, memory).map(|_| Verification::Invalid),
+            }
         })
         .await?
     }

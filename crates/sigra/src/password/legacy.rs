@@ -1,0 +1,175 @@
+//! Hashes that users bring along from elsewhere: verified, and replaced by Argon2id at the first log-in.
+
+use argon2::{Block, password_hash::phc::PasswordHash};
+use sha2::{Sha256, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{Password, Verification, hash};
+use crate::{Error, HashedPassword};
+
+/// A stored hash that asks for more work than this, some seconds of it, is taken for a corrupt one.
+const MAX_BCRYPT_COST: u32 = 16;
+const MAX_PBKDF2_ITERATIONS: u32 = 20_000_000;
+const MAX_SCRYPT_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// In bytes. A shorter one is one that was cut off.
+const MIN_OUTPUT: usize = 16;
+
+/// A hash by another function than Argon2.
+pub(super) enum Legacy {
+    Bcrypt(String),
+    Scrypt { params: scrypt::Params, salt: Vec<u8>, expected: Vec<u8> },
+    Pbkdf2 { function: Pbkdf2, iterations: u32, salt: Vec<u8>, expected: Vec<u8> },
+}
+
+/// What PBKDF2 is made of.
+#[derive(Clone, Copy)]
+pub(super) enum Pbkdf2 {
+    Sha256,
+    Sha512,
+}
+
+impl Legacy {
+    /// `None` for what is none, or is none that can be computed.
+    pub fn parse(stored: &HashedPassword) -> Option<Self> {
+        let stored = stored.as_str();
+        if stored.starts_with("$2") {
+            return Self::parse_bcrypt(stored);
+        }
+        let phc = PasswordHash::new(stored).ok()?;
+        let (salt, expected) = (phc.salt?.as_ref().to_vec(), phc.hash?.as_bytes().to_vec());
+        if expected.len() < MIN_OUTPUT {
+            return None;
+        }
+        let param = |name: &str| phc.params.get_decimal(name);
+        match phc.algorithm.as_str() {
+            "scrypt" => {
+                let (log_n, r, p) = (u8::try_from(param("ln")?).ok()?, param("r")?, param("p")?);
+                let bytes = 1_u64.checked_shl(log_n.into())?.checked_mul(128)?.checked_mul(r.into())?;
+                // Before anything is computed with them: larger ones overflow.
+                if bytes.checked_mul(p.into())? > MAX_SCRYPT_BYTES {
+                    return None;
+                }
+                let params = scrypt::Params::new(log_n, r, p).ok()?;
+                Some(Self::Scrypt { params, salt, expected })
+            }
+            "pbkdf2-sha256" => Self::parse_pbkdf2(Pbkdf2::Sha256, param("i")?, salt, expected),
+            "pbkdf2-sha512" => Self::parse_pbkdf2(Pbkdf2::Sha512, param("i")?, salt, expected),
+            _ => None,
+        }
+    }
+
+    fn parse_bcrypt(stored: &str) -> Option<Self> {
+        let cost: u32 = stored.split('$').nth(2)?.parse().ok()?;
+        let is_whole = stored.len() == 60 && stored.is_ascii();
+        (is_whole && cost <= MAX_BCRYPT_COST).then(|| Self::Bcrypt(stored.to_owned()))
+    }
+
+    fn parse_pbkdf2(function: Pbkdf2, iterations: u32, salt: Vec<u8>, expected: Vec<u8>) -> Option<Self> {
+        let is_bounded = (1..=MAX_PBKDF2_ITERATIONS).contains(&iterations);
+        is_bounded.then_some(Self::Pbkdf2 { function, iterations, salt, expected })
+    }
+
+    /// Outdated, if it matches at all.
+    pub fn verify(
+        &self,
+        configured: &argon2::Argon2<'static>,
+        password: &Password,
+        memory: &mut Vec<Block>,
+    ) -> Result<Verification, Error> {
+        match self.matches(password) {
+            true => hash(configured, password, memory).map(Verification::Outdated),
+            false => Ok(Verification::Invalid),
+        }
+    }
+
+    fn matches(&self, password: &Password) -> bool {
+        let typed = password.expose().as_bytes();
+        let (found, expected) = match self {
+            // As it was made: bcrypt takes 72 bytes into account.
+            Self::Bcrypt(stored) => return bcrypt::verify(typed, stored).unwrap_or(false),
+            Self::Scrypt { params, salt, expected } => {
+                let mut found = Zeroizing::new(vec![0; expected.len()]);
+                if scrypt::scrypt(typed, salt, params, &mut found).is_err() {
+                    return false;
+                }
+                (found, expected)
+            }
+            Self::Pbkdf2 { function, iterations, salt, expected } => {
+                let mut found = Zeroizing::new(vec![0; expected.len()]);
+                match function {
+                    Pbkdf2::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(typed, salt, *iterations, &mut found),
+                    Pbkdf2::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(typed, salt, *iterations, &mut found),
+                }
+                (found, expected)
+            }
+        };
+        found.ct_eq(expected).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{config::Argon2Params, password::Passwords};
+
+    /// Made by other programs: the first is of the test vectors of crypt_blowfish, the others by Python's hashlib.
+    const HASHES: [(&str, &str); 5] = [
+        ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+        ("U*U", "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+        (CORRECT, "$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$7AnzIswxwEinpwz+ntydndYfVHPvOACmX9Vvo8hO1qM"),
+        (CORRECT, "$pbkdf2-sha256$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$yqSq2SygY1sB4EcH9f2FG0JTMES+wqLsOT5YmiRBplI"),
+        (CORRECT, "$pbkdf2-sha512$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$5bTW2oeyDJyGJPcmEr+mRDE11ghpozWrDGnSNhRXo2Y"),
+    ];
+    const CORRECT: &str = "correct horse battery staple";
+
+    fn passwords() -> Passwords {
+        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("good parameters")
+    }
+
+    #[tokio::test]
+    async fn hashes_from_elsewhere_are_verified_and_replaced() {
+        for (password, stored) in HASHES {
+            let (password, stored) = (Password::new(password), HashedPassword::from(stored.to_owned()));
+            let verify = async |stored: &HashedPassword, password: &Password| {
+                passwords().verify(Some(stored), password).await.expect("a worker")
+            };
+            let Verification::Outdated(new) = verify(&stored, &password).await else {
+                panic!("{} must ask to be replaced", stored.as_str());
+            };
+            assert!(new.as_str().starts_with("$argon2id$"));
+            assert_eq!(verify(&new, &password).await, Verification::Valid);
+            assert_eq!(verify(&stored, &Password::new("wrong")).await, Verification::Invalid);
+            assert_eq!(verify(&stored, &Password::new("")).await, Verification::Invalid);
+        }
+    }
+
+    #[tokio::test]
+    async fn corrupt_ones_are_wrong_passwords() {
+        for (password, stored) in HASHES {
+            let password = Password::new(password);
+            // What is left of a longer hash when it is cut off is a shorter one, of the same password.
+            let whole = if stored.starts_with("$2") { stored.len() } else { stored.len() - MIN_OUTPUT * 8 / 6 };
+            let mut corrupt: Vec<String> = (0..whole).map(|len| stored[..len].to_owned()).collect();
+            corrupt.extend([
+                stored.replace("$05$", "$31$"),
+                stored.replace("$05$", "$99$"),
+                stored.replace("ln=10", "ln=63"),
+                stored.replace("ln=10", "ln=0"),
+                stored.replace("r=8", "r=4294967295"),
+                stored.replace("p=1", "p=4294967295"),
+                stored.replace("i=1000", "i=4294967295"),
+                stored.replace("i=1000", "i=0"),
+                stored.replace("pbkdf2-sha256", "pbkdf2-md5"),
+            ]);
+            for corrupt in corrupt.into_iter().filter(|corrupt| corrupt != stored) {
+                let corrupt = HashedPassword::from(corrupt);
+                let found = passwords().verify(Some(&corrupt), &password).await.expect("a worker");
+                assert_eq!(found, Verification::Invalid, "{}", corrupt.as_str());
+            }
+        }
+    }
+}
