@@ -24,6 +24,9 @@ pub struct LoginLogoutAndSessions;
 #[doc = include_str!("../../protecting-routes.md")]
 pub struct ProtectingRoutes;
 
+#[doc = include_str!("../../migrating-from-axum-login.md")]
+pub struct MigratingFromAxumLogin;
+
 #[doc = include_str!("../../deployment.md")]
 pub struct Deployment;
 
