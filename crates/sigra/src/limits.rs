@@ -9,13 +9,19 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use sha2::{Digest, Sha256};
 
-use crate::{Client, Error, Session, Sigra, User, sigra::Connection, store::Attempts, telemetry};
+use crate::{
+    Client, Error, Session, Sigra, User,
+    sigra::Connection,
+    store::{Attempts, to_ms},
+    telemetry,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -90,17 +96,23 @@ impl Default for AddressLimit {
 }
 
 /// Counts addresses, in this process.
-pub(crate) struct Addresses(Option<DefaultKeyedRateLimiter<IpAddr>>);
+pub(crate) struct Addresses {
+    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    checks: AtomicUsize,
+}
 
 impl Addresses {
     /// Unlimited without a limit.
     pub fn new(limit: Option<AddressLimit>) -> Self {
-        Self(limit.map(|limit| RateLimiter::keyed(Quota::per_minute(limit.per_minute).allow_burst(limit.burst))))
+        let quota = |limit: AddressLimit| Quota::per_minute(limit.per_minute).allow_burst(limit.burst);
+        Self { limiter: limit.map(quota).map(RateLimiter::keyed), checks: AtomicUsize::new(0) }
     }
 
     fn check(&self, ip: IpAddr) -> Result<(), Error> {
-        let Some(limiter) = &self.0 else { return Ok(()) };
-        if limiter.len() > MAX_ADDRESSES {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        // To look through all of them takes some milliseconds: now and then, not at every request of a flood.
+        let is_time = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(MAX_ADDRESSES / 10);
+        if is_time && limiter.len() > MAX_ADDRESSES {
             limiter.retain_recent();
         }
         limiter
@@ -228,7 +240,7 @@ impl<U: User> Sigra<U> {
     }
 
     async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
-        let now = i64::try_from(self.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let now = to_ms(self.now());
         let Err(free_at) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
         tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "account");
         let wait = u64::try_from(free_at - now).unwrap_or_default().max(1);

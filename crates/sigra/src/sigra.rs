@@ -16,7 +16,6 @@ use crate::mfa::RelyingParty;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     audit::own_event,
-    feed::jittered,
     limits::{self, Addresses},
     mfa::{self, LogInOutcome},
     password::Passwords,
@@ -27,7 +26,7 @@ use crate::{
         Attempts, EmailTokens, Expired, Found, NewSession, Passkeys, Reader, Renewal, SecondFactors, SessionId,
         Standing, Store,
     },
-    task::Task,
+    task::{Task, jittered},
     telemetry,
     token::TokenHash,
 };

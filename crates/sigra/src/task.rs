@@ -1,4 +1,7 @@
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,4 +20,10 @@ impl Task {
             *task = Some(AbortOnDropHandle::new(tokio::spawn(work())));
         }
     }
+}
+
+/// A time about as long, so that many processes don't do it all at once.
+pub(crate) fn jittered(time: Duration) -> Duration {
+    let random = crate::token::random_bytes::<1>().map_or(128, |[byte]| byte);
+    time / 2 + time * u32::from(random) / 255
 }

@@ -86,6 +86,29 @@ async fn only_users_get_a_live_connection() {
     assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));
 }
 
+// <mfa>
+#[tokio::test]
+async fn invariant_12_a_pending_second_factor_gets_no_live_connection() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    let refused = connect(address, &browser, &format!("http://{address}")).await;
+    assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));
+    browser.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
+    drop(open(address, &browser).await);
+}
+
+#[tokio::test]
+async fn live_connections_end_of_who_must_have_a_second_factor_and_has_none() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut socket = open(address, &browser).await;
+    sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
+    assert_eq!(close_code(&mut socket).await, Some(4401));
+}
+// </mfa>
+
 #[tokio::test]
 async fn invariant_8_another_origin_gets_no_live_connection() {
     let host = Host::new().await;

@@ -21,7 +21,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Feed, jittered};
+use super::Feed;
 use crate::{task::Task, telemetry};
 
 /// What `POSTGRES_SCHEMA` has the triggers announce on.
@@ -184,7 +184,7 @@ async fn run(pool: PgPool, heard: Arc<Heard>) {
         let Err(reason) = listen(&pool, &heard).await;
         heard.sure_until.store(0, Ordering::SeqCst);
         tracing::warn!(target: "sigra", event = telemetry::CACHE_BYPASSED, %reason);
-        sleep(jittered(RECONNECT)).await;
+        sleep(crate::task::jittered(RECONNECT)).await;
     }
 }
 

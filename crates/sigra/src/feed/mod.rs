@@ -9,7 +9,7 @@ mod listener;
 #[cfg(feature = "sqlite")]
 mod wal_index;
 
-use std::{fmt::Display, time::Duration};
+use std::fmt::Display;
 
 #[cfg(feature = "postgres")]
 pub use self::listener::Listener;
@@ -50,10 +50,4 @@ pub trait Feed: Send + Sync + 'static {
     /// While it is sure of anything, waits until it knows of every change that was committed before.
     #[cfg(feature = "testing")]
     fn catch_up(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// A time about as long, so that many processes don't do it all at once.
-pub(crate) fn jittered(time: Duration) -> Duration {
-    let random = crate::token::random_bytes::<1>().map_or(128, |[byte]| byte);
-    time / 2 + time * u32::from(random) / 255
 }

@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{Mail, MailError, Mailbox, transport::Transport};
-use crate::{feed::jittered, telemetry};
+use crate::{task::jittered, telemetry};
 
 /// How long it waits before each further try.
 const RETRIES: [Duration; 6] = [

@@ -82,7 +82,7 @@ macro_rules! impl_attempts {
                     $skip_locked,
                     ")"
                 );
-                let before = i64::try_from(expired.before.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MIN);
+                let before = crate::store::to_ms(expired.before);
                 let purged = sqlx::query(PURGE).bind(before).bind(expired.limit).execute(conn).await?;
                 Ok(purged.rows_affected())
             }

@@ -218,6 +218,16 @@ pub struct Renewal {
     pub mfa_verified_at: Option<OffsetDateTime>,
 }
 
+/// Milliseconds since the Unix epoch, where a column holds no time.
+pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(feature = "sqlite")]
+fn from_ms(ms: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
 /// What is to be deleted of rows that are over.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {

@@ -3,8 +3,8 @@ use time::OffsetDateTime;
 
 use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
-    audit_log::impl_audit_log, email_tokens::impl_email_tokens, passkeys::impl_passkeys,
-    second_factors::impl_second_factors, sql::impl_store,
+    audit_log::impl_audit_log, email_tokens::impl_email_tokens, from_ms, passkeys::impl_passkeys,
+    second_factors::impl_second_factors, sql::impl_store, to_ms,
 };
 use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
@@ -13,6 +13,7 @@ impl_store! {
     // A reading transaction becomes a writing one only if nobody wrote meanwhile; one that will write says
     // so from the start, and waits for its turn instead.
     begin: "BEGIN IMMEDIATE",
+    // SQLite has no type for times either.
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
@@ -41,16 +42,7 @@ impl_attempts! {
     database: Sqlite, connection: SqliteConnection, least: "min", skip_locked: "",
 }
 
-/// SQLite has no type for times; these columns hold milliseconds since the Unix epoch.
-fn to_ms(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-}
-
-fn from_ms(ms: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
-/// SQLite has no arrays either.
+/// SQLite has no arrays.
 fn to_json<T: AsRef<[u8]>>(blobs: &[T]) -> String {
     let hex = |blob: &T| blob.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     serde_json::Value::from_iter(blobs.iter().map(hex)).to_string()
