@@ -261,6 +261,7 @@ impl<U: User> Sigra<U> {
         self.end_sessions(&pending);
         others.into_iter().for_each(|others| self.announce(others));
         self.renewed(session, scope, token);
+        self.remember_second_factor(session, &user)?;
         Ok(Enrolled { backup_codes })
     }
 

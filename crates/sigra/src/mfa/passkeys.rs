@@ -267,7 +267,9 @@ impl<U: User> Sigra<U> {
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
         }
-        self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await
+        let outcome = self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await?;
+        self.remember_second_factor(session, &log_in.user.id())?;
+        Ok(outcome)
     }
 
     /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.

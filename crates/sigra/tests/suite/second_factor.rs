@@ -243,6 +243,24 @@ async fn wrong_codes_are_counted_over_all_sessions() {
     assert_status(&answer(&attacker, "000000").await, 422);
 }
 
+/// Whoever has the password can slow the codes of new browsers down. The owner's own stay as quick as they were.
+#[tokio::test]
+async fn a_browser_that_has_set_a_factor_up_is_not_slowed_down_by_others() {
+    let host = Host::new().await;
+    let (user, owners) = host.authenticated_fixture().await;
+    enrol(&host, &owners).await;
+    host.clock().advance(STEP);
+    for _ in 0..5 {
+        assert_status(&answer(&with_password(&host, &user).await, "000000").await, 422);
+    }
+    assert_status(&answer(&with_password(&host, &user).await, "000000").await, 429);
+
+    assert_status(&owners.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
+    host.clock().advance(STEP);
+    host.post_log_in(&owners, &user, false).await;
+    assert_status(&answer(&owners, &host.totp_code(&user).await).await, 200);
+}
+
 #[tokio::test]
 async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
     let host = Host::new().await;
