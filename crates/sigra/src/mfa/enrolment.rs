@@ -274,7 +274,9 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         let user = scope.user().id();
         if !U::Database::has_second_factor(&mut tx, &user).await? {
-            if scope.user().requires_second_factor() {
+            // As the row says now: it may have become so since this request began.
+            let now = U::Database::lock_user(&mut tx, &user).await?.ok_or(Error::SessionEnded)?;
+            if now.requires_second_factor() {
                 return Err(Error::SecondFactorRequired);
             }
             U::Database::delete_backup_codes(&mut tx, &user).await?;
