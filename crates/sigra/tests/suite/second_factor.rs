@@ -575,6 +575,22 @@ async fn keys_are_rotated_and_secrets_follow() {
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 200);
 }
 
+/// A key was lost once, with more secrets than are looked at together. The next rotation is to reach the others.
+#[tokio::test]
+async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
+    let host = Host::new().await;
+    host.mfa_fixture().await;
+    for _ in 0..50 {
+        let lost = host.user_fixture().await;
+        let insert = "INSERT INTO users_totp (user_id, secret, last_step, last_used_at, inserted_at)
+            SELECT $1, $2, last_step, last_used_at, inserted_at FROM users_totp LIMIT 1";
+        sqlx::query(insert).bind(lost.id).bind(&b"lost"[..]).execute(&host.pool).await.unwrap();
+    }
+    host.mfa_fixture().await;
+    let rotated = host.restart(|_| with_secrets(&host, "b", &["a"])).await;
+    assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 2);
+}
+
 /// The host's settings under another secret.
 fn with_secrets(host: &Host, newest: &str, older: &[&str]) -> sigra::Config {
     sigra::Config::new("my_app", secret(newest))
