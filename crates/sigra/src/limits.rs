@@ -7,6 +7,7 @@
 //! section 3.2.2 asks for no more than 100 failures in a row.
 
 use std::{
+    fmt::Display,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::atomic::{AtomicUsize, Ordering},
@@ -209,14 +210,14 @@ impl<U: User> Sigra<U> {
         Ok(U::Database::forget_attempts(&mut conn, &log_in_key(&device(session, account), account)).await?)
     }
 
-    /// Counts an answer to a challenge: over all sessions of the user, but for browsers that they have completed one
-    /// with before, which have a count of their own.
+    /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
+    /// second factor before, which have a count of their own.
     pub(crate) async fn limit_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
         if !self.config().rate_limits {
             return Ok(());
         }
         let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, Limit::SECOND_FACTOR, &second_factor_key(session, &user.to_string())).await
+        self.attempt(&mut conn, Limit::SECOND_FACTOR, &second_factor_key(session, user)).await
     }
 
     /// Forgets the attempts before a success, in its transaction.
@@ -226,7 +227,12 @@ impl<U: User> Sigra<U> {
         session: &Session,
         user: &U::Id,
     ) -> Result<(), Error> {
-        Ok(U::Database::forget_attempts(conn, &second_factor_key(session, &user.to_string())).await?)
+        Ok(U::Database::forget_attempts(conn, &second_factor_key(session, user)).await?)
+    }
+
+    /// Gives a browser a count of its own: its user has shown a second factor in it, or has just set one up.
+    pub(crate) fn remember_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
+        session.remember_device(&shows_second_factor(user))
     }
 
     /// Fails to log in until the next attempt has to wait.
@@ -259,8 +265,14 @@ fn log_in_key(device: &str, account: &str) -> [u8; 32] {
 }
 
 /// Likewise.
-fn second_factor_key(session: &Session, user: &str) -> [u8; 32] {
-    key(&["second factor", &device(session, user), user])
+fn second_factor_key(session: &Session, user: &impl Display) -> [u8; 32] {
+    key(&["second factor", &device(session, &shows_second_factor(user)), &user.to_string()])
+}
+
+/// What a browser is known by in which a user has shown a second factor. No account that a host
+/// [remembers](Session::remember_device) has such a name: who may choose theirs could choose another user's id.
+fn shows_second_factor(user: &impl Display) -> String {
+    format!("\0second factor {user}")
 }
 
 fn key(parts: &[&str]) -> [u8; 32] {

@@ -484,8 +484,10 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        let revoked = self.delete_sessions_in(&mut conn, user, None).await?;
+        let mut tx = self.begin().await?;
+        U::Database::lock_user(&mut tx, user).await?;
+        let revoked = self.delete_sessions_in(&mut tx, user, None).await?;
+        tx.commit().await?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
     }

@@ -9,6 +9,10 @@ const forms = [...document.querySelectorAll("form[data-passkey]")].filter((form)
 /** Only one question can be open at a time. */
 let asking = new AbortController();
 
+/** The server forgets a question after five minutes, and one that waits in a field for longer is put anew. */
+const ANEW = 4 * 60 * 1000;
+let anew;
+
 /** What the browser is to sign: a `PublicKeyCredentialCreationOptionsJSON` if it is to make a passkey. */
 const fetchOptions = async (form) => {
   const answer = await fetch(form.dataset.passkey, { method: "POST", headers: { accept: "application/json" } });
@@ -45,6 +49,7 @@ for (const form of forms) {
   form.hidden = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    clearTimeout(anew);
     const button = form.querySelector("button");
     button.disabled = true;
     try {
@@ -62,10 +67,12 @@ if (forms.length > 0) {
 
 // A passkey that the browser offers where the address is typed.
 const conditional = forms.find((form) => "conditional" in form.dataset);
-if (conditional && (await PublicKeyCredential.isConditionalMediationAvailable?.())) {
+const offer = async () => {
+  anew = setTimeout(offer, ANEW);
   try {
     send(conditional, await sign(await fetchOptions(conditional), "conditional"));
   } catch {
-    // Nothing was chosen.
+    // Nothing was chosen, or the question was put anew.
   }
-}
+};
+if (conditional && (await PublicKeyCredential.isConditionalMediationAvailable?.())) offer();

@@ -105,6 +105,8 @@ async fn backup_codes_get_in_and_are_told_of() {
 async fn every_way_in_asks_for_the_second_factor() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    host.client().post(&host.link_to(&user.email).await, &[]).await;
     let waits = async |browser: &TestClient, way: &str| {
         assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
         assert_problem(&browser.fork().json().get("/me").await, 401);
@@ -134,6 +136,30 @@ async fn every_way_in_asks_for_the_second_factor() {
 
     let token = host.accounts.generate_user_session_token(&host.reload(&user).await).await.expect("a token");
     assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+}
+
+/// Somebody registers with an address that is not theirs, sets up a second factor, and waits for its owner.
+#[tokio::test]
+async fn a_factor_from_before_the_address_was_confirmed_goes_when_its_owner_comes() {
+    let host = Host::new().await;
+    for by_reset in [false, true] {
+        let (victim, attacker) = host.authenticated_fixture().await;
+        assert_status(&enrol(&host, &attacker).await, 200);
+        let owner = host.client();
+        if by_reset {
+            owner.post("/users/reset-password", &email_form(&victim.email)).await;
+            let new = "a new password of the owner's";
+            owner.put(&host.link_to(&victim.email).await, &password_form(new, new)).await;
+            assert_redirected_to(&owner.post("/users/log-in", &log_in_form(&victim.email, new)).await, "/");
+        } else {
+            owner.post("/users/log-in/link", &email_form(&victim.email)).await;
+            assert_redirected_to(&owner.post(&host.link_to(&victim.email).await, &[]).await, "/");
+        }
+        assert_status(&owner.get("/dashboard").await, 200);
+        assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
+        let factors = host.accounts.list_second_factors(&victim).await.expect("factors");
+        assert!(!factors.is_any() && factors.backup_codes == 0, "by reset: {by_reset}");
+    }
 }
 
 #[tokio::test]

@@ -121,7 +121,6 @@ impl<U: User> Sigra<U> {
         self.record(&mut tx, &event).await?;
         self.renew_with_second_factor(tx, session, scope).await?;
 
-        session.remember_device(&scope.user().id().to_string())?;
         if let Some(token) = trust {
             session.keep_trust_token(token);
         }
@@ -164,7 +163,7 @@ impl<U: User> Sigra<U> {
         let token = self.replace_token_in(&mut tx, session, scope, Some(now), Some(now)).await?;
         tx.commit().await?;
         self.renewed(session, scope, token);
-        Ok(())
+        self.remember_second_factor(session, &scope.user().id())
     }
 
     /// Uses a second factor up, in a transaction that is to be committed with what it is for.

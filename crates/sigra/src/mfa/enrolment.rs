@@ -6,10 +6,10 @@ use http::request::Parts;
 
 use super::{BackupCodes, MfaCode, SecondFactors, Totp};
 use crate::{
-    Error, Scope, Session, Sigra, Sudo, User, audit,
+    Client, Error, Scope, Session, Sigra, Sudo, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
     sigra::{Connection, Transaction},
-    store::SecondFactors as _,
+    store::{Passkeys as _, SecondFactors as _},
 };
 
 /// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
@@ -202,6 +202,33 @@ impl<U: User> Sigra<U> {
         Ok(Some(codes))
     }
 
+    /// Takes all second factors and backup codes from a user, in the host's own transaction: when somebody proves for
+    /// the first time that an address is theirs, for whoever registered it may have been somebody else, and a passkey
+    /// would let them in again. Tells whether there were any.
+    ///
+    /// Delete the user's sessions with them, by [`delete_all_tokens_in`](Self::delete_all_tokens_in).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_second_factors_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        client: &Client,
+    ) -> Result<bool, Error> {
+        U::Database::lock_user(&mut *conn, user).await?;
+        let had_totp = U::Database::delete_totp(&mut *conn, user).await?;
+        let had_passkeys = U::Database::delete_passkeys(&mut *conn, user).await? > 0;
+        U::Database::delete_backup_codes(&mut *conn, user).await?;
+        for (was_there, event) in [(had_totp, audit::TOTP_DISABLED), (had_passkeys, audit::PASSKEY_REMOVED)] {
+            if was_there {
+                self.record(&mut *conn, &audit::own_event(event, user, client)).await?;
+            }
+        }
+        Ok(had_totp || had_passkeys)
+    }
+
     /// Locks the user's row, and tells whether they have no factor yet.
     pub(super) async fn lock_factors(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<bool, Error> {
         let user = scope.user().id();
@@ -234,6 +261,7 @@ impl<U: User> Sigra<U> {
         self.end_sessions(&pending);
         others.into_iter().for_each(|others| self.announce(others));
         self.renewed(session, scope, token);
+        self.remember_second_factor(session, &user)?;
         Ok(Enrolled { backup_codes })
     }
 
@@ -246,7 +274,9 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         let user = scope.user().id();
         if !U::Database::has_second_factor(&mut tx, &user).await? {
-            if scope.user().requires_second_factor() {
+            // As the row says now: it may have become so since this request began.
+            let now = U::Database::lock_user(&mut tx, &user).await?.ok_or(Error::SessionEnded)?;
+            if now.requires_second_factor() {
                 return Err(Error::SecondFactorRequired);
             }
             U::Database::delete_backup_codes(&mut tx, &user).await?;

@@ -109,11 +109,11 @@ impl<U: User> PasskeyLogIn<U> {
     }
 }
 
-/// A passkey that has signed, and its state after that.
+/// A passkey that has signed, and what it said of itself.
 #[derive(Clone, Debug)]
 pub(super) struct UsedPasskey {
     id: Uuid,
-    credential: String,
+    result: AuthenticationResult,
 }
 
 /// What a browser is asked to sign, while it does. It is kept in the database, and taken out with the answer, so that
@@ -245,7 +245,7 @@ impl<U: User> Sigra<U> {
         let Some(result) = checked(webauthn.finish_discoverable_authentication_v2(answer, state, &key)) else {
             return Ok(None);
         };
-        let used = UsedPasskey { id: row.id, credential: after(credential, &result)? };
+        let used = UsedPasskey { id: row.id, result };
         let user = U::Database::lock_user(&mut conn, &row.user).await?.filter(User::is_active);
         Ok(user.map(|user| PasskeyLogIn { user, used }))
     }
@@ -267,7 +267,9 @@ impl<U: User> Sigra<U> {
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
         }
-        self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await
+        let outcome = self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await?;
+        self.remember_second_factor(session, &log_in.user.id())?;
+        Ok(outcome)
     }
 
     /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.
@@ -336,14 +338,20 @@ impl<U: User> Sigra<U> {
         };
         let mut conn = self.pool().acquire().await?;
         let row = U::Database::find_passkey(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
-        let Some(row) = row else { return Ok(None) };
-        let credential = read_credential(&row)?;
-        Ok(Some(UsedPasskey { id: row.id, credential: after(credential, &result)? }))
+        Ok(row.map(|row| UsedPasskey { id: row.id, result }))
     }
 
-    /// Notes that a passkey was used. Tells whether it is still there.
+    /// Notes that a passkey was used. Tells whether it is still there, and its counter has moved on: another may have
+    /// signed with it since the challenge was made. The user's row is locked.
     pub(super) async fn note_passkey(&self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
-        Ok(U::Database::use_passkey(conn, used.id, &used.credential, self.now()).await?)
+        let row = U::Database::find_passkey(&mut *conn, used.result.cred_id()).await?;
+        let Some(row) = row.filter(|row| row.id == used.id) else { return Ok(false) };
+        let mut credential = read_credential(&row)?;
+        let is_changed = credential.update_credential(&used.result) == Some(true);
+        if used.result.counter() > 0 && !is_changed {
+            return Ok(false);
+        }
+        Ok(U::Database::use_passkey(conn, row.id, &serde_json::to_string(&credential)?, self.now()).await?)
     }
 
     pub(super) async fn list_passkeys_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {
@@ -442,12 +450,6 @@ fn checked<T>(result: Result<T, WebauthnError>) -> Option<T> {
 
 fn read_credential<Id>(row: &PasskeyRow<Id>) -> Result<webauthn_rs::prelude::Passkey, Error> {
     Ok(serde_json::from_str(&row.credential)?)
-}
-
-/// The credential with the counter that it has after use.
-fn after(mut credential: webauthn_rs::prelude::Passkey, result: &AuthenticationResult) -> Result<String, Error> {
-    credential.update_credential(result);
-    Ok(serde_json::to_string(&credential)?)
 }
 
 /// A name that has something to read, and not too much.

@@ -171,23 +171,22 @@ impl<U: User> Sigra<U> {
     pub async fn reencrypt_secrets(&self) -> Result<u64, Error> {
         use crate::store::SecondFactors;
         const BATCH: i64 = 50;
-        let mut reencrypted = 0;
+        let (mut reencrypted, mut last) = (0, None);
         loop {
             let mut conn = self.pool().acquire().await?;
             let newest = self.encryption_keys().newest_id();
-            let outdated = U::Database::find_totp_secrets(&mut conn, newest, BATCH).await?;
-            let mut done = 0;
+            let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
             for (user, old) in &outdated {
                 let Some(secret) = self.decrypt_totp(old, user) else { continue };
                 let new = self.encrypt_totp(&secret, user)?;
                 U::Database::replace_totp_secret(&mut conn, user, old, &new).await?;
-                done += 1;
+                reencrypted += 1;
             }
-            reencrypted += done;
-            // Those that can't be decrypted stay, and would be found again and again.
-            if done == 0 || outdated.len() < BATCH.unsigned_abs() as usize {
+            if outdated.len() < BATCH.unsigned_abs() as usize {
                 return Ok(reencrypted);
             }
+            // Those that can't be decrypted stay, and are not to keep others from their turn.
+            last = outdated.into_iter().next_back().map(|(user, _)| user);
         }
     }
 }

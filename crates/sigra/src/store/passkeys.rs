@@ -72,6 +72,9 @@ pub trait Passkeys<U: User>: sqlx::Database {
         id: Uuid,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
+    /// Deletes all passkeys of a user. Gives their number.
+    fn delete_passkeys(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
     /// Writes a challenge.
     fn insert_ceremony(
         conn: &mut Self::Connection,
@@ -166,6 +169,11 @@ macro_rules! impl_passkeys {
             async fn delete_passkey(conn: &mut $connection, user: &U::Id, id: uuid::Uuid) -> sqlx::Result<bool> {
                 let delete = sqlx::query("DELETE FROM users_passkeys WHERE user_id = $1 AND id = $2");
                 Ok(delete.bind(user.clone()).bind(id).execute(conn).await?.rows_affected() == 1)
+            }
+
+            async fn delete_passkeys(conn: &mut $connection, user: &U::Id) -> sqlx::Result<u64> {
+                let delete = sqlx::query("DELETE FROM users_passkeys WHERE user_id = $1").bind(user.clone());
+                Ok(delete.execute(conn).await?.rows_affected())
             }
 
             async fn insert_ceremony(

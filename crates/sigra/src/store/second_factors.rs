@@ -83,10 +83,11 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     /// Deletes an authenticator app. Tells whether there was one.
     fn delete_totp(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// At most so many secrets that do not begin like this, and whose they are.
+    /// At most so many secrets that do not begin like this, and whose they are: in the order of users, those after one.
     fn find_totp_secrets(
         conn: &mut Self::Connection,
         unlike: &[u8],
+        after: Option<&U::Id>,
         limit: i64,
     ) -> impl Future<Output = sqlx::Result<Vec<(U::Id, Vec<u8>)>>> + Send;
 
@@ -251,11 +252,13 @@ macro_rules! impl_second_factors {
             async fn find_totp_secrets(
                 conn: &mut $connection,
                 unlike: &[u8],
+                after: Option<&U::Id>,
                 limit: i64,
             ) -> sqlx::Result<Vec<(U::Id, Vec<u8>)>> {
-                const FIND: &str =
-                    "SELECT user_id, secret FROM users_totp WHERE substr(secret, 1, length($1)) <> $1 LIMIT $2";
-                let rows = sqlx::query(FIND).bind(unlike).bind(limit).fetch_all(conn).await?;
+                const FIND: &str = "SELECT user_id, secret FROM users_totp
+                    WHERE substr(secret, 1, length($1)) <> $1 AND ($3 IS NULL OR user_id > $3)
+                    ORDER BY user_id LIMIT $2";
+                let rows = sqlx::query(FIND).bind(unlike).bind(limit).bind(after.cloned()).fetch_all(conn).await?;
                 rows.iter().map(|row| Ok((row.try_get("user_id")?, row.try_get("secret")?))).collect()
             }
 

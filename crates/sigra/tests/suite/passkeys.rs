@@ -185,6 +185,15 @@ async fn dishonest_authenticators_are_refused() {
     let mut clone = honest.clone();
     assert!(logs_in(&host, &mut honest.clone()).await);
     assert!(!logs_in(&host, &mut clone).await, "its counter stands where it stood");
+
+    let (user, _, mut honest) = user_with_passkey(&host).await;
+    let asked_before = host.client();
+    host.post_log_in(&asked_before, &user, false).await;
+    let asked = challenge(&asked_before, "/passkeys/challenge").await;
+    let mut clone = honest.clone();
+    assert!(logs_in(&host, &mut honest).await);
+    let answer = send(&asked_before, "/passkeys/challenge", &clone.sign(&asked)).await;
+    assert_status(&answer, 422);
 }
 
 #[tokio::test]

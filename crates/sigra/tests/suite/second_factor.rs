@@ -243,6 +243,24 @@ async fn wrong_codes_are_counted_over_all_sessions() {
     assert_status(&answer(&attacker, "000000").await, 422);
 }
 
+/// Whoever has the password can slow the codes of new browsers down. The owner's own stay as quick as they were.
+#[tokio::test]
+async fn a_browser_that_has_set_a_factor_up_is_not_slowed_down_by_others() {
+    let host = Host::new().await;
+    let (user, owners) = host.authenticated_fixture().await;
+    enrol(&host, &owners).await;
+    host.clock().advance(STEP);
+    for _ in 0..5 {
+        assert_status(&answer(&with_password(&host, &user).await, "000000").await, 422);
+    }
+    assert_status(&answer(&with_password(&host, &user).await, "000000").await, 429);
+
+    assert_status(&owners.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
+    host.clock().advance(STEP);
+    host.post_log_in(&owners, &user, false).await;
+    assert_status(&answer(&owners, &host.totp_code(&user).await).await, 200);
+}
+
 #[tokio::test]
 async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
     let host = Host::new().await;
@@ -555,6 +573,22 @@ async fn keys_are_rotated_and_secrets_follow() {
     assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 0);
     assert_eq!(too_early.sigra.reencrypt_secrets().await.unwrap(), 0);
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 200);
+}
+
+/// A key was lost once, with more secrets than are looked at together. The next rotation is to reach the others.
+#[tokio::test]
+async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
+    let host = Host::new().await;
+    host.mfa_fixture().await;
+    for _ in 0..50 {
+        let lost = host.user_fixture().await;
+        let insert = "INSERT INTO users_totp (user_id, secret, last_step, last_used_at, inserted_at)
+            SELECT $1, $2, last_step, last_used_at, inserted_at FROM users_totp LIMIT 1";
+        sqlx::query(insert).bind(lost.id).bind(&b"lost"[..]).execute(&host.pool).await.unwrap();
+    }
+    host.mfa_fixture().await;
+    let rotated = host.restart(|_| with_secrets(&host, "b", &["a"])).await;
+    assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 2);
 }
 
 /// The host's settings under another secret.

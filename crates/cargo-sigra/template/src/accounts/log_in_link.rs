@@ -26,7 +26,7 @@ impl Accounts {
     /// Uses a link up, and gives the user to log in.
     ///
     /// It proves that the address is theirs. If that was not known yet, whoever registered it may have been
-    /// somebody else: then their password goes, and so do their sessions and links.
+    /// somebody else: then their password goes, and so does all else that would let them in again.
     pub async fn take_log_in_link(&self, token: &str, client: &Client) -> Result<Option<User>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let mut tx = self.sigra.begin().await?;
@@ -39,6 +39,9 @@ impl Accounts {
         let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
         let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
         drop_password.execute(&mut *tx).await?;
+        // <mfa>
+        self.sigra.delete_second_factors_in(&mut tx, &sent.user.id, client).await?;
+        // </mfa>
         let user = self.confirm_in(&mut tx, &sent.user, client).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
         tx.commit().await?;

@@ -59,6 +59,12 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await?;
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
+        // <mfa>
+        if user.confirmed_at.is_none() {
+            // Whoever registered the address may have been somebody else: their passkey must not let them in again.
+            self.sigra.delete_second_factors_in(&mut tx, &user.id, client).await?;
+        }
+        // </mfa>
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Flash, Session, Sudo,
+    Flash, Session, Sudo, User as _,
     mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
@@ -95,7 +95,7 @@ pub async fn index(
         is_required: enrolment.is_required(),
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),
-        may_remove: factors.count() > 1 || !user.mfa_required,
+        may_remove: factors.count() > 1 || !user.requires_second_factor(),
         backup_codes: factors.backup_codes,
         // <passkeys>
         passkeys: factors
