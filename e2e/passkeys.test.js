@@ -39,6 +39,8 @@ suite("a passkey", (world) => {
     await here.answer(false);
     await here.page.goto("/users/register");
     await send(here.page, { Email: person.email, Password: PASSWORD }, "Register");
+    await openMail(here.page, person.email, "Confirm your email address");
+    await press(here.page, "Confirm my address");
     await logIn(here.page, person);
     await assertAt(here.page, "/");
     await here.answer(true);

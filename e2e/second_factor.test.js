@@ -18,6 +18,8 @@ suite("a second factor", (world) => {
       const page = await world.browser(mode);
       await page.goto("/users/register");
       await send(page, { Email: person.email, Password: PASSWORD }, "Register");
+      await openMail(page, person.email, "Confirm your email address");
+      await press(page, "Confirm my address");
       await logIn(page, person);
       await assertAt(page, "/");
       return { person, page };

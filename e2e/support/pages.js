@@ -70,6 +70,9 @@ async function secondFactorPages(page, open) {
   await page.goto("/users/register");
   await send(page, { Email: ada.email, Password: ada.password }, "Register");
   await logIn(page, ada);
+  await open("mfa-settings-unconfirmed", "/users/settings/mfa");
+  await openMail(page, ada.email, "Confirm your email address");
+  await press(page, "Confirm my address");
   await open("mfa-settings", "/users/settings/mfa");
   await page.getByRole("link", { name: "Set up an app" }).click();
   await page.getByText("You can't scan it?").click();

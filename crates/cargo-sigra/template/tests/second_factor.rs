@@ -43,6 +43,7 @@ async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
 async fn an_app_is_set_up_and_asked_for_from_then_on() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
     assert_contains(&browser.get("/users/settings").await, MFA);
     assert_contains(&browser.get(MFA).await, "Set up an app");
 
@@ -80,6 +81,7 @@ async fn an_app_is_set_up_and_asked_for_from_then_on() {
 async fn backup_codes_get_in_and_are_told_of() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
+    host.confirm(&user).await;
     assert_contains(&browser.get(CHALLENGE).await, "?backup_code=true");
     assert_contains(&browser.get("/users/mfa-challenge?backup_code=true").await, "Backup code");
 
@@ -105,8 +107,7 @@ async fn backup_codes_get_in_and_are_told_of() {
 async fn every_way_in_asks_for_the_second_factor() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
-    host.client().post("/users/confirm", &email_form(&user.email)).await;
-    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    host.confirm(&user).await;
     let waits = async |browser: &TestClient, way: &str| {
         assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
         assert_problem(&browser.fork().json().get("/me").await, 401);
@@ -138,13 +139,29 @@ async fn every_way_in_asks_for_the_second_factor() {
     assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
 }
 
-/// Somebody registers with an address that is not theirs, sets up a second factor, and waits for its owner.
+#[tokio::test]
+async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let page = browser.get(MFA).await;
+    assert_contains(&page, "Confirm your address first");
+    assert!(!page.text().contains("Set up an app"));
+    assert_redirected_to(&browser.get("/users/settings/mfa/totp").await, MFA);
+    for path in ["/users/settings/mfa/totp", "/users/settings/passkeys", "/users/settings/passkeys/options"] {
+        assert_redirected_to(&browser.post(path, &[("user[code]", "123456")]).await, MFA);
+    }
+    browser.post("/users/confirm", &email_form(&user.email)).await;
+    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    assert_contains(&browser.get(MFA).await, "Set up an app");
+}
+
+/// Where the application lets it: somebody registers with an address that is not theirs, sets up a second factor, and
+/// waits for its owner.
 #[tokio::test]
 async fn a_factor_from_before_the_address_was_confirmed_goes_when_its_owner_comes() {
     let host = Host::new().await;
     for by_reset in [false, true] {
-        let (victim, attacker) = host.authenticated_fixture().await;
-        assert_status(&enrol(&host, &attacker).await, 200);
+        let (victim, attacker) = host.mfa_complete_fixture().await;
         let owner = host.client();
         if by_reset {
             owner.post("/users/reset-password", &email_form(&victim.email)).await;
@@ -245,6 +262,7 @@ async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
 async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
+    host.confirm(&user).await;
     host.clock().advance(Duration::from_secs(20 * 60));
     assert_redirected_to(&browser.delete("/users/settings/mfa/totp").await, "/users/sudo");
     assert_contains(&browser.get("/users/sudo").await, "second factor");
@@ -263,7 +281,7 @@ async fn who_must_have_a_second_factor_sets_one_up_first() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
     sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
-    host.sigra().catch_up().await;
+    host.confirm(&user).await;
     let browser = host.client();
     browser.get("/users/sessions").await;
     let log_in = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -320,6 +338,8 @@ async fn the_passkey_forms_are_there_only_where_passkeys_work() {
 
     let address = Host::with(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).await;
     assert!(!address.client().get("/users/log-in").await.text().contains("passkey\""));
-    let (_, browser) = address.authenticated_fixture().await;
+    let (user, browser) = address.authenticated_fixture().await;
+    address.confirm(&user).await;
+    assert_contains(&browser.get(MFA).await, "Set up an app");
     assert!(!browser.get(MFA).await.text().contains("Passkeys"));
 }

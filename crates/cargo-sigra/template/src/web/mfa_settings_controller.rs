@@ -31,6 +31,8 @@ pub struct FirstCode {
 #[template(path = "mfa_settings.html")]
 struct SettingsPage {
     layout: Layout,
+    email: String,
+    is_confirmed: bool,
     is_required: bool,
     totp: Option<Used>,
     // <passkeys>
@@ -92,6 +94,8 @@ pub async fn index(
     let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
     Ok(Page(SettingsPage {
         layout: layout("Second factor", &session, &enrolment),
+        email: user.email.clone(),
+        is_confirmed: user.confirmed_at.is_some(),
         is_required: enrolment.is_required(),
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),

@@ -63,7 +63,6 @@ pub fn app(state: AppState) -> Router {
 
     // <mfa>
     let mfa_enrolment = Router::new()
-        .route("/users/settings/mfa", get(mfa_settings_controller::index))
         .route(
             "/users/settings/mfa/totp",
             get(mfa_settings_controller::new_totp)
@@ -75,6 +74,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys", post(passkeys_controller::create))
         .route("/users/settings/passkeys/options", post(passkeys_controller::options))
         // </passkeys>
+        .route_layer(from_fn(user_auth::require_confirmed_address))
+        .route("/users/settings/mfa", get(mfa_settings_controller::index))
         .route_layer(from_fn(user_auth::require_mfa_enrolment));
     // </mfa>
 

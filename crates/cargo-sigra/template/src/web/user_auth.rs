@@ -151,6 +151,23 @@ pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next
 }
 // </mfa>
 
+// <mfa>
+/// For setting up a second factor: an address that is not confirmed may be somebody else's, and whoever proves that it
+/// is theirs takes the account over without it.
+pub async fn require_confirmed_address(
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    if enrolment.scope().user().confirmed_at.is_some() {
+        return Ok(next.run(request).await);
+    }
+    session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
+    Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
+}
+// </mfa>
+
 /// Gives the browser a new token and a new cookie session, as after a change of what the user may do.
 pub async fn renew_session(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> Result<()> {
     Ok(sigra.renew_session(session, scope).await?)

@@ -83,6 +83,13 @@ impl Host {
         answer.location() == Some("/")
     }
 
+    /// As if the user had opened the link that confirms their address.
+    pub async fn confirm(&self, user: &User) {
+        let confirm = "UPDATE users SET confirmed_at = inserted_at WHERE id = $1";
+        sqlx::query(confirm).bind(user.id).execute(&self.pool).await.expect("confirmed");
+        self.sigra.catch_up().await;
+    }
+
     pub async fn count_tokens(&self) -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool);
         count.await.expect("a count")
