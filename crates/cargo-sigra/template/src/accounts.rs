@@ -2,7 +2,9 @@
 
 mod deletion;
 mod email;
+// <magic_link>
 mod log_in_link;
+// </magic_link>
 mod mail_link;
 mod password;
 mod registration;
@@ -18,7 +20,7 @@ pub use self::{
     password::ChangePasswordError,
     registration::RegisterError,
     sessions::ACTIVITY_PAGE,
-    user::{Problems, User, check_password, normalize_email},
+    user::{Problems, User, UserId, check_password, normalize_email},
 };
 use crate::{
     config::Settings,

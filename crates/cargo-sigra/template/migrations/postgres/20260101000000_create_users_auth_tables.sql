@@ -1,5 +1,10 @@
 CREATE TABLE users (
+    -- <uuid>
     id              uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    -- </uuid>
+    -- <!uuid>
+    -- id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- </!uuid>
     -- "C" lower-cases ASCII letters alone, whatever the server's locale: Unicode folds different addresses into one.
     email           text        NOT NULL COLLATE "C",
     hashed_password text, -- Argon2id, in PHC string format
@@ -13,7 +18,12 @@ CREATE UNIQUE INDEX users_email ON users (lower(email));
 
 CREATE TABLE users_tokens (
     id               uuid        NOT NULL PRIMARY KEY, -- UUIDv7: names the session, proves nothing
+    -- <uuid>
     user_id          uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id          bigint      NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
     context          text        NOT NULL, -- what the token is for
     token            bytea       NOT NULL CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
     next_token       bytea       CHECK (octet_length(next_token) = 32), -- issued, and not seen yet
@@ -40,8 +50,18 @@ CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted
 CREATE TABLE audit_events (
     id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
     action      text        NOT NULL,
+    -- <uuid>
     user_id     uuid, -- whose account
+    -- </uuid>
+    -- <!uuid>
+    -- user_id     bigint, -- whose account
+    -- </!uuid>
+    -- <uuid>
     actor_id    uuid, -- who did it, if known
+    -- </uuid>
+    -- <!uuid>
+    -- actor_id    bigint, -- who did it, if known
+    -- </!uuid>
     ip          text,
     user_agent  text,
     metadata    text        NOT NULL DEFAULT '{}', -- JSON

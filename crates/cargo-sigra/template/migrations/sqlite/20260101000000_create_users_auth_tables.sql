@@ -1,5 +1,10 @@
 CREATE TABLE users (
+    -- <uuid>
     id              BLOB NOT NULL PRIMARY KEY, -- UUIDv7
+    -- </uuid>
+    -- <!uuid>
+    -- id              INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
+    -- </!uuid>
     email           TEXT NOT NULL,
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,

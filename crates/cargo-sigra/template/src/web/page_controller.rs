@@ -67,9 +67,11 @@ pub async fn icon() -> Response {
     asset("image/svg+xml", include_str!("../../static/icon.svg"))
 }
 
+// <live>
 pub async fn live_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../static/live.js"))
 }
+// </live>
 
 fn asset(content_type: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "public, max-age=3600")], body).into_response()

@@ -10,16 +10,23 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
 use super::{
-    AppState, error, live, mailbox_controller,
+    AppState, error, mailbox_controller,
     method_override::method_override,
     page_controller,
     request_span::{name_route, request_span},
     security_headers::security_headers,
-    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_log_in_link_controller,
-    user_registration_controller, user_reset_password_controller, user_session_controller, user_sessions_controller,
-    user_settings_controller,
+    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_registration_controller,
+    user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
 };
 use crate::config::Environment;
+
+// <live>
+use super::live;
+// </live>
+
+// <magic_link>
+use super::user_log_in_link_controller;
+// </magic_link>
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -51,11 +58,13 @@ pub fn app(state: AppState) -> Router {
     let limited = Router::new()
         .route("/users/register", post(user_registration_controller::create))
         .route("/users/log-in", post(user_session_controller::create))
+        // <magic_link>
         .route("/users/log-in/link", post(user_log_in_link_controller::create))
         .route(
             "/users/log-in/{token}",
             get(user_log_in_link_controller::edit).post(user_log_in_link_controller::update),
         )
+        // </magic_link>
         .route("/users/confirm", get(user_confirmation_controller::new).post(user_confirmation_controller::create))
         .route(
             "/users/confirm/{token}",
@@ -76,7 +85,9 @@ pub fn app(state: AppState) -> Router {
     let everybody = Router::new()
         .route("/", get(page_controller::home))
         .route("/me", get(page_controller::me))
+        // <live>
         .route("/live", get(live::live))
+        // </live>
         .route("/users/log-out", delete(user_session_controller::delete));
 
     let development = match state.settings.environment {
@@ -97,8 +108,10 @@ pub fn app(state: AppState) -> Router {
     let without_session = Router::new()
         .route("/healthz", get(page_controller::health))
         .route("/static/app.css", get(page_controller::stylesheet))
-        .route("/static/icon.svg", get(page_controller::icon))
-        .route("/static/live.js", get(page_controller::live_script));
+        // <live>
+        .route("/static/live.js", get(page_controller::live_script))
+        // </live>
+        .route("/static/icon.svg", get(page_controller::icon));
 
     let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 

@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
+use clap_complete::Shell;
+
+use crate::{
+    Error,
+    cargo_toml::SigraSource,
+    choices::{Database, Id},
+    names::NameError,
+    users::UserNames,
+};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Authentication that you own, for axum.
+#[derive(Debug, Parser)]
+#[command(name = "cargo sigra", bin_name = "cargo sigra", version, styles = STYLES, propagate_version = true)]
+#[command(after_help = "Examples:
+  cargo sigra new my_app                  A new application, by a few questions
+  cargo sigra new my_app --yes            The same, without questions
+  cargo sigra help new                    What else there is to choose")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    New(New),
+    #[command(subcommand)]
+    Gen(Gen),
+    Completions(Completions),
+}
+
+/// Makes a new application whose users register, log in and manage their accounts
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo sigra new my_app                          Asks for what is not said here
+  cargo sigra new my_app --yes                    SQLite, and everything there is
+  cargo sigra new my_app --db postgres --id bigint
+  cargo sigra new shop --no-magic-link --no-live  Without two of the parts
+  cargo sigra new club --user Member --table members")]
+pub struct New {
+    /// The folder to make. Its last part is the application's name
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub parts: Parts,
+    /// Ask nothing: what is not said here is the default
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What the application is to have.
+#[derive(Clone, Debug, Args)]
+pub struct Parts {
+    /// The database [default: sqlite]
+    #[arg(long, value_name = "DATABASE")]
+    pub db: Option<Database>,
+    /// What users are known by in the database [default: uuid]
+    #[arg(long, value_name = "TYPE")]
+    pub id: Option<Id>,
+    /// No second factor
+    #[arg(long)]
+    pub no_mfa: bool,
+    /// No passkeys
+    #[arg(long)]
+    pub no_passkeys: bool,
+    /// No logging in by a link in a mail
+    #[arg(long)]
+    pub no_magic_link: bool,
+    /// No WebSockets that end with their session
+    #[arg(long)]
+    pub no_live: bool,
+    /// No pages: everything is JSON
+    #[arg(long)]
+    pub api_only: bool,
+    /// The type of a user
+    #[arg(long, value_name = "TYPE", default_value = "User")]
+    pub user: String,
+    /// The table of users, which their paths begin with too
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Take the library from a checkout
+    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH")]
+    pub sigra_path: Option<PathBuf>,
+}
+
+impl Parts {
+    /// Whether parts were left out by flags, so that nobody need be asked.
+    pub fn leave_out_any(&self) -> bool {
+        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live || self.api_only
+    }
+
+    pub fn user_names(&self) -> Result<UserNames, NameError> {
+        UserNames::parse(&self.user, self.table.as_deref())
+    }
+
+    /// Where the library is taken from.
+    pub fn sigra(&self) -> Result<SigraSource, Error> {
+        let Some(path) = &self.sigra_path else { return Ok(SigraSource::Registry) };
+        let absolute = path.canonicalize().map_err(|error| Error::SigraPath { path: path.clone(), error })?;
+        Ok(SigraSource::Path(absolute))
+    }
+}
+
+/// Generates single things
+#[derive(Debug, Subcommand)]
+pub enum Gen {
+    /// Prints a new secret for SECRET_KEY_BASE
+    #[command(after_help = "Examples:
+  cargo sigra gen secret                          Prints one
+  export SECRET_KEY_BASE=$(cargo sigra gen secret)")]
+    Secret,
+}
+
+/// Prints completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo sigra completions bash > ~/.local/share/bash-completion/completions/cargo-sigra
+  cargo sigra completions fish > ~/.config/fish/completions/cargo-sigra.fish
+  cargo sigra completions zsh > \"${fpath[1]}/_cargo-sigra\"")]
+pub struct Completions {
+    pub shell: Shell,
+}

@@ -1,0 +1,75 @@
+//! Which files of the template an application gets, and where. Files that belong to a feature as a whole are
+//! listed here, and not marked.
+
+use crate::choices::{Choices, Database};
+
+/// What a path begins with, and the region that all of it belongs to.
+const OF_FEATURES: &[(&str, &str)] = &[
+    ("src/accounts/log_in_link.rs", "magic_link"),
+    ("src/web/user_log_in_link_controller.rs", "magic_link"),
+    ("tests/user_log_in_link.rs", "magic_link"),
+    ("src/web/live.rs", "live"),
+    ("static/live.js", "live"),
+    ("tests/live.rs", "live"),
+    ("src/accounts/mfa", "mfa"),
+    ("src/web/mfa_", "mfa"),
+    ("src/web/user_mfa_", "mfa"),
+    ("templates/mfa", "mfa"),
+    ("static/mfa", "mfa"),
+    ("tests/mfa", "mfa"),
+    ("tests/user_mfa", "mfa"),
+    ("src/accounts/passkey", "passkeys"),
+    ("src/web/passkey", "passkeys"),
+    ("src/web/user_passkey", "passkeys"),
+    ("templates/passkey", "passkeys"),
+    ("static/passkey", "passkeys"),
+    ("tests/passkey", "passkeys"),
+    ("tests/user_passkey", "passkeys"),
+    ("src/database/sqlite.rs", "sqlite"),
+    ("migrations/sqlite/", "sqlite"),
+    ("src/database/postgres.rs", "postgres"),
+    ("migrations/postgres/", "postgres"),
+    ("tests/outage.rs", "postgres"),
+];
+
+/// Whether the application gets the file.
+pub fn is_kept(path: &str, choices: &Choices) -> bool {
+    let mut regions = OF_FEATURES.iter().filter(|(prefix, _)| path.starts_with(prefix));
+    regions.all(|(_, region)| choices.keeps(region) == Some(true))
+}
+
+/// Where it is in the application. One database needs no folder of its own.
+pub fn moved(path: &str, choices: &Choices) -> String {
+    path.replace(migrations(choices.db), "migrations")
+}
+
+/// Where the template has the migrations for a database.
+pub fn migrations(db: Database) -> &'static str {
+    match db {
+        Database::Sqlite => "migrations/sqlite",
+        Database::Postgres => "migrations/postgres",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template;
+
+    #[test]
+    fn every_region_of_the_table_is_known() {
+        for (prefix, region) in OF_FEATURES {
+            assert!(Choices::ALL.keeps(region).is_some(), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn files_go_with_their_features() {
+        let without = Choices { live: false, magic_link: false, ..Choices::ALL };
+        let paths: Vec<_> = template::files().into_iter().map(|file| file.path).collect();
+        let kept = |choices: &Choices| paths.iter().filter(|path| is_kept(path, choices)).count();
+        assert_eq!(kept(&Choices::ALL) - kept(&without), 6);
+        assert!(!is_kept("migrations/postgres/1.sql", &Choices::ALL));
+        assert_eq!(moved("migrations/sqlite/1.sql", &Choices::ALL), "migrations/1.sql");
+    }
+}

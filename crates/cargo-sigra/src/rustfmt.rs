@@ -1,0 +1,85 @@
+//! Formatting what was generated: without a region, or with a longer name, lines are broken elsewhere.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::generate::Files;
+
+/// The edition of the template.
+const EDITION: &str = "2024";
+
+/// How the template is formatted, and so what is generated from it.
+const SETTINGS: &str = "max_width=120,use_small_heuristics=Max";
+
+/// Why the code was not formatted.
+#[derive(Debug, thiserror::Error)]
+pub enum RustfmtError {
+    #[error("rustfmt can't be run, which is part of Rust: `rustup component add rustfmt` ({0})")]
+    Missing(io::Error),
+    #[error("rustfmt refuses the generated code, which is a mistake of this program:\n{0}")]
+    Refused(String),
+    #[error("the generated code can't be formatted in a temporary folder: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Formats all Rust files, in a folder where they find each other's modules.
+pub fn format(files: &mut Files) -> Result<(), RustfmtError> {
+    let folder = tempfile::tempdir()?;
+    let mut sources: Vec<(PathBuf, &mut String)> = Vec::new();
+    for (path, text) in files.iter_mut().filter(|(path, _)| path.ends_with(".rs")) {
+        let path = folder.path().join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, text.as_bytes())?;
+        sources.push((path, text));
+    }
+    if sources.is_empty() {
+        return Ok(());
+    }
+    run(sources.iter().map(|(path, _)| path.as_path()))?;
+    for (path, text) in sources {
+        *text = fs::read_to_string(path)?;
+    }
+    Ok(())
+}
+
+fn run<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), RustfmtError> {
+    let output = Command::new("rustfmt")
+        .args(["--edition", EDITION, "--config", SETTINGS])
+        .args(paths)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(RustfmtError::Missing)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(RustfmtError::Refused(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_is_formatted_and_nothing_else() {
+        let mut files = Files::from([
+            ("src/lib.rs".to_owned(), "mod  a;\n".to_owned()),
+            ("src/a.rs".to_owned(), "fn  a( ) { }\n".to_owned()),
+            ("a.sql".to_owned(), "SELECT  1\n".to_owned()),
+        ]);
+        format(&mut files).expect("formatted");
+        assert_eq!(files["src/lib.rs"], "mod a;\n");
+        assert_eq!(files["src/a.rs"], "fn a() {}\n");
+        assert_eq!(files["a.sql"], "SELECT  1\n");
+    }
+
+    #[test]
+    fn what_is_no_rust_is_refused() {
+        let mut files = Files::from([("src/lib.rs".to_owned(), "fn {\n".to_owned())]);
+        assert!(matches!(format(&mut files), Err(RustfmtError::Refused(_))));
+    }
+}
