@@ -1,7 +1,10 @@
 //! Which files of the template an application gets, and where. Files that belong to a feature as a whole are
 //! listed here, and not marked.
 
-use crate::choices::{Choices, Database};
+use crate::{
+    choices::{Choices, Database},
+    template,
+};
 
 /// What a path begins with, and the region that all of it belongs to.
 const OF_FEATURES: &[(&str, &str)] = &[
@@ -38,6 +41,13 @@ pub fn is_kept(path: &str, choices: &Choices) -> bool {
     regions.all(|(_, region)| choices.keeps(region) == Some(true))
 }
 
+/// Whether the template has anything of a feature yet.
+pub fn has(region: &str) -> bool {
+    template::files()
+        .iter()
+        .any(|file| OF_FEATURES.iter().any(|(prefix, of)| *of == region && file.path.starts_with(prefix)))
+}
+
 /// Where it is in the application. One database needs no folder of its own.
 pub fn moved(path: &str, choices: &Choices) -> String {
     path.replace(migrations(choices.db), "migrations")
@@ -54,7 +64,6 @@ pub fn migrations(db: Database) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template;
 
     #[test]
     fn every_region_of_the_table_is_known() {

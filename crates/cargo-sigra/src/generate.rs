@@ -27,6 +27,16 @@ pub struct Plan {
     pub module: Option<String>,
 }
 
+impl Plan {
+    /// Whether a region of the template is kept. `None` if there is no such region.
+    pub fn keeps(&self, region: &str) -> Option<bool> {
+        match region {
+            "users_table" => Some(self.users.has_users_table()),
+            region => self.choices.keeps(region),
+        }
+    }
+}
+
 #[cfg(test)]
 impl Plan {
     pub fn default_for_tests() -> Self {
@@ -58,9 +68,11 @@ pub fn application(plan: &Plan) -> Result<Files, GenerateError> {
         if !files::is_kept(file.path, &plan.choices) {
             continue;
         }
-        let text = regions::apply(file.path, file.text, |region| plan.choices.keeps(region))?;
+        let text = regions::apply(file.path, file.text, |region| plan.keeps(region))?;
         let text = match file.path {
             "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
+            // Style sheets know no users, and properties such as `user-select`.
+            path if path.ends_with(".css") => text,
             _ => plan.app.rename(&plan.users.rename(&text)),
         };
         let text = text.replace(files::migrations(plan.choices.db), "migrations");

@@ -37,7 +37,13 @@ const TAKEN: [&str; 18] = [
 pub enum NameError {
     #[error("`{0}` is no name for an application: use letters, digits, `_` and `-`, and begin with a letter")]
     Letters(String),
-    #[error("`{0}` can't be the name of an application, for Rust or a dependency has it: choose another one")]
+    #[error("`--user {0}` is no name of a type: begin with a capital letter, as in `--user Member`")]
+    Type(String),
+    #[error(
+        "`--table {0}` is no name of a table: use small letters, digits and `_`, and the plural, as in `--table members`"
+    )]
+    Table(String),
+    #[error("`{0}` can't be the name, for Rust, a dependency or the generated code has it already: choose another one")]
     Reserved(String),
 }
 

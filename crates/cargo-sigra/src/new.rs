@@ -9,12 +9,14 @@ use std::{
 use crate::{
     choices::{Choices, Database, Id, Place},
     cli::New,
+    files,
     generate::{self, Files, Plan},
     git,
     manifest::Manifest,
     names::AppName,
     questions,
     terminal::{self, STRONG, styled},
+    users::UserNames,
 };
 
 /// Why there is no new application.
@@ -24,6 +26,8 @@ pub enum NewError {
     NotEmpty(PathBuf),
     #[error("`{0}` has no last part that could be the application's name: give a path such as `my_app`")]
     NoName(PathBuf),
+    #[error("on PostgreSQL the table must be called `users` for now: pass `--user {0} --table users`, or use SQLite")]
+    Table(String),
     #[error("`{path}` can't be written: {error}")]
     Unwritable { path: PathBuf, error: io::Error },
 }
@@ -32,7 +36,9 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     let app = name_of(&args.path)?;
     refuse_what_is_there(&args.path)?;
     let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
-    let plan = Plan { app, users: args.parts.user_names()?, choices, sigra: args.parts.sigra()?, module: None };
+    let users = args.parts.user_names()?;
+    refuse_other_tables_on_postgres(&users, &choices)?;
+    let plan = Plan { app, users, choices, sigra: args.parts.sigra()?, module: None };
     let files = generate::application(&plan)?;
 
     anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), in_words(&choices));
@@ -61,6 +67,14 @@ fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if is_free { Ok(()) } else { Err(NewError::NotEmpty(path.to_owned())) }
+}
+
+/// The library asks PostgreSQL to tell of changes of the table `users` by its name.
+fn refuse_other_tables_on_postgres(users: &UserNames, choices: &Choices) -> Result<(), NewError> {
+    match choices.db {
+        Database::Postgres if !users.has_users_table() => Err(NewError::Table(users.singular.clone())),
+        _ => Ok(()),
+    }
 }
 
 fn write(root: &Path, files: &Files) -> Result<(), NewError> {
@@ -103,14 +117,15 @@ fn in_words(choices: &Choices) -> String {
             Id::Bigint => "users are counted",
         },
     ];
+    words.push(if choices.pages { "pages" } else { "JSON only" });
     let parts = [
-        (choices.pages, "pages", "JSON only"),
-        (choices.mfa, "a second factor", "no second factor"),
-        (choices.passkeys, "passkeys", "no passkeys"),
-        (choices.magic_link, "links to log in", "no links to log in"),
-        (choices.live, "WebSockets", "no WebSockets"),
+        ("mfa", choices.mfa, "a second factor", "no second factor"),
+        ("passkeys", choices.passkeys, "passkeys", "no passkeys"),
+        ("magic_link", choices.magic_link, "links to log in", "no links to log in"),
+        ("live", choices.live, "WebSockets", "no WebSockets"),
     ];
-    words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
+    let parts = parts.into_iter().filter(|(region, ..)| files::has(region));
+    words.extend(parts.map(|(_, is_in, with, without)| if is_in { with } else { without }));
     words.join(", ")
 }
 

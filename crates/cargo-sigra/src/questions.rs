@@ -7,6 +7,7 @@ use inquire::{InquireError, MultiSelect, Select};
 use crate::{
     choices::{Choices, Database, Id, Place},
     cli::Parts,
+    files,
 };
 
 /// Why there was no answer.
@@ -92,12 +93,13 @@ fn ask_id() -> Result<Id, QuestionError> {
 }
 
 fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
-    let parts = vec![
-        Answer(Part::Mfa, "a second factor"),
-        Answer(Part::Passkeys, "passkeys"),
-        Answer(Part::MagicLink, "logging in by a link in a mail"),
-        Answer(Part::Live, "WebSockets that end with their session"),
+    let parts = [
+        ("mfa", Answer(Part::Mfa, "a second factor")),
+        ("passkeys", Answer(Part::Passkeys, "passkeys")),
+        ("magic_link", Answer(Part::MagicLink, "logging in by a link in a mail")),
+        ("live", Answer(Part::Live, "WebSockets that end with their session")),
     ];
+    let parts: Vec<_> = parts.into_iter().filter(|(region, _)| files::has(region)).map(|(_, part)| part).collect();
     let all: Vec<usize> = (0..parts.len()).collect();
     let wanted = MultiSelect::new("Which parts?", parts)
         .with_default(&all)

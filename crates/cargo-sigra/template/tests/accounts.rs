@@ -177,6 +177,7 @@ fn with_uuids(migration: &str) -> String {
 // </template>
 
 // <sqlite>
+// <users_table>
 /// Later migrations have not taken them apart.
 // <template>
 #[cfg(not(feature = "postgres"))]
@@ -193,4 +194,5 @@ async fn the_migration_and_the_library_agree_on_users_tokens() {
     let library: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&fresh).await.expect("a schema");
     assert_eq!(migrated, library);
 }
+// </users_table>
 // </sqlite>

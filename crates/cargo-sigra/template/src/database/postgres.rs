@@ -6,7 +6,7 @@ use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
 pub type Database = sqlx::Postgres;
 
 /// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Where the data of development is.
 pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";

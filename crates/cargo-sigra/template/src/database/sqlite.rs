@@ -11,7 +11,7 @@ use super::ACQUIRE_TIMEOUT;
 pub type Database = sqlx::Sqlite;
 
 /// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// Where the data of development is.
 pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";

@@ -1,0 +1,71 @@
+//! A generated application in a folder of its own.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+pub struct Generated {
+    folder: TempDir,
+    name: String,
+}
+
+impl Generated {
+    /// With the library of this checkout, and the versions of its dependencies.
+    pub fn new(name: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let output = sigra(folder.path(), &[&["new", name, "--yes"], flags].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        let generated = Self { folder, name: name.to_owned() };
+        let lock = workspace().join("Cargo.lock");
+        fs::copy(lock, generated.root().join("Cargo.lock")).expect("the versions of dependencies");
+        generated
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+
+    /// Formatted, without warnings, and good by its own tests.
+    pub fn check(&self) {
+        self.cargo(&["fmt", "--check"]);
+        self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
+        self.cargo(&["test", "--offline"]);
+    }
+
+    /// Beside the tests' own artifacts, so that dependencies are built once.
+    pub fn cargo(&self, args: &[&str]) {
+        let output = cargo(&self.root(), args);
+        assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+    }
+}
+
+/// Runs the generator in a folder.
+pub fn sigra(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-sigra"));
+    command.current_dir(folder).env("SIGRA_PATH", workspace().join("crates/sigra"));
+    command.arg("sigra").args(args).output().expect("the generator")
+}
+
+pub fn cargo(folder: &Path, args: &[&str]) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    let mut command = Command::new(env!("CARGO"));
+    // Settings of the run of these tests are not those of the application's.
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).env("CARGO_TARGET_DIR", target).args(args).output().expect("cargo")
+}
+
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace")
+}
+
+pub fn said(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
