@@ -36,8 +36,16 @@ pub enum Command {
     New(New),
     #[command(subcommand)]
     Gen(Gen),
+    Routes(Routes),
     Completions(Completions),
 }
+
+/// Lists the routes, and what each requires of who asks
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo sigra routes                              All of them
+  cargo sigra routes | grep POST                  Some of them")]
+pub struct Routes {}
 
 /// Makes a new application whose users register, log in and manage their accounts
 #[derive(Debug, Args)]

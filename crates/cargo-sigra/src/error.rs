@@ -2,7 +2,7 @@
 
 use crate::{
     completions::CompletionsError, generate::GenerateError, git::GitError, manifest::ManifestError, names::NameError,
-    new::NewError, questions::QuestionError, secret::SecretError,
+    new::NewError, questions::QuestionError, routes::RoutesError, secret::SecretError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,8 @@ pub enum Error {
     Git(#[from] GitError),
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
     #[error(transparent)]
     Completions(#[from] CompletionsError),
     #[error("`--sigra-path {path}` is no checkout of the library: {error}")]

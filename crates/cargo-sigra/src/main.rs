@@ -16,6 +16,7 @@ mod names;
 mod new;
 mod questions;
 mod regions;
+mod routes;
 mod rustfmt;
 mod secret;
 mod template;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
         Command::New(args) => new::run(args),
         Command::Gen(Gen::Secret) => Ok(secret::run()?),
+        Command::Routes(_) => Ok(routes::run()?),
         Command::Completions(args) => Ok(completions::run(args)?),
     }
 }
