@@ -1,6 +1,9 @@
 //! The `Cargo.toml` of a new application: the template's, without what ties it to this repository.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, TomlError, Value};
 
@@ -13,6 +16,23 @@ pub enum SigraSource {
     Registry,
     /// A checkout of the library.
     Path(PathBuf),
+}
+
+impl SigraSource {
+    /// From the path of a checkout, if one is given.
+    pub fn from_flag(path: Option<&Path>) -> Result<Self, SigraPathError> {
+        let Some(path) = path else { return Ok(Self::Registry) };
+        let absolute = path.canonicalize().map_err(|error| SigraPathError { path: path.to_owned(), error })?;
+        Ok(Self::Path(absolute))
+    }
+}
+
+/// A checkout of the library that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("`--sigra-path {path}` is no checkout of the library: {error}")]
+pub struct SigraPathError {
+    path: PathBuf,
+    error: io::Error,
 }
 
 /// The version of the library that goes with this program.

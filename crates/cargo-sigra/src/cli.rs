@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::stylin
 use clap_complete::Shell;
 
 use crate::{
-    Error,
-    cargo_toml::SigraSource,
+    cargo_toml::{SigraPathError, SigraSource},
     choices::{Database, Id},
     names::NameError,
     users::UserNames,
@@ -36,8 +35,28 @@ pub enum Command {
     New(New),
     #[command(subcommand)]
     Gen(Gen),
+    Upgrade(Upgrade),
     Routes(Routes),
     Completions(Completions),
+}
+
+/// Merges what this version would generate into what you have made of it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo install cargo-sigra && cargo sigra upgrade
+  cargo sigra upgrade --dry-run                   Says what it would do
+
+What both have changed in the same place is marked as git does, and listed. Migrations are only ever added.")]
+pub struct Upgrade {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on with changes that are not committed
+    #[arg(long)]
+    pub force: bool,
+    /// Take the library from a checkout
+    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
+    pub sigra_path: Option<PathBuf>,
 }
 
 /// Lists the routes, and what each requires of who asks
@@ -97,7 +116,7 @@ pub struct Parts {
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
     /// Take the library from a checkout
-    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH")]
+    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
     pub sigra_path: Option<PathBuf>,
 }
 
@@ -112,10 +131,8 @@ impl Parts {
     }
 
     /// Where the library is taken from.
-    pub fn sigra(&self) -> Result<SigraSource, Error> {
-        let Some(path) = &self.sigra_path else { return Ok(SigraSource::Registry) };
-        let absolute = path.canonicalize().map_err(|error| Error::SigraPath { path: path.clone(), error })?;
-        Ok(SigraSource::Path(absolute))
+    pub fn sigra(&self) -> Result<SigraSource, SigraPathError> {
+        SigraSource::from_flag(self.sigra_path.as_deref())
     }
 }
 

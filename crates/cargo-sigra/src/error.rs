@@ -1,8 +1,9 @@
 //! All that can go wrong. Every message says what to do.
 
 use crate::{
-    completions::CompletionsError, generate::GenerateError, git::GitError, manifest::ManifestError, names::NameError,
-    new::NewError, questions::QuestionError, routes::RoutesError, secret::SecretError,
+    cargo_toml::SigraPathError, completions::CompletionsError, generate::GenerateError, git::GitError,
+    manifest::ManifestError, names::NameError, new::NewError, questions::QuestionError, routes::RoutesError,
+    secret::SecretError, upgrade::UpgradeError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,8 @@ pub enum Error {
     Routes(#[from] RoutesError),
     #[error(transparent)]
     Completions(#[from] CompletionsError),
-    #[error("`--sigra-path {path}` is no checkout of the library: {error}")]
-    SigraPath { path: std::path::PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    SigraPath(#[from] SigraPathError),
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
 }

@@ -43,7 +43,7 @@ pub fn is_kept(path: &str, choices: &Choices) -> bool {
 
 /// Whether the template has anything of a feature yet.
 pub fn has(region: &str) -> bool {
-    template::files()
+    template::embedded()
         .iter()
         .any(|file| OF_FEATURES.iter().any(|(prefix, of)| *of == region && file.path.starts_with(prefix)))
 }
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn files_go_with_their_features() {
         let without = Choices { live: false, magic_link: false, ..Choices::ALL };
-        let paths: Vec<_> = template::files().into_iter().map(|file| file.path).collect();
+        let paths: Vec<_> = template::embedded().into_iter().map(|file| file.path).collect();
         let kept = |choices: &Choices| paths.iter().filter(|path| is_kept(path, choices)).count();
         assert_eq!(kept(&Choices::ALL) - kept(&without), 6);
         assert!(!is_kept("migrations/postgres/1.sql", &Choices::ALL));

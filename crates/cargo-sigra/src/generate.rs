@@ -9,7 +9,7 @@ use crate::{
     names::AppName,
     regions::{self, RegionError},
     rustfmt::{self, RustfmtError},
-    template,
+    template::{self, TemplateError},
     users::UserNames,
 };
 
@@ -54,6 +54,8 @@ impl Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
     Region(#[from] RegionError),
     #[error(transparent)]
     CargoToml(#[from] CargoTomlError),
@@ -61,22 +63,27 @@ pub enum GenerateError {
     Rustfmt(#[from] RustfmtError),
 }
 
+/// All that is generated for an application.
+pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
+    application(plan)
+}
+
 /// All files of a new application.
 pub fn application(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = Files::new();
-    for file in template::files() {
-        if !files::is_kept(file.path, &plan.choices) {
+    for file in template::files()? {
+        if !files::is_kept(&file.path, &plan.choices) {
             continue;
         }
-        let text = regions::apply(file.path, file.text, |region| plan.keeps(region))?;
-        let text = match file.path {
+        let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
+        let text = match &*file.path {
             "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
             // Style sheets know no users, and properties such as `user-select`.
             path if path.ends_with(".css") => text,
             _ => plan.app.rename(&plan.users.rename(&text)),
         };
         let text = text.replace(files::migrations(plan.choices.db), "migrations");
-        let path = plan.users.rename_path(&files::moved(file.path, &plan.choices));
+        let path = plan.users.rename_path(&files::moved(&file.path, &plan.choices));
         generated.insert(path, text);
     }
     rustfmt::format(&mut generated)?;

@@ -6,6 +6,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+/// How many files an error names.
+const SHOWN: usize = 5;
+
 /// Why git did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -13,6 +16,12 @@ pub enum GitError {
     Failed { command: String, said: String },
     #[error("git can't be run: {0}. Install it, or pass `--force` to go without")]
     Missing(io::Error),
+    #[error("these files have changes that are not committed: {0}. Commit them first, or pass `--force`")]
+    Changed(String),
+    #[error(
+        "this folder is in no git repository, so nothing could be undone: `git init` and commit, or pass `--force`"
+    )]
+    NoRepository,
 }
 
 /// Begins a repository, as `cargo new` does: unless there is one around the folder, or no git.
@@ -29,7 +38,7 @@ pub fn init_unless_inside(folder: &Path) -> Result<bool, GitError> {
 }
 
 /// Files that are changed and not committed. `None` if the folder is in no repository.
-pub fn changed_files(folder: &Path) -> Result<Option<Vec<PathBuf>>, GitError> {
+fn changed_files(folder: &Path) -> Result<Option<Vec<PathBuf>>, GitError> {
     if !run(folder, &["rev-parse", "--is-inside-work-tree"])?.status.success() {
         return Ok(None);
     }
@@ -37,6 +46,17 @@ pub fn changed_files(folder: &Path) -> Result<Option<Vec<PathBuf>>, GitError> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let changed = text.split('\0').filter_map(|entry| entry.get(3..)).map(PathBuf::from);
     Ok(Some(changed.collect()))
+}
+
+/// For what changes files: it can be seen and undone only if all was committed before.
+pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
+    let changed = changed_files(folder)?.ok_or(GitError::NoRepository)?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = changed.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+    let more = if changed.len() > SHOWN { format!(" and {} more", changed.len() - SHOWN) } else { String::new() };
+    Err(GitError::Changed(shown.join(", ") + &more))
 }
 
 fn checked(folder: &Path, args: &[&str]) -> Result<Output, GitError> {

@@ -21,6 +21,7 @@ mod rustfmt;
 mod secret;
 mod template;
 mod terminal;
+mod upgrade;
 mod users;
 
 use std::{env, process::ExitCode};
@@ -53,6 +54,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
         Command::New(args) => new::run(args),
         Command::Gen(Gen::Secret) => Ok(secret::run()?),
+        Command::Upgrade(args) => upgrade::run(args),
         Command::Routes(_) => Ok(routes::run()?),
         Command::Completions(args) => Ok(completions::run(args)?),
     }

@@ -124,8 +124,7 @@ mod tests {
     use crate::template;
 
     fn of_template() -> Vec<Route> {
-        let text =
-            |path: &str| template::files().into_iter().find(|file| file.path == path).map(|file| file.text.to_owned());
+        let text = |path: &str| template::embedded().into_iter().find(|file| file.path == path).map(|file| file.text);
         let handlers = Handlers::new(|module| text(&format!("src/web/{module}.rs")));
         routes_of(&text("src/web/router.rs").expect("a router"), &handlers, str::to_owned).expect("routes")
     }

@@ -1,5 +1,10 @@
 //! The template: a complete application, embedded in this program.
 
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
 use include_dir::{Dir, DirEntry, include_dir};
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/embedded");
@@ -9,61 +14,94 @@ static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/embedded");
 const RENAMED: [(&str, &str); 3] =
     [("manifest.toml", "Cargo.toml"), ("gitignore", ".gitignore"), ("env.example", ".env.example")];
 
+/// A folder to read the template from in place of the one in this program: to try what another one gives.
+const OTHER: &str = "SIGRA_TEMPLATE";
+
+/// What a build, a run or an editor leaves in a folder.
+const LEFTOVERS: [&str; 4] = [".db", ".my_app_dev_secret", "Cargo.lock", "target/"];
+
 /// A file of the template.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TemplateFile {
     /// Where it is in the template, with `/` between its parts.
-    pub path: &'static str,
-    pub text: &'static str,
+    pub path: String,
+    pub text: String,
+}
+
+/// Why the template can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the template in `{path}`, which {OTHER} names, can't be read: {error}")]
+pub struct TemplateError {
+    path: PathBuf,
+    error: io::Error,
 }
 
 /// All files of the template.
-pub fn files() -> Vec<TemplateFile> {
+pub fn files() -> Result<Vec<TemplateFile>, TemplateError> {
+    let mut found = match env::var_os(OTHER) {
+        Some(folder) => {
+            let folder = PathBuf::from(folder);
+            on_disk(&folder, &folder).map_err(|error| TemplateError { path: folder, error })?
+        }
+        None => embedded(),
+    };
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// The files that this program has in it.
+pub fn embedded() -> Vec<TemplateFile> {
     let mut found = Vec::new();
     collect(&EMBEDDED, &mut found);
-    found.sort_by_key(|file| file.path);
     found
 }
 
-fn collect(dir: &'static Dir, found: &mut Vec<TemplateFile>) {
+fn collect(dir: &Dir, found: &mut Vec<TemplateFile>) {
     for entry in dir.entries() {
         match entry {
             DirEntry::Dir(dir) => collect(dir, found),
             DirEntry::File(file) => {
                 let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) else { continue };
                 let renamed = RENAMED.iter().find(|(embedded, _)| *embedded == path);
-                found.push(TemplateFile { path: renamed.map_or(path, |(_, path)| path), text });
+                let path = renamed.map_or(path, |(_, path)| path).to_owned();
+                found.push(TemplateFile { path, text: text.to_owned() });
             }
         }
     }
 }
 
+fn on_disk(root: &Path, folder: &Path) -> io::Result<Vec<TemplateFile>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if LEFTOVERS.iter().any(|leftover| name.contains(leftover)) {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(on_disk(root, &path)?);
+        } else {
+            found.push(TemplateFile { path: name, text: fs::read_to_string(&path)? });
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
-
     use super::*;
 
     /// Whoever adds a folder to the template must link it.
     #[test]
     fn every_file_of_the_template_is_embedded() {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
-        let mut on_disk = BTreeSet::new();
-        list(&template, &template, &mut on_disk);
-        let embedded: BTreeSet<String> = files().iter().map(|file| file.path.to_owned()).collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
+        let paths = |files: Vec<TemplateFile>| {
+            let mut paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
+            paths.sort();
+            paths
+        };
+        let on_disk = paths(on_disk(&folder, &folder).expect("the template"));
         assert!(on_disk.len() > 50, "{on_disk:?}");
-        assert_eq!(embedded, on_disk);
-    }
-
-    fn list(root: &Path, dir: &Path, found: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(dir).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            let name = path.strip_prefix(root).expect("inside").to_str().expect("text").replace('\\', "/");
-            if path.is_dir() {
-                list(root, &path, found);
-            } else if !name.contains(".db") && name != ".my_app_dev_secret" {
-                found.insert(name);
-            }
-        }
+        assert_eq!(paths(embedded()), on_disk);
     }
 }

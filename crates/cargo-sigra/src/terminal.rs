@@ -20,11 +20,6 @@ pub fn step(verb: &str, what: impl Display) {
     anstream::println!("  {} {what}", styled(GOOD, format!("{verb:>9}")));
 }
 
-/// Something that the user should know, beside what was done.
-pub fn warn(text: impl Display) {
-    anstream::eprintln!("{} {text}", styled(WARNING, "warning:"));
-}
-
 /// The commands to go on with.
 pub fn next_commands(commands: &[String]) {
     anstream::println!("\nNext:\n");

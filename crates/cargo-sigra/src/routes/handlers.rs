@@ -6,9 +6,12 @@ use syn::{FnArg, GenericArgument, Item, PathArguments, Type};
 
 use super::Requirement;
 
+/// Gives the source of a module.
+type Source<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// The handlers of the modules beside the router.
 pub struct Handlers<'a> {
-    read: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    read: Source<'a>,
     modules: RefCell<BTreeMap<String, Vec<(String, Requirement)>>>,
 }
 

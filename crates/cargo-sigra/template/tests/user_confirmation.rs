@@ -162,7 +162,9 @@ async fn what_is_no_link_is_refused() {
         for (path, ask) in [
             ("/users/confirm", "/users/confirm"),
             ("/users/reset-password", "/users/reset-password"),
+            // <magic_link>
             ("/users/log-in", "/users/log-in"),
+            // </magic_link>
         ] {
             assert_redirected_to(&host.client().get(&format!("{path}/{token}")).await, ask);
         }

@@ -46,9 +46,18 @@ impl Generated {
 
 /// Runs the generator in a folder.
 pub fn sigra(folder: &Path, args: &[&str]) -> Output {
+    command(folder, args).output().expect("the generator")
+}
+
+/// As a version would that has another template.
+pub fn sigra_with_template(folder: &Path, args: &[&str], template: &Path) -> Output {
+    command(folder, args).env("SIGRA_TEMPLATE", template).output().expect("the generator")
+}
+
+fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-sigra"));
-    command.current_dir(folder).env("SIGRA_PATH", workspace().join("crates/sigra"));
-    command.arg("sigra").args(args).output().expect("the generator")
+    command.current_dir(folder).env("SIGRA_PATH", workspace().join("crates/sigra")).arg("sigra").args(args);
+    command
 }
 
 pub fn cargo(folder: &Path, args: &[&str]) -> Output {
