@@ -6,7 +6,7 @@ use generated::Generated;
 
 #[test]
 fn an_application_with_everything_is_good() {
-    Generated::new("my_app", &[]).check();
+    Generated::new("notes", &[]).check();
 }
 
 #[test]
@@ -27,7 +27,7 @@ macro_rules! matrix {
             #[test]
             #[ignore = "for the long run"]
             fn $name() {
-                Generated::new("my_app", &$flags.split_whitespace().collect::<Vec<_>>()).check();
+                Generated::new(stringify!($name), &$flags.split_whitespace().collect::<Vec<_>>()).check();
             }
         )*
     };

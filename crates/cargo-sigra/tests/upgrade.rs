@@ -90,7 +90,7 @@ fn upgrade(app: &Generated, template: &Path, flags: &[&str]) -> Output {
 
 #[test]
 fn no_edit_is_lost_where_every_file_was_edited() {
-    let app = Generated::new("my_app", &[]);
+    let app = Generated::new("diary", &[]);
     git(&app.root(), &["init", "--quiet"]);
     for path in hosts_files(&app.root()) {
         prepend(&path, MINE);
@@ -125,7 +125,7 @@ fn no_edit_is_lost_where_every_file_was_edited() {
 
 #[test]
 fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
-    let app = Generated::new("my_app", &["--no-live"]);
+    let app = Generated::new("diary", &["--no-live"]);
     git(&app.root(), &["init", "--quiet"]);
     append(&app.root().join("src/accounts/user.rs"), MINE);
     fs::remove_file(app.root().join("tests/bad_input.rs")).expect("removed");
@@ -160,7 +160,7 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
 
 #[test]
 fn what_could_not_be_undone_is_refused() {
-    let app = Generated::new("my_app", &[]);
+    let app = Generated::new("diary", &[]);
     let template = template();
     prepend(&template.path().join("src/web/layout.rs"), NEWER);
     git(&app.root(), &["init", "--quiet"]);
@@ -175,7 +175,7 @@ fn what_could_not_be_undone_is_refused() {
 
 #[test]
 fn an_application_of_a_newer_version_is_refused() {
-    let app = Generated::new("my_app", &[]);
+    let app = Generated::new("diary", &[]);
     let manifest = app.root().join(".sigra/manifest.toml");
     let text = fs::read_to_string(&manifest).expect("text").replace("version = \"0.1.0\"", "version = \"0.10.0\"");
     fs::write(&manifest, text).expect("written");

@@ -15,7 +15,8 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// With the library of this checkout, and the versions of its dependencies.
+    /// With the library of this checkout, and the versions of its dependencies. Each test has a name of its own for
+    /// it, since all share one target folder.
     pub fn new(name: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let output = sigra(folder.path(), &[&["new", name, "--yes"], flags].concat());
@@ -35,6 +36,8 @@ impl Generated {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
         self.cargo(&["test", "--offline"]);
+        // All of them together would fill the disk.
+        self.cargo(&["clean", "--offline", "--package", &self.name]);
     }
 
     /// Beside the tests' own artifacts, so that dependencies are built once.
@@ -67,6 +70,7 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTFLAGS"] {
         command.env_remove(name);
     }
+    command.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
     command.current_dir(folder).env("CARGO_TARGET_DIR", target).args(args).output().expect("cargo")
 }
 
