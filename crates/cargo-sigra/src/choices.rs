@@ -57,6 +57,7 @@ impl Choices {
             "uuid" => self.id == Id::Uuid,
             // What a whole application has, and what one needs that had its own before.
             "app" => self.place == Place::New,
+            "install" => self.place == Place::Existing,
             // What only the template itself needs, which is built for either database.
             "template" => false,
             _ => return None,

@@ -35,6 +35,7 @@ pub enum Command {
     New(New),
     #[command(subcommand)]
     Gen(Gen),
+    Install(Install),
     Upgrade(Upgrade),
     Routes(Routes),
     Completions(Completions),
@@ -80,6 +81,32 @@ pub struct New {
     pub path: PathBuf,
     #[command(flatten)]
     pub parts: Parts,
+    /// Ask nothing: what is not said here is the default
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Adds accounts to the axum application in this folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo sigra install --dry-run                   Shows what it would change
+  cargo sigra install                             Asks for what is not said here
+  cargo sigra install --user Member --table members
+
+All code goes into one module. Your own files get a few lines: dependencies, `mod auth;`, and accounts around your
+router. It can be run again, and never overwrites a file that it did not write.")]
+pub struct Install {
+    #[command(flatten)]
+    pub parts: Parts,
+    /// The module to make [default: auth]
+    #[arg(long, value_name = "NAME")]
+    pub module: Option<String>,
+    /// Show the changes as a diff, and make none
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on with changes that are not committed
+    #[arg(long)]
+    pub force: bool,
     /// Ask nothing: what is not said here is the default
     #[arg(long, short)]
     pub yes: bool,

@@ -1,9 +1,18 @@
 //! All that can go wrong. Every message says what to do.
 
 use crate::{
-    cargo_toml::SigraPathError, completions::CompletionsError, generate::GenerateError, git::GitError,
-    manifest::ManifestError, names::NameError, new::NewError, questions::QuestionError, routes::RoutesError,
-    secret::SecretError, upgrade::UpgradeError,
+    cargo_toml::SigraPathError,
+    completions::CompletionsError,
+    generate::GenerateError,
+    git::GitError,
+    install::{DependencyError, HostError, InstallError, MigrationError},
+    manifest::ManifestError,
+    names::NameError,
+    new::NewError,
+    questions::QuestionError,
+    routes::RoutesError,
+    secret::SecretError,
+    upgrade::UpgradeError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +37,14 @@ pub enum Error {
     Completions(#[from] CompletionsError),
     #[error(transparent)]
     SigraPath(#[from] SigraPathError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
 }

@@ -33,6 +33,17 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/database/postgres.rs", "postgres"),
     ("migrations/postgres/", "postgres"),
     ("tests/outage.rs", "postgres"),
+    ("src/main.rs", "app"),
+    ("templates/home.html", "app"),
+    ("templates/dashboard.html", "app"),
+    // They begin with what an application has that is all ours.
+    ("tests/", "app"),
+    (".gitignore", "app"),
+    (".env.example", "app"),
+    ("README.md", "app"),
+    ("rustfmt.toml", "app"),
+    ("src/beside.rs", "install"),
+    ("tests/beside.rs", "install"),
 ];
 
 /// Whether the application gets the file.

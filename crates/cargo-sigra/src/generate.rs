@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    beside,
     cargo_toml::{self, CargoTomlError, SigraSource},
     choices::Choices,
     files,
     names::AppName,
     regions::{self, RegionError},
     rustfmt::{self, RustfmtError},
-    template::{self, TemplateError},
+    template::{self, TemplateError, TemplateFile},
     users::UserNames,
 };
 
@@ -25,12 +26,24 @@ pub struct Plan {
     pub sigra: SigraSource,
     /// The module that is to hold everything, in an application that was there before.
     pub module: Option<String>,
+    /// The newest migration that was there before: ours come after it.
+    pub migrations_after: Option<u64>,
+    /// What makes the host's table one of users, in place of a new table.
+    pub adopted: Option<String>,
+    /// The host's `rustfmt.toml`, if it has code of its own.
+    pub rustfmt: Option<String>,
 }
 
 impl Plan {
+    /// A new application.
+    pub fn new(app: AppName, users: UserNames, choices: Choices, sigra: SigraSource) -> Self {
+        Self { app, users, choices, sigra, module: None, migrations_after: None, adopted: None, rustfmt: None }
+    }
+
     /// Whether a region of the template is kept. `None` if there is no such region.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         match region {
+            "new_users" => Some(self.adopted.is_none()),
             "users_table" => Some(self.users.has_users_table()),
             region => self.choices.keeps(region),
         }
@@ -40,13 +53,8 @@ impl Plan {
 #[cfg(test)]
 impl Plan {
     pub fn default_for_tests() -> Self {
-        Self {
-            app: AppName::parse("my_app").expect("a name"),
-            users: UserNames::default(),
-            choices: Choices::ALL,
-            sigra: SigraSource::Registry,
-            module: None,
-        }
+        let app = AppName::parse("my_app").expect("a name");
+        Self::new(app, UserNames::default(), Choices::ALL, SigraSource::Registry)
     }
 }
 
@@ -65,27 +73,36 @@ pub enum GenerateError {
 
 /// All that is generated for an application.
 pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
-    application(plan)
-}
-
-/// All files of a new application.
-pub fn application(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = Files::new();
     for file in template::files()? {
-        if !files::is_kept(&file.path, &plan.choices) {
+        if !files::is_kept(&file.path, &plan.choices) || plan.module.is_some() && file.path == "Cargo.toml" {
             continue;
         }
-        let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
-        let text = match &*file.path {
-            "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
-            // Style sheets know no users, and properties such as `user-select`.
-            path if path.ends_with(".css") => text,
-            _ => plan.app.rename(&plan.users.rename(&text)),
-        };
-        let text = text.replace(files::migrations(plan.choices.db), "migrations");
+        let text = text_of(&file, plan)?;
         let path = plan.users.rename_path(&files::moved(&file.path, &plan.choices));
         generated.insert(path, text);
     }
-    rustfmt::format(&mut generated)?;
+    if let Some(module) = &plan.module {
+        generated = beside::moved(generated, module, plan);
+    }
+    rustfmt::format(&mut generated, plan.rustfmt.as_deref())?;
     Ok(generated)
+}
+
+/// The migration that begins everything, as it would be for a new application.
+pub fn first_migration(plan: &Plan) -> Result<String, GenerateError> {
+    let folder = files::migrations(plan.choices.db);
+    let first = template::files()?.into_iter().find(|file| file.path.starts_with(folder));
+    first.map_or(Ok(String::new()), |file| text_of(&file, plan))
+}
+
+fn text_of(file: &TemplateFile, plan: &Plan) -> Result<String, GenerateError> {
+    let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
+    let text = match &*file.path {
+        "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
+        // Style sheets know no users, and properties such as `user-select`.
+        path if path.ends_with(".css") => text,
+        _ => plan.app.rename(&plan.users.rename(&text)),
+    };
+    Ok(text.replace(files::migrations(plan.choices.db), "migrations"))
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+mod beside;
 mod cargo_toml;
 mod choices;
 mod cli;
@@ -11,6 +12,7 @@ mod error;
 mod files;
 mod generate;
 mod git;
+mod install;
 mod manifest;
 mod names;
 mod new;
@@ -54,6 +56,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
         Command::New(args) => new::run(args),
         Command::Gen(Gen::Secret) => Ok(secret::run()?),
+        Command::Install(args) => install::run(args),
         Command::Upgrade(args) => upgrade::run(args),
         Command::Routes(_) => Ok(routes::run()?),
         Command::Completions(args) => Ok(completions::run(args)?),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    cargo_toml::SigraSource,
     choices::Choices,
     generate::{Files, Plan},
     names::AppName,
@@ -35,6 +36,12 @@ pub struct Manifest {
     /// The module that holds everything, in an application that was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
+    /// The newest migration that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations_after: Option<u64>,
+    /// What made a table of users that was there before one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     pub users: UserNames,
     pub choices: Choices,
     pub files: BTreeMap<String, String>,
@@ -59,9 +66,25 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             app: plan.app.clone(),
             module: plan.module.clone(),
+            migrations_after: plan.migrations_after,
+            adopted: plan.adopted.clone(),
             users: plan.users.clone(),
             choices: plan.choices,
             files: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
+        }
+    }
+
+    /// What to generate the same from again.
+    pub fn plan(&self, sigra: SigraSource) -> Plan {
+        Plan {
+            app: self.app.clone(),
+            users: self.users.clone(),
+            choices: self.choices,
+            sigra,
+            module: self.module.clone(),
+            migrations_after: self.migrations_after,
+            adopted: self.adopted.clone(),
+            rustfmt: None,
         }
     }
 

@@ -38,8 +38,8 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
     let users = args.parts.user_names()?;
     refuse_other_tables_on_postgres(&users, &choices)?;
-    let plan = Plan { app, users, choices, sigra: args.parts.sigra()?, module: None };
-    let files = generate::application(&plan)?;
+    let plan = Plan::new(app, users, choices, args.parts.sigra()?);
+    let files = generate::files(&plan)?;
 
     anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), in_words(&choices));
     write(&args.path, &files)?;
@@ -90,7 +90,7 @@ fn write(root: &Path, files: &Files) -> Result<(), NewError> {
 }
 
 /// A line for each file at the top and each folder there.
-fn summary(files: &Files) -> Vec<String> {
+pub fn summary(files: &Files) -> Vec<String> {
     let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = Vec::new();
     for path in files.keys() {

@@ -12,7 +12,7 @@ use crate::generate::Files;
 const EDITION: &str = "2024";
 
 /// How the template is formatted, and so what is generated from it.
-const SETTINGS: &str = "max_width=120,use_small_heuristics=Max";
+const SETTINGS: &str = "max_width = 120\nuse_small_heuristics = \"Max\"\n";
 
 /// Why the code was not formatted.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,10 @@ pub enum RustfmtError {
     Io(#[from] io::Error),
 }
 
-/// Formats all Rust files, in a folder where they find each other's modules.
-pub fn format(files: &mut Files) -> Result<(), RustfmtError> {
+/// Formats all Rust files, in a folder where they find each other's modules: by the host's `rustfmt.toml`, or ours.
+pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
     let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("rustfmt.toml"), settings.unwrap_or(SETTINGS))?;
     let mut sources: Vec<(PathBuf, &mut String)> = Vec::new();
     for (path, text) in files.iter_mut().filter(|(path, _)| path.ends_with(".rs")) {
         let path = folder.path().join(path);
@@ -49,7 +50,7 @@ pub fn format(files: &mut Files) -> Result<(), RustfmtError> {
 
 fn run<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), RustfmtError> {
     let output = Command::new("rustfmt")
-        .args(["--edition", EDITION, "--config", SETTINGS])
+        .args(["--edition", EDITION])
         .args(paths)
         .stdin(Stdio::null())
         .output()
@@ -71,7 +72,7 @@ mod tests {
             ("src/a.rs".to_owned(), "fn  a( ) { }\n".to_owned()),
             ("a.sql".to_owned(), "SELECT  1\n".to_owned()),
         ]);
-        format(&mut files).expect("formatted");
+        format(&mut files, None).expect("formatted");
         assert_eq!(files["src/lib.rs"], "mod a;\n");
         assert_eq!(files["src/a.rs"], "fn a() {}\n");
         assert_eq!(files["a.sql"], "SELECT  1\n");
@@ -80,6 +81,6 @@ mod tests {
     #[test]
     fn what_is_no_rust_is_refused() {
         let mut files = Files::from([("src/lib.rs".to_owned(), "fn {\n".to_owned())]);
-        assert!(matches!(format(&mut files), Err(RustfmtError::Refused(_))));
+        assert!(matches!(format(&mut files, None), Err(RustfmtError::Refused(_))));
     }
 }

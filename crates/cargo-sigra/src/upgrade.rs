@@ -10,8 +10,8 @@ use std::{
 use crate::{
     cargo_toml::SigraSource,
     cli::Upgrade,
-    generate::{self, Plan},
-    git,
+    generate, git,
+    install::Host,
     manifest::Manifest,
     terminal::{BAD, GOOD, WARNING, styled},
 };
@@ -42,13 +42,10 @@ pub fn run(args: &Upgrade) -> Result<(), crate::Error> {
     if !args.dry_run && !args.force {
         git::refuse_changed_files(root)?;
     }
-    let plan = Plan {
-        app: manifest.app.clone(),
-        users: manifest.users.clone(),
-        choices: manifest.choices,
-        sigra: SigraSource::from_flag(args.sigra_path.as_deref())?,
-        module: manifest.module.clone(),
-    };
+    let mut plan = manifest.plan(SigraSource::from_flag(args.sigra_path.as_deref())?);
+    if plan.module.is_some() {
+        plan.rustfmt = Host::find()?.rustfmt;
+    }
     let newer = generate::files(&plan)?;
     let changes = change::all(&base, &newer, |path| read(root, path))?;
     for change in &changes {

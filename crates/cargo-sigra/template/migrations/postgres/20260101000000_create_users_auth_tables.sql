@@ -1,3 +1,4 @@
+-- <new_users>
 CREATE TABLE users (
     -- <uuid>
     id              uuid        NOT NULL PRIMARY KEY, -- UUIDv7
@@ -13,6 +14,7 @@ CREATE TABLE users (
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );
+-- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
 

@@ -1,3 +1,4 @@
+-- <new_users>
 CREATE TABLE users (
     -- <uuid>
     id              BLOB NOT NULL PRIMARY KEY, -- UUIDv7
@@ -12,6 +13,7 @@ CREATE TABLE users (
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );
+-- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
 -- <!users_table>

@@ -41,7 +41,9 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated));
 
     let authenticated = Router::new()
+        // <app>
         .route("/dashboard", get(page_controller::dashboard))
+        // </app>
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
         .route("/users/settings", get(user_settings_controller::edit).delete(user_settings_controller::delete))
@@ -83,7 +85,9 @@ pub fn app(state: AppState) -> Router {
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let everybody = Router::new()
+        // <app>
         .route("/", get(page_controller::home))
+        // </app>
         .route("/me", get(page_controller::me))
         // <live>
         .route("/live", get(live::live))
@@ -106,7 +110,9 @@ pub fn app(state: AppState) -> Router {
         .layer(user_auth::fetch_current_scope(&state.sigra));
 
     let without_session = Router::new()
+        // <app>
         .route("/healthz", get(page_controller::health))
+        // </app>
         .route("/static/app.css", get(page_controller::stylesheet))
         // <live>
         .route("/static/live.js", get(page_controller::live_script))
