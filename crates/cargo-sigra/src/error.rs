@@ -11,6 +11,7 @@ use crate::{
     new::NewError,
     questions::QuestionError,
     routes::RoutesError,
+    rustfmt::RustfmtError,
     secret::SecretError,
     upgrade::UpgradeError,
 };
@@ -45,6 +46,8 @@ pub enum Error {
     Dependency(#[from] DependencyError),
     #[error(transparent)]
     Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Rustfmt(#[from] RustfmtError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
 }

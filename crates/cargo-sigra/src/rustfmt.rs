@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -48,6 +49,33 @@ pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtEr
     Ok(())
 }
 
+/// A file of the host's after a change: formatted if it was so before.
+pub fn keep_formatted(before: &str, after: String, settings: Option<&str>) -> Result<String, RustfmtError> {
+    if formatted(before, settings)? == before { formatted(&after, settings) } else { Ok(after) }
+}
+
+/// Through a pipe: in a folder, rustfmt would look for the files of modules.
+fn formatted(text: &str, settings: Option<&str>) -> Result<String, RustfmtError> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("rustfmt.toml"), settings.unwrap_or(SETTINGS))?;
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", EDITION, "--config-path"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(RustfmtError::Missing)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(text.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Err(RustfmtError::Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 fn run<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), RustfmtError> {
     let output = Command::new("rustfmt")
         .args(["--edition", EDITION])
@@ -76,6 +104,13 @@ mod tests {
         assert_eq!(files["src/lib.rs"], "mod a;\n");
         assert_eq!(files["src/a.rs"], "fn a() {}\n");
         assert_eq!(files["a.sql"], "SELECT  1\n");
+    }
+
+    #[test]
+    fn a_changed_file_is_formatted_if_it_was_so() {
+        let after = "mod a;\nfn b( ) { }\n".to_owned();
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), None).expect("kept"), "mod a;\nfn b() {}\n");
+        assert_eq!(keep_formatted("mod  a;\n", after.clone(), None).expect("kept"), after);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-use generated::{Generated, said, sigra_with_template};
+use generated::{Generated, git, said, sigra_with_template};
 use tempfile::TempDir;
 
 const MINE: &str = "Mine, at the top.";
@@ -60,12 +60,6 @@ fn replace(path: &Path, from: &str, to: &str) {
     let before = fs::read_to_string(path).expect("text");
     assert!(before.contains(from), "{before}");
     fs::write(path, before.replace(from, to)).expect("written");
-}
-
-fn git(folder: &Path, args: &[&str]) {
-    let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
-    let output = Command::new("git").current_dir(folder).args(identity).args(args).output().expect("git");
-    assert!(output.status.success(), "{}", said(&output));
 }
 
 fn commit(folder: &Path) {

@@ -10,10 +10,10 @@ use super::{
     host::Host,
     serve::{Served, Serving},
 };
-use crate::generate::Plan;
+use crate::{generate::Plan, rustfmt};
 
 /// The edits of the crate's root, and of the file that serves the router. They may be one.
-pub fn declare(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, InstallError> {
+pub fn declare(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, crate::Error> {
     let mut edits = Vec::new();
     let module = plan.module.as_deref().unwrap_or_default();
     let (served_in, before, after) = match &serving.served {
@@ -26,11 +26,17 @@ pub fn declare(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>,
     let original = fs::read_to_string(root).map_err(unreadable)?;
     let text = if is_one { after } else { &original };
     let declared = with_module(text, module, host.lib.is_some());
+    let settings = plan.rustfmt.as_deref();
     if declared != original {
+        let declared = rustfmt::keep_formatted(&original, declared, settings)?;
         edits.push(Edit::change(&host.relative(root), &original, declared));
     }
     if let Some(path) = served_in.filter(|_| !is_one) {
-        edits.push(Edit::change(&host.relative(path), before, after.to_owned()));
+        edits.push(Edit::change(
+            &host.relative(path),
+            before,
+            rustfmt::keep_formatted(before, after.to_owned(), settings)?,
+        ));
     }
     Ok(edits)
 }

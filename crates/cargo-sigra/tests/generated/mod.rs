@@ -64,14 +64,13 @@ fn command(folder: &Path, args: &[&str]) -> Command {
 }
 
 pub fn cargo(folder: &Path, args: &[&str]) -> Output {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     let mut command = Command::new(env!("CARGO"));
     // Settings of the run of these tests are not those of the application's.
     for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTFLAGS"] {
         command.env_remove(name);
     }
     command.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target).args(args).output().expect("cargo")
+    command.current_dir(folder).env("CARGO_TARGET_DIR", target_folder()).args(args).output().expect("cargo")
 }
 
 pub fn workspace() -> &'static Path {
@@ -81,4 +80,15 @@ pub fn workspace() -> &'static Path {
 pub fn said(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// Where these tests are built too.
+pub fn target_folder() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder")
+}
+
+pub fn git(folder: &Path, args: &[&str]) {
+    let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
+    let output = Command::new("git").current_dir(folder).args(identity).args(args).output().expect("git");
+    assert!(output.status.success(), "{}", said(&output));
 }
