@@ -60,4 +60,4 @@ suite("every page", (world) => {
     assert.equal(response.status(), 200);
     assert.match(response.headers()["content-type"], /^image\//);
   });
-});
+}, "localhost");

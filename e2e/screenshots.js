@@ -13,7 +13,7 @@ await mkdir(folder, { recursive: true });
 const browser = await chromium.launch(launchOptions());
 try {
   for (const [screen, options] of Object.entries(screens)) {
-    const app = await startApp();
+    const app = await startApp({}, "localhost");
     try {
       const open = async (more) => (await browser.newContext({ baseURL: app.url, ...options, ...more })).newPage();
       await eachPage(open, {}, async (name, page) => {

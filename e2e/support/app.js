@@ -14,15 +14,20 @@ export const PASSWORD = "correct horse battery staple";
 const START_TIMEOUT = 15_000;
 const STOP_TIMEOUT = 3_000;
 
-/** Starts the application, and answers when it is up: `{ url, port, log(), stop() }`. */
-export async function startApp(env = {}) {
+/**
+ * Starts the application, and answers when it is up: `{ url, port, log(), stop() }`. Passkeys need it to have a name,
+ * such as `localhost`.
+ */
+export async function startApp(env = {}, host = "127.0.0.1") {
   const folder = await mkdtemp(join(tmpdir(), "my_app-e2e-"));
   const port = await freePort();
+  const url = `http://${host}:${port}`;
   const child = spawn(binary(), {
     cwd: folder,
     env: {
       APP_ENV: "dev",
       PORT: String(port),
+      PUBLIC_URL: url,
       DATABASE_URL: `sqlite://${join(folder, "my_app.db")}`,
       RATE_LIMITS: "off",
       NO_COLOR: "1",
@@ -45,7 +50,6 @@ export async function startApp(env = {}) {
     await rm(folder, { recursive: true, force: true });
   };
 
-  const url = `http://127.0.0.1:${port}`;
   const deadline = Date.now() + START_TIMEOUT;
   while (!(await isUp(url))) {
     if (Date.now() > deadline || child.exitCode !== null || child.pid === undefined) {

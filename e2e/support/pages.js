@@ -1,6 +1,7 @@
 // All pages there are to see, and what every one of them owes its readers.
 import { EMAIL } from "./app.js";
-import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, openMail, send } from "./browser.js";
+import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, openMail, press, send } from "./browser.js";
+import { AuthenticatorApp } from "./authenticator_app.js";
 
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
@@ -44,6 +45,7 @@ export async function eachPage(browser, options, visit) {
   await openMail(page, "grace@example.com", "Your link to log in");
   await open("log-in-link");
   await open("mailbox", "/dev/mailbox");
+  await secondFactorPages(page, open);
   await logIn(page);
   await page.goto("/");
   await open("home");
@@ -57,6 +59,40 @@ export async function eachPage(browser, options, visit) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
   }
   await open("devices", "/users/sessions");
+}
+
+/** How many have set up a second factor. */
+let adas = 0;
+
+/** What somebody sees who sets up a second factor. They are logged out at the end. */
+async function secondFactorPages(page, open) {
+  const ada = { email: `ada${(adas += 1)}@example.com`, password: "a good long password" };
+  await page.goto("/users/register");
+  await send(page, { Email: ada.email, Password: ada.password }, "Register");
+  await logIn(page, ada);
+  await open("mfa-settings", "/users/settings/mfa");
+  await page.getByRole("link", { name: "Set up an app" }).click();
+  await page.getByText("You can't scan it?").click();
+  await open("totp");
+  await send(page, { "Enter the code that it shows": "000000" }, "Turn it on");
+  await open("totp-error");
+  const app = await AuthenticatorApp.scan(page);
+  await send(page, { "Enter the code that it shows": app.code() }, "Turn it on");
+  await open("backup-codes");
+  const codes = await page.locator(".codes code").allInnerTexts();
+  await page.getByRole("link", { name: "I have kept them" }).click();
+  await open("mfa-settings-on");
+  await press(page, "Log out");
+  await logIn(page, ada);
+  await open("mfa-challenge");
+  await page.getByRole("link", { name: "Use a backup code" }).click();
+  await open("mfa-challenge-backup-code");
+  await page.getByLabel("Trust this browser").check();
+  await send(page, { "Backup code": codes[0] }, "Continue");
+  await open("devices-trusted", "/users/sessions");
+  await open("sudo-second-factor", "/users/sudo");
+  await page.goto("/");
+  await press(page, "Log out");
 }
 
 /** A page is as wide as its longest email address. Shows one that is as long as they get in life. */

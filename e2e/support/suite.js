@@ -14,9 +14,9 @@ const ACTION_TIMEOUT = 10_000;
  * A group of tests against one server. After each test its browsers are closed, and must have complained of
  * nothing.
  */
-export function suite(name, define) {
+export function suite(name, define, host) {
   describe(name, { timeout: 80_000 }, () => {
-    const world = new World();
+    const world = new World(host);
     before(() => world.start());
     afterEach(() => world.tidy());
     after(() => world.stop());
@@ -37,15 +37,19 @@ class World {
   #expected = [];
   #folders = [];
 
+  constructor(host) {
+    this.host = host;
+  }
+
   async start() {
-    this.app = await startApp();
+    this.app = await startApp({}, this.host);
     this.chromium = await chromium.launch(launchOptions());
   }
 
   /** A server with an empty database, in place of the one before. */
   async restartApp(env = {}) {
     await this.app.stop();
-    this.app = await startApp(env);
+    this.app = await startApp(env, this.host);
   }
 
   /** A browser of its own, with a page open: what it stores, it shares with no other. */

@@ -1,19 +1,24 @@
 //! What must hold for any bytes at all. Each function is a fuzz target, and runs in the ordinary tests over
 //! the seeds and some thousand random inputs.
 
-use std::{cell::OnceCell, time::Duration};
+use std::{
+    cell::OnceCell,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Path, State},
     http::{HeaderValue, Method, Request, StatusCode, header},
     routing::{any, post},
 };
 use sigra::{
-    Config, EmailToken, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Verification,
+    Config, EmailToken, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
+    Verification,
     client::Device,
-    config::Argon2Params,
+    config::{Argon2Params, RelyingParty},
+    mfa::{MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor},
     password::Passwords,
     session::ReturnTo,
 };
@@ -45,7 +50,19 @@ struct Host {
     app: Router,
     /// The cookie that proves it: name and value.
     cookie: (String, String),
+    /// That of another user, whose second factor is pending.
+    pending: (String, String),
+    /// The key of their authenticator app.
+    key: String,
     passwords: Passwords,
+}
+
+async fn log_in_at(app: &Router, path: &str) -> (String, String) {
+    let request = Request::post(path).body(Body::empty()).expect("a request");
+    let answer = app.clone().oneshot(request).await.expect("an answer");
+    let set = answer.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
+    let cookie = cookie::Cookie::parse(set).expect("a cookie");
+    (cookie.name().to_owned(), cookie.value().to_owned())
 }
 
 thread_local! {
@@ -62,36 +79,90 @@ async fn known(session: Session) -> String {
     session.is_known_device("").to_string()
 }
 
-async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<()> {
-    sigra.log_in_user(&session, &User { id }, false).await
+async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<String> {
+    let outcome = sigra.log_in_user(&session, &User { id }, false).await?;
+    Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
+}
+
+/// Sets up an authenticator app, and gives its key.
+async fn enrol(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> sigra::Result<String> {
+    let key = sigra.begin_totp_enrolment(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
+    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, &MfaCode::new(codes(&key)[1].clone())).await?;
+    Ok(enrolled.map(|_| key).expect("the code is right"))
+}
+
+async fn answer(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    body: Bytes,
+) -> sigra::Result<String> {
+    let code = MfaCode::new(String::from_utf8_lossy(&body));
+    let factor = sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), true).await?;
+    Ok(factor.map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
+}
+
+/// Whom an answer of a passkey logs in, or adds a passkey to, in a browser that was asked for one.
+async fn answer_with_passkey(State(sigra): State<Sigra<User>>, session: Session, body: Bytes) -> sigra::Result<String> {
+    let asked = sigra.begin_passkey_log_in(&session).await?;
+    let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(NOBODY.to_owned()) };
+    // As if it were for this challenge: past the first check.
+    let challenge = serde_json::to_value(&asked).expect("JSON")["publicKey"]["challenge"].clone();
+    let client_data = serde_json::json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN });
+    answer.response.client_data_json = client_data.to_string().into();
+    let who = sigra.verify_passkey_log_in(&session, &answer).await?;
+    Ok(who.map_or(NOBODY.to_owned(), |who| format!("user {}", who.user().id)))
+}
+
+const ORIGIN: &str = "https://localhost";
+
+/// What an app with this key shows now, and showed before.
+fn codes(key: &str) -> [String; 2] {
+    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
+    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    [now - 30, now].map(|at| totp.generate(at).to_string())
 }
 
 impl Host {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (app, cookie) = runtime.block_on(async {
+        let (app, cookie, pending, key) = runtime.block_on(async {
             let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
             let pool = pool.connect("sqlite::memory:").await.expect("a database");
             let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, hashed_password TEXT)";
             sqlx::raw_sql(users).execute(&pool).await.expect("a table");
             sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await.expect("a table");
-            sqlx::raw_sql("INSERT INTO users VALUES (7, NULL)").execute(&pool).await.expect("a user");
+            sqlx::raw_sql("INSERT INTO users VALUES (7, NULL), (8, NULL)").execute(&pool).await.expect("users");
             let secret = SecretKeyBase::new("0123456789abcdef".repeat(4)).expect("long enough");
-            let sigra: Sigra<User> = Sigra::new(Config::new("app", secret), pool).expect("good settings");
+            let config = Config::new("app", secret).rate_limits(false);
+            let config = config.relying_party(RelyingParty::new("localhost", ORIGIN));
+            let sigra: Sigra<User> = Sigra::new(config, pool).expect("good settings");
             let app = Router::new()
                 .route("/who", any(who))
                 .route("/known", any(known))
                 .route("/log-in/{id}", post(log_in))
+                .route("/enrol", post(enrol))
+                .route("/answer", post(answer))
+                .route("/passkey", post(answer_with_passkey))
                 .layer(sigra.fetch_current_scope())
                 .with_state(sigra);
-            let request = Request::post("/log-in/7").body(Body::empty()).expect("a request");
-            let answer = app.clone().oneshot(request).await.expect("an answer");
-            let set = answer.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
-            let cookie = cookie::Cookie::parse(set).expect("a cookie");
-            (app, (cookie.name().to_owned(), cookie.value().to_owned()))
+            let cookie = log_in_at(&app, "/log-in/7").await;
+            let enrolling = log_in_at(&app, "/log-in/8").await;
+            let request = Request::post("/enrol").header(header::COOKIE, format!("{}={}", enrolling.0, enrolling.1));
+            let enrolled =
+                app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+            let key = to_bytes(enrolled.into_body(), 10_000).await.expect("a body");
+            let pending = log_in_at(&app, "/log-in/8").await;
+            (app, cookie, pending, String::from_utf8_lossy(&key).into_owned())
         });
-        let passwords = Passwords::new(Argon2Params { memory_kib: 8, iterations: 1, parallelism: 1 }, 1, Duration::from_secs(60));
-        Self { runtime, app, cookie, passwords: passwords.expect("good parameters") }
+        let passwords =
+            Passwords::new(Argon2Params { memory_kib: 8, iterations: 1, parallelism: 1 }, 1, Duration::from_secs(60));
+        Self { runtime, app, cookie, pending, key, passwords: passwords.expect("good parameters") }
     }
 
     /// Who sent the request, as the application sees it, and what it wants the browser to keep.
@@ -196,6 +267,38 @@ pub fn known_device(data: &[u8]) {
     let request = Request::get("/known").header(header::COOKIE, cookie);
     let (status, known, _) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
     assert_eq!((status, known.as_str()), (StatusCode::OK, "false"));
+}
+
+/// No cookie that was not signed makes a browser trusted.
+pub fn mfa_trust(data: &[u8]) {
+    let Ok(cookie) = HeaderValue::from_bytes(&[b"_app_mfa_trust=", data].concat()) else { return };
+    let request = Request::post("/log-in/8").header(header::COOKIE, cookie);
+    let (status, who, _) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
+    assert_eq!((status, who.as_str()), (StatusCode::OK, NOBODY));
+}
+
+/// Whatever is typed, only the code that the app shows completes a log-in.
+pub fn mfa_code(data: &[u8]) {
+    with_host(|host| {
+        let typed: String = String::from_utf8_lossy(data).chars().filter(char::is_ascii_digit).collect();
+        if codes(&host.key).iter().any(|code| typed.contains(code)) {
+            return;
+        }
+        let (name, value) = &host.pending;
+        let request = Request::post("/answer").header(header::COOKIE, format!("{name}={value}"));
+        let (status, who, _) = host.ask(request.body(data.to_vec().into()).expect("a request"));
+        // A pending log-in waits ten minutes, and fuzzing may take longer.
+        assert!(status == StatusCode::UNAUTHORIZED || who == NOBODY, "{status} {who}");
+        assert!(!format!("{:?}", MfaCode::new(&typed)).contains(&typed) || typed.is_empty());
+    });
+}
+
+/// No answer that no passkey has signed logs anybody in, and none makes the check panic.
+pub fn passkey(data: &[u8]) {
+    let request = Request::post("/passkey").body(data.to_vec().into()).expect("a request");
+    let (status, who, _) = with_host(|host| host.ask(request));
+    assert_eq!((status, who.as_str()), (StatusCode::OK, NOBODY));
+    drop(serde_json::from_slice::<RegisterPublicKeyCredential>(data));
 }
 
 /// A token has exactly one spelling.

@@ -6,12 +6,15 @@ use proptest::prelude::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 11] = [
     ("cookie_session", fuzz::cookie_session),
     ("signature", fuzz::signature),
     ("return_to", fuzz::return_to),
     ("origin", fuzz::origin),
     ("known_device", fuzz::known_device),
+    ("mfa_trust", fuzz::mfa_trust),
+    ("mfa_code", fuzz::mfa_code),
+    ("passkey", fuzz::passkey),
     ("token", fuzz::token),
     ("phc", fuzz::phc),
     ("user_agent", fuzz::user_agent),

@@ -54,7 +54,7 @@ fn text_at(text: &str, module: &str, plural: &str) -> String {
         .replace("crate::", &format!("crate::{module}::"))
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
         .replace("{% extends \"", &format!("{{% extends \"{module}/"))
-        .replace("{% include \"", &format!("{{% include \"{module}/"))
+        .replace(" include \"", &format!(" include \"{module}/"))
         .replace("include_str!(\"../../static/", &format!("include_str!(\"../../../static/{module}/"));
     addresses(plural).iter().fold(moved, |text, (from, to)| text.replace(from, to))
 }

@@ -121,7 +121,7 @@ pub struct Parts {
     /// What users are known by in the database [default: uuid]
     #[arg(long, value_name = "TYPE")]
     pub id: Option<Id>,
-    /// No second factor
+    /// No second factor, and so no passkeys
     #[arg(long)]
     pub no_mfa: bool,
     /// No passkeys

@@ -14,20 +14,18 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/web/live.rs", "live"),
     ("static/live.js", "live"),
     ("tests/live.rs", "live"),
-    ("src/accounts/mfa", "mfa"),
+    ("src/accounts/mfa.rs", "mfa"),
     ("src/web/mfa_", "mfa"),
-    ("src/web/user_mfa_", "mfa"),
-    ("templates/mfa", "mfa"),
-    ("static/mfa", "mfa"),
-    ("tests/mfa", "mfa"),
-    ("tests/user_mfa", "mfa"),
-    ("src/accounts/passkey", "passkeys"),
+    ("src/web/second_factor.rs", "mfa"),
+    ("src/web/trusted_browsers_controller.rs", "mfa"),
+    ("static/print.js", "mfa"),
+    ("templates/backup_codes.html", "mfa"),
+    ("templates/mfa_", "mfa"),
+    ("templates/partials/second_factor.html", "mfa"),
+    ("templates/totp.html", "mfa"),
+    ("tests/second_factor.rs", "mfa"),
     ("src/web/passkey", "passkeys"),
-    ("src/web/user_passkey", "passkeys"),
-    ("templates/passkey", "passkeys"),
-    ("static/passkey", "passkeys"),
-    ("tests/passkey", "passkeys"),
-    ("tests/user_passkey", "passkeys"),
+    ("static/passkeys.js", "passkeys"),
     ("src/database/sqlite.rs", "sqlite"),
     ("migrations/sqlite/", "sqlite"),
     ("src/database/postgres.rs", "postgres"),
@@ -52,13 +50,6 @@ pub fn is_kept(path: &str, choices: &Choices) -> bool {
     regions.all(|(_, region)| choices.keeps(region) == Some(true))
 }
 
-/// Whether the template has anything of a feature yet.
-pub fn has(region: &str) -> bool {
-    template::embedded()
-        .iter()
-        .any(|file| OF_FEATURES.iter().any(|(prefix, of)| *of == region && file.path.starts_with(prefix)))
-}
-
 /// Where it is in the application. One database needs no folder of its own.
 pub fn moved(path: &str, choices: &Choices) -> String {
     path.replace(migrations(choices.db), "migrations")
@@ -77,9 +68,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_region_of_the_table_is_known() {
+    fn every_row_of_the_table_is_of_something() {
         for (prefix, region) in OF_FEATURES {
             assert!(Choices::ALL.keeps(region).is_some(), "{prefix}");
+            assert!(template::embedded().iter().any(|file| file.path.starts_with(prefix)), "{prefix}");
         }
     }
 

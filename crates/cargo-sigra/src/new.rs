@@ -9,7 +9,6 @@ use std::{
 use crate::{
     choices::{Choices, Database, Id, Place},
     cli::New,
-    files,
     generate::{self, Files, Plan},
     git,
     manifest::Manifest,
@@ -119,13 +118,12 @@ fn in_words(choices: &Choices) -> String {
     ];
     words.push(if choices.pages { "pages" } else { "JSON only" });
     let parts = [
-        ("mfa", choices.mfa, "a second factor", "no second factor"),
-        ("passkeys", choices.passkeys, "passkeys", "no passkeys"),
-        ("magic_link", choices.magic_link, "links to log in", "no links to log in"),
-        ("live", choices.live, "WebSockets", "no WebSockets"),
+        (choices.mfa, "a second factor", "no second factor"),
+        (choices.passkeys, "passkeys", "no passkeys"),
+        (choices.magic_link, "links to log in", "no links to log in"),
+        (choices.live, "WebSockets", "no WebSockets"),
     ];
-    let parts = parts.into_iter().filter(|(region, ..)| files::has(region));
-    words.extend(parts.map(|(_, is_in, with, without)| if is_in { with } else { without }));
+    words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
     words.join(", ")
 }
 

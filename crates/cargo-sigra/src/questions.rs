@@ -7,7 +7,6 @@ use inquire::{InquireError, MultiSelect, Select};
 use crate::{
     choices::{Choices, Database, Id, Place},
     cli::Parts,
-    files,
 };
 
 /// Why there was no answer.
@@ -58,7 +57,7 @@ pub fn choices(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Qu
         db: parts.db.unwrap_or(Database::Sqlite),
         id: parts.id.unwrap_or(Id::Uuid),
         mfa: !parts.no_mfa && !parts.api_only,
-        passkeys: !parts.no_passkeys && !parts.api_only,
+        passkeys: !parts.no_passkeys && !parts.no_mfa && !parts.api_only,
         magic_link: !parts.no_magic_link,
         live: !parts.no_live,
         pages: !parts.api_only,
@@ -93,13 +92,12 @@ fn ask_id() -> Result<Id, QuestionError> {
 }
 
 fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
-    let parts = [
-        ("mfa", Answer(Part::Mfa, "a second factor")),
-        ("passkeys", Answer(Part::Passkeys, "passkeys")),
-        ("magic_link", Answer(Part::MagicLink, "logging in by a link in a mail")),
-        ("live", Answer(Part::Live, "WebSockets that end with their session")),
+    let parts = vec![
+        Answer(Part::Mfa, "a second factor"),
+        Answer(Part::Passkeys, "passkeys (with a second factor alone)"),
+        Answer(Part::MagicLink, "logging in by a link in a mail"),
+        Answer(Part::Live, "WebSockets that end with their session"),
     ];
-    let parts: Vec<_> = parts.into_iter().filter(|(region, _)| files::has(region)).map(|(_, part)| part).collect();
     let all: Vec<usize> = (0..parts.len()).collect();
     let wanted = MultiSelect::new("Which parts?", parts)
         .with_default(&all)
@@ -114,5 +112,6 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
             Part::Live => chosen.live = true,
         }
     }
+    chosen.passkeys &= chosen.mfa;
     Ok(chosen)
 }

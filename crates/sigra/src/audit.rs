@@ -13,6 +13,8 @@
 //! | [`PASSWORD_CHANGED`], [`PASSWORD_RESET`] | a password was changed, or reset by a link |
 //! | [`PASSWORD_RESET_REQUESTED`], [`LOG_IN_LINK_REQUESTED`] | a link was sent |
 //! | [`EMAIL_CHANGE_REQUESTED`], [`EMAIL_CHANGED`] | an address is to be changed, and was |
+//! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up or given up: written by the library |
+//! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser needs no second factor, or does again: written by the library |
 //! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | an account is to be deleted, or not after all, or was |
 
 use std::borrow::Cow;
@@ -45,6 +47,21 @@ pub const DELETION_SCHEDULED: &str = "auth.account.deletion_scheduled";
 pub const DELETION_CANCELLED: &str = "auth.account.deletion_cancelled";
 /// An account was deleted.
 pub const DELETED: &str = "auth.account.deleted";
+
+/// An authenticator app was set up.
+pub const TOTP_ENABLED: &str = "auth.mfa.totp_enabled";
+/// An authenticator app was given up.
+pub const TOTP_DISABLED: &str = "auth.mfa.totp_disabled";
+/// A passkey was added.
+pub const PASSKEY_ADDED: &str = "auth.mfa.passkey_added";
+/// A passkey was removed.
+pub const PASSKEY_REMOVED: &str = "auth.mfa.passkey_removed";
+/// New backup codes took the place of the old ones.
+pub const BACKUP_CODES_REGENERATED: &str = "auth.mfa.backup_codes_regenerated";
+/// A browser is trusted without a second factor.
+pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";
+/// A browser is trusted no longer.
+pub const BROWSER_DISTRUSTED: &str = "auth.mfa.browser_distrusted";
 
 /// An event to be recorded.
 ///
@@ -101,11 +118,16 @@ impl<Id> Audit<Id> {
     }
 }
 
+/// What a user did to their own account.
+pub(crate) fn own_event<Id: Clone>(action: &'static str, user: &Id, client: &Client) -> Audit<Id> {
+    Audit::new(action).of(user.clone()).by(user.clone()).from(client)
+}
+
 /// A row of `audit_events`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEvent<Id> {
-    /// Ascends with time. The newest of a page is where the [next page](Sigra::list_audit_events) begins.
+    /// Ascends with time. The oldest of a page is where the [next page](Sigra::list_audit_events) begins.
     pub id: Uuid,
     /// What happened, such as `auth.login.success`.
     pub action: String,

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
+#[cfg(feature = "passkeys")]
+pub use crate::mfa::RelyingParty;
 use crate::{Clock, limits::AddressLimit, secret::SecretKeyBase};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -36,11 +38,15 @@ pub struct Config {
     pub(crate) reset_ttl: Duration,
     pub(crate) log_in_link_ttl: Duration,
     pub(crate) change_email_ttl: Duration,
+    pub(crate) mfa_challenge_ttl: Duration,
+    pub(crate) mfa_trust_ttl: Duration,
+    pub(crate) mfa_issuer: String,
     pub(crate) rate_limits: bool,
     pub(crate) address_limit: AddressLimit,
     pub(crate) session_cookie: CookieOptions,
     pub(crate) remember_me_cookie: CookieOptions,
     pub(crate) device_cookie: CookieOptions,
+    pub(crate) mfa_trust_cookie: CookieOptions,
     pub(crate) secure: bool,
     pub(crate) cookie_domain: Option<String>,
     pub(crate) survives_renewal: Vec<String>,
@@ -48,6 +54,12 @@ pub struct Config {
     pub(crate) log_in_message: Cow<'static, str>,
     pub(crate) sudo_path: Cow<'static, str>,
     pub(crate) sudo_message: Cow<'static, str>,
+    pub(crate) mfa_challenge_path: Cow<'static, str>,
+    pub(crate) mfa_challenge_message: Cow<'static, str>,
+    pub(crate) mfa_enrolment_path: Cow<'static, str>,
+    pub(crate) mfa_enrolment_message: Cow<'static, str>,
+    #[cfg(feature = "passkeys")]
+    pub(crate) relying_party: Option<RelyingParty>,
     pub(crate) argon2: Argon2Params,
     pub(crate) password_workers: usize,
     pub(crate) password_wait: Duration,
@@ -75,11 +87,15 @@ impl Config {
             reset_ttl: 60 * MINUTE,
             log_in_link_ttl: 15 * MINUTE,
             change_email_ttl: DAY,
+            mfa_challenge_ttl: 10 * MINUTE,
+            mfa_trust_ttl: 30 * DAY,
+            mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
             session_cookie: CookieOptions::new(format!("_{app}_key")),
             remember_me_cookie: CookieOptions::new(format!("_{app}_web_user_remember_me")),
             device_cookie: CookieOptions::new(format!("_{app}_device")),
+            mfa_trust_cookie: CookieOptions::new(format!("_{app}_mfa_trust")),
             secure: false,
             cookie_domain: None,
             survives_renewal: Vec::new(),
@@ -87,6 +103,12 @@ impl Config {
             log_in_message: "You must log in to access this page.".into(),
             sudo_path: "/users/sudo".into(),
             sudo_message: "You must confirm that it is you to access this page.".into(),
+            mfa_challenge_path: "/users/mfa-challenge".into(),
+            mfa_challenge_message: "You must enter your second factor to access this page.".into(),
+            mfa_enrolment_path: "/users/settings/mfa".into(),
+            mfa_enrolment_message: "You must set up a second factor to access this page.".into(),
+            #[cfg(feature = "passkeys")]
+            relying_party: None,
             argon2: Argon2Params::default(),
             password_workers: std::thread::available_parallelism().map_or(1, usize::from),
             password_wait: Duration::from_secs(5),
@@ -172,6 +194,69 @@ impl Config {
     #[must_use]
     pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
         self.change_email_ttl = ttl;
+        self
+    }
+
+    /// How long a log-in waits for its second factor (default: 10 minutes).
+    #[must_use]
+    pub fn mfa_challenge_ttl(mut self, ttl: Duration) -> Self {
+        self.mfa_challenge_ttl = ttl;
+        self
+    }
+
+    /// How long a browser is trusted without a second factor (default: 30 days).
+    #[must_use]
+    pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
+        self.mfa_trust_ttl = ttl;
+        self
+    }
+
+    /// What the application is called in authenticator apps (default: its name as given to [`new`](Self::new)).
+    #[must_use]
+    pub fn mfa_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.mfa_issuer = issuer.into();
+        self
+    }
+
+    /// Name, path and `SameSite` of the cookie by which a browser is trusted without a second factor
+    /// (default: `_<app>_mfa_trust`). It logs nobody in.
+    #[must_use]
+    pub fn mfa_trust_cookie(mut self, options: CookieOptions) -> Self {
+        self.mfa_trust_cookie = options;
+        self
+    }
+
+    /// Where a user is sent whose second factor is pending (default: `/users/mfa-challenge`), and the flash shown
+    /// there.
+    #[must_use]
+    pub fn mfa_challenge_at(
+        mut self,
+        path: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.mfa_challenge_path = path.into();
+        self.mfa_challenge_message = message.into();
+        self
+    }
+
+    /// Where a user is sent who [must have](crate::User::requires_second_factor) a second factor, and has none
+    /// (default: `/users/settings/mfa`), and the flash shown there.
+    #[must_use]
+    pub fn mfa_enrolment_at(
+        mut self,
+        path: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.mfa_enrolment_path = path.into();
+        self.mfa_enrolment_message = message.into();
+        self
+    }
+
+    /// Whose passkeys they are (default: nobody's, and there are none).
+    #[cfg(feature = "passkeys")]
+    #[must_use]
+    pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
+        self.relying_party = relying_party.into();
         self
     }
 
@@ -341,13 +426,15 @@ impl Config {
             ("RESET_TTL", Some(self.reset_ttl)),
             ("LOG_IN_LINK_TTL", Some(self.log_in_link_ttl)),
             ("CHANGE_EMAIL_TTL", Some(self.change_email_ttl)),
+            ("MFA_CHALLENGE_TTL", Some(self.mfa_challenge_ttl)),
+            ("MFA_TRUST_TTL", Some(self.mfa_trust_ttl)),
         ] {
             check_duration(setting, duration)?;
         }
         if let Some(domain) = &self.cookie_domain {
             check_cookie_domain(domain)?;
         }
-        let cookies = [&self.session_cookie, &self.remember_me_cookie, &self.device_cookie];
+        let cookies = [&self.session_cookie, &self.remember_me_cookie, &self.device_cookie, &self.mfa_trust_cookie];
         for (at, cookie) in cookies.into_iter().enumerate() {
             cookie.check(self.secure)?;
             if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
@@ -358,6 +445,8 @@ impl Config {
             return Err(ConfigError::NoPasswordWorkers);
         }
         self.argon2.to_argon2().map(drop)?;
+        #[cfg(feature = "passkeys")]
+        self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
         crate::origin::same_origin_layer(&self.trusted_origins).map(drop)
     }
 }
@@ -483,6 +572,17 @@ pub enum ConfigError {
     /// Parameters that Argon2 can't be run with.
     #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane and at least one iteration")]
     Argon2(Argon2Params),
+    /// A relying party that browsers refuse to make passkeys for.
+    #[cfg(feature = "passkeys")]
+    #[error(
+        "passkeys can't be made for the domain `{domain}` at `{origin}`: the origin must be https (or http://localhost), and the domain its host, or one above it that is yours"
+    )]
+    RelyingParty {
+        /// The domain.
+        domain: String,
+        /// The origin.
+        origin: String,
+    },
     /// An origin that no browser would ever send.
     #[error("`{0}` is not an origin: write scheme and host, such as `https://app.example.com`, with no path")]
     Origin(String),

@@ -17,7 +17,8 @@ use crate::problem::Problem;
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
-/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash) | 500 |
+/// | [`SecondFactorRequired`](Error::SecondFactorRequired) | 403 |
+/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), and what is set up wrongly | 500 |
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -47,6 +48,9 @@ pub enum Error {
     /// The session ended while it was being renewed.
     #[error("the session ended while it was being renewed")]
     SessionEnded,
+    /// The user has a second factor, or must have one, and this was to be done without.
+    #[error("a second factor is needed")]
+    SecondFactorRequired,
     /// Browsers drop cookies that are larger than 4096 bytes (RFC 6265bis section 5.6), so it was not sent.
     #[error("the cookie `{name}` would have {size} bytes, and browsers keep at most 4096: store less in it")]
     CookieTooLarge {
@@ -64,6 +68,17 @@ pub enum Error {
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
     PasswordHash(argon2::Error),
+    /// A secret could not be encrypted.
+    #[error("a secret could not be encrypted")]
+    Encryption,
+    /// Passkeys are used, and the application does not say whose they are.
+    #[cfg(feature = "passkeys")]
+    #[error("passkeys need to know the application's domain and origin: set Config::relying_party")]
+    NoRelyingParty,
+    /// A challenge for a passkey could not be made.
+    #[cfg(feature = "passkeys")]
+    #[error("a challenge for a passkey could not be made: {0}")]
+    Passkey(webauthn_rs::prelude::WebauthnError),
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -118,6 +133,9 @@ impl IntoResponse for Error {
         match self {
             Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after).into_response(),
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED).into_response(),
+            Self::SecondFactorRequired => {
+                Problem::new(StatusCode::FORBIDDEN).code("second_factor_required").into_response()
+            }
             error => {
                 tracing::error!(target: "sigra", %error, "internal error");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()

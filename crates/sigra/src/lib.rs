@@ -6,6 +6,8 @@
 //!   `Option<Scope<User>>` for everybody, [`Sudo<User>`](Sudo) for one who authenticated recently,
 //!   [`Live<User>`](live::Live) for a WebSocket that ends with its session.
 //! * **The user is yours.** Your table, your columns, your type; one query an authenticated request.
+//! * **A second factor that can't be walked around.** [Authenticator apps, backup codes, passkeys](mfa): until one is shown,
+//!   the session of who has one is nobody's.
 //! * **What an account needs.** [Tokens](EmailToken) that are sent by mail and work once, [limits] that all
 //!   nodes share and that lock nobody out, an [audit trail](audit), and a [mailer](mail) that keeps nobody waiting.
 //! * **Safe unless told otherwise.** Argon2id with bounded memory, the same work for unknown users, forged
@@ -16,7 +18,7 @@
 //!
 //! ```
 //! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
-//! use sigra::{Config, HashedPassword, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
+//! use sigra::{Config, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
 //!
 //! #[derive(Clone, sqlx::FromRow)]
 //! struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
@@ -36,10 +38,10 @@
 //!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
 //!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
 //!         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-//!         (_, Some(user)) => {
-//!             sigra.log_in_user(&session, &user, false).await?;
-//!             Ok(Redirect::to("/dashboard"))
-//!         }
+//!         (_, Some(user)) => Ok(match sigra.log_in_user(&session, &user, false).await? {
+//!             LogInOutcome::Complete => Redirect::to("/dashboard"),
+//!             LogInOutcome::SecondFactorPending => Redirect::to("/users/mfa-challenge"),
+//!         }),
 //!     }
 //! }
 //!
@@ -92,6 +94,7 @@
 //! | `postgres` | no | the store on PostgreSQL |
 //! | `mail` | yes | mails that are sent in the background, by SMTP, into files or into memory |
 //! | `live` | yes | WebSockets and event streams that end with their session |
+//! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor |
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]
@@ -109,6 +112,7 @@ pub mod limits;
 pub mod live;
 #[cfg(feature = "mail")]
 pub mod mail;
+pub mod mfa;
 mod origin;
 pub mod password;
 mod problem;
@@ -132,6 +136,7 @@ pub use self::{
     clock::Clock,
     config::{Config, ConfigError},
     error::Error,
+    mfa::LogInOutcome,
     password::{Password, Verification},
     problem::{Audience, Problem},
     scope::{Scope, Sudo},

@@ -50,6 +50,16 @@ impl Limit {
         forget_after: Duration::from_secs(24 * 60 * 60),
     };
 
+    /// For second factors: five, then half a minute's delay that doubles up to an hour. Whoever gets here has the
+    /// password, and one code of six digits in half a million is right: at two dozen a day that takes decades
+    /// (OWASP ASVS 6.6.3).
+    pub const SECOND_FACTOR: Self = Self {
+        free: 5,
+        delay: Duration::from_secs(30),
+        max_delay: Duration::from_secs(60 * 60),
+        forget_after: Duration::from_secs(24 * 60 * 60),
+    };
+
     /// For mails: three in a quarter of an hour.
     pub const MAIL: Self = Self {
         free: 3,
@@ -187,6 +197,26 @@ impl<U: User> Sigra<U> {
         Ok(U::Database::forget_attempts(&mut conn, &log_in_key(&device(session, account), account)).await?)
     }
 
+    /// Counts an answer to a challenge: over all sessions of the user, but for browsers that they have completed one
+    /// with before, which have a count of their own.
+    pub(crate) async fn limit_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
+        if !self.config().rate_limits {
+            return Ok(());
+        }
+        let mut conn = self.pool().acquire().await?;
+        self.attempt(&mut conn, Limit::SECOND_FACTOR, &second_factor_key(session, &user.to_string())).await
+    }
+
+    /// Forgets the attempts before a success, in its transaction.
+    pub(crate) async fn forget_second_factors(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+        user: &U::Id,
+    ) -> Result<(), Error> {
+        Ok(U::Database::forget_attempts(conn, &second_factor_key(session, &user.to_string())).await?)
+    }
+
     /// Fails to log in until the next attempt has to wait.
     #[cfg(feature = "testing")]
     pub(crate) async fn exhaust_log_ins(&self, account: &str) -> Result<(), Error> {
@@ -214,6 +244,11 @@ fn device(session: &Session, account: &str) -> String {
 /// Has a part more than what [`Sigra::limit`] counts by, so that no purpose of a host's is the same.
 fn log_in_key(device: &str, account: &str) -> [u8; 32] {
     key(&["log in", device, account])
+}
+
+/// Likewise.
+fn second_factor_key(session: &Session, user: &str) -> [u8; 32] {
+    key(&["second factor", &device(session, user), user])
 }
 
 fn key(parts: &[&str]) -> [u8; 32] {

@@ -6,6 +6,10 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use chacha20poly1305::{
+    XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +19,7 @@ use zeroize::Zeroizing;
 /// The shortest secret that is accepted, in characters.
 pub const MIN_SECRET_LEN: usize = 64;
 
-/// The secret that every signing key is derived from (HKDF-SHA256, RFC 5869).
+/// The secret that every key is derived from (HKDF-SHA256, RFC 5869).
 ///
 /// ```
 /// use sigra::SecretKeyBase;
@@ -64,10 +68,20 @@ impl SecretKeyBase {
     fn derive(&self, purpose: &str) -> SigningKey {
         // HMAC pads a key with zeros to the length of a block.
         let mut key = Zeroizing::new([0; 64]);
-        let derived =
-            Hkdf::<Sha256>::new(None, self.0.expose_secret().as_bytes()).expand(purpose.as_bytes(), &mut key[..KEY]);
-        debug_assert!(derived.is_ok(), "HKDF-SHA256 gives up to 8160 bytes");
+        self.expand(purpose, &mut key[..KEY]);
         SigningKey::new(&(*key).into())
+    }
+
+    fn derive_encryption_key(&self, purpose: &str) -> EncryptionKey {
+        let (mut id, mut key) = ([0; KEY_ID], Zeroizing::new([0; KEY]));
+        self.expand(&format!("{purpose}, id"), &mut id);
+        self.expand(purpose, &mut *key);
+        EncryptionKey { id, cipher: XChaCha20Poly1305::new(&(*key).into()) }
+    }
+
+    fn expand(&self, purpose: &str, key: &mut [u8]) {
+        let derived = Hkdf::<Sha256>::new(None, self.0.expose_secret().as_bytes()).expand(purpose.as_bytes(), key);
+        debug_assert!(derived.is_ok(), "HKDF-SHA256 gives up to 8160 bytes");
     }
 }
 
@@ -132,9 +146,87 @@ impl SigningKeys {
     }
 }
 
+/// The length of a key's name, which stands before what it encrypts. It follows from the secret, and proves nothing.
+const KEY_ID: usize = 8;
+
+/// The length of a nonce: so long that it can be random (draft-irtf-cfrg-xchacha section 3.1).
+const NONCE: usize = 24;
+
+#[derive(Clone)]
+struct EncryptionKey {
+    id: [u8; KEY_ID],
+    cipher: XChaCha20Poly1305,
+}
+
+/// The keys of one purpose: the newest encrypts, all decrypt (XChaCha20-Poly1305).
+#[derive(Clone)]
+pub(crate) struct EncryptionKeys {
+    newest: EncryptionKey,
+    older: Vec<EncryptionKey>,
+}
+
+impl EncryptionKeys {
+    pub fn derive(newest: &SecretKeyBase, older: &[SecretKeyBase], purpose: &str) -> Self {
+        let older = older.iter().map(|secret| secret.derive_encryption_key(purpose)).collect();
+        Self { newest: newest.derive_encryption_key(purpose), older }
+    }
+
+    /// What everything begins with that the newest key has encrypted.
+    pub fn newest_id(&self) -> &[u8] {
+        &self.newest.id
+    }
+
+    /// Encrypts for one context, such as a user: in another it can't be decrypted.
+    pub fn encrypt(&self, secret: &[u8], context: &str) -> Result<Vec<u8>, crate::Error> {
+        let nonce = crate::token::random_bytes::<NONCE>()?;
+        let payload = Payload { msg: secret, aad: context.as_bytes() };
+        let encrypted = self.newest.cipher.encrypt(&XNonce::from(nonce), payload);
+        let encrypted = encrypted.map_err(|_| crate::Error::Encryption)?;
+        Ok([self.newest.id.as_slice(), &nonce, &encrypted].concat())
+    }
+
+    /// `None` if it was changed, is of another context, or its key is no longer known.
+    pub fn decrypt(&self, encrypted: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (id, rest) = encrypted.split_first_chunk::<KEY_ID>()?;
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE>()?;
+        let mut keys = std::iter::once(&self.newest).chain(&self.older);
+        let key = keys.find(|key| key.id == *id)?;
+        let payload = Payload { msg: ciphertext, aad: context.as_bytes() };
+        key.cipher.decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_encrypted_before_a_rotation_is_decrypted_after_it() {
+        let old = EncryptionKeys::derive(&secret("a"), &[], "p");
+        let rotated = EncryptionKeys::derive(&secret("b"), &[secret("a")], "p");
+        let finished = EncryptionKeys::derive(&secret("b"), &[], "p");
+
+        let encrypted = old.encrypt(b"seed", "ada").expect("encrypted");
+        assert_eq!(rotated.decrypt(&encrypted, "ada").expect("decrypted").as_slice(), b"seed");
+        assert!(finished.decrypt(&encrypted, "ada").is_none());
+        assert!(!encrypted.starts_with(rotated.newest_id()));
+        assert!(rotated.encrypt(b"seed", "ada").expect("encrypted").starts_with(finished.newest_id()));
+    }
+
+    #[test]
+    fn what_was_encrypted_for_one_is_of_no_use_for_another() {
+        let keys = EncryptionKeys::derive(&secret("a"), &[], "p");
+        let encrypted = keys.encrypt(b"seed", "ada").expect("encrypted");
+        assert!(keys.decrypt(&encrypted, "eve").is_none());
+        assert!(EncryptionKeys::derive(&secret("a"), &[], "q").decrypt(&encrypted, "ada").is_none());
+        assert_ne!(encrypted, keys.encrypt(b"seed", "ada").expect("encrypted"), "nonces differ");
+        for at in 0..encrypted.len() {
+            let mut tampered = encrypted.clone();
+            tampered[at] ^= 1;
+            assert!(keys.decrypt(&tampered, "ada").is_none(), "byte {at}");
+            assert!(keys.decrypt(&encrypted[..at], "ada").is_none(), "cut to {at}");
+        }
+    }
 
     fn secret(letter: &str) -> SecretKeyBase {
         SecretKeyBase::new(letter.repeat(64)).expect("long enough")

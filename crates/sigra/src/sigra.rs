@@ -11,15 +11,22 @@ use tower_http::csrf::CsrfLayer;
 
 #[cfg(feature = "live")]
 use crate::live::LiveConnections;
+#[cfg(feature = "passkeys")]
+use crate::mfa::RelyingParty;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
-    audit::Audit,
+    audit::own_event,
     feed::jittered,
     limits::{self, Addresses},
+    mfa::{self, LogInOutcome},
     password::Passwords,
-    scope::{FetchCurrentScopeLayer, ScopeCache, Stamp},
+    scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
+    secret::EncryptionKeys,
     session::{Cookies, Session},
-    store::{Attempts, EmailTokens, Expired, Found, NewSession, Reader, SessionId, Standing, Store},
+    store::{
+        Attempts, EmailTokens, Expired, Found, NewSession, Passkeys, Reader, Renewal, SecondFactors, SessionId,
+        Standing, Store,
+    },
     task::Task,
     telemetry,
     token::TokenHash,
@@ -33,6 +40,7 @@ const PURGE_BATCH: i64 = 50;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
+pub(crate) type Transaction<U> = sqlx::Transaction<'static, <U as User>::Database>;
 
 /// The library's entrance: made once at start, cloned into the router's state.
 ///
@@ -63,6 +71,9 @@ struct Inner<U: User> {
     cache: ScopeCache<U>,
     passwords: Passwords,
     addresses: Addresses,
+    encryption_keys: EncryptionKeys,
+    #[cfg(feature = "passkeys")]
+    webauthn: Option<webauthn_rs::Webauthn>,
     #[cfg(feature = "live")]
     live: LiveConnections,
     purge: Task,
@@ -118,6 +129,9 @@ impl<U: User> Sigra<U> {
             same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
+            encryption_keys: EncryptionKeys::derive(&config.secret_key_base, &config.older_secrets, "sigra secrets"),
+            #[cfg(feature = "passkeys")]
+            webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
             #[cfg(feature = "live")]
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
@@ -158,6 +172,15 @@ impl<U: User> Sigra<U> {
         &self.0.live
     }
 
+    pub(crate) fn encryption_keys(&self) -> &EncryptionKeys {
+        &self.0.encryption_keys
+    }
+
+    #[cfg(feature = "passkeys")]
+    pub(crate) fn webauthn(&self) -> Result<&webauthn_rs::Webauthn, Error> {
+        self.0.webauthn.as_ref().ok_or(Error::NoRelyingParty)
+    }
+
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.0.addresses
     }
@@ -174,14 +197,15 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn begin(&self) -> Result<sqlx::Transaction<'static, U::Database>, Error> {
+    pub async fn begin(&self) -> Result<Transaction<U>, Error> {
         Ok(<U::Database as Store<U>>::begin(&self.0.pool).await?)
     }
 }
 
 /// Logging in and out. These write the browser's cookies through its [`Session`].
 impl<U: User> Sigra<U> {
-    /// Logs a user in whose identity has been proven.
+    /// Logs a user in whose identity has been proven, as far as a first factor does. One who has a second factor is
+    /// logged in when they have [shown it](Self::complete_mfa_challenge), unless they trust this browser.
     ///
     /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
     /// renewed, so nothing that was put into it before survives but return-to and what the host
@@ -192,29 +216,51 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
     #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
-    pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<(), Error> {
+    pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<LogInOutcome, Error> {
+        let mut tx = self.begin().await?;
+        self.lock_user(&mut tx, user).await?;
+        let trusted_at = self.trusted_at(&mut tx, session, &user.id()).await?;
+        self.log_in_in(tx, session, user, remember_me, trusted_at).await
+    }
+
+    /// Opens the browser's session, in place of the one that it had. The user's row is locked.
+    pub(crate) async fn log_in_in(
+        &self,
+        mut tx: Transaction<U>,
+        session: &Session,
+        user: &U,
+        remember_me: bool,
+        mfa_verified_at: Option<OffsetDateTime>,
+    ) -> Result<LogInOutcome, Error> {
         let presented = session.presented();
-        let replaces = presented.first().map(SessionToken::hash);
         let client = session.client();
-        let mut tx = U::Database::begin(&self.0.pool).await?;
-        // The user's row is locked first, as by all that ends sessions: in another order a log-in and a reset
-        // could wait for each other.
-        let (token, row) = self.insert_session(&mut tx, user, remember_me, &client, replaces).await?;
+        let new = NewSession {
+            replaces: presented.first().map(SessionToken::hash),
+            mfa_verified_at,
+            ..NewSession::of(user, remember_me, &client, self.now())
+        };
+        let (token, row) = insert_session::<U>(&mut tx, new).await?;
         let mut replaced = Vec::new();
         for token in &presented {
             let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
             replaced.extend(deleted.map(|(id, _)| id));
         }
-        self.record(&mut tx, &own_event(telemetry::LOGIN_SUCCESS, &user.id(), &client)).await?;
+        let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
+        self.record(&mut tx, &own_event(event, &user.id(), &client)).await?;
         tx.commit().await?;
 
         self.end_sessions(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
-            target: "sigra", event = telemetry::LOGIN_SUCCESS,
-            user_id = ?user.id(), session_id = %row.id, remembered = remember_me,
+            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, remembered = remember_me,
         );
-        Ok(())
+        Ok(if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete })
+    }
+
+    /// Locks the user's row, which all that opens or ends sessions does first: in another order a log-in and a reset
+    /// could wait for each other, and a log-in beside an enrolment could do without the new factor.
+    pub(crate) async fn lock_user(&self, conn: &mut Connection<U>, user: &U) -> Result<(), Error> {
+        U::Database::lock_user(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
     }
 
     /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
@@ -250,49 +296,64 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
     /// before a renewal does not come by the new token.
     pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
-        self.replace_token(session, scope, None).await
+        let mut conn = self.0.pool.acquire().await?;
+        let token = self.replace_token_in(&mut conn, session, scope, None, None).await?;
+        drop(conn);
+        self.renewed(session, scope, token);
+        Ok(())
     }
 
-    /// Notes that the user proved who they are once more, and [renews](Self::renew_session) the session.
+    /// Notes that the user proved who they are once more, by their password, and [renews](Self::renew_session) the
+    /// session. Who has a second factor proves it
+    /// [by that](Self::reauthenticate_user_with_second_factor).
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
     pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
-        self.replace_token(session, scope, Some(self.now())).await?;
+        let user = scope.user().id();
+        let mut tx = self.begin().await?;
+        self.lock_user(&mut tx, scope.user()).await.map_err(|_| Error::SessionEnded)?;
+        if U::Database::has_second_factor(&mut tx, &user).await? {
+            return Err(Error::SecondFactorRequired);
+        }
+        let token = self.replace_token_in(&mut tx, session, scope, Some(self.now()), None).await?;
+        self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
+        tx.commit().await?;
+        self.renewed(session, scope, token);
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
-            user_id = ?scope.user().id(), session_id = %scope.session().id,
+            user_id = ?user, session_id = %scope.session().id,
         );
         Ok(())
     }
 
-    async fn replace_token(
+    /// Gives the session another token, for whoever still holds a good one.
+    pub(crate) async fn replace_token_in(
         &self,
+        conn: &mut Connection<U>,
         session: &Session,
         scope: &Scope<U>,
         authenticated_at: Option<OffsetDateTime>,
-    ) -> Result<(), Error> {
+        mfa_verified_at: Option<OffsetDateTime>,
+    ) -> Result<SessionToken, Error> {
         let token = SessionToken::generate()?;
-        let mut tx = self.begin().await?;
-        let (id, now) = (scope.session().id, self.now());
-        let mut replaced = false;
+        let renewal = Renewal { token: token.hash(), now: self.now(), authenticated_at, mfa_verified_at };
         for held in session.held() {
-            replaced = replaced
-                || U::Database::replace_token(&mut tx, id, held.hash(), token.hash(), now, authenticated_at).await?;
+            if U::Database::replace_token(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
+                return Ok(token);
+            }
         }
-        if !replaced {
-            return Err(Error::SessionEnded);
-        }
-        if authenticated_at.is_some() {
-            let event = own_event(telemetry::REAUTHENTICATION_SUCCESS, &scope.user().id(), &session.client());
-            self.record(&mut tx, &event).await?;
-        }
-        tx.commit().await?;
-        self.0.cache.forget(&id);
-        session.renew(token, self.remember_for(scope.session()), &self.0.config.survives_renewal);
-        tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %id);
-        Ok(())
+        Err(Error::SessionEnded)
+    }
+
+    /// Gives the browser the token that its session has now.
+    pub(crate) fn renewed(&self, session: &Session, scope: &Scope<U>, token: SessionToken) {
+        // A second factor that was pending has come.
+        let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
+        self.0.cache.forget(&row.id);
+        session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
+        tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %row.id);
     }
 }
 
@@ -326,7 +387,8 @@ impl<U: User> Sigra<U> {
 
 /// Session rows, without a browser. What the functions above are made of.
 impl<U: User> Sigra<U> {
-    /// Writes a session, and gives its token. The only time that the raw token is seen.
+    /// Writes a session, and gives its token: the only time that the raw token is seen. For a user who has a second
+    /// factor it [is pending](SessionRow::mfa_pending), and stands for nobody.
     ///
     /// # Errors
     ///
@@ -337,38 +399,33 @@ impl<U: User> Sigra<U> {
         remembered: bool,
         client: &Client,
     ) -> Result<(SessionToken, SessionRow), Error> {
-        let mut tx = U::Database::begin(&self.0.pool).await?;
-        let created = self.insert_session(&mut tx, user, remembered, client, None).await?;
+        self.open_session(NewSession::of(user, remembered, client, self.now())).await
+    }
+
+    pub(crate) async fn open_session(&self, new: NewSession<'_, U>) -> Result<(SessionToken, SessionRow), Error> {
+        let mut tx = self.begin().await?;
+        self.lock_user(&mut tx, new.user).await?;
+        let created = insert_session::<U>(&mut tx, new).await?;
         tx.commit().await?;
         Ok(created)
     }
 
-    async fn insert_session(
-        &self,
-        conn: &mut Connection<U>,
-        user: &U,
-        remembered: bool,
-        client: &Client,
-        replaces: Option<TokenHash>,
-    ) -> Result<(SessionToken, SessionRow), Error> {
-        let token = SessionToken::generate()?;
-        let new = NewSession { token: token.hash(), user, remembered, client, now: self.now(), replaces };
-        let row = U::Database::insert_session(conn, &new).await?.ok_or(Error::CredentialsChanged)?;
-        Ok((token, row))
-    }
-
-    /// The scope that a token stands for, if its session is still there, not expired, and the user active.
+    /// The scope that a token stands for, if its session is still there, not expired, and the user active and logged
+    /// in with all factors that are asked of them.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
         let hash = token.hash();
-        if let Some(scope) = self.cached(&hash) {
-            return Ok(Some(scope));
-        }
-        let (found, stamp) = self.find(hash).await?;
-        Ok(found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp)))
+        let scope = match self.cached(&hash) {
+            Some(scope) => Some(scope),
+            None => {
+                let (found, stamp) = self.find(hash).await?;
+                found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp))
+            }
+        };
+        Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
     }
 
     /// Deletes the session of a token. Deleting what is already gone is no error.
@@ -503,7 +560,7 @@ impl<U: User> Sigra<U> {
         self.0.cache.forget(user);
     }
 
-    fn end_sessions(&self, ids: &[SessionId]) {
+    pub(crate) fn end_sessions(&self, ids: &[SessionId]) {
         for id in ids {
             self.0.cache.forget(id);
         }
@@ -520,7 +577,7 @@ impl<U: User> Sigra<U> {
         let mut conn = self.0.pool.acquire().await?;
         let mut sessions = U::Database::list_sessions(&mut conn, user).await?;
         let now = self.now();
-        sessions.retain(|session| session.is_live(&self.0.config, now));
+        sessions.retain(|session| session.is_live(&self.0.config, now) && !session.mfa_pending);
         Ok(sessions)
     }
 
@@ -539,8 +596,12 @@ impl<U: User> Sigra<U> {
             .await?;
         let mailed =
             self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await?;
+        let trusted = self
+            .purge(config.mfa_trust_ttl, async |conn, expired| U::Database::purge_trusted_browsers(conn, expired).await)
+            .await?;
+        self.purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await?;
         self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await?;
-        Ok(sessions + mailed)
+        Ok(sessions + mailed + trusted)
     }
 
     async fn purge(
@@ -627,15 +688,19 @@ impl<U: User> Sigra<U> {
         let mut conn = self.0.pool.acquire().await?;
         let found = U::Database::find_sessions(&mut conn, ids).await?;
         let now = self.now();
-        let good = |(session, user): &(SessionRow, U)| session.is_live(&self.0.config, now) && user.is_active();
+        let good = |(session, user): &(SessionRow, U)| {
+            let is_live = session.is_live(&self.0.config, now);
+            is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
+        };
         Ok(found.iter().filter(|found| good(found)).map(|(session, _)| session.id).collect())
     }
 
-    /// How long a remembered session's cookie lives: as long as the session, to the next whole second.
+    /// How long a remembered session's cookie lives: as long as the session, to the next whole second. There is none
+    /// while the second factor is pending.
     pub(crate) fn remember_for(&self, session: &SessionRow) -> Option<Duration> {
         let left = session.inserted_at + self.0.config.session_ttl - self.now();
         let seconds = u64::try_from(left.whole_milliseconds()).unwrap_or_default().div_ceil(1000);
-        session.remembered.then(|| Duration::from_secs(seconds))
+        (session.remembered && !session.mfa_pending).then(|| Duration::from_secs(seconds))
     }
 
     /// Asks the database, and notes the moment before.
@@ -719,9 +784,13 @@ impl<U: User> Sigra<U> {
     }
 }
 
-/// What a user did to their own account.
-fn own_event<Id: Clone>(action: &'static str, user: &Id, client: &Client) -> Audit<Id> {
-    Audit::new(action).of(user.clone()).by(user.clone()).from(client)
+async fn insert_session<U: User>(
+    conn: &mut Connection<U>,
+    new: NewSession<'_, U>,
+) -> Result<(SessionToken, SessionRow), Error> {
+    let token = SessionToken::generate()?;
+    let row = U::Database::insert_session(conn, token.hash(), &new).await?.ok_or(Error::CredentialsChanged)?;
+    Ok((token, row))
 }
 
 /// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that
@@ -730,9 +799,13 @@ async fn purge<U: User>(sigra: Weak<Inner<U>>, interval: Duration) {
     loop {
         tokio::time::sleep(jittered(interval)).await;
         let Some(sigra) = sigra.upgrade() else { return };
-        match Sigra(sigra).purge_expired_tokens().await {
+        let sigra = Sigra(sigra);
+        match sigra.purge_expired_tokens().await {
             Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
             Err(error) => tracing::warn!(target: "sigra", %error, "expired tokens are not purged"),
+        }
+        if let Err(error) = sigra.reencrypt_secrets().await {
+            tracing::warn!(target: "sigra", %error, "secrets are not encrypted anew");
         }
     }
 }

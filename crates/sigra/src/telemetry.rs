@@ -7,6 +7,8 @@
 //! |---|---|---|---|
 //! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered` | a user logged in |
 //! | [`LOGIN_FAILURE`] | info | `user_id` (none for an unknown address) | a password was wrong |
+//! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id` | a user showed their first factor, and was asked for the second |
+//! | [`MFA_FAILURE`] | info | `user_id` | a second factor was wrong |
 //! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id` | a user proved who they are once more |
 //! | [`LOGOUT`] | info | `session_id` | a user logged out |
 //! | [`SESSION_RENEWED`] | info | `session_id` | a session got a new token after a change of privilege |
@@ -31,6 +33,10 @@
 pub const LOGIN_SUCCESS: &str = "auth.login.success";
 /// A password was wrong, or there is no such user.
 pub const LOGIN_FAILURE: &str = "auth.login.failure";
+/// A user showed their first factor, and was asked for the second.
+pub const MFA_CHALLENGED: &str = "auth.mfa.challenged";
+/// A second factor was wrong.
+pub const MFA_FAILURE: &str = "auth.mfa.failure";
 /// A user proved who they are once more.
 pub const REAUTHENTICATION_SUCCESS: &str = "auth.reauthentication.success";
 /// A user logged out.

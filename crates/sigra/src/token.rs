@@ -192,6 +192,34 @@ impl EmailToken {
     }
 }
 
+/// The raw secret by which a browser is trusted without a second factor.
+#[derive(Clone)]
+pub(crate) struct TrustToken(RawToken);
+
+impl TrustToken {
+    pub fn generate() -> Result<Self, Error> {
+        RawToken::generate().map(Self)
+    }
+
+    pub fn parse(encoded: &str) -> Option<Self> {
+        RawToken::parse(encoded).map(Self)
+    }
+
+    pub fn encode(&self) -> Zeroizing<String> {
+        self.0.encode()
+    }
+
+    pub fn hash(&self) -> TokenHash {
+        self.0.hash()
+    }
+}
+
+impl fmt::Debug for TrustToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrustToken([redacted])")
+    }
+}
+
 impl fmt::Debug for EmailToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EmailToken([redacted])")
@@ -238,6 +266,12 @@ impl TokenHash {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<[u8; 32]> for TokenHash {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 }
 

@@ -54,6 +54,12 @@ pub trait User: Clone + Send + Sync + Unpin + 'static {
     fn is_active(&self) -> bool {
         true
     }
+
+    /// Whether the user must have a second factor, as administrators should (OWASP ASVS 6.3.3). It is asked at every
+    /// request: until they have set one up, they can do nothing else. See [`MfaEnrolment`](crate::mfa::MfaEnrolment).
+    fn requires_second_factor(&self) -> bool {
+        false
+    }
 }
 
 /// A password's hash in PHC string format, as the database holds it. It redacts itself in `Debug`.

@@ -1,5 +1,5 @@
 //! The suite on PostgreSQL.
-#![cfg(all(feature = "postgres", feature = "testing"))]
+#![cfg(all(feature = "postgres", feature = "testing", feature = "passkeys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod suite;
@@ -25,17 +25,19 @@ mod database {
         email text NOT NULL,
         hashed_password text,
         suspended boolean NOT NULL DEFAULT false,
+        admin boolean NOT NULL DEFAULT false,
         nickname text
     );
     CREATE UNIQUE INDEX users_email ON users (lower(email))";
     const USERS_WITH_BIGINTS: &str = "CREATE TABLE users (id bigint PRIMARY KEY, email text, hashed_password text)";
 
     static TOKENS_WITH_BIGINTS: LazyLock<String> = LazyLock::new(|| {
-        let mut replaced = POSTGRES_SCHEMA.to_owned();
-        for column in ["user_id          ", "user_id     ", "actor_id    "] {
-            assert!(replaced.contains(&format!("    {column}uuid")));
-            replaced = replaced.replace(&format!("    {column}uuid"), &format!("    {column}bigint"));
-        }
+        let with_bigint = |line: &str| match line.split_whitespace().next() {
+            Some("user_id" | "actor_id") => line.replacen("uuid", "bigint", 1) + "\n",
+            _ => line.to_owned() + "\n",
+        };
+        let replaced: String = POSTGRES_SCHEMA.lines().map(with_bigint).collect();
+        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 6);
         replaced
     });
 

@@ -1,5 +1,5 @@
 //! The suite on SQLite.
-#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![cfg(all(feature = "sqlite", feature = "testing", feature = "passkeys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod suite;
@@ -32,6 +32,7 @@ mod database {
         email TEXT NOT NULL UNIQUE COLLATE NOCASE,
         hashed_password TEXT,
         suspended INTEGER NOT NULL DEFAULT 0,
+        admin INTEGER NOT NULL DEFAULT 0,
         nickname TEXT
     )";
     const USERS_WITH_BIGINTS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, hashed_password TEXT)";
@@ -86,7 +87,16 @@ mod database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Off);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        for table in ["users_tokens", "audit_events", "auth_attempts", "users"] {
+        for table in [
+            "users_tokens",
+            "users_totp",
+            "users_passkeys",
+            "users_backup_codes",
+            "passkey_ceremonies",
+            "audit_events",
+            "auth_attempts",
+            "users",
+        ] {
             sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE IF EXISTS {table}"))).execute(&pool).await.unwrap();
         }
         create_tables(&pool, USERS_WITH_BIGINTS).await;

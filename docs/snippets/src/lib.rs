@@ -9,6 +9,12 @@ pub struct GettingStarted;
 #[doc = include_str!("../../accounts.md")]
 pub struct Accounts;
 
+#[doc = include_str!("../../mfa.md")]
+pub struct Mfa;
+
+#[doc = include_str!("../../passkeys.md")]
+pub struct Passkeys;
+
 #[doc = include_str!("../../subdomains.md")]
 pub struct Subdomains;
 

@@ -6,6 +6,9 @@ mod email;
 mod log_in_link;
 // </magic_link>
 mod mail_link;
+// <mfa>
+mod mfa;
+// </mfa>
 mod password;
 mod registration;
 mod sessions;
@@ -15,6 +18,9 @@ mod user_notifier;
 use sigra::{Client, HashedPassword, Password, Sigra, Verification, audit::Audit, mail::Mailer, telemetry};
 
 use self::user_notifier::UserNotifier;
+// <mfa>
+pub use self::mfa::FEW_BACKUP_CODES;
+// </mfa>
 pub use self::{
     email::ChangeEmailError,
     password::ChangePasswordError,
@@ -37,7 +43,7 @@ pub struct Accounts {
 }
 
 /// What the owner of the application decides about accounts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Whether who has not confirmed their address is kept out.
     pub require_confirmation: bool,
@@ -47,13 +53,17 @@ pub struct Policy {
     pub notify_new_devices: bool,
     /// For how long an account can be had back after its owner has deleted it.
     pub deletion_grace: Option<std::time::Duration>,
+    /// The domain that passkeys are kept for. Without one there are none.
+    // <passkeys>
+    pub passkey_domain: Option<String>,
+    // </passkeys>
 }
 
 /// Users.
 impl Accounts {
     pub fn new(sigra: Sigra<User>, mailer: Mailer, settings: &Settings) -> Self {
         let notifier = UserNotifier::new(mailer, sigra.clone(), settings);
-        Self { pool: sigra.pool().clone(), sigra, notifier, policy: settings.policy }
+        Self { pool: sigra.pool().clone(), sigra, notifier, policy: settings.policy.clone() }
     }
 
     pub fn sigra(&self) -> &Sigra<User> {
@@ -64,8 +74,8 @@ impl Accounts {
         self.notifier.mailer()
     }
 
-    pub fn policy(&self) -> Policy {
-        self.policy
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {

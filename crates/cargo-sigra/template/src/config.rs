@@ -10,6 +10,9 @@ use std::{
 };
 
 use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
+// <passkeys>
+use sigra::config::RelyingParty;
+// </passkeys>
 use url::Url;
 
 use crate::{accounts::Policy, database, web::user_auth};
@@ -90,6 +93,11 @@ impl Settings {
             .session_idle_timeout(env.seconds("SESSION_IDLE_TIMEOUT")?)
             .log_in_at(user_auth::LOG_IN_PATH, user_auth::LOG_IN_MESSAGE)
             .sudo_at(user_auth::SUDO_PATH, user_auth::SUDO_MESSAGE)
+            // <mfa>
+            .mfa_issuer("MyApp")
+            .mfa_challenge_at(user_auth::MFA_CHALLENGE_PATH, user_auth::MFA_CHALLENGE_MESSAGE)
+            .mfa_enrolment_at(user_auth::MFA_ENROLMENT_PATH, user_auth::MFA_ENROLMENT_MESSAGE)
+            // </mfa>
             .trusted_origins([public_url.origin().ascii_serialization()])
             .trusted_proxies(env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8, separated by commas")?);
         if let Some(age) = env.seconds("SESSION_REISSUE_AGE")? {
@@ -105,6 +113,13 @@ impl Settings {
             sigra = sigra.confirm_ttl(ttl);
         }
         sigra = sigra.rate_limits(rate_limits(&env, prod)?);
+
+        // <passkeys>
+        let relying_party = relying_party(&env, &public_url, listen)?;
+        sigra = sigra.relying_party(
+            relying_party.clone().map(|(domain, origin)| RelyingParty::new(domain, origin).name("MyApp")),
+        );
+        // </passkeys>
         sigra.check()?;
 
         let policy = Policy {
@@ -112,6 +127,9 @@ impl Settings {
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
             notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
             deletion_grace: env.seconds("DELETION_GRACE")?,
+            // <passkeys>
+            passkey_domain: relying_party.map(|(domain, _)| domain),
+            // </passkeys>
         };
         let smtp_url = env.text("SMTP_URL")?.unwrap_or_else(|| if prod { "none:" } else { "memory:" }.to_owned());
         let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
@@ -178,6 +196,29 @@ where
         Some(value) => Err(SettingsError::Invalid { name: NAME, value: value.to_owned(), expected }),
     }
 }
+
+// <passkeys>
+/// The domain that passkeys are kept for, and the origin of the pages that use them. Browsers make none for an IP
+/// address; on a development machine they do for `localhost`.
+fn relying_party<F>(
+    env: &Lookup<F>,
+    public_url: &Url,
+    listen: SocketAddr,
+) -> Result<Option<(String, String)>, SettingsError>
+where
+    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
+{
+    let origin = public_url.origin().ascii_serialization();
+    Ok(match (env.text("PASSKEY_DOMAIN")?, public_url.domain()) {
+        (Some(domain), _) => Some((domain, origin)),
+        (None, Some(domain)) => Some((domain.to_owned(), origin)),
+        (None, None) if listen.ip().is_loopback() => {
+            Some(("localhost".to_owned(), format!("http://localhost:{}", listen.port())))
+        }
+        (None, None) => None,
+    })
+}
+// </passkeys>
 
 fn default_sender(public_url: &Url) -> String {
     let domain = public_url.domain().unwrap_or("localhost");

@@ -8,11 +8,26 @@ mod live;
 mod mail_link;
 mod mailbox_controller;
 mod method_override;
+// <mfa>
+mod mfa_challenge_controller;
+mod mfa_settings_controller;
+// </mfa>
 mod page_controller;
+// <passkeys>
+mod passkey;
+mod passkey_session_controller;
+mod passkeys_controller;
+// </passkeys>
 mod request_span;
 mod router;
+// <mfa>
+mod second_factor;
+// </mfa>
 mod security_headers;
 mod sudo_controller;
+// <mfa>
+mod trusted_browsers_controller;
+// </mfa>
 mod user_activity_controller;
 pub mod user_auth;
 mod user_confirmation_controller;

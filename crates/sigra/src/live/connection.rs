@@ -164,13 +164,13 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     type Rejection = LiveRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
-        let Current { sigra, scope } = Current::<U>::of(parts, "Live")?.clone();
-        let scope = scope.ok_or(LiveRejection::Unauthenticated)?;
+        let current = Current::<U>::of(parts, "Live")?.clone();
+        let (sigra, scope) = (&current.sigra, current.scope().cloned().ok_or(LiveRejection::Unauthenticated)?);
         if !is_same_origin(sigra.same_origin_layer(), parts).await {
             return Err(LiveRejection::CrossOrigin);
         }
         M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
-        let connection = sigra.live_connections().register(&sigra, scope.session().id);
+        let connection = sigra.live_connections().register(sigra, scope.session().id);
         Ok(Self { scope, connection, mounted: PhantomData })
     }
 }

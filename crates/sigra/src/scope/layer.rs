@@ -159,7 +159,7 @@ where
 /// Puts what the extractors take.
 fn provide<U: User>(request: &mut Request, sigra: &Sigra<U>, session: &Session, scope: Option<Scope<U>>) {
     request.extensions_mut().insert(session.clone());
-    request.extensions_mut().insert(Current { sigra: sigra.clone(), scope });
+    request.extensions_mut().insert(Current { sigra: sigra.clone(), found: scope });
 }
 
 /// Writes what changed in the cookies, and who may keep the page.

@@ -22,6 +22,7 @@
 //! [`User::is_active`] are checked at every request.
 
 mod cache;
+mod clearance;
 mod layer;
 mod rejection;
 
@@ -30,7 +31,10 @@ use std::{fmt, sync::Arc};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
-pub(crate) use self::cache::{ScopeCache, Stamp};
+pub(crate) use self::{
+    cache::{ScopeCache, Stamp},
+    clearance::Clearance,
+};
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},
     rejection::{ScopeRejection, SudoRejection},
@@ -98,7 +102,7 @@ impl<U: User> fmt::Debug for Scope<U> {
 }
 
 /// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), as OWASP ASVS 7.5.1 asks before a
-/// sensitive change. Others are led to the sudo page.
+/// sensitive change: with their second factor, if they have one. Others are led to the sudo page.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -119,12 +123,13 @@ pub struct Sudo<U: User>(pub Scope<U>);
 /// What the layer found out, for the extractors.
 pub(crate) struct Current<U: User> {
     pub sigra: Sigra<U>,
-    pub scope: Option<Scope<U>>,
+    /// Whose session it is, however far it goes.
+    pub found: Option<Scope<U>>,
 }
 
 impl<U: User> Clone for Current<U> {
     fn clone(&self) -> Self {
-        Self { sigra: self.sigra.clone(), scope: self.scope.clone() }
+        Self { sigra: self.sigra.clone(), found: self.found.clone() }
     }
 }
 
@@ -132,14 +137,31 @@ impl<U: User> Current<U> {
     pub(crate) fn of<'p>(parts: &'p Parts, argument: &'static str) -> Result<&'p Self, MissingLayer> {
         parts.extensions.get::<Self>().ok_or(MissingLayer(argument))
     }
+
+    /// Who is logged in, with all factors that are asked of them.
+    pub fn scope(&self) -> Option<&Scope<U>> {
+        self.with_clearance(Clearance::Full)
+    }
+
+    pub fn with_clearance(&self, clearance: Clearance) -> Option<&Scope<U>> {
+        self.found.as_ref().filter(|scope| scope.clearance() == clearance)
+    }
+
+    /// The same, or why a handler that asks for it is not called.
+    pub fn require(&self, parts: &Parts) -> Result<Scope<U>, ScopeRejection> {
+        self.scope().cloned().ok_or_else(|| ScopeRejection::of(self, parts))
+    }
+
+    pub fn is_recent(&self, scope: &Scope<U>) -> bool {
+        scope.session().authenticated_within(self.sigra.config().sudo_ttl, self.sigra.now())
+    }
 }
 
 impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
     type Rejection = ScopeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
-        let current = Current::<U>::of(parts, "Scope")?;
-        current.scope.clone().ok_or_else(|| ScopeRejection::unauthenticated(parts, current.sigra.config()))
+        Current::<U>::of(parts, "Scope")?.require(parts)
     }
 }
 
@@ -147,7 +169,7 @@ impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
     type Rejection = MissingLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
-        Ok(Current::of(parts, "Option<Scope>")?.scope.clone())
+        Ok(Current::of(parts, "Option<Scope>")?.scope().cloned())
     }
 }
 
@@ -155,13 +177,12 @@ impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
     type Rejection = SudoRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
-        let Current { sigra, scope } = Current::<U>::of(parts, "Sudo")?;
-        let config = sigra.config();
-        let scope = scope.clone().ok_or_else(|| ScopeRejection::unauthenticated(parts, config))?;
-        if scope.session().authenticated_within(config.sudo_ttl, config.clock.now()) {
+        let current = Current::<U>::of(parts, "Sudo")?;
+        let scope = current.require(parts)?;
+        if current.is_recent(&scope) {
             Ok(Self(scope))
         } else {
-            Err(SudoRejection::stale(parts, config))
+            Err(SudoRejection::stale(parts, current.sigra.config()))
         }
     }
 }

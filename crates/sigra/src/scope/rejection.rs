@@ -4,8 +4,9 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 
+use super::{Clearance, Current};
 use crate::{
-    Config,
+    Config, User,
     problem::{Audience, Problem},
     session::{Flash, MissingLayer, ReturnTo, Session},
 };
@@ -31,16 +32,38 @@ pub enum ScopeRejection {
     /// A program that is not logged in: 401.
     #[error("not logged in")]
     Unauthenticated,
+    /// A person whose second factor is pending: they are led to the challenge, and back afterwards.
+    #[error("the second factor is pending: redirect to {0}")]
+    Challenge(String),
+    /// A program whose second factor is pending: 401.
+    #[error("the second factor is pending")]
+    SecondFactorPending,
+    /// A person who must set up a second factor: they are led to where they can, and back afterwards.
+    #[error("a second factor must be set up: redirect to {0}")]
+    Enrol(String),
+    /// A program of a user who must set up a second factor: 403.
+    #[error("a second factor must be set up")]
+    EnrolmentRequired,
 }
 
 impl ScopeRejection {
-    pub(crate) fn unauthenticated(parts: &Parts, config: &Config) -> Self {
-        if Audience::of(&parts.headers).is_navigation(&parts.method) {
-            remember_where(parts, &config.log_in_message);
-            Self::LogIn(config.log_in_path.clone().into_owned())
-        } else {
-            Self::Unauthenticated
+    /// Why this session does not go so far as to be anybody's.
+    pub(crate) fn of<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+        let config = current.sigra.config();
+        match current.found.as_ref().map(super::Scope::clearance) {
+            Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, &config.mfa_challenge_message)
+                .map_or(Self::SecondFactorPending, Self::Challenge),
+            Some(Clearance::EnrolmentRequired) => {
+                lead(parts, &config.mfa_enrolment_path, &config.mfa_enrolment_message)
+                    .map_or(Self::EnrolmentRequired, Self::Enrol)
+            }
+            Some(Clearance::Full) | None => Self::log_in(parts, config),
         }
+    }
+
+    /// To log in, once more if need be.
+    pub(crate) fn log_in(parts: &Parts, config: &Config) -> Self {
+        lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
 }
 
@@ -48,9 +71,15 @@ impl IntoResponse for ScopeRejection {
     fn into_response(self) -> Response {
         match self {
             Self::MissingLayer(missing) => missing.into_response(),
-            Self::LogIn(path) => Redirect::to(&path).into_response(),
+            Self::LogIn(path) | Self::Challenge(path) | Self::Enrol(path) => Redirect::to(&path).into_response(),
             Self::Unauthenticated => {
                 Problem::new(StatusCode::UNAUTHORIZED).code("authentication_required").into_response()
+            }
+            Self::SecondFactorPending => {
+                Problem::new(StatusCode::UNAUTHORIZED).code("second_factor_required").into_response()
+            }
+            Self::EnrolmentRequired => {
+                Problem::new(StatusCode::FORBIDDEN).code("second_factor_enrolment_required").into_response()
             }
         }
     }
@@ -106,6 +135,15 @@ impl IntoResponse for SudoRejection {
             Self::Stale => Problem::new(StatusCode::FORBIDDEN).code("sudo_required").into_response(),
         }
     }
+}
+
+/// Where to lead a person who opens a page; a program is led nowhere.
+fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
+    if !Audience::of(&parts.headers).is_navigation(&parts.method) {
+        return None;
+    }
+    remember_where(parts, message);
+    Some(path.to_owned())
 }
 
 /// Keeps the way back, and says why the visitor is led away.

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 
-use super::device::KnownDevice;
+use super::{device::KnownDevice, trust::TrustTokens};
 use crate::{Config, Error, SessionToken, config::CookieOptions, secret::SigningKeys, token::CookieSessionId};
 
 /// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
@@ -92,6 +92,7 @@ pub(crate) struct RequestCookies {
     pub key: Presented<KeyCookie>,
     pub remember_me: Presented<SessionToken>,
     pub device: Raw,
+    pub mfa_trust: Raw,
     pub entries: Vec<(String, Raw)>,
 }
 
@@ -103,6 +104,8 @@ struct Inner {
     key: Named,
     remember_me: Named,
     device: Named,
+    mfa_trust: Named,
+    mfa_trust_ttl: Duration,
     entry_prefix: String,
     entry_keys: SigningKeys,
     domain: Option<String>,
@@ -131,6 +134,8 @@ impl Cookies {
             key,
             remember_me: named(&config.remember_me_cookie, "sigra remember me"),
             device: named(&config.device_cookie, "sigra known device"),
+            mfa_trust: named(&config.mfa_trust_cookie, "sigra mfa trust"),
+            mfa_trust_ttl: config.mfa_trust_ttl,
             entry_keys: keys("sigra cookie session entry"),
             domain: config.cookie_domain.clone(),
             secure: config.secure,
@@ -142,7 +147,7 @@ impl Cookies {
     pub fn read(&self, headers: &HeaderMap) -> RequestCookies {
         let inner = &*self.0;
         let (mut key, mut remember_me) = (Raw::<&str>::Absent, Raw::<&str>::Absent);
-        let mut device = Raw::Absent;
+        let (mut device, mut mfa_trust) = (Raw::Absent, Raw::Absent);
         let mut entries: Vec<(String, Raw)> = Vec::new();
         let pairs = headers.get_all(header::COOKIE).iter().flat_map(|header| header.as_bytes().split(|b| *b == b';'));
         for pair in pairs.map(<[u8]>::trim_ascii) {
@@ -156,6 +161,8 @@ impl Cookies {
                 remember_me.add(value);
             } else if name == inner.device.name.as_bytes() {
                 device.add(value);
+            } else if name == inner.mfa_trust.name.as_bytes() {
+                mfa_trust.add(value);
             } else if let Some(entry) = name.strip_prefix(inner.entry_prefix.as_bytes()) {
                 let Ok(entry) = str::from_utf8(entry) else { continue };
                 match entries.iter_mut().find(|(name, _)| name == entry) {
@@ -172,6 +179,7 @@ impl Cookies {
             key: key.verify(&inner.key.keys, decode_key),
             remember_me: remember_me.verify(&inner.remember_me.keys, SessionToken::parse),
             device,
+            mfa_trust,
             entries,
         }
     }
@@ -203,6 +211,16 @@ impl Cookies {
     pub fn set_device(&self, headers: &mut HeaderMap, known: &KnownDevice) {
         let device = &self.0.device;
         self.set(headers, device, &device.name, device.keys.sign(&known.to_string()), Some(DEVICE_MAX_AGE));
+    }
+
+    pub fn read_mfa_trust(&self, raw: &Raw) -> Option<TrustTokens> {
+        raw.verify(&self.0.mfa_trust.keys, TrustTokens::parse).valid().cloned()
+    }
+
+    pub fn set_mfa_trust(&self, headers: &mut HeaderMap, tokens: &TrustTokens) {
+        let mfa_trust = &self.0.mfa_trust;
+        let value = mfa_trust.keys.sign(&tokens.encode());
+        self.set(headers, mfa_trust, &mfa_trust.name, value, Some(self.0.mfa_trust_ttl));
     }
 
     /// An entry's JSON, if it was written under this cookie-session id.

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// How many accounts a browser is known for. The one that was used longest ago is forgotten first.
-const MOST: usize = 8;
+/// How many accounts a browser is known for: each by its address, and by its id for the second factor. The one that was used longest ago is forgotten first.
+const MOST: usize = 16;
 
 /// Names a browser that somebody has logged in with. It proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ mod tests {
     #[test]
     fn a_browser_knows_the_accounts_that_were_used_last() {
         let mut device = KnownDevice::generate().expect("randomness");
-        for number in 0..10 {
+        for number in 0..18 {
             device.learn(&format!("user{number}@example.com"));
         }
         let device = KnownDevice::parse(&device.to_string()).expect("what we write, we read");
         assert!(!device.knows("user1@example.com") && device.knows("user2@example.com"));
-        assert!(device.knows("user9@example.com") && !device.knows("nobody@example.com"));
+        assert!(device.knows("user17@example.com") && !device.knows("nobody@example.com"));
     }
 
     #[test]

@@ -11,12 +11,14 @@
 //! | `_my_app_key` | while somebody is logged in | the cookie-session id and the session token |
 //! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry |
 //! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
+//! | `_my_app_mfa_trust` | 30 days | that the browser is [trusted](crate::mfa#trusted-browsers) without a second factor; it logs nobody in |
 //! | `_my_app_device` | 400 days | that the browser is [known](Session::remember_device); it logs nobody in |
 
 mod cookies;
 mod device;
 mod flash;
 mod return_to;
+mod trust;
 
 use std::{
     collections::BTreeMap,
@@ -33,16 +35,23 @@ use axum::{
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use self::cookies::{Cookies, Presented};
 use self::{
     cookies::Raw,
     device::{DeviceId, KnownDevice},
+};
+pub(crate) use self::{
+    cookies::{Cookies, Presented},
+    trust::TrustTokens,
 };
 pub use self::{
     flash::{Flash, FlashMessage},
     return_to::ReturnTo,
 };
-use crate::{Client, Error, Problem, SessionToken, client::Sender, token::CookieSessionId};
+use crate::{
+    Client, Error, Problem, SessionToken,
+    client::Sender,
+    token::{CookieSessionId, TrustToken},
+};
 
 const FLASH: &str = "flash";
 const RETURN_TO: &str = "return_to";
@@ -80,6 +89,8 @@ struct State {
     token_write: Option<TokenWrite>,
     device: Raw,
     device_write: Option<KnownDevice>,
+    mfa_trust: Raw,
+    mfa_trust_write: Option<TrustTokens>,
 }
 
 /// What becomes of the cookies that hold the token.
@@ -130,6 +141,8 @@ impl Session {
             token_write: None,
             device: found.device,
             device_write: None,
+            mfa_trust: found.mfa_trust,
+            mfa_trust_write: None,
         };
         (Self(Arc::new(Mutex::new(state))), tokens)
     }
@@ -247,6 +260,19 @@ impl Session {
         state.cookies.read_device(&state.device).filter(|device| device.knows(account)).map(|device| device.id)
     }
 
+    /// The tokens by which the browser is trusted without a second factor, each by another user.
+    pub(crate) fn trust_tokens(&self) -> TrustTokens {
+        let state = self.state();
+        state.cookies.read_mfa_trust(&state.mfa_trust).unwrap_or_default()
+    }
+
+    /// Makes the browser hold one token more.
+    pub(crate) fn keep_trust_token(&self, token: TrustToken) {
+        let mut tokens = self.trust_tokens();
+        tokens.push(token);
+        self.state().mfa_trust_write = Some(tokens);
+    }
+
     /// Every token that the browser presented.
     pub(crate) fn presented(&self) -> Vec<SessionToken> {
         self.state().presented()
@@ -310,8 +336,14 @@ impl Session {
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
         let mut state = self.state();
         state.settle_flash();
-        let changed = state.token_write.is_some() || state.device_write.is_some() || !state.outgoing.is_empty();
-        let State { cookies, id, outgoing, token_write, device_write, .. } = &mut *state;
+        let changed = state.token_write.is_some()
+            || state.device_write.is_some()
+            || state.mfa_trust_write.is_some()
+            || !state.outgoing.is_empty();
+        let State { cookies, id, outgoing, token_write, device_write, mfa_trust_write, .. } = &mut *state;
+        if let Some(tokens) = mfa_trust_write.take() {
+            cookies.set_mfa_trust(headers, &tokens);
+        }
         if let Some(device) = device_write.take() {
             cookies.set_device(headers, &device);
         }

@@ -183,7 +183,7 @@ macro_rules! impl_email_tokens {
             ) -> sqlx::Result<u64> {
                 const PURGE: &str = concat!(
                     "DELETE FROM users_tokens WHERE id IN
-                         (SELECT id FROM users_tokens WHERE context <> 'session' AND inserted_at <= $1 LIMIT $2",
+                         (SELECT id FROM users_tokens WHERE context NOT IN ('session', 'mfa_trust') AND inserted_at <= $1 LIMIT $2",
                     $skip_locked,
                     ")"
                 );

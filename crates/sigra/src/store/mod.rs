@@ -4,9 +4,11 @@ mod attempts;
 mod audit_log;
 mod email_tokens;
 mod own_pool;
+mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod reader;
+mod second_factors;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -24,14 +26,15 @@ pub use self::{
     attempts::Attempts,
     audit_log::AuditLog,
     email_tokens::{EmailTokens, NewEmailToken, Sent},
+    passkeys::{PasskeyRow, Passkeys},
+    second_factors::{SecondFactors, TotpRow, TrustedBrowser},
 };
 use crate::{Client, Config, User, feed::Feed, token::TokenHash};
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The tables `users_tokens`, `audit_events` and `auth_attempts` with their indexes, for SQLite. They refer to a
-/// table `users` with a column `id`.
+/// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`.
 ///
 /// The generator writes it into the host's migrations; a host without the generator runs it itself.
 ///
@@ -45,9 +48,8 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
-/// The tables `users_tokens`, `audit_events` and `auth_attempts` with their indexes, for PostgreSQL. They refer to
-/// a table `users` with a column `id` of type `uuid`; where that is `bigint`, replace the type of every `user_id`
-/// and `actor_id` too.
+/// The library's tables with their indexes, for PostgreSQL. They refer to a table `users` with a column `id` of type
+/// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
@@ -74,6 +76,12 @@ pub struct SessionRow {
     pub issued_at: OffsetDateTime,
     /// When the user last proved who they are.
     pub authenticated_at: OffsetDateTime,
+    /// Whether the user has shown their first factor only: such a session leads nowhere but to the
+    /// [challenge](crate::mfa).
+    pub mfa_pending: bool,
+    /// When the user last showed a second factor: in this session, or before the browser was trusted that it was
+    /// opened in.
+    pub mfa_verified_at: Option<OffsetDateTime>,
     /// When the session was last used, to within five minutes.
     pub last_used_at: OffsetDateTime,
     /// Whether the user asked to be remembered.
@@ -93,6 +101,9 @@ impl SessionRow {
 
     /// When the session ends by itself if it is not used again.
     pub(crate) fn expires_at(&self, config: &Config) -> OffsetDateTime {
+        if self.mfa_pending {
+            return self.inserted_at + config.mfa_challenge_ttl.min(config.session_ttl);
+        }
         let absolute = self.inserted_at + config.session_ttl;
         match config.session_idle_timeout {
             Some(idle) if !self.remembered => absolute.min(self.last_used_at + idle),
@@ -158,8 +169,6 @@ pub struct Found<U> {
 /// A session to be stored.
 #[derive(Clone, Debug)]
 pub struct NewSession<'a, U: User> {
-    /// The hash of its token.
-    pub token: TokenHash,
     /// Whose it is. The row is written only if the user still has this password hash.
     pub user: &'a U,
     /// Whether the user asked to be remembered.
@@ -170,22 +179,43 @@ pub struct NewSession<'a, U: User> {
     pub now: OffsetDateTime,
     /// A token that this login takes the place of.
     pub replaces: Option<TokenHash>,
+    /// When the user showed a second factor, if they did. If not, and they have one, it is pending.
+    pub mfa_verified_at: Option<OffsetDateTime>,
 }
 
-impl<U: User> NewSession<'_, U> {
+impl<'a, U: User> NewSession<'a, U> {
+    pub(crate) fn of(user: &'a U, remembered: bool, client: &'a Client, now: OffsetDateTime) -> Self {
+        Self { user, remembered, client, now, replaces: None, mfa_verified_at: None }
+    }
+
     /// The row that it becomes, under an id of its own.
     pub(crate) fn to_row(&self) -> SessionRow {
         SessionRow {
             id: Uuid::now_v7(),
             inserted_at: self.now,
             issued_at: self.now,
-            authenticated_at: self.now,
+            authenticated_at: self.mfa_verified_at.unwrap_or(self.now),
+            mfa_pending: false,
+            mfa_verified_at: self.mfa_verified_at,
             last_used_at: self.now,
             remembered: self.remembered,
             ip: self.client.ip,
             user_agent: self.client.user_agent.clone(),
         }
     }
+}
+
+/// What becomes of a session that gets a new token at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// The hash of the new token.
+    pub token: TokenHash,
+    /// When.
+    pub now: OffsetDateTime,
+    /// When the user proved once more who they are, if they did.
+    pub authenticated_at: Option<OffsetDateTime>,
+    /// When the user showed a second factor, if they did. It is no longer pending then.
+    pub mfa_verified_at: Option<OffsetDateTime>,
 }
 
 /// What is to be deleted of rows that are over.
@@ -205,7 +235,7 @@ pub struct Expired {
     message = "`{Self}` can't store the sessions of `{U}`",
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
-pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + Attempts {
+pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Attempts {
     /// What tells of changes.
     #[doc(hidden)]
     type Feed: Feed<Database = Self>;
@@ -238,6 +268,7 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + Attempts {
     /// Writes a session. `None` if the user is gone or has another password by now.
     fn insert_session(
         conn: &mut Self::Connection,
+        token: TokenHash,
         new: &NewSession<'_, U>,
     ) -> impl Future<Output = sqlx::Result<Option<SessionRow>>> + Send;
 
@@ -292,9 +323,7 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + Attempts {
         conn: &mut Self::Connection,
         id: SessionId,
         held: TokenHash,
-        token: TokenHash,
-        now: OffsetDateTime,
-        authenticated_at: Option<OffsetDateTime>,
+        renewal: &Renewal,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Deletes at most so many sessions that were opened before a time.

@@ -3,7 +3,8 @@ use time::OffsetDateTime;
 
 use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
-    audit_log::impl_audit_log, email_tokens::impl_email_tokens, sql::impl_store,
+    audit_log::impl_audit_log, email_tokens::impl_email_tokens, passkeys::impl_passkeys,
+    second_factors::impl_second_factors, sql::impl_store,
 };
 use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 
@@ -13,8 +14,6 @@ impl_store! {
     time: itself, itself, OffsetDateTime,
     ids: to_array, "= ANY($1)",
     tokens: to_bytes, "= ANY($1)",
-    // A login waits for a change of its user's password that is under way, and then sees it.
-    lock: " FOR SHARE OF u",
     skip_locked: " FOR UPDATE SKIP LOCKED", unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
     feed: Listener, own_pool: OwnPool::like,
 }
@@ -26,6 +25,15 @@ impl_email_tokens! {
 
 impl_audit_log! {
     database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+}
+
+impl_second_factors! {
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
+}
+
+impl_passkeys! {
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime, skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_attempts! {

@@ -4,7 +4,6 @@
 ///
 /// * `time`: how a time is bound and read;
 /// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
-/// * `lock`: keeps a row that was read as it is until the end of the transaction, where readers don't anyway;
 /// * `skip_locked`: leaves rows alone that another purge has taken;
 /// * `unannounced`: keeps a purge from being announced, where changes are;
 /// * `feed`, `own_pool`: as in the trait.
@@ -14,7 +13,7 @@ macro_rules! impl_store {
         time: $to_time:path, $from_time:path, $time:ty,
         ids: $bind_ids:path, $among_ids:literal,
         tokens: $bind_tokens:path, $among_tokens:literal,
-        lock: $lock:literal, skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
+        skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
         feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
         /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
@@ -22,6 +21,7 @@ macro_rules! impl_store {
             () => {
                 "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
                  t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
+                 t.mfa_pending AS sigra_mfa_pending, t.mfa_verified_at AS sigra_mfa_verified_at,
                  t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent"
             };
         }
@@ -62,10 +62,12 @@ macro_rules! impl_store {
         const INSERT: &str = concat!(
             "INSERT INTO users_tokens
                  (id, user_id, context, token, previous_token, remembered, ip, user_agent,
-                  inserted_at, issued_at, authenticated_at, last_used_at)
-             SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, $7
-             FROM users u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9",
-            $lock
+                  inserted_at, issued_at, last_used_at, authenticated_at, mfa_verified_at, mfa_pending)
+             SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $10,
+                 $10 IS NULL AND ",
+            crate::store::second_factors::has_second_factor!("u.id"),
+            " FROM users u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
+             RETURNING mfa_pending"
         );
 
         const DELETE: &str = "DELETE FROM users_tokens
@@ -92,6 +94,7 @@ macro_rules! impl_store {
         const REPLACE: &str = "UPDATE users_tokens
             SET token = $2, issued_at = $3, last_used_at = $3,
                 authenticated_at = coalesce($4, authenticated_at),
+                mfa_verified_at = coalesce($6, mfa_verified_at), mfa_pending = mfa_pending AND $6 IS NULL,
                 previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
             WHERE context = 'session' AND id = $1
               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
@@ -151,12 +154,13 @@ macro_rules! impl_store {
 
             async fn insert_session(
                 conn: &mut $connection,
+                token: TokenHash,
                 new: &NewSession<'_, U>,
             ) -> sqlx::Result<Option<SessionRow>> {
-                let session = new.to_row();
-                let inserted = sqlx::query(INSERT)
+                let mut session = new.to_row();
+                let inserted = sqlx::query_scalar(INSERT)
                     .bind(session.id)
-                    .bind(new.token.as_bytes())
+                    .bind(token.as_bytes())
                     .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
                     .bind(session.remembered)
                     .bind(session.ip.map(|ip| ip.to_string()))
@@ -164,9 +168,12 @@ macro_rules! impl_store {
                     .bind($to_time(new.now))
                     .bind(new.user.id())
                     .bind(new.user.hashed_password().map(HashedPassword::as_str))
-                    .execute(conn)
+                    .bind(new.mfa_verified_at.map($to_time))
+                    .fetch_optional(conn)
                     .await?;
-                Ok((inserted.rows_affected() == 1).then_some(session))
+                let Some(mfa_pending) = inserted else { return Ok(None) };
+                session.mfa_pending = mfa_pending;
+                Ok(Some(session))
             }
 
             async fn delete_session(
@@ -234,16 +241,15 @@ macro_rules! impl_store {
                 conn: &mut $connection,
                 id: SessionId,
                 held: TokenHash,
-                token: TokenHash,
-                now: OffsetDateTime,
-                authenticated_at: Option<OffsetDateTime>,
+                renewal: &crate::store::Renewal,
             ) -> sqlx::Result<bool> {
                 let replaced = sqlx::query(REPLACE)
                     .bind(id)
-                    .bind(token.as_bytes())
-                    .bind($to_time(now))
-                    .bind(authenticated_at.map($to_time))
+                    .bind(renewal.token.as_bytes())
+                    .bind($to_time(renewal.now))
+                    .bind(renewal.authenticated_at.map($to_time))
                     .bind(held.as_bytes())
+                    .bind(renewal.mfa_verified_at.map($to_time))
                     .execute(conn)
                     .await?;
                 Ok(replaced.rows_affected() == 1)
@@ -282,6 +288,8 @@ macro_rules! impl_store {
                 issued_at: time("sigra_issued_at")?,
                 authenticated_at: time("sigra_authenticated_at")?,
                 last_used_at: time("sigra_last_used_at")?,
+                mfa_pending: row.try_get("sigra_mfa_pending")?,
+                mfa_verified_at: row.try_get::<Option<$time>, _>("sigra_mfa_verified_at")?.map($from_time),
                 remembered: row.try_get("sigra_remembered")?,
                 ip: row.try_get::<Option<&str>, _>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
                 user_agent: row.try_get("sigra_user_agent")?,

@@ -3,7 +3,8 @@ use time::OffsetDateTime;
 
 use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
-    audit_log::impl_audit_log, email_tokens::impl_email_tokens, sql::impl_store,
+    audit_log::impl_audit_log, email_tokens::impl_email_tokens, passkeys::impl_passkeys,
+    second_factors::impl_second_factors, sql::impl_store,
 };
 use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
@@ -15,7 +16,7 @@ impl_store! {
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    lock: "", skip_locked: "", unannounced: "",
+    skip_locked: "", unannounced: "",
     feed: WalIndex, own_pool: own_pool,
 }
 
@@ -25,6 +26,15 @@ impl_email_tokens! {
 
 impl_audit_log! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
+}
+
+impl_second_factors! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
+    lock_user: "", skip_locked: "",
+}
+
+impl_passkeys! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64, skip_locked: "",
 }
 
 impl_attempts! {

@@ -1,9 +1,8 @@
 use axum::Router;
-use http::HeaderMap;
 use uuid::Uuid;
 
 use super::TestClient;
-use crate::{Clock, Password, Sigra, User};
+use crate::{Clock, Password, Sigra, User, mfa::BackupCodes};
 
 /// A password that every [policy](crate::password::PasswordPolicy) accepts.
 ///
@@ -178,13 +177,9 @@ pub trait TestHost: Sync {
     fn log_in(&self, user: &Self::User) -> impl Future<Output = TestClient> + Send {
         async {
             let client = self.client();
-            let (token, _) = match self.sigra().create_session(user, false, &client.client()).await {
-                Ok(created) => created,
-                Err(error) => panic!("user {:?} can't be logged in: {error}", user.id()),
-            };
-            let mut headers = HeaderMap::new();
-            self.sigra().cookies().set_key(&mut headers, token.cookie_session_id(), &token);
-            client.store_headers(headers);
+            if let Err(error) = self.sigra().open_browser(&client, user, None).await {
+                panic!("user {:?} can't be logged in: {error}", user.id());
+            }
             client
         }
     }
@@ -203,6 +198,135 @@ pub trait TestHost: Sync {
             let user = self.user_fixture().await;
             let client = self.log_in(&user).await;
             (user, client)
+        }
+    }
+
+    /// A user in [sudo mode](crate::Sudo): a [user](Self::user_fixture), and a browser in which they have just
+    /// authenticated. Turn the [clock](Self::clock) by [`sudo_ttl`](crate::Config::sudo_ttl) to end it.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_redirected_to, assert_status};
+    /// use std::time::Duration;
+    ///
+    /// async fn settings_ask_for_a_recent_authentication<H: TestHost>(host: &H) {
+    ///     let (_, browser) = host.sudo_fixture().await;
+    ///     assert_status(&browser.get("/users/settings").await, 200);
+    ///     host.clock().advance(Duration::from_secs(20 * 60));
+    ///     assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    /// }
+    /// ```
+    fn sudo_fixture(&self) -> impl Future<Output = (Self::User, TestClient)> + Send {
+        self.authenticated_fixture()
+    }
+
+    /// A [user](Self::user_fixture) who has an authenticator app, and their backup codes.
+    ///
+    /// ```
+    /// # use sigra::testing::TestHost;
+    /// async fn a_user_with_a_second_factor<H: TestHost>(host: &H) {
+    ///     let (user, backup_codes) = host.mfa_fixture().await;
+    ///     assert_eq!(backup_codes.iter().count(), 10);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the database fails.
+    fn mfa_fixture(&self) -> impl Future<Output = (Self::User, BackupCodes)> + Send {
+        async {
+            let user = self.user_fixture().await;
+            match self.sigra().set_up_totp(&user.id()).await {
+                Ok(backup_codes) => (user, backup_codes),
+                Err(error) => panic!("user {:?} gets no authenticator app: {error}", user.id()),
+            }
+        }
+    }
+
+    /// What the authenticator app of a user shows now. A code is good once: for the next one, turn the
+    /// [clock](Self::clock) by thirty seconds.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_redirected_to};
+    /// async fn the_code_completes_the_log_in<H: TestHost>(host: &H) {
+    ///     let (user, browser) = host.mfa_pending_fixture().await;
+    ///     let code = host.totp_code(&user).await;
+    ///     assert_redirected_to(&browser.post("/users/mfa-challenge", &[("user[code]", &code)]).await, "/");
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the user has no authenticator app.
+    fn totp_code(&self, user: &Self::User) -> impl Future<Output = String> + Send {
+        async {
+            match self.sigra().present_totp_code(&user.id()).await {
+                Ok(Some(code)) => code,
+                Ok(None) => panic!("user {:?} has no authenticator app", user.id()),
+                Err(error) => panic!("the authenticator app of user {:?} can't be read: {error}", user.id()),
+            }
+        }
+    }
+
+    /// A [user who has a second factor](Self::mfa_fixture), and a browser in which it is pending.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_redirected_to};
+    /// async fn the_dashboard_waits_for_the_second_factor<H: TestHost>(host: &H) {
+    ///     let (_, browser) = host.mfa_pending_fixture().await;
+    ///     assert_redirected_to(&browser.get("/dashboard").await, "/users/mfa-challenge");
+    /// }
+    /// ```
+    fn mfa_pending_fixture(&self) -> impl Future<Output = (Self::User, TestClient)> + Send {
+        async {
+            let (user, _) = self.mfa_fixture().await;
+            let client = self.log_in(&user).await;
+            (user, client)
+        }
+    }
+
+    /// A [user who has a second factor](Self::mfa_fixture), and a browser in which they have just shown it.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_status};
+    /// async fn the_dashboard_opens<H: TestHost>(host: &H) {
+    ///     let (_, browser) = host.mfa_complete_fixture().await;
+    ///     assert_status(&browser.get("/dashboard").await, 200);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the database fails.
+    fn mfa_complete_fixture(&self) -> impl Future<Output = (Self::User, TestClient)> + Send {
+        async {
+            let ((user, _), client) = (self.mfa_fixture().await, self.client());
+            if let Err(error) = self.sigra().open_browser(&client, &user, Some(self.sigra().now())).await {
+                panic!("user {:?} can't be logged in: {error}", user.id());
+            }
+            (user, client)
+        }
+    }
+
+    /// Trusts a browser: the user's next log-in there takes no second factor.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, VALID_PASSWORD, assert_redirected_to};
+    /// async fn a_trusted_browser_is_asked_for_the_password_alone<H: TestHost>(host: &H, email: &str) {
+    ///     let ((user, _), browser) = (host.mfa_fixture().await, host.client());
+    ///     host.trust_browser(&browser, &user).await;
+    ///     let form = [("user[email]", email), ("user[password]", VALID_PASSWORD)];
+    ///     assert_redirected_to(&browser.post("/users/log-in", &form).await, "/");
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the database fails.
+    fn trust_browser(&self, browser: &TestClient, user: &Self::User) -> impl Future<Output = ()> + Send {
+        async {
+            if let Err(error) = self.sigra().trust(browser, &user.id(), &browser.client()).await {
+                panic!("the browser can't be trusted: {error}");
+            }
         }
     }
 }

@@ -24,6 +24,11 @@
 //! | a registered user | [`TestHost::user_fixture`] |
 //! | one whose address is not confirmed | [`TestHost::unconfirmed_fixture`] |
 //! | one who is logged in | [`TestHost::authenticated_fixture`], on one more device [`TestHost::log_in`] |
+//! | one who has a second factor | [`TestHost::mfa_fixture`] |
+//! | one whose second factor is pending | [`TestHost::mfa_pending_fixture`], then [`TestHost::totp_code`] |
+//! | one who has shown it | [`TestHost::mfa_complete_fixture`] |
+//! | one in a browser that needs none | [`TestHost::trust_browser`] |
+//! | one in sudo mode, and no longer | [`TestHost::sudo_fixture`], then [`TestHost::clock`] |
 //! | one whose password was guessed at too often | [`TestHost::locked_fixture`] |
 //! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
 //! | later | [`TestHost::clock`] |
@@ -37,6 +42,7 @@ mod client;
 mod host;
 #[cfg(feature = "mail")]
 mod mail;
+mod mfa;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod response;

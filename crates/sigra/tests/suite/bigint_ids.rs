@@ -44,7 +44,7 @@ async fn log_in(
     if sigra.verify_password(Some(&user), &Password::new(password)).await? == Verification::Invalid {
         return Ok(StatusCode::UNAUTHORIZED);
     }
-    sigra.log_in_user(&session, &user, false).await?;
+    let _ = sigra.log_in_user(&session, &user, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

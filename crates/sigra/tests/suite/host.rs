@@ -11,15 +11,16 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Clock, Config, Flash, HashedPassword, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra, Sudo,
-    Verification,
-    config::Argon2Params,
+    Clock, Config, Flash, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
+    Sudo, Verification,
+    config::{Argon2Params, RelyingParty},
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
 };
 use sqlx::Pool;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::mfa_host;
 use crate::database::{Database, TestDatabase};
 
 pub const KEY: &str = "_my_app_key";
@@ -34,6 +35,7 @@ pub struct User {
     pub email: String,
     pub hashed_password: Option<HashedPassword>,
     pub suspended: bool,
+    pub admin: bool,
     pub nickname: Option<String>,
 }
 
@@ -51,6 +53,10 @@ impl sigra::User for User {
 
     fn is_active(&self) -> bool {
         !self.suspended
+    }
+
+    fn requires_second_factor(&self) -> bool {
+        self.admin
     }
 }
 
@@ -112,6 +118,10 @@ impl Host {
         configure: impl FnOnce(Config) -> Config,
     ) -> Self {
         let config = Config::new("my_app", secret("a")).argon2(Argon2Params::INSECURE_FOR_TESTS).clock(clock.clone());
+        let config = config
+            .mfa_challenge_at("/mfa-challenge", "Second factor, please.")
+            .mfa_enrolment_at("/mfa", "Set up a second factor, please.")
+            .relying_party(RelyingParty::new("localhost", "https://localhost"));
         let sigra = Sigra::new(configure(config), pool.clone()).expect("good settings");
         Self { sigra, pool, slow: Slow::new(), clock, database }
     }
@@ -205,6 +215,7 @@ impl TestHost for Host {
             .route("/client", get(client))
             .route("/cached", get(cached))
             .route("/slow", get(slow))
+            .merge(mfa_host::routes())
             .fallback(me)
             .layer(self.sigra.fetch_current_scope())
             .with_state(app)
@@ -269,8 +280,8 @@ pub fn remembered_token(browser: &TestClient) -> SessionToken {
 }
 
 #[derive(Clone)]
-struct App {
-    sigra: Sigra<User>,
+pub struct App {
+    pub sigra: Sigra<User>,
     slow: Slow,
 }
 
@@ -295,7 +306,9 @@ async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn
         (_, Some(user)) => {
             let return_to = session.take_return_to();
             session.put_flash(Flash::Info, "Welcome back!")?;
-            app.sigra.log_in_user(&session, &user, form.remember_me).await?;
+            if app.sigra.log_in_user(&session, &user, form.remember_me).await? == LogInOutcome::SecondFactorPending {
+                return Ok(Redirect::to("/mfa-challenge").into_response());
+            }
             Ok(Redirect::to(return_to.as_ref().map_or("/", |path| path.as_str())).into_response())
         }
     }

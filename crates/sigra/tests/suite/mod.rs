@@ -2,6 +2,7 @@
 //! `database` of the crate's root.
 
 mod audit;
+mod authenticator;
 mod bigint_ids;
 mod cache;
 mod cookie_session;
@@ -10,9 +11,12 @@ mod extractors;
 mod forged_cookies;
 mod host;
 mod limits;
+mod mfa_host;
 mod model;
 mod overtaking;
+mod passkeys;
 mod proxies_and_origin;
 mod races;
+mod second_factor;
 mod sessions;
 mod telemetry;

@@ -18,7 +18,12 @@ use axum::{
 };
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use sigra::{Clock, Config, Scope, SecretKeyBase, Session, SessionId, Sigra, testing::TestClient};
+use sigra::{
+    Clock, Config, Error, Scope, SecretKeyBase, Session, SessionId, Sigra, Sudo,
+    mfa::{MfaChallenge, MfaCode, MfaEnrolment, MfaEnrolmentRejection, SecondFactor},
+    scope::SudoRejection,
+    testing::TestClient,
+};
 use sqlx::Pool;
 use tower::ServiceExt;
 
@@ -34,7 +39,16 @@ const REISSUE_AGE: u64 = 7 * DAY;
 const GRACE: u64 = 60;
 const REISSUE_RETRY: u64 = 60;
 const TOUCH: u64 = 5 * 60;
+const CHALLENGE_TTL: u64 = 10 * 60;
+const TRUST_TTL: u64 = 30 * DAY;
+const SUDO_TTL: u64 = 20 * 60;
+const STEP: u64 = 30;
+/// Steps that were before the model's time began.
+const FIRST_STEP: u64 = 10;
+const CODES: usize = 10;
 const DAY: u64 = 24 * 3600;
+
+const TRUST_COOKIE: &str = "_app_mfa_trust";
 
 /// A step of a history.
 #[derive(Clone, Debug)]
@@ -67,6 +81,41 @@ pub enum Step {
     },
     LogOutEverywhere {
         browser: usize,
+    },
+    /// Sets up an authenticator app, in place of the one before.
+    Enrol {
+        browser: usize,
+    },
+    Disable {
+        browser: usize,
+    },
+    /// The code that one of the user's apps, of now or before, shows or showed some steps ago.
+    AnswerWithCode {
+        browser: usize,
+        app: usize,
+        steps_ago: u64,
+        trust: bool,
+    },
+    /// One of the backup codes that anybody ever got.
+    AnswerWithBackupCode {
+        browser: usize,
+        code: usize,
+        trust: bool,
+    },
+    ConfirmByPassword {
+        browser: usize,
+    },
+    ConfirmByCode {
+        browser: usize,
+        steps_ago: u64,
+    },
+    ChangePassword {
+        browser: usize,
+    },
+    /// One browser's trust cookie is put into another.
+    StealTrust {
+        from: usize,
+        to: usize,
     },
     CloseAndReopen {
         browser: usize,
@@ -104,6 +153,9 @@ fn cases() -> u32 {
 struct Row {
     user: usize,
     remembered: bool,
+    pending: bool,
+    verified_at: Option<u64>,
+    authenticated_at: u64,
     inserted_at: u64,
     last_used_at: u64,
     issued_at: u64,
@@ -117,6 +169,17 @@ struct Row {
 struct Jar {
     session: Option<(Token, KeyGeneration)>,
     remember_me: Option<(Token, KeyGeneration)>,
+    trust: Option<(Vec<usize>, KeyGeneration)>,
+}
+
+/// What a user has set up.
+#[derive(Clone, Debug, Default)]
+struct Factors {
+    /// How many apps there were. The last one is good, if any is.
+    apps: usize,
+    is_on: bool,
+    last_step: u64,
+    backup_codes: BTreeSet<usize>,
 }
 
 /// The model.
@@ -128,6 +191,11 @@ pub struct Model {
     sessions: usize,
     browsers: Vec<Jar>,
     loot: Vec<Jar>,
+    factors: [Factors; USERS],
+    backup_codes: usize,
+    /// Whom a browser is trusted by, and since when.
+    trusts: BTreeMap<usize, (usize, u64)>,
+    trusts_given: usize,
     newest_key: KeyGeneration,
     accepted_keys: BTreeSet<KeyGeneration>,
 }
@@ -171,7 +239,11 @@ impl Model {
         let now = self.now;
         let row = &self.rows[&session];
         let idle_for = now - row.last_used_at;
-        if now - row.inserted_at >= TTL || (!row.remembered && idle_for >= IDLE) {
+        if row.pending && now - row.inserted_at >= CHALLENGE_TTL {
+            self.rows.remove(&session);
+            return Lookup::Dead;
+        }
+        if now - row.inserted_at >= TTL || (!row.pending && !row.remembered && idle_for >= IDLE) {
             self.rows.remove(&session);
             return Lookup::Dead;
         }
@@ -217,7 +289,8 @@ impl Model {
             match self.look_up(token) {
                 Lookup::Live { session, reissued } => {
                     let rewrite = reissued.or((outdated || at == 1).then_some(token));
-                    let remembered = self.rows[&session].remembered;
+                    let row = &self.rows[&session];
+                    let remembered = row.remembered && !row.pending;
                     return (Some(session), rewrite.map_or(Upkeep::None, |token| Upkeep::Write { token, remembered }));
                 }
                 Lookup::Superseded => return (None, Upkeep::None),
@@ -266,6 +339,105 @@ impl Model {
         jar.remember_me = remembered.then_some((token, self.newest_key));
     }
 
+    /// When a user has trusted the browser with this jar.
+    fn trusted_at(&self, jar: &Jar, user: usize) -> Option<u64> {
+        let (tokens, _) = jar.trust.as_ref().filter(|(_, key)| self.accepted_keys.contains(key))?;
+        let given = |token: &usize| {
+            let (by, at) = self.trusts.get(token)?;
+            (*by == user && self.now - at < TRUST_TTL).then_some(*at)
+        };
+        tokens.iter().find_map(given)
+    }
+
+    fn trust(&mut self, jar: &mut Jar, user: usize) {
+        let readable = jar.trust.take().filter(|(_, key)| self.accepted_keys.contains(key));
+        let mut tokens = readable.map_or_else(Vec::new, |(tokens, _)| tokens);
+        let is_before =
+            |token: &&usize| self.trusts.get(*token).is_some_and(|(by, at)| *by == user && self.now - at < TRUST_TTL);
+        if let Some(before) = tokens.iter().find(is_before) {
+            self.trusts.remove(before);
+        }
+        self.trusts_given += 1;
+        self.trusts.insert(self.trusts_given, (user, self.now));
+        tokens.push(self.trusts_given);
+        let oldest = tokens.len().saturating_sub(4);
+        jar.trust = Some((tokens.split_off(oldest), self.newest_key));
+    }
+
+    /// Whether a code is good, which it then no longer is.
+    fn take_code(&mut self, user: usize, app: usize, steps_ago: u64) -> bool {
+        let factors = &mut self.factors[user];
+        let is_the_last = factors.is_on && app % factors.apps.max(1) == 0;
+        let Some(step) = (FIRST_STEP + self.now / STEP).checked_sub(steps_ago) else { return false };
+        let is_good = is_the_last && steps_ago <= 1 && step > factors.last_step;
+        if is_good {
+            factors.last_step = step;
+        }
+        is_good
+    }
+
+    fn renew(&mut self, jar: &mut Jar, session: usize) {
+        let (token, now) = (self.fresh_token(), self.now);
+        let row = self.rows.get_mut(&session).unwrap();
+        row.previous = Some((row.token, None));
+        (row.token, row.issued_at, row.last_used_at, row.next) = (token, now, now, None);
+        let remembered = row.remembered;
+        self.set_token(jar, token, remembered);
+    }
+
+    /// What follows when a user has shown their second factor.
+    fn verify(&mut self, jar: &mut Jar, session: usize) {
+        let now = self.now;
+        let row = self.rows.get_mut(&session).unwrap();
+        (row.pending, row.verified_at, row.authenticated_at) = (false, Some(now), now);
+        self.renew(jar, session);
+    }
+
+    fn complete(&mut self, jar: &mut Jar, session: usize, trust: bool) {
+        if trust {
+            let user = self.rows[&session].user;
+            self.trust(jar, user);
+        }
+        self.verify(jar, session);
+    }
+
+    fn is_recent(&self, session: usize) -> bool {
+        self.now - self.rows[&session].authenticated_at < SUDO_TTL
+    }
+
+    /// What follows every change of a user's factors.
+    fn distrust(&mut self, user: usize) {
+        self.trusts.retain(|_, (by, _)| *by != user);
+        self.rows.retain(|_, row| row.user != user || !row.pending);
+    }
+
+    fn enrol(&mut self, jar: &mut Jar, session: usize) {
+        let (user, now) = (self.rows[&session].user, self.now);
+        let is_first = !self.factors[user].is_on;
+        let factors = &mut self.factors[user];
+        factors.apps += 1;
+        (factors.is_on, factors.last_step) = (true, FIRST_STEP + now / STEP);
+        self.distrust(user);
+        if is_first {
+            self.rows.retain(|id, row| row.user != user || *id == session);
+            self.factors[user].backup_codes = (self.backup_codes..self.backup_codes + CODES).collect();
+            self.backup_codes += CODES;
+        }
+        self.rows.get_mut(&session).unwrap().verified_at = Some(now);
+        self.renew(jar, session);
+    }
+
+    fn disable(&mut self, jar: &mut Jar, session: usize) {
+        let user = self.rows[&session].user;
+        if !self.factors[user].is_on {
+            return;
+        }
+        (self.factors[user].is_on, self.factors[user].backup_codes) = (false, BTreeSet::new());
+        self.rows.values_mut().filter(|row| row.user == user).for_each(|row| row.verified_at = None);
+        self.distrust(user);
+        self.renew(jar, session);
+    }
+
     /// Takes the step. Gives who the request of that step was, if it was one.
     fn take(&mut self, step: &Step) -> Option<Option<usize>> {
         match *step {
@@ -274,11 +446,12 @@ impl Model {
                 let (session, upkeep) = self.authenticate(&jar);
                 self.keep_up(&mut jar, upkeep);
                 self.browsers[browser] = jar;
-                Some(session)
+                Some(self.seen(session))
             }
             Step::VisitInVain { browser } => {
                 let jar = self.browsers[browser].clone();
-                Some(self.authenticate(&jar).0)
+                let session = self.authenticate(&jar).0;
+                Some(self.seen(session))
             }
             Step::VisitWithStolen { loot } => {
                 let index = loot % self.loot.len().max(1);
@@ -286,20 +459,25 @@ impl Model {
                 let (session, upkeep) = self.authenticate(&jar);
                 self.keep_up(&mut jar, upkeep);
                 self.loot[index] = jar;
-                Some(session)
+                Some(self.seen(session))
             }
             Step::LogIn { browser, user, remember } => {
                 let mut jar = self.browsers[browser].clone();
-                let (before, _) = self.authenticate(&jar);
+                self.authenticate(&jar);
                 let presented = self.presented(&jar);
                 for token in &presented {
                     self.delete_by_token(*token);
                 }
+                let trusted_at = self.trusted_at(&jar, user);
+                let pending = self.factors[user].is_on && trusted_at.is_none();
                 let (token, now) = (self.fresh_token(), self.now);
                 let previous = presented.first().map(|token| (*token, None));
                 let row = Row {
                     user,
                     remembered: remember,
+                    pending,
+                    verified_at: trusted_at,
+                    authenticated_at: trusted_at.unwrap_or(now),
                     token,
                     previous,
                     next: None,
@@ -309,27 +487,70 @@ impl Model {
                 };
                 self.rows.insert(self.sessions, row);
                 self.sessions += 1;
-                self.set_token(&mut jar, token, remember);
+                self.set_token(&mut jar, token, remember && !pending);
                 self.browsers[browser] = jar;
-                Some(before)
+                None
             }
             Step::LogOut { browser } => {
                 let jar = self.browsers[browser].clone();
                 let (before, _) = self.authenticate(&jar);
+                let before = self.seen(before);
                 for token in self.presented(&jar) {
                     self.delete_by_token(token);
                 }
-                self.browsers[browser] = Jar::default();
+                self.browsers[browser] = Jar { trust: jar.trust, ..Jar::default() };
                 Some(before)
             }
-            Step::Renew { browser } => self.acting(browser, |model, jar, session| {
-                let (token, now) = (model.fresh_token(), model.now);
-                let row = model.rows.get_mut(&session).unwrap();
-                row.previous = Some((row.token, None));
-                (row.token, row.issued_at, row.last_used_at, row.next) = (token, now, now, None);
-                let remembered = row.remembered;
-                model.set_token(jar, token, remembered);
+            Step::Renew { browser } => self.acting(browser, Self::renew),
+            Step::Enrol { browser } => self.acting(browser, |model, jar, session| {
+                if model.is_recent(session) {
+                    model.enrol(jar, session);
+                }
             }),
+            Step::Disable { browser } => self.acting(browser, |model, jar, session| {
+                if model.is_recent(session) {
+                    model.disable(jar, session);
+                }
+            }),
+            Step::AnswerWithCode { browser, app, steps_ago, trust } => {
+                self.answering(browser, |model, jar, session| {
+                    let user = model.rows[&session].user;
+                    if model.take_code(user, app, steps_ago) {
+                        model.complete(jar, session, trust);
+                    }
+                })
+            }
+            Step::AnswerWithBackupCode { browser, code, trust } => self.answering(browser, |model, jar, session| {
+                let code = code % model.backup_codes.max(1);
+                let user = model.rows[&session].user;
+                if model.factors[user].backup_codes.remove(&code) {
+                    model.complete(jar, session, trust);
+                }
+            }),
+            Step::ConfirmByPassword { browser } => self.acting(browser, |model, jar, session| {
+                if !model.factors[model.rows[&session].user].is_on {
+                    model.rows.get_mut(&session).unwrap().authenticated_at = model.now;
+                    model.renew(jar, session);
+                }
+            }),
+            Step::ConfirmByCode { browser, steps_ago } => self.acting(browser, |model, jar, session| {
+                let user = model.rows[&session].user;
+                if model.take_code(user, 0, steps_ago) {
+                    model.verify(jar, session);
+                }
+            }),
+            Step::ChangePassword { browser } => self.acting(browser, |model, jar, session| {
+                let owner = model.rows[&session].user;
+                model.rows.retain(|id, row| row.user != owner || *id == session);
+                model.trusts.retain(|_, (by, _)| *by != owner);
+                model.renew(jar, session);
+            }),
+            Step::StealTrust { from, to } => {
+                if let Some(trust) = self.browsers[from].trust.clone() {
+                    self.browsers[to].trust = Some(trust);
+                }
+                None
+            }
             Step::Revoke { browser, session: revoked } => {
                 let revoked = revoked % self.sessions.max(1);
                 self.acting(browser, |model, _, session| {
@@ -345,7 +566,7 @@ impl Model {
             Step::LogOutEverywhere { browser } => self.acting(browser, |model, jar, session| {
                 let owner = model.rows[&session].user;
                 model.rows.retain(|_, row| row.user != owner);
-                *jar = Jar::default();
+                (jar.session, jar.remember_me) = (None, None);
             }),
             Step::CloseAndReopen { browser } => {
                 self.browsers[browser].session = None;
@@ -371,14 +592,36 @@ impl Model {
         }
     }
 
+    /// What a handler sees of a session: nothing, while the second factor is pending.
+    fn seen(&self, session: Option<usize>) -> Option<usize> {
+        session.filter(|session| !self.rows[session].pending)
+    }
+
     /// A request whose handler acts only for a user who is logged in.
     fn acting(&mut self, browser: usize, act: impl FnOnce(&mut Self, &mut Jar, usize)) -> Option<Option<usize>> {
+        self.handling(browser, false, act)
+    }
+
+    /// A request whose handler acts only for a user whose second factor is pending.
+    fn answering(&mut self, browser: usize, act: impl FnOnce(&mut Self, &mut Jar, usize)) -> Option<Option<usize>> {
+        self.handling(browser, true, act)
+    }
+
+    fn handling(
+        &mut self,
+        browser: usize,
+        pending: bool,
+        act: impl FnOnce(&mut Self, &mut Jar, usize),
+    ) -> Option<Option<usize>> {
         let mut jar = self.browsers[browser].clone();
         let (session, upkeep) = self.authenticate(&jar);
+        let seen = self.seen(session);
         match session {
             Some(session) => {
                 let jar_before = jar.clone();
-                act(self, &mut jar, session);
+                if self.rows[&session].pending == pending {
+                    act(self, &mut jar, session);
+                }
                 let settled = jar.session != jar_before.session || jar.remember_me != jar_before.remember_me;
                 // A session that revoked itself is found gone when the cookies are written.
                 let found = |token: Token| self.find(token).is_some();
@@ -391,7 +634,7 @@ impl Model {
             None => self.keep_up(&mut jar, upkeep),
         }
         self.browsers[browser] = jar;
-        Some(session)
+        Some(seen)
     }
 }
 
@@ -407,6 +650,8 @@ impl ReferenceStateMachine for Model {
 
     fn transitions(_: &Self) -> BoxedStrategy<Step> {
         let browser = 0..BROWSERS;
+        // Mostly the present one, and now and then one from before.
+        let apps = prop_oneof![3 => Just(0), 1 => 0..4usize];
         let pauses = prop_oneof![
             3 => Just(5),
             3 => Just(30),
@@ -426,6 +671,16 @@ impl ReferenceStateMachine for Model {
             1 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
             1 => (0..50usize).prop_map(|session| Step::DeleteByHand { session }),
             1 => browser.clone().prop_map(|browser| Step::LogOutEverywhere { browser }),
+            3 => browser.clone().prop_map(|browser| Step::Enrol { browser }),
+            1 => browser.clone().prop_map(|browser| Step::Disable { browser }),
+            6 => (browser.clone(), apps, 0..4u64, any::<bool>())
+                .prop_map(|(browser, app, steps_ago, trust)| Step::AnswerWithCode { browser, app, steps_ago, trust }),
+            3 => (browser.clone(), 0..30usize, any::<bool>())
+                .prop_map(|(browser, code, trust)| Step::AnswerWithBackupCode { browser, code, trust }),
+            1 => browser.clone().prop_map(|browser| Step::ConfirmByPassword { browser }),
+            2 => (browser.clone(), 0..3u64).prop_map(|(browser, steps_ago)| Step::ConfirmByCode { browser, steps_ago }),
+            1 => browser.clone().prop_map(|browser| Step::ChangePassword { browser }),
+            2 => (browser.clone(), browser.clone()).prop_map(|(from, to)| Step::StealTrust { from, to }),
             2 => browser.clone().prop_map(|browser| Step::CloseAndReopen { browser }),
             2 => browser.prop_map(|browser| Step::Steal { browser }),
             5 => (0..10usize).prop_map(|loot| Step::VisitWithStolen { loot }),
@@ -440,6 +695,24 @@ impl ReferenceStateMachine for Model {
         state.take(step);
         state
     }
+}
+
+/// Of a user: their apps, their backup codes, the browsers they trust, and the sessions that should not be.
+const COUNTS: [&str; 4] = [
+    "SELECT count(*) FROM users_totp WHERE user_id = $1",
+    "SELECT count(*) FROM users_backup_codes WHERE user_id = $1",
+    "SELECT count(*) FROM users_tokens WHERE context = 'mfa_trust' AND user_id = $1",
+    "SELECT count(*) FROM users_tokens t WHERE context = 'session' AND user_id = $1
+     AND NOT mfa_pending AND mfa_verified_at IS NULL AND EXISTS (SELECT 1 FROM users_totp f WHERE f.user_id = t.user_id)",
+];
+
+/// The model's time begins with the first second of a step.
+fn at_the_beginning_of_a_step() -> Clock {
+    let clock = Clock::stopped();
+    let step = Duration::from_secs(STEP).as_nanos();
+    let into = clock.now().unix_timestamp_nanos().unsigned_abs() % step;
+    clock.advance(Duration::from_nanos(u64::try_from(step - into).unwrap()));
+    clock
 }
 
 /// One of the processes that share the database.
@@ -460,6 +733,9 @@ pub struct Reality {
     loot: Vec<TestClient>,
     /// The real names of the model's sessions.
     sessions: Vec<SessionId>,
+    /// The keys of each user's authenticator apps.
+    apps: [Vec<totp_rs::Totp>; USERS],
+    backup_codes: Vec<String>,
     model: Model,
 }
 
@@ -472,6 +748,7 @@ impl Reality {
             .session_idle_timeout(Duration::from_secs(IDLE))
             .session_reissue_age(Duration::from_secs(REISSUE_AGE))
             .reissue_grace(Duration::from_secs(GRACE))
+            .rate_limits(false)
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
         let router = Router::new()
@@ -479,6 +756,12 @@ impl Reality {
             .route("/log-in/{user}/{remember}", post(log_in))
             .route("/log-out", post(log_out))
             .route("/renew", post(renew))
+            .route("/enrol", post(enrol))
+            .route("/disable", post(disable))
+            .route("/answer/{code}/{trust}", post(answer))
+            .route("/confirm", post(confirm_by_password))
+            .route("/confirm/{code}", post(confirm_by_code))
+            .route("/password", post(change_password))
             .route("/revoke/{session}", post(revoke))
             .route("/everywhere", post(everywhere))
             .layer(sigra.fetch_current_scope())
@@ -502,9 +785,47 @@ impl Reality {
         response.text().parse().ok()
     }
 
-    fn rows(&self) -> BTreeSet<SessionId> {
-        let rows = sqlx::query_scalar("SELECT id FROM users_tokens").fetch_all(&self.pool);
+    fn rows(&self) -> BTreeSet<(SessionId, bool)> {
+        let rows = "SELECT id, mfa_pending FROM users_tokens WHERE context = 'session'";
+        let rows = sqlx::query_as(rows).fetch_all(&self.pool);
         self.runtime.block_on(rows).unwrap().into_iter().collect()
+    }
+
+    fn count(&self, sql: &'static str, user: usize) -> usize {
+        let count = sqlx::query_scalar::<_, i64>(sql).bind(i64::try_from(user).unwrap()).fetch_one(&self.pool);
+        usize::try_from(self.runtime.block_on(count).unwrap()).unwrap()
+    }
+
+    /// Sets an app up, if that is open to the browser, and keeps its key and the codes that come with it.
+    fn enrol(&mut self, browser: usize) -> Option<SessionId> {
+        let response = self.runtime.block_on(self.browsers[browser].post("/enrol", &[]));
+        assert!(response.status().is_success(), "{response:?}");
+        let text = response.text();
+        let mut lines = text.lines();
+        let name = lines.next().and_then(|name| name.parse().ok());
+        if let (Some(user), Some(key)) = (lines.next(), lines.next()) {
+            let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
+            self.apps[user.parse::<usize>().unwrap()]
+                .push(totp_rs::Builder::new().with_secret(secret).build_noncompliant());
+        }
+        self.backup_codes.extend(lines.map(str::to_owned));
+        name
+    }
+
+    /// What an app of a user's showed.
+    fn code(&self, user: usize, app: usize, steps_ago: u64) -> String {
+        let now = self.clock.now().unix_timestamp().unsigned_abs();
+        let apps = &self.apps[user];
+        let app = apps.iter().rev().nth(app % apps.len().max(1));
+        app.map_or_else(|| "000000".to_owned(), |app| app.generate(now - steps_ago * STEP).to_string())
+    }
+
+    /// Whose browser it is, by the model.
+    fn user_of(&self, browser: usize) -> usize {
+        let mut model = self.model.clone();
+        let jar = model.browsers[browser].clone();
+        let session = model.authenticate(&jar).0;
+        session.map_or(0, |session| model.rows[&session].user)
     }
 }
 
@@ -532,7 +853,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    sigra.log_in_user(&session, &user, remember).await?;
+    let _ = sigra.log_in_user(&session, &user, remember).await?;
     Ok(String::new())
 }
 
@@ -543,6 +864,90 @@ async fn log_out(State(sigra): State<Sigra<User>>, session: Session, scope: Curr
 
 async fn renew(State(sigra): State<Sigra<User>>, session: Session, scope: CurrentScope) -> sigra::Result<String> {
     if let Some(scope) = &scope {
+        sigra.renew_session(&session, scope).await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn enrol(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+    enrolment: Result<MfaEnrolment<User>, MfaEnrolmentRejection>,
+) -> sigra::Result<String> {
+    let Ok(enrolment) = enrolment else { return Ok(name(&scope)) };
+    let user = enrolment.scope().user();
+    let key = sigra.begin_totp_enrolment(&session, user, "a")?.manual_key().to_string();
+    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
+    let code = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let code = code.generate(sigra.now().unix_timestamp().unsigned_abs()).to_string();
+    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, &MfaCode::new(code)).await?.unwrap();
+    let codes: String =
+        enrolled.backup_codes.iter().flat_map(|codes| codes.iter()).map(|code| format!("\n{}", *code)).collect();
+    Ok(format!("{}\n{}\n{key}{codes}", name(&scope), user.id))
+}
+
+async fn disable(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+    sudo: Result<Sudo<User>, SudoRejection>,
+) -> sigra::Result<String> {
+    if let Ok(sudo) = sudo {
+        sigra.disable_totp(&session, &sudo).await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn answer(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+    challenge: Option<MfaChallenge<User>>,
+    Path((code, trust)): Path<(MfaCode, bool)>,
+) -> sigra::Result<String> {
+    if let Some(challenge) = challenge {
+        sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), trust).await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn confirm_by_password(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+) -> sigra::Result<String> {
+    if let Some(scope) = &scope {
+        match sigra.reauthenticate_user(&session, scope).await {
+            Ok(()) | Err(Error::SecondFactorRequired) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(name(&scope))
+}
+
+async fn confirm_by_code(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+    Path(code): Path<MfaCode>,
+) -> sigra::Result<String> {
+    if let Some(scope) = &scope {
+        sigra.reauthenticate_user_with_second_factor(&session, scope, SecondFactor::Code(&code)).await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn change_password(
+    State(sigra): State<Sigra<User>>,
+    session: Session,
+    scope: CurrentScope,
+) -> sigra::Result<String> {
+    if let Some(scope) = &scope {
+        let mut tx = sigra.begin().await?;
+        let revoked = sigra.delete_all_tokens_in(&mut tx, &scope.user().id, Some(scope.session().id)).await?;
+        tx.commit().await?;
+        sigra.announce(revoked);
         sigra.renew_session(&session, scope).await?;
     }
     Ok(name(&scope))
@@ -590,12 +995,14 @@ impl StateMachineTest for Reality {
         let reality = Self {
             runtime,
             pool,
-            clock: Clock::stopped(),
+            clock: at_the_beginning_of_a_step(),
             secrets: vec![SecretKeyBase::generate().unwrap()],
             browsers: (0..BROWSERS).map(|_| TestClient::new(balanced(nodes.clone()))).collect(),
             nodes,
             loot: Vec::new(),
             sessions: Vec::new(),
+            apps: [Vec::new(), Vec::new()],
+            backup_codes: Vec::new(),
             model: model.clone(),
         };
         reality.deploy();
@@ -603,6 +1010,10 @@ impl StateMachineTest for Reality {
     }
 
     fn apply(mut reality: Self, _: &Model, step: Step) -> Self {
+        let user = match step {
+            Step::AnswerWithCode { browser, .. } | Step::ConfirmByCode { browser, .. } => reality.user_of(browser),
+            _ => 0,
+        };
         let expected = reality.model.take(&step);
         let found = match step {
             Step::Visit { browser } => Some(reality.visit(&reality.browsers[browser])),
@@ -614,13 +1025,37 @@ impl StateMachineTest for Reality {
             Step::LogIn { browser, user, remember } => {
                 reality.post(browser, &format!("/log-in/{user}/{remember}"));
                 let known: BTreeSet<SessionId> = reality.sessions.iter().copied().collect();
-                let new: Vec<SessionId> = reality.rows().difference(&known).copied().collect();
+                let rows: BTreeSet<SessionId> = reality.rows().into_iter().map(|(id, _)| id).collect();
+                let new: Vec<SessionId> = rows.difference(&known).copied().collect();
                 assert_eq!(new.len(), 1, "a login writes exactly one row");
                 reality.sessions.extend(new);
                 None
             }
             Step::LogOut { browser } => Some(reality.post(browser, "/log-out")),
             Step::Renew { browser } => Some(reality.post(browser, "/renew")),
+            Step::Enrol { browser } => Some(reality.enrol(browser)),
+            Step::Disable { browser } => Some(reality.post(browser, "/disable")),
+            Step::AnswerWithCode { browser, app, steps_ago, trust } => {
+                let code = reality.code(user, app, steps_ago);
+                Some(reality.post(browser, &format!("/answer/{code}/{trust}")))
+            }
+            Step::AnswerWithBackupCode { browser, code, trust } => {
+                let codes = &reality.backup_codes;
+                let code = codes.get(code % codes.len().max(1)).map_or("none", String::as_str);
+                Some(reality.post(browser, &format!("/answer/{code}/{trust}")))
+            }
+            Step::ConfirmByPassword { browser } => Some(reality.post(browser, "/confirm")),
+            Step::ConfirmByCode { browser, steps_ago } => {
+                let code = reality.code(user, 0, steps_ago);
+                Some(reality.post(browser, &format!("/confirm/{code}")))
+            }
+            Step::ChangePassword { browser } => Some(reality.post(browser, "/password")),
+            Step::StealTrust { from, to } => {
+                if let Some(trust) = reality.browsers[from].cookie(TRUST_COOKIE) {
+                    reality.browsers[to].set_cookie(TRUST_COOKIE, &trust);
+                }
+                None
+            }
             Step::Revoke { browser, session } => {
                 let id = reality.sessions.get(session % reality.sessions.len().max(1)).copied().unwrap_or_default();
                 Some(reality.post(browser, &format!("/revoke/{id}")))
@@ -648,6 +1083,8 @@ impl StateMachineTest for Reality {
             Step::RotateKeys => {
                 reality.secrets.insert(0, SecretKeyBase::generate().unwrap());
                 reality.deploy();
+                let sigra = reality.nodes.read().unwrap()[0].sigra.clone();
+                reality.runtime.block_on(sigra.reencrypt_secrets()).unwrap();
                 None
             }
             Step::RetireOldKeys => {
@@ -664,9 +1101,16 @@ impl StateMachineTest for Reality {
     }
 
     fn check_invariants(reality: &Self, _: &Model) {
-        let expected: BTreeSet<SessionId> =
-            reality.model.rows.keys().map(|session| reality.sessions[*session]).collect();
-        assert_eq!(reality.rows(), expected, "the rows that are left");
+        let expected: BTreeSet<(SessionId, bool)> =
+            reality.model.rows.iter().map(|(session, row)| (reality.sessions[*session], row.pending)).collect();
+        assert_eq!(reality.rows(), expected, "the rows that are left, and whether they wait for a second factor");
+        for (user, factors) in reality.model.factors.iter().enumerate() {
+            let trusts = reality.model.trusts.values().filter(|(by, _)| *by == user).count();
+            let [totp, codes, trusted, unverified] = COUNTS.map(|sql| reality.count(sql, user));
+            assert_eq!((totp, codes), (usize::from(factors.is_on), factors.backup_codes.len()), "the factors");
+            assert_eq!(trusted, trusts, "the trusted browsers");
+            assert_eq!(unverified, 0, "no session has fewer factors than its user");
+        }
         let jars = reality.model.browsers.iter().chain(&reality.model.loot);
         for (jar, client) in jars.zip(reality.browsers.iter().chain(&reality.loot)) {
             assert_eq!(client.cookie("_app_key").is_some(), jar.session.is_some(), "the session cookie");

@@ -217,12 +217,12 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
         Database::find_sessions_by_token(&mut conn, &[token.hash()]).await.unwrap();
     let client = sigra::Client::default();
     let new = NewSession {
-        token: token.hash(),
         user: &user,
         remembered: true,
         client: &client,
         now: host.clock().now(),
         replaces: Some(token.hash()),
+        mfa_verified_at: None,
     };
     let password = Password::new(VALID_PASSWORD);
     let passwords =

@@ -11,6 +11,7 @@ CREATE TABLE users (
     hashed_password text, -- Argon2id, in PHC string format
     confirmed_at    timestamptz,
     delete_after    timestamptz, -- when the account is deleted, unless its owner logs in before
+    mfa_required    boolean     NOT NULL DEFAULT false, -- whether they must have a second factor
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );
@@ -37,6 +38,8 @@ CREATE TABLE users_tokens (
     ip               text,
     user_agent       text,
     authenticated_at timestamptz,
+    mfa_pending      boolean     NOT NULL DEFAULT false, -- the second factor is still to come
+    mfa_verified_at  timestamptz, -- when it came
     last_used_at     timestamptz,
     issued_at        timestamptz NOT NULL,
     inserted_at      timestamptz NOT NULL
@@ -47,6 +50,59 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+
+-- An authenticator app. A user who has one, or a passkey, logs in with a second factor.
+CREATE TABLE users_totp (
+    -- <uuid>
+    user_id      uuid        NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id      bigint        NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
+    secret       bytea       NOT NULL, -- encrypted
+    last_step    bigint      NOT NULL, -- a code is good once: the next one must be of a later step
+    last_used_at timestamptz NOT NULL,
+    inserted_at  timestamptz NOT NULL
+);
+
+CREATE TABLE users_passkeys (
+    id            uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    -- <uuid>
+    user_id       uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id       bigint        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
+    credential_id bytea       NOT NULL UNIQUE,
+    user_handle   uuid        NOT NULL, -- what authenticators know the user by: random, the same for all of theirs
+    credential    text        NOT NULL, -- the public key and its counter, as JSON
+    name          text        NOT NULL,
+    last_used_at  timestamptz NOT NULL,
+    inserted_at   timestamptz NOT NULL
+);
+
+CREATE INDEX users_passkeys_user_id ON users_passkeys (user_id);
+
+-- For who has lost their second factors. Each is good once.
+CREATE TABLE users_backup_codes (
+    -- <uuid>
+    user_id uuid  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id bigint  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
+    code    bytea NOT NULL CHECK (octet_length(code) = 32), -- SHA-256; the raw code is never stored
+    PRIMARY KEY (user_id, code)
+);
+
+-- Challenges that browsers are to sign with a passkey. Each is answered once.
+CREATE TABLE passkey_ceremonies (
+    id          uuid        NOT NULL PRIMARY KEY,
+    state       text        NOT NULL, -- JSON
+    inserted_at timestamptz NOT NULL
+);
+
+CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 
 -- What happened to whose account. It outlives the account, and holds no secret.
 CREATE TABLE audit_events (

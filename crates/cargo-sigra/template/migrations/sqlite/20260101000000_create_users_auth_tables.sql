@@ -10,6 +10,7 @@ CREATE TABLE users (
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,
     delete_after    TEXT, -- when the account is deleted, unless its owner logs in before
+    mfa_required    INTEGER NOT NULL DEFAULT 0 CHECK (mfa_required IN (0, 1)), -- whether they must have a second factor
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );
@@ -37,6 +38,8 @@ CREATE TABLE users_tokens (
     ip               TEXT,
     user_agent       TEXT,
     authenticated_at INTEGER,
+    mfa_pending      INTEGER NOT NULL DEFAULT 0 CHECK (mfa_pending IN (0, 1)), -- the second factor is still to come
+    mfa_verified_at  INTEGER, -- when it came
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
     inserted_at      INTEGER NOT NULL
@@ -47,6 +50,44 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+
+-- An authenticator app. A user who has one, or a passkey, logs in with a second factor.
+CREATE TABLE users_totp (
+    user_id      NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    secret       BLOB    NOT NULL, -- encrypted
+    last_step    INTEGER NOT NULL, -- a code is good once: the next one must be of a later step
+    last_used_at INTEGER NOT NULL,
+    inserted_at  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE users_passkeys (
+    id            BLOB    NOT NULL PRIMARY KEY, -- UUIDv7
+    user_id               NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    credential_id BLOB    NOT NULL UNIQUE,
+    user_handle   BLOB    NOT NULL, -- what authenticators know the user by: random, the same for all of theirs
+    credential    TEXT    NOT NULL, -- the public key and its counter, as JSON
+    name          TEXT    NOT NULL,
+    last_used_at  INTEGER NOT NULL,
+    inserted_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX users_passkeys_user_id ON users_passkeys (user_id);
+
+-- For who has lost their second factors. Each is good once.
+CREATE TABLE users_backup_codes (
+    user_id NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    code    BLOB NOT NULL CHECK (length(code) = 32), -- SHA-256; the raw code is never stored
+    PRIMARY KEY (user_id, code)
+) WITHOUT ROWID;
+
+-- Challenges that browsers are to sign with a passkey. Each is answered once.
+CREATE TABLE passkey_ceremonies (
+    id          BLOB    NOT NULL PRIMARY KEY,
+    state       TEXT    NOT NULL, -- JSON
+    inserted_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 
 -- What happened to whose account. It outlives the account, and holds no secret.
 CREATE TABLE audit_events (

@@ -29,10 +29,11 @@ impl Accounts {
         self.sigra.delete_session(token).await
     }
 
-    /// Logs the user out everywhere.
+    /// Logs the user out everywhere. No browser is trusted without a second factor after that.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
+        self.sigra.delete_trusted_browsers_in(&mut tx, &user.id).await?;
         self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
         tx.commit().await?;
         let count = revoked.len();

@@ -25,6 +25,7 @@ pub struct User {
     pub hashed_password: Option<HashedPassword>,
     pub confirmed_at: Option<OffsetDateTime>,
     pub delete_after: Option<OffsetDateTime>,
+    pub mfa_required: bool,
     pub inserted_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -39,6 +40,11 @@ impl sigra::User for User {
 
     fn hashed_password(&self) -> Option<&HashedPassword> {
         self.hashed_password.as_ref()
+    }
+
+    /// Who must have a second factor, such as administrators: until they have set one up, they can do nothing else.
+    fn requires_second_factor(&self) -> bool {
+        self.mfa_required
     }
 }
 

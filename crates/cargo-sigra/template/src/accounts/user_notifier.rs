@@ -160,6 +160,68 @@ impl UserNotifier {
         mail(&user.email, &letter)
     }
 
+    // <mfa>
+    pub fn second_factor_added(&self, user: &User, what: &str) -> Mail {
+        let letter = Letter {
+            subject: "A second factor was added to your account",
+            paragraphs: vec![format!("{what} was added. You will be asked for it when you log in.")],
+            link: Some(self.mfa_settings()),
+            otherwise: "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn second_factor_removed(&self, user: &User, what: &str) -> Mail {
+        let letter = Letter {
+            subject: "A second factor was removed from your account",
+            paragraphs: vec![format!("{what} was removed. It is no longer asked for when you log in.")],
+            link: Some(self.mfa_settings()),
+            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn backup_codes_regenerated(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "You have new backup codes",
+            paragraphs: vec![
+                "New backup codes were made for your account. The old ones don't work any more.".to_owned(),
+            ],
+            link: Some(self.mfa_settings()),
+            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn backup_code_used(&self, user: &User, left: u32) -> Mail {
+        let letter = Letter {
+            subject: "A backup code was used",
+            paragraphs: vec![format!("One of your backup codes was used for your account. You have {left} left.")],
+            link: Some(self.mfa_settings()),
+            otherwise: "If it wasn't you, somebody has your password and your codes: set a new password at once, and make new codes.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn wrong_codes(&self, user: &User, client: &Client) -> Mail {
+        let device = Device::from_user_agent(client.user_agent.as_deref().unwrap_or_default());
+        let from = client.ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+        let letter = Letter {
+            subject: "Somebody may know your password",
+            paragraphs: vec![format!(
+                "Your password was entered with {device}, from {from}, and then a wrong second factor, again and again."
+            )],
+            link: None,
+            otherwise: "If it wasn't you, nobody has got in, but set a new password: \u{201c}Forgot your password?\u{201d} on the log-in page.",
+        };
+        mail(&user.email, &letter)
+    }
+
+    fn mfa_settings(&self) -> Link {
+        Link { label: "See your second factors", url: self.url("users/settings/mfa"), good_for: String::new() }
+    }
+    // </mfa>
+
     pub fn account_deleted(&self, user: &User, delete_after: Option<OffsetDateTime>) -> Mail {
         let day = |at: OffsetDateTime| {
             at.format(format_description!("[day padding:none] [month repr:long] [year]")).unwrap_or_default()

@@ -24,6 +24,13 @@ impl Layout {
         Self { title, flash: session.take_flash(), email: scope.map(|scope| scope.user().email.clone()), has_nav: true }
     }
 
+    // <mfa>
+    /// For pages of who has nowhere else to go.
+    pub fn without_nav(title: &'static str, session: &Session) -> Self {
+        Self { flash: session.take_flash(), ..Self::without_session(title) }
+    }
+    // </mfa>
+
     /// For pages that may be shown when nobody can be asked who is logged in.
     pub fn without_session(title: &'static str) -> Self {
         Self { title, flash: Vec::new(), email: None, has_nav: false }

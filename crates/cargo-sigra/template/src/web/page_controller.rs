@@ -78,6 +78,18 @@ pub async fn live_script() -> Response {
 }
 // </live>
 
+// <passkeys>
+pub async fn passkeys_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../static/passkeys.js"))
+}
+// </passkeys>
+
+// <mfa>
+pub async fn print_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../static/print.js"))
+}
+// </mfa>
+
 fn asset(content_type: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "public, max-age=3600")], body).into_response()
 }

@@ -9,6 +9,12 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
+// <mfa>
+use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_controller};
+// </mfa>
+// <passkeys>
+use super::{passkey_session_controller, passkeys_controller};
+// </passkeys>
 use super::{
     AppState, error, mailbox_controller,
     method_override::method_override,
@@ -55,7 +61,31 @@ pub fn app(state: AppState) -> Router {
             get(user_settings_controller::confirm_email).post(user_settings_controller::change_email),
         )
         .route("/users/sudo", get(sudo_controller::new).post(sudo_controller::create))
+        // <mfa>
+        .route("/users/trusted-browsers/{id}", delete(trusted_browsers_controller::delete))
+        // </mfa>
+        // <passkeys>
+        .route("/users/sudo/passkey/options", post(sudo_controller::passkey_options))
+        .route("/users/settings/passkeys/{id}", put(passkeys_controller::update).delete(passkeys_controller::delete))
+        // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user));
+
+    // <mfa>
+    let mfa_enrolment = Router::new()
+        .route("/users/settings/mfa", get(mfa_settings_controller::index))
+        .route(
+            "/users/settings/mfa/totp",
+            get(mfa_settings_controller::new_totp)
+                .post(mfa_settings_controller::create_totp)
+                .delete(mfa_settings_controller::delete_totp),
+        )
+        .route("/users/settings/mfa/backup-codes", post(mfa_settings_controller::create_backup_codes))
+        // <passkeys>
+        .route("/users/settings/passkeys", post(passkeys_controller::create))
+        .route("/users/settings/passkeys/options", post(passkeys_controller::options))
+        // </passkeys>
+        .route_layer(from_fn(user_auth::require_mfa_enrolment));
+    // </mfa>
 
     let limited = Router::new()
         .route("/users/register", post(user_registration_controller::create))
@@ -80,6 +110,14 @@ pub fn app(state: AppState) -> Router {
             "/users/reset-password/{token}",
             get(user_reset_password_controller::edit).put(user_reset_password_controller::update),
         )
+        // <mfa>
+        .route("/users/mfa-challenge", get(mfa_challenge_controller::new).post(mfa_challenge_controller::create))
+        // </mfa>
+        // <passkeys>
+        .route("/users/mfa-challenge/passkey/options", post(mfa_challenge_controller::passkey_options))
+        .route("/users/log-in/passkey", post(passkey_session_controller::create))
+        .route("/users/log-in/passkey/options", post(passkey_session_controller::options))
+        // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         // Their addresses hold tokens, and their forms passwords.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
@@ -104,6 +142,9 @@ pub fn app(state: AppState) -> Router {
         .merge(limited)
         .merge(development)
         .merge(authenticated)
+        // <mfa>
+        .merge(mfa_enrolment)
+        // </mfa>
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
@@ -114,6 +155,12 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(page_controller::health))
         // </app>
         .route("/static/app.css", get(page_controller::stylesheet))
+        // <passkeys>
+        .route("/static/passkeys.js", get(page_controller::passkeys_script))
+        // </passkeys>
+        // <mfa>
+        .route("/static/print.js", get(page_controller::print_script))
+        // </mfa>
         // <live>
         .route("/static/live.js", get(page_controller::live_script))
         // </live>

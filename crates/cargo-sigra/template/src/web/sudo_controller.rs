@@ -1,14 +1,22 @@
-//! Confirming that it is still the user, before something sensitive.
+//! Confirming that it is still the user, before something sensitive: by their second factor, or by their password if
+//! they have none.
 
 use askama::Template;
 use axum::{
     Form,
-    extract::State,
+    extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
+// <passkeys>
+use axum::Json;
+use sigra::mfa::RequestChallengeResponse;
+// </passkeys>
 use serde::Deserialize;
 use sigra::{Flash, Password, Scope, Session, Verification, session::ReturnTo, telemetry};
 
+// <mfa>
+use super::second_factor::{Answer, Prompt};
+// </mfa>
 use super::{
     Result,
     layout::{Layout, Page},
@@ -19,8 +27,21 @@ use crate::accounts::{Accounts, User};
 #[derive(Deserialize)]
 pub struct Confirm {
     #[serde(rename = "user[password]")]
-    password: Password,
+    password: Option<Password>,
+    // <mfa>
+    #[serde(flatten)]
+    answer: Answer,
+    // </mfa>
 }
+
+// <mfa>
+#[derive(Deserialize)]
+pub struct Options {
+    /// To show a field for a backup code.
+    #[serde(default)]
+    backup_code: bool,
+}
+// </mfa>
 
 #[derive(Template)]
 #[template(path = "sudo.html")]
@@ -28,15 +49,31 @@ struct SudoPage {
     layout: Layout,
     email: String,
     has_password: bool,
+    // <mfa>
+    prompt: Option<Prompt>,
+    // </mfa>
 }
 
-pub async fn new(session: Session, scope: Scope<User>) -> Page<impl Template> {
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    // <mfa>
+    Query(options): Query<Options>,
+    // </mfa>
+) -> Result<Page<impl Template>> {
     let user = scope.user();
-    Page(SudoPage {
+    // <mfa>
+    let factors = accounts.list_second_factors(user).await?;
+    // </mfa>
+    Ok(Page(SudoPage {
         layout: Layout::new("Confirm it is you", &session, Some(&scope)),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
-    })
+        // <mfa>
+        prompt: factors.is_any().then(|| Prompt::new(&accounts, &factors, options.backup_code)),
+        // </mfa>
+    }))
 }
 
 pub async fn create(
@@ -45,15 +82,39 @@ pub async fn create(
     scope: Scope<User>,
     Form(form): Form<Confirm>,
 ) -> Result<Response> {
-    let sigra = accounts.sigra();
-    accounts.limit_sudo(scope.user()).await?;
-    if sigra.verify_password(Some(scope.user()), &form.password).await? == Verification::Invalid {
-        accounts.record_attempt(telemetry::LOGIN_FAILURE, scope.user(), &session.client()).await?;
-        session.put_flash(Flash::Error, "Invalid password")?;
+    if !is_confirmed(&accounts, &session, &scope, &form).await? {
+        session.put_flash(Flash::Error, "That is not right. Try again.")?;
         return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
     }
     let return_to = session.take_return_to();
-    sigra.reauthenticate_user(&session, &scope).await?;
-    accounts.forget_sudo_attempts(scope.user()).await?;
     Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
 }
+
+async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User>, form: &Confirm) -> Result<bool> {
+    // <mfa>
+    if let Some(answer) = form.answer.second_factor() {
+        return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_some());
+    }
+    // </mfa>
+    let (sigra, user) = (accounts.sigra(), scope.user());
+    let Some(password) = &form.password else { return Ok(false) };
+    accounts.limit_sudo(user).await?;
+    if sigra.verify_password(Some(user), password).await? == Verification::Invalid {
+        accounts.record_attempt(telemetry::LOGIN_FAILURE, user, &session.client()).await?;
+        return Ok(false);
+    }
+    sigra.reauthenticate_user(session, scope).await?;
+    accounts.forget_sudo_attempts(user).await?;
+    Ok(true)
+}
+
+// <passkeys>
+/// What the browser is to sign.
+pub async fn passkey_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
+}
+// </passkeys>

@@ -61,7 +61,20 @@ fn in_words(action: &str) -> &str {
         telemetry::LOGIN_FAILURE => "Failed to log in",
         telemetry::LOGOUT => "Logged out",
         telemetry::SESSION_REVOKED => "Logged a device out",
-        telemetry::REAUTHENTICATION_SUCCESS => "Confirmed the password",
+        telemetry::REAUTHENTICATION_SUCCESS => "Confirmed that it is you",
+        // <mfa>
+        telemetry::MFA_CHALLENGED => "Was asked for the second factor",
+        telemetry::MFA_FAILURE => "Entered a wrong second factor",
+        audit::TOTP_ENABLED => "Set up an authenticator app",
+        audit::TOTP_DISABLED => "Removed the authenticator app",
+        audit::BACKUP_CODES_REGENERATED => "Made new backup codes",
+        audit::BROWSER_TRUSTED => "Trusted a browser without a second factor",
+        audit::BROWSER_DISTRUSTED => "Stopped trusting a browser",
+        // </mfa>
+        // <passkeys>
+        audit::PASSKEY_ADDED => "Added a passkey",
+        audit::PASSKEY_REMOVED => "Removed a passkey",
+        // </passkeys>
         audit::REGISTERED => "Registered",
         audit::CONFIRMED => "Confirmed the email address",
         audit::PASSWORD_CHANGED => "Changed the password",

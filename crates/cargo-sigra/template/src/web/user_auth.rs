@@ -8,8 +8,14 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
+// <mfa>
+use sigra::mfa::MfaEnrolment;
+// </mfa>
+// <passkeys>
+use sigra::mfa::PasskeyLogIn;
+// </passkeys>
 use sigra::{
-    Scope, Session, Sigra,
+    Flash, LogInOutcome, Scope, Session, Sigra,
     config::{CookieOptions, SameSite},
     scope::FetchCurrentScopeLayer,
     session::ReturnTo,
@@ -33,6 +39,12 @@ pub const LOG_IN_PATH: &str = "/users/log-in";
 pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
 pub const SUDO_PATH: &str = "/users/sudo";
 pub const SUDO_MESSAGE: &str = "Please confirm that it is you to continue.";
+// <mfa>
+pub const MFA_CHALLENGE_PATH: &str = "/users/mfa-challenge";
+pub const MFA_CHALLENGE_MESSAGE: &str = "Enter your second factor to continue.";
+pub const MFA_ENROLMENT_PATH: &str = "/users/settings/mfa";
+pub const MFA_ENROLMENT_MESSAGE: &str = "Your account needs a second factor. Set one up to continue.";
+// </mfa>
 
 const SIGNED_IN_PATH: &str = "/";
 
@@ -41,12 +53,50 @@ const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
     (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
 
 /// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
-/// browser before can be used against them. Leads to the page that asked for the login, or home.
+/// browser before can be used against them. Leads to the page that asked for the login, or home; who has a second
+/// factor is asked for it before.
 pub async fn log_in_user(accounts: &Accounts, session: &Session, user: &User, remember_me: bool) -> Result<Redirect> {
+    let outcome = accounts.sigra().log_in_user(session, user, remember_me).await?;
+    after_log_in(accounts, session, user, outcome).await
+}
+
+// <passkeys>
+/// Logs the user in who has shown a passkey: no other factor is asked for.
+pub async fn log_in_user_with_passkey(
+    accounts: &Accounts,
+    session: &Session,
+    log_in: &PasskeyLogIn<User>,
+    remember_me: bool,
+) -> Result<Redirect> {
+    let outcome = accounts.sigra().log_in_user_with_passkey(session, log_in, remember_me).await?;
+    after_log_in(accounts, session, log_in.user(), outcome).await
+}
+// </passkeys>
+
+async fn after_log_in(accounts: &Accounts, session: &Session, user: &User, outcome: LogInOutcome) -> Result<Redirect> {
+    match outcome {
+        LogInOutcome::Complete => welcome_user(accounts, session, user).await,
+        // <mfa>
+        LogInOutcome::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
+        // </mfa>
+    }
+}
+
+/// Welcomes who is logged in by now, with all their factors.
+pub async fn welcome_user(accounts: &Accounts, session: &Session, user: &User) -> Result<Redirect> {
     let return_to = session.take_return_to();
-    accounts.sigra().log_in_user(session, user, remember_me).await?;
     accounts.after_log_in(session, user).await?;
+    session.put_flash(Flash::Info, "Welcome back!")?;
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
+}
+
+/// Where to lead a user who may not log in before they have confirmed their address, if that is asked for.
+pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Result<Option<Redirect>> {
+    if !accounts.policy().require_confirmation || user.confirmed_at.is_some() {
+        return Ok(None);
+    }
+    session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
+    Ok(Some(Redirect::to("/users/confirm")))
 }
 
 /// Logs the browser out. Its session's live connections end.
@@ -93,6 +143,13 @@ pub async fn require_authenticated_user(_: Scope<User>, request: Request, next: 
 pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
+
+// <mfa>
+/// For pages that set up a second factor: also for users who can do nothing else until then.
+pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+// </mfa>
 
 /// Gives the browser a new token and a new cookie session, as after a change of what the user may do.
 pub async fn renew_session(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> Result<()> {

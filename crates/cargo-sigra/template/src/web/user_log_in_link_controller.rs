@@ -58,6 +58,5 @@ pub async fn update(
     let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
         return bad_link(&session, user_auth::LOG_IN_PATH);
     };
-    session.put_flash(Flash::Info, "Welcome back!")?;
     Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
 }

@@ -34,11 +34,23 @@ pub struct LogIn {
 struct LogInPage {
     layout: Layout,
     email: String,
+    // <passkeys>
+    passkey_domain: Option<String>,
+    // </passkeys>
 }
 
-pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
-    let email = session.take(EMAIL).unwrap_or_default();
-    Page(LogInPage { layout: Layout::new("Log in", &session, scope.as_ref()), email })
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+) -> Page<impl Template> {
+    Page(LogInPage {
+        email: session.take(EMAIL).unwrap_or_default(),
+        layout: Layout::new("Log in", &session, scope.as_ref()),
+        // <passkeys>
+        passkey_domain: accounts.policy().passkey_domain.clone(),
+        // </passkeys>
+    })
 }
 
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
@@ -49,11 +61,9 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
         session.put(EMAIL, &form.email.chars().take(160).collect::<String>())?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     };
-    if accounts.policy().require_confirmation && user.confirmed_at.is_none() {
-        session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
-        return Ok(Redirect::to("/users/confirm").into_response());
+    if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, &user)? {
+        return Ok(elsewhere.into_response());
     }
-    session.put_flash(Flash::Info, "Welcome back!")?;
     Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
 }
 

@@ -1,5 +1,7 @@
 //! The user's devices: where they are logged in, and logging out there.
 
+use std::net::IpAddr;
+
 use super::{
     Result, error,
     layout::{Layout, Page, minute},
@@ -11,13 +13,22 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
+// <mfa>
+use sigra::mfa::TrustedBrowser;
+// </mfa>
 use sigra::{Flash, Scope, Session, SessionId, SessionRow};
+// <mfa>
+use uuid::Uuid;
+// </mfa>
 
 #[derive(Template)]
 #[template(path = "devices.html")]
 struct DevicesPage {
     layout: Layout,
     devices: Vec<Device>,
+    // <mfa>
+    trusted: Vec<Trusted>,
+    // </mfa>
 }
 
 /// One row of the page. It shows no token and no hash.
@@ -31,12 +42,39 @@ struct Device {
     is_this_one: bool,
 }
 
+// <mfa>
+/// A browser that needs no second factor.
+struct Trusted {
+    id: Uuid,
+    name: String,
+    ip: String,
+    since: String,
+    is_this_one: bool,
+}
+
+impl Trusted {
+    fn new(browser: &TrustedBrowser, this_one: Option<Uuid>) -> Self {
+        Self {
+            id: browser.id,
+            name: browser.device(),
+            ip: address(browser.ip),
+            since: minute(browser.inserted_at),
+            is_this_one: Some(browser.id) == this_one,
+        }
+    }
+}
+// </mfa>
+
+fn address(ip: Option<IpAddr>) -> String {
+    ip.map_or_else(|| "Unknown address".to_owned(), |ip| ip.to_string())
+}
+
 impl Device {
     fn new(session: &SessionRow, this_one: SessionId) -> Self {
         Self {
             id: session.id,
             name: session.device(),
-            ip: session.ip.map_or_else(|| "Unknown address".to_owned(), |ip| ip.to_string()),
+            ip: address(session.ip),
             signed_in: minute(session.inserted_at),
             last_used: minute(session.last_used_at),
             is_remembered: session.remembered,
@@ -54,7 +92,17 @@ pub async fn index(
     let mut sessions = accounts.list_user_sessions(scope.user()).await?;
     sessions.sort_by_key(|session| session.id != this_one);
     let devices = sessions.iter().map(|session| Device::new(session, this_one)).collect();
-    Ok(Page(DevicesPage { layout: Layout::new("Your devices", &session, Some(&scope)), devices }))
+    // <mfa>
+    let browsers = accounts.list_trusted_browsers(scope.user()).await?;
+    let this_browser = accounts.sigra().trusted_browser(&session, &scope.user().id).await?.map(|browser| browser.id);
+    // </mfa>
+    Ok(Page(DevicesPage {
+        layout: Layout::new("Your devices", &session, Some(&scope)),
+        devices,
+        // <mfa>
+        trusted: browsers.iter().map(|browser| Trusted::new(browser, this_browser)).collect(),
+        // </mfa>
+    }))
 }
 
 pub async fn delete(

@@ -1,0 +1,90 @@
+//! The second factor of a log-in: the only page, besides logging out, for who has shown the first one alone.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Query, State},
+    response::{IntoResponse, Redirect, Response},
+};
+// <passkeys>
+use axum::Json;
+use sigra::mfa::RequestChallengeResponse;
+// </passkeys>
+use serde::Deserialize;
+use sigra::{
+    Flash, Session,
+    mfa::{Factor, MfaChallenge},
+};
+
+use super::{
+    Result,
+    layout::{Layout, Page},
+    second_factor::{Answer, Prompt},
+    user_auth,
+};
+use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
+
+#[derive(Deserialize)]
+pub struct Options {
+    /// To show a field for a backup code.
+    #[serde(default)]
+    backup_code: bool,
+}
+
+#[derive(Template)]
+#[template(path = "mfa_challenge.html")]
+struct ChallengePage {
+    layout: Layout,
+    prompt: Prompt,
+}
+
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    Query(options): Query<Options>,
+) -> Result<Page<impl Template>> {
+    let factors = accounts.list_second_factors(challenge.user()).await?;
+    let layout = Layout::without_nav("Second factor", &session);
+    Ok(Page(ChallengePage { layout, prompt: Prompt::new(&accounts, &factors, options.backup_code) }))
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    Form(form): Form<Answer>,
+) -> Result<Response> {
+    let completed = match form.second_factor() {
+        Some(answer) => {
+            accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await?
+        }
+        None => None,
+    };
+    let Some(factor) = completed else {
+        session.put_flash(Flash::Error, "That is not right, or was used already. Try again.")?;
+        return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
+    };
+    if let Factor::BackupCode { left } = factor
+        && left <= FEW_BACKUP_CODES
+    {
+        session.put_flash(Flash::Error, few_codes(left))?;
+    }
+    Ok(user_auth::welcome_user(&accounts, &session, challenge.user()).await?.into_response())
+}
+
+// <passkeys>
+/// What the browser is to sign.
+pub async fn passkey_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
+}
+// </passkeys>
+
+fn few_codes(left: u32) -> String {
+    let codes = if left == 1 { "1 backup code is" } else { &format!("{left} backup codes are") };
+    format!("{codes} left. Make new ones in your settings.")
+}

@@ -1,0 +1,206 @@
+//! The user's second factors: setting them up, and giving them up.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{
+    Flash, Session, Sudo,
+    mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
+    session::ReturnTo,
+};
+use uuid::Uuid;
+
+use super::{
+    Result,
+    layout::{Layout, Page, minute},
+    user_auth,
+};
+use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
+
+#[derive(Deserialize)]
+pub struct FirstCode {
+    #[serde(rename = "user[code]")]
+    code: MfaCode,
+}
+
+#[derive(Template)]
+#[template(path = "mfa_settings.html")]
+struct SettingsPage {
+    layout: Layout,
+    is_required: bool,
+    totp: Option<Used>,
+    // <passkeys>
+    passkeys: Vec<Passkey>,
+    passkey_domain: Option<String>,
+    // </passkeys>
+    backup_codes: u32,
+    has_any: bool,
+    /// Whether there is one that the user can do without.
+    may_remove: bool,
+}
+
+impl SettingsPage {
+    fn has_few_backup_codes(&self) -> bool {
+        self.backup_codes <= FEW_BACKUP_CODES
+    }
+}
+
+/// When something was set up, and when it was used.
+struct Used {
+    added: String,
+    last_used: String,
+}
+
+// <passkeys>
+struct Passkey {
+    id: Uuid,
+    name: String,
+    used: Used,
+}
+// </passkeys>
+
+#[derive(Template)]
+#[template(path = "totp.html")]
+struct TotpPage {
+    layout: Layout,
+    qr_code: String,
+    manual_key: String,
+    url: String,
+    replaces: bool,
+    problem: bool,
+}
+
+#[derive(Template)]
+#[template(path = "backup_codes.html")]
+struct BackupCodesPage {
+    layout: Layout,
+    codes: Vec<String>,
+    go_on: String,
+}
+
+pub async fn index(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> Result<Page<impl Template>> {
+    let user = enrolment.scope().user();
+    let factors = accounts.list_second_factors(user).await?;
+    let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
+    Ok(Page(SettingsPage {
+        layout: layout("Second factor", &session, &enrolment),
+        is_required: enrolment.is_required(),
+        totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
+        has_any: factors.is_any(),
+        may_remove: factors.count() > 1 || !user.mfa_required,
+        backup_codes: factors.backup_codes,
+        // <passkeys>
+        passkeys: factors
+            .passkeys
+            .into_iter()
+            .map(|key| Passkey { id: key.id, used: used(key.inserted_at, key.last_used_at), name: key.name })
+            .collect(),
+        passkey_domain: accounts.policy().passkey_domain.clone(),
+        // </passkeys>
+    }))
+}
+
+pub async fn new_totp(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> Result<Response> {
+    Ok(totp_page(&accounts, &session, &enrolment, false).await?.into_response())
+}
+
+pub async fn create_totp(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    Form(form): Form<FirstCode>,
+) -> Result<Response> {
+    match accounts.enable_totp(&session, &enrolment, &form.code).await? {
+        Some(enrolled) => welcome(&session, &enrolment, enrolled, "Your authenticator app is set up."),
+        None => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
+    }
+}
+
+pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sudo: Sudo<User>) -> Result<Response> {
+    match accounts.disable_totp(&session, &sudo).await {
+        Err(sigra::Error::SecondFactorRequired) => keep_one(&session)?,
+        removed => {
+            removed?;
+            session.put_flash(Flash::Info, "Your authenticator app is no longer asked for.")?;
+        }
+    }
+    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+}
+
+pub async fn create_backup_codes(
+    State(accounts): State<Accounts>,
+    session: Session,
+    sudo: Sudo<User>,
+) -> Result<Response> {
+    let Some(codes) = accounts.regenerate_backup_codes(&session, &sudo).await? else {
+        return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
+    };
+    let layout = Layout::new("Backup codes", &session, Some(&sudo.0));
+    Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
+}
+
+/// Says why the last one stays.
+pub(super) fn keep_one(session: &Session) -> Result<()> {
+    Ok(session.put_flash(Flash::Error, "Your account needs a second factor. Set up another one first.")?)
+}
+
+/// Shows the backup codes that come with the first factor, or leads back.
+pub(super) fn welcome(
+    session: &Session,
+    enrolment: &MfaEnrolment<User>,
+    enrolled: Enrolled,
+    message: &str,
+) -> Result<Response> {
+    session.put_flash(Flash::Info, message)?;
+    let Some(codes) = enrolled.backup_codes else {
+        return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
+    };
+    // Who had to set one up wanted to go somewhere else.
+    let return_to = session.take_return_to();
+    let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);
+    let layout = Layout::new("Backup codes", session, Some(enrolment.scope()));
+    Ok(backup_codes_page(layout, &codes, go_on).into_response())
+}
+
+fn backup_codes_page(layout: Layout, codes: &BackupCodes, go_on: &str) -> Page<impl Template> {
+    let codes = codes.iter().map(|code| code.to_string()).collect();
+    Page(BackupCodesPage { layout, codes, go_on: go_on.to_owned() })
+}
+
+async fn totp_page(
+    accounts: &Accounts,
+    session: &Session,
+    enrolment: &MfaEnrolment<User>,
+    problem: bool,
+) -> Result<Page<impl Template + use<>>> {
+    let user = enrolment.scope().user();
+    let totp: TotpEnrolment = accounts.sigra().begin_totp_enrolment(session, user, &user.email)?;
+    Ok(Page(TotpPage {
+        layout: layout("Authenticator app", session, enrolment),
+        qr_code: totp.qr_code(),
+        manual_key: totp.manual_key().to_string(),
+        url: totp.url().to_owned(),
+        replaces: accounts.list_second_factors(user).await?.totp.is_some(),
+        problem,
+    }))
+}
+
+/// Who must set up a second factor has nowhere else to go.
+fn layout(title: &'static str, session: &Session, enrolment: &MfaEnrolment<User>) -> Layout {
+    match enrolment.is_required() {
+        true => Layout::without_nav(title, session),
+        false => Layout::new(title, session, Some(enrolment.scope())),
+    }
+}

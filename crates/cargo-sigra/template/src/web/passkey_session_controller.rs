@@ -1,0 +1,45 @@
+//! Logging in with a passkey.
+
+use axum::{
+    Form, Json,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{
+    Flash, Session,
+    mfa::{PublicKeyCredential, RequestChallengeResponse},
+};
+
+use super::{Result, user_auth};
+use crate::accounts::Accounts;
+
+#[derive(Deserialize)]
+pub struct LogIn {
+    #[serde(default, deserialize_with = "super::passkey::from_json")]
+    credential: Option<PublicKeyCredential>,
+    #[serde(rename = "user[remember_me]", default)]
+    remember_me: String,
+}
+
+/// What the browser is to sign.
+pub async fn options(State(accounts): State<Accounts>, session: Session) -> Result<Json<RequestChallengeResponse>> {
+    Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
+}
+
+pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
+    let log_in = match &form.credential {
+        Some(credential) => accounts.get_user_by_passkey(&session, credential).await?,
+        None => None,
+    };
+    let Some(log_in) = log_in else {
+        session.put_flash(Flash::Error, "That passkey is not known here, or no longer. Log in in another way.")?;
+        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
+    };
+    if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, log_in.user())? {
+        return Ok(elsewhere.into_response());
+    }
+    Ok(user_auth::log_in_user_with_passkey(&accounts, &session, &log_in, form.remember_me == "true")
+        .await?
+        .into_response())
+}

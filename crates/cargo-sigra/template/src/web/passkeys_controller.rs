@@ -1,0 +1,88 @@
+//! The user's passkeys: adding, naming and removing them.
+
+use axum::{
+    Form, Json,
+    extract::{Path, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sigra::{
+    Flash, Scope, Session, Sudo,
+    mfa::{CreationChallengeResponse, MfaEnrolment, RegisterPublicKeyCredential},
+};
+use uuid::Uuid;
+
+use super::{Result, error, mfa_settings_controller, user_auth};
+use crate::accounts::{Accounts, User};
+
+#[derive(Deserialize)]
+pub struct NewPasskey {
+    #[serde(rename = "passkey[name]", default)]
+    name: String,
+    #[serde(default, deserialize_with = "super::passkey::from_json")]
+    credential: Option<RegisterPublicKeyCredential>,
+}
+
+#[derive(Deserialize)]
+pub struct NewName {
+    #[serde(rename = "passkey[name]")]
+    name: String,
+}
+
+/// What the browser is to make a passkey for.
+pub async fn options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> Result<Json<CreationChallengeResponse>> {
+    let email = &enrolment.scope().user().email;
+    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, email).await?))
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    Form(form): Form<NewPasskey>,
+) -> Result<Response> {
+    let enrolled = match &form.credential {
+        Some(credential) => accounts.add_passkey(&session, &enrolment, &form.name, credential).await?,
+        None => None,
+    };
+    match enrolled {
+        Some(enrolled) => mfa_settings_controller::welcome(&session, &enrolment, enrolled, "Your passkey was added."),
+        None => {
+            session.put_flash(Flash::Error, "The passkey was not added. Try again.")?;
+            Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+        }
+    }
+}
+
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(id): Path<Uuid>,
+    Form(form): Form<NewName>,
+) -> Result<Response> {
+    if !accounts.rename_passkey(scope.user(), id, &form.name).await? {
+        return Ok(error::not_found().await.into_response());
+    }
+    session.put_flash(Flash::Info, "Your passkey has another name now.")?;
+    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+}
+
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: Session,
+    sudo: Sudo<User>,
+    Path(id): Path<Uuid>,
+) -> Result<Response> {
+    match accounts.remove_passkey(&session, &sudo, id).await {
+        Ok(false) => return Ok(error::not_found().await.into_response()),
+        Ok(true) => session.put_flash(Flash::Info, "Your passkey was removed.")?,
+        Err(sigra::Error::SecondFactorRequired) => mfa_settings_controller::keep_one(&session)?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+}

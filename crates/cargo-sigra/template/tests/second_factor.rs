@@ -1,0 +1,309 @@
+//! The second factor in the application: its pages, its mails, and every way in that must not avoid it.
+
+mod support;
+
+use std::time::Duration;
+
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
+    assert_status,
+};
+use support::{Host, email_form, log_in_form, password_form};
+
+const STEP: Duration = Duration::from_secs(30);
+const CHALLENGE: &str = "/users/mfa-challenge";
+const MFA: &str = "/users/settings/mfa";
+
+async fn answer(browser: &TestClient, code: &str) -> TestResponse {
+    browser.post(CHALLENGE, &[("user[code]", code)]).await
+}
+
+/// The key that the page shows to be typed by hand.
+fn key_on(page: &TestResponse) -> String {
+    let text = page.text();
+    let (_, rest) = text.split_once("class=\"key\">").expect("a key");
+    rest.split_once('<').expect("its end").0.to_owned()
+}
+
+fn codes_on(page: &TestResponse) -> Vec<String> {
+    let text = page.text();
+    text.split("<li><code>").skip(1).map(|code| code.split('<').next().expect("a code").to_owned()).collect()
+}
+
+/// Sets up an authenticator app through the pages.
+async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
+    let key = key_on(&browser.get("/users/settings/mfa/totp").await);
+    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
+    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();
+    browser.post("/users/settings/mfa/totp", &[("user[code]", &code)]).await
+}
+
+#[tokio::test]
+async fn an_app_is_set_up_and_asked_for_from_then_on() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_contains(&browser.get("/users/settings").await, MFA);
+    assert_contains(&browser.get(MFA).await, "Set up an app");
+
+    let page = browser.get("/users/settings/mfa/totp").await;
+    assert_contains(&page, "<svg");
+    assert_contains(&page, "otpauth://totp/MyApp:");
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    let wrong = browser.post("/users/settings/mfa/totp", &[("user[code]", "000000")]).await;
+    assert_status(&wrong, 422);
+    assert_contains(&wrong, "is not the one that the app shows now");
+    assert_eq!(key_on(&wrong), key_on(&page), "the app need not be set up again");
+
+    let enrolled = enrol(&host, &browser).await;
+    assert_status(&enrolled, 200);
+    let codes = codes_on(&enrolled);
+    assert_eq!(codes.len(), 10);
+    let subjects: Vec<_> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert!(subjects.contains(&"A second factor was added to your account".to_owned()), "{subjects:?}");
+
+    host.clock().advance(STEP);
+    let other = host.client();
+    assert_redirected_to(&other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+    let page = other.get(CHALLENGE).await;
+    assert_contains(&page, "one-time-code");
+    assert!(!page.text().contains("Welcome back!"), "not yet");
+    let wrong = answer(&other, "000000").await;
+    assert_redirected_to(&wrong, CHALLENGE);
+    assert_contains(&other.follow(&wrong).await, "That is not right");
+    let right = answer(&other, &host.totp_code(&user).await).await;
+    assert_redirected_to(&right, "/");
+    assert_contains(&other.follow(&right).await, "Welcome back!");
+}
+
+#[tokio::test]
+async fn backup_codes_get_in_and_are_told_of() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    assert_contains(&browser.get(CHALLENGE).await, "?backup_code=true");
+    assert_contains(&browser.get("/users/mfa-challenge?backup_code=true").await, "Backup code");
+
+    let (_, complete) = (host.mails_to(&user.email).await, host.client());
+    complete.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer(&complete, &host.totp_code(&user).await).await, "/");
+    let codes = codes_on(&complete.post("/users/settings/mfa/backup-codes", &[]).await);
+    assert_eq!(codes.len(), 10);
+
+    for (left, code) in codes.iter().take(8).enumerate() {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        let page = browser.follow(&answer(&browser, code).await).await;
+        assert_eq!(page.text().contains("2 backup codes are left"), left == 7, "{left}");
+    }
+    assert_contains(&complete.get(MFA).await, "Make new ones before you need them.");
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "A backup code was used" && mail.text.contains("You have 2 left")));
+}
+
+/// OWASP ASVS 6.4.3: no way in has fewer factors than another.
+#[tokio::test]
+async fn every_way_in_asks_for_the_second_factor() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let waits = async |browser: &TestClient, way: &str| {
+        assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
+        assert_problem(&browser.fork().json().get("/me").await, 401);
+        // <live>
+        // <live>
+    assert_status(&browser.fork().json().get("/live").await, 401);
+    // </live>
+        // </live>
+        assert!(!browser.get("/").await.text().contains(&user.email), "{way}");
+    };
+
+    let by_password = host.client();
+    by_password.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    waits(&by_password, "password").await;
+
+    // <magic_link>
+    let by_link = host.client();
+    by_link.post("/users/log-in/link", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    assert_redirected_to(&by_link.post(&link, &[]).await, CHALLENGE);
+    waits(&by_link, "link").await;
+    // </magic_link>
+
+    let after_reset = host.client();
+    after_reset.post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    let new = "a quite different password";
+    after_reset.put(&link, &password_form(new, new)).await;
+    assert_redirected_to(&after_reset.get("/dashboard").await, "/users/log-in");
+    after_reset.post("/users/log-in", &log_in_form(&user.email, new)).await;
+    waits(&after_reset, "reset").await;
+    assert_redirected_to(&by_password.get(CHALLENGE).await, "/users/log-in");
+
+    let token = host.accounts.generate_user_session_token(&host.reload(&user).await).await.expect("a token");
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn a_pending_log_in_changes_nothing_of_the_account() {
+    let host = Host::with(&[("DELETION_GRACE", "86400")]).await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    browser.delete("/users/settings").await;
+    assert!(host.reload(&user).await.delete_after.is_some());
+    let pending = host.client();
+    pending.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(host.reload(&user).await.delete_after.is_some(), "the password alone keeps no account");
+    assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, "/");
+    assert!(host.reload(&user).await.delete_after.is_none());
+}
+
+#[tokio::test]
+async fn a_trusted_browser_is_listed_and_can_be_forgotten() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    let form = [("user[code]", &*host.totp_code(&user).await), ("user[trust_browser]", "true")];
+    assert_redirected_to(&browser.post(CHALLENGE, &form).await, "/");
+    browser.delete("/users/log-out").await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+
+    let page = browser.get("/users/sessions").await;
+    assert_contains(&page, "Trusted browsers");
+    assert_contains(&page, "This browser");
+    let text = page.text();
+    let (_, rest) = text.split_once("/users/trusted-browsers/").expect("a form");
+    let path = format!("/users/trusted-browsers/{}", rest.split_once('"').expect("its end").0);
+    let (_, stranger) = host.authenticated_fixture().await;
+    assert_status(&stranger.delete(&path).await, 404);
+    assert_redirected_to(&browser.delete(&path).await, "/users/sessions");
+    assert!(!browser.get("/users/sessions").await.text().contains("Trusted browsers"));
+    browser.delete("/users/log-out").await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+}
+
+#[tokio::test]
+async fn trust_ends_with_the_password_and_with_logging_out_everywhere() {
+    for everywhere in [false, true] {
+        let host = Host::new().await;
+        let (user, browser) = host.mfa_complete_fixture().await;
+        let trusted = host.client();
+        host.trust_browser(&trusted, &user).await;
+        let password = match everywhere {
+            true => {
+                assert_redirected_to(&browser.delete("/users/sessions").await, "/");
+                VALID_PASSWORD
+            }
+            false => {
+                let new = "a quite different password";
+                let changed = browser.put("/users/settings/password", &password_form(new, new)).await;
+                assert_redirected_to(&changed, "/users/settings");
+                new
+            }
+        };
+        let log_in = trusted.post("/users/log-in", &log_in_form(&user.email, password)).await;
+        assert_redirected_to(&log_in, CHALLENGE);
+    }
+}
+
+#[tokio::test]
+async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    let page = browser.get("/users/sudo").await;
+    assert_contains(&page, "one-time-code");
+    assert!(!page.text().contains("current-password"), "the password is not enough, so it is not asked for");
+
+    let password = browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
+    assert_status(&password, 403);
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    let wrong = browser.post("/users/sudo", &[("user[code]", "000000")]).await;
+    assert_redirected_to(&wrong, "/users/sudo");
+    let right = browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
+    assert_redirected_to(&right, "/users/settings");
+}
+
+#[tokio::test]
+async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.delete("/users/settings/mfa/totp").await, "/users/sudo");
+    assert_contains(&browser.get("/users/sudo").await, "second factor");
+    browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
+    let removed = browser.delete("/users/settings/mfa/totp").await;
+    assert_redirected_to(&removed, MFA);
+    assert_contains(&browser.follow(&removed).await, "no longer asked for");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "A second factor was removed from your account"));
+    assert_contains(&browser.get("/users/settings/activity").await, "Removed the authenticator app");
+}
+
+#[tokio::test]
+async fn who_must_have_a_second_factor_sets_one_up_first() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
+    host.sigra().catch_up().await;
+    let browser = host.client();
+    browser.get("/users/sessions").await;
+    let log_in = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&log_in, "/users/sessions");
+    let led = browser.follow(&log_in).await;
+    assert_redirected_to(&led, MFA);
+    let page = browser.follow(&led).await;
+    assert_contains(&page, "Your account needs a second factor");
+    assert!(!page.text().contains("/dashboard"), "there is nowhere to go");
+    for path in ["/dashboard", "/users/settings", "/users/settings/activity", "/users/sudo"] {
+        assert_redirected_to(&browser.get(path).await, MFA);
+        assert_problem(&browser.fork().json().get(path).await, 403);
+    }
+    // <live>
+    assert_status(&browser.fork().json().get("/live").await, 401);
+    // </live>
+    assert_status(&browser.delete("/users/sessions").await, 403);
+
+    let enrolled = enrol(&host, &browser).await;
+    assert_status(&enrolled, 200);
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert!(!browser.get(MFA).await.text().contains("Remove"), "the last one stays");
+    let kept = browser.delete("/users/settings/mfa/totp").await;
+    assert_contains(&browser.follow(&kept).await, "Set up another one first.");
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test]
+async fn guessing_at_codes_is_slowed_down_and_told() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let pending = async || {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser
+    };
+    for _ in 0..5 {
+        assert_redirected_to(&answer(&pending().await, "000000").await, CHALLENGE);
+        host.clock().advance(Duration::from_secs(1));
+    }
+    host.clock().advance(Duration::from_secs(20));
+    let refused = answer(&pending().await, &host.totp_code(&user).await).await;
+    assert_status(&refused, 429);
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "Somebody may know your password"));
+}
+
+// <passkeys>
+#[tokio::test]
+async fn the_passkey_forms_are_there_only_where_passkeys_work() {
+    let host = Host::new().await;
+    assert_contains(&host.client().get("/users/log-in").await, "data-domain=\"localhost\"");
+    let options = host.client().json().post("/users/log-in/passkey/options", &[]).await;
+    assert_contains(&options, "\"challenge\"");
+    assert_redirected_to(&host.client().post("/users/log-in/passkey", &[]).await, "/users/log-in");
+    assert_status(&host.client().post("/users/log-in/passkey", &[("credential", "{}")]).await, 422);
+
+    let address = Host::with(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).await;
+    assert!(!address.client().get("/users/log-in").await.text().contains("passkey\""));
+    let (_, browser) = address.authenticated_fixture().await;
+    assert!(!browser.get(MFA).await.text().contains("Passkeys"));
+}
+// </passkeys>

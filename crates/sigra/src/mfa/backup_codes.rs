@@ -1,0 +1,102 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{MfaCode, totp::grouped};
+use crate::{Error, token::TokenHash};
+
+/// How many a user is given.
+const CODES: usize = 10;
+
+/// 120 bits: more than the 112 from which on a plain hash protects a code (OWASP ASVS 6.5.2).
+const CODE: usize = 15;
+
+/// Without letters that look like digits; whoever types them all the same is understood.
+const ALPHABET: base32::Alphabet = base32::Alphabet::Crockford;
+
+/// One of them, wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct BackupCode([u8; CODE]);
+
+impl BackupCode {
+    fn generate() -> Result<Self, Error> {
+        crate::token::random_bytes().map(Self)
+    }
+
+    pub fn parse(code: &MfaCode) -> Option<Self> {
+        let code = Some(code.expose()).filter(|code| code.len() == CODE * 8 / 5)?;
+        let bytes = Zeroizing::new(base32::decode(ALPHABET, code)?);
+        bytes.as_slice().try_into().ok().map(Self)
+    }
+
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::from(<[u8; 32]>::from(
+            Sha256::new().chain_update("sigra backup code").chain_update(self.0).finalize(),
+        ))
+    }
+
+    fn encode(&self) -> Zeroizing<String> {
+        let code = Zeroizing::new(base32::encode(ALPHABET, &self.0).to_ascii_lowercase());
+        Zeroizing::new(grouped(&code, '-'))
+    }
+}
+
+/// A user's new backup codes: the only time that they are seen. They redact themselves in `Debug`.
+///
+/// ```
+/// # use sigra::mfa::BackupCodes;
+/// fn as_text(codes: &BackupCodes) -> String {
+///     codes.iter().map(|code| format!("{}\n", *code)).collect()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct BackupCodes(Vec<BackupCode>);
+
+impl BackupCodes {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        (0..CODES).map(|_| BackupCode::generate()).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Each as it is written down: groups of letters and digits, such as `k7qm-2hxd-9rvt-c4np-w8sz-j5ga`.
+    pub fn iter(&self) -> impl Iterator<Item = Zeroizing<String>> {
+        self.0.iter().map(BackupCode::encode)
+    }
+
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = TokenHash> {
+        self.0.iter().map(BackupCode::hash)
+    }
+}
+
+impl fmt::Debug for BackupCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BackupCodes([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_read_as_they_are_typed() {
+        let codes = BackupCodes::generate().expect("randomness");
+        assert_eq!(codes.iter().count(), 10);
+        for (code, hash) in codes.iter().zip(codes.hashes()) {
+            assert_eq!(code.len(), 29);
+            let variants = [code.to_string(), code.to_uppercase(), code.replace('-', " "), code.replace('0', "o")];
+            for typed in variants.iter().chain([&code.replace('1', "I"), &format!(" {} ", *code)]) {
+                let parsed = BackupCode::parse(&MfaCode::new(typed)).expect("a code");
+                assert!(parsed.hash() == hash, "{typed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_is_none() {
+        let code = BackupCodes::generate().expect("randomness").iter().next().expect("one");
+        for bad in ["", "123456", &code[1..], &format!("{}0", *code), &"u".repeat(24), &"\u{e9}".repeat(24)] {
+            assert!(BackupCode::parse(&MfaCode::new(bad)).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{StatusCode, request::Parts};
+
+use super::{Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
+use crate::{
+    Audience, Error, Problem, Scope, Session, Sigra, User,
+    audit::{self, Audit},
+    scope::{Clearance, Current, ScopeRejection},
+    session::MissingLayer,
+    sigra::{Connection, Transaction},
+    store::SecondFactors,
+    telemetry,
+};
+
+/// A user whose second factor is pending. For the pages that ask for it, and for nothing else.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::mfa::MfaChallenge;
+///
+/// async fn new(challenge: MfaChallenge<User>) -> String {
+///     format!("Enter the code of your authenticator app, {}.", challenge.user().email)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MfaChallenge<U: User>(pub(crate) Scope<U>);
+
+impl<U: User> MfaChallenge<U> {
+    /// Who has shown their first factor.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        self.0.user()
+    }
+}
+
+impl<S: Sync, U: User> FromRequestParts<S> for MfaChallenge<U> {
+    type Rejection = MfaChallengeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaChallengeRejection> {
+        let current = Current::<U>::of(parts, "MfaChallenge").map_err(ScopeRejection::from)?;
+        match current.with_clearance(Clearance::ChallengePending) {
+            Some(scope) => Ok(Self(scope.clone())),
+            None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(Audience::of(&parts.headers))),
+            None => Err(ScopeRejection::of(current, parts).into()),
+        }
+    }
+}
+
+impl<S: Sync, U: User> OptionalFromRequestParts<S> for MfaChallenge<U> {
+    type Rejection = MissingLayer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
+        let current = Current::<U>::of(parts, "Option<MfaChallenge>")?;
+        Ok(current.with_clearance(Clearance::ChallengePending).cloned().map(Self))
+    }
+}
+
+/// Why a handler that asks for an [`MfaChallenge`] was not called.
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse};
+/// use sigra::{Audience, mfa::MfaChallengeRejection};
+///
+/// let response = MfaChallengeRejection::NotPending(Audience::Program).into_response();
+/// assert_eq!(response.status(), StatusCode::CONFLICT);
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MfaChallengeRejection {
+    /// Nobody is logged in at all.
+    #[error(transparent)]
+    Scope(#[from] ScopeRejection),
+    /// The second factor was shown already, or none is asked for: people are led to the home page, programs get 409.
+    #[error("no second factor is pending")]
+    NotPending(Audience),
+}
+
+impl IntoResponse for MfaChallengeRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Scope(rejection) => rejection.into_response(),
+            Self::NotPending(Audience::Browser) => Redirect::to("/").into_response(),
+            Self::NotPending(Audience::Program) => {
+                Problem::new(StatusCode::CONFLICT).code("no_second_factor_pending").into_response()
+            }
+        }
+    }
+}
+
+/// Showing a second factor.
+impl<U: User> Sigra<U> {
+    /// Completes a log-in whose second factor is pending, and [renews](Self::renew_session) the session. With
+    /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl). `None`
+    /// if it was the wrong one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn complete_mfa_challenge(
+        &self,
+        session: &Session,
+        challenge: &MfaChallenge<U>,
+        answer: SecondFactor<'_>,
+        trust_browser: bool,
+    ) -> Result<Option<Factor>, Error> {
+        let scope = &challenge.0;
+        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else { return Ok(None) };
+        let trust = match trust_browser {
+            true => Some(self.insert_trusted_browser(&mut tx, session, scope.user()).await?),
+            false => None,
+        };
+        let event = own_event(telemetry::LOGIN_SUCCESS, scope, session, factor);
+        self.record(&mut tx, &event).await?;
+        self.renew_with_second_factor(tx, session, scope).await?;
+
+        session.remember_device(&scope.user().id().to_string())?;
+        if let Some(token) = trust {
+            session.keep_trust_token(token);
+        }
+        tracing::info!(
+            target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = ?scope.user().id(),
+            session_id = %scope.session().id, remembered = scope.session().remembered, factor = factor.name(),
+        );
+        Ok(Some(factor))
+    }
+
+    /// Notes that the user has proved who they are once more, by their second factor, and
+    /// [renews](Self::renew_session) the session. `None` if it was the wrong one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn reauthenticate_user_with_second_factor(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+        answer: SecondFactor<'_>,
+    ) -> Result<Option<Factor>, Error> {
+        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else { return Ok(None) };
+        self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
+        self.renew_with_second_factor(tx, session, scope).await?;
+        tracing::info!(
+            target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = ?scope.user().id(),
+            session_id = %scope.session().id, factor = factor.name(),
+        );
+        Ok(Some(factor))
+    }
+
+    async fn renew_with_second_factor(
+        &self,
+        mut tx: Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let token = self.replace_token_in(&mut tx, session, scope, Some(now), Some(now)).await?;
+        tx.commit().await?;
+        self.renewed(session, scope, token);
+        Ok(())
+    }
+
+    /// Uses a second factor up, in a transaction that is to be committed with what it is for.
+    async fn take_second_factor(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+        answer: SecondFactor<'_>,
+    ) -> Result<Option<(Transaction<U>, Factor)>, Error> {
+        let user = scope.user().id();
+        if matches!(answer, SecondFactor::Code(_)) {
+            self.limit_second_factor(session, &user).await?;
+        }
+        #[cfg(feature = "passkeys")]
+        let passkey = match answer {
+            SecondFactor::Passkey(response) => self.check_passkey(session, &user, response).await?,
+            SecondFactor::Code(_) => None,
+        };
+        let mut tx = self.begin().await?;
+        let locked = U::Database::lock_user(&mut tx, &user).await?;
+        if !locked.is_some_and(|user| user.is_active()) {
+            return Err(Error::SessionEnded);
+        }
+        let factor = match answer {
+            SecondFactor::Code(code) => self.take_code(&mut tx, &user, code).await?,
+            #[cfg(feature = "passkeys")]
+            SecondFactor::Passkey(_) => match passkey {
+                Some(used) if self.note_passkey(&mut tx, &used).await? => Some(Factor::Passkey),
+                _ => None,
+            },
+        };
+        let Some(factor) = factor else {
+            drop(tx);
+            self.note_wrong_second_factor(session, scope).await?;
+            return Ok(None);
+        };
+        self.forget_second_factors(&mut tx, session, &user).await?;
+        Ok(Some((tx, factor)))
+    }
+
+    async fn take_code(&self, conn: &mut Connection<U>, user: &U::Id, code: &MfaCode) -> Result<Option<Factor>, Error> {
+        if let Some(code) = BackupCode::parse(code) {
+            return self.take_backup_code(conn, user, &code).await;
+        }
+        let Some(totp) = U::Database::find_totp(conn, user).await? else { return Ok(None) };
+        let secret = self.decrypt_totp(&totp.secret, user);
+        let Some(step) = secret.and_then(|secret| secret.step_of(code, self.now())) else { return Ok(None) };
+        let is_first = U::Database::use_totp_step(conn, user, step, self.now()).await?;
+        Ok(is_first.then_some(Factor::Totp))
+    }
+
+    async fn take_backup_code(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        code: &BackupCode,
+    ) -> Result<Option<Factor>, Error> {
+        if !U::Database::take_backup_code(conn, user, code.hash()).await? {
+            return Ok(None);
+        }
+        let left = U::Database::count_backup_codes(conn, user).await?;
+        Ok(Some(Factor::BackupCode { left: u32::try_from(left).unwrap_or_default() }))
+    }
+
+    async fn note_wrong_second_factor(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+        let user = scope.user().id();
+        tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = ?user);
+        let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
+        self.record(&mut *self.pool().acquire().await?, &event).await
+    }
+}
+
+fn own_event<U: User>(action: &'static str, scope: &Scope<U>, session: &Session, factor: Factor) -> Audit<U::Id> {
+    let with = serde_json::json!({ "second_factor": factor.name() });
+    audit::own_event(action, &scope.user().id(), &session.client()).with(with)
+}

@@ -1,0 +1,277 @@
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+
+use super::{BackupCodes, MfaCode, SecondFactors, Totp};
+use crate::{
+    Error, Scope, Session, Sigra, Sudo, User, audit,
+    scope::{Clearance, Current, ScopeRejection, SudoRejection},
+    sigra::{Connection, Transaction},
+    store::SecondFactors as _,
+};
+
+/// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
+/// [must have one](User::requires_second_factor) and can do nothing else until then.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::User for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use axum::{extract::State, response::Html};
+/// use sigra::{Session, Sigra, mfa::MfaEnrolment};
+///
+/// async fn new(
+///     State(sigra): State<Sigra<User>>,
+///     session: Session,
+///     enrolment: MfaEnrolment<User>,
+/// ) -> sigra::Result<Html<String>> {
+///     let user = enrolment.scope().user();
+///     let totp = sigra.begin_totp_enrolment(&session, user, &user.email)?;
+///     Ok(Html(format!("{} or type {}", totp.qr_code(), *totp.manual_key())))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MfaEnrolment<U: User>(Scope<U>);
+
+impl<U: User> MfaEnrolment<U> {
+    /// Who it is.
+    #[must_use]
+    pub fn scope(&self) -> &Scope<U> {
+        &self.0
+    }
+
+    /// Whether they can do nothing else until they have set one up.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.0.clearance() == Clearance::EnrolmentRequired
+    }
+}
+
+impl<S: Sync, U: User> FromRequestParts<S> for MfaEnrolment<U> {
+    type Rejection = MfaEnrolmentRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
+        let current = Current::<U>::of(parts, "MfaEnrolment").map_err(ScopeRejection::from)?;
+        let config = current.sigra.config();
+        match &current.found {
+            Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
+            Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),
+            Some(scope) if scope.clearance() == Clearance::Full => {
+                return Err(SudoRejection::stale(parts, config).into());
+            }
+            // The sudo page is for who is logged in. This one logs in once more.
+            Some(_) => return Err(ScopeRejection::log_in(parts, config).into()),
+            None => {}
+        }
+        Err(ScopeRejection::of(current, parts).into())
+    }
+}
+
+/// Why a handler that asks for an [`MfaEnrolment`] was not called.
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse};
+/// use sigra::{mfa::MfaEnrolmentRejection, scope::ScopeRejection};
+///
+/// let response = MfaEnrolmentRejection::from(ScopeRejection::Unauthenticated).into_response();
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct MfaEnrolmentRejection(SudoRejection);
+
+impl From<SudoRejection> for MfaEnrolmentRejection {
+    fn from(rejection: SudoRejection) -> Self {
+        Self(rejection)
+    }
+}
+
+impl From<ScopeRejection> for MfaEnrolmentRejection {
+    fn from(rejection: ScopeRejection) -> Self {
+        Self(rejection.into())
+    }
+}
+
+impl IntoResponse for MfaEnrolmentRejection {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+/// What came of setting up a second factor.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Enrolled {
+    /// The user's backup codes, to be shown once: with their first factor. Who had one before has codes already.
+    pub backup_codes: Option<BackupCodes>,
+}
+
+/// Setting up second factors, and giving them up.
+impl<U: User> Sigra<U> {
+    /// What a user has to log in with besides their password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list_second_factors(&self, user: &U::Id) -> Result<SecondFactors, Error> {
+        let mut conn = self.pool().acquire().await?;
+        let totp = U::Database::find_totp(&mut conn, user).await?;
+        let backup_codes = U::Database::count_backup_codes(&mut conn, user).await?;
+        Ok(SecondFactors {
+            totp: totp.map(|row| Totp { inserted_at: row.inserted_at, last_used_at: row.last_used_at }),
+            #[cfg(feature = "passkeys")]
+            passkeys: self.list_passkeys_in(&mut conn, user).await?,
+            backup_codes: u32::try_from(backup_codes).unwrap_or_default(),
+        })
+    }
+
+    /// Sets up the authenticator app that was [begun](Self::begin_totp_enrolment) in this browser, in place of the
+    /// one before, if there was one. `None` if the code is wrong, or nothing was begun.
+    ///
+    /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
+    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn confirm_totp_enrolment(
+        &self,
+        session: &Session,
+        enrolment: &MfaEnrolment<U>,
+        code: &MfaCode,
+    ) -> Result<Option<Enrolled>, Error> {
+        let (scope, now) = (enrolment.scope(), self.now());
+        let user = scope.user().id();
+        let Some(secret) = self.totp_under_way(session, scope.user()) else { return Ok(None) };
+        let Some(step) = secret.step_of(code, now) else { return Ok(None) };
+        let encrypted = self.encrypt_totp(&secret, &user)?;
+
+        let mut tx = self.begin().await?;
+        let is_first = self.lock_factors(&mut tx, scope).await?;
+        U::Database::delete_totp(&mut tx, &user).await?;
+        U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
+        self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
+        self.enrol(tx, session, scope, is_first).await.map(Some)
+    }
+
+    /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
+    /// trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
+    /// have one, and [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<U>) -> Result<bool, Error> {
+        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let mut tx = self.begin().await?;
+        self.lock_factors(&mut tx, scope).await?;
+        if !U::Database::delete_totp(&mut tx, &user).await? {
+            return Ok(false);
+        }
+        self.record(&mut tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
+        self.disenrol(tx, session, scope).await?;
+        Ok(true)
+    }
+
+    /// Makes new backup codes in place of the old ones. `None` for a user who has no second factor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn regenerate_backup_codes(
+        &self,
+        session: &Session,
+        sudo: &Sudo<U>,
+    ) -> Result<Option<BackupCodes>, Error> {
+        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let mut tx = self.begin().await?;
+        if self.lock_factors(&mut tx, scope).await? {
+            return Ok(None);
+        }
+        let codes = self.insert_backup_codes(&mut tx, &user).await?;
+        self.record(&mut tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
+        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
+        let token = self.replace_token_in(&mut tx, session, scope, None, None).await?;
+        tx.commit().await?;
+        self.renewed(session, scope, token);
+        Ok(Some(codes))
+    }
+
+    /// Locks the user's row, and tells whether they have no factor yet.
+    pub(super) async fn lock_factors(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<bool, Error> {
+        let user = scope.user().id();
+        if U::Database::lock_user(&mut *conn, &user).await?.is_none() {
+            return Err(Error::SessionEnded);
+        }
+        Ok(!U::Database::has_second_factor(conn, &user).await?)
+    }
+
+    /// What follows when a factor was added.
+    pub(super) async fn enrol(
+        &self,
+        mut tx: Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+        is_first: bool,
+    ) -> Result<Enrolled, Error> {
+        let (user, this_one) = (scope.user().id(), scope.session().id);
+        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
+        let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
+        let (backup_codes, others) = match is_first {
+            true => {
+                let others = self.delete_sessions_in(&mut tx, &user, Some(this_one)).await?;
+                (Some(self.insert_backup_codes(&mut tx, &user).await?), Some(others))
+            }
+            false => (None, None),
+        };
+        let token = self.replace_token_in(&mut tx, session, scope, None, Some(self.now())).await?;
+        tx.commit().await?;
+        self.end_sessions(&pending);
+        others.into_iter().for_each(|others| self.announce(others));
+        self.renewed(session, scope, token);
+        Ok(Enrolled { backup_codes })
+    }
+
+    /// What follows when a factor was given up.
+    pub(super) async fn disenrol(
+        &self,
+        mut tx: Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+    ) -> Result<(), Error> {
+        let user = scope.user().id();
+        if !U::Database::has_second_factor(&mut tx, &user).await? {
+            if scope.user().requires_second_factor() {
+                return Err(Error::SecondFactorRequired);
+            }
+            U::Database::delete_backup_codes(&mut tx, &user).await?;
+            U::Database::forget_second_factor(&mut tx, &user).await?;
+        }
+        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
+        let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
+        let token = self.replace_token_in(&mut tx, session, scope, None, None).await?;
+        tx.commit().await?;
+        self.end_sessions(&pending);
+        self.announce_user(&user);
+        self.renewed(session, scope, token);
+        Ok(())
+    }
+
+    pub(crate) async fn insert_backup_codes(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+    ) -> Result<BackupCodes, Error> {
+        let codes = BackupCodes::generate()?;
+        U::Database::delete_backup_codes(&mut *conn, user).await?;
+        for code in codes.hashes() {
+            U::Database::insert_backup_code(&mut *conn, user, code).await?;
+        }
+        Ok(codes)
+    }
+}

@@ -1,0 +1,499 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use url::{Host, Url};
+use uuid::Uuid;
+use webauthn_rs::{
+    Webauthn, WebauthnBuilder,
+    prelude::{
+        AuthenticationResult, CreationChallengeResponse, DiscoverableAuthentication, DiscoverableKey,
+        PasskeyAuthentication, PasskeyRegistration, PublicKeyCredential, RegisterPublicKeyCredential,
+        RequestChallengeResponse, WebauthnError,
+    },
+};
+use webauthn_rs_proto::ResidentKeyRequirement;
+
+use super::{CEREMONY_TTL, Enrolled, MfaChallenge, MfaEnrolment};
+use crate::{
+    ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
+    sigra::Connection,
+    store::{PasskeyRow, Passkeys as _, SecondFactors as _},
+};
+
+/// The entry of the cookie session that names the challenges under way.
+const ENTRY: &str = "passkeys";
+
+/// How many there are at most: one for each tab that was opened lately.
+const MOST: usize = 8;
+
+/// The longest name of a passkey, in characters.
+const MAX_NAME: usize = 60;
+
+/// Whose passkeys they are (WebAuthn section 4, "relying party"). Browsers keep a passkey for a domain, and sign with
+/// it only at an origin of that domain: which is why it can't be phished.
+///
+/// ```
+/// use sigra::config::RelyingParty;
+///
+/// let relying_party = RelyingParty::new("example.com", "https://app.example.com").name("My App");
+/// # let _ = relying_party;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelyingParty {
+    domain: String,
+    origin: String,
+    name: Option<String>,
+}
+
+impl RelyingParty {
+    /// The domain that passkeys are kept for, which can't be changed later, and the origin of the pages that use
+    /// them: at that domain, or below.
+    #[must_use]
+    pub fn new(domain: impl Into<String>, origin: impl Into<String>) -> Self {
+        Self { domain: domain.into(), origin: origin.into(), name: None }
+    }
+
+    /// What people know the application by (default: its domain).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    pub(crate) fn to_webauthn(&self) -> Result<Webauthn, ConfigError> {
+        let refused = || ConfigError::RelyingParty { domain: self.domain.clone(), origin: self.origin.clone() };
+        let origin = Url::parse(&self.origin).ok().filter(|url| self.is_good_origin(url)).ok_or_else(refused)?;
+        let builder = WebauthnBuilder::new(&self.domain, &origin).map_err(|_| refused())?;
+        let name = self.name.as_deref().unwrap_or(&self.domain);
+        builder.rp_name(name).timeout(CEREMONY_TTL).build().map_err(|_| refused())
+    }
+
+    /// Browsers make passkeys for secure contexts only, and for domains that somebody can own.
+    fn is_good_origin(&self, origin: &Url) -> bool {
+        let is_localhost = self.domain == "localhost" || self.domain.ends_with(".localhost");
+        let has_no_path = origin.path() == "/" && origin.query().is_none() && origin.fragment().is_none();
+        let is_secure = origin.scheme() == "https" || (origin.scheme() == "http" && is_localhost);
+        let is_domain = matches!(origin.host(), Some(Host::Domain(_)));
+        has_no_path && is_secure && is_domain && (is_localhost || psl::domain_str(&self.domain).is_some())
+    }
+}
+
+/// A passkey of a user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Passkey {
+    /// The row's id.
+    pub id: Uuid,
+    /// What its user calls it.
+    pub name: String,
+    /// When it was last used.
+    pub last_used_at: OffsetDateTime,
+    /// When it was added.
+    pub inserted_at: OffsetDateTime,
+}
+
+/// A user who has proved who they are by a passkey, to be [logged in](Sigra::log_in_user_with_passkey).
+#[must_use = "nobody is logged in yet"]
+#[derive(Clone, Debug)]
+pub struct PasskeyLogIn<U: User> {
+    user: U,
+    used: UsedPasskey,
+}
+
+impl<U: User> PasskeyLogIn<U> {
+    /// Who it is.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        &self.user
+    }
+}
+
+/// A passkey that has signed, and its state after that.
+#[derive(Clone, Debug)]
+pub(super) struct UsedPasskey {
+    id: Uuid,
+    credential: String,
+}
+
+/// What a browser is asked to sign, while it does. It is kept in the database, and taken out with the answer, so that
+/// an answer is good once.
+#[derive(Serialize, Deserialize)]
+enum Ceremony {
+    Registration { user: String, user_handle: Uuid, state: PasskeyRegistration },
+    Authentication { user: String, state: PasskeyAuthentication },
+    LogIn { state: DiscoverableAuthentication },
+}
+
+/// Passkeys.
+impl<U: User> Sigra<U> {
+    /// Begins to add a passkey: what the page hands to `navigator.credentials.create`. The account is called as given
+    /// in what the browser shows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRelyingParty`], [`Error::Passkey`].
+    pub async fn begin_passkey_registration(
+        &self,
+        session: &Session,
+        enrolment: &MfaEnrolment<U>,
+        account: &str,
+    ) -> Result<CreationChallengeResponse, Error> {
+        let user = enrolment.scope().user().id();
+        let mut conn = self.pool().acquire().await?;
+        let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
+        // The same for all of a user's passkeys, so that a device keeps one of them.
+        let user_handle = passkeys.first().map_or_else(Uuid::new_v4, |passkey| passkey.user_handle);
+        let known = passkeys.iter().map(|passkey| passkey.credential_id.clone()).collect();
+        let webauthn = self.webauthn()?;
+        let (mut challenge, state) =
+            webauthn.start_passkey_registration(user_handle, account, account, Some(known)).map_err(Error::Passkey)?;
+        // One that the browser finds by itself can be logged in with.
+        if let Some(selection) = &mut challenge.public_key.authenticator_selection {
+            selection.resident_key = Some(ResidentKeyRequirement::Preferred);
+        }
+        let ceremony = Ceremony::Registration { user: user.to_string(), user_handle, state };
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
+        Ok(challenge)
+    }
+
+    /// Adds a passkey, under a name. `None` if the answer is not good, or not to the challenge under way.
+    ///
+    /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
+    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn finish_passkey_registration(
+        &self,
+        session: &Session,
+        enrolment: &MfaEnrolment<U>,
+        name: &str,
+        answer: &RegisterPublicKeyCredential,
+    ) -> Result<Option<Enrolled>, Error> {
+        let (scope, now) = (enrolment.scope(), self.now());
+        let user = scope.user().id();
+        let Some(Ceremony::Registration { user: of, user_handle, state }) =
+            self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
+            return Ok(None);
+        };
+        if of != user.to_string() {
+            return Ok(None);
+        }
+        let Some(credential) = checked(self.webauthn()?.finish_passkey_registration(answer, &state)) else {
+            return Ok(None);
+        };
+        let passkey = PasskeyRow {
+            id: Uuid::now_v7(),
+            user: user.clone(),
+            credential_id: credential.cred_id().to_vec(),
+            user_handle,
+            credential: serde_json::to_string(&credential)?,
+            name: named(name),
+            last_used_at: now,
+            inserted_at: now,
+        };
+        let mut tx = self.begin().await?;
+        let is_first = self.lock_factors(&mut tx, scope).await?;
+        // Somebody's already (WebAuthn section 7.1, step 26).
+        if !U::Database::insert_passkey(&mut tx, &passkey).await? {
+            return Ok(None);
+        }
+        let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
+        self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
+        self.enrol(tx, session, scope, is_first).await.map(Some)
+    }
+
+    /// Begins to log somebody in by a passkey, whoever it is: what the page hands to `navigator.credentials.get`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRelyingParty`], [`Error::Passkey`].
+    pub async fn begin_passkey_log_in(&self, session: &Session) -> Result<RequestChallengeResponse, Error> {
+        let (challenge, state) = self.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
+        let mut conn = self.pool().acquire().await?;
+        let ceremony = Ceremony::LogIn { state };
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
+        Ok(challenge)
+    }
+
+    /// Finds out who answered. `None` if the answer is not good, or not to the challenge under way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn verify_passkey_log_in(
+        &self,
+        session: &Session,
+        answer: &PublicKeyCredential,
+    ) -> Result<Option<PasskeyLogIn<U>>, Error> {
+        let Some(Ceremony::LogIn { state }) = self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
+            return Ok(None);
+        };
+        let webauthn = self.webauthn()?;
+        let Some((user_handle, credential_id)) = checked(webauthn.identify_discoverable_authentication(answer)) else {
+            return Ok(None);
+        };
+        let mut conn = self.pool().acquire().await?;
+        let row = U::Database::find_passkey(&mut conn, credential_id).await?;
+        let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(None) };
+        let credential = read_credential(&row)?;
+        let key = DiscoverableKey::from(&credential);
+        let Some(result) = checked(webauthn.finish_discoverable_authentication_v2(answer, state, &key)) else {
+            return Ok(None);
+        };
+        let used = UsedPasskey { id: row.id, credential: after(credential, &result)? };
+        let user = U::Database::lock_user(&mut conn, &row.user).await?.filter(User::is_active);
+        Ok(user.map(|user| PasskeyLogIn { user, used }))
+    }
+
+    /// Logs a user in who has proved who they are by a passkey: something they have, unlocked by something they know or
+    /// are. No other factor is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user or their passkey is gone by now.
+    pub async fn log_in_user_with_passkey(
+        &self,
+        session: &Session,
+        log_in: &PasskeyLogIn<U>,
+        remember_me: bool,
+    ) -> Result<LogInOutcome, Error> {
+        let mut tx = self.begin().await?;
+        self.lock_user(&mut tx, &log_in.user).await?;
+        if !self.note_passkey(&mut tx, &log_in.used).await? {
+            return Err(Error::CredentialsChanged);
+        }
+        self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await
+    }
+
+    /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.
+    /// `None` for a user who has no passkey.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRelyingParty`], [`Error::Passkey`].
+    pub async fn begin_passkey_challenge(
+        &self,
+        session: &Session,
+        challenge: &MfaChallenge<U>,
+    ) -> Result<Option<RequestChallengeResponse>, Error> {
+        self.begin_passkey_authentication(session, &challenge.0).await
+    }
+
+    /// Begins to authenticate a user once more by a passkey of theirs, as for [sudo mode](Sudo). `None` for a user who
+    /// has no passkey.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRelyingParty`], [`Error::Passkey`].
+    pub async fn begin_passkey_reauthentication(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+    ) -> Result<Option<RequestChallengeResponse>, Error> {
+        self.begin_passkey_authentication(session, scope).await
+    }
+
+    async fn begin_passkey_authentication(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+    ) -> Result<Option<RequestChallengeResponse>, Error> {
+        let user = scope.user().id();
+        let mut conn = self.pool().acquire().await?;
+        let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
+        let credentials = passkeys.iter().map(read_credential).collect::<Result<Vec<_>, _>>()?;
+        if credentials.is_empty() {
+            return Ok(None);
+        }
+        let (challenge, state) = self.webauthn()?.start_passkey_authentication(&credentials).map_err(Error::Passkey)?;
+        let ceremony = Ceremony::Authentication { user: user.to_string(), state };
+        self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
+        Ok(Some(challenge))
+    }
+
+    /// The passkey of this user's that has signed the challenge under way.
+    pub(super) async fn check_passkey(
+        &self,
+        session: &Session,
+        user: &U::Id,
+        answer: &PublicKeyCredential,
+    ) -> Result<Option<UsedPasskey>, Error> {
+        let Some(Ceremony::Authentication { user: of, state }) =
+            self.take_ceremony(session, &answer.response.client_data_json).await?
+        else {
+            return Ok(None);
+        };
+        if of != user.to_string() {
+            return Ok(None);
+        }
+        let Some(result) = checked(self.webauthn()?.finish_passkey_authentication(answer, &state)) else {
+            return Ok(None);
+        };
+        let mut conn = self.pool().acquire().await?;
+        let row = U::Database::find_passkey(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
+        let Some(row) = row else { return Ok(None) };
+        let credential = read_credential(&row)?;
+        Ok(Some(UsedPasskey { id: row.id, credential: after(credential, &result)? }))
+    }
+
+    /// Notes that a passkey was used. Tells whether it is still there.
+    pub(super) async fn note_passkey(&self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
+        Ok(U::Database::use_passkey(conn, used.id, &used.credential, self.now()).await?)
+    }
+
+    pub(super) async fn list_passkeys_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {
+        let rows = U::Database::list_passkeys(conn, user).await?;
+        let passkey = |row: PasskeyRow<U::Id>| Passkey {
+            id: row.id,
+            name: row.name,
+            last_used_at: row.last_used_at,
+            inserted_at: row.inserted_at,
+        };
+        Ok(rows.into_iter().map(passkey).collect())
+    }
+
+    /// Gives a user's passkey another name. Tells whether it is theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn rename_passkey(&self, user: &U::Id, id: Uuid, name: &str) -> Result<bool, Error> {
+        let mut conn = self.pool().acquire().await?;
+        Ok(U::Database::rename_passkey(&mut conn, user, id, &named(name)).await?)
+    }
+
+    /// Removes one of the user's passkeys. Tells whether it was theirs. With the last factor the backup codes go too;
+    /// trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
+    /// have one, and [`Error::SessionEnded`] if the session is gone by now.
+    pub async fn delete_passkey(&self, session: &Session, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
+        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let mut tx = self.begin().await?;
+        self.lock_factors(&mut tx, scope).await?;
+        if !U::Database::delete_passkey(&mut tx, &user, id).await? {
+            return Ok(false);
+        }
+        self.record(&mut tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
+        self.disenrol(tx, session, scope).await?;
+        Ok(true)
+    }
+
+    async fn put_ceremony(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+        challenge: &[u8],
+        ceremony: &Ceremony,
+    ) -> Result<(), Error> {
+        let id = id_of(challenge);
+        U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.now()).await?;
+        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
+        under_way.push(id);
+        let oldest = under_way.len().saturating_sub(MOST);
+        session.put(ENTRY, &under_way[oldest..])
+    }
+
+    /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
+    async fn take_ceremony(&self, session: &Session, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
+        let Some(id) = answered(client_data) else { return Ok(None) };
+        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
+        if !under_way.contains(&id) {
+            return Ok(None);
+        }
+        under_way.retain(|other| *other != id);
+        session.put(ENTRY, &under_way)?;
+        let mut conn = self.pool().acquire().await?;
+        let state = U::Database::take_ceremony(&mut conn, id, self.now() - CEREMONY_TTL).await?;
+        Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
+    }
+}
+
+/// A challenge's name. It proves nothing, and tells nobody the challenge.
+fn id_of(challenge: &[u8]) -> Uuid {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update("sigra passkey challenge").chain_update(challenge).finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
+
+/// The name of the challenge that was answered (WebAuthn section 5.8.1, "client data").
+fn answered(client_data: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct ClientData {
+        challenge: String,
+    }
+    let client_data: ClientData = serde_json::from_slice(client_data).ok()?;
+    URL_SAFE_NO_PAD.decode(client_data.challenge).ok().map(|challenge| id_of(&challenge))
+}
+
+/// What is wrong with an answer is nobody's concern but the developer's.
+fn checked<T>(result: Result<T, WebauthnError>) -> Option<T> {
+    result.inspect_err(|error| tracing::info!(target: "sigra", %error, "a passkey's answer is refused")).ok()
+}
+
+fn read_credential<Id>(row: &PasskeyRow<Id>) -> Result<webauthn_rs::prelude::Passkey, Error> {
+    Ok(serde_json::from_str(&row.credential)?)
+}
+
+/// The credential with the counter that it has after use.
+fn after(mut credential: webauthn_rs::prelude::Passkey, result: &AuthenticationResult) -> Result<String, Error> {
+    credential.update_credential(result);
+    Ok(serde_json::to_string(&credential)?)
+}
+
+/// A name that has something to read, and not too much.
+fn named(name: &str) -> String {
+    let name: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect();
+    match name.trim() {
+        "" => "Passkey".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passkeys_are_made_for_domains_that_browsers_accept() {
+        for (domain, origin) in [
+            ("example.com", "https://example.com"),
+            ("example.com", "https://app.example.com"),
+            ("app.example.com", "https://app.example.com:8443"),
+            ("localhost", "http://localhost:4000"),
+            ("app.localhost", "http://app.localhost:4000/"),
+        ] {
+            assert!(RelyingParty::new(domain, origin).to_webauthn().is_ok(), "{domain} at {origin}");
+        }
+        for (domain, origin) in [
+            ("example.com", "http://example.com"),
+            ("example.com", "https://example.org"),
+            ("example.com", "https://badexample.com"),
+            ("app.example.com", "https://example.com"),
+            ("com", "https://example.com"),
+            ("127.0.0.1", "http://127.0.0.1:4000"),
+            ("localhost", "http://127.0.0.1:4000"),
+            ("example.com", "https://example.com/app"),
+            ("example.com", "example.com"),
+            ("", "https://example.com"),
+        ] {
+            assert!(RelyingParty::new(domain, origin).to_webauthn().is_err(), "{domain} at {origin}");
+        }
+    }
+
+    #[test]
+    fn names_can_be_read() {
+        assert_eq!(named("  My phone \u{7}"), "My phone");
+        assert_eq!(named("\u{0}\n"), "Passkey");
+        assert_eq!(named(&"a".repeat(100)).len(), MAX_NAME);
+    }
+}

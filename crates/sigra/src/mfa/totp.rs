@@ -1,0 +1,250 @@
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use qrcode::{EcLevel, QrCode, render::svg};
+use time::OffsetDateTime;
+use totp_rs::{Builder, Secret};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::MfaCode;
+use crate::{Error, Session, Sigra, User};
+
+/// As long as the HMAC's hash: RFC 4226 section 4.
+const SECRET: usize = 20;
+
+/// Seconds that a code is good for: RFC 6238 section 5.2.
+const STEP: i64 = 30;
+
+/// The entry of the cookie session that holds the secret, encrypted, until its first code has come.
+const ENTRY: &str = "totp";
+
+/// What an authenticator app and the application share.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct TotpSecret([u8; SECRET]);
+
+impl TotpSecret {
+    pub fn generate() -> Result<Self, Error> {
+        crate::token::random_bytes().map(Self)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The step that this is the code of: the present one or the one before.
+    pub fn step_of(&self, code: &MfaCode, now: OffsetDateTime) -> Option<i64> {
+        let totp = self.builder().with_skew(0).build_noncompliant();
+        let code_of = |at: i64| totp.check(code.expose(), u64::try_from(at).ok()?).map(|_| at.div_euclid(STEP));
+        let now = now.unix_timestamp();
+        let (before, present) = (code_of(now - STEP), code_of(now));
+        present.or(before)
+    }
+
+    #[cfg(feature = "testing")]
+    pub fn code_at(&self, now: OffsetDateTime) -> String {
+        let totp = self.builder().build_noncompliant();
+        totp.generate(now.unix_timestamp().unsigned_abs()).to_string()
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::new().with_secret(Secret::new_stack(self.0))
+    }
+}
+
+/// An authenticator app that is being set up: what the user scans or types into it, until it gives a first code.
+///
+/// It redacts itself in `Debug`.
+pub struct TotpEnrolment {
+    secret: TotpSecret,
+    url: Zeroizing<String>,
+}
+
+impl TotpEnrolment {
+    fn new(secret: TotpSecret, issuer: &str, account: &str) -> Self {
+        // A colon would end the issuer's name (Key URI Format).
+        let [issuer, account] = [issuer, account].map(|name| name.replace(':', " "));
+        let totp = secret.builder().with_issuer(Some(issuer)).with_account_name(account).build_noncompliant();
+        let url = Zeroizing::new(totp.to_url().unwrap_or_default());
+        Self { secret, url }
+    }
+
+    /// The secret, to be typed by hand: base32 in groups of four.
+    #[must_use]
+    pub fn manual_key(&self) -> Zeroizing<String> {
+        let base32 =
+            Zeroizing::new(base32::encode(base32::Alphabet::Rfc4648 { padding: false }, self.secret.as_bytes()));
+        Zeroizing::new(grouped(&base32, ' '))
+    }
+
+    /// The `otpauth:` address, for a link that opens the app on the same phone.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same address as a QR code: an SVG element to be put into the page, so that no third party sees the secret.
+    #[must_use]
+    pub fn qr_code(&self) -> String {
+        // So short an address always fits.
+        let Ok(code) = QrCode::with_error_correction_level(self.url.as_bytes(), EcLevel::M) else {
+            return String::new();
+        };
+        let svg = code.render::<svg::Color>().min_dimensions(240, 240).build();
+        // In a page it is an element, and no document.
+        svg.find("<svg").map_or_else(String::new, |at| svg[at..].to_owned())
+    }
+}
+
+impl fmt::Debug for TotpEnrolment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TotpEnrolment([redacted])")
+    }
+}
+
+/// Groups of four, as people read.
+pub(super) fn grouped(text: &str, separator: char) -> String {
+    let mut grouped = String::with_capacity(text.len() * 5 / 4);
+    for (at, letter) in text.chars().enumerate() {
+        if at > 0 && at % 4 == 0 {
+            grouped.push(separator);
+        }
+        grouped.push(letter);
+    }
+    grouped
+}
+
+impl<U: User> Sigra<U> {
+    /// Begins to set up an authenticator app, in which the account is called as given. The secret waits in the
+    /// cookie session, encrypted, until [`confirm_totp_enrolment`](Self::confirm_totp_enrolment); a page that is
+    /// opened again shows the same one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`].
+    pub fn begin_totp_enrolment(&self, session: &Session, user: &U, account: &str) -> Result<TotpEnrolment, Error> {
+        let secret = match self.totp_under_way(session, user) {
+            Some(secret) => secret,
+            None => {
+                let secret = TotpSecret::generate()?;
+                let sealed = self.encryption_keys().encrypt(secret.as_bytes(), &enrolment_context(user))?;
+                session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))?;
+                secret
+            }
+        };
+        Ok(TotpEnrolment::new(secret, &self.config().mfa_issuer, account))
+    }
+
+    /// The secret that is being set up in this browser.
+    pub(super) fn totp_under_way(&self, session: &Session, user: &U) -> Option<TotpSecret> {
+        let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
+        TotpSecret::from_bytes(&self.encryption_keys().decrypt(&sealed, &enrolment_context(user))?)
+    }
+
+    pub(crate) fn encrypt_totp(&self, secret: &TotpSecret, user: &U::Id) -> Result<Vec<u8>, Error> {
+        self.encryption_keys().encrypt(secret.as_bytes(), &secret_context(user))
+    }
+
+    /// `None`, and an event, if the key is no longer known that it was encrypted with.
+    pub(crate) fn decrypt_totp(&self, encrypted: &[u8], user: &U::Id) -> Option<TotpSecret> {
+        let secret = self.encryption_keys().decrypt(encrypted, &secret_context(user));
+        let secret = secret.and_then(|secret| TotpSecret::from_bytes(&secret));
+        if secret.is_none() {
+            tracing::error!(
+                target: "sigra", user_id = ?user,
+                "the secret of an authenticator app can't be decrypted: put the SECRET_KEY_BASE that was used before into Config::older_secrets",
+            );
+        }
+        secret
+    }
+
+    /// Encrypts secrets anew that an older `SECRET_KEY_BASE` has encrypted, and gives their number. It runs in the
+    /// background beside [`purge_expired_tokens`](Self::purge_expired_tokens). When it finds none, the older one is
+    /// no longer needed for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn reencrypt_secrets(&self) -> Result<u64, Error> {
+        use crate::store::SecondFactors;
+        const BATCH: i64 = 50;
+        let mut reencrypted = 0;
+        loop {
+            let mut conn = self.pool().acquire().await?;
+            let newest = self.encryption_keys().newest_id();
+            let outdated = U::Database::find_totp_secrets(&mut conn, newest, BATCH).await?;
+            let mut done = 0;
+            for (user, old) in &outdated {
+                let Some(secret) = self.decrypt_totp(old, user) else { continue };
+                let new = self.encrypt_totp(&secret, user)?;
+                U::Database::replace_totp_secret(&mut conn, user, old, &new).await?;
+                done += 1;
+            }
+            reencrypted += done;
+            // Those that can't be decrypted stay, and would be found again and again.
+            if done == 0 || outdated.len() < BATCH.unsigned_abs() as usize {
+                return Ok(reencrypted);
+            }
+        }
+    }
+}
+
+/// A secret is bound to its user, and one that is not confirmed yet is not taken for one that is.
+fn secret_context<Id: fmt::Display>(user: &Id) -> String {
+    format!("totp {user}")
+}
+
+fn enrolment_context<U: User>(user: &U) -> String {
+    format!("totp enrolment {}", user.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6238 appendix B, SHA-1: the last six of eight digits.
+    #[test]
+    fn codes_are_those_of_rfc_6238() {
+        let secret = TotpSecret(*b"12345678901234567890");
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+        ] {
+            let now = OffsetDateTime::from_unix_timestamp(seconds).expect("a time");
+            assert_eq!(secret.step_of(&MfaCode::new(code), now), Some(seconds / STEP), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_good_in_its_step_and_the_next() {
+        let secret = TotpSecret(*b"12345678901234567890");
+        let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).expect("a time");
+        let code = MfaCode::new("005 924");
+        let begin = 1_234_567_890 / STEP * STEP;
+        for (seconds, is_good) in [(-1, false), (0, true), (29, true), (30, true), (59, true), (60, false)] {
+            assert_eq!(secret.step_of(&code, at(begin + seconds)).is_some(), is_good, "{seconds}");
+        }
+        for bad in ["", "00592", "0059240", "00592a", "\u{660}\u{660}5924", "-05924"] {
+            assert_eq!(secret.step_of(&MfaCode::new(bad), at(begin)), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_set_up_by_scanning_or_typing() {
+        let secret = TotpSecret(*b"12345678901234567890");
+        let enrolment = TotpEnrolment::new(secret, "My: App", "ada@example.com");
+        assert_eq!(*enrolment.manual_key(), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
+        let url = enrolment.url();
+        assert!(url.starts_with("otpauth://totp/My%20%20App:ada%40example"), "{url}");
+        assert!(url.contains("secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ") && url.contains("issuer=My%20%20App"), "{url}");
+        let svg = enrolment.qr_code();
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && !svg.contains("style"), "{svg}");
+        assert_eq!(format!("{enrolment:?}"), "TotpEnrolment([redacted])");
+    }
+}

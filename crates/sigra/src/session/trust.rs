@@ -1,0 +1,60 @@
+use zeroize::Zeroizing;
+
+use crate::token::TrustToken;
+
+/// How many users trust a browser at once. The one who did so longest ago is asked again first.
+const MOST: usize = 4;
+
+/// The tokens by which a browser is trusted: one for each of its users, the latest at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustTokens(Vec<TrustToken>);
+
+impl TrustTokens {
+    pub fn parse(value: &str) -> Option<Self> {
+        value.split('.').map(TrustToken::parse).collect::<Option<_>>().map(Self)
+    }
+
+    pub fn encode(&self) -> Zeroizing<String> {
+        let mut encoded = Zeroizing::new(String::new());
+        for token in &self.0 {
+            if !encoded.is_empty() {
+                encoded.push('.');
+            }
+            encoded.push_str(&token.encode());
+        }
+        encoded
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &TrustToken> {
+        self.0.iter()
+    }
+
+    pub fn push(&mut self, token: TrustToken) {
+        self.0.push(token);
+        let oldest = self.0.len().saturating_sub(MOST);
+        self.0.drain(..oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_holds_the_latest() {
+        let tokens: Vec<TrustToken> = (0..6).map(|_| TrustToken::generate().expect("randomness")).collect();
+        let mut held = TrustTokens::default();
+        tokens.iter().for_each(|token| held.push(token.clone()));
+        let held = TrustTokens::parse(&held.encode()).expect("what we write, we read");
+        let hashes: Vec<_> = held.iter().map(TrustToken::hash).collect();
+        assert_eq!(hashes, tokens[2..].iter().map(TrustToken::hash).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_no_list_of_tokens_is_none() {
+        let token = TrustToken::generate().expect("randomness").encode();
+        for bad in ["", ".", "AAAA", &format!("{}.", *token), &format!(".{}", *token)] {
+            assert!(TrustTokens::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Authenticator apps, backup codes, and the browsers that are trusted without them.
+
+use std::{future::Future, net::IpAddr};
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Expired, SessionId};
+use crate::{Client, User, token::TokenHash};
+
+/// A row of `users_totp`.
+#[derive(Clone, Debug)]
+pub struct TotpRow {
+    /// The secret, encrypted.
+    pub secret: Vec<u8>,
+    /// When its last code was used.
+    pub last_used_at: OffsetDateTime,
+    /// When it was set up.
+    pub inserted_at: OffsetDateTime,
+}
+
+/// A browser that needs no second factor: a row of `users_tokens` whose context is `mfa_trust`, without its token.
+///
+/// ```
+/// # use sigra::store::TrustedBrowser;
+/// fn describe(browser: &TrustedBrowser) -> String {
+///     format!("{} since {}", browser.device(), browser.inserted_at)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrustedBrowser {
+    /// The row's id.
+    pub id: Uuid,
+    /// The address that it was trusted from.
+    pub ip: Option<IpAddr>,
+    /// Which browser.
+    pub user_agent: Option<String>,
+    /// Since when.
+    pub inserted_at: OffsetDateTime,
+}
+
+impl TrustedBrowser {
+    /// The browser and system in words: `Firefox on Linux`.
+    #[must_use]
+    pub fn device(&self) -> String {
+        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+    }
+}
+
+/// A database that holds them. Whoever changes a user's factors locks the user's row first.
+pub trait SecondFactors<U: User>: sqlx::Database {
+    /// The user as they are now. Until the end of the transaction, nobody else logs them in, answers a challenge of
+    /// theirs, or changes what they log in with.
+    fn lock_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
+
+    /// Whether the user has an authenticator app or a passkey.
+    fn has_second_factor(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// The user's authenticator app.
+    fn find_totp(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+    ) -> impl Future<Output = sqlx::Result<Option<TotpRow>>> + Send;
+
+    /// Writes an authenticator app whose code of this step was used. Tells whether there was none.
+    fn insert_totp(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        secret: &[u8],
+        step: i64,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Notes that the code of a step was used. Tells whether that is later than all before.
+    fn use_totp_step(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        step: i64,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Deletes an authenticator app. Tells whether there was one.
+    fn delete_totp(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// At most so many secrets that do not begin like this, and whose they are.
+    fn find_totp_secrets(
+        conn: &mut Self::Connection,
+        unlike: &[u8],
+        limit: i64,
+    ) -> impl Future<Output = sqlx::Result<Vec<(U::Id, Vec<u8>)>>> + Send;
+
+    /// Writes a secret in place of another.
+    fn replace_totp_secret(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        old: &[u8],
+        new: &[u8],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Writes a backup code.
+    fn insert_backup_code(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        code: TokenHash,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Uses a backup code up. Tells whether it was there.
+    fn take_backup_code(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        code: TokenHash,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// How many are left.
+    fn count_backup_codes(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<i64>> + Send;
+
+    /// Deletes all of a user.
+    fn delete_backup_codes(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Deletes the sessions of a user whose second factor is pending.
+    fn delete_pending_sessions(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+    ) -> impl Future<Output = sqlx::Result<Vec<SessionId>>> + Send;
+
+    /// Forgets that sessions of a user were verified by a second factor: they have none any more.
+    fn forget_second_factor(conn: &mut Self::Connection, user: &U::Id)
+    -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Trusts a browser.
+    fn insert_trusted_browser(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        token: TokenHash,
+        client: &Client,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// The user's trust in a browser that holds this token, if it was given after a time.
+    fn find_trusted_browser(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        token: TokenHash,
+        after: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Option<TrustedBrowser>>> + Send;
+
+    /// The browsers that a user has trusted after a time, the latest first.
+    fn list_trusted_browsers(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        after: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Vec<TrustedBrowser>>> + Send;
+
+    /// Trusts browsers of a user no longer: one, or all. Gives their number.
+    fn delete_trusted_browsers(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        id: Option<Uuid>,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
+    /// Deletes at most so many that were trusted before a time.
+    fn purge_trusted_browsers(
+        conn: &mut Self::Connection,
+        expired: Expired,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}
+
+/// Whether a user has an authenticator app or a passkey, as a condition.
+macro_rules! has_second_factor {
+    ($user:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM users_totp f WHERE f.user_id = ",
+            $user,
+            ") OR EXISTS (SELECT 1 FROM users_passkeys f WHERE f.user_id = ",
+            $user,
+            "))"
+        )
+    };
+}
+
+pub(super) use has_second_factor;
+
+/// Implements [`SecondFactors`].
+macro_rules! impl_second_factors {
+    (
+        database: $db:ty, connection: $connection:ty, row: $row:ty,
+        time: $to_time:path, $from_time:path, $time:ty,
+        lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
+    ) => {
+        impl<U> crate::store::second_factors::SecondFactors<U> for $db
+        where
+            U: User + for<'r> FromRow<'r, $row>,
+            U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
+        {
+            async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
+                const LOCK: &str = concat!("SELECT u.* FROM users u WHERE u.id = $1", $lock_user);
+                let row = sqlx::query(LOCK).bind(user.clone()).fetch_optional(conn).await?;
+                row.as_ref().map(U::from_row).transpose()
+            }
+
+            async fn has_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {
+                const HAS: &str = concat!("SELECT ", crate::store::second_factors::has_second_factor!("$1"));
+                sqlx::query_scalar(HAS).bind(user.clone()).fetch_one(conn).await
+            }
+
+            async fn find_totp(
+                conn: &mut $connection,
+                user: &U::Id,
+            ) -> sqlx::Result<Option<crate::store::TotpRow>> {
+                const FIND: &str = "SELECT secret, last_used_at, inserted_at FROM users_totp WHERE user_id = $1";
+                let row = sqlx::query(FIND).bind(user.clone()).fetch_optional(conn).await?;
+                let Some(row) = row else { return Ok(None) };
+                Ok(Some(crate::store::TotpRow {
+                    secret: row.try_get("secret")?,
+                    last_used_at: $from_time(row.try_get::<$time, _>("last_used_at")?),
+                    inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
+                }))
+            }
+
+            async fn insert_totp(
+                conn: &mut $connection,
+                user: &U::Id,
+                secret: &[u8],
+                step: i64,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<bool> {
+                const INSERT: &str = "INSERT INTO users_totp (user_id, secret, last_step, last_used_at, inserted_at)
+                    VALUES ($1, $2, $3, $4, $4) ON CONFLICT (user_id) DO NOTHING";
+                let insert = sqlx::query(INSERT).bind(user.clone()).bind(secret).bind(step).bind($to_time(now));
+                Ok(insert.execute(conn).await?.rows_affected() == 1)
+            }
+
+            async fn use_totp_step(
+                conn: &mut $connection,
+                user: &U::Id,
+                step: i64,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<bool> {
+                const USE: &str =
+                    "UPDATE users_totp SET last_step = $2, last_used_at = $3 WHERE user_id = $1 AND last_step < $2";
+                let used = sqlx::query(USE).bind(user.clone()).bind(step).bind($to_time(now)).execute(conn).await?;
+                Ok(used.rows_affected() == 1)
+            }
+
+            async fn delete_totp(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {
+                let delete = sqlx::query("DELETE FROM users_totp WHERE user_id = $1").bind(user.clone());
+                Ok(delete.execute(conn).await?.rows_affected() == 1)
+            }
+
+            async fn find_totp_secrets(
+                conn: &mut $connection,
+                unlike: &[u8],
+                limit: i64,
+            ) -> sqlx::Result<Vec<(U::Id, Vec<u8>)>> {
+                const FIND: &str =
+                    "SELECT user_id, secret FROM users_totp WHERE substr(secret, 1, length($1)) <> $1 LIMIT $2";
+                let rows = sqlx::query(FIND).bind(unlike).bind(limit).fetch_all(conn).await?;
+                rows.iter().map(|row| Ok((row.try_get("user_id")?, row.try_get("secret")?))).collect()
+            }
+
+            async fn replace_totp_secret(
+                conn: &mut $connection,
+                user: &U::Id,
+                old: &[u8],
+                new: &[u8],
+            ) -> sqlx::Result<()> {
+                const REPLACE: &str = "UPDATE users_totp SET secret = $3 WHERE user_id = $1 AND secret = $2";
+                sqlx::query(REPLACE).bind(user.clone()).bind(old).bind(new).execute(conn).await.map(drop)
+            }
+
+            async fn insert_backup_code(
+                conn: &mut $connection,
+                user: &U::Id,
+                code: TokenHash,
+            ) -> sqlx::Result<()> {
+                let insert = sqlx::query("INSERT INTO users_backup_codes (user_id, code) VALUES ($1, $2)");
+                insert.bind(user.clone()).bind(code.as_bytes()).execute(conn).await.map(drop)
+            }
+
+            async fn take_backup_code(
+                conn: &mut $connection,
+                user: &U::Id,
+                code: TokenHash,
+            ) -> sqlx::Result<bool> {
+                let delete = sqlx::query("DELETE FROM users_backup_codes WHERE user_id = $1 AND code = $2");
+                let taken = delete.bind(user.clone()).bind(code.as_bytes()).execute(conn).await?;
+                Ok(taken.rows_affected() == 1)
+            }
+
+            async fn count_backup_codes(conn: &mut $connection, user: &U::Id) -> sqlx::Result<i64> {
+                let count = sqlx::query_scalar("SELECT count(*) FROM users_backup_codes WHERE user_id = $1");
+                count.bind(user.clone()).fetch_one(conn).await
+            }
+
+            async fn delete_backup_codes(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {
+                let delete = sqlx::query("DELETE FROM users_backup_codes WHERE user_id = $1").bind(user.clone());
+                delete.execute(conn).await.map(drop)
+            }
+
+            async fn delete_pending_sessions(
+                conn: &mut $connection,
+                user: &U::Id,
+            ) -> sqlx::Result<Vec<SessionId>> {
+                const DELETE: &str = "DELETE FROM users_tokens
+                    WHERE context = 'session' AND user_id = $1 AND mfa_pending RETURNING id";
+                sqlx::query_scalar(DELETE).bind(user.clone()).fetch_all(conn).await
+            }
+
+            async fn forget_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {
+                const FORGET: &str = "UPDATE users_tokens SET mfa_verified_at = NULL
+                    WHERE context = 'session' AND user_id = $1 AND mfa_verified_at IS NOT NULL";
+                sqlx::query(FORGET).bind(user.clone()).execute(conn).await.map(drop)
+            }
+
+            async fn insert_trusted_browser(
+                conn: &mut $connection,
+                user: &U::Id,
+                token: TokenHash,
+                client: &crate::Client,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<()> {
+                const INSERT: &str =
+                    "INSERT INTO users_tokens (id, user_id, context, token, ip, user_agent, issued_at, inserted_at)
+                     VALUES ($1, $2, 'mfa_trust', $3, $4, $5, $6, $6)";
+                sqlx::query(INSERT)
+                    .bind(uuid::Uuid::now_v7())
+                    .bind(user.clone())
+                    .bind(token.as_bytes())
+                    .bind(client.ip.map(|ip| ip.to_string()))
+                    .bind(client.user_agent.as_deref())
+                    .bind($to_time(now))
+                    .execute(conn)
+                    .await
+                    .map(drop)
+            }
+
+            async fn find_trusted_browser(
+                conn: &mut $connection,
+                user: &U::Id,
+                token: TokenHash,
+                after: OffsetDateTime,
+            ) -> sqlx::Result<Option<crate::store::TrustedBrowser>> {
+                const FIND: &str = "SELECT id, ip, user_agent, inserted_at FROM users_tokens
+                    WHERE context = 'mfa_trust' AND token = $2 AND user_id = $1 AND inserted_at > $3";
+                let found = sqlx::query(FIND).bind(user.clone()).bind(token.as_bytes()).bind($to_time(after));
+                found.fetch_optional(conn).await?.as_ref().map(trusted_browser).transpose()
+            }
+
+            async fn list_trusted_browsers(
+                conn: &mut $connection,
+                user: &U::Id,
+                after: OffsetDateTime,
+            ) -> sqlx::Result<Vec<crate::store::TrustedBrowser>> {
+                const LIST: &str = "SELECT id, ip, user_agent, inserted_at FROM users_tokens
+                    WHERE context = 'mfa_trust' AND user_id = $1 AND inserted_at > $2
+                    ORDER BY inserted_at DESC, id DESC";
+                let rows = sqlx::query(LIST).bind(user.clone()).bind($to_time(after)).fetch_all(conn).await?;
+                rows.iter().map(trusted_browser).collect()
+            }
+
+            async fn delete_trusted_browsers(
+                conn: &mut $connection,
+                user: &U::Id,
+                id: Option<uuid::Uuid>,
+            ) -> sqlx::Result<u64> {
+                const DELETE: &str = "DELETE FROM users_tokens
+                    WHERE context = 'mfa_trust' AND user_id = $1 AND id = coalesce($2, id)";
+                Ok(sqlx::query(DELETE).bind(user.clone()).bind(id).execute(conn).await?.rows_affected())
+            }
+
+            async fn purge_trusted_browsers(
+                conn: &mut $connection,
+                expired: crate::store::Expired,
+            ) -> sqlx::Result<u64> {
+                const PURGE: &str = concat!(
+                    "DELETE FROM users_tokens WHERE id IN
+                         (SELECT id FROM users_tokens WHERE context = 'mfa_trust' AND inserted_at <= $1 LIMIT $2",
+                    $skip_locked,
+                    ")"
+                );
+                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
+                Ok(purged.rows_affected())
+            }
+        }
+
+        fn trusted_browser(row: &$row) -> sqlx::Result<crate::store::TrustedBrowser> {
+            Ok(crate::store::TrustedBrowser {
+                id: row.try_get("id")?,
+                ip: row.try_get::<Option<&str>, _>("ip")?.and_then(|ip| ip.parse().ok()),
+                user_agent: row.try_get("user_agent")?,
+                inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
+            })
+        }
+    };
+}
+
+pub(super) use impl_second_factors;

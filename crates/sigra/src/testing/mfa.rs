@@ -1,0 +1,62 @@
+//! Second factors without forms: what the fixtures of [`TestHost`](super::TestHost) are made of.
+
+use http::HeaderMap;
+use time::OffsetDateTime;
+
+use super::TestClient;
+use crate::{
+    Client, Error, Sigra, User,
+    mfa::{BackupCodes, totp::TotpSecret},
+    session::TrustTokens,
+    store::{NewSession, SecondFactors as _},
+    token::TrustToken,
+};
+
+impl<U: User> Sigra<U> {
+    /// Sets up an authenticator app that no code was used of yet.
+    pub(super) async fn set_up_totp(&self, user: &U::Id) -> Result<BackupCodes, Error> {
+        let secret = TotpSecret::generate()?;
+        let encrypted = self.encrypt_totp(&secret, user)?;
+        let mut tx = self.begin().await?;
+        U::Database::insert_totp(&mut tx, user, &encrypted, 0, self.now()).await?;
+        let codes = self.insert_backup_codes(&mut tx, user).await?;
+        tx.commit().await?;
+        Ok(codes)
+    }
+
+    /// What the user's authenticator app shows.
+    pub(super) async fn present_totp_code(&self, user: &U::Id) -> Result<Option<String>, Error> {
+        let mut conn = self.pool().acquire().await?;
+        let totp = U::Database::find_totp(&mut conn, user).await?;
+        let secret = totp.and_then(|totp| self.decrypt_totp(&totp.secret, user));
+        Ok(secret.map(|secret| secret.code_at(self.now())))
+    }
+
+    /// Opens a session as far as a second factor leads.
+    pub(super) async fn open_browser(
+        &self,
+        browser: &TestClient,
+        user: &U,
+        mfa_verified_at: Option<OffsetDateTime>,
+    ) -> Result<(), Error> {
+        let client = browser.client();
+        let new = NewSession { mfa_verified_at, ..NewSession::of(user, false, &client, self.now()) };
+        let (token, _) = self.open_session(new).await?;
+        let mut headers = HeaderMap::new();
+        self.cookies().set_key(&mut headers, token.cookie_session_id(), &token);
+        browser.store_headers(headers);
+        Ok(())
+    }
+
+    /// Trusts a browser.
+    pub(super) async fn trust(&self, browser: &TestClient, user: &U::Id, client: &Client) -> Result<(), Error> {
+        let token = TrustToken::generate()?;
+        let mut conn = self.pool().acquire().await?;
+        U::Database::insert_trusted_browser(&mut conn, user, token.hash(), client, self.now()).await?;
+        let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
+        tokens.push(token);
+        self.cookies().set_mfa_trust(&mut headers, &tokens);
+        browser.store_headers(headers);
+        Ok(())
+    }
+}

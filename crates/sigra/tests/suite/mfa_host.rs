@@ -1,0 +1,180 @@
+//! What the host of the tests offers around second factors.
+
+use axum::{
+    Form, Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{
+    Scope, Session, Sudo,
+    mfa::{BackupCodes, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+};
+use uuid::Uuid;
+use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
+
+use super::host::{App, User};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/mfa-challenge", get(challenge).post(answer))
+        .route("/mfa", get(begin).post(confirm))
+        .route("/mfa/disable", post(disable))
+        .route("/mfa/codes", post(regenerate))
+        .route("/sudo-code", post(sudo_by_code))
+        .route("/passkeys/register", get(begin_registration).post(register))
+        .route("/passkeys/log-in", get(begin_log_in).post(log_in))
+        .route("/passkeys/challenge", get(begin_challenge).post(answer_challenge))
+        .route("/passkeys/sudo", get(begin_sudo).post(sudo_by_passkey))
+        .route("/passkeys/{id}/delete", post(delete))
+}
+
+async fn challenge(challenge: MfaChallenge<User>) -> String {
+    challenge.user().email.clone()
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    code: MfaCode,
+    #[serde(default)]
+    trust_browser: bool,
+}
+
+async fn answer(
+    State(app): State<App>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    Form(form): Form<Answer>,
+) -> sigra::Result<Response> {
+    let code = SecondFactor::Code(&form.code);
+    let factor = app.sigra.complete_mfa_challenge(&session, &challenge, code, form.trust_browser).await?;
+    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+}
+
+async fn begin(State(app): State<App>, session: Session, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
+    let user = enrolment.scope().user();
+    Ok(app.sigra.begin_totp_enrolment(&session, user, &user.email)?.manual_key().to_string())
+}
+
+async fn confirm(
+    State(app): State<App>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    Form(form): Form<Answer>,
+) -> sigra::Result<Response> {
+    let enrolled = app.sigra.confirm_totp_enrolment(&session, &enrolment, &form.code).await?;
+    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
+}
+
+async fn disable(State(app): State<App>, session: Session, sudo: Sudo<User>) -> sigra::Result<Response> {
+    let was_on = app.sigra.disable_totp(&session, &sudo).await?;
+    Ok(accepted(was_on.then(String::new)))
+}
+
+async fn regenerate(State(app): State<App>, session: Session, sudo: Sudo<User>) -> sigra::Result<Response> {
+    let codes = app.sigra.regenerate_backup_codes(&session, &sudo).await?;
+    Ok(accepted(codes.map(|codes| as_text(Some(codes)))))
+}
+
+async fn sudo_by_code(
+    State(app): State<App>,
+    session: Session,
+    scope: Scope<User>,
+    Form(form): Form<Answer>,
+) -> sigra::Result<Response> {
+    let code = SecondFactor::Code(&form.code);
+    let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, code).await?;
+    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+}
+
+async fn begin_registration(
+    State(app): State<App>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> sigra::Result<Response> {
+    let email = &enrolment.scope().user().email;
+    Ok(Json(app.sigra.begin_passkey_registration(&session, &enrolment, email).await?).into_response())
+}
+
+async fn register(
+    State(app): State<App>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    Json(answer): Json<RegisterPublicKeyCredential>,
+) -> sigra::Result<Response> {
+    let enrolled = app.sigra.finish_passkey_registration(&session, &enrolment, "Test key", &answer).await?;
+    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
+}
+
+async fn begin_log_in(State(app): State<App>, session: Session) -> sigra::Result<Response> {
+    Ok(Json(app.sigra.begin_passkey_log_in(&session).await?).into_response())
+}
+
+async fn log_in(
+    State(app): State<App>,
+    session: Session,
+    Json(answer): Json<PublicKeyCredential>,
+) -> sigra::Result<Response> {
+    let Some(log_in) = app.sigra.verify_passkey_log_in(&session, &answer).await? else { return Ok(accepted(None)) };
+    let outcome = app.sigra.log_in_user_with_passkey(&session, &log_in, false).await?;
+    Ok(accepted(Some(format!("{outcome:?}"))))
+}
+
+async fn begin_challenge(
+    State(app): State<App>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+) -> sigra::Result<Response> {
+    Ok(or_not_found(app.sigra.begin_passkey_challenge(&session, &challenge).await?))
+}
+
+async fn answer_challenge(
+    State(app): State<App>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    Json(answer): Json<PublicKeyCredential>,
+) -> sigra::Result<Response> {
+    let answer = SecondFactor::Passkey(&answer);
+    let factor = app.sigra.complete_mfa_challenge(&session, &challenge, answer, false).await?;
+    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+}
+
+async fn begin_sudo(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<Response> {
+    Ok(or_not_found(app.sigra.begin_passkey_reauthentication(&session, &scope).await?))
+}
+
+async fn sudo_by_passkey(
+    State(app): State<App>,
+    session: Session,
+    scope: Scope<User>,
+    Json(answer): Json<PublicKeyCredential>,
+) -> sigra::Result<Response> {
+    let answer = SecondFactor::Passkey(&answer);
+    let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, answer).await?;
+    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+}
+
+async fn delete(
+    State(app): State<App>,
+    session: Session,
+    sudo: Sudo<User>,
+    Path(id): Path<Uuid>,
+) -> sigra::Result<Response> {
+    let was_theirs = app.sigra.delete_passkey(&session, &sudo, id).await?;
+    Ok(accepted(was_theirs.then(String::new)))
+}
+
+fn as_text(codes: Option<BackupCodes>) -> String {
+    codes.iter().flat_map(BackupCodes::iter).map(|code| code.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// 200 with what came of it, 422 if nothing did.
+fn accepted(outcome: Option<String>) -> Response {
+    outcome.map_or_else(|| StatusCode::UNPROCESSABLE_ENTITY.into_response(), IntoResponse::into_response)
+}
+
+fn or_not_found<T: Serialize>(challenge: Option<T>) -> Response {
+    challenge.map_or_else(|| Redirect::to("/nothing").into_response(), |challenge| Json(challenge).into_response())
+}

@@ -1,0 +1,274 @@
+//! Passkeys: as a way in, as a second factor, and in the hands of somebody else.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use serde_json::Value;
+use sigra::{
+    audit,
+    testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_redirected_to, assert_status},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    authenticator::Authenticator,
+    host::{Host, MINUTE, SECOND, User, who},
+};
+
+async fn challenge(browser: &TestClient, path: &str) -> Value {
+    let response = browser.get(path).await;
+    assert_status(&response, 200);
+    response.json()
+}
+
+fn request(path: &str, answer: &Value) -> Request<Body> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(answer.to_string().into()).expect("a request")
+}
+
+async fn send(browser: &TestClient, path: &str, answer: &Value) -> TestResponse {
+    browser.send(request(path, answer)).await
+}
+
+/// Adds a passkey through the pages. Gives the backup codes, if there were none before.
+async fn register(browser: &TestClient, authenticator: &mut Authenticator) -> String {
+    let answer = authenticator.register(&challenge(browser, "/passkeys/register").await);
+    let response = send(browser, "/passkeys/register", &answer).await;
+    assert_status(&response, 200);
+    response.text()
+}
+
+/// Whether a new browser is logged in by a passkey.
+async fn logs_in(host: &Host, authenticator: &mut Authenticator) -> bool {
+    let browser = host.client();
+    let answer = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+    let response = send(&browser, "/passkeys/log-in", &answer).await;
+    match response.status() {
+        StatusCode::OK => assert_ne!(who(&browser).await, "anonymous"),
+        StatusCode::UNPROCESSABLE_ENTITY => assert_eq!(who(&browser).await, "anonymous"),
+        other => panic!("{other}: {response:?}"),
+    }
+    response.status() == StatusCode::OK
+}
+
+async fn user_with_passkey(host: &Host) -> (User, TestClient, Authenticator) {
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut authenticator = Authenticator::new();
+    assert_eq!(register(&browser, &mut authenticator).await.lines().count(), 10);
+    (user, browser, authenticator)
+}
+
+async fn only_passkey(host: &Host, user: &User) -> sigra::mfa::Passkey {
+    let passkeys = host.sigra.list_second_factors(&user.id).await.unwrap().passkeys;
+    assert_eq!(passkeys.len(), 1);
+    passkeys.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn a_passkey_is_a_second_factor_from_then_on() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+    let mut authenticator = Authenticator::new();
+    assert_eq!(register(&browser, &mut authenticator).await.lines().count(), 10);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(who(&other).await, "anonymous");
+    assert_eq!(only_passkey(&host, &user).await.name, "Test key");
+    assert_audit_event(host.sigra(), &user, audit::PASSKEY_ADDED).await;
+
+    assert_redirected_to(&host.post_log_in(&other, &user, false).await, "/mfa-challenge");
+    let answer = authenticator.sign(&challenge(&other, "/passkeys/challenge").await);
+    host.clock().advance(SECOND);
+    assert_eq!(send(&other, "/passkeys/challenge", &answer).await.text(), "Passkey");
+    assert_eq!(who(&other).await, user.email);
+    let passkey = only_passkey(&host, &user).await;
+    assert!(passkey.last_used_at > passkey.inserted_at);
+}
+
+#[tokio::test]
+async fn a_passkey_logs_in_by_itself() {
+    let host = Host::new().await;
+    let (user, browser, mut authenticator) = user_with_passkey(&host).await;
+    browser.post("/log-out", &[]).await;
+    let before = browser.cookies();
+    let answer = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+    assert_eq!(send(&browser, "/passkeys/log-in", &answer).await.text(), "Complete");
+    assert_ne!(browser.cookies(), before);
+    assert_eq!(who(&browser).await, user.email);
+    assert_status(&browser.get("/sudo").await, 200);
+    assert_audit_event(host.sigra(), &user, "auth.login.success").await;
+}
+
+#[tokio::test]
+async fn sudo_mode_takes_a_passkey() {
+    let host = Host::new().await;
+    let (_, browser, mut authenticator) = user_with_passkey(&host).await;
+    host.clock().advance(MINUTE * 20);
+    assert_redirected_to(&browser.get("/sudo").await, "/users/sudo");
+    let answer = authenticator.sign(&challenge(&browser, "/passkeys/sudo").await);
+    assert_status(&send(&browser, "/passkeys/sudo", &answer).await, 200);
+    assert_status(&browser.get("/sudo").await, 200);
+    assert_status(&send(&browser, "/passkeys/sudo", &answer).await, 422);
+}
+
+#[tokio::test]
+async fn an_answer_is_good_once_in_the_browser_that_was_asked() {
+    let host = Host::new().await;
+    let (user, _, mut authenticator) = user_with_passkey(&host).await;
+    let (browser, thief) = (host.client(), host.client());
+    let answer = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+    challenge(&thief, "/passkeys/log-in").await;
+    assert_status(&send(&thief, "/passkeys/log-in", &answer).await, 422);
+    assert_status(&send(&browser, "/passkeys/log-in", &answer).await, 200);
+    assert_status(&send(&browser, "/passkeys/log-in", &answer).await, 422);
+    assert_status(&send(&browser.fork(), "/passkeys/log-in", &answer).await, 422);
+    assert_eq!(who(&thief).await, "anonymous");
+    assert_eq!(who(&browser).await, user.email);
+
+    let late = host.client();
+    let answer = authenticator.sign(&challenge(&late, "/passkeys/log-in").await);
+    host.clock().advance(Duration::from_secs(5 * 60));
+    assert_status(&send(&late, "/passkeys/log-in", &answer).await, 422);
+    host.sigra.purge_expired_tokens().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM passkey_ceremonies").fetch_one(&host.pool).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_10_of_many_who_send_one_answer_at_once_one_gets_in() {
+    let host = Arc::new(Host::new().await);
+    let (_, _, mut authenticator) = user_with_passkey(&host).await;
+    for _ in 0..10 {
+        let browser = Arc::new(host.client());
+        let answer = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+        let mut requests = JoinSet::new();
+        for _ in 0..16 {
+            let (browser, answer) = (browser.clone(), answer.clone());
+            let send = async move { browser.send_without_storing(request("/passkeys/log-in", &answer)).await.status() };
+            requests.spawn(send);
+        }
+        let answers = requests.join_all().await;
+        assert_eq!(answers.iter().filter(|status| **status == StatusCode::OK).count(), 1, "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn several_tabs_are_asked_at_once() {
+    let host = Host::new().await;
+    let (user, _, mut authenticator) = user_with_passkey(&host).await;
+    let browser = host.client();
+    let first = challenge(&browser, "/passkeys/log-in").await;
+    for _ in 0..7 {
+        challenge(&browser, "/passkeys/log-in").await;
+    }
+    assert_status(&send(&browser, "/passkeys/log-in", &authenticator.sign(&first)).await, 200);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn dishonest_authenticators_are_refused() {
+    let host = Host::new().await;
+    let (_, _, honest) = user_with_passkey(&host).await;
+    let mut phished = Authenticator { origin: "https://localhost.evil.example", ..honest.clone() };
+    assert!(!logs_in(&host, &mut phished).await, "signed at another origin");
+    let mut elsewhere = Authenticator { domain: "evil.example", ..honest.clone() };
+    assert!(!logs_in(&host, &mut elsewhere).await, "for another domain");
+    let mut unlocked = Authenticator { verifies: false, ..honest.clone() };
+    assert!(!logs_in(&host, &mut unlocked).await, "nobody has shown that they may use it");
+    let mut stranger = Authenticator { credential_id: honest.credential_id.clone(), ..Authenticator::new() };
+    assert!(!logs_in(&host, &mut stranger).await, "another key under the same name");
+    assert!(!logs_in(&host, &mut Authenticator::new()).await, "an unknown one");
+
+    let mut clone = honest.clone();
+    assert!(logs_in(&host, &mut honest.clone()).await);
+    assert!(!logs_in(&host, &mut clone).await, "its counter stands where it stood");
+}
+
+#[tokio::test]
+async fn a_passkey_is_its_own_users() {
+    let host = Host::new().await;
+    let (ada, adas, mut ada_key) = user_with_passkey(&host).await;
+    let (grace, graces, mut grace_key) = user_with_passkey(&host).await;
+
+    let pending = host.client();
+    host.post_log_in(&pending, &ada, false).await;
+    let asked = challenge(&pending, "/passkeys/challenge").await;
+    assert_status(&send(&pending, "/passkeys/challenge", &grace_key.sign(&asked)).await, 422);
+    assert_eq!(who(&pending).await, "anonymous");
+
+    let taken = ada_key.register(&challenge(&graces, "/passkeys/register").await);
+    assert_status(&send(&graces, "/passkeys/register", &taken).await, 422);
+    let id = only_passkey(&host, &ada).await.id;
+    assert_status(&graces.post(&format!("/passkeys/{id}/delete"), &[]).await, 422);
+    assert!(!host.sigra.rename_passkey(&grace.id, id, "Mine").await.unwrap());
+
+    let asked = challenge(&adas, "/passkeys/register").await;
+    let answer = Authenticator::new().register(&asked);
+    assert_status(&send(&graces, "/passkeys/register", &answer).await, 422);
+    assert_status(&send(&adas, "/passkeys/sudo", &answer).await, 422);
+}
+
+#[tokio::test]
+async fn a_removed_passkey_opens_nothing() {
+    let host = Host::new().await;
+    let (user, browser, mut authenticator) = user_with_passkey(&host).await;
+    let id = only_passkey(&host, &user).await.id;
+    assert!(host.sigra.rename_passkey(&user.id, id, "  Ada's phone ").await.unwrap());
+    assert_eq!(only_passkey(&host, &user).await.name, "Ada's phone");
+
+    let asked_before = host.client();
+    let answer = authenticator.sign(&challenge(&asked_before, "/passkeys/log-in").await);
+    assert_status(&browser.post(&format!("/passkeys/{id}/delete"), &[]).await, 200);
+    assert_status(&send(&asked_before, "/passkeys/log-in", &answer).await, 422);
+    assert!(!logs_in(&host, &mut authenticator).await);
+    assert!(!host.sigra.list_second_factors(&user.id).await.unwrap().is_any());
+    assert_audit_event(host.sigra(), &user, audit::PASSKEY_REMOVED).await;
+    assert_redirected_to(&host.post_log_in(&host.client(), &user, false).await, "/");
+}
+
+#[tokio::test]
+async fn one_factor_may_go_while_another_stays() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    assert_eq!(register(&browser, &mut Authenticator::new()).await, "", "there are codes already");
+    host.execute("UPDATE users SET admin = true").await;
+    assert_status(&browser.post("/mfa/disable", &[]).await, 200);
+    let factors = host.sigra.list_second_factors(&user.id).await.unwrap();
+    assert_eq!((factors.count(), factors.backup_codes), (1, 10));
+    let id = only_passkey(&host, &user).await.id;
+    assert_status(&browser.post(&format!("/passkeys/{id}/delete"), &[]).await, 403);
+    assert_eq!(who(&browser).await, user.email);
+    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_not_logged_in() {
+    let host = Host::new().await;
+    let (_, _, mut authenticator) = user_with_passkey(&host).await;
+    host.execute("UPDATE users SET suspended = true").await;
+    assert!(!logs_in(&host, &mut authenticator).await);
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_without_an_error() {
+    let host = Host::new().await;
+    let (_, browser, mut authenticator) = user_with_passkey(&host).await;
+    let good = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+    for (field, value) in [
+        ("clientDataJSON", "bm90IGpzb24"),
+        ("clientDataJSON", ""),
+        ("authenticatorData", "AAAA"),
+        ("signature", "AAAA"),
+        ("userHandle", "AAAA"),
+    ] {
+        let mut bad = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
+        bad["response"][field] = value.into();
+        assert_status(&send(&browser, "/passkeys/log-in", &bad).await, 422);
+    }
+    let mut other = good.clone();
+    other["rawId"] = "AAAA".into();
+    assert_status(&send(&browser, "/passkeys/log-in", &other).await, 422);
+}

@@ -1,0 +1,125 @@
+// Passkeys, with an authenticator of the browser's own (WebAuthn section 11, "virtual authenticators").
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
+import { suite } from "./support/suite.js";
+
+const PASSWORD = "four words in a row";
+
+suite("a passkey", (world) => {
+  let people = 0;
+
+  /** A browser on a device that unlocks passkeys, and offers them where the address is typed only if told so. */
+  async function device({ offers = false } = {}) {
+    const page = await world.browser();
+    if (!offers) {
+      await page.addInitScript(() => (PublicKeyCredential.isConditionalMediationAvailable = async () => false));
+    }
+    const session = await page.context().newCDPSession(page);
+    await session.send("WebAuthn.enable", { enableUI: false });
+    const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
+      options: {
+        protocol: "ctap2",
+        transport: "internal",
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    });
+    const unlock = (isUserVerified) => session.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
+    const answer = (enabled) => session.send("WebAuthn.setAutomaticPresenceSimulation", { authenticatorId, enabled });
+    return { page, unlock, answer };
+  }
+
+  async function member(options) {
+    const person = { email: `keyed${(people += 1)}@example.com`, password: PASSWORD };
+    const here = await device(options);
+    // What is offered would be chosen by itself.
+    await here.answer(false);
+    await here.page.goto("/users/register");
+    await send(here.page, { Email: person.email, Password: PASSWORD }, "Register");
+    await logIn(here.page, person);
+    await assertAt(here.page, "/");
+    await here.answer(true);
+    return { person, ...here };
+  }
+
+  async function add(page, name) {
+    await page.goto("/users/settings/mfa");
+    await send(page, { Name: name }, "Add a passkey");
+  }
+
+  it("is added, named, and logs in without a password", async () => {
+    const { person, page } = await member();
+    await add(page, "My laptop");
+    await assertFlash(page, "Your passkey was added.");
+    assert.equal(await page.locator(".codes li").count(), 10);
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByText("Rename").first().click();
+    await send(page, { "New name": "My good old laptop" }, "Rename");
+    assert.match(await page.locator("main").innerText(), /My good old laptop/);
+    await press(page, "Log out");
+
+    await page.goto("/dashboard");
+    await press(page, "Use a passkey");
+    await assertAt(page, "/dashboard");
+    await assertFlash(page, "Welcome back!");
+    await openMail(page, person.email, "A second factor was added");
+  });
+
+  it("is offered where the address is typed", async () => {
+    const { page, answer } = await member({ offers: true });
+    await add(page, "My laptop");
+    await answer(false);
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await press(page, "Log out");
+    await answer(true);
+    await follow(page, async () => {
+      await page.goto("/users/log-in").catch(() => {});
+      await page.waitForURL("**/");
+    });
+    await assertAt(page, "/");
+    await assertFlash(page, "Welcome back!");
+  });
+
+  it("is the second factor after the password, and confirms that it is still the user", async () => {
+    const { person, page } = await member();
+    await add(page, "My laptop");
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await press(page, "Log out");
+    await logIn(page, person);
+    await assertAt(page, "/users/mfa-challenge");
+    await press(page, "Use a passkey");
+    await assertAt(page, "/");
+
+    await page.goto("/users/sudo");
+    await press(page, "Use a passkey");
+    await assertAt(page, "/");
+    await page.goto("/users/settings/mfa");
+    await press(page, /^Remove/);
+    await assertFlash(page, "Your passkey was removed.");
+    await press(page, "Log out");
+    await logIn(page, person);
+    await assertAt(page, "/");
+  });
+
+  it("is refused by whom can't unlock it, with another way left", async () => {
+    const { page, unlock } = await member();
+    await unlock(false);
+    await page.goto("/users/settings/mfa");
+    await page.getByLabel("Name", { exact: true }).fill("Somebody else's");
+    await page.getByRole("button", { name: "Add a passkey" }).click();
+    await page.getByRole("alert").filter({ hasText: "That did not work" }).waitFor();
+    await assertAt(page, "/users/settings/mfa");
+  });
+
+  it("is not offered without a script, or at another name", async () => {
+    const plain = await world.browser({ javaScriptEnabled: false });
+    await plain.goto("/users/log-in");
+    assert.ok(!(await plain.getByRole("button", { name: "Use a passkey" }).isVisible()));
+    const elsewhere = await world.browser({ baseURL: world.app.url.replace("localhost", "127.0.0.1") });
+    await elsewhere.goto("/users/log-in");
+    assert.ok(!(await elsewhere.getByRole("button", { name: "Use a passkey" }).isVisible()));
+  });
+}, "localhost");
