@@ -1,10 +1,7 @@
 //! Which files of the template an application gets, and where. Files that belong to a feature as a whole are
 //! listed here, and not marked.
 
-use crate::{
-    choices::{Choices, Database},
-    template,
-};
+use crate::choices::{Choices, Database};
 
 /// What a path begins with, and the region that all of it belongs to.
 const OF_FEATURES: &[(&str, &str)] = &[
@@ -66,6 +63,7 @@ pub fn migrations(db: Database) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template;
 
     #[test]
     fn every_row_of_the_table_is_of_something() {

@@ -109,9 +109,7 @@ async fn every_way_in_asks_for_the_second_factor() {
         assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
         assert_problem(&browser.fork().json().get("/me").await, 401);
         // <live>
-        // <live>
-    assert_status(&browser.fork().json().get("/live").await, 401);
-    // </live>
+        assert_status(&browser.fork().json().get("/live").await, 401);
         // </live>
         assert!(!browser.get("/").await.text().contains(&user.email), "{way}");
     };
