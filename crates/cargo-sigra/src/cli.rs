@@ -37,6 +37,7 @@ pub enum Command {
     Gen(Gen),
     Install(Install),
     Upgrade(Upgrade),
+    Doctor(Doctor),
     Routes(Routes),
     Completions(Completions),
 }
@@ -58,6 +59,23 @@ pub struct Upgrade {
     /// Take the library from a checkout
     #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
     pub sigra_path: Option<PathBuf>,
+}
+
+/// Checks the settings, database, mail and clock of the application in this folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo sigra doctor                              With the settings of this shell
+  cargo sigra doctor --env-file /etc/my_app.env   With those of a service
+  cargo sigra doctor --json                       For programs
+
+It exits with 1 if something is wrong, and with 0 if there are only warnings.")]
+pub struct Doctor {
+    /// Read settings from a file of lines such as PORT=4000, before those of the environment
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Lists the routes, and what each requires of who asks

@@ -3,6 +3,7 @@
 use crate::{
     cargo_toml::SigraPathError,
     completions::CompletionsError,
+    doctor::DoctorError,
     generate::GenerateError,
     git::GitError,
     install::{DependencyError, HostError, InstallError, MigrationError},
@@ -48,6 +49,8 @@ pub enum Error {
     Migration(#[from] MigrationError),
     #[error(transparent)]
     Rustfmt(#[from] RustfmtError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
 }

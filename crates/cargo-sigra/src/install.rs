@@ -35,10 +35,12 @@ use self::{
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     #[error(
-        "these files are there already, and were not written by this program: {0}. Choose another module: `--module accounts`"
+        "these files are there already, and were not written by this program: {0}. Choose another module: `--module login`"
     )]
     Taken(String),
-    #[error("`--module {0}` is no name of a module: use small letters, digits and `_`")]
+    #[error(
+        "`--module {0}` can't be the module: use small letters, digits and `_`, and no name of what is in it, as in `--module login`"
+    )]
     Module(String),
     #[error("accounts are in `src/{there}` already, and `--module {asked}` asks for others: leave it out")]
     OtherModule { there: String, asked: String },
@@ -50,6 +52,9 @@ pub enum InstallError {
 
 /// Where everything goes, unless another module is asked for.
 const MODULE: &str = "auth";
+
+/// The modules in it. clippy wants no module in one of the same name.
+const INNER: [&str; 5] = ["accounts", "beside", "config", "database", "web"];
 
 /// What keeps the secret of a development machine out of a repository.
 const IGNORED: &str = "_dev_secret";
@@ -102,7 +107,7 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
     let module = args.module.clone().unwrap_or_else(|| MODULE.to_owned());
     let is_module = module.starts_with(|c: char| c.is_ascii_lowercase())
         && module.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if !is_module {
+    if !is_module || INNER.contains(&&*module) {
         return Err(InstallError::Module(module).into());
     }
     let mut parts = args.parts.clone();

@@ -8,6 +8,7 @@ mod cargo_toml;
 mod choices;
 mod cli;
 mod completions;
+mod doctor;
 mod error;
 mod files;
 mod generate;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Command::Gen(Gen::Secret) => Ok(secret::run()?),
         Command::Install(args) => install::run(args),
         Command::Upgrade(args) => upgrade::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Routes(_) => Ok(routes::run()?),
         Command::Completions(args) => Ok(completions::run(args)?),
     }
