@@ -53,8 +53,8 @@ pub struct Policy {
     pub notify_new_devices: bool,
     /// For how long an account can be had back after its owner has deleted it.
     pub deletion_grace: Option<std::time::Duration>,
-    /// The domain that passkeys are kept for. Without one there are none.
     // <passkeys>
+    /// The domain that passkeys are kept for. Without one there are none.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }

@@ -14,8 +14,8 @@ pub struct Prompt {
     /// Whether the field is for a backup code.
     pub backup_code: bool,
     pub has_backup_codes: bool,
-    /// The domain of the passkeys, for who has one.
     // <passkeys>
+    /// The domain of the passkeys, for who has one.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }
