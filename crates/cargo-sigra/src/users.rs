@@ -11,14 +11,16 @@ const TAKEN: [&str; 14] = [
 ];
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
-const KEPT: [&str; 3] = ["announce_user", "reauthenticate_user", "user_fixture"];
+const KEPT: [&str; 4] =
+    ["announce_user", "reauthenticate_user", "reauthenticate_user_with_second_factor", "user_fixture"];
 const KEPT_PARTS: [&str; 3] = ["users_tokens", "user_id", "user_agent"];
 /// What stands before a word that the library or the web has coined.
-const KEPT_AFTER: [(&str, &[&str]); 6] = [
+const KEPT_AFTER: [(&str, &[&str]); 7] = [
     ("user", &[".", "://"]),
     ("users", &["VIEW "]),
     ("User", &["sigra::", "type "]),
     ("log_in_user", &["."]),
+    ("log_in_user_with_passkey", &["."]),
     ("log_out_user", &["."]),
     ("register_user", &[" host.", "    async fn "]),
 ];
