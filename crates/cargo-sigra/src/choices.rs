@@ -40,7 +40,6 @@ pub struct Choices {
     pub passkeys: bool,
     pub magic_link: bool,
     pub live: bool,
-    pub pages: bool,
 }
 
 impl Choices {
@@ -51,7 +50,6 @@ impl Choices {
             "passkeys" => self.passkeys,
             "magic_link" => self.magic_link,
             "live" => self.live,
-            "pages" => self.pages,
             "sqlite" => self.db == Database::Sqlite,
             "postgres" => self.db == Database::Postgres,
             "uuid" => self.id == Id::Uuid,
@@ -75,6 +73,5 @@ impl Choices {
         passkeys: true,
         magic_link: true,
         live: true,
-        pages: true,
     };
 }

@@ -151,9 +151,6 @@ pub struct Parts {
     /// No WebSockets that end with their session
     #[arg(long)]
     pub no_live: bool,
-    /// No pages: everything is JSON
-    #[arg(long)]
-    pub api_only: bool,
     /// The type of a user
     #[arg(long, value_name = "TYPE", default_value = "User")]
     pub user: String,
@@ -168,7 +165,7 @@ pub struct Parts {
 impl Parts {
     /// Whether parts were left out by flags, so that nobody need be asked.
     pub fn leave_out_any(&self) -> bool {
-        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live || self.api_only
+        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live
     }
 
     pub fn user_names(&self) -> Result<UserNames, NameError> {

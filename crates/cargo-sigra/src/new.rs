@@ -116,7 +116,6 @@ fn in_words(choices: &Choices) -> String {
             Id::Bigint => "users are counted",
         },
     ];
-    words.push(if choices.pages { "pages" } else { "JSON only" });
     let parts = [
         (choices.mfa, "a second factor", "no second factor"),
         (choices.passkeys, "passkeys", "no passkeys"),

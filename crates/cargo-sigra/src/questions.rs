@@ -56,11 +56,10 @@ pub fn choices(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Qu
         place,
         db: parts.db.unwrap_or(Database::Sqlite),
         id: parts.id.unwrap_or(Id::Uuid),
-        mfa: !parts.no_mfa && !parts.api_only,
-        passkeys: !parts.no_passkeys && !parts.no_mfa && !parts.api_only,
+        mfa: !parts.no_mfa,
+        passkeys: !parts.no_passkeys && !parts.no_mfa,
         magic_link: !parts.no_magic_link,
         live: !parts.no_live,
-        pages: !parts.api_only,
     };
     if !can_ask {
         return Ok(given);

@@ -213,13 +213,9 @@ fn a_plain_hello_world_gets_accounts() {
 
 #[test]
 fn a_member_of_a_workspace_gets_accounts() {
-    let host = Host::new("member", "web").installed(&["--no-live", "--module", "accounts"]).checked();
+    let host = Host::new("member", "web").installed(&["--no-live", "--module", "login"]).checked();
     assert!(host.read("Cargo.toml").contains("axum = { workspace = true, features = ["), "{}", host.read("Cargo.toml"));
-    assert!(
-        host.read("src/main.rs").contains("crate::accounts::with_accounts(router)"),
-        "{}",
-        host.read("src/main.rs")
-    );
+    assert!(host.read("src/main.rs").contains("crate::login::with_accounts(router)"), "{}", host.read("src/main.rs"));
     let mut server = host.serve("web");
     assert_eq!(server.get("/").2, "Hello, World!");
     server.use_accounts("users", "user");
@@ -276,7 +272,7 @@ fn nothing_of_the_hosts_is_overwritten() {
     let taken = host.install(&[]);
     assert!(!taken.status.success() && said(&taken).contains("src/auth.rs. Choose another module"), "{}", said(&taken));
     assert_eq!(host.changes(), "");
-    assert!(host.install(&["--module", "accounts"]).status.success());
+    assert!(host.install(&["--module", "login"]).status.success());
     assert_eq!(host.read("src/auth.rs"), "//! Mine.\n");
 }
 
