@@ -33,6 +33,10 @@ pub enum RoutesError {
 enum Requirement {
     Anybody,
     Visitor,
+    /// Who has shown the first factor, and not yet the second.
+    Pending,
+    /// A user, or who has to set up a second factor before they are one.
+    Enrolment,
     User,
     Sudo,
 }
@@ -86,6 +90,7 @@ fn requirement(gates: &[Gate]) -> Requirement {
     let of_gate = |gate: &Gate| match gate {
         Gate::RequireSudo => Requirement::Sudo,
         Gate::RequireUser => Requirement::User,
+        Gate::RequireEnrolment => Requirement::Enrolment,
         Gate::VisitorsOnly => Requirement::Visitor,
         Gate::LimitAddress => Requirement::Anybody,
     };
@@ -96,6 +101,8 @@ fn in_words(route: &Route, user: &str) -> String {
     let requirement = match route.requirement {
         Requirement::Anybody => "anybody".to_owned(),
         Requirement::Visitor => "visitors only".to_owned(),
+        Requirement::Pending => format!("a {user} without their second factor"),
+        Requirement::Enrolment => format!("a {user}, or who must set up a second factor"),
         Requirement::User => format!("a {user}"),
         Requirement::Sudo => format!("a {user} who has just confirmed it is them"),
     };
@@ -143,6 +150,11 @@ mod tests {
             ("DELETE", "/users/sessions/{id}", Requirement::User, false),
             ("GET", "/users/settings", Requirement::Sudo, false),
             ("PUT", "/users/settings/password", Requirement::Sudo, false),
+            ("GET", "/users/mfa-challenge", Requirement::Pending, false),
+            ("POST", "/users/mfa-challenge", Requirement::Pending, true),
+            ("GET", "/users/settings/mfa", Requirement::Enrolment, false),
+            ("DELETE", "/users/settings/mfa/totp", Requirement::Sudo, false),
+            ("PUT", "/users/settings/passkeys/{id}", Requirement::User, false),
             ("GET", "/users/reset-password/{token}", Requirement::Anybody, false),
             ("PUT", "/users/reset-password/{token}", Requirement::Anybody, true),
             ("GET", "/dev/mailbox", Requirement::Anybody, false),

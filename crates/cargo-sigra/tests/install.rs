@@ -28,7 +28,7 @@ struct Host {
 
 impl Host {
     fn new(name: &str, package: &'static str) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name), folder.path());
         fs::copy(workspace().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
         fs::write(folder.path().join(".gitignore"), "/target\n*.db*\nCargo.lock\n").expect("written");
@@ -243,6 +243,7 @@ fn a_table_of_users_is_adopted_with_its_rows() {
 }
 
 #[test]
+#[ignore = "for the long run: it has dependencies that nothing else here has"]
 fn axum_logins_example_gets_accounts_beside_its_own() {
     let host = Host::new("axum_login", "");
     let refused = host.install(&[]);

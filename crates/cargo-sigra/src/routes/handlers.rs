@@ -54,6 +54,8 @@ fn of_type(ty: &Type) -> Requirement {
     match (last.ident.to_string().as_str(), &last.arguments) {
         ("Sudo", _) => Requirement::Sudo,
         ("Scope" | "Live", _) => Requirement::User,
+        ("MfaEnrolment", _) => Requirement::Enrolment,
+        ("MfaChallenge", _) => Requirement::Pending,
         ("Option" | "Result", _) => Requirement::Anybody,
         (_, PathArguments::AngleBracketed(inner)) => {
             let types = inner.args.iter().filter_map(|arg| match arg {

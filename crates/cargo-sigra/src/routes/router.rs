@@ -14,6 +14,7 @@ const METHODS: [&str; 9] = ["get", "post", "put", "patch", "delete", "head", "op
 pub enum Gate {
     RequireSudo,
     RequireUser,
+    RequireEnrolment,
     VisitorsOnly,
     LimitAddress,
 }
@@ -24,6 +25,7 @@ impl Gate {
         [
             ("require_sudo_mode", Self::RequireSudo),
             ("require_authenticated_user", Self::RequireUser),
+            ("require_mfa_enrolment", Self::RequireEnrolment),
             ("redirect_if_user_is_authenticated", Self::VisitorsOnly),
             ("limit_address", Self::LimitAddress),
         ]

@@ -18,7 +18,7 @@ impl Generated {
     /// With the library of this checkout, and the versions of its dependencies. Each test has a name of its own for
     /// it, since all share one target folder.
     pub fn new(name: &str, flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         let output = sigra(folder.path(), &[&["new", name, "--yes"], flags].concat());
         assert!(output.status.success(), "{}", said(&output));
         let generated = Self { folder, name: name.to_owned() };
