@@ -26,6 +26,7 @@ mod template;
 mod terminal;
 mod upgrade;
 mod users;
+mod workspace;
 
 use std::{env, process::ExitCode};
 

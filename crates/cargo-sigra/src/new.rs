@@ -14,8 +14,9 @@ use crate::{
     manifest::Manifest,
     names::AppName,
     questions,
-    terminal::{self, STRONG, styled},
+    terminal::{self, STRONG, WARNING, styled},
     users::UserNames,
+    workspace,
 };
 
 /// Why there is no new application.
@@ -49,6 +50,14 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     terminal::step("create", ".sigra/ (what was generated, for `cargo sigra upgrade`)");
     if git::init_unless_inside(&args.path)? {
         terminal::step("create", ".git/");
+    }
+    if let Some(workspace) = workspace::around(&args.path) {
+        anstream::println!(
+            "\n{} `{}` is a workspace around it. Add \"{}\" to its `members`, and move the `[profile]` tables there",
+            styled(WARNING, "warning:"),
+            workspace.display(),
+            args.path.display()
+        );
     }
     terminal::next_commands(&next_commands(&args.path, &plan));
     Ok(())
