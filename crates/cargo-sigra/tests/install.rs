@@ -87,7 +87,7 @@ impl Host {
     fn serve(&self, program: &str) -> Server {
         self.cargo(&["build"]);
         let built = target_folder().join("debug").join(program);
-        let own = self.folder.path().join(program);
+        let own = self.folder.path().join(format!("{program}.served"));
         fs::copy(built, &own).expect("the program");
         self.cargo(&["clean", "--package", program]);
         Server::start(&own, self.folder.path())
