@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub use self::{
-    dependencies::DependencyError,
+    dependencies::{DependencyError, add as add_dependencies},
     host::{Host, HostError},
     migrations::{MigrationError, version},
 };

@@ -11,9 +11,9 @@ use crate::{
     cargo_toml::SigraSource,
     cli::Upgrade,
     generate, git,
-    install::Host,
+    install::{self, Host},
     manifest::Manifest,
-    terminal::{BAD, GOOD, WARNING, styled},
+    terminal::{self, BAD, GOOD, WARNING, styled},
 };
 
 use self::change::{Change, Kind};
@@ -43,16 +43,23 @@ pub fn run(args: &Upgrade) -> Result<(), crate::Error> {
         git::refuse_changed_files(root)?;
     }
     let mut plan = manifest.plan(SigraSource::from_flag(args.sigra_path.as_deref())?);
-    if plan.module.is_some() {
-        plan.rustfmt = Host::find()?.rustfmt;
-    }
+    let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
+    plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
     let newer = generate::files(&plan)?;
     let changes = change::all(&base, &newer, |path| read(root, path))?;
     for change in &changes {
         show(change);
     }
+    // In an application that was there before, Cargo.toml is the host's.
+    let dependencies = match &host {
+        Some(host) => install::add_dependencies(host, &plan)?,
+        None => None,
+    };
+    if let Some(edit) = &dependencies {
+        terminal::step("change", &edit.path);
+    }
     let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
-    if changes.is_empty() {
+    if changes.is_empty() && dependencies.is_none() {
         anstream::println!("There is nothing new.");
     }
     if args.dry_run {
@@ -60,6 +67,9 @@ pub fn run(args: &Upgrade) -> Result<(), crate::Error> {
     }
     for change in &changes {
         apply(root, change)?;
+    }
+    if let Some(edit) = &dependencies {
+        edit.apply(root)?;
     }
     Manifest::of(&plan, &newer).write(root, &newer)?;
     if conflicts > 0 { Err(UpgradeError::Conflicts(conflicts).into()) } else { Ok(()) }

@@ -306,4 +306,13 @@ fn what_the_host_has_made_of_it_stays_at_the_next_install_and_upgrade() {
     let upgraded = sigra(&host.root(), &["upgrade"]);
     assert_eq!(said(&upgraded), "There is nothing new.\n");
     assert_eq!(fs::read_to_string(&path).expect("text"), mine);
+
+    let manifest = host.read("Cargo.toml");
+    let without = manifest.lines().filter(|line| !line.starts_with("thiserror")).collect::<Vec<_>>().join("\n") + "\n";
+    assert_ne!(without, manifest);
+    fs::write(host.root().join("Cargo.toml"), without).expect("written");
+    host.commit();
+    let upgraded = sigra(&host.root(), &["upgrade"]);
+    assert_eq!(said(&upgraded), "     change Cargo.toml\n");
+    assert!(host.read("Cargo.toml").contains("thiserror = \"2\""), "what is missing is added again");
 }
