@@ -6,6 +6,15 @@ pub struct Introduction;
 #[doc = include_str!("../../getting-started.md")]
 pub struct GettingStarted;
 
+#[doc = include_str!("../../installation.md")]
+pub struct Installation;
+
+#[doc = include_str!("../../generated-files.md")]
+pub struct GeneratedFiles;
+
+#[doc = include_str!("../../custom-user-fields.md")]
+pub struct CustomUserFields;
+
 #[doc = include_str!("../../accounts.md")]
 pub struct Accounts;
 

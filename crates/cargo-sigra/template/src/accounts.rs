@@ -2,7 +2,9 @@
 
 mod deletion;
 mod email;
+// <magic_link>
 mod log_in_link;
+// </magic_link>
 mod mail_link;
 // <mfa>
 mod mfa;
@@ -24,7 +26,7 @@ pub use self::{
     password::ChangePasswordError,
     registration::RegisterError,
     sessions::ACTIVITY_PAGE,
-    user::{Problems, User, check_password, normalize_email},
+    user::{Problems, User, UserId, check_password, normalize_email},
 };
 use crate::{
     config::Settings,
@@ -51,8 +53,8 @@ pub struct Policy {
     pub notify_new_devices: bool,
     /// For how long an account can be had back after its owner has deleted it.
     pub deletion_grace: Option<std::time::Duration>,
-    /// The domain that passkeys are kept for. Without one there are none.
     // <passkeys>
+    /// The domain that passkeys are kept for. Without one there are none.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }

@@ -1,5 +1,6 @@
 //! Opening the database, and migrating it to the newest schema.
 
+// <template>
 #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
 compile_error!("choose a database: build with the feature `sqlite` or `postgres`");
 
@@ -7,12 +8,29 @@ compile_error!("choose a database: build with the feature `sqlite` or `postgres`
 #[cfg_attr(feature = "postgres", path = "database/postgres.rs")]
 #[cfg_attr(not(feature = "postgres"), path = "database/sqlite.rs")]
 mod backend;
+// </template>
+// <!template>
+// <sqlite>
+// mod sqlite;
+// </sqlite>
+// <postgres>
+// mod postgres;
+// </postgres>
+// </!template>
 
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError, pool::PoolOptions};
 use url::Url;
 
+// <!template>
+// <sqlite>
+// use self::sqlite as backend;
+// </sqlite>
+// <postgres>
+// use self::postgres as backend;
+// </postgres>
+// </!template>
 pub use self::backend::{DEFAULT_URL, Database, MIGRATIONS};
 
 /// A pool of connections to the [`Database`].

@@ -2,7 +2,9 @@
 
 mod error;
 mod layout;
+// <live>
 mod live;
+// </live>
 mod mail_link;
 mod mailbox_controller;
 mod method_override;
@@ -29,7 +31,9 @@ mod trusted_browsers_controller;
 mod user_activity_controller;
 pub mod user_auth;
 mod user_confirmation_controller;
+// <magic_link>
 mod user_log_in_link_controller;
+// </magic_link>
 mod user_registration_controller;
 mod user_reset_password_controller;
 mod user_session_controller;

@@ -52,11 +52,13 @@ async fn every_way_to_log_in_keeps_the_account() {
     let host = Host::with(&[("DELETION_GRACE", "1209600")]).await;
     let (user, browser) = host.authenticated_fixture().await;
     browser.delete("/users/settings").await;
+    // <magic_link>
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     browser.post(&host.link_to(&user.email).await, &[]).await;
     assert!(host.reload(&user).await.delete_after.is_none());
 
     browser.delete("/users/settings").await;
+    // </magic_link>
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     host.client().put(&host.link_to(&user.email).await, &password_form(NEW, NEW)).await;
     assert!(host.reload(&user).await.delete_after.is_some(), "nobody has logged in");

@@ -352,7 +352,10 @@ fn what_a_client_was_told_is_true_after_the_server_was_killed() {
     story.end(crashes());
 }
 
+// <postgres>
+// <template>
 #[cfg(feature = "postgres")]
+// </template>
 #[test]
 fn what_a_client_was_told_is_true_after_the_database_crashed() {
     let cluster = sigra::testing::PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
@@ -377,3 +380,4 @@ fn what_a_client_was_told_is_true_after_the_database_crashed() {
     }
     story.end(crashes());
 }
+// </postgres>

@@ -224,6 +224,7 @@ async fn invariant_17_an_account_that_is_to_be_deleted_has_no_live_connection() 
     assert_eq!(close_code(&mut socket).await, Some(4401));
 }
 
+// <magic_link>
 /// Whoever registered the address before its owner is out in this way too.
 #[tokio::test]
 async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before() {
@@ -235,6 +236,7 @@ async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before(
     host.client().post(&host.link_to(&user.email).await, &[]).await;
     assert_eq!(close_code(&mut socket).await, Some(4401));
 }
+// </magic_link>
 
 #[tokio::test]
 async fn confirming_the_password_keeps_the_live_connection() {

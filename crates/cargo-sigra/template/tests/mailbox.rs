@@ -39,15 +39,15 @@ async fn where_mails_are_sent_there_is_nothing_to_read() {
 async fn programs_read_the_newest_mail_first() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
-    for path in ["/users/reset-password", "/users/log-in/link"] {
+    for path in ["/users/confirm", "/users/reset-password"] {
         host.client().post(path, &email_form(&user.email)).await;
         host.mails_to(&user.email).await;
     }
     let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
     let subjects: Vec<&str> =
         mails.as_array().expect("a list").iter().filter_map(|mail| mail["subject"].as_str()).collect();
-    assert_eq!(subjects, ["Your link to log in", "Set a new password"]);
-    assert!(mails[0]["text"].as_str().expect("a text").contains("http://127.0.0.1:4000/users/log-in/"));
+    assert_eq!(subjects, ["Set a new password", "Confirm your email address"]);
+    assert!(mails[0]["text"].as_str().expect("a text").contains("http://127.0.0.1:4000/users/reset-password/"));
 }
 
 /// An address is what somebody typed.
@@ -67,7 +67,9 @@ async fn mails_say_how_long_their_links_are_good() {
     for (env, path, said) in [
         (&[][..], "/users/reset-password", "for 60 minutes."),
         (&[], "/users/confirm", "for 24 hours."),
+        // <magic_link>
         (&[], "/users/log-in/link", "for 15 minutes."),
+        // </magic_link>
         (&[("RESET_TTL", "60")], "/users/reset-password", "for 1 minute."),
         (&[("CONFIRM_TTL", "172800")], "/users/confirm", "for 48 hours."),
     ] {

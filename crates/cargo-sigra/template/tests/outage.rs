@@ -1,5 +1,7 @@
 //! A server that goes away and comes back.
+// <template>
 #![cfg(feature = "postgres")]
+// </template>
 
 mod support;
 
@@ -20,7 +22,13 @@ async fn a_server_that_went_away_gives_503_until_it_is_back() {
         assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
     }
 
-    for path in ["/users/reset-password", "/users/log-in/link", "/users/confirm"] {
+    for path in [
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+        "/users/confirm",
+    ] {
         assert_status(&host.client().post(path, &email_form(&user.email)).await, 503);
     }
 

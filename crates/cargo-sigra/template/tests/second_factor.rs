@@ -111,7 +111,9 @@ async fn every_way_in_asks_for_the_second_factor() {
     let waits = async |browser: &TestClient, way: &str| {
         assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
         assert_problem(&browser.fork().json().get("/me").await, 401);
+        // <live>
         assert_status(&browser.fork().json().get("/live").await, 401);
+        // </live>
         assert!(!browser.get("/").await.text().contains(&user.email), "{way}");
     };
 
@@ -119,11 +121,13 @@ async fn every_way_in_asks_for_the_second_factor() {
     by_password.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     waits(&by_password, "password").await;
 
+    // <magic_link>
     let by_link = host.client();
     by_link.post("/users/log-in/link", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     assert_redirected_to(&by_link.post(&link, &[]).await, CHALLENGE);
     waits(&by_link, "link").await;
+    // </magic_link>
 
     let after_reset = host.client();
     after_reset.post("/users/reset-password", &email_form(&user.email)).await;
@@ -295,7 +299,9 @@ async fn who_must_have_a_second_factor_sets_one_up_first() {
         assert_redirected_to(&browser.get(path).await, MFA);
         assert_problem(&browser.fork().json().get(path).await, 403);
     }
+    // <live>
     assert_status(&browser.fork().json().get("/live").await, 401);
+    // </live>
     assert_status(&browser.delete("/users/sessions").await, 403);
 
     let enrolled = enrol(&host, &browser).await;
@@ -327,6 +333,7 @@ async fn guessing_at_codes_is_slowed_down_and_told() {
     assert!(mails.iter().any(|mail| mail.subject == "Somebody may know your password"));
 }
 
+// <passkeys>
 #[tokio::test]
 async fn the_passkey_forms_are_there_only_where_passkeys_work() {
     let host = Host::new().await;
@@ -343,3 +350,4 @@ async fn the_passkey_forms_are_there_only_where_passkeys_work() {
     assert_contains(&browser.get(MFA).await, "Set up an app");
     assert!(!browser.get(MFA).await.text().contains("Passkeys"));
 }
+// </passkeys>

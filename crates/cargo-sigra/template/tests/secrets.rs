@@ -60,10 +60,16 @@ async fn use_everything(host: &Host) -> Vec<String> {
     browser.get(&link).await;
     browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
     browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
+    // <magic_link>
     browser.post("/users/log-in/link", &email_form(EMAIL)).await;
     let link = opened(EMAIL).await;
     browser.get(&link).await;
     browser.post(&link, &[("user[remember_me]", "true")]).await;
+    // </magic_link>
+    // <!magic_link>
+    // let form = [("user[email]", EMAIL), ("user[password]", PASSWORDS[1]), ("user[remember_me]", "true")];
+    // browser.post("/users/log-in", &form).await;
+    // </!magic_link>
     browser.post("/users/sudo", &[("user[password]", PASSWORDS[1])]).await;
     browser.put("/users/settings/password", &password_form(PASSWORDS[2], PASSWORDS[2])).await;
     browser.put("/users/settings/email", &email_form("new@example.com")).await;
@@ -93,7 +99,7 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
     everything.with_writer(move || writer.clone()).init();
     let host = Host::new().await;
     let tokens = use_everything(&host).await;
-    assert_eq!(tokens.len(), 4);
+    assert!(tokens.len() >= 3);
 
     let log = log.text();
     assert!(log.contains("auth.login.failure") && log.contains("/users/reset-password/"), "it is the whole log");

@@ -70,11 +70,21 @@ fn each_bad_setting_is_named_in_one_sentence() {
 
 #[tokio::test]
 async fn an_unreachable_database_is_named() {
+    // <template>
     let (url, shown) = if cfg!(feature = "postgres") {
         ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app")
     } else {
         ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db")
     };
+    // </template>
+    // <!template>
+    // <postgres>
+    // let (url, shown) = ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app");
+    // </postgres>
+    // <sqlite>
+    // let (url, shown) = ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db");
+    // </sqlite>
+    // </!template>
     let error = database::open(url).await.expect_err("must be refused").to_string();
     assert!(error.starts_with(&format!("the database `{shown}` can't be opened: ")), "{error}");
     assert!(!error.contains("timed out"), "it says what is wrong: {error}");
@@ -82,6 +92,7 @@ async fn an_unreachable_database_is_named() {
 
 #[tokio::test]
 async fn the_url_of_another_database_is_refused_without_its_password() {
+    // <template>
     let (others, built_for) = if cfg!(feature = "postgres") {
         (["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"], "built for PostgreSQL: use postgres://")
     } else {
@@ -90,6 +101,17 @@ async fn the_url_of_another_database_is_refused_without_its_password() {
             "built for SQLite: use sqlite://",
         )
     };
+    // </template>
+    // <!template>
+    // <postgres>
+    // let others = ["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"];
+    // let built_for = "built for PostgreSQL: use postgres://";
+    // </postgres>
+    // <sqlite>
+    // let others = ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"];
+    // let built_for = "built for SQLite: use sqlite://";
+    // </sqlite>
+    // </!template>
     for url in others {
         let error = database::open(url).await.expect_err("must be refused").to_string();
         assert!(error.contains(built_for) && !error.contains("secret"), "{error}");

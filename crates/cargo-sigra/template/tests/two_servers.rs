@@ -19,7 +19,17 @@ use support::TestDatabase;
 /// Trials at once.
 const LANES: usize = 2;
 /// How long the other server may take to hear of it. On SQLite it looks for itself.
+// <template>
 const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) } else { Duration::ZERO };
+// </template>
+// <!template>
+// <sqlite>
+// const BOUND: Duration = Duration::ZERO;
+// </sqlite>
+// <postgres>
+// const BOUND: Duration = Duration::from_secs(1);
+// </postgres>
+// </!template>
 /// That many reads in a row, begun after the session has ended, are refused before readers believe it.
 const STAYS: usize = 5;
 /// No trial takes as long, on however slow a machine.

@@ -100,21 +100,37 @@ async fn a_link_to_an_address_does_not_confirm_the_one_after_it() {
 
 #[tokio::test]
 async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
-    const PATHS: [&str; 4] =
-        ["/users/confirm/", "/users/reset-password/", "/users/log-in/", "/users/settings/confirm-email/"];
+    const PATHS: &[&str] = &[
+        "/users/confirm/",
+        "/users/reset-password/",
+        "/users/settings/confirm-email/",
+        // <magic_link>
+        "/users/log-in/",
+        // </magic_link>
+    ];
     let host = Host::new().await;
     let (user, confirm) = registered(&host).await;
     let browser = host.log_in(&user).await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let reset = host.link_to(&user.email).await;
+    // <magic_link>
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     let log_in = host.link_to(&user.email).await;
+    // </magic_link>
     browser.put("/users/settings/email", &email_form("new@example.com")).await;
     let change = host.link_to("new@example.com").await;
     let session = host.accounts.generate_user_session_token(&user).await.expect("a token");
 
     let before = host.count_tokens().await;
-    let links = [&*confirm, &*reset, &*log_in, &*change, &*session.encode()];
+    let links = [
+        &*confirm,
+        &*reset,
+        &*change,
+        // <magic_link>
+        &*log_in,
+        // </magic_link>
+        &*session.encode(),
+    ];
     for (at, link) in links.iter().enumerate() {
         for (other, path) in PATHS.iter().enumerate() {
             let there = format!("{path}{}", token_of(link));
@@ -126,7 +142,7 @@ async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
         }
         let taken_for_a_session = SessionToken::parse(token_of(link)).expect("it looks like one");
         let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("an answer");
-        assert_eq!(scope.is_some(), at == 4);
+        assert_eq!(scope.is_some(), at == PATHS.len());
     }
     assert_eq!(host.count_tokens().await, before, "all are still there");
     assert!(host.reload(&user).await.confirmed_at.is_none());
@@ -146,7 +162,9 @@ async fn what_is_no_link_is_refused() {
         for (path, ask) in [
             ("/users/confirm", "/users/confirm"),
             ("/users/reset-password", "/users/reset-password"),
+            // <magic_link>
             ("/users/log-in", "/users/log-in"),
+            // </magic_link>
         ] {
             assert_redirected_to(&host.client().get(&format!("{path}/{token}")).await, ask);
         }

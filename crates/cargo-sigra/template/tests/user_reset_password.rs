@@ -91,8 +91,10 @@ async fn invariant_9_a_reset_ends_every_session_and_every_link() {
     let (laptop, phone) = (host.log_in(&user).await, host.log_in(&user).await);
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let second = host.link_to(&user.email).await;
+    // <magic_link>
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     let log_in = host.link_to(&user.email).await;
+    // </magic_link>
 
     let browser = host.client();
     assert_redirected_to(&browser.put(&first, &password_form(NEW, NEW)).await, "/users/log-in");
@@ -106,7 +108,9 @@ async fn invariant_9_a_reset_ends_every_session_and_every_link() {
         &browser.put(&second, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
         "/users/reset-password",
     );
+    // <magic_link>
     assert_redirected_to(&browser.post(&log_in, &[]).await, "/users/log-in");
+    // </magic_link>
     assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.reload(&user).await.confirmed_at.is_some(), "who opens the link has the address");
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));

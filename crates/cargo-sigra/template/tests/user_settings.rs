@@ -150,15 +150,19 @@ async fn a_link_to_the_address_before_can_not_set_a_password_any_more() {
     let (user, browser) = host.authenticated_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let reset = host.link_to(&user.email).await;
+    // <magic_link>
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     let log_in = host.link_to(&user.email).await;
+    // </magic_link>
     browser.put(EMAIL, &email_form("new@example.com")).await;
     browser.post(&host.link_to("new@example.com").await, &[]).await;
 
     assert_redirected_to(&host.client().put(&reset, &password_form(NEW, NEW)).await, "/users/reset-password");
+    // <magic_link>
     let reader = host.client();
     reader.post(&log_in, &[]).await;
     assert_redirected_to(&reader.get("/dashboard").await, "/users/log-in");
+    // </magic_link>
     assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
 }
 

@@ -1,5 +1,11 @@
+-- <new_users>
 CREATE TABLE users (
+    -- <uuid>
     id              uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    -- </uuid>
+    -- <!uuid>
+    -- id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- </!uuid>
     -- "C" lower-cases ASCII letters alone, whatever the server's locale: Unicode folds different addresses into one.
     email           text        NOT NULL COLLATE "C",
     hashed_password text, -- Argon2id, in PHC string format
@@ -9,12 +15,18 @@ CREATE TABLE users (
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );
+-- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
 
 CREATE TABLE users_tokens (
     id               uuid        NOT NULL PRIMARY KEY, -- UUIDv7: names the session, proves nothing
+    -- <uuid>
     user_id          uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id          bigint      NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
     context          text        NOT NULL, -- what the token is for
     token            bytea       NOT NULL CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
     next_token       bytea       CHECK (octet_length(next_token) = 32), -- issued, and not seen yet
@@ -41,7 +53,12 @@ CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted
 
 -- An authenticator app. A user who has one, or a passkey, logs in with a second factor.
 CREATE TABLE users_totp (
+    -- <uuid>
     user_id      uuid        NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id      bigint        NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
     secret       bytea       NOT NULL, -- encrypted
     last_step    bigint      NOT NULL, -- a code is good once: the next one must be of a later step
     last_used_at timestamptz NOT NULL,
@@ -50,7 +67,12 @@ CREATE TABLE users_totp (
 
 CREATE TABLE users_passkeys (
     id            uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    -- <uuid>
     user_id       uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id       bigint        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
     credential_id bytea       NOT NULL UNIQUE,
     user_handle   uuid        NOT NULL, -- what authenticators know the user by: random, the same for all of theirs
     credential    text        NOT NULL, -- the public key and its counter, as JSON
@@ -63,7 +85,12 @@ CREATE INDEX users_passkeys_user_id ON users_passkeys (user_id);
 
 -- For who has lost their second factors. Each is good once.
 CREATE TABLE users_backup_codes (
+    -- <uuid>
     user_id uuid  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id bigint  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
     code    bytea NOT NULL CHECK (octet_length(code) = 32), -- SHA-256; the raw code is never stored
     PRIMARY KEY (user_id, code)
 );
@@ -81,8 +108,18 @@ CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 CREATE TABLE audit_events (
     id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
     action      text        NOT NULL,
+    -- <uuid>
     user_id     uuid, -- whose account
+    -- </uuid>
+    -- <!uuid>
+    -- user_id     bigint, -- whose account
+    -- </!uuid>
+    -- <uuid>
     actor_id    uuid, -- who did it, if known
+    -- </uuid>
+    -- <!uuid>
+    -- actor_id    bigint, -- who did it, if known
+    -- </!uuid>
     ip          text,
     user_agent  text,
     metadata    text        NOT NULL DEFAULT '{}', -- JSON

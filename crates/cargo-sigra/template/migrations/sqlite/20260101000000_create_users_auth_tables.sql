@@ -1,5 +1,11 @@
+-- <new_users>
 CREATE TABLE users (
+    -- <uuid>
     id              BLOB NOT NULL PRIMARY KEY, -- UUIDv7
+    -- </uuid>
+    -- <!uuid>
+    -- id              INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
+    -- </!uuid>
     email           TEXT NOT NULL,
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,
@@ -8,8 +14,14 @@ CREATE TABLE users (
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );
+-- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
+-- <!users_table>
+--
+-- -- The library reads the table by this name, with whatever columns it has.
+-- CREATE VIEW users AS SELECT * FROM users;
+-- </!users_table>
 
 -- Times are milliseconds since the Unix epoch, in UTC.
 CREATE TABLE users_tokens (

@@ -1,7 +1,6 @@
 //! Registering, and confirming that an address is one's own.
 
 use sigra::{Client, EmailToken, Password, audit, token::Context};
-use uuid::Uuid;
 
 use super::{Accounts, Problems, User, normalize_email};
 use crate::database::Connection;
@@ -36,17 +35,19 @@ impl Accounts {
         let hashed_password = self.sigra.hash_password(password).await?;
         let now = self.sigra.now();
         let mut tx = self.sigra.begin().await?;
-        let inserted: Option<User> = sqlx::query_as(
-            "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-             ON CONFLICT (lower(email)) DO NOTHING RETURNING *",
-        )
-        .bind(Uuid::now_v7())
-        .bind(&email)
-        .bind(hashed_password)
-        .bind(now)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(sigra::Error::from)?;
+        // <uuid>
+        let insert = "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at)
+            VALUES ($4, $1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
+        // </uuid>
+        // <!uuid>
+        // let insert = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
+        //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
+        // </!uuid>
+        let insert = sqlx::query_as(insert).bind(&email).bind(hashed_password).bind(now);
+        // <uuid>
+        let insert = insert.bind(uuid::Uuid::now_v7());
+        // </uuid>
+        let inserted: Option<User> = insert.fetch_optional(&mut *tx).await.map_err(sigra::Error::from)?;
         let existing = super::get_user_by_normalized_email(&mut tx, &email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.map(|user| user.id)).from(client);

@@ -8,7 +8,7 @@ use sigra::{
 };
 use uuid::Uuid;
 
-use super::{Accounts, User};
+use super::{Accounts, User, UserId};
 
 /// Events on a page of recent activity.
 pub const ACTIVITY_PAGE: usize = 20;
@@ -68,7 +68,7 @@ impl Accounts {
         &self,
         user: &User,
         before: Option<Uuid>,
-    ) -> Result<Vec<AuditEvent<Uuid>>, sigra::Error> {
+    ) -> Result<Vec<AuditEvent<UserId>>, sigra::Error> {
         self.sigra.list_audit_events(&user.id, before, ACTIVITY_PAGE as u32).await
     }
 

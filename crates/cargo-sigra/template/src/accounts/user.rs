@@ -3,17 +3,24 @@ use sigra::{
     password::{PasswordPolicy, PasswordProblem},
 };
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::database::Database;
 
 /// The longest email address that is accepted.
 const MAX_EMAIL: usize = 160;
 
+/// What users are known by, in the database and in the audit trail.
+// <uuid>
+pub type UserId = uuid::Uuid;
+// </uuid>
+// <!uuid>
+// pub type UserId = i64;
+// </!uuid>
+
 /// A user of the application: a row of `users`. A new column is a new field here, and nothing else.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct User {
-    pub id: Uuid,
+    pub id: UserId,
     pub email: String,
     pub hashed_password: Option<HashedPassword>,
     pub confirmed_at: Option<OffsetDateTime>,
@@ -24,10 +31,10 @@ pub struct User {
 }
 
 impl sigra::User for User {
-    type Id = Uuid;
+    type Id = UserId;
     type Database = Database;
 
-    fn id(&self) -> Uuid {
+    fn id(&self) -> UserId {
         self.id
     }
 

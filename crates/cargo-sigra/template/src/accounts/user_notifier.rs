@@ -106,6 +106,7 @@ impl UserNotifier {
         mail(&user.email, &letter)
     }
 
+    // <magic_link>
     pub fn log_in_link(&self, user: &User, token: &EmailToken) -> Mail {
         let letter = Letter {
             subject: "Your link to log in",
@@ -115,6 +116,7 @@ impl UserNotifier {
         };
         mail(&user.email, &letter)
     }
+    // </magic_link>
 
     pub fn update_email_instructions(&self, new_email: &str, token: &EmailToken) -> Mail {
         let letter = Letter {

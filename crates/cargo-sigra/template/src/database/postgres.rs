@@ -6,13 +6,18 @@ use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
 pub type Database = sqlx::Postgres;
 
 /// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Where the data of development is.
 pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
 
 pub(super) const NAME: &str = "PostgreSQL";
+// <template>
 pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or build it with the feature `sqlite`";
+// </template>
+// <!template>
+// pub(super) const EXAMPLE: &str = "postgres://user:password@host/database";
+// </!template>
 pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
 
 pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {

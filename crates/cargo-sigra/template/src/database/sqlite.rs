@@ -11,13 +11,18 @@ use super::ACQUIRE_TIMEOUT;
 pub type Database = sqlx::Sqlite;
 
 /// The application's schema, compiled in.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// Where the data of development is.
 pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
 
 pub(super) const NAME: &str = "SQLite";
+// <template>
 pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the feature `postgres`";
+// </template>
+// <!template>
+// pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db";
+// </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
 
 /// The file is made if it is missing.

@@ -46,7 +46,11 @@ pub async fn new(
 ) -> Result<Page<impl Template>> {
     let factors = accounts.list_second_factors(challenge.user()).await?;
     let layout = Layout::without_nav("Second factor", &session);
-    Ok(Page(ChallengePage { layout, prompt: Prompt::new(&accounts, &factors, options.backup_code) }))
+    let prompt = Prompt::new(&factors, options.backup_code);
+    // <passkeys>
+    let prompt = prompt.with_passkeys(&accounts, &factors);
+    // </passkeys>
+    Ok(Page(ChallengePage { layout, prompt }))
 }
 
 pub async fn create(

@@ -12,7 +12,9 @@ use sigra::{
     mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
+// <passkeys>
 use uuid::Uuid;
+// </passkeys>
 
 use super::{
     Result,

@@ -1,20 +1,24 @@
 //! Pages that are about no account in particular.
 
-use askama::Template;
 use axum::{
     Json,
-    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sigra::{Problem, Scope, Session};
+use sigra::{Problem, Scope};
 
+use crate::accounts::User;
+
+// <app>
 use super::{
     Result,
     layout::{Layout, Page},
 };
-use crate::accounts::{Accounts, User};
+use crate::accounts::Accounts;
+use askama::Template;
+use axum::extract::State;
+use sigra::Session;
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -42,6 +46,13 @@ pub async fn dashboard(session: Session, scope: Scope<User>) -> Page<impl Templa
     })
 }
 
+/// For load balancers: 503 while the database can't be reached.
+pub async fn health(State(accounts): State<Accounts>) -> Result<&'static str> {
+    accounts.ping().await?;
+    Ok("ok")
+}
+// </app>
+
 #[derive(Serialize)]
 pub struct Me {
     email: String,
@@ -53,12 +64,6 @@ pub async fn me(scope: Option<Scope<User>>) -> std::result::Result<Json<Me>, Pro
     Ok(Json(Me { email: scope.user().email.clone() }))
 }
 
-/// For load balancers: 503 while the database can't be reached.
-pub async fn health(State(accounts): State<Accounts>) -> Result<&'static str> {
-    accounts.ping().await?;
-    Ok("ok")
-}
-
 pub async fn stylesheet() -> Response {
     asset("text/css; charset=utf-8", include_str!("../../static/app.css"))
 }
@@ -67,9 +72,11 @@ pub async fn icon() -> Response {
     asset("image/svg+xml", include_str!("../../static/icon.svg"))
 }
 
+// <live>
 pub async fn live_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../static/live.js"))
 }
+// </live>
 
 // <passkeys>
 pub async fn passkeys_script() -> Response {

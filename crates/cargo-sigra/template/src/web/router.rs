@@ -16,16 +16,23 @@ use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_
 use super::{passkey_session_controller, passkeys_controller};
 // </passkeys>
 use super::{
-    AppState, error, live, mailbox_controller,
+    AppState, error, mailbox_controller,
     method_override::method_override,
     page_controller,
     request_span::{name_route, request_span},
     security_headers::security_headers,
-    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_log_in_link_controller,
-    user_registration_controller, user_reset_password_controller, user_session_controller, user_sessions_controller,
-    user_settings_controller,
+    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_registration_controller,
+    user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
 };
 use crate::config::Environment;
+
+// <live>
+use super::live;
+// </live>
+
+// <magic_link>
+use super::user_log_in_link_controller;
+// </magic_link>
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -40,7 +47,9 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated));
 
     let authenticated = Router::new()
+        // <app>
         .route("/dashboard", get(page_controller::dashboard))
+        // </app>
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
         .route("/users/settings", get(user_settings_controller::edit).delete(user_settings_controller::delete))
@@ -82,11 +91,13 @@ pub fn app(state: AppState) -> Router {
     let limited = Router::new()
         .route("/users/register", post(user_registration_controller::create))
         .route("/users/log-in", post(user_session_controller::create))
+        // <magic_link>
         .route("/users/log-in/link", post(user_log_in_link_controller::create))
         .route(
             "/users/log-in/{token}",
             get(user_log_in_link_controller::edit).post(user_log_in_link_controller::update),
         )
+        // </magic_link>
         .route("/users/confirm", get(user_confirmation_controller::new).post(user_confirmation_controller::create))
         .route(
             "/users/confirm/{token}",
@@ -113,9 +124,13 @@ pub fn app(state: AppState) -> Router {
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let everybody = Router::new()
+        // <app>
         .route("/", get(page_controller::home))
+        // </app>
         .route("/me", get(page_controller::me))
+        // <live>
         .route("/live", get(live::live))
+        // </live>
         .route("/users/log-out", delete(user_session_controller::delete));
 
     let development = match state.settings.environment {
@@ -137,16 +152,20 @@ pub fn app(state: AppState) -> Router {
         .layer(user_auth::fetch_current_scope(&state.sigra));
 
     let without_session = Router::new()
+        // <app>
         .route("/healthz", get(page_controller::health))
+        // </app>
         .route("/static/app.css", get(page_controller::stylesheet))
-        .route("/static/icon.svg", get(page_controller::icon))
         // <passkeys>
         .route("/static/passkeys.js", get(page_controller::passkeys_script))
         // </passkeys>
         // <mfa>
         .route("/static/print.js", get(page_controller::print_script))
         // </mfa>
-        .route("/static/live.js", get(page_controller::live_script));
+        // <live>
+        .route("/static/live.js", get(page_controller::live_script))
+        // </live>
+        .route("/static/icon.svg", get(page_controller::icon));
 
     let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 

@@ -6,7 +6,9 @@ use sigra::mfa::{MfaCode, SecondFactor, SecondFactors};
 use sigra::mfa::PublicKeyCredential;
 // </passkeys>
 
+// <passkeys>
 use crate::accounts::Accounts;
+// </passkeys>
 
 /// What a page offers.
 pub struct Prompt {
@@ -14,23 +16,31 @@ pub struct Prompt {
     /// Whether the field is for a backup code.
     pub backup_code: bool,
     pub has_backup_codes: bool,
-    /// The domain of the passkeys, for who has one.
     // <passkeys>
+    /// The domain of the passkeys, for who has one.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }
 
 impl Prompt {
-    pub fn new(accounts: &Accounts, factors: &SecondFactors, backup_code: bool) -> Self {
+    pub fn new(factors: &SecondFactors, backup_code: bool) -> Self {
         Self {
             has_totp: factors.totp.is_some(),
             backup_code: (backup_code || factors.totp.is_none()) && factors.backup_codes > 0,
             has_backup_codes: factors.backup_codes > 0,
             // <passkeys>
-            passkey_domain: accounts.policy().passkey_domain.clone().filter(|_| !factors.passkeys.is_empty()),
+            passkey_domain: None,
             // </passkeys>
         }
     }
+
+    // <passkeys>
+    /// For who has passkeys.
+    pub fn with_passkeys(mut self, accounts: &Accounts, factors: &SecondFactors) -> Self {
+        self.passkey_domain = accounts.policy().passkey_domain.clone().filter(|_| !factors.passkeys.is_empty());
+        self
+    }
+    // </passkeys>
 }
 
 /// What a form sends: a code, or what the browser signed with a passkey.

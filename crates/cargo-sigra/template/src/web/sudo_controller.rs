@@ -4,9 +4,12 @@
 use askama::Template;
 use axum::{
     Form,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Redirect, Response},
 };
+// <mfa>
+use axum::extract::Query;
+// </mfa>
 // <passkeys>
 use axum::Json;
 use sigra::mfa::RequestChallengeResponse;
@@ -55,23 +58,27 @@ struct SudoPage {
 }
 
 pub async fn new(
-    State(accounts): State<Accounts>,
     session: Session,
     scope: Scope<User>,
     // <mfa>
+    State(accounts): State<Accounts>,
     Query(options): Query<Options>,
     // </mfa>
 ) -> Result<Page<impl Template>> {
     let user = scope.user();
     // <mfa>
     let factors = accounts.list_second_factors(user).await?;
+    let prompt = Prompt::new(&factors, options.backup_code);
     // </mfa>
+    // <passkeys>
+    let prompt = prompt.with_passkeys(&accounts, &factors);
+    // </passkeys>
     Ok(Page(SudoPage {
         layout: Layout::new("Confirm it is you", &session, Some(&scope)),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
         // <mfa>
-        prompt: factors.is_any().then(|| Prompt::new(&accounts, &factors, options.backup_code)),
+        prompt: factors.is_any().then_some(prompt),
         // </mfa>
     }))
 }

@@ -10,7 +10,7 @@ use super::{
     Result,
     layout::{Layout, Page, minute},
 };
-use crate::accounts::{ACTIVITY_PAGE as PAGE, Accounts, User};
+use crate::accounts::{ACTIVITY_PAGE as PAGE, Accounts, User, UserId};
 
 #[derive(Deserialize)]
 pub struct Before {
@@ -32,7 +32,7 @@ struct Event {
 }
 
 impl Event {
-    fn new(event: &AuditEvent<Uuid>) -> Self {
+    fn new(event: &AuditEvent<UserId>) -> Self {
         let client = &event.client;
         let device = client.user_agent.as_deref().map(|user_agent| Device::from_user_agent(user_agent).to_string());
         let ip = client.ip.map(|ip| ip.to_string());

@@ -79,6 +79,10 @@ async fn after_log_in(accounts: &Accounts, session: &Session, user: &User, outco
         // <mfa>
         LogInOutcome::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
+        // <!mfa>
+        // // There is no way to set one up here, so nobody has one.
+        // LogInOutcome::SecondFactorPending => Err(sigra::Error::SecondFactorRequired.into()),
+        // </!mfa>
     }
 }
 

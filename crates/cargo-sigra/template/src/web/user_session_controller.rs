@@ -40,7 +40,9 @@ struct LogInPage {
 }
 
 pub async fn new(
+    // <passkeys>
     State(accounts): State<Accounts>,
+    // </passkeys>
     session: Session,
     scope: Option<Scope<User>>,
 ) -> Page<impl Template> {

@@ -99,23 +99,35 @@ impl Host {
 /// An empty database.
 pub struct TestDatabase {
     pub url: String,
+    // <sqlite>
+    // <template>
     #[cfg(not(feature = "postgres"))]
+    // </template>
     _folder: tempfile::TempDir,
+    // </sqlite>
 }
 
 impl TestDatabase {
+    // <sqlite>
+    // <template>
     #[cfg(not(feature = "postgres"))]
+    // </template>
     pub fn create() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { url: format!("sqlite://{}", folder.path().join("test.db").display()), _folder: folder }
     }
+    // </sqlite>
 
+    // <postgres>
     /// In a cluster that is started for this run of the tests, and ends with it.
+    // <template>
     #[cfg(feature = "postgres")]
+    // </template>
     pub fn create() -> Self {
         let cluster = sigra::testing::PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
         Self { url: cluster.create_database().unwrap_or_else(|error| panic!("{error}")) }
     }
+    // </postgres>
 }
 
 impl TestHost for Host {

@@ -1,0 +1,77 @@
+//! What an application is to have.
+
+use serde::{Deserialize, Serialize};
+
+/// The database that it is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Database {
+    /// A file beside the application
+    Sqlite,
+    /// A PostgreSQL server
+    Postgres,
+}
+
+/// What users are known by in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Id {
+    /// UUIDv7: tells nobody how many users there are
+    Uuid,
+    /// 64-bit integers, counted up
+    Bigint,
+}
+
+/// Whether the application is new, or was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    New,
+    Existing,
+}
+
+/// All choices. They are kept with the application, for an upgrade to make the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choices {
+    pub place: Place,
+    pub db: Database,
+    pub id: Id,
+    pub mfa: bool,
+    pub passkeys: bool,
+    pub magic_link: bool,
+    pub live: bool,
+}
+
+impl Choices {
+    /// Whether a region of the template is kept. `None` if there is no such region.
+    pub fn keeps(&self, region: &str) -> Option<bool> {
+        Some(match region {
+            "mfa" => self.mfa,
+            "passkeys" => self.passkeys,
+            "magic_link" => self.magic_link,
+            "live" => self.live,
+            "sqlite" => self.db == Database::Sqlite,
+            "postgres" => self.db == Database::Postgres,
+            "uuid" => self.id == Id::Uuid,
+            // What a whole application has, and what one needs that had its own before.
+            "app" => self.place == Place::New,
+            "install" => self.place == Place::Existing,
+            // What only the template itself needs, which is built for either database.
+            "template" => false,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+impl Choices {
+    pub const ALL: Self = Self {
+        place: Place::New,
+        db: Database::Sqlite,
+        id: Id::Uuid,
+        mfa: true,
+        passkeys: true,
+        magic_link: true,
+        live: true,
+    };
+}

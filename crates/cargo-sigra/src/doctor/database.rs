@@ -1,0 +1,180 @@
+//! Whether the database is there, and has the schema that the application's migrations make.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use sqlx::{
+    Connection, PgConnection, SqliteConnection,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::{Finding, clock, environment::Environment};
+use crate::{choices::Database, manifest::Manifest};
+
+/// A database that takes longer is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the database says.
+struct Answers {
+    /// Migrations that it has run, by their version, with what they were.
+    applied: BTreeMap<i64, Vec<u8>>,
+    /// Its own time, if it is another machine's.
+    now: Option<OffsetDateTime>,
+    /// When the newest token was made.
+    newest: Option<OffsetDateTime>,
+}
+
+pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<Finding> {
+    let default = match manifest.choices.db {
+        Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
+        Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
+    };
+    let url = env.get("DATABASE_URL").unwrap_or(default);
+    let (asked, schemes, example) = match manifest.choices.db {
+        Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
+        Database::Postgres => {
+            ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
+        }
+    };
+    let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme).to_owned();
+    if !schemes.iter().any(|known| url.starts_with(known)) {
+        let found = format!("DATABASE_URL begins with `{scheme}:`, and the application is built for {asked}");
+        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+    }
+    if let (Database::Sqlite, false) = (manifest.choices.db, is_there(&url)) {
+        return vec![Finding::warning(
+            "database",
+            "there is no file yet",
+            "start the application: it makes and migrates it",
+        )];
+    }
+    let answers = match manifest.choices.db {
+        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url)).await,
+        Database::Postgres => timeout(PATIENCE, of_postgres(&url)).await,
+    };
+    match answers {
+        Ok(Ok(answers)) => vec![
+            Finding::good("database", format!("{asked} answers")),
+            migrations(root, &answers.applied).await,
+            clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
+        ],
+        Ok(Err(error)) => {
+            vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is up")]
+        }
+        Err(_) => {
+            let found = format!("it does not answer in {} seconds", PATIENCE.as_secs());
+            vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is up")]
+        }
+    }
+}
+
+fn is_there(url: &str) -> bool {
+    let options: Result<SqliteConnectOptions, _> = url.parse();
+    options.is_ok_and(|options| options.get_filename().exists())
+}
+
+async fn of_sqlite(url: &str) -> sqlx::Result<Answers> {
+    let options: SqliteConnectOptions = url.parse()?;
+    let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('_sqlx_migrations', 'users_tokens')";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await?;
+    let applied = match tables.iter().any(|name| name == "_sqlx_migrations") {
+        true => sqlx::query_as(APPLIED).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let newest = match tables.iter().any(|name| name == "users_tokens") {
+        true => {
+            sqlx::query("SELECT max(inserted_at) FROM users_tokens").try_map(milliseconds).fetch_one(&mut conn).await?
+        }
+        false => None,
+    };
+    conn.close().await?;
+    Ok(Answers { applied: applied.into_iter().collect(), now: None, newest })
+}
+
+const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+
+fn milliseconds(row: SqliteRow) -> sqlx::Result<Option<OffsetDateTime>> {
+    let at: Option<i64> = sqlx::Row::try_get(&row, 0)?;
+    Ok(at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()))
+}
+
+async fn of_postgres(url: &str) -> sqlx::Result<Answers> {
+    let mut conn = PgConnection::connect(url).await?;
+    let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
+    };
+    let applied = match exists(&mut conn, "_sqlx_migrations").await? {
+        true => sqlx::query_as(APPLIED).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let newest = match exists(&mut conn, "users_tokens").await? {
+        true => sqlx::query_scalar("SELECT max(inserted_at) FROM users_tokens").fetch_one(&mut conn).await?,
+        false => None,
+    };
+    let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
+    conn.close().await?;
+    Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest })
+}
+
+async fn migrations(root: &Path, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let own = match Migrator::new(root.join("migrations")).await {
+        Ok(own) => own,
+        Err(error) => {
+            return Finding::bad("migrations", format!("`migrations` can't be read: {error}"), "bring it back");
+        }
+    };
+    let own: BTreeMap<i64, Vec<u8>> = own
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration())
+        .map(|migration| (migration.version, migration.checksum.to_vec()))
+        .collect();
+    compare(&own, applied)
+}
+
+fn compare(own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let is_other = |(version, checksum): &(&i64, &Vec<u8>)| own.get(version).is_some_and(|own| own != *checksum);
+    if let Some((version, _)) = applied.iter().find(is_other) {
+        let mend = "bring the file back as it was, and put the change into a new one";
+        return Finding::bad("migrations", format!("{version} was changed after it was run"), mend);
+    }
+    if let Some(version) = applied.keys().find(|version| !own.contains_key(version)) {
+        let mend = "go on with the version of the application that has it";
+        return Finding::bad(
+            "migrations",
+            format!("the database has run {version}, which is not in `migrations`"),
+            mend,
+        );
+    }
+    match own.keys().filter(|version| !applied.contains_key(version)).count() {
+        0 => Finding::good("migrations", format!("all {} are run", own.len())),
+        count => Finding::warning(
+            "migrations",
+            format!("{count} of {} are not run", own.len()),
+            "start the application: it runs them",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    #[test]
+    fn migrations_are_compared_by_what_they_were() {
+        let files = |versions: &[(i64, u8)]| versions.iter().map(|(version, sum)| (*version, vec![*sum])).collect();
+        for (own, applied, status, said) in [
+            (&[(1, 1), (2, 2)][..], &[(1, 1), (2, 2)][..], Status::Good, "all 2"),
+            (&[(1, 1), (2, 2)], &[(1, 1)], Status::Warning, "1 of 2"),
+            (&[(1, 1)], &[(1, 9)], Status::Bad, "1 was changed"),
+            (&[(1, 1)], &[(1, 1), (2, 2)], Status::Bad, "has run 2"),
+        ] {
+            let finding = compare(&files(own), &files(applied));
+            assert_eq!(finding.status, status);
+            assert!(finding.found.contains(said), "{finding:?}");
+        }
+    }
+}

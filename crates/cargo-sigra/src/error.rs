@@ -1,0 +1,56 @@
+//! All that can go wrong. Every message says what to do.
+
+use crate::{
+    cargo_toml::SigraPathError,
+    completions::CompletionsError,
+    doctor::DoctorError,
+    generate::GenerateError,
+    git::GitError,
+    install::{DependencyError, HostError, InstallError, MigrationError},
+    manifest::ManifestError,
+    names::NameError,
+    new::NewError,
+    questions::QuestionError,
+    routes::RoutesError,
+    rustfmt::RustfmtError,
+    secret::SecretError,
+    upgrade::UpgradeError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    #[error(transparent)]
+    New(#[from] NewError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    #[error(transparent)]
+    Completions(#[from] CompletionsError),
+    #[error(transparent)]
+    SigraPath(#[from] SigraPathError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Rustfmt(#[from] RustfmtError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+}

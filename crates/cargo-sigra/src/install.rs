@@ -1,0 +1,239 @@
+//! `cargo sigra install`: accounts in an application that was there before.
+
+mod dependencies;
+mod edit;
+mod host;
+mod migrations;
+mod modules;
+mod serve;
+
+use std::{fs, io, path::PathBuf};
+
+use crate::{
+    choices::{Database, Id, Place},
+    cli::Install,
+    generate::{self, Files, Plan},
+    git,
+    manifest::{Manifest, ManifestError},
+    names::AppName,
+    questions,
+    terminal::{self, STRONG, WARNING, styled},
+};
+
+pub use self::{
+    dependencies::{DependencyError, add as add_dependencies},
+    host::{Host, HostError},
+    migrations::{MigrationError, version},
+};
+use self::{
+    edit::Edit,
+    migrations::Existing,
+    serve::{Served, Serving},
+};
+
+/// Why accounts were not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    #[error(
+        "these files are there already, and were not written by this program: {0}. Choose another module: `--module login`"
+    )]
+    Taken(String),
+    #[error(
+        "`--module {0}` can't be the module: use small letters, digits and `_`, and no name of what is in it, as in `--module login`"
+    )]
+    Module(String),
+    #[error("accounts are in `src/{there}` already, and `--module {asked}` asks for others: leave it out")]
+    OtherModule { there: String, asked: String },
+    #[error("`{path}` can't be read: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("`{path}` can't be written: {error}")]
+    Unwritable { path: PathBuf, error: io::Error },
+}
+
+/// Where everything goes, unless another module is asked for.
+const MODULE: &str = "auth";
+
+/// The modules in it. clippy wants no module in one of the same name.
+const INNER: [&str; 5] = ["accounts", "beside", "config", "database", "web"];
+
+/// What keeps the secret of a development machine out of a repository.
+const IGNORED: &str = "_dev_secret";
+
+pub fn run(args: &Install) -> Result<(), crate::Error> {
+    let host = Host::find()?;
+    if !args.dry_run && !args.force {
+        git::refuse_changed_files(&host.root)?;
+    }
+    let before = match Manifest::read(&host.root) {
+        Ok(manifest) => Some(manifest),
+        Err(ManifestError::Missing(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let existing = Existing::find(&host.root)?;
+    let plan = match &before {
+        Some(manifest) => same_plan(args, &host, manifest)?,
+        None => new_plan(args, &host, &existing)?,
+    };
+    host.check(&plan)?;
+    let files = generate::files(&plan)?;
+    let created = new_files(&host, &files, before.as_ref())?;
+    let serving = serve::find(&host, &plan);
+    let edits = edits(&host, &plan, &serving)?;
+    if args.dry_run {
+        created.iter().chain(&edits).for_each(Edit::print_diff);
+    } else {
+        for edit in created.iter().chain(&edits) {
+            edit.apply(&host.root)?;
+        }
+        if before.is_none() {
+            Manifest::of(&plan, &files).write(&host.root, &files)?;
+        }
+        say(&created, &edits);
+    }
+    advise(&host, &plan, &serving, &existing.unfilled(&plan.users, &files));
+    Ok(())
+}
+
+/// As it was installed before.
+fn same_plan(args: &Install, host: &Host, manifest: &Manifest) -> Result<Plan, crate::Error> {
+    let there = manifest.module.clone().unwrap_or_default();
+    if let Some(asked) = args.module.as_ref().filter(|asked| **asked != there) {
+        return Err(InstallError::OtherModule { there, asked: asked.clone() }.into());
+    }
+    Ok(Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra()?) })
+}
+
+fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, crate::Error> {
+    let module = args.module.clone().unwrap_or_else(|| MODULE.to_owned());
+    let is_module = module.starts_with(|c: char| c.is_ascii_lowercase())
+        && module.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !is_module || INNER.contains(&&*module) {
+        return Err(InstallError::Module(module).into());
+    }
+    let mut parts = args.parts.clone();
+    parts.db = parts.db.or(host.database());
+    let users = parts.user_names()?;
+    parts.id = parts.id.or(existing.id_of(&users)?);
+    let choices = questions::choices(&parts, Place::Existing, questions::can_ask(args.yes))?;
+    let mut plan = Plan {
+        app: AppName::parse(&host.package)?,
+        users,
+        choices,
+        sigra: parts.sigra()?,
+        module: Some(module),
+        migrations_after: existing.newest,
+        adopted: None,
+        rustfmt: host.rustfmt.clone(),
+    };
+    let first = generate::first_migration(&plan)?;
+    plan.adopted = existing.adopted(&plan.users, &first)?;
+    Ok(plan)
+}
+
+/// What is to be written. What the host has made of it since is left alone.
+fn new_files(host: &Host, files: &Files, before: Option<&Manifest>) -> Result<Vec<Edit>, InstallError> {
+    let (there, missing): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| host.root.join(path).exists());
+    let is_ours = |path: &str| before.is_some_and(|manifest| manifest.files.contains_key(path));
+    let taken: Vec<&str> = there.iter().map(|(path, _)| path.as_str()).filter(|path| !is_ours(path)).collect();
+    if !taken.is_empty() {
+        return Err(InstallError::Taken(taken.join(", ")));
+    }
+    Ok(missing.into_iter().map(|(path, text)| Edit::create(path, text)).collect())
+}
+
+/// What is added to the host's own files.
+fn edits(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, crate::Error> {
+    let mut edits = Vec::new();
+    edits.extend(dependencies::add(host, plan)?);
+    edits.extend(modules::declare(host, plan, serving)?);
+    edits.extend(ignore_secret(host)?);
+    Ok(edits)
+}
+
+fn ignore_secret(host: &Host) -> Result<Option<Edit>, InstallError> {
+    let path = host.root.join(".gitignore");
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(InstallError::Unreadable { path, error }),
+    };
+    if before.contains(IGNORED) {
+        return Ok(None);
+    }
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    Ok(Some(Edit::change(".gitignore", &before, format!("{before}{gap}.*{IGNORED}\n"))))
+}
+
+fn say(created: &[Edit], edits: &[Edit]) {
+    if created.is_empty() && edits.is_empty() {
+        anstream::println!("Everything is there already.");
+    }
+    let files = created.iter().map(|edit| (edit.path.clone(), edit.after.clone())).collect();
+    for line in crate::new::summary(&files) {
+        terminal::step("create", line);
+    }
+    for edit in edits {
+        terminal::step("change", &edit.path);
+    }
+}
+
+/// What is left for the host to do.
+fn advise(host: &Host, plan: &Plan, serving: &Serving, unfilled: &[String]) {
+    let module = plan.module.as_deref().unwrap_or(MODULE);
+    if let Served::Nowhere = serving.served {
+        let path = if host.lib.is_some() { host.library_name() } else { "crate".to_owned() };
+        anstream::println!(
+            "\nNo `axum::serve(listener, app)` was found that accounts could be put around. Where your router is served, write\n\n    \
+             let app = {path}::{module}::with_accounts(app).await?;\n    \
+             axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;"
+        );
+    }
+    let plural = &plan.users.plural;
+    for path in host.mentions(&format!("\"/{plural}/"), module) {
+        anstream::println!(
+            "\n{} `{path}` has routes below `/{plural}/`, where accounts answer from now on. Move them, or install with other \
+             names: `--user Member --table members`",
+            styled(WARNING, "warning:")
+        );
+    }
+    for column in unfilled {
+        anstream::println!(
+            "\n{} the table `{plural}` has a column `{column}` that every row must have: add it to the INSERT in \
+             src/{module}/accounts/registration.rs",
+            styled(WARNING, "warning:")
+        );
+    }
+    anstream::println!(
+        "\nA handler says in its arguments who may call it: {}",
+        styled(STRONG, format!("scope: sigra::Scope<{module}::accounts::{}>", plan.users.singular))
+    );
+    let mut commands = vec!["cargo run".to_owned()];
+    if plan.choices.db == Database::Postgres {
+        commands.insert(0, "export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
+    }
+    commands.push(format!("open http://127.0.0.1:…/{plural}/register"));
+    commands.push("cargo sigra routes".to_owned());
+    terminal::next_commands(&commands);
+}
+
+/// The default of what a host is asked.
+impl Host {
+    /// The database that it uses already, if one can be told.
+    fn database(&self) -> Option<Database> {
+        let features = &self.sqlx_features;
+        match (features.iter().any(|f| f == "sqlite"), features.iter().any(|f| f == "postgres")) {
+            (true, false) => Some(Database::Sqlite),
+            (false, true) => Some(Database::Postgres),
+            _ => None,
+        }
+    }
+}
+
+/// What ids a column of this type can hold.
+fn id_of_type(sql: &str) -> Option<Id> {
+    let sql = sql.to_ascii_lowercase();
+    if ["integer", "bigint", "bigserial", "int8"].iter().any(|name| sql.starts_with(name)) {
+        return Some(Id::Bigint);
+    }
+    ["uuid", "blob"].iter().any(|name| sql.starts_with(name)).then_some(Id::Uuid)
+}

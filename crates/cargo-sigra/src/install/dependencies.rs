@@ -1,0 +1,88 @@
+//! What the generated code depends on, added to the host's `Cargo.toml`. What stands there stays as it is.
+
+use std::{fs, io, path::PathBuf};
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TomlError, Value};
+
+use super::{edit::Edit, host::Host};
+use crate::{
+    cargo_toml::{self, CargoTomlError},
+    generate::Plan,
+    regions,
+    template::{self, TemplateError},
+};
+
+/// Why the dependencies can't be added.
+#[derive(Debug, thiserror::Error)]
+pub enum DependencyError {
+    #[error("`{path}` can't be read: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("Cargo.toml can't be understood: {0}")]
+    Toml(#[from] TomlError),
+    #[error("`{0}` stands in Cargo.toml in a way that no feature can be added to")]
+    Shape(String),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Region(#[from] regions::RegionError),
+    #[error(transparent)]
+    CargoToml(#[from] CargoTomlError),
+}
+
+pub fn add(host: &Host, plan: &Plan) -> Result<Option<Edit>, DependencyError> {
+    let path = host.root.join("Cargo.toml");
+    let before = fs::read_to_string(&path).map_err(|error| DependencyError::Unreadable { path, error })?;
+    let mut doc: DocumentMut = before.parse()?;
+    let needed = needed(plan)?;
+    let dependencies = doc.entry("dependencies").or_insert_with(toml_edit::table);
+    let Some(dependencies) = dependencies.as_table_like_mut() else {
+        return Err(DependencyError::Shape("dependencies".to_owned()));
+    };
+    for (name, dependency) in needed {
+        match dependencies.get_mut(&name) {
+            Some(item) => add_features(&name, item, &dependency)?,
+            // It may stand in a table of its own: for one platform, say.
+            None if host.depends_on(&name) => return Err(DependencyError::Shape(name)),
+            None => drop(dependencies.insert(&name, dependency)),
+        }
+    }
+    let after = doc.to_string();
+    Ok((after != before).then(|| Edit::change("Cargo.toml", &before, after)))
+}
+
+/// The template's own dependencies, for these choices.
+fn needed(plan: &Plan) -> Result<Vec<(String, Item)>, DependencyError> {
+    let manifest = template::files()?.into_iter().find(|file| file.path == "Cargo.toml");
+    let text = manifest.ok_or_else(|| CargoTomlError::Lacks("package".to_owned()))?.text;
+    let text = regions::apply("Cargo.toml", &text, |region| plan.keeps(region))?;
+    let doc = cargo_toml::dependencies_of(&text, plan)?;
+    let table = doc.get("dependencies").and_then(Item::as_table_like);
+    let table = table.ok_or_else(|| CargoTomlError::Lacks("dependencies".to_owned()))?;
+    Ok(table.iter().map(|(name, item)| (name.to_owned(), item.clone())).collect())
+}
+
+fn add_features(name: &str, item: &mut Item, needed: &Item) -> Result<(), DependencyError> {
+    let wanted = needed.get("features").and_then(Item::as_array);
+    let wanted: Vec<&str> = wanted.into_iter().flatten().filter_map(Value::as_str).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if let Some(version) = item.as_str().map(str::to_owned) {
+        let mut table = InlineTable::new();
+        table.insert("version", version.into());
+        *item = Item::Value(Value::InlineTable(table));
+    }
+    let shape = || DependencyError::Shape(format!("dependencies.{name}"));
+    let table = item.as_table_like_mut().ok_or_else(shape)?;
+    let features = table.entry("features").or_insert_with(|| toml_edit::value(Array::new()));
+    let features = features.as_array_mut().ok_or_else(shape)?;
+    for feature in wanted {
+        if !features.iter().any(|there| there.as_str() == Some(feature)) {
+            features.push(feature);
+        }
+    }
+    if let Some(table) = item.as_inline_table_mut() {
+        table.fmt();
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! What was generated, kept in the application: `.sigra/manifest.toml` says which files and from which choices, and
+//! `.sigra/base.tar.gz` holds them as they were, for an upgrade to tell the host's changes from ours.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, GzBuilder, read::GzDecoder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    cargo_toml::SigraSource,
+    choices::Choices,
+    generate::{Files, Plan},
+    names::AppName,
+    users::UserNames,
+};
+
+const FOLDER: &str = ".sigra";
+const MANIFEST: &str = "manifest.toml";
+const BASE: &str = "base.tar.gz";
+
+const HEADER: &str = "# What `cargo sigra` has generated here, and from what. Commit this folder: with it, `cargo sigra upgrade`\n\
+     # brings in what is new without losing what you changed. There is no need to edit it.\n\n";
+
+/// What an application was generated from, and each file's SHA-256 as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of this program.
+    pub version: String,
+    pub app: AppName,
+    /// The module that holds everything, in an application that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// The newest migration that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations_after: Option<u64>,
+    /// What made a table of users that was there before one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
+    pub users: UserNames,
+    pub choices: Choices,
+    pub files: BTreeMap<String, String>,
+}
+
+/// Why the record of what was generated can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("there is no `{0}`: run this in an application that `cargo sigra new` or `install` has made")]
+    Missing(PathBuf),
+    #[error("`{path}` can't be read: {error}. Bring it back from your version control")]
+    Unreadable { path: PathBuf, error: String },
+    #[error("`{path}` can't be written: {error}")]
+    Unwritable { path: PathBuf, error: io::Error },
+    #[error("`{0}` doesn't hold what `manifest.toml` beside it says. Bring both back from your version control")]
+    Differs(PathBuf),
+}
+
+impl Manifest {
+    pub fn of(plan: &Plan, files: &Files) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            app: plan.app.clone(),
+            module: plan.module.clone(),
+            migrations_after: plan.migrations_after,
+            adopted: plan.adopted.clone(),
+            users: plan.users.clone(),
+            choices: plan.choices,
+            files: files.iter().map(|(path, text)| (path.clone(), hash(text))).collect(),
+        }
+    }
+
+    /// What to generate the same from again.
+    pub fn plan(&self, sigra: SigraSource) -> Plan {
+        Plan {
+            app: self.app.clone(),
+            users: self.users.clone(),
+            choices: self.choices,
+            sigra,
+            module: self.module.clone(),
+            migrations_after: self.migrations_after,
+            adopted: self.adopted.clone(),
+            rustfmt: None,
+        }
+    }
+
+    /// Of the application in a folder.
+    pub fn read(root: &Path) -> Result<Self, ManifestError> {
+        let path = root.join(FOLDER).join(MANIFEST);
+        if !path.exists() {
+            return Err(ManifestError::Missing(Path::new(FOLDER).join(MANIFEST)));
+        }
+        let unreadable = |error: String| ManifestError::Unreadable { path: path.clone(), error };
+        let text = fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))
+    }
+
+    /// Writes it into an application, with the files as they were generated.
+    pub fn write(&self, root: &Path, files: &Files) -> Result<(), ManifestError> {
+        let folder = root.join(FOLDER);
+        let unwritable = |path: &Path, error| ManifestError::Unwritable { path: path.to_owned(), error };
+        fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, error))?;
+        let base = folder.join(BASE);
+        pack(files).and_then(|packed| fs::write(&base, packed)).map_err(|error| unwritable(&base, error))?;
+        let manifest = folder.join(MANIFEST);
+        let text = toml::to_string_pretty(self).map_err(|error| unwritable(&manifest, io::Error::other(error)))?;
+        fs::write(&manifest, format!("{HEADER}{text}")).map_err(|error| unwritable(&manifest, error))
+    }
+
+    /// The files as they were generated.
+    pub fn base(&self, root: &Path) -> Result<Files, ManifestError> {
+        let path = root.join(FOLDER).join(BASE);
+        let unreadable = |error: io::Error| ManifestError::Unreadable { path: path.clone(), error: error.to_string() };
+        let files = fs::read(&path).and_then(|packed| unpack(&packed)).map_err(unreadable)?;
+        let is_same = files.len() == self.files.len()
+            && files.iter().all(|(name, text)| self.files.get(name).is_some_and(|known| *known == hash(text)));
+        if is_same { Ok(files) } else { Err(ManifestError::Differs(path)) }
+    }
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same files give the same bytes, whenever and by whomever they are packed.
+fn pack(files: &Files) -> io::Result<Vec<u8>> {
+    let gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let mut archive = tar::Builder::new(gzip);
+    for (path, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(text.len() as u64);
+        archive.append_data(&mut header, path, text.as_bytes())?;
+    }
+    let mut gzip = archive.into_inner()?;
+    gzip.flush()?;
+    gzip.finish()
+}
+
+fn unpack(packed: &[u8]) -> io::Result<Files> {
+    let mut archive = tar::Archive::new(GzDecoder::new(packed));
+    let mut files = Files::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text)?;
+        files.insert(path, text);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> Files {
+        Files::from([("src/a.rs".to_owned(), "a".repeat(9000)), ("b.sql".to_owned(), "ü\n".to_owned())])
+    }
+
+    #[test]
+    fn what_was_packed_comes_back_and_is_always_the_same_bytes() {
+        let packed = pack(&files()).expect("packed");
+        assert_eq!(packed, pack(&files()).expect("packed"));
+        assert_eq!(unpack(&packed).expect("files"), files());
+    }
+
+    #[test]
+    fn a_base_that_was_changed_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = Manifest::of(&Plan::default_for_tests(), &files());
+        manifest.write(folder.path(), &files()).expect("written");
+        let read = Manifest::read(folder.path()).expect("a manifest");
+        assert_eq!(read, manifest);
+        assert_eq!(read.base(folder.path()).expect("a base"), files());
+
+        let other = Files::from([("src/a.rs".to_owned(), "changed".to_owned())]);
+        fs::write(folder.path().join(".sigra/base.tar.gz"), pack(&other).expect("packed")).expect("written");
+        assert!(matches!(read.base(folder.path()), Err(ManifestError::Differs(_))));
+    }
+}

@@ -1,0 +1,144 @@
+//! `cargo sigra new`.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    choices::{Choices, Database, Id, Place},
+    cli::New,
+    generate::{self, Files, Plan},
+    git,
+    manifest::Manifest,
+    names::AppName,
+    questions,
+    terminal::{self, STRONG, WARNING, styled},
+    users::UserNames,
+    workspace,
+};
+
+/// Why there is no new application.
+#[derive(Debug, thiserror::Error)]
+pub enum NewError {
+    #[error("`{0}` has something in it: choose another name, or `cargo sigra install` there if it is an application")]
+    NotEmpty(PathBuf),
+    #[error("`{0}` has no last part that could be the application's name: give a path such as `my_app`")]
+    NoName(PathBuf),
+    #[error("on PostgreSQL the table must be called `users` for now: pass `--user {0} --table users`, or use SQLite")]
+    Table(String),
+    #[error("`{path}` can't be written: {error}")]
+    Unwritable { path: PathBuf, error: io::Error },
+}
+
+pub fn run(args: &New) -> Result<(), crate::Error> {
+    let app = name_of(&args.path)?;
+    refuse_what_is_there(&args.path)?;
+    let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
+    let users = args.parts.user_names()?;
+    refuse_other_tables_on_postgres(&users, &choices)?;
+    let plan = Plan::new(app, users, choices, args.parts.sigra()?);
+    let files = generate::files(&plan)?;
+
+    anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), in_words(&choices));
+    write(&args.path, &files)?;
+    Manifest::of(&plan, &files).write(&args.path, &files)?;
+    for line in summary(&files) {
+        terminal::step("create", line);
+    }
+    terminal::step("create", ".sigra/ (what was generated, for `cargo sigra upgrade`)");
+    if git::init_unless_inside(&args.path)? {
+        terminal::step("create", ".git/");
+    }
+    if let Some(workspace) = workspace::around(&args.path) {
+        anstream::println!(
+            "\n{} `{}` is a workspace around it. Add \"{}\" to its `members`, and move the `[profile]` tables there",
+            styled(WARNING, "warning:"),
+            workspace.display(),
+            args.path.display()
+        );
+    }
+    terminal::next_commands(&next_commands(&args.path, &plan));
+    Ok(())
+}
+
+fn name_of(path: &Path) -> Result<AppName, crate::Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    Ok(AppName::parse(name.ok_or_else(|| NewError::NoName(path.to_owned()))?)?)
+}
+
+/// An empty folder is as good as none.
+fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
+    let is_free = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if is_free { Ok(()) } else { Err(NewError::NotEmpty(path.to_owned())) }
+}
+
+/// The library asks PostgreSQL to tell of changes of the table `users` by its name.
+fn refuse_other_tables_on_postgres(users: &UserNames, choices: &Choices) -> Result<(), NewError> {
+    match choices.db {
+        Database::Postgres if !users.has_users_table() => Err(NewError::Table(users.singular.clone())),
+        _ => Ok(()),
+    }
+}
+
+fn write(root: &Path, files: &Files) -> Result<(), NewError> {
+    for (name, text) in files {
+        let path = root.join(name);
+        let written = match path.parent() {
+            Some(folder) => fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)),
+            None => fs::write(&path, text),
+        };
+        written.map_err(|error| NewError::Unwritable { path, error })?;
+    }
+    Ok(())
+}
+
+/// A line for each file at the top and each folder there.
+pub fn summary(files: &Files) -> Vec<String> {
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for path in files.keys() {
+        match path.split_once('/') {
+            Some((folder, _)) => *folders.entry(folder).or_default() += 1,
+            None => lines.push(path.clone()),
+        }
+    }
+    lines.extend(folders.into_iter().map(|(folder, count)| match count {
+        1 => format!("{folder}/ (1 file)"),
+        count => format!("{folder}/ ({count} files)"),
+    }));
+    lines
+}
+
+fn in_words(choices: &Choices) -> String {
+    let mut words = vec![
+        match choices.db {
+            Database::Sqlite => "SQLite",
+            Database::Postgres => "PostgreSQL",
+        },
+        match choices.id {
+            Id::Uuid => "users have UUIDs",
+            Id::Bigint => "users are counted",
+        },
+    ];
+    let parts = [
+        (choices.mfa, "a second factor", "no second factor"),
+        (choices.passkeys, "passkeys", "no passkeys"),
+        (choices.magic_link, "links to log in", "no links to log in"),
+        (choices.live, "WebSockets", "no WebSockets"),
+    ];
+    words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
+    words.join(", ")
+}
+
+fn next_commands(path: &Path, plan: &Plan) -> Vec<String> {
+    let run = match plan.choices.db {
+        Database::Sqlite => "cargo run".to_owned(),
+        Database::Postgres => format!("createdb {}_dev && cargo run", plan.app.ident()),
+    };
+    vec![format!("cd {}", path.display()), run, "cargo test".to_owned()]
+}

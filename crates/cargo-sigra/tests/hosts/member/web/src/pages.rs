@@ -1,0 +1,3 @@
+pub async fn home() -> &'static str {
+    "Hello, World!"
+}

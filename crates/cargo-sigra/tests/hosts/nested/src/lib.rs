@@ -1,0 +1,4 @@
+//! A shop.
+
+mod api;
+pub mod server;

@@ -1,0 +1,54 @@
+//! Applications as they are generated: each builds without a warning, and passes clippy and its own tests.
+
+mod generated;
+
+use generated::Generated;
+
+#[test]
+fn an_application_with_everything_is_good() {
+    Generated::new("notes", &[]).check();
+}
+
+#[test]
+fn an_application_on_postgres_is_good() {
+    Generated::new("photo-blog", &["--db", "postgres"]).check();
+}
+
+#[test]
+fn an_application_with_other_names_and_nothing_optional_is_good() {
+    let flags = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
+    Generated::new("club", &flags.split(' ').collect::<Vec<_>>()).check();
+}
+
+/// One test for each row, so that each has a name and none waits for the others.
+macro_rules! matrix {
+    ($($name:ident: $flags:literal),* $(,)?) => {
+        $(
+            #[test]
+            #[ignore = "for the long run"]
+            fn $name() {
+                Generated::new(stringify!($name), &$flags.split_whitespace().collect::<Vec<_>>()).check();
+            }
+        )*
+    };
+}
+
+matrix! {
+    without_mfa: "--no-mfa",
+    without_passkeys: "--no-passkeys",
+    without_magic_link: "--no-magic-link",
+    without_live: "--no-live",
+    with_bigint: "--id bigint",
+    with_members: "--user Member --table members",
+    with_team_members: "--user TeamMember --table staff",
+    with_another_type_on_postgres: "--db postgres --user Member --table users",
+    without_mfa_and_passkeys: "--no-mfa --no-passkeys",
+    without_mfa_and_magic_link: "--no-mfa --no-magic-link",
+    without_passkeys_and_magic_link: "--no-passkeys --no-magic-link",
+    without_magic_link_and_live: "--no-magic-link --no-live",
+    with_nothing_optional: "--no-mfa --no-passkeys --no-magic-link --no-live",
+    postgres_with_bigint: "--db postgres --id bigint",
+    postgres_without_magic_link: "--db postgres --no-magic-link",
+    postgres_without_live: "--db postgres --no-live",
+    postgres_with_nothing_optional: "--db postgres --id bigint --no-mfa --no-passkeys --no-magic-link --no-live",
+}
