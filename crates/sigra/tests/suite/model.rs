@@ -367,7 +367,7 @@ impl Model {
     /// Whether a code is good, which it then no longer is.
     fn take_code(&mut self, user: usize, app: usize, steps_ago: u64) -> bool {
         let factors = &mut self.factors[user];
-        let is_the_last = factors.is_on && app % factors.apps.max(1) == 0;
+        let is_the_last = factors.is_on && app.is_multiple_of(factors.apps.max(1));
         let Some(step) = (FIRST_STEP + self.now / STEP).checked_sub(steps_ago) else { return false };
         let is_good = is_the_last && steps_ago <= 1 && step > factors.last_step;
         if is_good {
