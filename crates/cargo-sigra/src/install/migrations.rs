@@ -100,7 +100,10 @@ impl Existing {
             files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs")).map(|(_, text)| text.as_str());
         let code = code.unwrap_or_default();
         let columns = self.table(users).map(|table| table.columns.as_slice()).unwrap_or_default();
-        let unfilled = columns.iter().filter(|column| column.is_required() && !code.contains(&column.name));
+        let insert = format!("INSERT INTO {} (", users.plural);
+        let given = code.split_once(&insert).and_then(|(_, rest)| rest.split_once(')')).map(|(names, _)| names);
+        let given: Vec<&str> = given.unwrap_or_default().split(',').map(str::trim).collect();
+        let unfilled = columns.iter().filter(|column| column.is_required() && !given.contains(&column.name.as_str()));
         unfilled.map(|column| column.name.clone()).collect()
     }
 
