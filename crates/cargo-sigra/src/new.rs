@@ -78,7 +78,7 @@ fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
 }
 
 /// The library asks PostgreSQL to tell of changes of the table `users` by its name.
-fn refuse_other_tables_on_postgres(users: &UserNames, choices: &Choices) -> Result<(), NewError> {
+pub fn refuse_other_tables_on_postgres(users: &UserNames, choices: &Choices) -> Result<(), NewError> {
     match choices.db {
         Database::Postgres if !users.has_users_table() => Err(NewError::Table(users.singular.clone())),
         _ => Ok(()),

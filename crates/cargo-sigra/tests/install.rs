@@ -246,13 +246,32 @@ fn a_table_of_users_is_adopted_with_its_rows() {
 #[ignore = "for the long run: it has dependencies that nothing else here has"]
 fn axum_logins_example_gets_accounts_beside_its_own() {
     let host = Host::new("axum_login", "");
-    let refused = host.install(&[]);
-    assert!(!refused.status.success() && said(&refused).contains("has no column `email`"), "{}", said(&refused));
-    assert_eq!(host.changes(), "");
-    let host = host.installed(&["--user", "Member", "--table", "members"]).checked();
+    for (flags, said_of) in [
+        (&[][..], "has no column `email`: add one first"),
+        (&["--user", "Member", "--table", "members"], "leave `--table` out"),
+    ] {
+        let refused = host.install(flags);
+        assert!(!refused.status.success() && said(&refused).contains(said_of), "{}", said(&refused));
+        assert_eq!(host.changes(), "");
+    }
+    let migration = "ALTER TABLE users ADD COLUMN email TEXT;\n";
+    fs::write(host.root().join("migrations/20260601000000_add_email.sql"), migration).expect("written");
+    host.commit();
+    let host = host.installed(&[]);
+    let warned = said(&host.install(&["--dry-run"]));
+    assert!(warned.contains("a column `username`") && warned.contains("a column `password`"), "{warned}");
+
+    let path = host.root().join("src/auth/accounts/registration.rs");
+    let registration = fs::read_to_string(&path).expect("text");
+    let given = registration
+        .replace("INSERT INTO users (email,", "INSERT INTO users (username, password, email,")
+        .replace("VALUES ($1, $2,", "VALUES ($1, '', $1, $2,");
+    assert_ne!(given, registration);
+    fs::write(&path, given).expect("written");
+    let host = host.checked();
     let mut server = host.serve("axum-login-sqlite");
     assert_eq!(server.get("/").1, "/login?next=%2F");
-    server.use_accounts("members", "member");
+    server.use_accounts("users", "user");
 }
 
 #[test]

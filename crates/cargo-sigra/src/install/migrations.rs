@@ -20,15 +20,18 @@ pub enum MigrationError {
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
-        "the table `{table}`, which your migrations make, has no column `{column}`: add one first, or use another table: \
-         `--user Member --table members`"
+        "the table `{table}`, which your migrations make, has no column `{column}`: add one first, by a migration of your own"
     )]
     Lacks { table: String, column: &'static str },
     #[error(
-        "the column `{table}.id` is of type `{ty}`: users need a UUID or a 64-bit integer. Change it first, or use another \
-         table: `--user Member --table members`"
+        "the column `{table}.id` is of type `{ty}`, and users need a UUID or a 64-bit integer: change it first, by a migration of your own"
     )]
     Id { table: String, ty: String },
+    #[error(
+        "your migrations make a table `users`, and by that name the library reads those who log in: leave `--table` out to let \
+         accounts use it, or rename it first, by a migration of your own"
+    )]
+    UsersTaken,
 }
 
 /// What the host's migrations do.
@@ -70,6 +73,12 @@ impl Existing {
         Ok(Some(id))
     }
 
+    /// A view takes the name of `users` where the table has another.
+    pub fn refuse_users_beside(&self, users: &UserNames) -> Result<(), MigrationError> {
+        let is_taken = self.tables.iter().any(|table| table.name == UserNames::default().plural);
+        if is_taken && !users.has_users_table() { Err(MigrationError::UsersTaken) } else { Ok(()) }
+    }
+
     /// What makes the host's table one of users. `None` if it has none.
     pub fn adopted(&self, users: &UserNames, template: &str) -> Result<Option<String>, MigrationError> {
         let Some(table) = self.table(users) else { return Ok(None) };
@@ -91,7 +100,10 @@ impl Existing {
             files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs")).map(|(_, text)| text.as_str());
         let code = code.unwrap_or_default();
         let columns = self.table(users).map(|table| table.columns.as_slice()).unwrap_or_default();
-        let unfilled = columns.iter().filter(|column| column.is_required() && !code.contains(&column.name));
+        let insert = format!("INSERT INTO {} (", users.plural);
+        let given = code.split_once(&insert).and_then(|(_, rest)| rest.split_once(')')).map(|(names, _)| names);
+        let given: Vec<&str> = given.unwrap_or_default().split(',').map(str::trim).collect();
+        let unfilled = columns.iter().filter(|column| column.is_required() && !given.contains(&column.name.as_str()));
         unfilled.map(|column| column.name.clone()).collect()
     }
 
@@ -156,6 +168,9 @@ mod tests {
         let users = UserNames::default();
         let of_names = existing("create table users (id integer primary key, username text not null);");
         assert!(matches!(of_names.adopted(&users, OURS), Err(MigrationError::Lacks { column: "email", .. })));
+        assert!(of_names.refuse_users_beside(&users).is_ok());
+        let members = UserNames::parse("Member", None).expect("names");
+        assert!(matches!(of_names.refuse_users_beside(&members), Err(MigrationError::UsersTaken)));
         let of_texts = existing("CREATE TABLE \"users\" (id TEXT PRIMARY KEY, email TEXT);");
         assert!(matches!(of_texts.id_of(&users), Err(MigrationError::Id { .. })));
         assert!(of_texts.id_of(&UserNames::parse("Member", None).expect("names")).expect("no table").is_none());
