@@ -597,12 +597,17 @@ impl<U: User> Sigra<U> {
             .await?;
         let mailed =
             self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await?;
+        let pending = self
+            .purge(config.mfa_challenge_ttl, async |conn, expired| {
+                U::Database::purge_pending_sessions(conn, expired).await
+            })
+            .await?;
         let trusted = self
             .purge(config.mfa_trust_ttl, async |conn, expired| U::Database::purge_trusted_browsers(conn, expired).await)
             .await?;
         self.purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await?;
         self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await?;
-        Ok(sessions + mailed + trusted)
+        Ok(sessions + mailed + pending + trusted)
     }
 
     async fn purge(

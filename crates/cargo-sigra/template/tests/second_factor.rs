@@ -254,7 +254,7 @@ async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
     assert!(!page.text().contains("current-password"), "the password is not enough, so it is not asked for");
 
     let password = browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
-    assert_status(&password, 403);
+    assert_redirected_to(&password, "/users/sudo");
     assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
     let wrong = browser.post("/users/sudo", &[("user[code]", "000000")]).await;
     assert_redirected_to(&wrong, "/users/sudo");

@@ -121,8 +121,8 @@ impl<U: User> Sigra<U> {
         self.record(&mut tx, &event).await?;
         self.renew_with_second_factor(tx, session, scope).await?;
 
-        if let Some(token) = trust {
-            session.keep_trust_token(token);
+        if let Some((token, before)) = trust {
+            session.keep_trust_token(token, before);
         }
         tracing::info!(
             target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = ?scope.user().id(),
@@ -174,6 +174,7 @@ impl<U: User> Sigra<U> {
         answer: SecondFactor<'_>,
     ) -> Result<Option<(Transaction<U>, Factor)>, Error> {
         let user = scope.user().id();
+        // There is nothing to guess at a passkey, and nobody else's guesses are to keep its owner waiting.
         if matches!(answer, SecondFactor::Code(_)) {
             self.limit_second_factor(session, &user).await?;
         }
@@ -197,7 +198,9 @@ impl<U: User> Sigra<U> {
         };
         let Some(factor) = factor else {
             drop(tx);
-            self.note_wrong_second_factor(session, scope).await?;
+            if matches!(answer, SecondFactor::Code(_)) {
+                self.note_wrong_code(session, scope).await?;
+            }
             return Ok(None);
         };
         self.forget_second_factors(&mut tx, session, &user).await?;
@@ -228,7 +231,7 @@ impl<U: User> Sigra<U> {
         Ok(Some(Factor::BackupCode { left: u32::try_from(left).unwrap_or_default() }))
     }
 
-    async fn note_wrong_second_factor(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+    async fn note_wrong_code(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = ?user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());

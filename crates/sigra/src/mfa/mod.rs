@@ -1,6 +1,6 @@
 //! The second factor: authenticator apps, backup codes, passkeys, and browsers that are trusted without.
 //!
-//! [`Sigra::log_in_user`] looks by itself whether a user has a second factor. If so, the session that it opens is
+//! [`Sigra::log_in_user`](crate::Sigra::log_in_user) looks by itself whether a user has a second factor. If so, the session that it opens is
 //! pending: [`Scope`](crate::Scope), `Option<Scope>`, [`Sudo`](crate::Sudo) and [`Live`](crate::live::Live) treat it as
 //! nobody's, and only [`MfaChallenge`] and logging out are left. So there is no way in that a host could forget to
 //! close: not by a password, not by a link that was mailed, not after a reset (OWASP ASVS 6.4.3).
@@ -59,7 +59,7 @@
 //! An authenticator app's secret has to be known to check its codes, so it is encrypted: XChaCha20-Poly1305 under a
 //! key that is derived from `SECRET_KEY_BASE`, bound to its user. When that secret is rotated, what the older one has
 //! encrypted is encrypted anew in the background; keep it in [`Config::older_secrets`](crate::Config::older_secrets)
-//! until [`Sigra::reencrypt_secrets`] finds nothing more to do.
+//! until [`Sigra::reencrypt_secrets`](crate::Sigra::reencrypt_secrets) finds nothing more to do.
 
 mod backup_codes;
 mod challenge;

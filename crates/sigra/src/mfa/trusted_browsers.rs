@@ -5,7 +5,7 @@ use crate::{
     Client, Error, Session, Sigra, User, audit,
     sigra::Connection,
     store::{SecondFactors, TrustedBrowser},
-    token::TrustToken,
+    token::{TokenHash, TrustToken},
 };
 
 /// Browsers that are trusted without a second factor.
@@ -55,7 +55,8 @@ impl<U: User> Sigra<U> {
         if session.trust_tokens().iter().next().is_none() {
             return Ok(None);
         }
-        self.find_trusted_browser(&mut *self.pool().acquire().await?, session, user).await
+        let found = self.find_trusted_browser(&mut *self.pool().acquire().await?, session, user).await?;
+        Ok(found.map(|(browser, _)| browser))
     }
 
     /// When the user trusted this browser, which was when they last showed a second factor in it.
@@ -65,7 +66,7 @@ impl<U: User> Sigra<U> {
         session: &Session,
         user: &U::Id,
     ) -> Result<Option<OffsetDateTime>, Error> {
-        Ok(self.find_trusted_browser(conn, session, user).await?.map(|browser| browser.inserted_at))
+        Ok(self.find_trusted_browser(conn, session, user).await?.map(|(browser, _)| browser.inserted_at))
     }
 
     async fn find_trusted_browser(
@@ -73,31 +74,31 @@ impl<U: User> Sigra<U> {
         conn: &mut Connection<U>,
         session: &Session,
         user: &U::Id,
-    ) -> Result<Option<TrustedBrowser>, Error> {
+    ) -> Result<Option<(TrustedBrowser, TokenHash)>, Error> {
         let after = self.now() - self.config().mfa_trust_ttl;
-        for token in session.trust_tokens().iter() {
-            let found = U::Database::find_trusted_browser(&mut *conn, user, token.hash(), after).await?;
-            if found.is_some() {
-                return Ok(found);
+        for token in session.trust_tokens().iter().map(TrustToken::hash) {
+            if let Some(found) = U::Database::find_trusted_browser(&mut *conn, user, token, after).await? {
+                return Ok(Some((found, token)));
             }
         }
         Ok(None)
     }
 
-    /// Trusts this browser, in place of before.
+    /// Trusts this browser, in place of before. Gives the token, and the one that it takes the place of.
     pub(super) async fn insert_trusted_browser(
         &self,
         conn: &mut Connection<U>,
         session: &Session,
         user: &U,
-    ) -> Result<TrustToken, Error> {
+    ) -> Result<(TrustToken, Option<TokenHash>), Error> {
         let (user, client) = (user.id(), session.client());
-        if let Some(before) = self.find_trusted_browser(&mut *conn, session, &user).await? {
+        let before = self.find_trusted_browser(&mut *conn, session, &user).await?;
+        if let Some((before, _)) = &before {
             U::Database::delete_trusted_browsers(&mut *conn, &user, Some(before.id)).await?;
         }
         let token = TrustToken::generate()?;
         U::Database::insert_trusted_browser(conn, &user, token.hash(), &client, self.now()).await?;
         self.record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
-        Ok(token)
+        Ok((token, before.map(|(_, hash)| hash)))
     }
 }

@@ -50,7 +50,7 @@ pub use self::{
 use crate::{
     Client, Error, Problem, SessionToken,
     client::Sender,
-    token::{CookieSessionId, TrustToken},
+    token::{CookieSessionId, TokenHash, TrustToken},
 };
 
 const FLASH: &str = "flash";
@@ -266,10 +266,10 @@ impl Session {
         state.cookies.read_mfa_trust(&state.mfa_trust).unwrap_or_default()
     }
 
-    /// Makes the browser hold one token more.
-    pub(crate) fn keep_trust_token(&self, token: TrustToken) {
+    /// Makes the browser hold another token, in place of one that it holds.
+    pub(crate) fn keep_trust_token(&self, token: TrustToken, in_place_of: Option<TokenHash>) {
         let mut tokens = self.trust_tokens();
-        tokens.push(token);
+        tokens.put(token, in_place_of);
         self.state().mfa_trust_write = Some(tokens);
     }
 

@@ -1,6 +1,6 @@
 use zeroize::Zeroizing;
 
-use crate::token::TrustToken;
+use crate::token::{TokenHash, TrustToken};
 
 /// How many users trust a browser at once. The one who did so longest ago is asked again first.
 const MOST: usize = 4;
@@ -29,7 +29,9 @@ impl TrustTokens {
         self.0.iter()
     }
 
-    pub fn push(&mut self, token: TrustToken) {
+    /// Adds a token, in place of one.
+    pub fn put(&mut self, token: TrustToken, in_place_of: Option<TokenHash>) {
+        self.0.retain(|held| Some(held.hash()) != in_place_of);
         self.0.push(token);
         let oldest = self.0.len().saturating_sub(MOST);
         self.0.drain(..oldest);
@@ -44,10 +46,15 @@ mod tests {
     fn a_browser_holds_the_latest() {
         let tokens: Vec<TrustToken> = (0..6).map(|_| TrustToken::generate().expect("randomness")).collect();
         let mut held = TrustTokens::default();
-        tokens.iter().for_each(|token| held.push(token.clone()));
+        tokens.iter().for_each(|token| held.put(token.clone(), None));
         let held = TrustTokens::parse(&held.encode()).expect("what we write, we read");
         let hashes: Vec<_> = held.iter().map(TrustToken::hash).collect();
         assert_eq!(hashes, tokens[2..].iter().map(TrustToken::hash).collect::<Vec<_>>());
+
+        let mut held = held;
+        let (first, fresh) = (tokens[2].hash(), TrustToken::generate().expect("randomness"));
+        held.put(fresh.clone(), Some(first));
+        assert_eq!(held.iter().map(TrustToken::hash).collect::<Vec<_>>()[1..], [hashes[2], hashes[3], fresh.hash()]);
     }
 
     #[test]

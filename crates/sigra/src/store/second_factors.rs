@@ -125,6 +125,12 @@ pub trait SecondFactors<U: User>: sqlx::Database {
         user: &U::Id,
     ) -> impl Future<Output = sqlx::Result<Vec<SessionId>>> + Send;
 
+    /// Deletes at most so many that were opened before a time.
+    fn purge_pending_sessions(
+        conn: &mut Self::Connection,
+        expired: Expired,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
     /// Forgets that sessions of a user were verified by a second factor: they have none any more.
     fn forget_second_factor(conn: &mut Self::Connection, user: &U::Id)
     -> impl Future<Output = sqlx::Result<()>> + Send;
@@ -308,6 +314,20 @@ macro_rules! impl_second_factors {
                 const DELETE: &str = "DELETE FROM users_tokens
                     WHERE context = 'session' AND user_id = $1 AND mfa_pending RETURNING id";
                 sqlx::query_scalar(DELETE).bind(user.clone()).fetch_all(conn).await
+            }
+
+            async fn purge_pending_sessions(
+                conn: &mut $connection,
+                expired: crate::store::Expired,
+            ) -> sqlx::Result<u64> {
+                const PURGE: &str = concat!(
+                    "DELETE FROM users_tokens WHERE id IN
+                         (SELECT id FROM users_tokens WHERE mfa_pending AND inserted_at <= $1 LIMIT $2",
+                    $skip_locked,
+                    ")"
+                );
+                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
+                Ok(purged.rows_affected())
             }
 
             async fn forget_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {

@@ -25,6 +25,7 @@ CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE n
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
 CREATE INDEX users_tokens_context_inserted_at ON users_tokens (context, inserted_at);
+CREATE INDEX users_tokens_mfa_pending ON users_tokens (inserted_at) WHERE mfa_pending;
 
 -- An authenticator app. A user who has one, or a passkey, logs in with a second factor.
 CREATE TABLE users_totp (

@@ -54,7 +54,7 @@ impl<U: User> Sigra<U> {
         let mut conn = self.pool().acquire().await?;
         U::Database::insert_trusted_browser(&mut conn, user, token.hash(), client, self.now()).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
-        tokens.push(token);
+        tokens.put(token, None);
         self.cookies().set_mfa_trust(&mut headers, &tokens);
         browser.store_headers(headers);
         Ok(())

@@ -136,6 +136,13 @@ async fn a_pending_second_factor_waits_ten_minutes() {
     let code = host.totp_code(&user).await;
     assert_status(&answer(&browser, &code).await, 401);
     assert_eq!(sessions(&host).await, 0);
+
+    let (user, _) = host.mfa_pending_fixture().await;
+    let complete = with_password(&host, &user).await;
+    assert_status(&answer(&complete, &host.totp_code(&user).await).await, 200);
+    host.clock().advance(MINUTE * 10);
+    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 1, "the one that was given up");
+    assert_eq!(who(&complete).await, user.email);
 }
 
 /// CVE-2021-43177: a code that was used is good no more, as long as it is shown and after.

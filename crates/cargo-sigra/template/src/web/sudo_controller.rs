@@ -110,9 +110,15 @@ async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User
         accounts.record_attempt(telemetry::LOGIN_FAILURE, user, &session.client()).await?;
         return Ok(false);
     }
-    sigra.reauthenticate_user(session, scope).await?;
-    accounts.forget_sudo_attempts(user).await?;
-    Ok(true)
+    match sigra.reauthenticate_user(session, scope).await {
+        // They have set a second factor up since the page was shown.
+        Err(sigra::Error::SecondFactorRequired) => Ok(false),
+        confirmed => {
+            confirmed?;
+            accounts.forget_sudo_attempts(user).await?;
+            Ok(true)
+        }
+    }
 }
 
 // <passkeys>
