@@ -11,7 +11,9 @@ CREATE TABLE users (
     hashed_password text, -- Argon2id, in PHC string format
     confirmed_at    timestamptz,
     delete_after    timestamptz, -- when the account is deleted, unless its owner logs in before
+    -- <mfa>
     mfa_required    boolean     NOT NULL DEFAULT false, -- whether they must have a second factor
+    -- </mfa>
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );

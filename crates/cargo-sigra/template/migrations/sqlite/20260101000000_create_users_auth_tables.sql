@@ -10,7 +10,9 @@ CREATE TABLE users (
     hashed_password TEXT, -- Argon2id, in PHC string format
     confirmed_at    TEXT,
     delete_after    TEXT, -- when the account is deleted, unless its owner logs in before
+    -- <mfa>
     mfa_required    INTEGER NOT NULL DEFAULT 0 CHECK (mfa_required IN (0, 1)), -- whether they must have a second factor
+    -- </mfa>
     inserted_at     TEXT NOT NULL,
     updated_at      TEXT NOT NULL
 );

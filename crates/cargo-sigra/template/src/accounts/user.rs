@@ -25,7 +25,9 @@ pub struct User {
     pub hashed_password: Option<HashedPassword>,
     pub confirmed_at: Option<OffsetDateTime>,
     pub delete_after: Option<OffsetDateTime>,
+    // <mfa>
     pub mfa_required: bool,
+    // </mfa>
     pub inserted_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -42,10 +44,12 @@ impl sigra::User for User {
         self.hashed_password.as_ref()
     }
 
+    // <mfa>
     /// Who must have a second factor, such as administrators: until they have set one up, they can do nothing else.
     fn requires_second_factor(&self) -> bool {
         self.mfa_required
     }
+    // </mfa>
 }
 
 /// Why a user can't be registered, by field.
