@@ -13,7 +13,8 @@ const TAKEN: [&str; 14] = [
 /// Words of the library and of the web. In an application whose people are members they are the same.
 const KEPT: [&str; 4] =
     ["announce_user", "reauthenticate_user", "reauthenticate_user_with_second_factor", "user_fixture"];
-const KEPT_PARTS: [&str; 3] = ["users_tokens", "user_id", "user_agent"];
+const KEPT_PARTS: [&str; 6] =
+    ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent"];
 /// What stands before a word that the library or the web has coined.
 const KEPT_AFTER: [(&str, &[&str]); 7] = [
     ("user", &[".", "://"]),
@@ -189,6 +190,9 @@ mod tests {
     fn what_is_the_librarys_or_the_webs_stays() {
         for text in [
             "users_tokens_user_id_context",
+            "users_totp",
+            "users_passkeys_user_id",
+            "users_backup_codes",
             "impl sigra::User for",
             "scope.user()",
             "sigra.log_in_user(",

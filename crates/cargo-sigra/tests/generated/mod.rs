@@ -36,8 +36,19 @@ impl Generated {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
         self.cargo(&["test", "--offline"]);
-        // All of them together would fill the disk.
-        self.cargo(&["clean", "--offline", "--package", &self.name]);
+        self.remove_programs();
+    }
+
+    /// All of them together would fill the disk. `cargo clean` would take programs of the same name with them, which
+    /// other tests are about to run.
+    fn remove_programs(&self) {
+        let built = cargo(&self.root(), &["test", "--offline", "--no-run", "--message-format", "json"]);
+        for line in String::from_utf8_lossy(&built.stdout).lines() {
+            let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            if let Some(program) = message["executable"].as_str() {
+                fs::remove_file(program).expect("what was just built");
+            }
+        }
     }
 
     /// Beside the tests' own artifacts, so that dependencies are built once.
