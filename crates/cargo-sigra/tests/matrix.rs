@@ -5,16 +5,19 @@ mod generated;
 use generated::Generated;
 
 #[test]
+#[ignore = "for the long run: it builds an application"]
 fn an_application_with_everything_is_good() {
     Generated::new("notes", &[]).check();
 }
 
 #[test]
+#[ignore = "for the long run: it builds an application"]
 fn an_application_on_postgres_is_good() {
     Generated::new("photo-blog", &["--db", "postgres"]).check();
 }
 
 #[test]
+#[ignore = "for the long run: it builds an application"]
 fn an_application_with_other_names_and_nothing_optional_is_good() {
     let flags = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
     Generated::new("club", &flags.split(' ').collect::<Vec<_>>()).check();
