@@ -169,11 +169,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::TooManyAttempts`].
     pub async fn limit(&self, limit: Limit, purpose: &str, account: &str) -> Result<(), Error> {
-        if !self.config().rate_limits {
-            return Ok(());
-        }
-        let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, limit, &key(&[purpose, account])).await
+        self.count(limit, &key(&[purpose, account])).await
     }
 
     /// Forgets the attempts before a success, as counted by [`limit`](Self::limit).
@@ -193,11 +189,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::TooManyAttempts`].
     pub async fn limit_log_in(&self, session: &Session, account: &str) -> Result<(), Error> {
-        if !self.config().rate_limits {
-            return Ok(());
-        }
-        let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(&device(session, account), account)).await
+        self.count(Limit::LOG_IN, &log_in_key(&device(session, account), account)).await
     }
 
     /// Forgets the attempts before a success.
@@ -213,11 +205,7 @@ impl<U: User> Sigra<U> {
     /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
     /// second factor before, which have a count of their own.
     pub(crate) async fn limit_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
-        if !self.config().rate_limits {
-            return Ok(());
-        }
-        let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, Limit::SECOND_FACTOR, &second_factor_key(session, user)).await
+        self.count(Limit::SECOND_FACTOR, &second_factor_key(session, user)).await
     }
 
     /// Forgets the attempts before a success, in its transaction.
@@ -243,6 +231,14 @@ impl<U: User> Sigra<U> {
             self.attempt(&mut conn, Limit::LOG_IN, &log_in_key("", account)).await?;
         }
         Ok(())
+    }
+
+    async fn count(&self, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
+        if !self.config().rate_limits {
+            return Ok(());
+        }
+        let mut conn = self.pool().acquire().await?;
+        self.attempt(&mut conn, limit, key).await
     }
 
     async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {

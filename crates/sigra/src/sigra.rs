@@ -262,6 +262,12 @@ impl<U: User> Sigra<U> {
         U::Database::lock_user(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
     }
 
+    /// Locks the row of who sends a request, and gives the user as they are now.
+    pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
+        let user = U::Database::lock_user(conn, &scope.user().id()).await?;
+        user.filter(User::is_active).ok_or(Error::SessionEnded)
+    }
+
     /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
     /// end. Does the same, and no harm, for a browser that is not logged in.
     ///
@@ -312,7 +318,7 @@ impl<U: User> Sigra<U> {
     pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         let mut tx = self.begin().await?;
-        self.lock_user(&mut tx, scope.user()).await.map_err(|_| Error::SessionEnded)?;
+        self.lock_scope(&mut tx, scope).await?;
         if U::Database::has_second_factor(&mut tx, &user).await? {
             return Err(Error::SecondFactorRequired);
         }
@@ -485,7 +491,6 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
         let mut tx = self.begin().await?;
-        U::Database::lock_user(&mut tx, user).await?;
         let revoked = self.delete_sessions_in(&mut tx, user, None).await?;
         tx.commit().await?;
         self.end_sessions(&revoked.sessions);
@@ -499,15 +504,16 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
     /// they stay.
     pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
-        let mut tx = U::Database::begin(&self.0.pool).await?;
+        let mut tx = self.begin().await?;
         let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(scope.session().id)).await?;
         tx.commit().await?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
     }
 
-    /// Deletes the sessions of a user, all or all but one, in the host's own transaction: beside a change of
-    /// password, say. [`announce`](Self::announce) what it returns after the commit.
+    /// Deletes the sessions of a user, all or all but one, in the host's own [transaction](Self::begin): beside a
+    /// change of password, say. [`announce`](Self::announce) what it returns after the commit. The user's row is
+    /// locked: who logs in at the same moment comes before all of it, or after.
     ///
     /// # Errors
     ///
@@ -519,6 +525,7 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
+        U::Database::lock_user(&mut *conn, user).await?;
         if let Some(kept) = except
             && U::Database::find_sessions(&mut *conn, &[kept]).await?.is_empty()
         {
@@ -540,7 +547,7 @@ impl<U: User> Sigra<U> {
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
     /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
-    ///     let mut tx = sigra.pool().begin().await?;
+    ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
     ///     let revoked = sigra.delete_sessions_in(&mut tx, &user, None).await?;
     ///     tx.commit().await?;

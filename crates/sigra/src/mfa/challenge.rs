@@ -184,10 +184,7 @@ impl<U: User> Sigra<U> {
             SecondFactor::Code(_) => None,
         };
         let mut tx = self.begin().await?;
-        let locked = U::Database::lock_user(&mut tx, &user).await?;
-        if !locked.is_some_and(|user| user.is_active()) {
-            return Err(Error::SessionEnded);
-        }
+        self.lock_scope(&mut tx, scope).await?;
         let factor = match answer {
             SecondFactor::Code(code) => self.take_code(&mut tx, &user, code).await?,
             #[cfg(feature = "passkeys")]
@@ -228,7 +225,7 @@ impl<U: User> Sigra<U> {
             return Ok(None);
         }
         let left = U::Database::count_backup_codes(conn, user).await?;
-        Ok(Some(Factor::BackupCode { left: u32::try_from(left).unwrap_or_default() }))
+        Ok(Some(Factor::BackupCode { left }))
     }
 
     async fn note_wrong_code(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {

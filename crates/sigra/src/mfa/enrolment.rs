@@ -3,13 +3,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
+use time::OffsetDateTime;
 
 use super::{BackupCodes, MfaCode, SecondFactors, Totp};
 use crate::{
     Client, Error, Scope, Session, Sigra, Sudo, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
     sigra::{Connection, Transaction},
-    store::{Passkeys as _, SecondFactors as _},
+    store::{Passkeys as _, SecondFactors as _, Store as _},
 };
 
 /// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
@@ -126,7 +127,7 @@ impl<U: User> Sigra<U> {
             totp: totp.map(|row| Totp { inserted_at: row.inserted_at, last_used_at: row.last_used_at }),
             #[cfg(feature = "passkeys")]
             passkeys: self.list_passkeys_in(&mut conn, user).await?,
-            backup_codes: u32::try_from(backup_codes).unwrap_or_default(),
+            backup_codes,
         })
     }
 
@@ -152,7 +153,8 @@ impl<U: User> Sigra<U> {
         let encrypted = self.encrypt_totp(&secret, &user)?;
 
         let mut tx = self.begin().await?;
-        let is_first = self.lock_factors(&mut tx, scope).await?;
+        self.lock_scope(&mut tx, scope).await?;
+        let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
         U::Database::delete_totp(&mut tx, &user).await?;
         U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
         self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
@@ -169,12 +171,12 @@ impl<U: User> Sigra<U> {
     pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<U>) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
-        self.lock_factors(&mut tx, scope).await?;
+        let locked = self.lock_scope(&mut tx, scope).await?;
         if !U::Database::delete_totp(&mut tx, &user).await? {
             return Ok(false);
         }
         self.record(&mut tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope).await?;
+        self.disenrol(tx, session, scope, &locked).await?;
         Ok(true)
     }
 
@@ -190,7 +192,8 @@ impl<U: User> Sigra<U> {
     ) -> Result<Option<BackupCodes>, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
-        if self.lock_factors(&mut tx, scope).await? {
+        self.lock_scope(&mut tx, scope).await?;
+        if !U::Database::has_second_factor(&mut tx, &user).await? {
             return Ok(None);
         }
         let codes = self.insert_backup_codes(&mut tx, &user).await?;
@@ -229,15 +232,6 @@ impl<U: User> Sigra<U> {
         Ok(had_totp || had_passkeys)
     }
 
-    /// Locks the user's row, and tells whether they have no factor yet.
-    pub(super) async fn lock_factors(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<bool, Error> {
-        let user = scope.user().id();
-        if U::Database::lock_user(&mut *conn, &user).await?.is_none() {
-            return Err(Error::SessionEnded);
-        }
-        Ok(!U::Database::has_second_factor(conn, &user).await?)
-    }
-
     /// What follows when a factor was added.
     pub(super) async fn enrol(
         &self,
@@ -247,8 +241,6 @@ impl<U: User> Sigra<U> {
         is_first: bool,
     ) -> Result<Enrolled, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
-        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
-        let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
         let (backup_codes, others) = match is_first {
             true => {
                 let others = self.delete_sessions_in(&mut tx, &user, Some(this_one)).await?;
@@ -256,35 +248,44 @@ impl<U: User> Sigra<U> {
             }
             false => (None, None),
         };
-        let token = self.replace_token_in(&mut tx, session, scope, None, Some(self.now())).await?;
-        tx.commit().await?;
-        self.end_sessions(&pending);
+        self.factors_changed(tx, session, scope, Some(self.now())).await?;
         others.into_iter().for_each(|others| self.announce(others));
-        self.renewed(session, scope, token);
         self.remember_second_factor(session, &user)?;
         Ok(Enrolled { backup_codes })
     }
 
-    /// What follows when a factor was given up.
+    /// What follows when a factor was given up. Whether the user must have one is asked of the locked row: it may have
+    /// become so since this request began.
     pub(super) async fn disenrol(
         &self,
         mut tx: Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
+        locked: &U,
     ) -> Result<(), Error> {
-        let user = scope.user().id();
+        let user = locked.id();
         if !U::Database::has_second_factor(&mut tx, &user).await? {
-            // As the row says now: it may have become so since this request began.
-            let now = U::Database::lock_user(&mut tx, &user).await?.ok_or(Error::SessionEnded)?;
-            if now.requires_second_factor() {
+            if locked.requires_second_factor() {
                 return Err(Error::SecondFactorRequired);
             }
             U::Database::delete_backup_codes(&mut tx, &user).await?;
             U::Database::forget_second_factor(&mut tx, &user).await?;
         }
+        self.factors_changed(tx, session, scope, None).await
+    }
+
+    /// What follows every change: what was granted by the factors before is granted no longer.
+    async fn factors_changed(
+        &self,
+        mut tx: Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+        mfa_verified_at: Option<OffsetDateTime>,
+    ) -> Result<(), Error> {
+        let user = scope.user().id();
         U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
         let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
-        let token = self.replace_token_in(&mut tx, session, scope, None, None).await?;
+        let token = self.replace_token_in(&mut tx, session, scope, None, mfa_verified_at).await?;
         tx.commit().await?;
         self.end_sessions(&pending);
         self.announce_user(&user);

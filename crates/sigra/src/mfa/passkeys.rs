@@ -18,7 +18,7 @@ use super::{CEREMONY_TTL, Enrolled, MfaChallenge, MfaEnrolment};
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
     sigra::Connection,
-    store::{PasskeyRow, Passkeys as _, SecondFactors as _},
+    store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
 };
 
 /// The entry of the cookie session that names the challenges under way.
@@ -196,7 +196,8 @@ impl<U: User> Sigra<U> {
             inserted_at: now,
         };
         let mut tx = self.begin().await?;
-        let is_first = self.lock_factors(&mut tx, scope).await?;
+        self.lock_scope(&mut tx, scope).await?;
+        let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
         // Somebody's already (WebAuthn section 7.1, step 26).
         if !U::Database::insert_passkey(&mut tx, &passkey).await? {
             return Ok(None);
@@ -246,7 +247,7 @@ impl<U: User> Sigra<U> {
             return Ok(None);
         };
         let used = UsedPasskey { id: row.id, result };
-        let user = U::Database::lock_user(&mut conn, &row.user).await?.filter(User::is_active);
+        let user = U::Database::find_user(&mut conn, &row.user).await?.filter(User::is_active);
         Ok(user.map(|user| PasskeyLogIn { user, used }))
     }
 
@@ -385,12 +386,12 @@ impl<U: User> Sigra<U> {
     pub async fn delete_passkey(&self, session: &Session, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
-        self.lock_factors(&mut tx, scope).await?;
+        let locked = self.lock_scope(&mut tx, scope).await?;
         if !U::Database::delete_passkey(&mut tx, &user, id).await? {
             return Ok(false);
         }
         self.record(&mut tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope).await?;
+        self.disenrol(tx, session, scope, &locked).await?;
         Ok(true)
     }
 

@@ -76,15 +76,15 @@ macro_rules! impl_attempts {
             }
 
             async fn purge_attempts(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
-                const PURGE: &str = concat!(
-                    "DELETE FROM auth_attempts WHERE key IN
-                         (SELECT key FROM auth_attempts WHERE last_at <= $1 LIMIT $2",
-                    $skip_locked,
-                    ")"
-                );
-                let before = crate::store::to_ms(expired.before);
-                let purged = sqlx::query(PURGE).bind(before).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    crate::store::to_ms,
+                    "auth_attempts",
+                    "key",
+                    "last_at",
+                    $skip_locked
+                )
             }
         }
     };

@@ -157,11 +157,7 @@ macro_rules! impl_email_tokens {
                 found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 
-            async fn delete_email_token(
-                conn: &mut $connection,
-                token: TokenHash,
-                context: &str,
-            ) -> sqlx::Result<bool> {
+            async fn delete_email_token(conn: &mut $connection, token: TokenHash, context: &str) -> sqlx::Result<bool> {
                 const DELETE: &str = "DELETE FROM users_tokens WHERE context = $1 AND token = $2";
                 let deleted = sqlx::query(DELETE).bind(context).bind(token.as_bytes()).execute(conn).await?;
                 Ok(deleted.rows_affected() == 1)
@@ -177,18 +173,16 @@ macro_rules! impl_email_tokens {
                 sqlx::query(DELETE).bind(user.clone()).bind(context).execute(conn).await.map(drop)
             }
 
-            async fn purge_email_tokens(
-                conn: &mut $connection,
-                expired: crate::store::Expired,
-            ) -> sqlx::Result<u64> {
-                const PURGE: &str = concat!(
-                    "DELETE FROM users_tokens WHERE id IN
-                         (SELECT id FROM users_tokens WHERE context NOT IN ('session', 'mfa_trust') AND inserted_at <= $1 LIMIT $2",
-                    $skip_locked,
-                    ")"
-                );
-                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+            async fn purge_email_tokens(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "users_tokens",
+                    "id",
+                    "context NOT IN ('session', 'mfa_trust') AND inserted_at",
+                    $skip_locked
+                )
             }
         }
 

@@ -7,6 +7,8 @@ mod own_pool;
 mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod purge;
 mod reader;
 mod second_factors;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -256,6 +258,13 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Pass
 
     /// Starts a transaction that may write.
     fn begin(pool: &sqlx::Pool<Self>) -> impl Future<Output = sqlx::Result<sqlx::Transaction<'static, Self>>> + Send;
+
+    /// The user as they are now.
+    fn find_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
+
+    /// The same, and until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
+    /// their sessions, or changes what they log in with.
+    fn lock_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
 
     /// Finds the session that each token belongs to, and its user. One query, if all of them are current.
     fn find_sessions_by_token(

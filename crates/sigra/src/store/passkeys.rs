@@ -196,15 +196,15 @@ macro_rules! impl_passkeys {
             }
 
             async fn purge_ceremonies(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
-                const PURGE: &str = concat!(
-                    "DELETE FROM passkey_ceremonies WHERE id IN
-                         (SELECT id FROM passkey_ceremonies WHERE inserted_at <= $1 LIMIT $2",
-                    $skip_locked,
-                    ")"
-                );
-                let purged =
-                    sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "passkey_ceremonies",
+                    "id",
+                    "inserted_at",
+                    $skip_locked
+                )
             }
         }
 

@@ -14,7 +14,8 @@ impl_store! {
     time: itself, itself, OffsetDateTime,
     ids: to_array, "= ANY($1)",
     tokens: to_bytes, "= ANY($1)",
-    skip_locked: " FOR UPDATE SKIP LOCKED", unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
+    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
+    unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
     feed: Listener, own_pool: OwnPool::like,
 }
 
@@ -29,11 +30,12 @@ impl_audit_log! {
 
 impl_second_factors! {
     database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
-    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
+    skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_passkeys! {
-    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime, skip_locked: " FOR UPDATE SKIP LOCKED",
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+    skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_attempts! {

@@ -50,10 +50,6 @@ impl TrustedBrowser {
 
 /// A database that holds them. Whoever changes a user's factors locks the user's row first.
 pub trait SecondFactors<U: User>: sqlx::Database {
-    /// The user as they are now. Until the end of the transaction, nobody else logs them in, answers a challenge of
-    /// theirs, or changes what they log in with.
-    fn lock_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
-
     /// Whether the user has an authenticator app or a passkey.
     fn has_second_factor(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
@@ -114,7 +110,7 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// How many are left.
-    fn count_backup_codes(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<i64>> + Send;
+    fn count_backup_codes(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<u32>> + Send;
 
     /// Deletes all of a user.
     fn delete_backup_codes(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<()>> + Send;
@@ -193,28 +189,19 @@ macro_rules! impl_second_factors {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty,
         time: $to_time:path, $from_time:path, $time:ty,
-        lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
+        skip_locked: $skip_locked:literal $(,)?
     ) => {
         impl<U> crate::store::second_factors::SecondFactors<U> for $db
         where
             U: User + for<'r> FromRow<'r, $row>,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
-            async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                const LOCK: &str = concat!("SELECT u.* FROM users u WHERE u.id = $1", $lock_user);
-                let row = sqlx::query(LOCK).bind(user.clone()).fetch_optional(conn).await?;
-                row.as_ref().map(U::from_row).transpose()
-            }
-
             async fn has_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {
                 const HAS: &str = concat!("SELECT ", crate::store::second_factors::has_second_factor!("$1"));
                 sqlx::query_scalar(HAS).bind(user.clone()).fetch_one(conn).await
             }
 
-            async fn find_totp(
-                conn: &mut $connection,
-                user: &U::Id,
-            ) -> sqlx::Result<Option<crate::store::TotpRow>> {
+            async fn find_totp(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<crate::store::TotpRow>> {
                 const FIND: &str = "SELECT secret, last_used_at, inserted_at FROM users_totp WHERE user_id = $1";
                 let row = sqlx::query(FIND).bind(user.clone()).fetch_optional(conn).await?;
                 let Some(row) = row else { return Ok(None) };
@@ -278,28 +265,21 @@ macro_rules! impl_second_factors {
                 sqlx::query(REPLACE).bind(user.clone()).bind(old).bind(new).execute(conn).await.map(drop)
             }
 
-            async fn insert_backup_code(
-                conn: &mut $connection,
-                user: &U::Id,
-                code: TokenHash,
-            ) -> sqlx::Result<()> {
+            async fn insert_backup_code(conn: &mut $connection, user: &U::Id, code: TokenHash) -> sqlx::Result<()> {
                 let insert = sqlx::query("INSERT INTO users_backup_codes (user_id, code) VALUES ($1, $2)");
                 insert.bind(user.clone()).bind(code.as_bytes()).execute(conn).await.map(drop)
             }
 
-            async fn take_backup_code(
-                conn: &mut $connection,
-                user: &U::Id,
-                code: TokenHash,
-            ) -> sqlx::Result<bool> {
+            async fn take_backup_code(conn: &mut $connection, user: &U::Id, code: TokenHash) -> sqlx::Result<bool> {
                 let delete = sqlx::query("DELETE FROM users_backup_codes WHERE user_id = $1 AND code = $2");
                 let taken = delete.bind(user.clone()).bind(code.as_bytes()).execute(conn).await?;
                 Ok(taken.rows_affected() == 1)
             }
 
-            async fn count_backup_codes(conn: &mut $connection, user: &U::Id) -> sqlx::Result<i64> {
+            async fn count_backup_codes(conn: &mut $connection, user: &U::Id) -> sqlx::Result<u32> {
                 let count = sqlx::query_scalar("SELECT count(*) FROM users_backup_codes WHERE user_id = $1");
-                count.bind(user.clone()).fetch_one(conn).await
+                let count: i64 = count.bind(user.clone()).fetch_one(conn).await?;
+                Ok(u32::try_from(count).unwrap_or(u32::MAX))
             }
 
             async fn delete_backup_codes(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {
@@ -307,10 +287,7 @@ macro_rules! impl_second_factors {
                 delete.execute(conn).await.map(drop)
             }
 
-            async fn delete_pending_sessions(
-                conn: &mut $connection,
-                user: &U::Id,
-            ) -> sqlx::Result<Vec<SessionId>> {
+            async fn delete_pending_sessions(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Vec<SessionId>> {
                 const DELETE: &str = "DELETE FROM users_tokens
                     WHERE context = 'session' AND user_id = $1 AND mfa_pending RETURNING id";
                 sqlx::query_scalar(DELETE).bind(user.clone()).fetch_all(conn).await
@@ -320,14 +297,15 @@ macro_rules! impl_second_factors {
                 conn: &mut $connection,
                 expired: crate::store::Expired,
             ) -> sqlx::Result<u64> {
-                const PURGE: &str = concat!(
-                    "DELETE FROM users_tokens WHERE id IN
-                         (SELECT id FROM users_tokens WHERE mfa_pending AND inserted_at <= $1 LIMIT $2",
-                    $skip_locked,
-                    ")"
-                );
-                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "users_tokens",
+                    "id",
+                    "mfa_pending AND inserted_at",
+                    $skip_locked
+                )
             }
 
             async fn forget_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {
@@ -396,14 +374,15 @@ macro_rules! impl_second_factors {
                 conn: &mut $connection,
                 expired: crate::store::Expired,
             ) -> sqlx::Result<u64> {
-                const PURGE: &str = concat!(
-                    "DELETE FROM users_tokens WHERE id IN
-                         (SELECT id FROM users_tokens WHERE context = 'mfa_trust' AND inserted_at <= $1 LIMIT $2",
-                    $skip_locked,
-                    ")"
-                );
-                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "users_tokens",
+                    "id",
+                    "context = 'mfa_trust' AND inserted_at",
+                    $skip_locked
+                )
             }
         }
 

@@ -4,6 +4,7 @@
 ///
 /// * `time`: how a time is bound and read;
 /// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
+/// * `lock_user`: locks the row of `users`, named `u`;
 /// * `skip_locked`: leaves rows alone that another purge has taken;
 /// * `unannounced`: keeps a purge from being announced, where changes are;
 /// * `feed`, `own_pool`: as in the trait.
@@ -13,7 +14,7 @@ macro_rules! impl_store {
         time: $to_time:path, $from_time:path, $time:ty,
         ids: $bind_ids:path, $among_ids:literal,
         tokens: $bind_tokens:path, $among_tokens:literal,
-        skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
+        lock_user: $lock_user:literal, skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
         feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
         /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
@@ -99,13 +100,8 @@ macro_rules! impl_store {
             WHERE context = 'session' AND id = $1
               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
 
-        const PURGE: &str = concat!(
-            "DELETE FROM users_tokens WHERE id IN
-                 (SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2",
-            $skip_locked,
-            ")",
-            $unannounced
-        );
+        const FIND_USER: &str = "SELECT u.* FROM users u WHERE u.id = $1";
+        const LOCK_USER: &str = concat!("SELECT u.* FROM users u WHERE u.id = $1", $lock_user);
 
         impl<U> Store<U> for $db
         where
@@ -120,6 +116,16 @@ macro_rules! impl_store {
 
             async fn begin(pool: &sqlx::Pool<Self>) -> sqlx::Result<sqlx::Transaction<'static, Self>> {
                 pool.begin_with($begin).await
+            }
+
+            async fn find_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
+                let row = sqlx::query(FIND_USER).bind(user.clone()).fetch_optional(conn).await?;
+                row.as_ref().map(U::from_row).transpose()
+            }
+
+            async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
+                let row = sqlx::query(LOCK_USER).bind(user.clone()).fetch_optional(conn).await?;
+                row.as_ref().map(U::from_row).transpose()
             }
 
             async fn find_sessions_by_token(
@@ -256,8 +262,9 @@ macro_rules! impl_store {
             }
 
             async fn purge_sessions(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
-                let purged = sqlx::query(PURGE).bind($to_time(expired.before)).bind(expired.limit).execute(conn).await?;
-                Ok(purged.rows_affected())
+                crate::store::purge::purge!(
+                    conn, expired, $to_time, "users_tokens", "id", "context = 'session' AND inserted_at", $skip_locked, $unannounced
+                )
             }
         }
 

@@ -17,7 +17,7 @@ impl_store! {
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    skip_locked: "", unannounced: "",
+    lock_user: "", skip_locked: "", unannounced: "",
     feed: WalIndex, own_pool: own_pool,
 }
 
@@ -31,7 +31,7 @@ impl_audit_log! {
 
 impl_second_factors! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
-    lock_user: "", skip_locked: "",
+    skip_locked: "",
 }
 
 impl_passkeys! {

@@ -32,10 +32,6 @@ impl Accounts {
     /// Logs the user out everywhere. No browser is trusted without a second factor after that.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        // The user's row first: who logs in at the same moment, in a browser that is trusted still, comes before all of
-        // it, or after.
-        let lock = sqlx::query("UPDATE users SET updated_at = $1 WHERE id = $2").bind(self.sigra.now()).bind(user.id);
-        lock.execute(&mut *tx).await?;
         let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
         self.sigra.delete_trusted_browsers_in(&mut tx, &user.id).await?;
         self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;

@@ -18,6 +18,12 @@ use crate::config::Settings;
 /// What the application is called in its mails.
 const APP: &str = "MyApp";
 
+/// What to do if it was not the reader's doing.
+const RESET_PASSWORD: &str =
+    "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.";
+const CHANGE_PASSWORD: &str = "If it wasn't you, log in, log out all other devices, and change your password.";
+const ANSWER: &str = "If it wasn't you, answer this mail, so that we can help.";
+
 #[derive(Clone)]
 pub struct UserNotifier {
     mailer: Mailer,
@@ -101,7 +107,7 @@ impl UserNotifier {
             subject: "Your password was changed",
             paragraphs: vec!["The password of your account was changed. All other devices were logged out.".to_owned()],
             link: None,
-            otherwise: "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.",
+            otherwise: RESET_PASSWORD,
         };
         mail(&user.email, &letter)
     }
@@ -133,7 +139,7 @@ impl UserNotifier {
             subject: "Your email address is to be changed",
             paragraphs: vec!["Somebody who is logged in to your account wants it to have another address.".to_owned()],
             link: None,
-            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+            otherwise: CHANGE_PASSWORD,
         };
         mail(&user.email, &letter)
     }
@@ -143,17 +149,15 @@ impl UserNotifier {
             subject: "Your email address was changed",
             paragraphs: vec!["Your account has another address now. This one is no longer used.".to_owned()],
             link: None,
-            otherwise: "If it wasn't you, answer this mail, so that we can help.",
+            otherwise: ANSWER,
         };
         mail(&user.email, &letter)
     }
 
     pub fn new_device(&self, user: &User, client: &Client) -> Mail {
-        let device = Device::from_user_agent(client.user_agent.as_deref().unwrap_or_default());
-        let from = client.ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
         let letter = Letter {
             subject: "A new device logged in to your account",
-            paragraphs: vec![format!("{device}, from {from}.")],
+            paragraphs: vec![format!("{}.", described(client))],
             link: Some(Link { label: "See your devices", url: self.url("users/sessions"), good_for: String::new() }),
             otherwise: "If it wasn't you, log that device out and change your password.",
         };
@@ -166,7 +170,7 @@ impl UserNotifier {
             subject: "A second factor was added to your account",
             paragraphs: vec![format!("{what} was added. You will be asked for it when you log in.")],
             link: Some(self.mfa_settings()),
-            otherwise: "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.",
+            otherwise: RESET_PASSWORD,
         };
         mail(&user.email, &letter)
     }
@@ -176,7 +180,7 @@ impl UserNotifier {
             subject: "A second factor was removed from your account",
             paragraphs: vec![format!("{what} was removed. It is no longer asked for when you log in.")],
             link: Some(self.mfa_settings()),
-            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+            otherwise: CHANGE_PASSWORD,
         };
         mail(&user.email, &letter)
     }
@@ -188,7 +192,7 @@ impl UserNotifier {
                 "New backup codes were made for your account. The old ones don't work any more.".to_owned(),
             ],
             link: Some(self.mfa_settings()),
-            otherwise: "If it wasn't you, log in, log out all other devices, and change your password.",
+            otherwise: CHANGE_PASSWORD,
         };
         mail(&user.email, &letter)
     }
@@ -204,12 +208,11 @@ impl UserNotifier {
     }
 
     pub fn wrong_codes(&self, user: &User, client: &Client) -> Mail {
-        let device = Device::from_user_agent(client.user_agent.as_deref().unwrap_or_default());
-        let from = client.ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
         let letter = Letter {
             subject: "Somebody may know your password",
             paragraphs: vec![format!(
-                "Your password was entered with {device}, from {from}, and then a wrong second factor, again and again."
+                "Your password was entered with {}, and then a wrong second factor, again and again.",
+                described(client)
             )],
             link: None,
             otherwise: "If it wasn't you, nobody has got in, but set a new password: \u{201c}Forgot your password?\u{201d} on the log-in page.",
@@ -233,8 +236,7 @@ impl UserNotifier {
             ),
             None => ("Your account was deleted", format!("Your account at {APP} was deleted. Goodbye!")),
         };
-        let otherwise = "If it wasn't you, answer this mail, so that we can help.";
-        mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise })
+        mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise: ANSWER })
     }
 
     fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {
@@ -255,6 +257,13 @@ fn in_words(time: Duration) -> String {
         seconds => (seconds, "second"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A browser and where it is: `Firefox on Linux, from 192.0.2.1`.
+fn described(client: &Client) -> String {
+    let device = Device::from_user_agent(client.user_agent.as_deref().unwrap_or_default());
+    let from = client.ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+    format!("{device}, from {from}")
 }
 
 fn mail(to: &str, letter: &Letter) -> Mail {

@@ -10,7 +10,6 @@ use axum::{
 use axum::Json;
 use sigra::mfa::RequestChallengeResponse;
 // </passkeys>
-use serde::Deserialize;
 use sigra::{
     Flash, Session,
     mfa::{Factor, MfaChallenge},
@@ -19,17 +18,10 @@ use sigra::{
 use super::{
     Result,
     layout::{Layout, Page},
-    second_factor::{Answer, Prompt},
+    second_factor::{Answer, Options, Prompt},
     user_auth,
 };
 use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
-
-#[derive(Deserialize)]
-pub struct Options {
-    /// To show a field for a backup code.
-    #[serde(default)]
-    backup_code: bool,
-}
 
 #[derive(Template)]
 #[template(path = "mfa_challenge.html")]

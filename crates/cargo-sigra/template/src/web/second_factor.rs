@@ -10,6 +10,14 @@ use sigra::mfa::PublicKeyCredential;
 use crate::accounts::Accounts;
 // </passkeys>
 
+/// What a page's address says.
+#[derive(Deserialize)]
+pub struct Options {
+    /// To show a field for a backup code.
+    #[serde(default)]
+    pub backup_code: bool,
+}
+
 /// What a page offers.
 pub struct Prompt {
     pub has_totp: bool,

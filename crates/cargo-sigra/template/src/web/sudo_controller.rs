@@ -18,7 +18,7 @@ use serde::Deserialize;
 use sigra::{Flash, Password, Scope, Session, Verification, session::ReturnTo, telemetry};
 
 // <mfa>
-use super::second_factor::{Answer, Prompt};
+use super::second_factor::{Answer, Options, Prompt};
 // </mfa>
 use super::{
     Result,
@@ -36,15 +36,6 @@ pub struct Confirm {
     answer: Answer,
     // </mfa>
 }
-
-// <mfa>
-#[derive(Deserialize)]
-pub struct Options {
-    /// To show a field for a backup code.
-    #[serde(default)]
-    backup_code: bool,
-}
-// </mfa>
 
 #[derive(Template)]
 #[template(path = "sudo.html")]

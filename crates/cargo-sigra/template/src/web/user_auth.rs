@@ -37,6 +37,7 @@ pub const REMEMBER_ME_COOKIE: CookieOptions =
 
 pub const LOG_IN_PATH: &str = "/users/log-in";
 pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
+const CONFIRM_MESSAGE: &str = "You must confirm your address first: open the link that we have sent you.";
 pub const SUDO_PATH: &str = "/users/sudo";
 pub const SUDO_MESSAGE: &str = "Please confirm that it is you to continue.";
 // <mfa>
@@ -99,7 +100,7 @@ pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Resu
     if !accounts.policy().require_confirmation || user.confirmed_at.is_some() {
         return Ok(None);
     }
-    session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
+    session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
     Ok(Some(Redirect::to("/users/confirm")))
 }
 
@@ -153,9 +154,7 @@ pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Nex
 pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
-// </mfa>
 
-// <mfa>
 /// For setting up a second factor: an address that is not confirmed may be somebody else's, and whoever proves that it
 /// is theirs takes the account over without it.
 pub async fn require_confirmed_address(
@@ -167,7 +166,7 @@ pub async fn require_confirmed_address(
     if enrolment.scope().user().confirmed_at.is_some() {
         return Ok(next.run(request).await);
     }
-    session.put_flash(Flash::Error, "You must confirm your address first: open the link that we have sent you.")?;
+    session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
     Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
 }
 // </mfa>
