@@ -198,10 +198,7 @@ impl<U: User> Sigra<U> {
         }
         let codes = self.insert_backup_codes(&mut tx, &user).await?;
         self.record(&mut tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
-        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
-        let token = self.replace_token_in(&mut tx, session, scope, None, None).await?;
-        tx.commit().await?;
-        self.renewed(session, scope, token);
+        self.factors_changed(tx, session, scope, None).await?;
         Ok(Some(codes))
     }
 
