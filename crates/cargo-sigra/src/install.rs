@@ -113,10 +113,8 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
     let mut parts = args.parts.clone();
     parts.db = parts.db.or(host.database());
     let users = parts.user_names()?;
-    existing.refuse_users_beside(&users)?;
     parts.id = parts.id.or(existing.id_of(&users)?);
     let choices = questions::choices(&parts, Place::Existing, questions::can_ask(args.yes))?;
-    crate::new::refuse_other_tables_on_postgres(&users, &choices)?;
     let mut plan = Plan {
         app: AppName::parse(&host.package)?,
         users,

@@ -26,8 +26,6 @@ pub enum NewError {
     NotEmpty(PathBuf),
     #[error("`{0}` has no last part that could be the application's name: give a path such as `my_app`")]
     NoName(PathBuf),
-    #[error("on PostgreSQL the table must be called `users` for now: pass `--user {0} --table users`, or use SQLite")]
-    Table(String),
     #[error("`{path}` can't be written: {error}")]
     Unwritable { path: PathBuf, error: io::Error },
 }
@@ -37,7 +35,6 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     refuse_what_is_there(&args.path)?;
     let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
     let users = args.parts.user_names()?;
-    refuse_other_tables_on_postgres(&users, &choices)?;
     let plan = Plan::new(app, users, choices, args.parts.sigra()?);
     let files = generate::files(&plan)?;
 
@@ -75,14 +72,6 @@ fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if is_free { Ok(()) } else { Err(NewError::NotEmpty(path.to_owned())) }
-}
-
-/// The library asks PostgreSQL to tell of changes of the table `users` by its name.
-pub fn refuse_other_tables_on_postgres(users: &UserNames, choices: &Choices) -> Result<(), NewError> {
-    match choices.db {
-        Database::Postgres if !users.has_users_table() => Err(NewError::Table(users.singular.clone())),
-        _ => Ok(()),
-    }
 }
 
 fn write(root: &Path, files: &Files) -> Result<(), NewError> {

@@ -44,6 +44,7 @@ matrix! {
     with_bigint: "--id bigint",
     with_members: "--user Member --table members",
     with_team_members: "--user TeamMember --table staff",
+    with_members_on_postgres: "--db postgres --user Member --table members",
     with_another_type_on_postgres: "--db postgres --user Member --table users",
     without_mfa_and_passkeys: "--no-mfa --no-passkeys",
     without_mfa_and_magic_link: "--no-mfa --no-magic-link",

@@ -4,7 +4,7 @@ use std::{fmt, hash::Hash};
 
 use crate::store::Store;
 
-/// The host's user: a row of `users`, with whatever columns the host gives it.
+/// The host's user: a row of [its table](Self::TABLE), with whatever columns the host gives it.
 ///
 /// Every authenticated request reads the session and the user in one query, and hands the user to
 /// [`sqlx::FromRow`]; a new column is a new field, and nothing else changes.
@@ -36,17 +36,36 @@ use crate::store::Store;
     note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
 )]
 pub trait User: Clone + Send + Sync + Unpin + 'static {
-    /// The type of the column `users.id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
+    /// The type of the column `id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
     /// database writes it, which announces a change of a user by that.
     type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
 
     /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
     type Database: Store<Self>;
 
-    /// The column `users.id`.
+    /// The table that holds the users, as it is written in a statement. Needs the columns `id` and `hashed_password`.
+    ///
+    /// ```
+    /// #[derive(Clone, sqlx::FromRow)]
+    /// struct Member {
+    ///     id: i64,
+    /// }
+    ///
+    /// impl sigra::User for Member {
+    ///     const TABLE: &'static str = "members";
+    ///     type Id = i64;
+    ///     type Database = sqlx::Sqlite;
+    ///
+    ///     fn id(&self) -> i64 { self.id }
+    ///     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// }
+    /// ```
+    const TABLE: &'static str = "users";
+
+    /// The column `id`.
     fn id(&self) -> Self::Id;
 
-    /// The column `users.hashed_password`; `None` for a user who has no password.
+    /// The column `hashed_password`; `None` for a user who has no password.
     fn hashed_password(&self) -> Option<&HashedPassword>;
 
     /// Whether the user may be logged in. It is asked at every request: one who is no longer active has

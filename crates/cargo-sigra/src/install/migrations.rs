@@ -20,18 +20,14 @@ pub enum MigrationError {
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
-        "the table `{table}`, which your migrations make, has no column `{column}`: add one first, by a migration of your own"
+        "the table `{table}`, which your migrations make, has no column `{column}`: add one first, by a migration of your own, \
+         or let accounts have a table beside it: `--user Member --table members`"
     )]
     Lacks { table: String, column: &'static str },
     #[error(
         "the column `{table}.id` is of type `{ty}`, and users need a UUID or a 64-bit integer: change it first, by a migration of your own"
     )]
     Id { table: String, ty: String },
-    #[error(
-        "your migrations make a table `users`, and by that name the library reads those who log in: leave `--table` out to let \
-         accounts use it, or rename it first, by a migration of your own"
-    )]
-    UsersTaken,
 }
 
 /// What the host's migrations do.
@@ -71,12 +67,6 @@ impl Existing {
             ty: id.definition.split_whitespace().next().unwrap_or_default().to_owned(),
         })?;
         Ok(Some(id))
-    }
-
-    /// A view takes the name of `users` where the table has another.
-    pub fn refuse_users_beside(&self, users: &UserNames) -> Result<(), MigrationError> {
-        let is_taken = self.tables.iter().any(|table| table.name == UserNames::default().plural);
-        if is_taken && !users.has_users_table() { Err(MigrationError::UsersTaken) } else { Ok(()) }
     }
 
     /// What makes the host's table one of users. `None` if it has none.
@@ -168,9 +158,8 @@ mod tests {
         let users = UserNames::default();
         let of_names = existing("create table users (id integer primary key, username text not null);");
         assert!(matches!(of_names.adopted(&users, OURS), Err(MigrationError::Lacks { column: "email", .. })));
-        assert!(of_names.refuse_users_beside(&users).is_ok());
         let members = UserNames::parse("Member", None).expect("names");
-        assert!(matches!(of_names.refuse_users_beside(&members), Err(MigrationError::UsersTaken)));
+        assert!(of_names.adopted(&members, OURS).expect("a table beside it").is_none());
         let of_texts = existing("CREATE TABLE \"users\" (id TEXT PRIMARY KEY, email TEXT);");
         assert!(matches!(of_texts.id_of(&users), Err(MigrationError::Id { .. })));
         assert!(of_texts.id_of(&UserNames::parse("Member", None).expect("names")).expect("no table").is_none());

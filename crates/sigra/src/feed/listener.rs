@@ -42,6 +42,7 @@ const SLOTS: usize = 4096;
 /// Hears of changes in a PostgreSQL database.
 pub struct Listener {
     pool: PgPool,
+    users: &'static str,
     heard: Arc<Heard>,
     task: Task,
 }
@@ -84,12 +85,12 @@ impl Feed for Listener {
     type Stamp = u64;
     type Subject = Subject;
 
-    fn new(pool: PgPool) -> Self {
-        Self { pool, heard: Arc::new(Heard::new()), task: Task::default() }
+    fn new(pool: PgPool, users: &'static str) -> Self {
+        Self { pool, users, heard: Arc::new(Heard::new()), task: Task::default() }
     }
 
     fn ensure_running(&self) {
-        self.task.ensure_running(|| run(self.pool.clone(), self.heard.clone()));
+        self.task.ensure_running(|| run(self.pool.clone(), self.users, self.heard.clone()));
     }
 
     fn stamp(&self) -> Option<u64> {
@@ -179,23 +180,23 @@ impl Heard {
 }
 
 /// Listens, and begins again whenever that fails.
-async fn run(pool: PgPool, heard: Arc<Heard>) {
+async fn run(pool: PgPool, users: &'static str, heard: Arc<Heard>) {
     loop {
-        let Err(reason) = listen(&pool, &heard).await;
+        let Err(reason) = listen(&pool, users, &heard).await;
         heard.sure_until.store(0, Ordering::SeqCst);
         tracing::warn!(target: "sigra", event = telemetry::CACHE_BYPASSED, %reason);
         sleep(crate::task::jittered(RECONNECT)).await;
     }
 }
 
-async fn listen(pool: &PgPool, heard: &Heard) -> Result<Infallible, Deaf> {
+async fn listen(pool: &PgPool, users: &str, heard: &Heard) -> Result<Infallible, Deaf> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
     let heartbeats = format!("{CHANNEL}_{}", uuid::Uuid::now_v7().simple());
     listener.listen_all([CHANNEL, &heartbeats]).await?;
     // Nobody knows what was announced before.
     heard.hear_change(EVERYTHING);
-    tokio::try_join!(receive(listener, heard), beat(pool, heard, &heartbeats)).map(|(never, _)| never)
+    tokio::try_join!(receive(listener, heard), beat(pool, users, heard, &heartbeats)).map(|(never, _)| never)
 }
 
 async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, Deaf> {
@@ -208,10 +209,10 @@ async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, 
     }
 }
 
-async fn beat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<Infallible, Deaf> {
+async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<Infallible, Deaf> {
     let begun = heard.milliseconds();
     loop {
-        timeout(LEASE, send_heartbeat(pool, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
+        timeout(LEASE, send_heartbeat(pool, users, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
         drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
         let silent_since = begun.max(*heard.beat.borrow());
         if heard.milliseconds() - silent_since > milliseconds(2 * LEASE) {
@@ -221,13 +222,13 @@ async fn beat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<Infallible,
 }
 
 /// Makes sure that changes are announced, and announces that they were until now.
-async fn send_heartbeat(pool: &PgPool, heard: &Heard, channel: &str) -> Result<(), Deaf> {
+async fn send_heartbeat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
     let mut conn = pool.acquire().await?;
     let triggers = "SELECT count(*) FROM pg_trigger
-        WHERE tgrelid IN (to_regclass('users'), to_regclass('users_tokens'))
+        WHERE tgrelid IN (to_regclass($1), to_regclass('users_tokens'))
           AND tgname IN ('sigra_announce', 'sigra_announce_truncate') AND tgenabled = 'A'";
     let sent_at = heard.milliseconds();
-    let triggers: i64 = sqlx::query_scalar(triggers).fetch_one(&mut *conn).await?;
+    let triggers: i64 = sqlx::query_scalar(triggers).bind(users).fetch_one(&mut *conn).await?;
     if triggers != 4 {
         return Err(Deaf::NoTriggers);
     }

@@ -25,8 +25,8 @@ pub trait Feed: Send + Sync + 'static {
     /// A session and a user, as far as their changes are told apart.
     type Subject: Copy + Send + Sync;
 
-    /// A feed that has not begun.
-    fn new(pool: sqlx::Pool<Self::Database>) -> Self;
+    /// A feed that has not begun, of sessions and of a table of users.
+    fn new(pool: sqlx::Pool<Self::Database>, users: &'static str) -> Self;
 
     /// Begins, or begins again should its runtime have ended.
     fn ensure_running(&self);

@@ -47,7 +47,7 @@ impl Feed for WalIndex {
     type Stamp = [u8; HEADER];
     type Subject = ();
 
-    fn new(pool: SqlitePool) -> Self {
+    fn new(pool: SqlitePool, _: &'static str) -> Self {
         Self { pool, index: Arc::default(), task: Task::default() }
     }
 

@@ -41,7 +41,7 @@ impl<U: User> Clone for Cached<U> {
 impl<U: User> ScopeCache<U> {
     pub fn new(capacity: usize, pool: sqlx::Pool<U::Database>) -> Self {
         let scopes = (capacity > 0).then(|| Cache::new(capacity));
-        Self { feed: Feed::new(pool), scopes }
+        Self { feed: Feed::new(pool, U::TABLE), scopes }
     }
 
     /// The scope of a token, if it is known that a query would find the same.

@@ -94,9 +94,11 @@ pub trait EmailTokens<U: User>: sqlx::Database {
 /// The query for a token and its user, with a lock or without.
 macro_rules! find {
     ($lock:literal) => {
-        concat!(
+        crate::store::statement::statement!(
             "SELECT t.sent_to AS sigra_sent_to, u.*
-             FROM users_tokens t JOIN users u ON u.id = t.user_id
+             FROM users_tokens t JOIN ",
+            U::TABLE,
+            " u ON u.id = t.user_id
              WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.sent_to IS NOT NULL",
             $lock
         )
@@ -141,8 +143,7 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                const FIND: &str = crate::store::email_tokens::find!("");
-                let found = sqlx::query(FIND).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                let found = sqlx::query(crate::store::email_tokens::find!("")).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
                 found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 
@@ -152,8 +153,7 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                const LOCK: &str = crate::store::email_tokens::find!($lock_user);
-                let found = sqlx::query(LOCK).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                let found = sqlx::query(crate::store::email_tokens::find!($lock_user)).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
                 found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 

@@ -1,4 +1,4 @@
-//! The one place with SQL. A [`Store`] knows `users_tokens` and joins `users`; it knows no HTTP.
+//! The one place with SQL. A [`Store`] knows the library's tables and joins the host's users; it knows no HTTP.
 
 mod attempts;
 mod audit_log;
@@ -15,6 +15,8 @@ mod second_factors;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod statement;
 
 use std::{future::Future, net::IpAddr, time::Duration};
 
@@ -36,7 +38,8 @@ use crate::{Client, Config, User, feed::Feed, token::TokenHash};
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`.
+/// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`; where yours
+/// has [another name](User::TABLE), replace that.
 ///
 /// The generator writes it into the host's migrations; a host without the generator runs it itself.
 ///
@@ -51,7 +54,8 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
 /// The library's tables with their indexes, for PostgreSQL. They refer to a table `users` with a column `id` of type
-/// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too.
+/// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too, and where the table has
+/// [another name](User::TABLE), the name.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 

@@ -4,7 +4,7 @@
 ///
 /// * `time`: how a time is bound and read;
 /// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
-/// * `lock_user`: locks the row of `users`, named `u`;
+/// * `lock_user`: locks the user's row, named `u`;
 /// * `skip_locked`: leaves rows alone that another purge has taken;
 /// * `unannounced`: keeps a purge from being announced, where changes are;
 /// * `feed`, `own_pool`: as in the trait.
@@ -17,7 +17,7 @@ macro_rules! impl_store {
         lock_user: $lock_user:literal, skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
         feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
-        /// The session's columns. Their prefix keeps them apart from whatever the host adds to `users`.
+        /// The session's columns. Their prefix keeps them apart from the user's.
         macro_rules! session_columns {
             () => {
                 "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
@@ -27,48 +27,11 @@ macro_rules! impl_store {
             };
         }
 
-        const FIND: &str = concat!(
-            "SELECT t.token AS sigra_token, ",
-            session_columns!(),
-            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.token ",
-            $among_tokens
-        );
-
-        /// Asked only when `FIND` finds nothing: a token on its way in or out. It asks for the current token
-        /// once more, for the next one may have become it since `FIND` looked.
-        const FIND_IN_REISSUE: &str = concat!(
-            "SELECT ",
-            session_columns!(),
-            ", (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
-                 t.previous_until AS sigra_previous_until, u.*
-             FROM users_tokens t JOIN users u ON u.id = t.user_id
-             WHERE t.context = 'session' AND (t.token = $1 OR t.next_token = $1 OR t.previous_token = $1)
-             ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST LIMIT 1"
-        );
-
-        const FIND_BY_IDS: &str = concat!(
-            "SELECT ",
-            session_columns!(),
-            ", u.* FROM users_tokens t JOIN users u ON u.id = t.user_id WHERE t.context = 'session' AND t.id ",
-            $among_ids
-        );
-
         const LIST: &str = concat!(
             "SELECT ",
             session_columns!(),
             " FROM users_tokens t WHERE t.context = 'session' AND t.user_id = $1
              ORDER BY t.last_used_at DESC, t.id DESC"
-        );
-
-        const INSERT: &str = concat!(
-            "INSERT INTO users_tokens
-                 (id, user_id, context, token, previous_token, remembered, ip, user_agent,
-                  inserted_at, issued_at, last_used_at, authenticated_at, mfa_verified_at, mfa_pending)
-             SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $10,
-                 $10 IS NULL AND ",
-            crate::store::second_factors::has_second_factor!("u.id"),
-            " FROM users u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
-             RETURNING mfa_pending"
         );
 
         const DELETE: &str = "DELETE FROM users_tokens
@@ -100,9 +63,6 @@ macro_rules! impl_store {
             WHERE context = 'session' AND id = $1
               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
 
-        const FIND_USER: &str = "SELECT u.* FROM users u WHERE u.id = $1";
-        const LOCK_USER: &str = concat!("SELECT u.* FROM users u WHERE u.id = $1", $lock_user);
-
         impl<U> Store<U> for $db
         where
             U: User + for<'r> FromRow<'r, $row>,
@@ -119,12 +79,14 @@ macro_rules! impl_store {
             }
 
             async fn find_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                let row = sqlx::query(FIND_USER).bind(user.clone()).fetch_optional(conn).await?;
+                let find = crate::store::statement::statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1");
+                let row = sqlx::query(find).bind(user.clone()).fetch_optional(conn).await?;
                 row.as_ref().map(U::from_row).transpose()
             }
 
             async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                let row = sqlx::query(LOCK_USER).bind(user.clone()).fetch_optional(conn).await?;
+                let lock = crate::store::statement::statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1", $lock_user);
+                let row = sqlx::query(lock).bind(user.clone()).fetch_optional(conn).await?;
                 row.as_ref().map(U::from_row).transpose()
             }
 
@@ -132,8 +94,13 @@ macro_rules! impl_store {
                 conn: &mut $connection,
                 tokens: &[TokenHash],
             ) -> sqlx::Result<Vec<Option<Found<U>>>> {
+                let find = crate::store::statement::statement!(
+                    "SELECT t.token AS sigra_token, ", session_columns!(),
+                    ", u.* FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
+                     WHERE t.context = 'session' AND t.token ", $among_tokens
+                );
                 let mut sessions: Vec<Option<Found<U>>> = vec![None; tokens.len()];
-                for row in sqlx::query(FIND).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
+                for row in sqlx::query(find).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
                     let token: &[u8] = row.try_get("sigra_token")?;
                     let session = found(&row, Standing::Current)?;
                     let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
@@ -149,7 +116,12 @@ macro_rules! impl_store {
             }
 
             async fn find_sessions(conn: &mut $connection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
-                let rows = sqlx::query(FIND_BY_IDS).bind($bind_ids(ids)).fetch_all(conn).await?;
+                let find = crate::store::statement::statement!(
+                    "SELECT ", session_columns!(),
+                    ", u.* FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
+                     WHERE t.context = 'session' AND t.id ", $among_ids
+                );
+                let rows = sqlx::query(find).bind($bind_ids(ids)).fetch_all(conn).await?;
                 rows.iter().map(|row| Ok((session_row(row)?, U::from_row(row)?))).collect()
             }
 
@@ -163,8 +135,18 @@ macro_rules! impl_store {
                 token: TokenHash,
                 new: &NewSession<'_, U>,
             ) -> sqlx::Result<Option<SessionRow>> {
+                let insert = crate::store::statement::statement!(
+                    "INSERT INTO users_tokens
+                         (id, user_id, context, token, previous_token, remembered, ip, user_agent,
+                          inserted_at, issued_at, last_used_at, authenticated_at, mfa_verified_at, mfa_pending)
+                     SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $10,
+                         $10 IS NULL AND ",
+                    crate::store::second_factors::has_second_factor!("u.id"),
+                    " FROM ", U::TABLE, " u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
+                     RETURNING mfa_pending"
+                );
                 let mut session = new.to_row();
-                let inserted = sqlx::query_scalar(INSERT)
+                let inserted = sqlx::query_scalar(insert)
                     .bind(session.id)
                     .bind(token.as_bytes())
                     .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
@@ -268,11 +250,23 @@ macro_rules! impl_store {
             }
         }
 
+        /// Asked only when a token is the current one of no session: it is on its way in or out. It asks for the
+        /// current token once more, for the next one may have become it in between.
         async fn find_in_reissue<U>(conn: &mut $connection, token: TokenHash) -> sqlx::Result<Option<Found<U>>>
         where
-            U: for<'r> FromRow<'r, $row>,
+            U: User + for<'r> FromRow<'r, $row>,
         {
-            let row = sqlx::query(FIND_IN_REISSUE).bind(token.as_bytes()).fetch_optional(conn).await?;
+            let find = crate::store::statement::statement!(
+                "SELECT ",
+                session_columns!(),
+                ", (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
+                     t.previous_until AS sigra_previous_until, u.*
+                 FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
+                 WHERE t.context = 'session' AND (t.token = $1 OR t.next_token = $1 OR t.previous_token = $1)
+                 ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST
+                 LIMIT 1"
+            );
+            let row = sqlx::query(find).bind(token.as_bytes()).fetch_optional(conn).await?;
             let Some(row) = row else { return Ok(None) };
             let is = |column| row.try_get::<Option<bool>, _>(column).map(|is| is == Some(true));
             let standing = match (is("sigra_is_current")?, is("sigra_is_next")?) {

@@ -11,6 +11,7 @@ mod extractors;
 mod forged_cookies;
 mod host;
 mod limits;
+mod members;
 mod mfa_host;
 mod model;
 mod overtaking;

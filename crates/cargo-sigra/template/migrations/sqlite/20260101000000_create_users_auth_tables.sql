@@ -19,11 +19,6 @@ CREATE TABLE users (
 -- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
--- <!users_table>
---
--- -- The library reads the table by this name, with whatever columns it has.
--- CREATE VIEW users AS SELECT * FROM users;
--- </!users_table>
 
 -- Times are milliseconds since the Unix epoch, in UTC.
 CREATE TABLE users_tokens (

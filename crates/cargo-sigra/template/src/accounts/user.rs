@@ -33,6 +33,9 @@ pub struct User {
 }
 
 impl sigra::User for User {
+    // <!users_table>
+    // const TABLE: &'static str = "users";
+    // </!users_table>
     type Id = UserId;
     type Database = Database;
 

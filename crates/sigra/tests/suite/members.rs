@@ -1,0 +1,93 @@
+//! People who have a table of another name, in a database whose `users` are somebody else's.
+
+use sigra::{
+    Client, Config, EmailToken, HashedPassword, Password, SecretKeyBase, Sigra, config::Argon2Params,
+    testing::VALID_PASSWORD, token::Context,
+};
+use sqlx::Row;
+
+use crate::database::{Database, TestDatabase};
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct Member {
+    id: i64,
+    email: String,
+    hashed_password: Option<HashedPassword>,
+}
+
+impl sigra::User for Member {
+    const TABLE: &'static str = "members";
+    type Id = i64;
+    type Database = Database;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+/// Ada is a member. What is in `users` has her id and no more.
+async fn sigra_and_ada() -> (Sigra<Member>, Member) {
+    let pool = TestDatabase::with_bigints().await.connect().await;
+    for sql in [
+        "ALTER TABLE users RENAME TO members",
+        "CREATE TABLE users (id bigint PRIMARY KEY, uploads text)",
+        "INSERT INTO users (id, uploads) VALUES (1, 'many')",
+    ] {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    }
+    let config = Config::new("app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+    let sigra: Sigra<Member> = Sigra::new(config, pool.clone()).unwrap();
+    let hash = sigra.hash_password(&Password::new(VALID_PASSWORD)).await.unwrap();
+    let insert = sqlx::query("INSERT INTO members (id, email, hashed_password) VALUES (1, 'ada@example.com', $1)");
+    insert.bind(hash).execute(&pool).await.unwrap();
+    let ada = sqlx::query_as("SELECT * FROM members").fetch_one(&pool).await.unwrap();
+    (sigra, ada)
+}
+
+#[tokio::test]
+async fn sessions_and_links_are_of_members() {
+    let (sigra, ada) = sigra_and_ada().await;
+    let (token, row) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
+    assert_eq!(sigra.fetch_session(&token).await.unwrap().unwrap().user().email, "ada@example.com");
+    assert_eq!(sigra.list_sessions(&1).await.unwrap(), [row]);
+
+    let mut tx = sigra.begin().await.unwrap();
+    let link: EmailToken = sigra.create_email_token(&mut tx, &1, Context::LogIn, &ada.email).await.unwrap();
+    assert_eq!(sigra.take_email_token(&mut tx, &link, Context::LogIn).await.unwrap().unwrap().user.id, 1);
+    let revoked = sigra.delete_sessions_in(&mut tx, &1, None).await.unwrap();
+    tx.commit().await.unwrap();
+    sigra.announce(revoked);
+    assert!(sigra.fetch_session(&token).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_member_with_another_password_is_not_logged_in() {
+    let (sigra, ada) = sigra_and_ada().await;
+    let update = sqlx::query("UPDATE members SET hashed_password = 'another'");
+    update.execute(sigra.pool()).await.unwrap();
+    let created = sigra.create_session(&ada, true, &Client::default()).await;
+    assert!(matches!(created, Err(sigra::Error::CredentialsChanged)), "{created:?}");
+}
+
+#[tokio::test]
+async fn scopes_of_members_are_kept_and_change_with_them() {
+    let (sigra, ada) = sigra_and_ada().await;
+    let (token, _) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
+    sigra.fetch_session(&token).await.unwrap().unwrap();
+    sigra.catch_up().await;
+    assert!(sigra.is_caching());
+    sigra.fetch_session(&token).await.unwrap().unwrap();
+    sqlx::query("UPDATE members SET email = 'ada@example.org'").execute(sigra.pool()).await.unwrap();
+    sigra.catch_up().await;
+    assert_eq!(sigra.fetch_session(&token).await.unwrap().unwrap().user().email, "ada@example.org");
+
+    sqlx::query("DELETE FROM members").execute(sigra.pool()).await.unwrap();
+    sigra.catch_up().await;
+    assert!(sigra.fetch_session(&token).await.unwrap().is_none());
+    let left = sqlx::query("SELECT count(*) FROM users_tokens").fetch_one(sigra.pool()).await.unwrap();
+    assert_eq!(left.get::<i64, _>(0), 0);
+}
