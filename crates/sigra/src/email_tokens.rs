@@ -103,7 +103,7 @@ impl<U: User> Sigra<U> {
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
     /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit.
     ///
-    /// Change the row of `users` before, so that of several who do this at once one is first.
+    /// Change the user's row before, so that of several who do this at once one is first.
     ///
     /// # Errors
     ///

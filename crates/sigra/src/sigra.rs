@@ -562,7 +562,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// Lets the next request in this process see a user as the database has them now. Call it after a commit
-    /// that changed or deleted a row of `users`, on PostgreSQL; without it that takes some milliseconds, as
+    /// that changed or deleted a user's row, on PostgreSQL; without it that takes some milliseconds, as
     /// it does in other processes. On SQLite there is nothing to wait for.
     pub fn announce_user(&self, user: &U::Id) {
         self.0.cache.forget(user);

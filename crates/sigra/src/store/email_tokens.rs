@@ -94,7 +94,7 @@ pub trait EmailTokens<U: User>: sqlx::Database {
 /// The query for a token and its user, with a lock or without.
 macro_rules! find {
     ($lock:literal) => {
-        crate::store::statement::statement!(
+        statement!(
             "SELECT t.sent_to AS sigra_sent_to, u.*
              FROM users_tokens t JOIN ",
             U::TABLE,
@@ -143,7 +143,10 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!("")).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                let found = sqlx::query(crate::store::email_tokens::find!(""))
+                    .bind(context)
+                    .bind(token.as_bytes())
+                    .bind($to_time(sent_after));
                 found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 
@@ -153,7 +156,10 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!($lock_user)).bind(context).bind(token.as_bytes()).bind($to_time(sent_after));
+                let found = sqlx::query(crate::store::email_tokens::find!($lock_user))
+                    .bind(context)
+                    .bind(token.as_bytes())
+                    .bind($to_time(sent_after));
                 found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
             }
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
     audit_log::impl_audit_log, email_tokens::impl_email_tokens, passkeys::impl_passkeys,
-    second_factors::impl_second_factors, sql::impl_store,
+    second_factors::impl_second_factors, sql::impl_store, statement::statement,
 };
 use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 

@@ -79,13 +79,13 @@ macro_rules! impl_store {
             }
 
             async fn find_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                let find = crate::store::statement::statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1");
+                let find = statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1");
                 let row = sqlx::query(find).bind(user.clone()).fetch_optional(conn).await?;
                 row.as_ref().map(U::from_row).transpose()
             }
 
             async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                let lock = crate::store::statement::statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1", $lock_user);
+                let lock = statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1", $lock_user);
                 let row = sqlx::query(lock).bind(user.clone()).fetch_optional(conn).await?;
                 row.as_ref().map(U::from_row).transpose()
             }
@@ -94,10 +94,14 @@ macro_rules! impl_store {
                 conn: &mut $connection,
                 tokens: &[TokenHash],
             ) -> sqlx::Result<Vec<Option<Found<U>>>> {
-                let find = crate::store::statement::statement!(
-                    "SELECT t.token AS sigra_token, ", session_columns!(),
-                    ", u.* FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
-                     WHERE t.context = 'session' AND t.token ", $among_tokens
+                let find = statement!(
+                    "SELECT t.token AS sigra_token, ",
+                    session_columns!(),
+                    ", u.* FROM users_tokens t JOIN ",
+                    U::TABLE,
+                    " u ON u.id = t.user_id
+                     WHERE t.context = 'session' AND t.token ",
+                    $among_tokens
                 );
                 let mut sessions: Vec<Option<Found<U>>> = vec![None; tokens.len()];
                 for row in sqlx::query(find).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
@@ -116,10 +120,14 @@ macro_rules! impl_store {
             }
 
             async fn find_sessions(conn: &mut $connection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
-                let find = crate::store::statement::statement!(
-                    "SELECT ", session_columns!(),
-                    ", u.* FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
-                     WHERE t.context = 'session' AND t.id ", $among_ids
+                let find = statement!(
+                    "SELECT ",
+                    session_columns!(),
+                    ", u.* FROM users_tokens t JOIN ",
+                    U::TABLE,
+                    " u ON u.id = t.user_id
+                     WHERE t.context = 'session' AND t.id ",
+                    $among_ids
                 );
                 let rows = sqlx::query(find).bind($bind_ids(ids)).fetch_all(conn).await?;
                 rows.iter().map(|row| Ok((session_row(row)?, U::from_row(row)?))).collect()
@@ -135,14 +143,16 @@ macro_rules! impl_store {
                 token: TokenHash,
                 new: &NewSession<'_, U>,
             ) -> sqlx::Result<Option<SessionRow>> {
-                let insert = crate::store::statement::statement!(
+                let insert = statement!(
                     "INSERT INTO users_tokens
                          (id, user_id, context, token, previous_token, remembered, ip, user_agent,
                           inserted_at, issued_at, last_used_at, authenticated_at, mfa_verified_at, mfa_pending)
                      SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $10,
                          $10 IS NULL AND ",
                     crate::store::second_factors::has_second_factor!("u.id"),
-                    " FROM ", U::TABLE, " u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
+                    " FROM ",
+                    U::TABLE,
+                    " u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
                      RETURNING mfa_pending"
                 );
                 let mut session = new.to_row();
@@ -169,7 +179,8 @@ macro_rules! impl_store {
                 token: TokenHash,
                 now: OffsetDateTime,
             ) -> sqlx::Result<Option<(SessionId, U::Id)>> {
-                let deleted = sqlx::query(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await?;
+                let deleted =
+                    sqlx::query(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await?;
                 deleted.map(|row| Ok((row.try_get("id")?, row.try_get("user_id")?))).transpose()
             }
 
@@ -245,7 +256,14 @@ macro_rules! impl_store {
 
             async fn purge_sessions(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
                 crate::store::purge::purge!(
-                    conn, expired, $to_time, "users_tokens", "id", "context = 'session' AND inserted_at", $skip_locked, $unannounced
+                    conn,
+                    expired,
+                    $to_time,
+                    "users_tokens",
+                    "id",
+                    "context = 'session' AND inserted_at",
+                    $skip_locked,
+                    $unannounced
                 )
             }
         }
@@ -256,12 +274,14 @@ macro_rules! impl_store {
         where
             U: User + for<'r> FromRow<'r, $row>,
         {
-            let find = crate::store::statement::statement!(
+            let find = statement!(
                 "SELECT ",
                 session_columns!(),
                 ", (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
                      t.previous_until AS sigra_previous_until, u.*
-                 FROM users_tokens t JOIN ", U::TABLE, " u ON u.id = t.user_id
+                 FROM users_tokens t JOIN ",
+                U::TABLE,
+                " u ON u.id = t.user_id
                  WHERE t.context = 'session' AND (t.token = $1 OR t.next_token = $1 OR t.previous_token = $1)
                  ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST
                  LIMIT 1"

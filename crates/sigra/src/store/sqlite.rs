@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
     audit_log::impl_audit_log, email_tokens::impl_email_tokens, from_ms, passkeys::impl_passkeys,
-    second_factors::impl_second_factors, sql::impl_store, to_ms,
+    second_factors::impl_second_factors, sql::impl_store, statement::statement, to_ms,
 };
 use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
