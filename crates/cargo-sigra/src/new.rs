@@ -15,7 +15,6 @@ use crate::{
     names::AppName,
     questions,
     terminal::{self, STRONG, WARNING, styled},
-    users::UserNames,
     workspace,
 };
 
