@@ -181,6 +181,9 @@ async fn dishonest_authenticators_are_refused() {
     let mut stranger = Authenticator { credential_id: honest.credential_id.clone(), ..Authenticator::new() };
     assert!(!logs_in(&host, &mut stranger).await, "another key under the same name");
     assert!(!logs_in(&host, &mut Authenticator::new()).await, "an unknown one");
+    let (_, _, others) = user_with_passkey(&host).await;
+    let mut misled = Authenticator { user_handle: others.user_handle, ..honest.clone() };
+    assert!(!logs_in(&host, &mut misled).await, "in another user's name");
 
     let mut clone = honest.clone();
     assert!(logs_in(&host, &mut honest.clone()).await);

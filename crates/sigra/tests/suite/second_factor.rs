@@ -287,6 +287,7 @@ async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].device(), "Firefox on Linux");
     host.clock().advance(DAY * 30 - MINUTE * 2);
+    host.sigra.purge_expired_tokens().await.unwrap();
     assert!(is_trusted(&host, &browser, &user).await);
     host.clock().advance(MINUTE);
     assert!(!is_trusted(&host, &browser, &user).await);
@@ -299,6 +300,19 @@ async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
             .await
             .unwrap();
     assert_eq!(rows, 0);
+}
+
+#[tokio::test]
+async fn of_several_trusted_browsers_one_can_be_forgotten() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let (kept, forgotten) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);
+    let newest = host.sigra.list_trusted_browsers(&user.id).await.unwrap()[0].id;
+    let client = sigra::Client::default();
+    assert!(host.sigra.delete_trusted_browser(&user.id, newest, &client).await.unwrap());
+    assert!(!host.sigra.delete_trusted_browser(&user.id, newest, &client).await.unwrap());
+    assert!(is_trusted(&host, &kept, &user).await);
+    assert!(!is_trusted(&host, &forgotten, &user).await);
 }
 
 #[tokio::test]
@@ -504,6 +518,18 @@ async fn who_must_have_a_second_factor_can_do_nothing_before_setting_one_up() {
     assert_eq!(who(&browser).await, user.email);
 }
 
+/// What was verified by a factor that is gone stands for none.
+#[tokio::test]
+async fn who_gave_their_factor_up_and_must_have_one_later_sets_another_up() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    assert_status(&browser.post("/mfa/disable", &[]).await, 200);
+    assert_eq!(who(&browser).await, user.email);
+    host.execute("UPDATE users SET admin = true").await;
+    assert_eq!(who(&browser).await, "anonymous");
+    assert_redirected_to(&browser.get("/me").await, "/mfa");
+}
+
 /// A factor that is being set up is asked of every log-in that isn't ended by it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_11_no_log_in_slips_past_a_factor_that_is_being_set_up() {
@@ -580,6 +606,19 @@ async fn keys_are_rotated_and_secrets_follow() {
     assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 0);
     assert_eq!(too_early.sigra.reencrypt_secrets().await.unwrap(), 0);
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 200);
+}
+
+/// Whoever can write to the database, but not read the key, gives their own app to nobody else.
+#[tokio::test]
+async fn a_secret_opens_no_other_account() {
+    let host = Host::new().await;
+    let ((grace, _), (mallory, _)) = (host.mfa_fixture().await, host.mfa_fixture().await);
+    let swap = "UPDATE users_totp SET last_step = 0, secret = (SELECT secret FROM users_totp WHERE user_id = $1)
+        WHERE user_id = $2";
+    sqlx::query(swap).bind(mallory.id).bind(grace.id).execute(&host.pool).await.unwrap();
+    let code = host.totp_code(&mallory).await;
+    assert_status(&answer(&with_password(&host, &grace).await, &code).await, 422);
+    assert_status(&answer(&with_password(&host, &mallory).await, &code).await, 200);
 }
 
 /// A key was lost once, with more secrets than are looked at together. The next rotation is to reach the others.
