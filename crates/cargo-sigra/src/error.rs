@@ -13,7 +13,6 @@ use crate::{
     questions::QuestionError,
     routes::RoutesError,
     rustfmt::RustfmtError,
-    secret::SecretError,
     upgrade::UpgradeError,
 };
 
@@ -32,7 +31,7 @@ pub enum Error {
     #[error(transparent)]
     Git(#[from] GitError),
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Sigra(#[from] sigra::Error),
     #[error(transparent)]
     Routes(#[from] RoutesError),
     #[error(transparent)]

@@ -2,25 +2,14 @@
 
 mod generated;
 
-use generated::Generated;
+use generated::{Generated, Workspace};
 
+/// The common ones. Each is built by itself in the long run, with no more features of its dependencies than it asks for.
 #[test]
-#[ignore = "for the long run: it builds an application"]
-fn an_application_with_everything_is_good() {
-    Generated::new("notes", &[]).check();
-}
-
-#[test]
-#[ignore = "for the long run: it builds an application"]
-fn an_application_on_postgres_is_good() {
-    Generated::new("photo-blog", &["--db", "postgres"]).check();
-}
-
-#[test]
-#[ignore = "for the long run: it builds an application"]
-fn an_application_with_other_names_and_nothing_optional_is_good() {
-    let flags = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
-    Generated::new("club", &flags.split(' ').collect::<Vec<_>>()).check();
+fn applications_of_all_kinds_are_good() {
+    let few = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
+    let few: Vec<_> = few.split(' ').collect();
+    Workspace::of(&[("notes", &[]), ("photo-blog", &["--db", "postgres"]), ("club", &few)]).check();
 }
 
 /// One test for each row, so that each has a name and none waits for the others.
@@ -37,6 +26,10 @@ macro_rules! matrix {
 }
 
 matrix! {
+    with_everything: "",
+    on_postgres: "--db postgres",
+    with_other_names_and_nothing_optional:
+        "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live",
     without_mfa: "--no-mfa",
     without_passkeys: "--no-passkeys",
     without_magic_link: "--no-magic-link",

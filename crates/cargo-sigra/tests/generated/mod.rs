@@ -8,6 +8,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 pub struct Generated {
     folder: TempDir,
@@ -36,25 +37,50 @@ impl Generated {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
         self.cargo(&["test", "--offline"]);
-        self.remove_programs();
-    }
-
-    /// All of them together would fill the disk. `cargo clean` would take programs of the same name with them, which
-    /// other tests are about to run.
-    fn remove_programs(&self) {
-        let built = cargo(&self.root(), &["test", "--offline", "--no-run", "--message-format", "json"]);
-        for line in String::from_utf8_lossy(&built.stdout).lines() {
-            let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            if let Some(program) = message["executable"].as_str() {
-                fs::remove_file(program).expect("what was just built");
-            }
-        }
+        remove_programs(&self.root());
     }
 
     /// Beside the tests' own artifacts, so that dependencies are built once.
     pub fn cargo(&self, args: &[&str]) {
         let output = cargo(&self.root(), args);
         assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+    }
+}
+
+/// Applications in one workspace, so that what they share is built once.
+pub struct Workspace {
+    folder: TempDir,
+}
+
+impl Workspace {
+    /// With the profiles of this checkout too: what was built for its own tests serves here.
+    pub fn of(applications: &[(&str, &[&str])]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut manifest: DocumentMut = read(&workspace().join("Cargo.toml")).parse().expect("TOML");
+        let names = applications.iter().map(|(name, _)| *name);
+        manifest["workspace"] = Item::Table(Table::new());
+        manifest["workspace"]["resolver"] = value("3");
+        manifest["workspace"]["members"] = value(names.collect::<Array>());
+        fs::write(folder.path().join("Cargo.toml"), manifest.to_string()).expect("written");
+        fs::copy(workspace().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
+        for (name, flags) in applications {
+            let output = sigra(folder.path(), &[&["new", name, "--yes"], *flags].concat());
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        Self { folder }
+    }
+
+    /// Formatted, without warnings, and good by their own tests.
+    pub fn check(&self) {
+        for args in [
+            &["fmt", "--all", "--check"][..],
+            &["clippy", "--offline", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+            &["test", "--offline", "--workspace"],
+        ] {
+            let output = cargo(self.folder.path(), args);
+            assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+        }
+        remove_programs(self.folder.path());
     }
 }
 
@@ -82,6 +108,24 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     }
     command.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
     command.current_dir(folder).env("CARGO_TARGET_DIR", target_folder()).args(args).output().expect("cargo")
+}
+
+/// All of them together would fill the disk. `cargo clean` would take programs of the same name with them, which
+/// other tests are about to run.
+pub fn remove_programs(folder: &Path) {
+    let args = ["test", "--offline", "--workspace", "--no-run", "--message-format", "json"];
+    let built = cargo(folder, &args);
+    assert!(built.status.success(), "{}", said(&built));
+    for line in String::from_utf8_lossy(&built.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        if let Some(program) = message["executable"].as_str() {
+            fs::remove_file(program).expect("what was just built");
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("text")
 }
 
 pub fn workspace() -> &'static Path {
