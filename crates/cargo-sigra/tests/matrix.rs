@@ -6,6 +6,7 @@ use generated::{Generated, Workspace};
 
 /// The common ones. Each is built by itself in the long run, with no more features of its dependencies than it asks for.
 #[test]
+#[ignore = "a step of its own in `./test`: it builds applications, which would slow other tests down"]
 fn applications_of_all_kinds_are_good() {
     let few = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
     let few: Vec<_> = few.split(' ').collect();
