@@ -89,6 +89,11 @@ pub fn sigra(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().expect("the generator")
 }
 
+/// With settings of the application's in the environment.
+pub fn sigra_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Output {
+    command(folder, args).envs(settings.iter().copied()).output().expect("the generator")
+}
+
 /// As a version would that has another template.
 pub fn sigra_with_template(folder: &Path, args: &[&str], template: &Path) -> Output {
     command(folder, args).env("SIGRA_TEMPLATE", template).output().expect("the generator")

@@ -1,0 +1,117 @@
+//! The doctor of applications as they are generated, with the databases that they would have.
+
+mod generated;
+
+use std::{collections::BTreeMap, fs, future::Future, path::Path};
+
+use generated::{Generated, said, sigra_with};
+use serde_json::Value;
+use sigra::testing::PostgresCluster;
+use sqlx::{PgPool, SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
+
+/// What the doctor says.
+struct Report {
+    is_well: bool,
+    findings: BTreeMap<String, Value>,
+}
+
+impl Report {
+    fn of(app: &Generated, settings: &[(&str, &str)]) -> Self {
+        let output = sigra_with(&app.root(), settings, &["doctor", "--json"]);
+        let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {}", said(&output));
+        });
+        let findings =
+            findings.into_iter().map(|finding| (finding["check"].as_str().unwrap_or_default().into(), finding));
+        Self { is_well: output.status.success(), findings: findings.collect() }
+    }
+
+    #[track_caller]
+    fn assert(&self, check: &str, status: &str, found: &str) {
+        let finding = self.findings.get(check).unwrap_or_else(|| panic!("no {check} in {:?}", self.findings));
+        assert_eq!(finding["status"], status, "{finding}");
+        assert!(finding["found"].as_str().is_some_and(|text| text.contains(found)), "{finding}");
+        assert_eq!(finding["mend"].is_string(), status != "good", "{finding}");
+        let is_bad = |finding: &Value| finding["status"] == "bad";
+        assert_eq!(self.is_well, !self.findings.values().any(is_bad), "the exit status tells of what is bad");
+    }
+}
+
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+async fn migrations(root: &Path) -> Migrator {
+    Migrator::new(root.join("migrations")).await.expect("migrations")
+}
+
+#[test]
+fn an_application_on_sqlite_is_examined() {
+    let app = Generated::new("notes", &[]);
+    let path = app.root().join("notes.db");
+    let url = format!("sqlite://{}", path.display());
+    let settings = [("DATABASE_URL", &*url)];
+    Report::of(&app, &settings).assert("database", "warning", "there is no file yet");
+
+    wait_for(async {
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path).create_if_missing(true)).await;
+        let pool = pool.expect("a database");
+        migrations(&app.root()).await.run(&pool).await.expect("migrated");
+        pool.close().await;
+    });
+    let report = Report::of(&app, &settings);
+    report.assert("database", "good", "SQLite answers");
+    report.assert("migrations", "good", "all 1 are run");
+    report.assert("clock", "good", "");
+
+    let migrations = app.root().join("migrations");
+    fs::write(migrations.join("20990101000000_add_notes.sql"), "CREATE TABLE notes (id INTEGER);").expect("written");
+    Report::of(&app, &settings).assert("migrations", "warning", "1 of 2 are not run");
+    let first = fs::read_dir(&migrations).expect("a folder").flatten().map(|entry| entry.path()).min().expect("a file");
+    fs::write(&first, "CREATE TABLE users (id INTEGER);").expect("written");
+    Report::of(&app, &settings).assert("migrations", "bad", "was changed after it was run");
+}
+
+#[test]
+fn an_application_on_postgres_is_examined() {
+    let app = Generated::new("photo-blog", &["--db", "postgres"]);
+    let cluster = PostgresCluster::start().expect("a cluster");
+    let url = cluster.create_database().expect("a database");
+    let settings = [("DATABASE_URL", &*url)];
+    let report = Report::of(&app, &settings);
+    report.assert("database", "good", "PostgreSQL answers");
+    report.assert("migrations", "warning", "1 of 1 are not run");
+
+    wait_for(async {
+        let pool = PgPool::connect(&url).await.expect("a database");
+        migrations(&app.root()).await.run(&pool).await.expect("migrated");
+    });
+    let report = Report::of(&app, &settings);
+    report.assert("migrations", "good", "all 1 are run");
+    report.assert("clock", "good", "");
+
+    Report::of(&app, &[("DATABASE_URL", "sqlite://photos.db")]).assert("database", "bad", "built for PostgreSQL");
+    cluster.stop().expect("stopped");
+    let report = Report::of(&app, &settings);
+    report.assert("database", "bad", "");
+    assert!(!report.findings.contains_key("migrations"), "nothing is known of them");
+    let password = "hunter2-hunter2";
+    let with_password = url.replacen("postgres://", &format!("postgres://ada:{password}@"), 1);
+    let output = sigra_with(&app.root(), &[("DATABASE_URL", &with_password)], &["doctor"]);
+    assert!(!output.status.success() && !said(&output).contains(password), "{}", said(&output));
+}
+
+#[test]
+fn production_is_not_started_without_its_settings() {
+    let app = Generated::new("notes", &[]);
+    let report = Report::of(&app, &[("APP_ENV", "prod")]);
+    report.assert("secret", "bad", "");
+    report.assert("address", "bad", "");
+
+    let secret = said(&sigra_with(&app.root(), &[], &["gen", "secret"]));
+    let good = [("APP_ENV", "prod"), ("SECRET_KEY_BASE", secret.trim()), ("PUBLIC_URL", "https://notes.example.com")];
+    let report = Report::of(&app, &good);
+    report.assert("secret", "good", "");
+    report.assert("address", "good", "");
+    report.assert("mail", "warning", "nobody can reset a password");
+}
