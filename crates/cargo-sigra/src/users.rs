@@ -25,7 +25,7 @@ const KEPT_AFTER: [(&str, &[&str]); 6] = [
     ("register_user", &[" host.", "    async fn "]),
 ];
 /// What stands behind such a word.
-const KEPT_BEFORE: [&str; 3] = ["-agent", "-select", "-invalid"];
+const KEPT_BEFORE: [&str; 4] = ["-agent", "-select", "-invalid", " as _"];
 
 /// The names of a user and of all users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +193,7 @@ mod tests {
             "users_passkeys_user_id",
             "users_backup_codes",
             "impl sigra::User for",
+            "use sigra::{Session, User as _};",
             "scope.user()",
             "sigra.log_in_user(",
             "username",
