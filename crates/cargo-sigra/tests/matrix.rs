@@ -8,9 +8,13 @@ use generated::{Generated, Workspace};
 #[test]
 #[ignore = "a step of its own in `./test`: it builds applications, which would slow other tests down"]
 fn applications_of_all_kinds_are_good() {
-    let few = "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live";
-    let few: Vec<_> = few.split(' ').collect();
-    Workspace::of(&[("notes", &[]), ("photo-blog", &["--db", "postgres"]), ("club", &few)]).check();
+    let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
+    Workspace::of(&[
+        ("notes", &flags("")),
+        ("photo-blog", &flags("--db postgres --user Member --table members")),
+        ("club", &flags("--id bigint --no-mfa --no-passkeys --no-magic-link --no-live")),
+    ])
+    .check();
 }
 
 /// One test for each row, so that each has a name and none waits for the others.
