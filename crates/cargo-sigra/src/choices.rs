@@ -40,6 +40,9 @@ pub struct Choices {
     pub passkeys: bool,
     pub magic_link: bool,
     pub live: bool,
+    /// JSON in place of pages. No application had it at first.
+    #[serde(default)]
+    pub api_only: bool,
 }
 
 impl Choices {
@@ -50,6 +53,8 @@ impl Choices {
             "passkeys" => self.passkeys,
             "magic_link" => self.magic_link,
             "live" => self.live,
+            "api" => self.api_only,
+            "pages" => !self.api_only,
             "sqlite" => self.db == Database::Sqlite,
             "postgres" => self.db == Database::Postgres,
             "uuid" => self.id == Id::Uuid,
@@ -73,5 +78,6 @@ impl Choices {
         passkeys: true,
         magic_link: true,
         live: true,
+        api_only: false,
     };
 }

@@ -92,13 +92,17 @@ pub struct Routes {}
   cargo sigra new my_app --yes                    SQLite, and everything there is
   cargo sigra new my_app --db postgres --id bigint
   cargo sigra new shop --no-magic-link --no-live  Without two of the parts
-  cargo sigra new club --user Member --table members")]
+  cargo sigra new club --user Member --table members
+  cargo sigra new backend --api-only              JSON in place of pages")]
 pub struct New {
     /// The folder to make. Its last part is the application's name
     #[arg(value_hint = ValueHint::DirPath)]
     pub path: PathBuf,
     #[command(flatten)]
     pub parts: Parts,
+    /// JSON in place of pages, for a frontend of its own or an app on a phone
+    #[arg(long)]
+    pub api_only: bool,
     /// Ask nothing: what is not said here is the default
     #[arg(long, short)]
     pub yes: bool,

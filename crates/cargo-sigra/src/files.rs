@@ -37,14 +37,36 @@ const OF_FEATURES: &[(&str, &str)] = &[
     (".env.example", "app"),
     ("README.md", "app"),
     ("rustfmt.toml", "app"),
+    ("src/web/api", "api"),
+    ("tests/api.rs", "api"),
     ("src/beside.rs", "install"),
     ("tests/beside.rs", "install"),
 ];
 
+/// What pages are made of, and tested with.
+const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
+
+/// What is there without pages too.
+const OF_ALL: [&str; 11] = [
+    "src/web/api",
+    "src/web/error.rs",
+    "src/web/live.rs",
+    "src/web/mailbox_controller.rs",
+    "src/web/request_span.rs",
+    "src/web/security_headers.rs",
+    "src/web/user_auth.rs",
+    "templates/mail/",
+    "tests/accounts.rs",
+    "tests/api.rs",
+    "tests/support/",
+];
+
 /// Whether the application gets the file.
 pub fn is_kept(path: &str, choices: &Choices) -> bool {
+    let is_in = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    let is_of_pages = is_in(&OF_PAGES) && !is_in(&OF_ALL);
     let mut regions = OF_FEATURES.iter().filter(|(prefix, _)| path.starts_with(prefix));
-    regions.all(|(_, region)| choices.keeps(region) == Some(true))
+    regions.all(|(_, region)| choices.keeps(region) == Some(true)) && !(is_of_pages && choices.api_only)
 }
 
 /// Where it is in the application. One database needs no folder of its own.
@@ -67,9 +89,13 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_is_of_something() {
+        let is_there = |prefix: &str| template::embedded().iter().any(|file| file.path.starts_with(prefix));
         for (prefix, region) in OF_FEATURES {
             assert!(Choices::ALL.keeps(region).is_some(), "{prefix}");
-            assert!(template::embedded().iter().any(|file| file.path.starts_with(prefix)), "{prefix}");
+            assert!(is_there(prefix), "{prefix}");
+        }
+        for prefix in OF_PAGES.iter().chain(&OF_ALL) {
+            assert!(is_there(prefix), "{prefix}");
         }
     }
 
@@ -79,6 +105,19 @@ mod tests {
         let paths: Vec<_> = template::embedded().into_iter().map(|file| file.path).collect();
         let kept = |choices: &Choices| paths.iter().filter(|path| is_kept(path, choices)).count();
         assert_eq!(kept(&Choices::ALL) - kept(&without), 6);
+        let by_json = Choices { api_only: true, ..Choices::ALL };
+        for (path, pages, api) in [
+            ("src/accounts/user.rs", true, true),
+            ("src/web/user_auth.rs", true, true),
+            ("templates/mail/letter.txt", true, true),
+            ("src/web/router.rs", true, false),
+            ("templates/layout.html", true, false),
+            ("static/app.css", true, false),
+            ("src/web/api/router.rs", false, true),
+            ("tests/api.rs", false, true),
+        ] {
+            assert_eq!((is_kept(path, &Choices::ALL), is_kept(path, &by_json)), (pages, api), "{path}");
+        }
         assert!(!is_kept("migrations/postgres/1.sql", &Choices::ALL));
         assert_eq!(moved("migrations/sqlite/1.sql", &Choices::ALL), "migrations/1.sql");
     }

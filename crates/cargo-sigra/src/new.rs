@@ -33,6 +33,7 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     let app = name_of(&args.path)?;
     refuse_what_is_there(&args.path)?;
     let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
+    let choices = Choices { api_only: args.api_only, ..choices };
     let users = args.parts.user_names()?;
     let plan = Plan::new(app, users, choices, args.parts.sigra()?);
     let files = generate::files(&plan)?;
@@ -120,6 +121,9 @@ fn in_words(choices: &Choices) -> String {
         (choices.live, "WebSockets", "no WebSockets"),
     ];
     words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
+    if choices.api_only {
+        words.push("JSON in place of pages");
+    }
     words.join(", ")
 }
 

@@ -60,6 +60,7 @@ pub fn choices(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Qu
         passkeys: !parts.no_passkeys && !parts.no_mfa,
         magic_link: !parts.no_magic_link,
         live: !parts.no_live,
+        api_only: false,
     };
     if !can_ask {
         return Ok(given);

@@ -57,9 +57,11 @@ pub fn run() -> Result<(), RoutesError> {
         Some(module) => Path::new("src").join(module).join("web"),
         None => Path::new("src").join("web"),
     };
-    let path = web.join("router.rs");
+    let routed = if manifest.choices.api_only { web.join("api") } else { web.clone() };
+    let path = routed.join("router.rs");
     let source = fs::read_to_string(&path).map_err(|error| RoutesError::Unreadable { path: path.clone(), error })?;
-    let handlers = Handlers::new(|module| fs::read_to_string(web.join(format!("{module}.rs"))).ok());
+    let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
+    let handlers = Handlers::new(|module| read(&routed, module).or_else(|| read(&web, module)));
     let rename = |name: &str| manifest.users.rename(name);
     let routes =
         routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;

@@ -32,6 +32,9 @@ macro_rules! matrix {
 
 matrix! {
     with_everything: "",
+    by_json: "--api-only",
+    by_json_with_members_and_nothing_optional:
+        "--api-only --db postgres --id bigint --user Member --no-mfa --no-passkeys --no-magic-link --no-live",
     on_postgres: "--db postgres",
     with_other_names_and_nothing_optional:
         "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-live",

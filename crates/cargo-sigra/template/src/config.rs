@@ -91,12 +91,16 @@ impl Settings {
             .remember_me_cookie(user_auth::REMEMBER_ME_COOKIE)
             .session_ttl(env.seconds("SESSION_TTL")?.unwrap_or(user_auth::SESSION_TTL))
             .session_idle_timeout(env.seconds("SESSION_IDLE_TIMEOUT")?)
+            // <pages>
             .log_in_at(user_auth::LOG_IN_PATH, user_auth::LOG_IN_MESSAGE)
             .sudo_at(user_auth::SUDO_PATH, user_auth::SUDO_MESSAGE)
             // <mfa>
-            .mfa_issuer("MyApp")
             .mfa_challenge_at(user_auth::MFA_CHALLENGE_PATH, user_auth::MFA_CHALLENGE_MESSAGE)
             .mfa_enrolment_at(user_auth::MFA_ENROLMENT_PATH, user_auth::MFA_ENROLMENT_MESSAGE)
+            // </mfa>
+            // </pages>
+            // <mfa>
+            .mfa_issuer("MyApp")
             // </mfa>
             .trusted_origins([public_url.origin().ascii_serialization()])
             .trusted_proxies(env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8, separated by commas")?);

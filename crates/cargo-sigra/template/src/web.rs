@@ -1,12 +1,20 @@
 //! HTTP: routes, pages, and who may see them.
 
+// <api>
+pub mod api;
+// </api>
 mod error;
-mod layout;
 // <live>
 mod live;
 // </live>
-mod mail_link;
 mod mailbox_controller;
+mod request_span;
+mod security_headers;
+pub mod user_auth;
+
+// <pages>
+mod layout;
+mod mail_link;
 mod method_override;
 // <mfa>
 mod mfa_challenge_controller;
@@ -18,18 +26,15 @@ mod passkey;
 mod passkey_session_controller;
 mod passkeys_controller;
 // </passkeys>
-mod request_span;
 mod router;
 // <mfa>
 mod second_factor;
 // </mfa>
-mod security_headers;
 mod sudo_controller;
 // <mfa>
 mod trusted_browsers_controller;
 // </mfa>
 mod user_activity_controller;
-pub mod user_auth;
 mod user_confirmation_controller;
 // <magic_link>
 mod user_log_in_link_controller;
@@ -39,13 +44,20 @@ mod user_reset_password_controller;
 mod user_session_controller;
 mod user_sessions_controller;
 mod user_settings_controller;
+// </pages>
 
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 use sigra::Sigra;
 
-pub use self::{error::Error, router::app};
+// <!pages>
+// pub use self::api::app;
+// </!pages>
+pub use self::error::Error;
+// <pages>
+pub use self::router::app;
+// </pages>
 use crate::{
     accounts::{Accounts, User},
     config::Settings,

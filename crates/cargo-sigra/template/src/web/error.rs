@@ -1,33 +1,44 @@
 //! Errors, and the pages that show them.
 
+// <pages>
 use askama::Template;
+// </pages>
 use axum::{
     extract::Request,
     http::{HeaderValue, StatusCode, header},
     middleware::Next,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
-use sigra::{Audience, Problem};
+use sigra::Problem;
 
+// <pages>
 use super::layout::Layout;
+use sigra::Audience;
+// </pages>
+
+const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What a handler can fail with. The browser is told no cause; the log is.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
+    // <pages>
     #[error("a page can't be rendered: {0}")]
     Template(#[from] askama::Error),
+    // </pages>
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
-            Self::Sigra(error) => error.into_response(),
+            // <pages>
             Self::Template(error) => {
                 tracing::error!(%error, "a page can't be rendered");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }
+            // </pages>
+            Self::Sigra(error) => error.into_response(),
         }
     }
 }
@@ -40,6 +51,7 @@ pub async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
 }
 
+// <pages>
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
@@ -47,23 +59,38 @@ struct ErrorPage {
     status: u16,
     advice: &'static str,
 }
+// </pages>
 
-/// Gives every error answer a body that its reader can use: a page for people, JSON for programs.
+/// Gives every error answer a body that its reader can use.
 pub async fn error_pages(request: Request, next: Next) -> Response {
+    // <pages>
     let audience = Audience::of(request.headers());
+    let own = match audience {
+        Audience::Program => PROBLEM_JSON,
+        Audience::Browser => "text/html",
+    };
+    // </pages>
+    // <!pages>
+    // let own = PROBLEM_JSON;
+    // </!pages>
     let response = next.run(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    if audience == Audience::Browser && is_page(&response) {
+    if has_content_type(&response, own) {
         return response;
     }
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(status));
+    // <pages>
     let (content_type, body) = match audience {
-        Audience::Program => ("application/problem+json", problem.to_json()),
+        Audience::Program => (PROBLEM_JSON, problem.to_json()),
         Audience::Browser => ("text/html; charset=utf-8", render(problem)),
     };
+    // </pages>
+    // <!pages>
+    // let (content_type, body) = (PROBLEM_JSON, problem.to_json());
+    // </!pages>
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -71,16 +98,17 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-/// A handler has a page of its own for it, such as a form with what is wrong beside its fields.
-fn is_page(response: &Response) -> bool {
+/// A handler has an answer of its own for it, such as a form with what is wrong beside its fields.
+fn has_content_type(response: &Response, own: &str) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|content_type| content_type.starts_with("text/html"))
+    content_type.is_some_and(|content_type| content_type.starts_with(own))
 }
 
+// <pages>
 fn render(problem: Problem) -> String {
     let layout = Layout::without_session(problem.title());
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem.status()) };
-    page.render().unwrap_or_else(|_| Html(problem.title().to_owned()).0)
+    page.render().unwrap_or_else(|_| problem.title().to_owned())
 }
 
 /// What the reader can do now.
@@ -103,3 +131,4 @@ fn advice(status: StatusCode) -> &'static str {
         _ => "Something went wrong on our side. Try again in a moment.",
     }
 }
+// </pages>

@@ -1,57 +1,85 @@
 //! The mails that were sent, to be read in development. In production there is no such page.
 
-use askama::Template;
 use axum::{
     Json,
     extract::State,
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sigra::{Audience, Problem, Session};
+use sigra::Problem;
+// <pages>
+use askama::Template;
+use axum::http::HeaderMap;
+use sigra::{Audience, Session};
 
 use super::layout::{Layout, Page};
+// </pages>
 use crate::accounts::Accounts;
 
+// <pages>
 #[derive(Template)]
 #[template(path = "mailbox.html")]
 struct MailboxPage {
     layout: Layout,
     mails: Vec<Letter>,
 }
+// </pages>
 
-/// A mail, its text cut into what is a link and what is not.
+/// A mail.
 #[derive(Serialize)]
 struct Letter {
     to: String,
     subject: String,
     text: String,
+    // <pages>
+    /// Its text cut into what is a link and what is not.
     #[serde(skip)]
     parts: Vec<Part>,
+    // </pages>
 }
 
+// <pages>
 struct Part {
     text: String,
     is_link: bool,
 }
+// </pages>
 
 /// The newest first.
-pub async fn index(State(accounts): State<Accounts>, session: Session, headers: HeaderMap) -> Response {
+pub async fn index(
+    State(accounts): State<Accounts>,
+    // <pages>
+    session: Session,
+    headers: HeaderMap,
+    // </pages>
+) -> Response {
     accounts.mailer().settle().await;
     let Some(mailbox) = accounts.mailer().mailbox() else {
         return Problem::new(axum::http::StatusCode::NOT_FOUND).into_response();
     };
     let mails: Vec<Letter> = mailbox.mails().into_iter().rev().map(letter).collect();
-    match Audience::of(&headers) {
-        Audience::Program => Json(mails).into_response(),
-        Audience::Browser => {
-            Page(MailboxPage { layout: Layout::new("Mailbox", &session, None), mails }).into_response()
-        }
+    // <pages>
+    if Audience::of(&headers) == Audience::Browser {
+        return Page(MailboxPage { layout: Layout::new("Mailbox", &session, None), mails }).into_response();
     }
+    // </pages>
+    Json(mails).into_response()
 }
 
 fn letter(mail: sigra::mail::Mail) -> Letter {
-    let words = mail.text.split_inclusive(char::is_whitespace);
+    Letter {
+        // <pages>
+        parts: parts(&mail.text),
+        // </pages>
+        to: mail.to,
+        subject: mail.subject,
+        text: mail.text,
+    }
+}
+
+// <pages>
+fn parts(text: &str) -> Vec<Part> {
+    let words = text.split_inclusive(char::is_whitespace);
     let parts = words.flat_map(|word| {
         let (text, space) = word.split_at(word.trim_end().len());
         [
@@ -59,6 +87,6 @@ fn letter(mail: sigra::mail::Mail) -> Letter {
             Part { text: space.to_owned(), is_link: false },
         ]
     });
-    let parts = parts.collect();
-    Letter { to: mail.to, subject: mail.subject, text: mail.text, parts }
+    parts.collect()
 }
+// </pages>

@@ -15,7 +15,7 @@ use axum::Json;
 use sigra::mfa::RequestChallengeResponse;
 // </passkeys>
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session, Verification, session::ReturnTo, telemetry};
+use sigra::{Flash, Password, Scope, Session, session::ReturnTo};
 
 // <mfa>
 use super::second_factor::{Answer, Options, Prompt};
@@ -94,22 +94,8 @@ async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User
         return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_some());
     }
     // </mfa>
-    let (sigra, user) = (accounts.sigra(), scope.user());
     let Some(password) = &form.password else { return Ok(false) };
-    accounts.limit_sudo(user).await?;
-    if sigra.verify_password(Some(user), password).await? == Verification::Invalid {
-        accounts.record_attempt(telemetry::LOGIN_FAILURE, user, &session.client()).await?;
-        return Ok(false);
-    }
-    match sigra.reauthenticate_user(session, scope).await {
-        // They have set a second factor up since the page was shown.
-        Err(sigra::Error::SecondFactorRequired) => Ok(false),
-        confirmed => {
-            confirmed?;
-            accounts.forget_sudo_attempts(user).await?;
-            Ok(true)
-        }
-    }
+    Ok(accounts.confirm_sudo_by_password(session, scope, password).await?)
 }
 
 // <passkeys>

@@ -6,20 +6,23 @@ use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
-    response::{IntoResponse, Redirect, Response},
+    response::Response,
 };
 // <mfa>
 use sigra::mfa::MfaEnrolment;
 // </mfa>
+use sigra::{
+    Scope, Session, Sigra,
+    config::{CookieOptions, SameSite},
+    scope::FetchCurrentScopeLayer,
+};
+// <pages>
+use axum::response::{IntoResponse, Redirect};
 // <passkeys>
 use sigra::mfa::PasskeyLogIn;
 // </passkeys>
-use sigra::{
-    Flash, LogInOutcome, Scope, Session, Sigra,
-    config::{CookieOptions, SameSite},
-    scope::FetchCurrentScopeLayer,
-    session::ReturnTo,
-};
+use sigra::{Flash, LogInOutcome, session::ReturnTo};
+// </pages>
 
 use super::Result;
 use crate::accounts::{Accounts, User};
@@ -35,6 +38,7 @@ pub const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").sa
 pub const REMEMBER_ME_COOKIE: CookieOptions =
     CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
 
+// <pages>
 pub const LOG_IN_PATH: &str = "/users/log-in";
 pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
 const CONFIRM_MESSAGE: &str = "You must confirm your address first: open the link that we have sent you.";
@@ -48,11 +52,13 @@ pub const MFA_ENROLMENT_MESSAGE: &str = "Your account needs a second factor. Set
 // </mfa>
 
 const SIGNED_IN_PATH: &str = "/";
+// </pages>
 
 /// What the browser forgets when its user logs out.
-const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
+pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
     (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
 
+// <pages>
 /// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
 /// browser before can be used against them. Leads to the page that asked for the login, or home; who has a second
 /// factor is asked for it before.
@@ -109,6 +115,7 @@ pub async fn log_out_user(sigra: &Sigra<User>, session: &Session) -> Result<Resp
     sigra.log_out_user(session).await?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
 }
+// </pages>
 
 /// Finds out who sends each request: by the session token in the cookie session, or by the remember-me
 /// cookie after the browser was closed.
@@ -116,6 +123,7 @@ pub fn fetch_current_scope(sigra: &Sigra<User>) -> FetchCurrentScopeLayer<User> 
     sigra.fetch_current_scope()
 }
 
+// <pages>
 /// For pages that only make sense to visitors.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {
@@ -123,6 +131,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
         None => next.run(request).await,
     }
 }
+// </pages>
 
 /// For forms that passwords and addresses are guessed with: so many requests an address and minute.
 pub async fn limit_address(
@@ -155,6 +164,7 @@ pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next
     next.run(request).await
 }
 
+// <pages>
 /// For setting up a second factor: an address that is not confirmed may be somebody else's, and whoever proves that it
 /// is theirs takes the account over without it.
 pub async fn require_confirmed_address(
@@ -169,6 +179,7 @@ pub async fn require_confirmed_address(
     session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
     Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
 }
+// </pages>
 // </mfa>
 
 /// Gives the browser a new token and a new cookie session, as after a change of what the user may do.

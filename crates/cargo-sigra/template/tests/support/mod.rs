@@ -21,6 +21,10 @@ pub struct Host {
     sigra: Sigra<User>,
     clock: Clock,
     router: Router,
+    // <api>
+    /// The same by JSON.
+    pub api: Router,
+    // </api>
     _database: TestDatabase,
 }
 
@@ -44,8 +48,21 @@ impl Host {
         let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
         let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
         let accounts = Accounts::new(sigra.clone(), mailer, &settings);
-        let router = web::app(AppState::new(accounts.clone(), sigra.clone(), settings));
-        Self { accounts, pool, sigra, clock, router, _database: database }
+        let state = AppState::new(accounts.clone(), sigra.clone(), settings);
+        // <api>
+        let api = web::api::app(state.clone());
+        // </api>
+        Self {
+            router: web::app(state),
+            // <api>
+            api,
+            // </api>
+            accounts,
+            pool,
+            sigra,
+            clock,
+            _database: database,
+        }
     }
 
     /// The accounts, as after an upgrade to other parameters.

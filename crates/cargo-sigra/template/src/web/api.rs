@@ -1,0 +1,26 @@
+//! Everything by JSON, for a frontend of its own or an app on a phone: on the same cookies as pages would be, and with
+//! problems (RFC 9457) in place of redirects.
+
+mod account;
+mod activity;
+mod confirmation;
+mod devices;
+// <magic_link>
+mod log_in_link;
+// </magic_link>
+// <mfa>
+mod mfa;
+mod mfa_challenge;
+// </mfa>
+// <passkeys>
+mod passkeys;
+// </passkeys>
+mod refusal;
+mod registration;
+mod reset_password;
+mod router;
+mod session;
+mod settings;
+mod sudo;
+
+pub use self::router::app;

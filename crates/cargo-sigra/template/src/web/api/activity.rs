@@ -1,0 +1,59 @@
+//! What happened to the user's account lately.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{Scope, audit::AuditEvent, client::Device};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    accounts::{ACTIVITY_PAGE, Accounts, User, UserId},
+    web::Result,
+};
+
+#[derive(Deserialize)]
+pub struct Before {
+    before: Option<Uuid>,
+}
+
+/// A page of events, the newest first.
+#[derive(Serialize)]
+pub struct Activity {
+    events: Vec<Event>,
+    /// To be asked for with `before`.
+    older: Option<Uuid>,
+}
+
+#[derive(Serialize)]
+struct Event {
+    /// One of the names in `sigra::telemetry` and `sigra::audit`.
+    action: String,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+    device: Option<String>,
+    ip: Option<IpAddr>,
+}
+
+impl From<&AuditEvent<UserId>> for Event {
+    fn from(event: &AuditEvent<UserId>) -> Self {
+        let device = event.client.user_agent.as_deref().map(|agent| Device::from_user_agent(agent).to_string());
+        Self { action: event.action.clone(), inserted_at: event.inserted_at, device, ip: event.client.ip }
+    }
+}
+
+pub async fn index(
+    State(accounts): State<Accounts>,
+    scope: Scope<User>,
+    Query(query): Query<Before>,
+) -> Result<Json<Activity>> {
+    let events = accounts.list_user_activity(scope.user(), query.before).await?;
+    Ok(Json(Activity {
+        older: events.last().filter(|_| events.len() == ACTIVITY_PAGE).map(|event| event.id),
+        events: events.iter().map(Event::from).collect(),
+    }))
+}

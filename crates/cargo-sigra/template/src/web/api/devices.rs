@@ -1,0 +1,126 @@
+//! The user's devices: where they are logged in, and logging out there.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use sigra::{Scope, Session, SessionId, SessionRow};
+use time::OffsetDateTime;
+// <mfa>
+use sigra::mfa::TrustedBrowser;
+use uuid::Uuid;
+// </mfa>
+
+use super::session::log_out;
+use crate::{
+    accounts::{Accounts, User},
+    web::{Result, error},
+};
+
+#[derive(Serialize)]
+pub struct Devices {
+    sessions: Vec<Device>,
+    // <mfa>
+    trusted_browsers: Vec<Trusted>,
+    // </mfa>
+}
+
+/// A session. It shows no token and no hash.
+#[derive(Serialize)]
+struct Device {
+    id: SessionId,
+    device: String,
+    ip: Option<IpAddr>,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    last_used_at: OffsetDateTime,
+    remembered: bool,
+    current: bool,
+}
+
+impl Device {
+    fn new(session: &SessionRow, current: SessionId) -> Self {
+        Self {
+            id: session.id,
+            device: session.device(),
+            ip: session.ip,
+            inserted_at: session.inserted_at,
+            last_used_at: session.last_used_at,
+            remembered: session.remembered,
+            current: session.id == current,
+        }
+    }
+}
+
+// <mfa>
+/// A browser that needs no second factor.
+#[derive(Serialize)]
+struct Trusted {
+    id: Uuid,
+    device: String,
+    ip: Option<IpAddr>,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+}
+
+impl From<TrustedBrowser> for Trusted {
+    fn from(browser: TrustedBrowser) -> Self {
+        Self { id: browser.id, device: browser.device(), ip: browser.ip, inserted_at: browser.inserted_at }
+    }
+}
+// </mfa>
+
+pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Result<Json<Devices>> {
+    let current = scope.session().id;
+    let sessions = accounts.list_user_sessions(scope.user()).await?;
+    // <mfa>
+    let trusted_browsers = accounts.list_trusted_browsers(scope.user()).await?;
+    // </mfa>
+    Ok(Json(Devices {
+        sessions: sessions.iter().map(|session| Device::new(session, current)).collect(),
+        // <mfa>
+        trusted_browsers: trusted_browsers.into_iter().map(Trusted::from).collect(),
+        // </mfa>
+    }))
+}
+
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(id): Path<SessionId>,
+) -> Result<Response> {
+    if id == scope.session().id {
+        return log_out(&accounts, &session).await;
+    }
+    Ok(match accounts.delete_user_session(scope.user(), id, &session.client()).await? {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => error::not_found().await.into_response(),
+    })
+}
+
+pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+    accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
+    log_out(&accounts, &session).await
+}
+
+// <mfa>
+/// Asks a trusted browser for the second factor again.
+pub async fn distrust(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(id): Path<Uuid>,
+) -> Result<Response> {
+    Ok(match accounts.delete_trusted_browser(scope.user(), id, &session.client()).await? {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => error::not_found().await.into_response(),
+    })
+}
+// </mfa>

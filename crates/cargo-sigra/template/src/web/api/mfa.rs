@@ -1,0 +1,153 @@
+//! The user's second factors: setting them up, and giving them up.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{
+    Problem, Session, Sudo,
+    mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment},
+};
+use time::OffsetDateTime;
+// <passkeys>
+use uuid::Uuid;
+// </passkeys>
+
+use super::refusal::{unconfirmed, wrong_credentials};
+use crate::{
+    accounts::{Accounts, User},
+    web::Result,
+};
+
+#[derive(Deserialize)]
+pub struct FirstCode {
+    code: MfaCode,
+}
+
+/// What the user has.
+#[derive(Serialize)]
+pub struct Factors {
+    totp: Option<Used>,
+    // <passkeys>
+    passkeys: Vec<Passkey>,
+    // </passkeys>
+    backup_codes: u32,
+    /// Whether they can do nothing else before they have one.
+    required: bool,
+}
+
+/// When something was set up, and when it was used.
+#[derive(Serialize)]
+struct Used {
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    last_used_at: OffsetDateTime,
+}
+
+// <passkeys>
+#[derive(Serialize)]
+struct Passkey {
+    id: Uuid,
+    name: String,
+    #[serde(flatten)]
+    used: Used,
+}
+// </passkeys>
+
+/// What an authenticator app needs to know.
+#[derive(Serialize)]
+pub struct TotpOptions {
+    /// An SVG.
+    qr_code: String,
+    manual_key: String,
+    url: String,
+}
+
+/// Backup codes, to be shown once. `null` for who has some already.
+#[derive(Serialize)]
+pub struct Codes {
+    backup_codes: Option<Vec<String>>,
+}
+
+impl From<Option<&BackupCodes>> for Codes {
+    fn from(codes: Option<&BackupCodes>) -> Self {
+        Self { backup_codes: codes.map(|codes| codes.iter().map(|code| code.to_string()).collect()) }
+    }
+}
+
+/// What setting up a factor is answered with.
+pub fn enrolled(enrolled: Option<Enrolled>) -> Response {
+    match enrolled {
+        Some(enrolled) => Json(Codes::from(enrolled.backup_codes.as_ref())).into_response(),
+        None => wrong_credentials().into_response(),
+    }
+}
+
+/// An address that is not confirmed may be somebody else's, and whoever proves that it is theirs takes the account
+/// over without the factor.
+pub async fn require_confirmed_address(enrolment: MfaEnrolment<User>, request: Request, next: Next) -> Response {
+    match enrolment.scope().user().confirmed_at {
+        Some(_) => next.run(request).await,
+        None => unconfirmed().into_response(),
+    }
+}
+
+pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<User>) -> Result<Json<Factors>> {
+    let factors = accounts.list_second_factors(enrolment.scope().user()).await?;
+    let used = |inserted_at, last_used_at| Used { inserted_at, last_used_at };
+    Ok(Json(Factors {
+        totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
+        // <passkeys>
+        passkeys: factors
+            .passkeys
+            .into_iter()
+            .map(|key| Passkey { id: key.id, used: used(key.inserted_at, key.last_used_at), name: key.name })
+            .collect(),
+        // </passkeys>
+        backup_codes: factors.backup_codes,
+        required: enrolment.is_required(),
+    }))
+}
+
+pub async fn totp_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> Result<Json<TotpOptions>> {
+    let user = enrolment.scope().user();
+    let totp = accounts.sigra().begin_totp_enrolment(&session, user, &user.email)?;
+    let manual_key = totp.manual_key().to_string();
+    Ok(Json(TotpOptions { qr_code: totp.qr_code(), manual_key, url: totp.url().to_owned() }))
+}
+
+pub async fn create_totp(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+    Json(asked): Json<FirstCode>,
+) -> Result<Response> {
+    Ok(enrolled(accounts.enable_totp(&session, &enrolment, &asked.code).await?))
+}
+
+pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sudo: Sudo<User>) -> Result<StatusCode> {
+    Ok(match accounts.disable_totp(&session, &sudo).await? {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::NOT_FOUND,
+    })
+}
+
+pub async fn create_backup_codes(
+    State(accounts): State<Accounts>,
+    session: Session,
+    sudo: Sudo<User>,
+) -> Result<Response> {
+    Ok(match accounts.regenerate_backup_codes(&session, &sudo).await? {
+        Some(codes) => Json(Codes::from(Some(&codes))).into_response(),
+        None => Problem::new(StatusCode::CONFLICT).code("no_second_factor").into_response(),
+    })
+}

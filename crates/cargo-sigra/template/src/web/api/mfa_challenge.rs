@@ -1,0 +1,101 @@
+//! The second factor of a log-in: all that is open, besides logging out, to who has shown the first one alone.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{
+    Session,
+    mfa::{Factor, MfaChallenge, MfaCode, SecondFactor},
+};
+// <passkeys>
+use sigra::mfa::{PublicKeyCredential, RequestChallengeResponse};
+// </passkeys>
+
+use super::{account::Me, refusal::wrong_credentials};
+use crate::{
+    accounts::{Accounts, User},
+    web::Result,
+};
+
+/// A code, or what the browser signed with a passkey.
+#[derive(Deserialize)]
+pub struct Answer {
+    code: Option<MfaCode>,
+    #[serde(default)]
+    trust_browser: bool,
+    // <passkeys>
+    credential: Option<PublicKeyCredential>,
+    // </passkeys>
+}
+
+impl Answer {
+    pub fn second_factor(&self) -> Option<SecondFactor<'_>> {
+        // <passkeys>
+        if let Some(credential) = &self.credential {
+            return Some(SecondFactor::Passkey(credential));
+        }
+        // </passkeys>
+        self.code.as_ref().map(SecondFactor::Code)
+    }
+}
+
+/// What the user can answer with.
+#[derive(Serialize)]
+pub struct Offer {
+    totp: bool,
+    backup_codes: bool,
+    // <passkeys>
+    passkeys: bool,
+    // </passkeys>
+}
+
+#[derive(Serialize)]
+pub struct Completed {
+    status: &'static str,
+    user: Me,
+    /// After a backup code.
+    backup_codes_left: Option<u32>,
+}
+
+pub async fn show(State(accounts): State<Accounts>, challenge: MfaChallenge<User>) -> Result<Json<Offer>> {
+    let factors = accounts.list_second_factors(challenge.user()).await?;
+    Ok(Json(Offer {
+        totp: factors.totp.is_some(),
+        backup_codes: factors.backup_codes > 0,
+        // <passkeys>
+        passkeys: !factors.passkeys.is_empty(),
+        // </passkeys>
+    }))
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+    Json(asked): Json<Answer>,
+) -> Result<Response> {
+    let Some(answer) = asked.second_factor() else { return Ok(wrong_credentials().into_response()) };
+    let completed = accounts.complete_mfa_challenge(&session, &challenge, answer, asked.trust_browser).await?;
+    let Some(factor) = completed else { return Ok(wrong_credentials().into_response()) };
+    let user = challenge.user();
+    accounts.after_log_in(&session, user).await?;
+    let backup_codes_left = match factor {
+        Factor::BackupCode { left } => Some(left),
+        _ => None,
+    };
+    Ok(Json(Completed { status: "complete", user: user.into(), backup_codes_left }).into_response())
+}
+
+// <passkeys>
+/// What the browser is to sign. `null` for who has no passkey.
+pub async fn passkey_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
+}
+// </passkeys>

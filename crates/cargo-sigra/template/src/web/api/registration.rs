@@ -1,0 +1,46 @@
+//! Registering.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use sigra::{Password, Session};
+
+use super::refusal::Fields;
+use crate::{
+    accounts::{Accounts, RegisterError},
+    web::Result,
+};
+
+#[derive(Deserialize)]
+pub struct Registration {
+    email: String,
+    password: Password,
+}
+
+/// A taken address gets the same answer, unless the application's owner has decided otherwise.
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Json(asked): Json<Registration>,
+) -> Result<Response> {
+    match accounts.register_user(&asked.email, &asked.password, &session.client()).await {
+        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
+        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
+            accounts.deliver_taken_notice(&asked.email).await?;
+        }
+        Err(RegisterError::Taken) => {
+            let email = Some("has already been taken".to_owned());
+            return Ok(Fields { email, ..Fields::default() }.into_response());
+        }
+        Err(RegisterError::Invalid(problems)) => {
+            let email = problems.email.map(str::to_owned);
+            return Ok(Fields { email, password: problems.password.map(|problem| problem.to_string()) }.into_response());
+        }
+        Err(RegisterError::Sigra(error)) => return Err(error.into()),
+    }
+    Ok(StatusCode::ACCEPTED.into_response())
+}

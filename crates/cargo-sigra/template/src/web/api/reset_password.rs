@@ -1,0 +1,47 @@
+//! Setting a new password by a link.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use sigra::Session;
+
+use super::{
+    confirmation::{Ask, Link},
+    refusal::bad_link,
+    settings::{NewPassword, refused_password},
+};
+use crate::{
+    accounts::{Accounts, ChangePasswordError},
+    web::Result,
+};
+
+/// The same answer for every address.
+pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<Ask>) -> Result<StatusCode> {
+    accounts.deliver_user_reset_password_instructions(&asked.email, session.client()).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Response> {
+    Ok(match accounts.get_user_by_reset_password_token(&token).await? {
+        Some(user) => Json(Link { email: user.email }).into_response(),
+        None => bad_link().into_response(),
+    })
+}
+
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Path(token): Path<String>,
+    Json(asked): Json<NewPassword>,
+) -> Result<Response> {
+    let NewPassword { password } = &asked;
+    match accounts.reset_user_password(&token, password, password, &session.client()).await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(ChangePasswordError::Link) => Ok(bad_link().into_response()),
+        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
+        Err(problem) => Ok(refused_password(&problem).into_response()),
+    }
+}

@@ -1,0 +1,144 @@
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
+    routing::{delete, get, post, put},
+};
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
+
+use super::{account, activity, confirmation, devices, registration, reset_password, session, settings, sudo};
+// <magic_link>
+use super::log_in_link;
+// </magic_link>
+// <mfa>
+use super::{mfa, mfa_challenge};
+// </mfa>
+// <passkeys>
+use super::passkeys;
+// </passkeys>
+// <live>
+use crate::web::live;
+// </live>
+use crate::{
+    config::Environment,
+    web::{
+        AppState, error, mailbox_controller,
+        request_span::{name_route, request_span},
+        security_headers::security_headers,
+        user_auth,
+    },
+};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// All routes at a glance.
+pub fn app(state: AppState) -> Router {
+    let authenticated = Router::new()
+        .route("/users/sessions", get(devices::index).delete(devices::delete_all))
+        .route("/users/sessions/{id}", delete(devices::delete))
+        .route("/users/settings", delete(settings::delete))
+        .route("/users/settings/activity", get(activity::index))
+        .route("/users/settings/email", put(settings::update_email))
+        .route("/users/settings/password", put(settings::update_password))
+        .route("/users/settings/confirm-email/{token}", get(settings::confirm_email).post(settings::change_email))
+        .route("/users/sudo", post(sudo::create))
+        // <mfa>
+        .route("/users/settings/mfa/totp", delete(mfa::delete_totp))
+        .route("/users/settings/mfa/backup-codes", post(mfa::create_backup_codes))
+        .route("/users/trusted-browsers/{id}", delete(devices::distrust))
+        // </mfa>
+        // <passkeys>
+        .route("/users/sudo/passkey/options", post(sudo::passkey_options))
+        .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
+        // </passkeys>
+        .route_layer(from_fn(user_auth::require_authenticated_user));
+
+    // <mfa>
+    let mfa_enrolment = Router::new()
+        .route("/users/settings/mfa/totp/options", post(mfa::totp_options))
+        .route("/users/settings/mfa/totp", post(mfa::create_totp))
+        // <passkeys>
+        .route("/users/settings/passkeys", post(passkeys::create))
+        .route("/users/settings/passkeys/options", post(passkeys::options))
+        // </passkeys>
+        .route_layer(from_fn(mfa::require_confirmed_address))
+        .route("/users/settings/mfa", get(mfa::index))
+        .route_layer(from_fn(user_auth::require_mfa_enrolment));
+    // </mfa>
+
+    let limited = Router::new()
+        .route("/users/register", post(registration::create))
+        .route("/users/log-in", post(session::create))
+        // <magic_link>
+        .route("/users/log-in/link", post(log_in_link::create))
+        .route("/users/log-in/{token}", get(log_in_link::show).post(log_in_link::update))
+        // </magic_link>
+        .route("/users/confirm", post(confirmation::create))
+        .route("/users/confirm/{token}", get(confirmation::show).post(confirmation::update))
+        .route("/users/reset-password", post(reset_password::create))
+        .route("/users/reset-password/{token}", get(reset_password::show).put(reset_password::update))
+        // <mfa>
+        .route("/users/mfa-challenge", get(mfa_challenge::show).post(mfa_challenge::create))
+        // </mfa>
+        // <passkeys>
+        .route("/users/mfa-challenge/passkey/options", post(mfa_challenge::passkey_options))
+        .route("/users/log-in/passkey", post(passkeys::log_in))
+        .route("/users/log-in/passkey/options", post(passkeys::log_in_options))
+        // </passkeys>
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
+
+    let everybody = Router::new()
+        .route("/me", get(account::me))
+        // <live>
+        .route("/live", get(live::live))
+        // </live>
+        .route("/users/log-out", delete(session::delete));
+
+    let development = match state.settings.environment {
+        Environment::Dev | Environment::Test => Router::new().route("/dev/mailbox", get(mailbox_controller::index)),
+        Environment::Prod => Router::new(),
+    };
+
+    let routes = Router::new()
+        .merge(limited)
+        .merge(development)
+        .merge(authenticated)
+        // <mfa>
+        .merge(mfa_enrolment)
+        // </mfa>
+        .merge(everybody)
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(user_auth::fetch_current_scope(&state.sigra))
+        // Nothing here is the same for everybody.
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
+        .route("/healthz", get(account::health))
+        .layer(from_fn(name_route))
+        .with_state(state.clone());
+
+    // As the pages' router does, this goes around the whole: also a body that is too large is answered with JSON.
+    Router::new().fallback_service(
+        ServiceBuilder::new()
+            .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
+            .layer(from_fn_with_state(state, security_headers))
+            .layer(from_fn(speak_json))
+            .layer(from_fn(error::error_pages))
+            .layer(CatchPanicLayer::new())
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .service(routes),
+    )
+}
+
+/// Whoever asks is a program: nobody is led to a page by a redirect, and every error is a problem in JSON.
+async fn speak_json(mut request: Request, next: Next) -> Response {
+    request.headers_mut().insert(header::ACCEPT, JSON);
+    next.run(request).await
+}

@@ -1,0 +1,81 @@
+//! Logging in and out.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{LogInOutcome, Password, Problem, Session};
+
+use super::{account::Me, refusal::unconfirmed};
+use crate::{
+    accounts::{Accounts, User},
+    web::{Result, user_auth::CLEAR_SITE_DATA},
+};
+
+#[derive(Deserialize)]
+pub struct LogIn {
+    email: String,
+    password: Password,
+    #[serde(default)]
+    remember_me: bool,
+}
+
+/// What came of a log-in.
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The user is logged in.
+    Complete { user: Me },
+    // <mfa>
+    /// The second factor is still to be shown, at `/users/mfa-challenge`.
+    SecondFactorPending,
+    // </mfa>
+}
+
+pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<LogIn>) -> Result<Response> {
+    accounts.limit_log_in(&session, &asked.email).await?;
+    let client = session.client();
+    let Some(user) = accounts.get_user_by_email_and_password(&asked.email, &asked.password, &client).await? else {
+        return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
+    };
+    if must_confirm(&accounts, &user) {
+        return Ok(unconfirmed().into_response());
+    }
+    let outcome = accounts.sigra().log_in_user(&session, &user, asked.remember_me).await?;
+    answer(&accounts, &session, &user, outcome).await
+}
+
+pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
+    log_out(&accounts, &session).await
+}
+
+/// Whether a user may not log in before they have confirmed their address.
+pub fn must_confirm(accounts: &Accounts, user: &User) -> bool {
+    accounts.policy().require_confirmation && user.confirmed_at.is_none()
+}
+
+/// Welcomes the user, or says that the second factor is still to come.
+pub async fn answer(accounts: &Accounts, session: &Session, user: &User, outcome: LogInOutcome) -> Result<Response> {
+    match outcome {
+        LogInOutcome::Complete => {
+            accounts.after_log_in(session, user).await?;
+            Ok(Json(Outcome::Complete { user: user.into() }).into_response())
+        }
+        // <mfa>
+        LogInOutcome::SecondFactorPending => Ok(Json(Outcome::SecondFactorPending).into_response()),
+        // </mfa>
+        // <!mfa>
+        // // There is no way to set one up here, so nobody has one.
+        // LogInOutcome::SecondFactorPending => Err(sigra::Error::SecondFactorRequired.into()),
+        // </!mfa>
+    }
+}
+
+/// Logs the browser out. Its session's live connections end.
+pub async fn log_out(accounts: &Accounts, session: &Session) -> Result<Response> {
+    accounts.sigra().log_out_user(session).await?;
+    Ok((StatusCode::NO_CONTENT, [CLEAR_SITE_DATA]).into_response())
+}

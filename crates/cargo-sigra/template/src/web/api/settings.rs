@@ -1,0 +1,100 @@
+//! The user's address, password and account. All of it asks for a recent authentication.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{Password, Scope, Session, Sudo};
+use time::OffsetDateTime;
+
+use super::{
+    confirmation::{Ask, Link},
+    refusal::{Fields, bad_link},
+};
+use crate::{
+    accounts::{Accounts, ChangeEmailError, ChangePasswordError, User},
+    web::{
+        Result,
+        user_auth::{self, CLEAR_SITE_DATA},
+    },
+};
+
+#[derive(Deserialize)]
+pub struct NewPassword {
+    pub password: Password,
+}
+
+/// When the account goes; `null`: it is gone.
+#[derive(Serialize)]
+pub struct Deletion {
+    #[serde(with = "time::serde::rfc3339::option")]
+    delete_after: Option<OffsetDateTime>,
+}
+
+pub async fn update_email(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Sudo(scope): Sudo<User>,
+    Json(asked): Json<Ask>,
+) -> Result<Response> {
+    match accounts.deliver_user_update_email_instructions(scope.user(), &asked.email, &session.client()).await {
+        Ok(()) => Ok(StatusCode::ACCEPTED.into_response()),
+        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
+        Err(problem) => Ok(Fields { email: Some(problem.to_string()), ..Fields::default() }.into_response()),
+    }
+}
+
+pub async fn confirm_email(
+    State(accounts): State<Accounts>,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    Ok(match accounts.get_new_email_by_token(scope.user(), &token).await? {
+        Some(email) => Json(Link { email }).into_response(),
+        None => bad_link().into_response(),
+    })
+}
+
+pub async fn change_email(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    match accounts.update_user_email(&scope, &token, &session.client()).await {
+        Ok(_) => {
+            user_auth::renew_session(accounts.sigra(), &session, &scope).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
+        Err(_) => Ok(bad_link().into_response()),
+    }
+}
+
+/// All other devices are logged out.
+pub async fn update_password(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Sudo(scope): Sudo<User>,
+    Json(asked): Json<NewPassword>,
+) -> Result<Response> {
+    let NewPassword { password } = &asked;
+    match accounts.update_user_password(&session, &scope, password, password).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
+        Err(problem) => Ok(refused_password(&problem).into_response()),
+    }
+}
+
+pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
+    let delete_after = accounts.delete_user(&scope, &session.client()).await?;
+    accounts.sigra().log_out_user(&session).await?;
+    Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
+}
+
+pub fn refused_password(problem: &ChangePasswordError) -> Fields {
+    Fields { password: Some(problem.to_string()), ..Fields::default() }
+}

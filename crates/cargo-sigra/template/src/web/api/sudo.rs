@@ -1,0 +1,65 @@
+//! Confirming that it is still the user, before something sensitive: by their second factor, or by their password if
+//! they have none.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use sigra::{Password, Scope, Session};
+// <passkeys>
+use sigra::mfa::RequestChallengeResponse;
+// </passkeys>
+
+// <mfa>
+use super::mfa_challenge::Answer;
+// </mfa>
+use super::refusal::wrong_credentials;
+use crate::{
+    accounts::{Accounts, User},
+    web::Result,
+};
+
+#[derive(Deserialize)]
+pub struct Confirm {
+    password: Option<Password>,
+    // <mfa>
+    #[serde(flatten)]
+    answer: Answer,
+    // </mfa>
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+    Json(asked): Json<Confirm>,
+) -> Result<Response> {
+    Ok(match is_confirmed(&accounts, &session, &scope, &asked).await? {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => wrong_credentials().into_response(),
+    })
+}
+
+async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User>, asked: &Confirm) -> Result<bool> {
+    // <mfa>
+    if let Some(answer) = asked.answer.second_factor() {
+        return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_some());
+    }
+    // </mfa>
+    let Some(password) = &asked.password else { return Ok(false) };
+    Ok(accounts.confirm_sudo_by_password(session, scope, password).await?)
+}
+
+// <passkeys>
+/// What the browser is to sign. `null` for who has no passkey.
+pub async fn passkey_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
+}
+// </passkeys>
