@@ -43,7 +43,8 @@ impl TestHost for Api {
     }
 
     async fn register_user(&self, email: &str, password: &Password) -> User {
-        self.0.register_user(email, password).await
+        let Self(host) = self;
+        host.register_user(email, password).await
     }
 }
 
