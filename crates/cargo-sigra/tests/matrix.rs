@@ -13,6 +13,7 @@ fn applications_of_all_kinds_are_good() {
         ("notes", &flags("")),
         ("photo-blog", &flags("--db postgres --user Member --table members")),
         ("club", &flags("--id bigint --no-mfa --no-passkeys --no-magic-link --no-live")),
+        ("backend", &flags("--api-only")),
     ])
     .check();
 }
