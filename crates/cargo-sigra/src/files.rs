@@ -47,11 +47,12 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 11] = [
+const OF_ALL: [&str; 12] = [
     "src/web/api",
     "src/web/error.rs",
     "src/web/live.rs",
     "src/web/mailbox_controller.rs",
+    "src/web/passkey.rs",
     "src/web/request_span.rs",
     "src/web/security_headers.rs",
     "src/web/user_auth.rs",

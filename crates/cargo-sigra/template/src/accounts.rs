@@ -78,6 +78,11 @@ impl Accounts {
         &self.policy
     }
 
+    /// Whether a user may not log in before they have confirmed their address.
+    pub fn must_confirm(&self, user: &User) -> bool {
+        self.policy.require_confirmation && user.confirmed_at.is_none()
+    }
+
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
         let Some(email) = normalize_email(email) else { return Ok(None) };
         get_user_by_normalized_email(&mut *self.pool.acquire().await?, &email).await

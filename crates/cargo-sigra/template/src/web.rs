@@ -8,6 +8,9 @@ mod error;
 mod live;
 // </live>
 mod mailbox_controller;
+// <passkeys>
+mod passkey;
+// </passkeys>
 mod request_span;
 mod security_headers;
 pub mod user_auth;
@@ -22,7 +25,6 @@ mod mfa_settings_controller;
 // </mfa>
 mod page_controller;
 // <passkeys>
-mod passkey;
 mod passkey_session_controller;
 mod passkeys_controller;
 // </passkeys>

@@ -42,8 +42,7 @@ impl Generated {
 
     /// Beside the tests' own artifacts, so that dependencies are built once.
     pub fn cargo(&self, args: &[&str]) {
-        let output = cargo(&self.root(), args);
-        assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+        cargo(&self.root(), args);
     }
 }
 
@@ -77,8 +76,7 @@ impl Workspace {
             &["clippy", "--offline", "--workspace", "--all-targets", "--", "--deny", "warnings"],
             &["test", "--offline", "--workspace"],
         ] {
-            let output = cargo(self.folder.path(), args);
-            assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+            cargo(self.folder.path(), args);
         }
         remove_programs(self.folder.path());
     }
@@ -105,6 +103,7 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Runs Cargo, which must succeed.
 pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
     // Settings of the run of these tests are not those of the application's.
@@ -112,7 +111,10 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
         command.env_remove(name);
     }
     command.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")]);
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target_folder()).args(args).output().expect("cargo")
+    let command = command.current_dir(folder).env("CARGO_TARGET_DIR", target_folder()).args(args);
+    let output = command.output().expect("cargo");
+    assert!(output.status.success(), "cargo {}:\n{}", args.join(" "), said(&output));
+    output
 }
 
 /// All of them together would fill the disk. `cargo clean` would take programs of the same name with them, which
@@ -120,7 +122,6 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
 pub fn remove_programs(folder: &Path) {
     let args = ["test", "--offline", "--workspace", "--no-run", "--message-format", "json"];
     let built = cargo(folder, &args);
-    assert!(built.status.success(), "{}", said(&built));
     for line in String::from_utf8_lossy(&built.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
         if let Some(program) = message["executable"].as_str() {

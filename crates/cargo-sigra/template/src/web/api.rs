@@ -8,6 +8,7 @@ mod devices;
 // <magic_link>
 mod log_in_link;
 // </magic_link>
+mod mail_link;
 // <mfa>
 mod mfa;
 mod mfa_challenge;

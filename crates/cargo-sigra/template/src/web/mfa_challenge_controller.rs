@@ -6,10 +6,6 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-// <passkeys>
-use axum::Json;
-use sigra::mfa::RequestChallengeResponse;
-// </passkeys>
 use sigra::{
     Flash, Session,
     mfa::{Factor, MfaChallenge},
@@ -68,17 +64,6 @@ pub async fn create(
     }
     Ok(user_auth::welcome_user(&accounts, &session, challenge.user()).await?.into_response())
 }
-
-// <passkeys>
-/// What the browser is to sign.
-pub async fn passkey_options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    challenge: MfaChallenge<User>,
-) -> Result<Json<Option<RequestChallengeResponse>>> {
-    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
-}
-// </passkeys>
 
 fn few_codes(left: u32) -> String {
     let codes = if left == 1 { "1 backup code is" } else { &format!("{left} backup codes are") };

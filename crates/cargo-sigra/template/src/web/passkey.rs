@@ -1,11 +1,62 @@
-//! Passkeys in forms: a script puts the browser's answer into a hidden field, as JSON.
+//! Passkeys as browsers know them: the options that `navigator.credentials` is called with, and the answers in forms.
 
+use axum::{Json, extract::State};
+use sigra::{
+    Scope, Session,
+    mfa::{CreationChallengeResponse, MfaChallenge, MfaEnrolment, RequestChallengeResponse},
+};
+
+use super::Result;
+use crate::accounts::{Accounts, User};
+
+// <pages>
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
+// </pages>
 
+/// To add one.
+pub async fn enrolment_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    enrolment: MfaEnrolment<User>,
+) -> Result<Json<CreationChallengeResponse>> {
+    let email = &enrolment.scope().user().email;
+    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, email).await?))
+}
+
+/// To log in with, whoever it is.
+pub async fn log_in_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+) -> Result<Json<RequestChallengeResponse>> {
+    Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
+}
+
+/// To show as a second factor. `null` for who has none.
+pub async fn challenge_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    challenge: MfaChallenge<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
+}
+
+/// To confirm that it is still the user. `null` for who has none.
+pub async fn sudo_options(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+) -> Result<Json<Option<RequestChallengeResponse>>> {
+    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
+}
+
+// <pages>
 /// What a form holds that a script has filled in. Nothing, if there was no script.
-pub fn from_json<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn from_json<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.as_deref() {
         None | Some("") => Ok(None),
         Some(json) => serde_json::from_str(json).map(Some).map_err(D::Error::custom),
     }
 }
+// </pages>

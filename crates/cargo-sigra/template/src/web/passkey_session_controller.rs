@@ -1,15 +1,12 @@
 //! Logging in with a passkey.
 
 use axum::{
-    Form, Json,
+    Form,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{
-    Flash, Session,
-    mfa::{PublicKeyCredential, RequestChallengeResponse},
-};
+use sigra::{Flash, Session, mfa::PublicKeyCredential};
 
 use super::{Result, user_auth};
 use crate::accounts::Accounts;
@@ -20,11 +17,6 @@ pub struct LogIn {
     credential: Option<PublicKeyCredential>,
     #[serde(rename = "user[remember_me]", default)]
     remember_me: String,
-}
-
-/// What the browser is to sign.
-pub async fn options(State(accounts): State<Accounts>, session: Session) -> Result<Json<RequestChallengeResponse>> {
-    Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
 }
 
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {

@@ -1,14 +1,14 @@
 //! The user's passkeys: adding, naming and removing them.
 
 use axum::{
-    Form, Json,
+    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use sigra::{
     Flash, Scope, Session, Sudo,
-    mfa::{CreationChallengeResponse, MfaEnrolment, RegisterPublicKeyCredential},
+    mfa::{MfaEnrolment, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
 
@@ -27,16 +27,6 @@ pub struct NewPasskey {
 pub struct NewName {
     #[serde(rename = "passkey[name]")]
     name: String,
-}
-
-/// What the browser is to make a passkey for.
-pub async fn options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    enrolment: MfaEnrolment<User>,
-) -> Result<Json<CreationChallengeResponse>> {
-    let email = &enrolment.scope().user().email;
-    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, email).await?))
 }
 
 pub async fn create(

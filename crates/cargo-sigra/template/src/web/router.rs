@@ -13,7 +13,7 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_controller};
 // </mfa>
 // <passkeys>
-use super::{passkey_session_controller, passkeys_controller};
+use super::{passkey, passkey_session_controller, passkeys_controller};
 // </passkeys>
 use super::{
     AppState, error, mailbox_controller,
@@ -65,7 +65,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/trusted-browsers/{id}", delete(trusted_browsers_controller::delete))
         // </mfa>
         // <passkeys>
-        .route("/users/sudo/passkey/options", post(sudo_controller::passkey_options))
+        .route("/users/sudo/passkey/options", post(passkey::sudo_options))
         .route("/users/settings/passkeys/{id}", put(passkeys_controller::update).delete(passkeys_controller::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user));
@@ -81,7 +81,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/mfa/backup-codes", post(mfa_settings_controller::create_backup_codes))
         // <passkeys>
         .route("/users/settings/passkeys", post(passkeys_controller::create))
-        .route("/users/settings/passkeys/options", post(passkeys_controller::options))
+        .route("/users/settings/passkeys/options", post(passkey::enrolment_options))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa_settings_controller::index))
@@ -115,9 +115,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/mfa-challenge", get(mfa_challenge_controller::new).post(mfa_challenge_controller::create))
         // </mfa>
         // <passkeys>
-        .route("/users/mfa-challenge/passkey/options", post(mfa_challenge_controller::passkey_options))
+        .route("/users/mfa-challenge/passkey/options", post(passkey::challenge_options))
         .route("/users/log-in/passkey", post(passkey_session_controller::create))
-        .route("/users/log-in/passkey/options", post(passkey_session_controller::options))
+        .route("/users/log-in/passkey/options", post(passkey::log_in_options))
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         // Their addresses hold tokens, and their forms passwords.

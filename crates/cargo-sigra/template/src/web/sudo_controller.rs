@@ -10,10 +10,6 @@ use axum::{
 // <mfa>
 use axum::extract::Query;
 // </mfa>
-// <passkeys>
-use axum::Json;
-use sigra::mfa::RequestChallengeResponse;
-// </passkeys>
 use serde::Deserialize;
 use sigra::{Flash, Password, Scope, Session, session::ReturnTo};
 
@@ -97,14 +93,3 @@ async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User
     let Some(password) = &form.password else { return Ok(false) };
     Ok(accounts.confirm_sudo_by_password(session, scope, password).await?)
 }
-
-// <passkeys>
-/// What the browser is to sign.
-pub async fn passkey_options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    scope: Scope<User>,
-) -> Result<Json<Option<RequestChallengeResponse>>> {
-    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
-}
-// </passkeys>

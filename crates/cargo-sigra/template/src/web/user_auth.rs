@@ -103,7 +103,7 @@ pub async fn welcome_user(accounts: &Accounts, session: &Session, user: &User) -
 
 /// Where to lead a user who may not log in before they have confirmed their address, if that is asked for.
 pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Result<Option<Redirect>> {
-    if !accounts.policy().require_confirmation || user.confirmed_at.is_some() {
+    if !accounts.must_confirm(user) {
         return Ok(None);
     }
     session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;

@@ -5,21 +5,21 @@ use std::net::IpAddr;
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use sigra::{Scope, Session, SessionId, SessionRow};
 use time::OffsetDateTime;
 // <mfa>
+use axum::http::StatusCode;
 use sigra::mfa::TrustedBrowser;
 use uuid::Uuid;
 // </mfa>
 
-use super::session::log_out;
+use super::{refusal::found, session::log_out};
 use crate::{
     accounts::{Accounts, User},
-    web::{Result, error},
+    web::Result,
 };
 
 #[derive(Serialize)]
@@ -99,10 +99,7 @@ pub async fn delete(
     if id == scope.session().id {
         return log_out(&accounts, &session).await;
     }
-    Ok(match accounts.delete_user_session(scope.user(), id, &session.client()).await? {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => error::not_found().await.into_response(),
-    })
+    Ok(found(accounts.delete_user_session(scope.user(), id, &session.client()).await?).into_response())
 }
 
 pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
@@ -117,10 +114,7 @@ pub async fn distrust(
     session: Session,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
-) -> Result<Response> {
-    Ok(match accounts.delete_trusted_browser(scope.user(), id, &session.client()).await? {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => error::not_found().await.into_response(),
-    })
+) -> Result<StatusCode> {
+    Ok(found(accounts.delete_trusted_browser(scope.user(), id, &session.client()).await?))
 }
 // </mfa>

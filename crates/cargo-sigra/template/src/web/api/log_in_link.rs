@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sigra::Session;
 
 use super::{
-    confirmation::{Ask, Link},
+    mail_link::{Ask, link_of},
     refusal::bad_link,
     session,
 };
@@ -30,10 +30,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
 
 /// Logs nobody in: the frontend asks first, for it may be somebody else's link.
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Response> {
-    Ok(match accounts.get_user_by_log_in_token(&token).await? {
-        Some(user) => Json(Link { email: user.email }).into_response(),
-        None => bad_link().into_response(),
-    })
+    Ok(link_of(accounts.get_user_by_log_in_token(&token).await?.map(|user| user.email)))
 }
 
 pub async fn update(

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 // </passkeys>
 
-use super::refusal::{unconfirmed, wrong_credentials};
+use super::refusal::{found, unconfirmed, wrong_credentials};
 use crate::{
     accounts::{Accounts, User},
     web::Result,
@@ -135,10 +135,7 @@ pub async fn create_totp(
 }
 
 pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sudo: Sudo<User>) -> Result<StatusCode> {
-    Ok(match accounts.disable_totp(&session, &sudo).await? {
-        true => StatusCode::NO_CONTENT,
-        false => StatusCode::NOT_FOUND,
-    })
+    Ok(found(accounts.disable_totp(&session, &sudo).await?))
 }
 
 pub async fn create_backup_codes(

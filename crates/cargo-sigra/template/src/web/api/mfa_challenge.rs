@@ -11,7 +11,7 @@ use sigra::{
     mfa::{Factor, MfaChallenge, MfaCode, SecondFactor},
 };
 // <passkeys>
-use sigra::mfa::{PublicKeyCredential, RequestChallengeResponse};
+use sigra::mfa::PublicKeyCredential;
 // </passkeys>
 
 use super::{account::Me, refusal::wrong_credentials};
@@ -88,14 +88,3 @@ pub async fn create(
     };
     Ok(Json(Completed { status: "complete", user: user.into(), backup_codes_left }).into_response())
 }
-
-// <passkeys>
-/// What the browser is to sign. `null` for who has no passkey.
-pub async fn passkey_options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    challenge: MfaChallenge<User>,
-) -> Result<Json<Option<RequestChallengeResponse>>> {
-    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
-}
-// </passkeys>

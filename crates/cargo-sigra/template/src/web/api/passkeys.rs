@@ -8,15 +8,16 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Problem, Scope, Session, Sudo,
-    mfa::{
-        CreationChallengeResponse, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential,
-        RequestChallengeResponse,
-    },
+    Scope, Session, Sudo,
+    mfa::{MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
 
-use super::{mfa::enrolled, refusal::unconfirmed, session};
+use super::{
+    mfa::enrolled,
+    refusal::{failed_log_in, found, unconfirmed},
+    session,
+};
 use crate::{
     accounts::{Accounts, User},
     web::Result,
@@ -39,16 +40,6 @@ pub struct LogIn {
     credential: PublicKeyCredential,
     #[serde(default)]
     remember_me: bool,
-}
-
-/// What the browser is to make a passkey for.
-pub async fn options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    enrolment: MfaEnrolment<User>,
-) -> Result<Json<CreationChallengeResponse>> {
-    let email = &enrolment.scope().user().email;
-    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, email).await?))
 }
 
 pub async fn create(
@@ -78,23 +69,11 @@ pub async fn delete(
     Ok(found(accounts.remove_passkey(&session, &sudo, id).await?))
 }
 
-fn found(is_found: bool) -> StatusCode {
-    if is_found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
-}
-
-/// What the browser is to sign, whoever it is.
-pub async fn log_in_options(
-    State(accounts): State<Accounts>,
-    session: Session,
-) -> Result<Json<RequestChallengeResponse>> {
-    Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
-}
-
 pub async fn log_in(State(accounts): State<Accounts>, session: Session, Json(asked): Json<LogIn>) -> Result<Response> {
     let Some(log_in) = accounts.get_user_by_passkey(&session, &asked.credential).await? else {
-        return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
+        return Ok(failed_log_in().into_response());
     };
-    if session::must_confirm(&accounts, log_in.user()) {
+    if accounts.must_confirm(log_in.user()) {
         return Ok(unconfirmed().into_response());
     }
     let outcome = accounts.sigra().log_in_user_with_passkey(&session, &log_in, asked.remember_me).await?;

@@ -48,3 +48,13 @@ pub fn unconfirmed() -> Problem {
 pub fn wrong_credentials() -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials")
 }
+
+/// A log-in that failed. It does not say why.
+pub fn failed_log_in() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials")
+}
+
+/// Done, or there was none of that name.
+pub fn found(is_found: bool) -> StatusCode {
+    if is_found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}

@@ -9,7 +9,7 @@ use axum::{
 use sigra::Session;
 
 use super::{
-    confirmation::{Ask, Link},
+    mail_link::{Ask, link_of},
     refusal::bad_link,
     settings::{NewPassword, refused_password},
 };
@@ -25,10 +25,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
 }
 
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Response> {
-    Ok(match accounts.get_user_by_reset_password_token(&token).await? {
-        Some(user) => Json(Link { email: user.email }).into_response(),
-        None => bad_link().into_response(),
-    })
+    Ok(link_of(accounts.get_user_by_reset_password_token(&token).await?.map(|user| user.email)))
 }
 
 pub async fn update(

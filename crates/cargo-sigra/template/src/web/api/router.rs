@@ -19,6 +19,7 @@ use super::{mfa, mfa_challenge};
 // </mfa>
 // <passkeys>
 use super::passkeys;
+use crate::web::passkey;
 // </passkeys>
 // <live>
 use crate::web::live;
@@ -56,7 +57,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/trusted-browsers/{id}", delete(devices::distrust))
         // </mfa>
         // <passkeys>
-        .route("/users/sudo/passkey/options", post(sudo::passkey_options))
+        .route("/users/sudo/passkey/options", post(passkey::sudo_options))
         .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user));
@@ -67,7 +68,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/mfa/totp", post(mfa::create_totp))
         // <passkeys>
         .route("/users/settings/passkeys", post(passkeys::create))
-        .route("/users/settings/passkeys/options", post(passkeys::options))
+        .route("/users/settings/passkeys/options", post(passkey::enrolment_options))
         // </passkeys>
         .route_layer(from_fn(mfa::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa::index))
@@ -89,9 +90,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/mfa-challenge", get(mfa_challenge::show).post(mfa_challenge::create))
         // </mfa>
         // <passkeys>
-        .route("/users/mfa-challenge/passkey/options", post(mfa_challenge::passkey_options))
+        .route("/users/mfa-challenge/passkey/options", post(passkey::challenge_options))
         .route("/users/log-in/passkey", post(passkeys::log_in))
-        .route("/users/log-in/passkey/options", post(passkeys::log_in_options))
+        .route("/users/log-in/passkey/options", post(passkey::log_in_options))
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
 

@@ -7,9 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{LogInOutcome, Password, Problem, Session};
+use sigra::{LogInOutcome, Password, Session};
 
-use super::{account::Me, refusal::unconfirmed};
+use super::{
+    account::Me,
+    refusal::{failed_log_in, unconfirmed},
+};
 use crate::{
     accounts::{Accounts, User},
     web::{Result, user_auth::CLEAR_SITE_DATA},
@@ -39,9 +42,9 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
     accounts.limit_log_in(&session, &asked.email).await?;
     let client = session.client();
     let Some(user) = accounts.get_user_by_email_and_password(&asked.email, &asked.password, &client).await? else {
-        return Ok(Problem::new(StatusCode::UNAUTHORIZED).code("wrong_credentials").into_response());
+        return Ok(failed_log_in().into_response());
     };
-    if must_confirm(&accounts, &user) {
+    if accounts.must_confirm(&user) {
         return Ok(unconfirmed().into_response());
     }
     let outcome = accounts.sigra().log_in_user(&session, &user, asked.remember_me).await?;
@@ -50,11 +53,6 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
     log_out(&accounts, &session).await
-}
-
-/// Whether a user may not log in before they have confirmed their address.
-pub fn must_confirm(accounts: &Accounts, user: &User) -> bool {
-    accounts.policy().require_confirmation && user.confirmed_at.is_none()
 }
 
 /// Welcomes the user, or says that the second factor is still to come.

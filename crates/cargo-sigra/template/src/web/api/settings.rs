@@ -11,7 +11,7 @@ use sigra::{Password, Scope, Session, Sudo};
 use time::OffsetDateTime;
 
 use super::{
-    confirmation::{Ask, Link},
+    mail_link::{Ask, link_of},
     refusal::{Fields, bad_link},
 };
 use crate::{
@@ -52,10 +52,7 @@ pub async fn confirm_email(
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
-    Ok(match accounts.get_new_email_by_token(scope.user(), &token).await? {
-        Some(email) => Json(Link { email }).into_response(),
-        None => bad_link().into_response(),
-    })
+    Ok(link_of(accounts.get_new_email_by_token(scope.user(), &token).await?))
 }
 
 pub async fn change_email(

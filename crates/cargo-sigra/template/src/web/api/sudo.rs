@@ -9,9 +9,6 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{Password, Scope, Session};
-// <passkeys>
-use sigra::mfa::RequestChallengeResponse;
-// </passkeys>
 
 // <mfa>
 use super::mfa_challenge::Answer;
@@ -52,14 +49,3 @@ async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User
     let Some(password) = &asked.password else { return Ok(false) };
     Ok(accounts.confirm_sudo_by_password(session, scope, password).await?)
 }
-
-// <passkeys>
-/// What the browser is to sign. `null` for who has no passkey.
-pub async fn passkey_options(
-    State(accounts): State<Accounts>,
-    session: Session,
-    scope: Scope<User>,
-) -> Result<Json<Option<RequestChallengeResponse>>> {
-    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
-}
-// </passkeys>
