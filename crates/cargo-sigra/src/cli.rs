@@ -64,13 +64,13 @@ pub struct Upgrade {
 /// Checks the settings, database, mail and clock of the application in this folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo sigra doctor                              With the settings of this shell
+  cargo sigra doctor                              With the settings of this shell, and of `.env`
   cargo sigra doctor --env-file /etc/my_app.env   With those of a service
   cargo sigra doctor --json                       For programs
 
 It exits with 1 if something is wrong, and with 0 if there are only warnings.")]
 pub struct Doctor {
-    /// Read settings from a file of lines such as PORT=4000, before those of the environment
+    /// Read what the environment doesn't say from this file, in place of `.env`
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Print JSON

@@ -22,8 +22,9 @@ use crate::{
 pub enum DoctorError {
     #[error("`{path}` can't be read: {error}")]
     EnvFile { path: PathBuf, error: io::Error },
-    #[error("`{path}`, line {line}, is no setting: write NAME=value")]
-    EnvLine { path: PathBuf, line: usize },
+    // The line is not shown: it may hold a secret.
+    #[error("`{path}` has a line that is no setting: write NAME=value, with quotes around a value with spaces")]
+    EnvLine { path: PathBuf },
     #[error("no database can be asked: {0}")]
     Runtime(io::Error),
     #[error("the findings can't be written as JSON: {0}")]

@@ -94,7 +94,7 @@ fn ask_id() -> Result<Id, QuestionError> {
 fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
     let parts = vec![
         Answer(Part::Mfa, "a second factor"),
-        Answer(Part::Passkeys, "passkeys (with a second factor alone)"),
+        Answer(Part::Passkeys, "passkeys (they need the second factor)"),
         Answer(Part::MagicLink, "logging in by a link in a mail"),
         Answer(Part::Live, "WebSockets that end with their session"),
     ];

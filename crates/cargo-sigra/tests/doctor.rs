@@ -115,3 +115,24 @@ fn production_is_not_started_without_its_settings() {
     report.assert("address", "good", "");
     report.assert("mail", "warning", "nobody can reset a password");
 }
+
+#[test]
+fn settings_of_a_file_are_those_that_the_environment_does_not_say() {
+    let app = Generated::new("notes", &[]);
+    fs::write(app.root().join(".env"), "APP_ENV=test\nPUBLIC_URL=\"https://notes.example.com\"\n").expect("written");
+    let report = Report::of(&app, &[]);
+    report.assert("environment", "good", "APP_ENV is test");
+    report.assert("address", "good", "https://notes.example.com");
+    Report::of(&app, &[("APP_ENV", "dev")]).assert("environment", "good", "APP_ENV is dev");
+
+    fs::write(app.root().join("service.env"), "APP_ENV=prod\n").expect("written");
+    let output = sigra_with(&app.root(), &[], &["doctor", "--env-file", "service.env"]);
+    assert!(said(&output).contains("APP_ENV is prod") && said(&output).contains("PUBLIC_URL is not set"));
+    let output = sigra_with(&app.root(), &[], &["doctor", "--env-file", "none.env"]);
+    assert!(!output.status.success() && said(&output).contains("`none.env` can't be read"), "{}", said(&output));
+
+    fs::write(app.root().join(".env"), "SECRET_KEY_BASE=hunter2 hunter2\n").expect("written");
+    let output = sigra_with(&app.root(), &[], &["doctor"]);
+    assert!(!output.status.success() && said(&output).contains("`.env` has a line that is no setting"));
+    assert!(!said(&output).contains("hunter2"), "{}", said(&output));
+}

@@ -1,20 +1,25 @@
 //! The settings that the application would see.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::HashMap, env, io, path::Path};
 
 use super::DoctorError;
 
+/// What the application reads where it runs.
+const ENV_FILE: &str = ".env";
+
 pub struct Environment {
-    file: BTreeMap<String, String>,
+    file: HashMap<String, String>,
     ignores_process: bool,
 }
 
 impl Environment {
-    /// Of this process, on top of a file's.
+    /// Of this process, on top of a file's. Without a file named, that is `.env`, if there is one.
     pub fn read(file: Option<&Path>) -> Result<Self, DoctorError> {
-        let file = match file {
-            Some(path) => lines(path)?,
-            None => BTreeMap::new(),
+        let file = match settings_in(file.unwrap_or(Path::new(ENV_FILE))) {
+            Err(DoctorError::EnvFile { error, .. }) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                HashMap::new()
+            }
+            settings => settings?,
         };
         Ok(Self { file, ignores_process: false })
     }
@@ -38,20 +43,10 @@ impl Environment {
     }
 }
 
-/// Lines as systemd and Docker read them.
-fn lines(path: &Path) -> Result<BTreeMap<String, String>, DoctorError> {
-    let text = fs::read_to_string(path).map_err(|error| DoctorError::EnvFile { path: path.to_owned(), error })?;
-    let mut settings = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim().trim_start_matches("export ");
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let unreadable = || DoctorError::EnvLine { path: path.to_owned(), line: number + 1 };
-        let (name, value) = line.split_once('=').ok_or_else(unreadable)?;
-        let value = value.trim();
-        let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-        settings.insert(name.trim().to_owned(), quoted.unwrap_or(value).to_owned());
-    }
-    Ok(settings)
+fn settings_in(path: &Path) -> Result<HashMap<String, String>, DoctorError> {
+    let unreadable = |error| match error {
+        dotenvy::Error::Io(error) => DoctorError::EnvFile { path: path.to_owned(), error },
+        _ => DoctorError::EnvLine { path: path.to_owned() },
+    };
+    dotenvy::from_path_iter(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)
 }

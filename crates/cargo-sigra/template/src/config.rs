@@ -1,6 +1,7 @@
-//! The settings, all from the environment, checked before anything starts.
+//! The settings, from the environment and a file `.env`, checked before anything starts.
 
 use std::{
+    collections::HashMap,
     env, fmt, fs,
     io::Write,
     net::{IpAddr, SocketAddr},
@@ -16,6 +17,9 @@ use sigra::config::RelyingParty;
 use url::Url;
 
 use crate::{accounts::Policy, database, web::user_auth};
+
+/// Settings for this machine alone: git ignores it.
+const ENV_FILE: &str = ".env";
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
@@ -52,6 +56,11 @@ pub enum SettingsError {
     Missing { name: &'static str, mend: &'static str },
     #[error("{0} is set to something that is not UTF-8 text")]
     NotText(&'static str),
+    #[error("`{ENV_FILE}` can't be read: {0}")]
+    EnvFile(std::io::Error),
+    // The line is not shown: it may hold a secret.
+    #[error("`{ENV_FILE}` has a line that is no setting: write NAME=value, with quotes around a value with spaces")]
+    EnvLine,
     #[error(transparent)]
     SecretKeyBase(#[from] SecretKeyBaseError),
     #[error(transparent)]
@@ -61,10 +70,12 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// What the environment says goes before what the file does.
     pub fn from_env() -> Result<Self, SettingsError> {
+        let file = read_env_file()?;
         Self::from_lookup(|name| match env::var(name) {
             Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotPresent) => Ok(file.get(name).cloned().filter(|value| !value.is_empty())),
             Err(env::VarError::NotUnicode(_)) => Err(SettingsError::NotText(name)),
         })
     }
@@ -153,6 +164,18 @@ impl FromStr for Environment {
             "prod" => Ok(Self::Prod),
             _ => Err(()),
         }
+    }
+}
+
+fn read_env_file() -> Result<HashMap<String, String>, SettingsError> {
+    let unreadable = |error| match error {
+        dotenvy::Error::Io(error) => SettingsError::EnvFile(error),
+        _ => SettingsError::EnvLine,
+    };
+    match dotenvy::from_path_iter(ENV_FILE) {
+        Ok(lines) => lines.collect::<Result<_, _>>().map_err(unreadable),
+        Err(error) if error.not_found() => Ok(HashMap::new()),
+        Err(error) => Err(unreadable(error)),
     }
 }
 

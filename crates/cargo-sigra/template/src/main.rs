@@ -10,8 +10,8 @@ use sigra::{Sigra, mail::Mailer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// At level trace the addresses of requests would be logged here, and some hold tokens.
-const SILENCED: &str = "tower_http::csrf=debug";
+/// Below this level the addresses of requests would be logged here, and some hold tokens.
+const SILENCED: &str = "tower_http::csrf=info";
 
 /// How long a shutdown waits for mails that are being sent.
 const LAST_MAILS: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::{fs, process::Command};
+
 use my_app::{config::Environment, database};
 use support::settings;
 
@@ -66,6 +68,44 @@ fn each_bad_setting_is_named_in_one_sentence() {
         assert!(message.starts_with(said), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+/// What the application says in a folder with such a `.env`. It must not start.
+fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join(".env"), env_file).expect("written");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_my_app"));
+    let output = program.current_dir(&folder).envs(env.iter().copied()).output().expect("the application");
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn a_file_says_what_the_environment_does_not() {
+    let said = said_beside("PORT=seven", &[]);
+    assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
+    let said = said_beside("PORT=seven", &[("PORT", "eight")]);
+    assert!(said.starts_with("my_app can't start: PORT is `eight`"), "{said}");
+}
+
+#[test]
+fn a_line_that_is_no_setting_is_refused_and_not_shown() {
+    let said = said_beside("SECRET_KEY_BASE=hunter2 hunter2", &[]);
+    assert!(said.starts_with("my_app can't start: `.env` has a line that is no setting"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_example_of_a_file_is_one() {
+    let example = include_str!("../.env.example");
+    let all: String = example.lines().map(|line| format!("{}\n", uncommented(line))).collect();
+    let said = said_beside(&all, &[("PORT", "seven")]);
+    assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
+}
+
+/// A setting, also of a line such as `#NAME=value`.
+fn uncommented(line: &str) -> &str {
+    line.strip_prefix('#').filter(|setting| setting.starts_with(|c: char| c.is_ascii_uppercase())).unwrap_or(line)
 }
 
 #[tokio::test]

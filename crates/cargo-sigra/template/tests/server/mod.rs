@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     fs::{self, File},
     hash::{BuildHasher, Hasher, RandomState},
     net::TcpListener,
@@ -58,6 +59,8 @@ impl Server {
         let to_log = || Stdio::from(File::options().append(true).open(log.path()).expect("the log"));
         let env = [("APP_ENV", "test"), ("DATABASE_URL", database_url), ("SECRET_KEY_BASE", SECRET)];
         let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
+            // Away from this machine's `.env`.
+            .current_dir(env::temp_dir())
             .envs(env)
             .env("PORT", port.to_string())
             // Tokens are replaced all the time, lest a test see only one of each session.
