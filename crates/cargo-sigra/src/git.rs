@@ -59,6 +59,14 @@ pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
     Err(GitError::Changed(shown.join(", ") + &more))
 }
 
+/// Whether a file would be ignored. Without a repository, or without git, none is.
+pub fn ignores(folder: &Path, file: &str) -> Result<bool, GitError> {
+    match run(folder, &["check-ignore", "--quiet", "--", file]) {
+        Err(GitError::Missing(_)) => Ok(false),
+        answer => answer.map(|output| output.status.success()),
+    }
+}
+
 fn checked(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
     let output = run(folder, args)?;
     if output.status.success() {

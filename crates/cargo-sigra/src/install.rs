@@ -14,7 +14,7 @@ use crate::{
     cli::Install,
     generate::{self, Files, Plan},
     git,
-    manifest::{Manifest, ManifestError},
+    manifest::{self, Manifest, ManifestError},
     names::AppName,
     questions,
     terminal::{self, STRONG, WARNING, styled},
@@ -56,8 +56,10 @@ const MODULE: &str = "auth";
 /// The modules in it. clippy wants no module in one of the same name.
 const INNER: [&str; 5] = ["accounts", "beside", "config", "database", "web"];
 
-/// What keeps the secret of a development machine out of a repository.
-const IGNORED: &str = "_dev_secret";
+/// What git is to ignore, and a file that shows whether it does: secrets, and a database in the folder.
+const SECRETS: [(&str, &str); 2] = [(".*_dev_secret", ".app_dev_secret"), (".env", ".env")];
+const DATABASE_FILES: [(&str, &str); 3] =
+    [("*.db", "app_dev.db"), ("*.db-shm", "app_dev.db-shm"), ("*.db-wal", "app_dev.db-wal")];
 
 pub fn run(args: &Install) -> Result<(), crate::Error> {
     let host = Host::find()?;
@@ -88,7 +90,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         if before.is_none() {
             Manifest::of(&plan, &files).write(&host.root, &files)?;
         }
-        say(&created, &edits);
+        say(&created, &edits, before.is_none());
     }
     advise(&host, &plan, &serving, &existing.unfilled(&plan.users, &files));
     Ok(())
@@ -146,31 +148,40 @@ fn edits(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, crate
     let mut edits = Vec::new();
     edits.extend(dependencies::add(host, plan)?);
     edits.extend(modules::declare(host, plan, serving)?);
-    edits.extend(ignore_secret(host)?);
+    edits.extend(ignore(host, plan)?);
     Ok(edits)
 }
 
-fn ignore_secret(host: &Host) -> Result<Option<Edit>, InstallError> {
+/// Keeps what belongs to one machine out of the repository.
+fn ignore(host: &Host, plan: &Plan) -> Result<Option<Edit>, crate::Error> {
     let path = host.root.join(".gitignore");
     let before = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(InstallError::Unreadable { path, error }),
+        Err(error) => return Err(InstallError::Unreadable { path, error }.into()),
     };
-    if before.contains(IGNORED) {
-        return Ok(None);
+    let mut after = before.clone();
+    let database_files = DATABASE_FILES.iter().filter(|_| plan.choices.db == Database::Sqlite);
+    for (pattern, example) in SECRETS.iter().chain(database_files) {
+        let is_there = before.lines().any(|line| line.trim() == *pattern);
+        if !is_there && !git::ignores(&host.root, example)? {
+            let gap = if after.is_empty() || after.ends_with('\n') { "" } else { "\n" };
+            after = format!("{after}{gap}{pattern}\n");
+        }
     }
-    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
-    Ok(Some(Edit::change(".gitignore", &before, format!("{before}{gap}.*{IGNORED}\n"))))
+    Ok((after != before).then(|| Edit::change(".gitignore", &before, after)))
 }
 
-fn say(created: &[Edit], edits: &[Edit]) {
+fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
     if created.is_empty() && edits.is_empty() {
         anstream::println!("Everything is there already.");
     }
     let files = created.iter().map(|edit| (edit.path.clone(), edit.after.clone())).collect();
     for line in crate::new::summary(&files) {
         terminal::step("create", line);
+    }
+    if is_first {
+        terminal::step("create", manifest::SUMMARY);
     }
     for edit in edits {
         terminal::step("change", &edit.path);

@@ -20,6 +20,9 @@ use crate::{
     users::UserNames,
 };
 
+/// What is said of the folder where it is.
+pub const SUMMARY: &str = ".sigra/ (what was generated, for `cargo sigra upgrade`)";
+
 const FOLDER: &str = ".sigra";
 const MANIFEST: &str = "manifest.toml";
 const BASE: &str = "base.tar.gz";

@@ -11,7 +11,7 @@ use crate::{
     cli::New,
     generate::{self, Files, Plan},
     git,
-    manifest::Manifest,
+    manifest::{self, Manifest},
     names::AppName,
     questions,
     terminal::{self, STRONG, WARNING, styled},
@@ -44,7 +44,7 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     for line in summary(&files) {
         terminal::step("create", line);
     }
-    terminal::step("create", ".sigra/ (what was generated, for `cargo sigra upgrade`)");
+    terminal::step("create", manifest::SUMMARY);
     if git::init_unless_inside(&args.path)? {
         terminal::step("create", ".git/");
     }

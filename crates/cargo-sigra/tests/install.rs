@@ -309,6 +309,39 @@ fn nothing_of_the_hosts_is_overwritten() {
 }
 
 #[test]
+fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
+    let host = Host::new("hello", "").installed(&[]);
+    let manifest = host.read("Cargo.toml");
+    for line in [
+        "# The web.",
+        "axum = { version = \"0.8\", features = [\"macros\", \"ws\"] } # as it comes",
+        "tokio = { version = \"1\", features = [\"full\"] }",
+    ] {
+        assert!(manifest.lines().any(|there| there == line), "{manifest}");
+    }
+    let host = Host::new("nested", "").installed(&[]);
+    let manifest = host.read("Cargo.toml");
+    assert!(
+        manifest.contains("tokio = { version = \"1\", features = [\"macros\", \"net\", \"rt-multi-thread\", "),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn secrets_and_databases_are_kept_out_of_the_repository() {
+    let host = Host::new("hello", "").installed(&[]);
+    // `*.db*` was there.
+    assert_eq!(host.read(".gitignore"), "/target\n*.db*\nCargo.lock\n.*_dev_secret\n.env\n");
+
+    let host = Host::new("hello", "");
+    fs::write(host.root().join(".gitignore"), "/target").expect("written");
+    host.commit();
+    let host = host.installed(&[]);
+    let ignored = "/target\n.*_dev_secret\n.env\n*.db\n*.db-shm\n*.db-wal\n";
+    assert_eq!(host.read(".gitignore"), ignored);
+}
+
+#[test]
 fn what_can_not_work_is_refused_before_anything_is_written() {
     for (from, to, said_of) in [
         ("axum = \"0.8\"", "axum = \"0.7\"", "`hello` asks for axum ^0.7, and the generated code needs axum 0.8"),

@@ -12,6 +12,15 @@ use crate::{
     template::{self, TemplateError},
 };
 
+/// What the generated code needs and these crates turn on by themselves.
+const DEFAULTS: [(&str, &[&str]); 2] = [
+    ("axum", &["form", "http1", "json", "matched-path", "query", "tokio", "tracing"]),
+    ("sqlx", &["macros", "migrate"]),
+];
+
+/// Crates whose feature `full` is all that the generated code needs of them.
+const WITH_FULL: [&str; 3] = ["tokio", "tower", "tower-http"];
+
 /// Why the dependencies can't be added.
 #[derive(Debug, thiserror::Error)]
 pub enum DependencyError {
@@ -61,28 +70,37 @@ fn needed(plan: &Plan) -> Result<Vec<(String, Item)>, DependencyError> {
     Ok(table.iter().map(|(name, item)| (name.to_owned(), item.clone())).collect())
 }
 
+/// Adds those that the host's declaration does not turn on yet.
 fn add_features(name: &str, item: &mut Item, needed: &Item) -> Result<(), DependencyError> {
     let wanted = needed.get("features").and_then(Item::as_array);
-    let wanted: Vec<&str> = wanted.into_iter().flatten().filter_map(Value::as_str).collect();
-    if wanted.is_empty() {
+    let wanted = wanted.into_iter().flatten().filter_map(Value::as_str);
+    let missing: Vec<&str> = wanted.filter(|feature| !turns_on(name, item, feature)).collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    if let Some(version) = item.as_str().map(str::to_owned) {
-        let mut table = InlineTable::new();
-        table.insert("version", version.into());
+    if let Item::Value(Value::String(version)) = item {
+        let mut table = InlineTable::from_iter([("version", version.value().as_str())]);
+        *table.decor_mut() = version.decor().clone();
         *item = Item::Value(Value::InlineTable(table));
     }
     let shape = || DependencyError::Shape(format!("dependencies.{name}"));
     let table = item.as_table_like_mut().ok_or_else(shape)?;
-    let features = table.entry("features").or_insert_with(|| toml_edit::value(Array::new()));
-    let features = features.as_array_mut().ok_or_else(shape)?;
-    for feature in wanted {
-        if !features.iter().any(|there| there.as_str() == Some(feature)) {
-            features.push(feature);
-        }
+    if let Some(features) = table.get_mut("features") {
+        features.as_array_mut().ok_or_else(shape)?.extend(missing);
+        return Ok(());
     }
+    table.insert("features", toml_edit::value(Array::from_iter(missing)));
     if let Some(table) = item.as_inline_table_mut() {
         table.fmt();
     }
     Ok(())
+}
+
+fn turns_on(name: &str, declared: &Item, feature: &str) -> bool {
+    let named = declared.get("features").and_then(Item::as_array);
+    let mut named = named.into_iter().flatten().filter_map(Value::as_str);
+    let has_defaults =
+        declared.get("workspace").is_none() && declared.get("default-features").and_then(Item::as_bool).unwrap_or(true);
+    named.any(|there| there == feature || (there == "full" && WITH_FULL.contains(&name)))
+        || has_defaults && DEFAULTS.iter().any(|(of, defaults)| *of == name && defaults.contains(&feature))
 }
