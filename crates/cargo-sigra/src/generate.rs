@@ -26,6 +26,8 @@ pub struct Plan {
     pub sigra: SigraSource,
     /// The module that is to hold everything, in an application that was there before.
     pub module: Option<String>,
+    /// Where an application that was there before listens, if that is known.
+    pub port: Option<u16>,
     /// The newest migration that was there before: ours come after it.
     pub migrations_after: Option<u64>,
     /// What makes the host's table one of users, in place of a new table.
@@ -37,7 +39,8 @@ pub struct Plan {
 impl Plan {
     /// A new application.
     pub fn new(app: AppName, users: UserNames, choices: Choices, sigra: SigraSource) -> Self {
-        Self { app, users, choices, sigra, module: None, migrations_after: None, adopted: None, rustfmt: None }
+        let (module, port, migrations_after, adopted, rustfmt) = (None, None, None, None, None);
+        Self { app, users, choices, sigra, module, port, migrations_after, adopted, rustfmt }
     }
 
     /// Whether a region of the template is kept. `None` if there is no such region.

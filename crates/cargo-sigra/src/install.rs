@@ -25,11 +25,7 @@ pub use self::{
     host::{Host, HostError},
     migrations::{MigrationError, version},
 };
-use self::{
-    edit::Edit,
-    migrations::Existing,
-    serve::{Served, Serving},
-};
+use self::{edit::Edit, migrations::Existing, serve::Served};
 
 /// Why accounts were not installed.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +75,8 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     host.check(&plan)?;
     let files = generate::files(&plan)?;
     let created = new_files(&host, &files, before.as_ref())?;
-    let serving = serve::find(&host, &plan);
-    let edits = edits(&host, &plan, &serving)?;
+    let served = serve::find(&host, &plan);
+    let edits = edits(&host, &plan, &served)?;
     if args.dry_run {
         created.iter().chain(&edits).for_each(Edit::print_diff);
     } else {
@@ -92,7 +88,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         }
         say(&created, &edits, before.is_none());
     }
-    advise(&host, &plan, &serving, &existing.unfilled(&plan.users, &files));
+    advise(&host, &plan, &served, &existing.unfilled(&plan.users, &files));
     Ok(())
 }
 
@@ -122,6 +118,7 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
         users,
         choices,
         sigra: parts.sigra()?,
+        port: serve::port(host, &module),
         module: Some(module),
         migrations_after: existing.newest,
         adopted: None,
@@ -144,10 +141,10 @@ fn new_files(host: &Host, files: &Files, before: Option<&Manifest>) -> Result<Ve
 }
 
 /// What is added to the host's own files.
-fn edits(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, crate::Error> {
+fn edits(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::Error> {
     let mut edits = Vec::new();
     edits.extend(dependencies::add(host, plan)?);
-    edits.extend(modules::declare(host, plan, serving)?);
+    edits.extend(modules::declare(host, plan, served)?);
     edits.extend(ignore(host, plan)?);
     Ok(edits)
 }
@@ -189,9 +186,9 @@ fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
 }
 
 /// What is left for the host to do.
-fn advise(host: &Host, plan: &Plan, serving: &Serving, unfilled: &[String]) {
+fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
     let module = plan.module.as_deref().unwrap_or(MODULE);
-    if let Served::Nowhere = serving.served {
+    if let Served::Nowhere = served {
         let path = if host.lib.is_some() { host.library_name() } else { "crate".to_owned() };
         anstream::println!(
             "\nNo `axum::serve(listener, app)` was found that accounts could be put around. Where your router is served, write\n\n    \
@@ -218,11 +215,20 @@ fn advise(host: &Host, plan: &Plan, serving: &Serving, unfilled: &[String]) {
         "\nA handler says in its arguments who may call it: {}",
         styled(STRONG, format!("scope: sigra::Scope<{module}::accounts::{}>", plan.users.singular))
     );
+    if plan.port.is_none() {
+        anstream::println!(
+            "\nLinks in mails begin with http://127.0.0.1:4000: set {} if your router is served elsewhere",
+            styled(STRONG, "PUBLIC_URL")
+        );
+    }
     let mut commands = vec!["cargo run".to_owned()];
     if plan.choices.db == Database::Postgres {
         commands.insert(0, "export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
     }
-    commands.push(format!("open http://127.0.0.1:…/{plural}/register"));
+    let port = plan.port.map_or_else(|| "…".to_owned(), |port| port.to_string());
+    for path in ["register", "dev/mailbox"] {
+        commands.push(format!("open http://127.0.0.1:{port}/{plural}/{path}"));
+    }
     commands.push("cargo sigra routes".to_owned());
     terminal::next_commands(&commands);
 }

@@ -39,6 +39,9 @@ pub struct Manifest {
     /// The module that holds everything, in an application that was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
+    /// Where it listens, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// The newest migration that was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_after: Option<u64>,
@@ -69,6 +72,7 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             app: plan.app.clone(),
             module: plan.module.clone(),
+            port: plan.port,
             migrations_after: plan.migrations_after,
             adopted: plan.adopted.clone(),
             users: plan.users.clone(),
@@ -85,6 +89,7 @@ impl Manifest {
             choices: self.choices,
             sigra,
             module: self.module.clone(),
+            port: self.port,
             migrations_after: self.migrations_after,
             adopted: self.adopted.clone(),
             rustfmt: None,

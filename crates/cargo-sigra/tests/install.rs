@@ -328,6 +328,21 @@ fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
 }
 
 #[test]
+fn links_lead_to_where_the_host_listens() {
+    let host = Host::new("hello", "");
+    let output = said(&host.install(&[]));
+    assert!(output.contains("open http://127.0.0.1:3000/users/register\n"), "{output}");
+    assert!(host.read("src/auth/config.rs").contains("const DEFAULT_PORT: u16 = 3000;"));
+    host.commit();
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+
+    let host = Host::new("library", "");
+    let output = said(&host.install(&[]));
+    assert!(output.contains("Links in mails begin with http://127.0.0.1:4000: set PUBLIC_URL"), "{output}");
+    assert!(host.read("src/auth/config.rs").contains("const DEFAULT_PORT: u16 = 4000;"));
+}
+
+#[test]
 fn secrets_and_databases_are_kept_out_of_the_repository() {
     let host = Host::new("hello", "").installed(&[]);
     // `*.db*` was there.

@@ -4,19 +4,14 @@ use std::fs;
 
 use syn::{Item, spanned::Spanned};
 
-use super::{
-    InstallError,
-    edit::Edit,
-    host::Host,
-    serve::{Served, Serving},
-};
+use super::{InstallError, edit::Edit, host::Host, serve::Served};
 use crate::{generate::Plan, rustfmt};
 
 /// The edits of the crate's root, and of the file that serves the router. They may be one.
-pub fn declare(host: &Host, plan: &Plan, serving: &Serving) -> Result<Vec<Edit>, crate::Error> {
+pub fn declare(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::Error> {
     let mut edits = Vec::new();
     let module = plan.module.as_deref().unwrap_or_default();
-    let (served_in, before, after) = match &serving.served {
+    let (served_in, before, after) = match served {
         Served::Here { path, before, after } => (Some(path), before.as_str(), after.as_str()),
         Served::Already | Served::Nowhere => (None, "", ""),
     };

@@ -1,9 +1,9 @@
 //! Where the host serves its router: `axum::serve(listener, app)`, wherever in its sources.
 
-use std::{fs, ops::Range, path::PathBuf};
+use std::{fs, net::SocketAddr, ops::Range, path::PathBuf};
 
 use syn::{
-    Block, Expr, ExprCall, ImplItemFn, ItemFn, ReturnType, Signature, Stmt,
+    Block, Expr, ExprCall, ExprTuple, ImplItemFn, ItemFn, LitStr, ReturnType, Signature, Stmt,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -24,18 +24,14 @@ pub enum Served {
     Nowhere,
 }
 
-pub struct Serving {
-    pub served: Served,
-}
-
 /// The first call that can be understood.
-pub fn find(host: &Host, plan: &Plan) -> Serving {
+pub fn find(host: &Host, plan: &Plan) -> Served {
     let module = plan.module.as_deref().unwrap_or_default();
     let mut served = Served::Nowhere;
     for path in host.sources(module) {
         let Ok(source) = fs::read_to_string(&path) else { continue };
         if source.contains("with_accounts(") {
-            return Serving { served: Served::Already };
+            return Served::Already;
         }
         let Some(call) = call_in(&source) else { continue };
         if let Served::Nowhere = served {
@@ -45,7 +41,13 @@ pub fn find(host: &Host, plan: &Plan) -> Serving {
             served = Served::Here { path, before: source, after };
         }
     }
-    Serving { served }
+    served
+}
+
+/// The port of the first address that is written out beside such a call.
+pub fn port(host: &Host, module: &str) -> Option<u16> {
+    let sources = host.sources(module).into_iter().filter_map(|path| fs::read_to_string(path).ok());
+    sources.filter(|source| call_in(source).is_some()).find_map(|source| port_in(&source))
 }
 
 /// A call of `axum::serve`, and the places in its source.
@@ -158,6 +160,35 @@ fn understood(app: &Expr, statement: usize, can_fail: bool) -> Option<Call> {
     Some(Call { statement, router: router.span().byte_range(), service, has_connect_info, can_fail })
 }
 
+fn port_in(source: &str) -> Option<u16> {
+    let mut addresses = Addresses { port: None };
+    addresses.visit_file(&syn::parse_file(source).ok()?);
+    addresses.port
+}
+
+/// `"127.0.0.1:3000"`, `("0.0.0.0", 3000)` or `([127, 0, 0, 1], 3000)`.
+struct Addresses {
+    port: Option<u16>,
+}
+
+impl<'ast> Visit<'ast> for Addresses {
+    fn visit_lit_str(&mut self, text: &'ast LitStr) {
+        let text = text.value().replace("localhost", "127.0.0.1");
+        let port = text.parse::<SocketAddr>().ok().map(|address| address.port());
+        self.port = self.port.or(port.filter(|port| *port > 0));
+    }
+
+    fn visit_expr_tuple(&mut self, tuple: &'ast ExprTuple) {
+        let elements: Vec<String> = tuple.elems.iter().map(quoted).collect();
+        let address = match &elements[..] {
+            [ip, port] => format!("{}:{port}", ip.trim_matches(['[', ']', '"']).replace(',', ".")),
+            _ => String::new(),
+        };
+        self.visit_lit_str(&LitStr::new(&address, tuple.span()));
+        visit::visit_expr_tuple(self, tuple);
+    }
+}
+
 /// Code without white space.
 fn quoted(code: &impl quote::ToTokens) -> String {
     code.to_token_stream().to_string().replace(' ', "")
@@ -203,6 +234,24 @@ mod tests {
             changed.contains("serve(l, app.into_make_service_with_connect_info::<Addr>()).with_graceful_shutdown"),
             "{changed}"
         );
+    }
+
+    #[test]
+    fn the_port_is_found_where_it_is_written_out() {
+        for address in [
+            "\"127.0.0.1:3000\"",
+            "\"localhost:3000\"",
+            "\"[::1]:3000\"",
+            "(\"0.0.0.0\", 3000)",
+            "([127, 0, 0, 1], 3000)",
+            "SocketAddr::from(([0, 0, 0, 0], 3000))",
+        ] {
+            let source = format!("async fn main() {{ let l = TcpListener::bind({address}).await?; }}");
+            assert_eq!(port_in(&source), Some(3000), "{source}");
+        }
+        for source in ["fn main() { bind(address()) }", "fn main() { bind(\"127.0.0.1:0\") }", "let x = (1, 2);"] {
+            assert_eq!(port_in(source), None, "{source}");
+        }
     }
 
     #[test]

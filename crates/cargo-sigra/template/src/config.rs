@@ -21,6 +21,9 @@ use crate::{accounts::Policy, database, web::user_auth};
 /// Settings for this machine alone: git ignores it.
 const ENV_FILE: &str = ".env";
 
+/// Where it listens, unless `PORT` says otherwise.
+const DEFAULT_PORT: u16 = 4000;
+
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
 
@@ -90,7 +93,7 @@ impl Settings {
 
         let host: IpAddr =
             env.parsed("HOST", "an IP address such as 127.0.0.1")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let port: u16 = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(4000);
+        let port: u16 = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
         let listen = SocketAddr::new(host, port);
         let public_url = public_url(&env, prod, listen)?;
 

@@ -52,6 +52,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(%url, environment = ?settings.environment, "listening");
     if settings.environment == Environment::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
+        println!("Mails that it sends are at {url}dev/mailbox");
     }
 
     tokio::spawn(accounts.clone().keep_deleting());
