@@ -46,6 +46,31 @@ pub struct Choices {
 }
 
 impl Choices {
+    /// For people.
+    pub fn in_words(&self) -> String {
+        let mut words = vec![
+            match self.db {
+                Database::Sqlite => "SQLite",
+                Database::Postgres => "PostgreSQL",
+            },
+            match self.id {
+                Id::Uuid => "users have UUIDs",
+                Id::Bigint => "users are counted",
+            },
+        ];
+        let parts = [
+            (self.mfa, "a second factor", "no second factor"),
+            (self.passkeys, "passkeys", "no passkeys"),
+            (self.magic_link, "links to log in", "no links to log in"),
+            (self.live, "WebSockets", "no WebSockets"),
+        ];
+        words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
+        if self.api_only {
+            words.push("JSON in place of pages");
+        }
+        words.join(", ")
+    }
+
     /// Whether a region of the template is kept. `None` if there is no such region.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         Some(match region {

@@ -85,6 +85,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         }
         if before.is_none() {
             Manifest::of(&plan, &files).write(&host.root, &files)?;
+            anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         say(&created, &edits, before.is_none());
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    choices::{Choices, Database, Id, Place},
+    choices::{Choices, Database, Place},
     cli::New,
     generate::{self, Files, Plan},
     git,
@@ -38,7 +38,7 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     let plan = Plan::new(app, users, choices, args.parts.sigra()?);
     let files = generate::files(&plan)?;
 
-    anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), in_words(&choices));
+    anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), choices.in_words());
     write(&args.path, &files)?;
     Manifest::of(&plan, &files).write(&args.path, &files)?;
     for line in summary(&files) {
@@ -101,30 +101,6 @@ pub fn summary(files: &Files) -> Vec<String> {
         count => format!("{folder}/ ({count} files)"),
     }));
     lines
-}
-
-fn in_words(choices: &Choices) -> String {
-    let mut words = vec![
-        match choices.db {
-            Database::Sqlite => "SQLite",
-            Database::Postgres => "PostgreSQL",
-        },
-        match choices.id {
-            Id::Uuid => "users have UUIDs",
-            Id::Bigint => "users are counted",
-        },
-    ];
-    let parts = [
-        (choices.mfa, "a second factor", "no second factor"),
-        (choices.passkeys, "passkeys", "no passkeys"),
-        (choices.magic_link, "links to log in", "no links to log in"),
-        (choices.live, "WebSockets", "no WebSockets"),
-    ];
-    words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
-    if choices.api_only {
-        words.push("JSON in place of pages");
-    }
-    words.join(", ")
 }
 
 fn next_commands(path: &Path, plan: &Plan) -> Vec<String> {
