@@ -94,7 +94,7 @@
 //! | `postgres` | no | the store on PostgreSQL |
 //! | `mail` | yes | mails that are sent in the background, by SMTP, into files or into memory |
 //! | `live` | yes | WebSockets and event streams that end with their session |
-//! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor |
+//! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor; brings crates under MPL-2.0 |
 //! | `legacy-hashes` | no | passwords hashed by bcrypt, scrypt or PBKDF2, until their owner's next log-in |
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
