@@ -222,16 +222,22 @@ fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
             styled(STRONG, "PUBLIC_URL")
         );
     }
-    let mut commands = vec!["cargo run".to_owned()];
+    terminal::next_commands(&next_commands(host, plan));
+}
+
+fn next_commands(host: &Host, plan: &Plan) -> Vec<String> {
+    let mut commands = Vec::new();
     if plan.choices.db == Database::Postgres {
-        commands.insert(0, "export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
+        commands.push("export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
     }
-    let port = plan.port.map_or_else(|| "…".to_owned(), |port| port.to_string());
-    for path in ["register", "dev/mailbox"] {
-        commands.push(format!("open http://127.0.0.1:{port}/{plural}/{path}"));
+    // A library is run by another package.
+    if host.bin.is_some() {
+        let port = plan.port.map_or_else(|| "…".to_owned(), |port| port.to_string());
+        let open = |path| format!("open http://127.0.0.1:{port}/{}/{path}", plan.users.plural);
+        commands.extend(["cargo run".to_owned(), open("register"), open("dev/mailbox")]);
     }
     commands.push("cargo sigra routes".to_owned());
-    terminal::next_commands(&commands);
+    commands
 }
 
 /// The default of what a host is asked.
