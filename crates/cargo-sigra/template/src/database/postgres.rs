@@ -20,6 +20,9 @@ pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or bui
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
 
+/// A server may have been started again since a connection was used.
+pub(super) const TEST_BEFORE_ACQUIRE: bool = true;
+
 pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
     PgConnectOptions::from_str(url)
 }

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use sqlx::{
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::ACQUIRE_TIMEOUT;
@@ -25,11 +25,16 @@ pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
 
+/// A file does not go away between two requests.
+pub(super) const TEST_BEFORE_ACQUIRE: bool = false;
+
 /// The file is made if it is missing.
 pub(super) fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .foreign_keys(true)
         .journal_mode(SqliteJournalMode::Wal)
+        // A session that was ended stays ended, also after a power failure.
+        .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_TIMEOUT))
 }
