@@ -18,9 +18,8 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// What the settings say of the port.
-const DEFAULT_PORT: &str = "DEFAULT_PORT: u16 = ";
-const TEMPLATES_PORT: u16 = 4000;
+/// What the template's settings say of the port.
+const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
 
 /// All files, at their new places.
 pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
@@ -33,8 +32,10 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
             Some(adopted) if is_migration && migrations == 1 => format!("{adopted}\n{}", text.trim_start()),
             _ => text_at(&text, module, &plan.users.plural),
         };
-        let port = plan.port.unwrap_or(TEMPLATES_PORT);
-        let text = text.replace(&format!("{DEFAULT_PORT}{TEMPLATES_PORT};"), &format!("{DEFAULT_PORT}{port};"));
+        let text = match plan.port {
+            Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
+            None => text,
+        };
         moved.insert(path_of(&path, module, plan.migrations_after, migrations), text);
     }
     moved

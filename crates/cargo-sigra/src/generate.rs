@@ -39,8 +39,17 @@ pub struct Plan {
 impl Plan {
     /// A new application.
     pub fn new(app: AppName, users: UserNames, choices: Choices, sigra: SigraSource) -> Self {
-        let (module, port, migrations_after, adopted, rustfmt) = (None, None, None, None, None);
-        Self { app, users, choices, sigra, module, port, migrations_after, adopted, rustfmt }
+        Self {
+            app,
+            users,
+            choices,
+            sigra,
+            module: None,
+            port: None,
+            migrations_after: None,
+            adopted: None,
+            rustfmt: None,
+        }
     }
 
     /// Whether a region of the template is kept. `None` if there is no such region.

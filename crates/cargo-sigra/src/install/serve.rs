@@ -171,20 +171,23 @@ struct Addresses {
     port: Option<u16>,
 }
 
+impl Addresses {
+    fn see(&mut self, text: &str) {
+        let port = text.replace("localhost", "127.0.0.1").parse::<SocketAddr>().ok().map(|address| address.port());
+        self.port = self.port.or(port.filter(|port| *port > 0));
+    }
+}
+
 impl<'ast> Visit<'ast> for Addresses {
     fn visit_lit_str(&mut self, text: &'ast LitStr) {
-        let text = text.value().replace("localhost", "127.0.0.1");
-        let port = text.parse::<SocketAddr>().ok().map(|address| address.port());
-        self.port = self.port.or(port.filter(|port| *port > 0));
+        self.see(&text.value());
     }
 
     fn visit_expr_tuple(&mut self, tuple: &'ast ExprTuple) {
         let elements: Vec<String> = tuple.elems.iter().map(quoted).collect();
-        let address = match &elements[..] {
-            [ip, port] => format!("{}:{port}", ip.trim_matches(['[', ']', '"']).replace(',', ".")),
-            _ => String::new(),
-        };
-        self.visit_lit_str(&LitStr::new(&address, tuple.span()));
+        if let [ip, port] = &elements[..] {
+            self.see(&format!("{}:{port}", ip.trim_matches(['[', ']', '"']).replace(',', ".")));
+        }
         visit::visit_expr_tuple(self, tuple);
     }
 }

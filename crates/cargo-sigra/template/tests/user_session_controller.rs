@@ -15,7 +15,12 @@ async fn the_log_in_page_is_a_form_for_password_managers() {
     assert_status(&page, 200);
     for part in [
         "name=\"user[email]\"",
-        "autocomplete=\"username",
+        // <passkeys>
+        "autocomplete=\"username webauthn\"",
+        // </passkeys>
+        // <!passkeys>
+        // "autocomplete=\"username\"",
+        // </!passkeys>
         "name=\"user[password]\"",
         "autocomplete=\"current-password\"",
         "name=\"user[remember_me]\"",
