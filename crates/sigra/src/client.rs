@@ -1,6 +1,10 @@
 //! Who sends a request: its address and its browser.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, HeaderValue, Request, header};
@@ -9,6 +13,9 @@ use woothee::parser::Parser;
 
 /// The longest user agent that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
+
+/// A header that can't be read is reported at most this often: it comes with every request, if at all.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The address and user agent that a session is recorded with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,28 +58,47 @@ impl Sender {
     }
 }
 
+/// At most so many proxies are passed over. A header names more only if somebody wants it to be long.
+const MAX_HOPS: usize = 32;
+
 fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|network| network.contains(ip));
-    if !is_trusted(&peer) {
-        return peer;
-    }
-    let hops: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .collect();
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let mut hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')).take(MAX_HOPS);
     let mut client = peer;
-    for hop in hops.iter().rev() {
-        if !is_trusted(&client) {
-            break;
-        }
-        match hop.parse::<IpAddr>() {
-            Ok(ip) => client = ip.to_canonical(),
-            Err(_) => break,
+    while is_trusted(&client) {
+        let Some(hop) = hops.next() else { break };
+        match parse_hop(hop) {
+            Some(ip) => client = ip,
+            None => {
+                report_unreadable(client);
+                break;
+            }
         }
     }
     client
+}
+
+/// An address as proxies write it: alone, with a port, or in brackets, as IPv6 needs beside a port.
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
+    let bracketed = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
+    let alone = bracketed.unwrap_or(hop).parse::<IpAddr>().ok();
+    let ip = alone.or_else(|| hop.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))?;
+    Some(ip.to_canonical())
+}
+
+/// Says what can't be read, at most once a minute. It may hold anything, so it is not shown.
+fn report_unreadable(proxy: IpAddr) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+        *last = Some(Instant::now());
+        tracing::warn!(
+            target: "sigra", %proxy,
+            "a trusted proxy's X-Forwarded-For names a client that can't be read: the proxy is taken for the client"
+        );
+    }
 }
 
 /// A browser and its system, in words that a person knows from their own machine.
@@ -155,6 +181,49 @@ mod tests {
         assert_eq!(client_ip("192.0.2.1:1", &["6.6.6.6", "203.0.113.9, 192.0.2.2"], trusted), "203.0.113.9");
         assert_eq!(client_ip("192.0.2.1:1", &["203.0.113.9, nonsense"], trusted), "192.0.2.1");
         assert_eq!(client_ip("[::ffff:192.0.2.1]:1", &["2001:db8::1"], trusted), "2001:db8::1");
+    }
+
+    #[test]
+    fn invariant_14_clients_are_told_apart_however_a_proxy_writes_them() {
+        let trusted = &["192.0.2.0/24"];
+        for (written, client) in [
+            ("203.0.113.9:4711", "203.0.113.9"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:203.0.113.9]:1", "203.0.113.9"),
+            ("\t203.0.113.9 ", "203.0.113.9"),
+        ] {
+            assert_eq!(client_ip("192.0.2.1:1", &[written], trusted), client, "{written:?}");
+            assert_eq!(client_ip("192.0.2.1:1", &[&format!("6.6.6.6, {written},192.0.2.7:1")], trusted), client);
+        }
+        for nonsense in ["", "203.0.113.9:", "203.0.113.9:99999", "2001:db8::1]", "[203.0.113.9", "unknown", "_hidden"]
+        {
+            assert_eq!(client_ip("192.0.2.1:1", &[nonsense], trusted), "192.0.2.1", "{nonsense:?}");
+        }
+    }
+
+    /// nginx joins what it appends with what the client wrote.
+    #[test]
+    fn invariant_14_no_byte_of_a_client_hides_its_address() {
+        for before in [&b"\xe9, "[..], b"\xff\xfe,", b"\x80, 6.6.6.6, \xc3, "] {
+            let written = [before, b"203.0.113.9"].concat();
+            let value = http::HeaderValue::from_bytes(&written).expect("obs-text");
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), value)]);
+            let trusted = ["192.0.2.0/24".parse().expect("a network")];
+            assert_eq!(forwarded_for([192, 0, 2, 1].into(), &headers, &trusted).to_string(), "203.0.113.9");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_proxies_costs_no_more_than_a_short_one() {
+        let proxies = "192.0.2.2,".repeat(100_000);
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-forwarded-for"),
+            format!("203.0.113.9,{proxies}192.0.2.2").parse().expect("a value"),
+        )]);
+        let trusted = ["192.0.2.0/24".parse().expect("a network")];
+        assert_eq!(forwarded_for([192, 0, 2, 1].into(), &headers, &trusted).to_string(), "192.0.2.2");
     }
 
     #[test]

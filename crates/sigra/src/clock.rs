@@ -26,6 +26,8 @@ pub struct Clock {
     /// Where a stopped clock stands.
     stopped_at: Option<OffsetDateTime>,
     offset_ms: Arc<AtomicI64>,
+    /// By how much the clock of this process is wrong, in tests.
+    skew: time::Duration,
 }
 
 impl Clock {
@@ -42,13 +44,28 @@ impl Clock {
         Self { stopped_at: Some(OffsetDateTime::now_utc()), ..Self::default() }
     }
 
+    /// The system's clock on a machine whose clock is wrong: ahead, or behind if it is negative.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn wrong_by(skew: time::Duration) -> Self {
+        Self { skew, ..Self::default() }
+    }
+
     /// The time now, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc);
+        let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc) + self.skew;
         match self.offset_ms.load(Ordering::Relaxed) {
             0 => now,
             offset => now + time::Duration::milliseconds(offset),
+        }
+    }
+
+    /// What the database makes the time of that its own clock shows.
+    pub(crate) fn server_time(&self) -> ServerTime {
+        ServerTime {
+            stopped_at_ms: self.stopped_at.map(crate::store::to_ms),
+            turned_by_ms: self.offset_ms.load(Ordering::Relaxed),
         }
     }
 
@@ -58,4 +75,12 @@ impl Clock {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.offset_ms.fetch_add(by, Ordering::Relaxed);
     }
+}
+
+/// The time by the database's clock, which is the same for all processes, where this process's may differ by a
+/// minute. What tests do to a [`Clock`] is done to it too.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerTime {
+    pub(crate) stopped_at_ms: Option<i64>,
+    pub(crate) turned_by_ms: i64,
 }

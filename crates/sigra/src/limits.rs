@@ -17,14 +17,12 @@ use std::{
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Client, Error, Session, Sigra, User,
-    sigra::Connection,
-    store::{Attempts, to_ms},
-    telemetry,
-};
+use crate::{Client, Error, Session, Sigra, User, sigra::Connection, store::Attempts, telemetry};
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// How far clocks that are right may differ.
+pub(crate) const CLOCK_SKEW: Duration = MINUTE.saturating_mul(5);
 
 /// How often something may be tried for one account.
 ///
@@ -242,10 +240,21 @@ impl<U: User> Sigra<U> {
     }
 
     async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
-        let now = to_ms(self.now());
-        let Err(free_at) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
+        let now = self.config().clock.server_time();
+        let Err(mut left) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
+        let longest = i64::try_from((limit.max_delay + CLOCK_SKEW).as_millis()).unwrap_or(i64::MAX / 4);
+        if left > longest && U::Database::forget_attempts_of_a_wrong_clock(conn, key, longest, now).await? {
+            tracing::warn!(
+                target: "sigra", ahead_ms = left,
+                "a clock was ahead when attempts were counted; their count begins anew"
+            );
+            match U::Database::attempt(conn, key, &limit, now).await? {
+                Ok(()) => return Ok(()),
+                Err(again) => left = again,
+            }
+        }
         tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "account");
-        let wait = u64::try_from(free_at - now).unwrap_or_default().max(1);
+        let wait = u64::try_from(left).unwrap_or_default().max(1);
         Err(Error::TooManyAttempts { retry_after: Duration::from_millis(wait) })
     }
 }

@@ -211,8 +211,27 @@ impl<U: User> Sigra<U> {
         let Some(totp) = U::Database::find_totp(conn, user).await? else { return Ok(None) };
         let secret = self.decrypt_totp(&totp.secret, user);
         let Some(step) = secret.and_then(|secret| secret.step_of(code, self.now())) else { return Ok(None) };
-        let is_first = U::Database::use_totp_step(conn, user, step, self.now()).await?;
+        let is_first = U::Database::use_totp_step(conn, user, step, self.now()).await?
+            || self.use_totp_step_after_a_wrong_clock(conn, user, step).await?;
         Ok(is_first.then_some(Factor::Totp))
+    }
+
+    /// A code that was used while a clock was ahead would keep out all others until that time has come.
+    async fn use_totp_step_after_a_wrong_clock(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        step: i64,
+    ) -> Result<bool, Error> {
+        let latest = step + LATEST_STEP;
+        if !U::Database::use_totp_step_after_a_wrong_clock(conn, user, step, latest, self.now()).await? {
+            return Ok(false);
+        }
+        tracing::warn!(
+            target: "sigra", user_id = ?user,
+            "a clock was ahead when a code was used; codes are good again from the present one on"
+        );
+        Ok(true)
     }
 
     async fn take_backup_code(
@@ -235,6 +254,10 @@ impl<U: User> Sigra<U> {
         self.record(&mut *self.pool().acquire().await?, &event).await
     }
 }
+
+/// A code of so many steps ahead, an hour, was used by a clock that is wrong. Less may be a code that is used again
+/// where the clock is behind.
+const LATEST_STEP: i64 = 120;
 
 fn own_event<U: User>(action: &'static str, scope: &Scope<U>, session: &Session, factor: Factor) -> Audit<U::Id> {
     let with = serde_json::json!({ "second_factor": factor.name() });

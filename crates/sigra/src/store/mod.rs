@@ -33,7 +33,7 @@ pub use self::{
     passkeys::{PasskeyRow, Passkeys},
     second_factors::{SecondFactors, TotpRow, TrustedBrowser},
 };
-use crate::{Client, Config, User, feed::Feed, token::TokenHash};
+use crate::{Client, Config, User, feed::Feed, limits::CLOCK_SKEW, token::TokenHash};
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -144,8 +144,9 @@ impl SessionRow {
         self.last_used_at + config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4))
     }
 
+    /// What a clock that was ahead has noted is not recent.
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
-        now < self.authenticated_at + age
+        self.authenticated_at <= now + CLOCK_SKEW && now < self.authenticated_at + age
     }
 }
 

@@ -39,7 +39,8 @@ impl_passkeys! {
 }
 
 impl_attempts! {
-    database: Postgres, connection: PgConnection, least: "least", skip_locked: " FOR UPDATE SKIP LOCKED",
+    database: Postgres, connection: PgConnection, least: "least",
+    clock: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 fn itself(at: OffsetDateTime) -> OffsetDateTime {

@@ -76,6 +76,15 @@ pub trait SecondFactors<U: User>: sqlx::Database {
         now: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
+    /// Notes the same if the step used last is later than any that a right clock can show by now. Tells whether it is.
+    fn use_totp_step_after_a_wrong_clock(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        step: i64,
+        latest: i64,
+        now: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
     /// Deletes an authenticator app. Tells whether there was one.
     fn delete_totp(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
@@ -235,6 +244,19 @@ macro_rules! impl_second_factors {
                     "UPDATE users_totp SET last_step = $2, last_used_at = $3 WHERE user_id = $1 AND last_step < $2";
                 let used = sqlx::query(USE).bind(user.clone()).bind(step).bind($to_time(now)).execute(conn).await?;
                 Ok(used.rows_affected() == 1)
+            }
+
+            async fn use_totp_step_after_a_wrong_clock(
+                conn: &mut $connection,
+                user: &U::Id,
+                step: i64,
+                latest: i64,
+                now: OffsetDateTime,
+            ) -> sqlx::Result<bool> {
+                const USE: &str =
+                    "UPDATE users_totp SET last_step = $2, last_used_at = $3 WHERE user_id = $1 AND last_step > $4";
+                let used = sqlx::query(USE).bind(user.clone()).bind(step).bind($to_time(now)).bind(latest);
+                Ok(used.execute(conn).await?.rows_affected() == 1)
             }
 
             async fn delete_totp(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {

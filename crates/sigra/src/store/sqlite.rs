@@ -39,7 +39,8 @@ impl_passkeys! {
 }
 
 impl_attempts! {
-    database: Sqlite, connection: SqliteConnection, least: "min", skip_locked: "",
+    database: Sqlite, connection: SqliteConnection, least: "min",
+    clock: "CAST(unixepoch('subsec') * 1000 AS bigint)", skip_locked: "",
 }
 
 /// SQLite has no arrays.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::{http::StatusCode, response::IntoResponse};
-use sigra::{Error, limits::Limit, testing::TestHost};
+use sigra::{Clock, Error, limits::Limit, testing::TestHost};
 use tokio::task::JoinSet;
 
-use super::host::{DAY, Host, SECOND};
+use super::host::{DAY, Host, MINUTE, SECOND};
 
 const CODE: Limit = Limit { free: 3, delay: SECOND, max_delay: Duration::from_secs(5), forget_after: DAY };
 
@@ -74,6 +74,65 @@ async fn of_many_attempts_at_once_no_more_are_let_through_than_one_after_the_oth
         let allowed = attempts.join_all().await.into_iter().filter(|allowed| *allowed).count();
         assert_eq!(allowed, 5, "on two nodes");
     }
+}
+
+/// Attempts that come at once are counted in another order than they were made in; nodes' clocks differ anyway.
+#[tokio::test]
+async fn free_attempts_are_free_wherever_and_whenever_they_are_made() {
+    let (ahead, behind) = (Clock::stopped(), Clock::stopped());
+    ahead.advance(MINUTE);
+    let host = Host::with(|config| config.clock(ahead)).await;
+    let other = host.restart(|config| config.clock(behind)).await;
+    assert_eq!(attempt(&host, CODE).await, None);
+    assert_eq!(attempt(&other, CODE).await, None);
+    assert_eq!(attempt(&host, CODE).await, None);
+    assert!(attempt(&other, CODE).await.is_some(), "three are free");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_free_is_let_through_also_when_it_comes_at_once() {
+    let host = Host::with(|config| config.clock(Clock::system())).await;
+    let mut attempts = JoinSet::new();
+    for account in 0..40 {
+        for _ in 0..4 {
+            let sigra = host.sigra.clone();
+            attempts
+                .spawn(async move { sigra.limit(Limit::LOG_IN, "code", &format!("account {account}")).await.is_ok() });
+        }
+    }
+    assert!(attempts.join_all().await.into_iter().all(|allowed| allowed));
+}
+
+/// The database's clock decides, which all nodes share.
+#[tokio::test]
+async fn a_limit_holds_on_nodes_whose_clocks_differ_by_a_minute() {
+    let minute = time::Duration::minutes(1);
+    let ahead = Host::with(|config| config.clock(Clock::wrong_by(minute))).await;
+    let behind = ahead.restart(|config| config.clock(Clock::wrong_by(-minute))).await;
+    let limit = Limit { delay: Duration::from_secs(30), max_delay: Duration::from_secs(30), ..CODE };
+    for host in [&ahead, &behind, &ahead] {
+        assert_eq!(attempt(host, limit).await, None);
+    }
+    for host in [&ahead, &behind] {
+        let wait = attempt(host, limit).await.expect("has to wait");
+        assert!(wait > Duration::from_secs(10) && wait <= limit.delay, "{wait:?}");
+    }
+}
+
+/// An attempt that a wrong clock has counted would keep everybody out until that time has come.
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_nobody_waiting() {
+    let (right, ahead) = (Clock::stopped(), Clock::stopped());
+    ahead.advance(DAY * 365);
+    let host = Host::with(|config| config.clock(ahead)).await;
+    for _ in 0..4 {
+        attempt(&host, CODE).await;
+    }
+    let host = host.restart(|config| config.clock(right)).await;
+    for _ in 0..3 {
+        assert_eq!(attempt(&host, CODE).await, None, "it begins anew");
+    }
+    assert_eq!(attempt(&host, CODE).await, Some(SECOND), "and is counted as before");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use sigra::{
-    SessionId, audit,
+    Clock, SessionId, audit,
     testing::{
         TestClient, TestHost, TestResponse, assert_audit_event, assert_problem, assert_redirected_to, assert_status,
     },
@@ -168,6 +168,35 @@ async fn invariant_10_a_code_is_accepted_once() {
 
 async fn forget_attempts(host: &Host) {
     sqlx::query("DELETE FROM auth_attempts").execute(&host.pool).await.unwrap();
+}
+
+/// A code that was used while a clock was ahead would refuse all codes until that time has come.
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_no_code_from_being_good() {
+    let (right, ahead) = (Clock::stopped(), Clock::stopped());
+    ahead.advance(DAY * 365);
+    let host = Host::with(|config| config.clock(ahead)).await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    assert_status(&answer(&browser, &host.totp_code(&user).await).await, 200);
+
+    let host = host.restart(|config| config.clock(right)).await;
+    let code = host.totp_code(&user).await;
+    assert_status(&answer(&with_password(&host, &user).await, &code).await, 200);
+    assert_status(&answer(&with_password(&host, &user).await, &code).await, 422);
+}
+
+/// What a wrong clock has noted is not taken for recent for years.
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_nobody_in_sudo_mode() {
+    let (right, ahead) = (Clock::stopped(), Clock::stopped());
+    ahead.advance(DAY);
+    let host = Host::with(|config| config.clock(ahead)).await;
+    let (_, browser) = host.logged_in(false).await;
+    assert_status(&browser.get("/sudo").await, 200);
+    let host = host.restart(|config| config.clock(right)).await;
+    let browser = host.take_over(&browser);
+    assert_status(&browser.get("/me").await, 200);
+    assert_status(&browser.get("/sudo").await, 303);
 }
 
 #[tokio::test]
