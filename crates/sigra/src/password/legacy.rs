@@ -13,6 +13,10 @@ const MAX_BCRYPT_COST: u32 = 16;
 const MAX_PBKDF2_ITERATIONS: u32 = 20_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1024 * 1024 * 1024;
 
+/// In bytes. bcrypt leaves out what comes after, so a longer password can't be told from one with another end
+/// (CVE-2025-22228).
+const MAX_BCRYPT_PASSWORD: usize = 72;
+
 /// In bytes. A shorter one is one that was cut off.
 const MIN_OUTPUT: usize = 16;
 
@@ -87,8 +91,10 @@ impl Legacy {
     fn matches(&self, password: &Password) -> bool {
         let typed = password.expose().as_bytes();
         let (found, expected) = match self {
-            // As it was made: bcrypt takes 72 bytes into account.
-            Self::Bcrypt(stored) => return bcrypt::verify(typed, stored).unwrap_or(false),
+            // With the same work for a password that is too long.
+            Self::Bcrypt(stored) => {
+                return bcrypt::verify(typed, stored).unwrap_or(false) && is_all_bcrypt_reads(typed);
+            }
             Self::Scrypt { params, salt, expected } => {
                 let mut found = Zeroizing::new(vec![0; expected.len()]);
                 if scrypt::scrypt(typed, salt, params, &mut found).is_err() {
@@ -109,6 +115,11 @@ impl Legacy {
     }
 }
 
+/// bcrypt reads at most 72 bytes, and reads a password with zero bytes in it like others that repeat its parts.
+fn is_all_bcrypt_reads(typed: &[u8]) -> bool {
+    typed.len() <= MAX_BCRYPT_PASSWORD && !typed.contains(&0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -117,8 +128,9 @@ mod tests {
     use crate::{config::Argon2Params, password::Passwords};
 
     /// Made by other programs: the first is of the test vectors of crypt_blowfish, the others by Python's hashlib.
-    const HASHES: [(&str, &str); 5] = [
+    const HASHES: [(&str, &str); 6] = [
         ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+        ("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
         ("U*U", "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
         (CORRECT, "$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$7AnzIswxwEinpwz+ntydndYfVHPvOACmX9Vvo8hO1qM"),
         (CORRECT, "$pbkdf2-sha256$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$yqSq2SygY1sB4EcH9f2FG0JTMES+wqLsOT5YmiRBplI"),
@@ -145,6 +157,34 @@ mod tests {
             assert_eq!(verify(&stored, &Password::new("wrong")).await, Verification::Invalid);
             assert_eq!(verify(&stored, &Password::new("")).await, Verification::Invalid);
         }
+    }
+
+    /// CVE-2025-22228. Were it let in, what was typed would be hashed anew, and its end would become the password's.
+    #[tokio::test]
+    async fn invariant_15_a_password_that_bcrypt_would_cut_off_is_refused() {
+        for version in ["2a", "2b", "2y"] {
+            for (length, is_good) in [(71, true), (72, true), (73, false), (100, false)] {
+                let right = Password::new("a".repeat(length));
+                let salt = *b"0123456789abcdef";
+                let hash = bcrypt::hash_with_salt(right.expose(), 4, salt).expect("a good cost").to_string();
+                let stored = HashedPassword::from(hash.replacen("$2b$", &format!("${version}$"), 1));
+                let verify =
+                    async |password: &Password| passwords().verify(Some(&stored), password).await.expect("a worker");
+                let found = verify(&right).await;
+                assert_eq!(matches!(found, Verification::Outdated(_)), is_good, "{version}, {length} bytes: {found:?}");
+                let another_end = Password::new(format!("{}b", "a".repeat(length.max(72))));
+                assert_eq!(verify(&another_end).await, Verification::Invalid, "{version}, {length} bytes");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn invariant_15_a_password_that_bcrypt_takes_for_another_is_refused() {
+        let (_, stored) = HASHES[0];
+        assert!(bcrypt::verify("U*U\0U*U", stored).expect("a hash"), "bcrypt takes them for one");
+        let stored = HashedPassword::from(stored.to_owned());
+        let found = passwords().verify(Some(&stored), &Password::new("U*U\0U*U")).await.expect("a worker");
+        assert_eq!(found, Verification::Invalid);
     }
 
     #[tokio::test]

@@ -6,7 +6,9 @@
 //! With the feature `legacy-hashes`, hashes that users bring along from another system are verified too: bcrypt
 //! (`$2a$`, `$2b$`, `$2y$`), and scrypt and PBKDF2 as PHC strings (`$scrypt$`, `$pbkdf2-sha256$`, `$pbkdf2-sha512$`).
 //! They count as [outdated](Verification::Outdated), so that the first log-in replaces them by Argon2id. Until then a
-//! log-in takes the time of the old function: whoever measures it can tell that the address has an account.
+//! log-in takes the time of the old function: whoever measures it can tell that the address has an account. A password
+//! of more than 72 bytes is refused where bcrypt's hash is stored, for bcrypt has left the rest out: its owner sets a
+//! new one.
 
 #[cfg(feature = "legacy-hashes")]
 mod legacy;
