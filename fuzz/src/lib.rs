@@ -14,7 +14,7 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, EmailToken, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
+    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
     Verification,
     client::Device,
     config::{Argon2Params, RelyingParty},
@@ -80,7 +80,7 @@ async fn known(session: Session) -> String {
 }
 
 async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<String> {
-    let outcome = sigra.log_in_user(&session, &User { id }, false).await?;
+    let outcome = sigra.log_in_user(&session, &User { id }, LogInMethod::Password, false).await?;
     Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
 }
 

@@ -447,7 +447,7 @@ impl Config {
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
-        crate::origin::same_origin_layer(&self.trusted_origins).map(drop)
+        crate::origin::SameOrigin::new(&self.trusted_origins).map(drop)
     }
 }
 

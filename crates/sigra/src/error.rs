@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, code};
 
 /// An error of the library. As a response it says what a visitor needs, and nothing of the cause, which
 /// goes to the log.
@@ -134,7 +134,7 @@ impl IntoResponse for Error {
             Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after).into_response(),
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED).into_response(),
             Self::SecondFactorRequired => {
-                Problem::new(StatusCode::FORBIDDEN).code("second_factor_required").into_response()
+                Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED).into_response()
             }
             error => {
                 tracing::error!(target: "sigra", %error, "internal error");

@@ -18,7 +18,7 @@
 //!
 //! ```
 //! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
-//! use sigra::{Config, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
+//! use sigra::{Config, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
 //!
 //! #[derive(Clone, sqlx::FromRow)]
 //! struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
@@ -38,7 +38,7 @@
 //!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
 //!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
 //!         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-//!         (_, Some(user)) => Ok(match sigra.log_in_user(&session, &user, false).await? {
+//!         (_, Some(user)) => Ok(match sigra.log_in_user(&session, &user, LogInMethod::Password, false).await? {
 //!             LogInOutcome::Complete => Redirect::to("/dashboard"),
 //!             LogInOutcome::SecondFactorPending => Redirect::to("/users/mfa-challenge"),
 //!         }),
@@ -137,7 +137,7 @@ pub use self::{
     clock::Clock,
     config::{Config, ConfigError},
     error::Error,
-    mfa::LogInOutcome,
+    mfa::{LogInMethod, LogInOutcome},
     password::{Password, Verification},
     problem::{Audience, Problem},
     scope::{Scope, Sudo},

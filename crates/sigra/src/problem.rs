@@ -6,6 +6,17 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+/// The words for programs, as the guides list them. The log tells by the same words why a request was refused.
+pub(crate) mod code {
+    pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
+    pub const CROSS_ORIGIN: &str = "cross_origin";
+    pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
+    pub const RATE_LIMITED: &str = "rate_limited";
+    pub const SECOND_FACTOR_ENROLMENT_REQUIRED: &str = "second_factor_enrolment_required";
+    pub const SECOND_FACTOR_REQUIRED: &str = "second_factor_required";
+    pub const SUDO_REQUIRED: &str = "sudo_required";
+}
+
 /// An error answer that a host can render as it likes: it travels in the response's extensions too, so
 /// that a layer can replace its body by a page of the application's own.
 ///
@@ -40,7 +51,7 @@ impl Problem {
     /// 429 with `Retry-After` (RFC 6585 section 4), rounded up to whole seconds.
     #[must_use]
     pub const fn too_many_requests(retry_after: Duration) -> Self {
-        Self { status: StatusCode::TOO_MANY_REQUESTS, code: Some("rate_limited"), retry_after: Some(retry_after) }
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: Some(code::RATE_LIMITED), retry_after: Some(retry_after) }
     }
 
     /// A word for programs, such as `sudo_required`.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use time::OffsetDateTime;
-use tower_http::csrf::CsrfLayer;
 
 #[cfg(feature = "live")]
 use crate::live::LiveConnections;
@@ -17,7 +16,8 @@ use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     audit::own_event,
     limits::{self, Addresses},
-    mfa::{self, LogInOutcome},
+    mfa::{self, LogInMethod, LogInOutcome},
+    origin::SameOrigin,
     password::Passwords,
     scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
     secret::EncryptionKeys,
@@ -64,7 +64,7 @@ pub struct Sigra<U: User>(Arc<Inner<U>>);
 struct Inner<U: User> {
     config: Config,
     cookies: Cookies,
-    same_origin: CsrfLayer,
+    same_origin: SameOrigin,
     pool: Pool<U>,
     reader: Reader<U>,
     cache: ScopeCache<U>,
@@ -125,7 +125,7 @@ impl<U: User> Sigra<U> {
         let own_pool = U::Database::own_pool(&pool);
         Ok(Self(Arc::new(Inner {
             cookies: Cookies::new(&config),
-            same_origin: crate::origin::same_origin_layer(&config.trusted_origins)?,
+            same_origin: SameOrigin::new(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             encryption_keys: EncryptionKeys::derive(&config.secret_key_base, &config.older_secrets, "sigra secrets"),
@@ -162,7 +162,7 @@ impl<U: User> Sigra<U> {
         &self.0.cookies
     }
 
-    pub(crate) fn same_origin_layer(&self) -> &CsrfLayer {
+    pub(crate) fn same_origin(&self) -> &SameOrigin {
         &self.0.same_origin
     }
 
@@ -209,17 +209,23 @@ impl<U: User> Sigra<U> {
     /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
     /// renewed, so nothing that was put into it before survives but return-to and what the host
     /// [listed](Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
-    /// the session after it is closed.
+    /// the session after it is closed. The log and the audit trail say by which `method` it was.
     ///
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
     #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
-    pub async fn log_in_user(&self, session: &Session, user: &U, remember_me: bool) -> Result<LogInOutcome, Error> {
+    pub async fn log_in_user(
+        &self,
+        session: &Session,
+        user: &U,
+        method: LogInMethod,
+        remember_me: bool,
+    ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_user(&mut tx, user).await?;
         let trusted_at = self.trusted_at(&mut tx, session, &user.id()).await?;
-        self.log_in_in(tx, session, user, remember_me, trusted_at).await
+        self.log_in_in(tx, session, user, method, remember_me, trusted_at).await
     }
 
     /// Opens the browser's session, in place of the one that it had. The user's row is locked.
@@ -228,6 +234,7 @@ impl<U: User> Sigra<U> {
         mut tx: Transaction<U>,
         session: &Session,
         user: &U,
+        method: LogInMethod,
         remember_me: bool,
         mfa_verified_at: Option<OffsetDateTime>,
     ) -> Result<LogInOutcome, Error> {
@@ -245,13 +252,15 @@ impl<U: User> Sigra<U> {
             replaced.extend(deleted.map(|(id, _)| id));
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
-        self.record(&mut tx, &own_event(event, &user.id(), &client)).await?;
+        let method = method.name();
+        let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
+        self.record(&mut tx, &audit).await?;
         tx.commit().await?;
 
         self.end_sessions(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
-            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, remembered = remember_me,
+            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, method, remembered = remember_me,
         );
         Ok(if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete })
     }

@@ -5,11 +5,11 @@
 //!
 //! | event | level | fields | when |
 //! |---|---|---|---|
-//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered` | a user logged in |
+//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered`, and `method` (`password`, `link`, `passkey`, or what the host says) or, after a challenge, `second_factor` (`totp`, `backup_code`, `passkey`) | a user logged in |
 //! | [`LOGIN_FAILURE`] | info | `user_id` (none for an unknown address) | a password was wrong |
-//! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id` | a user showed their first factor, and was asked for the second |
+//! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id`, `method`, `remembered` | a user showed their first factor, and was asked for the second |
 //! | [`MFA_FAILURE`] | info | `user_id` | a second factor was wrong |
-//! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id` | a user proved who they are once more |
+//! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id`, and `second_factor` if it was by one | a user proved who they are once more |
 //! | [`LOGOUT`] | info | `session_id` | a user logged out |
 //! | [`SESSION_RENEWED`] | info | `session_id` | a session got a new token after a change of privilege |
 //! | [`SESSION_REISSUED`] | info | `session_id` | a session got a new token because of the old one's age |
@@ -17,6 +17,7 @@
 //! | [`SESSION_EXPIRED`] | info | `session_id` | a session was too old, idle for too long, or its user not active |
 //! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
 //! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or twice |
+//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `origin`, `sec_fetch_site` | a request was refused, or led to the page where its sender can show what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account` or `address`) | something was tried too often |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server took a mail |
 //! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and is tried again |
@@ -53,6 +54,8 @@ pub const SESSION_EXPIRED: &str = "auth.session.expired";
 pub const TOKEN_REJECTED: &str = "auth.token.rejected";
 /// A cookie came whose signature is not ours, or that was sent twice.
 pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";
+/// A request was refused: it came from another origin, or its sender has not shown what the route asks for.
+pub const REQUEST_REFUSED: &str = "auth.request.refused";
 /// Something was tried too often.
 pub const RATE_LIMITED: &str = "auth.rate_limited";
 /// The mail server took a mail.

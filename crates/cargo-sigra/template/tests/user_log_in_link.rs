@@ -4,7 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use sigra::{
+    telemetry,
+    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
 use support::{Host, email_form, log_in_form, seen};
 use tokio::task::JoinSet;
 
@@ -26,6 +29,9 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
 
     let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
     assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
+    let events = host.sigra().list_audit_events(&user.id, None, 100).await.expect("the trail");
+    let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a log-in");
+    assert_eq!(log_in.metadata, serde_json::json!({ "method": "link" }));
     browser.close_and_reopen();
     assert_status(&browser.get("/dashboard").await, 200);
     let other = host.client();

@@ -15,8 +15,14 @@ use http::{StatusCode, request::Parts};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, LiveConnections, handshake::is_same_origin};
-use crate::{Problem, Scope, Sigra, User, scope::Current, session::MissingLayer, store::SessionId};
+use super::{Entry, LiveConnections};
+use crate::{
+    Problem, Scope, Sigra, User, origin,
+    problem::code,
+    scope::{Current, tell},
+    session::MissingLayer,
+    store::SessionId,
+};
 
 /// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
 /// (RFC 6455 section 7.4.2).
@@ -165,8 +171,13 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
         let current = Current::<U>::of(parts, "Live")?.clone();
-        let (sigra, scope) = (&current.sigra, current.scope().cloned().ok_or(LiveRejection::Unauthenticated)?);
-        if !is_same_origin(sigra.same_origin_layer(), parts).await {
+        let sigra = &current.sigra;
+        let Some(scope) = current.scope().cloned() else {
+            tell(&current, parts, code::AUTHENTICATION_REQUIRED);
+            return Err(LiveRejection::Unauthenticated);
+        };
+        if !sigra.same_origin().admits(&parts.uri, &parts.headers) {
+            origin::tell_refused(&parts.method, &parts.headers);
             return Err(LiveRejection::CrossOrigin);
         }
         M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
@@ -198,9 +209,9 @@ impl IntoResponse for LiveRejection {
         match self {
             Self::MissingLayer(missing) => missing.into_response(),
             Self::Unauthenticated => {
-                Problem::new(StatusCode::UNAUTHORIZED).code("authentication_required").into_response()
+                Problem::new(StatusCode::UNAUTHORIZED).code(code::AUTHENTICATION_REQUIRED).into_response()
             }
-            Self::CrossOrigin => Problem::new(StatusCode::FORBIDDEN).code("cross_origin").into_response(),
+            Self::CrossOrigin => Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN).into_response(),
             Self::Refused(response) => *response,
         }
     }

@@ -6,7 +6,6 @@
 //! its user was deactivated, or somebody deleted the row by hand.
 
 mod connection;
-mod handshake;
 
 use std::{
     collections::HashMap,

@@ -8,6 +8,7 @@ use super::{Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
 use crate::{
     Audience, Error, Problem, Scope, Session, Sigra, User,
     audit::{self, Audit},
+    problem::code,
     scope::{Clearance, Current, ScopeRejection},
     session::MissingLayer,
     sigra::{Connection, Transaction},
@@ -89,7 +90,7 @@ impl IntoResponse for MfaChallengeRejection {
             Self::Scope(rejection) => rejection.into_response(),
             Self::NotPending(Audience::Browser) => Redirect::to("/").into_response(),
             Self::NotPending(Audience::Program) => {
-                Problem::new(StatusCode::CONFLICT).code("no_second_factor_pending").into_response()
+                Problem::new(StatusCode::CONFLICT).code(code::NO_SECOND_FACTOR_PENDING).into_response()
             }
         }
     }
@@ -126,7 +127,7 @@ impl<U: User> Sigra<U> {
         }
         tracing::info!(
             target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = ?scope.user().id(),
-            session_id = %scope.session().id, remembered = scope.session().remembered, factor = factor.name(),
+            session_id = %scope.session().id, remembered = scope.session().remembered, second_factor = factor.name(),
         );
         Ok(Some(factor))
     }
@@ -148,7 +149,7 @@ impl<U: User> Sigra<U> {
         self.renew_with_second_factor(tx, session, scope).await?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = ?scope.user().id(),
-            session_id = %scope.session().id, factor = factor.name(),
+            session_id = %scope.session().id, second_factor = factor.name(),
         );
         Ok(Some(factor))
     }

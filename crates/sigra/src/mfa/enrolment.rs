@@ -58,15 +58,14 @@ impl<S: Sync, U: User> FromRequestParts<S> for MfaEnrolment<U> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
         let current = Current::<U>::of(parts, "MfaEnrolment").map_err(ScopeRejection::from)?;
-        let config = current.sigra.config();
         match &current.found {
             Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
             Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),
             Some(scope) if scope.clearance() == Clearance::Full => {
-                return Err(SudoRejection::stale(parts, config).into());
+                return Err(SudoRejection::stale(current, parts).into());
             }
             // The sudo page is for who is logged in. This one logs in once more.
-            Some(_) => return Err(ScopeRejection::log_in(parts, config).into()),
+            Some(_) => return Err(ScopeRejection::log_in(current, parts).into()),
             None => {}
         }
         Err(ScopeRejection::of(current, parts).into())

@@ -102,6 +102,43 @@ pub enum LogInOutcome {
     SecondFactorPending,
 }
 
+/// How a user proved who they are when they logged in: the `method` of the event and of its row in the audit trail
+/// (OWASP ASVS 16.3.1).
+///
+/// ```
+/// use sigra::LogInMethod;
+///
+/// assert_eq!(LogInMethod::Password.name(), "password");
+/// assert_eq!(LogInMethod::Other("corporate_sso").name(), "corporate_sso");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogInMethod {
+    /// By their password.
+    Password,
+    /// By a link that was mailed to them.
+    Link,
+    /// By a passkey, which [logs in](crate::Sigra::log_in_user_with_passkey) alone.
+    #[cfg(feature = "passkeys")]
+    Passkey,
+    /// In another way, which the host names.
+    Other(&'static str),
+}
+
+impl LogInMethod {
+    /// Its name in the log and in the audit trail.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Link => "link",
+            #[cfg(feature = "passkeys")]
+            Self::Passkey => "passkey",
+            Self::Other(name) => name,
+        }
+    }
+}
+
 /// A code as somebody typed it: of an authenticator app, or a backup code. Spaces and dashes don't matter. It redacts
 /// itself in `Debug` and is wiped when dropped.
 ///

@@ -14,7 +14,7 @@ use webauthn_rs::{
 };
 use webauthn_rs_proto::ResidentKeyRequirement;
 
-use super::{CEREMONY_TTL, Enrolled, MfaChallenge, MfaEnrolment};
+use super::{CEREMONY_TTL, Enrolled, LogInMethod, MfaChallenge, MfaEnrolment};
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
     sigra::Connection,
@@ -268,7 +268,8 @@ impl<U: User> Sigra<U> {
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
         }
-        let outcome = self.log_in_in(tx, session, &log_in.user, remember_me, Some(self.now())).await?;
+        let outcome =
+            self.log_in_in(tx, session, &log_in.user, LogInMethod::Passkey, remember_me, Some(self.now())).await?;
         self.remember_second_factor(session, &log_in.user.id())?;
         Ok(outcome)
     }

@@ -1,6 +1,6 @@
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,15 +9,16 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
-use tower_http::csrf::Csrf;
 
 use super::{Current, Scope};
 use crate::{
-    Error, Sigra, User,
+    Error, Problem, Sigra, User,
     client::Sender,
+    origin,
+    problem::code,
     session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
     telemetry,
@@ -53,10 +54,10 @@ impl<U: User> Clone for FetchCurrentScopeLayer<U> {
 }
 
 impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
-    type Service = Csrf<FetchCurrentScope<S, U>>;
+    type Service = FetchCurrentScope<S, U>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.sigra.same_origin_layer().layer(FetchCurrentScope { inner, sigra: self.sigra.clone() })
+        FetchCurrentScope { inner, sigra: self.sigra.clone() }
     }
 }
 
@@ -91,6 +92,11 @@ where
         if request.extensions().get::<Current<U>>().is_some() {
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
+        if !is_safe(request.method()) && !self.sigra.same_origin().admits(request.uri(), request.headers()) {
+            origin::tell_refused(request.method(), request.headers());
+            let refused = Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN);
+            return ResponseFuture::Other { future: Box::pin(ready(Ok(refused.into_response()))) };
+        }
         let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
         let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
         if let Some(scope) = cached(&self.sigra, &tokens) {
@@ -101,6 +107,11 @@ where
         let inner = std::mem::replace(&mut self.inner, ready);
         ResponseFuture::Other { future: Box::pin(respond(self.sigra.clone(), inner, request, session, tokens)) }
     }
+}
+
+/// `TRACE` is not: it is no method of a page.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 pin_project! {

@@ -31,6 +31,8 @@ use std::{fmt, sync::Arc};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
+#[cfg(feature = "live")]
+pub(crate) use self::rejection::tell;
 pub(crate) use self::{
     cache::{ScopeCache, Stamp},
     clearance::Clearance,
@@ -179,10 +181,6 @@ impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
         let current = Current::<U>::of(parts, "Sudo")?;
         let scope = current.require(parts)?;
-        if current.is_recent(&scope) {
-            Ok(Self(scope))
-        } else {
-            Err(SudoRejection::stale(parts, current.sigra.config()))
-        }
+        if current.is_recent(&scope) { Ok(Self(scope)) } else { Err(SudoRejection::stale(current, parts)) }
     }
 }

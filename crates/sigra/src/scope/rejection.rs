@@ -1,14 +1,15 @@
 use axum::{
-    extract::OriginalUri,
+    extract::{MatchedPath, OriginalUri},
     response::{IntoResponse, Redirect, Response},
 };
 use http::{StatusCode, request::Parts};
 
 use super::{Clearance, Current};
 use crate::{
-    Config, User,
-    problem::{Audience, Problem},
+    User,
+    problem::{Audience, Problem, code},
     session::{Flash, MissingLayer, ReturnTo, Session},
+    telemetry,
 };
 
 /// Why a handler that asks for a [`Scope`](super::Scope) was not called.
@@ -50,37 +51,59 @@ impl ScopeRejection {
     /// Why this session does not go so far as to be anybody's.
     pub(crate) fn of<U: User>(current: &Current<U>, parts: &Parts) -> Self {
         let config = current.sigra.config();
-        match current.found.as_ref().map(super::Scope::clearance) {
+        let rejection = match current.found.as_ref().map(super::Scope::clearance) {
             Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, &config.mfa_challenge_message)
                 .map_or(Self::SecondFactorPending, Self::Challenge),
             Some(Clearance::EnrolmentRequired) => {
                 lead(parts, &config.mfa_enrolment_path, &config.mfa_enrolment_message)
                     .map_or(Self::EnrolmentRequired, Self::Enrol)
             }
-            Some(Clearance::Full) | None => Self::log_in(parts, config),
-        }
+            Some(Clearance::Full) | None => return Self::log_in(current, parts),
+        };
+        tell(current, parts, rejection.code());
+        rejection
     }
 
     /// To log in, once more if need be.
-    pub(crate) fn log_in(parts: &Parts, config: &Config) -> Self {
+    pub(crate) fn log_in<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+        let config = current.sigra.config();
+        tell(current, parts, code::AUTHENTICATION_REQUIRED);
         lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
+
+    /// The word for programs, and for the log.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::MissingLayer(_) => "missing_layer",
+            Self::LogIn(_) | Self::Unauthenticated => code::AUTHENTICATION_REQUIRED,
+            Self::Challenge(_) | Self::SecondFactorPending => code::SECOND_FACTOR_REQUIRED,
+            Self::Enrol(_) | Self::EnrolmentRequired => code::SECOND_FACTOR_ENROLMENT_REQUIRED,
+        }
+    }
+}
+
+/// Tells of a request that is refused for what its sender has not shown (OWASP ASVS 16.3.2). Not its path, which may
+/// hold the token of a link.
+pub(crate) fn tell<U: User>(current: &Current<U>, parts: &Parts, reason: &'static str) {
+    let scope = current.found.as_ref();
+    tracing::info!(
+        target: "sigra", event = telemetry::REQUEST_REFUSED, reason, method = %parts.method,
+        route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
+        user_id = scope.map(|scope| tracing::field::debug(scope.user().id())),
+        session_id = scope.map(|scope| tracing::field::display(scope.session().id)),
+    );
 }
 
 impl IntoResponse for ScopeRejection {
     fn into_response(self) -> Response {
+        let code = self.code();
         match self {
             Self::MissingLayer(missing) => missing.into_response(),
             Self::LogIn(path) | Self::Challenge(path) | Self::Enrol(path) => Redirect::to(&path).into_response(),
-            Self::Unauthenticated => {
-                Problem::new(StatusCode::UNAUTHORIZED).code("authentication_required").into_response()
+            Self::Unauthenticated | Self::SecondFactorPending => {
+                Problem::new(StatusCode::UNAUTHORIZED).code(code).into_response()
             }
-            Self::SecondFactorPending => {
-                Problem::new(StatusCode::UNAUTHORIZED).code("second_factor_required").into_response()
-            }
-            Self::EnrolmentRequired => {
-                Problem::new(StatusCode::FORBIDDEN).code("second_factor_enrolment_required").into_response()
-            }
+            Self::EnrolmentRequired => Problem::new(StatusCode::FORBIDDEN).code(code).into_response(),
         }
     }
 }
@@ -109,7 +132,9 @@ pub enum SudoRejection {
 }
 
 impl SudoRejection {
-    pub(crate) fn stale(parts: &Parts, config: &Config) -> Self {
+    pub(crate) fn stale<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+        let config = current.sigra.config();
+        tell(current, parts, code::SUDO_REQUIRED);
         let audience = Audience::of(&parts.headers);
         if audience == Audience::Program {
             return Self::Stale;
@@ -132,7 +157,7 @@ impl IntoResponse for SudoRejection {
         match self {
             Self::Scope(rejection) => rejection.into_response(),
             Self::Confirm(path) => Redirect::to(&path).into_response(),
-            Self::Stale => Problem::new(StatusCode::FORBIDDEN).code("sudo_required").into_response(),
+            Self::Stale => Problem::new(StatusCode::FORBIDDEN).code(code::SUDO_REQUIRED).into_response(),
         }
     }
 }

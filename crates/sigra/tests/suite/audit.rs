@@ -1,6 +1,12 @@
 //! The audit trail.
 
-use sigra::{Client, audit::Audit, telemetry, testing::TestHost};
+use serde_json::json;
+use sigra::{
+    Client,
+    audit::Audit,
+    telemetry,
+    testing::{TestHost, assert_status},
+};
 
 use super::host::{Host, User};
 
@@ -19,6 +25,29 @@ async fn what_the_library_does_is_recorded_once() {
     browser.post("/log-out", &[]).await;
     let expected = [telemetry::LOGOUT, telemetry::REAUTHENTICATION_SUCCESS, telemetry::LOGIN_SUCCESS];
     assert_eq!(actions(&host, &user).await, expected);
+}
+
+/// OWASP ASVS 16.3.1.
+#[tokio::test]
+async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
+    let host = Host::new().await;
+    let logged_in = async |user: &User| {
+        let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+        let log_in = events.into_iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).unwrap();
+        log_in.metadata
+    };
+    let (user, _) = host.logged_in(false).await;
+    assert_eq!(logged_in(&user).await, json!({ "method": "password" }));
+
+    let (user, _) = host.mfa_fixture().await;
+    let browser = host.client();
+    host.post_log_in(&browser, &user, false).await;
+    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    assert_eq!(events[0].action, telemetry::MFA_CHALLENGED);
+    assert_eq!(events[0].metadata, json!({ "method": "password" }));
+    let code = host.totp_code(&user).await;
+    assert_status(&browser.post("/mfa-challenge", &[("code", &code)]).await, 200);
+    assert_eq!(logged_in(&user).await, json!({ "second_factor": "totp" }));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, HashedPassword, Password, Scope, SecretKeyBase, Session, Sigra, Verification,
+    Config, HashedPassword, LogInMethod, Password, Scope, SecretKeyBase, Session, Sigra, Verification,
     config::Argon2Params,
     testing::{TestClient, VALID_PASSWORD, assert_redirected_to, assert_status},
 };
@@ -44,7 +44,7 @@ async fn log_in(
     if sigra.verify_password(Some(&user), &Password::new(password)).await? == Verification::Invalid {
         return Ok(StatusCode::UNAUTHORIZED);
     }
-    let _ = sigra.log_in_user(&session, &user, false).await?;
+    let _ = sigra.log_in_user(&session, &user, LogInMethod::Password, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -11,8 +11,8 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Clock, Config, Flash, HashedPassword, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
-    Sudo, Verification,
+    Clock, Config, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session,
+    SessionToken, Sigra, Sudo, Verification,
     config::{Argon2Params, RelyingParty},
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
 };
@@ -306,7 +306,8 @@ async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn
         (_, Some(user)) => {
             let return_to = session.take_return_to();
             session.put_flash(Flash::Info, "Welcome back!")?;
-            if app.sigra.log_in_user(&session, &user, form.remember_me).await? == LogInOutcome::SecondFactorPending {
+            let outcome = app.sigra.log_in_user(&session, &user, LogInMethod::Password, form.remember_me).await?;
+            if outcome == LogInOutcome::SecondFactorPending {
                 return Ok(Redirect::to("/mfa-challenge").into_response());
             }
             Ok(Redirect::to(return_to.as_ref().map_or("/", |path| path.as_str())).into_response())

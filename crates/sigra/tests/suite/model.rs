@@ -19,7 +19,7 @@ use axum::{
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{
-    Clock, Config, Error, Scope, SecretKeyBase, Session, SessionId, Sigra, Sudo,
+    Clock, Config, Error, LogInMethod, Scope, SecretKeyBase, Session, SessionId, Sigra, Sudo,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, MfaEnrolmentRejection, SecondFactor},
     scope::SudoRejection,
     testing::TestClient,
@@ -853,7 +853,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    let _ = sigra.log_in_user(&session, &user, remember).await?;
+    let _ = sigra.log_in_user(&session, &user, LogInMethod::Password, remember).await?;
     Ok(String::new())
 }
 

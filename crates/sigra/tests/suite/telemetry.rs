@@ -1,11 +1,12 @@
 //! What is told, and what is never told: no token, hash, cookie or password, anywhere.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     sync::{Arc, LazyLock, Mutex},
 };
 
+use axum::http::Request;
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -15,9 +16,13 @@ use sigra::{
     session::ReturnTo,
     store::{NewSession, Store},
     telemetry,
-    testing::{TestClient, TestHost, VALID_PASSWORD},
+    testing::{TestClient, TestHost, VALID_PASSWORD, assert_problem, assert_status},
 };
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing::{Event, Subscriber, field::Visit};
+use tracing_subscriber::{
+    fmt::format::FmtSpan,
+    layer::{Context, Layer, SubscriberExt},
+};
 
 use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, get_request, remembered_token, token, who};
 use crate::database::Database;
@@ -31,7 +36,8 @@ static LOG: LazyLock<Log> = LazyLock::new(|| {
         .with_span_events(FmtSpan::FULL)
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .finish();
+        .finish()
+        .with(Listener);
     tracing::subscriber::set_global_default(subscriber).expect("the only one");
     log
 });
@@ -54,6 +60,51 @@ impl Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// The events of the library, as they are told.
+static TOLD: Mutex<Vec<Told>> = Mutex::new(Vec::new());
+
+/// An event of the library, with its fields.
+#[derive(Clone, Debug)]
+struct Told {
+    level: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl Told {
+    fn name(&self) -> &str {
+        &self.fields["event"]
+    }
+}
+
+struct Listener;
+
+impl<S: Subscriber> Layer<S> for Listener {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Fields(BTreeMap<String, String>);
+        impl Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.insert(field.name().to_owned(), format!("{value:?}"));
+            }
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                self.0.insert(field.name().to_owned(), value.to_owned());
+            }
+        }
+        let mut fields = Fields(BTreeMap::new());
+        event.record(&mut fields);
+        if event.metadata().target() == "sigra" && fields.0.contains_key("event") {
+            let level = event.metadata().level().to_string().to_lowercase();
+            TOLD.lock().unwrap().push(Told { level, fields: fields.0 });
+        }
+    }
+}
+
+/// The last event of a name.
+#[track_caller]
+fn last_told(event: &str) -> Told {
+    let told = TOLD.lock().unwrap();
+    told.iter().rfind(|told| told.name() == event).unwrap_or_else(|| panic!("{event} was not told")).clone()
 }
 
 /// What must not be seen, in every spelling in which it might be.
@@ -290,4 +341,51 @@ async fn every_event_is_told_under_its_documented_name() {
         assert!(log.contains(span), "{span} was not told");
     }
     host.client().send(get_request("/maybe")).await;
+}
+
+/// OWASP ASVS 16.3.2.
+#[tokio::test]
+async fn refused_requests_are_told_with_the_reason() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    let refused = || last_told(telemetry::REQUEST_REFUSED).fields;
+    let visitor = host.client();
+
+    let foreign = |origin: &str| {
+        let request = Request::post("/me").header("origin", origin).header("sec-fetch-site", "cross-site");
+        visitor.send(request.body(axum::body::Body::empty()).unwrap())
+    };
+    assert_problem(&foreign("https://evil.example").await, 403);
+    assert_eq!(refused()["reason"], "cross_origin");
+    assert_eq!(last_told(telemetry::REQUEST_REFUSED).level, "info");
+    assert!(refused()["origin"].contains("https://evil.example"), "{:?}", refused());
+    assert_eq!(refused()["method"], "POST");
+    foreign(&format!("https://{}", "e".repeat(5000))).await;
+    assert!(refused()["origin"].len() < 400, "a visitor does not choose how much is logged");
+    foreign("https://evil.example\u{85}\u{2028}event=\"auth.login.success\"").await;
+    assert!(refused()["origin"].is_ascii(), "nor where a line ends: {:?}", refused());
+
+    visitor.get("/me").await;
+    assert_eq!(refused()["reason"], "authentication_required");
+    assert_eq!(refused()["route"], "/me");
+    visitor.post("/sudo", &[]).await;
+    assert_eq!((refused()["reason"].as_str(), refused()["route"].as_str()), ("authentication_required", "/sudo"));
+
+    let (user, browser) = host.logged_in(false).await;
+    let before = TOLD.lock().unwrap().len();
+    assert_status(&browser.get("/sudo").await, 200);
+    assert!(TOLD.lock().unwrap()[before..].iter().all(|told| told.name() != telemetry::REQUEST_REFUSED));
+    host.clock().advance(MINUTE * 20);
+    browser.get("/sudo").await;
+    let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();
+    assert_eq!(refused()["reason"], "sudo_required");
+    assert_eq!(refused()["user_id"], user.id.to_string());
+    assert_eq!(refused()["session_id"], scope.session().id.to_string());
+
+    let (_, pending) = host.mfa_pending_fixture().await;
+    pending.get("/me").await;
+    assert_eq!(refused()["reason"], "second_factor_required");
+    host.execute("UPDATE users SET admin = true").await;
+    browser.get("/me").await;
+    assert_eq!(refused()["reason"], "second_factor_enrolment_required");
 }

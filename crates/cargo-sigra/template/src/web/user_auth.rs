@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Redirect};
 // <passkeys>
 use sigra::mfa::PasskeyLogIn;
 // </passkeys>
-use sigra::{Flash, LogInOutcome, session::ReturnTo};
+use sigra::{Flash, LogInMethod, LogInOutcome, session::ReturnTo};
 // </pages>
 
 use super::Result;
@@ -62,8 +62,14 @@ pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 /// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
 /// browser before can be used against them. Leads to the page that asked for the login, or home; who has a second
 /// factor is asked for it before.
-pub async fn log_in_user(accounts: &Accounts, session: &Session, user: &User, remember_me: bool) -> Result<Redirect> {
-    let outcome = accounts.sigra().log_in_user(session, user, remember_me).await?;
+pub async fn log_in_user(
+    accounts: &Accounts,
+    session: &Session,
+    user: &User,
+    method: LogInMethod,
+    remember_me: bool,
+) -> Result<Redirect> {
+    let outcome = accounts.sigra().log_in_user(session, user, method, remember_me).await?;
     after_log_in(accounts, session, user, outcome).await
 }
 

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Scope, Session};
+use sigra::{Flash, LogInMethod, Scope, Session};
 
 use super::{
     Result,
@@ -58,5 +58,6 @@ pub async fn update(
     let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
         return bad_link(&session, user_auth::LOG_IN_PATH);
     };
-    Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
+    let remember_me = form.remember_me == "true";
+    Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Link, remember_me).await?.into_response())
 }

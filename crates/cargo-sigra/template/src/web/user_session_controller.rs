@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session};
+use sigra::{Flash, LogInMethod, Password, Scope, Session};
 
 use super::{
     Result,
@@ -66,7 +66,8 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
     if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, &user)? {
         return Ok(elsewhere.into_response());
     }
-    Ok(user_auth::log_in_user(&accounts, &session, &user, form.remember_me == "true").await?.into_response())
+    let remember_me = form.remember_me == "true";
+    Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Password, remember_me).await?.into_response())
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {

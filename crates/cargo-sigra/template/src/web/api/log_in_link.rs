@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sigra::Session;
+use sigra::{LogInMethod, Session};
 
 use super::{
     mail_link::{Ask, link_of},
@@ -42,6 +42,6 @@ pub async fn update(
     let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
         return Ok(bad_link().into_response());
     };
-    let outcome = accounts.sigra().log_in_user(&session, &user, asked.remember_me).await?;
+    let outcome = accounts.sigra().log_in_user(&session, &user, LogInMethod::Link, asked.remember_me).await?;
     session::answer(&accounts, &session, &user, outcome).await
 }

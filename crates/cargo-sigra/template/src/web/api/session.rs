@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{LogInOutcome, Password, Session};
+use sigra::{LogInMethod, LogInOutcome, Password, Session};
 
 use super::{
     account::Me,
@@ -47,7 +47,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
     if accounts.must_confirm(&user) {
         return Ok(unconfirmed().into_response());
     }
-    let outcome = accounts.sigra().log_in_user(&session, &user, asked.remember_me).await?;
+    let outcome = accounts.sigra().log_in_user(&session, &user, LogInMethod::Password, asked.remember_me).await?;
     answer(&accounts, &session, &user, outcome).await
 }
 
