@@ -63,6 +63,7 @@ pub struct Config {
     pub(crate) argon2: Argon2Params,
     pub(crate) password_workers: usize,
     pub(crate) password_wait: Duration,
+    pub(crate) body_patience: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) trusted_origins: Vec<String>,
     pub(crate) cached_scopes: usize,
@@ -112,6 +113,7 @@ impl Config {
             argon2: Argon2Params::default(),
             password_workers: std::thread::available_parallelism().map_or(1, usize::from),
             password_wait: Duration::from_secs(5),
+            body_patience: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
             trusted_origins: Vec::new(),
             cached_scopes: 10_000,
@@ -349,6 +351,15 @@ impl Config {
     #[must_use]
     pub fn password_workers(mut self, workers: usize) -> Self {
         self.password_workers = workers;
+        self
+    }
+
+    /// How long the body of an unsafe request may stand still before the rest of it is an error (default: 30 seconds).
+    /// Such a request runs to its end [whatever its client does](crate::scope::FetchCurrentScopeLayer), and must have
+    /// one.
+    #[must_use]
+    pub fn body_patience(mut self, patience: Duration) -> Self {
+        self.body_patience = patience;
         self
     }
 

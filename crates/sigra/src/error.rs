@@ -7,6 +7,10 @@ use http::StatusCode;
 
 use crate::problem::{Problem, code};
 
+/// Among the extensions of a response: the handler came to an [`Error`], and to nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed;
+
 /// An error of the library. As a response it says what a visitor needs, and nothing of the cause, which
 /// goes to the log.
 ///
@@ -94,6 +98,23 @@ impl Error {
             _ => false,
         }
     }
+
+    /// What is answered. The cause goes to the log.
+    fn into_problem(self) -> Problem {
+        if self.is_temporary() {
+            tracing::warn!(target: "sigra", error = %self, "service unavailable");
+            return Problem::unavailable(Duration::from_secs(1));
+        }
+        match self {
+            Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after),
+            Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED),
+            Self::SecondFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED),
+            error => {
+                tracing::error!(target: "sigra", %error, "internal error");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -126,20 +147,8 @@ fn is_unavailable_code(code: &str) -> bool {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if self.is_temporary() {
-            tracing::warn!(target: "sigra", error = %self, "service unavailable");
-            return Problem::unavailable(Duration::from_secs(1)).into_response();
-        }
-        match self {
-            Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after).into_response(),
-            Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED).into_response(),
-            Self::SecondFactorRequired => {
-                Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED).into_response()
-            }
-            error => {
-                tracing::error!(target: "sigra", %error, "internal error");
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-            }
-        }
+        let mut response = self.into_problem().into_response();
+        response.extensions_mut().insert(Failed);
+        response
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use time::OffsetDateTime;
+use tokio_util::task::TaskTracker;
 
 #[cfg(feature = "live")]
 use crate::live::LiveConnections;
@@ -26,7 +27,7 @@ use crate::{
         Attempts, EmailTokens, Expired, Found, NewSession, Passkeys, Reader, Renewal, SecondFactors, SessionId,
         Standing, Store,
     },
-    task::{Task, jittered},
+    task::{Task, ToTheEnd, jittered},
     telemetry,
     token::TokenHash,
 };
@@ -76,6 +77,7 @@ struct Inner<U: User> {
     #[cfg(feature = "live")]
     live: LiveConnections,
     purge: Task,
+    abandoned: TaskTracker,
 }
 
 /// What a token turned out to stand for.
@@ -136,6 +138,7 @@ impl<U: User> Sigra<U> {
             cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
             reader: Reader::new(pool.clone(), own_pool),
             purge: Task::default(),
+            abandoned: TaskTracker::new(),
             config,
             pool,
         })))
@@ -152,6 +155,20 @@ impl<U: User> Sigra<U> {
     #[must_use]
     pub fn pool(&self) -> &Pool<U> {
         &self.0.pool
+    }
+
+    /// What goes on although its client is gone.
+    pub(crate) fn abandoned(&self) -> &TaskTracker {
+        &self.0.abandoned
+    }
+
+    /// Waits until every request is answered that runs to its end although [its client is
+    /// gone](FetchCurrentScopeLayer). For a shutdown, after the server has ended and with a time limit of its own; and
+    /// for tests.
+    pub async fn settle(&self) {
+        while !self.0.abandoned.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -682,16 +699,24 @@ impl<U: User> Sigra<U> {
         };
         if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
-            self.delete_session_by_id(&found.user.id(), found.session.id).await?;
+            let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
+            let deleted = async move { sigra.delete_session_by_id(&user, id).await };
+            self.keep_up("an expired session is not deleted", deleted).await;
             return Ok(Lookup::Dead);
         }
         let mut reissued = None;
         match found.standing {
             Standing::Previous(Some(until)) if now < until => {}
             Standing::Previous(_) => return Ok(Lookup::Superseded),
-            Standing::Next => self.promote(token, found.session.id, now).await?,
+            Standing::Next => {
+                let (sigra, next, id) = (self.clone(), hash, found.session.id);
+                let promoted = async move { sigra.promote(next, id, now).await };
+                self.keep_up("a session keeps its old token", promoted).await;
+            }
             Standing::Current if found.session.is_due_for_reissue(&self.0.config, now) => {
-                reissued = self.reissue(token, &found.session, now).await?;
+                let (sigra, token, id) = (self.clone(), hash, found.session.id);
+                let issued = async move { sigra.reissue(token, id, now).await };
+                reissued = self.keep_up("a session gets no new token", issued).await.flatten();
             }
             Standing::Current => {}
         }
@@ -751,26 +776,42 @@ impl<U: User> Sigra<U> {
         standing && found.session.is_live(&self.0.config, now) && found.user.is_active()
     }
 
+    /// Keeps a row in shape, to the end. A page is not refused because that failed: the next one tries again, and on a
+    /// database that only reads for now it can't be done.
+    async fn keep_up<T: Send + 'static>(
+        &self,
+        failure: &'static str,
+        upkeep: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Option<T> {
+        match ToTheEnd::new(self.abandoned(), upkeep).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                tracing::warn!(target: "sigra", %error, "{failure}");
+                None
+            }
+        }
+    }
+
     async fn reissue(
         &self,
-        token: &SessionToken,
-        session: &SessionRow,
+        token: TokenHash,
+        id: SessionId,
         now: OffsetDateTime,
     ) -> Result<Option<SessionToken>, Error> {
         let next = SessionToken::generate()?;
         let mut conn = self.0.pool.acquire().await?;
         let not_since = now - REISSUE_RETRY;
-        if !U::Database::issue_next_token(&mut conn, token.hash(), next.hash(), now, not_since).await? {
+        if !U::Database::issue_next_token(&mut conn, token, next.hash(), now, not_since).await? {
             return Ok(None);
         }
-        tracing::info!(target: "sigra", event = telemetry::SESSION_REISSUED, session_id = %session.id);
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REISSUED, session_id = %id);
         Ok(Some(next))
     }
 
-    async fn promote(&self, next: &SessionToken, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
+    async fn promote(&self, next: TokenHash, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
         let mut conn = self.0.pool.acquire().await?;
         let previous_until = now + self.0.config.reissue_grace;
-        U::Database::promote_next_token(&mut conn, next.hash(), now, previous_until).await?;
+        U::Database::promote_next_token(&mut conn, next, now, previous_until).await?;
         self.0.cache.forget(&id);
         Ok(())
     }

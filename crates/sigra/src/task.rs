@@ -1,9 +1,14 @@
 use std::{
+    future::Future,
+    pin::Pin,
     sync::{Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio_util::task::AbortOnDropHandle;
+use tokio::runtime::Handle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument, Span};
 
 /// Work in the background that begins when it is first needed, begins again should its runtime have ended, and
 /// ends with its owner.
@@ -19,6 +24,49 @@ impl Task {
         if task.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             *task = Some(AbortOnDropHandle::new(tokio::spawn(work())));
         }
+    }
+}
+
+/// Work that goes on to its end when whoever waits for it goes away. Until then it is done where it is awaited, with
+/// all that belongs there: task-locals, spans, and what catches its panics.
+pub(crate) struct ToTheEnd<T: Send + 'static> {
+    /// `None` when it is over. Not polled again after a panic.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    abandoned: TaskTracker,
+    runtime: Option<Handle>,
+    span: Span,
+}
+
+impl<T: Send + 'static> ToTheEnd<T> {
+    /// `abandoned` counts what goes on alone.
+    pub fn new(abandoned: &TaskTracker, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self {
+            work: Some(Box::pin(work)),
+            abandoned: abandoned.clone(),
+            runtime: Handle::try_current().ok(),
+            span: Span::current(),
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        let (Some(work), Some(runtime)) = (self.work.take(), &self.runtime) else { return };
+        let span = std::mem::replace(&mut self.span, Span::none());
+        drop(self.abandoned.spawn_on(async move { drop(work.await) }.instrument(span), runtime));
     }
 }
 

@@ -13,8 +13,8 @@ use tracing_subscriber::EnvFilter;
 /// Below this level the addresses of requests would be logged here, and some hold tokens.
 const SILENCED: &str = "tower_http::csrf=info";
 
-/// How long a shutdown waits for mails that are being sent.
-const LAST_MAILS: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for requests whose clients are gone, and for mails that are being sent.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,11 +56,15 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     tokio::spawn(accounts.clone().keep_deleting());
-    let app = web::app(AppState::new(accounts, sigra, settings));
+    let app = web::app(AppState::new(accounts, sigra.clone(), settings));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(shutdown_signal())
         .await?;
-    if tokio::time::timeout(LAST_MAILS, mailer.settle()).await.is_err() {
+    let last_work = async {
+        sigra.settle().await;
+        mailer.settle().await;
+    };
+    if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
         tracing::warn!("some mails could not be sent before the shutdown");
     }
     Ok(())

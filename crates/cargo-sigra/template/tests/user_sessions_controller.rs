@@ -70,3 +70,23 @@ async fn nobody_logs_out_somebody_elses_device() {
     assert_status(&attacker.delete("/users/sessions/nonsense").await, 400);
     assert_status(&browser.get("/dashboard").await, 200);
 }
+
+#[tokio::test]
+async fn invariant_17_what_failed_is_not_said_to_be_done_on_the_next_page() {
+    let host = Host::new().await;
+    for path in ["/users/log-out", "this device", "/users/sessions", "/users/settings"] {
+        let (user, browser) = host.authenticated_fixture().await;
+        let this_device = format!("/users/sessions/{}", host.sigra().list_sessions(&user.id).await.expect("one")[0].id);
+        let path = if path == "this device" { &this_device } else { path };
+        let break_it = sqlx::raw_sql("ALTER TABLE audit_events RENAME TO elsewhere").execute(&host.pool);
+        break_it.await.expect("broken");
+        assert_status(&browser.delete(path).await, 500);
+        sqlx::raw_sql("ALTER TABLE elsewhere RENAME TO audit_events").execute(&host.pool).await.expect("mended");
+
+        let page = browser.get("/").await;
+        assert_contains(&page, &user.email);
+        for said in ["Logged out", "deleted"] {
+            assert!(!page.text().contains(said), "{path} failed, and the next page says {said}\n{page:?}");
+        }
+    }
+}

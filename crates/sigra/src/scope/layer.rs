@@ -3,24 +3,29 @@ use std::{
     future::{Future, ready},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
+    body::{Body, HttpBody},
     extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
+use tower_http::timeout::TimeoutBody;
 
 use super::{Current, Scope};
 use crate::{
     Error, Problem, Sigra, User,
     client::Sender,
+    error::Failed,
     origin,
     problem::code,
     session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
+    task::ToTheEnd,
     telemetry,
     token::{SessionToken, TokenHash},
 };
@@ -34,6 +39,11 @@ use crate::{
 /// 3. fetches the [`Scope`] that the session token stands for, falling back to the remember-me cookie;
 /// 4. calls the handler;
 /// 5. writes what changed in the cookies, and marks pages of logged-in users `Cache-Control: no-store`.
+///
+/// An unsafe request runs to its end whatever its client does. A server drops the handlers of a client that is gone, and
+/// one that hangs up at the right moment could change a password and keep the mail about it from being sent. The rest
+/// runs in the background then, without task-locals of yours; [`Sigra::settle`] waits for it. The rest of
+/// a body that [stands still](crate::Config::body_patience) is an error, so that no handler waits for ever.
 ///
 /// When the database can't be asked, a request that carries a token is answered with 503 and
 /// `Retry-After`, and keeps its cookies.
@@ -92,20 +102,30 @@ where
         if request.extensions().get::<Current<U>>().is_some() {
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
-        if !is_safe(request.method()) && !self.sigra.same_origin().admits(request.uri(), request.headers()) {
+        let is_safe = is_safe(request.method());
+        if !is_safe && !self.sigra.same_origin().admits(request.uri(), request.headers()) {
             origin::tell_refused(request.method(), request.headers());
             let refused = Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN);
             return ResponseFuture::Other { future: Box::pin(ready(Ok(refused.into_response()))) };
         }
         let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
         let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
-        if let Some(scope) = cached(&self.sigra, &tokens) {
-            provide(&mut request, &self.sigra, &session, Some(scope));
+        if !is_safe {
+            let patience = self.sigra.config().body_patience;
+            request = request.map(|body| impatient(body, patience));
+        }
+        let known = cached(&self.sigra, &tokens);
+        if is_safe && known.is_some() {
+            provide(&mut request, &self.sigra, &session, known);
             return ResponseFuture::Cached { future: self.inner.call(request), session };
         }
         let ready = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, ready);
-        ResponseFuture::Other { future: Box::pin(respond(self.sigra.clone(), inner, request, session, tokens)) }
+        let answered = respond(self.sigra.clone(), inner, request, session, tokens, known);
+        if is_safe {
+            return ResponseFuture::Other { future: Box::pin(answered) };
+        }
+        ResponseFuture::Other { future: Box::pin(ToTheEnd::new(self.sigra.abandoned(), answered)) }
     }
 }
 
@@ -137,6 +157,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             ResponseFutureProj::Cached { future, session } => future.poll(cx).map_ok(|response| {
+                forget_if_failed(&response, session);
                 let is_authenticated = true;
                 finish(response, session, is_authenticated)
             }),
@@ -151,26 +172,44 @@ async fn respond<S, U>(
     mut request: Request,
     session: Session,
     tokens: PresentedTokens,
+    known: Option<Scope<U>>,
 ) -> Result<Response, Infallible>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
     U: User,
 {
-    let Authenticated { scope, upkeep } = match authenticate(&sigra, &session, tokens).await {
+    let authenticated = match known {
+        Some(scope) => Ok(Authenticated { scope: Some(scope), upkeep: Upkeep::None }),
+        None => authenticate(&sigra, &session, tokens).await,
+    };
+    let Authenticated { scope, upkeep } = match authenticated {
         Ok(authenticated) => authenticated,
         Err(error) => return Ok(error.into_response()),
     };
     let is_authenticated = scope.is_some();
     provide(&mut request, &sigra, &session, scope);
     let response = inner.call(request).await?;
+    forget_if_failed(&response, &session);
     settle(&sigra, &session, upkeep).await;
     Ok(finish(response, &session, is_authenticated))
+}
+
+/// A body that does not let its reader wait for ever.
+fn impatient(body: Body, patience: Duration) -> Body {
+    if body.is_end_stream() { body } else { Body::new(TimeoutBody::new(patience, body)) }
 }
 
 /// Puts what the extractors take.
 fn provide<U: User>(request: &mut Request, sigra: &Sigra<U>, session: &Session, scope: Option<Scope<U>>) {
     request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(Current { sigra: sigra.clone(), found: scope });
+}
+
+/// Lets no later page tell of what has failed.
+fn forget_if_failed(response: &Response, session: &Session) {
+    if response.status().is_server_error() || response.extensions().get::<Failed>().is_some() {
+        session.take_entries_back();
+    }
 }
 
 /// Writes what changed in the cookies, and who may keep the page.

@@ -58,7 +58,9 @@ const RETURN_TO: &str = "return_to";
 
 /// The cookie session of one request. A handler takes it as an argument; clones are the same session.
 ///
-/// What is put here is signed, and readable by the browser that holds it: no secrets.
+/// What is put here is signed, and readable by the browser that holds it: no secrets. It goes out with an answer that
+/// stands for success: one that is an [`Error`], or whose status is 500 or more, leaves all entries as they were, so that
+/// no later page tells of what has failed. What a log-in, a renewal or a log-out has changed by then stays so.
 ///
 /// ```
 /// use axum::response::Redirect;
@@ -330,6 +332,16 @@ impl Session {
 
     pub(crate) fn write_token(&self, write: TokenWrite) {
         self.state().token_write = Some(write);
+    }
+
+    /// Leaves the entries as they were, for the request came to nothing. Those of a cookie session that it has renewed
+    /// or ended went with that; only its messages are taken back then.
+    pub(crate) fn take_entries_back(&self) {
+        let mut state = self.state();
+        state.flash.clear();
+        if state.token_write.is_none() {
+            state.outgoing.clear();
+        }
     }
 
     /// Writes what changed. Tells whether there was anything.

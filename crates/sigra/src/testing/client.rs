@@ -1,7 +1,9 @@
 use std::{
     fmt,
+    future::{Future, poll_fn},
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
 use axum::{
@@ -266,6 +268,39 @@ impl TestClient {
         let response = self.send_without_storing(request).await;
         self.store(&response);
         response
+    }
+
+    /// Sends a request, and hangs up after the application was polled so many times: `None` if there was no response by
+    /// then. From 0 up to the first response, it hangs up at every point where the application waits for anything.
+    /// The cookies of a response are kept.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use axum::{Router, body::Body, http::Request, routing::post};
+    /// use sigra::testing::TestClient;
+    ///
+    /// let slow = post(|| async { tokio::task::yield_now().await });
+    /// let browser = TestClient::new(Router::new().route("/", slow));
+    /// let request = || Request::post("/").body(Body::empty()).unwrap();
+    /// assert!(browser.send_and_hang_up(request(), 1).await.is_none());
+    /// assert!(browser.send_and_hang_up(request(), 2).await.is_some());
+    /// # }
+    /// ```
+    pub async fn send_and_hang_up(&self, request: Request<Body>, polls: usize) -> Option<TestResponse> {
+        let mut sent = Box::pin(self.send(request));
+        let mut polled = 0;
+        poll_fn(|cx| {
+            if polled == polls {
+                return Poll::Ready(None);
+            }
+            polled += 1;
+            match sent.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending if polled == polls => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Sends a request, and leaves the cookies that the response sets to a later [`store`](Self::store): to

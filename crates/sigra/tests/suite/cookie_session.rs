@@ -1,7 +1,14 @@
 //! The cookies on the wire, and what is kept in them.
 
-use http::StatusCode;
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use http::{Request, StatusCode};
 use sigra::{
+    Flash, LogInMethod, Session,
     config::{CookieOptions, SameSite},
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
@@ -229,7 +236,7 @@ async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
     let user = host.user_fixture().await;
     for attack in ["//evil.example/me", "//evil.example", "///evil.example", "https://evil.example//evil.example/me"] {
         let browser = host.client();
-        let request = http::Request::get(attack).body(axum::body::Body::empty()).unwrap();
+        let request = Request::get(attack).body(Body::empty()).unwrap();
         assert_redirected_to(&browser.send(request).await, "/users/log-in");
         let response = host.post_log_in(&browser, &user, false).await;
         assert_redirected_to(&response, "/");
@@ -352,4 +359,85 @@ async fn most_requests_set_no_cookie() {
     let (_, browser) = host.logged_in(true).await;
     host::assert_sets_no_cookie(&browser.get("/maybe").await);
     host::assert_sets_no_cookie(&host.client().send(get_request("/maybe")).await);
+}
+
+/// How a handler ends that has put a message and an entry.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Database,
+    SessionEnded,
+    Status(StatusCode),
+    Redirect,
+}
+
+async fn put_and_end(session: Session, end: End) -> sigra::Result<Response> {
+    session.put_flash(Flash::Info, "Done.")?;
+    session.put("cart", "a book")?;
+    match end {
+        End::Database => Err(sqlx::Error::PoolTimedOut.into()),
+        End::SessionEnded => Err(sigra::Error::SessionEnded),
+        End::Status(status) => Ok(status.into_response()),
+        End::Redirect => Ok(Redirect::to("/").into_response()),
+    }
+}
+
+#[tokio::test]
+async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
+    let host = Host::new().await;
+    let (_, known) = host.logged_in(false).await;
+    for (end, status, goes_out) in [
+        (End::Database, 503, false),
+        (End::SessionEnded, 401, false),
+        (End::Status(StatusCode::BAD_GATEWAY), 502, false),
+        (End::Status(StatusCode::UNPROCESSABLE_ENTITY), 422, true),
+        (End::Status(StatusCode::NOT_FOUND), 404, true),
+        (End::Redirect, 303, true),
+    ] {
+        let route = get(async move |session: Session| put_and_end(session, end).await)
+            .post(async move |session: Session| put_and_end(session, end).await);
+        let router = Router::new().route("/", route).layer(host.sigra.fetch_current_scope());
+        for method in ["GET", "POST"] {
+            for browser in [&host.client(), &known] {
+                let client = TestClient::new(router.clone());
+                browser.cookies().iter().for_each(|(name, value)| client.set_cookie(name, value));
+                let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
+                let response = client.send(request).await;
+                assert_eq!(response.status(), status);
+                let is_out = client.cookies().iter().filter(|(name, _)| name.contains('.')).count() == 2;
+                assert_eq!(is_out, goes_out, "{method} {end:?}: {response:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_an_error_answer_did_not_show_is_shown_by_the_next_page() {
+    let host = Host::new().await;
+    let take_and_fail = async |session: Session| -> sigra::Result<()> {
+        assert_eq!(session.take_flash().len(), 1);
+        Err(sqlx::Error::PoolTimedOut.into())
+    };
+    let put = async |session: Session| session.put_flash(Flash::Info, "Hello!");
+    let show = async |session: Session| session.take_flash().remove(0).text;
+    let router = Router::new().route("/put", get(put)).route("/fail", get(take_and_fail)).route("/show", get(show));
+    let browser = TestClient::new(router.layer(host.sigra.fetch_current_scope()));
+    browser.get("/put").await;
+    assert_eq!(browser.get("/fail").await.status(), 503);
+    assert_eq!(browser.get("/show").await.text(), "Hello!");
+}
+
+#[tokio::test]
+async fn a_log_in_stands_although_what_came_after_it_failed() {
+    let host = Host::new().await;
+    let (user, _) = host.logged_in(false).await;
+    let (sigra, who) = (host.sigra.clone(), user.clone());
+    let log_in = async move |session: Session| -> sigra::Result<()> {
+        let _ = sigra.log_in_user(&session, &who, LogInMethod::Password, false).await?;
+        session.put_flash(Flash::Info, "Welcome back!")?;
+        Err(sqlx::Error::PoolTimedOut.into())
+    };
+    let browser = TestClient::new(Router::new().route("/", post(log_in)).layer(host.sigra.fetch_current_scope()));
+    assert_eq!(browser.post("/", &[]).await.status(), 503);
+    let names: Vec<String> = browser.cookies().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [KEY], "the session that is there, and no message");
 }

@@ -9,6 +9,7 @@ mod cookie_session;
 mod email_tokens;
 mod extractors;
 mod forged_cookies;
+mod hanging_up;
 mod host;
 mod limits;
 mod members;

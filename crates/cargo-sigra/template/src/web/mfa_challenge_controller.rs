@@ -57,12 +57,13 @@ pub async fn create(
         session.put_flash(Flash::Error, "That is not right, or was used already. Try again.")?;
         return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
     };
+    let welcome = user_auth::welcome_user(&accounts, &session, challenge.user()).await?;
     if let Factor::BackupCode { left } = factor
         && left <= FEW_BACKUP_CODES
     {
         session.put_flash(Flash::Error, few_codes(left))?;
     }
-    Ok(user_auth::welcome_user(&accounts, &session, challenge.user()).await?.into_response())
+    Ok(welcome.into_response())
 }
 
 fn few_codes(left: u32) -> String {

@@ -51,6 +51,8 @@ pub const MFA_ENROLMENT_PATH: &str = "/users/settings/mfa";
 pub const MFA_ENROLMENT_MESSAGE: &str = "Your account needs a second factor. Set one up to continue.";
 // </mfa>
 
+pub const LOG_OUT_MESSAGE: &str = "Logged out successfully.";
+
 const SIGNED_IN_PATH: &str = "/";
 // </pages>
 
@@ -101,8 +103,8 @@ async fn after_log_in(accounts: &Accounts, session: &Session, user: &User, outco
 
 /// Welcomes who is logged in by now, with all their factors.
 pub async fn welcome_user(accounts: &Accounts, session: &Session, user: &User) -> Result<Redirect> {
-    let return_to = session.take_return_to();
     accounts.after_log_in(session, user).await?;
+    let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
 }
@@ -116,9 +118,10 @@ pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Resu
     Ok(Some(Redirect::to("/users/confirm")))
 }
 
-/// Logs the browser out. Its session's live connections end.
-pub async fn log_out_user(sigra: &Sigra<User>, session: &Session) -> Result<Response> {
+/// Logs the browser out, and says so when it is done. Its session's live connections end.
+pub async fn log_out_user(sigra: &Sigra<User>, session: &Session, message: &str) -> Result<Response> {
     sigra.log_out_user(session).await?;
+    session.put_flash(Flash::Info, message)?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
 }
 // </pages>

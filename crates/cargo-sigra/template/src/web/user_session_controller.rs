@@ -71,6 +71,5 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
-    session.put_flash(Flash::Info, "Logged out successfully.")?;
-    user_auth::log_out_user(accounts.sigra(), &session).await
+    user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await
 }

@@ -112,8 +112,7 @@ pub async fn delete(
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
     if id == scope.session().id {
-        session.put_flash(Flash::Info, "Logged out successfully.")?;
-        return user_auth::log_out_user(accounts.sigra(), &session).await;
+        return user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await;
     }
     if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
         return Ok(error::not_found().await.into_response());
@@ -124,6 +123,5 @@ pub async fn delete(
 
 pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
-    session.put_flash(Flash::Info, "Logged out of all devices.")?;
-    user_auth::log_out_user(accounts.sigra(), &session).await
+    user_auth::log_out_user(accounts.sigra(), &session, "Logged out of all devices.").await
 }

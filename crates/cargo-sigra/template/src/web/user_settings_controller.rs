@@ -135,8 +135,7 @@ pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(sco
         Some(_) => "Your account will be deleted. Log in again if you change your mind.",
         None => "Your account was deleted.",
     };
-    session.put_flash(Flash::Info, text)?;
-    user_auth::log_out_user(accounts.sigra(), &session).await
+    user_auth::log_out_user(accounts.sigra(), &session, text).await
 }
 
 fn page(

@@ -1,0 +1,207 @@
+//! Clients that hang up in the middle of a request, at every point where the application waits for anything.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{Request, StatusCode},
+    routing::{get, post},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use sigra::{
+    Scope, Session, Sigra,
+    live::Live,
+    testing::{TestClient, TestHost, assert_status},
+};
+use tokio::task::yield_now;
+
+use super::host::{Host, User, token};
+
+fn post_to(path: &str) -> Request<Body> {
+    Request::post(path).body(Body::empty()).expect("a request")
+}
+
+/// How often each point is tried: where a request waits depends on how fast the database is.
+const ROUNDS: usize = 8;
+
+/// Sends a request again and again, to hang up one poll later each time, until it is answered.
+async fn at_every_point(mut send: impl AsyncFnMut(usize) -> bool) {
+    let mut hung_up = 0;
+    for _ in 0..ROUNDS {
+        let mut polls = 0;
+        while !send(polls).await {
+            polls += 1;
+        }
+        hung_up += polls;
+    }
+    assert!(hung_up > ROUNDS, "it waits for something: {hung_up}");
+}
+
+#[derive(Clone)]
+struct Owner {
+    sigra: Sigra<User>,
+    /// How many times they were told.
+    told: Arc<AtomicUsize>,
+}
+
+/// Commits something, and then tells of it.
+async fn change(State(owner): State<Owner>, session: Session) -> sigra::Result<()> {
+    let mut tx = owner.sigra.begin().await?;
+    let audit = sigra::audit::Audit::new("changed").from(&session.client());
+    owner.sigra.record(&mut tx, &audit).await?;
+    tx.commit().await?;
+    yield_now().await;
+    owner.told.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+async fn count_changes(host: &Host) -> usize {
+    let count = "SELECT count(*) FROM audit_events WHERE action = 'changed'";
+    let count: i64 = sqlx::query_scalar(count).fetch_one(&host.pool).await.expect("a count");
+    usize::try_from(count).expect("not negative")
+}
+
+#[tokio::test]
+async fn invariant_17_what_a_request_has_committed_is_told_whenever_its_client_hangs_up() {
+    let host = Host::new().await;
+    let owner = Owner { sigra: host.sigra.clone(), told: Arc::default() };
+    let router = Router::new().route("/", post(change)).layer(host.sigra.fetch_current_scope());
+    let router = router.with_state(owner.clone());
+    let (_, browser) = host.logged_in(true).await;
+    let known = TestClient::new(router.clone());
+    for (name, value) in browser.cookies() {
+        known.set_cookie(&name, &value);
+    }
+    for (who, client) in [("a visitor", &TestClient::new(router)), ("a user", &known)] {
+        at_every_point(async |polls| {
+            let is_answered = client.send_and_hang_up(post_to("/"), polls).await.is_some();
+            host.sigra.settle().await;
+            assert_eq!(count_changes(&host).await, owner.told.load(Ordering::SeqCst), "{who}, after {polls} polls");
+            is_answered
+        })
+        .await;
+        assert!(count_changes(&host).await > ROUNDS, "{who}: what was begun is done");
+    }
+}
+
+/// What resolves when a live connection ends.
+type Ended = BoxFuture<'static, ()>;
+
+/// A live connection of a browser's session.
+async fn open_live_connection(host: &Host, browser: &TestClient) -> Ended {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Ended>();
+    let open = get(async move |live: Live<User>| {
+        let ended = live.ended();
+        let held = Box::pin(async move {
+            ended.await;
+            drop(live);
+        });
+        drop(sender.send(held));
+    });
+    let router = Router::new().route("/", open).layer(host.sigra.fetch_current_scope());
+    let client = TestClient::new(router);
+    for (name, value) in browser.cookies() {
+        client.set_cookie(&name, &value);
+    }
+    assert_status(&client.get("/").await, StatusCode::OK);
+    receiver.try_recv().expect("it is open")
+}
+
+/// As on the page of devices.
+async fn log_out_everywhere(State(sigra): State<Sigra<User>>, scope: Scope<User>) -> sigra::Result<()> {
+    sigra.delete_all_sessions(&scope.user().id).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn invariant_17_live_connections_end_with_their_session_whenever_the_client_hangs_up() {
+    let host = Host::new().await;
+    let everywhere = Router::new()
+        .route("/", post(log_out_everywhere))
+        .layer(host.sigra.fetch_current_scope())
+        .with_state(host.sigra.clone());
+    for (path, router) in [("/log-out", host.router()), ("/", everywhere)] {
+        at_every_point(async |polls| {
+            let (user, browser) = host.logged_in(false).await;
+            let mut live = open_live_connection(&host, &browser).await;
+            let client = TestClient::new(router.clone());
+            for (name, value) in browser.cookies() {
+                client.set_cookie(&name, &value);
+            }
+            let is_answered = client.send_and_hang_up(post_to(path), polls).await.is_some();
+            host.sigra.settle().await;
+            let is_over = host.sigra.list_sessions(&user.id).await.expect("an answer").is_empty();
+            let has_ended = (&mut live).now_or_never().is_some();
+            assert_eq!(has_ended, is_over, "{path} after {polls} polls");
+            assert_eq!(host.sigra.fetch_session(&token(&browser)).await.expect("an answer").is_none(), is_over);
+            is_answered
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_safe_ends_with_its_client() {
+    let host = Host::new().await;
+    let finished = Arc::new(AtomicUsize::new(0));
+    let counted = finished.clone();
+    let slow = async move || {
+        yield_now().await;
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    let client = TestClient::new(Router::new().route("/", get(slow)).layer(host.sigra.fetch_current_scope()));
+    let page = Request::get("/").body(Body::empty()).expect("a request");
+    assert!(client.send_and_hang_up(page, 1).await.is_none());
+    host.sigra.settle().await;
+    assert_eq!(finished.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_panic_is_caught_where_it_was_and_one_that_nobody_waits_for_hurts_nobody() {
+    let host = Host::new().await;
+    let breaks = async || {
+        yield_now().await;
+        panic!("a handler that breaks");
+    };
+    let router = Router::new().route("/", post(async move || -> () { breaks().await }));
+    let client = TestClient::new(router.layer(host.sigra.fetch_current_scope()));
+    assert!(client.send_and_hang_up(post_to("/"), 1).await.is_none());
+    host.sigra.settle().await;
+    let caught = AssertUnwindSafe(client.send(post_to("/"))).catch_unwind().await;
+    assert!(caught.is_err(), "whoever catches panics around the layer sees it");
+    host.sigra.settle().await;
+}
+
+tokio::task_local! {
+    static REQUEST_ID: u32;
+}
+
+#[tokio::test]
+async fn a_handler_has_the_task_locals_of_the_layers_around() {
+    let host = Host::new().await;
+    let route = post(async || REQUEST_ID.get().to_string());
+    let client = TestClient::new(Router::new().route("/", route).layer(host.sigra.fetch_current_scope()));
+    assert_eq!(REQUEST_ID.scope(42, client.send(post_to("/"))).await.text(), "42");
+}
+
+/// A client that neither sends the rest nor hangs up.
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for_for_ever() {
+    let host = Host::with(|config| config.body_patience(Duration::from_millis(100))).await;
+    let route = post(async |body: Result<String, _>| -> StatusCode {
+        body.map_or_else(|error: axum::extract::rejection::StringRejection| error.status(), |_| StatusCode::OK)
+    });
+    let client = TestClient::new(Router::new().route("/", route).layer(host.sigra.fetch_current_scope()));
+    let never = Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
+    let response = client.send(Request::post("/").body(never).expect("a request")).await;
+    assert_status(&response, StatusCode::BAD_REQUEST);
+}
