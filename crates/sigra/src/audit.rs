@@ -15,6 +15,7 @@
 //! | [`EMAIL_CHANGE_REQUESTED`], [`EMAIL_CHANGED`] | an address is to be changed, and was |
 //! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up or given up: written by the library |
 //! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser needs no second factor, or does again: written by the library |
+//! | [`RECOVERED`] | an account was taken back by the link of a mail about what its owner had not done: written by the library |
 //! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | an account is to be deleted, or not after all, or was |
 
 use std::borrow::Cow;
@@ -41,6 +42,8 @@ pub const LOG_IN_LINK_REQUESTED: &str = "auth.login.link_requested";
 pub const EMAIL_CHANGE_REQUESTED: &str = "auth.email.change_requested";
 /// An email address was changed.
 pub const EMAIL_CHANGED: &str = "auth.email.changed";
+/// An account was taken back by a link that was sent to its owner.
+pub const RECOVERED: &str = "auth.account.recovered";
 /// An account will be deleted.
 pub const DELETION_SCHEDULED: &str = "auth.account.deletion_scheduled";
 /// An account will not be deleted after all.

@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) reset_ttl: Duration,
     pub(crate) log_in_link_ttl: Duration,
     pub(crate) change_email_ttl: Duration,
+    pub(crate) recovery_ttl: Duration,
     pub(crate) mfa_challenge_ttl: Duration,
     pub(crate) mfa_trust_ttl: Duration,
     pub(crate) mfa_issuer: String,
@@ -88,6 +89,7 @@ impl Config {
             reset_ttl: 60 * MINUTE,
             log_in_link_ttl: 15 * MINUTE,
             change_email_ttl: DAY,
+            recovery_ttl: 7 * DAY,
             mfa_challenge_ttl: 10 * MINUTE,
             mfa_trust_ttl: 30 * DAY,
             mfa_issuer: app.to_owned(),
@@ -196,6 +198,13 @@ impl Config {
     #[must_use]
     pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
         self.change_email_ttl = ttl;
+        self
+    }
+
+    /// How long a link is good by which an account is [taken back](crate::Sigra::recover_account_in) (default: 7 days).
+    #[must_use]
+    pub fn recovery_ttl(mut self, ttl: Duration) -> Self {
+        self.recovery_ttl = ttl;
         self
     }
 
@@ -437,6 +446,7 @@ impl Config {
             ("RESET_TTL", Some(self.reset_ttl)),
             ("LOG_IN_LINK_TTL", Some(self.log_in_link_ttl)),
             ("CHANGE_EMAIL_TTL", Some(self.change_email_ttl)),
+            ("RECOVERY_TTL", Some(self.recovery_ttl)),
             ("MFA_CHALLENGE_TTL", Some(self.mfa_challenge_ttl)),
             ("MFA_TRUST_TTL", Some(self.mfa_trust_ttl)),
         ] {

@@ -43,8 +43,12 @@ impl<U: User> Sigra<U> {
         sent_to: &str,
     ) -> Result<EmailToken, Error> {
         let token = EmailToken::generate()?;
+        let now = match context {
+            Context::Recovery => self.after_recovery_links(conn, user).await?,
+            _ => self.now(),
+        };
         let context = context.name();
-        let new = NewEmailToken { token: token.hash(), context: &context, user, sent_to, now: self.now() };
+        let new = NewEmailToken { token: token.hash(), context: &context, user, sent_to, now };
         <U::Database as EmailTokens<U>>::insert_email_token(conn, &new).await?;
         Ok(token)
     }
@@ -84,6 +88,24 @@ impl<U: User> Sigra<U> {
         Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
 
+    /// Finds a token in the transaction of what it is for, and locks its user's row until its end. It stays good: for
+    /// a link whose use shows in the user's row, so that pressing its button once more can say that all is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn lock_email_token(
+        &self,
+        conn: &mut Connection<U>,
+        token: &EmailToken,
+        context: Context<'_>,
+    ) -> Result<Option<Sent<U>>, Error> {
+        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let name = context.name();
+        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent_after).await?;
+        Ok(found.filter(|sent| sent.user.is_active()))
+    }
+
     /// Deletes the tokens of one context that were sent to a user, as when a newer one takes their place.
     ///
     /// # Errors
@@ -101,7 +123,8 @@ impl<U: User> Sigra<U> {
     }
 
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
-    /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit.
+    /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit. Links to
+    /// [take the account back](Self::recover_account_in) stay, for whoever changes the password may be a thief.
     ///
     /// Change the user's row before, so that of several who do this at once one is first.
     ///
@@ -144,6 +167,7 @@ impl<U: User> Sigra<U> {
             Context::ResetPassword => Some(config.reset_ttl),
             Context::LogIn => Some(config.log_in_link_ttl),
             Context::ChangeEmail(_) => Some(config.change_email_ttl),
+            Context::Recovery => Some(config.recovery_ttl),
         }
     }
 

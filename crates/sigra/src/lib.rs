@@ -117,6 +117,7 @@ pub mod mfa;
 mod origin;
 pub mod password;
 mod problem;
+mod recovery;
 pub mod scope;
 mod secret;
 pub mod session;
@@ -140,6 +141,7 @@ pub use self::{
     mfa::{LogInMethod, LogInOutcome},
     password::{Password, Verification},
     problem::{Audience, Problem},
+    recovery::Recovered,
     scope::{Scope, Sudo},
     secret::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
     session::{Flash, Session},

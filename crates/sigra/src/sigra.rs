@@ -80,6 +80,14 @@ struct Inner<U: User> {
     abandoned: TaskTracker,
 }
 
+/// A log-in by a first factor.
+pub(crate) struct LogIn {
+    pub method: LogInMethod,
+    pub remember_me: bool,
+    /// When the user showed a second factor, if they did.
+    pub mfa_verified_at: Option<OffsetDateTime>,
+}
+
 /// What a token turned out to stand for.
 pub(crate) enum Lookup<U: User> {
     Live {
@@ -239,10 +247,48 @@ impl<U: User> Sigra<U> {
         method: LogInMethod,
         remember_me: bool,
     ) -> Result<LogInOutcome, Error> {
+        self.log_in_user_with(session, user, method, remember_me, async |_| Ok(())).await
+    }
+
+    /// The same, with statements of the host's in the transaction of the log-in: both are done, or neither is. They
+    /// are left out while the second factor is pending; hand them to
+    /// [`complete_mfa_challenge_with`](Self::complete_mfa_challenge_with) too.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{LogInMethod, LogInOutcome, Session, Sigra};
+    ///
+    /// async fn log_in(sigra: &Sigra<User>, session: &Session, user: &User) -> sigra::Result<LogInOutcome> {
+    ///     sigra
+    ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |conn| {
+    ///             sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id).execute(conn).await?;
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
+    pub async fn log_in_user_with(
+        &self,
+        session: &Session,
+        user: &U,
+        method: LogInMethod,
+        remember_me: bool,
+        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+    ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_user(&mut tx, user).await?;
         let trusted_at = self.trusted_at(&mut tx, session, &user.id()).await?;
-        self.log_in_in(tx, session, user, method, remember_me, trusted_at).await
+        let as_asked = LogIn { method, remember_me, mfa_verified_at: trusted_at };
+        self.log_in_in(tx, session, user, as_asked, also).await
     }
 
     /// Opens the browser's session, in place of the one that it had. The user's row is locked.
@@ -251,16 +297,15 @@ impl<U: User> Sigra<U> {
         mut tx: Transaction<U>,
         session: &Session,
         user: &U,
-        method: LogInMethod,
-        remember_me: bool,
-        mfa_verified_at: Option<OffsetDateTime>,
+        log_in: LogIn,
+        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let presented = session.presented();
         let client = session.client();
         let new = NewSession {
             replaces: presented.first().map(SessionToken::hash),
-            mfa_verified_at,
-            ..NewSession::of(user, remember_me, &client, self.now())
+            mfa_verified_at: log_in.mfa_verified_at,
+            ..NewSession::of(user, log_in.remember_me, &client, self.now())
         };
         let (token, row) = insert_session::<U>(&mut tx, new).await?;
         let mut replaced = Vec::new();
@@ -269,15 +314,18 @@ impl<U: User> Sigra<U> {
             replaced.extend(deleted.map(|(id, _)| id));
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
-        let method = method.name();
+        let method = log_in.method.name();
         let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
         self.record(&mut tx, &audit).await?;
+        if !row.mfa_pending {
+            also(&mut tx).await?;
+        }
         tx.commit().await?;
 
         self.end_sessions(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
-            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, method, remembered = remember_me,
+            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, method, remembered = log_in.remember_me,
         );
         Ok(if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete })
     }
@@ -630,6 +678,9 @@ impl<U: User> Sigra<U> {
             .await?;
         let mailed =
             self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await?;
+        let recovery = self
+            .purge(config.recovery_ttl, async |conn, expired| U::Database::purge_recovery_tokens(conn, expired).await)
+            .await?;
         let pending = self
             .purge(config.mfa_challenge_ttl, async |conn, expired| {
                 U::Database::purge_pending_sessions(conn, expired).await
@@ -640,7 +691,7 @@ impl<U: User> Sigra<U> {
             .await?;
         self.purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await?;
         self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await?;
-        Ok(sessions + mailed + pending + trusted)
+        Ok(sessions + mailed + recovery + pending + trusted)
     }
 
     async fn purge(

@@ -38,6 +38,8 @@ pub enum Context<'a> {
     LogIn,
     /// A link that changes the email address, which is this one until then.
     ChangeEmail(&'a str),
+    /// A link for who did not do what a mail tells of: it [takes the account back](crate::Sigra::recover_account_in).
+    Recovery,
 }
 
 impl<'a> Context<'a> {
@@ -50,6 +52,7 @@ impl<'a> Context<'a> {
             Self::ResetPassword => "reset_password".into(),
             Self::LogIn => "login".into(),
             Self::ChangeEmail(current) => format!("change:{current}").into(),
+            Self::Recovery => "recovery".into(),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::{fmt, hash::Hash};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
 use crate::store::Store;
 
 /// The host's user: a row of [its table](Self::TABLE), with whatever columns the host gives it.
@@ -96,6 +99,20 @@ impl HashedPassword {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Names this very hash without telling it: for a browser to hold that knows which password an account had. Salts
+    /// are random, so the same password hashed once more has another name.
+    ///
+    /// ```
+    /// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());
+    /// assert_eq!(hash.fingerprint(), hash.clone().fingerprint());
+    /// assert_eq!(hash.fingerprint().len(), 43);
+    /// ```
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update("sigra password fingerprint").chain_update(&self.0).finalize();
+        URL_SAFE_NO_PAD.encode(digest)
     }
 }
 

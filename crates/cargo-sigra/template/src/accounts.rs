@@ -1,5 +1,6 @@
 //! The accounts context: users, their passwords and their tokens.
 
+mod confirmation;
 mod deletion;
 mod email;
 // <magic_link>
@@ -22,6 +23,7 @@ use self::user_notifier::UserNotifier;
 pub use self::mfa::FEW_BACKUP_CODES;
 // </mfa>
 pub use self::{
+    confirmation::ConfirmError,
     email::ChangeEmailError,
     password::ChangePasswordError,
     registration::RegisterError,

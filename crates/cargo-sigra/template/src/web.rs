@@ -23,6 +23,7 @@ mod method_override;
 mod mfa_challenge_controller;
 mod mfa_settings_controller;
 // </mfa>
+mod new_password;
 mod page_controller;
 // <passkeys>
 mod passkey_session_controller;
@@ -79,4 +80,4 @@ impl AppState {
     }
 }
 
-type Result<T> = std::result::Result<T, Error>;
+type Result<T, E = Error> = std::result::Result<T, E>;

@@ -88,8 +88,9 @@ async fn an_account_from_its_beginning() {
     let shown = browser.get(&format!("/users/confirm/{token}")).await;
     assert_eq!(shown.json::<Value>()["email"], email);
     let confirm = format!("/users/confirm/{token}");
-    assert_status(&browser.post(&confirm, &[]).await, 204);
-    assert_code(&browser.post(&confirm, &[]).await, 404, "bad_link");
+    assert_status(&post(&browser, &confirm, json!({})).await, 204);
+    assert_status(&post(&browser, &confirm, json!({})).await, 204);
+    assert_eq!(browser.get(&confirm).await.json::<Value>()["confirmed"], true);
 
     let again = post(&api.client(), "/users/register", registration).await;
     assert_eq!(seen(&again), seen(&registered), "a taken address gets the same answer");
@@ -103,6 +104,45 @@ async fn an_account_from_its_beginning() {
     assert!(logged_out.header("clear-site-data").is_some());
     assert_eq!(who(&browser).await, None);
 }
+
+/// A stranger registers with somebody else's address, and waits until its owner confirms it out of habit.
+#[tokio::test]
+async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_registered() {
+    const NEW: &str = "a quite different password";
+    let api = Api::new().await;
+    let (stranger, owner, email) = (api.client(), api.client(), api.unique_email());
+    post(&stranger, "/users/register", json!({ "email": email, "password": VALID_PASSWORD })).await;
+    let link = format!("/users/confirm/{}", api.token_mailed_to(&email).await);
+    log_in(&stranger, &email, VALID_PASSWORD).await;
+    assert_eq!(stranger.get(&link).await.json::<Value>()["password_required"], false);
+
+    post(&owner, "/users/register", json!({ "email": email, "password": NEW })).await;
+    let shown = owner.get(&link).await.json::<Value>();
+    assert_eq!((&shown["password_required"], &shown["has_password"]), (&json!(true), &json!(true)));
+    assert_code(&post(&owner, &link, json!({})).await, 403, "password_required");
+    let bare = Request::post(&link).body(axum::body::Body::empty()).expect("a request");
+    assert_code(&owner.send(bare).await, 403, "password_required");
+    assert_code(&post(&owner, &link, json!({ "password": NEW })).await, 422, "wrong_credentials");
+
+    assert_status(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 204);
+    assert_eq!(who(&stranger).await, None);
+    assert_code(&log_in(&stranger, &email, VALID_PASSWORD).await, 401, "wrong_credentials");
+    log_in(&owner, &email, NEW).await;
+    assert_eq!(who(&owner).await, Some(email));
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
+}
+
+// <magic_link>
+#[tokio::test]
+async fn a_link_that_removes_a_password_says_so() {
+    let api = Api::new().await;
+    let (user, browser) = (api.user_fixture().await, api.client());
+    post(&browser, "/users/log-in/link", json!({ "email": user.email })).await;
+    let link = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
+    let outcome = post(&browser, &link, json!({})).await.json::<Value>();
+    assert_eq!(outcome["notices"], json!(["password_removed"]));
+}
+// </magic_link>
 
 #[tokio::test]
 async fn what_is_wrong_is_said_of_each_field() {

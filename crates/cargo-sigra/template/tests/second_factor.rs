@@ -159,7 +159,7 @@ async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
     }
     // </passkeys>
     browser.post("/users/confirm", &email_form(&user.email)).await;
-    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    browser.post(&host.link_to(&user.email).await, &[]).await;
     assert_contains(&browser.get(MFA).await, "Set up an app");
 }
 

@@ -182,7 +182,7 @@ async fn what_can_not_be_recorded_does_not_happen() {
     for answer in [
         host.client().post("/users/register", &log_in_form("free@example.com", VALID_PASSWORD)).await,
         host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await,
-        host.client().post(&links[0], &[]).await,
+        browser.post(&links[0], &[]).await,
         host.client().put(&links[1], &password_form(NEW, NEW)).await,
         browser.post(&links[2], &[]).await,
         // <magic_link>

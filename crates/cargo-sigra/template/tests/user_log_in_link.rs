@@ -100,8 +100,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
     for is_confirmed in [false, true, false, true, false, true] {
         let user = host.user_fixture().await;
         if is_confirmed {
-            host.client().post("/users/confirm", &email_form(&user.email)).await;
-            host.client().post(&host.link_to(&user.email).await, &[]).await;
+            host.confirm(&user).await;
         }
         let link = asked(&host, &user.email).await;
         let mut tries = JoinSet::new();
@@ -142,13 +141,47 @@ async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_i
 async fn a_confirmed_user_keeps_password_and_devices() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
-    host.client().post("/users/confirm", &email_form(&user.email)).await;
-    host.client().post(&host.link_to(&user.email).await, &[]).await;
+    host.confirm(&user).await;
     let laptop = host.log_in(&user).await;
     let link = asked(&host, &user.email).await;
     host.client().post(&link, &[]).await;
     assert_status(&laptop.get("/dashboard").await, 200);
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+/// Whoever registered is told, for it may have been them.
+#[tokio::test]
+async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_mail() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_contains(&browser.follow(&answer).await, "The password that the account was registered with was removed");
+    let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert!(subjects.iter().any(|subject| subject == "Your password was removed"), "{subjects:?}");
+
+    // There is none left to remove.
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert!(!browser.follow(&answer).await.text().contains("was removed"));
+}
+
+/// The browser shows that it is whoever registered.
+#[tokio::test]
+async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays() {
+    let host = Host::new().await;
+    for is_logged_in in [false, true] {
+        let (browser, email) = (host.client(), host.unique_email());
+        browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+        host.mails_to(&email).await;
+        if is_logged_in {
+            browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+        }
+        browser.post(&asked(&host, &email).await, &[]).await;
+        assert_contains(&browser.get("/dashboard").await, &email);
+        assert!(host.can_log_in(&email, VALID_PASSWORD).await);
+        let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+        assert!(user.confirmed_at.is_some());
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,23 @@ impl<U: User> Sigra<U> {
         answer: SecondFactor<'_>,
         trust_browser: bool,
     ) -> Result<Option<Factor>, Error> {
+        self.complete_mfa_challenge_with(session, challenge, answer, trust_browser, async |_| Ok(())).await
+    }
+
+    /// The same, with statements of the host's in the transaction of the log-in, as in
+    /// [`log_in_user_with`](Self::log_in_user_with).
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn complete_mfa_challenge_with(
+        &self,
+        session: &Session,
+        challenge: &MfaChallenge<U>,
+        answer: SecondFactor<'_>,
+        trust_browser: bool,
+        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+    ) -> Result<Option<Factor>, Error> {
         let scope = &challenge.0;
         let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else { return Ok(None) };
         let trust = match trust_browser {
@@ -120,6 +137,7 @@ impl<U: User> Sigra<U> {
         };
         let event = own_event(telemetry::LOGIN_SUCCESS, scope, session, factor);
         self.record(&mut tx, &event).await?;
+        also(&mut tx).await?;
         self.renew_with_second_factor(tx, session, scope).await?;
 
         if let Some((token, before)) = trust {

@@ -7,10 +7,11 @@ use time::OffsetDateTime;
 
 use super::{BackupCodes, MfaCode, SecondFactors, Totp};
 use crate::{
-    Client, Error, Scope, Session, Sigra, Sudo, User, audit,
+    Client, EmailToken, Error, Scope, Session, Sigra, Sudo, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
     sigra::{Connection, Transaction},
-    store::{Passkeys as _, SecondFactors as _, Store as _},
+    store::{Passkeys as _, SecondFactors as _},
+    token::Context,
 };
 
 /// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
@@ -109,6 +110,9 @@ impl IntoResponse for MfaEnrolmentRejection {
 pub struct Enrolled {
     /// The user's backup codes, to be shown once: with their first factor. Who had one before has codes already.
     pub backup_codes: Option<BackupCodes>,
+    /// With their first factor: what a link is made of that [takes the account back](Sigra::recover_account_in), for
+    /// the mail that tells of the factor. Send it, for a new password alone does not get a thief's factor out.
+    pub recovery: Option<EmailToken>,
 }
 
 /// Setting up second factors, and giving them up.
@@ -134,7 +138,9 @@ impl<U: User> Sigra<U> {
     /// one before, if there was one. `None` if the code is wrong, or nothing was begun.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
+    /// address: with the first factor they are sent a link to it, by which they
+    /// [take the account back](Self::recover_account_in) if it was not them.
     ///
     /// # Errors
     ///
@@ -143,6 +149,7 @@ impl<U: User> Sigra<U> {
         &self,
         session: &Session,
         enrolment: &MfaEnrolment<U>,
+        email: &str,
         code: &MfaCode,
     ) -> Result<Option<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
@@ -157,7 +164,7 @@ impl<U: User> Sigra<U> {
         U::Database::delete_totp(&mut tx, &user).await?;
         U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
         self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
-        self.enrol(tx, session, scope, is_first).await.map(Some)
+        self.enrol(tx, session, scope, email, is_first).await.map(Some)
     }
 
     /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
@@ -201,31 +208,24 @@ impl<U: User> Sigra<U> {
         Ok(Some(codes))
     }
 
-    /// Takes all second factors and backup codes from a user, in the host's own transaction: when somebody proves for
-    /// the first time that an address is theirs, for whoever registered it may have been somebody else, and a passkey
-    /// would let them in again. Tells whether there were any.
-    ///
-    /// Delete the user's sessions with them, by [`delete_all_tokens_in`](Self::delete_all_tokens_in).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn delete_second_factors_in(
+    /// Takes the second factors from a user that were set up since a time, and all backup codes, which may have been
+    /// made anew since. The user's row is locked.
+    pub(crate) async fn delete_second_factors_since(
         &self,
         conn: &mut Connection<U>,
         user: &U::Id,
+        since: OffsetDateTime,
         client: &Client,
-    ) -> Result<bool, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
-        let had_totp = U::Database::delete_totp(&mut *conn, user).await?;
-        let had_passkeys = U::Database::delete_passkeys(&mut *conn, user).await? > 0;
+    ) -> Result<(), Error> {
+        let had_totp = U::Database::delete_totp_since(&mut *conn, user, since).await?;
+        let had_passkeys = U::Database::delete_passkeys_since(&mut *conn, user, since).await? > 0;
         U::Database::delete_backup_codes(&mut *conn, user).await?;
         for (was_there, event) in [(had_totp, audit::TOTP_DISABLED), (had_passkeys, audit::PASSKEY_REMOVED)] {
             if was_there {
                 self.record(&mut *conn, &audit::own_event(event, user, client)).await?;
             }
         }
-        Ok(had_totp || had_passkeys)
+        Ok(())
     }
 
     /// What follows when a factor was added.
@@ -234,20 +234,20 @@ impl<U: User> Sigra<U> {
         mut tx: Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
+        email: &str,
         is_first: bool,
     ) -> Result<Enrolled, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
-        let (backup_codes, others) = match is_first {
-            true => {
-                let others = self.delete_sessions_in(&mut tx, &user, Some(this_one)).await?;
-                (Some(self.insert_backup_codes(&mut tx, &user).await?), Some(others))
-            }
-            false => (None, None),
-        };
+        let (mut enrolled, mut others) = (Enrolled { backup_codes: None, recovery: None }, None);
+        if is_first {
+            others = Some(self.delete_sessions_in(&mut tx, &user, Some(this_one)).await?);
+            enrolled.backup_codes = Some(self.insert_backup_codes(&mut tx, &user).await?);
+            enrolled.recovery = Some(self.create_email_token(&mut tx, &user, Context::Recovery, email).await?);
+        }
         self.factors_changed(tx, session, scope, Some(self.now())).await?;
         others.into_iter().for_each(|others| self.announce(others));
         self.remember_second_factor(session, &user)?;
-        Ok(Enrolled { backup_codes })
+        Ok(enrolled)
     }
 
     /// What follows when a factor was given up. Whether the user must have one is asked of the locked row: it may have

@@ -17,7 +17,7 @@ use webauthn_rs_proto::ResidentKeyRequirement;
 use super::{CEREMONY_TTL, Enrolled, LogInMethod, MfaChallenge, MfaEnrolment};
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
-    sigra::Connection,
+    sigra::{Connection, LogIn},
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
 };
 
@@ -160,7 +160,9 @@ impl<U: User> Sigra<U> {
     /// Adds a passkey, under a name. `None` if the answer is not good, or not to the challenge under way.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
+    /// address: with the first factor they are sent a link to it, by which they
+    /// [take the account back](Self::recover_account_in) if it was not them.
     ///
     /// # Errors
     ///
@@ -169,6 +171,7 @@ impl<U: User> Sigra<U> {
         &self,
         session: &Session,
         enrolment: &MfaEnrolment<U>,
+        email: &str,
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Option<Enrolled>, Error> {
@@ -204,7 +207,7 @@ impl<U: User> Sigra<U> {
         }
         let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
         self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-        self.enrol(tx, session, scope, is_first).await.map(Some)
+        self.enrol(tx, session, scope, email, is_first).await.map(Some)
     }
 
     /// Begins to log somebody in by a passkey, whoever it is: what the page hands to `navigator.credentials.get`.
@@ -263,13 +266,29 @@ impl<U: User> Sigra<U> {
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
     ) -> Result<LogInOutcome, Error> {
+        self.log_in_user_with_passkey_and(session, log_in, remember_me, async |_| Ok(())).await
+    }
+
+    /// The same, with statements of the host's in the transaction of the log-in, as in
+    /// [`log_in_user_with`](Self::log_in_user_with).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
+    pub async fn log_in_user_with_passkey_and(
+        &self,
+        session: &Session,
+        log_in: &PasskeyLogIn<U>,
+        remember_me: bool,
+        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+    ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_user(&mut tx, &log_in.user).await?;
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
         }
-        let outcome =
-            self.log_in_in(tx, session, &log_in.user, LogInMethod::Passkey, remember_me, Some(self.now())).await?;
+        let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, mfa_verified_at: Some(self.now()) };
+        let outcome = self.log_in_in(tx, session, &log_in.user, as_asked, also).await?;
         self.remember_second_factor(session, &log_in.user.id())?;
         Ok(outcome)
     }

@@ -43,6 +43,8 @@ pub struct Sent<U> {
     pub user: U,
     /// The address that it was sent to.
     pub to: String,
+    /// When.
+    pub at: OffsetDateTime,
 }
 
 /// A database that holds them, in `users_tokens`.
@@ -77,15 +79,35 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         context: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Deletes the tokens of a user, all or those of one context. Sessions stay.
+    /// Deletes the tokens of a user, all or those of one context. Sessions stay, and so do
+    /// [recovery](crate::token::Context::Recovery) links: whoever is inside must not void them.
     fn delete_email_tokens(
         conn: &mut Self::Connection,
         user: &U::Id,
         context: Option<&str>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Deletes at most so many tokens that were sent before a time.
+    /// When the newest recovery link of a user was sent.
+    fn newest_recovery_token(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+    ) -> impl Future<Output = sqlx::Result<Option<OffsetDateTime>>> + Send;
+
+    /// Deletes the recovery links of a user that were sent after a time.
+    fn delete_recovery_tokens_after(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        after: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Deletes at most so many tokens that were sent before a time. Recovery links stay.
     fn purge_email_tokens(
+        conn: &mut Self::Connection,
+        expired: Expired,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
+    /// Deletes at most so many recovery links that were sent before a time.
+    fn purge_recovery_tokens(
         conn: &mut Self::Connection,
         expired: Expired,
     ) -> impl Future<Output = sqlx::Result<u64>> + Send;
@@ -95,7 +117,7 @@ pub trait EmailTokens<U: User>: sqlx::Database {
 macro_rules! find {
     ($lock:literal) => {
         statement!(
-            "SELECT t.sent_to AS sigra_sent_to, u.*
+            "SELECT t.sent_to AS sigra_sent_to, t.inserted_at AS sigra_sent_at, u.*
              FROM users_tokens t JOIN ",
             U::TABLE,
             " u ON u.id = t.user_id
@@ -111,7 +133,7 @@ pub(super) use find;
 macro_rules! impl_email_tokens {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty,
-        to_time: $to_time:path, lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
+        time: $to_time:path, $from_time:path, $time:ty, lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
     ) => {
         impl<U> crate::store::email_tokens::EmailTokens<U> for $db
         where
@@ -175,8 +197,29 @@ macro_rules! impl_email_tokens {
                 context: Option<&str>,
             ) -> sqlx::Result<()> {
                 const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE user_id = $1 AND context <> 'session' AND context = coalesce($2, context)";
+                    WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)";
                 sqlx::query(DELETE).bind(user.clone()).bind(context).execute(conn).await.map(drop)
+            }
+
+            async fn newest_recovery_token(
+                conn: &mut $connection,
+                user: &U::Id,
+            ) -> sqlx::Result<Option<OffsetDateTime>> {
+                const NEWEST: &str =
+                    "SELECT max(inserted_at) FROM users_tokens WHERE user_id = $1 AND context = 'recovery'";
+                let newest = sqlx::query_scalar(NEWEST).bind(user.clone());
+                let newest: Option<$time> = newest.fetch_one(conn).await?;
+                Ok(newest.map($from_time))
+            }
+
+            async fn delete_recovery_tokens_after(
+                conn: &mut $connection,
+                user: &U::Id,
+                after: OffsetDateTime,
+            ) -> sqlx::Result<()> {
+                const DELETE: &str =
+                    "DELETE FROM users_tokens WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2";
+                sqlx::query(DELETE).bind(user.clone()).bind($to_time(after)).execute(conn).await.map(drop)
             }
 
             async fn purge_email_tokens(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
@@ -186,14 +229,33 @@ macro_rules! impl_email_tokens {
                     $to_time,
                     "users_tokens",
                     "id",
-                    "context NOT IN ('session', 'mfa_trust') AND inserted_at",
+                    "context NOT IN ('session', 'mfa_trust', 'recovery') AND inserted_at",
+                    $skip_locked
+                )
+            }
+
+            async fn purge_recovery_tokens(
+                conn: &mut $connection,
+                expired: crate::store::Expired,
+            ) -> sqlx::Result<u64> {
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "users_tokens",
+                    "id",
+                    "context = 'recovery' AND inserted_at",
                     $skip_locked
                 )
             }
         }
 
         fn sent<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
-            Ok(crate::store::Sent { user: U::from_row(row)?, to: row.try_get("sigra_sent_to")? })
+            Ok(crate::store::Sent {
+                user: U::from_row(row)?,
+                to: row.try_get("sigra_sent_to")?,
+                at: $from_time(row.try_get::<$time, _>("sigra_sent_at")?),
+            })
         }
     };
 }

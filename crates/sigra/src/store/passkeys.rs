@@ -72,8 +72,12 @@ pub trait Passkeys<U: User>: sqlx::Database {
         id: Uuid,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Deletes all passkeys of a user. Gives their number.
-    fn delete_passkeys(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<u64>> + Send;
+    /// Deletes the passkeys of a user that were added at this time or after it. Gives their number.
+    fn delete_passkeys_since(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        since: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
 
     /// Writes a challenge.
     fn insert_ceremony(
@@ -171,9 +175,13 @@ macro_rules! impl_passkeys {
                 Ok(delete.bind(user.clone()).bind(id).execute(conn).await?.rows_affected() == 1)
             }
 
-            async fn delete_passkeys(conn: &mut $connection, user: &U::Id) -> sqlx::Result<u64> {
-                let delete = sqlx::query("DELETE FROM users_passkeys WHERE user_id = $1").bind(user.clone());
-                Ok(delete.execute(conn).await?.rows_affected())
+            async fn delete_passkeys_since(
+                conn: &mut $connection,
+                user: &U::Id,
+                since: OffsetDateTime,
+            ) -> sqlx::Result<u64> {
+                let delete = sqlx::query("DELETE FROM users_passkeys WHERE user_id = $1 AND inserted_at >= $2");
+                Ok(delete.bind(user.clone()).bind($to_time(since)).execute(conn).await?.rows_affected())
             }
 
             async fn insert_ceremony(

@@ -20,7 +20,7 @@ impl_store! {
 }
 
 impl_email_tokens! {
-    database: Postgres, connection: PgConnection, row: PgRow, to_time: itself,
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
     lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 

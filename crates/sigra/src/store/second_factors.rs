@@ -88,6 +88,13 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     /// Deletes an authenticator app. Tells whether there was one.
     fn delete_totp(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
+    /// Deletes an authenticator app that was set up at this time or after it. Tells whether there was one.
+    fn delete_totp_since(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        since: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
     /// At most so many secrets that do not begin like this, and whose they are: in the order of users, those after one.
     fn find_totp_secrets(
         conn: &mut Self::Connection,
@@ -262,6 +269,15 @@ macro_rules! impl_second_factors {
             async fn delete_totp(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {
                 let delete = sqlx::query("DELETE FROM users_totp WHERE user_id = $1").bind(user.clone());
                 Ok(delete.execute(conn).await?.rows_affected() == 1)
+            }
+
+            async fn delete_totp_since(
+                conn: &mut $connection,
+                user: &U::Id,
+                since: OffsetDateTime,
+            ) -> sqlx::Result<bool> {
+                let delete = sqlx::query("DELETE FROM users_totp WHERE user_id = $1 AND inserted_at >= $2");
+                Ok(delete.bind(user.clone()).bind($to_time(since)).execute(conn).await?.rows_affected() == 1)
             }
 
             async fn find_totp_secrets(

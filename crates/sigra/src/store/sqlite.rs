@@ -22,7 +22,8 @@ impl_store! {
 }
 
 impl_email_tokens! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, to_time: to_ms, lock_user: "", skip_locked: "",
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow,
+    time: to_ms, from_ms, i64, lock_user: "", skip_locked: "",
 }
 
 impl_audit_log! {

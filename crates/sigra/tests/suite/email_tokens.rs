@@ -49,7 +49,7 @@ async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
 async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
-    let others = [Context::Session, Context::ChangeEmail("other@example.com")];
+    let others = [Context::Session, Context::Recovery, Context::ChangeEmail("other@example.com")];
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
         for other in CONTEXTS.map(|(context, _)| context).into_iter().chain(others).filter(|other| *other != context) {

@@ -64,7 +64,8 @@ async fn confirm(
     enrolment: MfaEnrolment<User>,
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
-    let enrolled = app.sigra.confirm_totp_enrolment(&session, &enrolment, &form.code).await?;
+    let email = &enrolment.scope().user().email;
+    let enrolled = app.sigra.confirm_totp_enrolment(&session, &enrolment, email, &form.code).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
 }
 
@@ -104,7 +105,8 @@ async fn register(
     enrolment: MfaEnrolment<User>,
     Json(answer): Json<RegisterPublicKeyCredential>,
 ) -> sigra::Result<Response> {
-    let enrolled = app.sigra.finish_passkey_registration(&session, &enrolment, "Test key", &answer).await?;
+    let email = &enrolment.scope().user().email;
+    let enrolled = app.sigra.finish_passkey_registration(&session, &enrolment, email, "Test key", &answer).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
 }
 

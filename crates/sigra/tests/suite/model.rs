@@ -881,7 +881,7 @@ async fn enrol(
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
     let code = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     let code = code.generate(sigra.now().unix_timestamp().unsigned_abs()).to_string();
-    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, &MfaCode::new(code)).await?.unwrap();
+    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, "a", &MfaCode::new(code)).await?.unwrap();
     let codes: String =
         enrolled.backup_codes.iter().flat_map(|codes| codes.iter()).map(|code| format!("\n{}", *code)).collect();
     Ok(format!("{}\n{}\n{key}{codes}", name(&scope), user.id))

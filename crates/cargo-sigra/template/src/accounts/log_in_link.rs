@@ -1,8 +1,15 @@
 //! Logging in by a link that is sent by mail.
 
-use sigra::{Client, EmailToken, audit, token::Context};
+use sigra::{Client, EmailToken, Scope, Session, audit, token::Context};
 
 use super::{Accounts, User};
+
+/// Whom a link has logged in.
+pub struct LogInLinkUse {
+    pub user: User,
+    /// Whether the account had a password that is gone now: whoever registered it may have been somebody else.
+    pub password_removed: bool,
+}
 
 impl Accounts {
     /// Sends a link to log in, if the address has an account.
@@ -26,26 +33,40 @@ impl Accounts {
     /// Uses a link up, and gives the user to log in.
     ///
     /// It proves that the address is theirs. If that was not known yet, whoever registered it may have been
-    /// somebody else: then their password goes, and so does all else that would let them in again.
-    pub async fn take_log_in_link(&self, token: &str, client: &Client) -> Result<Option<User>, sigra::Error> {
+    /// somebody else: unless the browser [shows that it was them](Self::is_registrant), the password goes, and so does
+    /// all else that would let others in again.
+    pub async fn take_log_in_link(
+        &self,
+        session: &Session,
+        scope: Option<&Scope<User>>,
+        token: &str,
+    ) -> Result<Option<LogInLinkUse>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
+        let client = session.client();
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.take_email_token(&mut tx, &token, Context::LogIn).await?;
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             tx.commit().await?;
-            return Ok(Some(sent.user));
+            return Ok(Some(LogInLinkUse { user: sent.user, password_removed: false }));
+        }
+        if self.is_registrant(session, scope, &sent.user) {
+            let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
+            tx.commit().await?;
+            self.sigra.announce_user(&user.id);
+            return Ok(Some(LogInLinkUse { user, password_removed: false }));
         }
         let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
         let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
         drop_password.execute(&mut *tx).await?;
-        // <mfa>
-        self.sigra.delete_second_factors_in(&mut tx, &sent.user.id, client).await?;
-        // </mfa>
-        let user = self.confirm_in(&mut tx, &sent.user, client).await?;
-        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
+        let revoked = self.sigra.take_over_account_in(&mut tx, &sent.user.id, &client).await?;
+        let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
         tx.commit().await?;
         self.sigra.announce(revoked);
-        Ok(Some(user))
+        let password_removed = sent.user.hashed_password.is_some();
+        if password_removed {
+            self.mailer().send(self.notifier.password_removed(&user));
+        }
+        Ok(Some(LogInLinkUse { user, password_removed }))
     }
 }

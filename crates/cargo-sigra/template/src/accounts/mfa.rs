@@ -59,7 +59,8 @@ impl Accounts {
         enrolment: &MfaEnrolment<User>,
         code: &MfaCode,
     ) -> Result<Option<Enrolled>, sigra::Error> {
-        let enrolled = self.sigra.confirm_totp_enrolment(session, enrolment, code).await?;
+        let enrolled =
+            self.sigra.confirm_totp_enrolment(session, enrolment, &enrolment.scope().user().email, code).await?;
         if enrolled.is_some() {
             let user = enrolment.scope().user();
             self.mailer().send(self.notifier.second_factor_added(user, "An authenticator app"));
@@ -98,7 +99,10 @@ impl Accounts {
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Option<Enrolled>, sigra::Error> {
-        let enrolled = self.sigra.finish_passkey_registration(session, enrolment, name, answer).await?;
+        let enrolled = self
+            .sigra
+            .finish_passkey_registration(session, enrolment, &enrolment.scope().user().email, name, answer)
+            .await?;
         if enrolled.is_some() {
             self.mailer().send(self.notifier.second_factor_added(enrolment.scope().user(), "A passkey"));
         }

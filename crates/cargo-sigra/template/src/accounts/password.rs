@@ -52,22 +52,20 @@ impl Accounts {
         client: &Client,
     ) -> Result<User, ChangePasswordError> {
         let user = self.get_user_by_reset_password_token(token).await?.ok_or(ChangePasswordError::Link)?;
-        check_new_password(password, confirmation, &user)?;
+        check_new_password(password, confirmation, &user.email)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await?;
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
-        // <mfa>
-        if user.confirmed_at.is_none() {
-            // Whoever registered the address may have been somebody else: their passkey must not let them in again.
-            self.sigra.delete_second_factors_in(&mut tx, &user.id, client).await?;
-        }
-        // </mfa>
+        let revoked = match user.confirmed_at {
+            Some(_) => self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?,
+            // Whoever registered the address may have been somebody else: nothing must let them in again.
+            None => self.sigra.take_over_account_in(&mut tx, &user.id, client).await?,
+        };
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
-        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         tx.commit().await.map_err(sigra::Error::from)?;
 
@@ -85,7 +83,7 @@ impl Accounts {
         confirmation: &Password,
     ) -> Result<(), ChangePasswordError> {
         let user = scope.user();
-        check_new_password(password, confirmation, user)?;
+        check_new_password(password, confirmation, &user.email)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         // If the session was ended while the form was being sent or the password hashed, nothing is changed.
@@ -100,7 +98,7 @@ impl Accounts {
         Ok(self.sigra.renew_session(session, scope).await?)
     }
 
-    async fn set_password(
+    pub(super) async fn set_password(
         &self,
         conn: &mut Connection,
         user: &User,
@@ -116,7 +114,11 @@ impl Accounts {
     }
 }
 
-fn check_new_password(password: &Password, confirmation: &Password, user: &User) -> Result<(), ChangePasswordError> {
-    check_password(password, &user.email).map_err(ChangePasswordError::Invalid)?;
+pub(super) fn check_new_password(
+    password: &Password,
+    confirmation: &Password,
+    email: &str,
+) -> Result<(), ChangePasswordError> {
+    check_password(password, email).map_err(ChangePasswordError::Invalid)?;
     if password.matches(confirmation) { Ok(()) } else { Err(ChangePasswordError::Confirmation) }
 }

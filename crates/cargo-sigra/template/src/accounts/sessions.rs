@@ -148,6 +148,6 @@ impl Accounts {
 }
 
 /// What an account is limited by: its address, or whatever was typed in place of one.
-fn account_named(email: &str) -> String {
+pub(super) fn account_named(email: &str) -> String {
     super::normalize_email(email).unwrap_or_else(|| email.chars().take(160).collect())
 }

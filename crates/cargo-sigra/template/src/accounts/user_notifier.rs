@@ -113,6 +113,21 @@ impl UserNotifier {
     }
 
     // <magic_link>
+    pub fn password_removed(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "Your password was removed",
+            paragraphs: vec![
+                "You logged in by a link, which confirmed your address. Your account was registered with a password \
+                 before, maybe not by you, so that password no longer works, and all other devices were logged out. You \
+                 can set a new one in your settings."
+                    .to_owned(),
+            ],
+            link: Some(Link { label: "Settings", url: self.url("users/settings"), good_for: String::new() }),
+            otherwise: "If you didn't log in by a link, somebody else reads your mail: change the password of your mailbox.",
+        };
+        mail(&user.email, &letter)
+    }
+
     pub fn log_in_link(&self, user: &User, token: &EmailToken) -> Mail {
         let letter = Letter {
             subject: "Your link to log in",

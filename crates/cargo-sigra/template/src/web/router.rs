@@ -101,8 +101,11 @@ pub fn app(state: AppState) -> Router {
         .route("/users/confirm", get(user_confirmation_controller::new).post(user_confirmation_controller::create))
         .route(
             "/users/confirm/{token}",
-            get(user_confirmation_controller::edit).post(user_confirmation_controller::update),
+            get(user_confirmation_controller::edit)
+                .post(user_confirmation_controller::update)
+                .put(user_confirmation_controller::take_over),
         )
+        .route("/users/confirm/{token}/new-password", get(user_confirmation_controller::new_password))
         .route(
             "/users/reset-password",
             get(user_reset_password_controller::new).post(user_reset_password_controller::create),

@@ -1,27 +1,46 @@
 //! Confirming an email address. Opening the link changes nothing, for mail scanners open it too: its page has a
-//! button.
+//! button. In another browser than the one that registered it asks for the account's password, or for a new one.
 
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, State},
+    extract::{Path, State, rejection::FormRejection},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{Flash, Scope, Session};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session};
 
 use super::{
     Result,
     layout::{Layout, Page},
     mail_link::{Ask, AskPage, LinkPage, bad_link},
-    user_auth,
+    new_password::{NewPassword, NewPasswordPage},
+    user_auth, user_session_controller,
 };
-use crate::accounts::{Accounts, User};
+use crate::accounts::{Accounts, ChangePasswordError, ConfirmError, User};
 
 const ASK_PATH: &str = "/users/confirm";
+const TITLE: &str = "Confirm your address";
+
+#[derive(Deserialize)]
+pub struct Confirm {
+    #[serde(rename = "user[password]")]
+    password: Option<Password>,
+}
+
+/// Asks for the account's password.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct ConfirmPage {
+    layout: Layout,
+    token: String,
+    email: String,
+    problem: Option<String>,
+}
 
 pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
-        layout: Layout::new("Confirm your address", &session, scope.as_ref()),
+        layout: Layout::new(TITLE, &session, scope.as_ref()),
         action: ASK_PATH,
         explanation: "We will send you a new link, if your address is still to be confirmed.",
     })
@@ -46,20 +65,113 @@ pub async fn edit(
     let Some(user) = accounts.get_user_by_confirmation_token(&token).await? else {
         return bad_link(&session, ASK_PATH);
     };
-    let page = LinkPage {
-        layout: Layout::new("Confirm your address", &session, scope.as_ref()),
-        action: format!("/users/confirm/{token}"),
-        explanation: format!("Is {} your address?", user.email),
-        label: "Confirm my address",
-        remember_me: false,
-    };
-    Ok(Page(page).into_response())
+    if user.confirmed_at.is_some() {
+        return confirmed(&session, &user);
+    }
+    if accounts.is_registrant(&session, scope.as_ref(), &user) {
+        let page = LinkPage {
+            layout: Layout::new(TITLE, &session, scope.as_ref()),
+            action: format!("{ASK_PATH}/{token}"),
+            explanation: format!("Is {} your address?", user.email),
+            label: "Confirm my address",
+            remember_me: false,
+        };
+        return Ok(Page(page).into_response());
+    }
+    if user.hashed_password.is_none() {
+        return Ok(Redirect::to(&format!("{ASK_PATH}/{token}/new-password")).into_response());
+    }
+    Ok(password_page(&session, scope.as_ref(), token, user.email, None).into_response())
 }
 
-pub async fn update(State(accounts): State<Accounts>, session: Session, Path(token): Path<String>) -> Result<Response> {
-    if accounts.confirm_user(&token, &session.client()).await?.is_none() {
-        return bad_link(&session, ASK_PATH);
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Path(token): Path<String>,
+    form: Result<Form<Confirm>, FormRejection>,
+) -> Result<Response> {
+    let password = form.ok().and_then(|Form(form)| form.password);
+    let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
+        Ok(user) => return confirmed(&session, &user),
+        Err(ConfirmError::Sigra(error)) => return Err(error.into()),
+        Err(ConfirmError::Link) => return bad_link(&session, ASK_PATH),
+        // The page was shown while the browser was still logged in: it asks now.
+        Err(ConfirmError::PasswordRequired) => {
+            return Ok(Redirect::to(&format!("{ASK_PATH}/{token}")).into_response());
+        }
+        Err(problem) => problem.to_string(),
+    };
+    match accounts.get_user_by_confirmation_token(&token).await? {
+        Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),
+        None => bad_link(&session, ASK_PATH),
     }
+}
+
+/// For who has the mailbox, and not the password.
+pub async fn new_password(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    match accounts.get_user_by_confirmation_token(&token).await? {
+        Some(user) if user.confirmed_at.is_some() => confirmed(&session, &user),
+        Some(user) => Ok(new_password_page(&session, scope.as_ref(), &token, user, None).into_response()),
+        None => bad_link(&session, ASK_PATH),
+    }
+}
+
+pub async fn take_over(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Path(token): Path<String>,
+    Form(form): Form<NewPassword>,
+) -> Result<Response> {
+    let client = session.client();
+    match accounts.take_over_by_confirmation(&token, &form.password, &form.password_confirmation, &client).await {
+        Ok(user) => {
+            let text = "Your address is confirmed, and your password is set. You can log in with it now.";
+            session.put_flash(Flash::Info, text)?;
+            session.put(user_session_controller::EMAIL, &user.email)?;
+            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+        }
+        Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
+        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
+        Err(problem) => match accounts.get_user_by_confirmation_token(&token).await? {
+            Some(user) => Ok(new_password_page(&session, scope.as_ref(), &token, user, Some(&problem)).refused()),
+            None => bad_link(&session, ASK_PATH),
+        },
+    }
+}
+
+/// Says so, by whatever press of the button.
+fn confirmed(session: &Session, user: &User) -> Result<Response> {
     session.put_flash(Flash::Info, "Your address is confirmed.")?;
+    session.put(user_session_controller::EMAIL, &user.email)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+}
+
+fn password_page(
+    session: &Session,
+    scope: Option<&Scope<User>>,
+    token: String,
+    email: String,
+    problem: Option<String>,
+) -> Page<ConfirmPage> {
+    Page(ConfirmPage { layout: Layout::new(TITLE, session, scope), token, email, problem })
+}
+
+fn new_password_page(
+    session: &Session,
+    scope: Option<&Scope<User>>,
+    token: &str,
+    user: User,
+    problem: Option<&ChangePasswordError>,
+) -> Page<NewPasswordPage> {
+    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and the \
+                               password of before no longer works.";
+    let action = format!("{ASK_PATH}/{token}");
+    NewPasswordPage::new(session, scope, action, user.email, EXPLANATION).with_problem(problem)
 }

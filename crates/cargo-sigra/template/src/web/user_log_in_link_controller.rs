@@ -23,6 +23,9 @@ pub struct Use {
     remember_me: String,
 }
 
+const PASSWORD_REMOVED: &str = "The link confirmed your address. The password that the account was registered with was \
+    removed, for it may have been somebody else's: you can set a new one in your settings.";
+
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
@@ -52,12 +55,17 @@ pub async fn edit(
 pub async fn update(
     State(accounts): State<Accounts>,
     session: Session,
+    scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<Use>,
 ) -> Result<Response> {
-    let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
+    let Some(link) = accounts.take_log_in_link(&session, scope.as_ref(), &token).await? else {
         return bad_link(&session, user_auth::LOG_IN_PATH);
     };
     let remember_me = form.remember_me == "true";
-    Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Link, remember_me).await?.into_response())
+    let elsewhere = user_auth::log_in_user(&accounts, &session, &link.user, LogInMethod::Link, remember_me).await?;
+    if link.password_removed {
+        session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
+    }
+    Ok(elsewhere.into_response())
 }

@@ -43,7 +43,7 @@ pub async fn create(
     scope: Option<Scope<User>>,
     Form(form): Form<Registration>,
 ) -> Result<Response> {
-    match accounts.register_user(&form.email, &form.password, &session.client()).await {
+    match accounts.register_user_here(&session, &form.email, &form.password).await {
         Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
             accounts.deliver_taken_notice(&form.email).await?;

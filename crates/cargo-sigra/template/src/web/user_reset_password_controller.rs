@@ -12,22 +12,12 @@ use super::{
     Result,
     layout::{Layout, Page},
     mail_link::{Ask, AskPage, bad_link},
-    user_auth,
-    user_settings_controller::NewPassword,
+    new_password::{NewPassword, NewPasswordPage},
+    user_auth, user_session_controller,
 };
 use crate::accounts::{Accounts, ChangePasswordError, User};
 
 const ASK_PATH: &str = "/users/reset-password";
-
-#[derive(Template)]
-#[template(path = "reset_password.html")]
-struct ResetPage {
-    layout: Layout,
-    token: String,
-    email: String,
-    password_problem: Option<String>,
-    confirmation_problem: Option<String>,
-}
 
 pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
@@ -54,7 +44,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_user_by_reset_password_token(&token).await? {
-        Some(user) => Ok(page(&session, scope.as_ref(), token, &user, None).into_response()),
+        Some(user) => Ok(page(&session, scope.as_ref(), &token, &user, None).into_response()),
         None => bad_link(&session, ASK_PATH),
     }
 }
@@ -68,15 +58,16 @@ pub async fn update(
 ) -> Result<Response> {
     let client = session.client();
     match accounts.reset_user_password(&token, &form.password, &form.password_confirmation, &client).await {
-        Ok(_) => {
+        Ok(user) => {
             // Whoever is logged in here is so no longer, if it was their password.
             session.put_flash(Flash::Info, "Your password was changed. You can log in with it now.")?;
+            session.put(user_session_controller::EMAIL, &user.email)?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
         Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
         Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
         Err(problem) => match accounts.get_user_by_reset_password_token(&token).await? {
-            Some(user) => Ok(page(&session, scope.as_ref(), token, &user, Some(&problem)).refused()),
+            Some(user) => Ok(page(&session, scope.as_ref(), &token, &user, Some(&problem)).refused()),
             None => bad_link(&session, ASK_PATH),
         },
     }
@@ -85,17 +76,10 @@ pub async fn update(
 fn page(
     session: &Session,
     scope: Option<&Scope<User>>,
-    token: String,
+    token: &str,
     user: &User,
     problem: Option<&ChangePasswordError>,
-) -> Page<ResetPage> {
-    let is_confirmation = matches!(problem, Some(ChangePasswordError::Confirmation));
-    let problem = problem.map(ToString::to_string);
-    Page(ResetPage {
-        layout: Layout::new("Set a new password", session, scope),
-        token,
-        email: user.email.clone(),
-        password_problem: problem.clone().filter(|_| !is_confirmation),
-        confirmation_problem: problem.filter(|_| is_confirmation),
-    })
+) -> Page<NewPasswordPage> {
+    let action = format!("/users/reset-password/{token}");
+    NewPasswordPage::new(session, scope, action, user.email.clone(), "").with_problem(problem)
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::accounts::{Accounts, User};
 
 /// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
-const EMAIL: &str = "email";
+pub const EMAIL: &str = "email";
 
 #[derive(Deserialize)]
 pub struct LogIn {

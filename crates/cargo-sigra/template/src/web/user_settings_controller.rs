@@ -6,26 +6,18 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session, Sudo};
+use sigra::{Flash, Scope, Session, Sudo};
 
 use super::{
     Result,
     layout::{Layout, Page},
     mail_link::{Ask, LinkPage, bad_link},
+    new_password::NewPassword,
     user_auth,
 };
 use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
 
 const SETTINGS_PATH: &str = "/users/settings";
-
-#[derive(Deserialize)]
-pub struct NewPassword {
-    #[serde(rename = "user[password]")]
-    pub password: Password,
-    #[serde(rename = "user[password_confirmation]")]
-    pub password_confirmation: Password,
-}
 
 /// What is wrong, beside its field.
 #[derive(Default)]

@@ -7,14 +7,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sigra::{LogInMethod, Session};
+use sigra::{LogInMethod, Scope, Session};
 
 use super::{
     mail_link::{Ask, link_of},
     refusal::bad_link,
-    session,
+    session::{self, Notice},
 };
-use crate::{accounts::Accounts, web::Result};
+use crate::{
+    accounts::{Accounts, User},
+    web::Result,
+};
 
 #[derive(Deserialize)]
 pub struct Use {
@@ -36,12 +39,14 @@ pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -
 pub async fn update(
     State(accounts): State<Accounts>,
     session: Session,
+    scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Json(asked): Json<Use>,
 ) -> Result<Response> {
-    let Some(user) = accounts.take_log_in_link(&token, &session.client()).await? else {
+    let Some(link) = accounts.take_log_in_link(&session, scope.as_ref(), &token).await? else {
         return Ok(bad_link().into_response());
     };
-    let outcome = accounts.sigra().log_in_user(&session, &user, LogInMethod::Link, asked.remember_me).await?;
-    session::answer(&accounts, &session, &user, outcome).await
+    let outcome = accounts.sigra().log_in_user(&session, &link.user, LogInMethod::Link, asked.remember_me).await?;
+    let notices = link.password_removed.then_some(Notice::PasswordRemoved).into_iter().collect();
+    session::answer(&accounts, &session, &link.user, outcome, notices).await
 }

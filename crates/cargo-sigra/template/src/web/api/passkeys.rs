@@ -77,5 +77,5 @@ pub async fn log_in(State(accounts): State<Accounts>, session: Session, Json(ask
         return Ok(unconfirmed().into_response());
     }
     let outcome = accounts.sigra().log_in_user_with_passkey(&session, &log_in, asked.remember_me).await?;
-    session::answer(&accounts, &session, log_in.user(), outcome).await
+    session::answer(&accounts, &session, log_in.user(), outcome, Vec::new()).await
 }

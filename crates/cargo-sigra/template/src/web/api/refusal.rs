@@ -44,6 +44,11 @@ pub fn unconfirmed() -> Problem {
     Problem::new(StatusCode::FORBIDDEN).code("confirmation_required")
 }
 
+/// The link alone does not confirm in this browser: the account's password is asked for, or a new one.
+pub fn password_required() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN).code("password_required")
+}
+
 /// A password, code or passkey that is not right. It does not say which.
 pub fn wrong_credentials() -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials")

@@ -27,7 +27,7 @@ pub async fn create(
     session: Session,
     Json(asked): Json<Registration>,
 ) -> Result<Response> {
-    match accounts.register_user(&asked.email, &asked.password, &session.client()).await {
+    match accounts.register_user_here(&session, &asked.email, &asked.password).await {
         Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
             accounts.deliver_taken_notice(&asked.email).await?;

@@ -83,7 +83,10 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/{token}", get(log_in_link::show).post(log_in_link::update))
         // </magic_link>
         .route("/users/confirm", post(confirmation::create))
-        .route("/users/confirm/{token}", get(confirmation::show).post(confirmation::update))
+        .route(
+            "/users/confirm/{token}",
+            get(confirmation::show).post(confirmation::update).put(confirmation::take_over),
+        )
         .route("/users/reset-password", post(reset_password::create))
         .route("/users/reset-password/{token}", get(reset_password::show).put(reset_password::update))
         // <mfa>

@@ -26,12 +26,22 @@ pub struct LogIn {
     remember_me: bool,
 }
 
+/// What the user should know.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    // <magic_link>
+    /// The account had a password until now, which may have been somebody else's.
+    PasswordRemoved,
+    // </magic_link>
+}
+
 /// What came of a log-in.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
     /// The user is logged in.
-    Complete { user: Me },
+    Complete { user: Me, notices: Vec<Notice> },
     // <mfa>
     /// The second factor is still to be shown, at `/users/mfa-challenge`.
     SecondFactorPending,
@@ -48,7 +58,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
         return Ok(unconfirmed().into_response());
     }
     let outcome = accounts.sigra().log_in_user(&session, &user, LogInMethod::Password, asked.remember_me).await?;
-    answer(&accounts, &session, &user, outcome).await
+    answer(&accounts, &session, &user, outcome, Vec::new()).await
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
@@ -56,11 +66,17 @@ pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Resul
 }
 
 /// Welcomes the user, or says that the second factor is still to come.
-pub async fn answer(accounts: &Accounts, session: &Session, user: &User, outcome: LogInOutcome) -> Result<Response> {
+pub async fn answer(
+    accounts: &Accounts,
+    session: &Session,
+    user: &User,
+    outcome: LogInOutcome,
+    notices: Vec<Notice>,
+) -> Result<Response> {
     match outcome {
         LogInOutcome::Complete => {
             accounts.after_log_in(session, user).await?;
-            Ok(Json(Outcome::Complete { user: user.into() }).into_response())
+            Ok(Json(Outcome::Complete { user: user.into(), notices }).into_response())
         }
         // <mfa>
         LogInOutcome::SecondFactorPending => Ok(Json(Outcome::SecondFactorPending).into_response()),
