@@ -308,9 +308,9 @@ impl Config {
         self
     }
 
-    /// Whether cookies are `Secure` (default: no; turn it on wherever there is TLS). Without a
-    /// [cookie domain](Self::cookie_domain) they then also carry the `__Host-` prefix
-    /// (RFC 6265bis section 4.1.3.2).
+    /// Whether cookies are `Secure` (default: no; turn it on wherever there is TLS). Their names then begin with
+    /// `__Host-` or, where there is a [cookie domain](Self::cookie_domain) or a path of their own, with `__Secure-`
+    /// (RFC 6265bis section 4.1.3).
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -387,7 +387,8 @@ impl Config {
     }
 
     /// Origins, such as `https://app.example.com`, that may send unsafe requests and open live
-    /// connections besides the application's own (default: none).
+    /// connections besides the application's own (default: none). Those of an app's own web view, such as
+    /// `capacitor://localhost` or `tauri://localhost`, may be among them.
     #[must_use]
     pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
         self.trusted_origins = origins.into_iter().map(Into::into).collect();
@@ -483,7 +484,7 @@ impl Config {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieOptions {
-    /// Its name, without the prefix `__Host-`.
+    /// Its name, without the prefix `__Host-` or `__Secure-`.
     pub name: Cow<'static, str>,
     /// The path it is sent to.
     pub path: Cow<'static, str>,

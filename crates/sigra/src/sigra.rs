@@ -15,7 +15,7 @@ use crate::live::LiveConnections;
 use crate::mfa::RelyingParty;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
-    audit::own_event,
+    audit::{Audit, own_event},
     limits::{self, Addresses},
     mfa::{self, LogInMethod, LogInOutcome},
     origin::SameOrigin,
@@ -24,8 +24,8 @@ use crate::{
     secret::EncryptionKeys,
     session::{Cookies, Session},
     store::{
-        Attempts, EmailTokens, Expired, Found, NewSession, Passkeys, Reader, Renewal, SecondFactors, SessionId,
-        Standing, Store,
+        Attempts, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys, PresentedToken, Reader, Renewal,
+        SecondFactors, SessionId, Standing, Store,
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
@@ -308,11 +308,7 @@ impl<U: User> Sigra<U> {
             ..NewSession::of(user, log_in.remember_me, &client, self.now())
         };
         let (token, row) = insert_session::<U>(&mut tx, new).await?;
-        let mut replaced = Vec::new();
-        for token in &presented {
-            let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
-            replaced.extend(deleted.map(|(id, _)| id));
-        }
+        let replaced = self.end_presented_in(&mut tx, session).await?;
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();
         let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
@@ -322,7 +318,7 @@ impl<U: User> Sigra<U> {
         }
         tx.commit().await?;
 
-        self.end_sessions(&replaced);
+        self.ended(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
             target: "sigra", event, user_id = ?user.id(), session_id = %row.id, method, remembered = log_in.remember_me,
@@ -350,21 +346,49 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
     pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
-        let presented = session.presented();
-        if !presented.is_empty() {
+        if !session.presented().is_empty() {
             let mut tx = self.begin().await?;
-            let mut ended = Vec::new();
-            for token in &presented {
-                let deleted = U::Database::delete_session(&mut tx, token.hash(), self.now()).await?;
-                let Some((id, user)) = deleted else { continue };
-                self.record(&mut tx, &own_event(telemetry::LOGOUT, &user, &session.client())).await?;
-                ended.push(id);
+            let ended = self.end_presented_in(&mut tx, session).await?;
+            for ended in &ended {
+                self.record(&mut tx, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
             }
             tx.commit().await?;
-            self.log_out(&ended);
+            self.logged_out(&ended);
         }
         session.end();
         Ok(())
+    }
+
+    /// Ends every session that the browser presents a token of, of whichever user, and the one that its request was let
+    /// in under: another tab may be renewing that at this moment.
+    async fn end_presented_in(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+    ) -> Result<Vec<EndedSession<U::Id>>, Error> {
+        self.end_tokens_in(conn, &session.presented(), session.let_in(), &session.client()).await
+    }
+
+    async fn end_tokens_in(
+        &self,
+        conn: &mut Connection<U>,
+        tokens: &[SessionToken],
+        let_in: Option<SessionId>,
+        client: &Client,
+    ) -> Result<Vec<EndedSession<U::Id>>, Error> {
+        let now = self.now();
+        let renewed_after = now - self.0.config.reissue_grace;
+        let mut sessions = Vec::new();
+        for token in tokens {
+            let presented = PresentedToken { token: token.hash(), let_in, now, renewed_after };
+            let ended = U::Database::delete_presented_session(&mut *conn, &presented).await?;
+            for ended in ended.iter().filter(|ended| ended.is_reuse) {
+                let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
+                self.record(&mut *conn, &event).await?;
+            }
+            sessions.extend(ended);
+        }
+        Ok(sessions)
     }
 
     /// Gives the browser a new session token and a new cookie session, as every change of privilege must
@@ -513,18 +537,27 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        if let Some((id, _)) = U::Database::delete_session(&mut conn, token.hash(), self.now()).await? {
-            self.log_out(&[id]);
-        }
+        let mut tx = self.begin().await?;
+        let ended = self.end_tokens_in(&mut tx, std::slice::from_ref(token), None, &Client::default()).await?;
+        tx.commit().await?;
+        self.logged_out(&ended);
         Ok(())
     }
 
-    fn log_out(&self, sessions: &[SessionId]) {
-        for id in sessions {
-            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %id);
+    fn logged_out(&self, sessions: &[EndedSession<U::Id>]) {
+        for ended in sessions {
+            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %ended.id);
         }
-        self.end_sessions(sessions);
+        self.ended(sessions);
+    }
+
+    fn ended(&self, sessions: &[EndedSession<U::Id>]) {
+        for ended in sessions.iter().filter(|ended| ended.is_reuse) {
+            let (user_id, session_id) = (&ended.user, ended.id);
+            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, ?user_id, %session_id);
+        }
+        let ids: Vec<SessionId> = sessions.iter().map(|ended| ended.id).collect();
+        self.end_sessions(&ids);
     }
 
     /// Deletes one of a user's sessions, as from their list of devices. Tells whether it was theirs.
@@ -775,9 +808,16 @@ impl<U: User> Sigra<U> {
         Ok(Lookup::Live { scope: self.keep_scope(hash, found, stamp), reissued })
     }
 
-    /// The session that a token is good for, or was once.
-    pub(crate) async fn standing(&self, token: &TokenHash) -> Result<Option<Standing>, Error> {
-        Ok(self.0.reader.find(*token).await?.map(|found| found.standing))
+    /// Whether a browser is to hold this token: it has not been replaced, and its session goes on.
+    pub(crate) async fn is_to_be_held(&self, token: &TokenHash) -> Result<bool, Error> {
+        let found = self.0.reader.find(*token).await?;
+        let is_replaced = |found: &Found<U>| matches!(found.standing, Standing::Previous(_));
+        Ok(found.is_some_and(|found| !is_replaced(&found) && self.is_good(&found)))
+    }
+
+    /// Whether a token stands for nothing, and never will: it was not even replaced by another.
+    pub(crate) async fn is_dead(&self, token: &TokenHash) -> Result<bool, Error> {
+        Ok(self.0.reader.find(*token).await?.is_none())
     }
 
     /// Which of these sessions are still good.

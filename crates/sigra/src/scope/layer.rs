@@ -23,11 +23,11 @@ use crate::{
     error::Failed,
     origin,
     problem::code,
-    session::{Presented, PresentedTokens, RememberMe, Session, TokenWrite},
+    session::{PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
     task::ToTheEnd,
     telemetry,
-    token::{SessionToken, TokenHash},
+    token::{CookieSessionId, SessionToken, TokenHash},
 };
 
 /// The layer that finds out who sends a request. Made by [`Sigra::fetch_current_scope`].
@@ -105,8 +105,8 @@ where
         let is_safe = is_safe(request.method());
         if !is_safe && !self.sigra.same_origin().admits(request.uri(), request.headers()) {
             origin::tell_refused(request.method(), request.headers());
-            let refused = Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN);
-            return ResponseFuture::Other { future: Box::pin(ready(Ok(refused.into_response()))) };
+            let refused = not_asked(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
+            return ResponseFuture::Other { future: Box::pin(ready(Ok(refused))) };
         }
         let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
         let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
@@ -184,7 +184,7 @@ where
     };
     let Authenticated { scope, upkeep } = match authenticated {
         Ok(authenticated) => authenticated,
-        Err(error) => return Ok(error.into_response()),
+        Err(error) => return Ok(not_asked(error)),
     };
     let is_authenticated = scope.is_some();
     provide(&mut request, &sigra, &session, scope);
@@ -201,6 +201,9 @@ fn impatient(body: Body, patience: Duration) -> Body {
 
 /// Puts what the extractors take.
 fn provide<U: User>(request: &mut Request, sigra: &Sigra<U>, session: &Session, scope: Option<Scope<U>>) {
+    if let Some(scope) = &scope {
+        session.let_in_under(scope.session().id);
+    }
     request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(Current { sigra: sigra.clone(), found: scope });
 }
@@ -216,6 +219,13 @@ fn forget_if_failed(response: &Response, session: &Session) {
 fn finish(mut response: Response, session: &Session, is_authenticated: bool) -> Response {
     let changed = session.commit(response.headers_mut());
     keep_private(response.headers_mut(), is_authenticated || changed);
+    response
+}
+
+/// The answer in place of a handler's.
+fn not_asked(why: impl IntoResponse) -> Response {
+    let mut response = why.into_response();
+    keep_private(response.headers_mut(), false);
     response
 }
 
@@ -239,19 +249,17 @@ enum Upkeep {
         key: bool,
         remember_me: bool,
     },
+    /// Drop a session cookie that is not ours, and hides a remembered session.
+    Unhide {
+        remembered: Vec<TokenHash>,
+    },
 }
 
 /// The scope of a token that there is nothing to do about, if it is known.
 fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
     let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
-    match tokens {
-        PresentedTokens { key: Presented::Valid { value, outdated: false }, remember_me }
-            if !matches!(remember_me, Presented::Valid { outdated: true, .. }) =>
-        {
-            sigra.cached(&value.hash())
-        }
-        _ => None,
-    }
+    let key = tokens.key.only().filter(|_| !tokens.key.is_outdated() && !tokens.remember_me.is_outdated());
+    key.and_then(|key| sigra.cached(&key.token.hash()))
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
@@ -260,50 +268,96 @@ async fn authenticate<U: User>(
     session: &Session,
     tokens: PresentedTokens,
 ) -> Result<Authenticated<U>, Error> {
-    let anonymous = |upkeep| {
-        session.disown();
-        Ok(Authenticated { scope: None, upkeep })
-    };
-    let invalid_key = matches!(tokens.key, Presented::Invalid);
-    let invalid_remember_me = matches!(tokens.remember_me, Presented::Invalid);
-    if invalid_key || (invalid_remember_me && matches!(tokens.key, Presented::Absent)) {
+    let PresentedTokens { key, remember_me } = &tokens;
+    if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
         // What is not ours logs nobody in, and neither does what comes beside it. It stays where it is until
         // a login writes over it: there is no row to tell whether that has happened by the time this response
         // arrives. Only if it hides a good remember-me cookie it is dropped, and the next request is good.
         tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
-        let hides_a_good_one = invalid_key && tokens.remember_me.valid().is_some();
-        let drop_key = Upkeep::Drop { dead: Vec::new(), key: true, remember_me: false };
-        return anonymous(if hides_a_good_one { drop_key } else { Upkeep::None });
+        let remembered: Vec<TokenHash> = remember_me.valid().map(SessionToken::hash).collect();
+        let is_hidden = key.is_invalid() && !remembered.is_empty();
+        return Ok(anonymous(session, if is_hidden { Upkeep::Unhide { remembered } } else { Upkeep::None }));
     }
 
-    let outdated = tokens.key.is_outdated() || tokens.remember_me.is_outdated();
-    let key = tokens.key.valid();
-    let remembered = tokens.remember_me.valid();
-    let other = remembered.filter(|remembered| key.is_none_or(|key| key.hash() != remembered.hash()));
+    // The cookie session decides, and a remembered session only where that stands for nothing.
+    let in_key: Vec<Candidate<'_>> = key.valid().map(|key| (&key.token, Some(key.id))).collect();
+    let is_new = |token: &&SessionToken| in_key.iter().all(|(known, _)| known.hash() != token.hash());
+    let remembered = remember_me.valid().filter(is_new).map(|token| (token, None)).collect();
     let mut dead = Vec::new();
-    for (token, from_key) in key.map(|key| (key, true)).into_iter().chain(other.map(|token| (token, false))) {
-        match sigra.look_up(token).await? {
-            Lookup::Live { scope, reissued } => {
-                if !from_key {
-                    session.rehydrate(token);
-                }
-                let rewrite = reissued.or_else(|| (outdated || !from_key).then(|| token.clone()));
-                let upkeep = rewrite.map_or(Upkeep::None, |token| Upkeep::Write {
-                    token,
-                    remember_me: RememberMe::lasting(sigra.remember_for(scope.session())),
-                });
+    for candidates in [in_key.clone(), remembered] {
+        match look_up_all(sigra, candidates, &mut dead).await? {
+            Outcome::Live { scope, reissued, token, id } => {
+                session.act_under(token, id);
+                let is_outdated = key.is_outdated() || remember_me.is_outdated() || id.is_none();
+                let upkeep = match reissued.or_else(|| is_outdated.then(|| token.clone())) {
+                    Some(token) => {
+                        let remember_me = RememberMe::lasting(sigra.remember_for(scope.session()));
+                        Upkeep::Write { token, remember_me }
+                    }
+                    None => Upkeep::None,
+                };
                 return Ok(Authenticated { scope: Some(scope), upkeep });
             }
+            Outcome::Contradiction => {
+                tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
+                return Ok(anonymous(session, Upkeep::None));
+            }
             // Its cookies have been replaced, or are about to be.
-            Lookup::Superseded => return anonymous(Upkeep::None),
-            Lookup::Dead => dead.push(token.hash()),
+            Outcome::Superseded => return Ok(anonymous(session, Upkeep::None)),
+            Outcome::Dead => {}
         }
     }
     if dead.is_empty() {
-        return anonymous(Upkeep::None);
+        return Ok(anonymous(session, Upkeep::None));
     }
-    let (key, remember_me) = (key.is_some(), remembered.is_some());
-    anonymous(Upkeep::Drop { dead, key, remember_me })
+    let (key, remember_me) = (!key.is_absent(), !remember_me.is_invalid() && !remember_me.is_absent());
+    Ok(anonymous(session, Upkeep::Drop { dead, key, remember_me }))
+}
+
+fn anonymous<U: User>(session: &Session, upkeep: Upkeep) -> Authenticated<U> {
+    session.disown();
+    Authenticated { scope: None, upkeep }
+}
+
+/// A token that came, and the cookie session that it came in, if it did.
+type Candidate<'t> = (&'t SessionToken, Option<CookieSessionId>);
+
+/// What the tokens in cookies of one name stand for together.
+enum Outcome<'t, U: User> {
+    Live {
+        scope: Scope<U>,
+        reissued: Option<SessionToken>,
+        token: &'t SessionToken,
+        id: Option<CookieSessionId>,
+    },
+    /// For several users: one of them was planted by somebody, and nobody can tell which.
+    Contradiction,
+    Superseded,
+    Dead,
+}
+
+/// Tries each token. More than one comes if cookies of several domains have the name: an old one, say, from before the
+/// cookie domain was changed.
+async fn look_up_all<'t, U: User>(
+    sigra: &Sigra<U>,
+    candidates: Vec<Candidate<'t>>,
+    dead: &mut Vec<TokenHash>,
+) -> Result<Outcome<'t, U>, Error> {
+    let mut outcome: Outcome<'_, U> = Outcome::Dead;
+    for (token, id) in candidates {
+        match (sigra.look_up(token).await?, &outcome) {
+            (Lookup::Live { scope, .. }, Outcome::Live { scope: other, .. }) => {
+                if scope.user().id() != other.user().id() {
+                    return Ok(Outcome::Contradiction);
+                }
+            }
+            (Lookup::Live { scope, reissued }, _) => outcome = Outcome::Live { scope, reissued, token, id },
+            (Lookup::Superseded, Outcome::Dead) => outcome = Outcome::Superseded,
+            (Lookup::Superseded, _) => {}
+            (Lookup::Dead, _) => dead.push(token.hash()),
+        }
+    }
+    Ok(outcome)
 }
 
 /// Looks after the token cookies when the response is ready. It may have taken long, and the browser may
@@ -315,17 +369,25 @@ async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
     match upkeep {
         Upkeep::None => {}
         Upkeep::Write { token, remember_me } => {
-            if matches!(sigra.standing(&token.hash()).await, Ok(Some(_))) {
+            if matches!(sigra.is_to_be_held(&token.hash()).await, Ok(true)) {
                 session.write_token(TokenWrite::Set { token, remember_me });
             }
         }
         Upkeep::Drop { dead, key, remember_me } => {
             for token in &dead {
-                if !matches!(sigra.standing(token).await, Ok(None)) {
+                if !matches!(sigra.is_dead(token).await, Ok(true)) {
                     return;
                 }
             }
             session.write_token(TokenWrite::Expire { key, remember_me });
+        }
+        // A login, or a renewal in another tab, would have replaced the remembered token too.
+        Upkeep::Unhide { remembered } => {
+            for token in &remembered {
+                if matches!(sigra.is_to_be_held(token).await, Ok(true)) {
+                    session.write_token(TokenWrite::Expire { key: true, remember_me: false });
+                }
+            }
         }
     }
 }

@@ -35,12 +35,9 @@ use axum::{
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{
-    cookies::Raw,
-    device::{DeviceId, KnownDevice},
-};
+use self::device::{DeviceId, KnownDevice};
 pub(crate) use self::{
-    cookies::{Cookies, Presented},
+    cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
     trust::TrustTokens,
 };
 pub use self::{
@@ -50,6 +47,7 @@ pub use self::{
 use crate::{
     Client, Error, Problem, SessionToken,
     client::Sender,
+    store::SessionId,
     token::{CookieSessionId, TokenHash, TrustToken},
 };
 
@@ -80,18 +78,21 @@ pub struct Session(Arc<Mutex<State>>);
 struct State {
     cookies: Cookies,
     sender: Sender,
+    request: RequestCookies,
     /// The tokens that the browser presented, whatever has become of them.
-    presented: [Option<SessionToken>; 2],
+    presented: PresentedTokens,
+    /// The session that the request was let in under, and its token.
+    let_in: Option<SessionId>,
+    acting: Option<TokenHash>,
     /// `None` while nobody is logged in.
     id: Option<CookieSessionId>,
-    incoming: Vec<(String, Raw)>,
+    /// Whether the entries that came are gone.
+    is_cleared: bool,
     /// Entries put (`Some`) or removed (`None`) by this request.
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
     flash: Vec<FlashMessage>,
     token_write: Option<TokenWrite>,
-    device: Raw,
     device_write: Option<KnownDevice>,
-    mfa_trust: Raw,
     mfa_trust_write: Option<TrustTokens>,
 }
 
@@ -115,35 +116,23 @@ impl RememberMe {
     }
 }
 
-/// The state of the token cookies at the start of the request.
-pub(crate) struct PresentedTokens {
-    pub key: Presented<SessionToken>,
-    pub remember_me: Presented<SessionToken>,
-}
-
 impl Session {
     pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> (Self, PresentedTokens) {
-        let found = cookies.read(headers);
-        let (id, key) = match found.key {
-            Presented::Valid { value: cookies::KeyCookie { id, token }, outdated } => {
-                (Some(id), Presented::Valid { value: token, outdated })
-            }
-            Presented::Invalid => (None, Presented::Invalid),
-            Presented::Absent => (None, Presented::Absent),
-        };
-        let tokens = PresentedTokens { key, remember_me: found.remember_me };
+        let request = RequestCookies::of(headers);
+        let tokens = cookies.read_tokens(&request);
         let state = State {
             cookies: cookies.clone(),
             sender,
-            presented: [tokens.key.valid().cloned(), tokens.remember_me.valid().cloned()],
-            id,
-            incoming: found.entries,
+            request,
+            id: tokens.key.valid().next().map(|key| key.id),
+            presented: tokens.clone(),
+            let_in: None,
+            acting: None,
+            is_cleared: false,
             outgoing: BTreeMap::new(),
             flash: Vec::new(),
             token_write: None,
-            device: found.device,
             device_write: None,
-            mfa_trust: found.mfa_trust,
             mfa_trust_write: None,
         };
         (Self(Arc::new(Mutex::new(state))), tokens)
@@ -248,7 +237,7 @@ impl Session {
     /// [`Error::Random`].
     pub fn remember_device(&self, account: &str) -> Result<(), Error> {
         let mut state = self.state();
-        let mut device = match state.cookies.read_device(&state.device) {
+        let mut device = match state.devices().into_iter().next() {
             Some(device) => device,
             None => KnownDevice::generate()?,
         };
@@ -258,14 +247,13 @@ impl Session {
     }
 
     pub(crate) fn known_device(&self, account: &str) -> Option<DeviceId> {
-        let state = self.state();
-        state.cookies.read_device(&state.device).filter(|device| device.knows(account)).map(|device| device.id)
+        self.state().devices().iter().find(|device| device.knows(account)).map(|device| device.id)
     }
 
     /// The tokens by which the browser is trusted without a second factor, each by another user.
     pub(crate) fn trust_tokens(&self) -> TrustTokens {
         let state = self.state();
-        state.cookies.read_mfa_trust(&state.mfa_trust).unwrap_or_default()
+        TrustTokens::all_of(state.cookies.read_mfa_trust(&state.request))
     }
 
     /// Makes the browser hold another token, in place of one that it holds.
@@ -315,9 +303,22 @@ impl Session {
         state.token_write = Some(TokenWrite::Expire { key: true, remember_me: true });
     }
 
-    /// Begins to live under a remembered token.
-    pub(crate) fn rehydrate(&self, token: &SessionToken) {
-        self.state().id = Some(token.cookie_session_id());
+    /// Lives under this token, of those that were presented, and the cookie session that it was presented in. A
+    /// remembered one begins a cookie session.
+    pub(crate) fn act_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
+        let mut state = self.state();
+        state.acting = Some(token.hash());
+        state.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
+    }
+
+    /// Notes the session that the request was let in under.
+    pub(crate) fn let_in_under(&self, session: SessionId) {
+        self.state().let_in = Some(session);
+    }
+
+    /// The session that the request was let in under, whatever has become of its token since.
+    pub(crate) fn let_in(&self) -> Option<SessionId> {
+        self.state().let_in
     }
 
     /// Lives on without a token: what it holds was found dead.
@@ -352,37 +353,38 @@ impl Session {
             || state.device_write.is_some()
             || state.mfa_trust_write.is_some()
             || !state.outgoing.is_empty();
-        let State { cookies, id, outgoing, token_write, device_write, mfa_trust_write, .. } = &mut *state;
+        let State { cookies, request, id, outgoing, token_write, device_write, mfa_trust_write, .. } = &mut *state;
+        let mut jar = SetCookies { headers, request };
         if let Some(tokens) = mfa_trust_write.take() {
-            cookies.set_mfa_trust(headers, &tokens);
+            cookies.set_mfa_trust(&mut jar, &tokens);
         }
         if let Some(device) = device_write.take() {
-            cookies.set_device(headers, &device);
+            cookies.set_device(&mut jar, &device);
         }
         match token_write.take() {
             Some(TokenWrite::Set { token, remember_me }) => {
                 let id = *id.get_or_insert_with(|| token.cookie_session_id());
-                cookies.set_key(headers, id, &token);
+                cookies.set_key(&mut jar, id, &token);
                 match remember_me {
                     RememberMe::Keep => {}
-                    RememberMe::For(max_age) => cookies.set_remember_me(headers, &token, max_age),
-                    RememberMe::Expire => cookies.expire_remember_me(headers),
+                    RememberMe::For(max_age) => cookies.set_remember_me(&mut jar, &token, max_age),
+                    RememberMe::Expire => cookies.expire_remember_me(&mut jar),
                 }
             }
             Some(TokenWrite::Expire { key, remember_me }) => {
                 if key {
-                    cookies.expire_key(headers);
+                    cookies.expire_key(&mut jar);
                 }
                 if remember_me {
-                    cookies.expire_remember_me(headers);
+                    cookies.expire_remember_me(&mut jar);
                 }
             }
             None => {}
         }
         for (name, json) in std::mem::take(outgoing) {
             match json {
-                Some(json) => cookies.set_entry(headers, &name, *id, &json),
-                None => cookies.expire_entry(headers, &name),
+                Some(json) => cookies.set_entry(&mut jar, &name, *id, &json),
+                None => cookies.expire_entry(&mut jar, &name),
             }
         }
         changed
@@ -394,18 +396,29 @@ impl Session {
 }
 
 impl State {
+    /// The token that the request acts under comes first.
     fn presented(&self) -> Vec<SessionToken> {
-        let mut presented: Vec<SessionToken> = self.presented.iter().flatten().cloned().collect();
-        presented.dedup_by_key(|token| token.hash());
+        let PresentedTokens { key, remember_me } = &self.presented;
+        let mut presented: Vec<SessionToken> = Vec::new();
+        for token in key.valid().map(|key| &key.token).chain(remember_me.valid()) {
+            if presented.iter().all(|known| known.hash() != token.hash()) {
+                presented.push(token.clone());
+            }
+        }
+        presented.sort_by_key(|token| Some(token.hash()) != self.acting);
         presented
     }
 
+    fn devices(&self) -> Vec<KnownDevice> {
+        self.cookies.read_devices(&self.request)
+    }
+
     fn entry(&self, name: &str) -> Option<Vec<u8>> {
-        if let Some(outgoing) = self.outgoing.get(name) {
-            return outgoing.clone();
+        match self.outgoing.get(name) {
+            Some(outgoing) => outgoing.clone(),
+            None if self.is_cleared => None,
+            None => self.cookies.read_entry(name, &self.request, self.id),
         }
-        let (_, raw) = self.incoming.iter().find(|(incoming, _)| incoming == name)?;
-        self.cookies.read_entry(name, raw, self.id)
     }
 
     fn put(&mut self, name: &str, json: Vec<u8>) -> Result<(), Error> {
@@ -415,7 +428,7 @@ impl State {
     }
 
     fn remove(&mut self, name: &str) {
-        if self.incoming.iter().any(|(incoming, _)| incoming == name) {
+        if self.cookies.has_entry(name, &self.request) {
             self.outgoing.insert(name.to_owned(), None);
         } else {
             self.outgoing.remove(name);
@@ -424,10 +437,8 @@ impl State {
 
     /// Removes every entry, this request's flash excepted.
     fn clear(&mut self) {
-        self.outgoing = self.incoming.iter().map(|(name, _)| (name.clone(), None)).collect();
-        for (_, raw) in &mut self.incoming {
-            *raw = Raw::Unusable;
-        }
+        self.outgoing = self.cookies.entry_names(&self.request).into_iter().map(|name| (name, None)).collect();
+        self.is_cleared = true;
     }
 
     fn waiting_flash(&self) -> Vec<FlashMessage> {

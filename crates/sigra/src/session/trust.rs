@@ -14,6 +14,11 @@ impl TrustTokens {
         value.split('.').map(TrustToken::parse).collect::<Option<_>>().map(Self)
     }
 
+    /// What several cookies of the name hold together.
+    pub fn all_of(cookies: Vec<Self>) -> Self {
+        Self(cookies.into_iter().flat_map(|cookie| cookie.0).collect())
+    }
+
     pub fn encode(&self) -> Zeroizing<String> {
         let mut encoded = Zeroizing::new(String::new());
         for token in &self.0 {
@@ -31,7 +36,13 @@ impl TrustTokens {
 
     /// Adds a token, in place of one.
     pub fn put(&mut self, token: TrustToken, in_place_of: Option<TokenHash>) {
-        self.0.retain(|held| Some(held.hash()) != in_place_of);
+        let mut held = Vec::new();
+        self.0.retain(|token| {
+            let hash = token.hash();
+            let is_kept = Some(hash) != in_place_of && !held.contains(&hash);
+            held.push(hash);
+            is_kept
+        });
         self.0.push(token);
         let oldest = self.0.len().saturating_sub(MOST);
         self.0.drain(..oldest);

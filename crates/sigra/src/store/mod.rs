@@ -225,6 +225,31 @@ pub struct Renewal {
     pub mfa_verified_at: Option<OffsetDateTime>,
 }
 
+/// A token that a browser presents while it logs out, or logs in again: its session is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct PresentedToken {
+    /// Its hash.
+    pub token: TokenHash,
+    /// The session that the request was let in under, whatever has become of its token since.
+    pub let_in: Option<SessionId>,
+    /// When.
+    pub now: OffsetDateTime,
+    /// A renewal after this moment may have crossed the request on its way, and the browser may hold its token yet.
+    pub renewed_after: OffsetDateTime,
+}
+
+/// A session that was ended by who presented a token of it.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedSession<Id> {
+    /// Which.
+    pub id: SessionId,
+    /// Whose.
+    pub user: Id,
+    /// Whether the token had been replaced for its age, and so long ago that nobody should hold it: either who sent it,
+    /// or who goes on with the token that replaced it, has a copy (RFC 9700 section 4.14).
+    pub is_reuse: bool,
+}
+
 /// Milliseconds since the Unix epoch, where a column holds no time.
 pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
@@ -296,12 +321,12 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Pass
         new: &NewSession<'_, U>,
     ) -> impl Future<Output = sqlx::Result<Option<SessionRow>>> + Send;
 
-    /// Deletes the session that this is a good token of. Tells which it was, and whose.
-    fn delete_session(
+    /// Deletes the session that a presented token belongs to, also if the token was replaced for its age, and the one
+    /// that the request was let in under.
+    fn delete_presented_session(
         conn: &mut Self::Connection,
-        token: TokenHash,
-        now: OffsetDateTime,
-    ) -> impl Future<Output = sqlx::Result<Option<(SessionId, U::Id)>>> + Send;
+        presented: &PresentedToken,
+    ) -> impl Future<Output = sqlx::Result<Vec<EndedSession<U::Id>>>> + Send;
 
     /// Deletes one session of this user.
     fn delete_session_by_id(

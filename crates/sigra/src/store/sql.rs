@@ -34,10 +34,11 @@ macro_rules! impl_store {
              ORDER BY t.last_used_at DESC, t.id DESC"
         );
 
-        const DELETE: &str = "DELETE FROM users_tokens
+        const DELETE_PRESENTED: &str = "DELETE FROM users_tokens
             WHERE context = 'session'
-              AND (token = $1 OR next_token = $1 OR (previous_token = $1 AND previous_until > $2))
-            RETURNING id, user_id";
+              AND (token = $1 OR next_token = $1 OR id = $2
+                OR (previous_token = $1 AND (previous_until IS NOT NULL OR (issued_at > $4 AND issued_at > inserted_at))))
+            RETURNING id, user_id, (previous_token = $1 AND previous_until <= $3) AS is_reuse";
 
         const DELETE_BY_ID: &str =
             "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id";
@@ -174,14 +175,27 @@ macro_rules! impl_store {
                 Ok(Some(session))
             }
 
-            async fn delete_session(
+            async fn delete_presented_session(
                 conn: &mut $connection,
-                token: TokenHash,
-                now: OffsetDateTime,
-            ) -> sqlx::Result<Option<(SessionId, U::Id)>> {
-                let deleted =
-                    sqlx::query(DELETE).bind(token.as_bytes()).bind($to_time(now)).fetch_optional(conn).await?;
-                deleted.map(|row| Ok((row.try_get("id")?, row.try_get("user_id")?))).transpose()
+                presented: &crate::store::PresentedToken,
+            ) -> sqlx::Result<Vec<crate::store::EndedSession<U::Id>>> {
+                let rows = sqlx::query(DELETE_PRESENTED)
+                    .bind(presented.token.as_bytes())
+                    .bind(presented.let_in)
+                    .bind($to_time(presented.now))
+                    .bind($to_time(presented.renewed_after))
+                    .fetch_all(conn)
+                    .await?;
+                let ended = |row: &$row| {
+                    let id = row.try_get("id")?;
+                    let is_reuse = row.try_get::<Option<bool>, _>("is_reuse")? == Some(true);
+                    Ok(crate::store::EndedSession {
+                        id,
+                        user: row.try_get("user_id")?,
+                        is_reuse: is_reuse && presented.let_in != Some(id),
+                    })
+                };
+                rows.iter().map(ended).collect()
             }
 
             async fn delete_session_by_id(

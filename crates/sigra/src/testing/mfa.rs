@@ -7,7 +7,7 @@ use super::TestClient;
 use crate::{
     Client, Error, Sigra, User,
     mfa::{BackupCodes, totp::TotpSecret},
-    session::TrustTokens,
+    session::{RequestCookies, SetCookies, TrustTokens},
     store::{NewSession, SecondFactors as _},
     token::TrustToken,
 };
@@ -43,7 +43,11 @@ impl<U: User> Sigra<U> {
         let new = NewSession { mfa_verified_at, ..NewSession::of(user, false, &client, self.now()) };
         let (token, _) = self.open_session(new).await?;
         let mut headers = HeaderMap::new();
-        self.cookies().set_key(&mut headers, token.cookie_session_id(), &token);
+        self.cookies().set_key(
+            &mut SetCookies { headers: &mut headers, request: &RequestCookies::default() },
+            token.cookie_session_id(),
+            &token,
+        );
         browser.store_headers(headers);
         Ok(())
     }
@@ -55,7 +59,8 @@ impl<U: User> Sigra<U> {
         U::Database::insert_trusted_browser(&mut conn, user, token.hash(), client, self.now()).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
         tokens.put(token, None);
-        self.cookies().set_mfa_trust(&mut headers, &tokens);
+        self.cookies()
+            .set_mfa_trust(&mut SetCookies { headers: &mut headers, request: &RequestCookies::default() }, &tokens);
         browser.store_headers(headers);
         Ok(())
     }

@@ -12,6 +12,7 @@ mod forged_cookies;
 mod hanging_up;
 mod host;
 mod limits;
+mod many_cookies;
 mod members;
 mod mfa_host;
 mod model;

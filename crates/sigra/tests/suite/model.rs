@@ -126,6 +126,10 @@ pub enum Step {
     VisitWithStolen {
         loot: usize,
     },
+    /// Ends what goes on under the stolen tokens' successors.
+    LogOutWithStolen {
+        loot: usize,
+    },
     Wait {
         seconds: u64,
     },
@@ -239,11 +243,7 @@ impl Model {
         let now = self.now;
         let row = &self.rows[&session];
         let idle_for = now - row.last_used_at;
-        if row.pending && now - row.inserted_at >= CHALLENGE_TTL {
-            self.rows.remove(&session);
-            return Lookup::Dead;
-        }
-        if now - row.inserted_at >= TTL || (!row.pending && !row.remembered && idle_for >= IDLE) {
+        if self.is_over(row) {
             self.rows.remove(&session);
             return Lookup::Dead;
         }
@@ -275,7 +275,8 @@ impl Model {
             |cookie: &Option<(Token, KeyGeneration)>| cookie.is_some_and(|(_, key)| !self.accepted_keys.contains(&key));
         let (forged_session, forged_remember_me) = (forged(&jar.session), forged(&jar.remember_me));
         if forged_session || (forged_remember_me && jar.session.is_none()) {
-            let hides_a_good_one = forged_session && jar.remember_me.is_some() && !forged_remember_me;
+            let hidden = jar.remember_me.filter(|_| forged_session && !forged_remember_me);
+            let hides_a_good_one = hidden.is_some_and(|(token, _)| self.is_to_be_held(token));
             let drop_session = Upkeep::Drop { session: true, remember_me: false };
             return (None, if hides_a_good_one { drop_session } else { Upkeep::None });
         }
@@ -303,9 +304,24 @@ impl Model {
         (None, Upkeep::Drop { session: jar.session.is_some(), remember_me: remember_me.is_some() })
     }
 
+    /// Whether a token is a session's own or its next one, and the session goes on.
+    fn is_to_be_held(&self, token: Token) -> bool {
+        let is_held = |row: &&Row| row.token == token || row.next.is_some_and(|(next, _)| next == token);
+        self.rows.values().find(is_held).is_some_and(|row| !self.is_over(row))
+    }
+
+    fn is_over(&self, row: &Row) -> bool {
+        let (age, idle_for) = (self.now - row.inserted_at, self.now - row.last_used_at);
+        match row.pending {
+            true => age >= CHALLENGE_TTL,
+            false => age >= TTL || (!row.remembered && idle_for >= IDLE),
+        }
+    }
+
     fn keep_up(&self, jar: &mut Jar, upkeep: Upkeep) {
         match upkeep {
             Upkeep::None => {}
+            Upkeep::Write { token, .. } if !self.is_to_be_held(token) => {}
             Upkeep::Write { token, remembered } => {
                 jar.session = Some((token, self.newest_key));
                 if remembered {
@@ -319,19 +335,30 @@ impl Model {
         }
     }
 
-    /// The tokens of a jar whose signatures hold.
-    fn presented(&self, jar: &Jar) -> Vec<Token> {
+    /// The tokens of a jar whose signatures hold, the one that the request acts under first.
+    fn presented(&self, jar: &Jar, let_in: Option<usize>) -> Vec<Token> {
         let good = |cookie: Option<(Token, KeyGeneration)>| cookie.filter(|(_, key)| self.accepted_keys.contains(key));
         let mut tokens: Vec<Token> =
             [jar.session, jar.remember_me].into_iter().filter_map(good).map(|(token, _)| token).collect();
         tokens.dedup();
+        tokens.sort_by_key(|token| let_in.is_some() && self.find(*token).map(|(session, _)| session) != let_in);
         tokens
     }
 
-    fn delete_by_token(&mut self, token: Token) {
-        if let Some((session, true)) = self.find(token) {
-            self.rows.remove(&session);
-        }
+    /// Ends the session that a request was let in under, and those of its tokens: also of one that was replaced for its
+    /// age, or by a renewal that it may have crossed on its way.
+    fn end_presented(&mut self, presented: &[Token], let_in: Option<usize>) {
+        let now = self.now;
+        let is_crossed = |row: &Row| now - row.issued_at < GRACE && row.issued_at > row.inserted_at;
+        let is_presented = |row: &Row| {
+            let was_replaced = |(token, until): (Token, Option<u64>)| {
+                presented.contains(&token) && (until.is_some() || is_crossed(row))
+            };
+            presented.contains(&row.token)
+                || row.next.is_some_and(|(next, _)| presented.contains(&next))
+                || row.previous.is_some_and(was_replaced)
+        };
+        self.rows.retain(|session, row| Some(*session) != let_in && !is_presented(row));
     }
 
     fn set_token(&self, jar: &mut Jar, token: Token, remembered: bool) {
@@ -463,11 +490,9 @@ impl Model {
             }
             Step::LogIn { browser, user, remember } => {
                 let mut jar = self.browsers[browser].clone();
-                self.authenticate(&jar);
-                let presented = self.presented(&jar);
-                for token in &presented {
-                    self.delete_by_token(*token);
-                }
+                let (let_in, _) = self.authenticate(&jar);
+                let presented = self.presented(&jar, let_in);
+                self.end_presented(&presented, let_in);
                 let trusted_at = self.trusted_at(&jar, user);
                 let pending = self.factors[user].is_on && trusted_at.is_none();
                 let (token, now) = (self.fresh_token(), self.now);
@@ -492,13 +517,16 @@ impl Model {
                 None
             }
             Step::LogOut { browser } => {
-                let jar = self.browsers[browser].clone();
-                let (before, _) = self.authenticate(&jar);
-                let before = self.seen(before);
-                for token in self.presented(&jar) {
-                    self.delete_by_token(token);
-                }
-                self.browsers[browser] = Jar { trust: jar.trust, ..Jar::default() };
+                let mut jar = self.browsers[browser].clone();
+                let before = self.log_out(&mut jar);
+                self.browsers[browser] = jar;
+                Some(before)
+            }
+            Step::LogOutWithStolen { loot } => {
+                let index = loot % self.loot.len().max(1);
+                let mut jar = self.loot.get(index)?.clone();
+                let before = self.log_out(&mut jar);
+                self.loot[index] = jar;
                 Some(before)
             }
             Step::Renew { browser } => self.acting(browser, Self::renew),
@@ -592,6 +620,16 @@ impl Model {
         }
     }
 
+    /// Gives who it was.
+    fn log_out(&mut self, jar: &mut Jar) -> Option<usize> {
+        let (let_in, _) = self.authenticate(jar);
+        let before = self.seen(let_in);
+        let presented = self.presented(jar, let_in);
+        self.end_presented(&presented, let_in);
+        *jar = Jar { trust: jar.trust.take(), ..Jar::default() };
+        before
+    }
+
     /// What a handler sees of a session: nothing, while the second factor is pending.
     fn seen(&self, session: Option<usize>) -> Option<usize> {
         session.filter(|session| !self.rows[session].pending)
@@ -624,11 +662,8 @@ impl Model {
                 }
                 let settled = jar.session != jar_before.session || jar.remember_me != jar_before.remember_me;
                 // A session that revoked itself is found gone when the cookies are written.
-                let found = |token: Token| self.find(token).is_some();
-                match upkeep {
-                    Upkeep::Write { token, .. } if !settled && !found(token) => {}
-                    upkeep if !settled => self.keep_up(&mut jar, upkeep),
-                    _ => {}
+                if !settled {
+                    self.keep_up(&mut jar, upkeep);
                 }
             }
             None => self.keep_up(&mut jar, upkeep),
@@ -684,6 +719,7 @@ impl ReferenceStateMachine for Model {
             2 => browser.clone().prop_map(|browser| Step::CloseAndReopen { browser }),
             2 => browser.prop_map(|browser| Step::Steal { browser }),
             5 => (0..10usize).prop_map(|loot| Step::VisitWithStolen { loot }),
+            1 => (0..10usize).prop_map(|loot| Step::LogOutWithStolen { loot }),
             8 => pauses.prop_map(|seconds| Step::Wait { seconds }),
             1 => Just(Step::RotateKeys),
             1 => Just(Step::RetireOldKeys),
@@ -1021,6 +1057,14 @@ impl StateMachineTest for Reality {
             Step::VisitWithStolen { loot } => {
                 let loot = loot % reality.loot.len().max(1);
                 reality.loot.get(loot).map(|stolen| reality.visit(stolen))
+            }
+            Step::LogOutWithStolen { loot } => {
+                let loot = loot % reality.loot.len().max(1);
+                reality.loot.get(loot).map(|stolen| {
+                    let response = reality.runtime.block_on(stolen.post("/log-out", &[]));
+                    assert!(response.status().is_success(), "{response:?}");
+                    response.text().parse().ok()
+                })
             }
             Step::LogIn { browser, user, remember } => {
                 reality.post(browser, &format!("/log-in/{user}/{remember}"));

@@ -95,6 +95,41 @@ async fn invariant_16_a_slow_response_does_not_undo_a_renewal() {
     }
 }
 
+/// It found a remembered token, and would put it back into the cookie session: over the one that replaced it.
+#[tokio::test]
+async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_undo_a_renewal() {
+    for path in ["/log-in", "/renew", "/confirm"] {
+        for remember_me in [false, true] {
+            let host = Host::new().await;
+            let (user, browser) = host.logged_in(true).await;
+            browser.close_and_reopen();
+            let meanwhile = browser.post(path, &log_in_form(&user, remember_me));
+            let (slow, renewed) = host.overtaken(&browser, "/slow", meanwhile).await;
+            assert!(!renewed.status().is_client_error(), "{renewed:?}");
+            assert_eq!(slow.text(), user.email, "it began before the renewal");
+            assert_sets_no_cookie(&slow);
+            browser.store(&slow);
+            assert_eq!(who(&browser).await, user.email, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_bring_back_a_token_that_was_reissued() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.clock().advance(REISSUE_AGE);
+    browser.close_and_reopen();
+    let other_tab = browser.fork();
+    assert_eq!(who(&browser).await, user.email, "it is given the next token");
+    let (slow, _) = host.overtaken(&other_tab, "/slow", who(&browser)).await;
+    assert_eq!(slow.text(), user.email);
+    assert_sets_no_cookie(&slow);
+    browser.store(&slow);
+    host.clock().advance(MINUTE + SECOND);
+    assert_eq!(who(&browser).await, user.email, "the grace time is over");
+}
+
 /// It was sent before the renewal, and reaches the server after it.
 #[tokio::test]
 async fn invariant_16_a_late_request_with_the_old_token_does_not_clear_the_new_cookie() {

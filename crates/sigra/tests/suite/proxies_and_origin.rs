@@ -103,6 +103,85 @@ async fn programs_that_send_no_origin_are_let_in() {
     assert_eq!(host.router().oneshot(request).await.unwrap().status(), StatusCode::SEE_OTHER);
 }
 
+/// Browsers that send neither `Origin` with a form nor `Sec-Fetch-Site`, and proxies that take both away.
+#[tokio::test]
+async fn invariant_8_a_foreign_referer_is_refused_where_nothing_else_says_where_a_form_was() {
+    let trusted = ["https://admin.example.com", "capacitor://localhost"];
+    let host = Host::with(|config| config.trusted_origins(trusted)).await;
+    for (referer, expected) in [
+        ("https://evil.example/form", 403),
+        ("https://evil.example", 403),
+        ("http://evil.example/?https://localhost/", 403),
+        ("https://localhost@evil.example/", 403),
+        ("https://localhost.evil.example/", 403),
+        ("https://localhost:8443/", 403),
+        ("about:blank", 403),
+        ("https://localhost/users/log-in", 303),
+        ("http://LOCALHOST/users/log-in", 303),
+        ("https://admin.example.com/form", 303),
+        ("capacitor://localhost/index.html", 303),
+        ("/users/log-in", 303),
+    ] {
+        for absent in ["", "origin", "sec-fetch-site"] {
+            let mut request = Request::post("/log-out").header("host", "localhost").header("referer", referer);
+            if !absent.is_empty() {
+                request = request.header(absent, "");
+            }
+            let response = host.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(response.status().as_u16(), expected, "{referer}");
+        }
+    }
+    let request = Request::post("/log-out").header("host", "localhost").header("referer", &b"\xff"[..]);
+    let response = host.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let request = Request::get("/maybe").header("host", "localhost").header("referer", "https://evil.example/");
+    let response = host.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "a link may lead here from anywhere");
+}
+
+/// Web views of apps have an origin of their own scheme.
+#[tokio::test]
+async fn the_origin_of_an_app_can_be_trusted() {
+    let trusted = ["capacitor://localhost", "tauri://localhost", "ionic://app.example.com"];
+    let host = Host::with(|config| config.trusted_origins(trusted)).await;
+    for (origin, expected) in [
+        ("capacitor://localhost", 303),
+        ("tauri://localhost", 303),
+        ("ionic://app.example.com", 303),
+        ("ionic://localhost", 403),
+        ("capacitor://localhost.evil.example", 403),
+        ("electron://localhost", 403),
+        ("file://", 403),
+    ] {
+        let headers = [("sec-fetch-site", "cross-site"), ("origin", origin)];
+        let response = forge(&host.client(), &Method::POST, "/log-out", &headers).await;
+        assert_status(&response, StatusCode::from_u16(expected).unwrap());
+    }
+    for no_origin in [
+        "file://",
+        "file://localhost",
+        "capacitor://",
+        "capacitor://localhost/",
+        "Capacitor://localhost",
+        "://x",
+        "data://x",
+    ] {
+        let config = sigra::Config::new("my_app", super::host::secret("a")).trusted_origins([no_origin]);
+        assert!(config.check().is_err(), "{no_origin}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_or_fails_before_a_handler_is_kept_by_no_shared_cache_for_others() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    let refused = forge(&browser, &Method::POST, "/log-out", FORGED[0]).await;
+    assert_eq!((refused.status(), refused.header("vary")), (StatusCode::FORBIDDEN, Some("cookie")));
+    host.pool.close().await;
+    let failed = browser.get("/maybe").await;
+    assert_eq!((failed.status(), failed.header("vary")), (StatusCode::SERVICE_UNAVAILABLE, Some("cookie")));
+}
+
 #[tokio::test]
 async fn only_trusted_origins_send_unsafe_requests_from_elsewhere() {
     let host = Host::with(|config| config.trusted_origins(["https://admin.example.com"])).await;

@@ -199,3 +199,37 @@ async fn a_browser_that_logs_in_many_times_at_once_is_logged_in() {
 fn post(path: &str, body: &'static str) -> http::Request<axum::body::Body> {
     http::Request::post(path).body(body.into()).expect("a request")
 }
+
+/// A log out in one tab beside a confirmation in another: whichever commits first, nobody is logged in afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_11_a_log_out_beside_a_renewal_ends_the_session() {
+    for path in ["/renew", "/confirm"] {
+        for _ in 0..ROUNDS {
+            let host = Host::new().await;
+            let (user, tab) = host.logged_in(true).await;
+            host.clock().advance(DAY);
+            let other = tab.fork();
+            let (_, out) =
+                tokio::join!(tokio::spawn(async move { other.post(path, &[]).await }), tab.post("/log-out", &[]),);
+            assert_eq!(out.status(), 303, "{out:?}");
+            assert_eq!(host.rows().await, 0, "{path}: the session of {} goes on", user.email);
+        }
+    }
+}
+
+/// The same for a log-in in place of the log out: the session that it takes the place of ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_11_a_log_in_beside_a_renewal_leaves_one_session() {
+    for _ in 0..ROUNDS {
+        let host = Host::new().await;
+        let (user, tab) = host.logged_in(true).await;
+        host.clock().advance(DAY);
+        let other = tab.fork();
+        let (_, again) = tokio::join!(
+            tokio::spawn(async move { other.post("/renew", &[]).await }),
+            host.post_log_in(&tab, &user, true),
+        );
+        assert_eq!(again.status(), 303, "{again:?}");
+        assert_eq!((host.rows().await, who(&tab).await), (1, user.email.clone()));
+    }
+}

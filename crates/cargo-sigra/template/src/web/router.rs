@@ -44,7 +44,9 @@ pub fn app(state: AppState) -> Router {
     let visitors_only = Router::new()
         .route("/users/log-in", get(user_session_controller::new))
         .route("/users/register", get(user_registration_controller::new))
-        .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated));
+        .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated))
+        // They show what was typed before.
+        .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let authenticated = Router::new()
         // <app>

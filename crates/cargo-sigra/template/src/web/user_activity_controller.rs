@@ -61,6 +61,7 @@ fn in_words(action: &str) -> &str {
         telemetry::LOGIN_FAILURE => "Failed to log in",
         telemetry::LOGOUT => "Logged out",
         telemetry::SESSION_REVOKED => "Logged a device out",
+        telemetry::TOKEN_REUSED => "A session was used from two browsers, and was ended",
         telemetry::REAUTHENTICATION_SUCCESS => "Confirmed that it is you",
         // <mfa>
         telemetry::MFA_CHALLENGED => "Was asked for the second factor",
