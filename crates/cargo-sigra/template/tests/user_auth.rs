@@ -79,6 +79,9 @@ async fn pages_of_users_are_kept_by_no_cache() {
         assert_eq!(browser.get(path).await.header("cache-control"), Some("no-store"), "{path}");
     }
     assert_eq!(host.client().get("/").await.header("cache-control"), None);
+    for path in ["/users/log-in", "/users/register"] {
+        assert_eq!(host.client().get(path).await.header("cache-control"), Some("no-store"), "{path}");
+    }
     assert_eq!(host.client().get("/").await.header("vary"), Some("cookie"));
 }
 

@@ -6,7 +6,7 @@ use axum::{
 };
 use sigra::testing::{TestClient, TestHost, TestResponse, assert_status};
 
-use super::host::{self, Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
+use super::host::{Host, KEY, REMEMBER_ME, assert_sets_no_cookie, secret, who, who_sends};
 
 #[track_caller]
 fn assert_anonymous(response: &TestResponse, attack: &str) {
