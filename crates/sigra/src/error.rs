@@ -9,7 +9,10 @@ use crate::problem::{Problem, code};
 
 /// Among the extensions of a response: the handler came to an [`Error`], and to nothing else.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed;
+pub(crate) struct Failed {
+    /// Whether the database is to blame.
+    pub by_database: bool,
+}
 
 /// An error of the library. As a response it says what a visitor needs, and nothing of the cause, which
 /// goes to the log.
@@ -136,19 +139,50 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's primary result codes for a file that is busy, locked, unreadable, full or gone, and
-/// PostgreSQL's classes 08 (connection), 53 (resources) and 57 (operator intervention).
+/// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>) for a file that is busy, locked, unreadable, full
+/// or gone, for memory that ran out and for an interruption; and what PostgreSQL says
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>) while it is started, stopped, taken over or short of
+/// something:
+///
+/// * classes 08 (connection), 40 (rolled back: a deadlock), 53 (resources), 57 (operator intervention);
+/// * 25006: it only reads, for it is a standby by now;
+/// * 55000 and 55P03: it takes no connections, or a lock was not to be had in time.
 fn is_unavailable_code(code: &str) -> bool {
     match code.parse::<u32>() {
-        Ok(sqlite) if code.len() < 5 => matches!(sqlite & 0xff, 5 | 6 | 8 | 10 | 13 | 14 | 23 | 26),
-        _ => ["08", "53", "57"].iter().any(|class| code.starts_with(class)),
+        Ok(sqlite) if code.len() < 5 => matches!(sqlite & 0xff, 5..=10 | 13..=15 | 23 | 26),
+        _ => ["08", "25006", "40", "53", "55000", "55P03", "57"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_unavailable_code;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_a_fault() {
+        // Busy, out of memory, an interruption, a failing and a full disk; the same in detail.
+        for code in ["5", "7", "9", "10", "13", "517", "778", "3338"] {
+            assert!(is_unavailable_code(code), "SQLite {code}");
+        }
+        // An error in a statement, a constraint.
+        for code in ["1", "19", "787", "2067"] {
+            assert!(!is_unavailable_code(code), "SQLite {code}");
+        }
+        for code in ["08006", "25006", "40001", "40P01", "53100", "53300", "55000", "55P03", "57014", "57P01", "57P05"]
+        {
+            assert!(is_unavailable_code(code), "PostgreSQL {code}");
+        }
+        for code in ["22001", "23505", "25001", "42601", "42P01", "42501"] {
+            assert!(!is_unavailable_code(code), "PostgreSQL {code}");
+        }
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        let failed = Failed { by_database: matches!(self, Self::Database(_)) };
         let mut response = self.into_problem().into_response();
-        response.extensions_mut().insert(Failed);
+        response.extensions_mut().insert(failed);
         response
     }
 }

@@ -108,6 +108,7 @@ pub mod config;
 mod email_tokens;
 mod error;
 mod feed;
+mod health;
 pub mod limits;
 #[cfg(feature = "live")]
 pub mod live;

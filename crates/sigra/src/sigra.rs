@@ -16,6 +16,7 @@ use crate::mfa::RelyingParty;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     audit::{Audit, own_event},
+    health::Health,
     limits::{self, Addresses},
     mfa::{self, LogInMethod, LogInOutcome},
     origin::SameOrigin,
@@ -78,6 +79,7 @@ struct Inner<U: User> {
     live: LiveConnections,
     purge: Task,
     abandoned: TaskTracker,
+    health: Health,
 }
 
 /// A log-in by a first factor.
@@ -147,6 +149,7 @@ impl<U: User> Sigra<U> {
             reader: Reader::new(pool.clone(), own_pool),
             purge: Task::default(),
             abandoned: TaskTracker::new(),
+            health: Health::default(),
             config,
             pool,
         })))
@@ -177,6 +180,10 @@ impl<U: User> Sigra<U> {
         while !self.0.abandoned.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.0.health
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -216,7 +223,8 @@ impl<U: User> Sigra<U> {
     }
 
     /// Starts a transaction that may write. On SQLite it waits for its turn at once, where one that only
-    /// turns out to write could fail.
+    /// turns out to write could fail, and a connection whose last transaction SQLite ended by itself, as on a full
+    /// disk, is replaced: sqlx would begin none on it any more.
     ///
     /// # Errors
     ///

@@ -95,6 +95,7 @@ mod database {
             "passkey_ceremonies",
             "audit_events",
             "auth_attempts",
+            "write_probes",
             "users",
         ] {
             sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE IF EXISTS {table}"))).execute(&pool).await.unwrap();

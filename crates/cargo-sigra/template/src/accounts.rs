@@ -159,12 +159,6 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         self.sigra.record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
     }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), sigra::Error> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
-    }
 }
 
 async fn get_user_by_normalized_email(conn: &mut Connection, email: &str) -> Result<Option<User>, sigra::Error> {

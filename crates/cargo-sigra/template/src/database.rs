@@ -20,7 +20,7 @@ mod backend;
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError, pool::PoolOptions};
+use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError};
 use url::Url;
 
 // <!template>
@@ -68,8 +68,7 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     let mut conn = options.connect().await.map_err(unreachable)?;
     MIGRATIONS.run(&mut conn).await.map_err(|error| DatabaseError::Migration { url: without_secrets(url), error })?;
     conn.close().await.map_err(unreachable)?;
-    let pool = PoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(backend::TEST_BEFORE_ACQUIRE);
-    Ok(pool.connect_lazy_with(options))
+    Ok(backend::pool_options().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))
 }
 
 /// A URL that may be shown. A password may stand before the host, or among the parameters.

@@ -190,6 +190,9 @@ where
     provide(&mut request, &sigra, &session, scope);
     let response = inner.call(request).await?;
     forget_if_failed(&response, &session);
+    if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
+        sigra.health().doubt();
+    }
     settle(&sigra, &session, upkeep).await;
     Ok(finish(response, &session, is_authenticated))
 }

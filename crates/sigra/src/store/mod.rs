@@ -2,6 +2,8 @@
 
 mod attempts;
 mod audit_log;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod begin;
 mod email_tokens;
 mod own_pool;
 mod passkeys;
@@ -37,6 +39,10 @@ use crate::{Client, Config, User, feed::Feed, limits::CLOCK_SKEW, token::TokenHa
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes that are written to see whether there is room: more than any request writes.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+const PROBE_SIZE: usize = 64 * 1024;
 
 /// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`; where yours
 /// has [another name](User::TABLE), replace that.
@@ -285,6 +291,9 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Pass
     /// A pool for the library's own use, that connects as the host's does.
     #[doc(hidden)]
     fn own_pool(host: &sqlx::Pool<Self>) -> OwnPool<Self>;
+
+    /// Writes as much as a request may, and deletes it again: whether there is room, and the database takes it.
+    fn probe(conn: &mut Self::Connection) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// Starts a transaction that may write.
     fn begin(pool: &sqlx::Pool<Self>) -> impl Future<Output = sqlx::Result<sqlx::Transaction<'static, Self>>> + Send;

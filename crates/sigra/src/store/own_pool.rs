@@ -27,7 +27,8 @@ impl<DB: sqlx::Database> OwnPool<DB> {
             .min_connections(0)
             .max_connections(READER_CONNECTIONS + FEED_CONNECTIONS)
             .acquire_timeout(patience)
-            .test_before_acquire(false)
+            // They are kept: one that is taken anew may have been ended by the server while it lay there.
+            .test_before_acquire(true)
             .idle_timeout(None)
             .max_lifetime(None);
         Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))

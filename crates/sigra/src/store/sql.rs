@@ -64,6 +64,10 @@ macro_rules! impl_store {
             WHERE context = 'session' AND id = $1
               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
 
+        /// Whoever is first deletes it: no process depends on it.
+        const PROBE: &str = "INSERT INTO write_probes (id, filler) VALUES (1, $1)
+            ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
+
         impl<U> Store<U> for $db
         where
             U: User + for<'r> FromRow<'r, $row>,
@@ -76,7 +80,12 @@ macro_rules! impl_store {
             }
 
             async fn begin(pool: &sqlx::Pool<Self>) -> sqlx::Result<sqlx::Transaction<'static, Self>> {
-                pool.begin_with($begin).await
+                crate::store::begin::begin(pool, $begin).await
+            }
+
+            async fn probe(conn: &mut $connection) -> sqlx::Result<()> {
+                sqlx::query(PROBE).bind(vec![0_u8; crate::store::PROBE_SIZE]).execute(&mut *conn).await?;
+                sqlx::query("DELETE FROM write_probes WHERE id = 1").execute(conn).await.map(drop)
             }
 
             async fn find_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {

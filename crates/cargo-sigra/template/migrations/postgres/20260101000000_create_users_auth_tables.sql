@@ -141,6 +141,12 @@ CREATE TABLE auth_attempts (
 
 CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
 
+-- Written and deleted again, to see whether there is room.
+CREATE TABLE write_probes (
+    id     smallint NOT NULL PRIMARY KEY CHECK (id = 1),
+    filler bytea    NOT NULL
+);
+
 -- Every change of a session or a user is announced, so that no process answers from a memory of it.
 CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

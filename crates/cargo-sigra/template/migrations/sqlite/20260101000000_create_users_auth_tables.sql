@@ -110,3 +110,9 @@ CREATE TABLE auth_attempts (
 ) WITHOUT ROWID;
 
 CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
+
+-- Written and deleted again, to see whether there is room.
+CREATE TABLE write_probes (
+    id     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    filler BLOB    NOT NULL
+);

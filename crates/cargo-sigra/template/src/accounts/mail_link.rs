@@ -8,7 +8,7 @@ impl Accounts {
     /// Sends a mail to who has an account with this address, if there is one to be sent. All of it happens after the
     /// answer: whether there is such an account takes the visitor the same time.
     ///
-    /// While the database can't be asked it fails, so that nobody is told of a mail that will not come.
+    /// While the database can't be asked or written to it fails, so that nobody is told of a mail that will not come.
     pub(super) async fn deliver_to<F>(
         &self,
         email: &str,
@@ -17,7 +17,7 @@ impl Accounts {
     where
         F: Future<Output = Result<Option<Mail>, sigra::Error>> + Send,
     {
-        self.ping().await?;
+        self.sigra.check_health().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
         self.mailer().deliver(async move {
             match accounts.get_user_by_email(&email).await? {

@@ -1,6 +1,10 @@
 use std::str::FromStr;
 
-use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
+use sqlx::{
+    Executor,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 /// The database that the application is built for.
 pub type Database = sqlx::Postgres;
@@ -20,8 +24,15 @@ pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or bui
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
 
-/// A server may have been started again since a connection was used.
-pub(super) const TEST_BEFORE_ACQUIRE: bool = true;
+/// How long a statement waits for what somebody else has locked, such as a migration, before it is answered with 503.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
+
+pub(super) fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new()
+        // A server may have been started again since a connection was used.
+        .test_before_acquire(true)
+        .after_connect(|conn, _| Box::pin(async move { conn.execute(LOCK_TIMEOUT).await.map(drop) }))
+}
 
 pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
     PgConnectOptions::from_str(url)

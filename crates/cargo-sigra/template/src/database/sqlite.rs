@@ -1,8 +1,9 @@
 use std::str::FromStr;
 
 use sqlx::{
+    Connection, SqliteConnection,
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::ACQUIRE_TIMEOUT;
@@ -25,8 +26,22 @@ pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
 
-/// A file does not go away between two requests.
-pub(super) const TEST_BEFORE_ACQUIRE: bool = false;
+pub(super) fn pool_options() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        // A file does not go away between two requests.
+        .test_before_acquire(false)
+        .after_release(|conn, _| Box::pin(is_out_of_transactions(conn)))
+}
+
+/// A transaction that could not be rolled back, as on a disk that fails, ends with its connection: it would go on
+/// keeping everybody else from writing.
+async fn is_out_of_transactions(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if conn.is_in_transaction() {
+        // The rollback of one that was dropped is still under way.
+        conn.ping().await?;
+    }
+    Ok(!conn.is_in_transaction())
+}
 
 /// The file is made if it is missing.
 pub(super) fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {

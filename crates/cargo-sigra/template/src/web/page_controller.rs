@@ -15,10 +15,9 @@ use super::{
     Result,
     layout::{Layout, Page},
 };
-use crate::accounts::Accounts;
 use askama::Template;
 use axum::extract::State;
-use sigra::Session;
+use sigra::{Session, Sigra};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -46,9 +45,9 @@ pub async fn dashboard(session: Session, scope: Scope<User>) -> Page<impl Templa
     })
 }
 
-/// For load balancers: 503 while the database can't be reached.
-pub async fn health(State(accounts): State<Accounts>) -> Result<&'static str> {
-    accounts.ping().await?;
+/// For load balancers: 503 while the database can't be reached, or takes nothing that is written.
+pub async fn health(State(sigra): State<Sigra<User>>) -> Result<&'static str> {
+    sigra.check_health().await?;
     Ok("ok")
 }
 // </app>

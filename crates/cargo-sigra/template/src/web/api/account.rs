@@ -2,10 +2,10 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use sigra::Scope;
+use sigra::{Scope, Sigra};
 
 use crate::{
-    accounts::{Accounts, User, UserId},
+    accounts::{User, UserId},
     web::Result,
 };
 
@@ -26,8 +26,8 @@ pub async fn me(scope: Scope<User>) -> Json<Me> {
     Json(scope.user().into())
 }
 
-/// For load balancers: 503 while the database can't be reached.
-pub async fn health(State(accounts): State<Accounts>) -> Result<&'static str> {
-    accounts.ping().await?;
+/// For load balancers: 503 while the database can't be reached, or takes nothing that is written.
+pub async fn health(State(sigra): State<Sigra<User>>) -> Result<&'static str> {
+    sigra.check_health().await?;
     Ok("ok")
 }

@@ -1,0 +1,89 @@
+//! Whether the database answers, and takes what is written.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::Connection as _;
+use tokio::sync::Mutex;
+
+use crate::{Error, Sigra, User, store::Store};
+
+/// How long it is believed that writes are taken, unless something fails meanwhile.
+const GOOD_FOR: Duration = Duration::from_secs(5);
+
+/// What is known of it.
+#[derive(Default)]
+pub(crate) struct Health {
+    last: Mutex<Option<Probe>>,
+    is_doubtful: AtomicBool,
+}
+
+struct Probe {
+    at: Instant,
+    outcome: Result<(), Arc<sqlx::Error>>,
+}
+
+impl Health {
+    /// A request failed: the next one who asks does not hear what was known before.
+    pub fn doubt(&self) {
+        self.is_doubtful.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<U: User> Sigra<U> {
+    /// Whether the database answers, and takes what is written. For the page that a load balancer asks, as often as it
+    /// likes: it is written to at most every few seconds, or when a request has failed since.
+    ///
+    /// A disk that is full, and a primary that has become a standby, still answer who only reads.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use axum::extract::State;
+    /// use sigra::Sigra;
+    ///
+    /// async fn health(State(sigra): State<Sigra<User>>) -> sigra::Result<&'static str> {
+    ///     sigra.check_health().await?;
+    ///     Ok("ok")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], which as a response is 503 while it may pass.
+    pub async fn check_health(&self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let health = self.health();
+        let mut last = health.last.lock().await;
+        if let Some(probe) = last.as_ref().filter(|probe| probe.at >= asked) {
+            // It came while this one waited.
+            return probe.outcome.clone().map_err(Error::Database);
+        }
+        let is_doubtful = health.is_doubtful.swap(false, Ordering::Relaxed);
+        let takes_writes = last.as_ref().is_some_and(|probe| probe.outcome.is_ok() && probe.at.elapsed() < GOOD_FOR);
+        let writes = is_doubtful || !takes_writes;
+        let outcome = self.examine(writes).await.map_err(Arc::new);
+        if writes || outcome.is_err() {
+            *last = Some(Probe { at: Instant::now(), outcome: outcome.clone() });
+        }
+        outcome.map_err(Error::Database)
+    }
+
+    async fn examine(&self, writes: bool) -> sqlx::Result<()> {
+        let mut conn = self.pool().acquire().await?;
+        conn.ping().await?;
+        if writes {
+            <U::Database as Store<U>>::probe(&mut conn).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! SQLite on a disk that is full for a while. It ends transactions by itself then.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use sigra::{
+    Client, Config, HashedPassword, Password, SecretKeyBase, Sigra,
+    config::Argon2Params,
+    store::SQLITE_SCHEMA,
+    testing::{TestClient, TestHost, assert_status},
+};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+};
+use tempfile::TempDir;
+
+/// SQLite's own bound.
+const NO_LIMIT: i64 = 1_073_741_823;
+
+#[derive(Clone, sqlx::FromRow)]
+struct User {
+    id: i64,
+    hashed_password: Option<HashedPassword>,
+}
+
+impl sigra::User for User {
+    type Id = i64;
+    type Database = sqlx::Sqlite;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+struct Host {
+    sigra: Sigra<User>,
+    pool: SqlitePool,
+    /// The pages that the file may have.
+    limit: Arc<AtomicI64>,
+    _directory: TempDir,
+}
+
+impl Host {
+    async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let limit = Arc::new(AtomicI64::new(NO_LIMIT));
+        let options = SqliteConnectOptions::new().filename(directory.path().join("test.db"));
+        let options = options.create_if_missing(true).foreign_keys(true).journal_mode(SqliteJournalMode::Wal);
+        let before = limit.clone();
+        let pool = SqlitePoolOptions::new()
+            // Whoever comes next gets the connection on which the disk was full.
+            .max_connections(1)
+            .before_acquire(move |conn, _| {
+                let limit = before.load(Ordering::SeqCst);
+                Box::pin(async move { set_limit(conn, limit).await.map(|()| true) })
+            })
+            .connect_with(options)
+            .await
+            .unwrap();
+        sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY, hashed_password TEXT)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        sqlx::raw_sql("CREATE TABLE files (content BLOB)").execute(&pool).await.unwrap();
+        sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.unwrap();
+        let config = Config::new("my_app", SecretKeyBase::generate().unwrap()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+        Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool, limit, _directory: directory }
+    }
+
+    /// The file can't grow any more.
+    async fn fill(&self) {
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&self.pool).await.unwrap();
+        self.limit.store(pages, Ordering::SeqCst);
+    }
+
+    fn make_room(&self) {
+        self.limit.store(NO_LIMIT, Ordering::SeqCst);
+    }
+
+    /// Writes more than there is room for, in a transaction.
+    async fn write(&self) -> sigra::Result<()> {
+        let mut tx = self.sigra.begin().await?;
+        tx.execute("INSERT INTO files VALUES (zeroblob(1000000))").await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn set_limit(conn: &mut SqliteConnection, limit: i64) -> sqlx::Result<()> {
+    conn.execute(AssertSqlSafe(format!("PRAGMA max_page_count = {limit}"))).await.map(drop)
+}
+
+impl TestHost for Host {
+    type User = User;
+
+    fn router(&self) -> Router {
+        let health = async |State(sigra): State<Sigra<User>>| sigra.check_health().await.map(|()| "ok");
+        let log_in = async |State(sigra): State<Sigra<User>>| -> sigra::Result<StatusCode> {
+            let user = User { id: 1, hashed_password: None };
+            // Agents may be long.
+            let client = Client { user_agent: Some("a".repeat(200)), ..Client::default() };
+            for _ in 0..100 {
+                sigra.create_session(&user, false, &client).await?;
+            }
+            Ok(StatusCode::NO_CONTENT)
+        };
+        Router::new()
+            .route("/healthz", get(health))
+            .route("/log-in", post(log_in))
+            .layer(self.sigra.fetch_current_scope())
+            .with_state(self.sigra.clone())
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    async fn register_user(&self, _: &str, _: &Password) -> User {
+        sqlx::query_as("INSERT INTO users DEFAULT VALUES RETURNING *").fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_database_has_ended_is_not_the_end_of_its_connection() {
+    let host = Host::new().await;
+    for _ in 0..3 {
+        host.fill().await;
+        for _ in 0..3 {
+            let error = host.write().await.expect_err("there is no room");
+            assert!(error.is_temporary(), "{error}");
+        }
+        let conn = host.pool.acquire().await.unwrap();
+        assert!(conn.is_in_transaction(), "as it believes: this is what the test is about");
+        drop(conn);
+        host.make_room();
+        host.write().await.expect("there is room");
+        host.sigra.begin().await.expect("a transaction");
+    }
+}
+
+async fn assert_unavailable(browser: &TestClient, method: &str, path: &str) {
+    let response = if method == "GET" { browser.get(path).await } else { browser.post(path, &[]).await };
+    assert_status(&response, 503);
+    assert_eq!(response.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn health_tells_that_nothing_can_be_written_and_is_good_again_by_itself() {
+    let host = Host::new().await;
+    host.user_fixture().await;
+    let browser = host.client();
+    assert_status(&browser.get("/healthz").await, 200);
+    for _ in 0..3 {
+        host.fill().await;
+        assert_unavailable(&browser, "POST", "/log-in").await;
+        assert_unavailable(&browser, "GET", "/healthz").await;
+        host.make_room();
+        assert_status(&browser.get("/healthz").await, 200);
+        assert_status(&browser.post("/log-in", &[]).await, 204);
+    }
+}
+
+#[tokio::test]
+async fn health_leaves_nothing_behind() {
+    let host = Host::new().await;
+    host.sigra.check_health().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM write_probes").fetch_one(&host.pool).await.unwrap();
+    assert_eq!(left, 0);
+}
