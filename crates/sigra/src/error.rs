@@ -19,7 +19,7 @@ pub(crate) struct Failed {
 ///
 /// | error | status |
 /// |---|---|
-/// | [`Database`](Error::Database), the database can't be reached | 503 with `Retry-After` |
+/// | [`Database`](Error::Database), the database can't be reached, or takes nothing for now | 503 with `Retry-After` |
 /// | [`Database`](Error::Database), anything else | 500 |
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |

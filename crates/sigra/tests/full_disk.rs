@@ -61,12 +61,16 @@ impl Host {
         let limit = Arc::new(AtomicI64::new(NO_LIMIT));
         let options = SqliteConnectOptions::new().filename(directory.path().join("test.db"));
         let options = options.create_if_missing(true).foreign_keys(true).journal_mode(SqliteJournalMode::Wal);
-        let before = limit.clone();
+        let (new, kept) = (limit.clone(), limit.clone());
         let pool = SqlitePoolOptions::new()
             // Whoever comes next gets the connection on which the disk was full.
             .max_connections(1)
+            .after_connect(move |conn, _| {
+                let limit = new.load(Ordering::SeqCst);
+                Box::pin(async move { set_limit(conn, limit).await })
+            })
             .before_acquire(move |conn, _| {
-                let limit = before.load(Ordering::SeqCst);
+                let limit = kept.load(Ordering::SeqCst);
                 Box::pin(async move { set_limit(conn, limit).await.map(|()| true) })
             })
             .connect_with(options)
@@ -101,7 +105,8 @@ impl Host {
 }
 
 async fn set_limit(conn: &mut SqliteConnection, limit: i64) -> sqlx::Result<()> {
-    conn.execute(AssertSqlSafe(format!("PRAGMA max_page_count = {limit}"))).await.map(drop)
+    let set = AssertSqlSafe(format!("PRAGMA max_page_count = {limit}"));
+    sqlx::query_scalar::<_, i64>(set).fetch_one(conn).await.map(drop)
 }
 
 impl TestHost for Host {
@@ -113,7 +118,7 @@ impl TestHost for Host {
             let user = User { id: 1, hashed_password: None };
             // Agents may be long.
             let client = Client { user_agent: Some("a".repeat(200)), ..Client::default() };
-            for _ in 0..100 {
+            for _ in 0..500 {
                 sigra.create_session(&user, false, &client).await?;
             }
             Ok(StatusCode::NO_CONTENT)

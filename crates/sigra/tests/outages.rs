@@ -13,12 +13,12 @@ use axum::{
     routing::get,
 };
 use sigra::{
-    Client, Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
+    Client, Clock, Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
     config::Argon2Params,
     store::POSTGRES_SCHEMA,
     testing::{PostgresCluster, TestClient, TestHost},
 };
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 /// Longer than a node believes in a connection that says nothing, and a slow machine's moment more.
@@ -49,6 +49,7 @@ impl sigra::User for User {
 struct Host {
     sigra: Sigra<User>,
     pool: PgPool,
+    clock: Clock,
 }
 
 impl Host {
@@ -61,7 +62,9 @@ impl Host {
         let pool = options.connect(url).await.unwrap();
         sqlx::raw_sql("CREATE TABLE users (id uuid PRIMARY KEY, hashed_password text)").execute(&pool).await.unwrap();
         sqlx::raw_sql(schema).execute(&pool).await.unwrap();
-        Self { sigra: Sigra::new(config(), pool.clone()).unwrap(), pool }
+        let clock = Clock::stopped();
+        let config = config().clock(clock.clone());
+        Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool, clock }
     }
 
     /// Another process of the application, as good as.
@@ -103,6 +106,10 @@ impl TestHost for Host {
 
     fn sigra(&self) -> &Sigra<User> {
         &self.sigra
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     async fn register_user(&self, _: &str, _: &Password) -> User {
@@ -262,4 +269,73 @@ async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() 
     assert!(begun.elapsed() < PATIENCE);
     migration.rollback().await.unwrap();
     host.eventually(async |_| who(&browser).await == StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn connections_that_the_server_has_ended_cost_no_request() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let url = cluster.create_database().unwrap();
+    let host = Host::on(&url).await;
+    let admin = PgPool::connect(&url).await.unwrap();
+    let (user, browser) = host.authenticated_fixture().await;
+    for round in 0..10 {
+        let requests = (0..12).map(|_| async {
+            host.sigra.announce_user(&user.id);
+            who(&browser).await
+        });
+        assert!(futures_util::future::join_all(requests).await.iter().all(|status| *status == StatusCode::OK));
+        let ended = "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let ended: i64 = sqlx::query_scalar(ended).fetch_one(&admin).await.unwrap();
+        assert!(ended > 1, "{ended}");
+        host.sigra.announce_user(&user.id);
+        assert_eq!(who(&browser).await, StatusCode::OK, "in round {round}");
+    }
+}
+
+/// What ends all connections, so that the next ones find the database as it is now.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// Changes what the database lets be done, and ends all connections to it.
+async fn set_read_only(admin: &mut PgConnection, change: &str) {
+    let change = format!("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$");
+    admin.execute("SET default_transaction_read_only = off").await.unwrap();
+    admin.execute(AssertSqlSafe(change)).await.unwrap();
+    admin.execute(END_OTHERS).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_only_reads_for_now_still_lets_people_in() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let url = cluster.create_database().unwrap();
+    let host = Host::on(&url).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    host.sigra.check_health().await.unwrap();
+
+    set_read_only(&mut admin, "SET default_transaction_read_only = on").await;
+    // It is time for a new token, which can't be written.
+    host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
+    assert_eq!(who(&browser).await, StatusCode::OK);
+    let refused = host.sigra.create_session(&user, false, &Client::default()).await.unwrap_err();
+    assert!(refused.is_temporary(), "{refused}");
+
+    set_read_only(&mut admin, "RESET default_transaction_read_only").await;
+    assert_eq!(who(&browser).await, StatusCode::OK);
+    host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let user = host.user_fixture().await;
+    let mut elsewhere = host.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM users FOR UPDATE").execute(&mut *elsewhere).await.unwrap();
+    let begun = Instant::now();
+    let refused = host.sigra.create_session(&user, false, &Client::default()).await.unwrap_err();
+    assert!(refused.is_temporary() && begun.elapsed() < PATIENCE, "{refused} after {:?}", begun.elapsed());
+    elsewhere.rollback().await.unwrap();
+    host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
 }

@@ -10,7 +10,8 @@ use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 
 impl_store! {
     database: Postgres, connection: PgConnection, row: PgRow,
-    begin: "BEGIN",
+    // Who waits for what others have locked is told so: a log-in does not last as long as a migration.
+    begin: "BEGIN; SET LOCAL lock_timeout = '3s'",
     time: itself, itself, OffsetDateTime,
     ids: to_array, "= ANY($1)",
     tokens: to_bytes, "= ANY($1)",
