@@ -28,7 +28,7 @@ suite("a second factor", (world) => {
     /** Sets up an app, and keeps the backup codes. */
     async function enrol(page) {
       await page.goto("/users/settings");
-      await page.getByRole("link", { name: "Second factor" }).click();
+      await page.getByRole("link", { name: "Two-factor authentication" }).click();
       await page.getByRole("link", { name: "Set up an app" }).click();
       const app = await AuthenticatorApp.scan(page);
       await send(page, { "Enter the code that it shows": app.code() }, "Turn it on");

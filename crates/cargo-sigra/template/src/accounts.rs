@@ -11,6 +11,7 @@ mod mail_link;
 mod mfa;
 // </mfa>
 mod password;
+mod recovery;
 mod registration;
 mod sessions;
 mod user;

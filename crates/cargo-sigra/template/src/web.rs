@@ -42,6 +42,7 @@ mod user_confirmation_controller;
 // <magic_link>
 mod user_log_in_link_controller;
 // </magic_link>
+mod user_recovery_controller;
 mod user_registration_controller;
 mod user_reset_password_controller;
 mod user_session_controller;

@@ -132,6 +132,34 @@ async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_regi
     assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
 }
 
+/// The link is in the mail to the old address.
+#[tokio::test]
+async fn an_account_is_taken_back_by_whom_it_was_stolen_from() {
+    const NEW: &str = "a quite different password";
+    let api = Api::new().await;
+    let (user, thief) = api.sudo_fixture().await;
+    api.0.confirm(&user).await;
+    send(&thief, "PUT", "/users/settings/email", &json!({ "email": "thief@example.com" })).await;
+    let change = format!("/users/settings/confirm-email/{}", api.token_mailed_to("thief@example.com").await);
+    assert_status(&thief.post(&change, &[]).await, 204);
+    let link = format!("/users/recover/{}", api.token_mailed_to(&user.email).await);
+
+    let owner = api.client();
+    assert_eq!(owner.get(&link).await.json::<Value>(), json!({ "email": user.email }));
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": "short" })).await, 422, "invalid");
+    let squatter = api.user_fixture().await;
+    let rename = sqlx::query("UPDATE users SET email = $1, confirmed_at = inserted_at WHERE id = $2");
+    rename.bind(&user.email).bind(squatter.id).execute(&api.0.pool).await.expect("renamed");
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 409, "address_taken");
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(squatter.id).execute(&api.0.pool).await.expect("deleted");
+
+    assert_status(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 204);
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
+    assert_eq!(who(&thief).await, None);
+    log_in(&owner, &user.email, NEW).await;
+    assert_eq!(who(&owner).await, Some(user.email));
+}
+
 // <magic_link>
 #[tokio::test]
 async fn a_link_that_removes_a_password_says_so() {

@@ -9,7 +9,7 @@ use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
     assert_status,
 };
-use support::{Host, email_form, log_in_form, password_form};
+use support::{Host, email_form, enrol, key_on, log_in_form, password_form};
 
 const STEP: Duration = Duration::from_secs(30);
 const CHALLENGE: &str = "/users/mfa-challenge";
@@ -19,25 +19,9 @@ async fn answer(browser: &TestClient, code: &str) -> TestResponse {
     browser.post(CHALLENGE, &[("user[code]", code)]).await
 }
 
-/// The key that the page shows to be typed by hand.
-fn key_on(page: &TestResponse) -> String {
-    let text = page.text();
-    let (_, rest) = text.split_once("class=\"key\">").expect("a key");
-    rest.split_once('<').expect("its end").0.to_owned()
-}
-
 fn codes_on(page: &TestResponse) -> Vec<String> {
     let text = page.text();
     text.split("<li><code>").skip(1).map(|code| code.split('<').next().expect("a code").to_owned()).collect()
-}
-
-/// Sets up an authenticator app through the pages.
-async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
-    let key = key_on(&browser.get("/users/settings/mfa/totp").await);
-    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
-    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
-    let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();
-    browser.post("/users/settings/mfa/totp", &[("user[code]", &code)]).await
 }
 
 #[tokio::test]

@@ -284,6 +284,7 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let owner = host.user_fixture().await;
+    host.confirm(&owner).await;
     let ask = async |email: &str| {
         let answer = browser.put(EMAIL, &email_form(email)).await;
         assert_redirected_to(&answer, "/users/settings");
@@ -294,7 +295,8 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
 
     assert_redirected_to(&browser.put(EMAIL, &email_form("soon@example.com")).await, "/users/settings");
     let link = host.link_to("soon@example.com").await;
-    host.register_user("soon@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    let first = host.register_user("soon@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    host.confirm(&first).await;
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/settings");
     assert!(!browser.get("/dashboard").await.text().contains("soon@example.com"));
 }
@@ -307,5 +309,42 @@ async fn an_address_that_is_none_is_refused_beside_its_field() {
         let answer = browser.put(EMAIL, &email_form(email)).await;
         assert_status(&answer, 422);
         assert_contains(&answer, problem);
+    }
+}
+
+/// Somebody has registered it, and never confirmed it.
+#[tokio::test]
+async fn an_address_goes_to_who_proves_that_it_is_theirs_and_the_account_that_kept_it_is_gone() {
+    let host = Host::new().await;
+    let (squatter, theirs) = host.authenticated_fixture().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form(&squatter.email)).await;
+    assert_status(&theirs.get("/dashboard").await, 200);
+    browser.post(&host.link_to(&squatter.email).await, &[]).await;
+
+    assert_contains(&browser.get("/dashboard").await, &squatter.email);
+    assert_eq!(host.reload(&squatter).await.id, user.id);
+    assert_redirected_to(&theirs.get("/dashboard").await, "/users/log-in");
+    let events = host.accounts.list_user_activity(&squatter, None).await.expect("events");
+    assert_eq!(events[0].action, "auth.account.deleted");
+}
+
+/// Confirming and claiming at the same moment: one of the two has the address, and with it an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_11_claiming_an_address_beside_its_confirmation_gives_it_to_one_of_them() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..10 {
+        let (squatter, theirs) = host.authenticated_fixture().await;
+        let (user, browser) = host.authenticated_fixture().await;
+        host.client().post("/users/confirm", &email_form(&squatter.email)).await;
+        let confirm = host.link_to(&squatter.email).await;
+        browser.put(EMAIL, &email_form(&squatter.email)).await;
+        let claim = host.link_to(&squatter.email).await;
+        tokio::join!(theirs.post(&confirm, &[]), browser.post(&claim, &[]));
+        let holder = host.reload(&squatter).await;
+        assert!(holder.confirmed_at.is_some(), "round {round}");
+        assert_eq!(theirs.get("/dashboard").await.status() == 200, holder.id == squatter.id, "round {round}");
+        let claimed = browser.get("/dashboard").await.text().contains(&squatter.email);
+        assert_eq!(claimed, holder.id == user.id, "round {round}");
     }
 }

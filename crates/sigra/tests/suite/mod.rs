@@ -20,6 +20,7 @@ mod overtaking;
 mod passkeys;
 mod proxies_and_origin;
 mod races;
+mod recovery;
 mod second_factor;
 mod sessions;
 mod telemetry;

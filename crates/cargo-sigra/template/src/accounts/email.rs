@@ -1,8 +1,9 @@
 //! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
 
-use sigra::{Client, EmailToken, Scope, audit, token::Context};
+use sigra::{Client, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
 use super::{Accounts, User, normalize_email};
+use crate::database::Connection;
 
 /// Why an email address was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,9 @@ impl Accounts {
             if !accounts.may_mail("change email", &user.id.to_string()).await? {
                 return Ok(None);
             }
-            if let Some(owner) = accounts.get_user_by_email(&email).await? {
+            // Who has never confirmed it loses it to who proves that it is theirs.
+            let owner = accounts.get_user_by_email(&email).await?;
+            if let Some(owner) = owner.filter(|owner| owner.confirmed_at.is_some()) {
                 return Ok(Some(accounts.notifier.already_registered(&owner)));
             }
             let context = Context::ChangeEmail(&user.email);
@@ -66,7 +69,8 @@ impl Accounts {
         Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to))
     }
 
-    /// Changes the address of who is logged in, by a link that works once.
+    /// Changes the address of who is logged in, by a link that works once. The one before is sent a link that
+    /// [takes the account back](Self::recover_account), if it was known to be theirs.
     pub async fn update_user_email(
         &self,
         scope: &Scope<User>,
@@ -78,6 +82,7 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         let taken = self.sigra.take_email_token(&mut tx, &token, Context::ChangeEmail(&user.email)).await?;
         let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(ChangeEmailError::Link)?;
+        let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
         let update =
             "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *";
         let update = sqlx::query_as(update)
@@ -94,9 +99,40 @@ impl Accounts {
             Err(error) => return Err(sigra::Error::from(error).into()),
         };
         self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
+        let recovery = match sent.user.confirmed_at {
+            Some(_) => {
+                Some(self.sigra.create_email_token(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
+            }
+            // It may have been mistyped: then it is somebody else's.
+            None => None,
+        };
         tx.commit().await.map_err(sigra::Error::from)?;
         self.sigra.announce_user(&updated.id);
-        self.mailer().send(self.notifier.email_changed(user));
+        squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
+        self.mailer().send(self.notifier.email_changed(&sent.user, recovery.as_ref()));
         Ok(updated)
+    }
+
+    /// Takes an address from an account that was never confirmed, for who has proved that it is theirs: that account
+    /// goes. Gives its sessions, to be announced after the commit. The address of a confirmed account stays: giving it
+    /// to somebody else fails then.
+    pub(super) async fn claim_address_in(
+        &self,
+        conn: &mut Connection,
+        email: &str,
+        claimant: &User,
+        client: &Client,
+    ) -> Result<Option<Revoked>, sigra::Error> {
+        let holder = super::get_user_by_normalized_email(conn, email).await?;
+        let Some(holder) = holder.filter(|holder| holder.id != claimant.id && holder.confirmed_at.is_none()) else {
+            return Ok(None);
+        };
+        let sessions = self.sigra.delete_all_tokens_in(conn, &holder.id, None).await?;
+        // It may have been confirmed at this very moment.
+        let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL").bind(holder.id);
+        if delete.execute(&mut *conn).await?.rows_affected() == 1 {
+            self.sigra.record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;
+        }
+        Ok(Some(sessions))
     }
 }

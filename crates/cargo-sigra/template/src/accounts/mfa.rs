@@ -61,9 +61,10 @@ impl Accounts {
     ) -> Result<Option<Enrolled>, sigra::Error> {
         let enrolled =
             self.sigra.confirm_totp_enrolment(session, enrolment, &enrolment.scope().user().email, code).await?;
-        if enrolled.is_some() {
+        if let Some(enrolled) = &enrolled {
+            let recovery = enrolled.recovery.as_ref();
             let user = enrolment.scope().user();
-            self.mailer().send(self.notifier.second_factor_added(user, "An authenticator app"));
+            self.mailer().send(self.notifier.second_factor_added(user, "An authenticator app", recovery));
         }
         Ok(enrolled)
     }
@@ -103,8 +104,10 @@ impl Accounts {
             .sigra
             .finish_passkey_registration(session, enrolment, &enrolment.scope().user().email, name, answer)
             .await?;
-        if enrolled.is_some() {
-            self.mailer().send(self.notifier.second_factor_added(enrolment.scope().user(), "A passkey"));
+        if let Some(enrolled) = &enrolled {
+            let recovery = enrolled.recovery.as_ref();
+            let user = enrolment.scope().user();
+            self.mailer().send(self.notifier.second_factor_added(user, "A passkey", recovery));
         }
         Ok(enrolled)
     }

@@ -15,6 +15,11 @@ pub enum ChangePasswordError {
     /// The link was used, is too old, or never was one.
     #[error("the link is not good")]
     Link,
+    /// The address that the account is to be given back to belongs to another one by now.
+    #[error(
+        "another account has your address by now: delete that one, or give it another address, and open the link again"
+    )]
+    AddressTaken,
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
 }

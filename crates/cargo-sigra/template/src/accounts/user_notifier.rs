@@ -22,6 +22,12 @@ const APP: &str = "MyApp";
 const RESET_PASSWORD: &str =
     "If it wasn't you, set a new password at once: \u{201c}Forgot your password?\u{201d} on the log-in page.";
 const CHANGE_PASSWORD: &str = "If it wasn't you, log in, log out all other devices, and change your password.";
+const RECOVER: &str = "If it was you, there is nothing to do. If it wasn't, open the link: it undoes this and what came after it, \
+    logs out all devices, and lets you set a new password. A new password alone is not enough.";
+// <mfa>
+const REMOVE_FACTOR: &str = "If it wasn't you, remove it under \u{201c}Two-factor authentication\u{201d} in your settings, log out all \
+    other devices, and change your password.";
+// </mfa>
 const ANSWER: &str = "If it wasn't you, answer this mail, so that we can help.";
 
 #[derive(Clone)]
@@ -159,12 +165,28 @@ impl UserNotifier {
         mail(&user.email, &letter)
     }
 
-    pub fn email_changed(&self, user: &User) -> Mail {
+    /// Without a link for an address that was never known to be the user's.
+    pub fn email_changed(&self, user: &User, recovery: Option<&EmailToken>) -> Mail {
         let letter = Letter {
             subject: "Your email address was changed",
             paragraphs: vec!["Your account has another address now. This one is no longer used.".to_owned()],
-            link: None,
-            otherwise: ANSWER,
+            link: recovery.map(|token| self.recovery(token)),
+            otherwise: if recovery.is_some() { RECOVER } else { ANSWER },
+        };
+        mail(&user.email, &letter)
+    }
+
+    pub fn account_recovered(&self, user: &User) -> Mail {
+        let letter = Letter {
+            subject: "Your account is yours again",
+            paragraphs: vec![
+                "Your account was taken back by the link that we had sent you. It has this address and your new password, \
+                 second factors that were added meanwhile were removed, and all devices were logged out."
+                    .to_owned(),
+            ],
+            link: Some(Link { label: "Log in", url: self.url("users/log-in"), good_for: String::new() }),
+            otherwise: "If it wasn't you, somebody else reads your mail: change the password of your mailbox first, and then \
+                        the one of your account.",
         };
         mail(&user.email, &letter)
     }
@@ -180,12 +202,13 @@ impl UserNotifier {
     }
 
     // <mfa>
-    pub fn second_factor_added(&self, user: &User, what: &str) -> Mail {
+    /// The first one comes with a link by which who did not add it gets the account back.
+    pub fn second_factor_added(&self, user: &User, what: &str, recovery: Option<&EmailToken>) -> Mail {
         let letter = Letter {
             subject: "A second factor was added to your account",
             paragraphs: vec![format!("{what} was added. You will be asked for it when you log in.")],
-            link: Some(self.mfa_settings()),
-            otherwise: RESET_PASSWORD,
+            link: Some(recovery.map_or_else(|| self.mfa_settings(), |token| self.recovery(token))),
+            otherwise: if recovery.is_some() { RECOVER } else { REMOVE_FACTOR },
         };
         mail(&user.email, &letter)
     }
@@ -236,7 +259,7 @@ impl UserNotifier {
     }
 
     fn mfa_settings(&self) -> Link {
-        Link { label: "See your second factors", url: self.url("users/settings/mfa"), good_for: String::new() }
+        Link { label: "Two-factor authentication", url: self.url("users/settings/mfa"), good_for: String::new() }
     }
     // </mfa>
 
@@ -254,6 +277,10 @@ impl UserNotifier {
         mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise: ANSWER })
     }
 
+    fn recovery(&self, token: &EmailToken) -> Link {
+        self.link("It wasn't me", "users/recover/", token, Context::Recovery)
+    }
+
     fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {
         let good_for = self.sigra.link_ttl(context).map(in_words).unwrap_or_default();
         Link { label, url: self.url(path) + &token.encode(), good_for }
@@ -266,7 +293,9 @@ impl UserNotifier {
 
 /// A time as people say it, in the largest unit that has more than one of it.
 fn in_words(time: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
     let (count, unit) = match time.as_secs() {
+        seconds if seconds > 2 * DAY && seconds % DAY == 0 => (seconds / DAY, "day"),
         seconds if seconds > 60 * 60 && seconds % (60 * 60) == 0 => (seconds / (60 * 60), "hour"),
         seconds if seconds >= 60 => (seconds / 60, "minute"),
         seconds => (seconds, "second"),

@@ -16,6 +16,7 @@ mod mfa_challenge;
 // <passkeys>
 mod passkeys;
 // </passkeys>
+mod recovery;
 mod refusal;
 mod registration;
 mod reset_password;

@@ -95,7 +95,7 @@ pub async fn index(
     let factors = accounts.list_second_factors(user).await?;
     let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
     Ok(Page(SettingsPage {
-        layout: layout("Second factor", &session, &enrolment),
+        layout: layout("Two-factor authentication", &session, &enrolment),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
         is_required: enrolment.is_required(),

@@ -21,8 +21,9 @@ use super::{
     page_controller,
     request_span::{name_route, request_span},
     security_headers::security_headers,
-    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_registration_controller,
-    user_reset_password_controller, user_session_controller, user_sessions_controller, user_settings_controller,
+    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_recovery_controller,
+    user_registration_controller, user_reset_password_controller, user_session_controller, user_sessions_controller,
+    user_settings_controller,
 };
 use crate::config::Environment;
 
@@ -116,6 +117,7 @@ pub fn app(state: AppState) -> Router {
             "/users/reset-password/{token}",
             get(user_reset_password_controller::edit).put(user_reset_password_controller::update),
         )
+        .route("/users/recover/{token}", get(user_recovery_controller::edit).put(user_recovery_controller::update))
         // <mfa>
         .route("/users/mfa-challenge", get(mfa_challenge_controller::new).post(mfa_challenge_controller::create))
         // </mfa>

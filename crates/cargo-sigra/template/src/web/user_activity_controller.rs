@@ -29,6 +29,8 @@ struct Event {
     what: String,
     at: String,
     from: String,
+    /// What to do if it was not the user.
+    remedy: &'static str,
 }
 
 impl Event {
@@ -37,7 +39,8 @@ impl Event {
         let device = client.user_agent.as_deref().map(|user_agent| Device::from_user_agent(user_agent).to_string());
         let ip = client.ip.map(|ip| ip.to_string());
         let from: Vec<String> = [device, ip].into_iter().flatten().collect();
-        Self { what: in_words(&event.action).to_owned(), at: minute(event.inserted_at), from: from.join(", ") }
+        let (what, remedy) = (in_words(&event.action).to_owned(), remedy_for(&event.action));
+        Self { what, at: minute(event.inserted_at), from: from.join(", "), remedy }
     }
 }
 
@@ -78,6 +81,7 @@ fn in_words(action: &str) -> &str {
         // </passkeys>
         audit::REGISTERED => "Registered",
         audit::CONFIRMED => "Confirmed the email address",
+        audit::RECOVERED => "Took the account back by a link",
         audit::PASSWORD_CHANGED => "Changed the password",
         audit::PASSWORD_RESET => "Set a new password by a link",
         audit::PASSWORD_RESET_REQUESTED => "Asked for a link to set a new password",
@@ -90,3 +94,42 @@ fn in_words(action: &str) -> &str {
         other => other,
     }
 }
+
+/// What helps against a thief, event by event: a new password alone gets neither a second factor out nor an address back.
+fn remedy_for(action: &str) -> &'static str {
+    match action {
+        telemetry::LOGIN_SUCCESS | telemetry::REAUTHENTICATION_SUCCESS => {
+            "Log that device out under \u{201c}Your devices\u{201d}, and change your password."
+        }
+        // <mfa>
+        telemetry::MFA_CHALLENGED | telemetry::MFA_FAILURE => "Change your password: somebody knows it.",
+        audit::TOTP_ENABLED => REMOVE_FACTOR,
+        audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
+            "Change your password, log out all other devices, and set your second factor up anew."
+        }
+        audit::BROWSER_TRUSTED => {
+            "Stop trusting that browser under \u{201c}Your devices\u{201d}, and change your password."
+        }
+        // </mfa>
+        // <passkeys>
+        audit::PASSKEY_ADDED => REMOVE_FACTOR,
+        audit::PASSKEY_REMOVED => {
+            "Change your password, log out all other devices, and set your second factor up anew."
+        }
+        // </passkeys>
+        audit::PASSWORD_CHANGED | audit::PASSWORD_RESET => {
+            "Set a new password by a link: \u{201c}Forgot your password?\u{201d} on the log-in page."
+        }
+        audit::EMAIL_CHANGE_REQUESTED => "Log out all other devices, and change your password.",
+        audit::EMAIL_CHANGED => {
+            "Open the link in the mail to the address before: it gives the account back, for a week after the change."
+        }
+        audit::DELETION_SCHEDULED => "By logging in you have kept the account. Change your password.",
+        _ => "",
+    }
+}
+
+// <mfa>
+const REMOVE_FACTOR: &str = "Remove it under \u{201c}Two-factor authentication\u{201d} in your settings, log out all other devices, \
+    and change your password. If it was your first one, the mail about it has a link that does so without it.";
+// </mfa>

@@ -14,6 +14,9 @@ use sigra::{
     mail::{Mail, Mailer},
     testing::{TestHost, TestResponse},
 };
+// <mfa>
+use sigra::testing::TestClient;
+// </mfa>
 
 pub struct Host {
     pub accounts: Accounts,
@@ -194,6 +197,24 @@ pub fn log_in_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, 
 pub fn token_of(link: &str) -> &str {
     link.rsplit('/').next().expect("a link has a last part")
 }
+
+// <mfa>
+/// The key that the page shows to be typed by hand.
+pub fn key_on(page: &TestResponse) -> String {
+    let text = page.text();
+    let (_, rest) = text.split_once("class=\"key\">").expect("a key");
+    rest.split_once('<').expect("its end").0.to_owned()
+}
+
+/// Sets up an authenticator app through the pages.
+pub async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
+    let key = key_on(&browser.get("/users/settings/mfa/totp").await);
+    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
+    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();
+    browser.post("/users/settings/mfa/totp", &[("user[code]", &code)]).await
+}
+// </mfa>
 
 /// All that a visitor can see of an answer, but for what is random in its cookies.
 pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {

@@ -39,6 +39,11 @@ pub fn bad_link() -> Problem {
     Problem::new(StatusCode::NOT_FOUND).code("bad_link")
 }
 
+/// Another account has the address that an account is to be given back to.
+pub fn address_taken() -> Problem {
+    Problem::new(StatusCode::CONFLICT).code("address_taken")
+}
+
 /// The address must be confirmed first.
 pub fn unconfirmed() -> Problem {
     Problem::new(StatusCode::FORBIDDEN).code("confirmation_required")

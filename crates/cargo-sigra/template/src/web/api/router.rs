@@ -10,7 +10,9 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
-use super::{account, activity, confirmation, devices, registration, reset_password, session, settings, sudo};
+use super::{
+    account, activity, confirmation, devices, recovery, registration, reset_password, session, settings, sudo,
+};
 // <magic_link>
 use super::log_in_link;
 // </magic_link>
@@ -89,6 +91,7 @@ pub fn app(state: AppState) -> Router {
         )
         .route("/users/reset-password", post(reset_password::create))
         .route("/users/reset-password/{token}", get(reset_password::show).put(reset_password::update))
+        .route("/users/recover/{token}", get(recovery::show).put(recovery::update))
         // <mfa>
         .route("/users/mfa-challenge", get(mfa_challenge::show).post(mfa_challenge::create))
         // </mfa>

@@ -1,0 +1,82 @@
+//! Taking an account back, by the link of a mail that tells of what its owner may not have done: a first second
+//! factor, or another address. Until then the mailbox was enough to get in, so nothing is weakened by it; afterwards a new
+//! password alone would not get a thief out.
+
+use sigra::{Client, EmailToken, Password, Recovered, audit, token::Context};
+
+use super::{Accounts, ChangePasswordError, User, password::check_new_password};
+use crate::database::Connection;
+
+impl Accounts {
+    /// The address that a link gives an account back to.
+    pub async fn get_email_by_recovery_token(&self, token: &str) -> Result<Option<String>, sigra::Error> {
+        let Some(token) = EmailToken::parse(token) else { return Ok(None) };
+        Ok(self.sigra.find_email_token(&token, Context::Recovery).await?.map(|sent| sent.to))
+    }
+
+    /// Gives an account back to who has the mailbox, with a new password. What was done since the link was sent is
+    /// undone: the address is the one of then, second factors that were added are gone, and so is whatever else lets
+    /// anybody in; if it was to be deleted, it is kept.
+    pub async fn recover_account(
+        &self,
+        token: &str,
+        password: &Password,
+        confirmation: &Password,
+        client: &Client,
+    ) -> Result<User, ChangePasswordError> {
+        let email = self.get_email_by_recovery_token(token).await?.ok_or(ChangePasswordError::Link)?;
+        check_new_password(password, confirmation, &email)?;
+        let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        let hashed_password = self.sigra.hash_password(password).await?;
+
+        let mut tx = self.sigra.begin().await?;
+        let recovered = self.sigra.recover_account_in(&mut tx, &token, client).await?;
+        let Recovered { sent, revoked } = recovered.ok_or(ChangePasswordError::Link)?;
+        let before = sent.user;
+        let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
+        let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
+        self.record_recovery(&mut tx, &before, &user, client).await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
+
+        self.sigra.announce(revoked);
+        squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
+        self.mailer().send(self.notifier.account_recovered(&user));
+        Ok(user)
+    }
+
+    async fn give_back(
+        &self,
+        conn: &mut Connection,
+        user: &User,
+        email: &str,
+        hashed_password: &str,
+    ) -> Result<User, ChangePasswordError> {
+        let give_back = "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
+            delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *";
+        let give_back =
+            sqlx::query_as(give_back).bind(email).bind(hashed_password).bind(self.sigra.now()).bind(user.id);
+        match give_back.fetch_one(conn).await {
+            Ok(user) => Ok(user),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(ChangePasswordError::AddressTaken),
+            Err(error) => Err(sigra::Error::from(error).into()),
+        }
+    }
+
+    /// The library writes that the account was taken back.
+    async fn record_recovery(
+        &self,
+        conn: &mut Connection,
+        before: &User,
+        after: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.record(conn, audit::PASSWORD_RESET, after, client).await?;
+        if before.email != after.email {
+            self.record(conn, audit::EMAIL_CHANGED, after, client).await?;
+        }
+        if before.delete_after.is_some() {
+            self.record(conn, audit::DELETION_CANCELLED, after, client).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Taking an account over from whoever registered it, and back from a thief.
+
+use std::time::Duration;
+
+use sigra::{
+    Client, Clock, EmailToken, Sigra,
+    testing::{TestHost, assert_redirected_to},
+    token::Context,
+};
+use tokio::task::JoinSet;
+
+use super::host::{DAY, Host, User, who};
+
+async fn link(sigra: &Sigra<User>, user: &User) -> EmailToken {
+    let mut tx = sigra.begin().await.unwrap();
+    let token = sigra.create_email_token(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
+    tx.commit().await.unwrap();
+    token
+}
+
+async fn recover(sigra: &Sigra<User>, token: &EmailToken) -> bool {
+    let mut tx = sigra.begin().await.unwrap();
+    let Some(recovered) = sigra.recover_account_in(&mut tx, token, &Client::default()).await.unwrap() else {
+        return false;
+    };
+    tx.commit().await.unwrap();
+    assert_eq!(recovered.sent.to, recovered.sent.user.email);
+    sigra.announce(recovered.revoked);
+    true
+}
+
+async fn factors(sigra: &Sigra<User>, user: &User) -> (usize, u32) {
+    let factors = sigra.list_second_factors(&user.id).await.unwrap();
+    (factors.count(), factors.backup_codes)
+}
+
+#[tokio::test]
+async fn whoever_takes_an_account_over_has_it_alone() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    let (stranger, theirs) = host.authenticated_fixture().await;
+    host.trust_browser(&browser, &user).await;
+    let mut tx = host.sigra.begin().await.unwrap();
+    host.sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+    let revoked = host.sigra.take_over_account_in(&mut tx, &user.id, &Client::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra.announce(revoked);
+
+    assert_eq!(factors(&host.sigra, &user).await, (0, 0));
+    assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty());
+    assert_eq!((who(&browser).await, who(&theirs).await), ("anonymous".to_owned(), stranger.email));
+    assert_eq!(host.rows().await, 1, "the stranger's session");
+}
+
+#[tokio::test]
+async fn factors_from_before_the_link_stay_and_backup_codes_go() {
+    let host = Host::new().await;
+    let (before, browser) = host.mfa_complete_fixture().await;
+    host.clock().advance(DAY);
+    let token = link(&host.sigra, &before).await;
+    assert!(recover(&host.sigra, &token).await);
+    assert_eq!(factors(&host.sigra, &before).await, (1, 0), "a thief may have made new backup codes");
+    assert_eq!(who(&browser).await, "anonymous");
+}
+
+/// A server whose clock is behind wrote the factor after the link, and says that it was before.
+#[tokio::test]
+async fn a_clock_that_is_behind_saves_no_factor() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    host.clock().advance(Duration::from_secs(60));
+    let token = link(&host.sigra, &user).await;
+    assert!(recover(&host.sigra, &token).await);
+    assert_eq!(factors(&host.sigra, &user).await, (0, 0));
+}
+
+/// Whoever changes the password, asks for links or is suspended meanwhile: nothing but time voids it.
+#[tokio::test]
+async fn a_recovery_link_outlives_what_whoever_is_inside_does() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let token = link(&host.sigra, &user).await;
+    let mut tx = host.sigra.begin().await.unwrap();
+    let revoked = host.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra.announce(revoked);
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+    assert!(host.sigra.find_email_token(&token, Context::Recovery).await.unwrap().is_some());
+
+    host.clock().advance(7 * DAY - Duration::from_millis(1));
+    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 0);
+    assert!(host.sigra.find_email_token(&token, Context::Recovery).await.unwrap().is_some());
+    host.clock().advance(Duration::from_millis(1));
+    assert!(!recover(&host.sigra, &token).await);
+    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 1);
+}
+
+/// The thief's are later ones, also if the server's clock is behind that wrote them.
+#[tokio::test]
+async fn a_link_voids_later_ones_and_no_earlier_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let owners = link(&host.sigra, &user).await;
+    let thiefs = link(&host.sigra, &user).await;
+    assert!(recover(&host.sigra, &thiefs).await);
+    assert!(recover(&host.sigra, &owners).await, "an earlier one");
+
+    let behind = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::minutes(-1)))).await;
+    let owners = link(&host.sigra, &user).await;
+    let thiefs = link(&behind.sigra, &user).await;
+    assert!(recover(&host.sigra, &owners).await);
+    assert!(!recover(&host.sigra, &thiefs).await, "a later one");
+}
+
+#[tokio::test]
+async fn invariant_10_of_many_who_recover_an_account_at_once_one_does() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = link(&host.sigra, &user).await;
+    let mut tries = JoinSet::new();
+    for _ in 0..16 {
+        let (sigra, token) = (host.sigra.clone(), token.clone());
+        tries.spawn(async move { recover(&sigra, &token).await });
+    }
+    assert_eq!(tries.join_all().await.into_iter().filter(|recovered| *recovered).count(), 1);
+}
