@@ -4,10 +4,9 @@
 //! The library writes those of its own functions; a host adds its own with [`Sigra::record`], and shows them
 //! to the user with [`Sigra::list_audit_events`]. No event holds a token, a password, a hash or a code.
 //!
-//! Their names are those of [`telemetry`](crate::telemetry), and for what a host does:
-//!
 //! | action | when |
 //! |---|---|
+//! | [`LOGIN_SUCCESS`], [`LOGIN_FAILURE`], [`LOGOUT`], [`MFA_CHALLENGED`], [`MFA_FAILURE`], [`REAUTHENTICATION_SUCCESS`], [`SESSION_REVOKED`], [`TOKEN_REUSED`] | as in [`telemetry`](crate::telemetry) |
 //! | [`REGISTERED`] | an account was made |
 //! | [`CONFIRMED`] | an email address was confirmed |
 //! | [`PASSWORD_CHANGED`], [`PASSWORD_RESET`] | a password was changed, or reset by a link |
@@ -24,6 +23,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// What the log tells, and the audit trail keeps.
+pub use crate::telemetry::{
+    LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, REAUTHENTICATION_SUCCESS, SESSION_REVOKED,
+    TOKEN_REUSED,
+};
 use crate::{Client, Error, Sigra, User, sigra::Connection, store::AuditLog};
 
 /// An account was made.

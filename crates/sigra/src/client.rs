@@ -208,7 +208,7 @@ mod tests {
     fn invariant_14_no_byte_of_a_client_hides_its_address() {
         for before in [&b"\xe9, "[..], b"\xff\xfe,", b"\x80, 6.6.6.6, \xc3, "] {
             let written = [before, b"203.0.113.9"].concat();
-            let value = http::HeaderValue::from_bytes(&written).expect("obs-text");
+            let value = HeaderValue::from_bytes(&written).expect("obs-text");
             let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), value)]);
             let trusted = ["192.0.2.0/24".parse().expect("a network")];
             assert_eq!(forwarded_for([192, 0, 2, 1].into(), &headers, &trusted).to_string(), "203.0.113.9");

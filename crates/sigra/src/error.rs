@@ -25,7 +25,8 @@ pub(crate) struct Failed {
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired) | 403 |
-/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), and what is set up wrongly | 500 |
+/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption) | 500 |
+/// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use my_app::accounts::{Problems, RegisterError, User};
 use sigra::{
     Client, Password,
@@ -73,13 +75,28 @@ async fn the_demo_user_is_seeded_once() {
     assert_eq!(users, 1);
 }
 
+/// OWASP ASVS 7.2.3: 256 bits as 43 characters, none of which is always the same.
 #[tokio::test]
 async fn every_session_token_is_another() {
+    const TOKENS: usize = 100;
     let host = Host::new().await;
     let user = host.user_fixture().await;
+    let mut tokens = BTreeSet::new();
+    for _ in 0..TOKENS {
+        let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+        tokens.insert(token.encode().chars().collect::<Vec<char>>());
+    }
+    assert_eq!(tokens.len(), TOKENS, "one is there twice");
+    assert!(tokens.iter().all(|token| token.len() == 43));
+    for place in 0..43 {
+        let seen: BTreeSet<char> = tokens.iter().map(|token| token[place]).collect();
+        // The last one has four bits, the others six.
+        assert!(seen.len() >= if place == 42 { 8 } else { 30 }, "character {place} is one of {seen:?}");
+    }
+    host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted");
+
     let first = host.accounts.generate_user_session_token(&user).await.expect("a token");
     let second = host.accounts.generate_user_session_token(&user).await.expect("a token");
-    assert_ne!(first.hash(), second.hash());
     assert_eq!(host.count_tokens().await, 2);
     assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
     for token in [first, second] {

@@ -214,7 +214,7 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
 
 /// Whatever the request says that it accepts: nobody is led to a page.
 #[tokio::test]
-async fn invariant_3_visitors_get_401_and_no_redirect() {
+async fn visitors_get_401_and_no_redirect() {
     let api = Api::new().await;
     for (method, path) in [
         ("GET", "/me"),
@@ -248,7 +248,7 @@ async fn invariant_3_visitors_get_401_and_no_redirect() {
 }
 
 #[tokio::test]
-async fn invariant_13_requests_of_other_sites_are_refused() {
+async fn invariant_8_requests_of_other_sites_are_refused() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;
     let request = Request::delete("/users/log-out").header("sec-fetch-site", "cross-site");

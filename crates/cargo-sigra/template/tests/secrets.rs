@@ -9,7 +9,7 @@ use std::{
 
 use sigra::{
     EmailToken,
-    testing::{TestHost, VALID_PASSWORD},
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
 };
 use support::{Host, email_form, log_in_form, password_form, token_of};
 use tracing_subscriber::EnvFilter;
@@ -41,15 +41,53 @@ impl io::Write for Log {
     }
 }
 
-/// Goes through all that an account is for, and gives the links' tokens.
-async fn use_everything(host: &Host) -> Vec<String> {
+/// A browser that keeps what it is shown.
+struct Reader {
+    browser: TestClient,
+    pages: Vec<(String, String)>,
+}
+
+impl Reader {
+    fn keep(&mut self, path: &str, answer: &TestResponse) {
+        let headers = answer.headers().iter().filter(|(name, _)| *name != "set-cookie");
+        let headers: String = headers.map(|(name, value)| format!("{name}: {value:?}\n")).collect();
+        self.pages.push((path.to_owned(), headers + &answer.text()));
+    }
+
+    async fn get(&mut self, path: &str) {
+        let answer = self.browser.get(path).await;
+        self.keep(path, &answer);
+    }
+
+    /// Also reads the page that it is led to.
+    async fn post(&mut self, path: &str, form: &[(&str, &str)]) {
+        let answer = self.browser.post(path, form).await;
+        self.keep(path, &answer);
+        self.follow(&answer).await;
+    }
+
+    async fn put(&mut self, path: &str, form: &[(&str, &str)]) {
+        let answer = self.browser.put(path, form).await;
+        self.keep(path, &answer);
+        self.follow(&answer).await;
+    }
+
+    async fn follow(&mut self, answer: &TestResponse) {
+        if let Some(location) = answer.location() {
+            self.get(location).await;
+        }
+    }
+}
+
+/// Goes through all that an account is for, and gives the links' tokens and the pages that were seen.
+async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
     let mut tokens = Vec::new();
     let mut opened = async |email: &str| {
         let link = host.link_to(email).await;
         tokens.push(token_of(&link).to_owned());
         link
     };
-    let browser = host.client();
+    let mut browser = Reader { browser: host.client(), pages: Vec::new() };
     browser.post("/users/register", &log_in_form(EMAIL, VALID_PASSWORD)).await;
     let link = opened(EMAIL).await;
     browser.get(&link).await;
@@ -75,7 +113,10 @@ async fn use_everything(host: &Host) -> Vec<String> {
     browser.put("/users/settings/email", &email_form("new@example.com")).await;
     // The last link is left unused.
     browser.get(&opened("new@example.com").await).await;
-    tokens
+    for path in ["/", "/dashboard", "/users/settings", "/users/settings/activity", "/users/sessions", "/me"] {
+        browser.get(path).await;
+    }
+    (tokens, browser.pages)
 }
 
 /// What the tables hold, as text.
@@ -98,8 +139,9 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
     let everything = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(EVERYTHING)).with_ansi(false);
     everything.with_writer(move || writer.clone()).init();
     let host = Host::new().await;
-    let tokens = use_everything(&host).await;
+    let (tokens, pages) = use_everything(&host).await;
     assert!(tokens.len() >= 3);
+    assert!(pages.iter().any(|(_, page)| page.contains("Recent activity") && page.contains("Logged in")));
 
     let log = log.text();
     assert!(log.contains("auth.login.failure") && log.contains("/users/reset-password/"), "it is the whole log");
@@ -110,6 +152,9 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "the log");
         assert_eq!(stored.iter().find(|text| text.contains(secret)), None, "the database");
+        // But for the form on the page of a link itself.
+        let page = pages.iter().find(|(path, page)| page.contains(secret) && !path.contains(secret));
+        assert_eq!(page, None, "a page");
     }
 
     let last = EmailToken::parse(tokens.last().expect("a token")).expect("a good one");

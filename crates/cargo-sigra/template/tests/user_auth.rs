@@ -24,6 +24,30 @@ async fn protected_pages_lead_visitors_to_the_log_in_page() {
     }
 }
 
+/// OWASP ASVS 7.4.4.
+#[tokio::test]
+async fn every_page_of_a_user_has_a_button_to_log_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    for path in [
+        "/",
+        "/dashboard",
+        "/users/sessions",
+        "/users/settings",
+        "/users/settings/activity",
+        "/users/sudo",
+        // <mfa>
+        "/users/settings/mfa",
+        // </mfa>
+    ] {
+        let page = browser.get(path).await;
+        assert_status(&page, 200);
+        let form = page.text().split("action=\"/users/log-out\"").nth(1).map(str::to_owned).unwrap_or_default();
+        let form = form.split("</form>").next().unwrap_or_default();
+        assert!(form.contains("value=\"delete\"") && form.contains("<button"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn only_pages_are_returned_to() {
     let host = Host::new().await;

@@ -21,13 +21,15 @@ async fn the_log_in_page_is_a_form_for_password_managers() {
         // <!passkeys>
         // "autocomplete=\"username\"",
         // </!passkeys>
-        "name=\"user[password]\"",
-        "autocomplete=\"current-password\"",
+        "name=\"user[password]\" type=\"password\" autocomplete=\"current-password\"",
         "name=\"user[remember_me]\"",
         "<label for=\"user_email\">",
         "<label for=\"user_password\">",
     ] {
         assert_contains(&page, part);
+    }
+    for hindrance in ["onpaste", "autocomplete=\"off\"", "readonly"] {
+        assert!(!page.text().contains(hindrance), "{hindrance} keeps people from using a password manager");
     }
 }
 

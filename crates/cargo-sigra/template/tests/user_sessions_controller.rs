@@ -2,7 +2,10 @@
 
 mod support;
 
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use sigra::{
+    SessionToken,
+    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
 use support::{Host, log_in_form};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -27,9 +30,15 @@ async fn the_page_names_devices_and_hides_tokens() {
 
     let hashes: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT token FROM users_tokens").fetch_all(&host.pool).await.expect("rows");
-    for hash in hashes {
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(!page.text().contains(&hex), "a stored hash is on the page");
+    for browser in [&laptop, &phone] {
+        let cookie = browser.cookie("_my_app_key").expect("logged in");
+        let (_, token) = cookie.rsplit_once('.').expect("id and token");
+        let hash = SessionToken::parse(token).expect("a token").hash();
+        assert!(hashes.contains(&hash.as_bytes().to_vec()), "it is this one that the database has");
+        let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        for secret in [token, &hex, &hex.to_uppercase()] {
+            assert!(!page.text().contains(secret), "a token or its hash is on the page");
+        }
     }
 }
 

@@ -348,6 +348,8 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn passwords() -> Passwords {
@@ -426,9 +428,22 @@ mod tests {
     async fn invariant_13_past_the_bound_a_password_waits_briefly_and_then_gives_up() {
         let passwords = Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_millis(20)).expect("good");
         let permit = passwords.workers.clone().acquire_owned().await.expect("open");
+        let begun = Instant::now();
         let refused = passwords.verify(None, &Password::new("x")).await;
         assert!(matches!(refused, Err(Error::PasswordWorkersBusy)), "{refused:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(20), "it gave up after {:?}", begun.elapsed());
         drop(permit);
         assert!(passwords.verify(None, &Password::new("x")).await.is_ok());
+
+        let patient = Passwords { wait: Duration::from_secs(60), ..passwords };
+        let permit = patient.workers.clone().acquire_owned().await.expect("open");
+        let waiting = tokio::spawn({
+            let patient = patient.clone();
+            async move { patient.verify(None, &Password::new("x")).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(permit);
+        assert!(waiting.await.expect("it ends").is_ok(), "who waits gets the worker that becomes free");
     }
 }

@@ -7,7 +7,7 @@ use sigra::{
     SessionToken, Sigra,
     testing::{TestClient, TestHost},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::host::{DAY, Host, MINUTE, User, token, who};
 
@@ -231,11 +231,12 @@ async fn expired_rows_are_purged_in_the_background_by_every_node_at_once() {
 async fn a_database_that_is_busy_with_something_else_keeps_nobody_waiting_for_long() {
     let (host, user, browser) = remembered().await;
     host.execute("UPDATE users SET nickname = 'Countess'").await;
-    let mut hogs = Vec::new();
     // The host's own queries take every connection of its pool.
-    while let Some(connection) = host.pool.try_acquire() {
-        hogs.push(connection);
+    let mut hogs = Vec::new();
+    for _ in 0..host.pool.options().get_max_connections() {
+        hogs.push(host.pool.acquire().await.unwrap());
     }
+    assert!(timeout(Duration::from_millis(100), host.pool.acquire()).await.is_err(), "there is none left");
     assert_eq!(who(&browser).await, user.email, "lookups have connections of their own");
     drop(hogs);
 }

@@ -1,0 +1,119 @@
+//! What hosts and their monitoring build upon: names of events, errors, codes, cookies and settings.
+
+use std::collections::BTreeSet;
+
+use super::{
+    sources::{block, constants, files, read},
+    tables::{code, table},
+};
+
+const GUIDE: &str = "docs/login-logout-and-sessions.md";
+
+#[track_caller]
+fn assert_same(what: &str, documented: BTreeSet<String>, actual: BTreeSet<String>) {
+    let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+    let undocumented = only(&actual, &documented);
+    let imagined = only(&documented, &actual);
+    assert!(
+        undocumented.is_empty() && imagined.is_empty(),
+        "{what}: not documented {undocumented:?}, not there {imagined:?}"
+    );
+}
+
+/// What stands in backticks in the first column.
+fn names(rows: &[Vec<String>]) -> BTreeSet<String> {
+    rows.iter().flat_map(|row| code(&row[0])).collect()
+}
+
+#[test]
+fn the_guide_lists_every_event_with_its_level_and_fields() {
+    let source = read("crates/sigra/src/telemetry.rs");
+    let constants = constants(&source);
+    let name = |constant: &str| {
+        let found = constants.iter().find(|(name, _)| name == constant);
+        found.unwrap_or_else(|| panic!("telemetry.rs has no {constant}")).1.clone()
+    };
+    let in_source: BTreeSet<Vec<String>> = table(&source, &["event", "level", "fields"])
+        .iter()
+        .map(|row| vec![name(row[0].trim_matches(['[', ']', '`'])), row[1].clone(), row[2].clone()])
+        .collect();
+    assert_eq!(in_source.len(), constants.len(), "each constant has a row");
+    let in_guide: BTreeSet<Vec<String>> = table(&read(GUIDE), &["`event`", "level", "fields"])
+        .iter()
+        .map(|row| vec![row[0].trim_matches('`').to_owned(), row[1].clone(), row[2].clone()])
+        .collect();
+    let joined = |rows: BTreeSet<Vec<String>>| rows.into_iter().map(|row| row.join(" | ")).collect();
+    assert_same("events", joined(in_guide), joined(in_source));
+}
+
+#[test]
+fn the_guide_lists_every_name_of_the_audit_trail() {
+    let documented = names(&table(&read("docs/accounts.md"), &["action", "when"]));
+    let audit = read("crates/sigra/src/audit.rs");
+    let own = [audit.clone(), files("crates/cargo-sigra/template/src/accounts", ".rs").concat()].concat();
+    let own = constants(&own).into_iter().filter(|(_, value)| value.starts_with("auth."));
+    let mut actual: BTreeSet<String> = own.map(|(_, value)| value).collect();
+    // The log tells some of them as well.
+    let told: Vec<&str> = block(&audit, "pub use crate::telemetry::{").split([' ', ',', '\n']).collect();
+    let told =
+        constants(&read("crates/sigra/src/telemetry.rs")).into_iter().filter(|(name, _)| told.contains(&name.as_str()));
+    actual.extend(told.map(|(_, value)| value));
+    assert_same("audit events", documented, actual);
+}
+
+#[test]
+fn the_guide_and_the_documentation_list_every_error() {
+    let source = read("crates/sigra/src/error.rs");
+    let variant = |line: &str| {
+        let name: String = line.trim().chars().take_while(char::is_ascii_alphanumeric).collect();
+        let is_variant = line.starts_with("    ") && !line.starts_with("     ");
+        (is_variant && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
+    };
+    let actual: BTreeSet<String> = block(&source, "pub enum Error {").lines().filter_map(variant).collect();
+    assert_same("errors in the guide", names(&table(&read(GUIDE), &["`sigra::Error`", "when"])), actual.clone());
+    assert_same("errors in the documentation", names(&table(&source, &["error", "status"])), actual);
+}
+
+#[test]
+fn the_guides_list_every_code_of_an_error_answer() {
+    let problem = read("crates/sigra/src/problem.rs");
+    let library = constants(block(&problem, "pub(crate) mod code {")).into_iter().map(|(_, value)| value);
+    let library: BTreeSet<String> = library.collect();
+    let column = |page: &str| -> BTreeSet<String> {
+        table(&read(page), &["status", "`code`"]).iter().flat_map(|row| code(&row[1])).collect()
+    };
+    assert_same("codes of the library", column(GUIDE), library.clone());
+
+    let sources = [files("crates/sigra/src", ".rs"), files("crates/cargo-sigra/template/src", ".rs")].concat().concat();
+    let mut all = library;
+    for before in [".code(\"", "code: \""] {
+        let literals = sources.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+        all.extend(literals.map(str::to_owned));
+    }
+    assert_same("codes of the JSON application", column("docs/json-api.md"), all);
+}
+
+#[test]
+fn the_guide_lists_every_cookie() {
+    let documented: BTreeSet<String> = names(&table(&read(GUIDE), &["cookie", "when it is there"]));
+    let source = read("crates/sigra/src/config.rs");
+    let cookies =
+        source.split("CookieOptions::new(format!(\"_{app}_").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut actual: BTreeSet<String> = cookies.map(|name| format!("_my_app_{name}")).collect();
+    assert!(!actual.is_empty());
+    // Entries of the cookie session are named after it.
+    actual.extend(["_my_app_key.flash", "_my_app_key.return_to"].map(str::to_owned));
+    assert_same("cookies", documented, actual);
+}
+
+#[test]
+fn the_guide_lists_every_function_of_config() {
+    let source = read("crates/sigra/src/config.rs");
+    let settings = block(&source, "impl Config {").split("pub fn ").skip(1);
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut actual: BTreeSet<String> = settings.map(name).collect();
+    for no_setting in ["new", "check"] {
+        assert!(actual.remove(no_setting), "{no_setting}");
+    }
+    assert_same("settings", names(&table(&read(GUIDE), &["function", "what"])), actual);
+}
