@@ -51,7 +51,9 @@ impl Sender {
         Client {
             ip: self.ip,
             user_agent: self.user_agent.as_ref().map(|value| {
-                let lossy = String::from_utf8_lossy(value.as_bytes());
+                // What is past the end is not looked at, but for a letter that it may cut.
+                let bytes = &value.as_bytes()[..value.len().min(MAX_USER_AGENT + 4)];
+                let lossy = String::from_utf8_lossy(bytes);
                 lossy[..lossy.floor_char_boundary(MAX_USER_AGENT)].to_owned()
             }),
         }

@@ -2,7 +2,10 @@
 
 mod support;
 
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use axum::{body::Body, http::Request};
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
+};
 use support::{Host, log_in_form};
 
 const SESSION: &str = "_my_app_key";
@@ -205,4 +208,103 @@ async fn logging_in_as_another_user_ends_the_first_session() {
     assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&other.email, VALID_PASSWORD)).await, "/");
     assert_contains(&browser.get("/dashboard").await, &other.email);
     assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
+}
+
+async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    browser.send(request.body(Body::empty()).expect("a request")).await
+}
+
+/// Pages fetched in advance, and parts of pages, are shown to nobody as a page.
+#[tokio::test]
+async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for headers in [
+        &[("sec-purpose", "prefetch")][..],
+        &[("x-sec-purpose", "prefetch")],
+        &[("purpose", "prefetch"), ("sec-fetch-mode", "")],
+    ] {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+        get(&browser, "/users/log-in", headers).await;
+        let head = Request::head("/users/log-in").body(Body::empty()).expect("a request");
+        browser.send(head).await;
+        for part in [
+            &[("sec-fetch-dest", "iframe")][..],
+            &[("hx-request", "true"), ("sec-fetch-mode", "cors"), ("accept", "*/*")],
+            &[("hx-request", "true"), ("sec-fetch-mode", "")],
+            &[("accept", "text/event-stream"), ("sec-fetch-mode", "")],
+        ] {
+            get(&browser, "/", part).await;
+        }
+        let page = browser.get("/users/log-in").await;
+        assert_contains(&page, "Invalid email or password");
+        assert_contains(&page, &format!("value=\"{}\"", user.email));
+        assert!(!browser.get("/users/log-in").await.text().contains("Invalid email"), "a flash is shown once");
+    }
+}
+
+#[tokio::test]
+async fn the_log_in_leads_to_the_page_that_was_opened_and_to_no_part_of_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for part in [
+        &[("accept", "image/avif,image/webp,*/*;q=0.8")][..],
+        &[("accept", "text/css,*/*;q=0.1")],
+        &[("accept", "text/event-stream")],
+        &[("accept", "*/*"), ("hx-request", "true")],
+        &[("accept", "*/*"), ("x-requested-with", "XMLHttpRequest")],
+        &[("sec-fetch-dest", "iframe")],
+        &[("sec-purpose", "prefetch;prerender")],
+    ] {
+        for mode in ["", "navigate"] {
+            let browser = host.client();
+            browser.get("/dashboard?page=1").await;
+            let part = [part, &[("sec-fetch-mode", mode)]].concat();
+            get(&browser, "/users/settings?part=1", &part).await;
+            let head = Request::head("/users/settings?head=1").body(Body::empty()).expect("a request");
+            browser.send(head).await;
+            let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+            assert_redirected_to(&answer, "/dashboard?page=1");
+        }
+    }
+}
+
+const COOKIE_LOST: &str = "Your browser didn&#39;t keep the cookie. Allow cookies for this site, then log in again.";
+
+/// Every request of a browser that keeps no cookies is its first.
+#[tokio::test]
+async fn a_browser_that_keeps_no_cookie_is_told_so_where_the_log_in_leads() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let from_log_in = [("referer", "https://localhost/users/log-in")];
+    assert_contains(&host.client().get("/users/log-in").await, "You need to allow cookies to log in.");
+    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+    for path in ["/", "/users/log-in"] {
+        assert_contains(&get(&host.client(), path, &from_log_in).await, COOKIE_LOST);
+        for elsewhere in ["https://localhost/", "https://evil.example/users/log-in", "https://localhost/users/register"]
+        {
+            let page = get(&host.client(), path, &[("referer", elsewhere)]).await;
+            assert!(!page.text().contains("keep the cookie"), "{elsewhere}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_keeps_cookies_hears_nothing_of_them() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let from_log_in = [("referer", "https://localhost/users/log-in")];
+    browser.get("/users/log-in").await;
+    for path in ["/", "/users/log-in", "/users/register"] {
+        let page = get(&browser, path, &from_log_in).await;
+        assert!(!page.text().contains("keep the cookie"), "{path}");
+    }
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_contains(&get(&browser, "/", &from_log_in).await, "Welcome back!");
+    assert!(browser.cookies().iter().all(|(name, _)| !name.contains("trial")), "what was tried is gone");
+    assert!(browser.get("/users/log-in").await.set_cookies().is_empty());
 }

@@ -21,8 +21,9 @@ use crate::{
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
 };
 
-/// The entry of the cookie session that names the challenges under way.
-const ENTRY: &str = "passkeys";
+/// What the entries of the cookie session begin with that name the challenges under way. Each is an entry of its own:
+/// two tabs that ask at once don't undo each other.
+const ENTRY: &str = "passkey-";
 
 /// How many there are at most: one for each tab that was opened lately.
 const MOST: usize = 8;
@@ -424,25 +425,29 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         let id = id_of(challenge);
         U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.now()).await?;
-        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
-        under_way.push(id);
-        let oldest = under_way.len().saturating_sub(MOST);
-        session.put(ENTRY, &under_way[oldest..])
+        let asked_at = |name: &String| session.get::<i64>(name).unwrap_or_default();
+        let mut under_way = session.names_of_entries(ENTRY);
+        under_way.sort_by_key(asked_at);
+        let too_many = (under_way.len() + 1).saturating_sub(MOST);
+        under_way[..too_many].iter().for_each(|name| session.remove(name));
+        session.put(&entry(id), &self.now().unix_timestamp())
     }
 
     /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
     async fn take_ceremony(&self, session: &Session, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
         let Some(id) = answered(client_data) else { return Ok(None) };
-        let mut under_way: Vec<Uuid> = session.get(ENTRY).unwrap_or_default();
-        if !under_way.contains(&id) {
+        if session.get::<i64>(&entry(id)).is_none() {
             return Ok(None);
         }
-        under_way.retain(|other| *other != id);
-        session.put(ENTRY, &under_way)?;
+        session.remove(&entry(id));
         let mut conn = self.pool().acquire().await?;
         let state = U::Database::take_ceremony(&mut conn, id, self.now() - CEREMONY_TTL).await?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
+}
+
+fn entry(id: Uuid) -> String {
+    format!("{ENTRY}{}", id.simple())
 }
 
 /// A challenge's name. It proves nothing, and tells nobody the challenge.

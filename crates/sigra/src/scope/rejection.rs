@@ -8,7 +8,7 @@ use super::{Clearance, Current};
 use crate::{
     User,
     problem::{Audience, Problem, code},
-    session::{Flash, MissingLayer, ReturnTo, Session},
+    session::{Flash, MissingLayer, ReturnTo, Session, Visit},
     telemetry,
 };
 
@@ -171,8 +171,12 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// Keeps the way back, and says why the visitor is led away.
+/// Keeps the way back, and says why the visitor is led away. Nobody returns to a picture, a stream or a fragment, and
+/// nobody asked for what is fetched in advance.
 fn remember_where(parts: &Parts, message: &str) {
+    if !Visit::is_page_opened(parts) {
+        return;
+    }
     let Some(session) = parts.extensions.get::<Session>() else { return };
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     if let Some(path) = ReturnTo::from_uri(uri) {

@@ -19,6 +19,7 @@ mod device;
 mod flash;
 mod return_to;
 mod trust;
+mod visit;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,7 @@ use self::device::{DeviceId, KnownDevice};
 pub(crate) use self::{
     cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
     trust::TrustTokens,
+    visit::Visit,
 };
 pub use self::{
     flash::{Flash, FlashMessage},
@@ -53,6 +55,8 @@ use crate::{
 
 const FLASH: &str = "flash";
 const RETURN_TO: &str = "return_to";
+/// Says nothing: it shows that the browser keeps cookies.
+const TRIAL: &str = "trial";
 
 /// The cookie session of one request. A handler takes it as an argument; clones are the same session.
 ///
@@ -86,6 +90,10 @@ struct State {
     acting: Option<TokenHash>,
     /// `None` while nobody is logged in.
     id: Option<CookieSessionId>,
+    /// What becomes of the answer. A handler's argument knows.
+    visit: Visit,
+    /// Whether the browser comes from the log-in page, and has lost all cookies on the way.
+    is_back_without_cookies: bool,
     /// Whether the entries that came are gone.
     is_cleared: bool,
     /// Entries put (`Some`) or removed (`None`) by this request.
@@ -128,6 +136,8 @@ impl Session {
             presented: tokens.clone(),
             let_in: None,
             acting: None,
+            visit: Visit::Page,
+            is_back_without_cookies: false,
             is_cleared: false,
             outgoing: BTreeMap::new(),
             flash: Vec::new(),
@@ -170,11 +180,15 @@ impl Session {
         self.state().remove(name);
     }
 
-    /// Takes an entry out.
+    /// Takes an entry out. A `HEAD` and a page that is only fetched in advance leave it where it is, for nobody may ever
+    /// see them.
     #[must_use]
     pub fn take<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let value = self.get(name)?;
-        self.remove(name);
+        let mut state = self.state();
+        if state.visit != Visit::Unseen {
+            state.remove(name);
+        }
         Some(value)
     }
 
@@ -197,10 +211,16 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the messages that wait to be shown.
+    /// Takes the messages that wait to be shown, if the answer is a page that somebody sees: for pictures, streams,
+    /// frames, fragments that a script asks for, `HEAD`, and pages that are only fetched in advance there are none, and
+    /// the next page has them. It is known by `Sec-Fetch-Mode`, `Sec-Fetch-Dest`, `Sec-Purpose`, `HX-Request` and
+    /// `Accept`.
     #[must_use]
     pub fn take_flash(&self) -> Vec<FlashMessage> {
         let mut state = self.state();
+        if state.visit != Visit::Page {
+            return Vec::new();
+        }
         let waiting = state.waiting_flash();
         state.flash.clear();
         state.remove(FLASH);
@@ -219,6 +239,33 @@ impl Session {
     #[must_use]
     pub fn take_return_to(&self) -> Option<ReturnTo> {
         self.take::<String>(RETURN_TO).as_deref().and_then(ReturnTo::parse)
+    }
+
+    /// Gives the browser a cookie, unless it has one, to find out whether it keeps any: for the page with the log-in
+    /// form. See [`refuses_cookies`](Self::refuses_cookies).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Json`].
+    pub fn try_cookies(&self) -> Result<(), Error> {
+        if self.state().has_cookies() { Ok(()) } else { self.put(TRIAL, &true) }
+    }
+
+    /// Whether the browser comes from the [log-in page](crate::Config::log_in_at), where it was [given a
+    /// cookie](Self::try_cookies), and has none of ours: because it keeps no cookies, or none that are `Secure` over
+    /// plain HTTP, or none of a foreign [domain](crate::Config::cookie_domain). Who logged in right there is anonymous
+    /// now, and should be told why.
+    ///
+    /// ```
+    /// use sigra::Session;
+    ///
+    /// async fn home(session: Session) -> &'static str {
+    ///     if session.refuses_cookies() { "Your browser didn't keep the cookie." } else { "Welcome" }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn refuses_cookies(&self) -> bool {
+        self.state().is_back_without_cookies
     }
 
     /// Whether an account was logged in to with this browser before: whatever it was named by then, such as
@@ -261,6 +308,14 @@ impl Session {
         let mut tokens = self.trust_tokens();
         tokens.put(token, in_place_of);
         self.state().mfa_trust_write = Some(tokens);
+    }
+
+    /// The names of the entries that begin so.
+    pub(crate) fn names_of_entries(&self, beginning: &str) -> Vec<String> {
+        let state = self.state();
+        let mut names = state.cookies.entry_names(&state.request);
+        names.retain(|name| name.starts_with(beginning) && state.entry(name).is_some());
+        names
     }
 
     /// Every token that the browser presented.
@@ -409,6 +464,18 @@ impl State {
         presented
     }
 
+    fn has_cookies(&self) -> bool {
+        self.cookies.is_any_ours(&self.request)
+    }
+
+    /// Finds out what the answer is for.
+    fn look_at(&mut self, parts: &Parts) {
+        self.visit = Visit::of(&parts.method, &parts.headers);
+        self.is_back_without_cookies = Visit::is_page_opened(parts)
+            && visit::is_led_here_from(self.cookies.log_in_path(), parts)
+            && !self.has_cookies();
+    }
+
     fn devices(&self) -> Vec<KnownDevice> {
         self.cookies.read_devices(&self.request)
     }
@@ -472,7 +539,9 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingLayer("Session"))
+        let session = parts.extensions.get::<Self>().cloned().ok_or(MissingLayer("Session"))?;
+        session.state().look_at(parts);
+        Ok(session)
     }
 }
 

@@ -442,3 +442,32 @@ async fn a_log_in_stands_although_what_came_after_it_failed() {
     let names: Vec<String> = browser.cookies().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [KEY], "the session that is there, and no message");
 }
+
+async fn get_with(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    browser.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn only_a_page_that_somebody_opens_is_returned_to_and_shows_messages() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.get("/me?page=1").await;
+    for headers in [
+        &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image"), ("accept", "image/webp,*/*")][..],
+        &[("sec-fetch-mode", ""), ("accept", "image/webp,*/*")],
+        &[("sec-fetch-mode", ""), ("accept", "*/*")],
+        &[("sec-fetch-dest", "iframe")],
+        &[("sec-purpose", "prefetch")],
+        &[("hx-request", "true")],
+    ] {
+        let part = get_with(&browser, "/me?part=1", headers).await;
+        assert!(part.status().is_redirection() || part.status().is_client_error(), "{part:?}");
+        assert_eq!(get_with(&browser, "/flash", headers).await.text(), "", "{headers:?}");
+    }
+    let head = Request::head("/me?head=1").body(Body::empty()).unwrap();
+    assert_redirected_to(&browser.send(head).await, "/users/log-in");
+    assert_eq!(browser.get("/flash").await.text(), "error: You must log in to access this page.\n");
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/me?page=1");
+}

@@ -157,6 +157,36 @@ async fn invariant_10_of_many_who_send_one_answer_at_once_one_gets_in() {
     }
 }
 
+/// The second answer to arrive takes nothing from the first.
+#[tokio::test]
+async fn invariant_16_two_tabs_that_ask_at_the_same_moment_are_both_answered() {
+    let host = Host::new().await;
+    let (user, _, mut authenticator) = user_with_passkey(&host).await;
+    let browser = host.client();
+    let ask = || browser.send_without_storing(super::host::get_request("/passkeys/log-in"));
+    let (one, two) = tokio::join!(ask(), ask());
+    browser.store(&one);
+    browser.store(&two);
+    for question in [one, two] {
+        let tab = browser.fork();
+        let answer = authenticator.sign(&question.json());
+        assert_status(&send(&tab, "/passkeys/log-in", &answer).await, 200);
+        assert_eq!(who(&tab).await, user.email);
+    }
+}
+
+/// However often a page is opened, a browser keeps a handful of challenges.
+#[tokio::test]
+async fn challenges_that_nobody_answers_make_way_for_new_ones() {
+    let host = Host::new().await;
+    let browser = host.client();
+    for _ in 0..20 {
+        challenge(&browser, "/passkeys/log-in").await;
+        host.clock().advance(SECOND);
+    }
+    assert_eq!(browser.cookies().len(), 8);
+}
+
 #[tokio::test]
 async fn several_tabs_are_asked_at_once() {
     let host = Host::new().await;

@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
     response::{Html, IntoResponse, Response},
 };
-use sigra::{Scope, Session, session::FlashMessage};
+use sigra::{Flash, Scope, Session, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::Error;
@@ -19,9 +19,15 @@ pub struct Layout {
     pub has_nav: bool,
 }
 
+const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
+
 impl Layout {
     pub fn new(title: &'static str, session: &Session, scope: Option<&Scope<User>>) -> Self {
-        Self { title, flash: session.take_flash(), email: scope.map(|scope| scope.user().email.clone()), has_nav: true }
+        let mut flash = session.take_flash();
+        if session.refuses_cookies() {
+            flash.push(FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() });
+        }
+        Self { title, flash, email: scope.map(|scope| scope.user().email.clone()), has_nav: true }
     }
 
     // <mfa>

@@ -45,14 +45,15 @@ pub async fn new(
     // </passkeys>
     session: Session,
     scope: Option<Scope<User>>,
-) -> Page<impl Template> {
-    Page(LogInPage {
+) -> Result<Page<impl Template>> {
+    session.try_cookies()?;
+    Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
         layout: Layout::new("Log in", &session, scope.as_ref()),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
-    })
+    }))
 }
 
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
