@@ -27,10 +27,8 @@ impl Visit {
         // A script that follows a link in place of the browser says so.
         let is_fragment = FRAGMENTS.iter().any(|name| sent(name).is_some()) && sent("hx-boosted").is_none();
         let is_script = sent("x-requested-with") == Some(b"XMLHttpRequest");
-        let is_top_level = match sent("sec-fetch-mode") {
-            Some(mode) => mode == b"navigate" && sent("sec-fetch-dest").is_none_or(|dest| dest == b"document"),
-            None => true,
-        };
+        let is_top_level = sent("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
+            && sent("sec-fetch-dest").is_none_or(|dest| dest == b"document");
         let accepts_html = sent("accept").is_some_and(|accept| contains(accept, b"text/html"));
         let is_page = sent("hx-boosted").is_some() || (is_top_level && accepts_html);
         if is_page && !is_fragment && !is_script { Self::Page } else { Self::Part }
@@ -103,6 +101,7 @@ mod tests {
             &[BROWSER, ("sec-fetch-mode", "cors")],
             &[BROWSER, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
             &[BROWSER, NAVIGATION, ("sec-fetch-dest", "iframe")],
+            &[BROWSER, ("sec-fetch-dest", "iframe")],
             &[BROWSER, NAVIGATION, ("sec-fetch-dest", "object")],
             &[("accept", "application/json"), NAVIGATION],
         ] {
