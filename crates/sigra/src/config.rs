@@ -13,6 +13,12 @@ use crate::{Clock, limits::AddressLimit, secret::SecretKeyBase};
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// No time is longer, so that none overflows what it is added to.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+const MAX_PASSWORD_WORKERS: usize = 1024;
+const MAX_CACHED_SCOPES: usize = 10_000_000;
+
 /// The settings of [`Sigra`](crate::Sigra), each with a default that is safe to ship.
 ///
 /// ```
@@ -310,7 +316,7 @@ impl Config {
 
     /// Whether cookies are `Secure` (default: no; turn it on wherever there is TLS). Their names then begin with
     /// `__Host-` or, where there is a [cookie domain](Self::cookie_domain) or a path of their own, with `__Secure-`
-    /// (RFC 6265bis section 4.1.3).
+    /// (RFC 6265bis section 4.1.3). A [secret](SecretKeyBase::is_predictable) that can be guessed is refused then.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -379,7 +385,8 @@ impl Config {
         self
     }
 
-    /// Networks whose `X-Forwarded-For` is believed (default: none, the header is ignored).
+    /// Networks whose `X-Forwarded-For` is believed (default: none, the header is ignored). One that half of the
+    /// internet is in is refused: whoever sends a request could choose their address.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.trusted_proxies = networks.into_iter().collect();
@@ -439,19 +446,32 @@ impl Config {
     /// [`ConfigError`], in one sentence that names the setting and the mend.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (setting, duration) in [
-            ("SESSION_TTL", Some(self.session_ttl)),
-            ("SESSION_IDLE_TIMEOUT", self.session_idle_timeout),
-            ("SESSION_REISSUE_AGE", Some(self.session_reissue_age)),
-            ("SUDO_TTL", Some(self.sudo_ttl)),
-            ("CONFIRM_TTL", Some(self.confirm_ttl)),
-            ("RESET_TTL", Some(self.reset_ttl)),
-            ("LOG_IN_LINK_TTL", Some(self.log_in_link_ttl)),
-            ("CHANGE_EMAIL_TTL", Some(self.change_email_ttl)),
-            ("RECOVERY_TTL", Some(self.recovery_ttl)),
-            ("MFA_CHALLENGE_TTL", Some(self.mfa_challenge_ttl)),
-            ("MFA_TRUST_TTL", Some(self.mfa_trust_ttl)),
+            ("session_ttl", Some(self.session_ttl)),
+            ("session_idle_timeout", self.session_idle_timeout),
+            ("session_reissue_age", Some(self.session_reissue_age)),
+            ("reissue_grace", Some(self.reissue_grace)),
+            ("sudo_ttl", Some(self.sudo_ttl)),
+            ("confirm_ttl", Some(self.confirm_ttl)),
+            ("reset_ttl", Some(self.reset_ttl)),
+            ("log_in_link_ttl", Some(self.log_in_link_ttl)),
+            ("change_email_ttl", Some(self.change_email_ttl)),
+            ("recovery_ttl", Some(self.recovery_ttl)),
+            ("mfa_challenge_ttl", Some(self.mfa_challenge_ttl)),
+            ("mfa_trust_ttl", Some(self.mfa_trust_ttl)),
         ] {
             check_duration(setting, duration)?;
+        }
+        if self.password_wait > LONGEST {
+            return Err(ConfigError::Duration("password_wait"));
+        }
+        if self.purge_interval.is_some_and(|interval| interval.is_zero() || interval > LONGEST) {
+            return Err(ConfigError::Duration("purge_interval"));
+        }
+        if self.secure && self.secret_key_base.is_predictable() {
+            return Err(ConfigError::PredictableSecret);
+        }
+        if let Some(network) = self.trusted_proxies.iter().find(|network| is_everybody(network)) {
+            return Err(ConfigError::TrustsEverybody(*network));
         }
         if let Some(domain) = &self.cookie_domain {
             check_cookie_domain(domain)?;
@@ -463,8 +483,11 @@ impl Config {
                 return Err(ConfigError::SameCookieName(cookie.name.clone().into_owned()));
             }
         }
-        if self.password_workers == 0 {
-            return Err(ConfigError::NoPasswordWorkers);
+        if !(1..=MAX_PASSWORD_WORKERS).contains(&self.password_workers) {
+            return Err(ConfigError::PasswordWorkers(self.password_workers));
+        }
+        if self.cached_scopes > MAX_CACHED_SCOPES {
+            return Err(ConfigError::CachedScopes(self.cached_scopes));
         }
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
@@ -516,6 +539,10 @@ impl CookieOptions {
         if self.name.is_empty() || !self.name.chars().all(token_char) {
             return Err(ConfigError::CookieName(self.name.clone().into_owned()));
         }
+        let path_char = |c: char| (c == ' ' || c.is_ascii_graphic()) && c != ';';
+        if !self.path.starts_with('/') || !self.path.chars().all(path_char) {
+            return Err(ConfigError::CookiePath(self.path.clone().into_owned()));
+        }
         if self.same_site == SameSite::None && !secure {
             return Err(ConfigError::SameSiteNone(self.name.clone().into_owned()));
         }
@@ -550,8 +577,11 @@ impl Argon2Params {
     pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
 
     pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
+        const MOST_KIB: u32 = 4 * 1024 * 1024;
         let params = argon2::Params::new(self.memory_kib, self.iterations, self.parallelism, None)
-            .map_err(|_| ConfigError::Argon2(self))?;
+            .ok()
+            .filter(|_| self.memory_kib <= MOST_KIB)
+            .ok_or(ConfigError::Argon2(self))?;
         Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
     }
 }
@@ -566,9 +596,19 @@ impl Default for Argon2Params {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A time that is zero, or so long that it overflows.
-    #[error("{0} must be between 1 second and 100 years")]
+    /// A time that is zero, or so long that it may overflow.
+    #[error("`Config::{0}` must be between 1 second and 10 years")]
     Duration(&'static str),
+    /// A secret that can be guessed, where cookies are [`Secure`](Config::secure).
+    #[error(
+        "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
+    )]
+    PredictableSecret,
+    /// A network of proxies that so many are in that anybody could choose their address.
+    #[error(
+        "TRUSTED_PROXIES has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
+    )]
+    TrustsEverybody(IpNet),
     /// A cookie domain that browsers refuse.
     #[error(
         "COOKIE_DOMAIN is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
@@ -588,12 +628,18 @@ pub enum ConfigError {
     /// `SameSite=None` without `Secure`.
     #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn Config::secure on")]
     SameSiteNone(String),
-    /// No worker to verify passwords.
-    #[error("password_workers is 0, so nobody could log in: use at least 1")]
-    NoPasswordWorkers,
+    /// No worker to verify passwords, or more than any machine has cores for.
+    #[error("password_workers is {0}: use at least 1, or nobody could log in, and at most {MAX_PASSWORD_WORKERS}")]
+    PasswordWorkers(usize),
+    /// More scopes than fit into memory.
+    #[error("cached_scopes is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory")]
+    CachedScopes(usize),
     /// Parameters that Argon2 can't be run with.
-    #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane and at least one iteration")]
+    #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane, 4 GiB at most, and at least one iteration")]
     Argon2(Argon2Params),
+    /// A path that would end a cookie's attribute.
+    #[error("`{0}` is not a cookie's path: write one that begins with `/`, in ASCII, without `;`")]
+    CookiePath(String),
     /// A relying party that browsers refuse to make passkeys for.
     #[cfg(feature = "passkeys")]
     #[error(
@@ -612,10 +658,19 @@ pub enum ConfigError {
 
 fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(), ConfigError> {
     match duration {
-        Some(duration) if duration < Duration::from_secs(1) || duration > 36_500 * DAY => {
+        Some(duration) if duration < Duration::from_secs(1) || duration > LONGEST => {
             Err(ConfigError::Duration(setting))
         }
         _ => Ok(()),
+    }
+}
+
+/// Private networks have a prefix of 8 and more bits (RFC 1918), or of 7 (RFC 4193). IPv4 is also a part of IPv6.
+fn is_everybody(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() < 8,
+        IpNet::V6(network) if network.network().to_ipv4_mapped().is_some() => network.prefix_len() < 96 + 8,
+        IpNet::V6(network) => network.prefix_len() < 7,
     }
 }
 
@@ -669,9 +724,56 @@ mod tests {
 
     #[test]
     fn times_must_be_positive_and_finite() {
-        assert_eq!(error(&config().session_ttl(Duration::ZERO)), "SESSION_TTL must be between 1 second and 100 years");
-        assert!(error(&config().session_idle_timeout(Duration::ZERO)).starts_with("SESSION_IDLE_TIMEOUT"));
-        assert!(error(&config().sudo_ttl(Duration::MAX)).starts_with("SUDO_TTL"));
+        assert_eq!(
+            error(&config().session_ttl(Duration::ZERO)),
+            "`Config::session_ttl` must be between 1 second and 10 years"
+        );
+        assert_eq!(config().session_ttl(LONGEST).check(), Ok(()));
+        let setters: [fn(Config, Duration) -> Config; 12] = [
+            Config::session_ttl,
+            Config::session_reissue_age,
+            Config::reissue_grace,
+            Config::sudo_ttl,
+            Config::confirm_ttl,
+            Config::reset_ttl,
+            Config::log_in_link_ttl,
+            Config::change_email_ttl,
+            Config::recovery_ttl,
+            Config::mfa_challenge_ttl,
+            Config::mfa_trust_ttl,
+            |config, time| config.session_idle_timeout(time),
+        ];
+        for set in setters {
+            for time in [Duration::ZERO, LONGEST + Duration::from_secs(1), Duration::MAX] {
+                assert!(error(&set(config(), time)).ends_with("must be between 1 second and 10 years"));
+            }
+        }
+        assert_eq!(config().password_wait(Duration::ZERO).check(), Ok(()), "who finds no free worker goes away");
+        assert!(error(&config().password_wait(Duration::MAX)).contains("password_wait"));
+        assert!(error(&config().purge_interval(Duration::MAX)).contains("purge_interval"));
+        assert!(error(&config().purge_interval(Duration::ZERO)).contains("purge_interval"));
+        assert_eq!(config().purge_interval(None).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_is_refused_where_cookies_are_secure() {
+        for secret in ["a".repeat(64), "0123456789".repeat(7), "secret".repeat(11), "Ab1".repeat(30)] {
+            let config = Config::new("my_app", SecretKeyBase::new(secret.clone()).expect("long enough"));
+            assert_eq!(config.check(), Ok(()), "it does for development");
+            let message = error(&config.secure(true));
+            assert!(message.starts_with("SECRET_KEY_BASE has too few") && !message.contains(&secret), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_everybody_is_no_network_of_proxies() {
+        let with = |network: &str| config().trusted_proxies([network.parse::<IpNet>().expect("a network")]);
+        for everybody in ["0.0.0.0/0", "::/0", "128.0.0.0/1", "8000::/1", "::ffff:0.0.0.0/96", "::ffff:128.0.0.0/97"] {
+            assert!(error(&with(everybody)).starts_with("TRUSTED_PROXIES has "), "{everybody}");
+        }
+        for own in ["10.0.0.0/8", "fc00::/7", "192.0.2.1/32", "::1/128", "::ffff:10.0.0.0/104", "2400:cb00::/32"] {
+            assert_eq!(with(own).check(), Ok(()), "{own}");
+        }
     }
 
     #[test]
@@ -680,18 +782,26 @@ mod tests {
         let none = CookieOptions::named("c").same_site(SameSite::None);
         assert!(error(&config().session_cookie(none.clone())).contains("SameSite=None"));
         assert_eq!(config().secure(true).session_cookie(none).check(), Ok(()));
+        for path in ["", "users", "/; Domain=example.org", "/\r\nX: y", "/\u{e9}"] {
+            let cookie = CookieOptions { path: path.into(), ..CookieOptions::named("c") };
+            assert!(error(&config().session_cookie(cookie)).contains("is not a cookie's path"), "{path}");
+        }
         let twice = config().session_cookie(CookieOptions::named("c")).remember_me_cookie(CookieOptions::named("c"));
         assert!(error(&twice).contains("different names"));
     }
 
     #[test]
     fn work_that_cannot_be_done_is_refused() {
-        assert_eq!(
-            error(&config().password_workers(0)),
-            "password_workers is 0, so nobody could log in: use at least 1"
-        );
-        let argon2 = Argon2Params { memory_kib: 1, iterations: 0, parallelism: 1 };
-        assert!(error(&config().argon2(argon2)).contains("Argon2id can't run"));
+        for workers in [0, usize::MAX] {
+            let said = format!("password_workers is {workers}: use at least 1");
+            assert!(error(&config().password_workers(workers)).starts_with(&said));
+        }
+        assert!(error(&config().cached_scopes(usize::MAX)).contains("at most 10000000"));
+        assert_eq!(config().cached_scopes(MAX_CACHED_SCOPES).check(), Ok(()));
+        for (memory_kib, iterations) in [(1, 0), (1, 1), (u32::MAX, 1)] {
+            let argon2 = Argon2Params { memory_kib, iterations, parallelism: 1 };
+            assert!(error(&config().argon2(argon2)).contains("Argon2id can't run"));
+        }
         assert!(error(&config().trusted_origins(["example.com"])).contains("is not an origin"));
     }
 }

@@ -33,18 +33,40 @@ pub const MIN_SECRET_LEN: usize = 64;
 pub struct SecretKeyBase(SecretString);
 
 impl SecretKeyBase {
-    /// Takes a secret of at least [`MIN_SECRET_LEN`] characters.
+    /// Takes a secret of at least [`MIN_SECRET_LEN`] characters. White space around it is not a part of it: a file
+    /// ends with a line feed.
     ///
     /// # Errors
     ///
     /// [`SecretKeyBaseError`] when the secret is shorter; the message never shows the secret.
     pub fn new(secret: impl Into<String>) -> Result<Self, SecretKeyBaseError> {
-        let secret = SecretString::from(secret.into());
+        let secret = Zeroizing::new(secret.into());
+        let secret = SecretString::from(secret.trim());
         let found = secret.expose_secret().chars().count();
         if found < MIN_SECRET_LEN {
             return Err(SecretKeyBaseError { found });
         }
         Ok(Self(secret))
+    }
+
+    /// Whether it is no secret, however long: it has fewer than 8 different characters, or repeats something that is
+    /// at most half as long. No random one does, be it hexadecimal or Base64.
+    /// [`Config::check`](crate::Config::check) refuses it where cookies are `Secure`.
+    ///
+    /// ```
+    /// use sigra::SecretKeyBase;
+    ///
+    /// assert!(SecretKeyBase::new("0123456789".repeat(7))?.is_predictable());
+    /// assert!(!SecretKeyBase::generate()?.is_predictable());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_predictable(&self) -> bool {
+        const VARIETY: usize = 8;
+        let bytes = self.0.expose_secret().as_bytes();
+        let different = (0..=u8::MAX).filter(|byte| bytes.contains(byte)).count();
+        let repeats = |period: usize| bytes[period..] == bytes[..bytes.len() - period];
+        different < VARIETY || (1..=bytes.len() / 2).any(repeats)
     }
 
     /// A fresh random secret of 86 characters, for development and tests.
@@ -199,6 +221,27 @@ impl EncryptionKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_space_around_a_secret_is_not_a_part_of_it() {
+        let of_file = SecretKeyBase::new(format!(" {}\r\n", "k".repeat(64))).expect("long enough");
+        assert_eq!(of_file.expose(), "k".repeat(64));
+        assert!(SecretKeyBase::new(" ".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn what_is_random_is_not_predictable() {
+        for _ in 0..1000 {
+            let bytes = crate::token::random_bytes::<32>().expect("randomness");
+            let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(!SecretKeyBase::new(hexadecimal).expect("64 characters").is_predictable());
+        }
+        let uneven = "k".repeat(32) + &"0123456789abcdef".repeat(4);
+        assert!(!SecretKeyBase::new(uneven).expect("96 characters").is_predictable());
+        for repeated in ["a".repeat(64), "\u{e9}".repeat(64), "ab".repeat(32), "0123456789".repeat(10) + "0123"] {
+            assert!(SecretKeyBase::new(repeated).expect("64 characters").is_predictable());
+        }
+    }
 
     #[test]
     fn what_was_encrypted_before_a_rotation_is_decrypted_after_it() {

@@ -62,6 +62,22 @@ impl RelyingParty {
         self
     }
 
+    /// Whether browsers make passkeys for it, as [`Config::check`](crate::Config::check) checks too.
+    ///
+    /// ```
+    /// use sigra::config::RelyingParty;
+    ///
+    /// assert!(RelyingParty::new("localhost", "http://localhost:4000").check().is_ok());
+    /// assert!(RelyingParty::new("my-app.test", "http://my-app.test").check().is_err(), "there is no TLS");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::RelyingParty`], which names both.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.to_webauthn().map(drop)
+    }
+
     pub(crate) fn to_webauthn(&self) -> Result<Webauthn, ConfigError> {
         let refused = || ConfigError::RelyingParty { domain: self.domain.clone(), origin: self.origin.clone() };
         let origin = Url::parse(&self.origin).ok().filter(|url| self.is_good_origin(url)).ok_or_else(refused)?;

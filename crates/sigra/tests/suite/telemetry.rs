@@ -208,7 +208,7 @@ async fn secrets_of(host: &Host) -> (Secrets, User, TestClient) {
     secrets.add_text(VALID_PASSWORD);
     secrets.add_text(&VALID_PASSWORD.replace(' ', "+"));
     secrets.add_text("wrong wrong wrong");
-    secrets.add_text(&"a".repeat(64));
+    secrets.add_text(host::secret("a").expose());
     let phc = user.hashed_password.as_ref().unwrap().as_str();
     secrets.add_text(phc.rsplit('$').next().unwrap());
     secrets.add_text(phc.rsplit('$').nth(1).unwrap());
@@ -248,7 +248,7 @@ async fn invariant_1_the_database_holds_no_token_and_no_password() {
     forbidden.0.insert(URL_SAFE_NO_PAD.decode(&*token(&browser).encode()).unwrap());
     forbidden.add_text(VALID_PASSWORD);
     forbidden.add_text("wrong wrong wrong");
-    forbidden.add_text(&"a".repeat(64));
+    forbidden.add_text(host::secret("a").expose());
     forbidden.add_text(&browser.cookie(KEY).unwrap());
 
     let files = host.database_files().await;
