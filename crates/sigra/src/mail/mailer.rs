@@ -1,10 +1,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use lettre::message::Mailbox as Address;
+use lettre::{Message, message::Mailbox as Address};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{Mail, MailError, Mailbox, transport::Transport};
+use super::{Mail, MailError, Mailbox, message, transport::Transport};
 use crate::{task::jittered, telemetry};
 
 /// How long it waits before each further try.
@@ -54,7 +54,7 @@ impl Mailer {
     /// [`MailError::Url`], [`MailError::From`]. They show no password.
     pub fn from_url(url: &str, from: &str) -> Result<Self, MailError> {
         let transport = Transport::from_url(url)?;
-        let from = from.parse().map_err(|_| MailError::From(from.to_owned()))?;
+        let from = message::sender(from)?;
         Ok(Self(Arc::new(Inner { transport, from, tasks: TaskTracker::new(), at_once: Semaphore::new(AT_ONCE) })))
     }
 
@@ -101,9 +101,16 @@ impl Mailer {
     }
 
     async fn send_with_retries(&self, mail: &Mail) {
+        let message = match message::compose(mail, &self.0.from) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, subject = mail.subject, %error);
+                return;
+            }
+        };
         let mut retries = RETRIES.into_iter();
         loop {
-            let Err(error) = self.try_send(mail).await else {
+            let Err(error) = self.try_send(mail, &message).await else {
                 tracing::info!(target: "sigra", event = telemetry::MAIL_SENT, subject = mail.subject);
                 return;
             };
@@ -117,9 +124,9 @@ impl Mailer {
         }
     }
 
-    async fn try_send(&self, mail: &Mail) -> Result<(), MailError> {
+    async fn try_send(&self, mail: &Mail, message: &Message) -> Result<(), MailError> {
         let _turn = self.0.at_once.acquire().await;
-        self.0.transport.send(mail, &self.0.from).await
+        self.0.transport.send(mail, message).await
     }
 }
 

@@ -4,12 +4,15 @@
 //! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory only: it
 //! holds links that nobody else may read, which the database has only hashes of.
 
+mod address;
 mod mailer;
+mod message;
 mod transport;
 
 use std::fmt;
 
 pub use self::{
+    address::normalize_address,
     mailer::Mailer,
     transport::{MailError, Mailbox},
 };
@@ -34,19 +37,35 @@ pub struct Mail {
     pub text: String,
     /// The same in HTML.
     pub html: Option<String>,
+    /// The address that an answer goes to, if not the sender's.
+    pub reply_to: Option<String>,
 }
 
 impl Mail {
     /// A mail without HTML.
     #[must_use]
     pub fn new(to: impl Into<String>, subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { to: to.into(), subject: subject.into(), text: text.into(), html: None }
+        Self { to: to.into(), subject: subject.into(), text: text.into(), html: None, reply_to: None }
     }
 
     /// Says the same in HTML.
     #[must_use]
     pub fn html(mut self, html: impl Into<String>) -> Self {
         self.html = Some(html.into());
+        self
+    }
+
+    /// Has answers sent to another address than the sender's (`Reply-To`, RFC 5322 section 3.6.2).
+    ///
+    /// ```
+    /// use sigra::mail::Mail;
+    ///
+    /// let mail = Mail::new("ada@example.com", "Your account was deleted", "If it wasn't you, answer this mail.");
+    /// assert_eq!(mail.reply_to("help@example.com").reply_to.as_deref(), Some("help@example.com"));
+    /// ```
+    #[must_use]
+    pub fn reply_to(mut self, address: impl Into<String>) -> Self {
+        self.reply_to = Some(address.into());
         self
     }
 }

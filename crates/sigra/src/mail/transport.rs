@@ -4,10 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use lettre::{
-    AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    message::{Mailbox as Address, MultiPart},
-};
+use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::Mail;
 
@@ -74,7 +71,8 @@ pub(super) enum Transport {
 impl Transport {
     pub fn from_url(url: &str) -> Result<Self, MailError> {
         // The address may hold a password.
-        let refused = || MailError::Url(url.split_once("//").map_or(url, |(scheme, _)| scheme).to_owned());
+        let shown = if url.contains('@') { url.split(':').next().unwrap_or_default() } else { url };
+        let refused = || MailError::Url(shown.to_owned());
         let (scheme, rest) = url.split_once(':').ok_or_else(refused)?;
         match scheme {
             "memory" => Ok(Self::Memory(Mailbox::default())),
@@ -87,29 +85,15 @@ impl Transport {
         }
     }
 
-    pub async fn send(&self, mail: &Mail, from: &Address) -> Result<(), MailError> {
+    pub async fn send(&self, mail: &Mail, message: &Message) -> Result<(), MailError> {
         match self {
             Self::Memory(mailbox) => mailbox.put(mail),
             Self::None => return Err(MailError::NoServer),
-            Self::Smtp(smtp) => drop(smtp.send(message(mail, from)?).await?),
-            Self::File(file) => drop(file.send(message(mail, from)?).await?),
+            Self::Smtp(smtp) => drop(smtp.send(message.clone()).await?),
+            Self::File(file) => drop(file.send(message.clone()).await?),
         }
         Ok(())
     }
-}
-
-fn message(mail: &Mail, from: &Address) -> Result<Message, MailError> {
-    let message =
-        Message::builder().from(from.clone()).to(Address::new(None, mail.to.parse()?)).subject(&*mail.subject);
-    // RFC 3834: out-of-office replies would only tell that the address is read.
-    let message = message.raw_header(lettre::message::header::HeaderValue::new(
-        lettre::message::header::HeaderName::new_from_ascii_str("Auto-Submitted"),
-        "auto-generated".to_owned(),
-    ));
-    Ok(match &mail.html {
-        Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone()))?,
-        None => message.singlepart(lettre::message::SinglePart::plain(mail.text.clone()))?,
-    })
 }
 
 /// Mails that are kept in memory, for development and tests. At most a thousand: the oldest go first.

@@ -1,0 +1,110 @@
+use lettre::{
+    Address, Message,
+    address::AddressError,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use uuid::Uuid;
+
+use super::{
+    Mail, MailError,
+    address::{domain_in_ascii, normalize_address},
+};
+
+/// The sender. Not every mail server takes letters beyond ASCII, and a domain needs none.
+pub(super) fn sender(from: &str) -> Result<Mailbox, MailError> {
+    let refused = || MailError::From(from.to_owned());
+    let sender: Mailbox = from.parse().map_err(|_| refused())?;
+    match domain_in_ascii(sender.email.domain()) {
+        Some(domain) => {
+            let email = Address::new(sender.email.user(), domain).map_err(|_| refused())?;
+            Ok(Mailbox::new(sender.name, email))
+        }
+        None => Ok(sender),
+    }
+}
+
+/// A mail as it is sent. It has a `Message-ID` of the sender's domain (RFC 5322 section 3.6.4), for some servers refuse
+/// mails without one, and a `Date`: composed once, a mail keeps both however often it is tried.
+pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError> {
+    let mut message = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, address(&mail.to)?))
+        .subject(&*mail.subject)
+        .message_id(Some(format!("<{}@{}>", Uuid::new_v4(), from.email.domain())))
+        .date_now();
+    if let Some(reply_to) = &mail.reply_to {
+        message = message.reply_to(Mailbox::new(None, address(reply_to)?));
+    }
+    // RFC 3834: out-of-office replies would only tell that the address is read.
+    let message = message
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+    Ok(match &mail.html {
+        Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone()))?,
+        None => message.singlepart(SinglePart::plain(mail.text.clone()))?,
+    })
+}
+
+/// Lettre knows no letters beyond ASCII before the @. A mail server does that says `SMTPUTF8`.
+fn address(text: &str) -> Result<Address, AddressError> {
+    text.parse().or_else(|error| {
+        let normalized = normalize_address(text).ok_or(error)?;
+        let (local, domain) = normalized.rsplit_once('@').ok_or(error)?;
+        Ok(Address::new_dangerous(local, domain))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn composed(mail: &Mail, from: &str) -> String {
+        let message = compose(mail, &sender(from).expect("a sender")).expect("a message");
+        String::from_utf8(message.formatted()).expect("UTF-8")
+    }
+
+    fn headers<'a>(message: &'a str, name: &str) -> Vec<&'a str> {
+        let (head, _) = message.split_once("\r\n\r\n").expect("a head");
+        head.split("\r\n").filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+    }
+
+    #[test]
+    fn every_mail_has_the_headers_that_servers_want() {
+        let mail = Mail::new("ada@example.com", "Hello", "How are you?").html("<p>How are you?</p>");
+        let messages = [1, 2].map(|_| composed(&mail, "MyApp <hello@mail.example.com>"));
+        for message in &messages {
+            let [id] = headers(message, "Message-ID")[..] else { panic!("{message}") };
+            let unique = id.strip_prefix('<').and_then(|id| id.strip_suffix("@mail.example.com>"));
+            assert!(unique.is_some_and(|unique| unique.len() == 36), "{id}");
+            assert_eq!(headers(message, "Date").len(), 1);
+            assert_eq!(headers(message, "Auto-Submitted"), ["auto-generated"]);
+            assert_eq!(headers(message, "Reply-To"), [""; 0]);
+        }
+        assert_ne!(headers(&messages[0], "Message-ID"), headers(&messages[1], "Message-ID"));
+        assert_eq!(
+            headers(&composed(&mail.reply_to("help@example.com"), "a@b.example"), "Reply-To"),
+            ["help@example.com"]
+        );
+    }
+
+    #[test]
+    fn senders_have_their_domain_in_ascii() {
+        let mail = Mail::new("ada@example.com", "Hello", "How are you?");
+        let message = composed(&mail, "B\u{fc}cher <hello@b\u{fc}cher.example>");
+        assert!(headers(&message, "From")[0].ends_with("<hello@xn--bcher-kva.example>"), "{message}");
+        assert!(headers(&message, "Message-ID")[0].ends_with("@xn--bcher-kva.example>"), "{message}");
+        assert!(sender("hello@[127.0.0.1]").is_ok() && sender("nobody").is_err());
+    }
+
+    #[test]
+    fn letters_beyond_ascii_can_be_written_to() {
+        for to in ["\u{dc}nal@example.com", "m\u{131}ke@example.com", "\u{4f8b}@example.com"] {
+            let message = composed(&Mail::new(to, "Hello", "How are you?"), "hello@example.com");
+            assert_eq!(headers(&message, "To"), [to], "{message}");
+        }
+        let nobody = Mail::new("a@b@example.com", "Hello", "How are you?");
+        assert!(compose(&nobody, &sender("hello@example.com").expect("a sender")).is_err());
+    }
+}
