@@ -44,7 +44,7 @@ suite("an account", (world) => {
       await send(page, { Email: "no address", Password: "passwordpassword" }, "Register");
       const described = async (id) => page.locator(`#${id}`).evaluate((input) =>
         input.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
-      assert.match(await described("user_email"), /must have the @ sign/);
+      assert.match(await described("user_email"), /Enter a valid email address/);
       assert.match(await described("user_password"), /attackers try first/);
       assert.equal(await page.getByLabel("Email").inputValue(), "no address");
     });
@@ -63,6 +63,18 @@ suite("an account", (world) => {
       await assertFlash(visitor, "Invalid email or password");
       await logIn(visitor, { email, password: NEW_PASSWORD });
       await assertAt(visitor, "/");
+    });
+
+    it("tells the page that is opened from one at a link not which it was", async () => {
+      const { email } = await member();
+      const page = await world.browser(mode);
+      await page.goto("/users/reset-password");
+      await send(page, { Email: email }, "Send me a link");
+      await openMail(page, email, "Set a new password");
+      const next = page.waitForRequest((request) => request.url().endsWith("/users/log-in"));
+      await page.getByRole("link", { name: "Log in" }).click();
+      const { referer } = await (await next).allHeaders();
+      assert.equal(referer, `${new URL(page.url()).origin}/`);
     });
 
     it("is logged in to by a link", async () => {

@@ -47,8 +47,9 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 12] = [
+const OF_ALL: [&str; 13] = [
     "src/web/api",
+    "src/web/development.rs",
     "src/web/error.rs",
     "src/web/live.rs",
     "src/web/mailbox_controller.rs",

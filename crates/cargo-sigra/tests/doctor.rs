@@ -41,6 +41,11 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
+async fn add_user(pool: &SqlitePool, email: &str) {
+    let insert = "INSERT INTO users (id, email, inserted_at, updated_at) VALUES (randomblob(16), $1, 0, 0)";
+    sqlx::query(insert).bind(email).execute(pool).await.expect("added");
+}
+
 async fn migrations(root: &Path) -> Migrator {
     Migrator::new(root.join("migrations")).await.expect("migrations")
 }
@@ -63,6 +68,14 @@ fn an_application_on_sqlite_is_examined() {
     report.assert("database", "good", "SQLite answers");
     report.assert("migrations", "good", "all 1 are run");
     report.assert("clock", "good", "");
+    report.assert("addresses", "good", "");
+    wait_for(async {
+        let pool = SqlitePool::connect(&url).await.expect("a database");
+        add_user(&pool, "Ada@example.com").await;
+        add_user(&pool, "ada@b\u{fc}cher.example").await;
+        pool.close().await;
+    });
+    Report::of(&app, &settings).assert("addresses", "warning", "1 in the table users");
 
     let migrations = app.root().join("migrations");
     fs::write(migrations.join("20990101000000_add_notes.sql"), "CREATE TABLE notes (id INTEGER);").expect("written");
@@ -89,6 +102,17 @@ fn an_application_on_postgres_is_examined() {
     let report = Report::of(&app, &settings);
     report.assert("migrations", "good", "all 1 are run");
     report.assert("clock", "good", "");
+    report.assert("addresses", "good", "");
+    wait_for(async {
+        let pool = PgPool::connect(&url).await.expect("a database");
+        for email in ["Ada@example.com", "ada@b\u{fc}cher.example"] {
+            let insert =
+                "INSERT INTO users (id, email, inserted_at, updated_at) VALUES (gen_random_uuid(), $1, now(), now())";
+            sqlx::query(insert).bind(email).execute(&pool).await.expect("added");
+        }
+        pool.close().await;
+    });
+    Report::of(&app, &settings).assert("addresses", "warning", "1 in the table users");
 
     Report::of(&app, &[("DATABASE_URL", "sqlite://photos.db")]).assert("database", "bad", "built for PostgreSQL");
     cluster.stop().expect("stopped");
@@ -114,6 +138,21 @@ fn production_is_not_started_without_its_settings() {
     report.assert("secret", "good", "");
     report.assert("address", "good", "");
     report.assert("mail", "warning", "nobody can reset a password");
+    let in_memory = [&good[..], &[("DATABASE_URL", "sqlite::memory:")]].concat();
+    Report::of(&app, &in_memory).assert("database", "bad", "is in memory");
+}
+
+#[test]
+fn a_forgotten_environment_is_told() {
+    let app = Generated::new("notes", &[]);
+    let report = Report::of(&app, &[("PUBLIC_URL", "https://notes.example.com")]);
+    report.assert(
+        "environment",
+        "bad",
+        "APP_ENV is not set, which is dev, and PUBLIC_URL is https://notes.example.com",
+    );
+    let report = Report::of(&app, &[("APP_ENV", "dev"), ("HOST", "0.0.0.0")]);
+    report.assert("environment", "warning", "whoever reaches it can log in");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use sigra::mail::normalize_address;
 use sqlx::{
-    Connection, PgConnection, SqliteConnection,
+    AssertSqlSafe, Connection, PgConnection, SqliteConnection,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
@@ -24,6 +25,8 @@ struct Answers {
     now: Option<OffsetDateTime>,
     /// When the newest token was made.
     newest: Option<OffsetDateTime>,
+    /// Users' addresses that are written in another way than most.
+    addresses: Vec<String>,
 }
 
 pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<Finding> {
@@ -43,6 +46,10 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         let found = format!("DATABASE_URL begins with `{scheme}:`, and the application is built for {asked}");
         return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
     }
+    if env.is_prod() && (url.contains(":memory:") || url.contains("mode=memory")) {
+        let found = "DATABASE_URL is in memory: all users are gone after a restart";
+        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+    }
     if let (Database::Sqlite, false) = (manifest.choices.db, is_there(&url)) {
         return vec![Finding::warning(
             "database",
@@ -50,15 +57,17 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
             "start the application: it makes and migrates it",
         )];
     }
+    let users = &*manifest.users.plural;
     let answers = match manifest.choices.db {
-        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url)).await,
-        Database::Postgres => timeout(PATIENCE, of_postgres(&url)).await,
+        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url, users)).await,
+        Database::Postgres => timeout(PATIENCE, of_postgres(&url, users)).await,
     };
     match answers {
         Ok(Ok(answers)) => vec![
             Finding::good("database", format!("{asked} answers")),
             migrations(root, &answers.applied).await,
             clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
+            addresses(&answers.addresses, users),
         ],
         Ok(Err(error)) => {
             vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is up")]
@@ -75,10 +84,10 @@ fn is_there(url: &str) -> bool {
     options.is_ok_and(|options| options.get_filename().exists())
 }
 
-async fn of_sqlite(url: &str) -> sqlx::Result<Answers> {
+async fn of_sqlite(url: &str, users: &str) -> sqlx::Result<Answers> {
     let options: SqliteConnectOptions = url.parse()?;
     let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
-    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('_sqlx_migrations', 'users_tokens')";
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await?;
     let applied = match tables.iter().any(|name| name == "_sqlx_migrations") {
         true => sqlx::query_as(APPLIED).fetch_all(&mut conn).await?,
@@ -90,8 +99,14 @@ async fn of_sqlite(url: &str) -> sqlx::Result<Answers> {
         }
         false => None,
     };
+    let addresses = match tables.iter().any(|name| name == users) {
+        true => {
+            sqlx::query_scalar(AssertSqlSafe(unusual("GLOB '*[^a-zA-Z0-9@.+_-]*'", users))).fetch_all(&mut conn).await?
+        }
+        false => Vec::new(),
+    };
     conn.close().await?;
-    Ok(Answers { applied: applied.into_iter().collect(), now: None, newest })
+    Ok(Answers { applied: applied.into_iter().collect(), now: None, newest, addresses })
 }
 
 const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
@@ -101,7 +116,7 @@ fn milliseconds(row: SqliteRow) -> sqlx::Result<Option<OffsetDateTime>> {
     Ok(at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()))
 }
 
-async fn of_postgres(url: &str) -> sqlx::Result<Answers> {
+async fn of_postgres(url: &str, users: &str) -> sqlx::Result<Answers> {
     let mut conn = PgConnection::connect(url).await?;
     let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
@@ -114,9 +129,34 @@ async fn of_postgres(url: &str) -> sqlx::Result<Answers> {
         true => sqlx::query_scalar("SELECT max(inserted_at) FROM users_tokens").fetch_one(&mut conn).await?,
         false => None,
     };
+    let addresses = match exists(&mut conn, users).await? {
+        true => sqlx::query_scalar(AssertSqlSafe(unusual("~ '[^a-zA-Z0-9@.+_-]'", users))).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
     let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
     conn.close().await?;
-    Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest })
+    Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
+}
+
+/// Addresses with other letters than most, or with dots where none belong. The table's name is one of small letters.
+fn unusual(has_other_letters: &str, users: &str) -> String {
+    format!(
+        "SELECT email FROM {users} WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
+         OR email NOT LIKE '%@%.%' LIMIT 10000"
+    )
+}
+
+/// Whoever has an address in another form than it is looked up in can't log in.
+fn addresses(unusual: &[String], users: &str) -> Finding {
+    let is_lost = |address: &&String| normalize_address(address) != Some(address.to_ascii_lowercase());
+    match unusual.iter().filter(is_lost).count() {
+        0 => Finding::good("addresses", "all are as they are looked up"),
+        count => Finding::warning(
+            "addresses",
+            format!("{count} in the table {users} are not as they are looked up: their users can't log in"),
+            "write them as `sigra::mail::normalize_address` does: no dot too many, and the domain in ASCII, as in xn--bcher-kva.example",
+        ),
+    }
 }
 
 async fn migrations(root: &Path, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
@@ -162,6 +202,16 @@ fn compare(own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<i64, Vec<u8>>) -> Fi
 mod tests {
     use super::*;
     use crate::doctor::Status;
+
+    #[test]
+    fn addresses_that_are_never_looked_up_are_found() {
+        let all = |addresses: &[&str]| addresses.iter().map(|address| (*address).to_owned()).collect::<Vec<_>>();
+        let good = ["Ada@Example.com", "o'brien@example.com", "\u{dc}nal@example.com", "ada@localhost"];
+        assert_eq!(addresses(&all(&good), "users").status, Status::Good);
+        let lost = addresses(&all(&["ada@b\u{fc}cher.example", "ada@example.com.", good[0]]), "users");
+        assert_eq!(lost.status, Status::Warning);
+        assert!(lost.found.starts_with("2 in the table users") && !lost.found.contains("ada"), "{lost:?}");
+    }
 
     #[test]
     fn migrations_are_compared_by_what_they_were() {

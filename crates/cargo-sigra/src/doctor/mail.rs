@@ -22,8 +22,15 @@ pub async fn check(env: &Environment) -> Vec<Finding> {
             false => Finding::good("mail", "SMTP_URL is not set: mails are kept in memory"),
         }];
     };
+    if env.is_prod() && url.starts_with("memory:") {
+        return vec![Finding::warning("mail", "SMTP_URL is `memory:`: nobody gets the mails", MEND)];
+    }
     if let Err(error) = Mailer::from_url(&url, &from) {
         return vec![Finding::bad("mail", error.to_string(), MEND)];
+    }
+    let is_in_the_clear = Url::parse(&url).is_ok_and(|url| url.password().is_some() && is_without_tls(&url));
+    if env.is_prod() && is_in_the_clear {
+        return vec![Finding::bad("mail", "SMTP_URL has a password, which would be sent without TLS", MEND)];
     }
     match server(&url) {
         Some((host, port)) => vec![reach(&host, port).await],
@@ -38,6 +45,11 @@ async fn reach(host: &str, port: u16) -> Finding {
         Err(_) => format!("{host}:{port} does not answer in {} seconds", PATIENCE.as_secs()),
     };
     Finding::bad("mail", found, "check host and port in SMTP_URL, and the firewall")
+}
+
+fn is_without_tls(url: &Url) -> bool {
+    let tls = url.query_pairs().find(|(name, _)| name == "tls");
+    url.scheme() == "smtp" && tls.is_none_or(|(_, value)| value != "required")
 }
 
 /// Where the mail server is. The address may hold a password, and is shown nowhere.
@@ -83,6 +95,16 @@ mod tests {
         for (url, from) in [("http://mail.example.com", "a@example.com"), ("none:", "nobody")] {
             assert_eq!(of(&[("SMTP_URL", url), ("MAIL_FROM", from)]).status, Status::Bad);
         }
+    }
+
+    #[test]
+    fn a_password_in_the_clear_is_bad_in_production() {
+        for url in ["smtp://ada:secret@127.0.0.1:1", "smtp://ada:secret@127.0.0.1:1?tls=opportunistic"] {
+            let finding = of(&[("APP_ENV", "prod"), ("SMTP_URL", url)]);
+            assert_eq!(finding.status, Status::Bad);
+            assert!(finding.found.contains("without TLS") && !finding.found.contains("secret"), "{finding:?}");
+        }
+        assert!(!of(&[("APP_ENV", "prod"), ("SMTP_URL", "smtp://127.0.0.1:1")]).found.contains("TLS"));
     }
 
     #[test]

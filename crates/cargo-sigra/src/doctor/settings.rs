@@ -4,15 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sigra::{Config, SecretKeyBase};
-use url::Url;
+use url::{Host, Url};
 
 use super::{Finding, environment::Environment};
 use crate::manifest::Manifest;
 
-/// So few different characters are no secret, however long.
-const VARIETY: usize = 16;
-
-/// Times in seconds.
+/// Times in seconds, and the longest that the application takes: 10 years.
+const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 const TIMES: [&str; 7] = [
     "SESSION_TTL",
     "SESSION_IDLE_TIMEOUT",
@@ -28,30 +26,58 @@ pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
 }
 
 fn environment(env: &Environment) -> Finding {
-    match env.get("APP_ENV").as_deref() {
-        None => Finding::good("environment", "APP_ENV is not set: dev"),
-        Some(name @ ("dev" | "test" | "prod")) => Finding::good("environment", format!("APP_ENV is {name}")),
-        Some(other) => Finding::bad("environment", format!("APP_ENV is `{other}`"), "set it to dev, test or prod"),
+    let reached = reached_from_elsewhere(env);
+    match (env.get("APP_ENV").as_deref(), reached) {
+        (None, Some(reached)) => Finding::bad(
+            "environment",
+            format!("APP_ENV is not set, which is dev, and {reached}: the application does not start"),
+            "APP_ENV=prod, or APP_ENV=dev to develop there",
+        ),
+        (Some("dev"), Some(reached)) => Finding::warning(
+            "environment",
+            format!("APP_ENV is dev, and {reached}: whoever reaches it can log in as the demo user"),
+            "APP_ENV=prod, if it is not for development",
+        ),
+        (None, None) => Finding::good("environment", "APP_ENV is not set: dev"),
+        (Some(name @ ("dev" | "test" | "prod")), _) => Finding::good("environment", format!("APP_ENV is {name}")),
+        (Some(other), _) => Finding::bad("environment", format!("APP_ENV is `{other}`"), "set it to dev, test or prod"),
+    }
+}
+
+/// The setting by which others than this machine are let in, or users of it by TLS.
+fn reached_from_elsewhere(env: &Environment) -> Option<String> {
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    let is_here = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => is_loopback(ip.into()),
+        Some(Host::Ipv6(ip)) => is_loopback(ip.into()),
+        None => false,
+    };
+    let url = env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok());
+    let host = env.get("HOST").and_then(|host| host.parse().ok());
+    match (url, host) {
+        (Some(url), _) if url.scheme() == "https" || !is_here(&url) => {
+            Some(format!("PUBLIC_URL is {}", url.origin().ascii_serialization()))
+        }
+        (_, Some(host)) if !is_loopback(host) => Some(format!("HOST is {host}")),
+        _ => None,
     }
 }
 
 fn secret(env: &Environment) -> Finding {
     const MEND: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
+    const PREDICTABLE: &str = "SECRET_KEY_BASE has too few different characters, or repeats itself";
     let Some(secret) = env.get("SECRET_KEY_BASE") else {
         return match env.is_prod() {
             true => Finding::bad("secret", "SECRET_KEY_BASE is not set", MEND),
             false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside of prod one is made"),
         };
     };
-    let mut letters: Vec<char> = secret.chars().collect();
-    letters.sort_unstable();
-    letters.dedup();
     match SecretKeyBase::new(secret) {
         Err(error) => Finding::bad("secret", error.to_string(), MEND),
-        Ok(_) if letters.len() < VARIETY => {
-            Finding::bad("secret", format!("SECRET_KEY_BASE has only {} different characters", letters.len()), MEND)
-        }
-        Ok(_) => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
+        Ok(secret) if !secret.is_predictable() => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
+        Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, MEND),
+        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), MEND),
     }
 }
 
@@ -63,16 +89,19 @@ fn address(env: &Environment) -> Finding {
             false => Finding::good("address", "PUBLIC_URL is not set: links lead to where it listens"),
         };
     };
+    if text.contains('@') {
+        return Finding::bad("address", "PUBLIC_URL has a user name or a password in it", MEND);
+    }
     match Url::parse(&text) {
-        Ok(url) if !url.has_host() || url.path() != "/" || url.query().is_some() => {
-            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has a path or no host"), MEND)
+        Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has more than scheme, host and port"), MEND)
         }
         Ok(url) if env.is_prod() && url.scheme() != "https" => Finding::bad(
             "address",
             format!("PUBLIC_URL is `{text}`, and browsers send the cookies by https alone"),
             MEND,
         ),
-        Ok(url) if !url.scheme().starts_with("http") => {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
             Finding::bad("address", format!("PUBLIC_URL is `{text}`, which is no web address"), MEND)
         }
         Ok(_) => Finding::good("address", format!("links lead to {text}")),
@@ -93,36 +122,31 @@ fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
         }
         Ok(Ok(())) => {}
     }
-    let host =
-        env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok()).and_then(|url| url.domain().map(str::to_owned));
-    let is_below = |host: &String| *host == domain || host.ends_with(&format!(".{domain}"));
-    match host {
-        Some(host) if !is_below(&host) => Finding::bad(
-            "cookies",
-            format!(
-                "COOKIE_DOMAIN is `{domain}`, and PUBLIC_URL's host `{host}` is not in it: browsers refuse the cookies"
-            ),
-            "set both to the same domain, or leave COOKIE_DOMAIN out",
-        ),
-        _ => Finding::good("cookies", format!("all hosts below {domain} share the log-in")),
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    let url = env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok());
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or(&domain);
+    if host == domain || host.ends_with(&format!(".{domain}")) {
+        return Finding::good("cookies", format!("all hosts below {domain} share the log-in"));
     }
+    let found =
+        format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies");
+    let mend = "set both to the same domain, or leave COOKIE_DOMAIN out";
+    if env.is_prod() { Finding::bad("cookies", found, mend) } else { Finding::warning("cookies", found, mend) }
 }
 
 fn proxies(env: &Environment) -> Finding {
     const MEND: &str = "set TRUSTED_PROXIES to the networks of your proxies, such as 10.0.0.0/8";
     let list = env.get("TRUSTED_PROXIES").unwrap_or_default();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let networks: Vec<Result<IpNet, &str>> = names.map(|name| name.parse().map_err(|_| name)).collect();
+    let networks: Vec<Result<IpNet, &str>> = names.map(network).collect();
     if let Some(Err(name)) = networks.iter().find(|network| network.is_err()) {
         return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which is no network"), MEND);
     }
     let networks: Vec<IpNet> = networks.into_iter().flatten().collect();
-    if networks.iter().any(|network| network.prefix_len() == 0) {
-        return Finding::bad(
-            "proxies",
-            "TRUSTED_PROXIES believes everybody: whoever asks can choose their address",
-            MEND,
-        );
+    let secret = SecretKeyBase::generate();
+    let checked = secret.map(|secret| Config::new("my_app", secret).trusted_proxies(networks.iter().copied()).check());
+    if let Ok(Err(error)) = checked {
+        return Finding::bad("proxies", error.to_string(), MEND);
     }
     let is_local = env.get("HOST").is_none_or(|host| host.parse().is_ok_and(|host: IpAddr| host.is_loopback()));
     match networks.len() {
@@ -137,6 +161,11 @@ fn proxies(env: &Environment) -> Finding {
     }
 }
 
+/// One machine may be written as its address.
+fn network(name: &str) -> Result<IpNet, &str> {
+    name.parse().or_else(|_| name.parse().map(|ip: IpAddr| ip.into())).map_err(|_| name)
+}
+
 fn limits(env: &Environment) -> Finding {
     match env.get("RATE_LIMITS").as_deref() {
         None | Some("on") => Finding::good("limits", "attempts to log in are limited"),
@@ -147,11 +176,12 @@ fn limits(env: &Environment) -> Finding {
 }
 
 fn times(env: &Environment) -> Finding {
-    let is_good = |value: &str| value.parse::<u64>().is_ok_and(|seconds| seconds > 0);
+    let is_good = |value: &str| value.parse::<u64>().is_ok_and(|seconds| (1..=LONGEST).contains(&seconds));
     let given = TIMES.iter().filter_map(|name| Some((name, env.get(name)?)));
     match given.into_iter().find(|(_, value)| !is_good(value)) {
         Some((name, value)) => {
-            Finding::bad("times", format!("{name} is `{value}`"), "give a whole number of seconds, at least 1")
+            let mend = "give a whole number of seconds, from 1 to 315360000 (10 years)";
+            Finding::bad("times", format!("{name} is `{value}`"), mend)
         }
         None => Finding::good("times", "all are whole seconds, or left as they are"),
     }
@@ -159,10 +189,13 @@ fn times(env: &Environment) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         doctor::Status,
         generate::{Files, Plan},
+        template,
     };
 
     fn of(settings: &[(&str, &str)], name: &str) -> Finding {
@@ -190,20 +223,28 @@ mod tests {
             (&[("APP_ENV", "production")][..], "environment", "`production`"),
             (&[prod], "secret", "not set"),
             (&[("SECRET_KEY_BASE", &*short)], "secret", "63"),
-            (&[("SECRET_KEY_BASE", &*monotonous)], "secret", "2 different"),
+            (&[prod, ("SECRET_KEY_BASE", &*monotonous)], "secret", "too few different"),
+            (&[("PUBLIC_URL", "https://app.a.com")], "environment", "PUBLIC_URL is https://app.a.com"),
+            (&[("PUBLIC_URL", "http://app.a.com")], "environment", "PUBLIC_URL is http://app.a.com"),
+            (&[("HOST", "0.0.0.0")], "environment", "HOST is 0.0.0.0"),
             (&[prod], "address", "not set"),
             (&[prod, ("PUBLIC_URL", "http://a.com")], "address", "https alone"),
-            (&[("PUBLIC_URL", "https://a.com/app")], "address", "a path"),
+            (&[("PUBLIC_URL", "https://a.com/app")], "address", "more than"),
+            (&[("PUBLIC_URL", "https://a.com/#")], "address", "more than"),
+            (&[("PUBLIC_URL", "https://ada:secret@a.com")], "address", "a password in it"),
             (&[("PUBLIC_URL", "ftp://a.com")], "address", "no web address"),
             (&[("PUBLIC_URL", "a.com")], "address", "`a.com`"),
             (&[("COOKIE_DOMAIN", "co.uk")], "cookies", "co.uk"),
-            (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "`b.com` is not in it"),
-            (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://ba.com")], "cookies", "`ba.com` is not in it"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "is at `b.com`"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://ba.com")], "cookies", "is at `ba.com`"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://[::1]")], "cookies", "is at `[::1]`"),
             (&[("TRUSTED_PROXIES", "10.0.0.0/8, proxy")], "proxies", "`proxy`"),
-            (&[("TRUSTED_PROXIES", "::/0")], "proxies", "everybody"),
+            (&[("TRUSTED_PROXIES", "::/0")], "proxies", "::/0"),
+            (&[("TRUSTED_PROXIES", "0.0.0.0/1, 128.0.0.0/1")], "proxies", "0.0.0.0/1"),
             (&[prod, ("RATE_LIMITS", "off")], "limits", "guessed"),
             (&[("SUDO_TTL", "0")], "times", "SUDO_TTL is `0`"),
             (&[("SESSION_TTL", "a week")], "times", "`a week`"),
+            (&[("DELETION_GRACE", "315360001")], "times", "DELETION_GRACE"),
         ] {
             let finding = of(settings, name);
             assert_eq!(finding.status, Status::Bad, "{finding:?}");
@@ -218,7 +259,11 @@ mod tests {
             (&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)][..], "secret"),
             (&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://app.a.com")], "address"),
             (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),
+            (&[("COOKIE_DOMAIN", ".A.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),
             (&[("TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8")], "proxies"),
+            (&[("TRUSTED_PROXIES", "127.0.0.1, ::1")], "proxies"),
+            (&[("PUBLIC_URL", "http://app.localhost:4000"), ("HOST", "::1")], "environment"),
+            (&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://app.a.com"), ("HOST", "0.0.0.0")], "environment"),
             (&[("APP_ENV", "prod"), ("HOST", "0.0.0.0")], "proxies"),
             (&[("RATE_LIMITS", "off")], "limits"),
             (&[("SUDO_TTL", "600")], "times"),
@@ -226,6 +271,25 @@ mod tests {
             let finding = of(settings, name);
             assert_eq!(finding.status, Status::Good, "{finding:?}");
         }
-        assert_eq!(of(&[("APP_ENV", "prod")], "proxies").status, Status::Warning);
+        for (settings, name) in [
+            (&[("APP_ENV", "prod")][..], "proxies"),
+            (&[("APP_ENV", "dev"), ("HOST", "0.0.0.0")], "environment"),
+            (&[("SECRET_KEY_BASE", &*"ab".repeat(40))], "secret"),
+            (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "http://localhost:4000")], "cookies"),
+        ] {
+            let finding = of(settings, name);
+            assert_eq!(finding.status, Status::Warning, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn every_time_that_the_application_reads_is_checked() {
+        let read_by_config = |text: &str| {
+            let names = text.split("seconds(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            names.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let files = template::embedded().into_iter().filter(|file| file.path.starts_with("src/config"));
+        let read: BTreeSet<_> = files.flat_map(|file| read_by_config(&file.text)).collect();
+        assert_eq!(read, TIMES.map(str::to_owned).into());
     }
 }

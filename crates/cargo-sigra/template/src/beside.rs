@@ -36,6 +36,7 @@ pub enum StartError {
 /// `Scope<User>`, an `Option<Scope<User>>` or a `Sudo<User>` from then on.
 pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
     let settings = Settings::from_env()?;
+    settings.warn();
     let pool = database::open(&settings.database_url).await?;
     let sigra = Sigra::new(settings.sigra.clone(), pool)?;
     let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?;

@@ -1,25 +1,31 @@
 //! The settings, from the environment and a file `.env`, checked before anything starts.
 
+mod env_file;
+mod lookup;
+
 use std::{
-    collections::HashMap,
     env, fmt, fs,
     io::Write,
     net::{IpAddr, SocketAddr},
     path::Path,
     str::FromStr,
-    time::Duration,
 };
 
 use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
 // <passkeys>
 use sigra::config::RelyingParty;
 // </passkeys>
-use url::Url;
+// <app>
+use tracing_subscriber::EnvFilter;
+// </app>
+use url::{Host, Url};
 
-use crate::{accounts::Policy, database, web::user_auth};
-
-/// Settings for this machine alone: git ignores it.
-const ENV_FILE: &str = ".env";
+use self::{env_file::ENV_FILE, lookup::Lookup};
+use crate::{
+    accounts::{Policy, normalize_email},
+    database,
+    web::user_auth,
+};
 
 /// Where it listens, unless `PORT` says otherwise.
 const DEFAULT_PORT: u16 = 4000;
@@ -47,7 +53,17 @@ pub struct Settings {
     /// Where mails go, and who they are from.
     pub smtp_url: String,
     pub mail_from: String,
+    /// Where the answers to mails are read.
+    pub mail_reply_to: Option<String>,
+    /// Whether browsers are told to use https for all hosts below the one of `public_url`, too.
+    pub hsts_include_subdomains: bool,
+    // <app>
+    /// What is logged, as a filter of `tracing-subscriber`.
+    pub log_filter: String,
+    // </app>
     pub sigra: Config,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<String>,
 }
 
 /// A setting that can't be used, in one sentence.
@@ -57,13 +73,34 @@ pub enum SettingsError {
     Invalid { name: &'static str, value: String, expected: &'static str },
     #[error("{name} is not set, and APP_ENV=prod needs it: {mend}")]
     Missing { name: &'static str, mend: &'static str },
+    #[error(
+        "APP_ENV is not set, and {name} is `{value}`: set APP_ENV=prod to serve others, or APP_ENV=dev to develop at such an address"
+    )]
+    ForgottenEnvironment { name: &'static str, value: String },
+    // It is not shown: a password may be in it.
+    #[error("{0} has an @ in it: it must be an address such as https://app.example.com, without a user or password")]
+    Credentials(&'static str),
+    #[error(
+        "PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies, so nobody can log in"
+    )]
+    OutsideCookieDomain { host: String, domain: String },
+    // <sqlite>
+    #[error(
+        "DATABASE_URL is in memory, where all users are gone after a restart: name a file, such as sqlite:///var/lib/my_app/my_app.db"
+    )]
+    InMemory,
+    // </sqlite>
+    #[error("SMTP_URL has a password, which would be sent without TLS: add ?tls=required to it, or use smtps://")]
+    PasswordWithoutTls,
     #[error("{0} is set to something that is not UTF-8 text")]
     NotText(&'static str),
     #[error("`{ENV_FILE}` can't be read: {0}")]
     EnvFile(std::io::Error),
     // The line is not shown: it may hold a secret.
-    #[error("`{ENV_FILE}` has a line that is no setting: write NAME=value, with quotes around a value with spaces")]
-    EnvLine,
+    #[error(
+        "line {0} of `{ENV_FILE}` is no setting: write NAME=value, with single quotes around a value that has spaces, quotes, backslashes or a # in it"
+    )]
+    EnvLine(usize),
     #[error(transparent)]
     SecretKeyBase(#[from] SecretKeyBaseError),
     #[error(transparent)]
@@ -75,10 +112,10 @@ pub enum SettingsError {
 impl Settings {
     /// What the environment says goes before what the file does.
     pub fn from_env() -> Result<Self, SettingsError> {
-        let file = read_env_file()?;
+        let file = env_file::read()?;
         Self::from_lookup(|name| match env::var(name) {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(env::VarError::NotPresent) => Ok(file.get(name).cloned().filter(|value| !value.is_empty())),
+            Ok(value) => Ok(Some(value)),
+            Err(env::VarError::NotPresent) => Ok(file.get(name).cloned()),
             Err(env::VarError::NotUnicode(_)) => Err(SettingsError::NotText(name)),
         })
     }
@@ -87,8 +124,9 @@ impl Settings {
     pub fn from_lookup(
         lookup: impl Fn(&'static str) -> Result<Option<String>, SettingsError>,
     ) -> Result<Self, SettingsError> {
-        let env = Lookup(lookup);
-        let environment = env.parsed("APP_ENV", "dev, test or prod")?.unwrap_or(Environment::Dev);
+        let env = Lookup(&lookup);
+        let said = env.parsed("APP_ENV", "dev, test or prod")?;
+        let environment = said.unwrap_or(Environment::Dev);
         let prod = environment == Environment::Prod;
 
         let host: IpAddr =
@@ -96,11 +134,17 @@ impl Settings {
         let port: u16 = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
         let listen = SocketAddr::new(host, port);
         let public_url = public_url(&env, prod, listen)?;
+        if said.is_none() {
+            refuse_to_serve_others(listen, &public_url)?;
+        }
+
+        let mut warnings = Vec::new();
+        let cookie_domain = env.text("COOKIE_DOMAIN")?;
 
         let mut sigra = Config::new("my_app", secret_key_base(&env, environment)?)
             .older_secrets(older_secrets(&env)?)
             .secure(prod)
-            .cookie_domain(env.text("COOKIE_DOMAIN")?)
+            .cookie_domain(cookie_domain.clone())
             .session_cookie(user_auth::SESSION_COOKIE)
             .remember_me_cookie(user_auth::REMEMBER_ME_COOKIE)
             .session_ttl(env.seconds("SESSION_TTL")?.unwrap_or(user_auth::SESSION_TTL))
@@ -133,12 +177,15 @@ impl Settings {
         sigra = sigra.rate_limits(rate_limits(&env, prod)?);
 
         // <passkeys>
-        let relying_party = relying_party(&env, &public_url, listen)?;
+        let relying_party = relying_party(&env, &public_url, listen, prod, &mut warnings)?;
         sigra = sigra.relying_party(
             relying_party.clone().map(|(domain, origin)| RelyingParty::new(domain, origin).name("MyApp")),
         );
         // </passkeys>
         sigra.check()?;
+        if let (Some(domain), Some(_)) = (&cookie_domain, env.text("PUBLIC_URL")?) {
+            check_cookie_domain(domain, &public_url, prod, &mut warnings)?;
+        }
 
         let policy = Policy {
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
@@ -149,11 +196,45 @@ impl Settings {
             passkey_domain: relying_party.map(|(domain, _)| domain),
             // </passkeys>
         };
-        let smtp_url = env.text("SMTP_URL")?.unwrap_or_else(|| if prod { "none:" } else { "memory:" }.to_owned());
+        let smtp_url = smtp_url(&env, prod, &mut warnings)?;
         let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
-
         let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
-        Ok(Self { environment, listen, database_url, public_url, policy, smtp_url, mail_from, sigra })
+        // <sqlite>
+        if prod && database::is_in_memory(&database_url) {
+            return Err(SettingsError::InMemory);
+        }
+        // </sqlite>
+        // <app>
+        if environment == Environment::Dev && !listen.ip().to_canonical().is_loopback() {
+            warnings.push(format!(
+                "APP_ENV is dev, and it listens on {listen}: whoever reaches it can log in as demo@example.com"
+            ));
+        }
+        // </app>
+
+        Ok(Self {
+            environment,
+            listen,
+            database_url,
+            public_url,
+            policy,
+            smtp_url,
+            mail_from,
+            mail_reply_to: mail_reply_to(&env)?,
+            hsts_include_subdomains: env.switch("HSTS_INCLUDE_SUBDOMAINS")?.unwrap_or(false),
+            // <app>
+            log_filter: log_filter(&env)?,
+            // </app>
+            sigra,
+            warnings,
+        })
+    }
+
+    /// Puts the warnings into the log.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
     }
 }
 
@@ -170,54 +251,8 @@ impl FromStr for Environment {
     }
 }
 
-fn read_env_file() -> Result<HashMap<String, String>, SettingsError> {
-    let unreadable = |error| match error {
-        dotenvy::Error::Io(error) => SettingsError::EnvFile(error),
-        _ => SettingsError::EnvLine,
-    };
-    match dotenvy::from_path_iter(ENV_FILE) {
-        Ok(lines) => lines.collect::<Result<_, _>>().map_err(unreadable),
-        Err(error) if error.not_found() => Ok(HashMap::new()),
-        Err(error) => Err(unreadable(error)),
-    }
-}
-
-struct Lookup<F>(F);
-
-impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Lookup<F> {
-    fn text(&self, name: &'static str) -> Result<Option<String>, SettingsError> {
-        self.0(name)
-    }
-
-    fn parsed<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, SettingsError> {
-        let Some(value) = self.text(name)? else { return Ok(None) };
-        value.parse().map(Some).map_err(|_| SettingsError::Invalid { name, value, expected })
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Option<Duration>, SettingsError> {
-        let expected = "a whole number of seconds, at least 1";
-        match self.parsed::<u64>(name, expected)? {
-            Some(0) => Err(SettingsError::Invalid { name, value: "0".to_owned(), expected }),
-            seconds => Ok(seconds.map(Duration::from_secs)),
-        }
-    }
-
-    fn switch(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
-        self.parsed(name, "true or false")
-    }
-
-    fn list<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Vec<T>, SettingsError> {
-        let value = self.text(name)?.unwrap_or_default();
-        let items = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse);
-        items.collect::<Result<_, _>>().map_err(|_| SettingsError::Invalid { name, value: value.clone(), expected })
-    }
-}
-
 /// Without limits a password can be guessed: only development and tests may turn them off.
-fn rate_limits<F>(env: &Lookup<F>, prod: bool) -> Result<bool, SettingsError>
-where
-    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
-{
+fn rate_limits(env: &Lookup, prod: bool) -> Result<bool, SettingsError> {
     const NAME: &str = "RATE_LIMITS";
     let expected = if prod { "on when APP_ENV is prod" } else { "on or off" };
     match env.text(NAME)?.as_deref() {
@@ -230,38 +265,119 @@ where
 // <passkeys>
 /// The domain that passkeys are kept for, and the origin of the pages that use them. Browsers make none for an IP
 /// address; on a development machine they do for `localhost`.
-fn relying_party<F>(
-    env: &Lookup<F>,
+fn relying_party(
+    env: &Lookup,
     public_url: &Url,
     listen: SocketAddr,
-) -> Result<Option<(String, String)>, SettingsError>
-where
-    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
-{
+    prod: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(String, String)>, SettingsError> {
     let origin = public_url.origin().ascii_serialization();
-    Ok(match (env.text("PASSKEY_DOMAIN")?, public_url.domain()) {
-        (Some(domain), _) => Some((domain, origin)),
-        (None, Some(domain)) => Some((domain.to_owned(), origin)),
-        (None, None) if listen.ip().is_loopback() => {
-            Some(("localhost".to_owned(), format!("http://localhost:{}", listen.port())))
+    if let Some(domain) = env.text("PASSKEY_DOMAIN")? {
+        return Ok(Some((domain, origin)));
+    }
+    let (domain, origin) = match public_url.domain() {
+        Some(domain) => (domain.to_owned(), origin),
+        None if listen.ip().is_loopback() && !prod => {
+            ("localhost".to_owned(), format!("http://localhost:{}", listen.port()))
         }
-        (None, None) => None,
-    })
+        None => {
+            warnings.push(format!("there are no passkeys: browsers make none at an IP address, as in {origin}"));
+            return Ok(None);
+        }
+    };
+    match RelyingParty::new(&domain, &origin).check() {
+        Err(error) if !prod => {
+            warnings.push(format!("there are no passkeys: {error}"));
+            Ok(None)
+        }
+        _ => Ok(Some((domain, origin))),
+    }
 }
 // </passkeys>
+
+/// Browsers refuse a cookie whose domain is not the page's, or one above it.
+fn check_cookie_domain(
+    domain: &str,
+    public_url: &Url,
+    prod: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(), SettingsError> {
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    let host = public_url.host_str().unwrap_or_default();
+    if host == domain || host.ends_with(&format!(".{domain}")) {
+        return Ok(());
+    }
+    let error = SettingsError::OutsideCookieDomain { host: host.to_owned(), domain };
+    if prod {
+        return Err(error);
+    }
+    warnings.push(error.to_string());
+    Ok(())
+}
+
+/// Where mails go. In production the password for the mail server is sent by TLS alone, or not at all.
+fn smtp_url(env: &Lookup, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
+    let url = env.text("SMTP_URL")?;
+    if !prod {
+        return Ok(url.unwrap_or_else(|| "memory:".to_owned()));
+    }
+    let Some(url) = url else {
+        warnings.push("SMTP_URL is not set: no mail is sent, so nobody can reset a password".to_owned());
+        return Ok("none:".to_owned());
+    };
+    if url.starts_with("memory:") {
+        warnings.push("SMTP_URL is `memory:`: mails are kept in memory, and nobody gets them".to_owned());
+    }
+    if let Some(server) = Url::parse(&url).ok().filter(is_smtp_without_tls) {
+        if server.password().is_some() {
+            return Err(SettingsError::PasswordWithoutTls);
+        }
+        let host = server.host_str().and_then(|host| Host::parse(host).ok());
+        if !host.is_some_and(|host| is_loopback(&host)) {
+            warnings.push("SMTP_URL asks for no TLS: mails, and the links in them, can be read on the way".to_owned());
+        }
+    }
+    Ok(url)
+}
+
+fn is_smtp_without_tls(url: &Url) -> bool {
+    let tls = url.query_pairs().find(|(name, _)| name == "tls");
+    url.scheme() == "smtp" && tls.is_none_or(|(_, value)| value != "required")
+}
+
+fn mail_reply_to(env: &Lookup) -> Result<Option<String>, SettingsError> {
+    const NAME: &str = "MAIL_REPLY_TO";
+    let expected = "an address alone, such as help@example.com";
+    let Some(value) = env.text(NAME)? else { return Ok(None) };
+    normalize_email(&value).map(Some).ok_or(SettingsError::Invalid { name: NAME, value, expected })
+}
 
 fn default_sender(public_url: &Url) -> String {
     let domain = public_url.domain().unwrap_or("localhost");
     format!("MyApp <no-reply@{domain}>")
 }
 
-fn public_url<F>(env: &Lookup<F>, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError>
-where
-    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
-{
+// <app>
+fn log_filter(env: &Lookup) -> Result<String, SettingsError> {
+    const NAME: &str = "RUST_LOG";
+    let filter = env.text(NAME)?.unwrap_or_else(|| "info,sqlx=warn".to_owned());
+    match EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
+        Err(_) => {
+            Err(SettingsError::Invalid { name: NAME, value: filter, expected: "a filter such as info,sqlx=warn" })
+        }
+    }
+}
+// </app>
+
+fn public_url(env: &Lookup, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError> {
     const NAME: &str = "PUBLIC_URL";
-    let expected =
-        if prod { "an address such as https://app.example.com" } else { "an address such as http://localhost:4000" };
+    let expected = if prod {
+        "an address such as https://app.example.com, without a path"
+    } else {
+        "an address such as http://localhost:4000, without a path"
+    };
     let value = match env.text(NAME)? {
         Some(value) => value,
         None if prod => {
@@ -269,17 +385,45 @@ where
         }
         None => format!("http://{listen}"),
     };
-    let scheme_fits = |url: &Url| if prod { url.scheme() == "https" } else { url.scheme().starts_with("http") };
+    if value.contains('@') {
+        return Err(SettingsError::Credentials(NAME));
+    }
+    let is_web = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && !prod);
+    let is_origin = |url: &Url| url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     match Url::parse(&value) {
-        Ok(url) if scheme_fits(&url) && url.has_host() && url.path() == "/" && url.query().is_none() => Ok(url),
+        Ok(url) if is_web(&url) && is_origin(&url) => Ok(url),
         _ => Err(SettingsError::Invalid { name: NAME, value, expected }),
     }
 }
 
-fn secret_key_base<F>(env: &Lookup<F>, environment: Environment) -> Result<SecretKeyBase, SettingsError>
-where
-    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
-{
+/// What nobody has called a development machine is none if others reach it: everybody knows the password of its user,
+/// and everybody's mails can be read there.
+fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<(), SettingsError> {
+    let forgotten = |name, value| Err(SettingsError::ForgottenEnvironment { name, value });
+    let is_here = public_url.host().is_some_and(|host| is_loopback(&host));
+    if public_url.scheme() == "https" || !is_here {
+        return forgotten("PUBLIC_URL", public_url.origin().ascii_serialization());
+    }
+    if !listen.ip().to_canonical().is_loopback() {
+        return forgotten("HOST", listen.ip().to_string());
+    }
+    Ok(())
+}
+
+/// Whether a name or an address always leads to the machine that asks. `localhost` and what is below it do (RFC 6761
+/// section 6.3); any other name may be made to lead here.
+pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => {
+            let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
+    }
+}
+
+fn secret_key_base(env: &Lookup, environment: Environment) -> Result<SecretKeyBase, SettingsError> {
     match (env.text("SECRET_KEY_BASE")?, environment) {
         (Some(secret), _) => Ok(SecretKeyBase::new(secret)?),
         (None, Environment::Prod) => Err(SettingsError::Missing {
@@ -294,10 +438,7 @@ where
 }
 
 /// Secrets that are being rotated out, separated by commas, the newest first.
-fn older_secrets<F>(env: &Lookup<F>) -> Result<Vec<SecretKeyBase>, SettingsError>
-where
-    F: Fn(&'static str) -> Result<Option<String>, SettingsError>,
-{
+fn older_secrets(env: &Lookup) -> Result<Vec<SecretKeyBase>, SettingsError> {
     let secrets = env.text("SECRET_KEY_BASE_FALLBACKS")?.unwrap_or_default();
     let secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty());
     Ok(secrets.map(SecretKeyBase::new).collect::<Result<_, _>>()?)

@@ -18,10 +18,16 @@ mod backend;
 // </postgres>
 // </!template>
 
+// <sqlite>
+use std::borrow::Cow;
+// </sqlite>
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError};
 use url::Url;
+// <sqlite>
+use url::form_urlencoded;
+// </sqlite>
 
 // <!template>
 // <sqlite>
@@ -71,6 +77,19 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     Ok(backend::pool_options().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))
 }
 
+// <sqlite>
+/// Whether SQLite would keep the data in memory, or in a file that it deletes.
+pub fn is_in_memory(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("sqlite:") else { return false };
+    let (file, params) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_of_memory = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        matches!((&*name, &*value), ("mode", "memory") | ("vfs", "memdb"))
+    };
+    let file = file.trim_start_matches("//");
+    file.is_empty() || file.contains(":memory:") || form_urlencoded::parse(params.as_bytes()).any(is_of_memory)
+}
+// </sqlite>
+
 /// A URL that may be shown. A password may stand before the host, or among the parameters.
 fn without_secrets(url: &str) -> String {
     if !url.contains(['@', '?']) {
@@ -88,7 +107,23 @@ fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    // <sqlite>
+    use super::is_in_memory;
+    // </sqlite>
     use super::without_secrets;
+
+    // <sqlite>
+    #[test]
+    fn what_is_lost_at_the_end_is_told_from_a_file() {
+        let in_memory = ["sqlite::memory:", "sqlite://:memory:", "sqlite://a.db?mode=memory", "sqlite:file::memory:"];
+        for url in in_memory.into_iter().chain(["sqlite:", "sqlite://", "sqlite://a?cache=shared&mode=memory"]) {
+            assert!(is_in_memory(url), "{url}");
+        }
+        for url in ["sqlite://memory.db", "sqlite:///a.db?mode=rwc", "postgres://localhost/memory"] {
+            assert!(!is_in_memory(url), "{url}");
+        }
+    }
+    // </sqlite>
 
     #[test]
     fn a_url_is_shown_without_secrets() {

@@ -18,11 +18,6 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    if let Ok(silenced) = SILENCED.parse() {
-        filter = filter.add_directive(silenced);
-    }
-    tracing_subscriber::fmt().with_env_filter(filter).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,13 +29,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings::from_env()?;
+    let filter = EnvFilter::try_new(&settings.log_filter)?.add_directive(SILENCED.parse()?);
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+    settings.warn();
     let pool = database::open(&settings.database_url).await?;
     let sigra = Sigra::new(settings.sigra.clone(), pool)?;
     let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?;
     let accounts = Accounts::new(sigra.clone(), mailer.clone(), &settings);
-    if settings.smtp_url == "none:" {
-        tracing::warn!("SMTP_URL is not set: no mail is sent, so nobody can reset a password");
-    }
     if settings.environment == Environment::Dev {
         accounts.seed_demo_user().await?;
     }
@@ -52,7 +47,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(%url, environment = ?settings.environment, "listening");
     if settings.environment == Environment::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
-        println!("Mails that it sends are at {url}dev/mailbox");
+        println!("Mails that it sends are at http://localhost:{}/dev/mailbox", settings.listen.port());
     }
 
     tokio::spawn(accounts.clone().keep_deleting());

@@ -3,6 +3,7 @@
 // <api>
 pub mod api;
 // </api>
+mod development;
 mod error;
 // <live>
 mod live;

@@ -134,3 +134,18 @@ async fn the_address_of_a_deleted_account_is_free_and_what_happened_is_on_record
     let of_the_new = host.accounts.list_user_activity(&again, None).await.expect("events");
     assert!(of_the_new.iter().all(|event| event.action != "auth.account.deleted"));
 }
+
+#[tokio::test]
+async fn a_mail_asks_for_an_answer_where_one_is_read() {
+    for (env, reply_to, said) in [
+        (&[][..], None, "ask the people who run"),
+        (&[("MAIL_REPLY_TO", "Help@Example.com")], Some("help@example.com"), "answer this mail"),
+    ] {
+        let host = Host::with(env).await;
+        let (user, browser) = host.authenticated_fixture().await;
+        browser.delete("/users/settings").await;
+        let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+        assert_eq!(mail.reply_to.as_deref(), reply_to);
+        assert!(mail.text.contains(said), "{}", mail.text);
+    }
+}

@@ -36,10 +36,10 @@ async fn a_user_is_found_by_email() {
 async fn registering_needs_an_address_and_a_good_password() {
     let host = Host::new().await;
     let problems = register(&host, "no address", "short").await.expect_err("must be refused");
-    assert_eq!(problems.email, Some("must have the @ sign and no spaces"));
+    assert_eq!(problems.email, Some("Enter a valid email address."));
     assert_eq!(problems.password, Some(PasswordProblem::TooShort { min: 15 }));
 
-    let long = format!("{}@example.com", "a".repeat(160));
+    let long = format!("{}@example.com", "a".repeat(65));
     assert!(register(&host, &long, VALID_PASSWORD).await.expect_err("must be refused").email.is_some());
     let common = register(&host, "a@example.com", "1q2w3e4r5t6y7u8i9o0p").await.expect_err("must be refused");
     assert_eq!(common.password, Some(PasswordProblem::Common));

@@ -2,7 +2,7 @@
 
 mod support;
 
-use axum::{Router, http::Request};
+use axum::{Router, body::Body, http::Request};
 use my_app::accounts::User;
 use serde_json::{Value, json};
 use sigra::{
@@ -476,6 +476,30 @@ async fn passkeys_are_asked_for_by_json() {
     assert_problem(&browser.delete(&path).await, 404);
 }
 // </passkeys>
+
+#[tokio::test]
+async fn an_address_is_one_that_mail_can_reach_in_one_form() {
+    let api = Api::new().await;
+    let registration = |email: &str| json!({ "email": email, "password": VALID_PASSWORD });
+    for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>"] {
+        let answer = post(&api.client(), "/users/register", registration(email)).await;
+        assert_status(&answer, 422);
+        assert!(answer.text().contains("Enter a valid email address."), "{}", answer.text());
+    }
+    post(&api.client(), "/users/register", registration("ada@b\u{fc}cher.example")).await;
+    let browser = api.client();
+    log_in(&browser, "ada@xn--bcher-kva.example", VALID_PASSWORD).await;
+    assert_eq!(who(&browser).await.as_deref(), Some("ada@xn--bcher-kva.example"));
+}
+
+#[tokio::test]
+async fn the_mailbox_opens_at_localhost_alone() {
+    let api = Api::new().await;
+    for (name, status) in [("localhost:4000", 200), ("evil.example", 421)] {
+        let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty()).expect("a request");
+        assert_status(&api.client().send(request).await, status);
+    }
+}
 
 #[tokio::test]
 async fn mails_are_read_in_development_as_json() {

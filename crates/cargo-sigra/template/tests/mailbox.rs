@@ -2,8 +2,9 @@
 
 mod support;
 
+use axum::{body::Body, http::Request};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
-use support::{Host, email_form, log_in_form};
+use support::{Host, PROD, email_form, log_in_form};
 
 #[tokio::test]
 async fn mails_can_be_read_and_their_links_be_opened() {
@@ -20,13 +21,32 @@ async fn mails_can_be_read_and_their_links_be_opened() {
 
 #[tokio::test]
 async fn there_is_no_such_page_in_production() {
-    const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
-    let prod = [("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")];
-    let host = Host::with(&prod).await;
+    let host = Host::with(&PROD).await;
     assert_status(&host.client().get("/dev/mailbox").await, 404);
     assert_problem(&host.client().json().get("/dev/mailbox").await, 404);
-    let kept_in_memory = Host::with(&[&prod[..], &[("SMTP_URL", "memory:")]].concat()).await;
+    let kept_in_memory = Host::with(&[&PROD[..], &[("SMTP_URL", "memory:")]].concat()).await;
     assert_status(&kept_in_memory.client().get("/dev/mailbox").await, 404);
+}
+
+/// A page of somebody else's site can send a request to this machine once the site's name leads here, and read the
+/// answer.
+#[tokio::test]
+async fn the_mailbox_opens_at_localhost_alone() {
+    let host = Host::with(&[("PUBLIC_URL", "http://app.example.com")]).await;
+    let asked_by = async |name: &str| {
+        let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty());
+        host.client().send(request.expect("a request")).await
+    };
+    for name in ["localhost", "LOCALHOST:4000", "app.localhost", "127.0.0.1:4000", "127.9.9.9", "[::1]:4000"] {
+        assert_status(&asked_by(name).await, 200);
+    }
+    let others =
+        ["evil.example:4000", "localhost.evil.example", "192.168.1.5", "0.0.0.0", "[::2]", "app.example.com", ""];
+    for name in others {
+        let answer = asked_by(name).await;
+        assert_status(&answer, 421);
+        assert_contains(&answer, "opens at localhost alone");
+    }
 }
 
 #[tokio::test]
@@ -54,7 +74,7 @@ async fn programs_read_the_newest_mail_first() {
 #[tokio::test]
 async fn an_address_can_put_nothing_into_the_page() {
     let host = Host::new().await;
-    let email = "\"><script>alert(1)</script>@example.com";
+    let email = "a&lt;b'&#60;script&#62;@example.com";
     host.client().post("/users/register", &log_in_form(email, VALID_PASSWORD)).await;
     assert_eq!(host.mails_to(email).await.len(), 1);
     let page = host.client().get("/dev/mailbox").await;

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Body, http::Request};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
-use support::{Host, email_form, log_in_form, seen, settings};
+use support::{Host, PROD, email_form, log_in_form, seen, settings};
 use tokio::task::JoinSet;
 
 async fn guess(host: &Host, email: &str) {
@@ -297,9 +297,7 @@ async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
 
 #[test]
 fn limits_can_be_turned_off_in_development_alone() {
-    const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
-    let prod = [("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")];
-    let refused = settings(&[&prod[..], &[("RATE_LIMITS", "off")]].concat()).err().expect("must be refused");
+    let refused = settings(&[&PROD[..], &[("RATE_LIMITS", "off")]].concat()).err().expect("must be refused");
     assert_eq!(refused.to_string(), "RATE_LIMITS is `off`: it must be on when APP_ENV is prod");
     assert!(settings(&[("RATE_LIMITS", "off")]).is_ok());
 }

@@ -9,7 +9,7 @@ use std::{
 
 use sigra::{
     EmailToken,
-    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_status},
 };
 use support::{Host, email_form, log_in_form, password_form, token_of};
 use tracing_subscriber::EnvFilter;
@@ -161,4 +161,39 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
     let hashes = sqlx::query_scalar("SELECT token FROM users_tokens WHERE context <> 'session'");
     let hashes: Vec<Vec<u8>> = hashes.fetch_all(&host.pool).await.expect("rows");
     assert_eq!(hashes, [last.hash().as_bytes()], "there is its hash, and used links are gone");
+}
+
+/// Whatever a page loads or leads to learns where it was opened, as far as `Referrer-Policy` lets it.
+#[tokio::test]
+async fn invariant_1_pages_at_links_tell_nobody_of_their_addresses() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut links = Vec::new();
+    let paths = [
+        "/users/confirm",
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+    ];
+    for path in paths {
+        host.client().post(path, &email_form(&user.email)).await;
+        links.push((host.client(), host.link_to(&user.email).await));
+    }
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    links.push((browser, host.link_to("new@example.com").await));
+
+    for (browser, link) in links {
+        let page = browser.get(&link).await;
+        assert_status(&page, 200);
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"), "{link}");
+        let text = page.text();
+        assert!(!text.contains("://"), "{link}: {text}");
+        for attribute in [" src=\"", " href=\"", " action=\""] {
+            for address in text.split(attribute).skip(1) {
+                let is_own = address.starts_with('#') || (address.starts_with('/') && !address.starts_with("//"));
+                assert!(is_own, "{link}: {address}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
-use support::{Host, log_in_form, seen};
+use support::{Host, email_form, log_in_form, seen};
 
 const ANOTHER: &str = "another good password";
 
@@ -110,6 +110,35 @@ async fn problems_stand_beside_their_fields_and_no_password_is_shown_again() {
     let script = "\"><script>alert(1)</script>@example.com";
     let answer = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
     assert!(!answer.text().contains("<script>alert"), "{}", answer.text());
+}
+
+/// Its owner would wait for a mail that can't come.
+#[tokio::test]
+async fn addresses_that_no_mail_can_reach_are_refused() {
+    let host = Host::new().await;
+    for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>", "ada@example.com.", ".ada@example.com"] {
+        let answer = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">Enter a valid email address.</p>");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_in_unicode_and_in_ascii_is_one() {
+    const UNICODE: &str = "ada@b\u{fc}cher.example";
+    const ASCII: &str = "ada@xn--bcher-kva.example";
+    for (first, second) in [(UNICODE, ASCII), (ASCII, UNICODE)] {
+        let host = Host::new().await;
+        host.client().post("/users/register", &log_in_form(first, ANOTHER)).await;
+        assert_eq!(host.mails_to(ASCII).await.len(), 1);
+        assert!(host.can_log_in(second, ANOTHER).await && host.can_log_in(first, ANOTHER).await);
+        host.client().post("/users/register", &log_in_form(second, VALID_PASSWORD)).await;
+        let subjects: Vec<_> = host.mails_to(ASCII).await.into_iter().map(|mail| mail.subject).collect();
+        assert_eq!(subjects, ["Confirm your email address", "You already have an account"]);
+        assert!(!host.can_log_in(second, VALID_PASSWORD).await);
+        host.client().post("/users/reset-password", &email_form(UNICODE)).await;
+        assert_eq!(host.mails_to(ASCII).await.len(), 3);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use sigra::{Client, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
-use super::{Accounts, User, normalize_email};
+use super::{Accounts, User, normalize_email, user::INVALID_EMAIL};
 use crate::database::Connection;
 
 /// Why an email address was not changed.
@@ -26,8 +26,7 @@ impl Accounts {
         new_email: &str,
         client: &Client,
     ) -> Result<(), ChangeEmailError> {
-        let email =
-            normalize_email(new_email).ok_or(ChangeEmailError::Invalid("must have the @ sign and no spaces"))?;
+        let email = normalize_email(new_email).ok_or(ChangeEmailError::Invalid(INVALID_EMAIL))?;
         if email == user.email {
             return Err(ChangeEmailError::Invalid("is your address already"));
         }

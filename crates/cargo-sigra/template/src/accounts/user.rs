@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 
 use crate::database::Database;
 
-/// The longest email address that is accepted.
-const MAX_EMAIL: usize = 160;
+/// What is said of an address that no mail can reach.
+pub const INVALID_EMAIL: &str = "Enter a valid email address.";
 
 /// What users are known by, in the database and in the audit trail.
 // <uuid>
@@ -66,7 +66,7 @@ impl Problems {
     pub fn of(email: &str, password: &Password) -> Self {
         let normalized = normalize_email(email);
         let password = check_password(password, normalized.as_deref().unwrap_or(email)).err();
-        let email = normalized.is_none().then_some("must have the @ sign and no spaces");
+        let email = normalized.is_none().then_some(INVALID_EMAIL);
         Self { email, password }
     }
 
@@ -81,14 +81,9 @@ pub fn check_password(password: &Password, email: &str) -> Result<(), PasswordPr
     PasswordPolicy::default().check_in_context(password, &[email, local, domain, "my_app", "myapp"])
 }
 
-/// An address as it is stored and looked up: trimmed, in lower case. `None` if it can't be one.
-///
-/// Only ASCII letters are folded: Unicode folds different addresses into one.
+/// An address as it is stored and looked up: one form for all ways to write it. `None` if no mail can reach it.
 pub fn normalize_email(email: &str) -> Option<String> {
-    let email = email.trim().to_ascii_lowercase();
-    let has_parts = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    let is_plain = !email.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',');
-    (has_parts && is_plain && email.len() <= MAX_EMAIL).then_some(email)
+    sigra::mail::normalize_address(email)
 }
 
 #[cfg(test)]
@@ -96,9 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_trimmed_and_lower_cased() {
+    fn addresses_have_one_form() {
         assert_eq!(normalize_email("  Ada@Example.COM ").as_deref(), Some("ada@example.com"));
-        for bad in ["", "@", "ada", "ada@", "@example.com", "a da@example.com", "a@b,c", "a\0@b", &"a".repeat(160)] {
+        assert_eq!(normalize_email("ada@b\u{fc}cher.example"), normalize_email("ada@xn--bcher-kva.example"));
+        for bad in ["", "@", "ada", "ada@", "a da@example.com", "a@b,c.com", "a@b@c.com", "ada@example..com"] {
             assert_eq!(normalize_email(bad), None, "{bad:?}");
         }
     }

@@ -29,10 +29,13 @@ const REMOVE_FACTOR: &str = "If it wasn't you, remove it under \u{201c}Two-facto
     other devices, and change your password.";
 // </mfa>
 const ANSWER: &str = "If it wasn't you, answer this mail, so that we can help.";
+const ASK: &str = "If it wasn't you, ask the people who run MyApp for help.";
 
 #[derive(Clone)]
 pub struct UserNotifier {
     mailer: Mailer,
+    /// Where answers are read. Without it no mail asks for one.
+    reply_to: Option<String>,
     public_url: Url,
     sigra: Sigra<User>,
 }
@@ -68,7 +71,7 @@ struct Html<'a> {
 
 impl UserNotifier {
     pub fn new(mailer: Mailer, sigra: Sigra<User>, settings: &Settings) -> Self {
-        Self { mailer, public_url: settings.public_url.clone(), sigra }
+        Self { mailer, reply_to: settings.mail_reply_to.clone(), public_url: settings.public_url.clone(), sigra }
     }
 
     pub fn mailer(&self) -> &Mailer {
@@ -171,9 +174,9 @@ impl UserNotifier {
             subject: "Your email address was changed",
             paragraphs: vec!["Your account has another address now. This one is no longer used.".to_owned()],
             link: recovery.map(|token| self.recovery(token)),
-            otherwise: if recovery.is_some() { RECOVER } else { ANSWER },
+            otherwise: if recovery.is_some() { RECOVER } else { self.way_to_ask() },
         };
-        mail(&user.email, &letter)
+        if recovery.is_some() { mail(&user.email, &letter) } else { self.answerable(mail(&user.email, &letter)) }
     }
 
     pub fn account_recovered(&self, user: &User) -> Mail {
@@ -274,7 +277,20 @@ impl UserNotifier {
             ),
             None => ("Your account was deleted", format!("Your account at {APP} was deleted. Goodbye!")),
         };
-        mail(&user.email, &Letter { subject, paragraphs: vec![paragraph], link: None, otherwise: ANSWER })
+        let letter = Letter { subject, paragraphs: vec![paragraph], link: None, otherwise: self.way_to_ask() };
+        self.answerable(mail(&user.email, &letter))
+    }
+
+    /// How to get help, where the reader can do nothing by themselves.
+    fn way_to_ask(&self) -> &'static str {
+        if self.reply_to.is_some() { ANSWER } else { ASK }
+    }
+
+    fn answerable(&self, mail: Mail) -> Mail {
+        match &self.reply_to {
+            Some(reply_to) => mail.reply_to(reply_to),
+            None => mail,
+        }
     }
 
     fn recovery(&self, token: &EmailToken) -> Link {

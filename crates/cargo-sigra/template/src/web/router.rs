@@ -16,7 +16,9 @@ use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_
 use super::{passkey, passkey_session_controller, passkeys_controller};
 // </passkeys>
 use super::{
-    AppState, error, mailbox_controller,
+    AppState,
+    development::require_localhost,
+    error, mailbox_controller,
     method_override::method_override,
     page_controller,
     request_span::{name_route, request_span},
@@ -141,7 +143,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-out", delete(user_session_controller::delete));
 
     let development = match state.settings.environment {
-        Environment::Dev | Environment::Test => Router::new().route("/dev/mailbox", get(mailbox_controller::index)),
+        Environment::Dev | Environment::Test => {
+            Router::new().route("/dev/mailbox", get(mailbox_controller::index)).route_layer(from_fn(require_localhost))
+        }
         Environment::Prod => Router::new(),
     };
 

@@ -14,18 +14,23 @@ use crate::config::Environment;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Browsers use https alone, for a year.
+const HSTS: &str = "max-age=31536000";
+const HSTS_FOR_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
+
 pub async fn security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     set(headers, "content-security-policy", CONTENT_SECURITY_POLICY);
     set(headers, "x-content-type-options", "nosniff");
     set(headers, "x-frame-options", "DENY");
-    // `no-referrer` would make browsers send `Origin: null` with our own forms.
-    set(headers, "referrer-policy", "same-origin");
+    // No path, for it may hold a token. `no-referrer` would make browsers send `Origin: null` with our own forms.
+    set(headers, "referrer-policy", "strict-origin");
     set(headers, "cross-origin-opener-policy", "same-origin");
     set(headers, "cross-origin-resource-policy", "same-origin");
     if state.settings.environment == Environment::Prod {
-        set(headers, "strict-transport-security", "max-age=31536000; includeSubDomains");
+        let is_for_all = state.settings.hsts_include_subdomains;
+        set(headers, "strict-transport-security", if is_for_all { HSTS_FOR_SUBDOMAINS } else { HSTS });
     }
     response
 }

@@ -61,7 +61,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
     let client = session.client();
     let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password, &client).await? else {
         session.put_flash(Flash::Error, "Invalid email or password")?;
-        session.put(EMAIL, &form.email.chars().take(160).collect::<String>())?;
+        session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     };
     if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, &user)? {

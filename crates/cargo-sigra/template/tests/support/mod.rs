@@ -18,6 +18,13 @@ use sigra::{
 use sigra::testing::TestClient;
 // </mfa>
 
+/// What production needs to be set.
+pub const PROD: [(&str, &str); 3] =
+    [("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")];
+
+/// A secret that production takes.
+pub const SECRET: &str = "pYk1v0mTz8rXc4QbW7nLd2JhGs6EfAu9tRi3oKxVwNqMyZlBgPeHjCaSdUoIfTkD";
+
 pub struct Host {
     pub accounts: Accounts,
     pub pool: database::Pool,

@@ -29,7 +29,9 @@ use crate::web::live;
 use crate::{
     config::Environment,
     web::{
-        AppState, error, mailbox_controller,
+        AppState,
+        development::require_localhost,
+        error, mailbox_controller,
         request_span::{name_route, request_span},
         security_headers::security_headers,
         user_auth,
@@ -110,7 +112,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-out", delete(session::delete));
 
     let development = match state.settings.environment {
-        Environment::Dev | Environment::Test => Router::new().route("/dev/mailbox", get(mailbox_controller::index)),
+        Environment::Dev | Environment::Test => {
+            Router::new().route("/dev/mailbox", get(mailbox_controller::index)).route_layer(from_fn(require_localhost))
+        }
         Environment::Prod => Router::new(),
     };
 

@@ -1,0 +1,28 @@
+//! Pages for development answer to this machine alone.
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, StatusCode, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sigra::Problem;
+use url::Host;
+
+use crate::config::is_loopback;
+
+/// Refuses a request that came by another name than `localhost`. A page of somebody else's site could send it, once
+/// that site's name leads to this machine (DNS rebinding), and read the answer.
+pub async fn require_localhost(request: Request, next: Next) -> Response {
+    if is_to_localhost(&request) {
+        next.run(request).await
+    } else {
+        Problem::new(StatusCode::MISDIRECTED_REQUEST).into_response()
+    }
+}
+
+fn is_to_localhost(request: &Request) -> bool {
+    let of_header = |value: &HeaderValue| Authority::try_from(value.as_bytes()).ok();
+    let named = request.uri().authority().cloned().or_else(|| request.headers().get(header::HOST).and_then(of_header));
+    named.and_then(|named| Host::parse(named.host()).ok()).is_some_and(|host| is_loopback(&host))
+}
