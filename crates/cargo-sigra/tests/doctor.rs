@@ -138,6 +138,7 @@ fn production_is_not_started_without_its_settings() {
     report.assert("secret", "good", "");
     report.assert("address", "good", "");
     report.assert("mail", "warning", "nobody can reset a password");
+    report.assert("database", "warning", "as in development");
     let in_memory = [&good[..], &[("DATABASE_URL", "sqlite::memory:")]].concat();
     Report::of(&app, &in_memory).assert("database", "bad", "is in memory");
 }
@@ -162,7 +163,7 @@ fn settings_of_a_file_are_those_that_the_environment_does_not_say() {
     let report = Report::of(&app, &[]);
     report.assert("environment", "good", "APP_ENV is test");
     report.assert("address", "good", "https://notes.example.com");
-    Report::of(&app, &[("APP_ENV", "dev")]).assert("environment", "good", "APP_ENV is dev");
+    Report::of(&app, &[("APP_ENV", "dev")]).assert("environment", "warning", "APP_ENV is dev");
 
     fs::write(app.root().join("service.env"), "APP_ENV=prod\n").expect("written");
     let output = sigra_with(&app.root(), &[], &["doctor", "--env-file", "service.env"]);

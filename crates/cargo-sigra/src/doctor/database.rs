@@ -34,13 +34,19 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
         Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
     };
-    let url = env.get("DATABASE_URL").unwrap_or(default);
+    let given = env.get("DATABASE_URL");
+    let is_forgotten = given.is_none() && env.is_prod();
+    let url = given.unwrap_or(default);
     let (asked, schemes, example) = match manifest.choices.db {
         Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
         Database::Postgres => {
             ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
         }
     };
+    if is_forgotten {
+        let found = format!("DATABASE_URL is not set: users are in {url}, as in development");
+        return vec![Finding::warning("database", found, format!("DATABASE_URL={example}"))];
+    }
     let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme).to_owned();
     if !schemes.iter().any(|known| url.starts_with(known)) {
         let found = format!("DATABASE_URL begins with `{scheme}:`, and the application is built for {asked}");

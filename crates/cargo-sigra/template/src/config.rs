@@ -198,7 +198,7 @@ impl Settings {
         };
         let smtp_url = smtp_url(&env, prod, &mut warnings)?;
         let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
-        let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
+        let database_url = database_url(&env, prod, &mut warnings)?;
         // <sqlite>
         if prod && database::is_in_memory(&database_url) {
             return Err(SettingsError::InMemory);
@@ -356,6 +356,14 @@ fn mail_reply_to(env: &Lookup) -> Result<Option<String>, SettingsError> {
 fn default_sender(public_url: &Url) -> String {
     let domain = public_url.domain().unwrap_or("localhost");
     format!("MyApp <no-reply@{domain}>")
+}
+
+fn database_url(env: &Lookup, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
+    let url = env.text("DATABASE_URL")?;
+    if prod && url.is_none() {
+        warnings.push(format!("DATABASE_URL is not set: users are in {}, as in development", database::DEFAULT_URL));
+    }
+    Ok(url.unwrap_or_else(|| database::DEFAULT_URL.to_owned()))
 }
 
 // <app>

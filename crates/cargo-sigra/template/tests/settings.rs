@@ -155,14 +155,19 @@ fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
         assert!(message.starts_with("SMTP_URL has a password, which would be sent without TLS"), "{message}");
         assert!(!message.contains("hunter2") && settings(&[("SMTP_URL", url)]).is_ok(), "{message}");
     }
-    let warnings = |url| settings(&[&[("SMTP_URL", url)][..], &PROD[..]].concat()).expect("good settings").warnings;
+    let warnings = |url| {
+        let env = [("SMTP_URL", url), ("DATABASE_URL", database::DEFAULT_URL)];
+        settings(&[&env[..], &PROD[..]].concat()).expect("good settings").warnings
+    };
     for url in ["smtps://ada:hunter2@mail.example.com", "smtp://a:b@mail.example.com?tls=required", "smtp://127.0.0.1"]
     {
         assert_eq!(warnings(url), [""; 0], "{url}");
     }
     assert!(warnings("smtp://mail.example.com")[0].contains("can be read on the way"));
     assert!(warnings("memory:")[0].contains("nobody gets them"));
-    assert!(settings(&PROD).expect("good settings").warnings[0].contains("nobody can reset a password"));
+    let warnings = settings(&PROD).expect("good settings").warnings;
+    assert!(warnings[0].contains("nobody can reset a password"), "{warnings:?}");
+    assert!(warnings[1].starts_with("DATABASE_URL is not set"), "{warnings:?}");
 }
 
 // <sqlite>

@@ -95,7 +95,7 @@ mod tests {
         let message = composed(&mail, "B\u{fc}cher <hello@b\u{fc}cher.example>");
         assert!(headers(&message, "From")[0].ends_with("<hello@xn--bcher-kva.example>"), "{message}");
         assert!(headers(&message, "Message-ID")[0].ends_with("@xn--bcher-kva.example>"), "{message}");
-        assert!(sender("hello@[127.0.0.1]").is_ok() && sender("nobody").is_err());
+        assert!(sender("hello@127.0.0.1").is_ok() && sender("nobody").is_err());
     }
 
     #[test]
