@@ -135,3 +135,64 @@ impl fmt::Debug for Mailer {
         f.debug_struct("Mailer").field("waiting", &self.0.tasks.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// A mail server. Every mail gets the next of these answers. Gives the mails.
+    async fn serve(listener: &TcpListener, answers: &[&str]) -> Vec<String> {
+        let mut mails = Vec::new();
+        while mails.len() < answers.len() {
+            let (stream, _) = listener.accept().await.expect("a client");
+            talk(BufReader::new(stream), answers, &mut mails).await.expect("a client that understands");
+        }
+        mails
+    }
+
+    /// Speaks SMTP with one client, until it goes or no answer is left.
+    async fn talk(mut stream: BufReader<TcpStream>, answers: &[&str], mails: &mut Vec<String>) -> std::io::Result<()> {
+        stream.write_all(b"220 test\r\n").await?;
+        let (mut mail, mut line) = (None, String::new());
+        while mails.len() < answers.len() && stream.read_line(&mut line).await? > 0 {
+            let answer = match (&mut mail, line.trim_end()) {
+                (Some(_), ".") => {
+                    mails.extend(mail.take());
+                    answers[mails.len() - 1]
+                }
+                (Some(mail), _) => {
+                    mail.push_str(&line);
+                    ""
+                }
+                (None, "DATA") => {
+                    mail = Some(String::new());
+                    "354 go on"
+                }
+                (None, _) => "250 good",
+            };
+            if !answer.is_empty() {
+                stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// A server that has taken a mail, and could not say so, knows it again.
+    #[tokio::test]
+    async fn a_mail_that_is_sent_again_is_the_same_mail() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("smtp://{}", listener.local_addr().expect("an address"));
+        let mailer = Mailer::from_url(&url, "MyApp <hello@example.com>").expect("a mailer");
+        mailer.send(Mail::new("ada@example.com", "Hello", "How are you?"));
+        let mails = serve(&listener, &["451 later", "250 taken"]).await;
+        mailer.settle().await;
+        assert!(mails[0].contains("Message-ID: <") && mails[0].contains("@example.com>"), "{}", mails[0]);
+        assert_eq!(mails[0], mails[1]);
+    }
+}
