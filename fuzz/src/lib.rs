@@ -92,7 +92,7 @@ async fn enrol(
 ) -> sigra::Result<String> {
     let key = sigra.begin_totp_enrolment(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
     let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, &MfaCode::new(codes(&key)[1].clone())).await?;
-    Ok(enrolled.map(|_| key).expect("the code is right"))
+    Ok(enrolled.map(|_| key).valid().expect("the code is right"))
 }
 
 async fn answer(
@@ -103,7 +103,7 @@ async fn answer(
 ) -> sigra::Result<String> {
     let code = MfaCode::new(String::from_utf8_lossy(&body));
     let factor = sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), true).await?;
-    Ok(factor.map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
+    Ok(factor.valid().map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
 }
 
 /// Whom an answer of a passkey logs in, or adds a passkey to, in a browser that was asked for one.
@@ -115,7 +115,7 @@ async fn answer_with_passkey(State(sigra): State<Sigra<User>>, session: Session,
     let client_data = serde_json::json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN });
     answer.response.client_data_json = client_data.to_string().into();
     let who = sigra.verify_passkey_log_in(&session, &answer).await?;
-    Ok(who.map_or(NOBODY.to_owned(), |who| format!("user {}", who.user().id)))
+    Ok(who.valid().map_or(NOBODY.to_owned(), |who| format!("user {}", who.user().id)))
 }
 
 const ORIGIN: &str = "https://localhost";

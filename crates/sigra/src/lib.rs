@@ -139,7 +139,7 @@ pub use self::{
     clock::Clock,
     config::{Config, ConfigError},
     error::Error,
-    mfa::{LogInMethod, LogInOutcome},
+    mfa::{Checked, LogInMethod, LogInOutcome},
     password::{Password, Verification},
     problem::{Audience, Problem},
     recovery::Recovered,

@@ -4,7 +4,7 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 
-use super::{Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
+use super::{Checked, Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
 use crate::{
     Audience, Error, Problem, Scope, Session, Sigra, User,
     audit::{self, Audit},
@@ -99,8 +99,7 @@ impl IntoResponse for MfaChallengeRejection {
 /// Showing a second factor.
 impl<U: User> Sigra<U> {
     /// Completes a log-in whose second factor is pending, and [renews](Self::renew_session) the session. With
-    /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl). `None`
-    /// if it was the wrong one.
+    /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl).
     ///
     /// # Errors
     ///
@@ -111,7 +110,7 @@ impl<U: User> Sigra<U> {
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
-    ) -> Result<Option<Factor>, Error> {
+    ) -> Result<Checked<Factor>, Error> {
         self.complete_mfa_challenge_with(session, challenge, answer, trust_browser, async |_| Ok(())).await
     }
 
@@ -128,9 +127,11 @@ impl<U: User> Sigra<U> {
         answer: SecondFactor<'_>,
         trust_browser: bool,
         also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
-    ) -> Result<Option<Factor>, Error> {
+    ) -> Result<Checked<Factor>, Error> {
         let scope = &challenge.0;
-        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else { return Ok(None) };
+        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
+            return Ok(Checked::Invalid);
+        };
         let trust = match trust_browser {
             true => Some(self.insert_trusted_browser(&mut tx, session, scope.user()).await?),
             false => None,
@@ -147,11 +148,11 @@ impl<U: User> Sigra<U> {
             target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = ?scope.user().id(),
             session_id = %scope.session().id, remembered = scope.session().remembered, second_factor = factor.name(),
         );
-        Ok(Some(factor))
+        Ok(Checked::Valid(factor))
     }
 
     /// Notes that the user has proved who they are once more, by their second factor, and
-    /// [renews](Self::renew_session) the session. `None` if it was the wrong one.
+    /// [renews](Self::renew_session) the session.
     ///
     /// # Errors
     ///
@@ -161,15 +162,17 @@ impl<U: User> Sigra<U> {
         session: &Session,
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
-    ) -> Result<Option<Factor>, Error> {
-        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else { return Ok(None) };
+    ) -> Result<Checked<Factor>, Error> {
+        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
+            return Ok(Checked::Invalid);
+        };
         self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
         self.renew_with_second_factor(tx, session, scope).await?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = ?scope.user().id(),
             session_id = %scope.session().id, second_factor = factor.name(),
         );
-        Ok(Some(factor))
+        Ok(Checked::Valid(factor))
     }
 
     async fn renew_with_second_factor(

@@ -5,7 +5,7 @@ use axum::{
 use http::request::Parts;
 use time::OffsetDateTime;
 
-use super::{BackupCodes, MfaCode, SecondFactors, Totp};
+use super::{BackupCodes, Checked, MfaCode, SecondFactors, Totp};
 use crate::{
     Client, EmailToken, Error, Scope, Session, Sigra, Sudo, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
@@ -104,7 +104,7 @@ impl IntoResponse for MfaEnrolmentRejection {
     }
 }
 
-/// What came of setting up a second factor.
+/// A second factor that was set up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Enrolled {
@@ -135,7 +135,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// Sets up the authenticator app that was [begun](Self::begin_totp_enrolment) in this browser, in place of the
-    /// one before, if there was one. `None` if the code is wrong, or nothing was begun.
+    /// one before, if there was one. Without one begun, every code is wrong.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
     /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
@@ -151,11 +151,11 @@ impl<U: User> Sigra<U> {
         enrolment: &MfaEnrolment<U>,
         email: &str,
         code: &MfaCode,
-    ) -> Result<Option<Enrolled>, Error> {
+    ) -> Result<Checked<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
-        let Some(secret) = self.totp_under_way(session, scope.user()) else { return Ok(None) };
-        let Some(step) = secret.step_of(code, now) else { return Ok(None) };
+        let Some(secret) = self.totp_under_way(session, scope.user()) else { return Ok(Checked::Invalid) };
+        let Some(step) = secret.step_of(code, now) else { return Ok(Checked::Invalid) };
         let encrypted = self.encrypt_totp(&secret, &user)?;
 
         let mut tx = self.begin().await?;
@@ -164,7 +164,7 @@ impl<U: User> Sigra<U> {
         U::Database::delete_totp(&mut tx, &user).await?;
         U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
         self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
-        self.enrol(tx, session, scope, email, is_first).await.map(Some)
+        self.enrol(tx, session, scope, email, is_first).await.map(Checked::Valid)
     }
 
     /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;

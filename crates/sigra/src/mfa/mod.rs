@@ -18,7 +18,7 @@
 //! #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 //! # }
 //! use axum::{Form, extract::State, response::Redirect};
-//! use sigra::{Session, Sigra, mfa::{MfaChallenge, MfaCode, SecondFactor}};
+//! use sigra::{Session, Sigra, mfa::{Checked, MfaChallenge, MfaCode, SecondFactor}};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Answer { code: MfaCode, #[serde(default)] trust_browser: bool }
@@ -31,8 +31,8 @@
 //! ) -> sigra::Result<Redirect> {
 //!     let answer = SecondFactor::Code(&form.code);
 //!     match sigra.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser).await? {
-//!         Some(_) => Ok(Redirect::to("/dashboard")),
-//!         None => Ok(Redirect::to("/users/mfa-challenge")),
+//!         Checked::Valid(_) => Ok(Redirect::to("/dashboard")),
+//!         Checked::Invalid => Ok(Redirect::to("/users/mfa-challenge")),
 //!     }
 //! }
 //! ```
@@ -63,6 +63,7 @@
 
 mod backup_codes;
 mod challenge;
+mod checked;
 mod enrolment;
 #[cfg(feature = "passkeys")]
 mod passkeys;
@@ -80,6 +81,7 @@ pub use self::passkeys::{Passkey, PasskeyLogIn, RelyingParty};
 pub use self::{
     backup_codes::BackupCodes,
     challenge::{MfaChallenge, MfaChallengeRejection},
+    checked::Checked,
     enrolment::{Enrolled, MfaEnrolment, MfaEnrolmentRejection},
     totp::TotpEnrolment,
 };

@@ -14,7 +14,7 @@ use webauthn_rs::{
 };
 use webauthn_rs_proto::ResidentKeyRequirement;
 
-use super::{CEREMONY_TTL, Enrolled, LogInMethod, MfaChallenge, MfaEnrolment};
+use super::{CEREMONY_TTL, Checked, Enrolled, LogInMethod, MfaChallenge, MfaEnrolment};
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
     sigra::{Connection, LogIn},
@@ -174,7 +174,7 @@ impl<U: User> Sigra<U> {
         Ok(challenge)
     }
 
-    /// Adds a passkey, under a name. `None` if the answer is not good, or not to the challenge under way.
+    /// Adds a passkey, under a name, if the answer is to the challenge under way.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
     /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
@@ -191,19 +191,19 @@ impl<U: User> Sigra<U> {
         email: &str,
         name: &str,
         answer: &RegisterPublicKeyCredential,
-    ) -> Result<Option<Enrolled>, Error> {
+    ) -> Result<Checked<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
         let Some(Ceremony::Registration { user: of, user_handle, state }) =
             self.take_ceremony(session, &answer.response.client_data_json).await?
         else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         if of != user.to_string() {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         }
         let Some(credential) = checked(self.webauthn()?.finish_passkey_registration(answer, &state)) else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         let passkey = PasskeyRow {
             id: Uuid::now_v7(),
@@ -220,11 +220,11 @@ impl<U: User> Sigra<U> {
         let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
         // Somebody's already (WebAuthn section 7.1, step 26).
         if !U::Database::insert_passkey(&mut tx, &passkey).await? {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         }
         let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
         self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-        self.enrol(tx, session, scope, email, is_first).await.map(Some)
+        self.enrol(tx, session, scope, email, is_first).await.map(Checked::Valid)
     }
 
     /// Begins to log somebody in by a passkey, whoever it is: what the page hands to `navigator.credentials.get`.
@@ -240,7 +240,7 @@ impl<U: User> Sigra<U> {
         Ok(challenge)
     }
 
-    /// Finds out who answered. `None` if the answer is not good, or not to the challenge under way.
+    /// Finds out who answered, if the answer is to the challenge under way.
     ///
     /// # Errors
     ///
@@ -249,26 +249,26 @@ impl<U: User> Sigra<U> {
         &self,
         session: &Session,
         answer: &PublicKeyCredential,
-    ) -> Result<Option<PasskeyLogIn<U>>, Error> {
+    ) -> Result<Checked<PasskeyLogIn<U>>, Error> {
         let Some(Ceremony::LogIn { state }) = self.take_ceremony(session, &answer.response.client_data_json).await?
         else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         let webauthn = self.webauthn()?;
         let Some((user_handle, credential_id)) = checked(webauthn.identify_discoverable_authentication(answer)) else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         let mut conn = self.pool().acquire().await?;
         let row = U::Database::find_passkey(&mut conn, credential_id).await?;
-        let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(None) };
+        let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(Checked::Invalid) };
         let credential = read_credential(&row)?;
         let key = DiscoverableKey::from(&credential);
         let Some(result) = checked(webauthn.finish_discoverable_authentication_v2(answer, state, &key)) else {
-            return Ok(None);
+            return Ok(Checked::Invalid);
         };
         let used = UsedPasskey { id: row.id, result };
         let user = U::Database::find_user(&mut conn, &row.user).await?.filter(User::is_active);
-        Ok(user.map(|user| PasskeyLogIn { user, used }))
+        Ok(user.map(|user| PasskeyLogIn { user, used }).into())
     }
 
     /// Logs a user in who has proved who they are by a passkey: something they have, unlocked by something they know or

@@ -108,6 +108,7 @@ impl<'de> Deserialize<'de> for Password {
 }
 
 /// What came of checking a password.
+#[must_use = "the password may be wrong: nobody is to be logged in before you have looked"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
     /// There is no such user, the user has no password, or it is another one. Which of them, nobody is told.

@@ -10,7 +10,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sigra::{
     Scope, Session, Sudo,
-    mfa::{BackupCodes, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
 };
 use uuid::Uuid;
 use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
@@ -50,7 +50,7 @@ async fn answer(
 ) -> sigra::Result<Response> {
     let code = SecondFactor::Code(&form.code);
     let factor = app.sigra.complete_mfa_challenge(&session, &challenge, code, form.trust_browser).await?;
-    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+    Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn begin(State(app): State<App>, session: Session, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
@@ -66,7 +66,7 @@ async fn confirm(
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
     let enrolled = app.sigra.confirm_totp_enrolment(&session, &enrolment, email, &form.code).await?;
-    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
+    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
 async fn disable(State(app): State<App>, session: Session, sudo: Sudo<User>) -> sigra::Result<Response> {
@@ -87,7 +87,7 @@ async fn sudo_by_code(
 ) -> sigra::Result<Response> {
     let code = SecondFactor::Code(&form.code);
     let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, code).await?;
-    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+    Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn begin_registration(
@@ -107,7 +107,7 @@ async fn register(
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
     let enrolled = app.sigra.finish_passkey_registration(&session, &enrolment, email, "Test key", &answer).await?;
-    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes))))
+    Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
 async fn begin_log_in(State(app): State<App>, session: Session) -> sigra::Result<Response> {
@@ -119,7 +119,9 @@ async fn log_in(
     session: Session,
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
-    let Some(log_in) = app.sigra.verify_passkey_log_in(&session, &answer).await? else { return Ok(accepted(None)) };
+    let Checked::Valid(log_in) = app.sigra.verify_passkey_log_in(&session, &answer).await? else {
+        return Ok(accepted(None));
+    };
     let outcome = app.sigra.log_in_user_with_passkey(&session, &log_in, false).await?;
     Ok(accepted(Some(format!("{outcome:?}"))))
 }
@@ -140,7 +142,7 @@ async fn answer_challenge(
 ) -> sigra::Result<Response> {
     let answer = SecondFactor::Passkey(&answer);
     let factor = app.sigra.complete_mfa_challenge(&session, &challenge, answer, false).await?;
-    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+    Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn begin_sudo(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<Response> {
@@ -155,7 +157,7 @@ async fn sudo_by_passkey(
 ) -> sigra::Result<Response> {
     let answer = SecondFactor::Passkey(&answer);
     let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, answer).await?;
-    Ok(accepted(factor.map(|factor| format!("{factor:?}"))))
+    Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn delete(

@@ -917,7 +917,7 @@ async fn enrol(
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
     let code = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     let code = code.generate(sigra.now().unix_timestamp().unsigned_abs()).to_string();
-    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, "a", &MfaCode::new(code)).await?.unwrap();
+    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, "a", &MfaCode::new(code)).await?.valid().unwrap();
     let codes: String =
         enrolled.backup_codes.iter().flat_map(|codes| codes.iter()).map(|code| format!("\n{}", *code)).collect();
     Ok(format!("{}\n{}\n{key}{codes}", name(&scope), user.id))
@@ -943,7 +943,7 @@ async fn answer(
     Path((code, trust)): Path<(MfaCode, bool)>,
 ) -> sigra::Result<String> {
     if let Some(challenge) = challenge {
-        sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), trust).await?;
+        let _ = sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), trust).await?;
     }
     Ok(name(&scope))
 }
@@ -969,7 +969,7 @@ async fn confirm_by_code(
     Path(code): Path<MfaCode>,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
-        sigra.reauthenticate_user_with_second_factor(&session, scope, SecondFactor::Code(&code)).await?;
+        let _ = sigra.reauthenticate_user_with_second_factor(&session, scope, SecondFactor::Code(&code)).await?;
     }
     Ok(name(&scope))
 }

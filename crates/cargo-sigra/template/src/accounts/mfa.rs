@@ -4,7 +4,8 @@
 use sigra::{
     Client, Scope, Session, Sudo,
     mfa::{
-        BackupCodes, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, SecondFactors, TrustedBrowser,
+        BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, SecondFactors,
+        TrustedBrowser,
     },
 };
 // <passkeys>
@@ -22,14 +23,14 @@ impl Accounts {
         self.sigra.list_second_factors(&user.id).await
     }
 
-    /// Completes a log-in by a second factor. `None` if it was the wrong one.
+    /// Completes a log-in by a second factor.
     pub async fn complete_mfa_challenge(
         &self,
         session: &Session,
         challenge: &MfaChallenge<User>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
-    ) -> Result<Option<Factor>, sigra::Error> {
+    ) -> Result<Checked<Factor>, sigra::Error> {
         let user = challenge.user();
         let completed = self.sigra.complete_mfa_challenge(session, challenge, answer, trust_browser).await;
         if let Err(sigra::Error::TooManyAttempts { .. }) = &completed {
@@ -40,28 +41,28 @@ impl Accounts {
         Ok(factor)
     }
 
-    /// Notes that it is still the user, by a second factor. `None` if it was the wrong one.
+    /// Notes that it is still the user, by a second factor.
     pub async fn confirm_sudo(
         &self,
         session: &Session,
         scope: &Scope<User>,
         answer: SecondFactor<'_>,
-    ) -> Result<Option<Factor>, sigra::Error> {
+    ) -> Result<Checked<Factor>, sigra::Error> {
         let factor = self.sigra.reauthenticate_user_with_second_factor(session, scope, answer).await?;
         self.deliver_backup_code_notice(scope.user(), factor);
         Ok(factor)
     }
 
-    /// Sets up the authenticator app that was begun in this browser. `None` if its code is wrong.
+    /// Sets up the authenticator app that was begun in this browser, if this is its code.
     pub async fn enable_totp(
         &self,
         session: &Session,
         enrolment: &MfaEnrolment<User>,
         code: &MfaCode,
-    ) -> Result<Option<Enrolled>, sigra::Error> {
+    ) -> Result<Checked<Enrolled>, sigra::Error> {
         let enrolled =
             self.sigra.confirm_totp_enrolment(session, enrolment, &enrolment.scope().user().email, code).await?;
-        if let Some(enrolled) = &enrolled {
+        if let Checked::Valid(enrolled) = &enrolled {
             let recovery = enrolled.recovery.as_ref();
             let user = enrolment.scope().user();
             self.mailer().send(self.notifier.second_factor_added(user, "An authenticator app", recovery));
@@ -92,19 +93,19 @@ impl Accounts {
     }
 
     // <passkeys>
-    /// Adds the passkey that a browser has made. `None` if its answer is not good.
+    /// Adds the passkey that a browser has made.
     pub async fn add_passkey(
         &self,
         session: &Session,
         enrolment: &MfaEnrolment<User>,
         name: &str,
         answer: &RegisterPublicKeyCredential,
-    ) -> Result<Option<Enrolled>, sigra::Error> {
+    ) -> Result<Checked<Enrolled>, sigra::Error> {
         let enrolled = self
             .sigra
             .finish_passkey_registration(session, enrolment, &enrolment.scope().user().email, name, answer)
             .await?;
-        if let Some(enrolled) = &enrolled {
+        if let Checked::Valid(enrolled) = &enrolled {
             let recovery = enrolled.recovery.as_ref();
             let user = enrolment.scope().user();
             self.mailer().send(self.notifier.second_factor_added(user, "A passkey", recovery));
@@ -125,12 +126,12 @@ impl Accounts {
         Ok(was_theirs)
     }
 
-    /// Who answered with a passkey. `None` if the answer is not good.
+    /// Who answered with a passkey.
     pub async fn get_user_by_passkey(
         &self,
         session: &Session,
         answer: &PublicKeyCredential,
-    ) -> Result<Option<PasskeyLogIn<User>>, sigra::Error> {
+    ) -> Result<Checked<PasskeyLogIn<User>>, sigra::Error> {
         self.sigra.verify_passkey_log_in(session, answer).await
     }
     // </passkeys>
@@ -145,8 +146,8 @@ impl Accounts {
         self.sigra.delete_trusted_browser(&user.id, id, client).await
     }
 
-    fn deliver_backup_code_notice(&self, user: &User, factor: Option<Factor>) {
-        if let Some(Factor::BackupCode { left }) = factor {
+    fn deliver_backup_code_notice(&self, user: &User, factor: Checked<Factor>) {
+        if let Checked::Valid(Factor::BackupCode { left }) = factor {
             self.mailer().send(self.notifier.backup_code_used(user, left));
         }
     }

@@ -1,7 +1,7 @@
 //! Session tokens, and what happens around a log-in.
 
 use sigra::{
-    Client, Password, Scope, Session, SessionId, SessionRow, SessionToken, Verification,
+    Checked, Client, Password, Scope, Session, SessionId, SessionRow, SessionToken, Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
     telemetry,
@@ -73,27 +73,27 @@ impl Accounts {
         self.sigra.limit_log_in(session, &account_named(email)).await
     }
 
-    /// Notes that it is still the user, by their password. `false` if it was the wrong one, or they have a second
-    /// factor, which is asked for in its place.
+    /// Notes that it is still the user, by their password. Invalid is also the right one of who has a second factor,
+    /// which is asked for in its place.
     pub async fn confirm_sudo_by_password(
         &self,
         session: &Session,
         scope: &Scope<User>,
         password: &Password,
-    ) -> Result<bool, sigra::Error> {
+    ) -> Result<Checked, sigra::Error> {
         let user = scope.user();
         self.limit_sudo(user).await?;
         if self.sigra.verify_password(Some(user), password).await? == Verification::Invalid {
             self.record_attempt(telemetry::LOGIN_FAILURE, user, &session.client()).await?;
-            return Ok(false);
+            return Ok(Checked::Invalid);
         }
         match self.sigra.reauthenticate_user(session, scope).await {
             // They have set one up since they were asked.
-            Err(sigra::Error::SecondFactorRequired) => Ok(false),
+            Err(sigra::Error::SecondFactorRequired) => Ok(Checked::Invalid),
             confirmed => {
                 confirmed?;
                 self.forget_sudo_attempts(user).await?;
-                Ok(true)
+                Ok(Checked::Valid(()))
             }
         }
     }

@@ -8,7 +8,7 @@ use axum::{
 };
 use sigra::{
     Flash, Session,
-    mfa::{Factor, MfaChallenge},
+    mfa::{Checked, Factor, MfaChallenge},
 };
 
 use super::{
@@ -51,9 +51,9 @@ pub async fn create(
         Some(answer) => {
             accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await?
         }
-        None => None,
+        None => Checked::Invalid,
     };
-    let Some(factor) = completed else {
+    let Checked::Valid(factor) = completed else {
         session.put_flash(Flash::Error, "That is not right, or was used already. Try again.")?;
         return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
     };

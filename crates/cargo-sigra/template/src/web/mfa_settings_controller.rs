@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use sigra::{
     Flash, Session, Sudo, User as _,
-    mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
 // <passkeys>
@@ -129,8 +129,8 @@ pub async fn create_totp(
     Form(form): Form<FirstCode>,
 ) -> Result<Response> {
     match accounts.enable_totp(&session, &enrolment, &form.code).await? {
-        Some(enrolled) => welcome(&session, &enrolment, enrolled, "Your authenticator app is set up."),
-        None => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
+        Checked::Valid(enrolled) => welcome(&session, &enrolment, enrolled, "Your authenticator app is set up."),
+        Checked::Invalid => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
     }
 }
 

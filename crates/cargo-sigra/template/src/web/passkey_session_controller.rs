@@ -6,7 +6,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Session, mfa::PublicKeyCredential};
+use sigra::{
+    Flash, Session,
+    mfa::{Checked, PublicKeyCredential},
+};
 
 use super::{Result, user_auth};
 use crate::accounts::Accounts;
@@ -22,9 +25,9 @@ pub struct LogIn {
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
     let log_in = match &form.credential {
         Some(credential) => accounts.get_user_by_passkey(&session, credential).await?,
-        None => None,
+        None => Checked::Invalid,
     };
-    let Some(log_in) = log_in else {
+    let Checked::Valid(log_in) = log_in else {
         session.put_flash(Flash::Error, "That passkey is not known here, or no longer. Log in in another way.")?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     };

@@ -8,7 +8,7 @@ use axum::{
 use serde::Deserialize;
 use sigra::{
     Flash, Scope, Session, Sudo,
-    mfa::{MfaEnrolment, RegisterPublicKeyCredential},
+    mfa::{Checked, MfaEnrolment, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
 
@@ -37,11 +37,13 @@ pub async fn create(
 ) -> Result<Response> {
     let enrolled = match &form.credential {
         Some(credential) => accounts.add_passkey(&session, &enrolment, &form.name, credential).await?,
-        None => None,
+        None => Checked::Invalid,
     };
     match enrolled {
-        Some(enrolled) => mfa_settings_controller::welcome(&session, &enrolment, enrolled, "Your passkey was added."),
-        None => {
+        Checked::Valid(enrolled) => {
+            mfa_settings_controller::welcome(&session, &enrolment, enrolled, "Your passkey was added.")
+        }
+        Checked::Invalid => {
             session.put_flash(Flash::Error, "The passkey was not added. Try again.")?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }

@@ -87,9 +87,9 @@ pub async fn create(
 async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User>, form: &Confirm) -> Result<bool> {
     // <mfa>
     if let Some(answer) = form.answer.second_factor() {
-        return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_some());
+        return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_valid());
     }
     // </mfa>
     let Some(password) = &form.password else { return Ok(false) };
-    Ok(accounts.confirm_sudo_by_password(session, scope, password).await?)
+    Ok(accounts.confirm_sudo_by_password(session, scope, password).await?.is_valid())
 }

@@ -10,7 +10,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sigra::{
     Problem, Session, Sudo,
-    mfa::{BackupCodes, Enrolled, MfaCode, MfaEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment},
 };
 use time::OffsetDateTime;
 // <passkeys>
@@ -81,10 +81,10 @@ impl From<Option<&BackupCodes>> for Codes {
 }
 
 /// What setting up a factor is answered with.
-pub fn enrolled(enrolled: Option<Enrolled>) -> Response {
+pub fn enrolled(enrolled: Checked<Enrolled>) -> Response {
     match enrolled {
-        Some(enrolled) => Json(Codes::from(enrolled.backup_codes.as_ref())).into_response(),
-        None => wrong_credentials().into_response(),
+        Checked::Valid(enrolled) => Json(Codes::from(enrolled.backup_codes.as_ref())).into_response(),
+        Checked::Invalid => wrong_credentials().into_response(),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sigra::{
     Session,
-    mfa::{Factor, MfaChallenge, MfaCode, SecondFactor},
+    mfa::{Checked, Factor, MfaChallenge, MfaCode, SecondFactor},
 };
 // <passkeys>
 use sigra::mfa::PublicKeyCredential;
@@ -79,7 +79,7 @@ pub async fn create(
 ) -> Result<Response> {
     let Some(answer) = asked.second_factor() else { return Ok(wrong_credentials().into_response()) };
     let completed = accounts.complete_mfa_challenge(&session, &challenge, answer, asked.trust_browser).await?;
-    let Some(factor) = completed else { return Ok(wrong_credentials().into_response()) };
+    let Checked::Valid(factor) = completed else { return Ok(wrong_credentials().into_response()) };
     let user = challenge.user();
     accounts.after_log_in(&session, user).await?;
     let backup_codes_left = match factor {

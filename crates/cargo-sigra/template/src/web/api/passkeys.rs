@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use sigra::{
     Scope, Session, Sudo,
-    mfa::{MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
+    mfa::{Checked, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ pub async fn delete(
 }
 
 pub async fn log_in(State(accounts): State<Accounts>, session: Session, Json(asked): Json<LogIn>) -> Result<Response> {
-    let Some(log_in) = accounts.get_user_by_passkey(&session, &asked.credential).await? else {
+    let Checked::Valid(log_in) = accounts.get_user_by_passkey(&session, &asked.credential).await? else {
         return Ok(failed_log_in().into_response());
     };
     if accounts.must_confirm(log_in.user()) {

@@ -1,0 +1,59 @@
+//! A password, a second factor and a log-in that are checked, and nobody looks at what came of it.
+#![deny(unused_must_use)]
+
+use sigra::{
+    Password, Session, Sigra,
+    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+};
+
+#[derive(Clone, sqlx::FromRow)]
+struct User {
+    id: i64,
+}
+
+impl sigra::User for User {
+    type Id = i64;
+    type Database = sqlx::Sqlite;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&sigra::HashedPassword> {
+        None
+    }
+}
+
+async fn password(sigra: &Sigra<User>, user: &User, password: &Password) -> sigra::Result<()> {
+    sigra.verify_password(Some(user), password).await?;
+    Ok(())
+}
+
+async fn challenge(
+    sigra: &Sigra<User>,
+    session: &Session,
+    challenge: &MfaChallenge<User>,
+    scope: &sigra::Scope<User>,
+    code: &MfaCode,
+) -> sigra::Result<()> {
+    sigra.complete_mfa_challenge(session, challenge, SecondFactor::Code(code), false).await?;
+    sigra.reauthenticate_user_with_second_factor(session, scope, SecondFactor::Code(code)).await?;
+    Ok(())
+}
+
+async fn enrolment(
+    sigra: &Sigra<User>,
+    session: &Session,
+    enrolment: &MfaEnrolment<User>,
+    code: &MfaCode,
+) -> sigra::Result<()> {
+    sigra.confirm_totp_enrolment(session, enrolment, code).await?;
+    Ok(())
+}
+
+async fn log_in(sigra: &Sigra<User>, session: &Session, user: &User) -> sigra::Result<()> {
+    sigra.log_in_user(session, user, sigra::LogInMethod::Password, false).await?;
+    Ok(())
+}
+
+fn main() {}
