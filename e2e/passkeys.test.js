@@ -1,7 +1,7 @@
 // Passkeys, with an authenticator of the browser's own (WebAuthn section 11, "virtual authenticators").
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
+import { REMEMBER_ME_COOKIE, assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -83,6 +83,54 @@ suite("a passkey", (world) => {
     });
     await assertAt(page, "/");
     await assertFlash(page, "Welcome back!");
+  });
+
+  it("keeps its user logged in if they ask for it", async () => {
+    const { page } = await member();
+    await add(page, "My laptop");
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await press(page, "Log out");
+    await page.goto("/users/log-in");
+    await page.getByLabel("Keep me logged in").check();
+    await press(page, "Use a passkey");
+    await assertAt(page, "/");
+    const names = (await page.context().cookies()).map(({ name }) => name);
+    assert.ok(names.includes(REMEMBER_ME_COOKIE), names.join());
+  });
+
+  it("is asked for in a dialog that an offer, however late, does not close", async () => {
+    const page = await world.browser();
+    await page.addInitScript(() => {
+      PublicKeyCredential.isConditionalMediationAvailable = async () => true;
+      globalThis.asked = [];
+      // A dialog that its user takes their time with.
+      navigator.credentials.get = ({ mediation = "modal", signal }) => {
+        const question = { mediation, isClosed: false };
+        globalThis.asked.push(question);
+        return new Promise((_, refuse) => {
+          signal?.addEventListener("abort", () => {
+            question.isClosed = true;
+            refuse(signal.reason);
+          });
+        });
+      };
+    });
+    let isFirst = true;
+    await page.route("**/users/log-in/passkey/options", async (route) => {
+      const answer = await route.fetch();
+      if (isFirst) {
+        isFirst = false;
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+      // The page may have given it up.
+      await route.fulfill({ response: answer }).catch(() => {});
+    });
+    await page.goto("/users/log-in");
+    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await page.waitForFunction(() => globalThis.asked.length > 0);
+    await page.waitForTimeout(1500);
+    assert.deepEqual(await page.evaluate(() => globalThis.asked), [{ mediation: "modal", isClosed: false }]);
+    assert.equal(await page.getByRole("alert").count(), 0);
   });
 
   it("is the second factor after the password, and confirms that it is still the user", async () => {

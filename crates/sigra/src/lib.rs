@@ -109,6 +109,7 @@ mod email_tokens;
 mod error;
 mod feed;
 mod health;
+pub mod idempotency;
 pub mod limits;
 #[cfg(feature = "live")]
 pub mod live;
@@ -139,6 +140,7 @@ pub use self::{
     clock::Clock,
     config::{Config, ConfigError},
     error::Error,
+    idempotency::IdempotencyKey,
     mfa::{Checked, LogInMethod, LogInOutcome},
     password::{Password, Verification},
     problem::{Audience, Problem},

@@ -17,6 +17,7 @@ use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     audit::{Audit, own_event},
     health::Health,
+    idempotency::Answers,
     limits::{self, Addresses},
     mfa::{self, LogInMethod, LogInOutcome},
     origin::SameOrigin,
@@ -72,6 +73,7 @@ struct Inner<U: User> {
     cache: ScopeCache<U>,
     passwords: Passwords,
     addresses: Addresses,
+    answers: Answers,
     encryption_keys: EncryptionKeys,
     #[cfg(feature = "passkeys")]
     webauthn: Option<webauthn_rs::Webauthn>,
@@ -140,6 +142,7 @@ impl<U: User> Sigra<U> {
             same_origin: SameOrigin::new(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
+            answers: Answers::default(),
             encryption_keys: EncryptionKeys::derive(&config.secret_key_base, &config.older_secrets, "sigra secrets"),
             #[cfg(feature = "passkeys")]
             webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
@@ -210,6 +213,10 @@ impl<U: User> Sigra<U> {
     #[cfg(feature = "passkeys")]
     pub(crate) fn webauthn(&self) -> Result<&webauthn_rs::Webauthn, Error> {
         self.0.webauthn.as_ref().ok_or(Error::NoRelyingParty)
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     pub(crate) fn addresses(&self) -> &Addresses {

@@ -198,7 +198,7 @@ where
 }
 
 /// A body that does not let its reader wait for ever.
-fn impatient(body: Body, patience: Duration) -> Body {
+pub(crate) fn impatient(body: Body, patience: Duration) -> Body {
     if body.is_end_stream() { body } else { Body::new(TimeoutBody::new(patience, body)) }
 }
 

@@ -36,6 +36,7 @@ pub(crate) use self::rejection::tell;
 pub(crate) use self::{
     cache::{ScopeCache, Stamp},
     clearance::Clearance,
+    layer::impatient,
 };
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},

@@ -223,6 +223,14 @@ impl Cookies {
         self.expire(jar, &self.0.key, &self.0.key.name);
     }
 
+    /// The cookie by which an answer gives the browser a session token: its name and value.
+    pub fn token_given<'h>(&self, answer: &'h HeaderMap) -> Option<&'h [u8]> {
+        let pairs =
+            answer.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
+        let value = |pair: &'h [u8]| pair.strip_prefix(self.0.key.name.as_bytes())?.strip_prefix(b"=");
+        pairs.filter(|pair| value(pair).is_some_and(|value| !value.is_empty())).next_back()
+    }
+
     pub fn set_remember_me(&self, jar: &mut SetCookies<'_>, token: &SessionToken, max_age: Duration) {
         let remember_me = &self.0.remember_me;
         let value = remember_me.keys.sign(&token.encode());

@@ -11,6 +11,7 @@ mod extractors;
 mod forged_cookies;
 mod hanging_up;
 mod host;
+mod idempotency;
 mod limits;
 mod many_cookies;
 mod members;

@@ -1,11 +1,16 @@
 //! Registering.
 
-use sigra::{Client, HashedPassword, Password, Session, audit};
+use std::time::Duration;
+
+use sigra::{Client, HashedPassword, Password, Session, Verification, audit};
 
 use super::{Accounts, Problems, User, normalize_email};
 
 /// Somebody wanted to register with an address that has an account.
 const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
+
+/// Within it a registration with the same address and password is the same one, sent twice.
+const A_MOMENT: Duration = Duration::from_secs(60);
 
 /// Why a user was not registered.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +83,22 @@ impl Accounts {
         Ok((inserted, hashed_password))
     }
 
-    /// Tells the owner of an address that somebody wanted to register with it.
-    pub async fn deliver_taken_notice(&self, email: &str) -> Result<(), sigra::Error> {
+    /// Tells the owner of an address that somebody wanted to register with it. Who has done so themselves a moment ago,
+    /// and pressed the button twice, gets no second mail.
+    pub async fn deliver_taken_notice(&self, email: &str, password: &Password) -> Result<(), sigra::Error> {
+        let password = password.clone();
         self.deliver_to(email, |accounts, user| async move {
+            if accounts.has_just_registered(&user, &password).await? {
+                return Ok(None);
+            }
             let may_mail = accounts.may_mail("taken", &user.email).await?;
             Ok(may_mail.then(|| accounts.notifier.already_registered(&user)))
         })
         .await
+    }
+
+    async fn has_just_registered(&self, user: &User, password: &Password) -> Result<bool, sigra::Error> {
+        let is_new = user.confirmed_at.is_none() && self.sigra.now() - user.inserted_at < A_MOMENT;
+        Ok(is_new && self.sigra.verify_password(Some(user), password).await? != Verification::Invalid)
     }
 }

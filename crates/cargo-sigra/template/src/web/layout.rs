@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
     response::{Html, IntoResponse, Response},
 };
-use sigra::{Flash, Scope, Session, session::FlashMessage};
+use sigra::{Flash, IdempotencyKey, Scope, Session, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::Error;
@@ -17,6 +17,8 @@ pub struct Layout {
     pub flash: Vec<FlashMessage>,
     pub email: Option<String>,
     pub has_nav: bool,
+    /// Goes into every form: sent twice, it is done once. Without one a form works too.
+    pub idempotency_key: String,
 }
 
 const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
@@ -27,7 +29,8 @@ impl Layout {
         if session.refuses_cookies() {
             flash.push(FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() });
         }
-        Self { title, flash, email: scope.map(|scope| scope.user().email.clone()), has_nav: true }
+        let email = scope.map(|scope| scope.user().email.clone());
+        Self { flash, email, has_nav: true, ..Self::without_session(title) }
     }
 
     // <mfa>
@@ -39,7 +42,8 @@ impl Layout {
 
     /// For pages that may be shown when nobody can be asked who is logged in.
     pub fn without_session(title: &'static str) -> Self {
-        Self { title, flash: Vec::new(), email: None, has_nav: false }
+        let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
+        Self { title, flash: Vec::new(), email: None, has_nav: false, idempotency_key }
     }
 }
 

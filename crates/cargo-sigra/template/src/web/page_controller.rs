@@ -67,6 +67,10 @@ pub async fn stylesheet() -> Response {
     asset("text/css; charset=utf-8", include_str!("../../static/app.css"))
 }
 
+pub async fn forms_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../static/forms.js"))
+}
+
 pub async fn icon() -> Response {
     asset("image/svg+xml", include_str!("../../static/icon.svg"))
 }

@@ -167,6 +167,7 @@ pub fn app(state: AppState) -> Router {
         .route("/healthz", get(page_controller::health))
         // </app>
         .route("/static/app.css", get(page_controller::stylesheet))
+        .route("/static/forms.js", get(page_controller::forms_script))
         // <passkeys>
         .route("/static/passkeys.js", get(page_controller::passkeys_script))
         // </passkeys>
@@ -184,11 +185,13 @@ pub fn app(state: AppState) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
             .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
-            .layer(from_fn_with_state(state, security_headers))
+            .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(from_fn(method_override))
+            // The second press of a button gets the first one's answer.
+            .layer(state.sigra.idempotency())
             .service(routes),
     )
 }

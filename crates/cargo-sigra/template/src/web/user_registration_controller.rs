@@ -46,7 +46,7 @@ pub async fn create(
     match accounts.register_user_here(&session, &form.email, &form.password).await {
         Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
-            accounts.deliver_taken_notice(&form.email).await?;
+            accounts.deliver_taken_notice(&form.email, &form.password).await?;
         }
         Err(RegisterError::Taken) => {
             let problems = Problems { email: Some("has already been taken"), password: None };

@@ -30,7 +30,7 @@ pub async fn create(
     match accounts.register_user_here(&session, &asked.email, &asked.password).await {
         Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
-            accounts.deliver_taken_notice(&asked.email).await?;
+            accounts.deliver_taken_notice(&asked.email, &asked.password).await?;
         }
         Err(RegisterError::Taken) => {
             let email = Some("has already been taken".to_owned());

@@ -139,11 +139,13 @@ pub fn app(state: AppState) -> Router {
     Router::new().fallback_service(
         ServiceBuilder::new()
             .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
-            .layer(from_fn_with_state(state, security_headers))
+            .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            // For who sends a header `Idempotency-Key`.
+            .layer(state.sigra.idempotency())
             .service(routes),
     )
 }

@@ -1,0 +1,177 @@
+//! Buttons that are pressed twice.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use axum::{Router, http::Request};
+use sigra::{
+    IdempotencyKey,
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_redirected_to, assert_status},
+};
+use tokio::task::JoinSet;
+
+use super::host::{Host, KEY, User, token, who};
+
+/// A browser in front of the host with the layer around it.
+fn client(host: &Host) -> TestClient {
+    TestClient::new(router(host))
+}
+
+fn router(host: &Host) -> Router {
+    host.router().layer(host.sigra().idempotency())
+}
+
+fn key() -> String {
+    IdempotencyKey::generate().expect("randomness").to_string()
+}
+
+async fn log_in(browser: &TestClient, user: &User, key: &str) -> TestResponse {
+    let form = [("_idempotency_key", key), ("email", &user.email), ("password", VALID_PASSWORD)];
+    browser.post("/log-in", &form).await
+}
+
+async fn sessions(host: &Host) -> i64 {
+    let count = "SELECT count(*) FROM users_tokens WHERE context = 'session'";
+    sqlx::query_scalar(count).fetch_one(&host.pool).await.expect("a number")
+}
+
+/// A user with backup codes, in a browser whose second factor is pending.
+async fn pending(host: &Host) -> (User, TestClient, Vec<String>) {
+    let (user, codes) = host.mfa_fixture().await;
+    let browser = client(host);
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/mfa-challenge");
+    (user, browser, codes.iter().map(|code| code.to_string()).collect())
+}
+
+#[tokio::test]
+async fn invariant_10_a_log_in_that_is_pressed_twice_makes_one_session() {
+    let host = Host::new().await;
+    let (user, key) = (host.user_fixture().await, key());
+    let (browser, again) = (client(&host), client(&host));
+    let (first, second) = tokio::join!(log_in(&browser, &user, &key), log_in(&again, &user, &key));
+    assert_redirected_to(&first, "/");
+    assert_redirected_to(&second, "/");
+    assert_eq!(browser.cookie(KEY), again.cookie(KEY));
+    assert_eq!((sessions(&host).await, who(&again).await), (1, user.email.clone()));
+    // Once more, with the cookies that the answer gave.
+    assert_redirected_to(&log_in(&browser, &user, &key).await, "/");
+    assert_eq!((sessions(&host).await, who(&again).await), (1, user.email));
+}
+
+#[tokio::test]
+async fn invariant_10_a_second_press_at_the_challenge_gets_the_answer_of_the_first() {
+    let host = Host::new().await;
+    for with_key in [true, false] {
+        let (user, browser, codes) = pending(&host).await;
+        let lost = browser.fork();
+        let key = key();
+        let form = &[("code", codes[0].as_str()), ("_idempotency_key", &key)][..if with_key { 2 } else { 1 }];
+        assert_status(&lost.post("/mfa-challenge", form).await, 200);
+        assert_status(&browser.post("/mfa-challenge", form).await, 200);
+        assert_eq!(who(&browser).await, user.email, "key: {with_key}");
+        assert_eq!(token(&browser).hash(), token(&lost).hash());
+    }
+}
+
+#[tokio::test]
+async fn invariant_10_two_presses_at_the_same_moment_are_one() {
+    let host = Host::new().await;
+    let (user, browser, codes) = pending(&host).await;
+    let again = browser.fork();
+    let form = [("code", codes[0].as_str())];
+    let (first, second) = tokio::join!(browser.post("/mfa-challenge", &form), again.post("/mfa-challenge", &form));
+    assert_status(&first, 200);
+    assert_status(&second, 200);
+    assert_eq!((who(&browser).await, who(&again).await), (user.email.clone(), user.email));
+}
+
+#[tokio::test]
+async fn invariant_10_sixteen_copies_of_a_browser_use_one_code_once() {
+    let host = Host::new().await;
+    let (user, browser, codes) = pending(&host).await;
+    let mut attempts = JoinSet::new();
+    for copy in (0..16).map(|_| browser.fork()) {
+        let code = codes[0].clone();
+        attempts.spawn(async move {
+            copy.post("/mfa-challenge", &[("code", &code)]).await;
+            who(&copy).await
+        });
+    }
+    let logged_in = attempts.join_all().await.into_iter().filter(|who| *who == user.email).count();
+    assert_eq!(logged_in, 1);
+}
+
+#[tokio::test]
+async fn a_press_whose_browser_hangs_up_is_done_and_answers_the_second() {
+    let host = Host::new().await;
+    let (user, browser, codes) = pending(&host).await;
+    let form = [("code", codes[0].as_str())];
+    let hung_up = tokio::time::timeout(Duration::ZERO, browser.post("/mfa-challenge", &form)).await;
+    assert!(hung_up.is_err(), "it was too fast");
+    assert_status(&browser.post("/mfa-challenge", &form).await, 200);
+    assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn nobody_else_gets_an_answer() {
+    let host = Host::new().await;
+    let (user, key) = (host.user_fixture().await, key());
+    let browser = client(&host);
+    log_in(&browser, &user, &key).await;
+    let with_a_cookie = client(&host);
+    with_a_cookie.set_cookie("theme", "dark");
+    let others = [
+        client(&host).user_agent("Another/1.0"),
+        client(&host).peer("203.0.113.7:443".parse().expect("an address")),
+        with_a_cookie,
+    ];
+    for other in others {
+        log_in(&other, &user, &key).await;
+        assert_eq!(who(&other).await, user.email);
+    }
+    log_in(&client(&host), &user, &self::key()).await;
+    assert_eq!(sessions(&host).await, 5);
+    // With another password it is another request.
+    let stranger = client(&host);
+    let form = [("_idempotency_key", key.as_str()), ("email", &user.email), ("password", "a guess of a stranger")];
+    assert_redirected_to(&stranger.post("/log-in", &form).await, "/log-in");
+    assert_eq!(who(&stranger).await, "anonymous");
+}
+
+#[tokio::test]
+async fn two_devices_that_send_the_same_form_are_two() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for browser in [client(&host), client(&host)] {
+        assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+    }
+    assert_eq!(sessions(&host).await, 2);
+}
+
+#[tokio::test]
+async fn wrong_codes_are_counted_each_time() {
+    let host = Host::new().await;
+    let (_, browser, _) = pending(&host).await;
+    let mut statuses = BTreeSet::new();
+    for _ in 0..6 {
+        statuses.insert(browser.post("/mfa-challenge", &[("code", "000000")]).await.status().as_u16());
+    }
+    assert_eq!(statuses, BTreeSet::from([422, 429]));
+}
+
+#[tokio::test]
+async fn a_program_names_its_request_in_a_header() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    let program = client(&host).json();
+    program.set_cookie(KEY, &browser.cookie(KEY).expect("logged in"));
+    let key = key();
+    let confirm = || {
+        let request = Request::post("/renew").header("idempotency-key", &key);
+        request.body(axum::body::Body::empty()).expect("a request")
+    };
+    let again = program.fork();
+    let (first, second) = (program.send(confirm()).await, again.send(confirm()).await);
+    assert_eq!(first.status(), second.status());
+    assert_eq!(token(&program).hash(), token(&again).hash());
+    assert_eq!(who(&again).await, user.email);
+}
