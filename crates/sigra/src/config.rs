@@ -48,6 +48,8 @@ pub struct Config {
     pub(crate) mfa_challenge_ttl: Duration,
     pub(crate) mfa_trust_ttl: Duration,
     pub(crate) mfa_issuer: String,
+    #[cfg(feature = "passkeys")]
+    pub(crate) passkeys_per_user: usize,
     pub(crate) rate_limits: bool,
     pub(crate) address_limit: AddressLimit,
     pub(crate) session_cookie: CookieOptions,
@@ -61,6 +63,7 @@ pub struct Config {
     pub(crate) log_in_message: Cow<'static, str>,
     pub(crate) sudo_path: Cow<'static, str>,
     pub(crate) sudo_message: Cow<'static, str>,
+    pub(crate) sudo_form_message: Cow<'static, str>,
     pub(crate) mfa_challenge_path: Cow<'static, str>,
     pub(crate) mfa_challenge_message: Cow<'static, str>,
     pub(crate) mfa_enrolment_path: Cow<'static, str>,
@@ -98,6 +101,8 @@ impl Config {
             recovery_ttl: 7 * DAY,
             mfa_challenge_ttl: 10 * MINUTE,
             mfa_trust_ttl: 30 * DAY,
+            #[cfg(feature = "passkeys")]
+            passkeys_per_user: 10,
             mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
@@ -112,6 +117,7 @@ impl Config {
             log_in_message: "You must log in to access this page.".into(),
             sudo_path: "/users/sudo".into(),
             sudo_message: "You must confirm that it is you to access this page.".into(),
+            sudo_form_message: "Please confirm that it is you to continue. Then send the form again.".into(),
             mfa_challenge_path: "/users/mfa-challenge".into(),
             mfa_challenge_message: "You must enter your second factor to access this page.".into(),
             mfa_enrolment_path: "/users/settings/mfa".into(),
@@ -225,6 +231,14 @@ impl Config {
     #[must_use]
     pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
         self.mfa_trust_ttl = ttl;
+        self
+    }
+
+    /// How many passkeys a user can have (default: 10).
+    #[cfg(feature = "passkeys")]
+    #[must_use]
+    pub fn passkeys_per_user(mut self, most: usize) -> Self {
+        self.passkeys_per_user = most;
         self
     }
 
@@ -351,6 +365,14 @@ impl Config {
     pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         self.sudo_path = path.into();
         self.sudo_message = message.into();
+        self
+    }
+
+    /// What is said to who has sent a form when sudo mode was over. They are led back to
+    /// [its page](crate::scope::FormPage) once they have confirmed that it is them.
+    #[must_use]
+    pub fn sudo_form_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.sudo_form_message = message.into();
         self
     }
 

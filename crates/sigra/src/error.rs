@@ -76,6 +76,16 @@ pub enum Error {
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
     PasswordHash(argon2::Error),
+    /// The user has shown a backup code, where another factor is asked for.
+    #[error("a backup code is not enough for this: the user must show a code of their app, or a passkey")]
+    OtherFactorRequired,
+    /// The user has as many passkeys as they may.
+    #[cfg(feature = "passkeys")]
+    #[error("a user can have {most} passkeys: one must be removed first, or Config::passkeys_per_user raised")]
+    TooManyPasskeys {
+        /// How many they may have.
+        most: usize,
+    },
     /// A secret could not be encrypted.
     #[error("a secret could not be encrypted")]
     Encryption,
@@ -113,6 +123,9 @@ impl Error {
             Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after),
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED),
             Self::SecondFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED),
+            Self::OtherFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::OTHER_FACTOR_REQUIRED),
+            #[cfg(feature = "passkeys")]
+            Self::TooManyPasskeys { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PASSKEYS),
             error => {
                 tracing::error!(target: "sigra", %error, "internal error");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR)

@@ -11,10 +11,13 @@ pub(crate) mod code {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
     pub const CROSS_ORIGIN: &str = "cross_origin";
     pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
+    pub const OTHER_FACTOR_REQUIRED: &str = "other_factor_required";
     pub const RATE_LIMITED: &str = "rate_limited";
     pub const SECOND_FACTOR_ENROLMENT_REQUIRED: &str = "second_factor_enrolment_required";
     pub const SECOND_FACTOR_REQUIRED: &str = "second_factor_required";
     pub const SUDO_REQUIRED: &str = "sudo_required";
+    #[cfg(feature = "passkeys")]
+    pub const TOO_MANY_PASSKEYS: &str = "too_many_passkeys";
 }
 
 /// An error answer that a host can render as it likes: it travels in the response's extensions too, so

@@ -19,15 +19,15 @@ use crate::{
     health::Health,
     idempotency::Answers,
     limits::{self, Addresses},
-    mfa::{self, LogInMethod, LogInOutcome},
+    mfa::{self, LogInMethod, LogInOutcome, ShownFactor},
     origin::SameOrigin,
     password::Passwords,
     scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
     secret::EncryptionKeys,
     session::{Cookies, Session},
     store::{
-        Attempts, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys, PresentedToken, Reader, Renewal,
-        SecondFactors, SessionId, Standing, Store,
+        Attempts, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys, PresentedToken, Proof, Reader,
+        Renewal, SecondFactors, SessionId, Standing, Store,
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
@@ -88,8 +88,8 @@ struct Inner<U: User> {
 pub(crate) struct LogIn {
     pub method: LogInMethod,
     pub remember_me: bool,
-    /// When the user showed a second factor, if they did.
-    pub mfa_verified_at: Option<OffsetDateTime>,
+    /// The second factor that the user has shown, if they did.
+    pub shown: Option<ShownFactor>,
 }
 
 /// What a token turned out to stand for.
@@ -301,9 +301,8 @@ impl<U: User> Sigra<U> {
     ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_user(&mut tx, user).await?;
-        let trusted_at = self.trusted_at(&mut tx, session, &user.id()).await?;
-        let as_asked = LogIn { method, remember_me, mfa_verified_at: trusted_at };
-        self.log_in_in(tx, session, user, as_asked, also).await
+        let shown = self.shown_before(&mut tx, session, &user.id()).await?;
+        self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, also).await
     }
 
     /// Opens the browser's session, in place of the one that it had. The user's row is locked.
@@ -319,10 +318,15 @@ impl<U: User> Sigra<U> {
         let client = session.client();
         let new = NewSession {
             replaces: presented.first().map(SessionToken::hash),
-            mfa_verified_at: log_in.mfa_verified_at,
+            method: Some(log_in.method),
+            mfa_verified_at: log_in.shown.map(|shown| shown.at),
+            mfa_verified_by: log_in.shown.and_then(|shown| shown.kind),
             ..NewSession::of(user, log_in.remember_me, &client, self.now())
         };
         let (token, row) = insert_session::<U>(&mut tx, new).await?;
+        if let Some(trusted) = log_in.shown.and_then(|shown| shown.trusted) {
+            U::Database::use_trusted_browser(&mut tx, trusted, row.id).await?;
+        }
         let replaced = self.end_presented_in(&mut tx, session).await?;
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();
@@ -415,7 +419,7 @@ impl<U: User> Sigra<U> {
     /// before a renewal does not come by the new token.
     pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let mut conn = self.0.pool.acquire().await?;
-        let token = self.replace_token_in(&mut conn, session, scope, None, None).await?;
+        let token = self.replace_token_in(&mut conn, session, scope, None).await?;
         drop(conn);
         self.renewed(session, scope, token);
         Ok(())
@@ -435,7 +439,7 @@ impl<U: User> Sigra<U> {
         if U::Database::has_second_factor(&mut tx, &user).await? {
             return Err(Error::SecondFactorRequired);
         }
-        let token = self.replace_token_in(&mut tx, session, scope, Some(self.now()), None).await?;
+        let token = self.replace_token_in(&mut tx, session, scope, Some(Proof::Password)).await?;
         self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
         tx.commit().await?;
         self.renewed(session, scope, token);
@@ -452,11 +456,10 @@ impl<U: User> Sigra<U> {
         conn: &mut Connection<U>,
         session: &Session,
         scope: &Scope<U>,
-        authenticated_at: Option<OffsetDateTime>,
-        mfa_verified_at: Option<OffsetDateTime>,
+        proof: Option<Proof>,
     ) -> Result<SessionToken, Error> {
         let token = SessionToken::generate()?;
-        let renewal = Renewal { token: token.hash(), now: self.now(), authenticated_at, mfa_verified_at };
+        let renewal = Renewal { token: token.hash(), now: self.now(), proof };
         for held in session.held() {
             if U::Database::replace_token(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
                 return Ok(token);
@@ -575,19 +578,21 @@ impl<U: User> Sigra<U> {
         self.end_sessions(&ids);
     }
 
-    /// Deletes one of a user's sessions, as from their list of devices. Tells whether it was theirs.
+    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
+    /// was theirs.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        let revoked = self.delete_session_in(&mut conn, user, id).await?;
+        let mut tx = self.begin().await?;
+        let revoked = self.delete_session_in(&mut tx, user, id).await?;
+        tx.commit().await?;
         self.end_sessions(&revoked.sessions);
         Ok(!revoked.is_empty())
     }
 
-    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs.
+    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
     /// [`announce`](Self::announce) what it returns after the commit.
     ///
     /// # Errors
@@ -599,8 +604,9 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
         id: SessionId,
     ) -> Result<Revoked, Error> {
-        let deleted = U::Database::delete_session_by_id(conn, user, id).await?;
+        let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
         if deleted.is_some() {
+            U::Database::delete_trusted_browser_of(conn, user, id).await?;
             tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, session_id = %id);
         }
         Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
@@ -619,7 +625,8 @@ impl<U: User> Sigra<U> {
         Ok(revoked.len())
     }
 
-    /// Deletes all sessions of a user but this one. Gives their number.
+    /// Deletes all sessions of a user but this one, and the trust in all browsers but this one. Gives the number of
+    /// sessions.
     ///
     /// # Errors
     ///
@@ -628,6 +635,7 @@ impl<U: User> Sigra<U> {
     pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
         let mut tx = self.begin().await?;
         let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(scope.session().id)).await?;
+        self.delete_other_trusted_browsers_in(&mut tx, scope).await?;
         tx.commit().await?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
@@ -798,8 +806,14 @@ impl<U: User> Sigra<U> {
         };
         if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
+            // It has come to its end. The browser stays a trusted one.
             let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
-            let deleted = async move { sigra.delete_session_by_id(&user, id).await };
+            let deleted = async move {
+                let mut conn = sigra.pool().acquire().await?;
+                U::Database::delete_session_by_id(&mut conn, &user, id).await?;
+                sigra.end_sessions(&[id]);
+                Ok::<(), Error>(())
+            };
             self.keep_up("an expired session is not deleted", deleted).await;
             return Ok(Lookup::Dead);
         }

@@ -342,3 +342,27 @@ async fn the_passkey_forms_are_there_only_where_passkeys_work() {
     assert!(!browser.get(MFA).await.text().contains("Passkeys"));
 }
 // </passkeys>
+
+#[tokio::test]
+async fn a_page_of_backup_codes_that_is_reloaded_shows_the_same_ones() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    host.confirm(&user).await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    answer(&browser, &host.totp_code(&user).await).await;
+
+    const CODES: &str = "/users/settings/mfa/backup-codes";
+    let form = [("_idempotency_key", "0123456789abcdef0123456789abcdef")];
+    let codes = codes_on(&browser.post(CODES, &form).await);
+    assert_eq!(codes.len(), 10);
+    // After the moment in which the answer itself is kept.
+    host.clock().advance(Duration::from_secs(60));
+    let reloaded = browser.fork().user_agent("another browser, for which no answer is kept");
+    assert_eq!(codes_on(&reloaded.post(CODES, &form).await), codes);
+    host.clock().advance(Duration::from_secs(10 * 60));
+    let much_later = browser.fork().user_agent("another");
+    assert_ne!(codes_on(&much_later.post(CODES, &form).await), codes);
+    let left = host.accounts.list_second_factors(&user).await.expect("factors").backup_codes;
+    assert_eq!(left, 10);
+}

@@ -99,3 +99,24 @@ async fn invariant_17_what_failed_is_not_said_to_be_done_on_the_next_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn all_other_devices_are_logged_out_and_this_one_stays() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+    assert_contains(&browser.get("/users/sessions").await, "Log out of all other devices");
+    let answer = browser.delete("/users/sessions/others").await;
+    assert_redirected_to(&answer, "/users/sessions");
+    assert_contains(&browser.follow(&answer).await, "Logged out of all other devices.");
+    assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
+    assert_status(&browser.get("/dashboard").await, 200);
+    let again = browser.delete("/users/sessions/others").await;
+    assert_contains(&browser.follow(&again).await, "You are logged in on this device only.");
+    // <api>
+    let program = sigra::testing::TestClient::new(host.api.clone()).json();
+    browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
+    host.log_in(&user).await;
+    assert_contains(&program.delete("/users/sessions/others").await, r#"{"ended":1}"#);
+    // </api>
+}

@@ -28,6 +28,71 @@ async fn settings_ask_for_a_recent_authentication() {
     assert_redirected_to(&host.client().get("/users/settings").await, "/users/log-in");
 }
 
+/// OWASP ASVS 6.2.3.
+#[tokio::test]
+async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.confirm(&user).await;
+    // <magic_link>
+    let browser = host.client();
+    browser.post("/users/log-in/link", &email_form(&user.email)).await;
+    browser.post(&host.link_to(&user.email).await, &[]).await;
+    assert_contains(&browser.get("/users/settings").await, "Current password");
+
+    let with = |current| [password_form(NEW, NEW), vec![("user[current_password]", current)]].concat();
+    for form in [password_form(NEW, NEW), with(""), with("a guess of somebody else")] {
+        let refused = browser.put(PASSWORD, &form).await;
+        assert_status(&refused, 422);
+        assert_contains(&refused, "is not your current password");
+    }
+    // <api>
+    let program = sigra::testing::TestClient::new(host.api.clone()).json();
+    browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
+    let change = |body: String| {
+        let request = axum::http::Request::put(PASSWORD).header("content-type", "application/json");
+        request.body(body.into()).expect("a request")
+    };
+    let refused = program.send(change(format!(r#"{{"password":"{NEW}"}}"#))).await;
+    assert_status(&refused, 422);
+    assert_contains(&refused, "current_password");
+    // </api>
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_redirected_to(&browser.put(PASSWORD, &with(VALID_PASSWORD)).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
+    // </magic_link>
+    // <!magic_link>
+    // host.accounts.delete_all_user_session_tokens(&user, &sigra::Client::default()).await.expect("deleted");
+    // </!magic_link>
+
+    // Shown at the log-in, or to confirm that it is them, it is not asked for.
+    let browser = host.client();
+    browser.post("/users/log-in", &support::log_in_form(&user.email, NEW)).await;
+    assert!(!browser.get("/users/settings").await.text().contains("Current password"));
+    assert_redirected_to(
+        &browser.put(PASSWORD, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
+        "/users/settings",
+    );
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_when_sudo_mode_is_over_leads_back_to_its_page_and_says_why() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
+    let confirm = [("user[password]", VALID_PASSWORD)];
+    host.clock().advance(Duration::from_secs(20 * 60));
+    let sent = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    assert_redirected_to(&sent, "/users/sudo");
+    assert_contains(&browser.follow(&sent).await, "Then send the form again.");
+    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings");
+    // <mfa>
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.post("/users/settings/mfa/totp", &[("user[code]", "1")]).await, "/users/sudo");
+    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings/mfa");
+    // </mfa>
+}
+
 #[tokio::test]
 async fn invariant_9_a_new_password_ends_all_other_sessions_and_every_link() {
     let host = Host::new().await;

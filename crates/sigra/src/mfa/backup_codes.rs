@@ -1,13 +1,18 @@
 use std::fmt;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{MfaCode, totp::grouped};
-use crate::{Error, token::TokenHash};
+use crate::{Error, Session, Sigra, User, token::TokenHash};
 
 /// How many a user is given.
 const CODES: usize = 10;
+
+/// The entry of the cookie session that keeps them for a reload of their page, and for how many seconds.
+const ENTRY: &str = "backup_codes";
+const KEPT: i64 = 10 * 60;
 
 /// 120 bits: more than the 112 from which on a plain hash protects a code (OWASP ASVS 6.5.2).
 const CODE: usize = 15;
@@ -63,6 +68,15 @@ impl BackupCodes {
         self.0.iter().map(BackupCode::encode)
     }
 
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.iter().flat_map(|code| code.0).collect())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (codes, rest) = bytes.as_chunks::<CODE>();
+        (codes.len() == CODES && rest.is_empty()).then(|| Self(codes.iter().copied().map(BackupCode).collect()))
+    }
+
     pub(crate) fn hashes(&self) -> impl Iterator<Item = TokenHash> {
         self.0.iter().map(BackupCode::hash)
     }
@@ -72,6 +86,42 @@ impl fmt::Debug for BackupCodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BackupCodes([redacted])")
     }
+}
+
+/// The page that shows them, opened again.
+impl<U: User> Sigra<U> {
+    /// Keeps backup codes in the cookie session for ten minutes, encrypted, so that the page that shows them can be
+    /// reloaded: for this user, and the form that was sent with this
+    /// [idempotency key](crate::IdempotencyKey). Without a key they are not kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encryption`], [`Error::Random`].
+    pub fn keep_backup_codes(&self, session: &Session, user: &U, form: &str, codes: &BackupCodes) -> Result<(), Error> {
+        if form.is_empty() {
+            return Ok(());
+        }
+        let bytes = codes.to_bytes();
+        let made_at = self.now().unix_timestamp().to_be_bytes();
+        let kept = Zeroizing::new([made_at.as_slice(), bytes.as_slice()].concat());
+        let sealed = self.encryption_keys().encrypt(&kept, &page_context(user, form))?;
+        session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The backup codes that this form was answered with before.
+    #[must_use]
+    pub fn kept_backup_codes(&self, session: &Session, user: &U, form: &str) -> Option<BackupCodes> {
+        let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
+        let kept = self.encryption_keys().decrypt(&sealed, &page_context(user, form))?;
+        let (made_at, codes) = kept.split_first_chunk()?;
+        let age = self.now().unix_timestamp().checked_sub(i64::from_be_bytes(*made_at))?;
+        (0..KEPT).contains(&age).then(|| BackupCodes::from_bytes(codes)).flatten()
+    }
+}
+
+/// Only the same form of the same user opens them again.
+fn page_context<U: User>(user: &U, form: &str) -> String {
+    format!("backup codes {} {form}", user.id())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     scope::{Clearance, Current, ScopeRejection},
     session::MissingLayer,
     sigra::{Connection, Transaction},
-    store::SecondFactors,
+    store::{Proof, SecondFactors},
     telemetry,
 };
 
@@ -133,13 +133,13 @@ impl<U: User> Sigra<U> {
             return Ok(Checked::Invalid);
         };
         let trust = match trust_browser {
-            true => Some(self.insert_trusted_browser(&mut tx, session, scope.user()).await?),
+            true => Some(self.insert_trusted_browser(&mut tx, session, scope, factor.kind()).await?),
             false => None,
         };
         let event = own_event(telemetry::LOGIN_SUCCESS, scope, session, factor);
         self.record(&mut tx, &event).await?;
         also(&mut tx).await?;
-        self.renew_with_second_factor(tx, session, scope).await?;
+        self.renew_with_second_factor(tx, session, scope, factor).await?;
 
         if let Some((token, before)) = trust {
             session.keep_trust_token(token, before);
@@ -167,7 +167,7 @@ impl<U: User> Sigra<U> {
             return Ok(Checked::Invalid);
         };
         self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
-        self.renew_with_second_factor(tx, session, scope).await?;
+        self.renew_with_second_factor(tx, session, scope, factor).await?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = ?scope.user().id(),
             session_id = %scope.session().id, second_factor = factor.name(),
@@ -180,9 +180,10 @@ impl<U: User> Sigra<U> {
         mut tx: Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
+        factor: Factor,
     ) -> Result<(), Error> {
-        let now = self.now();
-        let token = self.replace_token_in(&mut tx, session, scope, Some(now), Some(now)).await?;
+        let proof = Proof::SecondFactor(factor.kind());
+        let token = self.replace_token_in(&mut tx, session, scope, Some(proof)).await?;
         tx.commit().await?;
         self.renewed(session, scope, token);
         self.remember_second_factor(session, &scope.user().id())

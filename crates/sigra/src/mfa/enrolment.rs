@@ -5,12 +5,12 @@ use axum::{
 use http::request::Parts;
 use time::OffsetDateTime;
 
-use super::{BackupCodes, Checked, MfaCode, SecondFactors, Totp};
+use super::{BackupCodes, Checked, FactorKind, MfaCode, SecondFactors, Totp};
 use crate::{
     Client, EmailToken, Error, Scope, Session, Sigra, Sudo, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
     sigra::{Connection, Transaction},
-    store::{Passkeys as _, SecondFactors as _},
+    store::{Passkeys as _, Proof, SecondFactors as _},
     token::Context,
 };
 
@@ -188,8 +188,12 @@ impl<U: User> Sigra<U> {
 
     /// Makes new backup codes in place of the old ones. `None` for a user who has no second factor.
     ///
+    /// Who got in by a backup code gets no new ones for it: one that was found or stolen would be worth ten. They set
+    /// up another app or a passkey, and show that.
+    ///
     /// # Errors
     ///
+    /// [`Error::OtherFactorRequired`] if the last factor that was shown in this session is a backup code, and
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn regenerate_backup_codes(
         &self,
@@ -201,6 +205,9 @@ impl<U: User> Sigra<U> {
         self.lock_scope(&mut tx, scope).await?;
         if !U::Database::has_second_factor(&mut tx, &user).await? {
             return Ok(None);
+        }
+        if scope.session().mfa_verified_by == Some(FactorKind::BackupCode) {
+            return Err(Error::OtherFactorRequired);
         }
         let codes = self.insert_backup_codes(&mut tx, &user).await?;
         self.record(&mut tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
@@ -244,7 +251,7 @@ impl<U: User> Sigra<U> {
             enrolled.backup_codes = Some(self.insert_backup_codes(&mut tx, &user).await?);
             enrolled.recovery = Some(self.create_email_token(&mut tx, &user, Context::Recovery, email).await?);
         }
-        self.factors_changed(tx, session, scope, Some(self.now())).await?;
+        self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
         others.into_iter().for_each(|others| self.announce(others));
         self.remember_second_factor(session, &user)?;
         Ok(enrolled)
@@ -276,12 +283,12 @@ impl<U: User> Sigra<U> {
         mut tx: Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
-        mfa_verified_at: Option<OffsetDateTime>,
+        proof: Option<Proof>,
     ) -> Result<(), Error> {
         let user = scope.user().id();
         U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
         let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
-        let token = self.replace_token_in(&mut tx, session, scope, None, mfa_verified_at).await?;
+        let token = self.replace_token_in(&mut tx, session, scope, proof).await?;
         tx.commit().await?;
         self.end_sessions(&pending);
         self.announce_user(&user);

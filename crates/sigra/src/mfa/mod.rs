@@ -78,6 +78,7 @@ use time::OffsetDateTime;
 
 #[cfg(feature = "passkeys")]
 pub use self::passkeys::{Passkey, PasskeyLogIn, RelyingParty};
+pub(crate) use self::trusted_browsers::ShownFactor;
 pub use self::{
     backup_codes::BackupCodes,
     challenge::{MfaChallenge, MfaChallengeRejection},
@@ -128,6 +129,17 @@ pub enum LogInMethod {
 }
 
 impl LogInMethod {
+    /// What a row says.
+    pub(crate) fn from_name(name: &str) -> Self {
+        match name {
+            "password" => Self::Password,
+            "link" => Self::Link,
+            #[cfg(feature = "passkeys")]
+            "passkey" => Self::Passkey,
+            _ => Self::Other("other"),
+        }
+    }
+
     /// Its name in the log and in the audit trail.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -207,12 +219,49 @@ pub enum Factor {
 }
 
 impl Factor {
+    /// Which of them it is.
+    #[must_use]
+    pub const fn kind(self) -> FactorKind {
+        match self {
+            Self::Totp => FactorKind::Totp,
+            Self::BackupCode { .. } => FactorKind::BackupCode,
+            Self::Passkey => FactorKind::Passkey,
+        }
+    }
+
     fn name(self) -> &'static str {
+        self.kind().name()
+    }
+}
+
+/// The second factors that there are.
+///
+/// ```
+/// assert_eq!(sigra::mfa::FactorKind::BackupCode.name(), "backup_code");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorKind {
+    /// A code of an authenticator app.
+    Totp,
+    /// A backup code.
+    BackupCode,
+    /// A passkey.
+    Passkey,
+}
+
+impl FactorKind {
+    /// Its name in the database, in the log and in the audit trail.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Totp => "totp",
-            Self::BackupCode { .. } => "backup_code",
+            Self::BackupCode => "backup_code",
             Self::Passkey => "passkey",
         }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Totp, Self::BackupCode, Self::Passkey].into_iter().find(|kind| kind.name() == name)
     }
 }
 

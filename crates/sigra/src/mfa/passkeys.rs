@@ -14,7 +14,9 @@ use webauthn_rs::{
 };
 use webauthn_rs_proto::ResidentKeyRequirement;
 
-use super::{CEREMONY_TTL, Checked, Enrolled, LogInMethod, MfaChallenge, MfaEnrolment};
+use super::{
+    CEREMONY_TTL, Checked, Enrolled, FactorKind, LogInMethod, MfaChallenge, MfaEnrolment, SecondFactors, ShownFactor,
+};
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
     sigra::{Connection, LogIn},
@@ -149,7 +151,7 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRelyingParty`], [`Error::Passkey`].
+    /// [`Error::TooManyPasskeys`], [`Error::NoRelyingParty`], [`Error::Passkey`].
     pub async fn begin_passkey_registration(
         &self,
         session: &Session,
@@ -159,6 +161,7 @@ impl<U: User> Sigra<U> {
         let user = enrolment.scope().user().id();
         let mut conn = self.pool().acquire().await?;
         let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
+        self.check_room_for_passkey(passkeys.len())?;
         // The same for all of a user's passkeys, so that a device keeps one of them.
         let user_handle = passkeys.first().map_or_else(Uuid::new_v4, |passkey| passkey.user_handle);
         let known = passkeys.iter().map(|passkey| passkey.credential_id.clone()).collect();
@@ -183,6 +186,7 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
+    /// [`Error::TooManyPasskeys`] if the user has [as many as they may](crate::Config::passkeys_per_user), and
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn finish_passkey_registration(
         &self,
@@ -217,6 +221,7 @@ impl<U: User> Sigra<U> {
         };
         let mut tx = self.begin().await?;
         self.lock_scope(&mut tx, scope).await?;
+        self.check_room_for_passkey(U::Database::list_passkeys(&mut tx, &user).await?.len())?;
         let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
         // Somebody's already (WebAuthn section 7.1, step 26).
         if !U::Database::insert_passkey(&mut tx, &passkey).await? {
@@ -225,6 +230,17 @@ impl<U: User> Sigra<U> {
         let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
         self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
         self.enrol(tx, session, scope, email, is_first).await.map(Checked::Valid)
+    }
+
+    /// Whether a user who has these can [add](Self::begin_passkey_registration) another passkey.
+    #[must_use]
+    pub fn may_add_passkey(&self, factors: &SecondFactors) -> bool {
+        factors.passkeys.len() < self.config().passkeys_per_user
+    }
+
+    fn check_room_for_passkey(&self, has: usize) -> Result<(), Error> {
+        let most = self.config().passkeys_per_user;
+        if has < most { Ok(()) } else { Err(Error::TooManyPasskeys { most }) }
     }
 
     /// Begins to log somebody in by a passkey, whoever it is: what the page hands to `navigator.credentials.get`.
@@ -304,7 +320,8 @@ impl<U: User> Sigra<U> {
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
         }
-        let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, mfa_verified_at: Some(self.now()) };
+        let shown = ShownFactor { at: self.now(), kind: Some(FactorKind::Passkey), trusted: None };
+        let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
         let outcome = self.log_in_in(tx, session, &log_in.user, as_asked, also).await?;
         self.remember_second_factor(session, &log_in.user.id())?;
         Ok(outcome)

@@ -1,12 +1,22 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::FactorKind;
 use crate::{
-    Client, Error, Session, Sigra, User, audit,
+    Client, Error, Scope, Session, Sigra, User, audit,
     sigra::Connection,
-    store::{SecondFactors, TrustedBrowser},
+    store::{NewTrustedBrowser, SecondFactors, TrustedBrowser},
     token::{TokenHash, TrustToken},
 };
+
+/// A second factor that a log-in need not ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownFactor {
+    pub at: OffsetDateTime,
+    pub kind: Option<FactorKind>,
+    /// The trusted browser that it was shown in.
+    pub trusted: Option<Uuid>,
+}
 
 /// Browsers that are trusted without a second factor.
 impl<U: User> Sigra<U> {
@@ -59,14 +69,33 @@ impl<U: User> Sigra<U> {
         Ok(found.map(|(browser, _)| browser))
     }
 
-    /// When the user trusted this browser, which was when they last showed a second factor in it.
-    pub(crate) async fn trusted_at(
+    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_other_trusted_browsers_in(
+        &self,
+        conn: &mut Connection<U>,
+        scope: &Scope<U>,
+    ) -> Result<u64, Error> {
+        let (user, kept) = (scope.user().id(), scope.session().id);
+        Ok(U::Database::delete_trusted_browsers_but(conn, &user, kept).await?)
+    }
+
+    /// The second factor that the user showed when they trusted this browser: the last one that was shown in it.
+    pub(crate) async fn shown_before(
         &self,
         conn: &mut Connection<U>,
         session: &Session,
         user: &U::Id,
-    ) -> Result<Option<OffsetDateTime>, Error> {
-        Ok(self.find_trusted_browser(conn, session, user).await?.map(|(browser, _)| browser.inserted_at))
+    ) -> Result<Option<ShownFactor>, Error> {
+        let trusted = self.find_trusted_browser(conn, session, user).await?;
+        Ok(trusted.map(|(trusted, _)| ShownFactor {
+            at: trusted.inserted_at,
+            kind: trusted.verified_by,
+            trusted: Some(trusted.id),
+        }))
     }
 
     async fn find_trusted_browser(
@@ -89,15 +118,23 @@ impl<U: User> Sigra<U> {
         &self,
         conn: &mut Connection<U>,
         session: &Session,
-        user: &U,
+        scope: &Scope<U>,
+        factor: FactorKind,
     ) -> Result<(TrustToken, Option<TokenHash>), Error> {
-        let (user, client) = (user.id(), session.client());
+        let (user, client) = (scope.user().id(), session.client());
         let before = self.find_trusted_browser(&mut *conn, session, &user).await?;
         if let Some((before, _)) = &before {
             U::Database::delete_trusted_browsers(&mut *conn, &user, Some(before.id)).await?;
         }
         let token = TrustToken::generate()?;
-        U::Database::insert_trusted_browser(conn, &user, token.hash(), &client, self.now()).await?;
+        let new = NewTrustedBrowser {
+            token: token.hash(),
+            client: &client,
+            now: self.now(),
+            verified_by: Some(factor),
+            session: Some(scope.session().id),
+        };
+        U::Database::insert_trusted_browser(conn, &user, &new).await?;
         self.record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
         Ok((token, before.map(|(_, hash)| hash)))
     }

@@ -40,7 +40,7 @@ pub(crate) use self::{
 };
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},
-    rejection::{ScopeRejection, SudoRejection},
+    rejection::{FormPage, ScopeRejection, SudoRejection},
 };
 use crate::{SessionRow, Sigra, User, session::MissingLayer};
 

@@ -2,7 +2,7 @@ use axum::{
     extract::{MatchedPath, OriginalUri},
     response::{IntoResponse, Redirect, Response},
 };
-use http::{StatusCode, request::Parts};
+use http::{StatusCode, Uri, header, request::Parts, uri::Authority};
 
 use super::{Clearance, Current};
 use crate::{
@@ -141,6 +141,8 @@ impl SudoRejection {
         }
         if audience.is_navigation(&parts.method) {
             remember_where(parts, &config.sudo_message);
+        } else {
+            remember(parts, page_of_form(parts), &config.sudo_form_message);
         }
         Self::Confirm(config.sudo_path.clone().into_owned())
     }
@@ -171,15 +173,54 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
+/// The page with the forms that lead to some routes. A form that is sent when [sudo mode](super::Sudo) is over can't be
+/// sent again by itself: its user is led back to this page. Without one they are led to the page that the browser names
+/// as the one that they came from.
+///
+/// ```
+/// use axum::{Extension, Router, routing::put};
+/// use sigra::scope::FormPage;
+///
+/// let app: Router = Router::new()
+///     .route("/settings/email", put("Changed"))
+///     .route_layer(Extension(FormPage("/settings")));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormPage(pub &'static str);
+
+/// Where a form can be sent again.
+fn page_of_form(parts: &Parts) -> Option<ReturnTo> {
+    match parts.extensions.get::<FormPage>() {
+        Some(FormPage(path)) => ReturnTo::parse(path),
+        None => referring_page(parts),
+    }
+}
+
+/// The page of ours that the request came from. A form that was refused is shown at the address that it was sent to,
+/// where there is nothing to open.
+fn referring_page(parts: &Parts) -> Option<ReturnTo> {
+    let referer: Uri = parts.headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    let host = parts.uri.authority().map(Authority::as_str).or(parts.headers.get(header::HOST)?.to_str().ok());
+    let is_ours = referer.authority().map(Authority::as_str) == host;
+    ReturnTo::from_uri(&referer).filter(|_| is_ours && referer.path() != original_uri(parts).path())
+}
+
+fn original_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
+}
+
 /// Keeps the way back, and says why the visitor is led away. Nobody returns to a picture, a stream or a fragment, and
 /// nobody asked for what is fetched in advance.
 fn remember_where(parts: &Parts, message: &str) {
     if !Visit::is_page_opened(parts) {
         return;
     }
+    remember(parts, ReturnTo::from_uri(original_uri(parts)), message);
+}
+
+fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
     let Some(session) = parts.extensions.get::<Session>() else { return };
-    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-    if let Some(path) = ReturnTo::from_uri(uri) {
+    if let Some(path) = path {
         session.put_return_to(&path);
     }
     if let Err(error) = session.put_flash(Flash::Error, message) {

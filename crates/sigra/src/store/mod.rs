@@ -33,9 +33,9 @@ pub use self::{
     audit_log::AuditLog,
     email_tokens::{EmailTokens, NewEmailToken, Sent},
     passkeys::{PasskeyRow, Passkeys},
-    second_factors::{SecondFactors, TotpRow, TrustedBrowser},
+    second_factors::{NewTrustedBrowser, SecondFactors, TotpRow, TrustedBrowser},
 };
-use crate::{Client, Config, User, feed::Feed, limits::CLOCK_SKEW, token::TokenHash};
+use crate::{Client, Config, LogInMethod, User, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind, token::TokenHash};
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -88,12 +88,17 @@ pub struct SessionRow {
     pub issued_at: OffsetDateTime,
     /// When the user last proved who they are.
     pub authenticated_at: OffsetDateTime,
+    /// How they logged in; [`LogInMethod::Password`] too once they have shown it to confirm that it is them. `None`
+    /// for a session that was opened without a browser.
+    pub authenticated_by: Option<LogInMethod>,
     /// Whether the user has shown their first factor only: such a session leads nowhere but to the
     /// [challenge](crate::mfa).
     pub mfa_pending: bool,
     /// When the user last showed a second factor: in this session, or before the browser was trusted that it was
     /// opened in.
     pub mfa_verified_at: Option<OffsetDateTime>,
+    /// Which second factor they showed last. To set one up is not to show it.
+    pub mfa_verified_by: Option<FactorKind>,
     /// When the session was last used, to within five minutes.
     pub last_used_at: OffsetDateTime,
     /// Whether the user asked to be remembered.
@@ -109,6 +114,19 @@ impl SessionRow {
     #[must_use]
     pub fn device(&self) -> String {
         crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+    }
+
+    /// Whether the user may set a new password without showing the one before (OWASP ASVS 6.2.3): they have shown
+    /// it in this session, or two other proofs. A link alone proves a mailbox, and a passkey alone a device; neither is
+    /// the password. For who is in [sudo mode](crate::Sudo).
+    #[must_use]
+    pub fn may_set_password(&self) -> bool {
+        let is_passkey = |method: LogInMethod| method.name() == "passkey";
+        match (self.authenticated_by, self.mfa_verified_by) {
+            (Some(LogInMethod::Password), _) => true,
+            (Some(method), Some(FactorKind::Passkey)) if is_passkey(method) => false,
+            (_, factor) => factor.is_some(),
+        }
     }
 
     /// When the session ends by itself if it is not used again.
@@ -192,13 +210,26 @@ pub struct NewSession<'a, U: User> {
     pub now: OffsetDateTime,
     /// A token that this login takes the place of.
     pub replaces: Option<TokenHash>,
+    /// How the user proved who they are.
+    pub method: Option<LogInMethod>,
     /// When the user showed a second factor, if they did. If not, and they have one, it is pending.
     pub mfa_verified_at: Option<OffsetDateTime>,
+    /// Which it was.
+    pub mfa_verified_by: Option<FactorKind>,
 }
 
 impl<'a, U: User> NewSession<'a, U> {
     pub(crate) fn of(user: &'a U, remembered: bool, client: &'a Client, now: OffsetDateTime) -> Self {
-        Self { user, remembered, client, now, replaces: None, mfa_verified_at: None }
+        Self {
+            user,
+            remembered,
+            client,
+            now,
+            replaces: None,
+            method: None,
+            mfa_verified_at: None,
+            mfa_verified_by: None,
+        }
     }
 
     /// The row that it becomes, under an id of its own.
@@ -208,8 +239,10 @@ impl<'a, U: User> NewSession<'a, U> {
             inserted_at: self.now,
             issued_at: self.now,
             authenticated_at: self.mfa_verified_at.unwrap_or(self.now),
+            authenticated_by: self.method,
             mfa_pending: false,
             mfa_verified_at: self.mfa_verified_at,
+            mfa_verified_by: self.mfa_verified_by,
             last_used_at: self.now,
             remembered: self.remembered,
             ip: self.client.ip,
@@ -225,10 +258,42 @@ pub struct Renewal {
     pub token: TokenHash,
     /// When.
     pub now: OffsetDateTime,
+    /// What the user has proved with it.
+    pub proof: Option<Proof>,
+}
+
+/// What a user proves in a session that they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Once more who they are, by their password.
+    Password,
+    /// Who they are, by a second factor: it is no longer pending.
+    SecondFactor(FactorKind),
+    /// That they have set a second factor up.
+    Enrolment,
+}
+
+impl Renewal {
     /// When the user proved once more who they are, if they did.
-    pub authenticated_at: Option<OffsetDateTime>,
-    /// When the user showed a second factor, if they did. It is no longer pending then.
-    pub mfa_verified_at: Option<OffsetDateTime>,
+    pub(crate) fn authenticated_at(&self) -> Option<OffsetDateTime> {
+        matches!(self.proof, Some(Proof::Password | Proof::SecondFactor(_))).then_some(self.now)
+    }
+
+    /// When the user has had a second factor, if they did not before.
+    pub(crate) fn mfa_verified_at(&self) -> Option<OffsetDateTime> {
+        matches!(self.proof, Some(Proof::SecondFactor(_) | Proof::Enrolment)).then_some(self.now)
+    }
+
+    pub(crate) fn authenticated_by(&self) -> Option<LogInMethod> {
+        (self.proof == Some(Proof::Password)).then_some(LogInMethod::Password)
+    }
+
+    pub(crate) fn mfa_verified_by(&self) -> Option<FactorKind> {
+        match self.proof {
+            Some(Proof::SecondFactor(kind)) => Some(kind),
+            _ => None,
+        }
+    }
 }
 
 /// A token that a browser presents while it logs out, or logs in again: its session is to end.
@@ -386,4 +451,42 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Pass
 
     /// Deletes at most so many sessions that were opened before a time.
     fn purge_sessions(conn: &mut Self::Connection, expired: Expired) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_password_takes_the_one_before_or_two_other_proofs() {
+        let may = |method, factor| {
+            let client = Client::default();
+            let now = OffsetDateTime::UNIX_EPOCH;
+            SessionRow {
+                id: Uuid::nil(),
+                inserted_at: now,
+                issued_at: now,
+                authenticated_at: now,
+                authenticated_by: method,
+                mfa_pending: false,
+                mfa_verified_at: None,
+                mfa_verified_by: factor,
+                last_used_at: now,
+                remembered: false,
+                ip: client.ip,
+                user_agent: None,
+            }
+            .may_set_password()
+        };
+        let [password, link, passkey, other] =
+            ["password", "link", "passkey", "corporate_sso"].map(|name| Some(LogInMethod::from_name(name)));
+        assert!(may(password, None) && may(password, Some(FactorKind::Passkey)));
+        for method in [None, link, passkey, other] {
+            assert!(!may(method, None), "{method:?}");
+            assert!(may(method, Some(FactorKind::Totp)), "{method:?}");
+        }
+        assert!(may(link, Some(FactorKind::Passkey)));
+        #[cfg(feature = "passkeys")]
+        assert!(!may(passkey, Some(FactorKind::Passkey)), "that is one thing, shown twice");
+    }
 }

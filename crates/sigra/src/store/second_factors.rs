@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Expired, SessionId};
-use crate::{Client, User, token::TokenHash};
+use crate::{Client, User, mfa::FactorKind, token::TokenHash};
 
 /// A row of `users_totp`.
 #[derive(Clone, Debug)]
@@ -38,6 +38,23 @@ pub struct TrustedBrowser {
     pub user_agent: Option<String>,
     /// Since when.
     pub inserted_at: OffsetDateTime,
+    /// The second factor that its user showed then.
+    pub verified_by: Option<FactorKind>,
+}
+
+/// A browser to be trusted.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTrustedBrowser<'a> {
+    /// The hash of the token that it holds.
+    pub token: TokenHash,
+    /// Which browser, and from where.
+    pub client: &'a Client,
+    /// When.
+    pub now: OffsetDateTime,
+    /// The second factor that its user has shown.
+    pub verified_by: Option<FactorKind>,
+    /// The session that it was shown in.
+    pub session: Option<SessionId>,
 }
 
 impl TrustedBrowser {
@@ -151,10 +168,29 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     fn insert_trusted_browser(
         conn: &mut Self::Connection,
         user: &U::Id,
-        token: TokenHash,
-        client: &Client,
-        now: OffsetDateTime,
+        new: &NewTrustedBrowser<'_>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Notes the session that was opened in a trusted browser.
+    fn use_trusted_browser(
+        conn: &mut Self::Connection,
+        id: Uuid,
+        session: SessionId,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Trusts the browser of a session no longer.
+    fn delete_trusted_browser_of(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        session: SessionId,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
+    /// Trusts no browser of a user any longer but that of a session. Gives their number.
+    fn delete_trusted_browsers_but(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        session: SessionId,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
 
     /// The user's trust in a browser that holds this token, if it was given after a time.
     fn find_trusted_browser(
@@ -347,7 +383,7 @@ macro_rules! impl_second_factors {
             }
 
             async fn forget_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<()> {
-                const FORGET: &str = "UPDATE users_tokens SET mfa_verified_at = NULL
+                const FORGET: &str = "UPDATE users_tokens SET mfa_verified_at = NULL, mfa_verified_by = NULL
                     WHERE context = 'session' AND user_id = $1 AND mfa_verified_at IS NOT NULL";
                 sqlx::query(FORGET).bind(user.clone()).execute(conn).await.map(drop)
             }
@@ -355,23 +391,52 @@ macro_rules! impl_second_factors {
             async fn insert_trusted_browser(
                 conn: &mut $connection,
                 user: &U::Id,
-                token: TokenHash,
-                client: &crate::Client,
-                now: OffsetDateTime,
+                new: &crate::store::NewTrustedBrowser<'_>,
             ) -> sqlx::Result<()> {
-                const INSERT: &str =
-                    "INSERT INTO users_tokens (id, user_id, context, token, ip, user_agent, issued_at, inserted_at)
-                     VALUES ($1, $2, 'mfa_trust', $3, $4, $5, $6, $6)";
+                const INSERT: &str = "INSERT INTO users_tokens
+                         (id, user_id, context, token, ip, user_agent, issued_at, inserted_at, mfa_verified_by, session_id)
+                     VALUES ($1, $2, 'mfa_trust', $3, $4, $5, $6, $6, $7, $8)";
                 sqlx::query(INSERT)
                     .bind(uuid::Uuid::now_v7())
                     .bind(user.clone())
-                    .bind(token.as_bytes())
-                    .bind(client.ip.map(|ip| ip.to_string()))
-                    .bind(client.user_agent.as_deref())
-                    .bind($to_time(now))
+                    .bind(new.token.as_bytes())
+                    .bind(new.client.ip.map(|ip| ip.to_string()))
+                    .bind(new.client.user_agent.as_deref())
+                    .bind($to_time(new.now))
+                    .bind(new.verified_by.map(crate::mfa::FactorKind::name))
+                    .bind(new.session)
                     .execute(conn)
                     .await
                     .map(drop)
+            }
+
+            async fn use_trusted_browser(
+                conn: &mut $connection,
+                id: uuid::Uuid,
+                session: SessionId,
+            ) -> sqlx::Result<()> {
+                const USE: &str = "UPDATE users_tokens SET session_id = $2 WHERE context = 'mfa_trust' AND id = $1";
+                sqlx::query(USE).bind(id).bind(session).execute(conn).await.map(drop)
+            }
+
+            async fn delete_trusted_browser_of(
+                conn: &mut $connection,
+                user: &U::Id,
+                session: SessionId,
+            ) -> sqlx::Result<u64> {
+                const DELETE: &str = "DELETE FROM users_tokens
+                    WHERE context = 'mfa_trust' AND user_id = $1 AND session_id = $2";
+                Ok(sqlx::query(DELETE).bind(user.clone()).bind(session).execute(conn).await?.rows_affected())
+            }
+
+            async fn delete_trusted_browsers_but(
+                conn: &mut $connection,
+                user: &U::Id,
+                session: SessionId,
+            ) -> sqlx::Result<u64> {
+                const DELETE: &str = "DELETE FROM users_tokens
+                    WHERE context = 'mfa_trust' AND user_id = $1 AND session_id IS DISTINCT FROM $2";
+                Ok(sqlx::query(DELETE).bind(user.clone()).bind(session).execute(conn).await?.rows_affected())
             }
 
             async fn find_trusted_browser(
@@ -380,7 +445,7 @@ macro_rules! impl_second_factors {
                 token: TokenHash,
                 after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::TrustedBrowser>> {
-                const FIND: &str = "SELECT id, ip, user_agent, inserted_at FROM users_tokens
+                const FIND: &str = "SELECT id, ip, user_agent, inserted_at, mfa_verified_by FROM users_tokens
                     WHERE context = 'mfa_trust' AND token = $2 AND user_id = $1 AND inserted_at > $3";
                 let found = sqlx::query(FIND).bind(user.clone()).bind(token.as_bytes()).bind($to_time(after));
                 found.fetch_optional(conn).await?.as_ref().map(trusted_browser).transpose()
@@ -391,7 +456,7 @@ macro_rules! impl_second_factors {
                 user: &U::Id,
                 after: OffsetDateTime,
             ) -> sqlx::Result<Vec<crate::store::TrustedBrowser>> {
-                const LIST: &str = "SELECT id, ip, user_agent, inserted_at FROM users_tokens
+                const LIST: &str = "SELECT id, ip, user_agent, inserted_at, mfa_verified_by FROM users_tokens
                     WHERE context = 'mfa_trust' AND user_id = $1 AND inserted_at > $2
                     ORDER BY inserted_at DESC, id DESC";
                 let rows = sqlx::query(LIST).bind(user.clone()).bind($to_time(after)).fetch_all(conn).await?;
@@ -430,6 +495,9 @@ macro_rules! impl_second_factors {
                 ip: row.try_get::<Option<&str>, _>("ip")?.and_then(|ip| ip.parse().ok()),
                 user_agent: row.try_get("user_agent")?,
                 inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
+                verified_by: row
+                    .try_get::<Option<&str>, _>("mfa_verified_by")?
+                    .and_then(crate::mfa::FactorKind::from_name),
             })
         }
     };

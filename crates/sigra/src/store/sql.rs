@@ -22,7 +22,9 @@ macro_rules! impl_store {
             () => {
                 "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
                  t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
+                 t.authenticated_by AS sigra_authenticated_by,
                  t.mfa_pending AS sigra_mfa_pending, t.mfa_verified_at AS sigra_mfa_verified_at,
+                 t.mfa_verified_by AS sigra_mfa_verified_by,
                  t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent"
             };
         }
@@ -59,7 +61,9 @@ macro_rules! impl_store {
         const REPLACE: &str = "UPDATE users_tokens
             SET token = $2, issued_at = $3, last_used_at = $3,
                 authenticated_at = coalesce($4, authenticated_at),
+                authenticated_by = coalesce($7, authenticated_by),
                 mfa_verified_at = coalesce($6, mfa_verified_at), mfa_pending = mfa_pending AND $6 IS NULL,
+                mfa_verified_by = coalesce($8, mfa_verified_by),
                 previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
             WHERE context = 'session' AND id = $1
               AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
@@ -156,8 +160,9 @@ macro_rules! impl_store {
                 let insert = statement!(
                     "INSERT INTO users_tokens
                          (id, user_id, context, token, previous_token, remembered, ip, user_agent,
-                          inserted_at, issued_at, last_used_at, authenticated_at, mfa_verified_at, mfa_pending)
-                     SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $10,
+                          inserted_at, issued_at, last_used_at, authenticated_at, authenticated_by,
+                          mfa_verified_at, mfa_verified_by, mfa_pending)
+                     SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $11, $10, $12,
                          $10 IS NULL AND ",
                     crate::store::second_factors::has_second_factor!("u.id"),
                     " FROM ",
@@ -177,6 +182,8 @@ macro_rules! impl_store {
                     .bind(new.user.id())
                     .bind(new.user.hashed_password().map(HashedPassword::as_str))
                     .bind(new.mfa_verified_at.map($to_time))
+                    .bind(new.method.map(crate::LogInMethod::name))
+                    .bind(new.mfa_verified_by.map(crate::mfa::FactorKind::name))
                     .fetch_optional(conn)
                     .await?;
                 let Some(mfa_pending) = inserted else { return Ok(None) };
@@ -269,9 +276,11 @@ macro_rules! impl_store {
                     .bind(id)
                     .bind(renewal.token.as_bytes())
                     .bind($to_time(renewal.now))
-                    .bind(renewal.authenticated_at.map($to_time))
+                    .bind(renewal.authenticated_at().map($to_time))
                     .bind(held.as_bytes())
-                    .bind(renewal.mfa_verified_at.map($to_time))
+                    .bind(renewal.mfa_verified_at().map($to_time))
+                    .bind(renewal.authenticated_by().map(crate::LogInMethod::name))
+                    .bind(renewal.mfa_verified_by().map(crate::mfa::FactorKind::name))
                     .execute(conn)
                     .await?;
                 Ok(replaced.rows_affected() == 1)
@@ -332,8 +341,14 @@ macro_rules! impl_store {
                 issued_at: time("sigra_issued_at")?,
                 authenticated_at: time("sigra_authenticated_at")?,
                 last_used_at: time("sigra_last_used_at")?,
+                authenticated_by: row
+                    .try_get::<Option<&str>, _>("sigra_authenticated_by")?
+                    .map(crate::LogInMethod::from_name),
                 mfa_pending: row.try_get("sigra_mfa_pending")?,
                 mfa_verified_at: row.try_get::<Option<$time>, _>("sigra_mfa_verified_at")?.map($from_time),
+                mfa_verified_by: row
+                    .try_get::<Option<&str>, _>("sigra_mfa_verified_by")?
+                    .and_then(crate::mfa::FactorKind::from_name),
                 remembered: row.try_get("sigra_remembered")?,
                 ip: row.try_get::<Option<&str>, _>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
                 user_agent: row.try_get("sigra_user_agent")?,

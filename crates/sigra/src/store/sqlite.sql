@@ -13,8 +13,11 @@ CREATE TABLE users_tokens (
     ip               TEXT,
     user_agent       TEXT,
     authenticated_at INTEGER,
+    authenticated_by TEXT, -- the first factor: 'password', 'link', 'passkey', ...
     mfa_pending      INTEGER NOT NULL DEFAULT 0 CHECK (mfa_pending IN (0, 1)), -- the second factor is still to come
     mfa_verified_at  INTEGER, -- when it came
+    mfa_verified_by  TEXT, -- which it was: 'totp', 'backup_code', 'passkey'
+    session_id       BLOB, -- of a trusted browser: the session that was opened in it last
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
     inserted_at      INTEGER NOT NULL

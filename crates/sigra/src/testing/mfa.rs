@@ -5,10 +5,10 @@ use time::OffsetDateTime;
 
 use super::TestClient;
 use crate::{
-    Client, Error, Sigra, User,
-    mfa::{BackupCodes, totp::TotpSecret},
+    Client, Error, LogInMethod, Sigra, User,
+    mfa::{BackupCodes, FactorKind, totp::TotpSecret},
     session::{RequestCookies, SetCookies, TrustTokens},
-    store::{NewSession, SecondFactors as _},
+    store::{NewSession, NewTrustedBrowser, SecondFactors as _},
     token::TrustToken,
 };
 
@@ -40,7 +40,12 @@ impl<U: User> Sigra<U> {
         mfa_verified_at: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
         let client = browser.client();
-        let new = NewSession { mfa_verified_at, ..NewSession::of(user, false, &client, self.now()) };
+        let new = NewSession {
+            method: Some(LogInMethod::Password),
+            mfa_verified_at,
+            mfa_verified_by: mfa_verified_at.map(|_| FactorKind::Totp),
+            ..NewSession::of(user, false, &client, self.now())
+        };
         let (token, _) = self.open_session(new).await?;
         let mut headers = HeaderMap::new();
         self.cookies().set_key(
@@ -56,7 +61,9 @@ impl<U: User> Sigra<U> {
     pub(super) async fn trust(&self, browser: &TestClient, user: &U::Id, client: &Client) -> Result<(), Error> {
         let token = TrustToken::generate()?;
         let mut conn = self.pool().acquire().await?;
-        U::Database::insert_trusted_browser(&mut conn, user, token.hash(), client, self.now()).await?;
+        let verified_by = Some(FactorKind::Totp);
+        let new = NewTrustedBrowser { token: token.hash(), client, now: self.now(), verified_by, session: None };
+        U::Database::insert_trusted_browser(&mut conn, user, &new).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
         tokens.put(token, None);
         self.cookies()

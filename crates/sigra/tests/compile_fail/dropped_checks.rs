@@ -1,5 +1,6 @@
 //! A password, a second factor and a log-in that are checked, and nobody looks at what came of it.
 #![deny(unused_must_use)]
+#![allow(dead_code)]
 
 use sigra::{
     Password, Session, Sigra,

@@ -316,3 +316,23 @@ async fn nonsense_is_refused_without_an_error() {
     other["rawId"] = "AAAA".into();
     assert_status(&send(&browser, "/passkeys/log-in", &other).await, 422);
 }
+
+#[tokio::test]
+async fn a_user_has_so_many_passkeys_and_no_more() {
+    let host = Host::with(|config| config.passkeys_per_user(1)).await;
+    let (user, _) = host.mfa_fixture().await;
+    let [here, there] = [host.client(), host.client()];
+    for browser in [&here, &there] {
+        host.post_log_in(browser, &user, false).await;
+        let code = host.totp_code(&user).await;
+        assert_status(&browser.post("/mfa-challenge", &[("code", &code)]).await, 200);
+        host.clock().advance(30 * SECOND);
+    }
+    // Asked for while there was room, and answered when there is none.
+    let late = Authenticator::new().register(&challenge(&there, "/passkeys/register").await);
+    register(&here, &mut Authenticator::new()).await;
+    assert_status(&send(&there, "/passkeys/register", &late).await, 409);
+    assert_status(&here.get("/passkeys/register").await, 409);
+    let factors = host.sigra.list_second_factors(&user.id).await.unwrap();
+    assert_eq!((factors.passkeys.len(), host.sigra.may_add_passkey(&factors)), (1, false));
+}

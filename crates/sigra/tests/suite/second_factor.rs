@@ -689,3 +689,70 @@ async fn a_user_who_is_gone_or_suspended_completes_nothing() {
     assert_status(&answer(&browser, &code).await, 401);
     assert_eq!(sessions(&host).await, 0);
 }
+
+#[tokio::test]
+async fn a_backup_code_makes_no_new_backup_codes() {
+    let host = Host::new().await;
+    let (user, codes) = host.mfa_fixture().await;
+    let codes: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
+    let browser = with_password(&host, &user).await;
+    assert_status(&answer_and_trust(&browser, &codes[0]).await, 200);
+    assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
+    // Nor does the trust that was given with it.
+    browser.post("/log-out", &[]).await;
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+    assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
+    // Nor another app: what was set up was not shown.
+    enrol(&host, &browser).await;
+    assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
+    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().backup_codes, 9);
+
+    host.clock().advance(STEP);
+    assert_status(&browser.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
+    assert_eq!(browser.post("/mfa/codes", &[]).await.text().lines().count(), 10);
+    assert_status(&browser.post("/sudo-code", &[("code", &codes[1])]).await, 422);
+}
+
+#[tokio::test]
+async fn ending_a_session_on_the_devices_page_ends_the_trust_of_its_browser() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let browser = trusted_browser(&host, &user).await;
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+    let session = host.sigra.fetch_session(&token(&browser)).await.unwrap().expect("logged in").session().id;
+    assert!(host.sigra.delete_session_by_id(&user.id, session).await.unwrap());
+    assert_eq!(who(&browser).await, "anonymous");
+    assert!(!is_trusted(&host, &browser, &user).await);
+    assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty());
+
+    // The one that trusted it, too.
+    let browser = with_password(&host, &user).await;
+    host.clock().advance(STEP);
+    assert_status(&answer_and_trust(&browser, &host.totp_code(&user).await).await, 200);
+    let session = host.sigra.fetch_session(&token(&browser)).await.unwrap().expect("logged in").session().id;
+    assert!(host.sigra.delete_session_by_id(&user.id, session).await.unwrap());
+    assert!(!is_trusted(&host, &browser, &user).await);
+}
+
+#[tokio::test]
+async fn a_trusted_browser_outlives_the_end_of_its_session_in_time() {
+    let host = Host::with(|config| config.session_idle_timeout(Some(30 * MINUTE))).await;
+    let (user, _) = host.mfa_fixture().await;
+    let browser = trusted_browser(&host, &user).await;
+    assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
+    host.clock().advance(31 * MINUTE);
+    assert_eq!(who(&browser).await, "anonymous");
+    assert!(is_trusted(&host, &browser, &user).await);
+}
+
+#[tokio::test]
+async fn ending_all_other_sessions_ends_the_trust_of_all_other_browsers() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let (here, there) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);
+    assert_redirected_to(&host.post_log_in(&here, &user, false).await, "/");
+    let scope = host.sigra.fetch_session(&token(&here)).await.unwrap().expect("logged in");
+    host.sigra.delete_other_sessions(&scope).await.unwrap();
+    assert!(is_trusted(&host, &here, &user).await);
+    assert!(!is_trusted(&host, &there, &user).await);
+}

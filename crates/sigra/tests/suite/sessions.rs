@@ -513,8 +513,16 @@ async fn purging_goes_on_to_the_last_batch() {
     for _ in 0..2500 {
         let token = SessionToken::generate().unwrap().hash();
         let now = OffsetDateTime::UNIX_EPOCH;
-        let long_ago =
-            NewSession { user: &user, remembered: false, client: &client, now, replaces: None, mfa_verified_at: None };
+        let long_ago = NewSession {
+            user: &user,
+            remembered: false,
+            client: &client,
+            now,
+            replaces: None,
+            method: None,
+            mfa_verified_at: None,
+            mfa_verified_by: None,
+        };
         assert!(Database::insert_session(&mut tx, token, &long_ago).await.unwrap().is_some());
     }
     tx.commit().await.unwrap();

@@ -278,6 +278,8 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
         client: &client,
         now: host.clock().now(),
         replaces: Some(token.hash()),
+        method: None,
+        mfa_verified_by: None,
         mfa_verified_at: None,
     };
     let password = Password::new(VALID_PASSWORD);

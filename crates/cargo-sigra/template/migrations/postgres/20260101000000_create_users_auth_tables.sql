@@ -40,8 +40,11 @@ CREATE TABLE users_tokens (
     ip               text,
     user_agent       text,
     authenticated_at timestamptz,
+    authenticated_by text, -- the first factor: 'password', 'link', 'passkey', ...
     mfa_pending      boolean     NOT NULL DEFAULT false, -- the second factor is still to come
     mfa_verified_at  timestamptz, -- when it came
+    mfa_verified_by  text, -- which it was: 'totp', 'backup_code', 'passkey'
+    session_id       uuid, -- of a trusted browser: the session that was opened in it last
     last_used_at     timestamptz,
     issued_at        timestamptz NOT NULL,
     inserted_at      timestamptz NOT NULL

@@ -12,6 +12,9 @@ pub enum ChangePasswordError {
     Invalid(PasswordProblem),
     #[error("does not match")]
     Confirmation,
+    /// The password that the account has now was not given, or is another one.
+    #[error("is not your current password")]
+    Current,
     /// The link was used, is too old, or never was one.
     #[error("the link is not good")]
     Link,
@@ -79,16 +82,29 @@ impl Accounts {
         Ok(user)
     }
 
+    /// Whether the user has a password, and has not shown it in this session: then a new one takes it (OWASP ASVS
+    /// 6.2.3).
+    pub fn asks_current_password(&self, scope: &Scope<User>) -> bool {
+        scope.user().hashed_password.is_some() && !scope.session().may_set_password()
+    }
+
     /// Changes the password of who is logged in. Their other sessions end; this one goes on, with a new token.
     pub async fn update_user_password(
         &self,
         session: &Session,
         scope: &Scope<User>,
+        current: Option<&Password>,
         password: &Password,
         confirmation: &Password,
     ) -> Result<(), ChangePasswordError> {
         let user = scope.user();
         check_new_password(password, confirmation, &user.email)?;
+        if self.asks_current_password(scope) {
+            let current = current.ok_or(ChangePasswordError::Current)?;
+            if !self.is_password_of(user, current, &session.client()).await?.is_valid() {
+                return Err(ChangePasswordError::Current);
+            }
+        }
         let hashed_password = self.sigra.hash_password(password).await?;
 
         // If the session was ended while the form was being sent or the password hashed, nothing is changed.

@@ -59,6 +59,26 @@ impl Accounts {
         Ok(was_theirs)
     }
 
+    /// Logs the user out everywhere but here. No other browser is trusted without a second factor after that. Gives the
+    /// number of sessions that ended.
+    pub async fn delete_other_user_sessions(
+        &self,
+        scope: &Scope<User>,
+        client: &Client,
+    ) -> Result<usize, sigra::Error> {
+        let user = scope.user();
+        let mut tx = self.sigra.begin().await?;
+        let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, Some(scope.session().id)).await?;
+        self.sigra.delete_other_trusted_browsers_in(&mut tx, scope).await?;
+        if !revoked.is_empty() {
+            self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
+        }
+        tx.commit().await?;
+        let count = revoked.len();
+        self.sigra.announce(revoked);
+        Ok(count)
+    }
+
     /// What happened to the account lately, the newest first, before one of the events.
     pub async fn list_user_activity(
         &self,
@@ -82,20 +102,30 @@ impl Accounts {
         password: &Password,
     ) -> Result<Checked, sigra::Error> {
         let user = scope.user();
-        self.limit_sudo(user).await?;
-        if self.sigra.verify_password(Some(user), password).await? == Verification::Invalid {
-            self.record_attempt(telemetry::LOGIN_FAILURE, user, &session.client()).await?;
+        if !self.is_password_of(user, password, &session.client()).await?.is_valid() {
             return Ok(Checked::Invalid);
         }
         match self.sigra.reauthenticate_user(session, scope).await {
             // They have set one up since they were asked.
             Err(sigra::Error::SecondFactorRequired) => Ok(Checked::Invalid),
-            confirmed => {
-                confirmed?;
-                self.forget_sudo_attempts(user).await?;
-                Ok(Checked::Valid(()))
-            }
+            confirmed => confirmed.map(Checked::Valid),
         }
+    }
+
+    /// Checks the password of who is logged in.
+    pub(super) async fn is_password_of(
+        &self,
+        user: &User,
+        password: &Password,
+        client: &Client,
+    ) -> Result<Checked, sigra::Error> {
+        self.limit_sudo(user).await?;
+        if self.sigra.verify_password(Some(user), password).await? == Verification::Invalid {
+            self.record_attempt(telemetry::LOGIN_FAILURE, user, client).await?;
+            return Ok(Checked::Invalid);
+        }
+        self.forget_sudo_attempts(user).await?;
+        Ok(Checked::Valid(()))
     }
 
     /// Counts an attempt to confirm that it is still the user.

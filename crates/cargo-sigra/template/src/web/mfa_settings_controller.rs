@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Flash, Session, Sudo, User as _,
+    Flash, Scope, Session, Sudo, User as _,
     mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
@@ -27,6 +27,15 @@ use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
 pub struct FirstCode {
     #[serde(rename = "user[code]")]
     code: MfaCode,
+    #[serde(flatten)]
+    sent: SentForm,
+}
+
+/// Which form it was.
+#[derive(Deserialize)]
+pub struct SentForm {
+    #[serde(rename = "_idempotency_key", default)]
+    idempotency_key: String,
 }
 
 #[derive(Template)]
@@ -40,11 +49,14 @@ struct SettingsPage {
     // <passkeys>
     passkeys: Vec<Passkey>,
     passkey_domain: Option<String>,
+    may_add_passkey: bool,
     // </passkeys>
     backup_codes: u32,
     has_any: bool,
     /// Whether there is one that the user can do without.
     may_remove: bool,
+    /// On how many other devices the user is logged in: who has changed a factor may want to end that (OWASP ASVS 7.4.3).
+    other_devices: usize,
 }
 
 impl SettingsPage {
@@ -94,6 +106,7 @@ pub async fn index(
     let user = enrolment.scope().user();
     let factors = accounts.list_second_factors(user).await?;
     let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
+    let (sessions, this_one) = (accounts.list_user_sessions(user).await?, enrolment.scope().session().id);
     Ok(Page(SettingsPage {
         layout: layout("Two-factor authentication", &session, &enrolment),
         email: user.email.clone(),
@@ -102,8 +115,10 @@ pub async fn index(
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),
         may_remove: factors.count() > 1 || !user.requires_second_factor(),
+        other_devices: sessions.iter().filter(|session| session.id != this_one).count(),
         backup_codes: factors.backup_codes,
         // <passkeys>
+        may_add_passkey: accounts.sigra().may_add_passkey(&factors),
         passkeys: factors
             .passkeys
             .into_iter()
@@ -128,8 +143,13 @@ pub async fn create_totp(
     enrolment: MfaEnrolment<User>,
     Form(form): Form<FirstCode>,
 ) -> Result<Response> {
+    if let Some(page) = shown_again(&accounts, &session, enrolment.scope(), &form.sent) {
+        return Ok(page);
+    }
     match accounts.enable_totp(&session, &enrolment, &form.code).await? {
-        Checked::Valid(enrolled) => welcome(&session, &enrolment, enrolled, "Your authenticator app is set up."),
+        Checked::Valid(enrolled) => {
+            welcome(&accounts, &session, &enrolment, &form.sent, enrolled, "Your authenticator app is set up.")
+        }
         Checked::Invalid => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
     }
 }
@@ -149,12 +169,50 @@ pub async fn create_backup_codes(
     State(accounts): State<Accounts>,
     session: Session,
     sudo: Sudo<User>,
+    Form(form): Form<SentForm>,
 ) -> Result<Response> {
-    let Some(codes) = accounts.regenerate_backup_codes(&session, &sudo).await? else {
-        return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
+    if let Some(page) = shown_again(&accounts, &session, &sudo.0, &form) {
+        return Ok(page);
+    }
+    let codes = match accounts.regenerate_backup_codes(&session, &sudo).await {
+        Ok(Some(codes)) => codes,
+        Ok(None) => return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response()),
+        Err(sigra::Error::OtherFactorRequired) => return ask_for_other_factor(&session),
+        Err(error) => return Err(error.into()),
     };
+    form.keep(&accounts, &session, &sudo.0, &codes)?;
     let layout = Layout::new("Backup codes", &session, Some(&sudo.0));
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
+}
+
+impl SentForm {
+    /// Keeps the codes that it was answered with, for a reload of their page.
+    fn keep(&self, accounts: &Accounts, session: &Session, scope: &Scope<User>, codes: &BackupCodes) -> Result<()> {
+        Ok(accounts.sigra().keep_backup_codes(session, scope.user(), &self.idempotency_key, codes)?)
+    }
+}
+
+/// The page of backup codes, reloaded: the browser sends the form once more, and nothing is to be done again.
+pub(super) fn shown_again(
+    accounts: &Accounts,
+    session: &Session,
+    scope: &Scope<User>,
+    form: &SentForm,
+) -> Option<Response> {
+    let codes = accounts.sigra().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
+    let layout = Layout::new("Backup codes", session, Some(scope));
+    Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
+}
+
+/// One backup code is not worth ten new ones.
+fn ask_for_other_factor(session: &Session) -> Result<Response> {
+    const WHY: &str = "A backup code can't make new ones. Enter a code of your app, or use a passkey; then try again. \
+         If you have lost them, set up a new app or passkey first.";
+    session.put_flash(Flash::Error, WHY)?;
+    if let Some(path) = ReturnTo::parse(user_auth::MFA_ENROLMENT_PATH) {
+        session.put_return_to(&path);
+    }
+    Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
 }
 
 /// Says why the last one stays.
@@ -164,8 +222,10 @@ pub(super) fn keep_one(session: &Session) -> Result<()> {
 
 /// Shows the backup codes that come with the first factor, or leads back.
 pub(super) fn welcome(
+    accounts: &Accounts,
     session: &Session,
     enrolment: &MfaEnrolment<User>,
+    form: &SentForm,
     enrolled: Enrolled,
     message: &str,
 ) -> Result<Response> {
@@ -173,6 +233,7 @@ pub(super) fn welcome(
     let Some(codes) = enrolled.backup_codes else {
         return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
     };
+    form.keep(accounts, session, enrolment.scope(), &codes)?;
     // Who had to set one up wanted to go somewhere else.
     let return_to = session.take_return_to();
     let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);

@@ -12,7 +12,11 @@ use sigra::{
 };
 use uuid::Uuid;
 
-use super::{Result, error, mfa_settings_controller, user_auth};
+use super::{
+    Result, error,
+    mfa_settings_controller::{self, SentForm},
+    user_auth,
+};
 use crate::accounts::{Accounts, User};
 
 #[derive(Deserialize)]
@@ -21,6 +25,8 @@ pub struct NewPasskey {
     name: String,
     #[serde(default, deserialize_with = "super::passkey::from_json")]
     credential: Option<RegisterPublicKeyCredential>,
+    #[serde(flatten)]
+    sent: SentForm,
 }
 
 #[derive(Deserialize)]
@@ -35,15 +41,25 @@ pub async fn create(
     enrolment: MfaEnrolment<User>,
     Form(form): Form<NewPasskey>,
 ) -> Result<Response> {
+    if let Some(page) = mfa_settings_controller::shown_again(&accounts, &session, enrolment.scope(), &form.sent) {
+        return Ok(page);
+    }
     let enrolled = match &form.credential {
-        Some(credential) => accounts.add_passkey(&session, &enrolment, &form.name, credential).await?,
-        None => Checked::Invalid,
+        Some(credential) => accounts.add_passkey(&session, &enrolment, &form.name, credential).await,
+        None => Ok(Checked::Invalid),
     };
     match enrolled {
-        Checked::Valid(enrolled) => {
-            mfa_settings_controller::welcome(&session, &enrolment, enrolled, "Your passkey was added.")
+        Ok(Checked::Valid(enrolled)) => {
+            const MESSAGE: &str = "Your passkey was added.";
+            mfa_settings_controller::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, MESSAGE)
         }
-        Checked::Invalid => {
+        Err(sigra::Error::TooManyPasskeys { most }) => {
+            let why = format!("You can have {most} passkeys. Remove one that you no longer use first.");
+            session.put_flash(Flash::Error, why)?;
+            Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
+        }
+        Err(error) => Err(error.into()),
+        Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, "The passkey was not added. Try again.")?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }

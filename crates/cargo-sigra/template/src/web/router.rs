@@ -1,11 +1,12 @@
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post, put},
 };
+use sigra::scope::FormPage;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
 
@@ -56,6 +57,7 @@ pub fn app(state: AppState) -> Router {
         .route("/dashboard", get(page_controller::dashboard))
         // </app>
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
+        .route("/users/sessions/others", delete(user_sessions_controller::delete_others))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
         .route("/users/settings", get(user_settings_controller::edit).delete(user_settings_controller::delete))
         .route("/users/settings/activity", get(user_activity_controller::index))
@@ -73,7 +75,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sudo/passkey/options", post(passkey::sudo_options))
         .route("/users/settings/passkeys/{id}", put(passkeys_controller::update).delete(passkeys_controller::delete))
         // </passkeys>
-        .route_layer(from_fn(user_auth::require_authenticated_user));
+        .route_layer(from_fn(user_auth::require_authenticated_user))
+        .route_layer(Extension(FormPage("/users/settings")));
 
     // <mfa>
     let mfa_enrolment = Router::new()
@@ -90,7 +93,8 @@ pub fn app(state: AppState) -> Router {
         // </passkeys>
         .route_layer(from_fn(user_auth::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa_settings_controller::index))
-        .route_layer(from_fn(user_auth::require_mfa_enrolment));
+        .route_layer(from_fn(user_auth::require_mfa_enrolment))
+        .route_layer(Extension(FormPage(user_auth::MFA_ENROLMENT_PATH)));
     // </mfa>
 
     let limited = Router::new()

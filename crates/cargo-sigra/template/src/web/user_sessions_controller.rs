@@ -121,6 +121,15 @@ pub async fn delete(
     Ok(Redirect::to("/users/sessions").into_response())
 }
 
+pub async fn delete_others(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+    let text = match accounts.delete_other_user_sessions(&scope, &session.client()).await? {
+        0 => "You are logged in on this device only.",
+        _ => "Logged out of all other devices.",
+    };
+    session.put_flash(Flash::Info, text)?;
+    Ok(Redirect::to("/users/sessions").into_response())
+}
+
 pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     user_auth::log_out_user(accounts.sigra(), &session, "Logged out of all devices.").await

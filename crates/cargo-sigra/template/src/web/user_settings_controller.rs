@@ -6,7 +6,8 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{Flash, Scope, Session, Sudo};
+use serde::Deserialize;
+use sigra::{Flash, Password, Scope, Session, Sudo};
 
 use super::{
     Result,
@@ -19,10 +20,19 @@ use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
 
 const SETTINGS_PATH: &str = "/users/settings";
 
+#[derive(Deserialize)]
+pub struct ChangedPassword {
+    #[serde(rename = "user[current_password]")]
+    current_password: Option<Password>,
+    #[serde(flatten)]
+    new: NewPassword,
+}
+
 /// What is wrong, beside its field.
 #[derive(Default)]
 struct Problems {
     email: Option<String>,
+    current_password: Option<String>,
     password: Option<String>,
     confirmation: Option<String>,
 }
@@ -35,6 +45,7 @@ struct SettingsPage {
     new_email: String,
     is_confirmed: bool,
     has_password: bool,
+    asks_current_password: bool,
     grace_days: Option<u64>,
     problems: Problems,
 }
@@ -103,9 +114,10 @@ pub async fn update_password(
     State(accounts): State<Accounts>,
     session: Session,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<NewPassword>,
+    Form(form): Form<ChangedPassword>,
 ) -> Result<Response> {
-    let changed = accounts.update_user_password(&session, &scope, &form.password, &form.password_confirmation).await;
+    let (current, NewPassword { password, password_confirmation }) = (form.current_password.as_ref(), &form.new);
+    let changed = accounts.update_user_password(&session, &scope, current, password, password_confirmation).await;
     let problem = match changed {
         Ok(()) => {
             session.put_flash(Flash::Info, "Your password was changed. All other devices were logged out.")?;
@@ -116,6 +128,7 @@ pub async fn update_password(
     };
     let text = Some(problem.to_string());
     let problems = match problem {
+        ChangePasswordError::Current => Problems { current_password: text, ..Problems::default() },
         ChangePasswordError::Confirmation => Problems { confirmation: text, ..Problems::default() },
         _ => Problems { password: text, ..Problems::default() },
     };
@@ -144,6 +157,7 @@ fn page(
         new_email,
         is_confirmed: user.confirmed_at.is_some(),
         has_password: user.hashed_password.is_some(),
+        asks_current_password: accounts.asks_current_password(scope),
         grace_days: accounts.policy().deletion_grace.map(|grace| grace.as_secs().div_ceil(24 * 60 * 60)),
         problems,
     })

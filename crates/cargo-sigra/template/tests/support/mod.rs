@@ -237,7 +237,7 @@ pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
 }
 
 /// A page without the keys of its forms, which are random.
-fn without_keys(page: &str) -> String {
+pub fn without_keys(page: &str) -> String {
     const KEY: &str = "name=\"_idempotency_key\" value=\"";
     let mut parts = page.split(KEY);
     let mut kept = parts.next().unwrap_or_default().to_owned();

@@ -102,6 +102,21 @@ pub async fn delete(
     Ok(found(accounts.delete_user_session(scope.user(), id, &session.client()).await?).into_response())
 }
 
+/// How many ended.
+#[derive(Serialize)]
+pub struct Ended {
+    ended: usize,
+}
+
+pub async fn delete_others(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Scope<User>,
+) -> Result<Json<Ended>> {
+    let ended = accounts.delete_other_user_sessions(&scope, &session.client()).await?;
+    Ok(Json(Ended { ended }))
+}
+
 pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     log_out(&accounts, &session).await

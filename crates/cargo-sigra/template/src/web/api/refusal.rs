@@ -15,6 +15,8 @@ pub struct Fields {
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_password: Option<String>,
 }
 
 #[derive(Serialize)]

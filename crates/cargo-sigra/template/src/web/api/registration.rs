@@ -38,7 +38,8 @@ pub async fn create(
         }
         Err(RegisterError::Invalid(problems)) => {
             let email = problems.email.map(str::to_owned);
-            return Ok(Fields { email, password: problems.password.map(|problem| problem.to_string()) }.into_response());
+            let password = problems.password.map(|problem| problem.to_string());
+            return Ok(Fields { email, password, ..Fields::default() }.into_response());
         }
         Err(RegisterError::Sigra(error)) => return Err(error.into()),
     }

@@ -48,6 +48,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub fn app(state: AppState) -> Router {
     let authenticated = Router::new()
         .route("/users/sessions", get(devices::index).delete(devices::delete_all))
+        .route("/users/sessions/others", delete(devices::delete_others))
         .route("/users/sessions/{id}", delete(devices::delete))
         .route("/users/settings", delete(settings::delete))
         .route("/users/settings/activity", get(activity::index))

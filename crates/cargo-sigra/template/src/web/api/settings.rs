@@ -27,6 +27,13 @@ pub struct NewPassword {
     pub password: Password,
 }
 
+#[derive(Deserialize)]
+pub struct ChangedPassword {
+    /// For who has a password and has not logged in with it.
+    current_password: Option<Password>,
+    password: Password,
+}
+
 /// When the account goes; `null`: it is gone.
 #[derive(Serialize)]
 pub struct Deletion {
@@ -76,10 +83,10 @@ pub async fn update_password(
     State(accounts): State<Accounts>,
     session: Session,
     Sudo(scope): Sudo<User>,
-    Json(asked): Json<NewPassword>,
+    Json(asked): Json<ChangedPassword>,
 ) -> Result<Response> {
-    let NewPassword { password } = &asked;
-    match accounts.update_user_password(&session, &scope, password, password).await {
+    let ChangedPassword { current_password, password } = &asked;
+    match accounts.update_user_password(&session, &scope, current_password.as_ref(), password, password).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
         Err(problem) => Ok(refused_password(&problem).into_response()),
@@ -93,5 +100,8 @@ pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(sco
 }
 
 pub fn refused_password(problem: &ChangePasswordError) -> Fields {
+    if matches!(problem, ChangePasswordError::Current) {
+        return Fields { current_password: Some(problem.to_string()), ..Fields::default() };
+    }
     Fields { password: Some(problem.to_string()), ..Fields::default() }
 }
