@@ -252,10 +252,6 @@ enum Upkeep {
         key: bool,
         remember_me: bool,
     },
-    /// Drop a session cookie that is not ours, and hides a remembered session.
-    Unhide {
-        remembered: Vec<TokenHash>,
-    },
 }
 
 /// The scope of a token that there is nothing to do about, if it is known.
@@ -274,12 +270,10 @@ async fn authenticate<U: User>(
     let PresentedTokens { key, remember_me } = &tokens;
     if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
         // What is not ours logs nobody in, and neither does what comes beside it. It stays where it is until
-        // a login writes over it: there is no row to tell whether that has happened by the time this response
-        // arrives. Only if it hides a good remember-me cookie it is dropped, and the next request is good.
+        // a login writes over it, or the browser is closed: there is no row to tell whether that has happened by
+        // the time this response arrives.
         tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
-        let remembered: Vec<TokenHash> = remember_me.valid().map(SessionToken::hash).collect();
-        let is_hidden = key.is_invalid() && !remembered.is_empty();
-        return Ok(anonymous(session, if is_hidden { Upkeep::Unhide { remembered } } else { Upkeep::None }));
+        return Ok(anonymous(session, Upkeep::None));
     }
 
     // The cookie session decides, and a remembered session only where that stands for nothing.
@@ -383,14 +377,6 @@ async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
                 }
             }
             session.write_token(TokenWrite::Expire { key, remember_me });
-        }
-        // A login, or a renewal in another tab, would have replaced the remembered token too.
-        Upkeep::Unhide { remembered } => {
-            for token in &remembered {
-                if matches!(sigra.is_to_be_held(token).await, Ok(true)) {
-                    session.write_token(TokenWrite::Expire { key: true, remember_me: false });
-                }
-            }
         }
     }
 }

@@ -275,10 +275,7 @@ impl Model {
             |cookie: &Option<(Token, KeyGeneration)>| cookie.is_some_and(|(_, key)| !self.accepted_keys.contains(&key));
         let (forged_session, forged_remember_me) = (forged(&jar.session), forged(&jar.remember_me));
         if forged_session || (forged_remember_me && jar.session.is_none()) {
-            let hidden = jar.remember_me.filter(|_| forged_session && !forged_remember_me);
-            let hides_a_good_one = hidden.is_some_and(|(token, _)| self.is_to_be_held(token));
-            let drop_session = Upkeep::Drop { session: true, remember_me: false };
-            return (None, if hides_a_good_one { drop_session } else { Upkeep::None });
+            return (None, Upkeep::None);
         }
         let remember_me = jar.remember_me.filter(|_| !forged_remember_me);
         let outdated = [jar.session, remember_me].iter().flatten().any(|(_, key)| *key != self.newest_key);
