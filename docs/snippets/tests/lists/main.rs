@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod asvs;
+mod dependencies;
 mod interface;
 mod invariants;
+mod links;
 mod sources;
 mod tables;
