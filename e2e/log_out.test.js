@@ -25,7 +25,7 @@ suite("logging out", (world) => {
   after(() => withPageCache?.close());
 
   withAndWithoutJavaScript((mode) => {
-    it("leaves nothing in the browser", async () => {
+    it("leaves nothing in the browser but the cookie by which it is known", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page, { rememberMe: true });
       await page.goto("/");
@@ -33,7 +33,15 @@ suite("logging out", (world) => {
       await press(page, "Log out");
       await assertAt(page, "/");
       await assertFlash(page, "Logged out successfully.");
-      assert.deepEqual(await cookieNames(page.context()), []);
+      const cookies = await page.context().cookies();
+      assert.deepEqual(cookies.map(({ name }) => name), ["_my_app_device"]);
+      const stored = await page.evaluate(async () => [
+        ...Object.keys(localStorage),
+        ...Object.keys(sessionStorage),
+        ...(await indexedDB.databases()).map(({ name }) => name),
+        ...(globalThis.caches ? await caches.keys() : []),
+      ]);
+      assert.deepEqual(stored, []);
       assert.match(await page.locator("header").innerText(), /Log in/);
       await assertAnonymous(page);
     });

@@ -1,15 +1,15 @@
 //! Authentication for axum that lives in your database: sessions that are rows, revoked at once.
 //!
 //! * **A session is a row.** The browser holds 32 random bytes in a signed cookie, the database their
-//!   SHA-256. Delete the row, and the next request is anonymous.
+//!   SHA-256. Delete the row, and the next request is anonymous; on other nodes milliseconds later.
 //! * **What a handler needs stands in its arguments.** [`Scope<User>`](Scope) for a logged-in user,
 //!   `Option<Scope<User>>` for everybody, [`Sudo<User>`](Sudo) for one who authenticated recently,
 //!   [`Live<User>`](live::Live) for a WebSocket that ends with its session.
-//! * **The user is yours.** Your table, your columns, your type; one query an authenticated request.
+//! * **The user is yours.** Your table, your columns, your type; one query an authenticated request at most.
 //! * **A second factor that can't be walked around.** [Authenticator apps, backup codes, passkeys](mfa): until one is shown,
 //!   the session of who has one is nobody's.
 //! * **What an account needs.** [Tokens](EmailToken) that are sent by mail and work once, [limits] that all
-//!   nodes share and that lock nobody out, an [audit trail](audit), and a [mailer](mail) that keeps nobody waiting.
+//!   nodes share and that leave a browser alone that is known, an [audit trail](audit), and a [mailer](mail) that keeps nobody waiting.
 //! * **Safe unless told otherwise.** Argon2id with bounded memory, the same work for unknown users, forged
 //!   requests refused before any handler runs, tokens renewed at every login, `__Host-` cookies under TLS.
 //!
@@ -84,7 +84,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The tables are a `users` table of yours with a column `id`, and [`store::SQLITE_SCHEMA`] beside it.
+//! The tables are one of yours, with columns `id` and `hashed_password`, called `users` unless [`User::TABLE`] says
+//! otherwise; and beside it those of [`store::SQLITE_SCHEMA`], or `store::POSTGRES_SCHEMA` with the feature `postgres`.
 //!
 //! # Features
 //!

@@ -1,4 +1,4 @@
-//! The user's settings: their address, their password, their account. All of it asks for a recent authentication.
+//! The user's settings: their address, their password, their account. Each change needs a recent authentication when it is asked for.
 
 use askama::Template;
 use axum::{

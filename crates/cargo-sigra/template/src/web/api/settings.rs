@@ -1,4 +1,4 @@
-//! The user's address, password and account. All of it asks for a recent authentication.
+//! The user's address, password and account. Each change needs a recent authentication when it is asked for.
 
 use axum::{
     Json,
