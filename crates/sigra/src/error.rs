@@ -24,7 +24,8 @@ pub(crate) struct Failed {
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
-/// | [`SecondFactorRequired`](Error::SecondFactorRequired) | 403 |
+/// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
+/// | `TooManyPasskeys` with the feature passkeys | 409 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
 ///
