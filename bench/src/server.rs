@@ -77,6 +77,7 @@ impl Server {
             }
             if let Ok(mut connection) = Connection::open(address).await
                 && connection.get(page, None).await.is_ok_and(|answer| is_up(&answer))
+                && server.child.try_wait()?.is_none()
             {
                 return Ok(server);
             }

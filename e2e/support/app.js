@@ -51,7 +51,8 @@ export async function startApp(env = {}, host = "127.0.0.1") {
   };
 
   const deadline = Date.now() + START_TIMEOUT;
-  while (!(await isUp(url))) {
+  // Another process may have taken the port meanwhile, and would answer in its place.
+  while (!log.includes("listening") || !(await isUp(url))) {
     if (Date.now() > deadline || child.exitCode !== null || child.pid === undefined) {
       await stop();
       throw new Error(`the application did not start:\n${log}`);

@@ -11,9 +11,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
+
+use uuid::Uuid;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -22,12 +23,27 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const SERVER_SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 \
      -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_wal_size=128MB";
 
+/// How often a free port is looked for: another process may take it before the server does.
+const PORTS: usize = 5;
+
+/// Says when a process began. Its id comes round on a busy machine, and together they don't.
+const BEGUN: &str = r#"
+    begun() {
+        if read -r stat 2>/dev/null <"/proc/$1/stat"; then
+            set -- ${stat##*) }
+            echo "${20}"
+        else
+            ps -o lstart= -p "$1" 2>/dev/null
+        fi
+    }
+"#;
+
 /// Ends a cluster once a process is gone, however it went, and deletes what is left of it.
 const WATCHER: &str = r#"
-    while kill -0 "$1" 2>/dev/null || [ -d "/proc/$1" ]; do sleep 0.5; done
-    [ -f "$2/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$2/data/postmaster.pid")" 2>/dev/null
+    while [ "$(begun "$1")" = "$2" ]; do sleep 0.5; done
+    [ -f "$3/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$3/data/postmaster.pid")" 2>/dev/null
     sleep 0.5
-    rm -rf "$2" "$3"
+    rm -rf "$3" "$4"
 "#;
 
 /// A PostgreSQL of the tests' own: a temporary cluster on a free port, from the installed programs. Nothing
@@ -91,7 +107,7 @@ impl PostgresCluster {
     ///
     /// [`ClusterError`], which says what to install if there are no programs.
     pub fn shared() -> Result<Self, ClusterError> {
-        Self::shared_under(parent_id())
+        Self::shared_under(&Owner::of(parent_id())?)
     }
 
     /// A cluster that nobody else knows, for a test that stops it. It ends when this process does.
@@ -100,14 +116,14 @@ impl PostgresCluster {
     ///
     /// [`ClusterError`], which says what to install if there are no programs.
     pub fn start() -> Result<Self, ClusterError> {
-        Self::start_under(programs()?, process::id(), None)
+        Self::start_under(programs()?, &Owner::of(process::id())?, None)
     }
 
     /// The cluster of all children of one process. Whoever starts it holds a lock, which a crash releases too,
     /// and notes where it is.
-    fn shared_under(parent: u32) -> Result<Self, ClusterError> {
+    fn shared_under(parent: &Owner) -> Result<Self, ClusterError> {
         let programs = programs()?;
-        let path = note_of(parent);
+        let path = parent.note();
         let mut note = open_note(&path)?;
         note.lock()?;
         if let Some(noted) = Self::read(&mut note, &programs)?.filter(Self::answers) {
@@ -119,7 +135,7 @@ impl PostgresCluster {
     }
 
     /// Starts a cluster that lasts as long as a process.
-    fn start_under(programs: PathBuf, owner: u32, note: Option<&Path>) -> Result<Self, ClusterError> {
+    fn start_under(programs: PathBuf, owner: &Owner, note: Option<&Path>) -> Result<Self, ClusterError> {
         let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir_in(place())?.keep();
         let mut cluster = Self { programs, folder, port: 0 };
         cluster.watch(owner, note)?;
@@ -129,9 +145,15 @@ impl PostgresCluster {
         let mut initdb = cluster.program("initdb");
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
         run(initdb.arg(cluster.data()))?;
-        cluster.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        cluster.spawn_server()?;
-        Ok(cluster)
+        let mut started = Ok(());
+        for _ in 0..PORTS {
+            cluster.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            started = cluster.spawn_server();
+            if started.is_ok() {
+                break;
+            }
+        }
+        started.map(|()| cluster)
     }
 
     /// The cluster that was noted, if one was.
@@ -150,7 +172,7 @@ impl PostgresCluster {
     }
 
     fn answers(&self) -> bool {
-        self.folder.exists() && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+        self.data().join("postmaster.pid").exists() && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
     /// A fresh, empty database, as a URL.
@@ -168,8 +190,7 @@ impl PostgresCluster {
     ///
     /// [`ClusterError::Failed`].
     pub fn create_database_from(&self, template: &str) -> Result<String, ClusterError> {
-        static CREATED: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}_{}", process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{}", Uuid::now_v7().simple());
         let mut createdb = Command::new(self.programs.join("createdb"));
         createdb.args(["-h", "127.0.0.1", "-U", "postgres", "-T", template, "-p"]).arg(self.port.to_string());
         run(createdb.arg(&name))?;
@@ -219,9 +240,10 @@ impl PostgresCluster {
     }
 
     /// Leaves a watcher behind, out of reach of the signals that end a run of tests.
-    fn watch(&self, owner: u32, note: Option<&Path>) -> io::Result<()> {
+    fn watch(&self, owner: &Owner, note: Option<&Path>) -> io::Result<()> {
         let mut watcher = Command::new("sh");
-        watcher.args(["-c", WATCHER, "watcher", &owner.to_string()]).arg(&self.folder).args(note);
+        watcher.args(["-c", &[BEGUN, WATCHER].concat(), "watcher", &owner.id.to_string(), &owner.begun]);
+        watcher.arg(&self.folder).args(note);
         watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         watcher.current_dir("/").process_group(0).spawn().map(drop)
     }
@@ -258,8 +280,28 @@ fn place() -> PathBuf {
     env::temp_dir()
 }
 
-fn note_of(parent: u32) -> PathBuf {
-    env::temp_dir().join(format!("sigra-postgres-of-{parent}"))
+/// A process that a cluster lasts as long as.
+#[derive(Debug)]
+struct Owner {
+    id: u32,
+    begun: String,
+}
+
+impl Owner {
+    fn of(id: u32) -> io::Result<Self> {
+        let begun = [BEGUN, r#"begun "$1""#].concat();
+        let said = Command::new("sh").args(["-c", &begun, "begun", &id.to_string()]).output()?;
+        match String::from_utf8_lossy(&said.stdout).trim() {
+            "" => Err(io::Error::other(format!("nobody knows when process {id} began: install `ps`"))),
+            begun => Ok(Self { id, begun: begun.to_owned() }),
+        }
+    }
+
+    /// Where its cluster is noted.
+    fn note(&self) -> PathBuf {
+        let begun: String = self.begun.chars().filter(char::is_ascii_alphanumeric).collect();
+        env::temp_dir().join(format!("sigra-postgres-of-{}-{begun}", self.id))
+    }
 }
 
 fn open_note(path: &Path) -> io::Result<File> {
@@ -297,23 +339,34 @@ fn run(command: &mut Command) -> Result<(), ClusterError> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{sync::Arc, thread};
 
     use super::*;
 
     /// What a crashed starter leaves: a note of a cluster that does not answer.
-    fn leave_a_stale_note(run: u32) {
+    fn leave_a_stale_note(run: &Owner) {
         let stale = PostgresCluster { programs: PathBuf::new(), folder: env::temp_dir(), port: 1 };
-        stale.write(&mut File::create(note_of(run)).unwrap()).unwrap();
+        stale.write(&mut File::create(run.note()).unwrap()).unwrap();
+    }
+
+    fn wait_for_the_end_of(cluster: &PostgresCluster) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while cluster.answers() || cluster.folder.exists() {
+            assert!(Instant::now() < deadline, "{cluster:?} is still there");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     #[test]
     fn a_run_of_tests_shares_one_cluster_that_ends_with_it() {
         let mut run = Command::new("sleep").arg("600").spawn().unwrap();
-        let id = run.id();
-        leave_a_stale_note(id);
+        let owner = Arc::new(Owner::of(run.id()).unwrap());
+        leave_a_stale_note(&owner);
 
-        let at_once = [(); 4].map(|()| thread::spawn(move || PostgresCluster::shared_under(id).unwrap()));
+        let at_once = [(); 4].map(|()| {
+            let owner = owner.clone();
+            thread::spawn(move || PostgresCluster::shared_under(&owner).unwrap())
+        });
         let clusters = at_once.map(|thread| thread.join().unwrap());
         assert!(clusters.iter().all(|cluster| cluster.port == clusters[0].port), "{clusters:?}");
         let databases = clusters.each_ref().map(|cluster| cluster.create_database().unwrap());
@@ -321,10 +374,28 @@ mod tests {
 
         run.kill().unwrap();
         run.wait().unwrap();
-        let deadline = Instant::now() + START_TIMEOUT;
-        while clusters[0].answers() || clusters[0].folder.exists() || note_of(id).exists() {
-            assert!(Instant::now() < deadline, "{clusters:?} is still there");
-            thread::sleep(Duration::from_millis(100));
+        wait_for_the_end_of(&clusters[0]);
+        assert!(!owner.note().exists());
+    }
+
+    /// The ids of processes come round. What a process left that had the same one is in nobody's way.
+    #[test]
+    fn a_process_is_not_taken_for_an_earlier_one_with_its_id() {
+        let now = Owner::of(process::id()).unwrap();
+        let earlier = Owner { id: now.id, begun: "1".to_owned() };
+        assert_ne!(now.note(), earlier.note());
+
+        let folder = tempfile::tempdir().unwrap().keep();
+        let left_behind = PostgresCluster { programs: PathBuf::new(), folder, port: 1 };
+        left_behind.watch(&earlier, None).unwrap();
+        wait_for_the_end_of(&left_behind);
+
+        let cluster = PostgresCluster::start().unwrap();
+        for number in 0..3 {
+            let mut createdb = Command::new(cluster.programs.join("createdb"));
+            createdb.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &cluster.port.to_string()]);
+            run(createdb.arg(format!("test_{}_{number}", process::id()))).unwrap();
         }
+        cluster.create_database().unwrap();
     }
 }

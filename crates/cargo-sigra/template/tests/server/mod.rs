@@ -42,9 +42,9 @@ impl Server {
         let mut server = Self::spawn(database_url);
         let begun = Instant::now();
         let visitor = Browser::new();
-        while visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
+        // Another process may have taken the port meanwhile, and would answer in its place.
+        while !server.log().contains("listening") || visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
             assert!(begun.elapsed() < PATIENCE, "the server does not begin to answer");
-            // Somebody else may have taken the port meanwhile.
             if server.child().try_wait().expect("a child").is_some() {
                 server = Self::spawn(database_url);
             }
