@@ -15,6 +15,13 @@ static OPEN: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 /// A WAL index, to be read.
 pub struct IndexFile(Arc<File>);
 
+/// The same file is opened once.
+impl PartialEq for IndexFile {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 #[cfg(unix)]
 impl IndexFile {
     /// `None` if there is no such file.
