@@ -1,13 +1,24 @@
 //! The time that every age is measured against. Tests turn it; nothing else does.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
-#[cfg(any(test, feature = "testing"))]
-use std::time::Duration;
 
 use time::OffsetDateTime;
+
+/// A time so much later, or the last there is. Rows may hold any time, and settings any length.
+pub(crate) fn later(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    at.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
+}
+
+/// A time so much earlier, or the Unix epoch: no row is older.
+pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    at.saturating_sub(by.try_into().unwrap_or(time::Duration::MAX)).max(OffsetDateTime::UNIX_EPOCH)
+}
 
 /// The system's clock in UTC, and an offset that tests move.
 ///
@@ -54,10 +65,10 @@ impl Clock {
     /// The time now, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
-        let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc) + self.skew;
+        let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc).saturating_add(self.skew);
         match self.offset_ms.load(Ordering::Relaxed) {
             0 => now,
-            offset => now + time::Duration::milliseconds(offset),
+            offset => now.saturating_add(time::Duration::milliseconds(offset)),
         }
     }
 
@@ -83,4 +94,21 @@ impl Clock {
 pub struct ServerTime {
     pub(crate) stopped_at_ms: Option<i64>,
     pub(crate) turned_by_ms: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_end_where_they_can_no_longer_be_told() {
+        let last = later(OffsetDateTime::UNIX_EPOCH, Duration::MAX);
+        assert_eq!(later(last, Duration::from_secs(1)), last);
+        assert_eq!(last.year(), 9999);
+        assert_eq!(earlier(last, Duration::MAX), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(earlier(later(last, Duration::ZERO), Duration::from_secs(60)) + Duration::from_secs(60), last);
+        let clock = Clock::system();
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), last);
+    }
 }

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
+#[cfg(feature = "live")]
+use crate::live::LiveLimit;
 #[cfg(feature = "passkeys")]
 pub use crate::mfa::RelyingParty;
 use crate::{Clock, limits::AddressLimit, secret::SecretKeyBase};
@@ -77,6 +79,10 @@ pub struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) trusted_origins: Vec<String>,
     pub(crate) cached_scopes: usize,
+    #[cfg(feature = "live")]
+    pub(crate) live_connections: LiveLimit,
+    #[cfg(feature = "live")]
+    pub(crate) live_without_database: Duration,
     pub(crate) purge_interval: Option<Duration>,
     pub(crate) clock: Clock,
 }
@@ -131,6 +137,10 @@ impl Config {
             trusted_proxies: Vec::new(),
             trusted_origins: Vec::new(),
             cached_scopes: 10_000,
+            #[cfg(feature = "live")]
+            live_connections: LiveLimit::default(),
+            #[cfg(feature = "live")]
+            live_without_database: 5 * MINUTE,
             purge_interval: Some(60 * MINUTE),
             clock: Clock::system(),
         }
@@ -431,6 +441,24 @@ impl Config {
     #[must_use]
     pub fn cached_scopes(mut self, scopes: usize) -> Self {
         self.cached_scopes = scopes;
+        self
+    }
+
+    /// How many live connections a session and a user may have at the same time, in each process (default: 50 and 200).
+    /// One more is answered with 429.
+    #[cfg(feature = "live")]
+    #[must_use]
+    pub fn live_connections(mut self, limit: LiveLimit) -> Self {
+        self.live_connections = limit;
+        self
+    }
+
+    /// How long live connections stay open while the database can't be asked whether their sessions are still good
+    /// (default: 5 minutes).
+    #[cfg(feature = "live")]
+    #[must_use]
+    pub fn live_without_database(mut self, limit: Duration) -> Self {
+        self.live_without_database = limit;
         self
     }
 

@@ -4,8 +4,9 @@ use time::OffsetDateTime;
 
 use crate::{
     EmailToken, Error, Revoked, SessionId, Sigra, User,
+    clock::earlier,
     sigra::Connection,
-    store::{EmailTokens, NewEmailToken, Sent},
+    store::{EmailTokens, NewEmailToken, Sent, Store as _},
     token::Context,
 };
 
@@ -126,7 +127,7 @@ impl<U: User> Sigra<U> {
     /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit. Links to
     /// [take the account back](Self::recover_account_in) stay, for whoever changes the password may be a thief.
     ///
-    /// Change the user's row before, so that of several who do this at once one is first.
+    /// The user's row is locked, so that of several who do this at once one is first.
     ///
     /// # Errors
     ///
@@ -138,6 +139,7 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
+        U::Database::lock_user(&mut *conn, user).await?;
         <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None).await?;
         self.delete_sessions_in(conn, user, except).await
     }
@@ -173,6 +175,6 @@ impl<U: User> Sigra<U> {
 
     /// When a token must have been sent to be good now.
     fn sent_after(&self, context: Context<'_>) -> Option<OffsetDateTime> {
-        self.link_ttl(context).map(|ttl| self.now() - ttl)
+        self.link_ttl(context).map(|ttl| earlier(self.now(), ttl))
     }
 }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::problem::{Problem, code};
+use crate::{
+    problem::{Problem, code},
+    store::WrongIsolation,
+};
 
 /// Among the extensions of a response: the handler came to an [`Error`], and to nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,7 @@ pub(crate) struct Failed {
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
 /// | `TooManyPasskeys` with the feature passkeys | 409 |
-/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption) | 500 |
+/// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
 ///
 /// ```
@@ -42,6 +45,10 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] Arc<sqlx::Error>),
+    /// The host's own transaction has a level at which a change of password could miss a log-in at the same moment:
+    /// 500.
+    #[error("the transaction is {0}: begin it with Sigra::begin, or with BEGIN ISOLATION LEVEL READ COMMITTED")]
+    IsolationLevel(String),
     /// All password workers stayed busy for as long as a login may wait.
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
@@ -104,6 +111,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database chose this transaction to fail so that another can go on: SQLSTATE 40001, a serialization
+    /// failure, or 40P01, a deadlock.
+    pub(crate) fn is_serialization_failure(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code == "40001" || code == "40P01")
+    }
+
     /// Whether trying again in a moment may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -137,7 +152,13 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
+        match error {
+            sqlx::Error::Configuration(error) => match error.downcast::<WrongIsolation>() {
+                Ok(wrong) => Self::IsolationLevel(wrong.0),
+                Err(error) => Self::Database(Arc::new(sqlx::Error::Configuration(error))),
+            },
+            error => Self::Database(Arc::new(error)),
+        }
     }
 }
 

@@ -17,7 +17,12 @@ use std::{
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use sha2::{Digest, Sha256};
 
-use crate::{Client, Error, Session, Sigra, User, sigra::Connection, store::Attempts, telemetry};
+use crate::{
+    Client, Error, Session, Sigra, User,
+    sigra::{Connection, transact},
+    store::Attempts,
+    telemetry,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -176,8 +181,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn forget_attempts(&self, purpose: &str, account: &str) -> Result<(), Error> {
-        let mut conn = self.pool().acquire().await?;
-        Ok(U::Database::forget_attempts(&mut conn, &key(&[purpose, account])).await?)
+        self.forget(&key(&[purpose, account])).await
     }
 
     /// Counts a log-in: for this browser alone, if the account was logged in to with it before, and together
@@ -196,8 +200,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn forget_log_ins(&self, session: &Session, account: &str) -> Result<(), Error> {
-        let mut conn = self.pool().acquire().await?;
-        Ok(U::Database::forget_attempts(&mut conn, &log_in_key(&device(session, account), account)).await?)
+        self.forget(&log_in_key(&device(session, account), account)).await
     }
 
     /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
@@ -235,8 +238,15 @@ impl<U: User> Sigra<U> {
         if !self.config().rate_limits {
             return Ok(());
         }
-        let mut conn = self.pool().acquire().await?;
-        self.attempt(&mut conn, limit, key).await
+        transact!(self, conn => match self.attempt(conn, limit, key).await {
+            // What was done to a count that a wrong clock has made is kept.
+            Err(error @ Error::TooManyAttempts { .. }) => Ok(Err(error)),
+            counted => counted.map(Ok),
+        })?
+    }
+
+    async fn forget(&self, key: &[u8; 32]) -> Result<(), Error> {
+        transact!(self, conn => Ok(U::Database::forget_attempts(conn, key).await?))
     }
 
     async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {

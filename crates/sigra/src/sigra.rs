@@ -16,6 +16,7 @@ use crate::mfa::RelyingParty;
 use crate::{
     Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
     audit::{Audit, own_event},
+    clock::{earlier, later},
     health::Health,
     idempotency::Answers,
     limits::{self, Addresses},
@@ -39,6 +40,32 @@ const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
 /// Expired rows are deleted in batches of this size.
 const PURGE_BATCH: i64 = 50;
+
+/// Works in a transaction of its own, and commits it. If the database lets it fail so that another can go on, it is
+/// tried once more.
+macro_rules! transact {
+    ($sigra:expr, $conn:ident => $work:expr) => {{
+        let mut has_failed = false;
+        loop {
+            let mut tx = $sigra.begin().await?;
+            let worked: Result<_, Error> = async {
+                let $conn: &mut Connection<U> = &mut tx;
+                $work
+            }
+            .await;
+            let done = match worked {
+                Ok(done) => tx.commit().await.map(|()| done).map_err(Error::from),
+                Err(error) => Err(error),
+            };
+            match done {
+                Err(error) if error.is_serialization_failure() && !has_failed => has_failed = true,
+                done => break done,
+            }
+        }
+    }};
+}
+
+pub(crate) use transact;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
@@ -231,7 +258,8 @@ impl<U: User> Sigra<U> {
 
     /// Starts a transaction that may write. On SQLite it waits for its turn at once, where one that only
     /// turns out to write could fail, and a connection whose last transaction SQLite ended by itself, as on a full
-    /// disk, is replaced: sqlx would begin none on it any more.
+    /// disk, is replaced: sqlx would begin none on it any more. On PostgreSQL it is `READ COMMITTED`, whatever is the
+    /// default: a transaction of your own must be too, or what takes it answers with [`Error::IsolationLevel`].
     ///
     /// # Errors
     ///
@@ -300,6 +328,7 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
+        self.lock_presented(&mut tx, session, user).await?;
         self.lock_user(&mut tx, user).await?;
         let shown = self.shown_before(&mut tx, session, &user.id()).await?;
         self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, also).await
@@ -351,6 +380,30 @@ impl<U: User> Sigra<U> {
         U::Database::lock_user(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
     }
 
+    /// Locks the rows of all users whose sessions a browser presents, and of one more.
+    pub(crate) async fn lock_presented(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+        user: &U,
+    ) -> Result<(), Error> {
+        self.lock_users_of(conn, &session.presented(), session.let_in(), Some(&user.id())).await
+    }
+
+    async fn lock_users_of(
+        &self,
+        conn: &mut Connection<U>,
+        tokens: &[SessionToken],
+        let_in: Option<SessionId>,
+        user: Option<&U::Id>,
+    ) -> Result<(), Error> {
+        if tokens.is_empty() && let_in.is_none() {
+            return Ok(());
+        }
+        let tokens: Vec<TokenHash> = tokens.iter().map(SessionToken::hash).collect();
+        Ok(U::Database::lock_users_of(conn, &tokens, let_in, user).await?)
+    }
+
     /// Locks the row of who sends a request, and gives the user as they are now.
     pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
         let user = U::Database::lock_user(conn, &scope.user().id()).await?;
@@ -366,12 +419,13 @@ impl<U: User> Sigra<U> {
     #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
     pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
         if !session.presented().is_empty() {
-            let mut tx = self.begin().await?;
-            let ended = self.end_presented_in(&mut tx, session).await?;
-            for ended in &ended {
-                self.record(&mut tx, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
-            }
-            tx.commit().await?;
+            let ended = transact!(self, conn => {
+                let ended = self.end_presented_in(conn, session).await?;
+                for ended in &ended {
+                    self.record(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
+                }
+                Ok(ended)
+            })?;
             self.logged_out(&ended);
         }
         session.end();
@@ -395,8 +449,9 @@ impl<U: User> Sigra<U> {
         let_in: Option<SessionId>,
         client: &Client,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
+        self.lock_users_of(conn, tokens, let_in, None).await?;
         let now = self.now();
-        let renewed_after = now - self.0.config.reissue_grace;
+        let renewed_after = earlier(now, self.0.config.reissue_grace);
         let mut sessions = Vec::new();
         for token in tokens {
             let presented = PresentedToken { token: token.hash(), let_in, now, renewed_after };
@@ -418,9 +473,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
     /// before a renewal does not come by the new token.
     pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        let token = self.replace_token_in(&mut conn, session, scope, None).await?;
-        drop(conn);
+        let token = transact!(self, conn => self.replace_token_in(conn, session, scope, None).await)?;
         self.renewed(session, scope, token);
         Ok(())
     }
@@ -524,11 +577,10 @@ impl<U: User> Sigra<U> {
     }
 
     pub(crate) async fn open_session(&self, new: NewSession<'_, U>) -> Result<(SessionToken, SessionRow), Error> {
-        let mut tx = self.begin().await?;
-        self.lock_user(&mut tx, new.user).await?;
-        let created = insert_session::<U>(&mut tx, new).await?;
-        tx.commit().await?;
-        Ok(created)
+        transact!(self, conn => {
+            self.lock_user(conn, new.user).await?;
+            insert_session::<U>(conn, new.clone()).await
+        })
     }
 
     /// The scope that a token stands for, if its session is still there, not expired, and the user active and logged
@@ -555,9 +607,8 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        let ended = self.end_tokens_in(&mut tx, std::slice::from_ref(token), None, &Client::default()).await?;
-        tx.commit().await?;
+        let (token, client) = (std::slice::from_ref(token), Client::default());
+        let ended = transact!(self, conn => self.end_tokens_in(conn, token, None, &client).await)?;
         self.logged_out(&ended);
         Ok(())
     }
@@ -585,9 +636,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
-        let mut tx = self.begin().await?;
-        let revoked = self.delete_session_in(&mut tx, user, id).await?;
-        tx.commit().await?;
+        let revoked = transact!(self, conn => self.delete_session_in(conn, user, id).await)?;
         self.end_sessions(&revoked.sessions);
         Ok(!revoked.is_empty())
     }
@@ -618,9 +667,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
-        let mut tx = self.begin().await?;
-        let revoked = self.delete_sessions_in(&mut tx, user, None).await?;
-        tx.commit().await?;
+        let revoked = transact!(self, conn => self.delete_sessions_in(conn, user, None).await)?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
     }
@@ -633,10 +680,12 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
     /// they stay.
     pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
-        let mut tx = self.begin().await?;
-        let revoked = self.delete_sessions_in(&mut tx, &scope.user().id(), Some(scope.session().id)).await?;
-        self.delete_other_trusted_browsers_in(&mut tx, scope).await?;
-        tx.commit().await?;
+        let (user, this_one) = (scope.user().id(), scope.session().id);
+        let revoked = transact!(self, conn => {
+            let revoked = self.delete_sessions_in(conn, &user, Some(this_one)).await?;
+            self.delete_other_trusted_browsers_in(conn, scope).await?;
+            Ok(revoked)
+        })?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
     }
@@ -657,7 +706,7 @@ impl<U: User> Sigra<U> {
     ) -> Result<Revoked, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
         if let Some(kept) = except
-            && U::Database::find_sessions(&mut *conn, &[kept]).await?.is_empty()
+            && !U::Database::has_session(&mut *conn, user, kept).await?
         {
             return Err(Error::SessionEnded);
         }
@@ -731,23 +780,30 @@ impl<U: User> Sigra<U> {
         let email = email.into_iter().max().unwrap_or_default();
         let sessions = self
             .purge(config.session_ttl, async |conn, expired| U::Database::purge_sessions(conn, expired).await)
-            .await?;
+            .await;
         let mailed =
-            self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await?;
+            self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await;
         let recovery = self
             .purge(config.recovery_ttl, async |conn, expired| U::Database::purge_recovery_tokens(conn, expired).await)
-            .await?;
+            .await;
         let pending = self
             .purge(config.mfa_challenge_ttl, async |conn, expired| {
                 U::Database::purge_pending_sessions(conn, expired).await
             })
-            .await?;
+            .await;
         let trusted = self
             .purge(config.mfa_trust_ttl, async |conn, expired| U::Database::purge_trusted_browsers(conn, expired).await)
-            .await?;
-        self.purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await?;
-        self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await?;
-        Ok(sessions + mailed + recovery + pending + trusted)
+            .await;
+        let ceremonies = self
+            .purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await)
+            .await;
+        let attempts =
+            self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await;
+        // What fails in one table is no reason to keep the rows of another.
+        let tokens = [sessions, mailed, recovery, pending, trusted].into_iter().sum::<Result<u64, Error>>()?;
+        ceremonies?;
+        attempts?;
+        Ok(tokens)
     }
 
     async fn purge(
@@ -755,13 +811,11 @@ impl<U: User> Sigra<U> {
         age: Duration,
         delete: impl AsyncFn(&mut Connection<U>, Expired) -> sqlx::Result<u64>,
     ) -> Result<u64, Error> {
-        let expired = Expired { before: self.now() - age, limit: PURGE_BATCH };
+        let expired = Expired { before: earlier(self.now(), age), limit: PURGE_BATCH };
         let mut purged = 0;
         loop {
-            let mut conn = self.0.pool.acquire().await?;
             let begun = Instant::now();
-            let batch = delete(&mut conn, expired).await?;
-            drop(conn);
+            let batch = transact!(self, conn => Ok(delete(conn, expired).await?))?;
             purged += batch;
             if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
@@ -849,23 +903,24 @@ impl<U: User> Sigra<U> {
         Ok(self.0.reader.find(*token).await?.is_none())
     }
 
-    /// Which of these sessions are still good.
+    /// Which of these sessions are still there, and their users.
     #[cfg(feature = "live")]
-    pub(crate) async fn still_good(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, Error> {
+    pub(crate) async fn find_sessions(&self, ids: &[SessionId]) -> Result<Vec<(SessionRow, U)>, Error> {
         let mut conn = self.0.pool.acquire().await?;
-        let found = U::Database::find_sessions(&mut conn, ids).await?;
-        let now = self.now();
-        let good = |(session, user): &(SessionRow, U)| {
-            let is_live = session.is_live(&self.0.config, now);
-            is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
-        };
-        Ok(found.iter().filter(|found| good(found)).map(|(session, _)| session.id).collect())
+        Ok(U::Database::find_sessions(&mut conn, ids).await?)
+    }
+
+    /// Whether a session that is there is good for everything.
+    #[cfg(feature = "live")]
+    pub(crate) fn is_good_session(&self, session: &SessionRow, user: &U) -> bool {
+        let is_live = session.is_live(&self.0.config, self.now());
+        is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
     }
 
     /// How long a remembered session's cookie lives: as long as the session, to the next whole second. There is none
     /// while the second factor is pending.
     pub(crate) fn remember_for(&self, session: &SessionRow) -> Option<Duration> {
-        let left = session.inserted_at + self.0.config.session_ttl - self.now();
+        let left = later(session.inserted_at, self.0.config.session_ttl) - self.now();
         let seconds = u64::try_from(left.whole_milliseconds()).unwrap_or_default().div_ceil(1000);
         (session.remembered && !session.mfa_pending).then(|| Duration::from_secs(seconds))
     }
@@ -919,9 +974,10 @@ impl<U: User> Sigra<U> {
         now: OffsetDateTime,
     ) -> Result<Option<SessionToken>, Error> {
         let next = SessionToken::generate()?;
-        let mut conn = self.0.pool.acquire().await?;
-        let not_since = now - REISSUE_RETRY;
-        if !U::Database::issue_next_token(&mut conn, token, next.hash(), now, not_since).await? {
+        let (hash, not_since) = (next.hash(), earlier(now, REISSUE_RETRY));
+        let issued =
+            transact!(self, conn => Ok(U::Database::issue_next_token(conn, token, hash, now, not_since).await?));
+        if !issued? {
             return Ok(None);
         }
         tracing::info!(target: "sigra", event = telemetry::SESSION_REISSUED, session_id = %id);
@@ -929,9 +985,8 @@ impl<U: User> Sigra<U> {
     }
 
     async fn promote(&self, next: TokenHash, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
-        let mut conn = self.0.pool.acquire().await?;
-        let previous_until = now + self.0.config.reissue_grace;
-        U::Database::promote_next_token(&mut conn, next, now, previous_until).await?;
+        let previous_until = later(now, self.0.config.reissue_grace);
+        transact!(self, conn => Ok(U::Database::promote_next_token(conn, next, now, previous_until).await?))?;
         self.0.cache.forget(&id);
         Ok(())
     }
@@ -941,10 +996,8 @@ impl<U: User> Sigra<U> {
         if !session.is_due_for_touch(&self.0.config, now) {
             return;
         }
-        let touched = async {
-            let mut conn = self.0.pool.acquire().await?;
-            U::Database::touch_session(&mut conn, session.id, now).await
-        };
+        let id = session.id;
+        let touched = async { transact!(self, conn => Ok(U::Database::touch_session(conn, id, now).await?)) };
         match touched.await {
             Ok(()) => session.last_used_at = now,
             Err(error) => {

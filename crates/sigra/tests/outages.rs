@@ -255,6 +255,45 @@ async fn a_table_that_is_emptied_is_announced_in_one_word() {
     assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
 }
 
+/// The first so many statements that delete tokens are told that another transaction goes first.
+const LET_ANOTHER_GO_FIRST: &str = "
+    CREATE SEQUENCE tries;
+    CREATE TABLE refused (tries bigint NOT NULL);
+    CREATE FUNCTION let_another_go_first() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('tries') <= (SELECT tries FROM refused) THEN RAISE 'go' USING ERRCODE = '40P01'; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER let_another_go_first BEFORE DELETE ON users_tokens EXECUTE FUNCTION let_another_go_first()";
+
+#[tokio::test]
+async fn a_transaction_that_gave_way_to_another_is_tried_once_more() {
+    for (tries, is_done) in [("INSERT INTO refused VALUES (1)", true), ("INSERT INTO refused VALUES (2)", false)] {
+        let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+        let host = Host::on(&cluster.create_database().unwrap()).await;
+        let (user, _) = host.authenticated_fixture().await;
+        host.execute(LET_ANOTHER_GO_FIRST).await;
+        host.execute(tries).await;
+        let deleted = host.sigra.delete_all_sessions(&user.id).await;
+        assert_eq!(deleted.is_ok(), is_done, "{deleted:?}");
+        assert_eq!(host.sigra.list_sessions(&user.id).await.unwrap().is_empty(), is_done);
+    }
+}
+
+/// It may have a shorter `session_ttl`, as while a new version is rolled out, or a clock that is ahead.
+#[tokio::test]
+async fn invariant_2_what_another_node_purges_is_not_answered_from_memory() {
+    let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
+    let host = Host::on(&cluster.create_database().unwrap()).await;
+    let browser = host.remembered().await;
+    let ahead = Clock::system();
+    ahead.advance(Duration::from_secs(2 * 24 * 60 * 60));
+    let stricter = config().session_ttl(Duration::from_secs(24 * 60 * 60)).clock(ahead);
+    let stricter = Sigra::<User>::new(stricter, host.pool.clone()).unwrap();
+    assert_eq!(stricter.purge_expired_tokens().await.unwrap(), 1);
+    host.sigra.catch_up().await;
+    assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));

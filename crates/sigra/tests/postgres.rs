@@ -20,6 +20,19 @@ mod database {
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'full'; END $$;
          CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens EXECUTE FUNCTION refuse()";
 
+    /// Levels of isolation that a role or a database may default to.
+    pub const ISOLATION_LEVELS: &[&str] = &["read committed", "repeatable read", "serializable"];
+
+    /// How transactions begin whose locks are not enough.
+    pub const WRONG_BEGINNINGS: &[&str] =
+        &["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"];
+
+    /// Times that nobody can compute with.
+    pub const NO_TIMES: &[&str] = &["'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31'"];
+
+    /// The last time that can be told.
+    pub const LAST_TIME: &str = "'9999-12-31T23:59:59Z'";
+
     const USERS_WITH_UUIDS: &str = "CREATE TABLE users (
         id uuid PRIMARY KEY,
         email text NOT NULL,
@@ -63,6 +76,14 @@ mod database {
         fn empty() -> Self {
             let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
             Self { url: cluster.create_database().unwrap_or_else(|error| panic!("{error}")) }
+        }
+
+        /// What transactions are by default from the next connection on.
+        pub async fn default_to(&self, level: &'static str) {
+            let set = format!(
+                "DO $$ BEGIN EXECUTE format($q$ALTER DATABASE %I SET default_transaction_isolation = '{level}'$q$, current_database()); END $$"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&self.connect().await).await.unwrap();
         }
 
         pub async fn connect(&self) -> PgPool {

@@ -27,6 +27,19 @@ mod database {
     pub const REFUSE_UPDATES: &str =
         "CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END";
 
+    /// There is one.
+    pub const ISOLATION_LEVELS: &[&str] = &["serializable"];
+
+    /// None is.
+    pub const WRONG_BEGINNINGS: &[&str] = &[];
+
+    /// Times that nobody can compute with.
+    pub const NO_TIMES: &[&str] =
+        &["'garbage'", "9223372036854775807", "-9223372036854775808", "253402300800000", "-62135596800001"];
+
+    /// The last time that can be told.
+    pub const LAST_TIME: &str = "253402300799999";
+
     const USERS_WITH_UUIDS: &str = "CREATE TABLE users (
         id BLOB PRIMARY KEY,
         email TEXT NOT NULL UNIQUE COLLATE NOCASE,
@@ -57,6 +70,8 @@ mod database {
             create_tables(&database.connect().await, users).await;
             database
         }
+
+        pub async fn default_to(&self, _level: &'static str) {}
 
         pub async fn connect(&self) -> SqlitePool {
             let options = SqliteConnectOptions::new()

@@ -51,9 +51,18 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     tokio::spawn(accounts.clone().keep_deleting());
+    // <live>
+    let stopping = sigra.clone();
+    // </live>
     let app = web::app(AppState::new(accounts, sigra.clone(), settings));
+    let shutdown = async move {
+        shutdown_signal().await;
+        // <live>
+        stopping.close_live_connections().await;
+        // </live>
+    };
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(shutdown_signal())
+        .with_graceful_shutdown(shutdown)
         .await?;
     let last_work = async {
         sigra.settle().await;

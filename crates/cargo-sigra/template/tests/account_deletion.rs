@@ -106,6 +106,23 @@ async fn an_account_that_nobody_wants_back_is_deleted_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn an_account_that_cannot_be_read_keeps_no_other_from_being_deleted() {
+    let host = Host::with(&[("DELETION_GRACE", "1209600")]).await;
+    let mut over = Vec::new();
+    for _ in 0..3 {
+        let (user, browser) = host.authenticated_fixture().await;
+        browser.delete("/users/settings").await;
+        over.push(user);
+    }
+    let spoil = sqlx::query("UPDATE users SET updated_at = 'infinity' WHERE id = $1").bind(over[1].id);
+    spoil.execute(&host.pool).await.expect("spoilt");
+    host.clock().advance(GRACE + Duration::from_secs(1));
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 3);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn the_form_works_without_a_script_and_says_what_will_happen() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;

@@ -5,7 +5,10 @@ mod support;
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use sigra::testing::{TestClient, TestHost};
+use sigra::{
+    live::LiveLimit,
+    testing::{TestClient, TestHost},
+};
 use support::{Host, email_form, password_form};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_tungstenite::{
@@ -237,6 +240,43 @@ async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before(
     assert_eq!(close_code(&mut socket).await, Some(4401));
 }
 // </magic_link>
+
+#[tokio::test]
+async fn a_server_that_stops_says_so_and_takes_no_more() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut socket = open(address, &browser).await;
+    let closing = tokio::spawn({
+        let sigra = host.sigra().clone();
+        async move { sigra.close_live_connections().await }
+    });
+    assert_eq!(close_code(&mut socket).await, Some(1001));
+    timeout(PATIENCE, closing).await.expect("in time").expect("no panic");
+    let refused = connect(address, &browser, &format!("http://{address}")).await;
+    assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+}
+
+#[tokio::test]
+async fn a_session_opens_so_many_live_connections_and_no_more() {
+    let host = Host::new().await;
+    let address = serve(&host).await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut sockets = Vec::new();
+    for _ in 0..LiveLimit::default().per_session {
+        sockets.push(open(address, &browser).await);
+    }
+    let refused = connect(address, &browser, &format!("http://{address}")).await;
+    assert_eq!(refused.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    // When one is closed, its place is free.
+    drop(sockets.pop());
+    let free = async {
+        while connect(address, &browser, &format!("http://{address}")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, free).await.expect("a free place");
+}
 
 #[tokio::test]
 async fn confirming_the_password_keeps_the_live_connection() {

@@ -37,7 +37,8 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Changes are told apart by a hash of the id. Two ids that share a slot end each other's scopes in memory,
 /// which costs a query.
-const SLOTS: usize = 4096;
+/// There are so many that a purge of many rows, each of which is announced, leaves most of what is kept alone.
+const SLOTS: usize = 65_536;
 
 /// Hears of changes in a PostgreSQL database.
 pub struct Listener {
@@ -169,7 +170,10 @@ impl Heard {
     }
 
     fn hear_heartbeat(&self, sent_at: &str) {
-        let Ok(sent_at) = sent_at.parse::<u64>() else { return };
+        // Whoever may use the database can say anything here.
+        let Some(sent_at) = sent_at.parse::<u64>().ok().filter(|sent_at| *sent_at <= self.milliseconds()) else {
+            return;
+        };
         let until = sent_at.saturating_add(milliseconds(LEASE));
         let was_sure = self.milliseconds() < self.sure_until.fetch_max(until, Ordering::SeqCst);
         self.beat.send_replace(sent_at);
@@ -215,7 +219,7 @@ async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Resul
         timeout(LEASE, send_heartbeat(pool, users, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
         drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
         let silent_since = begun.max(*heard.beat.borrow());
-        if heard.milliseconds() - silent_since > milliseconds(2 * LEASE) {
+        if heard.milliseconds().saturating_sub(silent_since) > milliseconds(2 * LEASE) {
             return Err(Deaf::NoHeartbeat);
         }
     }

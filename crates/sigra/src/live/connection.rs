@@ -1,4 +1,10 @@
-use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{
@@ -13,25 +19,39 @@ use futures_util::{
 };
 use http::{StatusCode, request::Parts};
 use tokio::{sync::Mutex, time::timeout};
-use tokio_util::sync::CancellationToken;
 
-use super::{Entry, LiveConnections};
+use super::{Ended, Ending, Entry, LiveConnections};
 use crate::{
-    Problem, Scope, Sigra, User, origin,
+    Problem, Scope, SessionRow, Sigra, User, origin,
     problem::code,
     scope::{Current, tell},
     session::MissingLayer,
     store::SessionId,
+    telemetry,
 };
 
 /// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
 /// (RFC 6455 section 7.4.2).
 pub const CLOSE_SESSION_ENDED: u16 = 4401;
+/// The WebSocket close code of a connection that is ended because [the server stops](Sigra::close_live_connections)
+/// (RFC 6455 section 7.4.1).
+pub const CLOSE_GOING_AWAY: u16 = 1001;
+/// The WebSocket close code of a connection that is ended because the database
+/// [could not be asked](crate::Config::live_without_database) whether its session is good: "try again later", in the
+/// registry of IANA.
+pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
+
+/// Of each socket, for reading and for writing. What is larger is read and written in pieces.
+const BUFFER: usize = 4096;
 
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// Between sweeps, however much changes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_BATCH: usize = 500;
+/// How long the database may take to answer a sweep.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long who is refused for having too many connections should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A live connection about to be opened under a scope.
@@ -110,31 +130,38 @@ impl<U: User, M> Live<U, M> {
         &self.scope
     }
 
-    /// Resolves when the session ends.
+    /// Resolves when the session ends, or the server stops.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<U, M> {
-        self.connection.ended.clone().cancelled_owned()
+        self.connection.ended.token.clone().cancelled_owned()
     }
 
     /// Opens the WebSocket. The handler runs until it returns, or until the session ends: then it is
-    /// dropped where it awaits, and the socket is closed with [`CLOSE_SESSION_ENDED`].
+    /// dropped where it awaits, and the socket is closed with [`CLOSE_SESSION_ENDED`]. When the server stops, the code
+    /// is [`CLOSE_GOING_AWAY`].
+    ///
+    /// Its buffers have 4 KiB each, whatever `upgrade` says: there may be many sockets, and most are silent.
     pub fn on_upgrade<F, Fut>(self, upgrade: WebSocketUpgrade, handler: F) -> Response
     where
         F: FnOnce(LiveSocket, Scope<U>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let Self { scope, connection, .. } = self;
+        let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
         upgrade.on_upgrade(move |socket| async move {
             let socket = LiveSocket::new(socket);
             let handler = handler(socket.clone(), scope);
             tokio::select! {
                 biased;
-                () = connection.ended.cancelled() => socket.close(CLOSE_SESSION_ENDED, "session ended").await,
+                () = connection.ended.token.cancelled() => {
+                    let (code, reason) = connection.ended.close_frame();
+                    socket.close(code, reason).await;
+                }
                 () = handler => socket.close(1000, "").await,
             }
         })
     }
 
-    /// Ends a stream, such as the one of a `Sse` response, when the session ends.
+    /// Ends a stream, such as the one of a `Sse` response, when the session ends or the server stops.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -157,7 +184,7 @@ impl<U: User, M> Live<U, M> {
     where
         M: Send + 'static,
     {
-        let ended = self.connection.ended.clone().cancelled_owned();
+        let ended = self.ended();
         let connection = self.connection;
         stream.take_until(ended).map(move |item| {
             let _registered = &connection;
@@ -180,8 +207,8 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
             origin::tell_refused(&parts.method, &parts.headers);
             return Err(LiveRejection::CrossOrigin);
         }
+        let connection = sigra.live_connections().register(sigra, &scope)?;
         M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
-        let connection = sigra.live_connections().register(sigra, scope.session().id);
         Ok(Self { scope, connection, mounted: PhantomData })
     }
 }
@@ -199,6 +226,12 @@ pub enum LiveRejection {
     /// A page of another origin asks: 403.
     #[error("the request comes from another origin")]
     CrossOrigin,
+    /// The session or the user has [as many](crate::Config::live_connections) as they may: 429 with `Retry-After`.
+    #[error("too many live connections")]
+    TooMany,
+    /// The server [is stopping](Sigra::close_live_connections): 503 with `Retry-After`.
+    #[error("the server is stopping")]
+    Stopping,
     /// The hook refused.
     #[error("refused on mount")]
     Refused(Box<Response>),
@@ -212,6 +245,8 @@ impl IntoResponse for LiveRejection {
                 Problem::new(StatusCode::UNAUTHORIZED).code(code::AUTHENTICATION_REQUIRED).into_response()
             }
             Self::CrossOrigin => Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN).into_response(),
+            Self::TooMany => Problem::too_many_requests(RETRY_AFTER).into_response(),
+            Self::Stopping => Problem::unavailable(Duration::from_secs(1)).into_response(),
             Self::Refused(response) => *response,
         }
     }
@@ -268,21 +303,47 @@ impl LiveSocket {
 /// A connection's place in the registry.
 struct Connection {
     id: SessionId,
-    ended: CancellationToken,
+    ended: Ended,
     connections: LiveConnections,
 }
 
+impl Ended {
+    fn close_frame(&self) -> (u16, &'static str) {
+        match self.why.get() {
+            Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server stops"),
+            Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database can't be asked"),
+            Some(Ending::SessionEnded) | None => (CLOSE_SESSION_ENDED, "session ended"),
+        }
+    }
+}
+
 impl LiveConnections {
-    fn register<U: User>(&self, sigra: &Sigra<U>, id: SessionId) -> Connection {
+    fn register<U: User>(&self, sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
+        let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
+        let limit = sigra.config().live_connections;
         let mut registry = self.registry();
-        let entry =
-            registry.sessions.entry(id).or_insert_with(|| Entry { ended: CancellationToken::new(), connections: 0 });
+        if registry.is_closed {
+            return Err(LiveRejection::Stopping);
+        }
+        let of_session = registry.sessions.get(&id).map_or(0, |entry| entry.connections);
+        let of_user = registry.users.get(&user).copied().unwrap_or_default();
+        if of_session >= limit.per_session || of_user >= limit.per_user {
+            tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "live", session_id = %id);
+            return Err(LiveRejection::TooMany);
+        }
+        *registry.users.entry(user.clone()).or_default() += 1;
+        let entry = registry.sessions.entry(id).or_insert_with(|| Entry {
+            ended: Ended::default(),
+            connections: 0,
+            user,
+            checked_at: Instant::now(),
+        });
         entry.connections += 1;
         let ended = entry.ended.clone();
         if !std::mem::replace(&mut registry.is_swept, true) {
-            tokio::spawn(sweep(sigra.clone()));
+            tokio::spawn(sweep(sigra.clone(), Sweeping { connections: self.clone(), is_over: false }));
         }
-        Connection { id, ended, connections: self.clone() }
+        Ok(Connection { id, ended, connections: self.clone() })
     }
 
     /// The sessions to sweep. When there is none left, the sweep is over.
@@ -296,32 +357,106 @@ impl LiveConnections {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut registry = self.connections.registry();
-        if let Some(entry) = registry.sessions.get_mut(&self.id) {
-            entry.connections -= 1;
-            if entry.connections == 0 {
-                registry.sessions.remove(&self.id);
+        let Some(entry) = registry.sessions.get_mut(&self.id) else { return };
+        entry.connections -= 1;
+        let (is_last, user) = (entry.connections == 0, entry.user.clone());
+        if is_last {
+            registry.sessions.remove(&self.id);
+        }
+        if let Some(of_user) = registry.users.get_mut(&user) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                registry.users.remove(&user);
             }
         }
     }
 }
 
+/// Lets another sweep begin where this one ends before it is over, as with its runtime.
+struct Sweeping {
+    connections: LiveConnections,
+    is_over: bool,
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connections.registry().is_swept = false;
+        }
+    }
+}
+
 /// Ends the connections whose session is no longer good, until there are no connections.
-async fn sweep<U: User>(sigra: Sigra<U>) {
+async fn sweep<U: User>(sigra: Sigra<U>, mut sweeping: Sweeping) {
     loop {
         drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
         tokio::time::sleep(SWEEP_PAUSE).await;
-        let ids = sigra.live_connections().to_sweep();
+        let ids = sweeping.connections.to_sweep();
         if ids.is_empty() {
+            sweeping.is_over = true;
             return;
         }
-        for batch in ids.chunks(SWEEP_BATCH) {
-            match sigra.still_good(batch).await {
-                Ok(good) => {
-                    let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
-                    sigra.live_connections().end(&ended);
-                }
-                Err(error) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
+        // A task of its own: if it panics, the next one goes on.
+        if tokio::spawn(sweep_once(sigra.clone(), ids)).await.is_err() {
+            tracing::error!(target: "sigra", "live connections can't be checked: a panic says why");
+        }
+        sweeping.connections.end_unchecked(sigra.config().live_without_database);
+    }
+}
+
+async fn sweep_once<U: User>(sigra: Sigra<U>, ids: Vec<SessionId>) {
+    for batch in ids.chunks(SWEEP_BATCH) {
+        match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
+            Ok(Ok(found)) => {
+                let good = found.iter().filter(|(session, user)| is_good(&sigra, session, user));
+                let good: Vec<SessionId> = good.map(|(session, _)| session.id).collect();
+                let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
+                sigra.live_connections().note_good(&good);
+                sigra.live_connections().end(&ended);
             }
+            Ok(Err(error)) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
+            Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database is too slow"),
+        }
+    }
+}
+
+/// Whether a session may go on. The host's [`User`] is asked too, and its panic is no.
+fn is_good<U: User>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
+    catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
+}
+
+/// Stopping.
+impl<U: User> Sigra<U> {
+    /// Ends all live connections of this process, and opens no more: for a server that stops. WebSockets are closed
+    /// with [`CLOSE_GOING_AWAY`], upon which browsers connect to another process, and streams end. Resolves when all
+    /// are closed, after about a second at most.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn serve(
+    ///     listener: tokio::net::TcpListener,
+    ///     app: axum::Router,
+    ///     sigra: sigra::Sigra<User>,
+    ///     stop: impl Future<Output = ()> + Send + 'static,
+    /// ) -> std::io::Result<()> {
+    ///     let stop = async move {
+    ///         stop.await;
+    ///         sigra.close_live_connections().await;
+    ///     };
+    ///     axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// }
+    /// ```
+    pub async fn close_live_connections(&self) {
+        let connections = self.live_connections();
+        connections.close();
+        let begun = Instant::now();
+        while !connections.is_empty() && begun.elapsed() < 2 * CLOSE_TIMEOUT {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     problem::code,
     scope::{Clearance, Current, ScopeRejection},
     session::MissingLayer,
-    sigra::{Connection, Transaction},
+    sigra::{Connection, Transaction, transact},
     store::{Proof, SecondFactors},
     telemetry,
 };
@@ -274,7 +274,7 @@ impl<U: User> Sigra<U> {
         let user = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = ?user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
-        self.record(&mut *self.pool().acquire().await?, &event).await
+        transact!(self, conn => self.record(conn, &event).await)
     }
 }
 

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
-    sigra::{Connection, LogIn},
+    clock::earlier,
+    sigra::{Connection, LogIn, transact},
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
 };
 
@@ -316,6 +317,7 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
+        self.lock_presented(&mut tx, session, &log_in.user).await?;
         self.lock_user(&mut tx, &log_in.user).await?;
         if !self.note_passkey(&mut tx, &log_in.used).await? {
             return Err(Error::CredentialsChanged);
@@ -363,7 +365,8 @@ impl<U: User> Sigra<U> {
         let user = scope.user().id();
         let mut conn = self.pool().acquire().await?;
         let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
-        let credentials = passkeys.iter().map(read_credential).collect::<Result<Vec<_>, _>>()?;
+        // One that can't be read keeps nobody from the others.
+        let credentials: Vec<_> = passkeys.iter().filter_map(|row| read_credential(row).ok()).collect();
         if credentials.is_empty() {
             return Ok(None);
         }
@@ -473,8 +476,8 @@ impl<U: User> Sigra<U> {
             return Ok(None);
         }
         session.remove(&entry(id));
-        let mut conn = self.pool().acquire().await?;
-        let state = U::Database::take_ceremony(&mut conn, id, self.now() - CEREMONY_TTL).await?;
+        let after = earlier(self.now(), CEREMONY_TTL);
+        let state = transact!(self, conn => Ok(U::Database::take_ceremony(conn, id, after).await?))?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
 }

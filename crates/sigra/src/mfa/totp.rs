@@ -7,7 +7,10 @@ use totp_rs::{Builder, Secret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::MfaCode;
-use crate::{Error, Session, Sigra, User};
+use crate::{
+    Error, Session, Sigra, User,
+    sigra::{Connection, transact},
+};
 
 /// As long as the HMAC's hash: RFC 4226 section 4.
 const SECRET: usize = 20;
@@ -40,7 +43,7 @@ impl TotpSecret {
         let totp = self.builder().with_skew(0).build_noncompliant();
         let code_of = |at: i64| totp.check(code.expose(), u64::try_from(at).ok()?).map(|_| at.div_euclid(STEP));
         let now = now.unix_timestamp();
-        let (before, present) = (code_of(now - STEP), code_of(now));
+        let (before, present) = (code_of(now.saturating_sub(STEP)), code_of(now));
         present.or(before)
     }
 
@@ -176,17 +179,26 @@ impl<U: User> Sigra<U> {
             let mut conn = self.pool().acquire().await?;
             let newest = self.encryption_keys().newest_id();
             let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
-            for (user, old) in &outdated {
+            drop(conn);
+            let was_all = outdated.len() < BATCH.unsigned_abs() as usize;
+            let mut read = Vec::with_capacity(outdated.len());
+            for row in outdated {
+                match row {
+                    Ok(row) => read.push(row),
+                    Err(error) => tracing::error!(target: "sigra", %error, "a secret can't be read, and is left out"),
+                }
+            }
+            // Those that can't be read or decrypted stay, and are not to keep others from their turn.
+            for (user, old) in &read {
                 let Some(secret) = self.decrypt_totp(old, user) else { continue };
                 let new = self.encrypt_totp(&secret, user)?;
-                U::Database::replace_totp_secret(&mut conn, user, old, &new).await?;
+                transact!(self, conn => Ok(U::Database::replace_totp_secret(conn, user, old, &new).await?))?;
                 reencrypted += 1;
             }
-            if outdated.len() < BATCH.unsigned_abs() as usize {
-                return Ok(reencrypted);
+            match read.pop() {
+                Some((user, _)) if !was_all => last = Some(user),
+                _ => return Ok(reencrypted),
             }
-            // Those that can't be decrypted stay, and are not to keep others from their turn.
-            last = outdated.into_iter().next_back().map(|(user, _)| user);
         }
     }
 }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 use super::FactorKind;
 use crate::{
     Client, Error, Scope, Session, Sigra, User, audit,
+    clock::earlier,
     sigra::Connection,
     store::{NewTrustedBrowser, SecondFactors, TrustedBrowser},
     token::{TokenHash, TrustToken},
@@ -27,7 +28,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn list_trusted_browsers(&self, user: &U::Id) -> Result<Vec<TrustedBrowser>, Error> {
         let mut conn = self.pool().acquire().await?;
-        let after = self.now() - self.config().mfa_trust_ttl;
+        let after = earlier(self.now(), self.config().mfa_trust_ttl);
         Ok(U::Database::list_trusted_browsers(&mut conn, user, after).await?)
     }
 
@@ -104,7 +105,7 @@ impl<U: User> Sigra<U> {
         session: &Session,
         user: &U::Id,
     ) -> Result<Option<(TrustedBrowser, TokenHash)>, Error> {
-        let after = self.now() - self.config().mfa_trust_ttl;
+        let after = earlier(self.now(), self.config().mfa_trust_ttl);
         for token in session.trust_tokens().iter().map(TrustToken::hash) {
             if let Some(found) = U::Database::find_trusted_browser(&mut *conn, user, token, after).await? {
                 return Ok(Some((found, token)));

@@ -19,7 +19,7 @@ pub trait AuditLog<U: User>: sqlx::Database {
         now: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// The events of a user's account, the newest first, from before one of them on.
+    /// The events of a user's account that can be read, the newest first, from before one of them on.
     fn list_audit_events(
         conn: &mut Self::Connection,
         user: &U::Id,
@@ -69,9 +69,22 @@ macro_rules! impl_audit_log {
             ) -> sqlx::Result<Vec<crate::audit::AuditEvent<U::Id>>> {
                 const LIST: &str =
                     "SELECT * FROM audit_events WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
-                let before = before.unwrap_or(uuid::Uuid::max());
-                let rows = sqlx::query(LIST).bind(user.clone()).bind(before).bind(limit).fetch_all(conn).await?;
-                rows.iter().map(audit_event).collect()
+                let mut before = before.unwrap_or(uuid::Uuid::max());
+                let mut events = Vec::new();
+                // In place of one that can't be read comes the one before.
+                loop {
+                    let wanted = limit - i64::try_from(events.len()).unwrap_or(limit);
+                    let list = sqlx::query(LIST).bind(user.clone()).bind(before).bind(wanted);
+                    let rows = list.fetch_all(&mut *conn).await?;
+                    events.extend(readable(&rows, "id", audit_event));
+                    let was_all = rows.len() < usize::try_from(wanted).unwrap_or_default();
+                    match rows.last().map(|last| last.try_get::<uuid::Uuid, _>("id")) {
+                        Some(Ok(last)) if !was_all && events.len() < usize::try_from(limit).unwrap_or_default() => {
+                            before = last;
+                        }
+                        _ => return Ok(events),
+                    }
+                }
             }
         }
 
@@ -89,7 +102,7 @@ macro_rules! impl_audit_log {
                     user_agent: row.try_get("user_agent")?,
                 },
                 metadata: serde_json::from_str(row.try_get("metadata")?).unwrap_or_default(),
-                inserted_at: row.try_get::<$time, _>("inserted_at").map($from_time)?,
+                inserted_at: row.try_get::<$time, _>("inserted_at").and_then($from_time)?,
             })
         }
     };

@@ -115,9 +115,11 @@ pub trait EmailTokens<U: User>: sqlx::Database {
 
 /// The query for a token and its user, with a lock or without.
 macro_rules! find {
-    ($lock:literal) => {
+    ($isolation:literal, $lock:literal) => {
         statement!(
-            "SELECT t.sent_to AS sigra_sent_to, t.inserted_at AS sigra_sent_at, u.*
+            "SELECT t.sent_to AS sigra_sent_to, t.inserted_at AS sigra_sent_at, ",
+            $isolation,
+            " AS sigra_isolation, u.*
              FROM users_tokens t JOIN ",
             U::TABLE,
             " u ON u.id = t.user_id
@@ -133,7 +135,9 @@ pub(super) use find;
 macro_rules! impl_email_tokens {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty,
-        time: $to_time:path, $from_time:path, $time:ty, lock_user: $lock_user:literal, skip_locked: $skip_locked:literal $(,)?
+        time: $to_time:path, $from_time:path, $time:ty,
+        lock_user: $lock_user:literal, check_isolation: $check_isolation:path, isolation: $isolation:literal,
+        skip_locked: $skip_locked:literal $(,)?
     ) => {
         impl<U> crate::store::email_tokens::EmailTokens<U> for $db
         where
@@ -165,7 +169,7 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!(""))
+                let found = sqlx::query(crate::store::email_tokens::find!("NULL", ""))
                     .bind(context)
                     .bind(token.as_bytes())
                     .bind($to_time(sent_after));
@@ -178,11 +182,13 @@ macro_rules! impl_email_tokens {
                 context: &str,
                 sent_after: OffsetDateTime,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!($lock_user))
+                let found = sqlx::query(crate::store::email_tokens::find!($isolation, $lock_user))
                     .bind(context)
                     .bind(token.as_bytes())
                     .bind($to_time(sent_after));
-                found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
+                let Some(row) = found.fetch_optional(conn).await? else { return Ok(None) };
+                $check_isolation(&row)?;
+                sent(&row).map(Some)
             }
 
             async fn delete_email_token(conn: &mut $connection, token: TokenHash, context: &str) -> sqlx::Result<bool> {
@@ -206,10 +212,10 @@ macro_rules! impl_email_tokens {
                 user: &U::Id,
             ) -> sqlx::Result<Option<OffsetDateTime>> {
                 const NEWEST: &str =
-                    "SELECT max(inserted_at) FROM users_tokens WHERE user_id = $1 AND context = 'recovery'";
-                let newest = sqlx::query_scalar(NEWEST).bind(user.clone());
-                let newest: Option<$time> = newest.fetch_one(conn).await?;
-                Ok(newest.map($from_time))
+                    "SELECT max(inserted_at) AS newest FROM users_tokens WHERE user_id = $1 AND context = 'recovery'";
+                let row = sqlx::query(NEWEST).bind(user.clone()).fetch_one(conn).await?;
+                let newest: Option<$time> = read(&row, |row| row.try_get("newest"))?;
+                newest.map($from_time).transpose()
             }
 
             async fn delete_recovery_tokens_after(
@@ -251,10 +257,12 @@ macro_rules! impl_email_tokens {
         }
 
         fn sent<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
-            Ok(crate::store::Sent {
-                user: U::from_row(row)?,
-                to: row.try_get("sigra_sent_to")?,
-                at: $from_time(row.try_get::<$time, _>("sigra_sent_at")?),
+            read(row, |row| {
+                Ok(crate::store::Sent {
+                    user: U::from_row(row)?,
+                    to: row.try_get("sigra_sent_to")?,
+                    at: row.try_get::<$time, _>("sigra_sent_at").and_then($from_time)?,
+                })
             })
         }
     };

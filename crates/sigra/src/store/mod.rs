@@ -12,6 +12,8 @@ mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod purge;
 mod reader;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
 mod second_factors;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
@@ -35,7 +37,9 @@ pub use self::{
     passkeys::{PasskeyRow, Passkeys},
     second_factors::{NewTrustedBrowser, SecondFactors, TotpRow, TrustedBrowser},
 };
-use crate::{Client, Config, LogInMethod, User, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind, token::TokenHash};
+use crate::{
+    Client, Config, LogInMethod, User, clock::later, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind, token::TokenHash,
+};
 
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -132,11 +136,11 @@ impl SessionRow {
     /// When the session ends by itself if it is not used again.
     pub(crate) fn expires_at(&self, config: &Config) -> OffsetDateTime {
         if self.mfa_pending {
-            return self.inserted_at + config.mfa_challenge_ttl.min(config.session_ttl);
+            return later(self.inserted_at, config.mfa_challenge_ttl.min(config.session_ttl));
         }
-        let absolute = self.inserted_at + config.session_ttl;
+        let absolute = later(self.inserted_at, config.session_ttl);
         match config.session_idle_timeout {
-            Some(idle) if !self.remembered => absolute.min(self.last_used_at + idle),
+            Some(idle) if !self.remembered => absolute.min(later(self.last_used_at, idle)),
             _ => absolute,
         }
     }
@@ -161,16 +165,17 @@ impl SessionRow {
     }
 
     fn reissue_at(&self, config: &Config) -> OffsetDateTime {
-        self.issued_at + config.session_reissue_age
+        later(self.issued_at, config.session_reissue_age)
     }
 
     fn touch_at(&self, config: &Config) -> OffsetDateTime {
-        self.last_used_at + config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4))
+        let interval = config.session_idle_timeout.map_or(TOUCH_INTERVAL, |idle| TOUCH_INTERVAL.min(idle / 4));
+        later(self.last_used_at, interval)
     }
 
     /// What a clock that was ahead has noted is not recent.
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
-        self.authenticated_at <= now + CLOCK_SKEW && now < self.authenticated_at + age
+        self.authenticated_at <= later(now, CLOCK_SKEW) && now < later(self.authenticated_at, age)
     }
 }
 
@@ -327,8 +332,19 @@ pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
 }
 
 #[cfg(feature = "sqlite")]
-fn from_ms(ms: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+fn from_ms(ms: i64) -> sqlx::Result<OffsetDateTime> {
+    row::in_range(OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok())
+}
+
+/// A row was locked in a transaction whose next statement does not see what its lock has waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction is {0}, and locks need READ COMMITTED")]
+pub(crate) struct WrongIsolation(pub String);
+
+impl From<WrongIsolation> for sqlx::Error {
+    fn from(wrong: WrongIsolation) -> Self {
+        Self::Configuration(Box::new(wrong))
+    }
 }
 
 /// What is to be deleted of rows that are over.
@@ -367,22 +383,40 @@ pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Pass
     fn find_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
 
     /// The same, and until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
-    /// their sessions, or changes what they log in with.
+    /// their sessions, or changes what they log in with. An error in a transaction of another isolation level than
+    /// that relies on.
     fn lock_user(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<Option<U>>> + Send;
 
-    /// Finds the session that each token belongs to, and its user. One query, if all of them are current.
+    /// Locks the users whose session a token is of, or was, or that has an id, and one more, in the order of their
+    /// ids. Who is to end sessions of several users does so first, lest two wait for each other.
+    fn lock_users_of(
+        conn: &mut Self::Connection,
+        tokens: &[TokenHash],
+        session: Option<SessionId>,
+        user: Option<&U::Id>,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Finds the session that each token belongs to, and its user. One query, if all of them are current. A row that
+    /// can't be read is the error of its own token.
     fn find_sessions_by_token(
         conn: &mut Self::Connection,
         tokens: &[TokenHash],
-    ) -> impl Future<Output = sqlx::Result<Vec<Option<Found<U>>>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>> + Send;
 
-    /// Finds which of these sessions still exist, and their users.
+    /// Whether a user's session still exists.
+    fn has_session(
+        conn: &mut Self::Connection,
+        user: &U::Id,
+        id: SessionId,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Finds which of these sessions still exist and can be read, and their users.
     fn find_sessions(
         conn: &mut Self::Connection,
         ids: &[SessionId],
     ) -> impl Future<Output = sqlx::Result<Vec<(SessionRow, U)>>> + Send;
 
-    /// The user's sessions, the last used first.
+    /// The user's sessions that can be read, the last used first.
     fn list_sessions(
         conn: &mut Self::Connection,
         user: &U::Id,

@@ -37,7 +37,7 @@ pub trait Passkeys<U: User>: sqlx::Database {
         passkey: &PasskeyRow<U::Id>,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// The passkeys of a user, the first added first.
+    /// The passkeys of a user that can be read, the first added first.
     fn list_passkeys(
         conn: &mut Self::Connection,
         user: &U::Id,
@@ -138,7 +138,7 @@ macro_rules! impl_passkeys {
                 user: &U::Id,
             ) -> sqlx::Result<Vec<crate::store::PasskeyRow<U::Id>>> {
                 let rows = sqlx::query("SELECT * FROM users_passkeys WHERE user_id = $1 ORDER BY inserted_at, id");
-                rows.bind(user.clone()).fetch_all(conn).await?.iter().map(passkey_row).collect()
+                Ok(readable(&rows.bind(user.clone()).fetch_all(conn).await?, "id", passkey_row))
             }
 
             async fn find_passkey(
@@ -146,7 +146,7 @@ macro_rules! impl_passkeys {
                 credential_id: &[u8],
             ) -> sqlx::Result<Option<crate::store::PasskeyRow<U::Id>>> {
                 let found = sqlx::query("SELECT * FROM users_passkeys WHERE credential_id = $1").bind(credential_id);
-                found.fetch_optional(conn).await?.as_ref().map(passkey_row).transpose()
+                found.fetch_optional(conn).await?.map(|row| read(&row, passkey_row)).transpose()
             }
 
             async fn use_passkey(
@@ -227,8 +227,8 @@ macro_rules! impl_passkeys {
                 user_handle: row.try_get("user_handle")?,
                 credential: row.try_get("credential")?,
                 name: row.try_get("name")?,
-                last_used_at: $from_time(row.try_get::<$time, _>("last_used_at")?),
-                inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
+                last_used_at: row.try_get::<$time, _>("last_used_at").and_then($from_time)?,
+                inserted_at: row.try_get::<$time, _>("inserted_at").and_then($from_time)?,
             })
         }
     };

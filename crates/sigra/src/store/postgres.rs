@@ -2,40 +2,49 @@ use sqlx::{Encode, FromRow, PgConnection, Postgres, Row, Type, postgres::PgRow};
 use time::OffsetDateTime;
 
 use super::{
-    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
-    audit_log::impl_audit_log, email_tokens::impl_email_tokens, passkeys::impl_passkeys,
-    second_factors::impl_second_factors, sql::impl_store, statement::statement,
+    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, WrongIsolation,
+    attempts::impl_attempts,
+    audit_log::impl_audit_log,
+    email_tokens::impl_email_tokens,
+    passkeys::impl_passkeys,
+    row::{self, read, readable},
+    second_factors::impl_second_factors,
+    sql::impl_store,
+    statement::statement,
 };
 use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
 
 impl_store! {
     database: Postgres, connection: PgConnection, row: PgRow,
-    // Who waits for what others have locked is told so: a log-in does not last as long as a migration.
-    begin: "BEGIN; SET LOCAL lock_timeout = '3s'",
-    time: itself, itself, OffsetDateTime,
+    // Whatever the role or the database defaults to: a row lock keeps others waiting, and what they have waited for is
+    // seen by the next statement. With a snapshot of the whole transaction it would not be. Who waits for what others
+    // have locked is told so: a log-in does not last as long as a migration.
+    begin: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '3s'",
+    time: itself, in_range, OffsetDateTime,
     ids: to_array, "= ANY($1)",
     tokens: to_bytes, "= ANY($1)",
-    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
-    unannounced: " AND set_config('sigra.purging', 'on', true) = 'on'",
+    lock_user: " FOR NO KEY UPDATE OF u", check_isolation: check_isolation,
+    isolation: "current_setting('transaction_isolation')", skip_locked: " FOR UPDATE SKIP LOCKED",
     feed: Listener, own_pool: OwnPool::like,
 }
 
 impl_email_tokens! {
-    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
-    lock_user: " FOR NO KEY UPDATE OF u", skip_locked: " FOR UPDATE SKIP LOCKED",
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
+    lock_user: " FOR NO KEY UPDATE OF u", check_isolation: check_isolation,
+    isolation: "current_setting('transaction_isolation')", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_audit_log! {
-    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
 }
 
 impl_second_factors! {
-    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
     skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_passkeys! {
-    database: Postgres, connection: PgConnection, row: PgRow, time: itself, itself, OffsetDateTime,
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
     skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
@@ -46,6 +55,19 @@ impl_attempts! {
 
 fn itself(at: OffsetDateTime) -> OffsetDateTime {
     at
+}
+
+/// What locks the user's row relies on it.
+fn check_isolation(row: &PgRow) -> sqlx::Result<()> {
+    match row.try_get("sigra_isolation")? {
+        // The same to PostgreSQL.
+        "read committed" | "read uncommitted" => Ok(()),
+        level => Err(WrongIsolation(level.to_owned()).into()),
+    }
+}
+
+fn in_range(at: OffsetDateTime) -> sqlx::Result<OffsetDateTime> {
+    row::in_range(Some(at))
 }
 
 fn to_array(ids: &[SessionId]) -> Vec<SessionId> {

@@ -1,7 +1,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::pool::PoolConnection;
@@ -24,6 +24,9 @@ const QUEUE: usize = 8192;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection that is younger is not taken for stale because a row can't be read.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Asks what tokens stand for, on connections of its own.
 ///
@@ -65,8 +68,7 @@ impl<U: User> Reader<U> {
                 let (sender, receiver) = mpsc::channel(QUEUE);
                 let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
                 for _ in 0..READER_CONNECTIONS {
-                    let desk = Desk { pool: self.pool.clone(), connection: None };
-                    tokio::spawn(desk.serve(receiver.clone(), self.host.clone()));
+                    tokio::spawn(keep_serving(self.pool.clone(), receiver.clone(), self.host.clone()));
                 }
                 questions.insert(sender).clone()
             }
@@ -76,10 +78,30 @@ impl<U: User> Reader<U> {
 
 type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
 
+/// For each token its own answer.
+type Answers<U> = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>;
+
+/// Puts another in the place of a desk that panicked.
+async fn keep_serving<U: User>(
+    pool: Arc<OwnPool<U::Database>>,
+    questions: Questions<U>,
+    host: sqlx::Pool<U::Database>,
+) {
+    loop {
+        let desk = Desk { pool: pool.clone(), connection: None, opened: Instant::now() };
+        match tokio::spawn(desk.serve(questions.clone(), host.clone())).await {
+            Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking sessions up has panicked"),
+            _ => return,
+        }
+    }
+}
+
 /// One connection, and who answers with it.
 struct Desk<DB: sqlx::Database> {
     pool: Arc<OwnPool<DB>>,
     connection: Option<PoolConnection<DB>>,
+    /// When the connection was taken.
+    opened: Instant,
 }
 
 impl<DB: sqlx::Database> Desk<DB> {
@@ -109,7 +131,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     {
         let tokens: Vec<TokenHash> = questions.iter().map(|question| question.token).collect();
         let mut answers = match self.look_up(&tokens).await {
-            Ok(found) => found.into_iter().map(Ok).collect(),
+            Ok(found) => found.into_iter().map(|found| found.map_err(Error::from)).collect(),
             Err(error) => {
                 let error = Arc::new(error);
                 tokens.iter().map(|_| Err(Error::Database(error.clone()))).collect::<Vec<_>>()
@@ -121,17 +143,24 @@ impl<DB: sqlx::Database> Desk<DB> {
     }
 
     /// A connection that was kept may be stale: the server was restarted, or a table got another column since
-    /// the statement was prepared. So the question is asked once more, on a fresh one.
-    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[TokenHash]) -> sqlx::Result<Vec<Option<Found<U>>>>
+    /// the statement was prepared. So the question is asked once more, on a fresh one. A row that can't be read
+    /// there either is not worth another connection at every request.
+    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[TokenHash]) -> Answers<U>
     where
         DB: Store<U>,
     {
         if let Some(kept) = self.connection.take()
             && let Ok(found) = self.ask(kept, tokens).await
         {
-            return Ok(found);
+            if found.iter().all(Result::is_ok) || self.opened.elapsed() < FRESH {
+                return Ok(found);
+            }
+            if let Some(stale) = &mut self.connection.take() {
+                stale.close_on_drop();
+            }
         }
         let fresh = self.pool.pool().acquire().await?;
+        self.opened = Instant::now();
         self.ask(fresh, tokens).await
     }
 
@@ -139,7 +168,7 @@ impl<DB: sqlx::Database> Desk<DB> {
         &mut self,
         mut connection: PoolConnection<DB>,
         tokens: &[TokenHash],
-    ) -> sqlx::Result<Vec<Option<Found<U>>>>
+    ) -> Answers<U>
     where
         DB: Store<U>,
     {

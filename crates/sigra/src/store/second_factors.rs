@@ -113,12 +113,13 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// At most so many secrets that do not begin like this, and whose they are: in the order of users, those after one.
+    /// A row that can't be read is an error of its own.
     fn find_totp_secrets(
         conn: &mut Self::Connection,
         unlike: &[u8],
         after: Option<&U::Id>,
         limit: i64,
-    ) -> impl Future<Output = sqlx::Result<Vec<(U::Id, Vec<u8>)>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Vec<sqlx::Result<(U::Id, Vec<u8>)>>>> + Send;
 
     /// Writes a secret in place of another.
     fn replace_totp_secret(
@@ -200,7 +201,7 @@ pub trait SecondFactors<U: User>: sqlx::Database {
         after: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<Option<TrustedBrowser>>> + Send;
 
-    /// The browsers that a user has trusted after a time, the latest first.
+    /// The browsers that a user has trusted after a time and that can be read, the latest first.
     fn list_trusted_browsers(
         conn: &mut Self::Connection,
         user: &U::Id,
@@ -256,12 +257,14 @@ macro_rules! impl_second_factors {
             async fn find_totp(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<crate::store::TotpRow>> {
                 const FIND: &str = "SELECT secret, last_used_at, inserted_at FROM users_totp WHERE user_id = $1";
                 let row = sqlx::query(FIND).bind(user.clone()).fetch_optional(conn).await?;
-                let Some(row) = row else { return Ok(None) };
-                Ok(Some(crate::store::TotpRow {
-                    secret: row.try_get("secret")?,
-                    last_used_at: $from_time(row.try_get::<$time, _>("last_used_at")?),
-                    inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
-                }))
+                let totp = |row: &$row| {
+                    Ok(crate::store::TotpRow {
+                        secret: row.try_get("secret")?,
+                        last_used_at: row.try_get::<$time, _>("last_used_at").and_then($from_time)?,
+                        inserted_at: row.try_get::<$time, _>("inserted_at").and_then($from_time)?,
+                    })
+                };
+                row.map(|row| read(&row, totp)).transpose()
             }
 
             async fn insert_totp(
@@ -321,12 +324,13 @@ macro_rules! impl_second_factors {
                 unlike: &[u8],
                 after: Option<&U::Id>,
                 limit: i64,
-            ) -> sqlx::Result<Vec<(U::Id, Vec<u8>)>> {
+            ) -> sqlx::Result<Vec<sqlx::Result<(U::Id, Vec<u8>)>>> {
                 const FIND: &str = "SELECT user_id, secret FROM users_totp
                     WHERE substr(secret, 1, length($1)) <> $1 AND ($3 IS NULL OR user_id > $3)
                     ORDER BY user_id LIMIT $2";
                 let rows = sqlx::query(FIND).bind(unlike).bind(limit).bind(after.cloned()).fetch_all(conn).await?;
-                rows.iter().map(|row| Ok((row.try_get("user_id")?, row.try_get("secret")?))).collect()
+                let secret = |row: &$row| Ok((row.try_get("user_id")?, row.try_get("secret")?));
+                Ok(rows.iter().map(|row| read(row, secret)).collect())
             }
 
             async fn replace_totp_secret(
@@ -448,7 +452,9 @@ macro_rules! impl_second_factors {
                 const FIND: &str = "SELECT id, ip, user_agent, inserted_at, mfa_verified_by FROM users_tokens
                     WHERE context = 'mfa_trust' AND token = $2 AND user_id = $1 AND inserted_at > $3";
                 let found = sqlx::query(FIND).bind(user.clone()).bind(token.as_bytes()).bind($to_time(after));
-                found.fetch_optional(conn).await?.as_ref().map(trusted_browser).transpose()
+                // One that can't be read is trusted by nobody.
+                let rows: Vec<$row> = found.fetch_optional(conn).await?.into_iter().collect();
+                Ok(readable(&rows, "id", trusted_browser).pop())
             }
 
             async fn list_trusted_browsers(
@@ -460,7 +466,7 @@ macro_rules! impl_second_factors {
                     WHERE context = 'mfa_trust' AND user_id = $1 AND inserted_at > $2
                     ORDER BY inserted_at DESC, id DESC";
                 let rows = sqlx::query(LIST).bind(user.clone()).bind($to_time(after)).fetch_all(conn).await?;
-                rows.iter().map(trusted_browser).collect()
+                Ok(readable(&rows, "id", trusted_browser))
             }
 
             async fn delete_trusted_browsers(
@@ -494,7 +500,7 @@ macro_rules! impl_second_factors {
                 id: row.try_get("id")?,
                 ip: row.try_get::<Option<&str>, _>("ip")?.and_then(|ip| ip.parse().ok()),
                 user_agent: row.try_get("user_agent")?,
-                inserted_at: $from_time(row.try_get::<$time, _>("inserted_at")?),
+                inserted_at: row.try_get::<$time, _>("inserted_at").and_then($from_time)?,
                 verified_by: row
                     .try_get::<Option<&str>, _>("mfa_verified_by")?
                     .and_then(crate::mfa::FactorKind::from_name),

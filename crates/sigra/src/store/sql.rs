@@ -5,8 +5,8 @@
 /// * `time`: how a time is bound and read;
 /// * `ids`, `tokens`: how a list of them is bound, and how it is matched;
 /// * `lock_user`: locks the user's row, named `u`;
+/// * `isolation`: the level of the transaction, which `check_isolation` looks at, in a row that was locked;
 /// * `skip_locked`: leaves rows alone that another purge has taken;
-/// * `unannounced`: keeps a purge from being announced, where changes are;
 /// * `feed`, `own_pool`: as in the trait.
 macro_rules! impl_store {
     (
@@ -14,7 +14,8 @@ macro_rules! impl_store {
         time: $to_time:path, $from_time:path, $time:ty,
         ids: $bind_ids:path, $among_ids:literal,
         tokens: $bind_tokens:path, $among_tokens:literal,
-        lock_user: $lock_user:literal, skip_locked: $skip_locked:literal, unannounced: $unannounced:literal,
+        lock_user: $lock_user:literal, check_isolation: $check_isolation:path, isolation: $isolation:literal,
+        skip_locked: $skip_locked:literal,
         feed: $feed:ty, own_pool: $own_pool:path $(,)?
     ) => {
         /// The session's columns. Their prefix keeps them apart from the user's.
@@ -47,6 +48,8 @@ macro_rules! impl_store {
 
         const DELETE_ALL: &str = "DELETE FROM users_tokens
             WHERE context = 'session' AND user_id = $1 AND id IS DISTINCT FROM $2 RETURNING id";
+
+        const HAS_SESSION: &str = "SELECT 1 FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2";
 
         const TOUCH: &str = "UPDATE users_tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
 
@@ -95,19 +98,52 @@ macro_rules! impl_store {
             async fn find_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
                 let find = statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1");
                 let row = sqlx::query(find).bind(user.clone()).fetch_optional(conn).await?;
-                row.as_ref().map(U::from_row).transpose()
+                row.map(|row| read(&row, |row| U::from_row(row))).transpose()
             }
 
             async fn lock_user(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Option<U>> {
-                let lock = statement!("SELECT u.* FROM ", U::TABLE, " u WHERE u.id = $1", $lock_user);
+                let lock = statement!(
+                    "SELECT ",
+                    $isolation,
+                    " AS sigra_isolation, u.* FROM ",
+                    U::TABLE,
+                    " u WHERE u.id = $1",
+                    $lock_user
+                );
                 let row = sqlx::query(lock).bind(user.clone()).fetch_optional(conn).await?;
-                row.as_ref().map(U::from_row).transpose()
+                let Some(row) = row else { return Ok(None) };
+                $check_isolation(&row)?;
+                read(&row, |row| U::from_row(row)).map(Some)
+            }
+
+            async fn lock_users_of(
+                conn: &mut $connection,
+                tokens: &[TokenHash],
+                session: Option<SessionId>,
+                user: Option<&U::Id>,
+            ) -> sqlx::Result<()> {
+                let lock = statement!(
+                    "SELECT 1 FROM ",
+                    U::TABLE,
+                    " u WHERE u.id = $2 OR u.id IN (SELECT t.user_id FROM users_tokens t
+                         WHERE t.context = 'session'
+                           AND (t.token ",
+                    $among_tokens,
+                    " OR t.next_token ",
+                    $among_tokens,
+                    " OR t.previous_token ",
+                    $among_tokens,
+                    " OR t.id = $3)) ORDER BY u.id",
+                    $lock_user
+                );
+                let lock = sqlx::query(lock).bind($bind_tokens(tokens)).bind(user.cloned()).bind(session);
+                lock.fetch_all(conn).await.map(drop)
             }
 
             async fn find_sessions_by_token(
                 conn: &mut $connection,
                 tokens: &[TokenHash],
-            ) -> sqlx::Result<Vec<Option<Found<U>>>> {
+            ) -> sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>> {
                 let find = statement!(
                     "SELECT t.token AS sigra_token, ",
                     session_columns!(),
@@ -117,20 +153,31 @@ macro_rules! impl_store {
                      WHERE t.context = 'session' AND t.token ",
                     $among_tokens
                 );
-                let mut sessions: Vec<Option<Found<U>>> = vec![None; tokens.len()];
+                let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
                 for row in sqlx::query(find).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
-                    let token: &[u8] = row.try_get("sigra_token")?;
-                    let session = found(&row, Standing::Current)?;
+                    let Ok(token) = row.try_get::<&[u8], _>("sigra_token") else { continue };
                     let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
                     let mut asked = asked.map(|(_, answer)| answer);
                     let Some(first) = asked.next() else { continue };
-                    asked.for_each(|again| *again = Some(session.clone()));
-                    *first = Some(session);
+                    let session = found(&row, Standing::Current);
+                    for again in asked {
+                        *again = session
+                            .as_ref()
+                            .map_or_else(|_| found(&row, Standing::Current), |found| Ok(found.clone()))
+                            .map(Some);
+                    }
+                    *first = session.map(Some);
                 }
-                for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, session)| session.is_none()) {
-                    *session = find_in_reissue(conn, *token).await?;
+                for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, found)| matches!(found, Ok(None)))
+                {
+                    *session = find_in_reissue(conn, *token).await?.transpose();
                 }
                 Ok(sessions)
+            }
+
+            async fn has_session(conn: &mut $connection, user: &U::Id, id: SessionId) -> sqlx::Result<bool> {
+                let has = sqlx::query(HAS_SESSION).bind(id).bind(user.clone());
+                Ok(has.fetch_optional(conn).await?.is_some())
             }
 
             async fn find_sessions(conn: &mut $connection, ids: &[SessionId]) -> sqlx::Result<Vec<(SessionRow, U)>> {
@@ -144,12 +191,12 @@ macro_rules! impl_store {
                     $among_ids
                 );
                 let rows = sqlx::query(find).bind($bind_ids(ids)).fetch_all(conn).await?;
-                rows.iter().map(|row| Ok((session_row(row)?, U::from_row(row)?))).collect()
+                Ok(readable(&rows, "sigra_id", |row| Ok((session_row(row)?, U::from_row(row)?))))
             }
 
             async fn list_sessions(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Vec<SessionRow>> {
                 let rows = sqlx::query(LIST).bind(user.clone()).fetch_all(conn).await?;
-                rows.iter().map(session_row).collect()
+                Ok(readable(&rows, "sigra_id", session_row))
             }
 
             async fn insert_session(
@@ -294,15 +341,17 @@ macro_rules! impl_store {
                     "users_tokens",
                     "id",
                     "context = 'session' AND inserted_at",
-                    $skip_locked,
-                    $unannounced
+                    $skip_locked
                 )
             }
         }
 
         /// Asked only when a token is the current one of no session: it is on its way in or out. It asks for the
         /// current token once more, for the next one may have become it in between.
-        async fn find_in_reissue<U>(conn: &mut $connection, token: TokenHash) -> sqlx::Result<Option<Found<U>>>
+        async fn find_in_reissue<U>(
+            conn: &mut $connection,
+            token: TokenHash,
+        ) -> sqlx::Result<Option<sqlx::Result<Found<U>>>>
         where
             U: User + for<'r> FromRow<'r, $row>,
         {
@@ -319,22 +368,28 @@ macro_rules! impl_store {
                  LIMIT 1"
             );
             let row = sqlx::query(find).bind(token.as_bytes()).fetch_optional(conn).await?;
-            let Some(row) = row else { return Ok(None) };
+            Ok(row.map(|row| found(&row, read(&row, standing_in_reissue)?)))
+        }
+
+        fn standing_in_reissue(row: &$row) -> sqlx::Result<Standing> {
             let is = |column| row.try_get::<Option<bool>, _>(column).map(|is| is == Some(true));
-            let standing = match (is("sigra_is_current")?, is("sigra_is_next")?) {
+            Ok(match (is("sigra_is_current")?, is("sigra_is_next")?) {
                 (true, _) => Standing::Current,
                 (_, true) => Standing::Next,
-                _ => Standing::Previous(row.try_get::<Option<$time>, _>("sigra_previous_until")?.map($from_time)),
-            };
-            found(&row, standing).map(Some)
+                _ => {
+                    let until: Option<$time> = row.try_get("sigra_previous_until")?;
+                    Standing::Previous(until.map($from_time).transpose()?)
+                }
+            })
         }
 
         fn found<U: for<'r> FromRow<'r, $row>>(row: &$row, standing: Standing) -> sqlx::Result<Found<U>> {
-            Ok(Found { session: session_row(row)?, user: U::from_row(row)?, standing })
+            read(row, |row| Ok(Found { session: session_row(row)?, user: U::from_row(row)?, standing }))
         }
 
         fn session_row(row: &$row) -> sqlx::Result<SessionRow> {
-            let time = |column| row.try_get::<$time, _>(column).map($from_time);
+            let time = |column| row.try_get::<$time, _>(column).and_then($from_time);
+            let verified_at: Option<$time> = row.try_get("sigra_mfa_verified_at")?;
             Ok(SessionRow {
                 id: row.try_get("sigra_id")?,
                 inserted_at: time("sigra_inserted_at")?,
@@ -345,7 +400,7 @@ macro_rules! impl_store {
                     .try_get::<Option<&str>, _>("sigra_authenticated_by")?
                     .map(crate::LogInMethod::from_name),
                 mfa_pending: row.try_get("sigra_mfa_pending")?,
-                mfa_verified_at: row.try_get::<Option<$time>, _>("sigra_mfa_verified_at")?.map($from_time),
+                mfa_verified_at: verified_at.map($from_time).transpose()?,
                 mfa_verified_by: row
                     .try_get::<Option<&str>, _>("sigra_mfa_verified_by")?
                     .and_then(crate::mfa::FactorKind::from_name),

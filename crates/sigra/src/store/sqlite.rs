@@ -2,9 +2,17 @@ use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, SqlitePool, Type, sql
 use time::OffsetDateTime;
 
 use super::{
-    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, attempts::impl_attempts,
-    audit_log::impl_audit_log, email_tokens::impl_email_tokens, from_ms, passkeys::impl_passkeys,
-    second_factors::impl_second_factors, sql::impl_store, statement::statement, to_ms,
+    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store,
+    attempts::impl_attempts,
+    audit_log::impl_audit_log,
+    email_tokens::impl_email_tokens,
+    from_ms,
+    passkeys::impl_passkeys,
+    row::{read, readable},
+    second_factors::impl_second_factors,
+    sql::impl_store,
+    statement::statement,
+    to_ms,
 };
 use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
 
@@ -17,13 +25,13 @@ impl_store! {
     time: to_ms, from_ms, i64,
     ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    lock_user: "", skip_locked: "", unannounced: "",
+    lock_user: "", check_isolation: is_isolated, isolation: "NULL", skip_locked: "",
     feed: WalIndex, own_pool: own_pool,
 }
 
 impl_email_tokens! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow,
-    time: to_ms, from_ms, i64, lock_user: "", skip_locked: "",
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
+    lock_user: "", check_isolation: is_isolated, isolation: "NULL", skip_locked: "",
 }
 
 impl_audit_log! {
@@ -42,6 +50,11 @@ impl_passkeys! {
 impl_attempts! {
     database: Sqlite, connection: SqliteConnection, least: "min",
     clock: "CAST(unixepoch('subsec') * 1000 AS bigint)", skip_locked: "",
+}
+
+/// There is one writer at a time.
+fn is_isolated(_: &SqliteRow) -> sqlx::Result<()> {
+    Ok(())
 }
 
 /// SQLite has no arrays.

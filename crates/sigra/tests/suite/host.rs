@@ -14,9 +14,10 @@ use sigra::{
     Clock, Config, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session,
     SessionToken, Sigra, Sudo, Verification,
     config::{Argon2Params, RelyingParty},
+    live::Live,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
 };
-use sqlx::Pool;
+use sqlx::{FromRow, Pool, Row as _};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -29,7 +30,7 @@ pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const SECOND: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct User {
     pub id: Uuid,
     pub email: String,
@@ -38,6 +39,32 @@ pub struct User {
     pub admin: bool,
     pub nickname: Option<String>,
 }
+
+/// A nickname that can't be read, as after a column was changed.
+pub const UNREADABLE: &str = "unreadable";
+/// One whose reading panics.
+pub const PANICS: &str = "panics";
+
+impl FromRow<'_, Row> for User {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        let nickname: Option<String> = row.try_get("nickname")?;
+        match nickname.as_deref() {
+            Some(UNREADABLE) => return Err(sqlx::Error::Decode("unreadable".into())),
+            Some(PANICS) => panic!("a nickname that panics"),
+            _ => {}
+        }
+        Ok(Self {
+            id: row.try_get("id")?,
+            email: row.try_get("email")?,
+            hashed_password: row.try_get("hashed_password")?,
+            suspended: row.try_get("suspended")?,
+            admin: row.try_get("admin")?,
+            nickname,
+        })
+    }
+}
+
+type Row = <Database as sqlx::Database>::Row;
 
 impl sigra::User for User {
     type Id = Uuid;
@@ -101,7 +128,17 @@ impl Host {
     }
 
     pub async fn with(configure: impl FnOnce(Config) -> Config) -> Self {
+        Self::on(TestDatabase::with_uuids().await, configure).await
+    }
+
+    /// On a database whose transactions have this level of isolation, unless they say otherwise.
+    pub async fn isolated_by(level: &'static str) -> Self {
         let database = TestDatabase::with_uuids().await;
+        database.default_to(level).await;
+        Self::on(database, |config| config).await
+    }
+
+    async fn on(database: TestDatabase, configure: impl FnOnce(Config) -> Config) -> Self {
         let pool = database.connect().await;
         Self::start(database, Clock::stopped(), pool, configure)
     }
@@ -216,6 +253,7 @@ impl TestHost for Host {
             .route("/client", get(client))
             .route("/cached", get(cached))
             .route("/slow", get(slow))
+            .route("/live", get(live))
             .merge(mfa_host::routes())
             .fallback(me)
             .layer(self.sigra.fetch_current_scope())
@@ -284,6 +322,12 @@ pub fn remembered_token(browser: &TestClient) -> SessionToken {
 pub struct App {
     pub sigra: Sigra<User>,
     slow: Slow,
+}
+
+/// Answers when the session ends.
+async fn live(live: Live<User>) -> &'static str {
+    live.ended().await;
+    "ended"
 }
 
 #[derive(Deserialize)]

@@ -97,7 +97,10 @@ async fn invariant_16_a_log_out_among_many_requests_is_final() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_11_logins_and_log_outs_everywhere_at_once_leave_nothing_unseen() {
-    let host = Arc::new(Host::new().await);
+    race_logins_and_log_outs(Arc::new(Host::new().await)).await;
+}
+
+pub async fn race_logins_and_log_outs(host: Arc<Host>) {
     let user = host.user_fixture().await;
     let mut tasks: JoinSet<Option<TestClient>> = JoinSet::new();
     for i in 0..48 {
@@ -152,7 +155,10 @@ async fn change_password(host: &Host, user: &User, password: &str) -> Result<(),
 /// session of the old password is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_9_logins_with_the_old_password_never_outlive_its_change() {
-    let host = Arc::new(Host::new().await);
+    race_logins_with_a_change_of_password(Arc::new(Host::new().await)).await;
+}
+
+pub async fn race_logins_with_a_change_of_password(host: Arc<Host>) {
     let mut refused = 0;
     for round in 0..ROUNDS {
         let user = host.user_fixture().await;

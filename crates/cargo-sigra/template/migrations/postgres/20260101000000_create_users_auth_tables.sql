@@ -150,13 +150,11 @@ CREATE TABLE write_probes (
     filler bytea    NOT NULL
 );
 
--- Every change of a session or a user is announced, so that no process answers from a memory of it.
+-- Every change of a session or a user is announced, so that no process answers from a memory of it: a purge too, for
+-- what has expired here may be good for a process with another clock or setting.
 CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'users_tokens' THEN
-        IF TG_OP = 'DELETE' AND current_setting('sigra.purging', true) = 'on' THEN
-            RETURN NULL; -- these had expired
-        END IF;
         IF TG_OP = 'UPDATE' AND NEW.last_used_at > OLD.last_used_at THEN
             OLD.last_used_at := NEW.last_used_at; -- that it was used is no news
             IF NEW IS NOT DISTINCT FROM OLD THEN

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sigra::{Client, Scope, audit, audit::Audit};
 use time::OffsetDateTime;
 
-use super::{Accounts, User};
+use super::{Accounts, User, UserId};
 
 /// How often accounts are deleted whose time is over.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -20,7 +20,10 @@ impl Accounts {
         client: &Client,
     ) -> Result<Option<OffsetDateTime>, sigra::Error> {
         let (user, session) = (scope.user(), scope.session().id);
-        let delete_after = self.policy.deletion_grace.map(|grace| whole_seconds(self.sigra.now() + grace));
+        let delete_after = self.policy.deletion_grace.map(|grace| {
+            let grace = grace.try_into().unwrap_or(time::Duration::MAX);
+            whole_seconds(self.sigra.now().saturating_add(grace))
+        });
         let mut tx = self.sigra.begin().await?;
         // The user's row first: who logs in at the same moment comes before all of it, or after.
         let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
@@ -52,16 +55,32 @@ impl Accounts {
         Ok(())
     }
 
-    /// Deletes the accounts whose time is over. Gives their number.
+    /// Deletes the accounts whose time is over. Gives their number. Each is deleted on its own: one that can't be is in
+    /// the way of no other.
     pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
-        let mut tx = self.sigra.begin().await?;
-        let delete = sqlx::query_as("DELETE FROM users WHERE delete_after <= $1 RETURNING *");
-        let deleted: Vec<User> = delete.bind(whole_seconds(self.sigra.now())).fetch_all(&mut *tx).await?;
-        for user in &deleted {
-            self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(user.id)).await?;
+        let now = whole_seconds(self.sigra.now());
+        let over = sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now);
+        let mut deleted = 0;
+        for id in over.fetch_all(&self.pool).await? {
+            match self.delete_user_whose_time_is_over(id, now).await {
+                Ok(was_there) => deleted += usize::from(was_there),
+                Err(error) => tracing::error!(%error, user_id = %id, "an account whose time is over is not deleted"),
+            }
         }
+        Ok(deleted)
+    }
+
+    async fn delete_user_whose_time_is_over(&self, id: UserId, now: OffsetDateTime) -> Result<bool, sigra::Error> {
+        let mut tx = self.sigra.begin().await?;
+        // Unless they have logged in meanwhile.
+        let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND delete_after <= $2").bind(id).bind(now);
+        if delete.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(id)).await?;
         tx.commit().await?;
-        Ok(deleted.len())
+        self.sigra.announce_user(&id);
+        Ok(true)
     }
 
     /// Does so every hour.

@@ -1,0 +1,106 @@
+//! Transactions that meet: whatever the database defaults to, and in whatever order.
+
+use std::sync::Arc;
+
+use sigra::{
+    Error,
+    testing::{TestHost, assert_sessions_invalidated},
+    token::Context,
+};
+
+use super::{
+    host::{Host, KEY, REMEMBER_ME},
+    races::{race_logins_and_log_outs, race_logins_with_a_change_of_password},
+};
+use crate::database::{ISOLATION_LEVELS, WRONG_BEGINNINGS};
+
+const ROUNDS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_9_logins_with_the_old_password_never_outlive_its_change_whatever_the_isolation() {
+    for level in ISOLATION_LEVELS {
+        race_logins_with_a_change_of_password(Arc::new(Host::isolated_by(level).await)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_11_nothing_is_left_unseen_whatever_the_isolation() {
+    for level in ISOLATION_LEVELS {
+        race_logins_and_log_outs(Arc::new(Host::isolated_by(level).await)).await;
+    }
+}
+
+/// A browser may hold the tokens of two sessions: one in its cookie session, another in its remember-me cookie.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
+    for level in ISOLATION_LEVELS {
+        let host = Arc::new(Host::isolated_by(level).await);
+        let user = host.user_fixture().await;
+        for round in 0..ROUNDS {
+            let (first, second, third) = (host.client(), host.client(), host.client());
+            for browser in [&first, &second, &third] {
+                host.post_log_in(browser, &user, true).await;
+            }
+            let (one, other) = (first.fork(), second.fork());
+            one.set_cookie(REMEMBER_ME, &second.cookie(REMEMBER_ME).unwrap());
+            other.set_cookie(REMEMBER_ME, &first.cookie(REMEMBER_ME).unwrap());
+            assert_ne!(one.cookie(KEY), other.cookie(KEY));
+            let (by_one, by_other, everywhere) = tokio::join!(
+                tokio::spawn(async move { one.post("/log-out", &[]).await }),
+                tokio::spawn(async move { other.post("/log-out", &[]).await }),
+                tokio::spawn({
+                    let (host, user) = (host.clone(), user.clone());
+                    async move { host.sigra().delete_all_sessions(&user.id).await }
+                }),
+            );
+            for answer in [by_one.unwrap(), by_other.unwrap()] {
+                assert!(!answer.status().is_server_error(), "{level}, round {round}: {answer:?}");
+            }
+            everywhere.unwrap().unwrap();
+            assert_sessions_invalidated(host.sigra(), &user).await;
+        }
+    }
+}
+
+/// Each logs in as somebody else than its browser is logged in as.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn log_ins_that_end_the_session_of_another_do_not_wait_for_each_other() {
+    for level in ISOLATION_LEVELS {
+        let host = Arc::new(Host::isolated_by(level).await);
+        let (ada, bea) = (host.user_fixture().await, host.user_fixture().await);
+        for round in 0..ROUNDS {
+            let (of_ada, of_bea) = (host.client(), host.client());
+            host.post_log_in(&of_ada, &ada, true).await;
+            host.post_log_in(&of_bea, &bea, true).await;
+            let (to_bea, to_ada) =
+                tokio::join!(host.post_log_in(&of_ada, &bea, true), host.post_log_in(&of_bea, &ada, true));
+            assert_eq!((to_bea.status().as_u16(), to_ada.status().as_u16()), (303, 303), "{level}, round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn invariant_9_a_transaction_is_refused_in_which_locks_are_not_enough() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut tx = host.sigra().begin().await.unwrap();
+    let token = host.sigra().create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+    tx.commit().await.unwrap();
+    for begin in WRONG_BEGINNINGS {
+        let sigra = host.sigra();
+        let mut tx = host.pool.begin_with(*begin).await.unwrap();
+        let refused = [
+            sigra.delete_sessions_in(&mut tx, &user.id, None).await.map(drop),
+            sigra.delete_all_tokens_in(&mut tx, &user.id, None).await.map(drop),
+            sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await.map(drop),
+        ];
+        for refused in refused {
+            let Err(error @ Error::IsolationLevel(_)) = refused else { panic!("{begin}: {refused:?}") };
+            assert!(error.to_string().contains("Sigra::begin"), "{error}");
+        }
+    }
+    let mut tx = host.pool.begin().await.unwrap();
+    let revoked = host.sigra().delete_sessions_in(&mut tx, &user.id, None).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra().announce(revoked);
+}

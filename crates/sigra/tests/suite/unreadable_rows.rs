@@ -1,0 +1,180 @@
+//! Rows that can't be read: a column that was changed beside us, a time that nobody can compute with. Each is its own
+//! user's misfortune, and nobody else's.
+
+use std::{sync::Arc, time::Duration};
+
+use sigra::{
+    audit::Audit,
+    testing::{TestClient, TestHost, TestResponse, assert_status},
+};
+use sqlx::AssertSqlSafe;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::host::{DAY, Host, PANICS, UNREADABLE, User, get_request, who};
+use crate::database::{LAST_TIME, NO_TIMES};
+
+const TIMES: [&str; 4] = ["inserted_at", "issued_at", "last_used_at", "authenticated_at"];
+
+/// Longer than a sweep takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Host {
+    async fn spoil_user(&self, user: &User, nickname: &str) {
+        let spoil = sqlx::query("UPDATE users SET nickname = $1 WHERE id = $2").bind(nickname).bind(user.id);
+        spoil.execute(&self.pool).await.unwrap();
+        self.sigra().catch_up().await;
+    }
+
+    async fn spoil_session(&self, id: sigra::SessionId, column: &str, time: &str) {
+        let spoil = format!("UPDATE users_tokens SET {column} = {time} WHERE id = $1");
+        sqlx::query(AssertSqlSafe(spoil)).bind(id).execute(&self.pool).await.unwrap();
+        self.sigra().catch_up().await;
+    }
+
+    async fn session_of(&self, user: &User) -> sigra::SessionId {
+        self.sigra().list_sessions(&user.id).await.unwrap()[0].id
+    }
+}
+
+/// Requests of several browsers at once, so that they are looked up together.
+async fn all_at_once(browsers: &[&Arc<TestClient>]) -> Vec<Vec<TestResponse>> {
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        for (at, browser) in browsers.iter().enumerate() {
+            let browser = Arc::clone(browser);
+            requests.spawn(async move { (at, browser.send_without_storing(get_request("/maybe")).await) });
+        }
+    }
+    let mut answers: Vec<Vec<TestResponse>> = browsers.iter().map(|_| Vec::new()).collect();
+    for (at, answer) in requests.join_all().await {
+        answers[at].push(answer);
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_who_cannot_be_read_fails_nobody_else() {
+    let host = Host::with(|config| config.cached_scopes(0)).await;
+    let (good, of_good) = host.authenticated_fixture().await;
+    let (bad, of_bad) = host.authenticated_fixture().await;
+    let (of_good, of_bad) = (Arc::new(of_good), Arc::new(of_bad));
+    for nickname in [UNREADABLE, PANICS] {
+        host.spoil_user(&bad, nickname).await;
+        let answers = all_at_once(&[&of_good, &of_bad]).await;
+        assert!(answers[0].iter().all(|answer| answer.text() == good.email), "{nickname}: {:?}", answers[0]);
+        assert!(answers[1].iter().all(|answer| answer.status() == 500), "{nickname}: {:?}", answers[1]);
+    }
+    host.spoil_user(&bad, "readable").await;
+    assert_eq!(who(&of_bad).await, bad.email, "it keeps its cookies");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_whose_times_cannot_be_read_fails_nobody_else() {
+    for column in TIMES {
+        let host = Host::with(|config| config.cached_scopes(0).session_idle_timeout(DAY)).await;
+        let (good, of_good) = host.authenticated_fixture().await;
+        let of_good = Arc::new(of_good);
+        for time in NO_TIMES {
+            let (bad, of_bad) = host.authenticated_fixture().await;
+            host.spoil_session(host.session_of(&bad).await, column, time).await;
+            let answers = all_at_once(&[&of_good, &Arc::new(of_bad)]).await;
+            assert!(answers[0].iter().all(|answer| answer.text() == good.email), "{column} {time}: {:?}", answers[0]);
+            assert!(answers[1].iter().all(|answer| answer.status() == 500), "{column} {time}: {:?}", answers[1]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_time_there_is_panics_nowhere() {
+    for column in TIMES {
+        let host = Host::with(|config| config.session_idle_timeout(DAY)).await;
+        let (user, browser) = host.logged_in(true).await;
+        host.spoil_session(host.session_of(&user).await, column, LAST_TIME).await;
+        for path in ["/maybe", "/sudo", "/me"] {
+            let answer = browser.get(path).await;
+            assert!(!answer.status().is_server_error(), "{column} {path}: {answer:?}");
+        }
+        browser.close_and_reopen();
+        assert_eq!(who(&browser).await, user.email, "{column}");
+        assert_status(&browser.post("/renew", &[]).await, 204);
+    }
+}
+
+/// Whether the live connection of a browser is ended in time.
+async fn is_ended(connection: &mut tokio::task::JoinHandle<TestResponse>) -> bool {
+    timeout(PATIENCE, connection).await.is_ok_and(|answer| answer.unwrap().text() == "ended")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_17_live_connections_end_also_while_other_rows_cannot_be_read() {
+    for nickname in [UNREADABLE, PANICS] {
+        let host = Host::new().await;
+        let mut connections = Vec::new();
+        let mut users = Vec::new();
+        for _ in 0..3 {
+            let (user, browser) = host.authenticated_fixture().await;
+            connections.push(tokio::spawn(async move { browser.get("/live").await }));
+            users.push(user);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        host.spoil_user(&users[0], nickname).await;
+        assert!(is_ended(&mut connections[0]).await, "{nickname}: nobody can tell that its session is good");
+        assert!(!connections[1].is_finished() && !connections[2].is_finished(), "{nickname}: others go on");
+
+        let delete = sqlx::query("DELETE FROM users_tokens WHERE user_id = $1").bind(users[1].id);
+        delete.execute(&host.pool).await.unwrap();
+        assert!(is_ended(&mut connections[1]).await, "{nickname}: it is still swept");
+        assert!(!connections[2].is_finished(), "{nickname}: others go on");
+    }
+}
+
+#[tokio::test]
+async fn the_sessions_that_can_be_read_are_listed() {
+    let host = Host::new().await;
+    let (user, _) = host.authenticated_fixture().await;
+    let spoilt = host.session_of(&user).await;
+    host.log_in(&user).await;
+    for time in NO_TIMES {
+        host.spoil_session(spoilt, "last_used_at", time).await;
+        let listed = host.sigra().list_sessions(&user.id).await.unwrap();
+        assert!(listed.len() == 1 && listed[0].id != spoilt, "{time}: {listed:?}");
+    }
+    assert_eq!(host.sigra().delete_all_sessions(&user.id).await.unwrap(), 2, "all of them can be ended");
+}
+
+#[tokio::test]
+async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for number in 0..9 {
+        let event = Audit::new(format!("event.{number}")).of(user.id);
+        host.sigra().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
+    }
+    let spoil = format!("UPDATE audit_events SET inserted_at = {} WHERE action IN ('event.8', 'event.6')", NO_TIMES[0]);
+    sqlx::query(AssertSqlSafe(spoil)).execute(&host.pool).await.unwrap();
+    let mut listed = Vec::new();
+    let mut before = None;
+    loop {
+        let page = host.sigra().list_audit_events(&user.id, before, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        listed.push(page.iter().map(|event| event.action.trim_start_matches("event.").to_owned()).collect::<String>());
+    }
+    assert_eq!(listed, ["75", "43", "21", "0"]);
+}
+
+#[tokio::test]
+async fn the_passkeys_that_can_be_read_are_listed() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for (number, time) in [LAST_TIME, NO_TIMES[0]].into_iter().enumerate() {
+        let insert = format!(
+            "INSERT INTO users_passkeys (id, user_id, credential_id, user_handle, credential, name, last_used_at, inserted_at)
+             VALUES ($1, $2, $3, $1, '{{}}', 'a passkey', {time}, {LAST_TIME})"
+        );
+        let insert = sqlx::query(AssertSqlSafe(insert)).bind(uuid::Uuid::now_v7()).bind(user.id);
+        insert.bind(vec![u8::try_from(number).unwrap()]).execute(&host.pool).await.unwrap();
+    }
+    let factors = host.sigra().list_second_factors(&user.id).await.unwrap();
+    assert_eq!(factors.passkeys.len(), 1);
+}
