@@ -28,13 +28,13 @@ async fn settings_ask_for_a_recent_authentication() {
     assert_redirected_to(&host.client().get("/users/settings").await, "/users/log-in");
 }
 
+// <magic_link>
 /// OWASP ASVS 6.2.3.
 #[tokio::test]
 async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
     host.confirm(&user).await;
-    // <magic_link>
     let browser = host.client();
     browser.post("/users/log-in/link", &email_form(&user.email)).await;
     browser.post(&host.link_to(&user.email).await, &[]).await;
@@ -60,10 +60,6 @@ async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert_redirected_to(&browser.put(PASSWORD, &with(VALID_PASSWORD)).await, "/users/settings");
     assert!(host.can_log_in(&user.email, NEW).await);
-    // </magic_link>
-    // <!magic_link>
-    // host.accounts.delete_all_user_session_tokens(&user, &sigra::Client::default()).await.expect("deleted");
-    // </!magic_link>
 
     // Shown at the log-in, or to confirm that it is them, it is not asked for.
     let browser = host.client();
@@ -74,6 +70,7 @@ async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
         "/users/settings",
     );
 }
+// </magic_link>
 
 #[tokio::test]
 async fn a_form_that_is_sent_when_sudo_mode_is_over_leads_back_to_its_page_and_says_why() {

@@ -48,7 +48,7 @@ async fn enrolment(
     enrolment: &MfaEnrolment<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
-    sigra.confirm_totp_enrolment(session, enrolment, code).await?;
+    sigra.confirm_totp_enrolment(session, enrolment, "ada@example.com", code).await?;
     Ok(())
 }
 
