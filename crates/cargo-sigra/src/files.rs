@@ -29,6 +29,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("migrations/postgres/", "postgres"),
     ("tests/outage.rs", "postgres"),
     ("src/main.rs", "app"),
+    ("src/server.rs", "app"),
     ("templates/home.html", "app"),
     ("templates/dashboard.html", "app"),
     // They begin with what an application has that is all ours.
@@ -54,6 +55,7 @@ const OF_ALL: [&str; 13] = [
     "src/web/live.rs",
     "src/web/mailbox_controller.rs",
     "src/web/passkey.rs",
+    "src/web/request_body.rs",
     "src/web/request_span.rs",
     "src/web/security_headers.rs",
     "src/web/user_auth.rs",

@@ -110,6 +110,7 @@ mod database {
             "passkey_ceremonies",
             "audit_events",
             "auth_attempts",
+            "outgoing_mails",
             "write_probes",
             "users",
         ] {

@@ -39,7 +39,7 @@ pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
     settings.warn();
     let pool = database::open(&settings.database_url).await?;
     let sigra = Sigra::new(settings.sigra.clone(), pool)?;
-    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?;
+    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
     let accounts = Accounts::new(sigra.clone(), mailer, &settings);
     tokio::spawn(accounts.clone().keep_deleting());
     let accounts = web::app(AppState::new(accounts, sigra.clone(), settings));

@@ -13,6 +13,9 @@ pub mod beside;
 // </install>
 pub mod config;
 pub mod database;
+// <app>
+pub mod server;
+// </app>
 pub mod web;
 
 // <install>

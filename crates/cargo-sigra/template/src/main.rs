@@ -1,9 +1,9 @@
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use my_app::{
     accounts::Accounts,
     config::{Environment, Settings},
-    database,
+    database, server,
     web::{self, AppState},
 };
 use sigra::{Sigra, mail::Mailer};
@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 const SILENCED: &str = "tower_http::csrf=info";
 
 /// How long a shutdown waits for requests whose clients are gone, and for mails that are being sent.
-const LAST_WORK: Duration = Duration::from_secs(10);
+const LAST_WORK: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -34,7 +34,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     settings.warn();
     let pool = database::open(&settings.database_url).await?;
     let sigra = Sigra::new(settings.sigra.clone(), pool)?;
-    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?;
+    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
     let accounts = Accounts::new(sigra.clone(), mailer.clone(), &settings);
     if settings.environment == Environment::Dev {
         accounts.seed_demo_user().await?;
@@ -61,15 +61,14 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         stopping.close_live_connections().await;
         // </live>
     };
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(shutdown)
-        .await?;
+    server::serve(listener, app, shutdown).await;
     let last_work = async {
         sigra.settle().await;
         mailer.settle().await;
     };
     if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
-        tracing::warn!("some mails could not be sent before the shutdown");
+        let mails = mailer.leave().await;
+        tracing::warn!(mails, "not all mails could be sent: the next start sends what is left");
     }
     Ok(())
 }

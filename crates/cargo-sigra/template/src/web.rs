@@ -12,6 +12,7 @@ mod mailbox_controller;
 // <passkeys>
 mod passkey;
 // </passkeys>
+mod request_body;
 mod request_span;
 mod security_headers;
 pub mod user_auth;

@@ -1,11 +1,21 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
 use lettre::{Message, message::Mailbox as Address};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{Mail, MailError, Mailbox, message, transport::Transport};
-use crate::{task::jittered, telemetry};
+use uuid::Uuid;
+
+use super::{Mail, MailError, Mailbox, Outbox, message, outbox::Kept, transport::Transport};
+use crate::{
+    task::{Task, jittered},
+    telemetry,
+};
 
 /// How long it waits before each further try.
 const RETRIES: [Duration; 6] = [
@@ -16,6 +26,15 @@ const RETRIES: [Duration; 6] = [
     Duration::from_secs(5 * 60),
     Duration::from_secs(10 * 60),
 ];
+
+/// How long others leave a mail alone that is kept, unless it is held for longer.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// How often mails are held for longer, and others' taken up.
+const ROUND: Duration = Duration::from_secs(8);
+
+/// What is older is not taken up any more: its links are no longer good.
+const TOO_OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Mails that may wait. Past it they are dropped, and that is said.
 const QUEUE: usize = 1000;
@@ -43,6 +62,10 @@ struct Inner {
     from: Address,
     tasks: TaskTracker,
     at_once: Semaphore,
+    outbox: Option<Outbox>,
+    /// The mails in the outbox that this process sends.
+    held: Mutex<HashSet<Uuid>>,
+    rounds: Task,
 }
 
 impl Mailer {
@@ -55,7 +78,45 @@ impl Mailer {
     pub fn from_url(url: &str, from: &str) -> Result<Self, MailError> {
         let transport = Transport::from_url(url)?;
         let from = message::sender(from)?;
-        Ok(Self(Arc::new(Inner { transport, from, tasks: TaskTracker::new(), at_once: Semaphore::new(AT_ONCE) })))
+        Ok(Self(Arc::new(Inner {
+            transport,
+            from,
+            tasks: TaskTracker::new(),
+            at_once: Semaphore::new(AT_ONCE),
+            outbox: None,
+            held: Mutex::default(),
+            rounds: Task::default(),
+        })))
+    }
+
+    /// Keeps every mail in the database until it is sent, so that none is lost when the process ends: what is left
+    /// there is sent by the next one, or by any other that is running, and by one of them only. Call it where the
+    /// application starts, in its runtime: then what an earlier process has left is sent from now on.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::mail::{MailError, Mailer};
+    ///
+    /// fn mailer(sigra: &sigra::Sigra<User>) -> Result<Mailer, MailError> {
+    ///     Ok(Mailer::from_url("smtp://localhost:2525", "MyApp <hello@example.com>")?.kept_in(sigra.outbox()))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn kept_in(self, outbox: Outbox) -> Self {
+        let mut mailer = self;
+        match Arc::get_mut(&mut mailer.0) {
+            Some(inner) => inner.outbox = Some(outbox),
+            None => {
+                tracing::error!(target: "sigra", "mails are kept in memory only: call `kept_in` before a mailer is cloned")
+            }
+        }
+        mailer.ensure_rounds();
+        mailer
     }
 
     /// Sends a mail, and returns at once.
@@ -77,11 +138,24 @@ impl Mailer {
         let mailer = self.clone();
         self.0.tasks.spawn(async move {
             match compose.await {
-                Ok(Some(mail)) => mailer.send_with_retries(&mail).await,
+                Ok(Some(mail)) => mailer.keep_and_send(&mail).await,
                 Ok(None) => {}
                 Err(error) => tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, %error),
             }
         });
+    }
+
+    /// Leaves what is not sent yet to other processes, and to the next start: the last thing before the process ends.
+    /// Gives the number of mails that are left; without an [outbox](Self::kept_in), that are lost.
+    pub async fn leave(&self) -> usize {
+        let Some(outbox) = &self.0.outbox else { return self.0.tasks.len() };
+        let held: Vec<Uuid> = self.held().drain().collect();
+        for id in &held {
+            if let Err(error) = outbox.hold(*id, Duration::ZERO).await {
+                tracing::warn!(target: "sigra", %error, "a mail is sent only when it is no longer held");
+            }
+        }
+        held.len()
     }
 
     /// Waits until all mails are sent or given up. For tests; and for a shutdown, with a time limit of its own.
@@ -98,6 +172,70 @@ impl Mailer {
             Transport::Memory(mailbox) => Some(mailbox),
             _ => None,
         }
+    }
+
+    /// Sends a mail that is kept until then.
+    async fn keep_and_send(&self, mail: &Mail) {
+        let Some(outbox) = &self.0.outbox else { return self.send_with_retries(mail).await };
+        match outbox.put(mail, HOLD).await {
+            Ok(id) => self.send_kept(outbox, id, mail).await,
+            Err(error) => {
+                tracing::warn!(target: "sigra", %error, "a mail is kept in memory only");
+                self.send_with_retries(mail).await;
+            }
+        }
+    }
+
+    /// Sends a mail that this process holds, and forgets it.
+    async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail) {
+        self.held().insert(id);
+        self.ensure_rounds();
+        self.send_with_retries(mail).await;
+        if self.held().remove(&id)
+            && let Err(error) = outbox.delete(id).await
+        {
+            tracing::warn!(target: "sigra", %error, "a mail that was sent is not forgotten, and may be sent again");
+        }
+    }
+
+    /// Begins to look after what is kept.
+    fn ensure_rounds(&self) {
+        if self.0.outbox.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            self.0.rounds.ensure_running(|| go_round(Arc::downgrade(&self.0)));
+        }
+    }
+
+    /// Holds what this process sends, and takes up what nobody does.
+    async fn go_round(&self, outbox: &Outbox) -> Result<(), crate::Error> {
+        let held: Vec<Uuid> = self.held().iter().copied().collect();
+        for id in held {
+            outbox.hold(id, HOLD).await?;
+        }
+        while self.0.tasks.len() < QUEUE {
+            let taken = outbox.take(HOLD).await?;
+            if taken.is_empty() {
+                break;
+            }
+            for kept in taken {
+                self.take_up(outbox, kept).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), crate::Error> {
+        let Some(mail) = kept.mail.filter(|_| kept.age < TOO_OLD) else {
+            let error = "it was kept for too long, or can't be decrypted";
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
+            return outbox.delete(kept.id).await;
+        };
+        let (mailer, outbox) = (self.clone(), outbox.clone());
+        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, kept.id, &mail).await });
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send_with_retries(&self, mail: &Mail) {
@@ -127,6 +265,20 @@ impl Mailer {
     async fn try_send(&self, mail: &Mail, message: &Message) -> Result<(), MailError> {
         let _turn = self.0.at_once.acquire().await;
         self.0.transport.send(mail, message).await
+    }
+}
+
+/// Looks after what is kept, for as long as there is a mailer.
+async fn go_round(mailer: Weak<Inner>) {
+    while let Some(inner) = mailer.upgrade() {
+        let mailer = Mailer(inner);
+        if let Some(outbox) = &mailer.0.outbox
+            && let Err(error) = mailer.go_round(outbox).await
+        {
+            tracing::warn!(target: "sigra", %error, "mails that are kept can't be looked after");
+        }
+        drop(mailer);
+        tokio::time::sleep(jittered(ROUND)).await;
     }
 }
 

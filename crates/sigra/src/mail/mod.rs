@@ -1,19 +1,24 @@
 //! Mail, sent after the request that caused it has been answered.
 //!
 //! A [`Mailer`] takes a mail and returns at once. It tries again when the mail server is away, for about a
-//! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory only: it
-//! holds links that nobody else may read, which the database has only hashes of.
+//! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory, and
+//! with [`Mailer::kept_in`] in the database too, encrypted: there are links in it that nobody else may read, which the
+//! database has only hashes of otherwise. So it is sent although the process that was to send it has ended.
 
 mod address;
 mod mailer;
 mod message;
+mod outbox;
 mod transport;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::{
     address::normalize_address,
     mailer::Mailer,
+    outbox::Outbox,
     transport::{MailError, Mailbox},
 };
 
@@ -27,7 +32,7 @@ pub use self::{
 /// let mail = Mail::new("ada@example.com", "Confirm your address", "Open https://app.example.com/...");
 /// assert_eq!(format!("{mail:?}"), r#"Mail { to: "[redacted]", subject: "Confirm your address", .. }"#);
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
     /// The address that it goes to.
     pub to: String,

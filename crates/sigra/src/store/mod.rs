@@ -5,6 +5,7 @@ mod audit_log;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod begin;
 mod email_tokens;
+mod outgoing_mails;
 mod own_pool;
 mod passkeys;
 #[cfg(feature = "postgres")]
@@ -34,6 +35,7 @@ pub use self::{
     attempts::Attempts,
     audit_log::AuditLog,
     email_tokens::{EmailTokens, NewEmailToken, Sent},
+    outgoing_mails::{KeptMail, OutgoingMails},
     passkeys::{PasskeyRow, Passkeys},
     second_factors::{NewTrustedBrowser, SecondFactors, TotpRow, TrustedBrowser},
 };
@@ -364,7 +366,9 @@ pub struct Expired {
     message = "`{Self}` can't store the sessions of `{U}`",
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
-pub trait Store<U: User>: EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Attempts {
+pub trait Store<U: User>:
+    EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Attempts + OutgoingMails
+{
     /// What tells of changes.
     #[doc(hidden)]
     type Feed: Feed<Database = Self>;

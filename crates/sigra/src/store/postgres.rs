@@ -6,6 +6,7 @@ use super::{
     attempts::impl_attempts,
     audit_log::impl_audit_log,
     email_tokens::impl_email_tokens,
+    outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{self, read, readable},
     second_factors::impl_second_factors,
@@ -45,6 +46,11 @@ impl_second_factors! {
 
 impl_passkeys! {
     database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
+    skip_locked: " FOR UPDATE SKIP LOCKED",
+}
+
+impl_outgoing_mails! {
+    database: Postgres, connection: PgConnection, clock: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
     skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 

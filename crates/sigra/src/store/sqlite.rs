@@ -7,6 +7,7 @@ use super::{
     audit_log::impl_audit_log,
     email_tokens::impl_email_tokens,
     from_ms,
+    outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{read, readable},
     second_factors::impl_second_factors,
@@ -45,6 +46,11 @@ impl_second_factors! {
 
 impl_passkeys! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64, skip_locked: "",
+}
+
+impl_outgoing_mails! {
+    database: Sqlite, connection: SqliteConnection, clock: "CAST(unixepoch('subsec') * 1000 AS bigint)",
+    skip_locked: "",
 }
 
 impl_attempts! {

@@ -19,6 +19,7 @@ mod many_cookies;
 mod members;
 mod mfa_host;
 mod model;
+mod outbox;
 mod overtaking;
 mod passkeys;
 mod proxies_and_origin;

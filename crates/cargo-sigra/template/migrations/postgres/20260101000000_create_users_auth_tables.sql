@@ -144,6 +144,16 @@ CREATE TABLE auth_attempts (
 
 CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
 
+-- Mails that are not sent yet. Whoever sends them keeps others from it for a while.
+CREATE TABLE outgoing_mails (
+    id          uuid   NOT NULL PRIMARY KEY, -- UUIDv7
+    sealed      bytea  NOT NULL, -- encrypted: there are links in them
+    held_until  bigint NOT NULL, -- by the database's clock
+    inserted_at bigint NOT NULL
+);
+
+CREATE INDEX outgoing_mails_held_until ON outgoing_mails (held_until);
+
 -- Written and deleted again, to see whether there is room.
 CREATE TABLE write_probes (
     id     smallint NOT NULL PRIMARY KEY CHECK (id = 1),

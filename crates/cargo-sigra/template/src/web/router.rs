@@ -21,7 +21,7 @@ use super::{
     development::require_localhost,
     error, mailbox_controller,
     method_override::method_override,
-    page_controller,
+    page_controller, request_body,
     request_span::{name_route, request_span},
     security_headers::security_headers,
     sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_recovery_controller,
@@ -193,6 +193,7 @@ pub fn app(state: AppState) -> Router {
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(from_fn(request_body::end_in_time))
             .layer(from_fn(method_override))
             // The second press of a button gets the first one's answer.
             .layer(state.sigra.idempotency())

@@ -6,7 +6,7 @@ use std::{
     env,
     fs::{self, File},
     hash::{BuildHasher, Hasher, RandomState},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -39,21 +39,26 @@ pub struct Server {
 
 impl Server {
     pub fn start(database_url: &str) -> Self {
-        let mut server = Self::spawn(database_url);
+        Self::start_with(database_url, &[])
+    }
+
+    /// With more settings.
+    pub fn start_with(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::spawn(database_url, settings);
         let begun = Instant::now();
         let visitor = Browser::new();
         // Another process may have taken the port meanwhile, and would answer in its place.
         while !server.log().contains("listening") || visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
             assert!(begun.elapsed() < PATIENCE, "the server does not begin to answer");
             if server.child().try_wait().expect("a child").is_some() {
-                server = Self::spawn(database_url);
+                server = Self::spawn(database_url, settings);
             }
             thread::sleep(Duration::from_millis(10));
         }
         server
     }
 
-    fn spawn(database_url: &str) -> Self {
+    fn spawn(database_url: &str, settings: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let log = NamedTempFile::new().expect("a temporary file");
         let to_log = || Stdio::from(File::options().append(true).open(log.path()).expect("the log"));
@@ -68,6 +73,7 @@ impl Server {
             .env("RATE_LIMITS", "off")
             .env("RUST_LOG", "info,sqlx=warn")
             .env("NO_COLOR", "1")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(to_log())
             .stderr(to_log())
@@ -81,6 +87,24 @@ impl Server {
         let mut child = self.child();
         child.kill().expect("killed");
         child.wait().expect("gone");
+    }
+
+    /// As service managers do: it may finish what it is at. Gives how long that takes.
+    pub fn stop(&self) -> Duration {
+        let mut child = self.child();
+        let begun = Instant::now();
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+        assert!(told.success());
+        while child.try_wait().expect("a child").is_none() {
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
+        begun.elapsed()
+    }
+
+    /// A connection that says what it likes.
+    pub fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).expect("a connection")
     }
 
     /// Waits until its log says something.

@@ -31,7 +31,7 @@ use crate::{
     web::{
         AppState,
         development::require_localhost,
-        error, mailbox_controller,
+        error, mailbox_controller, request_body,
         request_span::{name_route, request_span},
         security_headers::security_headers,
         user_auth,
@@ -145,6 +145,7 @@ pub fn app(state: AppState) -> Router {
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(from_fn(request_body::end_in_time))
             // For who sends a header `Idempotency-Key`.
             .layer(state.sigra.idempotency())
             .service(routes),

@@ -1,0 +1,23 @@
+//! Bodies of requests, and how long they may take.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use tower_http::timeout::DeadlineBody;
+
+/// Forms are small.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Gives up on a body that has not come in time, at whatever pace it comes: its request is answered with 400.
+pub async fn end_in_time(request: Request, next: Next) -> Response {
+    let in_time = |body: Body| match body.is_end_stream() {
+        true => body,
+        false => Body::new(DeadlineBody::new(BODY_TIMEOUT, body)),
+    };
+    next.run(request.map(in_time)).await
+}

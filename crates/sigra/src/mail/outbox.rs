@@ -1,0 +1,111 @@
+//! Mails that outlive the process that was to send them.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::Mail;
+use crate::{
+    Error, Sigra, User,
+    store::{KeptMail, OutgoingMails},
+};
+
+/// Where mails wait until they are sent: encrypted rows of the database, which any process takes up whose own has ended.
+/// Made by [`Sigra::outbox`].
+#[derive(Clone)]
+pub struct Outbox(Arc<dyn Rows>);
+
+/// Mails that are taken up at a time.
+const BATCH: i64 = 20;
+
+/// What the mails are encrypted for.
+const CONTEXT: &str = "outgoing mail";
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A mail, and the row that it is kept in.
+pub(super) struct Kept {
+    pub id: Uuid,
+    /// `None` if it can't be read: its key is no longer known.
+    pub mail: Option<Mail>,
+    pub age: Duration,
+}
+
+trait Rows: Send + Sync {
+    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()>;
+    fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()>;
+    fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>>;
+    fn delete(&self, id: Uuid) -> Answer<'_, ()>;
+}
+
+impl Outbox {
+    /// Keeps a mail, and holds it for as long. Gives the row's id.
+    pub(super) async fn put(&self, mail: &Mail, hold: Duration) -> Result<Uuid, Error> {
+        let id = Uuid::now_v7();
+        self.0.put(id, mail, hold).await.map(|()| id)
+    }
+
+    /// Holds a mail for longer; for no time, to let others have it.
+    pub(super) async fn hold(&self, id: Uuid, hold: Duration) -> Result<(), Error> {
+        self.0.hold(id, hold).await
+    }
+
+    /// Takes up mails that nobody holds.
+    pub(super) async fn take(&self, hold: Duration) -> Result<Vec<Kept>, Error> {
+        self.0.take(hold).await
+    }
+
+    /// Forgets a mail that was sent, or given up.
+    pub(super) async fn delete(&self, id: Uuid) -> Result<(), Error> {
+        self.0.delete(id).await
+    }
+}
+
+impl<U: User> Sigra<U> {
+    /// Keeps the mails of a [`Mailer`](super::Mailer) until they are sent: in `outgoing_mails`, encrypted as all
+    /// secrets are. See [`Mailer::kept_in`](super::Mailer::kept_in).
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox(Arc::new(self.clone()))
+    }
+
+    fn open_mail(&self, kept: KeptMail) -> Kept {
+        let opened = self.encryption_keys().decrypt(&kept.sealed, CONTEXT);
+        let mail = opened.and_then(|json| serde_json::from_slice(&json).ok());
+        Kept { id: kept.id, mail, age: kept.age }
+    }
+}
+
+impl<U: User> Rows for Sigra<U> {
+    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let json = zeroize::Zeroizing::new(serde_json::to_vec(mail)?);
+            let sealed = self.encryption_keys().encrypt(&json, CONTEXT)?;
+            let mut conn = self.pool().acquire().await?;
+            Ok(U::Database::put_mail(&mut conn, id, &sealed, hold).await?)
+        })
+    }
+
+    fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(U::Database::hold_mail(&mut *self.pool().acquire().await?, id, hold).await?) })
+    }
+
+    fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>> {
+        Box::pin(async move {
+            let mut conn = self.pool().acquire().await?;
+            let taken = U::Database::take_mails(&mut conn, hold, BATCH).await?;
+            Ok(taken.into_iter().map(|kept| self.open_mail(kept)).collect())
+        })
+    }
+
+    fn delete(&self, id: Uuid) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(U::Database::delete_mail(&mut *self.pool().acquire().await?, id).await?) })
+    }
+}
+
+/// Never shows what is in it.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").finish_non_exhaustive()
+    }
+}
