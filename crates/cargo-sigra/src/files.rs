@@ -48,7 +48,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 13] = [
+const OF_ALL: [&str; 14] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
