@@ -186,6 +186,12 @@ where
         Ok(authenticated) => authenticated,
         Err(error) => return Ok(not_asked(error)),
     };
+    // A form may have been long on its way, or have waited for its body, while its browser logged out and in again. What
+    // is dead then is dropped by the next page.
+    let upkeep = match upkeep {
+        Upkeep::Drop { .. } if !is_safe(request.method()) => Upkeep::None,
+        upkeep => upkeep,
+    };
     let is_authenticated = scope.is_some();
     provide(&mut request, &sigra, &session, scope);
     let response = inner.call(request).await?;

@@ -663,7 +663,8 @@ impl Model {
                     self.keep_up(&mut jar, upkeep);
                 }
             }
-            None => self.keep_up(&mut jar, upkeep),
+            // What is dead is dropped by the next page.
+            None => {}
         }
         self.browsers[browser] = jar;
         Some(seen)

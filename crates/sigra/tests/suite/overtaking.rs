@@ -130,6 +130,20 @@ async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_bring_back_
     assert_eq!(who(&browser).await, user.email, "the grace time is over");
 }
 
+/// It was sent before a log out, and its body has come when somebody is logged in again.
+#[tokio::test]
+async fn invariant_16_a_late_form_of_a_session_that_ended_does_not_undo_the_next_login() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    let late = browser.fork();
+    browser.post("/log-out", &[]).await;
+    host.post_log_in(&browser, &user, true).await;
+    let response = late.post("/put", &[("name", "a"), ("value", "b")]).await;
+    assert!(response.set_cookies().iter().all(|cookie| ![KEY, REMEMBER_ME].contains(&cookie.name())), "{response:?}");
+    browser.store(&response);
+    assert_eq!(who(&browser).await, user.email);
+}
+
 /// It was sent before the renewal, and reaches the server after it.
 #[tokio::test]
 async fn invariant_16_a_late_request_with_the_old_token_does_not_clear_the_new_cookie() {
