@@ -511,8 +511,10 @@ impl Config {
         ] {
             check_duration(setting, duration)?;
         }
-        if self.password_wait > LONGEST {
-            return Err(ConfigError::Duration("password_wait"));
+        for (setting, duration) in [("password_wait", self.password_wait), ("body_patience", self.body_patience)] {
+            if duration > LONGEST {
+                return Err(ConfigError::Duration(setting));
+            }
         }
         if self.purge_interval.is_some_and(|interval| interval.is_zero() || interval > LONGEST) {
             return Err(ConfigError::Duration("purge_interval"));
@@ -800,6 +802,7 @@ mod tests {
         }
         assert_eq!(config().password_wait(Duration::ZERO).check(), Ok(()), "who finds no free worker goes away");
         assert!(error(&config().password_wait(Duration::MAX)).contains("password_wait"));
+        assert!(error(&config().body_patience(Duration::MAX)).contains("body_patience"));
         assert!(error(&config().purge_interval(Duration::MAX)).contains("purge_interval"));
         assert!(error(&config().purge_interval(Duration::ZERO)).contains("purge_interval"));
         assert_eq!(config().purge_interval(None).check(), Ok(()));
