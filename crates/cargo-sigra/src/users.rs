@@ -11,8 +11,14 @@ const TAKEN: [&str; 14] = [
 ];
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
-const KEPT: [&str; 4] =
-    ["announce_user", "reauthenticate_user", "reauthenticate_user_with_second_factor", "user_fixture"];
+const KEPT: [&str; 6] = [
+    "announce_user",
+    "log_in_user_with",
+    "log_in_user_with_passkey_and",
+    "reauthenticate_user",
+    "reauthenticate_user_with_second_factor",
+    "user_fixture",
+];
 const KEPT_PARTS: [&str; 6] =
     ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent"];
 /// What stands before a word that the library or the web has coined.
@@ -196,6 +202,7 @@ mod tests {
             "use sigra::{Session, User as _};",
             "scope.user()",
             "sigra.log_in_user(",
+            "sigra.log_in_user_with(",
             "username",
             "user-agent",
             "smtp://user:password@host",

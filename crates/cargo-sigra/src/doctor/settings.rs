@@ -11,15 +11,10 @@ use crate::manifest::Manifest;
 
 /// Times in seconds, and the longest that the application takes: 10 years.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
-const TIMES: [&str; 7] = [
-    "SESSION_TTL",
-    "SESSION_IDLE_TIMEOUT",
-    "SESSION_REISSUE_AGE",
-    "SUDO_TTL",
-    "RESET_TTL",
-    "CONFIRM_TTL",
-    "DELETION_GRACE",
-];
+const TIMES: [&str; 6] =
+    ["SESSION_TTL", "SESSION_IDLE_TIMEOUT", "SESSION_REISSUE_AGE", "SUDO_TTL", "RESET_TTL", "CONFIRM_TTL"];
+/// Those that may be 0 too.
+const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
 pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
     vec![environment(env), secret(env), address(env), cookies(manifest, env), proxies(env), limits(env), times(env)]
@@ -176,11 +171,12 @@ fn limits(env: &Environment) -> Finding {
 }
 
 fn times(env: &Environment) -> Finding {
-    let is_good = |value: &str| value.parse::<u64>().is_ok_and(|seconds| (1..=LONGEST).contains(&seconds));
-    let given = TIMES.iter().filter_map(|name| Some((name, env.get(name)?)));
-    match given.into_iter().find(|(_, value)| !is_good(value)) {
-        Some((name, value)) => {
-            let mend = "give a whole number of seconds, from 1 to 315360000 (10 years)";
+    let is_good = |value: &str, least: u64| value.parse::<u64>().is_ok_and(|s| (least..=LONGEST).contains(&s));
+    let times = TIMES.iter().map(|name| (name, 1)).chain(TIMES_OR_NONE.iter().map(|name| (name, 0)));
+    let mut given = times.filter_map(|(name, least)| Some((name, env.get(name)?, least)));
+    match given.find(|(_, value, least)| !is_good(value, *least)) {
+        Some((name, value, least)) => {
+            let mend = format!("give a whole number of seconds, from {least} to 315360000 (10 years)");
             Finding::bad("times", format!("{name} is `{value}`"), mend)
         }
         None => Finding::good("times", "all are whole seconds, or left as they are"),
@@ -284,12 +280,14 @@ mod tests {
 
     #[test]
     fn every_time_that_the_application_reads_is_checked() {
-        let read_by_config = |text: &str| {
-            let names = text.split("seconds(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let read_by = |function: &str| {
+            let files = template::embedded().into_iter().filter(|file| file.path.starts_with("src/config"));
+            let text: String = files.map(|file| file.text.to_string()).collect();
+            let call = format!("{function}(\"");
+            let names = text.split(&call).skip(1).filter_map(|rest| rest.split('"').next());
             names.map(str::to_owned).collect::<BTreeSet<_>>()
         };
-        let files = template::embedded().into_iter().filter(|file| file.path.starts_with("src/config"));
-        let read: BTreeSet<_> = files.flat_map(|file| read_by_config(&file.text)).collect();
-        assert_eq!(read, TIMES.map(str::to_owned).into());
+        assert_eq!(read_by("env.seconds"), TIMES.map(str::to_owned).into());
+        assert_eq!(read_by("env.seconds_or_none"), TIMES_OR_NONE.map(str::to_owned).into());
     }
 }

@@ -25,10 +25,11 @@ pub use self::mfa::FEW_BACKUP_CODES;
 // </mfa>
 pub use self::{
     confirmation::ConfirmError,
+    deletion::{DeleteError, day},
     email::ChangeEmailError,
     password::ChangePasswordError,
     registration::RegisterError,
-    sessions::ACTIVITY_PAGE,
+    sessions::{ACTIVITY_PAGE, LogIn},
     user::{Problems, User, UserId, check_password, normalize_email},
 };
 use crate::{
@@ -54,7 +55,9 @@ pub struct Policy {
     pub reveal_taken_addresses: bool,
     /// Whether a log-in from a new browser is told by mail.
     pub notify_new_devices: bool,
-    /// For how long an account can be had back after its owner has deleted it.
+    /// After how long an account is deleted that was registered, and never confirmed or logged in to. `None`: never.
+    pub unconfirmed_ttl: Option<std::time::Duration>,
+    /// For how long an account can be had back after its owner has deleted it. `None`: it is deleted at once.
     pub deletion_grace: Option<std::time::Duration>,
     // <passkeys>
     /// The domain that passkeys are kept for. Without one there are none.

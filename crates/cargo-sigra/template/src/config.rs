@@ -9,6 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     str::FromStr,
+    time::Duration,
 };
 
 use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
@@ -29,6 +30,12 @@ use crate::{
 
 /// Where it listens, unless `PORT` says otherwise.
 const DEFAULT_PORT: u16 = 4000;
+
+/// After how long accounts are deleted that were registered and never used, unless `UNCONFIRMED_TTL` says otherwise.
+const DEFAULT_UNCONFIRMED_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// For how long a deleted account can be had back, unless `DELETION_GRACE` says otherwise.
+const DEFAULT_DELETION_GRACE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
@@ -191,7 +198,8 @@ impl Settings {
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
             notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
-            deletion_grace: env.seconds("DELETION_GRACE")?,
+            unconfirmed_ttl: env.seconds_or_none("UNCONFIRMED_TTL", DEFAULT_UNCONFIRMED_TTL)?,
+            deletion_grace: env.seconds_or_none("DELETION_GRACE", DEFAULT_DELETION_GRACE)?,
             // <passkeys>
             passkey_domain: relying_party.map(|(domain, _)| domain),
             // </passkeys>

@@ -41,6 +41,7 @@ mod trusted_browsers_controller;
 // </mfa>
 mod user_activity_controller;
 mod user_confirmation_controller;
+mod user_deletion_controller;
 // <magic_link>
 mod user_log_in_link_controller;
 // </magic_link>

@@ -9,7 +9,7 @@ use sigra::testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, asse
 // <mfa>
 use support::enrol;
 // </mfa>
-use support::{Host, email_form, log_in_form, password_form, token_of};
+use support::{Host, delete_account, email_form, log_in_form, password_form, token_of};
 use tokio::task::JoinSet;
 
 const NEW: &str = "a quite different password";
@@ -220,10 +220,10 @@ async fn an_address_that_somebody_has_confirmed_meanwhile_stays_theirs() {
 
 #[tokio::test]
 async fn an_account_that_the_thief_has_deleted_is_kept() {
-    let host = Host::with(&[("DELETION_GRACE", "1209600")]).await;
+    let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
-    thief.delete("/users/settings").await;
+    delete_account(&thief, "thief@example.com").await;
     assert!(take_back(&recovery_link(&host, &user.email).await, &host.client()).await);
     assert!(host.reload(&user).await.delete_after.is_none());
     assert_is_the_owners(&host, &user, &thief).await;

@@ -351,9 +351,16 @@ async fn the_settings_ask_for_a_recent_authentication() {
     assert_code(&browser.post(&path, &[]).await, 404, "bad_link");
     assert_eq!(who(&browser).await.as_deref(), Some("new@example.com"));
 
-    assert_eq!(browser.delete("/users/settings").await.json::<Value>(), json!({ "delete_after": null }));
+    assert_code(&browser.delete("/users/settings").await, 422, "invalid");
+    let mistyped = json!({ "email": "news@example.com" });
+    assert_code(&send(&browser, "DELETE", "/users/settings", &mistyped).await, 422, "invalid");
+    let deleted = send(&browser, "DELETE", "/users/settings", &email).await.json::<Value>();
+    assert!(deleted["delete_after"].is_string(), "{deleted}");
     assert_eq!(who(&browser).await, None);
-    assert_status(&log_in(&browser, "new@example.com", NEW_PASSWORD).await, 401);
+    let kept = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
+    assert_eq!((&kept["status"], &kept["notices"]), (&json!("complete"), &json!(["deletion_cancelled"])));
+    let again = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
+    assert_eq!(again["notices"], json!([]));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sigra::{
     live::LiveLimit,
     testing::{TestClient, TestHost},
 };
-use support::{Host, email_form, password_form};
+use support::{Host, delete_account, email_form, password_form};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -219,11 +219,11 @@ async fn invariant_9_a_new_password_ends_the_live_connections_of_all_others() {
 
 #[tokio::test]
 async fn invariant_17_an_account_that_is_to_be_deleted_has_no_live_connection() {
-    let host = Host::with(&[("DELETION_GRACE", "1209600")]).await;
+    let host = Host::new().await;
     let address = serve(&host).await;
     let (user, browser) = host.authenticated_fixture().await;
     let mut socket = open(address, &host.log_in(&user).await).await;
-    browser.delete("/users/settings").await;
+    delete_account(&browser, &user.email).await;
     assert_eq!(close_code(&mut socket).await, Some(4401));
 }
 

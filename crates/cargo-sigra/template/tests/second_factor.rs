@@ -9,7 +9,7 @@ use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
     assert_status,
 };
-use support::{Host, email_form, enrol, key_on, log_in_form, password_form};
+use support::{Host, delete_account, email_form, enrol, key_on, log_in_form, password_form};
 
 const STEP: Duration = Duration::from_secs(30);
 const CHALLENGE: &str = "/users/mfa-challenge";
@@ -178,7 +178,7 @@ async fn assert_taken_over(host: &Host, victim: &User, attacker: &TestClient, ow
 async fn a_pending_log_in_changes_nothing_of_the_account() {
     let host = Host::with(&[("DELETION_GRACE", "86400")]).await;
     let (user, browser) = host.mfa_complete_fixture().await;
-    browser.delete("/users/settings").await;
+    delete_account(&browser, &user.email).await;
     assert!(host.reload(&user).await.delete_after.is_some());
     let pending = host.client();
     pending.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;

@@ -71,7 +71,7 @@ fn each_bad_setting_is_named_in_one_sentence() {
         (
             "DELETION_GRACE",
             "315360001",
-            "DELETION_GRACE is `315360001`: it must be a whole number of seconds, from 1 to",
+            "DELETION_GRACE is `315360001`: it must be a whole number of seconds, from 0 to",
         ),
         ("COOKIE_DOMAIN", "co.uk", "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse"),
         ("COOKIE_DOMAIN", "https://a.com", "COOKIE_DOMAIN is `https://a.com`, which is not a domain name"),

@@ -3,7 +3,7 @@
 mod support;
 
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
-use support::{Host, email_form, log_in_form, password_form};
+use support::{Host, delete_account, email_form, log_in_form, password_form};
 
 #[tokio::test]
 async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
@@ -189,7 +189,7 @@ async fn what_can_not_be_recorded_does_not_happen() {
         host.client().post(&links[3], &[]).await,
         // </magic_link>
         browser.put("/users/settings/password", &password_form(NEW, NEW)).await,
-        browser.delete("/users/settings").await,
+        delete_account(&browser, &user.email).await,
     ] {
         assert!(answer.status().is_server_error(), "{answer:?}");
     }

@@ -1,25 +1,51 @@
-//! Deleting an account, at once or after a time in which a log-in keeps it.
+//! Deleting an account, at once or after a time in which a log-in keeps it; and accounts that nobody has ever used.
 
 use std::time::Duration;
 
-use sigra::{Client, Scope, audit, audit::Audit};
-use time::OffsetDateTime;
+use sigra::{Client, Scope, audit, audit::Audit, telemetry};
+use time::{OffsetDateTime, macros::format_description};
 
-use super::{Accounts, User, UserId};
+use super::{Accounts, User, UserId, normalize_email};
+use crate::database::Connection;
 
 /// How often accounts are deleted whose time is over.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// Which accounts nobody has ever used: registered here before `$1`, never confirmed, never logged in to. By the audit
+/// trail, so an account that was imported is none of them, and neither is one whose registration is no longer on record.
+macro_rules! never_used {
+    () => {
+        "confirmed_at IS NULL AND inserted_at <= $1
+         AND EXISTS (SELECT 1 FROM audit_events e WHERE e.user_id = users.id AND e.action = $2)
+         AND NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.user_id = users.id AND e.action = $3)
+         AND NOT EXISTS (SELECT 1 FROM users_tokens t WHERE t.user_id = users.id AND t.context = 'session')"
+    };
+}
+
+/// Why an account was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    #[error("is not the address of your account")]
+    WrongAddress,
+    #[error(transparent)]
+    Sigra(#[from] sigra::Error),
+}
+
 impl Accounts {
-    /// Deletes the account, or says from when it is to be. Every session and every link of the user ends.
+    /// Deletes the account of who has typed its address, or says from when it is to be. Every session and every link of
+    /// the user ends.
     ///
     /// It fails if the session was ended while the form was being sent.
     pub async fn delete_user(
         &self,
         scope: &Scope<User>,
+        typed_email: &str,
         client: &Client,
-    ) -> Result<Option<OffsetDateTime>, sigra::Error> {
+    ) -> Result<Option<OffsetDateTime>, DeleteError> {
         let (user, session) = (scope.user(), scope.session().id);
+        if normalize_email(typed_email).as_ref() != Some(&user.email) {
+            return Err(DeleteError::WrongAddress);
+        }
         let delete_after = self.policy.deletion_grace.map(|grace| {
             let grace = grace.try_into().unwrap_or(time::Duration::MAX);
             whole_seconds(self.sigra.now().saturating_add(grace))
@@ -27,32 +53,36 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         // The user's row first: who logs in at the same moment comes before all of it, or after.
         let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
-        schedule.execute(&mut *tx).await?;
+        schedule.execute(&mut *tx).await.map_err(sigra::Error::from)?;
         let others = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(session)).await?;
         let own = self.sigra.delete_session_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
-            sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
+            let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id);
+            delete.execute(&mut *tx).await.map_err(sigra::Error::from)?;
         }
         let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
         self.record(&mut tx, action, user, client).await?;
-        tx.commit().await?;
+        tx.commit().await.map_err(sigra::Error::from)?;
         self.sigra.announce(others);
         self.sigra.announce(own);
         self.mailer().send(self.notifier.account_deleted(user, delete_after));
         Ok(delete_after)
     }
 
-    /// Keeps an account after all, if it was to be deleted.
-    pub(super) async fn cancel_deletion(&self, user: &User, client: &Client) -> Result<(), sigra::Error> {
-        let mut tx = self.sigra.begin().await?;
+    /// Keeps an account after all, in the transaction of a log-in to it. Tells whether it was to be deleted.
+    pub(super) async fn cancel_deletion_in(
+        &self,
+        conn: &mut Connection,
+        user: &User,
+        client: &Client,
+    ) -> Result<bool, sigra::Error> {
+        // Not by what `user` says, which was read before: the account may have been deleted at the same moment.
         let cancel = "UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL";
-        if sqlx::query(cancel).bind(user.id).execute(&mut *tx).await?.rows_affected() == 0 {
-            return Ok(());
+        if sqlx::query(cancel).bind(user.id).execute(&mut *conn).await?.rows_affected() == 0 {
+            return Ok(false);
         }
-        self.record(&mut tx, audit::DELETION_CANCELLED, user, client).await?;
-        tx.commit().await?;
-        self.sigra.announce_user(&user.id);
-        Ok(())
+        self.record(conn, audit::DELETION_CANCELLED, user, client).await?;
+        Ok(true)
     }
 
     /// Deletes the accounts whose time is over. Gives their number. Each is deleted on its own: one that can't be is in
@@ -83,11 +113,61 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Does so every hour.
+    /// Deletes the accounts that were never confirmed and never logged in to for a while after they were registered, so
+    /// that nobody keeps an address from its owner. Gives their number.
+    ///
+    /// One that is in use stays, for it must not vanish without a word; its address is still its owner's for the asking,
+    /// by a link or a change of address.
+    pub async fn delete_users_who_never_came(&self) -> Result<usize, sigra::Error> {
+        const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!(), " LIMIT 50");
+        let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
+        let before = whole_seconds(self.sigra.now().saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
+        let mut deleted = 0;
+        loop {
+            let find = sqlx::query_scalar(FIND).bind(before).bind(audit::REGISTERED).bind(telemetry::LOGIN_SUCCESS);
+            let found: Vec<UserId> = find.fetch_all(&self.pool).await?;
+            let mut batch = 0;
+            for id in found {
+                match self.delete_if_never_used(id, before).await {
+                    Ok(was_unused) => batch += usize::from(was_unused),
+                    Err(error) => {
+                        tracing::error!(%error, user_id = %id, "an account that was never used is not deleted")
+                    }
+                }
+            }
+            deleted += batch;
+            if batch == 0 {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Looks once more: they may be logging in, or confirming, at this very moment.
+    async fn delete_if_never_used(&self, user: UserId, before: OffsetDateTime) -> Result<bool, sigra::Error> {
+        const DELETE: &str = concat!("DELETE FROM users WHERE ", never_used!(), " AND id = $4");
+        let mut tx = self.sigra.begin().await?;
+        // Locks the user's row, so that what comes next sees whatever was done with it.
+        let revoked = self.sigra.delete_sessions_in(&mut tx, &user, None).await?;
+        if !revoked.is_empty() {
+            return Ok(false);
+        }
+        let delete = sqlx::query(DELETE).bind(before).bind(audit::REGISTERED).bind(telemetry::LOGIN_SUCCESS);
+        if delete.bind(user).execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(user)).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Does both every hour.
     pub async fn keep_deleting(self) {
         loop {
             if let Err(error) = self.delete_users_whose_time_is_over().await {
                 tracing::warn!(%error, "accounts whose time is over are not deleted");
+            }
+            if let Err(error) = self.delete_users_who_never_came().await {
+                tracing::warn!(%error, "accounts that were never used are not deleted");
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -97,4 +177,10 @@ impl Accounts {
 /// SQLite compares times as text, which goes well if all have the same length.
 fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
+}
+
+/// A day as people read it: `9 December 2026`.
+pub fn day(at: OffsetDateTime) -> String {
+    let format = format_description!("[day padding:none] [month repr:long] [year]");
+    at.format(&format).unwrap_or_else(|_| at.to_string())
 }

@@ -14,31 +14,47 @@ use sigra::mfa::{PasskeyLogIn, PublicKeyCredential, RegisterPublicKeyCredential}
 use uuid::Uuid;
 
 use super::{Accounts, User};
+use crate::database::Connection;
 
 /// With so few backup codes left it is time for new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
+
+/// A log-in that a second factor has completed.
+#[derive(Clone, Copy, Debug)]
+pub struct ChallengePassed {
+    pub factor: Factor,
+    /// Whether the account was to be deleted, and is kept.
+    pub deletion_cancelled: bool,
+}
 
 impl Accounts {
     pub async fn list_second_factors(&self, user: &User) -> Result<SecondFactors, sigra::Error> {
         self.sigra.list_second_factors(&user.id).await
     }
 
-    /// Completes a log-in by a second factor.
+    /// Completes a log-in by a second factor. An account that was to be deleted is kept, in the same transaction.
     pub async fn complete_mfa_challenge(
         &self,
         session: &Session,
         challenge: &MfaChallenge<User>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
-    ) -> Result<Checked<Factor>, sigra::Error> {
-        let user = challenge.user();
-        let completed = self.sigra.complete_mfa_challenge(session, challenge, answer, trust_browser).await;
+    ) -> Result<Checked<ChallengePassed>, sigra::Error> {
+        let (user, client) = (challenge.user(), session.client());
+        let mut deletion_cancelled = false;
+        let keep = async |conn: &mut Connection| {
+            deletion_cancelled = self.cancel_deletion_in(conn, user, &client).await?;
+            Ok(())
+        };
+        let completed = self.sigra.complete_mfa_challenge_with(session, challenge, answer, trust_browser, keep).await;
         if let Err(sigra::Error::TooManyAttempts { .. }) = &completed {
             self.deliver_wrong_codes_notice(user, session.client());
         }
         let factor = completed?;
         self.deliver_backup_code_notice(user, factor);
-        Ok(factor)
+        let Checked::Valid(factor) = factor else { return Ok(Checked::Invalid) };
+        self.after_log_in(session, user, deletion_cancelled).await?;
+        Ok(Checked::Valid(ChallengePassed { factor, deletion_cancelled }))
     }
 
     /// Notes that it is still the user, by a second factor.

@@ -1,17 +1,31 @@
 //! Session tokens, and what happens around a log-in.
 
 use sigra::{
-    Checked, Client, Password, Scope, Session, SessionId, SessionRow, SessionToken, Verification,
+    Checked, Client, LogInMethod, LogInOutcome, Password, Scope, Session, SessionId, SessionRow, SessionToken,
+    Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
     telemetry,
 };
+// <passkeys>
+use sigra::mfa::PasskeyLogIn;
+// </passkeys>
 use uuid::Uuid;
 
 use super::{Accounts, User, UserId};
+use crate::database::Connection;
 
 /// Events on a page of recent activity.
 pub const ACTIVITY_PAGE: usize = 20;
+
+/// What came of a log-in.
+#[must_use = "a log-in may not be complete yet: lead the user to the challenge"]
+#[derive(Clone, Copy, Debug)]
+pub struct LogIn {
+    pub outcome: LogInOutcome,
+    /// Whether the account was to be deleted, and is kept.
+    pub deletion_cancelled: bool,
+}
 
 impl Accounts {
     /// Opens a session without a browser, as for a program. Browsers are logged in by
@@ -138,16 +152,64 @@ impl Accounts {
         self.sigra.forget_attempts("sudo", &user.id.to_string()).await
     }
 
-    /// What a log-in is the occasion for: failed attempts are forgotten, the browser is known from now on, an
-    /// account that was to be deleted is kept, and a log-in from a new browser is told by mail.
-    pub async fn after_log_in(&self, session: &Session, user: &User) -> Result<(), sigra::Error> {
+    /// Logs the user in who has shown a first factor. An account that was to be deleted is kept, in the same
+    /// transaction.
+    pub async fn log_in(
+        &self,
+        session: &Session,
+        user: &User,
+        method: LogInMethod,
+        remember_me: bool,
+    ) -> Result<LogIn, sigra::Error> {
+        let (mut deletion_cancelled, client) = (false, session.client());
+        let keep = async |conn: &mut Connection| {
+            deletion_cancelled = self.cancel_deletion_in(conn, user, &client).await?;
+            Ok(())
+        };
+        let outcome = self.sigra.log_in_user_with(session, user, method, remember_me, keep).await?;
+        self.logged_in(session, user, LogIn { outcome, deletion_cancelled }).await
+    }
+
+    // <passkeys>
+    /// The same for who has shown a passkey: no other factor is asked for.
+    pub async fn log_in_with_passkey(
+        &self,
+        session: &Session,
+        log_in: &PasskeyLogIn<User>,
+        remember_me: bool,
+    ) -> Result<LogIn, sigra::Error> {
+        let (mut deletion_cancelled, client) = (false, session.client());
+        let keep = async |conn: &mut Connection| {
+            deletion_cancelled = self.cancel_deletion_in(conn, log_in.user(), &client).await?;
+            Ok(())
+        };
+        let outcome = self.sigra.log_in_user_with_passkey_and(session, log_in, remember_me, keep).await?;
+        self.logged_in(session, log_in.user(), LogIn { outcome, deletion_cancelled }).await
+    }
+    // </passkeys>
+
+    async fn logged_in(&self, session: &Session, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
+        if log_in.outcome == LogInOutcome::Complete {
+            self.after_log_in(session, user, log_in.deletion_cancelled).await?;
+        }
+        Ok(log_in)
+    }
+
+    /// What a log-in is the occasion for: failed attempts are forgotten, the browser is known from now on, and the
+    /// user is told by mail of a new browser, and of an account that is kept.
+    pub(super) async fn after_log_in(
+        &self,
+        session: &Session,
+        user: &User,
+        deletion_cancelled: bool,
+    ) -> Result<(), sigra::Error> {
         let account = account_named(&user.email);
         let is_known = session.is_known_device(&account);
         self.sigra.forget_log_ins(session, &account).await?;
         session.remember_device(&account)?;
-        // Not by what `user` says, which was read before: the account may have been deleted at the same moment.
-        if self.policy.deletion_grace.is_some() || user.delete_after.is_some() {
-            self.cancel_deletion(user, &session.client()).await?;
+        if deletion_cancelled {
+            self.sigra.announce_user(&user.id);
+            self.mailer().send(self.notifier.deletion_cancelled(user, &session.client()));
         }
         if self.policy.notify_new_devices && !is_known {
             self.deliver_new_device_notice(user, session.client());

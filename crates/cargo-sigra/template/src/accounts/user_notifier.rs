@@ -9,10 +9,10 @@ use sigra::{
     mail::{Mail, Mailer},
     token::Context,
 };
-use time::{OffsetDateTime, macros::format_description};
+use time::OffsetDateTime;
 use url::Url;
 
-use super::User;
+use super::{User, day};
 use crate::config::Settings;
 
 /// What the application is called in its mails.
@@ -267,13 +267,13 @@ impl UserNotifier {
     // </mfa>
 
     pub fn account_deleted(&self, user: &User, delete_after: Option<OffsetDateTime>) -> Mail {
-        let day = |at: OffsetDateTime| {
-            at.format(format_description!("[day padding:none] [month repr:long] [year]")).unwrap_or_default()
-        };
         let (subject, paragraph) = match delete_after {
             Some(after) => (
                 "Your account will be deleted",
-                format!("Your account at {APP} will be deleted on {}. Log in before then to keep it.", day(after)),
+                format!(
+                    "Your account at {APP} will be deleted on {day}. Log in before {day} to keep your account.",
+                    day = day(after)
+                ),
             ),
             None => ("Your account was deleted", format!("Your account at {APP} was deleted. Goodbye!")),
         };
@@ -295,6 +295,19 @@ impl UserNotifier {
 
     fn recovery(&self, token: &EmailToken) -> Link {
         self.link("It wasn't me", "users/recover/", token, Context::Recovery)
+    }
+
+    pub fn deletion_cancelled(&self, user: &User, client: &Client) -> Mail {
+        let letter = Letter {
+            subject: "Your account will not be deleted",
+            paragraphs: vec![format!(
+                "Your account at {APP} was to be deleted. Somebody has logged in to it with {}, so it is kept.",
+                described(client)
+            )],
+            link: None,
+            otherwise: RESET_PASSWORD,
+        };
+        mail(&user.email, &letter)
     }
 
     fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {

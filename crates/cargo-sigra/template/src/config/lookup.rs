@@ -31,6 +31,17 @@ impl Lookup<'_> {
         }
     }
 
+    /// `0` is none.
+    pub fn seconds_or_none(&self, name: &'static str, default: Duration) -> Result<Option<Duration>, SettingsError> {
+        let expected = "a whole number of seconds, from 0 to 315360000 (10 years)";
+        match self.parsed::<u64>(name, expected)? {
+            None => Ok(Some(default)),
+            Some(0) => Ok(None),
+            Some(seconds) if seconds <= LONGEST => Ok(Some(Duration::from_secs(seconds))),
+            Some(seconds) => Err(SettingsError::Invalid { name, value: seconds.to_string(), expected }),
+        }
+    }
+
     pub fn switch(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
         self.parsed(name, "true or false")
     }

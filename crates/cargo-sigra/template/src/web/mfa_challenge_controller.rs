@@ -53,12 +53,12 @@ pub async fn create(
         }
         None => Checked::Invalid,
     };
-    let Checked::Valid(factor) = completed else {
+    let Checked::Valid(passed) = completed else {
         session.put_flash(Flash::Error, "That is not right, or was used already. Try again.")?;
         return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
     };
-    let welcome = user_auth::welcome_user(&accounts, &session, challenge.user()).await?;
-    if let Factor::BackupCode { left } = factor
+    let welcome = user_auth::welcome_user(&session, passed.deletion_cancelled)?;
+    if let Factor::BackupCode { left } = passed.factor
         && left <= FEW_BACKUP_CODES
     {
         session.put_flash(Flash::Error, few_codes(left))?;

@@ -24,9 +24,9 @@ use super::{
     page_controller, request_body,
     request_span::{name_route, request_span},
     security_headers::security_headers,
-    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_recovery_controller,
-    user_registration_controller, user_reset_password_controller, user_session_controller, user_sessions_controller,
-    user_settings_controller,
+    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_deletion_controller,
+    user_recovery_controller, user_registration_controller, user_reset_password_controller, user_session_controller,
+    user_sessions_controller, user_settings_controller,
 };
 use crate::config::Environment;
 
@@ -59,7 +59,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
         .route("/users/sessions/others", delete(user_sessions_controller::delete_others))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
-        .route("/users/settings", get(user_settings_controller::edit).delete(user_settings_controller::delete))
+        .route("/users/settings", get(user_settings_controller::edit).delete(user_deletion_controller::delete))
+        .route("/users/settings/delete", get(user_deletion_controller::new))
         .route("/users/settings/activity", get(user_activity_controller::index))
         .route("/users/settings/email", put(user_settings_controller::update_email))
         .route("/users/settings/password", put(user_settings_controller::update_password))

@@ -26,6 +26,9 @@ use sigra::{Flash, LogInMethod, LogInOutcome, session::ReturnTo};
 
 use super::Result;
 use crate::accounts::{Accounts, User};
+// <pages>
+use crate::accounts::LogIn;
+// </pages>
 
 /// How long a session lasts, and the remember-me cookie with it. `SESSION_TTL` overrides it.
 pub const SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
@@ -71,8 +74,7 @@ pub async fn log_in_user(
     method: LogInMethod,
     remember_me: bool,
 ) -> Result<Redirect> {
-    let outcome = accounts.sigra().log_in_user(session, user, method, remember_me).await?;
-    after_log_in(accounts, session, user, outcome).await
+    after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
 }
 
 // <passkeys>
@@ -83,14 +85,13 @@ pub async fn log_in_user_with_passkey(
     log_in: &PasskeyLogIn<User>,
     remember_me: bool,
 ) -> Result<Redirect> {
-    let outcome = accounts.sigra().log_in_user_with_passkey(session, log_in, remember_me).await?;
-    after_log_in(accounts, session, log_in.user(), outcome).await
+    after_log_in(session, accounts.log_in_with_passkey(session, log_in, remember_me).await?)
 }
 // </passkeys>
 
-async fn after_log_in(accounts: &Accounts, session: &Session, user: &User, outcome: LogInOutcome) -> Result<Redirect> {
-    match outcome {
-        LogInOutcome::Complete => welcome_user(accounts, session, user).await,
+fn after_log_in(session: &Session, log_in: LogIn) -> Result<Redirect> {
+    match log_in.outcome {
+        LogInOutcome::Complete => welcome_user(session, log_in.deletion_cancelled),
         // <mfa>
         LogInOutcome::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
@@ -102,10 +103,12 @@ async fn after_log_in(accounts: &Accounts, session: &Session, user: &User, outco
 }
 
 /// Welcomes who is logged in by now, with all their factors.
-pub async fn welcome_user(accounts: &Accounts, session: &Session, user: &User) -> Result<Redirect> {
-    accounts.after_log_in(session, user).await?;
+pub fn welcome_user(session: &Session, deletion_cancelled: bool) -> Result<Redirect> {
     let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
+    if deletion_cancelled {
+        session.put_flash(Flash::Info, "Your account was to be deleted. You have logged in, so it is kept.")?;
+    }
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
 }
 

@@ -135,14 +135,6 @@ pub async fn update_password(
     Ok(page(&accounts, &session, &scope, String::new(), problems).refused())
 }
 
-pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
-    let text = match accounts.delete_user(&scope, &session.client()).await? {
-        Some(_) => "Your account will be deleted. Log in again if you change your mind.",
-        None => "Your account was deleted.",
-    };
-    user_auth::log_out_user(accounts.sigra(), &session, text).await
-}
-
 fn page(
     accounts: &Accounts,
     session: &Session,

@@ -12,11 +12,8 @@ use sigra::{
     Client, Clock, Password, Sigra,
     config::Argon2Params,
     mail::{Mail, Mailer},
-    testing::{TestHost, TestResponse},
+    testing::{TestClient, TestHost, TestResponse},
 };
-// <mfa>
-use sigra::testing::TestClient;
-// </mfa>
 
 /// What production needs to be set.
 pub const PROD: [(&str, &str); 3] =
@@ -193,6 +190,11 @@ pub fn email_form(email: &str) -> Vec<(&'static str, &str)> {
 /// The fields of a form that sets a password.
 pub fn password_form<'a>(password: &'a str, confirmation: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![("user[password]", password), ("user[password_confirmation]", confirmation)]
+}
+
+/// Deletes the account that the browser is logged in to, by the form of its page.
+pub async fn delete_account(browser: &TestClient, email: &str) -> TestResponse {
+    browser.post("/users/settings", &[("_method", "delete"), ("user[email]", email)]).await
 }
 
 /// The fields of the log-in form.

@@ -46,7 +46,7 @@ pub async fn update(
     let Some(link) = accounts.take_log_in_link(&session, scope.as_ref(), &token).await? else {
         return Ok(bad_link().into_response());
     };
-    let outcome = accounts.sigra().log_in_user(&session, &link.user, LogInMethod::Link, asked.remember_me).await?;
+    let log_in = accounts.log_in(&session, &link.user, LogInMethod::Link, asked.remember_me).await?;
     let notices = link.password_removed.then_some(Notice::PasswordRemoved).into_iter().collect();
-    session::answer(&accounts, &session, &link.user, outcome, notices).await
+    session::answer(&link.user, log_in, notices)
 }

@@ -14,7 +14,7 @@ use sigra::{
 use sigra::mfa::PublicKeyCredential;
 // </passkeys>
 
-use super::{account::Me, refusal::wrong_credentials};
+use super::{account::Me, refusal::wrong_credentials, session::Notice};
 use crate::{
     accounts::{Accounts, User},
     web::Result,
@@ -56,6 +56,7 @@ pub struct Offer {
 pub struct Completed {
     status: &'static str,
     user: Me,
+    notices: Vec<Notice>,
     /// After a backup code.
     backup_codes_left: Option<u32>,
 }
@@ -79,12 +80,12 @@ pub async fn create(
 ) -> Result<Response> {
     let Some(answer) = asked.second_factor() else { return Ok(wrong_credentials().into_response()) };
     let completed = accounts.complete_mfa_challenge(&session, &challenge, answer, asked.trust_browser).await?;
-    let Checked::Valid(factor) = completed else { return Ok(wrong_credentials().into_response()) };
+    let Checked::Valid(passed) = completed else { return Ok(wrong_credentials().into_response()) };
     let user = challenge.user();
-    accounts.after_log_in(&session, user).await?;
-    let backup_codes_left = match factor {
+    let notices = passed.deletion_cancelled.then_some(Notice::DeletionCancelled).into_iter().collect();
+    let backup_codes_left = match passed.factor {
         Factor::BackupCode { left } => Some(left),
         _ => None,
     };
-    Ok(Json(Completed { status: "complete", user: user.into(), backup_codes_left }).into_response())
+    Ok(Json(Completed { status: "complete", user: user.into(), notices, backup_codes_left }).into_response())
 }

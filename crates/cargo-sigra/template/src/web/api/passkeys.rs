@@ -76,6 +76,6 @@ pub async fn log_in(State(accounts): State<Accounts>, session: Session, Json(ask
     if accounts.must_confirm(log_in.user()) {
         return Ok(unconfirmed().into_response());
     }
-    let outcome = accounts.sigra().log_in_user_with_passkey(&session, &log_in, asked.remember_me).await?;
-    session::answer(&accounts, &session, log_in.user(), outcome, Vec::new()).await
+    let complete = accounts.log_in_with_passkey(&session, &log_in, asked.remember_me).await?;
+    session::answer(log_in.user(), complete, Vec::new())
 }

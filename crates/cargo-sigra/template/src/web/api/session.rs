@@ -14,12 +14,12 @@ use super::{
     refusal::{failed_log_in, unconfirmed},
 };
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, LogIn, User},
     web::{Result, user_auth::CLEAR_SITE_DATA},
 };
 
 #[derive(Deserialize)]
-pub struct LogIn {
+pub struct Credentials {
     email: String,
     password: Password,
     #[serde(default)]
@@ -34,6 +34,8 @@ pub enum Notice {
     /// The account had a password until now, which may have been somebody else's.
     PasswordRemoved,
     // </magic_link>
+    /// The account was to be deleted, and is kept.
+    DeletionCancelled,
 }
 
 /// What came of a log-in.
@@ -48,7 +50,11 @@ pub enum Outcome {
     // </mfa>
 }
 
-pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<LogIn>) -> Result<Response> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Json(asked): Json<Credentials>,
+) -> Result<Response> {
     accounts.limit_log_in(&session, &asked.email).await?;
     let client = session.client();
     let Some(user) = accounts.get_user_by_email_and_password(&asked.email, &asked.password, &client).await? else {
@@ -57,8 +63,8 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Json(ask
     if accounts.must_confirm(&user) {
         return Ok(unconfirmed().into_response());
     }
-    let outcome = accounts.sigra().log_in_user(&session, &user, LogInMethod::Password, asked.remember_me).await?;
-    answer(&accounts, &session, &user, outcome, Vec::new()).await
+    let log_in = accounts.log_in(&session, &user, LogInMethod::Password, asked.remember_me).await?;
+    answer(&user, log_in, Vec::new())
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
@@ -66,16 +72,10 @@ pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Resul
 }
 
 /// Welcomes the user, or says that the second factor is still to come.
-pub async fn answer(
-    accounts: &Accounts,
-    session: &Session,
-    user: &User,
-    outcome: LogInOutcome,
-    notices: Vec<Notice>,
-) -> Result<Response> {
-    match outcome {
+pub fn answer(user: &User, log_in: LogIn, mut notices: Vec<Notice>) -> Result<Response> {
+    match log_in.outcome {
         LogInOutcome::Complete => {
-            accounts.after_log_in(session, user).await?;
+            notices.extend(log_in.deletion_cancelled.then_some(Notice::DeletionCancelled));
             Ok(Json(Outcome::Complete { user: user.into(), notices }).into_response())
         }
         // <mfa>

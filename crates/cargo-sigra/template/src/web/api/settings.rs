@@ -15,7 +15,7 @@ use super::{
     refusal::{Fields, bad_link},
 };
 use crate::{
-    accounts::{Accounts, ChangeEmailError, ChangePasswordError, User},
+    accounts::{Accounts, ChangeEmailError, ChangePasswordError, DeleteError, User},
     web::{
         Result,
         user_auth::{self, CLEAR_SITE_DATA},
@@ -93,10 +93,22 @@ pub async fn update_password(
     }
 }
 
-pub async fn delete(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Result<Response> {
-    let delete_after = accounts.delete_user(&scope, &session.client()).await?;
-    accounts.sigra().log_out_user(&session).await?;
-    Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
+/// The address of the account is to be typed once more.
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: Session,
+    Sudo(scope): Sudo<User>,
+    asked: Option<Json<Ask>>,
+) -> Result<Response> {
+    let typed = asked.map(|Json(asked)| asked.email).unwrap_or_default();
+    match accounts.delete_user(&scope, &typed, &session.client()).await {
+        Ok(delete_after) => {
+            accounts.sigra().log_out_user(&session).await?;
+            Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
+        }
+        Err(DeleteError::Sigra(error)) => Err(error.into()),
+        Err(problem) => Ok(Fields { email: Some(problem.to_string()), ..Fields::default() }.into_response()),
+    }
 }
 
 pub fn refused_password(problem: &ChangePasswordError) -> Fields {
