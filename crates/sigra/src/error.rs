@@ -190,9 +190,18 @@ fn is_unavailable_code(code: &str) -> bool {
     }
 }
 
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let failed = Failed { by_database: matches!(self, Self::Database(_)) };
+        let mut response = self.into_problem().into_response();
+        response.extensions_mut().insert(failed);
+        response
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_unavailable_code;
+    use super::*;
 
     #[test]
     fn what_passes_by_itself_is_told_from_a_fault() {
@@ -212,13 +221,46 @@ mod tests {
             assert!(!is_unavailable_code(code), "PostgreSQL {code}");
         }
     }
-}
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let failed = Failed { by_database: matches!(self, Self::Database(_)) };
-        let mut response = self.into_problem().into_response();
-        response.extensions_mut().insert(failed);
-        response
+    /// The rows of the table above, as (status, cell of errors).
+    fn documented() -> Vec<(u16, &'static str)> {
+        let rows = include_str!("error.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
+        let row = |row: &'static str| {
+            let (errors, status) = row.split_once(" | ")?;
+            Some((status.split(' ').next()?.parse().ok()?, errors))
+        };
+        rows.filter_map(row).collect()
+    }
+
+    #[test]
+    fn every_error_is_answered_with_its_documented_status() {
+        let duration = Duration::from_secs(1);
+        let json = serde_json::from_str::<u8>("no number").expect_err("no JSON");
+        let errors = [
+            (Error::from(sqlx::Error::PoolTimedOut), "`Database`](Error::Database), the database can't be reached"),
+            (Error::from(sqlx::Error::RowNotFound), "`Database`](Error::Database), anything else"),
+            (Error::PasswordWorkersBusy, "`PasswordWorkersBusy`"),
+            (Error::TooManyAttempts { retry_after: duration }, "`TooManyAttempts`"),
+            (Error::CredentialsChanged, "`CredentialsChanged`"),
+            (Error::SessionEnded, "`SessionEnded`"),
+            (Error::SecondFactorRequired, "`SecondFactorRequired`"),
+            (Error::OtherFactorRequired, "`OtherFactorRequired`"),
+            (Error::CookieTooLarge { name: "cart".to_owned(), size: 5000 }, "`CookieTooLarge`"),
+            (Error::EntryName("a b".to_owned()), "`EntryName`"),
+            (Error::Json(json), "`Json`"),
+            (Error::PasswordHash(argon2::Error::SaltTooShort), "`PasswordHash`"),
+            (Error::Encryption, "`Encryption`"),
+            (Error::Random, "`Random`"),
+            #[cfg(feature = "passkeys")]
+            (Error::NoRelyingParty, "`NoRelyingParty`"),
+            #[cfg(feature = "passkeys")]
+            (Error::TooManyPasskeys { most: 10 }, "`TooManyPasskeys`"),
+        ];
+        let documented = documented();
+        for (error, name) in errors {
+            let row = documented.iter().find(|(_, errors)| errors.contains(name));
+            let (status, _) = row.unwrap_or_else(|| panic!("{name} is not documented"));
+            assert_eq!(error.into_response().status().as_u16(), *status, "{name}");
+        }
     }
 }

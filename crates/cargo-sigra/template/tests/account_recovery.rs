@@ -28,8 +28,10 @@ async fn robbed(host: &Host) -> (User, TestClient) {
 /// The link of the last mail that has one to take the account back.
 async fn recovery_link(host: &Host, email: &str) -> String {
     let mails = host.mails_to(email).await;
-    let links = mails.iter().flat_map(|mail| mail.text.lines()).filter(|line| line.contains("/users/recover/"));
-    let link = links.last().unwrap_or_else(|| panic!("no link in the mails to {email}"));
+    let mut lines = mails.iter().flat_map(|mail| mail.text.lines());
+    let link = lines
+        .rfind(|line| line.contains("/users/recover/"))
+        .unwrap_or_else(|| panic!("no link in the mails to {email}"));
     link.strip_prefix("http://127.0.0.1:4000").expect("a link of the application").to_owned()
 }
 

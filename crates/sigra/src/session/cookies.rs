@@ -225,10 +225,10 @@ impl Cookies {
 
     /// The cookie by which an answer gives the browser a session token: its name and value.
     pub fn token_given<'h>(&self, answer: &'h HeaderMap) -> Option<&'h [u8]> {
-        let pairs =
+        let mut pairs =
             answer.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
         let value = |pair: &'h [u8]| pair.strip_prefix(self.0.key.name.as_bytes())?.strip_prefix(b"=");
-        pairs.filter(|pair| value(pair).is_some_and(|value| !value.is_empty())).next_back()
+        pairs.rfind(|pair| value(pair).is_some_and(|value| !value.is_empty()))
     }
 
     pub fn set_remember_me(&self, jar: &mut SetCookies<'_>, token: &SessionToken, max_age: Duration) {

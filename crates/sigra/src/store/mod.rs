@@ -37,7 +37,7 @@ pub use self::{
     email_tokens::{EmailTokens, NewEmailToken, Sent},
     outgoing_mails::{KeptMail, OutgoingMails},
     passkeys::{PasskeyRow, Passkeys},
-    second_factors::{NewTrustedBrowser, SecondFactors, TotpRow, TrustedBrowser},
+    second_factors::{NewTrustedBrowser, SealedTotp, SecondFactors, TotpRow, TrustedBrowser},
 };
 use crate::{
     Client, Config, LogInMethod, User, clock::later, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind, token::TokenHash,

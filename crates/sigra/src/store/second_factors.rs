@@ -65,6 +65,9 @@ impl TrustedBrowser {
     }
 }
 
+/// Whose secret it is, and the secret; or why the row can't be read.
+pub type SealedTotp<Id> = sqlx::Result<(Id, Vec<u8>)>;
+
 /// A database that holds them. Whoever changes a user's factors locks the user's row first.
 pub trait SecondFactors<U: User>: sqlx::Database {
     /// Whether the user has an authenticator app or a passkey.
@@ -119,7 +122,7 @@ pub trait SecondFactors<U: User>: sqlx::Database {
         unlike: &[u8],
         after: Option<&U::Id>,
         limit: i64,
-    ) -> impl Future<Output = sqlx::Result<Vec<sqlx::Result<(U::Id, Vec<u8>)>>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Vec<SealedTotp<U::Id>>>> + Send;
 
     /// Writes a secret in place of another.
     fn replace_totp_secret(
@@ -324,7 +327,7 @@ macro_rules! impl_second_factors {
                 unlike: &[u8],
                 after: Option<&U::Id>,
                 limit: i64,
-            ) -> sqlx::Result<Vec<sqlx::Result<(U::Id, Vec<u8>)>>> {
+            ) -> sqlx::Result<Vec<$crate::store::SealedTotp<U::Id>>> {
                 const FIND: &str = "SELECT user_id, secret FROM users_totp
                     WHERE substr(secret, 1, length($1)) <> $1 AND ($3 IS NULL OR user_id > $3)
                     ORDER BY user_id LIMIT $2";
