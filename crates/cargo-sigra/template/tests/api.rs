@@ -296,6 +296,20 @@ async fn a_link_logs_in_once() {
 // </magic_link>
 
 #[tokio::test]
+async fn a_session_that_cannot_be_read_hides_no_other() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let spoilt = api.0.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
+    let phone = api.log_in(&user).await;
+    let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id = $1").bind(spoilt);
+    spoil.execute(&api.0.pool).await.expect("spoilt");
+    let listed = phone.get("/users/sessions").await;
+    assert_status(&listed, 200);
+    assert_eq!(listed.json::<Value>()["sessions"].as_array().expect("a list").len(), 1);
+    drop(browser);
+}
+
+#[tokio::test]
 async fn devices_are_listed_and_logged_out() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;

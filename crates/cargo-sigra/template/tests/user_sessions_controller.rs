@@ -13,6 +13,20 @@ const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) App
      Version/18.0 Mobile/15E148 Safari/604.1";
 
 #[tokio::test]
+async fn a_session_that_cannot_be_read_hides_no_other() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let this_one = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
+    host.log_in(&user).await;
+    let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id <> $1").bind(this_one);
+    spoil.execute(&host.pool).await.expect("spoilt");
+    let page = browser.get("/users/sessions").await;
+    assert_status(&page, 200);
+    assert_eq!(page.text().matches("This device").count(), 1);
+    assert_contains(&page, "Log out everywhere");
+}
+
+#[tokio::test]
 async fn the_page_names_devices_and_hides_tokens() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
