@@ -651,20 +651,17 @@ impl Model {
         let mut jar = self.browsers[browser].clone();
         let (session, upkeep) = self.authenticate(&jar);
         let seen = self.seen(session);
-        match session {
-            Some(session) => {
-                let jar_before = jar.clone();
-                if self.rows[&session].pending == pending {
-                    act(self, &mut jar, session);
-                }
-                let settled = jar.session != jar_before.session || jar.remember_me != jar_before.remember_me;
-                // A session that revoked itself is found gone when the cookies are written.
-                if !settled {
-                    self.keep_up(&mut jar, upkeep);
-                }
+        // What is dead is dropped by the next page.
+        if let Some(session) = session {
+            let jar_before = jar.clone();
+            if self.rows[&session].pending == pending {
+                act(self, &mut jar, session);
             }
-            // What is dead is dropped by the next page.
-            None => {}
+            let settled = jar.session != jar_before.session || jar.remember_me != jar_before.remember_me;
+            // A session that revoked itself is found gone when the cookies are written.
+            if !settled {
+                self.keep_up(&mut jar, upkeep);
+            }
         }
         self.browsers[browser] = jar;
         Some(seen)
