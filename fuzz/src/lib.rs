@@ -75,8 +75,10 @@ async fn who(scope: Option<Scope<User>>) -> String {
     scope.map_or(NOBODY.to_owned(), |scope| format!("user {}", scope.user().id))
 }
 
-async fn known(session: Session) -> String {
-    session.is_known_device("").to_string()
+/// Whether the browser that somebody logs in with was known before.
+async fn known(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<String> {
+    sigra.log_in_user(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
+    Ok((!session.is_new_browser()).to_string())
 }
 
 async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<String> {

@@ -16,7 +16,7 @@ use generated::{cargo, git, said, sigra, target_folder, workspace};
 use tempfile::TempDir;
 use ureq::{Agent, http::header};
 
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "violet lantern over quiet water";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An application of `tests/hosts`, committed to a repository of its own.

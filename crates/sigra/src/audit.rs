@@ -2,7 +2,8 @@
 //!
 //! An event is written in the transaction of what it records, so that there is never one without the other.
 //! The library writes those of its own functions; a host adds its own with [`Sigra::record`], and shows them
-//! to the user with [`Sigra::list_audit_events`]. No event holds a token, a password, a hash or a code.
+//! to the user with [`Sigra::list_audit_events`]. No event holds a token, a password, a hash or a code. Events are
+//! deleted after [a year](crate::Config::audit_retention), unless said otherwise.
 //!
 //! | action | when |
 //! |---|---|
@@ -17,7 +18,7 @@
 //! | [`RECOVERED`] | an account was taken back by the link of a mail about what its owner had not done: written by the library |
 //! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | an account is to be deleted, or not after all, or was |
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -69,6 +70,9 @@ pub const BACKUP_CODES_REGENERATED: &str = "auth.mfa.backup_codes_regenerated";
 pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";
 /// A browser is trusted no longer.
 pub const BROWSER_DISTRUSTED: &str = "auth.mfa.browser_distrusted";
+
+/// For so long an event that is repeated is counted, and not written again.
+const REPEATED: Duration = Duration::from_secs(60 * 60);
 
 /// An event to be recorded.
 ///
@@ -150,6 +154,14 @@ pub struct AuditEvent<Id> {
     pub inserted_at: OffsetDateTime,
 }
 
+impl<Id> AuditEvent<Id> {
+    /// How often it happened, if it was [repeated](Sigra::record_repeatable) within the hour.
+    #[must_use]
+    pub fn times(&self) -> u64 {
+        self.metadata["times"].as_u64().unwrap_or(1)
+    }
+}
+
 /// The audit trail.
 impl<U: User> Sigra<U> {
     /// Writes an event, in the transaction of what it records.
@@ -178,6 +190,29 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn record(&self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
         Ok(<U::Database as AuditLog<U>>::insert_audit_event(conn, audit, self.now()).await?)
+    }
+
+    /// Writes an event that anybody can cause, as often as they like: a password that was wrong, say. Within an hour of
+    /// one like it, of the same account, action and address, that one's `times` is counted up in its metadata. Events
+    /// of nobody's account, whose number nothing else bounds, are counted together, whatever their address. Either way
+    /// there is one write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn record_repeatable(&self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
+        let mut audit = audit.clone();
+        if audit.user.is_none() {
+            audit.client = Client::default();
+        }
+        let since = self.now() - REPEATED;
+        match <U::Database as AuditLog<U>>::find_audit_event_like(&mut *conn, &audit, since).await? {
+            Some(mut like) => {
+                like.metadata["times"] = like.times().saturating_add(1).into();
+                Ok(<U::Database as AuditLog<U>>::update_audit_metadata(conn, like.id, &like.metadata).await?)
+            }
+            None => self.record(conn, &audit).await,
+        }
     }
 
     /// The events of a user's account, the newest first, at most so many. Pages go on before the last event of

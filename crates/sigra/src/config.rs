@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
-use ipnet::IpNet;
+/// A network of proxies, for [`Config::trusted_proxies`].
+pub use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
@@ -10,7 +11,7 @@ pub use cookie::SameSite;
 use crate::live::LiveLimit;
 #[cfg(feature = "passkeys")]
 pub use crate::mfa::RelyingParty;
-use crate::{Clock, limits::AddressLimit, secret::SecretKeyBase};
+use crate::{Clock, limits::AddressLimit, password::BreachCheck, secret::SecretKeyBase};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -75,6 +76,7 @@ pub struct Config {
     pub(crate) argon2: Argon2Params,
     pub(crate) password_workers: usize,
     pub(crate) password_wait: Duration,
+    pub(crate) breach_check: Option<BreachCheck>,
     pub(crate) body_patience: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) trusted_origins: Vec<String>,
@@ -83,6 +85,7 @@ pub struct Config {
     pub(crate) live_connections: LiveLimit,
     #[cfg(feature = "live")]
     pub(crate) live_without_database: Duration,
+    pub(crate) audit_retention: Option<Duration>,
     pub(crate) purge_interval: Option<Duration>,
     pub(crate) clock: Clock,
 }
@@ -133,6 +136,7 @@ impl Config {
             argon2: Argon2Params::default(),
             password_workers: std::thread::available_parallelism().map_or(1, usize::from),
             password_wait: Duration::from_secs(5),
+            breach_check: None,
             body_patience: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
             trusted_origins: Vec::new(),
@@ -141,6 +145,7 @@ impl Config {
             live_connections: LiveLimit::default(),
             #[cfg(feature = "live")]
             live_without_database: 5 * MINUTE,
+            audit_retention: Some(365 * DAY),
             purge_interval: Some(60 * MINUTE),
             clock: Clock::system(),
         }
@@ -401,6 +406,14 @@ impl Config {
         self
     }
 
+    /// Asks a service whether a new password leaked in a breach (default: none). See
+    /// [`Sigra::check_breached`](crate::Sigra::check_breached).
+    #[must_use]
+    pub fn breach_check(mut self, check: impl Into<Option<BreachCheck>>) -> Self {
+        self.breach_check = check.into();
+        self
+    }
+
     /// How long the body of an unsafe request may stand still before the rest of it is an error (default: 30 seconds).
     /// Such a request runs to its end [whatever its client does](crate::scope::FetchCurrentScopeLayer), and must have
     /// one.
@@ -441,6 +454,14 @@ impl Config {
     #[must_use]
     pub fn cached_scopes(mut self, scopes: usize) -> Self {
         self.cached_scopes = scopes;
+        self
+    }
+
+    /// How long the events of the [audit trail](crate::audit) are kept (default: a year); `None`: for ever. They hold
+    /// addresses and browsers, which are personal data.
+    #[must_use]
+    pub fn audit_retention(mut self, retention: impl Into<Option<Duration>>) -> Self {
+        self.audit_retention = retention.into();
         self
     }
 

@@ -120,7 +120,7 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         // Sessions are ended, not only deleted.
         debug_assert_ne!(context, Context::Session);
-        Ok(<U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name())).await?)
+        Ok(<U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name()), None).await?)
     }
 
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
@@ -140,8 +140,28 @@ impl<U: User> Sigra<U> {
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None).await?;
+        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None, None).await?;
         self.delete_sessions_in(conn, user, except).await
+    }
+
+    /// Deletes what a change of password by a user who is logged in ends, in its transaction: their other sessions,
+    /// and whatever was sent to them but for links to reset the password. Those are the way back for an owner whose
+    /// session was stolen, and the thief must not be able to void them by changing the password again and again.
+    /// [`announce`](Self::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then.
+    pub async fn delete_other_tokens_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        kept: SessionId,
+    ) -> Result<Revoked, Error> {
+        U::Database::lock_user(&mut *conn, user).await?;
+        let resets = Context::ResetPassword.name();
+        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None, Some(&resets)).await?;
+        self.delete_sessions_in(conn, user, Some(kept)).await
     }
 
     /// How long a token is good, for its mail to say. `None` for a session's, which no mail has.

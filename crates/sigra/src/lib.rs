@@ -111,6 +111,7 @@ mod error;
 mod feed;
 mod health;
 pub mod idempotency;
+mod known_browsers;
 pub mod limits;
 #[cfg(feature = "live")]
 pub mod live;

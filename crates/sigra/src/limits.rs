@@ -1,10 +1,20 @@
 //! How often something may be tried: for an account where all processes see it, for an address in memory.
 //!
-//! An account's attempts are counted in the database, so that they survive a restart and are the same for all
-//! processes. An attacker can slow down whoever they like in this way, but lock nobody out: the delay grows to
-//! a bound, a success ends it, and a browser that the user has logged in with before has a count of its own
-//! ([`Session::remember_device`]; OWASP Authentication Cheat Sheet, "device cookies"). NIST SP 800-63B-4
-//! section 3.2.2 asks for no more than 100 failures in a row.
+//! An account's attempts are counted in the database, by its clock, so that they survive a restart and are the same
+//! for all processes. An attacker can slow down whoever they like in this way, but lock nobody out: the delay grows to
+//! a bound, a success ends it, and a known browser has a count of its own.
+//!
+//! # Known browsers
+//!
+//! A browser that a user has completed a log-in with is known for 400 days to be theirs (OWASP Authentication Cheat
+//! Sheet, "device cookies"): by a random token in its cookie `_my_app_device`, and a hash of it in a row of
+//! `users_tokens`. The token logs nobody in. At most 16 browsers of a user are known, and none
+//! any more once [all their tokens are deleted](Sigra::delete_all_tokens_in), as by a new password, or
+//! [they are logged out everywhere](Sigra::delete_known_browsers_in), or they are deleted. A new address changes
+//! nothing: the row is the user's, whatever they are called.
+//!
+//! Others' failures don't slow a known browser down. Its own count is as strict; and all that are known
+//! together have a hundred failures in a row, which is what NIST SP 800-63B-4 section 3.2.2 allows.
 
 use std::{
     fmt::Display,
@@ -20,7 +30,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Client, Error, Session, Sigra, User,
     sigra::{Connection, transact},
-    store::Attempts,
+    store::{Attempts, KnownBrowser},
     telemetry,
 };
 
@@ -68,6 +78,25 @@ impl Limit {
         delay: Duration::from_secs(30),
         max_delay: Duration::from_secs(60 * 60),
         forget_after: Duration::from_secs(24 * 60 * 60),
+    };
+
+    /// For all browsers together that a user [has logged in with](self#known-browsers), beside what each of them is
+    /// limited by: a hundred failures in a row (NIST SP 800-63B-4 section 3.2.2). Past them they count with strangers,
+    /// until there is a success, or for a day.
+    pub const KNOWN_BROWSERS: Self = Self {
+        free: 100,
+        delay: Duration::from_secs(24 * 60 * 60),
+        max_delay: Duration::from_secs(24 * 60 * 60),
+        forget_after: Duration::from_secs(24 * 60 * 60),
+    };
+
+    /// For what a user does to their own account, and what takes work or a mail: a new password, say. Twenty, then ten
+    /// seconds' delay that doubles up to a quarter of an hour.
+    pub const CHANGES: Self = Self {
+        free: 20,
+        delay: Duration::from_secs(10),
+        max_delay: Duration::from_secs(15 * 60),
+        forget_after: Duration::from_secs(60 * 60),
     };
 
     /// For mails: three in a quarter of an hour.
@@ -184,29 +213,59 @@ impl<U: User> Sigra<U> {
         self.forget(&key(&[purpose, account])).await
     }
 
-    /// Counts a log-in: for this browser alone, if the account was logged in to with it before, and together
-    /// with all the others if not.
+    /// Counts a log-in, before it is made: for this browser alone if it is [known](self#known-browsers), and together
+    /// with all the others if not. The account is what the visitor names it by; the user, if there is one of that
+    /// name, whose browser it may be. An unknown account takes the same work.
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
-    pub async fn limit_log_in(&self, session: &Session, account: &str) -> Result<(), Error> {
-        self.count(Limit::LOG_IN, &log_in_key(&device(session, account), account)).await
+    pub async fn limit_log_in(&self, session: &Session, account: &str, user: Option<&U::Id>) -> Result<(), Error> {
+        let known = self.known_browser(session, user).await?;
+        let strangers = log_in_key(STRANGERS, account);
+        self.limit_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
     }
 
-    /// Forgets the attempts before a success.
+    /// Forgets the attempts before a success: a right password, or a new one. Nobody is kept waiting for guesses
+    /// from before.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_log_ins(&self, session: &Session, account: &str) -> Result<(), Error> {
-        self.forget(&log_in_key(&device(session, account), account)).await
+    pub async fn forget_log_ins(&self, session: &Session, account: &str, user: &U::Id) -> Result<(), Error> {
+        transact!(self, conn => self.forget_log_ins_in(conn, session, account, user).await)
+    }
+
+    /// The same in the host's own transaction, as for a new password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn forget_log_ins_in(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+        account: &str,
+        user: &U::Id,
+    ) -> Result<(), Error> {
+        // One that is new has been a stranger's until now.
+        let known = match session.is_new_browser() {
+            true => None,
+            false => self.find_known_browser(&mut *conn, session, Some(user)).await?,
+        };
+        let own = known.as_ref().map(|known| known_key("log in", known));
+        U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| log_in_key(STRANGERS, account))).await?;
+        U::Database::forget_attempts(conn, &all_known_key("log in", user)).await?;
+        Ok(())
     }
 
     /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
     /// second factor before, which have a count of their own.
     pub(crate) async fn limit_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
-        self.count(Limit::SECOND_FACTOR, &second_factor_key(session, user)).await
+        let known = self.known_browser(session, Some(user)).await?;
+        let known = known.filter(|known| known.has_shown_second_factor);
+        let strangers = second_factor_key(user);
+        self.limit_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await
     }
 
     /// Forgets the attempts before a success, in its transaction.
@@ -216,12 +275,29 @@ impl<U: User> Sigra<U> {
         session: &Session,
         user: &U::Id,
     ) -> Result<(), Error> {
-        Ok(U::Database::forget_attempts(conn, &second_factor_key(session, user)).await?)
+        let known = self.find_known_browser(&mut *conn, session, Some(user)).await?;
+        let known = known.filter(|known| known.has_shown_second_factor);
+        let own = known.as_ref().map(|known| known_key("second factor", known));
+        U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| second_factor_key(user))).await?;
+        U::Database::forget_attempts(conn, &all_known_key("second factor", user)).await?;
+        Ok(())
     }
 
-    /// Gives a browser a count of its own: its user has shown a second factor in it, or has just set one up.
-    pub(crate) fn remember_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
-        session.remember_device(&shows_second_factor(user))
+    /// Counts an attempt of a known browser by itself, as long as all that are known have failed no more than
+    /// [`Limit::KNOWN_BROWSERS`] says; and past that, or of a browser that is not known, with the strangers'.
+    async fn limit_browser(
+        &self,
+        limit: Limit,
+        purpose: &str,
+        known: Option<&KnownBrowser<U::Id>>,
+        strangers: &[u8; 32],
+    ) -> Result<(), Error> {
+        let Some(known) = known else { return self.count(limit, strangers).await };
+        self.count(limit, &known_key(purpose, known)).await?;
+        match self.count(Limit::KNOWN_BROWSERS, &all_known_key(purpose, &known.user)).await {
+            Err(Error::TooManyAttempts { .. }) => self.count(limit, strangers).await,
+            counted => counted,
+        }
     }
 
     /// Fails to log in until the next attempt has to wait.
@@ -229,7 +305,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn exhaust_log_ins(&self, account: &str) -> Result<(), Error> {
         let mut conn = self.pool().acquire().await?;
         for _ in 0..Limit::LOG_IN.free {
-            self.attempt(&mut conn, Limit::LOG_IN, &log_in_key("", account)).await?;
+            self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(STRANGERS, account)).await?;
         }
         Ok(())
     }
@@ -269,25 +345,27 @@ impl<U: User> Sigra<U> {
     }
 }
 
-/// Nothing, for all browsers that are not known.
-fn device(session: &Session, account: &str) -> String {
-    session.known_device(account).map_or_else(String::new, |device| device.to_string())
-}
+/// In place of a browser, for all that are not known.
+const STRANGERS: &str = "";
 
 /// Has a part more than what [`Sigra::limit`] counts by, so that no purpose of a host's is the same.
-fn log_in_key(device: &str, account: &str) -> [u8; 32] {
-    key(&["log in", device, account])
+fn log_in_key(browser: &str, account: &str) -> [u8; 32] {
+    key(&["log in", browser, account])
 }
 
 /// Likewise.
-fn second_factor_key(session: &Session, user: &impl Display) -> [u8; 32] {
-    key(&["second factor", &device(session, &shows_second_factor(user)), &user.to_string()])
+fn second_factor_key(user: &impl Display) -> [u8; 32] {
+    key(&["second factor", STRANGERS, &user.to_string()])
 }
 
-/// What a browser is known by in which a user has shown a second factor. No account that a host
-/// [remembers](Session::remember_device) has such a name: who may choose theirs could choose another user's id.
-fn shows_second_factor(user: &impl Display) -> String {
-    format!("\0second factor {user}")
+/// Likewise, of one browser.
+fn known_key<Id>(purpose: &str, known: &KnownBrowser<Id>) -> [u8; 32] {
+    key(&[purpose, "known browser", &known.id.to_string()])
+}
+
+/// Likewise, of all that know a user.
+fn all_known_key(purpose: &str, user: &impl Display) -> [u8; 32] {
+    key(&[purpose, "all known browsers", &user.to_string()])
 }
 
 fn key(parts: &[&str]) -> [u8; 32] {
@@ -326,6 +404,6 @@ mod tests {
     fn the_parts_of_a_key_do_not_run_into_each_other() {
         assert_ne!(key(&["ab", "c", ""]), key(&["a", "bc", ""]));
         assert_ne!(key(&["a", "c", "b"]), key(&["a", "b", "c"]));
-        assert_ne!(key(&["log in", "ada"]), log_in_key("", "ada"));
+        assert_ne!(key(&["log in", "ada"]), log_in_key(STRANGERS, "ada"));
     }
 }

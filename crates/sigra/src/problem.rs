@@ -76,17 +76,37 @@ impl Problem {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
+    /// What whoever sent the request can do about it, as a sentence or two, where that is known.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sigra::Problem;
+    ///
+    /// let problem = Problem::too_many_requests(Duration::from_millis(11_500));
+    /// assert_eq!(problem.detail().as_deref(), Some("Too many attempts. Try again in 12 seconds."));
+    /// ```
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        let wait = self.retry_after.filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)?;
+        Some(format!("Too many attempts. Try again in {}.", in_words(wait)))
+    }
+
     /// The problem as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut problem = serde_json::json!({ "title": self.title(), "status": self.status.as_u16() });
+        if let Some(detail) = self.detail() {
+            problem["detail"] = detail.into();
+        }
         if let Some(code) = self.code {
             problem["code"] = code.into();
         }
         problem.to_string()
     }
 
-    fn retry_after(&self) -> Option<HeaderValue> {
+    /// The header `Retry-After`, in whole seconds, if there is something to wait for.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<HeaderValue> {
         self.retry_after.map(|wait| HeaderValue::from(wait.as_millis().div_ceil(1000) as u64))
     }
 
@@ -100,6 +120,17 @@ impl Problem {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         response
     }
+}
+
+/// A time to wait as people say it: in the largest unit that fits, rounded up.
+fn in_words(wait: Duration) -> String {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds.div_ceil(60), "minute"),
+        _ => (seconds.div_ceil(60 * 60), "hour"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 impl IntoResponse for Problem {

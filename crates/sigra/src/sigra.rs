@@ -22,13 +22,13 @@ use crate::{
     limits::{self, Addresses},
     mfa::{self, LogInMethod, LogInOutcome, ShownFactor},
     origin::SameOrigin,
-    password::Passwords,
+    password::{PasswordProblem, Passwords},
     scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
     secret::EncryptionKeys,
-    session::{Cookies, Session},
+    session::{Cookies, KNOWN_BROWSER_TTL, Session},
     store::{
-        Attempts, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys, PresentedToken, Proof, Reader,
-        Renewal, SecondFactors, SessionId, Standing, Store,
+        Attempts, AuditLog, EmailTokens, EndedSession, Expired, Found, KnownBrowsers, NewSession, Passkeys,
+        PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Standing, Store,
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
@@ -357,6 +357,9 @@ impl<U: User> Sigra<U> {
             U::Database::use_trusted_browser(&mut tx, trusted, row.id).await?;
         }
         let replaced = self.end_presented_in(&mut tx, session).await?;
+        if !row.mfa_pending {
+            self.remember_browser_with(&mut tx, session, &user.id(), log_in.shown.map(|shown| shown.at)).await?;
+        }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();
         let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
@@ -549,6 +552,19 @@ impl<U: User> Sigra<U> {
         Ok(verification)
     }
 
+    /// Asks the [service](Config::breach_check), if there is one, whether a new password leaked. To be asked last, of
+    /// one that the [policy](crate::password::PasswordPolicy) accepts.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordProblem::Breached`], [`PasswordProblem::Unchecked`], as a sentence to show beside the field.
+    pub async fn check_breached(&self, password: &Password) -> Result<(), PasswordProblem> {
+        match &self.0.config.breach_check {
+            Some(service) => service.check(password).await,
+            None => Ok(()),
+        }
+    }
+
     /// Hashes a new password with the configured parameters.
     ///
     /// # Errors
@@ -627,6 +643,21 @@ impl<U: User> Sigra<U> {
         }
         let ids: Vec<SessionId> = sessions.iter().map(|ended| ended.id).collect();
         self.end_sessions(&ids);
+    }
+
+    /// Asks the database whether the session of a request is still there: before work that only somebody who is logged
+    /// in may cause, such as [hashing a password](Self::hash_password). A request may have waited, or been sent many
+    /// times over, while its session was ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if it is not.
+    pub async fn require_session(&self, scope: &Scope<U>) -> Result<(), Error> {
+        let found = self.find_sessions(&[scope.session().id]).await?;
+        match found.iter().any(|(session, user)| self.is_good_session(session, user)) {
+            true => Ok(()),
+            false => Err(Error::SessionEnded),
+        }
     }
 
     /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
@@ -794,13 +825,28 @@ impl<U: User> Sigra<U> {
         let trusted = self
             .purge(config.mfa_trust_ttl, async |conn, expired| U::Database::purge_trusted_browsers(conn, expired).await)
             .await;
+        let known = self
+            .purge(KNOWN_BROWSER_TTL, async |conn, expired| {
+                <U::Database as KnownBrowsers<U>>::purge_known_browsers(conn, expired).await
+            })
+            .await;
+        let events = match config.audit_retention {
+            Some(retention) => {
+                let purge = async |conn: &mut Connection<U>, expired| {
+                    <U::Database as AuditLog<U>>::purge_audit_events(conn, expired).await
+                };
+                self.purge(retention, purge).await
+            }
+            None => Ok(0),
+        };
         let ceremonies = self
             .purge(mfa::CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await)
             .await;
         let attempts =
             self.purge(limits::FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await;
         // What fails in one table is no reason to keep the rows of another.
-        let tokens = [sessions, mailed, recovery, pending, trusted].into_iter().sum::<Result<u64, Error>>()?;
+        let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
+        events?;
         ceremonies?;
         attempts?;
         Ok(tokens)
@@ -904,14 +950,12 @@ impl<U: User> Sigra<U> {
     }
 
     /// Which of these sessions are still there, and their users.
-    #[cfg(feature = "live")]
     pub(crate) async fn find_sessions(&self, ids: &[SessionId]) -> Result<Vec<(SessionRow, U)>, Error> {
         let mut conn = self.0.pool.acquire().await?;
         Ok(U::Database::find_sessions(&mut conn, ids).await?)
     }
 
     /// Whether a session that is there is good for everything.
-    #[cfg(feature = "live")]
     pub(crate) fn is_good_session(&self, session: &SessionRow, user: &U) -> bool {
         let is_live = session.is_live(&self.0.config, self.now());
         is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full

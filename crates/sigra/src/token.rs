@@ -195,11 +195,11 @@ impl EmailToken {
     }
 }
 
-/// The raw secret by which a browser is trusted without a second factor.
+/// The raw secret by which a browser is told from others: trusted without a second factor, or known.
 #[derive(Clone)]
-pub(crate) struct TrustToken(RawToken);
+pub(crate) struct BrowserToken(RawToken);
 
-impl TrustToken {
+impl BrowserToken {
     pub fn generate() -> Result<Self, Error> {
         RawToken::generate().map(Self)
     }
@@ -217,9 +217,9 @@ impl TrustToken {
     }
 }
 
-impl fmt::Debug for TrustToken {
+impl fmt::Debug for BrowserToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrustToken([redacted])")
+        f.write_str("BrowserToken([redacted])")
     }
 }
 

@@ -37,6 +37,8 @@ use crate::{
     database::{Connection, Pool},
 };
 
+const DEMO_EMAIL: &str = "demo@example.com";
+
 /// Functions on users and tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
@@ -106,7 +108,7 @@ impl Accounts {
         match self.sigra.verify_password(user.as_ref(), password).await? {
             Verification::Invalid => {
                 let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
-                self.sigra.record(&mut *self.pool.acquire().await?, &audit).await?;
+                self.sigra.record_repeatable(&mut *self.pool.acquire().await?, &audit).await?;
                 Ok(None)
             }
             Verification::Valid => Ok(user),
@@ -114,15 +116,16 @@ impl Accounts {
         }
     }
 
-    /// The user that development starts with.
-    pub async fn seed_demo_user(&self) -> Result<(), RegisterError> {
-        const EMAIL: &str = "demo@example.com";
-        if self.get_user_by_email(EMAIL).await?.is_none() {
-            let password = Password::new("correct horse battery staple");
-            let user = self.register_user(EMAIL, &password, &Client::default()).await?;
+    /// The user that development starts with. Everybody knows their password: nobody can register with it.
+    pub async fn seed_demo_user(&self) -> Result<(), sigra::Error> {
+        let password = Password::new("correct horse battery staple");
+        let client = Client::default();
+        if self.get_user_by_email(DEMO_EMAIL).await?.is_none()
+            && let (Some(user), _) = self.insert_user(DEMO_EMAIL, &password, &client).await?
+        {
             let mut tx = self.sigra.begin().await?;
-            self.confirm_in(&mut tx, &user, &Client::default()).await?;
-            tx.commit().await.map_err(sigra::Error::from)?;
+            self.confirm_in(&mut tx, &user, &client).await?;
+            tx.commit().await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError};
+use sigra::{Config, ConfigError, SecretKeyBase, SecretKeyBaseError, config::IpNet};
 // <passkeys>
 use sigra::config::RelyingParty;
 // </passkeys>
@@ -168,7 +168,7 @@ impl Settings {
             .mfa_issuer("MyApp")
             // </mfa>
             .trusted_origins([public_url.origin().ascii_serialization()])
-            .trusted_proxies(env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8, separated by commas")?);
+            .trusted_proxies(trusted_proxies(&env)?);
         if let Some(age) = env.seconds("SESSION_REISSUE_AGE")? {
             sigra = sigra.session_reissue_age(age);
         }
@@ -180,6 +180,9 @@ impl Settings {
         }
         if let Some(ttl) = env.seconds("CONFIRM_TTL")? {
             sigra = sigra.confirm_ttl(ttl);
+        }
+        if let Some(retention) = env.seconds("AUDIT_RETENTION")? {
+            sigra = sigra.audit_retention(retention);
         }
         sigra = sigra.rate_limits(rate_limits(&env, prod)?);
 
@@ -257,6 +260,24 @@ impl FromStr for Environment {
             _ => Err(()),
         }
     }
+}
+
+/// A network, or one address.
+struct Proxies(IpNet);
+
+impl FromStr for Proxies {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).map(Self).map_err(drop)
+    }
+}
+
+fn trusted_proxies(env: &Lookup<'_>) -> Result<Vec<IpNet>, SettingsError> {
+    let expected = "addresses or networks such as 127.0.0.1 or 10.0.0.0/8, separated by commas";
+    let proxies = env.list::<Proxies>("TRUSTED_PROXIES", expected)?;
+    Ok(proxies.into_iter().map(|Proxies(network)| network).collect())
 }
 
 /// Without limits a password can be guessed: only development and tests may turn them off.

@@ -81,7 +81,11 @@ fn each_bad_setting_is_named_in_one_sentence() {
         ("PUBLIC_URL", "http://a.com/#", "PUBLIC_URL is `http://a.com/#`: it must be an address such as"),
         ("PUBLIC_URL", "http://a.com?", "PUBLIC_URL is `http://a.com?`: it must be an address such as"),
         ("MAIL_REPLY_TO", "nobody", "MAIL_REPLY_TO is `nobody`: it must be an address alone, such as help@example.com"),
-        ("TRUSTED_PROXIES", "everyone", "TRUSTED_PROXIES is `everyone`: it must be networks such as 10.0.0.0/8"),
+        (
+            "TRUSTED_PROXIES",
+            "everyone",
+            "TRUSTED_PROXIES is `everyone`: it must be addresses or networks such as 127.0.0.1",
+        ),
     ] {
         let message = error(&[(name, value)]);
         assert!(message.starts_with(said), "{message}");

@@ -14,7 +14,9 @@ async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     host.mails_to(&user.email).await;
-    browser.put("/users/settings/password", &password_form("another password", "another password")).await;
+    browser
+        .put("/users/settings/password", &password_form("another password than before", "another password than before"))
+        .await;
 
     let page = browser.get("/users/settings/activity").await;
     for what in ["Registered", "Failed to log in", "Logged in", "Asked for a link", "Changed the password"] {
@@ -48,9 +50,9 @@ async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
     let user = host.user_fixture().await;
     let browser = host.client();
     for _ in 0..44 {
-        browser.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     }
-    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
     let (mut path, mut pages) = (Some("/users/settings/activity".to_owned()), Vec::new());
     while let Some(next) = path {
         let page = browser.get(&next).await.text();
@@ -62,9 +64,29 @@ async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
         assert!(pages.len() <= 3, "there is always another page");
     }
     let all = pages.concat();
-    assert_eq!(all.matches("Failed to log in").count(), 44);
-    assert_eq!((all.matches("Logged in<").count(), all.matches("Registered").count()), (1, 1));
+    assert_eq!(all.matches("Logged in<").count(), 44);
+    assert_eq!((all.matches("Failed to log in<").count(), all.matches("Registered").count()), (1, 1));
     assert!(!all.contains("There is nothing more."), "no link leads to an empty page");
+}
+
+/// What anybody can cause fills no table, and no page of the user's.
+#[tokio::test]
+async fn what_is_repeated_is_one_event_and_unknown_addresses_write_none_of_their_own() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let user = host.user_fixture().await;
+    for number in 0..10 {
+        let wrong = format!("a wrong password {number}");
+        host.client().post("/users/log-in", &log_in_form(&user.email, &wrong)).await;
+        host.client().post("/users/log-in", &log_in_form(&host.unique_email(), &wrong)).await;
+        host.client().post("/users/register", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    }
+    let count = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool);
+    assert_eq!(count.await.unwrap_or(0_i64), 4, "registered, refused, and failures at one address and at others");
+    let browser = host.log_in(&user).await;
+    assert_contains(&browser.get("/users/settings/activity").await, "Failed to log in, 10 times");
+    host.clock().advance(std::time::Duration::from_secs(60 * 60));
+    host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    assert_contains(&browser.get("/users/settings/activity").await, "Failed to log in<");
 }
 
 #[tokio::test]

@@ -2,9 +2,18 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+use axum::{Router, routing::get};
+use my_app::accounts::ChangePasswordError;
+use sigra::{
+    Error, Password, Session,
+    config::Argon2Params,
+    testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
 use support::{Host, email_form, password_form, seen};
 use tokio::task::JoinSet;
 
@@ -91,12 +100,10 @@ async fn a_form_that_is_sent_when_sudo_mode_is_over_leads_back_to_its_page_and_s
 }
 
 #[tokio::test]
-async fn invariant_9_a_new_password_ends_all_other_sessions_and_every_link() {
+async fn invariant_9_a_new_password_ends_all_other_sessions() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let (other, thief) = (host.log_in(&user).await, browser.fork());
-    host.client().post("/users/reset-password", &email_form(&user.email)).await;
-    let link = host.link_to(&user.email).await;
     let cookies = browser.cookies();
 
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
@@ -105,9 +112,30 @@ async fn invariant_9_a_new_password_ends_all_other_sessions_and_every_link() {
     assert_ne!(browser.cookies(), cookies, "its token is a new one");
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
-    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
     assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
+}
+
+/// A thief in the account changes its password again and again; the links in the owner's mailbox stay the way back.
+#[tokio::test]
+async fn invariant_9_a_new_password_leaves_a_link_to_reset_it_good() {
+    let host = Host::new().await;
+    let (user, thief) = host.authenticated_fixture().await;
+    let mut links = Vec::new();
+    for number in 0..3 {
+        host.client().post("/users/reset-password", &email_form(&user.email)).await;
+        links.push(host.link_to(&user.email).await);
+        let password = format!("the thief's password {number}");
+        assert_redirected_to(&thief.put(PASSWORD, &password_form(&password, &password)).await, "/users/settings");
+    }
+    let owner = host.client();
+    for link in &links {
+        assert_status(&owner.get(link).await, 200);
+    }
+    assert_redirected_to(&owner.put(&links[0], &password_form(NEW, NEW)).await, "/users/log-in");
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await);
+    assert_redirected_to(&owner.get(&links[1]).await, "/users/reset-password");
 }
 
 /// CVE-2021-41268: a remembered browser was still let in.
@@ -413,4 +441,87 @@ async fn invariant_11_claiming_an_address_beside_its_confirmation_gives_it_to_on
         let claimed = browser.get("/dashboard").await.text().contains(&squatter.email);
         assert_eq!(claimed, holder.id == user.id, "round {round}");
     }
+}
+
+/// Where the mails of whoever asks go to, and whether the link before is still good.
+async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
+    let (user, browser) = host.authenticated_fixture().await;
+    let own = host.unique_email();
+    browser.put(EMAIL, &email_form(&own)).await;
+    let pending = host.link_to(&own).await;
+    assert_redirected_to(&browser.put(EMAIL, &email_form(wanted)).await, "/users/settings");
+    let told = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    (told, browser.get(&pending).await.status().as_u16())
+}
+
+#[tokio::test]
+async fn invariant_5_asking_for_an_address_does_not_tell_whether_it_has_an_account() {
+    let host = Host::new().await;
+    let taken = host.user_fixture().await;
+    host.confirm(&taken).await;
+    let free = host.unique_email();
+    assert_eq!(asked_for(&host, &taken.email).await, asked_for(&host, &free).await);
+    assert_eq!(host.mails_to(&taken.email).await[0].subject, "You already have an account");
+    assert_eq!(host.mails_to(&free).await[0].subject, "Confirm your new email address");
+}
+
+/// So that one account keeps no password worker busy, and fills no table.
+#[tokio::test]
+async fn changes_to_an_account_are_limited_by_user() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for number in 0..20 {
+        let password = format!("the password of number {number}");
+        let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
+        assert_redirected_to(&answer, "/users/settings");
+    }
+    let refused = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    assert_status(&refused, 429);
+    assert_contains(&refused, "Too many attempts. Try again in 10 seconds.");
+    host.clock().advance(Duration::from_secs(10));
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
+
+    for number in 0..20 {
+        let answer = browser.put(EMAIL, &email_form(&format!("number{number}@example.com"))).await;
+        assert_redirected_to(&answer, "/users/settings");
+    }
+    assert_status(&browser.put(EMAIL, &email_form("another@example.com")).await, 429);
+}
+
+/// The session of a visitor's request.
+async fn session(host: &Host) -> Session {
+    let (found, session) = tokio::sync::oneshot::channel();
+    let found = Arc::new(Mutex::new(Some(found)));
+    let handler = get(async move |session: Session| {
+        let found = found.lock().expect("no panic").take().expect("one request");
+        found.send(session).ok().expect("somebody waits");
+    });
+    TestClient::new(Router::new().route("/", handler).layer(host.sigra().fetch_current_scope())).get("/").await;
+    session.await.expect("a session")
+}
+
+/// Requests whose session was ended while they waited cost no hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_hashed_for_a_session_that_is_gone() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
+    let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("logged in");
+    let slow = Argon2Params { memory_kib: 32 * 1024, iterations: 40, parallelism: 1 };
+    let accounts = host.with_password_worker(slow, Duration::from_millis(10));
+    let busy = accounts.clone();
+    let hash = tokio::spawn(async move { busy.sigra().hash_password(&Password::new(NEW)).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let (session, new) = (session(&host).await, Password::new(NEW));
+    let current = Password::new(VALID_PASSWORD);
+    let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
+    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
+    host.accounts.delete_user_session_token(&token).await.expect("logged out");
+    let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
+    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::SessionEnded))), "{refused:?}");
+    let refused = accounts.confirm_sudo_by_password(&session, &scope, &new).await;
+    assert!(matches!(refused, Err(Error::SessionEnded)), "{refused:?}");
+    hash.await.expect("no panic").expect("a hash");
 }

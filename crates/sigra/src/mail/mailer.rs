@@ -6,7 +6,7 @@ use std::{
 };
 
 use lettre::{Message, message::Mailbox as Address};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use uuid::Uuid;
@@ -16,6 +16,12 @@ use crate::{
     task::{Task, jittered},
     telemetry,
 };
+
+/// When composing a mail begins: so long after the request was answered, and up to [`LATEST`].
+const EARLIEST: Duration = Duration::from_millis(200);
+
+/// See [`EARLIEST`].
+const LATEST: Duration = Duration::from_secs(2);
 
 /// How long it waits before each further try.
 const RETRIES: [Duration; 6] = [
@@ -42,6 +48,9 @@ const QUEUE: usize = 1000;
 /// Mails that are being sent at the same time.
 const AT_ONCE: usize = 8;
 
+/// Mails that are being composed at the same time: one, so that requests go first.
+const COMPOSED_AT_ONCE: usize = 1;
+
 /// Sends mails in the background. Cheap to clone.
 ///
 /// ```
@@ -66,6 +75,9 @@ struct Inner {
     /// The mails in the outbox that this process sends.
     held: Mutex<HashSet<Uuid>>,
     rounds: Task,
+    composed_at_once: Semaphore,
+    /// Somebody waits for all mails: none waits for its time.
+    hurry: Notify,
 }
 
 impl Mailer {
@@ -86,6 +98,8 @@ impl Mailer {
             outbox: None,
             held: Mutex::default(),
             rounds: Task::default(),
+            composed_at_once: Semaphore::new(COMPOSED_AT_ONCE),
+            hurry: Notify::new(),
         })))
     }
 
@@ -121,28 +135,41 @@ impl Mailer {
 
     /// Sends a mail, and returns at once.
     pub fn send(&self, mail: Mail) {
-        self.deliver(async move { Ok::<_, MailError>(Some(mail)) });
+        let mailer = self.clone();
+        self.spawn(async move { mailer.keep_and_send(&mail).await });
     }
 
     /// Composes a mail, if there is one to be sent, and sends it; returns at once. What is looked up and written
     /// for it takes the visitor no time, so that a page answers in the same time whether or not an address is
-    /// known.
+    /// known. It begins at a random time, 0.2 to 2 seconds later: whoever sends another request right after the
+    /// answer does not hear it either. [`settle`](Self::settle) lets it begin at once.
     pub fn deliver<E>(&self, compose: impl Future<Output = Result<Option<Mail>, E>> + Send + 'static)
     where
         E: fmt::Display + Send + 'static,
     {
-        if self.0.tasks.len() >= QUEUE {
-            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many mails are waiting");
-            return;
-        }
         let mailer = self.clone();
-        self.0.tasks.spawn(async move {
-            match compose.await {
+        self.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(some_time()) => {}
+                () = mailer.0.hurry.notified() => {}
+            }
+            let turn = mailer.0.composed_at_once.acquire().await;
+            let composed = compose.await;
+            drop(turn);
+            match composed {
                 Ok(Some(mail)) => mailer.keep_and_send(&mail).await,
                 Ok(None) => {}
                 Err(error) => tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, %error),
             }
         });
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if self.0.tasks.len() >= QUEUE {
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many mails are waiting");
+            return;
+        }
+        self.0.tasks.spawn(work);
     }
 
     /// Leaves what is not sent yet to other processes, and to the next start: the last thing before the process ends.
@@ -161,6 +188,7 @@ impl Mailer {
     /// Waits until all mails are sent or given up. For tests; and for a shutdown, with a time limit of its own.
     pub async fn settle(&self) {
         while !self.0.tasks.is_empty() {
+            self.0.hurry.notify_waiters();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -282,6 +310,12 @@ async fn go_round(mailer: Weak<Inner>) {
     }
 }
 
+/// A time between the earliest and the latest.
+fn some_time() -> Duration {
+    let random = crate::token::random_bytes().map_or(u16::MAX, u16::from_be_bytes);
+    EARLIEST + (LATEST - EARLIEST) * u32::from(random) / u32::from(u16::MAX)
+}
+
 impl fmt::Debug for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailer").field("waiting", &self.0.tasks.len()).finish_non_exhaustive()
@@ -290,9 +324,12 @@ impl fmt::Debug for Mailer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use tokio::{
         io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
         net::{TcpListener, TcpStream},
+        time::Instant,
     };
 
     use super::*;
@@ -346,5 +383,44 @@ mod tests {
         mailer.settle().await;
         assert!(mails[0].contains("Message-ID: <") && mails[0].contains("@example.com>"), "{}", mails[0]);
         assert_eq!(mails[0], mails[1]);
+    }
+
+    fn mailer() -> Mailer {
+        Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("good settings")
+    }
+
+    /// Work that begins with the answer is heard by the next request (CWE-208).
+    #[tokio::test]
+    async fn invariant_5_composing_begins_at_a_random_time_after_the_answer() {
+        let (begun, mailer) = (Instant::now(), mailer());
+        let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..20 {
+            let began = began.clone();
+            mailer.deliver(async move {
+                began.send(begun.elapsed()).expect("somebody waits");
+                Ok::<_, MailError>(None)
+            });
+        }
+        drop(began);
+        let mut waits = Vec::new();
+        while let Some(wait) = begins.recv().await {
+            waits.push(wait);
+        }
+        assert!(waits.len() == 20 && waits.iter().all(|wait| *wait >= EARLIEST), "{waits:?}");
+        let first_half = waits.iter().filter(|wait| **wait < (EARLIEST + LATEST) / 2).count();
+        assert!((1..20).contains(&first_half), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_all_mails_waits_for_no_such_time() {
+        let (mailer, begun, is_done) = (mailer(), Instant::now(), Arc::new(AtomicBool::new(false)));
+        let done = is_done.clone();
+        mailer.deliver(async move {
+            done.store(true, Ordering::SeqCst);
+            Ok::<_, MailError>(None)
+        });
+        mailer.settle().await;
+        assert!(is_done.load(Ordering::SeqCst));
+        assert!(begun.elapsed() < EARLIEST);
     }
 }

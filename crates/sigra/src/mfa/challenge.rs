@@ -184,9 +184,10 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         let proof = Proof::SecondFactor(factor.kind());
         let token = self.replace_token_in(&mut tx, session, scope, Some(proof)).await?;
+        self.remember_browser_with(&mut tx, session, &scope.user().id(), Some(self.now())).await?;
         tx.commit().await?;
         self.renewed(session, scope, token);
-        self.remember_second_factor(session, &scope.user().id())
+        Ok(())
     }
 
     /// Uses a second factor up, in a transaction that is to be committed with what it is for.

@@ -251,9 +251,9 @@ impl<U: User> Sigra<U> {
             enrolled.backup_codes = Some(self.insert_backup_codes(&mut tx, &user).await?);
             enrolled.recovery = Some(self.create_email_token(&mut tx, &user, Context::Recovery, email).await?);
         }
+        self.remember_browser_with(&mut tx, session, &user, Some(self.now())).await?;
         self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
         others.into_iter().for_each(|others| self.announce(others));
-        self.remember_second_factor(session, &user)?;
         Ok(enrolled)
     }
 

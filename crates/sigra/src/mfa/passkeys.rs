@@ -324,9 +324,7 @@ impl<U: User> Sigra<U> {
         }
         let shown = ShownFactor { at: self.now(), kind: Some(FactorKind::Passkey), trusted: None };
         let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
-        let outcome = self.log_in_in(tx, session, &log_in.user, as_asked, also).await?;
-        self.remember_second_factor(session, &log_in.user.id())?;
-        Ok(outcome)
+        self.log_in_in(tx, session, &log_in.user, as_asked, also).await
     }
 
     /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.

@@ -7,7 +7,7 @@ use crate::{
     clock::earlier,
     sigra::Connection,
     store::{NewTrustedBrowser, SecondFactors, TrustedBrowser},
-    token::{TokenHash, TrustToken},
+    token::{BrowserToken, TokenHash},
 };
 
 /// A second factor that a log-in need not ask for.
@@ -106,7 +106,7 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
     ) -> Result<Option<(TrustedBrowser, TokenHash)>, Error> {
         let after = earlier(self.now(), self.config().mfa_trust_ttl);
-        for token in session.trust_tokens().iter().map(TrustToken::hash) {
+        for token in session.trust_tokens().iter().map(BrowserToken::hash) {
             if let Some(found) = U::Database::find_trusted_browser(&mut *conn, user, token, after).await? {
                 return Ok(Some((found, token)));
             }
@@ -121,13 +121,13 @@ impl<U: User> Sigra<U> {
         session: &Session,
         scope: &Scope<U>,
         factor: FactorKind,
-    ) -> Result<(TrustToken, Option<TokenHash>), Error> {
+    ) -> Result<(BrowserToken, Option<TokenHash>), Error> {
         let (user, client) = (scope.user().id(), session.client());
         let before = self.find_trusted_browser(&mut *conn, session, &user).await?;
         if let Some((before, _)) = &before {
             U::Database::delete_trusted_browsers(&mut *conn, &user, Some(before.id)).await?;
         }
-        let token = TrustToken::generate()?;
+        let token = BrowserToken::generate()?;
         let new = NewTrustedBrowser {
             token: token.hash(),
             client: &client,

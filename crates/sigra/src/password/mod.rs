@@ -10,6 +10,8 @@
 //! of more than 72 bytes is refused where bcrypt's hash is stored, for bcrypt has left the rest out: its owner sets a
 //! new one.
 
+mod breach;
+mod common;
 #[cfg(feature = "legacy-hashes")]
 mod legacy;
 mod policy;
@@ -32,7 +34,10 @@ use tokio::sync::{Semaphore, oneshot};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
-pub use self::policy::{PasswordPolicy, PasswordProblem};
+pub use self::{
+    breach::{BreachCheck, PwnedRange},
+    policy::{PasswordPolicy, PasswordProblem},
+};
 use crate::{ConfigError, Error, HashedPassword, config::Argon2Params};
 
 const OUTPUT_LEN: usize = 32;

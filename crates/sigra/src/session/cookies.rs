@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, Uri, header};
 
-use super::{device::KnownDevice, trust::TrustTokens};
+use super::browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens};
 use crate::{
     Config, Error, SessionToken,
     config::CookieOptions,
@@ -16,9 +16,6 @@ use crate::{
 
 /// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
 const MAX_COOKIE: usize = 4096;
-
-/// Browsers keep a cookie for no longer: RFC 6265bis section 5.6.
-const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Room for the signature, the id and the separators around an entry's value.
 const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
@@ -241,14 +238,14 @@ impl Cookies {
         self.expire(jar, &self.0.remember_me, &self.0.remember_me.name);
     }
 
-    /// The browsers that a request says it comes from: one, unless cookies of several scopes have the name.
-    pub fn read_devices(&self, request: &RequestCookies) -> Vec<KnownDevice> {
-        read_all(&self.0.device, request, KnownDevice::parse)
+    /// The tokens by which a browser is known: one list, unless cookies of several scopes have the name.
+    pub fn read_devices(&self, request: &RequestCookies) -> Vec<KnownTokens> {
+        read_all(&self.0.device, request, KnownTokens::parse)
     }
 
-    pub fn set_device(&self, jar: &mut SetCookies<'_>, known: &KnownDevice) {
+    pub fn set_device(&self, jar: &mut SetCookies<'_>, known: &KnownTokens) {
         let device = &self.0.device;
-        self.set(jar, device, &device.name, device.keys.sign(&known.to_string()), Some(DEVICE_MAX_AGE));
+        self.set(jar, device, &device.name, device.keys.sign(&known.encode()), Some(KNOWN_BROWSER_TTL));
     }
 
     pub fn read_mfa_trust(&self, request: &RequestCookies) -> Vec<TrustTokens> {

@@ -12,13 +12,12 @@
 //! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry |
 //! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
 //! | `_my_app_mfa_trust` | 30 days | that the browser is [trusted](crate::mfa#trusted-browsers) without a second factor; it logs nobody in |
-//! | `_my_app_device` | 400 days | that the browser is [known](Session::remember_device); it logs nobody in |
+//! | `_my_app_device` | 400 days | that the browser is [known](crate::limits#known-browsers); it logs nobody in |
 
+mod browser_tokens;
 mod cookies;
-mod device;
 mod flash;
 mod return_to;
-mod trust;
 mod visit;
 
 use std::{
@@ -36,10 +35,9 @@ use axum::{
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::device::{DeviceId, KnownDevice};
 pub(crate) use self::{
+    browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens},
     cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
-    trust::TrustTokens,
     visit::Visit,
 };
 pub use self::{
@@ -50,7 +48,7 @@ use crate::{
     Client, Error, Problem, SessionToken,
     client::Sender,
     store::SessionId,
-    token::{CookieSessionId, TokenHash, TrustToken},
+    token::{BrowserToken, CookieSessionId, TokenHash},
 };
 
 const FLASH: &str = "flash";
@@ -100,7 +98,8 @@ struct State {
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
     flash: Vec<FlashMessage>,
     token_write: Option<TokenWrite>,
-    device_write: Option<KnownDevice>,
+    device_write: Option<KnownTokens>,
+    is_new_browser: bool,
     mfa_trust_write: Option<TrustTokens>,
 }
 
@@ -143,6 +142,7 @@ impl Session {
             flash: Vec::new(),
             token_write: None,
             device_write: None,
+            is_new_browser: false,
             mfa_trust_write: None,
         };
         (Self(Arc::new(Mutex::new(state))), tokens)
@@ -268,33 +268,42 @@ impl Session {
         self.state().is_back_without_cookies
     }
 
-    /// Whether an account was logged in to with this browser before: whatever it was named by then, such as
-    /// its normalised email address.
+    /// Whether this request logged a user in who had not logged in with this browser before, or not for 400 days, or
+    /// not since their password was changed. For telling them of a new device.
+    ///
+    /// ```
+    /// # fn send_mail(_: &str) {}
+    /// fn after_log_in(session: &sigra::Session, email: &str) {
+    ///     if session.is_new_browser() {
+    ///         send_mail(email);
+    ///     }
+    /// }
+    /// ```
     #[must_use]
-    pub fn is_known_device(&self, account: &str) -> bool {
-        self.known_device(account).is_some()
+    pub fn is_new_browser(&self) -> bool {
+        self.state().is_new_browser
     }
 
-    /// Makes the browser known for an account that it has just logged in to, for 400 days. It logs nobody in:
-    /// it keeps [others' failed log-ins](crate::limits) from slowing the owner down, and tells a
-    /// new device from an old one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Random`].
-    pub fn remember_device(&self, account: &str) -> Result<(), Error> {
+    /// The tokens by which the browser is known, each for another user.
+    pub(crate) fn known_tokens(&self) -> KnownTokens {
+        let state = self.state();
+        let written = state.device_write.clone();
+        written.unwrap_or_else(|| KnownTokens::all_of(state.devices()))
+    }
+
+    /// Makes the browser hold a token by which it is known from now on.
+    pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
+        let mut tokens = self.known_tokens();
+        tokens.put(token, None);
         let mut state = self.state();
-        let mut device = match state.devices().into_iter().next() {
-            Some(device) => device,
-            None => KnownDevice::generate()?,
-        };
-        device.learn(account);
-        state.device_write = Some(device);
-        Ok(())
+        state.device_write = Some(tokens);
+        state.is_new_browser = true;
     }
 
-    pub(crate) fn known_device(&self, account: &str) -> Option<DeviceId> {
-        self.state().devices().iter().find(|device| device.knows(account)).map(|device| device.id)
+    /// Makes the browser hold the tokens that it has for longer.
+    pub(crate) fn keep_known_tokens(&self) {
+        let tokens = self.known_tokens();
+        self.state().device_write = Some(tokens);
     }
 
     /// The tokens by which the browser is trusted without a second factor, each by another user.
@@ -304,7 +313,7 @@ impl Session {
     }
 
     /// Makes the browser hold another token, in place of one that it holds.
-    pub(crate) fn keep_trust_token(&self, token: TrustToken, in_place_of: Option<TokenHash>) {
+    pub(crate) fn keep_trust_token(&self, token: BrowserToken, in_place_of: Option<TokenHash>) {
         let mut tokens = self.trust_tokens();
         tokens.put(token, in_place_of);
         self.state().mfa_trust_write = Some(tokens);
@@ -476,7 +485,7 @@ impl State {
             && !self.has_cookies();
     }
 
-    fn devices(&self) -> Vec<KnownDevice> {
+    fn devices(&self) -> Vec<KnownTokens> {
         self.cookies.read_devices(&self.request)
     }
 

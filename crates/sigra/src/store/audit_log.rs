@@ -2,9 +2,11 @@
 
 use std::future::Future;
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::Expired;
 use crate::{
     User,
     audit::{Audit, AuditEvent},
@@ -19,6 +21,26 @@ pub trait AuditLog<U: User>: sqlx::Database {
         now: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
+    /// One of the latest events like this, of the same account, action and address, since a time.
+    fn find_audit_event_like(
+        conn: &mut Self::Connection,
+        audit: &Audit<U::Id>,
+        since: OffsetDateTime,
+    ) -> impl Future<Output = sqlx::Result<Option<AuditEvent<U::Id>>>> + Send;
+
+    /// Writes what else is kept of an event.
+    fn update_audit_metadata(
+        conn: &mut Self::Connection,
+        id: Uuid,
+        metadata: &Value,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Deletes at most so many events from before a time.
+    fn purge_audit_events(
+        conn: &mut Self::Connection,
+        expired: Expired,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+
     /// The events of a user's account that can be read, the newest first, from before one of them on.
     fn list_audit_events(
         conn: &mut Self::Connection,
@@ -32,7 +54,7 @@ pub trait AuditLog<U: User>: sqlx::Database {
 macro_rules! impl_audit_log {
     (
         database: $db:ty, connection: $connection:ty, row: $row:ty,
-        time: $to_time:path, $from_time:path, $time:ty $(,)?
+        time: $to_time:path, $from_time:path, $time:ty, skip_locked: $skip_locked:literal $(,)?
     ) => {
         impl<U> crate::store::audit_log::AuditLog<U> for $db
         where
@@ -59,6 +81,47 @@ macro_rules! impl_audit_log {
                     .execute(conn)
                     .await
                     .map(drop)
+            }
+
+            async fn find_audit_event_like(
+                conn: &mut $connection,
+                audit: &crate::audit::Audit<U::Id>,
+                since: OffsetDateTime,
+            ) -> sqlx::Result<Option<crate::audit::AuditEvent<U::Id>>> {
+                // Among the latest, so that a long history takes no longer.
+                const FIND: &str = "SELECT * FROM (
+                        SELECT * FROM audit_events WHERE user_id IS NOT DISTINCT FROM $1 ORDER BY id DESC LIMIT 20
+                    ) latest
+                    WHERE action = $2 AND ip IS NOT DISTINCT FROM $3 AND inserted_at > $4 LIMIT 1";
+                let row = sqlx::query(FIND)
+                    .bind(audit.user.clone())
+                    .bind(audit.action.as_ref())
+                    .bind(audit.client.ip.map(|ip| ip.to_string()))
+                    .bind($to_time(since))
+                    .fetch_optional(conn)
+                    .await?;
+                row.as_ref().map(audit_event).transpose()
+            }
+
+            async fn update_audit_metadata(
+                conn: &mut $connection,
+                id: uuid::Uuid,
+                metadata: &serde_json::Value,
+            ) -> sqlx::Result<()> {
+                const UPDATE: &str = "UPDATE audit_events SET metadata = $2 WHERE id = $1";
+                sqlx::query(UPDATE).bind(id).bind(metadata.to_string()).execute(conn).await.map(drop)
+            }
+
+            async fn purge_audit_events(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
+                crate::store::purge::purge!(
+                    conn,
+                    expired,
+                    $to_time,
+                    "audit_events",
+                    "id",
+                    "inserted_at",
+                    $skip_locked
+                )
             }
 
             async fn list_audit_events(

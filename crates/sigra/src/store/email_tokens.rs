@@ -79,12 +79,13 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         context: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Deletes the tokens of a user, all or those of one context. Sessions stay, and so do
+    /// Deletes the tokens of a user, all or those of one context, but for those of another. Sessions stay, and so do
     /// [recovery](crate::token::Context::Recovery) links: whoever is inside must not void them.
     fn delete_email_tokens(
         conn: &mut Self::Connection,
         user: &U::Id,
         context: Option<&str>,
+        kept: Option<&str>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// When the newest recovery link of a user was sent.
@@ -201,10 +202,12 @@ macro_rules! impl_email_tokens {
                 conn: &mut $connection,
                 user: &U::Id,
                 context: Option<&str>,
+                kept: Option<&str>,
             ) -> sqlx::Result<()> {
                 const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)";
-                sqlx::query(DELETE).bind(user.clone()).bind(context).execute(conn).await.map(drop)
+                    WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)
+                      AND context <> coalesce($3, '')";
+                sqlx::query(DELETE).bind(user.clone()).bind(context).bind(kept).execute(conn).await.map(drop)
             }
 
             async fn newest_recovery_token(
@@ -235,7 +238,7 @@ macro_rules! impl_email_tokens {
                     $to_time,
                     "users_tokens",
                     "id",
-                    "context NOT IN ('session', 'mfa_trust', 'recovery') AND inserted_at",
+                    "context NOT IN ('session', 'mfa_trust', 'known_browser', 'recovery') AND inserted_at",
                     $skip_locked
                 )
             }

@@ -5,6 +5,7 @@ mod audit_log;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod begin;
 mod email_tokens;
+mod known_browsers;
 mod outgoing_mails;
 mod own_pool;
 mod passkeys;
@@ -35,6 +36,7 @@ pub use self::{
     attempts::Attempts,
     audit_log::AuditLog,
     email_tokens::{EmailTokens, NewEmailToken, Sent},
+    known_browsers::{KnownBrowser, KnownBrowsers, Seen},
     outgoing_mails::{KeptMail, OutgoingMails},
     passkeys::{PasskeyRow, Passkeys},
     second_factors::{NewTrustedBrowser, SealedTotp, SecondFactors, TotpRow, TrustedBrowser},
@@ -367,7 +369,7 @@ pub struct Expired {
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
 pub trait Store<U: User>:
-    EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Attempts + OutgoingMails
+    EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + KnownBrowsers<U> + Attempts + OutgoingMails
 {
     /// What tells of changes.
     #[doc(hidden)]

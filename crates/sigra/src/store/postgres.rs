@@ -6,6 +6,7 @@ use super::{
     attempts::impl_attempts,
     audit_log::impl_audit_log,
     email_tokens::impl_email_tokens,
+    known_browsers::impl_known_browsers,
     outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{self, read, readable},
@@ -37,6 +38,7 @@ impl_email_tokens! {
 
 impl_audit_log! {
     database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
+    skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_second_factors! {
@@ -52,6 +54,11 @@ impl_passkeys! {
 impl_outgoing_mails! {
     database: Postgres, connection: PgConnection, clock: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
     skip_locked: " FOR UPDATE SKIP LOCKED",
+}
+
+impl_known_browsers! {
+    database: Postgres, connection: PgConnection, time: itself,
+    tokens: to_bytes, "= ANY($1)", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
 impl_attempts! {

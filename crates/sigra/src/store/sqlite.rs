@@ -7,6 +7,7 @@ use super::{
     audit_log::impl_audit_log,
     email_tokens::impl_email_tokens,
     from_ms,
+    known_browsers::impl_known_browsers,
     outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{read, readable},
@@ -37,6 +38,7 @@ impl_email_tokens! {
 
 impl_audit_log! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
+    skip_locked: "",
 }
 
 impl_second_factors! {
@@ -51,6 +53,11 @@ impl_passkeys! {
 impl_outgoing_mails! {
     database: Sqlite, connection: SqliteConnection, clock: "CAST(unixepoch('subsec') * 1000 AS bigint)",
     skip_locked: "",
+}
+
+impl_known_browsers! {
+    database: Sqlite, connection: SqliteConnection, time: to_ms,
+    tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))", skip_locked: "",
 }
 
 impl_attempts! {

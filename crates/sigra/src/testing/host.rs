@@ -11,7 +11,7 @@ use crate::{Clock, Password, Sigra, User, mfa::BackupCodes};
 ///
 /// assert_eq!(PasswordPolicy::default().check(&Password::new(VALID_PASSWORD)), Ok(()));
 /// ```
-pub const VALID_PASSWORD: &str = "correct horse battery staple";
+pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 
 /// The application under test, and how a user comes to be in it. The rest is provided.
 ///

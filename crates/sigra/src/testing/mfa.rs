@@ -9,7 +9,7 @@ use crate::{
     mfa::{BackupCodes, FactorKind, totp::TotpSecret},
     session::{RequestCookies, SetCookies, TrustTokens},
     store::{NewSession, NewTrustedBrowser, SecondFactors as _},
-    token::TrustToken,
+    token::BrowserToken,
 };
 
 impl<U: User> Sigra<U> {
@@ -59,7 +59,7 @@ impl<U: User> Sigra<U> {
 
     /// Trusts a browser.
     pub(super) async fn trust(&self, browser: &TestClient, user: &U::Id, client: &Client) -> Result<(), Error> {
-        let token = TrustToken::generate()?;
+        let token = BrowserToken::generate()?;
         let mut conn = self.pool().acquire().await?;
         let verified_by = Some(FactorKind::Totp);
         let new = NewTrustedBrowser { token: token.hash(), client, now: self.now(), verified_by, session: None };

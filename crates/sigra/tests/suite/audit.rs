@@ -3,12 +3,12 @@
 use serde_json::json;
 use sigra::{
     Client,
-    audit::Audit,
+    audit::{Audit, AuditEvent},
     telemetry,
     testing::{TestHost, assert_status},
 };
 
-use super::host::{Host, User};
+use super::host::{DAY, Host, User};
 
 async fn actions(host: &Host, user: &User) -> Vec<String> {
     let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
@@ -111,4 +111,36 @@ async fn a_log_in_whose_event_cannot_be_written_does_not_happen() {
     let answer = host.post_log_in(&host.client(), &user, false).await;
     assert_eq!(answer.status(), 500);
     assert_eq!(host.rows().await, 0);
+}
+
+#[tokio::test]
+async fn events_are_kept_for_a_year_unless_said_otherwise() {
+    for (retention, days, kept) in [(None, 4000, 1), (Some(DAY * 365), 365, 0), (Some(DAY * 365), 364, 1)] {
+        let host = Host::with(|config| config.audit_retention(retention)).await;
+        let mut conn = host.pool.acquire().await.unwrap();
+        host.sigra.record(&mut conn, &Audit::new("tests.ran")).await.unwrap();
+        drop(conn);
+        host.clock().advance(DAY * days);
+        host.sigra.purge_expired_tokens().await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
+        assert_eq!(left, kept, "{retention:?}, {days} days");
+    }
+}
+
+/// So that nobody fills the table with guesses at addresses that have no account.
+#[tokio::test]
+async fn events_of_nobody_are_counted_and_not_written_again() {
+    let host = Host::new().await;
+    let client = |last: u8| Client { ip: Some([192, 0, 2, last].into()), user_agent: None };
+    let (user, mut conn) = (host.user_fixture().await, host.pool.acquire().await.unwrap());
+    for last in 0..20 {
+        let failure = Audit::new(telemetry::LOGIN_FAILURE).from(&client(last));
+        host.sigra.record_repeatable(&mut conn, &failure).await.unwrap();
+        host.sigra.record_repeatable(&mut conn, &failure.of(user.id).from(&client(last % 2))).await.unwrap();
+    }
+    drop(conn);
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
+    assert_eq!(events, 3, "one of nobody's, and one of each address at the user's");
+    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    assert_eq!(events.iter().map(AuditEvent::times).collect::<Vec<_>>(), [10, 10]);
 }

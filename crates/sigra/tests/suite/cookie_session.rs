@@ -45,6 +45,7 @@ async fn cookies_have_exactly_these_attributes_without_tls() {
     assert_eq!(
         attributes(&host.post_log_in(&browser, &user, true).await),
         [
+            "_my_app_device=...; HttpOnly; SameSite=Lax; Path=/; Max-Age=34560000",
             "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Path=/",
             "_my_app_key=...; HttpOnly; SameSite=Lax; Path=/",
             "_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Path=/; Max-Age=5184000",
@@ -70,6 +71,7 @@ async fn cookies_have_the_host_prefix_under_tls() {
     assert_eq!(
         attributes(&host.post_log_in(&host.client(), &user, true).await),
         [
+            "__Host-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=34560000",
             "__Host-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/",
             "__Host-_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/",
             "__Host-_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=5184000",
@@ -93,6 +95,7 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
     assert_eq!(
         attributes(&host.post_log_in(&browser, &user, true).await),
         [
+            "__Secure-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=34560000",
             "__Secure-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
             "__Secure-_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
             "__Secure-_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=5184000",
@@ -106,7 +109,13 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
     let logged_out = attributes(&browser.post("/log-out", &[]).await);
     let expired = logged_out.iter().filter(|cookie| cookie.contains("; Domain=example.com;"));
     assert_eq!(expired.count(), 2, "{logged_out:?}");
-    assert!(browser.cookies().iter().all(|(name, _)| name == "__Secure-_my_app_key.flash"), "{browser:?}");
+    assert!(
+        browser
+            .cookies()
+            .iter()
+            .all(|(name, _)| ["__Secure-_my_app_device", "__Secure-_my_app_key.flash"].contains(&name.as_str())),
+        "{browser:?}"
+    );
 
     // What the test browser keeps after a fixture follows the domain too.
     assert_eq!(who(&host.log_in(&user).await).await, user.email);
@@ -124,6 +133,7 @@ async fn name_path_and_same_site_are_the_hosts_to_choose() {
     assert_eq!(
         attributes(&host.post_log_in(&host.client(), &user, true).await),
         [
+            "__Host-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=34560000",
             "__Host-keep=...; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=5184000",
             "__Secure-sid.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
             "__Secure-sid=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
@@ -440,7 +450,7 @@ async fn a_log_in_stands_although_what_came_after_it_failed() {
     let browser = TestClient::new(Router::new().route("/", post(log_in)).layer(host.sigra.fetch_current_scope()));
     assert_eq!(browser.post("/", &[]).await.status(), 503);
     let names: Vec<String> = browser.cookies().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, [KEY], "the session that is there, and no message");
+    assert_eq!(names, ["_my_app_device", KEY], "the session that is there, and no message");
 }
 
 async fn get_with(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> TestResponse {

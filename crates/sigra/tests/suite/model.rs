@@ -742,7 +742,8 @@ fn at_the_beginning_of_a_step() -> Clock {
     let clock = Clock::stopped();
     let step = Duration::from_secs(STEP).as_nanos();
     let into = clock.now().unix_timestamp_nanos().unsigned_abs() % step;
-    clock.advance(Duration::from_nanos(u64::try_from(step - into).unwrap()));
+    // It counts milliseconds.
+    clock.advance(Duration::from_nanos(u64::try_from(step - into).unwrap()) + Duration::from_millis(1));
     clock
 }
 

@@ -23,7 +23,8 @@ async fn a_login_writes_one_row_under_the_hash_of_the_cookies_token() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
 
-    let row = sqlx::query("SELECT user_id, context, token, remembered, user_agent, ip FROM users_tokens");
+    let row = "SELECT user_id, context, token, remembered, user_agent, ip FROM users_tokens WHERE context = 'session'";
+    let row = sqlx::query(row);
     let row = row.fetch_one(&host.pool).await.unwrap();
     assert_eq!(row.get::<uuid::Uuid, _>("user_id"), user.id);
     assert_eq!(row.get::<String, _>("context"), "session");
@@ -33,6 +34,40 @@ async fn a_login_writes_one_row_under_the_hash_of_the_cookies_token() {
     assert_eq!(row.get::<String, _>("user_agent"), sigra::testing::BROWSER);
     assert_eq!(row.get::<String, _>("ip"), "127.0.0.1");
     assert_eq!(who(&browser).await, user.email);
+}
+
+#[tokio::test]
+async fn a_session_is_asked_for_in_the_database() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(true).await;
+    let scope = host.sigra.fetch_session(&token(&browser)).await.unwrap().unwrap();
+    host.sigra.require_session(&scope).await.unwrap();
+    browser.post("/log-out", &[]).await;
+    assert!(matches!(host.sigra.require_session(&scope).await, Err(Error::SessionEnded)));
+}
+
+/// A user is known by a browser for as long as its cookie lives, and by no more than sixteen.
+#[tokio::test]
+async fn known_browsers_are_few_and_are_purged() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let known = "SELECT count(*) FROM users_tokens WHERE context = 'known_browser'";
+    let known = async || sqlx::query_scalar::<_, i64>(known).fetch_one(&host.pool).await.unwrap();
+    for _ in 0..20 {
+        host.post_log_in(&host.client(), &user, false).await;
+    }
+    assert_eq!(known().await, 16);
+    host.clock().advance(DAY * 300);
+    let browser = host.client();
+    for _ in 0..3 {
+        host.post_log_in(&browser, &user, false).await;
+    }
+    assert_eq!(known().await, 16, "one browser is one, however often it is used");
+    host.clock().advance(DAY * 100);
+    host.sigra.purge_expired_tokens().await.unwrap();
+    assert_eq!(known().await, 1);
+    sqlx::query("DELETE FROM users").execute(&host.pool).await.unwrap();
+    assert_eq!(known().await, 0);
 }
 
 #[tokio::test]
@@ -192,14 +227,18 @@ async fn invariant_4_a_token_of_another_context_is_no_session() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     for context in ["confirm", "reset_password", "change:ada@example.com", "login", "mfa_trust", "Session", ""] {
-        sqlx::query("UPDATE users_tokens SET context = $1").bind(context).execute(&host.pool).await.unwrap();
+        sqlx::query("UPDATE users_tokens SET context = $1 WHERE context <> 'known_browser'")
+            .bind(context)
+            .execute(&host.pool)
+            .await
+            .unwrap();
         assert_eq!(who(&browser.fork()).await, "anonymous", "{context}");
         assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none(), "{context}");
         host.sigra().delete_session(&token(&browser)).await.unwrap();
         host.sigra().delete_all_sessions(&user.id).await.unwrap();
         assert_eq!(host.rows().await, 1, "{context}: what is no session is not deleted as one");
     }
-    host.execute("UPDATE users_tokens SET context = 'session'").await;
+    host.execute("UPDATE users_tokens SET context = 'session' WHERE context <> 'known_browser'").await;
     assert_eq!(who(&browser).await, user.email);
 }
 

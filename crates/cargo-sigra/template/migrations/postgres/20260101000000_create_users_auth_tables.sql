@@ -133,6 +133,7 @@ CREATE TABLE audit_events (
 );
 
 CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
+CREATE INDEX audit_events_inserted_at ON audit_events (inserted_at);
 
 -- How often something was tried, and from when it may be tried again. Times are milliseconds since the epoch.
 CREATE TABLE auth_attempts (

@@ -6,7 +6,7 @@
 
 use sigra::{Client, EmailToken, HashedPassword, Password, Scope, Session, audit, token::Context};
 
-use super::{Accounts, ChangePasswordError, User, password::check_new_password, sessions::account_named};
+use super::{Accounts, ChangePasswordError, User, password::check_new_password};
 use crate::database::Connection;
 
 /// The entry of the cookie session that tells the browser in which an account was registered. It names the hash of
@@ -74,7 +74,7 @@ impl Accounts {
         let password = password.ok_or(ConfirmError::PasswordRequired)?;
         let user = self.check_registrant(session, &user, password).await?;
         let confirmed = self.confirm_by_link(token, &user, &session.client()).await?;
-        self.sigra.forget_log_ins(session, &account_named(&user.email)).await?;
+        self.forget_log_ins(session, &user).await?;
         Ok(confirmed)
     }
 
@@ -90,6 +90,7 @@ impl Accounts {
         let user = self.get_user_by_confirmation_token(token).await?.ok_or(ChangePasswordError::Link)?;
         check_new_password(password, confirmation, &user.email)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;

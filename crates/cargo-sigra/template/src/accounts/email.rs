@@ -1,6 +1,6 @@
 //! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
 
-use sigra::{Client, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
+use sigra::{Client, EmailToken, Revoked, Scope, audit, audit::Audit, mail::Mail, token::Context};
 
 use super::{Accounts, User, normalize_email, user::INVALID_EMAIL};
 use crate::database::Connection;
@@ -30,35 +30,44 @@ impl Accounts {
         if email == user.email {
             return Err(ChangeEmailError::Invalid("is your address already"));
         }
+        self.limit_changes("email", user).await?;
         let mut conn = self.pool.acquire().await.map_err(sigra::Error::from)?;
         self.record(&mut conn, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
         drop(conn);
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
-            if !accounts.may_mail("change email", &user.id.to_string()).await? {
-                return Ok(None);
+            match accounts.may_mail("change email", &user.id.to_string()).await? {
+                true => accounts.compose_update_email_instructions(&user, &email).await,
+                false => Ok(None),
             }
-            // Who has never confirmed it loses it to who proves that it is theirs.
-            let owner = accounts.get_user_by_email(&email).await?;
-            if let Some(owner) = owner.filter(|owner| owner.confirmed_at.is_some()) {
-                return Ok(Some(accounts.notifier.already_registered(&owner)));
-            }
-            let context = Context::ChangeEmail(&user.email);
-            let mut tx = accounts.sigra.begin().await?;
-            // One address at a time, also of several that are asked for at once: each waits for the user's row.
-            let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
-            let is_still_theirs =
-                sqlx::query(is_still_theirs).bind(accounts.sigra.now()).bind(user.id).bind(&user.email);
-            if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
-                return Ok(None);
-            }
-            accounts.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
-            let token = accounts.sigra.create_email_token(&mut tx, &user.id, context, &email).await?;
-            tx.commit().await?;
-            accounts.mailer().send(accounts.notifier.email_change_requested(&user));
-            Ok::<_, sigra::Error>(Some(accounts.notifier.update_email_instructions(&email, &token)))
         });
         Ok(())
+    }
+
+    /// What whoever asked can see is the same for a taken address: the link before is void, and their own mailbox is
+    /// told. Only the mail to the new address differs.
+    async fn compose_update_email_instructions(&self, user: &User, email: &str) -> Result<Option<Mail>, sigra::Error> {
+        let context = Context::ChangeEmail(&user.email);
+        let mut tx = self.sigra.begin().await?;
+        // One address at a time, also of several that are asked for at once: each waits for the user's row.
+        let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
+        let is_still_theirs = sqlx::query(is_still_theirs).bind(self.sigra.now()).bind(user.id).bind(&user.email);
+        if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        self.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
+        // Who has never confirmed it loses it to who proves that it is theirs.
+        let owner = super::get_user_by_normalized_email(&mut tx, email).await?;
+        let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
+            Some(owner) => ("taken", self.notifier.already_registered(&owner)),
+            None => {
+                let token = self.sigra.create_email_token(&mut tx, &user.id, context, email).await?;
+                ("new email", self.notifier.update_email_instructions(email, &token))
+            }
+        };
+        tx.commit().await?;
+        self.mailer().send(self.notifier.email_change_requested(user));
+        Ok(self.may_mail(kind, email).await?.then_some(mail))
     }
 
     /// The address that a link would give to who is logged in.

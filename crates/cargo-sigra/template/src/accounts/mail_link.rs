@@ -48,12 +48,33 @@ impl Accounts {
         self.sigra.create_email_token(&mut *self.pool.acquire().await?, &user.id, context, &user.email).await
     }
 
-    /// Whether another mail may be sent. If not, nobody is told: it would say that there is an account.
-    pub(super) async fn may_mail(&self, purpose: &str, email: &str) -> Result<bool, sigra::Error> {
-        match self.sigra.limit(Limit::MAIL, purpose, email).await {
+    /// Whether another mail of a kind may be sent to an address, whoever asked for it. If not, nobody is told: it
+    /// would say that there is an account.
+    pub(super) async fn may_mail(&self, kind: &str, email: &str) -> Result<bool, sigra::Error> {
+        match self.sigra.limit(Limit::MAIL, kind, &mailbox_of(email)).await {
             Ok(()) => Ok(true),
             Err(sigra::Error::TooManyAttempts { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The mailbox that an address is of: what stands behind a plus is a tag that its owner made up.
+fn mailbox_of(email: &str) -> String {
+    match email.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or(local)),
+        None => email.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_of_one_mailbox() {
+        assert_eq!(mailbox_of("ada+news@example.com"), "ada@example.com");
+        assert_eq!(mailbox_of("ada+a+b@example.com"), mailbox_of("ada@example.com"));
+        assert_ne!(mailbox_of("ada@example.com"), mailbox_of("ada@example.org"));
     }
 }

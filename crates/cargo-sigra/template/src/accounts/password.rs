@@ -1,8 +1,8 @@
-//! Changing a password, and setting a new one by a link. Either ends every other session and voids every link.
+//! Changing a password, and setting a new one by a link. Either ends every other session, and voids links.
 
 use sigra::{Client, EmailToken, Password, Scope, Session, audit, password::PasswordProblem, token::Context};
 
-use super::{Accounts, User, check_password};
+use super::{Accounts, User, check_password, sessions::account_named};
 use crate::database::Connection;
 
 /// Why a password was not changed.
@@ -51,17 +51,20 @@ impl Accounts {
     }
 
     /// Sets a new password by a link, which works once. Every session of the user ends. That they could open the
-    /// link confirms their address too.
+    /// link confirms their address too. Guesses from before keep nobody waiting, and this browser is known to be
+    /// theirs.
     pub async fn reset_user_password(
         &self,
+        session: &Session,
         token: &str,
         password: &Password,
         confirmation: &Password,
-        client: &Client,
     ) -> Result<User, ChangePasswordError> {
+        let client = &session.client();
         let user = self.get_user_by_reset_password_token(token).await?.ok_or(ChangePasswordError::Link)?;
         check_new_password(password, confirmation, &user.email)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
@@ -74,6 +77,8 @@ impl Accounts {
         };
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
+        self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
+        self.sigra.forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         tx.commit().await.map_err(sigra::Error::from)?;
 
@@ -88,7 +93,8 @@ impl Accounts {
         scope.user().hashed_password.is_some() && !scope.session().may_set_password()
     }
 
-    /// Changes the password of who is logged in. Their other sessions end; this one goes on, with a new token.
+    /// Changes the password of who is logged in. Their other sessions end; this one goes on, with a new token. So does
+    /// a link to reset the password, with which an owner throws out whoever has stolen this session.
     pub async fn update_user_password(
         &self,
         session: &Session,
@@ -99,18 +105,22 @@ impl Accounts {
     ) -> Result<(), ChangePasswordError> {
         let user = scope.user();
         check_new_password(password, confirmation, &user.email)?;
+        self.limit_changes("password", user).await?;
+        self.sigra.require_session(scope).await?;
         if self.asks_current_password(scope) {
             let current = current.ok_or(ChangePasswordError::Current)?;
             if !self.is_password_of(user, current, &session.client()).await?.is_valid() {
                 return Err(ChangePasswordError::Current);
             }
         }
+        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         // If the session was ended while the form was being sent or the password hashed, nothing is changed.
         let mut tx = self.sigra.begin().await?;
         self.set_password(&mut tx, user, hashed_password.as_str()).await?;
-        let revoked = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(scope.session().id)).await?;
+        let revoked = self.sigra.delete_other_tokens_in(&mut tx, &user.id, scope.session().id).await?;
+        self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
         tx.commit().await.map_err(sigra::Error::from)?;
 

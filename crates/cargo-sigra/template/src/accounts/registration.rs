@@ -32,7 +32,8 @@ impl Accounts {
         password: &Password,
         client: &Client,
     ) -> Result<User, RegisterError> {
-        let (registered, _) = self.insert_user(email, password, client).await?;
+        let email = self.check_registration(email, password).await?;
+        let (registered, _) = self.insert_user(&email, password, client).await?;
         registered.ok_or(RegisterError::Taken)
     }
 
@@ -43,22 +44,31 @@ impl Accounts {
         email: &str,
         password: &Password,
     ) -> Result<User, RegisterError> {
-        let (registered, hashed_password) = self.insert_user(email, password, &session.client()).await?;
+        let email = self.check_registration(email, password).await?;
+        let (registered, hashed_password) = self.insert_user(&email, password, &session.client()).await?;
         self.remember_registration(session, &hashed_password)?;
         registered.ok_or(RegisterError::Taken)
     }
 
-    /// The new user, unless the address is taken, and the hash of their password.
-    async fn insert_user(
-        &self,
-        email: &str,
-        password: &Password,
-        client: &Client,
-    ) -> Result<(Option<User>, HashedPassword), RegisterError> {
+    /// The address as it is stored, if nothing is wrong with it and the password.
+    async fn check_registration(&self, email: &str, password: &Password) -> Result<String, RegisterError> {
         let problems = Problems::of(email, password);
         let Some(email) = normalize_email(email).filter(|_| problems.is_empty()) else {
             return Err(RegisterError::Invalid(problems));
         };
+        match self.sigra.check_breached(password).await {
+            Ok(()) => Ok(email),
+            Err(problem) => Err(RegisterError::Invalid(Problems { password: Some(problem), ..Problems::default() })),
+        }
+    }
+
+    /// The new user, unless the address is taken, and the hash of their password.
+    pub(super) async fn insert_user(
+        &self,
+        email: &str,
+        password: &Password,
+        client: &Client,
+    ) -> Result<(Option<User>, HashedPassword), sigra::Error> {
         let hashed_password = self.sigra.hash_password(password).await?;
         let now = self.sigra.now();
         let mut tx = self.sigra.begin().await?;
@@ -70,16 +80,16 @@ impl Accounts {
         // let insert = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
         //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </!uuid>
-        let insert = sqlx::query_as(insert).bind(&email).bind(hashed_password.as_str()).bind(now);
+        let insert = sqlx::query_as(insert).bind(email).bind(hashed_password.as_str()).bind(now);
         // <uuid>
         let insert = insert.bind(uuid::Uuid::now_v7());
         // </uuid>
-        let inserted: Option<User> = insert.fetch_optional(&mut *tx).await.map_err(sigra::Error::from)?;
-        let existing = super::get_user_by_normalized_email(&mut tx, &email).await?;
+        let inserted: Option<User> = insert.fetch_optional(&mut *tx).await?;
+        let existing = super::get_user_by_normalized_email(&mut tx, email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.map(|user| user.id)).from(client);
-        self.sigra.record(&mut tx, &audit).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.sigra.record_repeatable(&mut tx, &audit).await?;
+        tx.commit().await?;
         Ok((inserted, hashed_password))
     }
 

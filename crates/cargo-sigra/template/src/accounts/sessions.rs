@@ -43,11 +43,12 @@ impl Accounts {
         self.sigra.delete_session(token).await
     }
 
-    /// Logs the user out everywhere. No browser is trusted without a second factor after that.
+    /// Logs the user out everywhere. No browser is trusted without a second factor, or known, after that.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
         self.sigra.delete_trusted_browsers_in(&mut tx, &user.id).await?;
+        self.sigra.delete_known_browsers_in(&mut tx, &user.id).await?;
         self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
         tx.commit().await?;
         let count = revoked.len();
@@ -104,7 +105,18 @@ impl Accounts {
 
     /// Counts an attempt to log in, before it is made.
     pub async fn limit_log_in(&self, session: &Session, email: &str) -> Result<(), sigra::Error> {
-        self.sigra.limit_log_in(session, &account_named(email)).await
+        let user = self.get_user_by_email(email).await?.map(|user| user.id);
+        self.sigra.limit_log_in(session, &account_named(email), user.as_ref()).await
+    }
+
+    /// Forgets the attempts before: whoever has shown the password is none who guesses it.
+    pub async fn forget_log_ins(&self, session: &Session, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.forget_log_ins(session, &account_named(&user.email), &user.id).await
+    }
+
+    /// Counts a change to the user's own account, before it is made: those that take work, or a mail.
+    pub async fn limit_changes(&self, purpose: &str, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limit(Limit::CHANGES, purpose, &user.id.to_string()).await
     }
 
     /// Notes that it is still the user, by their password. Invalid is also the right one of who has a second factor,
@@ -116,6 +128,13 @@ impl Accounts {
         password: &Password,
     ) -> Result<Checked, sigra::Error> {
         let user = scope.user();
+        // <mfa>
+        // Who has a second factor is asked for that, and nobody learns here whether the password was right.
+        if self.list_second_factors(user).await?.is_any() {
+            return Ok(Checked::Invalid);
+        }
+        // </mfa>
+        self.sigra.require_session(scope).await?;
         if !self.is_password_of(user, password, &session.client()).await?.is_valid() {
             return Ok(Checked::Invalid);
         }
@@ -189,29 +208,28 @@ impl Accounts {
     // </passkeys>
 
     async fn logged_in(&self, session: &Session, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
-        if log_in.outcome == LogInOutcome::Complete {
-            self.after_log_in(session, user, log_in.deletion_cancelled).await?;
+        match log_in.outcome {
+            LogInOutcome::Complete => self.after_log_in(session, user, log_in.deletion_cancelled).await?,
+            // Whoever gives up at the challenge is none who guesses the password.
+            LogInOutcome::SecondFactorPending => self.forget_log_ins(session, user).await?,
         }
         Ok(log_in)
     }
 
-    /// What a log-in is the occasion for: failed attempts are forgotten, the browser is known from now on, and the
-    /// user is told by mail of a new browser, and of an account that is kept.
+    /// What a log-in is the occasion for: failed attempts are forgotten, and the user is told by mail of a new browser,
+    /// and of an account that is kept.
     pub(super) async fn after_log_in(
         &self,
         session: &Session,
         user: &User,
         deletion_cancelled: bool,
     ) -> Result<(), sigra::Error> {
-        let account = account_named(&user.email);
-        let is_known = session.is_known_device(&account);
-        self.sigra.forget_log_ins(session, &account).await?;
-        session.remember_device(&account)?;
+        self.forget_log_ins(session, user).await?;
         if deletion_cancelled {
             self.sigra.announce_user(&user.id);
             self.mailer().send(self.notifier.deletion_cancelled(user, &session.client()));
         }
-        if self.policy.notify_new_devices && !is_known {
+        if self.policy.notify_new_devices && session.is_new_browser() {
             self.deliver_new_device_notice(user, session.client());
         }
         Ok(())
@@ -235,7 +253,7 @@ impl Accounts {
     /// Writes an event of a user that somebody else may have caused.
     pub async fn record_attempt(&self, action: &'static str, user: &User, client: &Client) -> Result<(), sigra::Error> {
         let audit = Audit::new(action).of(user.id).from(client);
-        self.sigra.record(&mut *self.pool.acquire().await?, &audit).await
+        self.sigra.record_repeatable(&mut *self.pool.acquire().await?, &audit).await
     }
 }
 

@@ -57,7 +57,7 @@ pub async fn method_not_allowed() -> Problem {
 struct ErrorPage {
     layout: Layout,
     status: u16,
-    advice: &'static str,
+    advice: String,
 }
 // </pages>
 
@@ -107,12 +107,16 @@ fn has_content_type(response: &Response, own: &str) -> bool {
 // <pages>
 fn render(problem: Problem) -> String {
     let layout = Layout::without_session(problem.title());
-    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem.status()) };
+    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem) };
     page.render().unwrap_or_else(|_| problem.title().to_owned())
 }
 
 /// What the reader can do now.
-fn advice(status: StatusCode) -> &'static str {
+fn advice(problem: Problem) -> String {
+    problem.detail().unwrap_or_else(|| advice_for(problem.status()).to_owned())
+}
+
+fn advice_for(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
             "The form could not be read. Go back, fill it in again and send it once more."
@@ -126,7 +130,7 @@ fn advice(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "This address can't be used in that way.",
         StatusCode::PAYLOAD_TOO_LARGE => "That was too much at once. Send less.",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
-        StatusCode::TOO_MANY_REQUESTS => "That was too often. Wait a moment, and try again.",
+        StatusCode::TOO_MANY_REQUESTS => "Too many attempts. Try again in a moment.",
         StatusCode::SERVICE_UNAVAILABLE => "We are very busy, or restarting. Wait a few seconds and try again.",
         status if status.is_client_error() => "The request could not be understood.",
         _ => "Something went wrong on our side. Try again in a moment.",

@@ -2,10 +2,11 @@
 
 use askama::Template;
 use axum::{
-    http::StatusCode,
+    Extension,
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
-use sigra::{Flash, IdempotencyKey, Scope, Session, session::FlashMessage};
+use sigra::{Flash, IdempotencyKey, Problem, Scope, Session, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::Error;
@@ -40,6 +41,13 @@ impl Layout {
     }
     // </mfa>
 
+    /// Says what is wrong with the form as a whole.
+    pub fn alert(mut self, problem: &Problem) -> Self {
+        let text = problem.detail().unwrap_or_else(|| problem.title().to_owned());
+        self.flash.push(FlashMessage { kind: Flash::Error, text });
+        self
+    }
+
     /// For pages that may be shown when nobody can be asked who is logged in.
     pub fn without_session(title: &'static str) -> Self {
         let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
@@ -54,6 +62,13 @@ impl<T: Template> Page<T> {
     /// A form that is shown again, with what is wrong beside its fields.
     pub fn refused(self) -> Response {
         (StatusCode::UNPROCESSABLE_ENTITY, self).into_response()
+    }
+
+    /// A form that is shown again, because of a [problem](Layout::alert) that passes.
+    pub fn later(self, problem: Problem) -> Response {
+        let retry_after = problem.retry_after().map(|wait| [(header::RETRY_AFTER, wait)]);
+        (problem.status(), retry_after.unwrap_or([(header::RETRY_AFTER, 1.into())]), Extension(problem), self)
+            .into_response()
     }
 }
 

@@ -7,6 +7,10 @@ use sigra::{Flash, Session};
 
 use super::{Result, layout::Layout};
 
+/// The same for every address, and for every mail that is one too many: it promises none that does not come.
+pub const LINK_ON_ITS_WAY: &str = "If your address is in our system, a link is on its way. We send at most three in 15 \
+     minutes; earlier ones still work.";
+
 /// Asks for the address to send a link to.
 #[derive(Template)]
 #[template(path = "ask_for_mail.html")]

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    Flash, Session,
+    Flash, Problem, Session,
     mfa::{Checked, Factor, MfaChallenge},
 };
 
@@ -32,13 +32,8 @@ pub async fn new(
     challenge: MfaChallenge<User>,
     Query(options): Query<Options>,
 ) -> Result<Page<impl Template>> {
-    let factors = accounts.list_second_factors(challenge.user()).await?;
     let layout = Layout::without_nav("Second factor", &session);
-    let prompt = Prompt::new(&factors, options.backup_code);
-    // <passkeys>
-    let prompt = prompt.with_passkeys(&accounts, &factors);
-    // </passkeys>
-    Ok(Page(ChallengePage { layout, prompt }))
+    page(&accounts, &challenge, layout, options.backup_code).await
 }
 
 pub async fn create(
@@ -49,7 +44,14 @@ pub async fn create(
 ) -> Result<Response> {
     let completed = match form.second_factor() {
         Some(answer) => {
-            accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await?
+            match accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await {
+                Err(sigra::Error::TooManyAttempts { retry_after }) => {
+                    let problem = Problem::too_many_requests(retry_after);
+                    let layout = Layout::without_nav("Second factor", &session).alert(&problem);
+                    return Ok(page(&accounts, &challenge, layout, false).await?.later(problem));
+                }
+                completed => completed?,
+            }
         }
         None => Checked::Invalid,
     };
@@ -64,6 +66,20 @@ pub async fn create(
         session.put_flash(Flash::Error, few_codes(left))?;
     }
     Ok(welcome.into_response())
+}
+
+async fn page(
+    accounts: &Accounts,
+    challenge: &MfaChallenge<User>,
+    layout: Layout,
+    backup_code: bool,
+) -> Result<Page<ChallengePage>> {
+    let factors = accounts.list_second_factors(challenge.user()).await?;
+    let prompt = Prompt::new(&factors, backup_code);
+    // <passkeys>
+    let prompt = prompt.with_passkeys(accounts, &factors);
+    // </passkeys>
+    Ok(Page(ChallengePage { layout, prompt }))
 }
 
 fn few_codes(left: u32) -> String {

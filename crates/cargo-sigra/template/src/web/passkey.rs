@@ -19,8 +19,9 @@ pub async fn enrolment_options(
     session: Session,
     enrolment: MfaEnrolment<User>,
 ) -> Result<Json<CreationChallengeResponse>> {
-    let email = &enrolment.scope().user().email;
-    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, email).await?))
+    let user = enrolment.scope().user();
+    accounts.limit_changes("passkey options", user).await?;
+    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, &user.email).await?))
 }
 
 /// To log in with, whoever it is.
@@ -37,6 +38,7 @@ pub async fn challenge_options(
     session: Session,
     challenge: MfaChallenge<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
+    accounts.limit_changes("passkey options", challenge.user()).await?;
     Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
 }
 
@@ -46,6 +48,7 @@ pub async fn sudo_options(
     session: Session,
     scope: Scope<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
+    accounts.limit_changes("passkey options", scope.user()).await?;
     Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
 }
 

@@ -52,10 +52,14 @@ pub fn app(state: AppState) -> Router {
         // They show what was typed before.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
-    let authenticated = Router::new()
-        // <app>
+    // <app>
+    // Your own pages for users who are logged in.
+    let own = Router::new()
         .route("/dashboard", get(page_controller::dashboard))
-        // </app>
+        .route_layer(from_fn(user_auth::require_authenticated_user));
+    // </app>
+
+    let authenticated = Router::new()
         .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
         .route("/users/sessions/others", delete(user_sessions_controller::delete_others))
         .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
@@ -77,6 +81,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys/{id}", put(passkeys_controller::update).delete(passkeys_controller::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         .route_layer(Extension(FormPage("/users/settings")));
 
     // <mfa>
@@ -95,10 +100,12 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn(user_auth::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa_settings_controller::index))
         .route_layer(from_fn(user_auth::require_mfa_enrolment))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         .route_layer(Extension(FormPage(user_auth::MFA_ENROLMENT_PATH)));
     // </mfa>
 
     let limited = Router::new()
+        .route("/users/log-out", delete(user_session_controller::delete))
         .route("/users/register", post(user_registration_controller::create))
         .route("/users/log-in", post(user_session_controller::create))
         // <magic_link>
@@ -141,11 +148,10 @@ pub fn app(state: AppState) -> Router {
         // <app>
         .route("/", get(page_controller::home))
         // </app>
-        .route("/me", get(page_controller::me))
         // <live>
         .route("/live", get(live::live))
         // </live>
-        .route("/users/log-out", delete(user_session_controller::delete));
+        .route("/me", get(page_controller::me));
 
     let development = match state.settings.environment {
         Environment::Dev | Environment::Test => {
@@ -158,6 +164,9 @@ pub fn app(state: AppState) -> Router {
         .merge(visitors_only)
         .merge(limited)
         .merge(development)
+        // <app>
+        .merge(own)
+        // </app>
         .merge(authenticated)
         // <mfa>
         .merge(mfa_enrolment)

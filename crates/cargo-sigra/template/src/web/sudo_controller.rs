@@ -11,7 +11,7 @@ use axum::{
 use axum::extract::Query;
 // </mfa>
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session, session::ReturnTo};
+use sigra::{Flash, Password, Problem, Scope, Session, session::ReturnTo};
 
 // <mfa>
 use super::second_factor::{Answer, Options, Prompt};
@@ -22,6 +22,8 @@ use super::{
     user_auth,
 };
 use crate::accounts::{Accounts, User};
+
+const TITLE: &str = "Confirm it is you";
 
 #[derive(Deserialize)]
 pub struct Confirm {
@@ -45,23 +47,38 @@ struct SudoPage {
 }
 
 pub async fn new(
+    State(accounts): State<Accounts>,
     session: Session,
     scope: Scope<User>,
     // <mfa>
-    State(accounts): State<Accounts>,
     Query(options): Query<Options>,
     // </mfa>
 ) -> Result<Page<impl Template>> {
+    let layout = Layout::new(TITLE, &session, Some(&scope));
+    // <mfa>
+    let backup_code = options.backup_code;
+    // </mfa>
+    // <!mfa>
+    // let backup_code = false;
+    // </!mfa>
+    page(&accounts, layout, &scope, backup_code).await
+}
+
+async fn page(accounts: &Accounts, layout: Layout, scope: &Scope<User>, backup_code: bool) -> Result<Page<SudoPage>> {
+    // <!mfa>
+    // // There is but the password to ask for.
+    // let _ = (accounts, backup_code);
+    // </!mfa>
     let user = scope.user();
     // <mfa>
     let factors = accounts.list_second_factors(user).await?;
-    let prompt = Prompt::new(&factors, options.backup_code);
+    let prompt = Prompt::new(&factors, backup_code);
     // </mfa>
     // <passkeys>
-    let prompt = prompt.with_passkeys(&accounts, &factors);
+    let prompt = prompt.with_passkeys(accounts, &factors);
     // </passkeys>
     Ok(Page(SudoPage {
-        layout: Layout::new("Confirm it is you", &session, Some(&scope)),
+        layout,
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
         // <mfa>
@@ -76,15 +93,30 @@ pub async fn create(
     scope: Scope<User>,
     Form(form): Form<Confirm>,
 ) -> Result<Response> {
-    if !is_confirmed(&accounts, &session, &scope, &form).await? {
-        session.put_flash(Flash::Error, "That is not right. Try again.")?;
-        return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
+    match is_confirmed(&accounts, &session, &scope, &form).await {
+        Ok(true) => {}
+        Ok(false) => {
+            session.put_flash(Flash::Error, "That is not right. Try again.")?;
+            return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
+        }
+        Err(sigra::Error::TooManyAttempts { retry_after }) => {
+            let problem = Problem::too_many_requests(retry_after);
+            let layout = Layout::new(TITLE, &session, Some(&scope)).alert(&problem);
+            let page = page(&accounts, layout, &scope, false).await?;
+            return Ok(page.later(problem));
+        }
+        Err(error) => return Err(error.into()),
     }
     let return_to = session.take_return_to();
     Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
 }
 
-async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User>, form: &Confirm) -> Result<bool> {
+async fn is_confirmed(
+    accounts: &Accounts,
+    session: &Session,
+    scope: &Scope<User>,
+    form: &Confirm,
+) -> sigra::Result<bool> {
     // <mfa>
     if let Some(answer) = form.answer.second_factor() {
         return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_valid());

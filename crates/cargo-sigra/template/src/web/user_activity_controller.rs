@@ -39,7 +39,11 @@ impl Event {
         let device = client.user_agent.as_deref().map(|user_agent| Device::from_user_agent(user_agent).to_string());
         let ip = client.ip.map(|ip| ip.to_string());
         let from: Vec<String> = [device, ip].into_iter().flatten().collect();
-        let (what, remedy) = (in_words(&event.action).to_owned(), remedy_for(&event.action));
+        let (words, remedy) = (in_words(&event.action), remedy_for(&event.action));
+        let what = match event.times() {
+            1 => words.to_owned(),
+            times => format!("{words}, {times} times"),
+        };
         Self { what, at: minute(event.inserted_at), from: from.join(", "), remedy }
     }
 }

@@ -145,7 +145,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
 }
 // </pages>
 
-/// For forms that passwords and addresses are guessed with: so many requests an address and minute.
+/// For all that accounts are changed or guessed at with: so many requests an address and minute.
 pub async fn limit_address(
     State(accounts): State<Accounts>,
     session: Session,

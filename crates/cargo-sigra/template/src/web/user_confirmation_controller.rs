@@ -51,7 +51,8 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
     session.put_flash(
         Flash::Info,
-        "If your address is in our system and has not been confirmed yet, you will get a mail in a moment.",
+        "If your address is in our system and has not been confirmed yet, a link is on its way. We send at most three \
+         in 15 minutes; earlier ones still work.",
     )?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }

@@ -12,7 +12,7 @@ use sigra::{Flash, LogInMethod, Scope, Session};
 use super::{
     Result,
     layout::{Layout, Page},
-    mail_link::{Ask, LinkPage, bad_link},
+    mail_link::{Ask, LINK_ON_ITS_WAY, LinkPage, bad_link},
     user_auth,
 };
 use crate::accounts::{Accounts, User};
@@ -29,7 +29,7 @@ const PASSWORD_REMOVED: &str = "The link confirmed your address. The password th
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
-    session.put_flash(Flash::Info, "If your address is in our system, you will get a mail with a link in a moment.")?;
+    session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 

@@ -57,7 +57,10 @@ pub async fn create(
         }
         Err(RegisterError::Sigra(error)) => return Err(error.into()),
     }
-    session.put_flash(Flash::Info, "Almost done: open the link in the mail that we have sent you.")?;
+    session.put_flash(
+        Flash::Info,
+        "Almost done: open the link in the mail that is on its way to you. We send at most three in 15 minutes.",
+    )?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 

@@ -11,7 +11,7 @@ use sigra::{Flash, Scope, Session};
 use super::{
     Result,
     layout::{Layout, Page},
-    mail_link::{Ask, AskPage, bad_link},
+    mail_link::{Ask, AskPage, LINK_ON_ITS_WAY, bad_link},
     new_password::{NewPassword, NewPasswordPage},
     user_auth, user_session_controller,
 };
@@ -30,10 +30,7 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
     accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
-    session.put_flash(
-        Flash::Info,
-        "If your address is in our system, you will get a mail with instructions in a moment.",
-    )?;
+    session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
@@ -56,8 +53,7 @@ pub async fn update(
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
-    let client = session.client();
-    match accounts.reset_user_password(&token, &form.password, &form.password_confirmation, &client).await {
+    match accounts.reset_user_password(&session, &token, &form.password, &form.password_confirmation).await {
         Ok(user) => {
             // Whoever is logged in here is so no longer, if it was their password.
             session.put_flash(Flash::Info, "Your password was changed. You can log in with it now.")?;

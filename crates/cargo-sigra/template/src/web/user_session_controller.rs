@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, LogInMethod, Password, Scope, Session};
+use sigra::{Flash, LogInMethod, Password, Problem, Scope, Session};
 
 use super::{
     Result,
@@ -34,6 +34,7 @@ pub struct LogIn {
 struct LogInPage {
     layout: Layout,
     email: String,
+    remember_me: bool,
     // <passkeys>
     passkey_domain: Option<String>,
     // </passkeys>
@@ -49,6 +50,7 @@ pub async fn new(
     session.try_cookies()?;
     Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
+        remember_me: false,
         layout: Layout::new("Log in", &session, scope.as_ref()),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
@@ -56,8 +58,27 @@ pub async fn new(
     }))
 }
 
-pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
-    accounts.limit_log_in(&session, &form.email).await?;
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: Session,
+    scope: Option<Scope<User>>,
+    Form(form): Form<LogIn>,
+) -> Result<Response> {
+    match accounts.limit_log_in(&session, &form.email).await {
+        Err(sigra::Error::TooManyAttempts { retry_after }) => {
+            let problem = Problem::too_many_requests(retry_after);
+            let page = LogInPage {
+                email: form.email,
+                remember_me: form.remember_me == "true",
+                layout: Layout::new("Log in", &session, scope.as_ref()).alert(&problem),
+                // <passkeys>
+                passkey_domain: accounts.policy().passkey_domain.clone(),
+                // </passkeys>
+            };
+            return Ok(Page(page).later(problem));
+        }
+        counted => counted?,
+    }
     let client = session.client();
     let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password, &client).await? else {
         session.put_flash(Flash::Error, "Invalid email or password")?;

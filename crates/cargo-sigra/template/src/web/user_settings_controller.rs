@@ -63,7 +63,10 @@ pub async fn update_email(
     let client = session.client();
     match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
         Ok(()) => {
-            session.put_flash(Flash::Info, "Open the link in the mail that we have sent to your new address.")?;
+            session.put_flash(
+                Flash::Info,
+                "Open the link in the mail that is on its way to your new address. We send at most three in 15 minutes.",
+            )?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
         Err(ChangeEmailError::Sigra(error)) => Err(error.into()),

@@ -79,6 +79,14 @@ impl Host {
         Accounts::new(sigra, self.accounts.mailer().clone(), &settings)
     }
 
+    /// The accounts with one worker for passwords, that nobody waits for longer.
+    pub fn with_password_worker(&self, params: Argon2Params, wait: std::time::Duration) -> Accounts {
+        let settings = settings(&[]).expect("good settings");
+        let config = settings.sigra.clone().clock(self.clock.clone()).argon2(params);
+        let sigra = Sigra::new(config.password_workers(1).password_wait(wait), self.pool.clone());
+        Accounts::new(sigra.expect("good settings"), self.accounts.mailer().clone(), &settings)
+    }
+
     /// The mails that were sent to an address, the oldest first.
     pub async fn mails_to(&self, email: &str) -> Vec<Mail> {
         let mailer = self.accounts.mailer();
@@ -114,8 +122,10 @@ impl Host {
         self.sigra.catch_up().await;
     }
 
+    /// How many tokens there are that let somebody in.
     pub async fn count_tokens(&self) -> i64 {
-        let count = sqlx::query_scalar("SELECT count(*) FROM users_tokens").fetch_one(&self.pool);
+        let count = "SELECT count(*) FROM users_tokens WHERE context <> 'known_browser'";
+        let count = sqlx::query_scalar(count).fetch_one(&self.pool);
         count.await.expect("a count")
     }
 }

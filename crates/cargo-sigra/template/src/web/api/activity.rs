@@ -33,6 +33,8 @@ pub struct Activity {
 struct Event {
     /// One of the names in `sigra::telemetry` and `sigra::audit`.
     action: String,
+    /// How often, within an hour from then.
+    times: u64,
     #[serde(with = "time::serde::rfc3339")]
     inserted_at: OffsetDateTime,
     device: Option<String>,
@@ -42,7 +44,13 @@ struct Event {
 impl From<&AuditEvent<UserId>> for Event {
     fn from(event: &AuditEvent<UserId>) -> Self {
         let device = event.client.user_agent.as_deref().map(|agent| Device::from_user_agent(agent).to_string());
-        Self { action: event.action.clone(), inserted_at: event.inserted_at, device, ip: event.client.ip }
+        Self {
+            action: event.action.clone(),
+            times: event.times(),
+            inserted_at: event.inserted_at,
+            device,
+            ip: event.client.ip,
+        }
     }
 }
 

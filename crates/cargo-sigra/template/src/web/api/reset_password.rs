@@ -35,7 +35,7 @@ pub async fn update(
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {
     let NewPassword { password } = &asked;
-    match accounts.reset_user_password(&token, password, password, &session.client()).await {
+    match accounts.reset_user_password(&session, &token, password, password).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(ChangePasswordError::Link) => Ok(bad_link().into_response()),
         Err(ChangePasswordError::Sigra(error)) => Err(error.into()),

@@ -65,7 +65,8 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sudo/passkey/options", post(passkey::sudo_options))
         .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
-        .route_layer(from_fn(user_auth::require_authenticated_user));
+        .route_layer(from_fn(user_auth::require_authenticated_user))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
 
     // <mfa>
     let mfa_enrolment = Router::new()
@@ -77,10 +78,12 @@ pub fn app(state: AppState) -> Router {
         // </passkeys>
         .route_layer(from_fn(mfa::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa::index))
-        .route_layer(from_fn(user_auth::require_mfa_enrolment));
+        .route_layer(from_fn(user_auth::require_mfa_enrolment))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
     // </mfa>
 
     let limited = Router::new()
+        .route("/users/log-out", delete(session::delete))
         .route("/users/register", post(registration::create))
         .route("/users/log-in", post(session::create))
         // <magic_link>
@@ -106,11 +109,10 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
 
     let everybody = Router::new()
-        .route("/me", get(account::me))
         // <live>
         .route("/live", get(live::live))
         // </live>
-        .route("/users/log-out", delete(session::delete));
+        .route("/me", get(account::me));
 
     let development = match state.settings.environment {
         Environment::Dev | Environment::Test => {

@@ -1,0 +1,169 @@
+use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
+
+use sha1::{Digest, Sha1};
+use zeroize::Zeroizing;
+
+use super::{Password, PasswordProblem};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send>>;
+
+/// How long an answer is waited for, unless said otherwise.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Asks a service whether a new password leaked in a breach (OWASP ASVS 6.2.12). Set it with
+/// [`Config::breach_check`](crate::Config::breach_check).
+///
+/// The library sends nothing anywhere by itself: the host brings the client, and decides what becomes of a password
+/// while the service does not answer. By default it is accepted.
+///
+/// ```
+/// use std::{io, time::Duration};
+/// use sigra::{Password, password::{BreachCheck, PwnedRange}};
+///
+/// # async fn get(_url: String) -> io::Result<String> { Ok(String::new()) }
+/// // `get` is any HTTP client's.
+/// let check = BreachCheck::new(|password: Password| async move {
+///     let range = PwnedRange::of(&password);
+///     let answer = get(format!("https://api.pwnedpasswords.com/range/{}", range.prefix())).await?;
+///     io::Result::Ok(range.is_in(&answer))
+/// });
+/// let check = check.timeout(Duration::from_secs(1)).fail_closed();
+/// # let _ = check;
+/// ```
+#[derive(Clone)]
+pub struct BreachCheck {
+    ask: Arc<dyn Fn(Password) -> Answer + Send + Sync>,
+    timeout: Duration,
+    fails_closed: bool,
+}
+
+impl BreachCheck {
+    /// Asks by a function that tells whether a password leaked.
+    pub fn new<F, E>(ask: impl Fn(Password) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<bool, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let ask = move |password| -> Answer {
+            let answer = ask(password);
+            Box::pin(async move { answer.await.map_err(Into::into) })
+        };
+        Self { ask: Arc::new(ask), timeout: TIMEOUT, fails_closed: false }
+    }
+
+    /// How long an answer is waited for (default: 2 seconds).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Refuses passwords while the service fails, in place of accepting them.
+    #[must_use]
+    pub fn fail_closed(mut self) -> Self {
+        self.fails_closed = true;
+        self
+    }
+
+    /// Checks a new password.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordProblem::Breached`], and [`PasswordProblem::Unchecked`] if the service fails and it is to
+    /// [fail closed](Self::fail_closed).
+    pub async fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
+        let answer = tokio::time::timeout(self.timeout, (self.ask)(password.clone())).await;
+        let error = match answer {
+            Ok(Ok(true)) => return Err(PasswordProblem::Breached),
+            Ok(Ok(false)) => return Ok(()),
+            // An error of an HTTP client may show the address that it asked, and with it a part of the hash.
+            Ok(Err(_)) => "the service failed",
+            Err(_) => "the service did not answer in time",
+        };
+        tracing::warn!(target: "sigra", error, accepted = !self.fails_closed, "a password can't be checked for breaches");
+        if self.fails_closed { Err(PasswordProblem::Unchecked) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for BreachCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("BreachCheck");
+        debug.field("timeout", &self.timeout).field("fails_closed", &self.fails_closed).finish_non_exhaustive()
+    }
+}
+
+/// What Pwned Passwords, by Have I Been Pwned, and services like it are asked: the first five of the forty hexadecimal
+/// digits of the password's SHA-1. The service answers with the rest of all that it knows of, and does not learn which
+/// it was asked about (k-anonymity).
+///
+/// ```
+/// use sigra::{Password, password::PwnedRange};
+///
+/// let range = PwnedRange::of(&Password::new("password"));
+/// assert_eq!(range.prefix(), "5BAA6");
+/// assert!(range.is_in("1D2DA4053E34E76F6576ED1DA63134B5E2A:2\r\n1E4C9B93F3F0682250B6CF8331B7EE68FD8:52256179"));
+/// assert!(!range.is_in("1E4C9B93F3F0682250B6CF8331B7EE68FD8:0"), "such lines are padding");
+/// ```
+pub struct PwnedRange(Zeroizing<String>);
+
+impl PwnedRange {
+    /// Of a password.
+    #[must_use]
+    pub fn of(password: &Password) -> Self {
+        let mut digits = Zeroizing::new(String::with_capacity(40));
+        for byte in Sha1::digest(password.expose().as_bytes()) {
+            for digit in [byte >> 4, byte & 0xf] {
+                digits.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+            }
+        }
+        Self(digits)
+    }
+
+    /// What is sent.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.0[..5]
+    }
+
+    /// Whether an answer has it: lines of the other 35 digits, a colon and how often it leaked.
+    #[must_use]
+    pub fn is_in(&self, answer: &str) -> bool {
+        answer.lines().filter_map(|line| line.trim().split_once(':')).any(|(suffix, count)| {
+            suffix.eq_ignore_ascii_case(&self.0[5..]) && count.trim().parse::<u64>().is_ok_and(|count| count > 0)
+        })
+    }
+}
+
+impl fmt::Debug for PwnedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PwnedRange([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    async fn check(check: BreachCheck) -> Result<(), PasswordProblem> {
+        check.check(&Password::new("violet lantern over quiet water")).await
+    }
+
+    #[tokio::test]
+    async fn what_leaked_is_refused() {
+        assert_eq!(check(BreachCheck::new(|_| async { io::Result::Ok(true) })).await, Err(PasswordProblem::Breached));
+        assert_eq!(check(BreachCheck::new(|_| async { io::Result::Ok(false) })).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn while_the_service_fails_the_host_decides() {
+        let failing = BreachCheck::new(|_| async { Err::<bool, _>("away") });
+        let silent = BreachCheck::new(|_| std::future::pending::<io::Result<bool>>());
+        for broken in [failing, silent.timeout(Duration::from_millis(5))] {
+            assert_eq!(check(broken.clone()).await, Ok(()));
+            assert_eq!(check(broken.fail_closed()).await, Err(PasswordProblem::Unchecked));
+        }
+    }
+}
