@@ -343,6 +343,7 @@ fn from_ms(ms: i64) -> sqlx::Result<OffsetDateTime> {
 /// A row was locked in a transaction whose next statement does not see what its lock has waited for.
 #[derive(Debug, thiserror::Error)]
 #[error("the transaction is {0}, and locks need READ COMMITTED")]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "SQLite has one level"))]
 pub(crate) struct WrongIsolation(pub String);
 
 impl From<WrongIsolation> for sqlx::Error {
