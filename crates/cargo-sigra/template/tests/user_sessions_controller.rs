@@ -103,7 +103,8 @@ async fn invariant_17_what_failed_is_not_said_to_be_done_on_the_next_page() {
         let path = if path == "this device" { &this_device } else { path };
         let break_it = sqlx::raw_sql("ALTER TABLE audit_events RENAME TO elsewhere").execute(&host.pool);
         break_it.await.expect("broken");
-        assert_status(&browser.delete(path).await, 500);
+        let form = [("_method", "delete"), ("user[email]", &*user.email)];
+        assert_status(&browser.post(path, &form).await, 500);
         sqlx::raw_sql("ALTER TABLE elsewhere RENAME TO audit_events").execute(&host.pool).await.expect("mended");
 
         let page = browser.get("/").await;
