@@ -163,7 +163,7 @@ async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
     let refused = browser.put(&link, &password_form("tooshort", "tooshort")).await;
     for page in [browser.get(&link).await, refused] {
         assert_eq!(page.header("cache-control"), Some("no-store"));
-        assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the token goes to no other site");
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"), "the token goes to no other site");
     }
     host.clock().advance(Duration::from_secs(60 * 60));
     assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");

@@ -1,6 +1,6 @@
 //! The cookies on the wire: their names, attributes, signatures and sizes.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
@@ -153,7 +153,6 @@ struct Inner {
     /// Other domains that a cookie may be left for. `None` stands for this very host.
     other_domains: Vec<Option<String>>,
     secure: bool,
-    log_in_path: Cow<'static, str>,
 }
 
 struct Named {
@@ -191,7 +190,6 @@ impl Cookies {
             domain: config.cookie_domain.clone(),
             other_domains: other_domains(config),
             secure: config.secure,
-            log_in_path: config.log_in_path.clone(),
         }))
     }
 
@@ -278,11 +276,6 @@ impl Cookies {
         let is_ours =
             |name: &[u8]| [key, remember_me, device, mfa_trust].iter().any(|ours| ours.name.as_bytes() == name);
         request.pairs().any(|(name, _)| is_ours(name)) || self.entries(request).next().is_some()
-    }
-
-    /// Where the log-in form is.
-    pub fn log_in_path(&self) -> &str {
-        &self.0.log_in_path
     }
 
     /// Whether a cookie came that is, or claims to be, this entry.

@@ -90,8 +90,6 @@ struct State {
     id: Option<CookieSessionId>,
     /// What becomes of the answer. A handler's argument knows.
     visit: Visit,
-    /// Whether the browser comes from the log-in page, and has lost all cookies on the way.
-    is_back_without_cookies: bool,
     /// Whether the entries that came are gone.
     is_cleared: bool,
     /// Entries put (`Some`) or removed (`None`) by this request.
@@ -136,7 +134,6 @@ impl Session {
             let_in: None,
             acting: None,
             visit: Visit::Page,
-            is_back_without_cookies: false,
             is_cleared: false,
             outgoing: BTreeMap::new(),
             flash: Vec::new(),
@@ -242,30 +239,22 @@ impl Session {
     }
 
     /// Gives the browser a cookie, unless it has one, to find out whether it keeps any: for the page with the log-in
-    /// form. See [`refuses_cookies`](Self::refuses_cookies).
+    /// form. If the form then comes [without any](Self::has_cookies), nobody can be logged in, and should be told why.
     ///
     /// # Errors
     ///
     /// [`Error::Json`].
     pub fn try_cookies(&self) -> Result<(), Error> {
-        if self.state().has_cookies() { Ok(()) } else { self.put(TRIAL, &true) }
+        if self.has_cookies() { Ok(()) } else { self.put(TRIAL, &true) }
     }
 
-    /// Whether the browser comes from the [log-in page](crate::Config::log_in_at), where it was [given a
-    /// cookie](Self::try_cookies), and has none of ours: because it keeps no cookies, or none that are `Secure` over
-    /// plain HTTP, or none of a foreign [domain](crate::Config::cookie_domain). Who logged in right there is anonymous
-    /// now, and should be told why.
-    ///
-    /// ```
-    /// use sigra::Session;
-    ///
-    /// async fn home(session: Session) -> &'static str {
-    ///     if session.refuses_cookies() { "Your browser didn't keep the cookie." } else { "Welcome" }
-    /// }
-    /// ```
+    /// Whether the browser sent any cookie of ours, whatever is in it. A browser that was [given
+    /// one](Self::try_cookies) and sends none keeps no cookies, or none that are `Secure` over plain HTTP, or none of a
+    /// foreign [domain](crate::Config::cookie_domain).
     #[must_use]
-    pub fn refuses_cookies(&self) -> bool {
-        self.state().is_back_without_cookies
+    pub fn has_cookies(&self) -> bool {
+        let state = self.state();
+        state.cookies.is_any_ours(&state.request)
     }
 
     /// Whether this request logged a user in who had not logged in with this browser before, or not for 400 days, or
@@ -473,6 +462,7 @@ impl State {
         presented
     }
 
+<<<<<<< HEAD
     fn has_cookies(&self) -> bool {
         self.cookies.is_any_ours(&self.request)
     }
@@ -486,6 +476,9 @@ impl State {
     }
 
     fn devices(&self) -> Vec<KnownTokens> {
+=======
+    fn devices(&self) -> Vec<KnownDevice> {
+>>>>>>> 58c4d67 (template: who keeps no cookies is told so by the log-in itself)
         self.cookies.read_devices(&self.request)
     }
 
@@ -549,7 +542,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
         let session = parts.extensions.get::<Self>().cloned().ok_or(MissingLayer("Session"))?;
-        session.state().look_at(parts);
+        session.state().visit = Visit::of(&parts.method, &parts.headers);
         Ok(session)
     }
 }

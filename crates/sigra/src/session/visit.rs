@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
 
 /// What becomes of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,10 @@ fn contains(value: &[u8], word: &[u8]) -> bool {
     value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
-/// Whether a link or a form on a page of this host led here, by its path.
-pub(crate) fn is_led_here_from(path: &str, parts: &Parts) -> bool {
-    let value = |name: HeaderName| parts.headers.get(name).map(HeaderValue::as_bytes);
-    let Some(referer) = value(header::REFERER).and_then(|referer| Uri::try_from(referer).ok()) else { return false };
-    let own = parts.uri.authority().map(|own| own.as_str().as_bytes()).or(value(header::HOST));
-    referer.path() == path && referer.authority().map(|authority| authority.as_str().as_bytes()) == own
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");

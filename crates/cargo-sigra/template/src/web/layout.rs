@@ -22,16 +22,10 @@ pub struct Layout {
     pub idempotency_key: String,
 }
 
-const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
-
 impl Layout {
     pub fn new(title: &'static str, session: &Session, scope: Option<&Scope<User>>) -> Self {
-        let mut flash = session.take_flash();
-        if session.refuses_cookies() {
-            flash.push(FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() });
-        }
         let email = scope.map(|scope| scope.user().email.clone());
-        Self { flash, email, has_nav: true, ..Self::without_session(title) }
+        Self { flash: session.take_flash(), email, has_nav: true, ..Self::without_session(title) }
     }
 
     // <mfa>

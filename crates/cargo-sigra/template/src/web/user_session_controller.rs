@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, LogInMethod, Password, Problem, Scope, Session};
+use sigra::{Flash, LogInMethod, Password, Problem, Scope, Session, session::FlashMessage};
 
 use super::{
     Result,
@@ -19,6 +19,8 @@ use crate::accounts::{Accounts, User};
 /// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
 pub const EMAIL: &str = "email";
 
+const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
+
 #[derive(Deserialize)]
 pub struct LogIn {
     #[serde(rename = "user[email]")]
@@ -27,6 +29,9 @@ pub struct LogIn {
     password: Password,
     #[serde(rename = "user[remember_me]", default)]
     remember_me: String,
+    /// `tried`, by the page that has given the browser a cookie to keep.
+    #[serde(rename = "user[cookies]", default)]
+    cookies: String,
 }
 
 #[derive(Template)]
@@ -64,6 +69,9 @@ pub async fn create(
     scope: Option<Scope<User>>,
     Form(form): Form<LogIn>,
 ) -> Result<Response> {
+    if form.cookies == "tried" && !session.has_cookies() {
+        return cookie_lost(&accounts, &session, form.email);
+    }
     match accounts.limit_log_in(&session, &form.email).await {
         Err(sigra::Error::TooManyAttempts { retry_after }) => {
             let problem = Problem::too_many_requests(retry_after);
@@ -90,6 +98,31 @@ pub async fn create(
     }
     let remember_me = form.remember_me == "true";
     Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Password, remember_me).await?.into_response())
+}
+
+/// Whoever logged in here would be anonymous on the next page, without a word.
+fn cookie_lost(
+    // <passkeys>
+    accounts: &Accounts,
+    // </passkeys>
+    // <!passkeys>
+    // _: &Accounts,
+    // </!passkeys>
+    session: &Session,
+    email: String,
+) -> Result<Response> {
+    session.try_cookies()?;
+    let mut layout = Layout::new("Log in", session, None);
+    layout.flash.push(FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() });
+    let page = LogInPage {
+        layout,
+        email,
+        remember_me: false,
+        // <passkeys>
+        passkey_domain: accounts.policy().passkey_domain.clone(),
+        // </passkeys>
+    };
+    Ok(Page(page).refused())
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
