@@ -462,23 +462,7 @@ impl State {
         presented
     }
 
-<<<<<<< HEAD
-    fn has_cookies(&self) -> bool {
-        self.cookies.is_any_ours(&self.request)
-    }
-
-    /// Finds out what the answer is for.
-    fn look_at(&mut self, parts: &Parts) {
-        self.visit = Visit::of(&parts.method, &parts.headers);
-        self.is_back_without_cookies = Visit::is_page_opened(parts)
-            && visit::is_led_here_from(self.cookies.log_in_path(), parts)
-            && !self.has_cookies();
-    }
-
     fn devices(&self) -> Vec<KnownTokens> {
-=======
-    fn devices(&self) -> Vec<KnownDevice> {
->>>>>>> 58c4d67 (template: who keeps no cookies is told so by the log-in itself)
         self.cookies.read_devices(&self.request)
     }
 

@@ -69,23 +69,8 @@ pub async fn create(
     scope: Option<Scope<User>>,
     Form(form): Form<LogIn>,
 ) -> Result<Response> {
-    if form.cookies == "tried" && !session.has_cookies() {
-        return cookie_lost(&accounts, &session, form.email);
-    }
-    match accounts.limit_log_in(&session, &form.email).await {
-        Err(sigra::Error::TooManyAttempts { retry_after }) => {
-            let problem = Problem::too_many_requests(retry_after);
-            let page = LogInPage {
-                email: form.email,
-                remember_me: form.remember_me == "true",
-                layout: Layout::new("Log in", &session, scope.as_ref()).alert(&problem),
-                // <passkeys>
-                passkey_domain: accounts.policy().passkey_domain.clone(),
-                // </passkeys>
-            };
-            return Ok(Page(page).later(problem));
-        }
-        counted => counted?,
+    if let Some(form_again) = not_tried(&accounts, &session, scope.as_ref(), &form).await? {
+        return Ok(form_again);
     }
     let client = session.client();
     let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password, &client).await? else {
@@ -100,29 +85,34 @@ pub async fn create(
     Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Password, remember_me).await?.into_response())
 }
 
-/// Whoever logged in here would be anonymous on the next page, without a word.
-fn cookie_lost(
-    // <passkeys>
+/// The form again, if no password is to be looked at: of who keeps no cookies, and would be anonymous on the next page
+/// without a word, and after too many attempts.
+async fn not_tried(
     accounts: &Accounts,
-    // </passkeys>
-    // <!passkeys>
-    // _: &Accounts,
-    // </!passkeys>
     session: &Session,
-    email: String,
-) -> Result<Response> {
-    session.try_cookies()?;
-    let mut layout = Layout::new("Log in", session, None);
-    layout.flash.push(FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() });
-    let page = LogInPage {
-        layout,
-        email,
-        remember_me: false,
+    scope: Option<&Scope<User>>,
+    form: &LogIn,
+) -> Result<Option<Response>> {
+    let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
+        layout: alert(Layout::new("Log in", session, scope)),
+        email: form.email.clone(),
+        remember_me: form.remember_me == "true",
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
     };
-    Ok(Page(page).refused())
+    if form.cookies == "tried" && !session.has_cookies() {
+        session.try_cookies()?;
+        let lost = FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() };
+        return Ok(Some(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
+    }
+    match accounts.limit_log_in(session, &form.email).await {
+        Err(sigra::Error::TooManyAttempts { retry_after }) => {
+            let problem = Problem::too_many_requests(retry_after);
+            Ok(Some(Page(page(&|layout| layout.alert(&problem))).later(problem)))
+        }
+        counted => Ok(counted.map(|()| None)?),
+    }
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
