@@ -495,7 +495,7 @@ async fn session(host: &Host) -> Session {
     let found = Arc::new(Mutex::new(Some(found)));
     let handler = get(async move |session: Session| {
         let found = found.lock().expect("no panic").take().expect("one request");
-        found.send(session).ok().expect("somebody waits");
+        assert!(found.send(session).is_ok(), "somebody waits");
     });
     TestClient::new(Router::new().route("/", handler).layer(host.sigra().fetch_current_scope())).get("/").await;
     session.await.expect("a session")

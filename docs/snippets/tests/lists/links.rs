@@ -1,4 +1,4 @@
-//! Pages link to pages and headings that are there.
+//! Pages link to pages and headings that are there, and what they call a quotation is one.
 
 use std::{fs, path::Path};
 
@@ -46,4 +46,21 @@ fn every_link_leads_somewhere() {
         }
     }
     assert_eq!(dead, Vec::<String>::new());
+}
+
+/// "This is the handler, from `src/web/user_session_controller.rs`:", and then it.
+#[test]
+fn what_is_quoted_from_a_file_stands_there() {
+    let mut quotations = 0;
+    for path in pages() {
+        for rest in read(&path).split("This is the handler, from `").skip(1) {
+            let (file, rest) = rest.split_once('`').expect("a path");
+            let block = rest.split("```").nth(1).and_then(|block| block.split_once('\n')).expect("a block").1;
+            let visible: Vec<&str> = block.lines().filter(|line| *line != "#" && !line.starts_with("# ")).collect();
+            let source = read(&format!("crates/cargo-sigra/template/{file}"));
+            assert!(source.contains(&visible.join("\n")), "{path} does not quote {file}");
+            quotations += 1;
+        }
+    }
+    assert_ne!(quotations, 0);
 }
