@@ -205,9 +205,13 @@ impl Mailer {
     /// Sends a mail that is kept until then.
     async fn keep_and_send(&self, mail: &Mail) {
         let Some(outbox) = &self.0.outbox else { return self.send_with_retries(mail).await };
-        match outbox.put(mail, HOLD).await {
-            Ok(id) => self.send_kept(outbox, id, mail).await,
+        // Noted before it is kept: whoever leaves in between lets it go too.
+        let id = Uuid::now_v7();
+        self.held().insert(id);
+        match outbox.put(id, mail, HOLD).await {
+            Ok(()) => self.send_kept(outbox, id, mail).await,
             Err(error) => {
+                self.held().remove(&id);
                 tracing::warn!(target: "sigra", %error, "a mail is kept in memory only");
                 self.send_with_retries(mail).await;
             }

@@ -39,10 +39,9 @@ trait Rows: Send + Sync {
 }
 
 impl Outbox {
-    /// Keeps a mail, and holds it for as long. Gives the row's id.
-    pub(super) async fn put(&self, mail: &Mail, hold: Duration) -> Result<Uuid, Error> {
-        let id = Uuid::now_v7();
-        self.0.put(id, mail, hold).await.map(|()| id)
+    /// Keeps a mail under an id, and holds it for as long.
+    pub(super) async fn put(&self, id: Uuid, mail: &Mail, hold: Duration) -> Result<(), Error> {
+        self.0.put(id, mail, hold).await
     }
 
     /// Holds a mail for longer; for no time, to let others have it.
