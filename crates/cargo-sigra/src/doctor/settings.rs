@@ -11,8 +11,15 @@ use crate::manifest::Manifest;
 
 /// Times in seconds, and the longest that the application takes: 10 years.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
-const TIMES: [&str; 6] =
-    ["SESSION_TTL", "SESSION_IDLE_TIMEOUT", "SESSION_REISSUE_AGE", "SUDO_TTL", "RESET_TTL", "CONFIRM_TTL"];
+const TIMES: [&str; 7] = [
+    "SESSION_TTL",
+    "SESSION_IDLE_TIMEOUT",
+    "SESSION_REISSUE_AGE",
+    "SUDO_TTL",
+    "RESET_TTL",
+    "CONFIRM_TTL",
+    "AUDIT_RETENTION",
+];
 /// Those that may be 0 too.
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
