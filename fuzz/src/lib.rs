@@ -14,8 +14,8 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session, SessionToken, Sigra,
-    Verification,
+    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session,
+    SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, RelyingParty},
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor},
@@ -77,8 +77,8 @@ async fn who(scope: Option<Scope<User>>) -> String {
 
 /// Whether the browser that somebody logs in with was known before.
 async fn known(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<String> {
-    sigra.log_in_user(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
-    Ok((!session.is_new_browser()).to_string())
+    let outcome = sigra.log_in_user(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
+    Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
 async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<String> {
@@ -93,7 +93,9 @@ async fn enrol(
     enrolment: MfaEnrolment<User>,
 ) -> sigra::Result<String> {
     let key = sigra.begin_totp_enrolment(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
-    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, &MfaCode::new(codes(&key)[1].clone())).await?;
+    let enrolled = sigra
+        .confirm_totp_enrolment(&session, &enrolment, "user@example.com", &MfaCode::new(codes(&key)[1].clone()))
+        .await?;
     Ok(enrolled.map(|_| key).valid().expect("the code is right"))
 }
 
