@@ -85,8 +85,8 @@ export async function assertAt(page, path) {
   assert.equal(url.pathname + url.search, path);
 }
 
-export async function assertFlash(page, text) {
-  assert.deepEqual(await page.locator(".flash").allInnerTexts(), [text]);
+export async function assertFlash(page, ...texts) {
+  assert.deepEqual(await page.locator(".flash").allInnerTexts(), texts);
 }
 
 export async function assertAnonymous(page) {

@@ -37,7 +37,9 @@ use crate::{
     database::{Connection, Pool},
 };
 
+/// The user that development starts with. Everybody knows their password.
 const DEMO_EMAIL: &str = "demo@example.com";
+const DEMO_PASSWORD: &str = "correct horse battery staple";
 
 /// Functions on users and tokens. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +59,8 @@ pub struct Policy {
     pub reveal_taken_addresses: bool,
     /// Whether a log-in from a new browser is told by mail.
     pub notify_new_devices: bool,
+    /// Whether the demo user's password may be used by others too: in development alone.
+    pub allow_demo_password: bool,
     /// After how long an account is deleted that was registered, and never confirmed or logged in to. `None`: never.
     pub unconfirmed_ttl: Option<std::time::Duration>,
     /// For how long an account can be had back after its owner has deleted it. `None`: it is deleted at once.
@@ -116,9 +120,9 @@ impl Accounts {
         }
     }
 
-    /// The user that development starts with. Everybody knows their password: nobody can register with it.
+    /// The user that development starts with.
     pub async fn seed_demo_user(&self) -> Result<(), sigra::Error> {
-        let password = Password::new("correct horse battery staple");
+        let password = Password::new(DEMO_PASSWORD);
         let client = Client::default();
         if self.get_user_by_email(DEMO_EMAIL).await?.is_none()
             && let (Some(user), _) = self.insert_user(DEMO_EMAIL, &password, &client).await?

@@ -201,6 +201,7 @@ impl Settings {
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
             notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
+            allow_demo_password: environment == Environment::Dev,
             unconfirmed_ttl: env.seconds_or_none("UNCONFIRMED_TTL", DEFAULT_UNCONFIRMED_TTL)?,
             deletion_grace: env.seconds_or_none("DELETION_GRACE", DEFAULT_DELETION_GRACE)?,
             // <passkeys>

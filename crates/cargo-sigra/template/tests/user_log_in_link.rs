@@ -156,7 +156,7 @@ async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_mail() {
     let user = host.user_fixture().await;
     let browser = host.client();
     let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
-    assert_contains(&browser.follow(&answer).await, "The password that the account was registered with was removed");
+    assert_contains(&browser.follow(&answer).await, "We removed the password that this account was registered with");
     let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
     assert!(subjects.iter().any(|subject| subject == "Your password was removed"), "{subjects:?}");
 

@@ -58,6 +58,8 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// The cookie with the session token that it gives the browser.
     pub token: Option<Vec<u8>>,
+    /// Whether it answers a session whose second factor was still to come.
+    pub is_at_challenge: bool,
 }
 
 impl Answer {
@@ -171,7 +173,8 @@ pub(super) struct First {
 impl First {
     /// Gives the answer to all who wait for it, and keeps it for a moment.
     pub fn publish(mut self, answer: Answer) {
-        if !self.key.is_named && answer.token.is_none() {
+        // A token that a log-in or a confirmation has replaced is dead at once. Only at the challenge there is no harm.
+        if !self.key.is_named && !(answer.is_at_challenge && answer.token.is_some()) {
             return;
         }
         let size = answer.body.len();
@@ -250,7 +253,7 @@ mod tests {
 
     fn answer(body: usize) -> Answer {
         let (parts, ()) = http::Response::new(()).into_parts();
-        Answer { parts, body: vec![b'a'; body].into(), token: None }
+        Answer { parts, body: vec![b'a'; body].into(), token: None, is_at_challenge: false }
     }
 
     fn first(answers: &Answers, name: u8) -> Option<First> {

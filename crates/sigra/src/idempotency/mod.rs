@@ -7,7 +7,7 @@
 //! | request | gets the first one's answer |
 //! |---|---|
 //! | a form with a field `_idempotency_key`, or any request with a header `Idempotency-Key` | for ten seconds, to the same browser, address and content |
-//! | a form without | for five seconds, where the answer gave the browser a new session token, for then the second must fail; not if a third comes at the same moment |
+//! | a form without | for five seconds, where it completed a log-in by the second factor, for then the second must fail; not if a third comes at the same moment |
 //! | anything else | never |
 //!
 //! A page puts a fresh [`IdempotencyKey`] into each of its forms. Answers with 429 and 5xx are not kept: to try again is
@@ -58,7 +58,7 @@ use self::{
     answers::{Answer, First, MAX_ANSWER, Place},
     request::{Repeatable, Sent},
 };
-use crate::{Error, Problem, Sigra, User, task::ToTheEnd};
+use crate::{Error, Problem, Sigra, User, scope::AtChallenge, task::ToTheEnd};
 
 /// Names one showing of a form: random, so that nobody guesses it.
 ///
@@ -194,7 +194,8 @@ async fn keep<U: User>(sigra: &Sigra<U>, response: Response, place: First) -> Re
     match to_bytes(body, MAX_ANSWER).await {
         Ok(body) => {
             let token = sigra.cookies().token_given(&parts.headers).map(<[u8]>::to_vec);
-            place.publish(Answer { parts: parts.clone(), body: body.clone(), token });
+            let is_at_challenge = parts.extensions.get::<AtChallenge>().is_some();
+            place.publish(Answer { parts: parts.clone(), body: body.clone(), token, is_at_challenge });
             Response::from_parts(parts, Body::from(body))
         }
         Err(error) => {

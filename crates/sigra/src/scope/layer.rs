@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 
-use super::{Current, Scope};
+use super::{Clearance, Current, Scope};
 use crate::{
     Error, Problem, Sigra, User,
     client::Sender,
@@ -193,8 +193,12 @@ where
         upkeep => upkeep,
     };
     let is_authenticated = scope.is_some();
+    let is_pending = scope.as_ref().is_some_and(|scope| scope.clearance() == Clearance::ChallengePending);
     provide(&mut request, &sigra, &session, scope);
-    let response = inner.call(request).await?;
+    let mut response = inner.call(request).await?;
+    if is_pending {
+        response.extensions_mut().insert(AtChallenge);
+    }
     forget_if_failed(&response, &session);
     if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
         sigra.health().doubt();
@@ -202,6 +206,10 @@ where
     settle(&sigra, &session, upkeep).await;
     Ok(finish(response, &session, is_authenticated))
 }
+
+/// Among the extensions of a response: the second factor of its session was still to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtChallenge;
 
 /// A body that does not let its reader wait for ever.
 pub(crate) fn impatient(body: Body, patience: Duration) -> Body {

@@ -36,7 +36,7 @@ pub(crate) use self::rejection::tell;
 pub(crate) use self::{
     cache::{ScopeCache, Stamp},
     clearance::Clearance,
-    layer::impatient,
+    layer::{AtChallenge, impatient},
 };
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},

@@ -148,6 +148,18 @@ async fn two_devices_that_send_the_same_form_are_two() {
 }
 
 #[tokio::test]
+async fn invariant_3_a_token_that_was_replaced_is_dead_at_once_also_for_the_same_form() {
+    let host = Host::new().await;
+    let (user, logged_in) = host.logged_in(false).await;
+    let owner = client(&host);
+    owner.set_cookie(KEY, &logged_in.cookie(KEY).expect("logged in"));
+    let thief = owner.fork();
+    owner.post("/renew", &[]).await;
+    thief.post("/renew", &[]).await;
+    assert_eq!((who(&owner).await, who(&thief).await), (user.email, "anonymous".to_owned()));
+}
+
+#[tokio::test]
 async fn wrong_codes_are_counted_each_time() {
     let host = Host::new().await;
     let (_, browser, _) = pending(&host).await;

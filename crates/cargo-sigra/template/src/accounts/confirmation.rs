@@ -88,7 +88,7 @@ impl Accounts {
         client: &Client,
     ) -> Result<User, ChangePasswordError> {
         let user = self.get_user_by_confirmation_token(token).await?.ok_or(ChangePasswordError::Link)?;
-        check_new_password(password, confirmation, &user.email)?;
+        check_new_password(password, confirmation, &user.email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
         self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;

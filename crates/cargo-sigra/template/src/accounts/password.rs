@@ -2,7 +2,7 @@
 
 use sigra::{Client, EmailToken, Password, Scope, Session, audit, password::PasswordProblem, token::Context};
 
-use super::{Accounts, User, check_password, sessions::account_named};
+use super::{Accounts, Policy, User, check_password, sessions::account_named};
 use crate::database::Connection;
 
 /// Why a password was not changed.
@@ -62,7 +62,7 @@ impl Accounts {
     ) -> Result<User, ChangePasswordError> {
         let client = &session.client();
         let user = self.get_user_by_reset_password_token(token).await?.ok_or(ChangePasswordError::Link)?;
-        check_new_password(password, confirmation, &user.email)?;
+        check_new_password(password, confirmation, &user.email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
         self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
@@ -104,7 +104,7 @@ impl Accounts {
         confirmation: &Password,
     ) -> Result<(), ChangePasswordError> {
         let user = scope.user();
-        check_new_password(password, confirmation, &user.email)?;
+        check_new_password(password, confirmation, &user.email, &self.policy)?;
         self.limit_changes("password", user).await?;
         self.sigra.require_session(scope).await?;
         if self.asks_current_password(scope) {
@@ -149,7 +149,8 @@ pub(super) fn check_new_password(
     password: &Password,
     confirmation: &Password,
     email: &str,
+    policy: &Policy,
 ) -> Result<(), ChangePasswordError> {
-    check_password(password, email).map_err(ChangePasswordError::Invalid)?;
+    check_password(password, email, policy).map_err(ChangePasswordError::Invalid)?;
     if password.matches(confirmation) { Ok(()) } else { Err(ChangePasswordError::Confirmation) }
 }

@@ -25,8 +25,9 @@ impl Accounts {
         client: &Client,
     ) -> Result<User, ChangePasswordError> {
         let email = self.get_email_by_recovery_token(token).await?.ok_or(ChangePasswordError::Link)?;
-        check_new_password(password, confirmation, &email)?;
+        check_new_password(password, confirmation, &email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;

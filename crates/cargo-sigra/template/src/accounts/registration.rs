@@ -52,7 +52,7 @@ impl Accounts {
 
     /// The address as it is stored, if nothing is wrong with it and the password.
     async fn check_registration(&self, email: &str, password: &Password) -> Result<String, RegisterError> {
-        let problems = Problems::of(email, password);
+        let problems = Problems::of(email, password, &self.policy);
         let Some(email) = normalize_email(email).filter(|_| problems.is_empty()) else {
             return Err(RegisterError::Invalid(problems));
         };

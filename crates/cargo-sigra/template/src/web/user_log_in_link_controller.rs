@@ -23,8 +23,8 @@ pub struct Use {
     remember_me: String,
 }
 
-const PASSWORD_REMOVED: &str = "The link confirmed your address. The password that the account was registered with was \
-    removed, for it may have been somebody else's: you can set a new one in your settings.";
+const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
+    with, because somebody else may have chosen it. You can set a new one in your settings.";
 
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
