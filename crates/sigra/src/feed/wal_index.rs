@@ -8,7 +8,6 @@ mod file;
 
 use std::{
     fmt::Display,
-    future::pending,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -79,7 +78,7 @@ impl Feed for WalIndex {
     /// Nobody tells; one has to look.
     #[cfg(feature = "live")]
     async fn changed(&self) {
-        pending().await
+        std::future::pending().await
     }
 
     #[cfg(feature = "testing")]

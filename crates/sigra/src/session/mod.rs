@@ -309,6 +309,7 @@ impl Session {
     }
 
     /// The names of the entries that begin so.
+    #[cfg(feature = "passkeys")]
     pub(crate) fn names_of_entries(&self, beginning: &str) -> Vec<String> {
         let state = self.state();
         let mut names = state.cookies.entry_names(&state.request);
