@@ -60,8 +60,9 @@ struct Host {
 async fn log_in_at(app: &Router, path: &str) -> (String, String) {
     let request = Request::post(path).body(Body::empty()).expect("a request");
     let answer = app.clone().oneshot(request).await.expect("an answer");
-    let set = answer.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
-    let cookie = cookie::Cookie::parse(set).expect("a cookie");
+    let set = answer.headers().get_all(header::SET_COOKIE).iter();
+    let mut set = set.map(|value| cookie::Cookie::parse(value.to_str().expect("text").to_owned()).expect("a cookie"));
+    let cookie = set.find(|cookie| cookie.name() == "_app_key").expect("a session");
     (cookie.name().to_owned(), cookie.value().to_owned())
 }
 
