@@ -174,7 +174,8 @@ impl First {
     /// Gives the answer to all who wait for it, and keeps it for a moment.
     pub fn publish(mut self, answer: Answer) {
         // A token that a log-in or a confirmation has replaced is dead at once. Only at the challenge there is no harm.
-        if !self.key.is_named && !(answer.is_at_challenge && answer.token.is_some()) {
+        let is_shared = self.key.is_named || (answer.is_at_challenge && answer.token.is_some());
+        if !is_shared {
             return;
         }
         let size = answer.body.len();
