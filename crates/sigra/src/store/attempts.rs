@@ -8,7 +8,7 @@ use super::Expired;
 use crate::{clock::ServerTime, limits::Limit};
 
 /// A database that counts, in `auth_attempts`. Times are milliseconds since the Unix epoch, by the
-/// [clock of the database](ServerTime).
+/// clock of the database.
 pub trait Attempts: sqlx::Database {
     /// Counts an attempt, unless it comes too early: then it gives the time that is left, in milliseconds. Of
     /// several at once no more are let through than one after the other.
