@@ -76,8 +76,9 @@
 //! # assert_eq!(refused.headers()["location"], "/users/log-in");
 //! # let response = app.clone().oneshot(form("correct+horse")?).await?;
 //! # assert_eq!(response.headers()["location"], "/dashboard");
-//! # let cookie = response.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default();
-//! # let page = app.clone().oneshot(Request::get("/dashboard").header("cookie", cookie).body(Body::empty())?).await?;
+//! # let cookies = response.headers().get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+//! # let cookies = cookies.collect::<Vec<_>>().join("; ");
+//! # let page = app.clone().oneshot(Request::get("/dashboard").header("cookie", cookies).body(Body::empty())?).await?;
 //! # assert_eq!(axum::body::to_bytes(page.into_body(), 100).await?, "Hello ada@example.com");
 //! # let page = app.oneshot(Request::get("/dashboard").body(Body::empty())?).await?;
 //! # assert_eq!(page.headers()["location"], "/users/log-in");
