@@ -6,7 +6,7 @@ use super::{Accounts, User};
 
 /// Whom a link has logged in.
 pub struct LogInLinkUse {
-    pub user: User,
+    pub owner: User,
     /// Whether the account had a password that is gone now: whoever registered it may have been somebody else.
     pub password_removed: bool,
 }
@@ -48,13 +48,13 @@ impl Accounts {
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             tx.commit().await?;
-            return Ok(Some(LogInLinkUse { user: sent.user, password_removed: false }));
+            return Ok(Some(LogInLinkUse { owner: sent.user, password_removed: false }));
         }
         if self.is_registrant(session, scope, &sent.user) {
             let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
             tx.commit().await?;
             self.sigra.announce_user(&user.id);
-            return Ok(Some(LogInLinkUse { user, password_removed: false }));
+            return Ok(Some(LogInLinkUse { owner: user, password_removed: false }));
         }
         let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
         let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
@@ -67,6 +67,6 @@ impl Accounts {
         if password_removed {
             self.mailer().send(self.notifier.password_removed(&user));
         }
-        Ok(Some(LogInLinkUse { user, password_removed }))
+        Ok(Some(LogInLinkUse { owner: user, password_removed }))
     }
 }

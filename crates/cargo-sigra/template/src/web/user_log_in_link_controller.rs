@@ -63,7 +63,7 @@ pub async fn update(
         return bad_link(&session, user_auth::LOG_IN_PATH);
     };
     let remember_me = form.remember_me == "true";
-    let elsewhere = user_auth::log_in_user(&accounts, &session, &link.user, LogInMethod::Link, remember_me).await?;
+    let elsewhere = user_auth::log_in_user(&accounts, &session, &link.owner, LogInMethod::Link, remember_me).await?;
     if link.password_removed {
         session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
     }

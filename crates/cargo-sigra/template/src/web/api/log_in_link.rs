@@ -46,7 +46,7 @@ pub async fn update(
     let Some(link) = accounts.take_log_in_link(&session, scope.as_ref(), &token).await? else {
         return Ok(bad_link().into_response());
     };
-    let log_in = accounts.log_in(&session, &link.user, LogInMethod::Link, asked.remember_me).await?;
+    let log_in = accounts.log_in(&session, &link.owner, LogInMethod::Link, asked.remember_me).await?;
     let notices = link.password_removed.then_some(Notice::PasswordRemoved).into_iter().collect();
-    session::answer(&link.user, log_in, notices)
+    session::answer(&link.owner, log_in, notices)
 }
