@@ -7,10 +7,10 @@ use crate::choices::{Choices, Database};
 const OF_FEATURES: &[(&str, &str)] = &[
     ("src/accounts/log_in_link.rs", "magic_link"),
     ("src/web/user_log_in_link_controller.rs", "magic_link"),
-    ("tests/user_log_in_link.rs", "magic_link"),
+    ("tests/integration/user_log_in_link.rs", "magic_link"),
     ("src/web/live.rs", "live"),
     ("static/live.js", "live"),
-    ("tests/live.rs", "live"),
+    ("tests/integration/live.rs", "live"),
     ("src/accounts/mfa.rs", "mfa"),
     ("src/web/mfa_", "mfa"),
     ("src/web/second_factor.rs", "mfa"),
@@ -20,14 +20,14 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("templates/mfa_", "mfa"),
     ("templates/partials/second_factor.html", "mfa"),
     ("templates/totp.html", "mfa"),
-    ("tests/second_factor.rs", "mfa"),
+    ("tests/integration/second_factor.rs", "mfa"),
     ("src/web/passkey", "passkeys"),
     ("static/passkeys.js", "passkeys"),
     ("src/database/sqlite.rs", "sqlite"),
     ("migrations/sqlite/", "sqlite"),
     ("src/database/postgres.rs", "postgres"),
     ("migrations/postgres/", "postgres"),
-    ("tests/outage.rs", "postgres"),
+    ("tests/integration/outage.rs", "postgres"),
     ("src/main.rs", "app"),
     ("src/server.rs", "app"),
     ("templates/home.html", "app"),
@@ -39,16 +39,16 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("README.md", "app"),
     ("rustfmt.toml", "app"),
     ("src/web/api", "api"),
-    ("tests/api.rs", "api"),
+    ("tests/integration/api.rs", "api"),
     ("src/beside.rs", "install"),
-    ("tests/beside.rs", "install"),
+    ("tests/integration/beside.rs", "install"),
 ];
 
 /// What pages are made of, and tested with.
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 14] = [
+const OF_ALL: [&str; 15] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
@@ -60,9 +60,10 @@ const OF_ALL: [&str; 14] = [
     "src/web/security_headers.rs",
     "src/web/user_auth.rs",
     "templates/mail/",
-    "tests/accounts.rs",
-    "tests/api.rs",
-    "tests/support/",
+    "tests/integration/accounts.rs",
+    "tests/integration/api.rs",
+    "tests/integration/main.rs",
+    "tests/integration/support/",
 ];
 
 /// Whether the application gets the file.
@@ -118,7 +119,7 @@ mod tests {
             ("templates/layout.html", true, false),
             ("static/app.css", true, false),
             ("src/web/api/router.rs", false, true),
-            ("tests/api.rs", false, true),
+            ("tests/integration/api.rs", false, true),
         ] {
             assert_eq!((is_kept(path, &Choices::ALL), is_kept(path, &by_json)), (pages, api), "{path}");
         }

@@ -24,6 +24,7 @@ mod rustfmt;
 mod secret;
 mod template;
 mod terminal;
+mod text_file;
 mod upgrade;
 mod users;
 mod workspace;

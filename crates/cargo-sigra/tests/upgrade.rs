@@ -123,16 +123,16 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
     let app = Generated::new("diary", &["--no-live"]);
     git(&app.root(), &["init", "--quiet"]);
     append(&app.root().join("src/accounts/user.rs"), MINE);
-    fs::remove_file(app.root().join("tests/bad_input.rs")).expect("removed");
+    fs::remove_file(app.root().join("tests/integration/bad_input.rs")).expect("removed");
     commit(&app.root());
     let template = template();
     prepend(&template.path().join("src/web/layout.rs"), NEWER);
     prepend(&template.path().join("src/accounts/user.rs"), NEWER);
-    append(&template.path().join("tests/bad_input.rs"), NEWER);
+    append(&template.path().join("tests/integration/bad_input.rs"), NEWER);
     fs::write(template.path().join("migrations/sqlite/20260301000000_newer.sql"), "-- Newer.\n").expect("written");
     append(&template.path().join("migrations/sqlite/20260101000000_create_users_auth_tables.sql"), NEWER);
-    fs::remove_file(template.path().join("tests/outage.rs")).expect("removed");
-    fs::remove_file(template.path().join("tests/mailbox.rs")).expect("removed");
+    fs::remove_file(template.path().join("tests/integration/outage.rs")).expect("removed");
+    fs::remove_file(template.path().join("tests/integration/mailbox.rs")).expect("removed");
 
     let before = texts(&app.root());
     let dry = upgrade(&app, template.path(), &["--dry-run"]);
@@ -146,8 +146,8 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
         "     create migrations/20260301000000_newer.sql",
         "      merge src/accounts/user.rs",
         "     update src/web/layout.rs",
-        "       skip tests/bad_input.rs (it has changed, and you have deleted it)",
-        "     remove tests/mailbox.rs",
+        "       skip tests/integration/bad_input.rs (it has changed, and you have deleted it)",
+        "     remove tests/integration/mailbox.rs",
     ];
     assert_eq!(said(&output).lines().collect::<Vec<_>>(), expected);
     app.cargo(&["check", "--offline"]);

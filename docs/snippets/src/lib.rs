@@ -43,7 +43,7 @@ pub struct Deployment;
 pub struct Asvs;
 
 /// The application that the guides speak of, on a database of its own.
-#[path = "../../../crates/cargo-sigra/template/tests/support/mod.rs"]
+#[path = "../../../crates/cargo-sigra/template/tests/integration/support/mod.rs"]
 pub mod support;
 
 /// Tests of the guides are documentation tests, where the test harness is not.

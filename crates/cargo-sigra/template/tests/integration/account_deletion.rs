@@ -1,0 +1,290 @@
+//! Deleting an account.
+
+use std::time::Duration;
+
+use crate::support::{Host, delete_account, email_form, log_in_form, password_form};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+
+const AT_ONCE: &[(&str, &str)] = &[("DELETION_GRACE", "0")];
+
+/// What `DELETION_GRACE` is unless it is set.
+const GRACE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+#[tokio::test]
+async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
+    let host = Host::with(AT_ONCE).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+
+    assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
+
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+    assert_eq!(host.count_tokens().await, 0);
+    for device in [&browser, &other] {
+        assert_redirected_to(&device.get("/dashboard").await, "/users/log-in");
+    }
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_eq!(host.mails_to(&user.email).await.last().map(|mail| &*mail.subject), Some("Your account was deleted"));
+}
+
+#[tokio::test]
+async fn an_account_can_be_had_back_for_a_while_by_logging_in() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+    assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
+    assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
+    assert!(host.reload(&user).await.delete_after.is_some());
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.reload(&user).await.delete_after.is_none());
+    host.clock().advance(2 * GRACE);
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+}
+
+#[tokio::test]
+async fn every_way_to_log_in_keeps_the_account() {
+    const NEW: &str = "a quite different password";
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    // <magic_link>
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    browser.post(&host.link_to(&user.email).await, &[]).await;
+    assert!(host.reload(&user).await.delete_after.is_none());
+
+    delete_account(&browser, &user.email).await;
+    // </magic_link>
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    host.client().put(&host.link_to(&user.email).await, &password_form(NEW, NEW)).await;
+    assert!(host.reload(&user).await.delete_after.is_some(), "nobody has logged in");
+    host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert!(host.reload(&user).await.delete_after.is_none());
+}
+
+#[tokio::test]
+async fn a_failed_log_in_keeps_nothing() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    assert!(!host.can_log_in(&user.email, "a wrong password").await);
+    assert!(host.reload(&user).await.delete_after.is_some());
+}
+
+/// Logging in and deleting at the same moment: who is logged in afterwards has an account that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_11_a_log_in_beside_the_deletion_keeps_the_account_or_is_ended() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..20 {
+        let (user, browser) = host.authenticated_fixture().await;
+        let other = host.client();
+        let form = log_in_form(&user.email, VALID_PASSWORD);
+        tokio::join!(delete_account(&browser, &user.email), other.post("/users/log-in", &form));
+        let is_in = other.get("/dashboard").await.status() == 200;
+        let is_to_go = host.reload(&user).await.delete_after.is_some();
+        assert!(!(is_in && is_to_go), "round {round}: logged in to an account that will be gone");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_nobody_wants_back_is_deleted_when_its_time_is_over() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let (kept, kept_browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    host.clock().advance(GRACE - Duration::from_secs(1));
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
+    host.clock().advance(Duration::from_secs(2));
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 1);
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+    assert_status(&kept_browser.get("/dashboard").await, 200);
+    host.reload(&kept).await;
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_keeps_no_other_from_being_deleted() {
+    let host = Host::new().await;
+    let mut over = Vec::new();
+    for _ in 0..3 {
+        let (user, browser) = host.authenticated_fixture().await;
+        delete_account(&browser, &user.email).await;
+        over.push(user);
+    }
+    let spoil = sqlx::query("UPDATE users SET updated_at = 'infinity' WHERE id = $1").bind(over[1].id);
+    spoil.execute(&host.pool).await.expect("spoilt");
+    host.clock().advance(GRACE + Duration::from_secs(1));
+    assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 3);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn the_page_says_what_will_happen_and_asks_for_the_address() {
+    const PAGE: &str = "/users/settings/delete";
+    let host = Host::with(AT_ONCE).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_contains(&browser.get("/users/settings").await, &format!("action=\"{PAGE}\""));
+    let page = browser.get(PAGE).await;
+    assert_contains(&page, "There is no way back.");
+    assert_contains(&page, &format!("Type <strong class=\"breakable\">{}", user.email));
+    assert_redirected_to(&delete_account(&browser, &format!(" {} ", user.email.to_uppercase())).await, "/");
+    assert_contains(&browser.get("/").await, "Your account was deleted.");
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let after = host.clock().now() + GRACE;
+    let day = format!("{} {} {}", after.day(), after.month(), after.year());
+    assert_contains(&browser.get(PAGE).await, &format!("Log in before {day} to keep your account."));
+    delete_account(&browser, &user.email).await;
+    assert_contains(&browser.get("/").await, &format!("Log in before {day} to keep your account."));
+    let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+    assert!(mail.text.contains(&format!("Log in before {day} to keep your account.")), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn one_press_of_a_button_deletes_nothing() {
+    let host = Host::with(AT_ONCE).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.user_fixture().await;
+    for answer in [
+        browser.delete("/users/settings").await,
+        browser.post("/users/settings", &[("_method", "delete")]).await,
+        delete_account(&browser, "").await,
+        delete_account(&browser, "nobody@example.com").await,
+        delete_account(&browser, &other.email).await,
+    ] {
+        assert_status(&answer, 422);
+        assert_contains(&answer, "is not the address of your account");
+    }
+    host.reload(&user).await;
+    assert_status(&browser.get("/dashboard").await, 200);
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.get("/users/settings/delete").await, "/users/sudo");
+}
+
+#[tokio::test]
+async fn a_log_in_that_keeps_the_account_is_said_and_told_by_mail() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_contains(
+        &browser.follow(&answer).await,
+        "Your account was to be deleted. You have logged in, so it is kept.",
+    );
+    let mails = host.mails_to(&user.email).await;
+    let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("a mail");
+    assert!(mail.text.contains("Firefox on Linux"), "{}", mail.text);
+
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(!browser.follow(&answer).await.text().contains("it is kept"));
+    assert_eq!(host.mails_to(&user.email).await.len(), mails.len());
+}
+
+/// Whoever is logged in has an account that stays: both are done, or neither is.
+#[tokio::test]
+async fn a_log_in_that_can_not_keep_the_account_is_none() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let (other, their_browser) = host.authenticated_fixture().await;
+    delete_account(&their_browser, &other.email).await;
+    assert!(host.can_log_in(&other.email, VALID_PASSWORD).await);
+    delete_account(&browser, &user.email).await;
+    // Nobody else can be noted to have kept their account.
+    let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_cancelled'";
+    sqlx::query(once).execute(&host.pool).await.expect("an index");
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(answer.status().is_server_error());
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+    assert!(host.reload(&user).await.delete_after.is_some());
+    assert!(host.accounts.list_user_sessions(&user).await.expect("sessions").is_empty());
+}
+
+/// A week after they were registered.
+#[tokio::test]
+async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
+    let host = Host::new().await;
+    let unused = host.user_fixture().await;
+    host.client().post("/users/confirm", &email_form(&unused.email)).await;
+    let confirmed = host.user_fixture().await;
+    host.confirm(&confirmed).await;
+    let (logged_in, _) = host.authenticated_fixture().await;
+    let (logged_out, browser) = (host.user_fixture().await, host.client());
+    browser.post("/users/log-in", &log_in_form(&logged_out.email, VALID_PASSWORD)).await;
+    browser.delete("/users/log-out").await;
+    let program = host.user_fixture().await;
+    let _ = host.accounts.generate_user_session_token(&program).await.expect("a token");
+    let imported = host.user_fixture().await;
+    let forget = sqlx::query("DELETE FROM audit_events WHERE user_id = $1").bind(imported.id);
+    forget.execute(&host.pool).await.expect("deleted");
+
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    host.clock().advance(week - Duration::from_secs(1));
+    let young = host.user_fixture().await;
+    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
+    host.clock().advance(Duration::from_secs(2));
+    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
+    assert!(host.accounts.get_user_by_email(&unused.email).await.expect("an answer").is_none());
+    for user in [&confirmed, &logged_in, &logged_out, &program, &imported, &young] {
+        host.reload(user).await;
+    }
+    let events = host.accounts.list_user_activity(&unused, None).await.expect("events");
+    assert_eq!(events[0].action, "auth.account.deleted");
+
+    let host = Host::with(&[("UNCONFIRMED_TTL", "0")]).await;
+    host.user_fixture().await;
+    host.clock().advance(10 * week);
+    assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
+}
+
+/// Who logs in at that very moment has an account that stays, or is told that there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_11_a_log_in_beside_the_deletion_of_unused_accounts_is_to_one_that_stays() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..20 {
+        let user = host.user_fixture().await;
+        host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
+        let browser = host.client();
+        let form = log_in_form(&user.email, VALID_PASSWORD);
+        let (_, deleted) =
+            tokio::join!(browser.post("/users/log-in", &form), host.accounts.delete_users_who_never_came());
+        let is_in = browser.get("/dashboard").await.status() == 200;
+        assert_eq!(deleted.expect("done") == 0, is_in, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_a_deleted_account_is_free_and_what_happened_is_on_record() {
+    let host = Host::with(AT_ONCE).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    delete_account(&browser, &user.email).await;
+    host.client().post("/users/register", &log_in_form(&user.email, "another good password")).await;
+    assert!(host.can_log_in(&user.email, "another good password").await);
+    let again = host.reload(&user).await;
+    assert_ne!(again.id, user.id);
+
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    assert_eq!(events[0].action, "auth.account.deleted");
+    let of_the_new = host.accounts.list_user_activity(&again, None).await.expect("events");
+    assert!(of_the_new.iter().all(|event| event.action != "auth.account.deleted"));
+}
+
+#[tokio::test]
+async fn a_mail_asks_for_an_answer_where_one_is_read() {
+    for (env, reply_to, said) in [
+        (&[][..], None, "ask the people who run"),
+        (&[("MAIL_REPLY_TO", "Help@Example.com")], Some("help@example.com"), "answer this mail"),
+    ] {
+        let host = Host::with(env).await;
+        let (user, browser) = host.authenticated_fixture().await;
+        delete_account(&browser, &user.email).await;
+        let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+        assert_eq!(mail.reply_to.as_deref(), reply_to);
+        assert!(mail.text.contains(said), "{}", mail.text);
+    }
+}

@@ -1,0 +1,293 @@
+//! "It wasn't me": the link by which an owner takes their account back from a thief.
+
+use std::time::Duration;
+
+use my_app::accounts::User;
+use sigra::testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+// <mfa>
+use crate::support::enrol;
+// </mfa>
+use crate::support::{Host, delete_account, email_form, log_in_form, password_form, token_of};
+use tokio::task::JoinSet;
+
+const NEW: &str = "a quite different password";
+const THIEFS: &str = "what the thief has chosen";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Somebody, and a thief who has their password.
+async fn robbed(host: &Host) -> (User, TestClient) {
+    let user = host.user_fixture().await;
+    host.confirm(&user).await;
+    host.clock().advance(Duration::from_secs(60 * 60));
+    let thief = host.log_in(&user).await;
+    (user, thief)
+}
+
+/// The link of the last mail that has one to take the account back.
+async fn recovery_link(host: &Host, email: &str) -> String {
+    let mails = host.mails_to(email).await;
+    let mut lines = mails.iter().flat_map(|mail| mail.text.lines());
+    let link = lines
+        .rfind(|line| line.contains("/users/recover/"))
+        .unwrap_or_else(|| panic!("no link in the mails to {email}"));
+    link.strip_prefix("http://127.0.0.1:4000").expect("a link of the application").to_owned()
+}
+
+async fn change_address(host: &Host, browser: &TestClient, new: &str) {
+    browser.put("/users/settings/email", &email_form(new)).await;
+    let answer = browser.post(&host.link_to(new).await, &[]).await;
+    assert_contains(&browser.follow(&answer).await, "Your address was changed.");
+}
+
+async fn take_back(link: &str, browser: &TestClient) -> bool {
+    browser.put(link, &password_form(NEW, NEW)).await.location() == Some("/users/log-in")
+}
+
+/// The owner is in, with the new password, and nobody else is.
+async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
+    assert!(host.can_log_in(&user.email, NEW).await, "the owner's password, and no second factor");
+    for password in [VALID_PASSWORD, THIEFS] {
+        assert!(!host.can_log_in(&user.email, password).await);
+    }
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert_eq!(host.reload(user).await.id, user.id);
+}
+
+// <mfa>
+/// What the mail of before advised, a new password, left the thief's factor in and the owner out.
+#[tokio::test]
+async fn the_mail_about_a_first_factor_gets_a_thief_out() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    assert_status(&enrol(&host, &thief).await, 200);
+    let link = recovery_link(&host, &user.email).await;
+    let mail = host.mails_to(&user.email).await.into_iter().find(|mail| mail.text.contains(&link)).expect("a mail");
+    assert!(mail.text.contains("It wasn't me") && mail.text.contains("for 7 days."), "{}", mail.text);
+
+    let owner = host.client();
+    for _ in 0..2 {
+        let page = owner.get(&link).await;
+        assert_contains(&page, &user.email);
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+    }
+    assert_status(&thief.get("/dashboard").await, 200);
+    assert_status(&owner.put(&link, &password_form("short", "short")).await, 422);
+    assert_status(&owner.put(&link, &password_form(NEW, "something else entirely")).await, 422);
+    assert!(take_back(&link, &owner).await);
+    assert_is_the_owners(&host, &user, &thief).await;
+    assert_redirected_to(&owner.put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+    assert_redirected_to(&owner.get(&link).await, "/users/reset-password");
+
+    let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert!(subjects.iter().any(|subject| subject == "Your account is yours again"), "{subjects:?}");
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    assert!(events.iter().any(|event| event.action == "auth.account.recovered"));
+}
+
+/// Whoever is inside voids links by a new password, a reset, or the deletion of the account, and this one by nothing.
+#[tokio::test]
+async fn a_thief_does_not_void_the_link() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    enrol(&host, &thief).await;
+    let link = recovery_link(&host, &user.email).await;
+    thief.put("/users/settings/password", &password_form(THIEFS, THIEFS)).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    change_address(&host, &thief, "again@example.com").await;
+    host.client().post("/users/reset-password", &email_form("again@example.com")).await;
+    host.client().put(&host.link_to("again@example.com").await, &password_form(THIEFS, THIEFS)).await;
+
+    assert!(take_back(&link, &host.client()).await);
+    assert_is_the_owners(&host, &user, &thief).await;
+}
+
+/// A later factor comes without a link, for who has one of their own gets in and removes it.
+#[tokio::test]
+async fn the_mail_about_a_later_factor_says_where_to_remove_it() {
+    let host = Host::new().await;
+    let (user, browser) = robbed(&host).await;
+    enrol(&host, &browser).await;
+    host.clock().advance(Duration::from_secs(60));
+    assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
+    let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+    assert_eq!(mail.subject, "A second factor was added to your account");
+    assert!(mail.text.contains("remove it under \u{201c}Two-factor authentication\u{201d}"), "{}", mail.text);
+    assert!(!mail.text.contains("/users/recover/"));
+}
+
+/// Factors that were there before are the owner's.
+#[tokio::test]
+async fn a_factor_from_before_the_address_was_changed_stays() {
+    let host = Host::new().await;
+    let (user, browser) = robbed(&host).await;
+    enrol(&host, &browser).await;
+    host.clock().advance(DAY);
+    let thief = host.log_in(&user).await;
+    thief.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+    assert!(take_back(&link, &host.client()).await);
+    let owner = host.client();
+    let answer = owner.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_redirected_to(&answer, "/users/mfa-challenge");
+    host.clock().advance(Duration::from_secs(30));
+    owner.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
+    assert_contains(&owner.get("/dashboard").await, &user.email);
+    let factors = host.accounts.list_second_factors(&user).await.expect("factors");
+    assert_eq!(factors.backup_codes, 0, "a thief may have made new ones");
+}
+// </mfa>
+
+#[tokio::test]
+async fn the_mail_to_the_old_address_brings_it_back() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+    thief.put("/users/settings/password", &password_form(THIEFS, THIEFS)).await;
+    assert!(take_back(&link, &host.client()).await);
+    assert_is_the_owners(&host, &user, &thief).await;
+    assert!(!host.can_log_in("thief@example.com", THIEFS).await);
+}
+
+/// The thief is sent such links too, once the account has an address of theirs.
+#[tokio::test]
+async fn of_two_links_the_earlier_one_wins_whichever_is_used_first() {
+    for thief_is_first in [false, true] {
+        let host = Host::new().await;
+        let (user, thief) = robbed(&host).await;
+        change_address(&host, &thief, "thief@example.com").await;
+        change_address(&host, &thief, "again@example.com").await;
+        let (owners, thiefs) =
+            (recovery_link(&host, &user.email).await, recovery_link(&host, "thief@example.com").await);
+        if thief_is_first {
+            assert!(take_back(&thiefs, &thief).await);
+        }
+        assert!(take_back(&owners, &host.client()).await, "the thief first: {thief_is_first}");
+        assert!(!take_back(&thiefs, &thief).await);
+        assert_is_the_owners(&host, &user, &thief).await;
+    }
+}
+
+/// Whoever has mistyped their address, and mends that, hands the account to nobody.
+#[tokio::test]
+async fn an_address_that_was_never_confirmed_is_sent_no_link() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    change_address(&host, &browser, "right@example.com").await;
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "Your email address was changed"));
+    assert!(mails.iter().all(|mail| !mail.text.contains("/users/recover/")));
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_a_week() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+    host.clock().advance(7 * DAY - Duration::from_secs(1));
+    assert_status(&host.client().get(&link).await, 200);
+    host.clock().advance(Duration::from_secs(1));
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert!(!take_back(&link, &host.client()).await);
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_has_confirmed_meanwhile_stays_theirs() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+
+    let squatter = host.client();
+    squatter.post("/users/register", &log_in_form(&user.email, THIEFS)).await;
+    squatter.post("/users/log-in", &log_in_form(&user.email, THIEFS)).await;
+    assert_status(&squatter.get("/dashboard").await, 200);
+    let theirs = host.reload(&user).await;
+    host.confirm(&theirs).await;
+    let refused = host.client().put(&link, &password_form(NEW, NEW)).await;
+    assert_status(&refused, 422);
+    assert_contains(&refused, "another account has your address by now");
+    assert_status(&thief.get("/dashboard").await, 200);
+
+    let unconfirm = sqlx::query("UPDATE users SET confirmed_at = NULL WHERE id = $1").bind(theirs.id);
+    unconfirm.execute(&host.pool).await.expect("updated");
+    assert!(take_back(&link, &host.client()).await, "the link was not used up by that");
+    assert_is_the_owners(&host, &user, &thief).await;
+    assert_redirected_to(&squatter.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn an_account_that_the_thief_has_deleted_is_kept() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    delete_account(&thief, "thief@example.com").await;
+    assert!(take_back(&recovery_link(&host, &user.email).await, &host.client()).await);
+    assert!(host.reload(&user).await.delete_after.is_none());
+    assert_is_the_owners(&host, &user, &thief).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_takes_the_account_back() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+    let mut tries = JoinSet::new();
+    for number in 0..8 {
+        let (browser, link) = (host.client(), link.clone());
+        tries.spawn(async move {
+            let password = format!("the password of number {number}");
+            let answer = browser.put(&link, &password_form(&password, &password)).await;
+            (password, answer.location() == Some("/users/log-in"))
+        });
+    }
+    let kept: Vec<String> =
+        tries.join_all().await.into_iter().filter_map(|(password, is_in)| is_in.then_some(password)).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(host.can_log_in(&user.email, &kept[0]).await);
+}
+
+/// Whatever the thief does at the same moment, the account is the owner's afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_11_taking_back_beside_what_a_thief_does_leaves_no_thief() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..6 {
+        let (user, thief) = robbed(&host).await;
+        let (first, second) = (format!("first{round}@example.com"), format!("second{round}@example.com"));
+        change_address(&host, &thief, &first).await;
+        let link = recovery_link(&host, &user.email).await;
+        thief.put("/users/settings/email", &email_form(&second)).await;
+        let change = host.link_to(&second).await;
+        let owner = host.client();
+        let form = password_form(THIEFS, THIEFS);
+        let (is_back, ..) = tokio::join!(
+            take_back(&link, &owner),
+            thief.post(&change, &[]),
+            thief.put("/users/settings/password", &form),
+        );
+        assert!(is_back, "round {round}");
+        assert_is_the_owners(&host, &user, &thief).await;
+        assert_status(&thief.post(&change, &[]).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn invariant_4_only_such_a_link_takes_an_account_back() {
+    let host = Host::new().await;
+    let (user, thief) = robbed(&host).await;
+    change_address(&host, &thief, "thief@example.com").await;
+    let link = recovery_link(&host, &user.email).await;
+    host.client().post("/users/reset-password", &email_form("thief@example.com")).await;
+    let reset = host.link_to("thief@example.com").await;
+    for token in [token_of(&reset), "x", &"A".repeat(43)] {
+        assert!(!take_back(&format!("/users/recover/{token}"), &host.client()).await);
+    }
+    for path in ["/users/reset-password", "/users/confirm"] {
+        let elsewhere = format!("{path}/{}", token_of(&link));
+        assert_redirected_to(&host.client().put(&elsewhere, &password_form(NEW, NEW)).await, path);
+    }
+    assert!(take_back(&link, &host.client()).await);
+}

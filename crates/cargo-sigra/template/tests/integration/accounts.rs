@@ -1,0 +1,213 @@
+//! Users and their tokens, without a browser.
+
+use std::collections::BTreeSet;
+
+use crate::support::Host;
+use my_app::accounts::{Problems, RegisterError, User};
+use sigra::{
+    Client, Password,
+    config::Argon2Params,
+    password::PasswordProblem,
+    testing::{TestHost, VALID_PASSWORD},
+};
+use tokio::task::JoinSet;
+
+async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
+    match host.accounts.register_user(email, &Password::new(password), &Client::default()).await {
+        Ok(user) => Ok(user),
+        Err(RegisterError::Taken) => Err(Problems { email: Some("has already been taken"), password: None }),
+        Err(RegisterError::Invalid(problems)) => Err(problems),
+        Err(RegisterError::Sigra(error)) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_found_by_email() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let found = host.accounts.get_user_by_email(&user.email.to_uppercase()).await.expect("an answer");
+    assert_eq!(found.map(|user| user.id), Some(user.id));
+    assert!(host.accounts.get_user_by_email("unknown@example.com").await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn registering_needs_an_address_and_a_good_password() {
+    let host = Host::new().await;
+    let problems = register(&host, "no address", "short").await.expect_err("must be refused");
+    assert_eq!(problems.email, Some("Enter a valid email address."));
+    assert_eq!(problems.password, Some(PasswordProblem::TooShort { min: 15 }));
+
+    let long = format!("{}@example.com", "a".repeat(65));
+    assert!(register(&host, &long, VALID_PASSWORD).await.expect_err("must be refused").email.is_some());
+    let common = register(&host, "a@example.com", "1q2w3e4r5t6y7u8i9o0p").await.expect_err("must be refused");
+    assert_eq!(common.password, Some(PasswordProblem::Common));
+}
+
+#[tokio::test]
+async fn an_address_is_registered_once_in_whatever_case() {
+    let host = Host::new().await;
+    register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    for again in ["ada@example.com", "ADA@Example.com", " ada@example.com "] {
+        let problems = register(&host, again, VALID_PASSWORD).await.expect_err("must be refused");
+        assert_eq!(problems.email, Some("has already been taken"));
+    }
+}
+
+#[tokio::test]
+async fn invariant_1_a_user_is_stored_and_shown_without_the_password() {
+    let host = Host::new().await;
+    let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    let hash = user.hashed_password.as_ref().expect("a hash").as_str().to_owned();
+    assert!(hash.starts_with("$argon2id$"));
+    let shown = format!("{user:?}");
+    assert!(!shown.contains("argon2") && !shown.contains(VALID_PASSWORD), "{shown}");
+}
+
+#[tokio::test]
+async fn the_demo_user_is_seeded_once() {
+    let host = Host::new().await;
+    for _ in 0..2 {
+        host.accounts.seed_demo_user().await.expect("seeded");
+    }
+    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(users, 1);
+}
+
+/// OWASP ASVS 7.2.3: 256 bits as 43 characters, none of which is always the same.
+#[tokio::test]
+async fn every_session_token_is_another() {
+    const TOKENS: usize = 100;
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut tokens = BTreeSet::new();
+    for _ in 0..TOKENS {
+        let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+        tokens.insert(token.encode().chars().collect::<Vec<char>>());
+    }
+    assert_eq!(tokens.len(), TOKENS, "one is there twice");
+    assert!(tokens.iter().all(|token| token.len() == 43));
+    for place in 0..43 {
+        let seen: BTreeSet<char> = tokens.iter().map(|token| token[place]).collect();
+        // The last one has four bits, the others six.
+        assert!(seen.len() >= if place == 42 { 8 } else { 30 }, "character {place} is one of {seen:?}");
+    }
+    host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted");
+
+    let first = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    let second = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    assert_eq!(host.count_tokens().await, 2);
+    assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
+    for token in [first, second] {
+        assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_stands_for_nobody() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    host.clock().advance(std::time::Duration::from_secs(60 * 24 * 60 * 60));
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+}
+
+/// Addresses that came into the table in another way, as from an application that was there before.
+#[tokio::test]
+async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
+    let host = Host::new().await;
+    let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    sqlx::query("UPDATE users SET email = 'Ada@Example.COM'").execute(&host.pool).await.expect("updated");
+
+    let found = host.accounts.get_user_by_email("ada@EXAMPLE.com").await.expect("an answer");
+    assert_eq!(found.map(|user| user.id), Some(user.id));
+    let problems = register(&host, "ada@example.com", VALID_PASSWORD).await.expect_err("must be refused");
+    assert_eq!(problems.email, Some("has already been taken"));
+}
+
+/// As after the parameters were raised: somebody's devices come at once, and each of them upgrades the hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
+    let host = Host::new().await;
+    let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
+    let stronger = host.with_argon2(Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 });
+    let mut logins = JoinSet::new();
+    for _ in 0..8 {
+        let (accounts, email) = (stronger.clone(), user.email.clone());
+        logins.spawn(async move {
+            accounts.get_user_by_email_and_password(&email, &Password::new(VALID_PASSWORD), &Client::default()).await
+        });
+    }
+    for found in logins.join_all().await {
+        assert_eq!(found.expect("an answer").map(|found| found.id), Some(user.id));
+    }
+    let wrong = stronger
+        .get_user_by_email_and_password(&user.email, &Password::new("not the password"), &Client::default())
+        .await;
+    assert!(wrong.expect("an answer").is_none());
+}
+
+/// CVE-2019-19844: the Kelvin sign is no K, and the dotless i no i.
+#[tokio::test]
+async fn the_database_keeps_addresses_apart_that_look_alike() {
+    let host = Host::new().await;
+    register(&host, "mike@example.com", VALID_PASSWORD).await.expect("a user");
+    for other in ["mi\u{212a}e@example.com", "m\u{131}ke@example.com"] {
+        assert!(host.accounts.get_user_by_email(other).await.expect("an answer").is_none());
+        let registered = register(&host, other, VALID_PASSWORD).await.expect("another user");
+        assert_eq!(registered.email, other);
+    }
+}
+
+// <template>
+/// The migration carries what the library's schema has, so that neither drifts from the other.
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_migration_for_sqlite_has_the_librarys_users_tokens() {
+    let migration = include_str!("../migrations/sqlite/20260101000000_create_users_auth_tables.sql");
+    assert!(with_uuids(migration).contains(sigra::store::SQLITE_SCHEMA));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_migration_for_postgres_has_the_librarys_users_tokens() {
+    let migration = include_str!("../migrations/postgres/20260101000000_create_users_auth_tables.sql");
+    assert!(with_uuids(migration).contains(sigra::store::POSTGRES_SCHEMA));
+}
+
+/// The migration as an application gets it that has not asked for other ids.
+fn with_uuids(migration: &str) -> String {
+    let mut is_for_others = false;
+    let mut kept = String::new();
+    for line in migration.lines() {
+        match line.trim() {
+            "-- <!uuid>" => is_for_others = true,
+            "-- </!uuid>" => is_for_others = false,
+            "-- <uuid>" | "-- </uuid>" => {}
+            _ if is_for_others => {}
+            _ => kept.extend([line, "\n"]),
+        }
+    }
+    kept
+}
+// </template>
+
+// <sqlite>
+// <users_table>
+/// Later migrations have not taken them apart.
+// <template>
+#[cfg(not(feature = "postgres"))]
+// </template>
+#[tokio::test]
+async fn the_migration_and_the_library_agree_on_users_tokens() {
+    const SCHEMA: &str =
+        "SELECT sql FROM sqlite_master WHERE tbl_name = 'users_tokens' AND sql IS NOT NULL ORDER BY name";
+    let host = Host::new().await;
+    let fresh = sqlx::SqlitePool::connect("sqlite::memory:").await.expect("a database");
+    sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&fresh).await.expect("created");
+    sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&fresh).await.expect("created");
+    let migrated: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&host.pool).await.expect("a schema");
+    let library: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(&fresh).await.expect("a schema");
+    assert_eq!(migrated, library);
+}
+// </users_table>
+// </sqlite>

@@ -1,0 +1,531 @@
+//! Everything by JSON, as a frontend or an app would ask.
+
+use crate::support::{Host, seen, token_of};
+use axum::{Router, body::Body, http::Request};
+use my_app::accounts::User;
+use serde_json::{Value, json};
+use sigra::{
+    Clock, Password, Sigra,
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_problem, assert_status},
+};
+
+const NEW_PASSWORD: &str = "another horse, another battery";
+
+/// The application by JSON alone.
+struct Api(Host);
+
+impl Api {
+    async fn new() -> Self {
+        Self(Host::new().await)
+    }
+
+    /// The token of the last link that was mailed to an address.
+    async fn token_mailed_to(&self, email: &str) -> String {
+        token_of(&self.0.link_to(email).await).to_owned()
+    }
+}
+
+impl TestHost for Api {
+    type User = User;
+
+    fn router(&self) -> Router {
+        self.0.api.clone()
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        self.0.sigra()
+    }
+
+    fn clock(&self) -> &Clock {
+        self.0.clock()
+    }
+
+    async fn register_user(&self, email: &str, password: &Password) -> User {
+        let Self(host) = self;
+        host.register_user(email, password).await
+    }
+}
+
+async fn send(browser: &TestClient, method: &str, path: &str, body: &Value) -> TestResponse {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    browser.send(request.body(body.to_string().into()).expect("a request")).await
+}
+
+async fn post(browser: &TestClient, path: &str, body: Value) -> TestResponse {
+    send(browser, "POST", path, &body).await
+}
+
+async fn log_in(browser: &TestClient, email: &str, password: &str) -> TestResponse {
+    post(browser, "/users/log-in", json!({ "email": email, "password": password })).await
+}
+
+/// Who the browser is logged in as.
+async fn who(browser: &TestClient) -> Option<String> {
+    let answer = browser.get("/me").await;
+    match answer.status().as_u16() {
+        200 => answer.json::<Value>()["email"].as_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
+#[track_caller]
+fn assert_code(answer: &TestResponse, status: u16, code: &str) {
+    assert_problem(answer, status);
+    assert_eq!(answer.json::<Value>()["code"], code);
+}
+
+/// A visitor registers, confirms, logs in and out.
+#[tokio::test]
+async fn an_account_from_its_beginning() {
+    let api = Api::new().await;
+    let (browser, email) = (api.client(), api.unique_email());
+    let registration = json!({ "email": email, "password": VALID_PASSWORD });
+    let registered = post(&browser, "/users/register", registration.clone()).await;
+    assert_status(&registered, 202);
+    let token = api.token_mailed_to(&email).await;
+    let shown = browser.get(&format!("/users/confirm/{token}")).await;
+    assert_eq!(shown.json::<Value>()["email"], email);
+    let confirm = format!("/users/confirm/{token}");
+    assert_status(&post(&browser, &confirm, json!({})).await, 204);
+    assert_status(&post(&browser, &confirm, json!({})).await, 204);
+    assert_eq!(browser.get(&confirm).await.json::<Value>()["confirmed"], true);
+
+    let again = post(&api.client(), "/users/register", registration).await;
+    assert_eq!(seen(&again), seen(&registered), "a taken address gets the same answer");
+
+    assert_eq!(who(&browser).await, None);
+    let outcome = log_in(&browser, &email, VALID_PASSWORD).await.json::<Value>();
+    assert_eq!((&outcome["status"], &outcome["user"]["confirmed"]), (&json!("complete"), &json!(true)));
+    assert_eq!(who(&browser).await, Some(email));
+    let logged_out = browser.delete("/users/log-out").await;
+    assert_status(&logged_out, 204);
+    assert!(logged_out.header("clear-site-data").is_some());
+    assert_eq!(who(&browser).await, None);
+}
+
+/// A stranger registers with somebody else's address, and waits until its owner confirms it out of habit.
+#[tokio::test]
+async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_registered() {
+    const NEW: &str = "a quite different password";
+    let api = Api::new().await;
+    let (stranger, owner, email) = (api.client(), api.client(), api.unique_email());
+    post(&stranger, "/users/register", json!({ "email": email, "password": VALID_PASSWORD })).await;
+    let link = format!("/users/confirm/{}", api.token_mailed_to(&email).await);
+    log_in(&stranger, &email, VALID_PASSWORD).await;
+    assert_eq!(stranger.get(&link).await.json::<Value>()["password_required"], false);
+
+    post(&owner, "/users/register", json!({ "email": email, "password": NEW })).await;
+    let shown = owner.get(&link).await.json::<Value>();
+    assert_eq!((&shown["password_required"], &shown["has_password"]), (&json!(true), &json!(true)));
+    assert_code(&post(&owner, &link, json!({})).await, 403, "password_required");
+    let bare = Request::post(&link).body(axum::body::Body::empty()).expect("a request");
+    assert_code(&owner.send(bare).await, 403, "password_required");
+    assert_code(&post(&owner, &link, json!({ "password": NEW })).await, 422, "wrong_credentials");
+
+    assert_status(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 204);
+    assert_eq!(who(&stranger).await, None);
+    assert_code(&log_in(&stranger, &email, VALID_PASSWORD).await, 401, "wrong_credentials");
+    log_in(&owner, &email, NEW).await;
+    assert_eq!(who(&owner).await, Some(email));
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
+}
+
+/// The link is in the mail to the old address.
+#[tokio::test]
+async fn an_account_is_taken_back_by_whom_it_was_stolen_from() {
+    const NEW: &str = "a quite different password";
+    let api = Api::new().await;
+    let (user, thief) = api.sudo_fixture().await;
+    api.0.confirm(&user).await;
+    send(&thief, "PUT", "/users/settings/email", &json!({ "email": "thief@example.com" })).await;
+    let change = format!("/users/settings/confirm-email/{}", api.token_mailed_to("thief@example.com").await);
+    assert_status(&thief.post(&change, &[]).await, 204);
+    let link = format!("/users/recover/{}", api.token_mailed_to(&user.email).await);
+
+    let owner = api.client();
+    assert_eq!(owner.get(&link).await.json::<Value>(), json!({ "email": user.email }));
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": "short" })).await, 422, "invalid");
+    let squatter = api.user_fixture().await;
+    let rename = sqlx::query("UPDATE users SET email = $1, confirmed_at = inserted_at WHERE id = $2");
+    rename.bind(&user.email).bind(squatter.id).execute(&api.0.pool).await.expect("renamed");
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 409, "address_taken");
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(squatter.id).execute(&api.0.pool).await.expect("deleted");
+
+    assert_status(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 204);
+    assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
+    assert_eq!(who(&thief).await, None);
+    log_in(&owner, &user.email, NEW).await;
+    assert_eq!(who(&owner).await, Some(user.email));
+}
+
+// <magic_link>
+#[tokio::test]
+async fn a_link_that_removes_a_password_says_so() {
+    let api = Api::new().await;
+    let (user, browser) = (api.user_fixture().await, api.client());
+    post(&browser, "/users/log-in/link", json!({ "email": user.email })).await;
+    let link = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
+    let outcome = post(&browser, &link, json!({})).await.json::<Value>();
+    assert_eq!(outcome["notices"], json!(["password_removed"]));
+}
+// </magic_link>
+
+#[tokio::test]
+async fn what_is_wrong_is_said_of_each_field() {
+    let api = Api::new().await;
+    let answer = post(&api.client(), "/users/register", json!({ "email": "nobody", "password": "short" })).await;
+    assert_code(&answer, 422, "invalid");
+    let errors = &answer.json::<Value>()["errors"];
+    assert!(errors["email"].is_string() && errors["password"].is_string(), "{errors}");
+
+    for nonsense in ["", "[]", "{\"email\": 1}", "{"] {
+        let request = Request::post("/users/log-in").header("content-type", "application/json");
+        let answer = api.client().send(request.body(nonsense.to_owned().into()).expect("a request")).await;
+        assert!(answer.status().is_client_error(), "{nonsense}");
+        assert_problem(&answer, answer.status());
+    }
+    assert_problem(&api.client().get("/nowhere").await, 404);
+    assert_problem(&api.client().get("/users/log-in").await, 405);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
+    let api = Api::new().await;
+    let user = api.user_fixture().await;
+    let wrong = log_in(&api.client(), &user.email, "not the password").await;
+    assert_code(&wrong, 401, "wrong_credentials");
+    let unknown = log_in(&api.client(), "unknown@example.com", "not the password").await;
+    assert_eq!(seen(&wrong), seen(&unknown));
+    for path in [
+        "/users/confirm",
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+    ] {
+        let known = post(&api.client(), path, json!({ "email": user.email })).await;
+        let unknown = post(&api.client(), path, json!({ "email": "unknown@example.com" })).await;
+        assert_status(&known, 202);
+        assert_eq!(seen(&known), seen(&unknown), "{path}");
+    }
+}
+
+/// Whatever the request says that it accepts: nobody is led to a page.
+#[tokio::test]
+async fn visitors_get_401_and_no_redirect() {
+    let api = Api::new().await;
+    for (method, path) in [
+        ("GET", "/me"),
+        ("GET", "/users/sessions"),
+        ("DELETE", "/users/sessions"),
+        ("GET", "/users/settings/activity"),
+        ("PUT", "/users/settings/email"),
+        ("PUT", "/users/settings/password"),
+        ("DELETE", "/users/settings"),
+        ("POST", "/users/sudo"),
+        // <mfa>
+        ("GET", "/users/mfa-challenge"),
+        ("GET", "/users/settings/mfa"),
+        ("POST", "/users/settings/mfa/totp/options"),
+        ("POST", "/users/settings/mfa/totp"),
+        ("DELETE", "/users/settings/mfa/totp"),
+        ("POST", "/users/settings/mfa/backup-codes"),
+        // </mfa>
+        // <passkeys>
+        ("POST", "/users/settings/passkeys/options"),
+        ("POST", "/users/settings/passkeys"),
+        ("POST", "/users/sudo/passkey/options"),
+        ("POST", "/users/mfa-challenge/passkey/options"),
+        // </passkeys>
+    ] {
+        let request = Request::builder().method(method).uri(path).header("accept", "text/html");
+        let answer = api.client().send(request.body("{}".into()).expect("a request")).await;
+        assert_problem(&answer, 401);
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_8_requests_of_other_sites_are_refused() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let request = Request::delete("/users/log-out").header("sec-fetch-site", "cross-site");
+    assert_problem(&browser.send(request.body("".into()).expect("a request")).await, 403);
+    let request = Request::post("/users/log-in").header("sec-fetch-site", "cross-site");
+    assert_problem(&api.client().send(request.body("{}".into()).expect("a request")).await, 403);
+    assert_eq!(who(&browser).await, Some(user.email));
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_once() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let visitor = api.client();
+    assert_status(&post(&visitor, "/users/reset-password", json!({ "email": user.email })).await, 202);
+    let path = format!("/users/reset-password/{}", api.token_mailed_to(&user.email).await);
+    assert_eq!(visitor.get(&path).await.json::<Value>()["email"], user.email);
+    let short = send(&visitor, "PUT", &path, &json!({ "password": "short" })).await;
+    assert_code(&short, 422, "invalid");
+    let new = json!({ "password": NEW_PASSWORD });
+    assert_status(&send(&visitor, "PUT", &path, &new).await, 204);
+    assert_code(&send(&visitor, "PUT", &path, &new).await, 404, "bad_link");
+    assert_code(&visitor.get(&path).await, 404, "bad_link");
+    assert_eq!(who(&browser).await, None, "every session has ended");
+    assert_status(&log_in(&visitor, &user.email, VALID_PASSWORD).await, 401);
+    assert_status(&log_in(&visitor, &user.email, NEW_PASSWORD).await, 200);
+}
+
+// <magic_link>
+#[tokio::test]
+async fn a_link_logs_in_once() {
+    let api = Api::new().await;
+    let user = api.user_fixture().await;
+    let browser = api.client();
+    assert_status(&post(&browser, "/users/log-in/link", json!({ "email": user.email })).await, 202);
+    let path = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
+    assert_eq!(browser.get(&path).await.json::<Value>()["email"], user.email);
+    assert_eq!(who(&browser).await, None, "opening it logs nobody in");
+    assert_status(&post(&browser, &path, json!({ "remember_me": true })).await, 200);
+    assert_eq!(who(&browser).await.as_ref(), Some(&user.email));
+    browser.close_and_reopen();
+    assert_eq!(who(&browser).await, Some(user.email), "it is remembered");
+    assert_code(&post(&api.client(), &path, json!({})).await, 404, "bad_link");
+}
+// </magic_link>
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_hides_no_other() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let spoilt = api.0.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
+    let phone = api.log_in(&user).await;
+    let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id = $1").bind(spoilt);
+    spoil.execute(&api.0.pool).await.expect("spoilt");
+    let listed = phone.get("/users/sessions").await;
+    assert_status(&listed, 200);
+    assert_eq!(listed.json::<Value>()["sessions"].as_array().expect("a list").len(), 1);
+    drop(browser);
+}
+
+#[tokio::test]
+async fn devices_are_listed_and_logged_out() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let phone = api.log_in(&user).await;
+    let (stranger, strangers) = api.authenticated_fixture().await;
+    let listed = browser.get("/users/sessions").await.json::<Value>();
+    let sessions = listed["sessions"].as_array().expect("a list");
+    assert_eq!(sessions.len(), 2);
+    let other = sessions.iter().find(|session| session["current"] == false).expect("the phone");
+    assert!(!listed.to_string().contains("token"), "{listed}");
+
+    let path = format!("/users/sessions/{}", other["id"].as_str().expect("an id"));
+    assert_problem(&strangers.delete(&path).await, 404);
+    assert_status(&browser.delete(&path).await, 204);
+    assert_eq!(who(&phone).await, None);
+    assert_status(&browser.delete("/users/sessions").await, 204);
+    assert_eq!((who(&browser).await, who(&strangers).await), (None, Some(stranger.email)));
+
+    let browser = api.log_in(&user).await;
+    let activity = browser.get("/users/settings/activity").await.json::<Value>();
+    assert_eq!(activity["events"][0]["action"], "auth.session.revoked", "{activity}");
+}
+
+#[tokio::test]
+async fn the_settings_ask_for_a_recent_authentication() {
+    let api = Api::new().await;
+    let (user, browser) = api.sudo_fixture().await;
+    api.clock().advance(std::time::Duration::from_secs(60 * 60));
+    let new = json!({ "password": NEW_PASSWORD });
+    let refused = send(&browser, "PUT", "/users/settings/password", &new).await;
+    assert_code(&refused, 403, "sudo_required");
+    assert_code(&browser.delete("/users/settings").await, 403, "sudo_required");
+    let wrong = post(&browser, "/users/sudo", json!({ "password": "not the password" })).await;
+    assert_code(&wrong, 422, "wrong_credentials");
+    assert_code(&post(&browser, "/users/sudo", json!({})).await, 422, "wrong_credentials");
+    assert_status(&post(&browser, "/users/sudo", json!({ "password": VALID_PASSWORD })).await, 204);
+
+    let phone = api.log_in(&user).await;
+    assert_code(
+        &send(&browser, "PUT", "/users/settings/password", &json!({ "password": "short" })).await,
+        422,
+        "invalid",
+    );
+    assert_status(&send(&browser, "PUT", "/users/settings/password", &new).await, 204);
+    assert_eq!((who(&browser).await, who(&phone).await), (Some(user.email.clone()), None));
+
+    let email = json!({ "email": "new@example.com" });
+    assert_code(&send(&browser, "PUT", "/users/settings/email", &json!({ "email": "no" })).await, 422, "invalid");
+    assert_status(&send(&browser, "PUT", "/users/settings/email", &email).await, 202);
+    let path = format!("/users/settings/confirm-email/{}", api.token_mailed_to("new@example.com").await);
+    assert_eq!(browser.get(&path).await.json::<Value>(), email);
+    assert_status(&browser.post(&path, &[]).await, 204);
+    assert_code(&browser.post(&path, &[]).await, 404, "bad_link");
+    assert_eq!(who(&browser).await.as_deref(), Some("new@example.com"));
+
+    assert_code(&browser.delete("/users/settings").await, 422, "invalid");
+    let mistyped = json!({ "email": "news@example.com" });
+    assert_code(&send(&browser, "DELETE", "/users/settings", &mistyped).await, 422, "invalid");
+    let deleted = send(&browser, "DELETE", "/users/settings", &email).await.json::<Value>();
+    assert!(deleted["delete_after"].is_string(), "{deleted}");
+    assert_eq!(who(&browser).await, None);
+    let kept = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
+    assert_eq!((&kept["status"], &kept["notices"]), (&json!("complete"), &json!(["deletion_cancelled"])));
+    let again = log_in(&browser, "new@example.com", NEW_PASSWORD).await.json::<Value>();
+    assert_eq!(again["notices"], json!([]));
+}
+
+#[tokio::test]
+async fn who_has_not_confirmed_their_address_is_kept_out_if_that_is_asked_for() {
+    let api = Api(Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await);
+    let user = api.unconfirmed_fixture().await;
+    assert_code(&log_in(&api.client(), &user.email, VALID_PASSWORD).await, 403, "confirmation_required");
+}
+
+// <mfa>
+#[tokio::test]
+async fn invariant_12_a_pending_second_factor_opens_nothing_but_the_challenge() {
+    let api = Api::new().await;
+    let (user, codes) = api.mfa_fixture().await;
+    let browser = api.client();
+    let outcome = log_in(&browser, &user.email, VALID_PASSWORD).await.json::<Value>();
+    assert_eq!(outcome, json!({ "status": "second_factor_pending" }));
+    for path in ["/me", "/users/sessions", "/users/settings/mfa", "/users/settings/activity"] {
+        assert_code(&browser.get(path).await, 401, "second_factor_required");
+    }
+    let offer = browser.get("/users/mfa-challenge").await.json::<Value>();
+    assert_eq!((&offer["totp"], &offer["backup_codes"]), (&json!(true), &json!(true)));
+    for wrong in [json!({}), json!({ "code": "000000" })] {
+        assert_code(&post(&browser, "/users/mfa-challenge", wrong).await, 422, "wrong_credentials");
+    }
+    let code = json!({ "code": api.totp_code(&user).await, "trust_browser": true });
+    let completed = post(&browser, "/users/mfa-challenge", code.clone()).await;
+    assert_eq!(completed.json::<Value>()["status"], "complete");
+    assert_eq!(who(&browser).await.as_ref(), Some(&user.email));
+
+    let listed = browser.get("/users/sessions").await.json::<Value>();
+    let trusted = listed["trusted_browsers"][0]["id"].as_str().expect("a trusted browser").to_owned();
+    browser.delete("/users/log-out").await;
+    assert_eq!(log_in(&browser, &user.email, VALID_PASSWORD).await.json::<Value>()["status"], "complete");
+    assert_status(&browser.delete(&format!("/users/trusted-browsers/{trusted}")).await, 204);
+    assert_problem(&browser.delete(&format!("/users/trusted-browsers/{trusted}")).await, 404);
+
+    let elsewhere = api.client();
+    log_in(&elsewhere, &user.email, VALID_PASSWORD).await;
+    assert_code(&post(&elsewhere, "/users/mfa-challenge", code).await, 422, "wrong_credentials");
+    let backup_code = codes.iter().next().expect("a code").to_string();
+    let completed = post(&elsewhere, "/users/mfa-challenge", json!({ "code": backup_code })).await;
+    assert_eq!(completed.json::<Value>()["backup_codes_left"], 9);
+}
+
+#[tokio::test]
+async fn an_authenticator_app_is_set_up_and_given_up() {
+    let api = Api::new().await;
+    let (user, browser) = api.sudo_fixture().await;
+    let begin = "/users/settings/mfa/totp/options";
+    assert_code(&browser.post(begin, &[]).await, 403, "confirmation_required");
+    api.0.confirm(&user).await;
+    let options = browser.post(begin, &[]).await.json::<Value>();
+    assert!(options["qr_code"].as_str().is_some_and(|svg| svg.starts_with("<svg")), "{options}");
+    let url = options["url"].as_str().expect("an address");
+    assert!(url.starts_with("otpauth://totp/"), "{url}");
+    let key = options["manual_key"].as_str().expect("a key").replace(' ', "");
+    let secret = totp_rs::Secret::try_from_base32(key).expect("a key");
+    let app = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let code = app.generate(api.clock().now().unix_timestamp().unsigned_abs()).to_string();
+    assert_code(
+        &post(&browser, "/users/settings/mfa/totp", json!({ "code": "000000" })).await,
+        422,
+        "wrong_credentials",
+    );
+    let enrolled = post(&browser, "/users/settings/mfa/totp", json!({ "code": code })).await.json::<Value>();
+    assert_eq!(enrolled["backup_codes"].as_array().map(Vec::len), Some(10));
+
+    let factors = browser.get("/users/settings/mfa").await.json::<Value>();
+    assert_eq!((&factors["backup_codes"], &factors["required"]), (&json!(10), &json!(false)));
+    assert!(factors["totp"]["inserted_at"].is_string(), "{factors}");
+    let codes = browser.post("/users/settings/mfa/backup-codes", &[]).await.json::<Value>();
+    assert_ne!(codes, enrolled);
+
+    api.clock().advance(std::time::Duration::from_secs(60 * 60));
+    assert_code(&browser.delete("/users/settings/mfa/totp").await, 403, "sudo_required");
+    assert_code(&post(&browser, "/users/sudo", json!({ "password": VALID_PASSWORD })).await, 422, "wrong_credentials");
+    let code = json!({ "code": api.totp_code(&user).await });
+    assert_status(&post(&browser, "/users/sudo", code).await, 204);
+    assert_status(&browser.delete("/users/settings/mfa/totp").await, 204);
+    assert_problem(&browser.delete("/users/settings/mfa/totp").await, 404);
+    assert_code(&browser.post("/users/settings/mfa/backup-codes", &[]).await, 409, "no_second_factor");
+}
+
+#[tokio::test]
+async fn who_must_have_a_second_factor_sets_one_up_first() {
+    let api = Api::new().await;
+    let (user, browser) = api.sudo_fixture().await;
+    let require = sqlx::query("UPDATE users SET mfa_required = $1 WHERE id = $2").bind(true).bind(user.id);
+    require.execute(&api.0.pool).await.expect("required");
+    api.sigra().catch_up().await;
+    assert_code(&browser.get("/me").await, 403, "second_factor_enrolment_required");
+    assert_eq!(browser.get("/users/settings/mfa").await.json::<Value>()["required"], true);
+}
+// </mfa>
+
+// <passkeys>
+/// What a real authenticator signs is tested in the library, and in a browser. Here: that each challenge is its
+/// requester's, and that nonsense opens nothing.
+#[tokio::test]
+async fn passkeys_are_asked_for_by_json() {
+    let api = Api::new().await;
+    let (user, browser) = api.sudo_fixture().await;
+    api.0.confirm(&user).await;
+    let options = browser.post("/users/settings/passkeys/options", &[]).await.json::<Value>();
+    assert_eq!(options["publicKey"]["user"]["name"], user.email);
+    assert!(browser.post("/users/sudo/passkey/options", &[]).await.json::<Value>().is_null(), "they have none");
+    let log_in = api.client().post("/users/log-in/passkey/options", &[]).await.json::<Value>();
+    assert!(log_in["publicKey"]["challenge"].is_string(), "{log_in}");
+
+    let id = "AAAAAAAAAAAAAAAAAAAAAA";
+    let response = json!({ "clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": null });
+    let credential = json!({ "id": id, "rawId": id, "type": "public-key", "response": response, "extensions": {} });
+    let forged = post(&api.client(), "/users/log-in/passkey", json!({ "credential": credential })).await;
+    assert_code(&forged, 401, "wrong_credentials");
+    let sudo = post(&browser, "/users/sudo", json!({ "credential": credential })).await;
+    assert_code(&sudo, 422, "wrong_credentials");
+    let path = format!("/users/settings/passkeys/{}", uuid::Uuid::now_v7());
+    assert_problem(&send(&browser, "PUT", &path, &json!({ "name": "Mine" })).await, 404);
+    assert_problem(&browser.delete(&path).await, 404);
+}
+// </passkeys>
+
+#[tokio::test]
+async fn an_address_is_one_that_mail_can_reach_in_one_form() {
+    let api = Api::new().await;
+    let registration = |email: &str| json!({ "email": email, "password": VALID_PASSWORD });
+    for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>"] {
+        let answer = post(&api.client(), "/users/register", registration(email)).await;
+        assert_status(&answer, 422);
+        assert!(answer.text().contains("Enter a valid email address."), "{}", answer.text());
+    }
+    post(&api.client(), "/users/register", registration("ada@b\u{fc}cher.example")).await;
+    let browser = api.client();
+    log_in(&browser, "ada@xn--bcher-kva.example", VALID_PASSWORD).await;
+    assert_eq!(who(&browser).await.as_deref(), Some("ada@xn--bcher-kva.example"));
+}
+
+#[tokio::test]
+async fn the_mailbox_opens_at_localhost_alone() {
+    let api = Api::new().await;
+    for (name, status) in [("localhost:4000", 200), ("evil.example", 421)] {
+        let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty()).expect("a request");
+        assert_status(&api.client().send(request).await, status);
+    }
+}
+
+#[tokio::test]
+async fn mails_are_read_in_development_as_json() {
+    let api = Api::new().await;
+    let user = api.user_fixture().await;
+    post(&api.client(), "/users/reset-password", json!({ "email": user.email })).await;
+    let mails = api.client().get("/dev/mailbox").await.json::<Value>();
+    assert_eq!(mails[0]["to"], user.email);
+    assert_eq!(api.client().get("/healthz").await.text(), "ok");
+}

@@ -1,0 +1,256 @@
+//! What nobody's browser sends. Every answer is a 4xx that says what to do: never a panic, never a 5xx.
+
+use std::collections::BTreeSet;
+
+use crate::support::{Host, PROD};
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_status,
+};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+async fn post(client: &TestClient, content_type: Option<&str>, body: impl Into<Body>) -> TestResponse {
+    let mut request = Request::post("/users/log-in");
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    client.send(request.body(body.into()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn forms_that_cannot_be_read_get_a_page_that_helps() {
+    let host = Host::new().await;
+    let browser = host.client();
+    for body in [
+        "",
+        "user[email]=a@example.com",
+        "user[password]=x",
+        "user%5Bemail%5D",
+        "&&&===&&",
+        "user[email]=a&user[email]=b&user[password]=c",
+        "user[email][]=a&user[password][]=c",
+        "{\"user\":{}}",
+    ] {
+        let answer = post(&browser, Some(FORM), body).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, "The form could not be read.");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    }
+    assert_problem(&post(&browser.fork().json(), Some(FORM), "").await, 422);
+}
+
+#[tokio::test]
+async fn wrong_content_types_are_refused() {
+    let host = Host::new().await;
+    let browser = host.client();
+    for content_type in
+        [None, Some("application/json"), Some("multipart/form-data; boundary=x"), Some("text/plain"), Some("")]
+    {
+        let answer = post(&browser, content_type, "user[email]=a&user[password]=b").await;
+        assert_status(&answer, 415);
+        assert_contains(&answer, "application/x-www-form-urlencoded");
+    }
+}
+
+#[tokio::test]
+async fn strange_text_is_a_wrong_password() {
+    // Some of it comes from one address more often than the limits would let it.
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let user = host.user_fixture().await;
+    for text in [
+        "%00",
+        "a%00b@example.com",
+        "%ED%A0%80",
+        "%FF%FE",
+        "%F0%9F%92%A9",
+        "%",
+        "%zz",
+        "%E2%80%AE",
+        "'--",
+        "%27%3B+DROP+TABLE+users%3B+--",
+        "%27+OR+%271%27%3D%271",
+        "%22+OR+1%3D1+--",
+        "%27+UNION+SELECT+*+FROM+users+--",
+    ] {
+        let answer = post(&host.client(), Some(FORM), format!("user[email]={text}&user[password]={text}")).await;
+        assert_eq!((answer.status().as_u16(), answer.location()), (303, Some("/users/log-in")), "{text}");
+        let form = format!("user[email]={}&user[password]={text}", user.email);
+        let answer = post(&host.client(), Some(FORM), form).await;
+        assert_eq!((answer.status().as_u16(), answer.location()), (303, Some("/users/log-in")), "{text}");
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the table is as it was");
+}
+
+#[tokio::test]
+async fn invariant_15_a_megabyte_of_password_is_refused_cheaply() {
+    let host = Host::new().await;
+    let body = format!("user[email]=a@example.com&user[password]={}", "x".repeat(1024 * 1024));
+    let answer = post(&host.client(), Some(FORM), body.clone()).await;
+    assert_status(&answer, 413);
+    assert_contains(&answer, "Send less.");
+    assert_problem(&post(&host.client().json(), Some(FORM), body).await, 413);
+
+    let long = format!("user[email]=a@example.com&user[password]={}", "x".repeat(60_000));
+    assert_status(&post(&host.client(), Some(FORM), long).await, 303);
+}
+
+#[tokio::test]
+async fn unknown_methods_and_addresses_are_answered() {
+    let host = Host::new().await;
+    let browser = host.client();
+    for (method, path, status) in [
+        ("PATCH", "/users/log-in", 405),
+        ("BREW", "/users/log-in", 405),
+        ("TRACE", "/", 405),
+        ("DELETE", "/", 405),
+        ("BREW", "/healthz", 405),
+        ("GET", "/nothing", 404),
+        ("POST", "/nothing", 404),
+        ("GET", "/users/../users/log-in/..", 404),
+        ("GET", "/%00", 404),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = Request::builder().method(method.clone()).uri(path).body(Body::empty()).expect("a request");
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+        assert_contains(&answer, "<h1>");
+    }
+}
+
+#[tokio::test]
+async fn invariant_6_many_and_huge_cookies_log_nobody_in() {
+    let host = Host::new().await;
+    let many = (0..100).map(|n| format!("c{n}=v{n}")).collect::<Vec<_>>().join("; ");
+    let huge = format!("_my_app_key={}", "A".repeat(8 * 1024));
+    let entries = (0..100).map(|n| format!("_my_app_key.e{n}=x")).collect::<Vec<_>>().join("; ");
+    let twice = "_my_app_key=a; _my_app_key=b".to_owned();
+    for cookie in [many, huge, entries, twice, ";;;===".to_owned(), "_my_app_key".to_owned(), String::new()] {
+        let request = Request::get("/dashboard").header("cookie", &cookie).body(Body::empty()).expect("a request");
+        let answer = host.client().send(request).await;
+        assert_eq!(answer.status().as_u16(), 303, "{}", &cookie[..cookie.len().min(40)]);
+    }
+    let bytes = Request::get("/dashboard").header("cookie", &b"_my_app_key=\xff\xfe; \xc3\x28=x"[..]);
+    let answer = host.client().send(bytes.body(Body::empty()).expect("a request")).await;
+    assert_eq!(answer.status().as_u16(), 303);
+}
+
+#[tokio::test]
+async fn invariant_8_other_origins_are_refused_before_anything_is_done() {
+    let host = Host::new().await;
+    let (_, victim) = host.authenticated_fixture().await;
+    host.pool.close().await; // whoever asks the database now gets 503
+    for (method, path) in [
+        ("POST", "/users/log-in"),
+        ("DELETE", "/users/log-out"),
+        ("DELETE", "/users/sessions"),
+        ("POST", "/users/sudo"),
+    ] {
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let mut request = Request::builder().method(method).uri(path).header("content-type", FORM);
+            request = match name {
+                "origin" => request.header("origin", value).header("sec-fetch-site", ""),
+                _ => request.header("origin", "https://evil.example").header(name, value),
+            };
+            let answer = victim.send(request.body(Body::from("_method=delete")).expect("a request")).await;
+            assert_eq!(answer.status().as_u16(), 403, "{method} {path} {name}: {value}");
+            assert_contains(&answer, "one of our own pages");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_gives_503_and_logs_nobody_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let cookie = browser.cookie("_my_app_key");
+    host.pool.close().await;
+    for path in ["/dashboard", "/", "/healthz"] {
+        let answer = browser.get(path).await;
+        assert_status(&answer, 503);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        assert_contains(&answer, "try again");
+    }
+    assert_problem(&browser.fork().json().get("/me").await, 503);
+    assert_eq!(browser.cookie("_my_app_key"), cookie, "the cookies are kept");
+    assert_status(&host.client().get("/").await, 200);
+}
+
+/// Of every status that there is, to a person and to a program, in production.
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let host = Host::with(&PROD).await;
+    let (_, user) = host.authenticated_fixture().await;
+    let visitor = host.client();
+    let request = |method: &str, path: &str, header: (&'static str, &'static str)| {
+        let request = Request::builder().method(method).uri(path).header(header.0, header.1);
+        request.body(Body::empty()).expect("a request")
+    };
+    let html = ("accept", "text/html");
+    let mut answers = Vec::new();
+    for path in ["/", "/users/log-in", "/users/register", "/nothing", "/static/app.css", "/healthz", "/dashboard"] {
+        answers.push((200, user.get(path).await));
+        answers.push((200, visitor.get(path).await));
+    }
+    answers.push((303, visitor.get("/dashboard").await));
+    answers.push((401, visitor.send(request("GET", "/me", ("accept", "application/json"))).await));
+    answers.push((401, visitor.send(request("POST", "/users/sudo", html)).await));
+    answers.push((403, user.send(request("DELETE", "/users/log-out", ("sec-fetch-site", "cross-site"))).await));
+    answers.push((404, visitor.get("/nothing").await));
+    answers.push((405, visitor.send(request("PATCH", "/users/log-in", html)).await));
+    answers.push((413, post(&visitor, Some(FORM), "x".repeat(1024 * 1024)).await));
+    answers.push((415, post(&visitor, Some("text/plain"), "").await));
+    answers.push((422, post(&visitor, Some(FORM), "").await));
+    answers.push((422, post(&visitor.fork().json(), Some(FORM), "").await));
+    host.pool.close().await;
+    answers.push((503, visitor.get("/healthz").await));
+
+    let seen: BTreeSet<u16> = answers.iter().map(|(_, answer)| answer.status().as_u16()).collect();
+    let wanted: BTreeSet<u16> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(wanted.difference(&seen).collect::<Vec<_>>(), Vec::<&u16>::new(), "these were not given");
+    for (_, answer) in answers {
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "strict-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{name}\n{answer:?}");
+        }
+        let transport = answer.header("strict-transport-security").unwrap_or_default();
+        assert!(transport.starts_with("max-age=31536000"), "{answer:?}");
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"] {
+            assert!(policy.contains(directive), "{directive}\n{answer:?}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{answer:?}");
+        assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control-")), "{answer:?}");
+        if !answer.text().is_empty() {
+            let content_type = answer.header("content-type").unwrap_or_default();
+            assert!(content_type.contains("utf-8") || content_type.ends_with("json"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_use_https_in_production() {
+    for (env, policy) in [
+        (&[][..], "max-age=31536000"),
+        (&[("HSTS_INCLUDE_SUBDOMAINS", "false")], "max-age=31536000"),
+        (&[("HSTS_INCLUDE_SUBDOMAINS", "true")], "max-age=31536000; includeSubDomains"),
+    ] {
+        let host = Host::with(&[&PROD[..], env].concat()).await;
+        for path in ["/", "/nothing", "/static/app.css"] {
+            assert_eq!(host.client().get(path).await.header("strict-transport-security"), Some(policy), "{path}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The page of mails that were sent.
+
+use crate::support::{Host, PROD, email_form, log_in_form};
+use axum::{body::Body, http::Request};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
+
+#[tokio::test]
+async fn mails_can_be_read_and_their_links_be_opened() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    assert_contains(&host.client().get("/dev/mailbox").await, "There is none yet.");
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let page = host.client().get("/dev/mailbox").await;
+    assert_contains(&page, "Set a new password");
+    assert_contains(&page, &format!("href=\"http://127.0.0.1:4000{}\"", host.link_to(&user.email).await));
+    let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
+    assert_eq!(mails[0]["to"], user.email);
+}
+
+#[tokio::test]
+async fn there_is_no_such_page_in_production() {
+    let host = Host::with(&PROD).await;
+    assert_status(&host.client().get("/dev/mailbox").await, 404);
+    assert_problem(&host.client().json().get("/dev/mailbox").await, 404);
+    let kept_in_memory = Host::with(&[&PROD[..], &[("SMTP_URL", "memory:")]].concat()).await;
+    assert_status(&kept_in_memory.client().get("/dev/mailbox").await, 404);
+}
+
+/// A page of somebody else's site can send a request to this machine once the site's name leads here, and read the
+/// answer.
+#[tokio::test]
+async fn the_mailbox_opens_at_localhost_alone() {
+    let host = Host::with(&[("PUBLIC_URL", "http://app.example.com")]).await;
+    let asked_by = async |name: &str| {
+        let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty());
+        host.client().send(request.expect("a request")).await
+    };
+    for name in ["localhost", "LOCALHOST:4000", "app.localhost", "127.0.0.1:4000", "127.9.9.9", "[::1]:4000"] {
+        assert_status(&asked_by(name).await, 200);
+    }
+    let others =
+        ["evil.example:4000", "localhost.evil.example", "192.168.1.5", "0.0.0.0", "[::2]", "app.example.com", ""];
+    for name in others {
+        let answer = asked_by(name).await;
+        assert_status(&answer, 421);
+        assert_contains(&answer, "opens at localhost alone");
+    }
+}
+
+#[tokio::test]
+async fn where_mails_are_sent_there_is_nothing_to_read() {
+    let host = Host::with(&[("SMTP_URL", "none:")]).await;
+    assert_status(&host.client().get("/dev/mailbox").await, 404);
+}
+
+#[tokio::test]
+async fn programs_read_the_newest_mail_first() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for path in ["/users/confirm", "/users/reset-password"] {
+        host.client().post(path, &email_form(&user.email)).await;
+        host.mails_to(&user.email).await;
+    }
+    let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
+    let subjects: Vec<&str> =
+        mails.as_array().expect("a list").iter().filter_map(|mail| mail["subject"].as_str()).collect();
+    assert_eq!(subjects, ["Set a new password", "Confirm your email address"]);
+    assert!(mails[0]["text"].as_str().expect("a text").contains("http://127.0.0.1:4000/users/reset-password/"));
+}
+
+/// An address is what somebody typed: no markup, but `&` may stand in one.
+#[tokio::test]
+async fn an_address_can_put_nothing_into_the_page() {
+    let host = Host::new().await;
+    let email = "o'brien&copy@example.com";
+    host.client().post("/users/register", &log_in_form(email, VALID_PASSWORD)).await;
+    assert_eq!(host.mails_to(email).await.len(), 1);
+    let page = host.client().get("/dev/mailbox").await;
+    assert_contains(&page, "Confirm your email address");
+    assert_contains(&page, "o&#39;brien&#38;copy@example.com");
+    assert!(!page.text().contains(email));
+}
+
+#[tokio::test]
+async fn mails_say_how_long_their_links_are_good() {
+    for (env, path, said) in [
+        (&[][..], "/users/reset-password", "for 60 minutes."),
+        (&[], "/users/confirm", "for 24 hours."),
+        // <magic_link>
+        (&[], "/users/log-in/link", "for 15 minutes."),
+        // </magic_link>
+        (&[("RESET_TTL", "60")], "/users/reset-password", "for 1 minute."),
+        (&[("CONFIRM_TTL", "172800")], "/users/confirm", "for 48 hours."),
+    ] {
+        let host = Host::with(env).await;
+        let user = host.user_fixture().await;
+        host.client().post(path, &email_form(&user.email)).await;
+        let mail = host.mails_to(&user.email).await.remove(0);
+        assert!(mail.text.contains(&format!("The link works once, {said}")), "{}", mail.text);
+        assert!(mail.html.expect("HTML too").contains(&format!("The link works once, {said}")));
+    }
+}

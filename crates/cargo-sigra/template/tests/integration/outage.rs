@@ -1,0 +1,105 @@
+//! A server that goes away and comes back.
+// <template>
+#![cfg(feature = "postgres")]
+// </template>
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Host, TestDatabase, email_form, log_in_form};
+use sigra::testing::{PostgresCluster, TestHost, VALID_PASSWORD, assert_contains, assert_status};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+#[tokio::test]
+async fn a_server_that_went_away_gives_503_until_it_is_back() {
+    let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
+    let database = TestDatabase { url: cluster.create_database().expect("a database") };
+    let host = Host::on(database, &[]).await;
+    let (user, browser) = host.authenticated_fixture().await;
+
+    cluster.stop().expect("stopped");
+    for path in ["/healthz", "/dashboard"] {
+        let answer = browser.get(path).await;
+        assert_status(&answer, 503);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+    }
+
+    for path in [
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+        "/users/confirm",
+    ] {
+        assert_status(&host.client().post(path, &email_form(&user.email)).await, 503);
+    }
+
+    cluster.restart().expect("started again");
+    assert_status(&browser.get("/healthz").await, 200);
+    assert_contains(&browser.get("/dashboard").await, &user.email);
+}
+
+/// Ends all connections, so that the next ones find the database as it is now.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+#[tokio::test]
+async fn connections_that_the_server_has_ended_cost_no_request() {
+    let database = TestDatabase::create();
+    let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
+    let host = Host::on(database, &[]).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for _ in 0..5 {
+        let pages = (0..12).map(|_| browser.get("/dashboard"));
+        futures_util::future::join_all(pages).await;
+        sqlx::raw_sql(END_OTHERS).execute(&admin).await.expect("ended");
+        assert_contains(&browser.get("/dashboard").await, &user.email);
+        assert_status(&browser.get("/healthz").await, 200);
+        assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    }
+}
+
+/// Changes what the database lets be done, and ends all connections to it.
+async fn set_read_only(admin: &mut PgConnection, change: &str) {
+    let change = format!("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$");
+    admin.execute("SET default_transaction_read_only = off").await.expect("done");
+    admin.execute(AssertSqlSafe(change)).await.expect("done");
+    admin.execute(END_OTHERS).await.expect("done");
+}
+
+#[tokio::test]
+async fn a_database_that_only_reads_for_now_shows_pages_and_is_said_to_be_unwell() {
+    let database = TestDatabase::create();
+    let mut admin = PgConnection::connect(&database.url).await.expect("a connection");
+    let host = Host::on(database, &[]).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    set_read_only(&mut admin, "SET default_transaction_read_only = on").await;
+    host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
+    assert_contains(&browser.get("/dashboard").await, &user.email);
+    let log_in = log_in_form(&user.email, VALID_PASSWORD);
+    assert_status(&host.client().post("/users/log-in", &log_in).await, 503);
+    assert_status(&browser.delete("/users/log-out").await, 503);
+    assert_status(&browser.get("/healthz").await, 503);
+    assert_contains(&browser.get("/dashboard").await, &user.email);
+
+    set_read_only(&mut admin, "RESET default_transaction_read_only").await;
+    assert_status(&browser.get("/healthz").await, 200);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
+    let database = TestDatabase::create();
+    let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
+    let host = Host::on(database, &[]).await;
+    let user = host.user_fixture().await;
+    for lock in ["SELECT 1 FROM users FOR UPDATE", "LOCK TABLE users", "LOCK TABLE auth_attempts"] {
+        let mut elsewhere = admin.begin().await.expect("a transaction");
+        sqlx::query(lock).execute(&mut *elsewhere).await.expect("locked");
+        let begun = Instant::now();
+        let log_in = log_in_form(&user.email, VALID_PASSWORD);
+        assert_status(&host.client().post("/users/log-in", &log_in).await, 503);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{lock}: {:?}", begun.elapsed());
+        elsewhere.rollback().await.expect("unlocked");
+        assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    }
+}

@@ -1,0 +1,627 @@
+//! How often a password can be guessed, and a mail be asked for.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::support::{Host, PROD, email_form, log_in_form, password_form, seen, settings};
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use serde_json::Value;
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_status,
+};
+use tokio::task::JoinSet;
+
+async fn guess(host: &Host, email: &str) {
+    for _ in 0..5 {
+        let answer = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        assert_status(&answer, 303);
+    }
+}
+
+#[tokio::test]
+async fn after_five_failures_one_has_to_wait_even_with_the_right_password() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_status(&answer, 429);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_contains(&answer, "Too many attempts. Try again in 1 second.");
+    host.clock().advance(Duration::from_secs(1));
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "nobody is locked out for good");
+    guess(&host, &user.email).await;
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await, "and it begins anew");
+}
+
+#[tokio::test]
+async fn invariant_5_an_unknown_address_is_limited_just_the_same() {
+    let host = Host::new().await;
+    guess(&host, "nobody@example.com").await;
+    let answer = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
+    assert_status(&answer, 429);
+    let other = host.user_fixture().await;
+    assert!(host.can_log_in(&other.email, VALID_PASSWORD).await, "others are not concerned");
+}
+
+#[tokio::test]
+async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let form = log_in_form(&user.email, "a wrong password");
+        let refused = host.client().post("/users/log-in", &form).await;
+        assert_status(&refused, 429);
+        let wait: u64 = refused.header("retry-after").expect("how long").parse().expect("seconds");
+        host.clock().advance(Duration::from_secs(wait));
+        assert_status(&host.client().post("/users/log-in", &form).await, 303);
+        waits.push(wait);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+}
+
+#[tokio::test]
+async fn a_program_is_told_how_long_to_wait() {
+    let host = Host::new().await;
+    guess(&host, "nobody@example.com").await;
+    let answer = host.client().json().post("/users/log-in", &log_in_form("nobody@example.com", "wrong")).await;
+    assert_problem(&answer, 429);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json::<Value>()["detail"], "Too many attempts. Try again in 1 second.");
+}
+
+/// What was typed is still there, but for the password, and so are the other ways in.
+#[tokio::test]
+async fn who_has_to_wait_sees_the_form_and_for_how_long() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    for _ in 0..4 {
+        host.clock().advance(Duration::from_secs(8));
+        host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    }
+    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    let answer = host.client().post("/users/log-in", &form).await;
+    assert_status(&answer, 429);
+    let wait = answer.header("retry-after").expect("how long");
+    assert_contains(&answer, &format!("Too many attempts. Try again in {wait} seconds."));
+    assert_contains(&answer, &format!("value=\"{}\"", user.email));
+    assert_contains(&answer, " checked>");
+    assert_contains(&answer, "href=\"/users/reset-password\"");
+    // <magic_link>
+    assert_contains(&answer, "action=\"/users/log-in/link\"");
+    // </magic_link>
+    assert!(!answer.text().contains(VALID_PASSWORD));
+}
+
+/// What a visitor sees, but for the address that they typed.
+fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
+    let (status, headers, text) = seen(answer);
+    (status, headers, text.replace(email, "EMAIL"))
+}
+
+/// What a visitor sees of the wait is the same, whether or not there is an account.
+#[tokio::test]
+async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut answers = Vec::new();
+    for email in [&*user.email, &*host.unique_email()] {
+        guess(&host, email).await;
+        let right = host.client().post("/users/log-in", &log_in_form(email, VALID_PASSWORD)).await;
+        let wrong = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        answers.extend([seen_with(&right, email), seen_with(&wrong, email)]);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+/// Logging in to an own account in between must not give new guesses at another.
+#[tokio::test]
+async fn an_own_account_gives_no_more_guesses_at_another() {
+    let host = Host::new().await;
+    let (victim, attacker) = (host.user_fixture().await, host.user_fixture().await);
+    let browser = host.client();
+    let mut wrong = 0;
+    for _ in 0..10 {
+        browser.post("/users/log-in", &log_in_form(&attacker.email, VALID_PASSWORD)).await;
+        browser.delete("/users/log-out").await;
+        let answer = browser.post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+        wrong += usize::from(answer.status() == 303);
+    }
+    assert_eq!(wrong, 5);
+}
+
+/// A known browser has guesses of its own, and they are counted too.
+#[tokio::test]
+async fn a_known_browser_is_limited_as_well() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let known = host.client();
+    known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    known.delete("/users/log-out").await;
+    for _ in 0..5 {
+        let answer = known.fork().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        assert_status(&answer, 303);
+    }
+    assert_status(&known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the others are not concerned");
+}
+
+#[tokio::test]
+async fn a_browser_that_was_logged_in_before_is_not_slowed_down_by_others() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let known = host.client();
+    known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    known.delete("/users/log-out").await;
+    guess(&host, &user.email).await;
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+    let answer = known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_eq!(answer.location(), Some("/"));
+}
+
+/// A browser in which the user has logged in.
+async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
+    let known = host.client();
+    assert_eq!(known.post("/users/log-in", &log_in_form(email, password)).await.location(), Some("/"));
+    known.delete("/users/log-out").await;
+    known
+}
+
+/// How many of so many wrong passwords a browser may try.
+async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
+    let mut let_through = 0;
+    for _ in 0..tries {
+        let answer = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        let_through += usize::from(answer.status() == 303);
+    }
+    let_through
+}
+
+/// Whether strangers' guesses keep a browser waiting, as they don't a known one.
+async fn is_known(host: &Host, browser: &TestClient, email: &str, password: &str) -> bool {
+    guess(host, email).await;
+    let answer = browser.fork().post("/users/log-in", &log_in_form(email, password)).await;
+    host.clock().advance(Duration::from_secs(24 * 60 * 60));
+    answer.status() == 303
+}
+
+async fn new_device_mails(host: &Host, email: &str) -> usize {
+    let mails = host.mails_to(email).await;
+    mails.iter().filter(|mail| mail.subject.starts_with("A new device")).count()
+}
+
+/// NIST SP 800-63B-4 section 3.2.2: a hundred failures in a row, whichever browsers they come from.
+#[tokio::test]
+async fn known_browsers_together_have_a_hundred_guesses() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut known = Vec::new();
+    for number in 0..12 {
+        let known_browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
+        known.push(known_browser.peer(SocketAddr::from(([203, 0, 113, number], 1))));
+    }
+    guess(&host, &user.email).await;
+    let mut let_through = 0;
+    for _ in 0..20 {
+        for browser in &known {
+            let_through += guesses(browser, &user.email, 1).await;
+        }
+        host.clock().advance(Duration::from_secs(15 * 60));
+    }
+    // Past them they count with strangers, who have one in a quarter of an hour by then.
+    assert!((100..130).contains(&let_through), "{let_through}");
+
+    // A success ends the row.
+    host.clock().advance(Duration::from_secs(24 * 60 * 60));
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(is_known(&host, &known[0], &user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn only_the_sixteen_browsers_used_last_are_known() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut known = Vec::new();
+    for _ in 0..17 {
+        known.push(known_browser(&host, &user.email, VALID_PASSWORD).await);
+        host.clock().advance(Duration::from_secs(1));
+    }
+    assert!(!is_known(&host, &known[0], &user.email, VALID_PASSWORD).await);
+    assert!(is_known(&host, &known[1], &user.email, VALID_PASSWORD).await);
+    assert!(is_known(&host, &known[16], &user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_new_password_makes_all_browsers_unknown_but_the_one_that_it_was_set_in() {
+    const NEW: &str = "another password than before";
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.put("/users/settings/password", &password_form(NEW, NEW)).await;
+    browser.delete("/users/log-out").await;
+    assert!(!is_known(&host, &other, &user.email, NEW).await);
+    assert!(is_known(&host, &browser, &user.email, NEW).await);
+
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    let owner = host.client();
+    owner.put(&link, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await;
+    assert!(!is_known(&host, &browser, &user.email, VALID_PASSWORD).await);
+    assert!(is_known(&host, &owner, &user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_makes_all_browsers_unknown() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.delete("/users/sessions").await;
+    for browser in [&browser, &other] {
+        assert!(!is_known(&host, browser, &user.email, VALID_PASSWORD).await);
+    }
+}
+
+/// Whoever had an address before is a stranger to its next owner.
+#[tokio::test]
+async fn invariant_17_a_browser_of_a_deleted_account_is_not_known_to_the_next_of_that_address() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&host.pool).await.expect("deleted");
+    host.register_user(&user.email, &sigra::Password::new(VALID_PASSWORD)).await;
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    let before = new_device_mails(&host, &user.email).await;
+    assert!(!is_known(&host, &browser, &user.email, VALID_PASSWORD).await);
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_eq!(new_device_mails(&host, &user.email).await, before + 1);
+}
+
+/// One's own laptop stays one's own.
+#[tokio::test]
+async fn a_new_address_leaves_the_users_browsers_known() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let email = host.unique_email();
+    browser.put("/users/settings/email", &email_form(&email)).await;
+    browser.post(&host.link_to(&email).await, &[]).await;
+    browser.delete("/users/log-out").await;
+    assert!(is_known(&host, &browser, &email, VALID_PASSWORD).await);
+    browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    assert_eq!(new_device_mails(&host, &email).await, 0);
+}
+
+/// A known browser's guesses at an unknown address are counted as any stranger's.
+#[tokio::test]
+async fn invariant_5_a_known_browser_learns_of_no_address() {
+    let host = Host::new().await;
+    let (user, other) = (host.user_fixture().await, host.user_fixture().await);
+    let browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
+    let unknown = host.unique_email();
+    let mut answers = Vec::new();
+    for email in [&*other.email, &*unknown] {
+        guess(&host, email).await;
+        let answer = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        answers.push(seen_with(&answer, email));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].0, 429);
+}
+
+#[tokio::test]
+async fn a_new_password_is_not_made_to_wait_for_guesses_at_the_old_one() {
+    const NEW: &str = "another password than before";
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    guess(&host, &user.email).await;
+    let browser = host.client();
+    browser.put(&link, &password_form(NEW, NEW)).await;
+    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_eq!(answer.location(), Some("/"), "also in another browser");
+    let before = new_device_mails(&host, &user.email).await;
+    browser.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known");
+}
+
+// <mfa>
+#[tokio::test]
+async fn who_gives_up_at_the_challenge_is_not_counted_as_a_guesser() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    for _ in 0..12 {
+        let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        assert_eq!(answer.location(), Some("/users/mfa-challenge"));
+    }
+}
+// </mfa>
+
+/// All routes of a router's source that change something, and their methods.
+fn unsafe_routes(source: &str) -> Vec<(Method, String)> {
+    let mut routes = Vec::new();
+    for route in source.split(".route(").skip(1) {
+        let path = route.split('"').nth(1).expect("a path");
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            let call = format!("{}(", method.as_str().to_lowercase());
+            let named = |at: usize| !route[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if route.match_indices(&call).any(|(at, _)| named(at)) {
+                routes.push((method, path.replace("{token}", "x").replace("{id}", "x")));
+            }
+        }
+    }
+    routes
+}
+
+async fn assert_all_are_limited(router: axum::Router, source: &str) {
+    let routes = unsafe_routes(source);
+    assert!(routes.len() > 15, "{routes:?}");
+    let noisy = TestClient::new(router).json();
+    for _ in 0..100 {
+        noisy.delete("/users/log-out").await;
+    }
+    for (method, path) in routes {
+        let request = Request::builder().method(&method).uri(&path).body(Body::empty()).expect("a request");
+        assert_eq!(noisy.send(request).await.status(), 429, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn every_form_is_limited_by_address() {
+    let host = Host::new().await;
+    assert_all_are_limited(host.router(), include_str!("../src/web/router.rs")).await;
+}
+
+// <api>
+#[tokio::test]
+async fn every_change_by_json_is_limited_by_address() {
+    let host = Host::new().await;
+    assert_all_are_limited(host.api.clone(), include_str!("../src/web/api/router.rs")).await;
+}
+// </api>
+
+/// CVE-2019-5421: guesses that came at once were not counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_once_are_counted_one_by_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess_at_once(&host, &user.email).await;
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_5_guesses_at_once_are_counted_for_unknown_addresses_too() {
+    let host = Host::new().await;
+    guess_at_once(&host, "nobody@example.com").await;
+}
+
+async fn guess_at_once(host: &Host, email: &str) {
+    let mut guesses = JoinSet::new();
+    for number in 0..50 {
+        let (browser, email) = (host.client(), email.to_owned());
+        guesses.spawn(async move {
+            let password = format!("guess of number {number}");
+            browser.post("/users/log-in", &log_in_form(&email, &password)).await.status().as_u16()
+        });
+    }
+    let statuses = guesses.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 45, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn confirming_the_password_is_limited_too() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for _ in 0..5 {
+        assert_status(&browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await, 303);
+    }
+    assert_status(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 429);
+    let other = host.log_in(&user).await;
+    assert_status(&other.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 429);
+    host.clock().advance(Duration::from_secs(1));
+    assert_status(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, 303);
+    for _ in 0..5 {
+        assert_status(&browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await, 303);
+    }
+}
+
+#[tokio::test]
+async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for path in [
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+        "/users/confirm",
+    ] {
+        let before = host.mails_to(&user.email).await.len();
+        let mut answers = Vec::new();
+        for _ in 0..5 {
+            answers.push(seen(&host.client().post(path, &email_form(&user.email)).await));
+            host.mails_to(&user.email).await;
+        }
+        assert!(answers.iter().all(|answer| answer.0 == 303 && *answer == answers[0]), "{path}: {answers:?}");
+        assert_eq!(host.mails_to(&user.email).await.len() - before, 3, "{path}");
+    }
+    host.clock().advance(Duration::from_secs(15 * 60));
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    // <magic_link>
+    assert_eq!(host.mails_to(&user.email).await.len(), 10);
+    // </magic_link>
+    // <!magic_link>
+    // assert_eq!(host.mails_to(&user.email).await.len(), 7);
+    // </!magic_link>
+}
+
+// <magic_link>
+/// Links to log in cost nobody their password.
+#[tokio::test]
+async fn asking_for_links_keeps_nobody_from_logging_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for _ in 0..5 {
+        host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+/// And the other way round.
+#[tokio::test]
+async fn failing_to_log_in_keeps_nobody_from_a_link() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    guess(&host, &user.email).await;
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    assert_eq!(host.mails_to(&user.email).await.len(), 1);
+}
+// </magic_link>
+
+/// Of many requests at once no more mails come than of one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_asked_for_at_once_are_counted_one_by_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        let (browser, email) = (host.client(), user.email.clone());
+        requests.spawn(async move { browser.post("/users/reset-password", &email_form(&email)).await.status() });
+    }
+    assert!(requests.join_all().await.iter().all(|status| *status == 303));
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
+}
+
+/// Whoever asks for them.
+#[tokio::test]
+async fn mails_are_counted_by_who_gets_them() {
+    let host = Host::new().await;
+    let owner = host.user_fixture().await;
+    host.confirm(&owner).await;
+    let free = host.unique_email();
+    for wanted in [&owner.email, &free] {
+        for _ in 0..5 {
+            let (_, browser) = host.authenticated_fixture().await;
+            browser.put("/users/settings/email", &email_form(wanted)).await;
+            host.mails_to(wanted).await;
+        }
+        assert_eq!(host.mails_to(wanted).await.len(), 3);
+    }
+    let register = [("user[email]", &*owner.email), ("user[password]", VALID_PASSWORD)];
+    host.client().post("/users/register", &register).await;
+    assert_eq!(host.mails_to(&owner.email).await.len(), 3, "that there is an account is one kind of mail");
+}
+
+#[tokio::test]
+async fn tags_make_no_further_mailboxes() {
+    let host = Host::new().await;
+    let mut mails = 0;
+    for number in 0..5 {
+        let email = format!("victim+{number}@example.com");
+        let register = [("user[email]", &*email), ("user[password]", VALID_PASSWORD)];
+        assert_status(&host.client().post("/users/register", &register).await, 303);
+        mails += host.mails_to(&email).await.len();
+    }
+    assert_eq!(mails, 3);
+}
+
+// <mfa>
+/// Who has stolen a session of somebody with a second factor must not learn whether a password is theirs.
+#[tokio::test]
+async fn confirming_by_password_tells_nothing_to_who_has_a_second_factor() {
+    let host = Host::new().await;
+    let mut seen_by_thief = Vec::new();
+    for password in [VALID_PASSWORD, "a wrong password"] {
+        let (user, browser) = host.mfa_complete_fixture().await;
+        let answer = browser.post("/users/sudo", &[("user[password]", password)]).await;
+        let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+        seen_by_thief.push((seen(&answer), events.into_iter().map(|event| event.action).collect::<Vec<_>>()));
+    }
+    assert_eq!(seen_by_thief[0], seen_by_thief[1]);
+}
+// </mfa>
+
+#[tokio::test]
+async fn changes_of_address_are_limited_so_that_nobody_can_mail_the_world() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let mut sent = 0;
+    for number in 0..5 {
+        let email = format!("victim{number}@example.com");
+        assert_status(&browser.put("/users/settings/email", &email_form(&email)).await, 303);
+        sent += host.mails_to(&email).await.len();
+    }
+    assert_eq!(sent, 3);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_has_its_own_limit() {
+    let host = Host::with(&[("TRUSTED_PROXIES", "192.0.2.0/24")]).await;
+    let proxy = host.client().peer(SocketAddr::from(([192, 0, 2, 1], 1)));
+    let ask = |from: &str| {
+        Request::post("/users/confirm")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-forwarded-for", format!("10.1.2.3, {from}"))
+            .body(Body::from("user%5Bemail%5D=nobody%40example.com"))
+            .expect("a request")
+    };
+    for _ in 0..100 {
+        assert_status(&proxy.send(ask("203.0.113.9")).await, 303);
+    }
+    assert_status(&proxy.send(ask("203.0.113.9")).await, 429);
+    assert_status(&proxy.send(ask("203.0.113.10")).await, 303);
+}
+
+#[tokio::test]
+async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
+    let host = Host::new().await;
+    let from = |last: u8| host.client().peer(SocketAddr::from(([203, 0, 113, last], 1)));
+    let ask = |number: usize| {
+        Request::post("/users/reset-password")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-forwarded-for", format!("10.0.0.{number}"))
+            .body(Body::from(format!("user%5Bemail%5D=nobody{number}%40example.com")))
+            .expect("a request")
+    };
+    let noisy = from(1);
+    for number in 0..100 {
+        assert_status(&noisy.send(ask(number)).await, 303);
+    }
+    let refused = noisy.send(ask(100)).await;
+    assert_status(&refused, 429);
+    assert!(refused.header("retry-after").is_some());
+    assert_status(&noisy.get("/users/reset-password").await, 200);
+    assert_status(&from(2).send(ask(0)).await, 303);
+}
+
+#[test]
+fn limits_can_be_turned_off_in_development_alone() {
+    let refused = settings(&[&PROD[..], &[("RATE_LIMITS", "off")]].concat()).err().expect("must be refused");
+    assert_eq!(refused.to_string(), "RATE_LIMITS is `off`: it must be on when APP_ENV is prod");
+    assert!(settings(&[("RATE_LIMITS", "off")]).is_ok());
+}
+
+#[tokio::test]
+async fn without_limits_nobody_waits() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let user = host.user_fixture().await;
+    for _ in 0..4 {
+        guess(&host, &user.email).await;
+        host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_eq!(host.mails_to(&user.email).await.iter().filter(|mail| mail.subject == "Set a new password").count(), 4);
+}

@@ -1,0 +1,366 @@
+//! The second factor in the application: its pages, its mails, and every way in that must not avoid it.
+
+use std::time::Duration;
+
+use crate::support::{Host, delete_account, email_form, enrol, key_on, log_in_form, password_form};
+use my_app::accounts::User;
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
+    assert_status,
+};
+
+const STEP: Duration = Duration::from_secs(30);
+const CHALLENGE: &str = "/users/mfa-challenge";
+const MFA: &str = "/users/settings/mfa";
+
+async fn answer(browser: &TestClient, code: &str) -> TestResponse {
+    browser.post(CHALLENGE, &[("user[code]", code)]).await
+}
+
+fn codes_on(page: &TestResponse) -> Vec<String> {
+    let text = page.text();
+    text.split("<li><code>").skip(1).map(|code| code.split('<').next().expect("a code").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_app_is_set_up_and_asked_for_from_then_on() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
+    assert_contains(&browser.get("/users/settings").await, MFA);
+    assert_contains(&browser.get(MFA).await, "Set up an app");
+
+    let page = browser.get("/users/settings/mfa/totp").await;
+    assert_contains(&page, "<svg");
+    assert_contains(&page, "otpauth://totp/MyApp:");
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    let wrong = browser.post("/users/settings/mfa/totp", &[("user[code]", "000000")]).await;
+    assert_status(&wrong, 422);
+    assert_contains(&wrong, "is not the one that the app shows now");
+    assert_eq!(key_on(&wrong), key_on(&page), "the app need not be set up again");
+
+    let enrolled = enrol(&host, &browser).await;
+    assert_status(&enrolled, 200);
+    let codes = codes_on(&enrolled);
+    assert_eq!(codes.len(), 10);
+    let subjects: Vec<_> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert!(subjects.contains(&"A second factor was added to your account".to_owned()), "{subjects:?}");
+
+    host.clock().advance(STEP);
+    let other = host.client();
+    assert_redirected_to(&other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+    let page = other.get(CHALLENGE).await;
+    assert_contains(&page, "one-time-code");
+    assert!(!page.text().contains("Welcome back!"), "not yet");
+    let wrong = answer(&other, "000000").await;
+    assert_redirected_to(&wrong, CHALLENGE);
+    assert_contains(&other.follow(&wrong).await, "That is not right");
+    let right = answer(&other, &host.totp_code(&user).await).await;
+    assert_redirected_to(&right, "/");
+    assert_contains(&other.follow(&right).await, "Welcome back!");
+}
+
+#[tokio::test]
+async fn backup_codes_get_in_and_are_told_of() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    host.confirm(&user).await;
+    assert_contains(&browser.get(CHALLENGE).await, "?backup_code=true");
+    assert_contains(&browser.get("/users/mfa-challenge?backup_code=true").await, "Backup code");
+
+    let (_, complete) = (host.mails_to(&user.email).await, host.client());
+    complete.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer(&complete, &host.totp_code(&user).await).await, "/");
+    let codes = codes_on(&complete.post("/users/settings/mfa/backup-codes", &[]).await);
+    assert_eq!(codes.len(), 10);
+
+    for (left, code) in codes.iter().take(8).enumerate() {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        let page = browser.follow(&answer(&browser, code).await).await;
+        assert_eq!(page.text().contains("2 backup codes are left"), left == 7, "{left}");
+    }
+    assert_contains(&complete.get(MFA).await, "Make new ones before you need them.");
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "A backup code was used" && mail.text.contains("You have 2 left")));
+}
+
+/// OWASP ASVS 6.4.3: no way in has fewer factors than another.
+#[tokio::test]
+async fn every_way_in_asks_for_the_second_factor() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    host.confirm(&user).await;
+    let waits = async |browser: &TestClient, way: &str| {
+        assert_redirected_to(&browser.get("/dashboard").await, CHALLENGE);
+        assert_problem(&browser.fork().json().get("/me").await, 401);
+        // <live>
+        assert_status(&browser.fork().json().get("/live").await, 401);
+        // </live>
+        assert!(!browser.get("/").await.text().contains(&user.email), "{way}");
+    };
+
+    let by_password = host.client();
+    by_password.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    waits(&by_password, "password").await;
+
+    // <magic_link>
+    let by_link = host.client();
+    by_link.post("/users/log-in/link", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    assert_redirected_to(&by_link.post(&link, &[]).await, CHALLENGE);
+    waits(&by_link, "link").await;
+    // </magic_link>
+
+    let after_reset = host.client();
+    after_reset.post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    let new = "a quite different password";
+    after_reset.put(&link, &password_form(new, new)).await;
+    assert_redirected_to(&after_reset.get("/dashboard").await, "/users/log-in");
+    after_reset.post("/users/log-in", &log_in_form(&user.email, new)).await;
+    waits(&after_reset, "reset").await;
+    assert_redirected_to(&by_password.get(CHALLENGE).await, "/users/log-in");
+
+    let token = host.accounts.generate_user_session_token(&host.reload(&user).await).await.expect("a token");
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let page = browser.get(MFA).await;
+    assert_contains(&page, "Confirm your address first");
+    assert!(!page.text().contains("Set up an app"));
+    assert_redirected_to(&browser.get("/users/settings/mfa/totp").await, MFA);
+    assert_redirected_to(&browser.post("/users/settings/mfa/totp", &[("user[code]", "123456")]).await, MFA);
+    // <passkeys>
+    for path in ["/users/settings/passkeys", "/users/settings/passkeys/options"] {
+        assert_redirected_to(&browser.post(path, &[]).await, MFA);
+    }
+    // </passkeys>
+    browser.post("/users/confirm", &email_form(&user.email)).await;
+    browser.post(&host.link_to(&user.email).await, &[]).await;
+    assert_contains(&browser.get(MFA).await, "Set up an app");
+}
+
+/// Where the application lets it: somebody registers with an address that is not theirs, sets up a second factor, and
+/// waits for its owner.
+#[tokio::test]
+async fn a_factor_from_before_the_address_was_confirmed_goes_when_its_owner_comes() {
+    let host = Host::new().await;
+    let ((victim, attacker), owner) = (host.mfa_complete_fixture().await, host.client());
+    owner.post("/users/reset-password", &email_form(&victim.email)).await;
+    let new = "a new password of the owner's";
+    owner.put(&host.link_to(&victim.email).await, &password_form(new, new)).await;
+    assert_redirected_to(&owner.post("/users/log-in", &log_in_form(&victim.email, new)).await, "/");
+    assert_taken_over(&host, &victim, &attacker, &owner).await;
+
+    // <magic_link>
+    let ((victim, attacker), owner) = (host.mfa_complete_fixture().await, host.client());
+    owner.post("/users/log-in/link", &email_form(&victim.email)).await;
+    assert_redirected_to(&owner.post(&host.link_to(&victim.email).await, &[]).await, "/");
+    assert_taken_over(&host, &victim, &attacker, &owner).await;
+    // </magic_link>
+}
+
+async fn assert_taken_over(host: &Host, victim: &User, attacker: &TestClient, owner: &TestClient) {
+    assert_status(&owner.get("/dashboard").await, 200);
+    assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
+    let factors = host.accounts.list_second_factors(victim).await.expect("factors");
+    assert!(!factors.is_any() && factors.backup_codes == 0, "{factors:?}");
+}
+
+#[tokio::test]
+async fn a_pending_log_in_changes_nothing_of_the_account() {
+    let host = Host::with(&[("DELETION_GRACE", "86400")]).await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    delete_account(&browser, &user.email).await;
+    assert!(host.reload(&user).await.delete_after.is_some());
+    let pending = host.client();
+    pending.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(host.reload(&user).await.delete_after.is_some(), "the password alone keeps no account");
+    assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, "/");
+    assert!(host.reload(&user).await.delete_after.is_none());
+}
+
+#[tokio::test]
+async fn a_trusted_browser_is_listed_and_can_be_forgotten() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_pending_fixture().await;
+    let form = [("user[code]", &*host.totp_code(&user).await), ("user[trust_browser]", "true")];
+    assert_redirected_to(&browser.post(CHALLENGE, &form).await, "/");
+    browser.delete("/users/log-out").await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, "/");
+
+    let page = browser.get("/users/sessions").await;
+    assert_contains(&page, "Trusted browsers");
+    assert_contains(&page, "This browser");
+    let text = page.text();
+    let (_, rest) = text.split_once("/users/trusted-browsers/").expect("a form");
+    let path = format!("/users/trusted-browsers/{}", rest.split_once('"').expect("its end").0);
+    let (_, stranger) = host.authenticated_fixture().await;
+    assert_status(&stranger.delete(&path).await, 404);
+    assert_redirected_to(&browser.delete(&path).await, "/users/sessions");
+    assert!(!browser.get("/users/sessions").await.text().contains("Trusted browsers"));
+    browser.delete("/users/log-out").await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
+}
+
+#[tokio::test]
+async fn trust_ends_with_the_password_and_with_logging_out_everywhere() {
+    for everywhere in [false, true] {
+        let host = Host::new().await;
+        let (user, browser) = host.mfa_complete_fixture().await;
+        let trusted = host.client();
+        host.trust_browser(&trusted, &user).await;
+        let password = match everywhere {
+            true => {
+                assert_redirected_to(&browser.delete("/users/sessions").await, "/");
+                VALID_PASSWORD
+            }
+            false => {
+                let new = "a quite different password";
+                let changed = browser.put("/users/settings/password", &password_form(new, new)).await;
+                assert_redirected_to(&changed, "/users/settings");
+                new
+            }
+        };
+        let log_in = trusted.post("/users/log-in", &log_in_form(&user.email, password)).await;
+        assert_redirected_to(&log_in, CHALLENGE);
+    }
+}
+
+#[tokio::test]
+async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    let page = browser.get("/users/sudo").await;
+    assert_contains(&page, "one-time-code");
+    assert!(!page.text().contains("current-password"), "the password is not enough, so it is not asked for");
+
+    let password = browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
+    assert_redirected_to(&password, "/users/sudo");
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    let wrong = browser.post("/users/sudo", &[("user[code]", "000000")]).await;
+    assert_redirected_to(&wrong, "/users/sudo");
+    let right = browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
+    assert_redirected_to(&right, "/users/settings");
+}
+
+#[tokio::test]
+async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
+    let host = Host::new().await;
+    let (user, browser) = host.mfa_complete_fixture().await;
+    host.confirm(&user).await;
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.delete("/users/settings/mfa/totp").await, "/users/sudo");
+    assert_contains(&browser.get("/users/sudo").await, "second factor");
+    browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
+    let removed = browser.delete("/users/settings/mfa/totp").await;
+    assert_redirected_to(&removed, MFA);
+    assert_contains(&browser.follow(&removed).await, "no longer asked for");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "A second factor was removed from your account"));
+    assert_contains(&browser.get("/users/settings/activity").await, "Removed the authenticator app");
+}
+
+#[tokio::test]
+async fn who_must_have_a_second_factor_sets_one_up_first() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
+    host.confirm(&user).await;
+    let browser = host.client();
+    browser.get("/users/sessions").await;
+    let log_in = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&log_in, "/users/sessions");
+    let led = browser.follow(&log_in).await;
+    assert_redirected_to(&led, MFA);
+    let page = browser.follow(&led).await;
+    assert_contains(&page, "Your account needs a second factor");
+    assert!(!page.text().contains("/dashboard"), "there is nowhere to go");
+    for path in ["/dashboard", "/users/settings", "/users/settings/activity", "/users/sudo"] {
+        assert_redirected_to(&browser.get(path).await, MFA);
+        assert_problem(&browser.fork().json().get(path).await, 403);
+    }
+    // <live>
+    assert_status(&browser.fork().json().get("/live").await, 401);
+    // </live>
+    assert_status(&browser.delete("/users/sessions").await, 403);
+
+    let enrolled = enrol(&host, &browser).await;
+    assert_status(&enrolled, 200);
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert!(!browser.get(MFA).await.text().contains("Remove"), "the last one stays");
+    let kept = browser.delete("/users/settings/mfa/totp").await;
+    assert_contains(&browser.follow(&kept).await, "Set up another one first.");
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test]
+async fn guessing_at_codes_is_slowed_down_and_told() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let pending = async || {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        browser
+    };
+    for _ in 0..5 {
+        assert_redirected_to(&answer(&pending().await, "000000").await, CHALLENGE);
+        host.clock().advance(Duration::from_secs(1));
+    }
+    host.clock().advance(Duration::from_secs(20));
+    let refused = answer(&pending().await, &host.totp_code(&user).await).await;
+    assert_status(&refused, 429);
+    let mails = host.mails_to(&user.email).await;
+    assert!(mails.iter().any(|mail| mail.subject == "Somebody may know your password"));
+}
+
+// <passkeys>
+#[tokio::test]
+async fn the_passkey_forms_are_there_only_where_passkeys_work() {
+    let host = Host::new().await;
+    assert_contains(&host.client().get("/users/log-in").await, "data-domain=\"localhost\"");
+    let options = host.client().json().post("/users/log-in/passkey/options", &[]).await;
+    assert_contains(&options, "\"challenge\"");
+    assert_redirected_to(&host.client().post("/users/log-in/passkey", &[]).await, "/users/log-in");
+    assert_status(&host.client().post("/users/log-in/passkey", &[("credential", "{}")]).await, 422);
+
+    let address = Host::with(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).await;
+    assert!(!address.client().get("/users/log-in").await.text().contains("passkey\""));
+    let (user, browser) = address.authenticated_fixture().await;
+    address.confirm(&user).await;
+    assert_contains(&browser.get(MFA).await, "Set up an app");
+    assert!(!browser.get(MFA).await.text().contains("Passkeys"));
+}
+// </passkeys>
+
+#[tokio::test]
+async fn a_page_of_backup_codes_that_is_reloaded_shows_the_same_ones() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    host.confirm(&user).await;
+    let browser = host.client();
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    answer(&browser, &host.totp_code(&user).await).await;
+
+    const CODES: &str = "/users/settings/mfa/backup-codes";
+    let form = [("_idempotency_key", "0123456789abcdef0123456789abcdef")];
+    let codes = codes_on(&browser.post(CODES, &form).await);
+    assert_eq!(codes.len(), 10);
+    // After the moment in which the answer itself is kept.
+    host.clock().advance(Duration::from_secs(60));
+    let reloaded = browser.fork().user_agent("another browser, for which no answer is kept");
+    assert_eq!(codes_on(&reloaded.post(CODES, &form).await), codes);
+    host.clock().advance(Duration::from_secs(10 * 60));
+    let much_later = browser.fork().user_agent("another");
+    assert_ne!(codes_on(&much_later.post(CODES, &form).await), codes);
+    let left = host.accounts.list_second_factors(&user).await.expect("factors").backup_codes;
+    assert_eq!(left, 10);
+}

@@ -1,0 +1,197 @@
+//! Passwords and links are nowhere to be read but in the mails.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use crate::support::{Host, email_form, log_in_form, password_form, token_of};
+use sigra::{
+    EmailToken,
+    testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_status},
+};
+use tracing_subscriber::EnvFilter;
+
+/// But for what `main` silences too.
+const EVERYTHING: &str = "trace,tower_http::csrf=debug";
+const EMAIL: &str = "ada@example.com";
+const PASSWORDS: [&str; 4] =
+    [VALID_PASSWORD, "the second password of all", "the third password of all", "a wrong password of all"];
+
+/// What is logged, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("the log").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A browser that keeps what it is shown.
+struct Reader {
+    browser: TestClient,
+    pages: Vec<(String, String)>,
+}
+
+impl Reader {
+    fn keep(&mut self, path: &str, answer: &TestResponse) {
+        let headers = answer.headers().iter().filter(|(name, _)| *name != "set-cookie");
+        let headers: String = headers.map(|(name, value)| format!("{name}: {value:?}\n")).collect();
+        self.pages.push((path.to_owned(), headers + &answer.text()));
+    }
+
+    async fn get(&mut self, path: &str) {
+        let answer = self.browser.get(path).await;
+        self.keep(path, &answer);
+    }
+
+    /// Also reads the page that it is led to.
+    async fn post(&mut self, path: &str, form: &[(&str, &str)]) {
+        let answer = self.browser.post(path, form).await;
+        self.keep(path, &answer);
+        self.follow(&answer).await;
+    }
+
+    async fn put(&mut self, path: &str, form: &[(&str, &str)]) {
+        let answer = self.browser.put(path, form).await;
+        self.keep(path, &answer);
+        self.follow(&answer).await;
+    }
+
+    async fn follow(&mut self, answer: &TestResponse) {
+        if let Some(location) = answer.location() {
+            self.get(location).await;
+        }
+    }
+}
+
+/// Goes through all that an account is for, and gives the links' tokens and the pages that were seen.
+async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
+    let mut tokens = Vec::new();
+    let mut opened = async |email: &str| {
+        let link = host.link_to(email).await;
+        tokens.push(token_of(&link).to_owned());
+        link
+    };
+    let mut browser = Reader { browser: host.client(), pages: Vec::new() };
+    browser.post("/users/register", &log_in_form(EMAIL, VALID_PASSWORD)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.post(&link, &[]).await;
+    browser.post("/users/log-in", &log_in_form(EMAIL, PASSWORDS[3])).await;
+    browser.post("/users/reset-password", &email_form(EMAIL)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
+    browser.put(&link, &password_form(PASSWORDS[1], PASSWORDS[1])).await;
+    // <magic_link>
+    browser.post("/users/log-in/link", &email_form(EMAIL)).await;
+    let link = opened(EMAIL).await;
+    browser.get(&link).await;
+    browser.post(&link, &[("user[remember_me]", "true")]).await;
+    // </magic_link>
+    // <!magic_link>
+    // let form = [("user[email]", EMAIL), ("user[password]", PASSWORDS[1]), ("user[remember_me]", "true")];
+    // browser.post("/users/log-in", &form).await;
+    // </!magic_link>
+    browser.post("/users/sudo", &[("user[password]", PASSWORDS[1])]).await;
+    browser.put("/users/settings/password", &password_form(PASSWORDS[2], PASSWORDS[2])).await;
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    // The last link is left unused.
+    browser.get(&opened("new@example.com").await).await;
+    for path in ["/", "/dashboard", "/users/settings", "/users/settings/activity", "/users/sessions", "/me"] {
+        browser.get(path).await;
+    }
+    (tokens, browser.pages)
+}
+
+/// What the tables hold, as text.
+async fn stored(host: &Host) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for columns in [
+        "SELECT email || coalesce(hashed_password, '') FROM users",
+        "SELECT context || coalesce(sent_to, '') || coalesce(user_agent, '') FROM users_tokens",
+        "SELECT action || coalesce(user_agent, '') || coalesce(ip, '') || metadata FROM audit_events",
+    ] {
+        texts.extend(sqlx::query_scalar::<_, String>(columns).fetch_all(&host.pool).await.expect("rows"));
+    }
+    texts
+}
+
+#[tokio::test]
+async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
+    let log = Log::default();
+    let writer = log.clone();
+    let everything = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(EVERYTHING)).with_ansi(false);
+    everything.with_writer(move || writer.clone()).init();
+    let host = Host::new().await;
+    let (tokens, pages) = use_everything(&host).await;
+    assert!(tokens.len() >= 3);
+    assert!(pages.iter().any(|(_, page)| page.contains("Recent activity") && page.contains("Logged in")));
+
+    let log = log.text();
+    assert!(log.contains("auth.login.failure") && log.contains("/users/reset-password/"), "it is the whole log");
+    let stored = stored(&host).await;
+    assert!(stored.iter().any(|text| text.contains("$argon2id$")));
+    let secrets = tokens.iter().map(String::as_str).chain(PASSWORDS);
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "the log");
+        assert_eq!(stored.iter().find(|text| text.contains(secret)), None, "the database");
+        // But for the form on the page of a link itself.
+        let page = pages.iter().find(|(path, page)| page.contains(secret) && !path.contains(secret));
+        assert_eq!(page, None, "a page");
+    }
+
+    let last = EmailToken::parse(tokens.last().expect("a token")).expect("a good one");
+    let hashes = sqlx::query_scalar("SELECT token FROM users_tokens WHERE context NOT IN ('session', 'known_browser')");
+    let hashes: Vec<Vec<u8>> = hashes.fetch_all(&host.pool).await.expect("rows");
+    assert_eq!(hashes, [last.hash().as_bytes()], "there is its hash, and used links are gone");
+}
+
+/// Whatever a page loads or leads to learns where it was opened, as far as `Referrer-Policy` lets it.
+#[tokio::test]
+async fn invariant_1_pages_at_links_tell_nobody_of_their_addresses() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let mut links = Vec::new();
+    let paths = [
+        "/users/confirm",
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+    ];
+    for path in paths {
+        host.client().post(path, &email_form(&user.email)).await;
+        links.push((host.client(), host.link_to(&user.email).await));
+    }
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    links.push((browser, host.link_to("new@example.com").await));
+
+    for (browser, link) in links {
+        let page = browser.get(&link).await;
+        assert_status(&page, 200);
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"), "{link}");
+        let text = page.text();
+        assert!(!text.contains("://"), "{link}: {text}");
+        for attribute in [" src=\"", " href=\"", " action=\""] {
+            for address in text.split(attribute).skip(1) {
+                let is_own = address.starts_with('#') || (address.starts_with('/') && !address.starts_with("//"));
+                assert!(is_own, "{link}: {address}");
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! What the application says when it can't start.
+
+use std::{cell::RefCell, collections::BTreeSet, fs, process::Command};
+
+use crate::support::{PROD, SECRET, settings};
+use my_app::{
+    config::{Environment, Settings},
+    database,
+};
+
+fn error(env: &[(&'static str, &str)]) -> String {
+    settings(env).err().expect("must be refused").to_string()
+}
+
+#[test]
+fn development_needs_nothing_to_be_set() {
+    let settings = settings(&[("APP_ENV", "test")]).expect("good settings");
+    assert_eq!(settings.environment, Environment::Test);
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
+    assert_eq!(settings.database_url, database::DEFAULT_URL);
+    assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
+}
+
+#[test]
+fn production_needs_a_secret_and_a_public_url() {
+    assert_eq!(
+        error(&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://example.com")]),
+        "SECRET_KEY_BASE is not set, and APP_ENV=prod needs it: set it to 64 or more random characters, as from `openssl rand -base64 48`"
+    );
+    assert_eq!(
+        error(&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)]),
+        "PUBLIC_URL is not set, and APP_ENV=prod needs it: set it to the address that users type"
+    );
+    assert!(settings(&PROD).is_ok());
+}
+
+#[test]
+fn a_short_secret_is_refused_and_not_shown() {
+    let message = error(&[("SECRET_KEY_BASE", "hunter2hunter2")]);
+    assert_eq!(
+        message,
+        "SECRET_KEY_BASE has 14 characters and needs at least 64: generate one with `openssl rand -base64 48`"
+    );
+    assert!(!error(&[("SECRET_KEY_BASE", SECRET), ("SECRET_KEY_BASE_FALLBACKS", "hunter2")]).contains("hunter2"));
+}
+
+#[test]
+fn each_bad_setting_is_named_in_one_sentence() {
+    for (name, value, said) in [
+        ("APP_ENV", "production", "APP_ENV is `production`: it must be dev, test or prod"),
+        ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
+        ("PORT", "70000", "PORT is `70000`: it must be a port number such as 4000"),
+        (
+            "SESSION_TTL",
+            "-5",
+            "SESSION_TTL is `-5`: it must be a whole number of seconds, from 1 to 315360000 (10 years)",
+        ),
+        (
+            "SESSION_TTL",
+            "0",
+            "SESSION_TTL is `0`: it must be a whole number of seconds, from 1 to 315360000 (10 years)",
+        ),
+        (
+            "SESSION_REISSUE_AGE",
+            "7d",
+            "SESSION_REISSUE_AGE is `7d`: it must be a whole number of seconds, from 1 to 315360000 (10 years)",
+        ),
+        ("SUDO_TTL", "1.5", "SUDO_TTL is `1.5`: it must be a whole number of seconds, from 1 to 315360000 (10 years)"),
+        (
+            "DELETION_GRACE",
+            "315360001",
+            "DELETION_GRACE is `315360001`: it must be a whole number of seconds, from 0 to",
+        ),
+        ("COOKIE_DOMAIN", "co.uk", "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse"),
+        ("COOKIE_DOMAIN", "https://a.com", "COOKIE_DOMAIN is `https://a.com`, which is not a domain name"),
+        ("PUBLIC_URL", "example.com", "PUBLIC_URL is `example.com`: it must be an address such as"),
+        ("PUBLIC_URL", "ftp://example.com", "PUBLIC_URL is `ftp://example.com`: it must be an address such as"),
+        ("PUBLIC_URL", "http://a.com/app", "PUBLIC_URL is `http://a.com/app`: it must be an address such as"),
+        ("PUBLIC_URL", "http://a.com/#", "PUBLIC_URL is `http://a.com/#`: it must be an address such as"),
+        ("PUBLIC_URL", "http://a.com?", "PUBLIC_URL is `http://a.com?`: it must be an address such as"),
+        ("MAIL_REPLY_TO", "nobody", "MAIL_REPLY_TO is `nobody`: it must be an address alone, such as help@example.com"),
+        (
+            "TRUSTED_PROXIES",
+            "everyone",
+            "TRUSTED_PROXIES is `everyone`: it must be addresses or networks such as 127.0.0.1",
+        ),
+    ] {
+        let message = error(&[(name, value)]);
+        assert!(message.starts_with(said), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+}
+
+#[test]
+fn no_time_is_so_long_that_it_overflows_later() {
+    let times = ["SESSION_TTL", "SESSION_IDLE_TIMEOUT", "SESSION_REISSUE_AGE", "SUDO_TTL", "RESET_TTL", "CONFIRM_TTL"];
+    for name in times.into_iter().chain(["DELETION_GRACE"]) {
+        for value in ["315360001", "9223372036854775807", "18446744073709551615"] {
+            let message = error(&[(name, value)]);
+            assert!(message.starts_with(&format!("{name} is `{value}`: it must be a whole number")), "{message}");
+        }
+        assert!(settings(&[(name, "315360000")]).is_ok(), "{name}");
+    }
+}
+
+/// What production says to some settings.
+fn error_in_prod(env: &[(&'static str, &str)]) -> String {
+    error(&[env, &PROD[..]].concat())
+}
+
+#[test]
+fn a_secret_that_can_be_guessed_is_refused_in_production() {
+    for secret in ["a".repeat(64), "0123456789".repeat(7), "change me! ".repeat(6)] {
+        let message = error_in_prod(&[("SECRET_KEY_BASE", &secret)]);
+        assert!(message.starts_with("SECRET_KEY_BASE has too few different characters"), "{message}");
+        assert!(!message.contains(&secret) && settings(&[("SECRET_KEY_BASE", &secret)]).is_ok(), "{message}");
+    }
+    let message = error_in_prod(&[("SECRET_KEY_BASE", &" ".repeat(64))]);
+    assert!(message.starts_with("SECRET_KEY_BASE is not set"), "{message}");
+}
+
+#[test]
+fn cookies_for_another_domain_than_the_public_one_are_refused_in_production() {
+    for (host, domain) in [("app.other.example", "example.com"), ("badexample.com", "example.com"), ("[::1]", "a.com")]
+    {
+        let url = format!("https://{host}");
+        let env = [("PUBLIC_URL", &*url), ("COOKIE_DOMAIN", domain)];
+        let said = format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`");
+        assert!(error_in_prod(&env).starts_with(&said), "{}", error_in_prod(&env));
+        let warnings = settings(&env).expect("it can be tried out").warnings;
+        assert!(warnings.iter().any(|warning| warning.starts_with(&said)), "{warnings:?}");
+    }
+    for domain in ["example.com", ".Example.com", "app.example.com"] {
+        let good = settings(
+            &[&[("PUBLIC_URL", "https://app.example.com"), ("COOKIE_DOMAIN", domain)][..], &PROD[..]].concat(),
+        );
+        assert!(good.is_ok(), "{domain}");
+    }
+}
+
+#[test]
+fn proxies_are_not_everybody() {
+    for networks in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/1"] {
+        let message = error(&[("TRUSTED_PROXIES", networks)]);
+        assert!(message.starts_with("TRUSTED_PROXIES has "), "{message}");
+    }
+}
+
+#[test]
+fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
+    for url in [
+        "smtp://ada:hunter2@mail.example.com:587",
+        "smtp://ada:hunter2@mail.example.com?tls=opportunistic",
+        "SMTP://ada:hunter2@mail.example.com",
+    ] {
+        let message = error_in_prod(&[("SMTP_URL", url)]);
+        assert!(message.starts_with("SMTP_URL has a password, which would be sent without TLS"), "{message}");
+        assert!(!message.contains("hunter2") && settings(&[("SMTP_URL", url)]).is_ok(), "{message}");
+    }
+    let warnings = |url| {
+        let env = [("SMTP_URL", url), ("DATABASE_URL", database::DEFAULT_URL)];
+        settings(&[&env[..], &PROD[..]].concat()).expect("good settings").warnings
+    };
+    for url in ["smtps://ada:hunter2@mail.example.com", "smtp://a:b@mail.example.com?tls=required", "smtp://127.0.0.1"]
+    {
+        assert_eq!(warnings(url), [""; 0], "{url}");
+    }
+    assert!(warnings("smtp://mail.example.com")[0].contains("can be read on the way"));
+    assert!(warnings("memory:")[0].contains("nobody gets them"));
+    let warnings = settings(&PROD).expect("good settings").warnings;
+    assert!(warnings[0].contains("nobody can reset a password"), "{warnings:?}");
+    assert!(warnings[1].starts_with("DATABASE_URL is not set"), "{warnings:?}");
+}
+
+// <sqlite>
+#[test]
+fn a_database_in_memory_is_refused_in_production() {
+    for url in ["sqlite::memory:", "sqlite://my_app.db?mode=memory"] {
+        let message = error_in_prod(&[("DATABASE_URL", url)]);
+        assert!(message.starts_with("DATABASE_URL is in memory"), "{message}");
+        assert!(settings(&[("DATABASE_URL", url)]).is_ok());
+    }
+}
+// </sqlite>
+
+// <passkeys>
+#[test]
+fn development_starts_at_addresses_without_passkeys_and_says_so() {
+    for url in ["http://my-app.test:4000", "http://app.example.com", "https://intranet"] {
+        let settings = settings(&[("PUBLIC_URL", url)]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(settings.policy.passkey_domain, None, "{url}");
+        assert!(settings.warnings[0].starts_with("there are no passkeys: "), "{:?}", settings.warnings);
+        assert!(settings.warnings[0].contains(url), "{:?}", settings.warnings);
+    }
+    let at_an_ip = settings(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).expect("good settings");
+    assert!(at_an_ip.warnings[0].contains("http://192.0.2.1:4000"), "{:?}", at_an_ip.warnings);
+    for env in [&[("PUBLIC_URL", "http://localhost:4000")], &[("PUBLIC_URL", "http://127.0.0.1:4000")]] {
+        let settings = settings(env).expect("good settings");
+        assert_eq!((settings.policy.passkey_domain.as_deref(), settings.warnings.len()), (Some("localhost"), 0));
+    }
+    let asked_for = error(&[("PUBLIC_URL", "http://my-app.test"), ("PASSKEY_DOMAIN", "my-app.test")]);
+    assert!(asked_for.starts_with("passkeys can't be made for the domain `my-app.test`"), "{asked_for}");
+}
+// </passkeys>
+
+#[test]
+fn a_password_in_the_public_url_is_refused_and_not_shown() {
+    for url in
+        ["https://ada:hunter2@example.com", "https://hunter2@example.com", "ada:hunter2@a.com", "http://a:hunter2@"]
+    {
+        let message = error(&[("PUBLIC_URL", url)]);
+        assert!(message.starts_with("PUBLIC_URL has an @ in it") && !message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn blanks_around_a_value_are_not_a_part_of_it() {
+    let settings = settings(&[("PORT", " 5000\n"), ("COOKIE_DOMAIN", " "), ("SUDO_TTL", "\t60 ")]).expect("settings");
+    assert_eq!(settings.listen.port(), 5000);
+}
+
+/// Settings without `APP_ENV`.
+fn without_environment(env: &[(&'static str, &str)]) -> Result<Settings, String> {
+    let find = |name| env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
+    Settings::from_lookup(|name| Ok(find(name).or((name == "SECRET_KEY_BASE").then(|| SECRET.to_owned()))))
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_forgotten_environment_is_no_development_machine_that_others_reach() {
+    for (name, value, shown) in [
+        ("PUBLIC_URL", "https://app.example.com", "https://app.example.com"),
+        ("PUBLIC_URL", "https://localhost", "https://localhost"),
+        ("PUBLIC_URL", "http://app.example.com", "http://app.example.com"),
+        ("PUBLIC_URL", "http://localhost.example.com", "http://localhost.example.com"),
+        ("PUBLIC_URL", "http://192.0.2.1:4000", "http://192.0.2.1:4000"),
+        ("PUBLIC_URL", "http://[2001:db8::1]", "http://[2001:db8::1]"),
+    ] {
+        let message = without_environment(&[(name, value)]).err().expect("must be refused");
+        let said = format!("APP_ENV is not set, and {name} is `{shown}`: set APP_ENV=prod");
+        assert!(message.starts_with(&said), "{message}");
+        assert!(settings(&[("APP_ENV", "dev"), ("SECRET_KEY_BASE", SECRET), (name, value)]).is_ok(), "{value}");
+    }
+    for ip in ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"] {
+        let message = without_environment(&[("HOST", ip), ("PUBLIC_URL", "http://localhost:4000")]);
+        let message = message.err().expect("must be refused");
+        assert!(message.starts_with("APP_ENV is not set, and HOST is `"), "{message}");
+        assert!(without_environment(&[("HOST", ip)]).is_err(), "links would lead to it");
+        assert!(settings(&[("APP_ENV", "dev"), ("SECRET_KEY_BASE", SECRET), ("HOST", ip)]).is_ok(), "{ip}");
+    }
+}
+
+#[test]
+fn on_this_machine_alone_development_needs_no_environment() {
+    for env in [
+        &[][..],
+        &[("HOST", "::1")],
+        &[("HOST", "127.0.0.2"), ("PORT", "80")],
+        &[("PUBLIC_URL", "http://localhost:4000")],
+        &[("PUBLIC_URL", "http://app.my-app.localhost")],
+        &[("PUBLIC_URL", "http://[::1]:4000")],
+    ] {
+        let settings = without_environment(env).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(settings.environment, Environment::Dev);
+    }
+}
+
+/// What the application says in a folder with such a `.env`. It must not start.
+fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join(".env"), env_file).expect("written");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_my_app"));
+    let output = program.current_dir(&folder).envs(env.iter().copied()).output().expect("the application");
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn a_file_says_what_the_environment_does_not() {
+    let said = said_beside("PORT=seven", &[]);
+    assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
+    let said = said_beside("PORT=seven", &[("PORT", "eight")]);
+    assert!(said.starts_with("my_app can't start: PORT is `eight`"), "{said}");
+}
+
+#[test]
+fn a_line_that_is_no_setting_is_refused_and_not_shown() {
+    let said = said_beside("SECRET_KEY_BASE=hunter2 hunter2", &[]);
+    assert!(said.starts_with("my_app can't start: line 1 of `.env` is no setting"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_dollar_sign_is_one() {
+    let said = said_beside("\u{feff}PORT=\"4$HOME${PATH}\"", &[]);
+    assert!(said.starts_with("my_app can't start: PORT is `4$HOME${PATH}`"), "{said}");
+}
+
+#[test]
+fn what_is_logged_is_a_setting_too() {
+    let said = said_beside("RUST_LOG=a=b=c", &[]);
+    assert!(said.starts_with("my_app can't start: RUST_LOG is `a=b=c`: it must be a filter"), "{said}");
+    let log_filter = |env: &[(&'static str, &str)]| settings(env).expect("good settings").log_filter;
+    assert_eq!(log_filter(&[]), "info,sqlx=warn");
+    assert_eq!(log_filter(&[("RUST_LOG", "off")]), "off");
+}
+
+/// The names of settings in lines such as `NAME=value` and `#NAME=value`.
+fn names_in_example() -> BTreeSet<&'static str> {
+    let lines = include_str!("../.env.example").lines().map(uncommented);
+    let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')).collect()
+}
+
+/// The names of all settings that are read.
+fn names_that_are_read() -> BTreeSet<&'static str> {
+    let read = RefCell::new(BTreeSet::new());
+    let settings = Settings::from_lookup(|name| {
+        read.borrow_mut().insert(name);
+        Ok((name == "APP_ENV").then(|| "test".to_owned()))
+    });
+    assert!(settings.is_ok());
+    read.into_inner()
+}
+
+#[test]
+fn the_example_has_every_setting_that_is_read_and_no_other() {
+    assert_eq!(names_in_example(), names_that_are_read());
+}
+
+// <template>
+#[test]
+fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
+    let guides = [
+        include_str!("../../../../docs/login-logout-and-sessions.md"),
+        include_str!("../../../../docs/accounts.md"),
+        include_str!("../../../../docs/passkeys.md"),
+    ];
+    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split_once(" |")).map(|(cell, _)| cell);
+    let names = cells.flat_map(|cell| cell.split(['`', ',', ' '])).filter(|name| !name.is_empty());
+    assert_eq!(names.filter(is_name).collect::<BTreeSet<_>>(), names_that_are_read());
+}
+// </template>
+
+#[test]
+fn the_example_of_a_file_is_one() {
+    let example = include_str!("../.env.example");
+    let all: String = example.lines().map(|line| format!("{}\n", uncommented(line))).collect();
+    let said = said_beside(&all, &[("PORT", "seven")]);
+    assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
+}
+
+/// A setting, also of a line such as `#NAME=value`.
+fn uncommented(line: &str) -> &str {
+    line.strip_prefix('#').filter(|setting| setting.starts_with(|c: char| c.is_ascii_uppercase())).unwrap_or(line)
+}
+
+#[tokio::test]
+async fn an_unreachable_database_is_named() {
+    // <template>
+    let (url, shown) = if cfg!(feature = "postgres") {
+        ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app")
+    } else {
+        ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db")
+    };
+    // </template>
+    // <!template>
+    // <postgres>
+    // let (url, shown) = ("postgres://app:secret@127.0.0.1:1/app", "postgres://app:***@127.0.0.1:1/app");
+    // </postgres>
+    // <sqlite>
+    // let (url, shown) = ("sqlite:///nowhere/at/all/my_app.db", "sqlite:///nowhere/at/all/my_app.db");
+    // </sqlite>
+    // </!template>
+    let error = database::open(url).await.expect_err("must be refused").to_string();
+    assert!(error.starts_with(&format!("the database `{shown}` can't be opened: ")), "{error}");
+    assert!(!error.contains("timed out"), "it says what is wrong: {error}");
+}
+
+#[tokio::test]
+async fn the_url_of_another_database_is_refused_without_its_password() {
+    // <template>
+    let (others, built_for) = if cfg!(feature = "postgres") {
+        (["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"], "built for PostgreSQL: use postgres://")
+    } else {
+        (
+            ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"],
+            "built for SQLite: use sqlite://",
+        )
+    };
+    // </template>
+    // <!template>
+    // <postgres>
+    // let others = ["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"];
+    // let built_for = "built for PostgreSQL: use postgres://";
+    // </postgres>
+    // <sqlite>
+    // let others = ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"];
+    // let built_for = "built for SQLite: use sqlite://";
+    // </sqlite>
+    // </!template>
+    for url in others {
+        let error = database::open(url).await.expect_err("must be refused").to_string();
+        assert!(error.contains(built_for) && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Ending the process by the signal of service managers.
+
+use std::{
+    fs,
+    io::Write,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::server::{Browser, Server};
+use crate::support::{TestDatabase, log_in_form};
+use sigra::testing::VALID_PASSWORD;
+
+/// What Docker waits for before it kills.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+const HALF_A_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n";
+const HALF_A_BODY: &[u8] = b"POST /users/log-in HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\
+    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nuser";
+
+#[test]
+fn clients_that_stand_still_do_not_keep_it_from_ending() {
+    let database = TestDatabase::create();
+    let server = Server::start(&database.url);
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    // The third says nothing at all.
+    for (client, half) in clients.iter_mut().zip([HALF_A_HEAD, HALF_A_BODY]) {
+        client.write_all(half).expect("sent");
+    }
+    thread::sleep(Duration::from_millis(300));
+    let took = server.stop();
+    assert!(took < TEN_SECONDS, "{took:?}");
+}
+
+#[test]
+fn with_nobody_there_it_ends_at_once() {
+    let database = TestDatabase::create();
+    let server = Server::start(&database.url);
+    let took = server.stop();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+/// The mails in a folder.
+fn mails_in(folder: &std::path::Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
+    files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "eml"))
+        .map(|file| fs::read_to_string(file).expect("a mail"))
+        .collect()
+}
+
+#[test]
+fn invariant_17_a_mail_that_waits_when_it_ends_is_sent_by_the_next_one_and_once() {
+    let database = TestDatabase::create();
+    // Nobody listens there.
+    let server = Server::start_with(&database.url, &[("SMTP_URL", "smtp://127.0.0.1:9")]);
+    let registered = Browser::new().post(&server, "/users/register", &log_in_form("ada@example.com", VALID_PASSWORD));
+    assert_eq!(registered.expect("an answer").status, 303);
+    server.wait_for_log("mail.delayed");
+    let took = server.stop();
+    assert!(took < TEN_SECONDS, "{took:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let to_folder = format!("file://{}", folder.path().display());
+    let nodes = [(); 2].map(|()| Server::start_with(&database.url, &[("SMTP_URL", &to_folder)]));
+    let begun = Instant::now();
+    while mails_in(folder.path()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is lost");
+        thread::sleep(Duration::from_millis(50));
+    }
+    for node in &nodes {
+        node.stop();
+    }
+    let mails = mails_in(folder.path());
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].contains("ada@example.com"));
+}

@@ -1,0 +1,215 @@
+//! Two servers on one database, and sessions that end at one of them while both are under fire.
+
+use std::{
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::server::{Browser, Server, number, random, register};
+use crate::support::TestDatabase;
+
+/// Trials at once.
+const LANES: usize = 2;
+/// How long the other server may take to hear of it. On SQLite it looks for itself.
+// <template>
+const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) } else { Duration::ZERO };
+// </template>
+// <!template>
+// <sqlite>
+// const BOUND: Duration = Duration::ZERO;
+// </sqlite>
+// <postgres>
+// const BOUND: Duration = Duration::from_secs(1);
+// </postgres>
+// </!template>
+/// That many reads in a row, begun after the session has ended, are refused before readers believe it.
+const STAYS: usize = 5;
+/// No trial takes as long, on however slow a machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the session ends, and the other server.
+#[derive(Clone, Copy)]
+struct Servers<'a> {
+    here: &'a Server,
+    there: &'a Server,
+}
+
+/// One person's browsers.
+struct Lane {
+    email: String,
+    victim: Browser,
+    other: Browser,
+    readers: [Browser; 2],
+}
+
+struct Read {
+    begun: Instant,
+    logged_in: bool,
+}
+
+/// What became of the reads that began after the session's end was answered.
+struct Trial {
+    reads: usize,
+    let_in_here: usize,
+    let_in_there: usize,
+    /// Until the first read there that was refused, as all were that followed. Zero, if nobody was let in.
+    delay: Duration,
+}
+
+impl Lane {
+    fn new(number: usize) -> Self {
+        let email = format!("lane{number}@example.com");
+        let readers = [Browser::new(), Browser::new()];
+        Self { email, victim: Browser::new(), other: Browser::new(), readers }
+    }
+
+    /// Two readers hold on to a session while it is ended.
+    fn run(&mut self, servers: Servers) -> Trial {
+        self.victim.log_in(servers.here, &self.email, false).expect("an answer");
+        let cookies = self.victim.session_cookies();
+        let devices = self.victim.get(servers.here, "/users/sessions").expect("an answer");
+        let id = devices.own_session_id().expect("a device");
+        let (warm, ended) = (AtomicUsize::new(0), OnceLock::new());
+        let Self { victim, other, readers: [reader_here, reader_there], email } = self;
+        let (here, there) = thread::scope(|scope| {
+            let here = scope.spawn(|| read(reader_here, servers.here, &cookies, &warm, &ended));
+            let there = scope.spawn(|| read(reader_there, servers.there, &cookies, &warm, &ended));
+            wait_until_warm(&warm);
+            end_session(servers.here, victim, other, email, id);
+            ended.get_or_init(Instant::now);
+            (here.join().expect("reads"), there.join().expect("reads"))
+        });
+        Trial::new(&here, &there, *ended.get().expect("a moment"))
+    }
+}
+
+impl Trial {
+    fn new(here: &[Read], there: &[Read], ended: Instant) -> Self {
+        let late = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended).count();
+        let let_in = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended && read.logged_in).count();
+        let last = there.iter().rposition(|read| read.begun > ended && read.logged_in);
+        let then = |last: usize| there.get(last + 1).map_or(PATIENCE, |read| read.begun - ended);
+        let delay = last.map_or(Duration::ZERO, then);
+        Self { reads: late(here) + late(there), let_in_here: let_in(here), let_in_there: let_in(there), delay }
+    }
+}
+
+/// Reads until it is refused, and for a while longer.
+fn read(browser: &Browser, server: &Server, cookies: &str, warm: &AtomicUsize, ended: &OnceLock<Instant>) -> Vec<Read> {
+    let mut reads = Vec::new();
+    let mut refused = 0;
+    let since = Instant::now();
+    while refused < STAYS && since.elapsed() < PATIENCE {
+        let begun = Instant::now();
+        let logged_in = browser.is_logged_in(server, cookies).expect("an answer");
+        let is_late = ended.get().is_some_and(|ended| begun > *ended);
+        refused = if is_late && !logged_in { refused + 1 } else { 0 };
+        reads.push(Read { begun, logged_in });
+        if reads.len() == 3 {
+            warm.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    reads
+}
+
+/// Until both servers have had the time to keep the scope, and a little longer, lest it be always the same.
+fn wait_until_warm(warm: &AtomicUsize) {
+    let begun = Instant::now();
+    while warm.load(Ordering::Relaxed) < 2 {
+        assert!(begun.elapsed() < PATIENCE, "the readers get no answers");
+        thread::sleep(Duration::from_micros(100));
+    }
+    thread::sleep(Duration::from_micros(random(2000)));
+}
+
+/// Returns when it is answered.
+fn end_session(server: &Server, victim: &mut Browser, other: &mut Browser, email: &str, id: &str) {
+    let (browser, path, leads_to) = match random(8) {
+        0 => (other, "/users/sessions".to_owned(), "/"),
+        1..4 => (other, format!("/users/sessions/{id}"), "/users/sessions"),
+        _ => (victim, "/users/log-out".to_owned(), "/"),
+    };
+    let mut answer = browser.delete(server, &path).expect("an answer");
+    if answer.asks_to_log_in() {
+        browser.log_in(server, email, false).expect("an answer");
+        answer = browser.delete(server, &path).expect("an answer");
+    }
+    assert_eq!((answer.status.as_u16(), answer.location.as_str()), (303, leads_to));
+}
+
+/// All trials.
+struct Report(Vec<Trial>);
+
+impl Report {
+    fn sum(&self, count: impl Fn(&Trial) -> usize) -> usize {
+        self.0.iter().map(count).sum()
+    }
+
+    fn delays(&self) -> Vec<Duration> {
+        let mut delays: Vec<Duration> = self.0.iter().map(|trial| trial.delay).collect();
+        delays.sort_unstable();
+        delays
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let delays = self.delays();
+        let percentile = |percent: usize| delays[(delays.len() - 1) * percent / 100];
+        write!(
+            f,
+            "{} trials, {} reads after the end: let in here {}, there {} (in {} trials), delay there p50 {:?} p99 {:?} max {:?}",
+            self.0.len(),
+            self.sum(|trial| trial.reads),
+            self.sum(|trial| trial.let_in_here),
+            self.sum(|trial| trial.let_in_there),
+            self.sum(|trial| usize::from(trial.let_in_there > 0)),
+            percentile(50),
+            percentile(99),
+            percentile(100),
+        )
+    }
+}
+
+/// Starts both, and waits until both remember scopes.
+fn start(database_url: &str, email: &str) -> [Server; 2] {
+    let servers = [Server::start(database_url), Server::start(database_url)];
+    for server in &servers {
+        let mut browser = Browser::new();
+        browser.log_in(server, email, false).expect("an answer");
+        browser.get(server, "/").expect("an answer");
+        server.wait_for_log("auth.cache.resumed");
+    }
+    servers
+}
+
+fn run_lane(mut lane: Lane, servers: &[Server; 2], trials: usize) -> Vec<Trial> {
+    let run = |trial| {
+        let [here, there] = [trial % 2, (trial + 1) % 2].map(|server| &servers[server]);
+        lane.run(Servers { here, there })
+    };
+    (0..trials).map(run).collect()
+}
+
+#[test]
+fn invariant_2_nobody_is_let_in_once_the_end_was_answered_and_soon_not_by_another_server_either() {
+    let trials = number("REVOCATION_TRIALS", 200);
+    let database = TestDatabase::create();
+    let lanes: Vec<Lane> = (0..LANES).map(Lane::new).collect();
+    register(&database.url, &lanes.iter().map(|lane| lane.email.clone()).collect::<Vec<_>>());
+    let servers = start(&database.url, &lanes[0].email);
+    let report = thread::scope(|scope| {
+        let servers = &servers;
+        let run = |lane| scope.spawn(move || run_lane(lane, servers, trials.div_ceil(LANES)));
+        let running: Vec<_> = lanes.into_iter().map(run).collect();
+        Report(running.into_iter().flat_map(|lane| lane.join().expect("trials")).collect())
+    });
+    eprintln!("{report}");
+    assert_eq!(report.sum(|trial| trial.let_in_here), 0, "{report}");
+    assert!(report.delays().iter().all(|delay| *delay <= BOUND), "{report}");
+}

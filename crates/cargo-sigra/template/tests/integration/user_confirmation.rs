@@ -1,0 +1,416 @@
+//! Confirming an address.
+
+use std::time::Duration;
+
+use crate::support::{Host, email_form, log_in_form, password_form, seen, token_of};
+use axum::{body::Body, http::Request};
+use sigra::{
+    SessionToken,
+    testing::{
+        TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
+    },
+};
+use tokio::task::JoinSet;
+
+/// For whoever confirms in another browser than the one that registered.
+const PASSWORD: [(&str, &str); 1] = [("user[password]", VALID_PASSWORD)];
+
+const NEW: &str = "a quite different password";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn registered(host: &Host) -> (my_app::accounts::User, String) {
+    let user = host.user_fixture().await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    (user, link)
+}
+
+#[tokio::test]
+async fn opening_the_link_changes_nothing_and_its_button_confirms() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let browser = host.log_in(&user).await;
+    for _ in 0..2 {
+        let page = browser.get(&link).await;
+        assert_status(&page, 200);
+        assert_contains(&page, "Confirm my address");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+    }
+    browser.send(Request::head(&link).body(Body::empty()).expect("a request")).await;
+    assert!(host.reload(&user).await.confirmed_at.is_none(), "a mail scanner opened it");
+
+    assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+}
+
+/// In whatever browser: it holds a link that was good.
+#[tokio::test]
+async fn a_link_that_was_used_says_that_the_address_is_confirmed() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let browser = host.client();
+    browser.post(&link, &PASSWORD).await;
+    let confirmed = host.reload(&user).await;
+    let is_told = async |browser: &TestClient, answer: TestResponse| {
+        assert_redirected_to(&answer, "/users/log-in");
+        let page = browser.follow(&answer).await;
+        assert_contains(&page, "Your address is confirmed.");
+        assert_contains(&page, &format!("value=\"{}\"", user.email));
+    };
+    for browser in [browser, host.client()] {
+        is_told(&browser, browser.post(&link, &[]).await).await;
+        is_told(&browser, browser.post(&link, &PASSWORD).await).await;
+        is_told(&browser, browser.get(&link).await).await;
+        is_told(&browser, browser.get(&format!("{link}/new-password")).await).await;
+        assert_redirected_to(&browser.put(&link, &password_form(NEW, NEW)).await, "/users/confirm");
+    }
+    assert_eq!(host.reload(&user).await.confirmed_at, confirmed.confirmed_at);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the link sets no password any more");
+}
+
+/// Pre-hijacking (Sudhodanan and Paverd, 2022): a stranger registers with somebody else's address, and waits until its
+/// owner presses the button out of habit. The owner may have asked for an account too, with a password of their own.
+#[tokio::test]
+async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_registered() {
+    let host = Host::new().await;
+    let (stranger, email) = (host.client(), host.unique_email());
+    stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    let link = host.link_to(&email).await;
+    let owner = host.client();
+    owner.post("/users/register", &log_in_form(&email, NEW)).await;
+    for browser in [&owner, &host.client(), &host.authenticated_fixture().await.1] {
+        assert_contains(&browser.get(&link).await, "Enter the password of the account");
+        assert_redirected_to(&browser.post(&link, &[]).await, &link);
+        let wrong = browser.post(&link, &[("user[password]", NEW)]).await;
+        assert_status(&wrong, 422);
+        assert_contains(&wrong, "is not the account");
+    }
+    let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+    assert!(user.confirmed_at.is_none());
+
+    assert_redirected_to(&owner.post(&link, &PASSWORD).await, "/users/log-in");
+    assert!(host.reload(&user).await.confirmed_at.is_some(), "who knows the password has registered");
+}
+
+#[tokio::test]
+async fn one_press_confirms_in_the_browser_that_registered() {
+    let host = Host::new().await;
+    for is_logged_in in [false, true] {
+        let (browser, email) = (host.client(), host.unique_email());
+        browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+        let link = host.link_to(&email).await;
+        if is_logged_in {
+            browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+        }
+        assert_contains(&browser.get(&link).await, "Confirm my address");
+        assert!(!browser.get(&link).await.text().contains("user[password]"));
+        browser.post(&link, &[]).await;
+        let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+        assert!(user.confirmed_at.is_some());
+    }
+}
+
+/// The mark is of one account, with the password of then.
+#[tokio::test]
+async fn a_browser_that_registered_shows_nothing_once_the_account_has_another_password() {
+    let host = Host::new().await;
+    let (browser, email) = (host.client(), host.unique_email());
+    browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    let link = host.link_to(&email).await;
+    let elsewhere = host.client();
+    elsewhere.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    elsewhere.put("/users/settings/password", &password_form(NEW, NEW)).await;
+    browser.post("/users/confirm", &email_form(&email)).await;
+    let link = if host.client().get(&link).await.status() == 200 { link } else { host.link_to(&email).await };
+    assert_contains(&browser.get(&link).await, "Enter the password of the account");
+    assert_redirected_to(&browser.post(&link, &[]).await, &link);
+}
+
+#[tokio::test]
+async fn who_has_the_mailbox_and_not_the_password_takes_the_account_over() {
+    let host = Host::new().await;
+    let (user, stranger) = host.authenticated_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let reset = host.link_to(&user.email).await;
+    stranger.put("/users/settings/email", &email_form("stranger@example.com")).await;
+    let change = host.link_to("stranger@example.com").await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+
+    let owner = host.client();
+    assert_contains(&owner.get(&link).await, &format!("{link}/new-password"));
+    let page = owner.get(&format!("{link}/new-password")).await;
+    assert_contains(&page, &format!("action=\"{link}\""));
+    assert_status(&owner.put(&link, &password_form("short", "short")).await, 422);
+    assert_status(&owner.put(&link, &password_form(NEW, "another one entirely")).await, 422);
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+    assert_redirected_to(&owner.put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
+
+    assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_redirected_to(&stranger.get("/dashboard").await, "/users/log-in");
+    assert_redirected_to(&host.client().get(&reset).await, "/users/reset-password");
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+    stranger.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_redirected_to(&stranger.post(&change, &[]).await, "/users/settings");
+    assert_redirected_to(
+        &owner.put(&link, &password_form("yet another password", "yet another password")).await,
+        "/users/confirm",
+    );
+}
+
+/// The whole attack: after it, the owner has the account alone.
+#[tokio::test]
+async fn whoever_registered_somebody_elses_address_is_out_once_its_owner_has_come() {
+    let host = Host::new().await;
+    let (stranger, email) = (host.client(), host.unique_email());
+    stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+    let link = host.link_to(&email).await;
+    stranger.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+    let owner = host.client();
+    owner.post(&link, &[]).await;
+    owner.put(&link, &password_form(NEW, NEW)).await;
+    owner.post("/users/log-in", &log_in_form(&email, NEW)).await;
+    assert_contains(&owner.get("/dashboard").await, &email);
+    assert_redirected_to(&stranger.get("/dashboard").await, "/users/log-in");
+    assert!(!host.can_log_in(&email, VALID_PASSWORD).await);
+}
+
+/// As an importer may have made it.
+#[tokio::test]
+async fn an_account_without_a_password_is_confirmed_by_a_new_one() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let drop_password = sqlx::query("UPDATE users SET hashed_password = NULL WHERE id = $1").bind(user.id);
+    drop_password.execute(&host.pool).await.expect("updated");
+    let browser = host.client();
+    assert_redirected_to(&browser.get(&link).await, &format!("{link}/new-password"));
+    assert_status(&browser.post(&link, &PASSWORD).await, 422);
+    assert_status(&browser.post(&link, &[("user[password]", "")]).await, 422);
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+    browser.put(&link, &password_form(NEW, NEW)).await;
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+/// The form is no way around the limit of log-ins.
+#[tokio::test]
+async fn passwords_are_guessed_no_faster_at_the_confirmation() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    for _ in 0..5 {
+        assert_status(&host.client().post(&link, &[("user[password]", NEW)]).await, 422);
+    }
+    assert_status(&host.client().post(&link, &PASSWORD).await, 429);
+    assert_status(&host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+}
+
+/// With the password, a press of the registrant's, and a new password, all at the same moment: the account is never
+/// shared between who was before the new password and who set it.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_taking_over_beside_a_confirmation_leaves_the_owner_alone_or_the_registrant() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..10 {
+        let (user, link) = registered(&host).await;
+        let registrant = host.log_in(&user).await;
+        let owner = host.client();
+        let form = password_form(NEW, NEW);
+        let (_, taken) = tokio::join!(registrant.post(&link, &[]), owner.put(&link, &form));
+        let is_taken = taken.location() == Some("/users/log-in");
+        assert!(host.reload(&user).await.confirmed_at.is_some());
+        assert_eq!(host.can_log_in(&user.email, NEW).await, is_taken, "round {round}");
+        assert_eq!(host.can_log_in(&user.email, VALID_PASSWORD).await, !is_taken, "round {round}");
+        assert_eq!(registrant.get("/dashboard").await.status() == 200, !is_taken, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_take_an_account_over_at_once_one_does() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let (user, link) = registered(&host).await;
+    let mut tries = JoinSet::new();
+    for number in 0..8 {
+        let (browser, link) = (host.client(), link.clone());
+        tries.spawn(async move {
+            let password = format!("the password of number {number}");
+            let answer = browser.put(&link, &password_form(&password, &password)).await;
+            (password, answer.location() == Some("/users/log-in"))
+        });
+    }
+    let kept: Vec<String> =
+        tries.join_all().await.into_iter().filter_map(|(password, is_in)| is_in.then_some(password)).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(host.can_log_in(&user.email, &kept[0]).await);
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_a_day() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    host.clock().advance(DAY);
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+
+    let host = Host::with(&[("CONFIRM_TTL", "120")]).await;
+    let (user, link) = registered(&host).await;
+    host.clock().advance(Duration::from_secs(119));
+    assert_status(&host.client().get(&link).await, 200);
+    host.clock().advance(Duration::from_secs(1));
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_confirm_at_once_one_does_and_all_are_told_so() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for _ in 0..5 {
+        let (user, link) = registered(&host).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move { browser.post(&link, &PASSWORD).await.location() == Some("/users/log-in") });
+        }
+        assert!(tries.join_all().await.into_iter().all(|is_told| is_told));
+        let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+        assert_eq!(events.iter().filter(|event| event.action == "auth.account.confirmed").count(), 1);
+        assert!(host.reload(&user).await.confirmed_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_new_link_can_be_asked_for_and_one_of_them_is_enough() {
+    let host = Host::new().await;
+    let (user, lost) = registered(&host).await;
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    assert_ne!(link, lost);
+    assert_redirected_to(&host.client().post(&link, &PASSWORD).await, "/users/log-in");
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+    assert_redirected_to(&host.client().post(&lost, &[]).await, "/users/log-in");
+}
+
+/// A mail that was sent to an address proves nothing about another.
+#[tokio::test]
+async fn a_link_to_an_address_does_not_confirm_the_one_after_it() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let change = sqlx::query("UPDATE users SET email = 'other@example.com' WHERE id = $1").bind(user.id);
+    change.execute(&host.pool).await.expect("updated");
+    assert_redirected_to(&host.client().get(&link).await, "/users/confirm");
+    assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
+    let changed = host.accounts.get_user_by_email("other@example.com").await.expect("an answer").expect("a user");
+    assert!(changed.confirmed_at.is_none());
+}
+
+#[tokio::test]
+async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
+    const PATHS: &[&str] = &[
+        "/users/confirm/",
+        "/users/reset-password/",
+        "/users/settings/confirm-email/",
+        // <magic_link>
+        "/users/log-in/",
+        // </magic_link>
+    ];
+    let host = Host::new().await;
+    let (user, confirm) = registered(&host).await;
+    let browser = host.log_in(&user).await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let reset = host.link_to(&user.email).await;
+    // <magic_link>
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in = host.link_to(&user.email).await;
+    // </magic_link>
+    browser.put("/users/settings/email", &email_form("new@example.com")).await;
+    let change = host.link_to("new@example.com").await;
+    let session = host.accounts.generate_user_session_token(&user).await.expect("a token");
+
+    let before = host.count_tokens().await;
+    let links = [
+        &*confirm,
+        &*reset,
+        &*change,
+        // <magic_link>
+        &*log_in,
+        // </magic_link>
+        &*session.encode(),
+    ];
+    for (at, link) in links.iter().enumerate() {
+        for (other, path) in PATHS.iter().enumerate() {
+            let there = format!("{path}{}", token_of(link));
+            assert_eq!(browser.get(&there).await.status() == 200, at == other, "{link} at {path}");
+            if at != other {
+                browser.post(&there, &[]).await;
+                browser.put(&there, &password_form("another password", "another password")).await;
+            }
+        }
+        let taken_for_a_session = SessionToken::parse(token_of(link)).expect("it looks like one");
+        let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("an answer");
+        assert_eq!(scope.is_some(), at == PATHS.len());
+    }
+    assert_eq!(host.count_tokens().await, before, "all are still there");
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn what_is_no_link_is_refused() {
+    let host = Host::new().await;
+    let (user, link) = registered(&host).await;
+    let good = token_of(&link);
+    let (cut, longer, padded) = (&good[1..], format!("{good}A"), format!("{good}="));
+    let quoted = format!("{good}'%20OR%20'1'='1");
+    for token in
+        ["x", &"A".repeat(43), &"A".repeat(9000), "%00", "..%2f..", "%F0%9F%92%A9", cut, &longer, &padded, &quoted]
+    {
+        for (path, ask) in [
+            ("/users/confirm", "/users/confirm"),
+            ("/users/reset-password", "/users/reset-password"),
+            // <magic_link>
+            ("/users/log-in", "/users/log-in"),
+            // </magic_link>
+        ] {
+            assert_redirected_to(&host.client().get(&format!("{path}/{token}")).await, ask);
+        }
+        assert_redirected_to(&host.client().post(&format!("/users/confirm/{token}"), &[]).await, "/users/confirm");
+    }
+    assert!(host.reload(&user).await.confirmed_at.is_none());
+}
+
+#[tokio::test]
+async fn unconfirmed_users_are_kept_out_where_that_is_asked_for() {
+    let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let refused = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&refused, "/users/confirm");
+    assert_contains(&browser.follow(&refused).await, "must confirm your address first");
+    assert_eq!(host.count_tokens().await, 0);
+    // Who does not know the password learns nothing of the account.
+    let wrong = host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+    let unknown = host.client().post("/users/log-in", &log_in_form(&host.unique_email(), "a wrong password")).await;
+    assert_redirected_to(&wrong, "/users/log-in");
+    assert_eq!(seen(&wrong), seen(&unknown));
+
+    host.client().post("/users/confirm", &email_form(&user.email)).await;
+    browser.post(&host.link_to(&user.email).await, &PASSWORD).await;
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn invariant_5_asking_for_a_link_gives_everybody_the_same_answer() {
+    let host = Host::new().await;
+    let (unconfirmed, link) = registered(&host).await;
+    host.client().post(&link, &PASSWORD).await;
+    let confirmed = unconfirmed;
+    let unconfirmed = host.user_fixture().await;
+    for email in [&*confirmed.email, &*unconfirmed.email, "nobody@example.com", "no address"] {
+        let browser = host.client();
+        let answer = browser.post("/users/confirm", &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/log-in");
+        assert_contains(&browser.follow(&answer).await, "If your address is in our system and has not been confirmed");
+    }
+    assert_eq!(host.mails_to(&confirmed.email).await.len(), 1, "there is nothing left to confirm");
+    assert_eq!(host.mails_to(&unconfirmed.email).await.len(), 1);
+}

@@ -1,0 +1,223 @@
+//! Logging in by a link.
+
+use std::time::Duration;
+
+use crate::support::{Host, email_form, log_in_form, seen};
+use sigra::{
+    telemetry,
+    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
+use tokio::task::JoinSet;
+
+async fn asked(host: &Host, email: &str) -> String {
+    host.client().post("/users/log-in/link", &email_form(email)).await;
+    host.link_to(email).await
+}
+
+#[tokio::test]
+async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let link = asked(&host, &user.email).await;
+    let browser = host.client();
+    let page = browser.get(&link).await;
+    assert_status(&page, 200);
+    assert_contains(&page, &user.email);
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+
+    let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
+    assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
+    let events = host.sigra().list_audit_events(&user.id, None, 100).await.expect("the trail");
+    let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a log-in");
+    assert_eq!(log_in.metadata, serde_json::json!({ "method": "link" }));
+    browser.close_and_reopen();
+    assert_status(&browser.get("/dashboard").await, 200);
+    let other = host.client();
+    assert_redirected_to(&other.post(&link, &[]).await, "/users/log-in");
+    assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn invariant_5_asking_gives_everybody_the_same_answer() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let ask = async |email: &str| {
+        let browser = host.client();
+        let answer = browser.post("/users/log-in/link", &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/log-in");
+        (seen(&answer), seen(&browser.follow(&answer).await))
+    };
+    let known = ask(&user.email).await;
+    for email in ["nobody@example.com", "no address", ""] {
+        assert_eq!(ask(email).await, known, "{email:?}");
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_a_quarter_of_an_hour() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let link = asked(&host, &user.email).await;
+    host.clock().advance(Duration::from_secs(15 * 60 - 1));
+    assert_status(&host.client().get(&link).await, 200);
+    host.clock().advance(Duration::from_secs(1));
+    let browser = host.client();
+    assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn nobody_is_remembered_who_did_not_ask_for_it() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_status(&browser.get("/dashboard").await, 200);
+    browser.close_and_reopen();
+    assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+}
+
+/// CWE-384: whoever knows the cookies from before the log-in has nothing after it.
+#[tokio::test]
+async fn invariant_3_a_link_gives_new_cookies_and_ends_the_session_before() {
+    let host = Host::new().await;
+    let (before, browser) = host.authenticated_fixture().await;
+    let thief = browser.fork();
+    let user = host.user_fixture().await;
+    browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert!(browser.get("/dashboard").await.text().contains(&user.email));
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert!(host.accounts.list_user_sessions(&before).await.expect("sessions").is_empty());
+}
+
+/// Of those who confirm their address by it, and of those who have done so before.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for is_confirmed in [false, true, false, true, false, true] {
+        let user = host.user_fixture().await;
+        if is_confirmed {
+            host.confirm(&user).await;
+        }
+        let link = asked(&host, &user.email).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move {
+                browser.post(&link, &[]).await;
+                browser.get("/dashboard").await.status() == 200
+            });
+        }
+        assert_eq!(tries.join_all().await.into_iter().filter(|is_in| *is_in).count(), 1);
+        assert_eq!(host.accounts.list_user_sessions(&user).await.expect("sessions").len(), 1);
+    }
+}
+
+/// Somebody registers with an address that is not theirs, and waits for its owner.
+#[tokio::test]
+async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_is_in() {
+    let host = Host::new().await;
+    let victim = host.user_fixture().await;
+    let attacker = host.log_in(&victim).await;
+    host.client().post("/users/reset-password", &email_form(&victim.email)).await;
+    let reset = host.link_to(&victim.email).await;
+
+    let link = asked(&host, &victim.email).await;
+    let owner = host.client();
+    owner.post(&link, &[]).await;
+
+    assert_status(&owner.get("/dashboard").await, 200);
+    assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
+    assert_redirected_to(&host.client().get(&reset).await, "/users/reset-password");
+    assert!(!host.can_log_in(&victim.email, VALID_PASSWORD).await, "the attacker's password is gone");
+    let victim = host.reload(&victim).await;
+    assert!(victim.confirmed_at.is_some() && victim.hashed_password.is_none());
+}
+
+#[tokio::test]
+async fn a_confirmed_user_keeps_password_and_devices() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.confirm(&user).await;
+    let laptop = host.log_in(&user).await;
+    let link = asked(&host, &user.email).await;
+    host.client().post(&link, &[]).await;
+    assert_status(&laptop.get("/dashboard").await, 200);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+/// Whoever registered is told, for it may have been them.
+#[tokio::test]
+async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_mail() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_contains(&browser.follow(&answer).await, "We removed the password that this account was registered with");
+    let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    assert!(subjects.iter().any(|subject| subject == "Your password was removed"), "{subjects:?}");
+
+    // There is none left to remove.
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert!(!browser.follow(&answer).await.text().contains("was removed"));
+}
+
+/// The browser shows that it is whoever registered.
+#[tokio::test]
+async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays() {
+    let host = Host::new().await;
+    for is_logged_in in [false, true] {
+        let (browser, email) = (host.client(), host.unique_email());
+        browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
+        host.mails_to(&email).await;
+        if is_logged_in {
+            browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+        }
+        browser.post(&asked(&host, &email).await, &[]).await;
+        assert_contains(&browser.get("/dashboard").await, &email);
+        assert!(host.can_log_in(&email, VALID_PASSWORD).await);
+        let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+        assert!(user.confirmed_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_status(&browser.get("/users/settings").await, 200);
+    host.clock().advance(Duration::from_secs(30 * 60));
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_contains(&browser.get("/users/sudo").await, "/users/log-in/link");
+    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_redirected_to(&answer, "/users/settings");
+    assert_status(&browser.get("/users/settings").await, 200);
+}
+
+#[tokio::test]
+async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_else() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let link = asked(&host, &user.email).await;
+    let request = axum::http::Request::post(&link)
+        .header("origin", "https://evil.example")
+        .header("sec-fetch-site", "cross-site")
+        .body(axum::body::Body::empty());
+    assert_status(&host.client().send(request.expect("a request")).await, 403);
+    assert_status(&host.client().get(&link).await, 200);
+}
+
+#[tokio::test]
+async fn where_an_address_has_to_be_confirmed_a_link_to_it_does_so() {
+    let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
+    let user = host.user_fixture().await;
+    let refused = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&refused, "/users/confirm");
+    let browser = host.client();
+    browser.post(&asked(&host, &user.email).await, &[]).await;
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert!(host.reload(&user).await.confirmed_at.is_some());
+}

@@ -1,0 +1,175 @@
+//! Registering, and what it tells of other people's accounts: nothing.
+
+use crate::support::{Host, email_form, log_in_form, seen};
+use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
+
+const ANOTHER: &str = "another good password";
+
+#[tokio::test]
+async fn who_registers_gets_a_mail_and_can_log_in() {
+    let host = Host::new().await;
+    let browser = host.client();
+    let answer = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/users/log-in");
+    assert_contains(&browser.follow(&answer).await, "open the link in the mail");
+    assert!(host.link_to("ada@example.com").await.starts_with("/users/confirm/"));
+    assert_eq!(host.count_tokens().await, 1, "a link, and no session yet");
+    assert!(host.can_log_in("ada@example.com", VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn the_form_works_without_a_script_and_for_password_managers() {
+    let host = Host::new().await;
+    let page = host.client().get("/users/register").await;
+    for part in [
+        "action=\"/users/register\" method=\"post\"",
+        "<label for=\"user_email\">",
+        "<label for=\"user_password\">",
+        "autocomplete=\"username\"",
+        "autocomplete=\"new-password\"",
+    ] {
+        assert_contains(&page, part);
+    }
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.get("/users/register").await, "/");
+}
+
+#[tokio::test]
+async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let hash = host.reload(&user).await.hashed_password;
+    let visitor = host.client();
+    let free = visitor.post("/users/register", &log_in_form("free@example.com", ANOTHER)).await;
+    let then = visitor.follow(&free).await;
+    for typed in [user.email.clone(), user.email.to_uppercase(), format!(" {} ", user.email)] {
+        let visitor = host.client();
+        let taken = visitor.post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        assert_eq!(seen(&taken), seen(&free), "{typed:?}");
+        assert_eq!(seen(&visitor.follow(&taken).await), seen(&then), "{typed:?}");
+    }
+    assert_eq!(host.reload(&user).await.hashed_password, hash, "the password is its owner's");
+    let mails = host.mails_to(&user.email).await;
+    assert!(!mails.is_empty() && mails.iter().all(|mail| mail.subject == "You already have an account"));
+    assert!(!host.can_log_in(&user.email, ANOTHER).await && host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresses() {
+    let host = Host::new().await;
+    host.register_user("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    let refused = async |email: &str| {
+        let answer = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
+        let (status, headers, page) = seen(&answer);
+        (status, headers, page.replace(email, "an address"))
+    };
+    assert_eq!(refused("taken@example.com").await, refused("other@example.com").await);
+    assert!(host.mails_to("taken@example.com").await.is_empty());
+}
+
+/// Nobody's mailbox is filled by registering with their address again and again.
+#[tokio::test]
+async fn the_owner_of_an_address_is_told_three_times_at_most() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for _ in 0..5 {
+        host.client().post("/users/register", &log_in_form(&user.email, ANOTHER)).await;
+        host.mails_to(&user.email).await;
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), 3);
+}
+
+#[tokio::test]
+async fn who_prefers_it_is_told_that_an_address_is_taken() {
+    let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
+    let user = host.user_fixture().await;
+    for typed in [user.email.clone(), user.email.to_uppercase()] {
+        let answer = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">has already been taken</p>");
+        assert_contains(&answer, &format!("value=\"{typed}\""));
+        assert!(!answer.text().contains(ANOTHER));
+    }
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.mails_to(&user.email).await.is_empty());
+}
+
+#[tokio::test]
+async fn problems_stand_beside_their_fields_and_no_password_is_shown_again() {
+    let host = Host::new().await;
+    let answer = host.client().post("/users/register", &log_in_form("not an address", "tooshort")).await;
+    assert_status(&answer, 422);
+    for part in ["id=\"email_problem\"", "id=\"password_problem\"", "value=\"not an address\"", "aria-invalid=\"true\""]
+    {
+        assert_contains(&answer, part);
+    }
+    assert!(!answer.text().contains("tooshort"));
+
+    let script = "\"><script>alert(1)</script>@example.com";
+    let answer = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
+    assert!(!answer.text().contains("<script>alert"), "{}", answer.text());
+}
+
+/// Its owner would wait for a mail that can't come.
+#[tokio::test]
+async fn addresses_that_no_mail_can_reach_are_refused() {
+    let host = Host::new().await;
+    for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>", "ada@example.com.", ".ada@example.com"] {
+        let answer = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">Enter a valid email address.</p>");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_in_unicode_and_in_ascii_is_one() {
+    const UNICODE: &str = "ada@b\u{fc}cher.example";
+    const ASCII: &str = "ada@xn--bcher-kva.example";
+    for (first, second) in [(UNICODE, ASCII), (ASCII, UNICODE)] {
+        let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
+        host.client().post("/users/register", &log_in_form(first, ANOTHER)).await;
+        assert_eq!(host.mails_to(ASCII).await.len(), 1);
+        assert!(host.can_log_in(second, ANOTHER).await && host.can_log_in(first, ANOTHER).await);
+        host.client().post("/users/register", &log_in_form(second, VALID_PASSWORD)).await;
+        let subjects: Vec<_> = host.mails_to(ASCII).await.into_iter().map(|mail| mail.subject).collect();
+        assert_eq!(subjects, ["Confirm your email address", "You already have an account"]);
+        assert!(!host.can_log_in(second, VALID_PASSWORD).await);
+        host.client().post("/users/reset-password", &email_form(UNICODE)).await;
+        assert_eq!(host.mails_to(ASCII).await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn invariant_15_a_password_is_not_made_of_the_address_or_of_this_site() {
+    let host = Host::new().await;
+    let of_this_site = "my_app ".repeat(6);
+    let mut passwords = vec!["ada.lovelace1815", "Ada.Lovelace-Ada.Lovelace", "example.com12345"];
+    // A shorter name is in too many words to be looked for.
+    passwords.extend((of_this_site.len() >= 6 * "four ".len()).then_some(&*of_this_site));
+    for password in passwords {
+        for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {
+            let answer = host.client().post("/users/register", &log_in_form(email, password)).await;
+            assert_status(&answer, 422);
+            assert_contains(&answer, "too close to your address");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_register_one_address_at_once_one_succeeds() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    let browsers: Vec<_> = (0..8).map(|_| host.client()).collect();
+    let passwords: Vec<String> = (0..8).map(|at| format!("a password of number {at}")).collect();
+    let mut answers = tokio::task::JoinSet::new();
+    for (browser, password) in browsers.into_iter().zip(passwords.clone()) {
+        answers.spawn(async move {
+            browser.post("/users/register", &log_in_form("ada@example.com", &password)).await.status()
+        });
+    }
+    assert!(answers.join_all().await.iter().all(|status| *status == 303));
+    let mut good = 0;
+    for password in &passwords {
+        good += usize::from(host.can_log_in("ada@example.com", password).await);
+    }
+    assert_eq!(good, 1);
+}

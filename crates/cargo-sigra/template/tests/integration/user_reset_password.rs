@@ -1,0 +1,289 @@
+//! Setting a new password by a link.
+
+use std::time::Duration;
+
+use crate::support::{Host, email_form, log_in_form, password_form, seen};
+use axum::{body::Body, http::Request};
+use sigra::testing::{
+    TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_sessions_invalidated, assert_status,
+};
+use tokio::task::JoinSet;
+
+const NEW: &str = "a quite different password";
+
+async fn asked(host: &Host) -> (my_app::accounts::User, String) {
+    let user = host.user_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let link = host.link_to(&user.email).await;
+    (user, link)
+}
+
+#[tokio::test]
+async fn invariant_5_asking_gives_everybody_the_same_answer() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let ask = async |email: &str| {
+        let browser = host.client();
+        let answer = browser.post("/users/reset-password", &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/log-in");
+        let page = browser.follow(&answer).await;
+        assert_contains(&page, "If your address is in our system");
+        (seen(&answer), seen(&page))
+    };
+    let known = ask(&user.email).await;
+    for email in ["nobody@example.com", "no address", "", "\0", "a@b\r\nBcc: eve@example.com", &"a".repeat(10_000)] {
+        assert_eq!(ask(email).await, known, "{email:?}");
+    }
+    let mails = host.mails_to(&user.email).await;
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].html.as_deref().expect("HTML too").contains("/users/reset-password/"));
+}
+
+/// CVE-2019-19844: a look-alike address finds nobody, and a mail goes to the address that is stored.
+#[tokio::test]
+async fn the_mail_goes_to_the_stored_address_alone() {
+    let host = Host::new().await;
+    host.register_user("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    for typed in [
+        "mi\u{212a}e@example.com",
+        "m\u{131}ke@example.com",
+        "mike\u{ff20}example.com",
+        "mike@example.com,eve@example.com",
+        "mike@example.com\neve@example.com",
+        "mike@example.com\0eve@example.com",
+    ] {
+        host.client().post("/users/reset-password", &email_form(typed)).await;
+        assert!(host.mails_to(typed).await.is_empty() && host.mails_to("mike@example.com").await.is_empty(), "{typed}");
+    }
+    host.client().post("/users/reset-password", &email_form(" MIKE@example.com")).await;
+    assert_eq!(host.mails_to("mike@example.com").await.len(), 1);
+}
+
+#[tokio::test]
+async fn invariant_14_links_are_built_from_the_public_url_alone() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let request = Request::post("/users/reset-password")
+        .header("host", "evil.example")
+        .header("x-forwarded-host", "evil.example")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(format!("user%5Bemail%5D={}", user.email.replace('@', "%40"))));
+    host.client().send(request.expect("a request")).await;
+    let mails = host.mails_to(&user.email).await;
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.contains("http://127.0.0.1:4000/users/reset-password/"), "{}", mails[0].text);
+    let html = mails[0].html.as_deref().expect("HTML too");
+    assert!(!mails[0].text.contains("evil") && !html.contains("evil"), "{html}");
+
+    let host = Host::with(&[("PUBLIC_URL", "https://app.example.com")]).await;
+    let user = host.user_fixture().await;
+    let browser = host.client().origin("https://app.example.com");
+    browser.post("/users/reset-password", &email_form(&user.email)).await;
+    assert!(host.mails_to(&user.email).await[0].text.contains("https://app.example.com/users/reset-password/"));
+}
+
+#[tokio::test]
+async fn invariant_9_a_reset_ends_every_session_and_every_link() {
+    let host = Host::new().await;
+    let (user, first) = asked(&host).await;
+    let (laptop, phone) = (host.log_in(&user).await, host.log_in(&user).await);
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let second = host.link_to(&user.email).await;
+    // <magic_link>
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in = host.link_to(&user.email).await;
+    // </magic_link>
+
+    let browser = host.client();
+    assert_redirected_to(&browser.put(&first, &password_form(NEW, NEW)).await, "/users/log-in");
+
+    assert_sessions_invalidated(host.sigra(), &user).await;
+    assert_eq!(host.count_tokens().await, 0);
+    for device in [&laptop, &phone] {
+        assert_redirected_to(&device.get("/dashboard").await, "/users/log-in");
+    }
+    assert_redirected_to(
+        &browser.put(&second, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
+        "/users/reset-password",
+    );
+    // <magic_link>
+    assert_redirected_to(&browser.post(&log_in, &[]).await, "/users/log-in");
+    // </magic_link>
+    assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.reload(&user).await.confirmed_at.is_some(), "who opens the link has the address");
+    assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_succeeds() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let (user, link) = asked(&host).await;
+        let mut tries = JoinSet::new();
+        for number in 0..16 {
+            let (browser, link) = (host.client(), link.clone());
+            tries.spawn(async move {
+                let password = format!("the password of number {number}");
+                let answer = browser.put(&link, &password_form(&password, &password)).await;
+                (answer.location() == Some("/users/log-in")).then_some(password)
+            });
+        }
+        let winners: Vec<String> = tries.join_all().await.into_iter().flatten().collect();
+        assert_eq!(winners.len(), 1);
+        assert!(host.can_log_in(&user.email, &winners[0]).await);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_leaves_the_link_good() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let browser = host.client();
+    for (password, confirmation, problem) in [
+        ("tooshort", "tooshort", "should be at least 15 characters"),
+        ("passwordpassword", "passwordpassword", "attackers try first"),
+        (NEW, "something else entirely", "does not match"),
+        (&*user.email, &*user.email, "too close to your address"),
+    ] {
+        let answer = browser.put(&link, &password_form(password, confirmation)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, problem);
+        assert!(!answer.text().contains(NEW));
+    }
+    assert_redirected_to(&browser.put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
+    let host = Host::new().await;
+    let (_, link) = asked(&host).await;
+    let browser = host.client();
+    let refused = browser.put(&link, &password_form("tooshort", "tooshort")).await;
+    for page in [browser.get(&link).await, refused] {
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"), "the token goes to no other site");
+    }
+    host.clock().advance(Duration::from_secs(60 * 60));
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+
+    let host = Host::with(&[("RESET_TTL", "60")]).await;
+    let (user, link) = asked(&host).await;
+    host.clock().advance(Duration::from_secs(60));
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn the_form_works_without_a_script() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let browser = host.client();
+    let page = browser.get(&link).await;
+    assert_contains(&page, &format!("action=\"{link}\" method=\"post\""));
+    assert_contains(&page, "<input type=\"hidden\" name=\"_method\" value=\"put\">");
+    let mut form = password_form(NEW, NEW);
+    form.push(("_method", "put"));
+    assert_redirected_to(&browser.post(&link, &form).await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+/// A link that was sent to an address that is no longer the user's: its reader is somebody else.
+#[tokio::test]
+async fn a_link_to_the_address_before_is_not_good() {
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let change = sqlx::query("UPDATE users SET email = 'new@example.com' WHERE id = $1").bind(user.id);
+    change.execute(&host.pool).await.expect("updated");
+    assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
+    assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
+    assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
+}
+
+/// Somebody registers with the victim's address and asks for it to be changed to theirs: the link must not
+/// outlive the victim's reset, or it would take the account over.
+#[tokio::test]
+async fn invariant_9_a_change_of_address_that_was_asked_for_before_the_reset_is_void() {
+    let host = Host::new().await;
+    let (victim, attacker) = host.authenticated_fixture().await;
+    attacker.put("/users/settings/email", &email_form("eve@example.com")).await;
+    let takeover = host.link_to("eve@example.com").await;
+    host.client().post("/users/reset-password", &email_form(&victim.email)).await;
+    let link = host.link_to(&victim.email).await;
+    host.client().put(&link, &password_form(NEW, NEW)).await;
+
+    assert_status(&attacker.post(&takeover, &[]).await, 401);
+    let owner = host.client();
+    owner.post("/users/log-in", &log_in_form(&victim.email, NEW)).await;
+    assert_redirected_to(&owner.post(&takeover, &[]).await, "/users/settings");
+    assert!(host.can_log_in(&victim.email, NEW).await);
+}
+
+/// A thief who has sent all but the end of a form before the reset must not change the password after it.
+#[tokio::test]
+async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_password_after_it() {
+    const THIEFS: &str = "the password of a thief";
+    let host = Host::new().await;
+    let (user, link) = asked(&host).await;
+    let (thief, owner) = (host.log_in(&user).await, host.client());
+    let body = async move {
+        owner.put(&link, &password_form(NEW, NEW)).await;
+        let form =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(password_form(THIEFS, THIEFS)).finish();
+        Ok::<_, std::convert::Infallible>(form)
+    };
+    let slow = Request::put("/users/settings/password")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(futures_util::stream::once(body)));
+    assert_status(&thief.send(slow.expect("a request")).await, 401);
+
+    assert_sessions_invalidated(host.sigra(), &user).await;
+    assert!(!host.can_log_in(&user.email, THIEFS).await);
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+/// Each locks what the other needs: on PostgreSQL they must not wait for each other until one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_beside_log_ins_from_browsers_that_are_logged_in_succeeds() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for _ in 0..10 {
+        let (user, link) = asked(&host).await;
+        let mut log_ins = JoinSet::new();
+        for _ in 0..6 {
+            let (browser, email) = (host.log_in(&user).await, user.email.clone());
+            log_ins.spawn(async move {
+                for _ in 0..3 {
+                    let answer = browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+                    assert!(!answer.status().is_server_error(), "{answer:?}");
+                }
+            });
+        }
+        tokio::task::yield_now().await;
+        assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
+        log_ins.join_all().await;
+        assert_sessions_invalidated(host.sigra(), &user).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_9_of_several_links_at_once_the_first_voids_the_others() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for _ in 0..10 {
+        let (user, link) = asked(&host).await;
+        let mut links = vec![link];
+        for _ in 0..5 {
+            host.client().post("/users/reset-password", &email_form(&user.email)).await;
+            links.push(host.link_to(&user.email).await);
+        }
+        let mut resets = JoinSet::new();
+        for link in links {
+            let browser = host.client();
+            resets.spawn(async move {
+                let answer = browser.put(&link, &password_form(NEW, NEW)).await;
+                assert!(!answer.status().is_server_error(), "{answer:?}");
+                answer.location() == Some("/users/log-in")
+            });
+        }
+        assert_eq!(resets.join_all().await.into_iter().filter(|is_reset| *is_reset).count(), 1);
+    }
+}

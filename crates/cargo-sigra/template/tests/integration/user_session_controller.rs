@@ -1,0 +1,313 @@
+//! Logging in and out, over HTTP.
+
+use crate::support::{Host, log_in_form, without_keys};
+use axum::{body::Body, http::Request};
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
+};
+
+const SESSION: &str = "_my_app_key";
+const REMEMBER_ME: &str = "_my_app_web_user_remember_me";
+
+#[tokio::test]
+async fn the_log_in_page_is_a_form_for_password_managers() {
+    let host = Host::new().await;
+    let page = host.client().get("/users/log-in").await;
+    assert_status(&page, 200);
+    for part in [
+        "name=\"user[email]\"",
+        // <passkeys>
+        "autocomplete=\"username webauthn\"",
+        // </passkeys>
+        // <!passkeys>
+        // "autocomplete=\"username\"",
+        // </!passkeys>
+        "name=\"user[password]\" type=\"password\" autocomplete=\"current-password\"",
+        "name=\"user[remember_me]\"",
+        "<label for=\"user_email\">",
+        "<label for=\"user_password\">",
+    ] {
+        assert_contains(&page, part);
+    }
+    for hindrance in ["onpaste", "autocomplete=\"off\"", "readonly"] {
+        assert!(!page.text().contains(hindrance), "{hindrance} keeps people from using a password manager");
+    }
+}
+
+#[tokio::test]
+async fn the_log_in_page_sends_on_who_is_logged_in_already() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.get("/users/log-in").await, "/");
+}
+
+#[tokio::test]
+async fn good_credentials_log_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+    assert_eq!(answer.status(), 303);
+    assert_eq!(host.count_tokens().await, 1, "exactly one row is written");
+    assert!(browser.cookie(SESSION).is_some());
+    assert!(browser.cookie(REMEMBER_ME).is_none(), "nobody asked to be remembered");
+
+    let home = browser.get("/").await;
+    assert_contains(&home, "Welcome back!");
+    assert_contains(&home, &user.email);
+    assert_contains(&home, "/users/log-out");
+    assert!(!browser.get("/").await.text().contains("Welcome back!"), "a flash is shown once");
+}
+
+#[tokio::test]
+async fn the_address_may_be_typed_in_any_case() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let typed = format!("  {} ", user.email.to_uppercase());
+    let answer = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+}
+
+#[tokio::test]
+async fn only_true_is_remembered() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for (value, is_remembered) in [("true", true), ("false", false), ("", false), ("on", false), ("TRUE", false)] {
+        let browser = host.client();
+        let mut form = log_in_form(&user.email, VALID_PASSWORD);
+        form.push(("user[remember_me]", value));
+        let answer = browser.post("/users/log-in", &form).await;
+        assert_eq!(browser.cookie(REMEMBER_ME).is_some(), is_remembered, "{value:?}");
+
+        browser.close_and_reopen();
+        assert_eq!(browser.get("/dashboard").await.status() == 200, is_remembered, "{value:?}");
+        let cookies = answer.set_cookies();
+        if is_remembered {
+            let cookie = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("the cookie");
+            assert_eq!(cookie.max_age().map(|age| age.whole_seconds()), Some(5_184_000));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_browser_gets_its_cookie_session_back() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    browser.post("/users/log-in", &form).await;
+
+    browser.close_and_reopen();
+    assert!(browser.cookie(SESSION).is_none());
+    assert_contains(&browser.get("/dashboard").await, &user.email);
+    assert!(browser.cookie(SESSION).is_some());
+    assert_eq!(host.count_tokens().await, 1, "it is the same session");
+}
+
+#[tokio::test]
+async fn the_log_in_leads_to_the_page_that_asked_for_it() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    assert_redirected_to(&browser.get("/dashboard?tab=2").await, "/users/log-in");
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/dashboard?tab=2");
+    assert_contains(&browser.get("/").await, "Welcome back!");
+}
+
+#[tokio::test]
+async fn bad_credentials_lead_back_to_the_form() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let answer = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    assert_redirected_to(&answer, "/users/log-in");
+    assert!(browser.cookie(SESSION).is_none());
+    assert_eq!(host.count_tokens().await, 0);
+
+    let page = browser.get("/users/log-in").await;
+    assert_contains(&page, "Invalid email or password");
+    assert_contains(&page, &format!("value=\"{}\"", user.email));
+    assert!(!page.text().contains("not the password"));
+}
+
+/// The same password, an address of the same length, known or not: every byte that does not depend on the
+/// address itself is the same.
+#[tokio::test]
+async fn invariant_5_unknown_address_and_wrong_password_differ_in_nothing() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let unknown = format!("x{}", &user.email[1..]);
+    let mut answers = Vec::new();
+    for email in [&user.email, &unknown] {
+        let browser = host.client();
+        let answer = browser.post("/users/log-in", &log_in_form(email, "not the password")).await;
+        let headers: Vec<(String, usize)> =
+            answer.headers().iter().map(|(name, value)| (name.to_string(), value.len())).collect();
+        let page = without_keys(&browser.get("/users/log-in").await.text()).replace(email.as_str(), "EMAIL");
+        answers.push((answer.status(), answer.text().to_owned(), headers, page));
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn logging_out_deletes_the_row_and_both_cookies() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    let mut form = log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    browser.post("/users/log-in", &form).await;
+    let thief = browser.fork();
+
+    let answer = browser.delete("/users/log-out").await;
+    assert_redirected_to(&answer, "/");
+    assert_eq!(answer.header("clear-site-data"), Some("\"cache\", \"storage\""));
+    assert_eq!(host.count_tokens().await, 0);
+    assert!(browser.cookie(SESSION).is_none() && browser.cookie(REMEMBER_ME).is_none());
+    assert_contains(&browser.get("/").await, "Logged out successfully.");
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+}
+
+#[tokio::test]
+async fn logging_out_succeeds_for_who_is_not_logged_in() {
+    let host = Host::new().await;
+    let browser = host.client();
+    assert_redirected_to(&browser.delete("/users/log-out").await, "/");
+    assert_contains(&browser.get("/").await, "Logged out successfully.");
+}
+
+#[tokio::test]
+async fn a_plain_form_can_log_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.post("/users/log-out", &[("_method", "delete")]).await, "/");
+    assert_eq!(host.count_tokens().await, 0);
+}
+
+#[tokio::test]
+async fn a_get_logs_nobody_out() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    assert_status(&browser.get("/users/log-out").await, 405);
+    assert_status(&browser.get("/users/log-out?_method=delete").await, 405);
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test]
+async fn logging_in_as_another_user_ends_the_first_session() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let first = browser.fork();
+    let other = host.user_fixture().await;
+    assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&other.email, VALID_PASSWORD)).await, "/");
+    assert_contains(&browser.get("/dashboard").await, &other.email);
+    assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
+}
+
+async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    browser.send(request.body(Body::empty()).expect("a request")).await
+}
+
+/// Pages fetched in advance, and parts of pages, are shown to nobody as a page.
+#[tokio::test]
+async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for headers in [
+        &[("sec-purpose", "prefetch")][..],
+        &[("x-sec-purpose", "prefetch")],
+        &[("purpose", "prefetch"), ("sec-fetch-mode", "")],
+    ] {
+        let browser = host.client();
+        browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+        get(&browser, "/users/log-in", headers).await;
+        let head = Request::head("/users/log-in").body(Body::empty()).expect("a request");
+        browser.send(head).await;
+        for part in [
+            &[("sec-fetch-dest", "iframe")][..],
+            &[("hx-request", "true"), ("sec-fetch-mode", "cors"), ("accept", "*/*")],
+            &[("hx-request", "true"), ("sec-fetch-mode", "")],
+            &[("accept", "text/event-stream"), ("sec-fetch-mode", "")],
+        ] {
+            get(&browser, "/", part).await;
+        }
+        let page = browser.get("/users/log-in").await;
+        assert_contains(&page, "Invalid email or password");
+        assert_contains(&page, &format!("value=\"{}\"", user.email));
+        assert!(!browser.get("/users/log-in").await.text().contains("Invalid email"), "a flash is shown once");
+    }
+}
+
+#[tokio::test]
+async fn the_log_in_leads_to_the_page_that_was_opened_and_to_no_part_of_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    for part in [
+        &[("accept", "image/avif,image/webp,*/*;q=0.8")][..],
+        &[("accept", "text/css,*/*;q=0.1")],
+        &[("accept", "text/event-stream")],
+        &[("accept", "*/*"), ("hx-request", "true")],
+        &[("accept", "*/*"), ("x-requested-with", "XMLHttpRequest")],
+        &[("sec-fetch-dest", "iframe")],
+        &[("sec-purpose", "prefetch;prerender")],
+    ] {
+        for mode in ["", "navigate"] {
+            let browser = host.client();
+            browser.get("/dashboard?page=1").await;
+            let part = [part, &[("sec-fetch-mode", mode)]].concat();
+            get(&browser, "/users/settings?part=1", &part).await;
+            let head = Request::head("/users/settings?head=1").body(Body::empty()).expect("a request");
+            browser.send(head).await;
+            let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+            assert_redirected_to(&answer, "/dashboard?page=1");
+        }
+    }
+}
+
+const COOKIE_LOST: &str = "Your browser didn&#39;t keep the cookie. Allow cookies for this site, then log in again.";
+
+/// The form says that its page has given the browser a cookie.
+fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
+    [log_in_form(email, VALID_PASSWORD), vec![("user[cookies]", "tried")]].concat()
+}
+
+/// Every request of a browser that keeps no cookies is its first.
+#[tokio::test]
+async fn a_browser_that_keeps_no_cookie_is_told_so_by_the_log_in() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let page = host.client().get("/users/log-in").await;
+    assert_contains(&page, "name=\"user[cookies]\" value=\"tried\"");
+    assert_contains(&page, "You need to allow cookies to log in.");
+
+    let answer = host.client().post("/users/log-in", &form_of_the_page(&user.email)).await;
+    assert_status(&answer, 422);
+    assert_contains(&answer, COOKIE_LOST);
+    assert_contains(&answer, &format!("value=\"{}\"", user.email));
+    assert_eq!(host.count_tokens().await, 0);
+
+    // A program that never saw the page, and keeps cookies from now on.
+    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&answer, "/");
+}
+
+#[tokio::test]
+async fn a_browser_that_keeps_cookies_hears_nothing_of_them() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let browser = host.client();
+    browser.get("/users/log-in").await;
+    assert_redirected_to(&browser.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");
+    assert_contains(&browser.get("/").await, "Welcome back!");
+    assert!(browser.cookies().iter().all(|(name, _)| !name.contains("trial")), "what was tried is gone");
+
+    // Cookies that were cleared while the form was open are tried once more.
+    let cleared = host.client();
+    assert_status(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, 422);
+    assert_redirected_to(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");
+}

@@ -1,0 +1,525 @@
+//! Changing the address and the password.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::support::{Host, email_form, password_form, seen};
+use axum::{Router, routing::get};
+use my_app::accounts::ChangePasswordError;
+use sigra::{
+    Error, Password, Session,
+    config::Argon2Params,
+    testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+};
+use tokio::task::JoinSet;
+
+const NEW: &str = "a quite different password";
+const EMAIL: &str = "/users/settings/email";
+const PASSWORD: &str = "/users/settings/password";
+
+#[tokio::test]
+async fn settings_ask_for_a_recent_authentication() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_status(&browser.get("/users/settings").await, 200);
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/sudo");
+    assert_redirected_to(&browser.put(EMAIL, &email_form("new@example.com")).await, "/users/sudo");
+    assert_redirected_to(&browser.delete("/users/settings").await, "/users/sudo");
+    assert_eq!(host.mails_to(&user.email).await.len(), 0);
+    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/users/settings");
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
+    assert_redirected_to(&host.client().get("/users/settings").await, "/users/log-in");
+}
+
+// <magic_link>
+/// OWASP ASVS 6.2.3.
+#[tokio::test]
+async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    host.confirm(&user).await;
+    let browser = host.client();
+    browser.post("/users/log-in/link", &email_form(&user.email)).await;
+    browser.post(&host.link_to(&user.email).await, &[]).await;
+    assert_contains(&browser.get("/users/settings").await, "Current password");
+
+    let with = |current| [password_form(NEW, NEW), vec![("user[current_password]", current)]].concat();
+    for form in [password_form(NEW, NEW), with(""), with("a guess of somebody else")] {
+        let refused = browser.put(PASSWORD, &form).await;
+        assert_status(&refused, 422);
+        assert_contains(&refused, "is not your current password");
+    }
+    // <api>
+    let program = sigra::testing::TestClient::new(host.api.clone()).json();
+    browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
+    let change = |body: String| {
+        let request = axum::http::Request::put(PASSWORD).header("content-type", "application/json");
+        request.body(body.into()).expect("a request")
+    };
+    let refused = program.send(change(format!(r#"{{"password":"{NEW}"}}"#))).await;
+    assert_status(&refused, 422);
+    assert_contains(&refused, "current_password");
+    // </api>
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_redirected_to(&browser.put(PASSWORD, &with(VALID_PASSWORD)).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
+
+    // Shown at the log-in, or to confirm that it is them, it is not asked for.
+    let browser = host.client();
+    browser.post("/users/log-in", &support::log_in_form(&user.email, NEW)).await;
+    assert!(!browser.get("/users/settings").await.text().contains("Current password"));
+    assert_redirected_to(
+        &browser.put(PASSWORD, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
+        "/users/settings",
+    );
+}
+// </magic_link>
+
+#[tokio::test]
+async fn a_form_that_is_sent_when_sudo_mode_is_over_leads_back_to_its_page_and_says_why() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
+    let confirm = [("user[password]", VALID_PASSWORD)];
+    host.clock().advance(Duration::from_secs(20 * 60));
+    let sent = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    assert_redirected_to(&sent, "/users/sudo");
+    assert_contains(&browser.follow(&sent).await, "Then send the form again.");
+    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings");
+    // <mfa>
+    host.clock().advance(Duration::from_secs(20 * 60));
+    assert_redirected_to(&browser.post("/users/settings/mfa/totp", &[("user[code]", "1")]).await, "/users/sudo");
+    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings/mfa");
+    // </mfa>
+}
+
+#[tokio::test]
+async fn invariant_9_a_new_password_ends_all_other_sessions() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let (other, thief) = (host.log_in(&user).await, browser.fork());
+    let cookies = browser.cookies();
+
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
+
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert_ne!(browser.cookies(), cookies, "its token is a new one");
+    assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
+}
+
+/// A thief in the account changes its password again and again; the links in the owner's mailbox stay the way back.
+#[tokio::test]
+async fn invariant_9_a_new_password_leaves_a_link_to_reset_it_good() {
+    let host = Host::new().await;
+    let (user, thief) = host.authenticated_fixture().await;
+    let mut links = Vec::new();
+    for number in 0..3 {
+        host.client().post("/users/reset-password", &email_form(&user.email)).await;
+        links.push(host.link_to(&user.email).await);
+        let password = format!("the thief's password {number}");
+        assert_redirected_to(&thief.put(PASSWORD, &password_form(&password, &password)).await, "/users/settings");
+    }
+    let owner = host.client();
+    for link in &links {
+        assert_status(&owner.get(link).await, 200);
+    }
+    assert_redirected_to(&owner.put(&links[0], &password_form(NEW, NEW)).await, "/users/log-in");
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert!(host.can_log_in(&user.email, NEW).await);
+    assert_redirected_to(&owner.get(&links[1]).await, "/users/reset-password");
+}
+
+/// CVE-2021-41268: a remembered browser was still let in.
+#[tokio::test]
+async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let remembered = host.client();
+    let mut form = support::log_in_form(&user.email, VALID_PASSWORD);
+    form.push(("user[remember_me]", "true"));
+    remembered.post("/users/log-in", &form).await;
+    browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    remembered.close_and_reopen();
+    assert_redirected_to(&remembered.get("/dashboard").await, "/users/log-in");
+}
+
+/// Whoever is first ends the others' sessions, and with them what they were about to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_9_of_several_new_passwords_at_once_the_first_is_kept() {
+    let host = Host::new().await;
+    for _ in 0..5 {
+        let user = host.user_fixture().await;
+        let mut browsers = Vec::new();
+        for _ in 0..6 {
+            browsers.push(host.log_in(&user).await);
+        }
+        let mut changes = JoinSet::new();
+        for (number, browser) in browsers.into_iter().enumerate() {
+            changes.spawn(async move {
+                let password = format!("the password of number {number}");
+                let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
+                let is_in = browser.get("/dashboard").await.status() == 200;
+                (password, answer.location() == Some("/users/settings") && is_in)
+            });
+        }
+        let kept: Vec<String> =
+            changes.join_all().await.into_iter().filter_map(|(password, is_in)| is_in.then_some(password)).collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(host.accounts.list_user_sessions(&user).await.expect("sessions").len(), 1);
+        assert!(host.can_log_in(&user.email, &kept[0]).await);
+    }
+}
+
+#[tokio::test]
+async fn the_forms_work_without_a_script() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let page = browser.get("/users/settings").await;
+    for action in [EMAIL, PASSWORD] {
+        assert_contains(&page, &format!("action=\"{action}\" method=\"post\""));
+    }
+    let mut form = password_form(NEW, NEW);
+    form.push(("_method", "put"));
+    assert_redirected_to(&browser.post(PASSWORD, &form).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
+}
+
+#[tokio::test]
+async fn a_bad_password_changes_nothing() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let other = host.log_in(&user).await;
+    for (password, confirmation, problem) in
+        [("tooshort", "tooshort", "at least 15 characters"), (NEW, "something else", "does not match")]
+    {
+        let answer = browser.put(PASSWORD, &password_form(password, confirmation)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, problem);
+    }
+    assert_status(&other.get("/dashboard").await, 200);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn an_address_is_changed_by_a_link_to_the_new_one() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    assert_redirected_to(&browser.put(EMAIL, &email_form("New@example.com")).await, "/users/settings");
+    let link = host.link_to("new@example.com").await;
+    assert_eq!(host.mails_to(&user.email).await[0].subject, "Your email address is to be changed");
+    assert_status(&browser.get(&link).await, 200);
+    assert_eq!(host.reload(&user).await.email, user.email, "opening the link changes nothing");
+
+    assert_redirected_to(&host.client().get(&link).await, "/users/log-in");
+    let (_, stranger) = host.authenticated_fixture().await;
+    assert_redirected_to(&stranger.post(&link, &[]).await, "/users/settings");
+    assert_redirected_to(&browser.post(&link, &[]).await, "/users/settings");
+
+    assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
+    assert_contains(&browser.get("/dashboard").await, "new@example.com");
+    assert_redirected_to(&browser.post(&link, &[]).await, "/users/settings");
+    assert_eq!(
+        host.mails_to(&user.email).await.last().map(|mail| &*mail.subject),
+        Some("Your email address was changed")
+    );
+}
+
+#[tokio::test]
+async fn a_link_to_the_address_before_can_not_set_a_password_any_more() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    let reset = host.link_to(&user.email).await;
+    // <magic_link>
+    host.client().post("/users/log-in/link", &email_form(&user.email)).await;
+    let log_in = host.link_to(&user.email).await;
+    // </magic_link>
+    browser.put(EMAIL, &email_form("new@example.com")).await;
+    browser.post(&host.link_to("new@example.com").await, &[]).await;
+
+    assert_redirected_to(&host.client().put(&reset, &password_form(NEW, NEW)).await, "/users/reset-password");
+    // <magic_link>
+    let reader = host.client();
+    reader.post(&log_in, &[]).await;
+    assert_redirected_to(&reader.get("/dashboard").await, "/users/log-in");
+    // </magic_link>
+    assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_link_is_stale_once_another_address_was_asked_for_or_a_day_has_passed() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form("first@example.com")).await;
+    let first = host.link_to("first@example.com").await;
+    browser.put(EMAIL, &email_form("second@example.com")).await;
+    let second = host.link_to("second@example.com").await;
+    assert_redirected_to(&browser.get(&first).await, "/users/settings");
+    assert_redirected_to(&browser.post(&first, &[]).await, "/users/settings");
+    assert_eq!(host.reload(&user).await.email, user.email);
+
+    host.clock().advance(Duration::from_secs(24 * 60 * 60));
+    let later = host.log_in(&user).await;
+    assert_redirected_to(&later.post(&second, &[]).await, "/users/settings");
+    assert_eq!(host.reload(&user).await.email, user.email);
+}
+
+/// The change renews the session as well: whoever had its cookie is out.
+#[tokio::test]
+async fn invariant_3_a_new_address_gives_the_session_a_new_token() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form("new@example.com")).await;
+    let link = host.link_to("new@example.com").await;
+    let thief = browser.fork();
+    browser.post(&link, &[]).await;
+    assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
+    assert_status(&browser.get("/dashboard").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_10_of_many_who_use_a_link_at_once_one_changes_the_address() {
+    let host = Host::new().await;
+    for round in 0..5 {
+        let (user, browser) = host.authenticated_fixture().await;
+        let new = format!("new{round}@example.com");
+        browser.put(EMAIL, &email_form(&new)).await;
+        let link = host.link_to(&new).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..16 {
+            let (device, link) = (host.log_in(&user).await, link.clone());
+            tries.spawn(async move {
+                let answer = device.post(&link, &[]).await;
+                device.follow(&answer).await.text().contains("Your address was changed.")
+            });
+        }
+        assert_eq!(tries.join_all().await.into_iter().filter(|changed| *changed).count(), 1);
+        let notices = host.mails_to(&user.email).await;
+        assert_eq!(notices.iter().filter(|mail| mail.subject == "Your email address was changed").count(), 1);
+    }
+}
+
+/// Two users are sent links to the same address: whose is opened first has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_who_claim_one_address_at_once_one_gets_it() {
+    let host = Host::new().await;
+    for round in 0..5 {
+        let wanted = format!("wanted{round}@example.com");
+        let mut claims = JoinSet::new();
+        for _ in 0..6 {
+            let (_, browser) = host.authenticated_fixture().await;
+            browser.put(EMAIL, &email_form(&wanted)).await;
+            let (link, wanted) = (host.link_to(&wanted).await, wanted.clone());
+            claims.spawn(async move {
+                browser.post(&link, &[]).await;
+                browser.get("/dashboard").await.text().contains(&wanted)
+            });
+        }
+        assert_eq!(claims.join_all().await.into_iter().filter(|has_it| *has_it).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_addresses_that_are_asked_for_at_once_one_is_pending() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..5 {
+        let (user, _) = host.authenticated_fixture().await;
+        let mut browsers = Vec::new();
+        for _ in 0..8 {
+            browsers.push(host.log_in(&user).await);
+        }
+        let mut requests = JoinSet::new();
+        for (number, browser) in browsers.into_iter().enumerate() {
+            let email = format!("new{round}-{number}@example.com");
+            requests.spawn(async move { browser.put(EMAIL, &email_form(&email)).await.status() });
+        }
+        assert!(requests.join_all().await.iter().all(|status| *status == 303));
+        host.mails_to(&user.email).await;
+        let pending = "SELECT count(*) FROM users_tokens WHERE user_id = $1 AND context LIKE 'change:%'";
+        let pending: i64 = sqlx::query_scalar(pending).bind(user.id).fetch_one(&host.pool).await.expect("a count");
+        assert_eq!(pending, 1);
+    }
+}
+
+/// CVE-2026-32700: one address was paired with the link to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
+    let host = Host::new().await;
+    for round in 0..10 {
+        let (_, browser) = host.authenticated_fixture().await;
+        let (theirs, mine) = (format!("victim{round}@example.com"), format!("mine{round}@example.com"));
+        let (a, b) = (email_form(&theirs), email_form(&mine));
+        let (one, two) = tokio::join!(browser.put(EMAIL, &a), browser.put(EMAIL, &b));
+        assert!(one.status() == 303 && two.status() == 303);
+        let link = host.link_to(&mine).await;
+        let page = browser.get(&link).await;
+        assert!(!page.text().contains(&theirs), "it offers another address");
+        browser.post(&link, &[]).await;
+        assert!(!browser.get("/dashboard").await.text().contains(&theirs), "nobody opened the link to {theirs}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let owner = host.user_fixture().await;
+    host.confirm(&owner).await;
+    let ask = async |email: &str| {
+        let answer = browser.put(EMAIL, &email_form(email)).await;
+        assert_redirected_to(&answer, "/users/settings");
+        (seen(&answer), seen(&browser.follow(&answer).await))
+    };
+    assert_eq!(ask(&owner.email.to_uppercase()).await, ask("free@example.com").await);
+    assert_eq!(host.mails_to(&owner.email).await[0].subject, "You already have an account");
+
+    assert_redirected_to(&browser.put(EMAIL, &email_form("soon@example.com")).await, "/users/settings");
+    let link = host.link_to("soon@example.com").await;
+    let first = host.register_user("soon@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    host.confirm(&first).await;
+    assert_redirected_to(&browser.post(&link, &[]).await, "/users/settings");
+    assert!(!browser.get("/dashboard").await.text().contains("soon@example.com"));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused_beside_its_field() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for (email, problem) in [
+        ("none", "Enter a valid email address."),
+        ("a@b@example.com", "Enter a valid email address."),
+        (&*user.email, "is your address already"),
+    ] {
+        let answer = browser.put(EMAIL, &email_form(email)).await;
+        assert_status(&answer, 422);
+        assert_contains(&answer, problem);
+    }
+}
+
+/// Somebody has registered it, and never confirmed it.
+#[tokio::test]
+async fn an_address_goes_to_who_proves_that_it_is_theirs_and_the_account_that_kept_it_is_gone() {
+    let host = Host::new().await;
+    let (squatter, theirs) = host.authenticated_fixture().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    browser.put(EMAIL, &email_form(&squatter.email)).await;
+    assert_status(&theirs.get("/dashboard").await, 200);
+    browser.post(&host.link_to(&squatter.email).await, &[]).await;
+
+    assert_contains(&browser.get("/dashboard").await, &squatter.email);
+    assert_eq!(host.reload(&squatter).await.id, user.id);
+    assert_redirected_to(&theirs.get("/dashboard").await, "/users/log-in");
+    let events = host.accounts.list_user_activity(&squatter, None).await.expect("events");
+    assert_eq!(events[0].action, "auth.account.deleted");
+}
+
+/// Confirming and claiming at the same moment: one of the two has the address, and with it an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_11_claiming_an_address_beside_its_confirmation_gives_it_to_one_of_them() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..10 {
+        let (squatter, theirs) = host.authenticated_fixture().await;
+        let (user, browser) = host.authenticated_fixture().await;
+        host.client().post("/users/confirm", &email_form(&squatter.email)).await;
+        let confirm = host.link_to(&squatter.email).await;
+        browser.put(EMAIL, &email_form(&squatter.email)).await;
+        let claim = host.link_to(&squatter.email).await;
+        tokio::join!(theirs.post(&confirm, &[]), browser.post(&claim, &[]));
+        let holder = host.reload(&squatter).await;
+        assert!(holder.confirmed_at.is_some(), "round {round}");
+        assert_eq!(theirs.get("/dashboard").await.status() == 200, holder.id == squatter.id, "round {round}");
+        let claimed = browser.get("/dashboard").await.text().contains(&squatter.email);
+        assert_eq!(claimed, holder.id == user.id, "round {round}");
+    }
+}
+
+/// Where the mails of whoever asks go to, and whether the link before is still good.
+async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
+    let (user, browser) = host.authenticated_fixture().await;
+    let own = host.unique_email();
+    browser.put(EMAIL, &email_form(&own)).await;
+    let pending = host.link_to(&own).await;
+    assert_redirected_to(&browser.put(EMAIL, &email_form(wanted)).await, "/users/settings");
+    let told = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    (told, browser.get(&pending).await.status().as_u16())
+}
+
+#[tokio::test]
+async fn invariant_5_asking_for_an_address_does_not_tell_whether_it_has_an_account() {
+    let host = Host::new().await;
+    let taken = host.user_fixture().await;
+    host.confirm(&taken).await;
+    let free = host.unique_email();
+    assert_eq!(asked_for(&host, &taken.email).await, asked_for(&host, &free).await);
+    assert_eq!(host.mails_to(&taken.email).await[0].subject, "You already have an account");
+    assert_eq!(host.mails_to(&free).await[0].subject, "Confirm your new email address");
+}
+
+/// So that one account keeps no password worker busy, and fills no table.
+#[tokio::test]
+async fn changes_to_an_account_are_limited_by_user() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for number in 0..20 {
+        let password = format!("the password of number {number}");
+        let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
+        assert_redirected_to(&answer, "/users/settings");
+    }
+    let refused = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
+    assert_status(&refused, 429);
+    assert_contains(&refused, "Too many attempts. Try again in 10 seconds.");
+    host.clock().advance(Duration::from_secs(10));
+    assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
+    assert!(host.can_log_in(&user.email, NEW).await);
+
+    for number in 0..20 {
+        let answer = browser.put(EMAIL, &email_form(&format!("number{number}@example.com"))).await;
+        assert_redirected_to(&answer, "/users/settings");
+    }
+    assert_status(&browser.put(EMAIL, &email_form("another@example.com")).await, 429);
+}
+
+/// The session of a visitor's request.
+async fn session(host: &Host) -> Session {
+    let (found, session) = tokio::sync::oneshot::channel();
+    let found = Arc::new(Mutex::new(Some(found)));
+    let handler = get(async move |session: Session| {
+        let found = found.lock().expect("no panic").take().expect("one request");
+        assert!(found.send(session).is_ok(), "somebody waits");
+    });
+    TestClient::new(Router::new().route("/", handler).layer(host.sigra().fetch_current_scope())).get("/").await;
+    session.await.expect("a session")
+}
+
+/// Requests whose session was ended while they waited cost no hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_hashed_for_a_session_that_is_gone() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
+    let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("logged in");
+    let slow = Argon2Params { memory_kib: 32 * 1024, iterations: 40, parallelism: 1 };
+    let accounts = host.with_password_worker(slow, Duration::from_millis(10));
+    let busy = accounts.clone();
+    let hash = tokio::spawn(async move { busy.sigra().hash_password(&Password::new(NEW)).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let (session, new) = (session(&host).await, Password::new(NEW));
+    let current = Password::new(VALID_PASSWORD);
+    let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
+    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
+    host.accounts.delete_user_session_token(&token).await.expect("logged out");
+    let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
+    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::SessionEnded))), "{refused:?}");
+    let refused = accounts.confirm_sudo_by_password(&session, &scope, &new).await;
+    assert!(matches!(refused, Err(Error::SessionEnded)), "{refused:?}");
+    hash.await.expect("no panic").expect("a hash");
+}

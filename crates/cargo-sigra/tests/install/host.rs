@@ -1,0 +1,105 @@
+//! Applications of `tests/hosts`, each in a repository of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    generated::{cargo, git, said, sigra, target_folder, workspace},
+    server::Server,
+};
+
+/// An application of `tests/hosts`, committed to a repository of its own.
+pub struct Host {
+    folder: TempDir,
+    /// The folder of the package in it.
+    package: &'static str,
+}
+
+impl Host {
+    pub fn new(name: &str, package: &'static str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name), folder.path());
+        fs::copy(workspace().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
+        fs::write(folder.path().join(".gitignore"), "/target\n*.db*\nCargo.lock\n").expect("written");
+        git(folder.path(), &["init", "--quiet"]);
+        let host = Self { folder, package };
+        host.commit();
+        host
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join(self.package)
+    }
+
+    pub fn commit(&self) {
+        git(self.folder.path(), &["add", "--all"]);
+        git(self.folder.path(), &["commit", "--quiet", "--message", "Work"]);
+    }
+
+    /// What is there and not committed.
+    pub fn changes(&self) -> String {
+        let status = Command::new("git").current_dir(self.folder.path()).args(["status", "--porcelain"]).output();
+        said(&status.expect("git"))
+    }
+
+    pub fn install(&self, flags: &[&str]) -> Output {
+        sigra(&self.root(), &[&["install", "--yes"], flags].concat())
+    }
+
+    pub fn installed(self, flags: &[&str]) -> Self {
+        let dry = self.install(&[flags, &["--dry-run"]].concat());
+        assert!(dry.status.success() && said(&dry).contains("+++ b/Cargo.toml"), "{}", said(&dry));
+        assert_eq!(self.changes(), "", "a dry run changes nothing");
+
+        let output = self.install(flags);
+        assert!(output.status.success(), "{}", said(&output));
+        self.commit();
+        let again = self.install(flags);
+        assert!(said(&again).contains("Everything is there already."), "{}", said(&again));
+        assert_eq!(self.changes(), "", "once is enough");
+        self
+    }
+
+    /// Formatted, and without warnings.
+    pub fn checked(self) -> Self {
+        self.cargo(&["fmt", "--check"]);
+        self.cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"]);
+        self
+    }
+
+    pub fn cargo(&self, args: &[&str]) {
+        cargo(&self.root(), args);
+    }
+
+    /// Starts it, and clears its artifacts away.
+    pub fn serve(&self, program: &str) -> Server {
+        self.cargo(&["build"]);
+        let built = target_folder().join("debug").join(program);
+        let own = self.folder.path().join(format!("{program}.served"));
+        fs::copy(built, &own).expect("the program");
+        self.cargo(&["clean", "--package", program]);
+        Server::start(&own, self.folder.path())
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).expect("text")
+    }
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let to = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("copied");
+        }
+    }
+}

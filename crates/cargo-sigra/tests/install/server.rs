@@ -1,0 +1,106 @@
+//! An application that runs, and a browser at it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ureq::{Agent, http::header};
+
+const PASSWORD: &str = "violet lantern over quiet water";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running application, which is killed when it is dropped.
+pub struct Server {
+    child: Child,
+    url: String,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Server {
+    pub fn start(program: &Path, folder: &Path) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        fs::write(folder.join("app.db"), "").expect("a database");
+        let child = Command::new(program)
+            .current_dir(folder)
+            .envs([("LISTEN", address.to_string()), ("PORT", address.port().to_string())])
+            .envs([("APP_ENV", "test"), ("DATABASE_URL", "sqlite://app.db")])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the application");
+        let mut server = Self { child, url: format!("http://{address}"), cookies: BTreeMap::new() };
+        let begun = Instant::now();
+        while server.agent().get(&server.url).call().is_err() {
+            assert!(server.child.try_wait().expect("a child").is_none(), "the application has ended");
+            assert!(begun.elapsed() < PATIENCE, "the application does not begin to answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    pub fn agent(&self) -> Agent {
+        let config =
+            Agent::config_builder().max_redirects(0).http_status_as_error(false).timeout_global(Some(PATIENCE));
+        config.build().into()
+    }
+
+    /// The status, where it leads, and the body.
+    pub fn get(&mut self, path: &str) -> (u16, String, String) {
+        let request = self.agent().get(format!("{}{path}", self.url)).header(header::ACCEPT, "text/html");
+        self.take(request.header(header::COOKIE, self.cookie_header()).call().expect("an answer"))
+    }
+
+    pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> (u16, String, String) {
+        let request = self.agent().post(format!("{}{path}", self.url)).header(header::ACCEPT, "text/html");
+        let request = request.header(header::COOKIE, self.cookie_header()).header(header::ORIGIN, &self.url);
+        self.take(request.send_form(form.iter().copied()).expect("an answer"))
+    }
+
+    pub fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    pub fn take(&mut self, mut answer: ureq::http::Response<ureq::Body>) -> (u16, String, String) {
+        for cookie in answer.headers().get_all(header::SET_COOKIE) {
+            let (pair, attributes) = cookie.to_str().expect("text").split_once(';').expect("attributes");
+            let (name, value) = pair.split_once('=').expect("a cookie");
+            self.cookies.remove(name);
+            if !attributes.contains("Max-Age=0") {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let location = answer.headers().get(header::LOCATION);
+        let location = location.map(|location| location.to_str().expect("text").to_owned()).unwrap_or_default();
+        (answer.status().as_u16(), location, answer.body_mut().read_to_string().expect("text"))
+    }
+
+    /// Somebody registers, logs in, sees their devices and logs out.
+    pub fn use_accounts(&mut self, people: &str, person: &str) {
+        let path = |rest: &str| format!("/{people}/{rest}");
+        let (email, password) = (format!("{person}[email]"), format!("{person}[password]"));
+        let form = [(email.as_str(), "grace@example.com"), (password.as_str(), PASSWORD)];
+        assert_eq!(self.get(&path("sessions")).1, path("log-in"), "visitors are led away");
+        assert_eq!(self.get(&path("register")).0, 200);
+        let registered = self.post(&path("register"), &form);
+        assert_eq!((registered.0, &registered.1), (303, &path("log-in")), "{}", registered.2);
+        assert!(self.get(&path("dev/mailbox")).2.contains("Confirm your email address"));
+        assert_eq!(self.get(&path("static/app.css")).0, 200);
+        assert_eq!(self.post(&path("log-in"), &form).1, path("sessions"), "to where they wanted");
+        assert!(self.get(&path("sessions")).2.contains("This device"));
+        assert!(self.get(&path("me")).2.contains("grace@example.com"));
+        self.post(&path("log-out"), &[("_method", "delete")]);
+        assert_eq!(self.get(&path("sessions")).0, 303);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
