@@ -6,6 +6,7 @@ import { suite } from "./support/suite.js";
 
 const SESSION_ENDED = 4401;
 const WITHIN = 1000;
+const NAP = 20;
 
 suite("the live connection", (world) => {
   it("ends when another device logs this one out", async () => {
@@ -116,14 +117,30 @@ async function aSweep(page) {
   await page.waitForTimeout(WITHIN * 1.5);
 }
 
+/** Measures how long this machine keeps somebody waiting who has work to do. */
+function watchForStalls() {
+  let longest = 0;
+  let due = Date.now() + NAP;
+  const timer = setInterval(() => {
+    longest = Math.max(longest, Date.now() - due);
+    due = Date.now() + NAP;
+  }, NAP);
+  return () => {
+    clearInterval(timer);
+    return longest;
+  };
+}
+
 /** Sends a form by which the connections end, and their pages with them. */
 async function assertEnds(lives, sender, send) {
   let answeredAt;
+  const longestStall = watchForStalls();
   sender.once("response", () => (answeredAt = Date.now()));
   await send();
   for (const { page, closed } of lives) {
     await page.waitForURL("/users/log-in");
     assert.deepEqual(closed.map(({ code }) => code), [SESSION_ENDED]);
-    assert.ok(closed[0].at - answeredAt < WITHIN, `closed ${closed[0].at - answeredAt} ms after the answer`);
+    const took = closed[0].at - answeredAt;
+    assert.ok(took < WITHIN + longestStall(), `closed ${took} ms after the answer`);
   }
 }

@@ -167,7 +167,7 @@ impl Settings {
             // <mfa>
             .mfa_issuer("MyApp")
             // </mfa>
-            .trusted_origins([public_url.origin().ascii_serialization()])
+            .trusted_origins(trusted_origins(&env, &public_url)?)
             .trusted_proxies(trusted_proxies(&env)?);
         if let Some(age) = env.seconds("SESSION_REISSUE_AGE")? {
             sigra = sigra.session_reissue_age(age);
@@ -279,6 +279,13 @@ fn trusted_proxies(env: &Lookup<'_>) -> Result<Vec<IpNet>, SettingsError> {
     let expected = "addresses or networks such as 127.0.0.1 or 10.0.0.0/8, separated by commas";
     let proxies = env.list::<Proxies>("TRUSTED_PROXIES", expected)?;
     Ok(proxies.into_iter().map(|Proxies(network)| network).collect())
+}
+
+/// Whose pages may send forms: its own, and those that `TRUSTED_ORIGINS` adds.
+fn trusted_origins(env: &Lookup<'_>, public_url: &Url) -> Result<Vec<String>, SettingsError> {
+    let mut origins = env.list("TRUSTED_ORIGINS", "origins such as https://admin.example.com, separated by commas")?;
+    origins.push(public_url.origin().ascii_serialization());
+    Ok(origins)
 }
 
 /// Without limits a password can be guessed: only development and tests may turn them off.

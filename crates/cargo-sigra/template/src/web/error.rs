@@ -126,7 +126,7 @@ fn advice_for(status: StatusCode) -> &'static str {
             "This request did not come from one of our own pages. Open the page here and try again."
         }
         StatusCode::NOT_FOUND => "There is nothing at this address. Check it, or start from the home page.",
-        StatusCode::MISDIRECTED_REQUEST => "This page is for development, and opens at localhost alone.",
+        StatusCode::MISDIRECTED_REQUEST => "This page is for development, and only opens at localhost.",
         StatusCode::METHOD_NOT_ALLOWED => "This address can't be used in that way.",
         StatusCode::PAYLOAD_TOO_LARGE => "That was too much at once. Send less.",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",

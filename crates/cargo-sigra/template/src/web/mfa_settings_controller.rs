@@ -206,8 +206,8 @@ pub(super) fn shown_again(
 
 /// One backup code is not worth ten new ones.
 fn ask_for_other_factor(session: &Session) -> Result<Response> {
-    const WHY: &str = "A backup code can't make new ones. Enter a code of your app, or use a passkey; then try again. \
-         If you have lost them, set up a new app or passkey first.";
+    const WHY: &str = "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then \
+         try again. If you have lost both, set up a new app or passkey first.";
     session.put_flash(Flash::Error, WHY)?;
     if let Some(path) = ReturnTo::parse(user_auth::MFA_ENROLMENT_PATH) {
         session.put_return_to(&path);

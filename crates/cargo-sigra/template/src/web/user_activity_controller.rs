@@ -109,7 +109,7 @@ fn remedy_for(action: &str) -> &'static str {
         telemetry::MFA_CHALLENGED | telemetry::MFA_FAILURE => "Change your password: somebody knows it.",
         audit::TOTP_ENABLED => REMOVE_FACTOR,
         audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
-            "Change your password, log out all other devices, and set your second factor up anew."
+            "Change your password, log out all other devices, and set up your second factor again."
         }
         audit::BROWSER_TRUSTED => {
             "Stop trusting that browser under \u{201c}Your devices\u{201d}, and change your password."
@@ -118,7 +118,7 @@ fn remedy_for(action: &str) -> &'static str {
         // <passkeys>
         audit::PASSKEY_ADDED => REMOVE_FACTOR,
         audit::PASSKEY_REMOVED => {
-            "Change your password, log out all other devices, and set your second factor up anew."
+            "Change your password, log out all other devices, and set up your second factor again."
         }
         // </passkeys>
         audit::PASSWORD_CHANGED | audit::PASSWORD_RESET => {

@@ -171,8 +171,8 @@ fn new_password_page(
     user: User,
     problem: Option<&ChangePasswordError>,
 ) -> Page<NewPasswordPage> {
-    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and the \
-                               password of before no longer works.";
+    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and \
+                               the old password stops working.";
     let action = format!("{ASK_PATH}/{token}");
     NewPasswordPage::new(session, scope, action, user.email, EXPLANATION).with_problem(problem)
 }

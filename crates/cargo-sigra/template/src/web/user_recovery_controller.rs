@@ -21,7 +21,7 @@ const ASK_PATH: &str = "/users/reset-password";
 
 const EXPLANATION: &str = "Set a new password to take your account back. It undoes what was done to the account since we \
     sent you the link: it has this address again, second factors that were added are removed, all devices are logged out, \
-    and the password of before no longer works.";
+    and the old password stops working.";
 
 pub async fn edit(
     State(accounts): State<Accounts>,

@@ -163,14 +163,14 @@ async fn the_database_keeps_addresses_apart_that_look_alike() {
 #[cfg(feature = "sqlite")]
 #[test]
 fn the_migration_for_sqlite_has_the_librarys_users_tokens() {
-    let migration = include_str!("../migrations/sqlite/20260101000000_create_users_auth_tables.sql");
+    let migration = include_str!("../../migrations/sqlite/20260101000000_create_users_auth_tables.sql");
     assert!(with_uuids(migration).contains(sigra::store::SQLITE_SCHEMA));
 }
 
 #[cfg(feature = "postgres")]
 #[test]
 fn the_migration_for_postgres_has_the_librarys_users_tokens() {
-    let migration = include_str!("../migrations/postgres/20260101000000_create_users_auth_tables.sql");
+    let migration = include_str!("../../migrations/postgres/20260101000000_create_users_auth_tables.sql");
     assert!(with_uuids(migration).contains(sigra::store::POSTGRES_SCHEMA));
 }
 

@@ -59,6 +59,6 @@ async fn links_with_a_token_arrive() {
     let host = Host::new().await;
     let user = host.user_fixture().await;
     let browser = beside_own_routes(&host);
-    browser.post("/users/reset-password", &support::email_form(&user.email)).await;
+    browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
 }

@@ -106,7 +106,7 @@ async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
 async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
     let host = Host::new().await;
     let (user, browser) = (host.user_fixture().await, host.client());
-    browser.post("/users/log-in/link", &support::email_form(&user.email)).await;
+    browser.post("/users/log-in/link", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     assert_redirected_to(&press_twice(&browser, &link, &link, &[]).await, "/");
     assert_eq!(browser.get("/dashboard").await.status(), 200);
@@ -118,10 +118,10 @@ async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
 async fn invariant_10_a_link_to_set_a_password_that_is_pressed_twice_sets_it() {
     let host = Host::new().await;
     let (user, browser) = (host.user_fixture().await, host.client());
-    browser.post("/users/reset-password", &support::email_form(&user.email)).await;
+    browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     let new = "four other words in a row";
-    let form = [support::password_form(new, new), vec![("_method", "put")]].concat();
+    let form = [crate::support::password_form(new, new), vec![("_method", "put")]].concat();
     assert_redirected_to(&press_twice(&browser, &link, &link, &form).await, "/users/log-in");
     let told = browser.get("/users/log-in").await.text();
     assert!(!told.contains("used already"), "{told}");

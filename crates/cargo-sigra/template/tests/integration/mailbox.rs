@@ -43,7 +43,7 @@ async fn the_mailbox_opens_at_localhost_alone() {
     for name in others {
         let answer = asked_by(name).await;
         assert_status(&answer, 421);
-        assert_contains(&answer, "opens at localhost alone");
+        assert_contains(&answer, "only opens at localhost");
     }
 }
 

@@ -380,14 +380,14 @@ async fn assert_all_are_limited(router: axum::Router, source: &str) {
 #[tokio::test]
 async fn every_form_is_limited_by_address() {
     let host = Host::new().await;
-    assert_all_are_limited(host.router(), include_str!("../src/web/router.rs")).await;
+    assert_all_are_limited(host.router(), include_str!("../../src/web/router.rs")).await;
 }
 
 // <api>
 #[tokio::test]
 async fn every_change_by_json_is_limited_by_address() {
     let host = Host::new().await;
-    assert_all_are_limited(host.api.clone(), include_str!("../src/web/api/router.rs")).await;
+    assert_all_are_limited(host.api.clone(), include_str!("../../src/web/api/router.rs")).await;
 }
 // </api>
 

@@ -2,7 +2,13 @@
 
 use std::{cell::RefCell, collections::BTreeSet, fs, process::Command};
 
-use crate::support::{PROD, SECRET, settings};
+use axum::{body::Body, http::Request};
+use sigra::testing::{TestHost, assert_status};
+
+use crate::{
+    server::{Browser, Server},
+    support::{Host, PROD, SECRET, TestDatabase, log_in_form, settings},
+};
 use my_app::{
     config::{Environment, Settings},
     database,
@@ -143,6 +149,53 @@ fn proxies_are_not_everybody() {
     for networks in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/1"] {
         let message = error(&[("TRUSTED_PROXIES", networks)]);
         assert!(message.starts_with("TRUSTED_PROXIES has "), "{message}");
+    }
+}
+
+#[test]
+fn what_is_no_origin_is_not_trusted() {
+    for origin in ["admin.example.com", "https://admin.example.com/path", "*", "null"] {
+        let message = error(&[("TRUSTED_ORIGINS", &format!("capacitor://localhost, {origin}"))]);
+        assert!(message.contains(&format!("`{origin}`")) && message.contains("origin"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn forms_of_other_origins_are_taken_from_those_that_are_named_alone() {
+    let env = [("TRUSTED_ORIGINS", "https://admin.example.com, capacitor://localhost")];
+    let host = Host::with(&env).await;
+    for (origin, status) in [
+        ("https://admin.example.com", 303),
+        ("capacitor://localhost", 303),
+        ("https://evil.example.com", 403),
+        ("ionic://localhost", 403),
+        ("null", 403),
+    ] {
+        let request = Request::post("/users/reset-password")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("origin", origin)
+            .header("sec-fetch-site", "cross-site")
+            .body(Body::from("user%5Bemail%5D=nobody%40example.com"));
+        assert_status(&host.client().send(request.expect("a request")).await, status);
+    }
+}
+
+#[test]
+fn one_address_is_a_network_of_itself() {
+    for networks in ["127.0.0.1", "127.0.0.1, ::1", "10.0.0.0/8,127.0.0.1,", "2001:db8::/32"] {
+        assert!(settings(&[("TRUSTED_PROXIES", networks)]).is_ok(), "{networks}");
+    }
+}
+
+#[test]
+fn only_development_has_a_user_whose_password_everybody_knows() {
+    let demo = log_in_form("demo@example.com", "correct horse battery staple");
+    for (environment, leads_to) in [("dev", "/"), ("test", "/users/log-in"), ("prod", "/users/log-in")] {
+        let database = TestDatabase::create();
+        let env = [("APP_ENV", environment), ("PUBLIC_URL", "https://example.com")];
+        let server = Server::start_with(&database.url, &env);
+        let answer = Browser::new().post(&server, "/users/log-in", &demo).expect("an answer");
+        assert_eq!((answer.status.as_u16(), &*answer.location), (303, leads_to), "{environment}");
     }
 }
 
@@ -307,7 +360,7 @@ fn what_is_logged_is_a_setting_too() {
 
 /// The names of settings in lines such as `NAME=value` and `#NAME=value`.
 fn names_in_example() -> BTreeSet<&'static str> {
-    let lines = include_str!("../.env.example").lines().map(uncommented);
+    let lines = include_str!("../../.env.example").lines().map(uncommented);
     let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
     names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')).collect()
 }
@@ -332,9 +385,9 @@ fn the_example_has_every_setting_that_is_read_and_no_other() {
 #[test]
 fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
     let guides = [
-        include_str!("../../../../docs/login-logout-and-sessions.md"),
-        include_str!("../../../../docs/accounts.md"),
-        include_str!("../../../../docs/passkeys.md"),
+        include_str!("../../../../../docs/login-logout-and-sessions.md"),
+        include_str!("../../../../../docs/accounts.md"),
+        include_str!("../../../../../docs/passkeys.md"),
     ];
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `"));
@@ -346,7 +399,7 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
 
 #[test]
 fn the_example_of_a_file_is_one() {
-    let example = include_str!("../.env.example");
+    let example = include_str!("../../.env.example");
     let all: String = example.lines().map(|line| format!("{}\n", uncommented(line))).collect();
     let said = said_beside(&all, &[("PORT", "seven")]);
     assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");

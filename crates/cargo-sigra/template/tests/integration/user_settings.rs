@@ -70,7 +70,7 @@ async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
 
     // Shown at the log-in, or to confirm that it is them, it is not asked for.
     let browser = host.client();
-    browser.post("/users/log-in", &support::log_in_form(&user.email, NEW)).await;
+    browser.post("/users/log-in", &crate::support::log_in_form(&user.email, NEW)).await;
     assert!(!browser.get("/users/settings").await.text().contains("Current password"));
     assert_redirected_to(
         &browser.put(PASSWORD, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
@@ -142,7 +142,7 @@ async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let remembered = host.client();
-    let mut form = support::log_in_form(&user.email, VALID_PASSWORD);
+    let mut form = crate::support::log_in_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
     remembered.post("/users/log-in", &form).await;
     browser.put(PASSWORD, &password_form(NEW, NEW)).await;
