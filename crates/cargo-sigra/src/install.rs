@@ -2,7 +2,6 @@
 
 mod dependencies;
 mod edit;
-mod host;
 mod migrations;
 mod modules;
 mod serve;
@@ -14,6 +13,7 @@ use crate::{
     cli::Install,
     generate::{self, Files, Plan},
     git,
+    host::Host,
     manifest::{self, Manifest, ManifestError},
     names::AppName,
     questions,
@@ -22,7 +22,6 @@ use crate::{
 
 pub use self::{
     dependencies::{DependencyError, add as add_dependencies},
-    host::{Host, HostError},
     migrations::{MigrationError, version},
 };
 use self::{edit::Edit, migrations::Existing, serve::Served};

@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod generate;
 mod git;
+mod host;
 mod install;
 mod manifest;
 mod names;

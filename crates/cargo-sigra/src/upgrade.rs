@@ -11,7 +11,8 @@ use crate::{
     cargo_toml::SigraSource,
     cli::Upgrade,
     generate, git,
-    install::{self, Host},
+    host::Host,
+    install,
     manifest::Manifest,
     terminal::{self, BAD, GOOD, WARNING, styled},
 };

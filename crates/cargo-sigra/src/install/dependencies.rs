@@ -4,10 +4,11 @@ use std::{fs, io, path::PathBuf};
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TomlError, Value};
 
-use super::{edit::Edit, host::Host};
+use super::edit::Edit;
 use crate::{
     cargo_toml::{self, CargoTomlError},
     generate::Plan,
+    host::Host,
     regions,
     template::{self, TemplateError},
 };

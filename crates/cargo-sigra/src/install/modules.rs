@@ -4,8 +4,8 @@ use std::fs;
 
 use syn::{Item, spanned::Spanned};
 
-use super::{InstallError, edit::Edit, host::Host, serve::Served};
-use crate::{generate::Plan, rustfmt};
+use super::{InstallError, edit::Edit, serve::Served};
+use crate::{generate::Plan, host::Host, rustfmt};
 
 /// The edits of the crate's root, and of the file that serves the router. They may be one.
 pub fn declare(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::Error> {

@@ -8,8 +8,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-use super::host::Host;
-use crate::generate::Plan;
+use crate::{generate::Plan, host::Host};
 
 /// What is there of it.
 pub enum Served {
