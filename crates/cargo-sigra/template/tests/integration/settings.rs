@@ -190,12 +190,15 @@ fn one_address_is_a_network_of_itself() {
 #[test]
 fn only_development_has_a_user_whose_password_everybody_knows() {
     let demo = log_in_form("demo@example.com", "correct horse battery staple");
-    for (environment, leads_to) in [("dev", "/"), ("test", "/users/log-in"), ("prod", "/users/log-in")] {
+    for (env, leads_to) in [
+        (&[("APP_ENV", "dev")][..], "/"),
+        (&[("APP_ENV", "test")], "/users/log-in"),
+        (&[&PROD[..], &[("RATE_LIMITS", "on")]].concat(), "/users/log-in"),
+    ] {
         let database = TestDatabase::create();
-        let env = [("APP_ENV", environment), ("PUBLIC_URL", "https://example.com")];
-        let server = Server::start_with(&database.url, &env);
+        let server = Server::start_with(&database.url, env);
         let answer = Browser::new().post(&server, "/users/log-in", &demo).expect("an answer");
-        assert_eq!((answer.status.as_u16(), &*answer.location), (303, leads_to), "{environment}");
+        assert_eq!((answer.status.as_u16(), &*answer.location), (303, leads_to), "{env:?}");
     }
 }
 
