@@ -48,7 +48,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 15] = [
+const OF_ALL: [&str; 16] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
@@ -62,6 +62,7 @@ const OF_ALL: [&str; 15] = [
     "templates/mail/",
     "tests/integration/accounts.rs",
     "tests/integration/api.rs",
+    "tests/integration/first_starts.rs",
     "tests/integration/main.rs",
     "tests/integration/support/",
 ];

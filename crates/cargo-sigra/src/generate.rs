@@ -57,6 +57,7 @@ impl Plan {
         match region {
             "new_users" => Some(self.adopted.is_none()),
             "users_table" => Some(self.users.has_users_table()),
+            "migrates" => Some(true),
             region => self.choices.keeps(region),
         }
     }

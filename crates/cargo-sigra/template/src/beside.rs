@@ -11,8 +11,8 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     accounts::{Accounts, User},
-    config::{Settings, SettingsError},
-    database::{self, DatabaseError},
+    config::{Environment, Settings, SettingsError},
+    database::{self, DatabaseError, Pool},
     web::{self, AppState, user_auth},
 };
 
@@ -33,11 +33,26 @@ pub enum StartError {
 }
 
 /// Adds accounts to an application, by the settings in the environment. Its own handlers can ask for a
-/// `Scope<User>`, an `Option<Scope<User>>` or a `Sudo<User>` from then on.
+/// `Scope<User>`, an `Option<Scope<User>>` or a `Sudo<User>` from then on. Users are in the database that `DATABASE_URL`
+/// names; an application that has a pool of its own calls [`with_accounts_in`].
 pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
     let settings = Settings::from_env()?;
-    settings.warn();
+    if settings.environment == Environment::Prod && settings.database_url == database::DEFAULT_URL {
+        tracing::warn!("users are in {}, as in development: set DATABASE_URL", database::DEFAULT_URL);
+    }
     let pool = database::open(&settings.database_url).await?;
+    start(own, pool, settings)
+}
+
+/// The same in a database that the application has opened: users are beside its own tables, and `DATABASE_URL` is not
+/// read.
+pub async fn with_accounts_in(own: Router, pool: &Pool) -> Result<Router, StartError> {
+    database::prepare_own(pool).await?;
+    start(own, pool.clone(), Settings::from_env()?)
+}
+
+fn start(own: Router, pool: Pool, settings: Settings) -> Result<Router, StartError> {
+    settings.warn();
     let sigra = Sigra::new(settings.sigra.clone(), pool)?;
     let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
     let accounts = Accounts::new(sigra.clone(), mailer, &settings);

@@ -5,7 +5,7 @@ mod lookup;
 
 use std::{
     env, fmt, fs,
-    io::Write,
+    io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::Path,
     str::FromStr,
@@ -36,6 +36,10 @@ const DEFAULT_UNCONFIRMED_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// For how long a deleted account can be had back, unless `DELETION_GRACE` says otherwise.
 const DEFAULT_DELETION_GRACE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How often another process is waited for that is just keeping one.
+const DEV_SECRET_TRIES: u32 = 100;
+const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
@@ -210,7 +214,12 @@ impl Settings {
         };
         let smtp_url = smtp_url(&env, prod, &mut warnings)?;
         let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
+        // <app>
         let database_url = database_url(&env, prod, &mut warnings)?;
+        // </app>
+        // <!app>
+        // let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
+        // </!app>
         // <sqlite>
         if prod && database::is_in_memory(&database_url) {
             return Err(SettingsError::InMemory);
@@ -395,6 +404,7 @@ fn default_sender(public_url: &Url) -> String {
     format!("MyApp <no-reply@{domain}>")
 }
 
+// <app>
 fn database_url(env: &Lookup, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
     let url = env.text("DATABASE_URL")?;
     if prod && url.is_none() {
@@ -403,7 +413,6 @@ fn database_url(env: &Lookup, prod: bool, warnings: &mut Vec<String>) -> Result<
     Ok(url.unwrap_or_else(|| database::DEFAULT_URL.to_owned()))
 }
 
-// <app>
 fn log_filter(env: &Lookup) -> Result<String, SettingsError> {
     const NAME: &str = "RUST_LOG";
     let filter = env.text(NAME)?.unwrap_or_else(|| "info,sqlx=warn".to_owned());
@@ -491,15 +500,25 @@ fn older_secrets(env: &Lookup) -> Result<Vec<SecretKeyBase>, SettingsError> {
 
 fn kept_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
     let failed = |error: &dyn fmt::Display| SettingsError::DevSecret(error.to_string());
-    if let Ok(kept) = fs::read_to_string(file) {
-        return Ok(SecretKeyBase::new(kept.trim())?);
-    }
-    let secret = SecretKeyBase::generate().map_err(|error| failed(&error))?;
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut created = options.open(file).map_err(|error| failed(&error))?;
-    created.write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
-    Ok(secret)
+    for _ in 0..DEV_SECRET_TRIES {
+        match fs::read_to_string(file) {
+            Ok(kept) if !kept.trim().is_empty() => return Ok(SecretKeyBase::new(kept.trim())?),
+            // Another process starts at the same moment, and has not written it yet.
+            Ok(_) => std::thread::sleep(DEV_SECRET_AGAIN),
+            Err(_) => match options.open(file) {
+                Ok(mut created) => {
+                    let secret = SecretKeyBase::generate().map_err(|error| failed(&error))?;
+                    created.write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
+                    return Ok(secret);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(&error)),
+            },
+        }
+    }
+    Err(failed(&"the file is empty: delete it"))
 }

@@ -23,7 +23,10 @@ use std::borrow::Cow;
 // </sqlite>
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection as _, migrate::MigrateError};
+// <migrates>
+use sqlx::migrate::MigrateError;
+// </migrates>
+use sqlx::Connection as _;
 use url::Url;
 // <sqlite>
 use url::form_urlencoded;
@@ -37,7 +40,10 @@ use url::form_urlencoded;
 // use self::postgres as backend;
 // </postgres>
 // </!template>
-pub use self::backend::{DEFAULT_URL, Database, MIGRATIONS};
+// <migrates>
+pub use self::backend::MIGRATIONS;
+// </migrates>
+pub use self::backend::{DEFAULT_URL, Database};
 
 /// A pool of connections to the [`Database`].
 pub type Pool = sqlx::Pool<Database>;
@@ -57,10 +63,22 @@ pub enum DatabaseError {
         example = backend::EXAMPLE
     )]
     Url(String),
-    #[error("the database `{url}` can't be opened: {error}")]
-    Unreachable { url: String, error: sqlx::Error },
-    #[error("the database `{url}` can't be migrated: {error}")]
-    Migration { url: String, error: MigrateError },
+    #[error("the database {database} can't be opened: {error}")]
+    Unreachable { database: String, error: sqlx::Error },
+    // <migrates>
+    #[error("the database {database} can't be migrated: {error}")]
+    Migration { database: String, error: MigrateError },
+    // </migrates>
+    // <install>
+    #[error("the database {database} has no tables of accounts: run your migrations before accounts start ({error})")]
+    Unmigrated { database: String, error: sqlx::Error },
+    // <sqlite>
+    #[error(
+        "foreign keys are off in the database {0}, so that sessions would outlive their users: leave out `.foreign_keys(false)`"
+    )]
+    NoForeignKeys(String),
+    // </sqlite>
+    // </install>
 }
 
 /// Opens the database that a URL names.
@@ -68,13 +86,38 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     if !backend::SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
         return Err(DatabaseError::Url(without_secrets(url)));
     }
-    let unreachable = |error| DatabaseError::Unreachable { url: without_secrets(url), error };
+    let database = format!("`{}`", without_secrets(url));
+    let unreachable = |error| DatabaseError::Unreachable { database: database.clone(), error };
     let options = backend::options(url).map_err(unreachable)?;
     // A pool would try until its time is over, and could not say what is wrong.
-    let mut conn = options.connect().await.map_err(unreachable)?;
-    MIGRATIONS.run(&mut conn).await.map_err(|error| DatabaseError::Migration { url: without_secrets(url), error })?;
+    let mut conn = backend::connect(&options).await.map_err(unreachable)?;
+    prepare(&mut conn, &database).await?;
     conn.close().await.map_err(unreachable)?;
     Ok(backend::pool_options().acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options))
+}
+
+// <install>
+/// Makes a database ready that the application has opened by itself.
+pub async fn prepare_own(pool: &Pool) -> Result<(), DatabaseError> {
+    let database = "of the application".to_owned();
+    let mut conn =
+        pool.acquire().await.map_err(|error| DatabaseError::Unreachable { database: database.clone(), error })?;
+    backend::check_settings(&mut conn, &database).await?;
+    prepare(&mut conn, &database).await
+}
+// </install>
+
+/// Brings the schema up to date.
+async fn prepare(conn: &mut Connection, database: &str) -> Result<(), DatabaseError> {
+    // <migrates>
+    let failed = |error| DatabaseError::Migration { database: database.to_owned(), error };
+    backend::migrate(conn).await.map_err(failed)?;
+    // </migrates>
+    // <install>
+    let look = sqlx::query("SELECT 1 FROM users_tokens LIMIT 1").execute(conn).await;
+    look.map_err(|error| DatabaseError::Unmigrated { database: database.to_owned(), error })?;
+    // </install>
+    Ok(())
 }
 
 // <sqlite>

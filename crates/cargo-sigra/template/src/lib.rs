@@ -19,5 +19,5 @@ pub mod server;
 pub mod web;
 
 // <install>
-pub use self::beside::with_accounts;
+pub use self::beside::{with_accounts, with_accounts_in};
 // </install>

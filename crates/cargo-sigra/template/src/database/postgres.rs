@@ -1,16 +1,25 @@
 use std::str::FromStr;
 
+// <migrates>
+use sqlx::migrate::{MigrateError, Migrator};
+// </migrates>
 use sqlx::{
-    Executor,
-    migrate::Migrator,
+    ConnectOptions, Executor,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+// <install>
+use super::DatabaseError;
+// </install>
+use super::Connection;
 
 /// The database that the application is built for.
 pub type Database = sqlx::Postgres;
 
+// <migrates>
 /// The application's schema, compiled in.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
+// </migrates>
 
 /// Where the data of development is.
 pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
@@ -37,3 +46,26 @@ pub(super) fn pool_options() -> PgPoolOptions {
 pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
     PgConnectOptions::from_str(url)
 }
+
+pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<Connection> {
+    options.connect().await
+}
+
+// <migrates>
+/// Others that start at the same moment wait: sqlx takes a lock for it.
+pub(super) async fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
+    MIGRATIONS.run(conn).await
+}
+// </migrates>
+
+// <install>
+/// What accounts need of connections that the application has opened.
+pub(super) async fn check_settings(conn: &mut Connection, database: &str) -> Result<(), DatabaseError> {
+    let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
+    let lock_timeout: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(conn).await.map_err(unreachable)?;
+    if lock_timeout == "0" {
+        tracing::warn!("lock_timeout is 0: requests wait without a limit for what is locked, such as by a migration");
+    }
+    Ok(())
+}
+// </install>

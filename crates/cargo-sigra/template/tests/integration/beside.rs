@@ -1,8 +1,12 @@
 //! Accounts in an application that has routes of its own.
 
-use crate::support::{Host, log_in_form};
+use crate::support::{Host, TestDatabase, log_in_form};
 use axum::{Router, routing::get};
-use my_app::{accounts::User, beside};
+use my_app::{
+    accounts::User,
+    beside,
+    database::{self, Connection, Pool},
+};
 use sigra::{
     Scope,
     testing::{TestClient, TestHost, assert_contains, assert_redirected_to, assert_status},
@@ -61,4 +65,39 @@ async fn links_with_a_token_arrive() {
     let browser = beside_own_routes(&host);
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
+}
+
+#[tokio::test]
+async fn a_pool_of_the_applications_own_is_taken_and_migrated() {
+    let database = TestDatabase::create();
+    let pool = Pool::connect_with(options(&database.url)).await.expect("a pool");
+    for _ in 0..2 {
+        database::prepare_own(&pool).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&pool).await.expect("users");
+    assert_eq!(users, 0);
+}
+
+// <sqlite>
+// <template>
+#[cfg(not(feature = "postgres"))]
+// </template>
+#[tokio::test]
+async fn a_pool_without_foreign_keys_is_refused() {
+    let database = TestDatabase::create();
+    let pool = Pool::connect_with(options(&database.url).foreign_keys(false)).await.expect("a pool");
+    let refused = database::prepare_own(&pool).await.expect_err("sessions would outlive their users").to_string();
+    assert!(refused.contains("leave out `.foreign_keys(false)`"), "{refused}");
+}
+// </sqlite>
+
+fn options(url: &str) -> <Connection as sqlx::Connection>::Options {
+    let options: <Connection as sqlx::Connection>::Options = url.parse().expect("an address");
+    // <sqlite>
+    // <template>
+    #[cfg(not(feature = "postgres"))]
+    // </template>
+    let options = options.create_if_missing(true);
+    // </sqlite>
+    options
 }

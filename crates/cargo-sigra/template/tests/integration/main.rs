@@ -15,6 +15,9 @@ mod beside;
 // </install>
 mod crash;
 mod double_press;
+// </pages>
+mod first_starts;
+// <pages>
 mod hanging_up;
 // <live>
 mod live;

@@ -1,0 +1,92 @@
+//! Several that start at the same moment, where nobody has ever started.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use my_app::database;
+use tokio::runtime::Runtime;
+
+use crate::support::TestDatabase;
+
+const STARTS: usize = 6;
+/// Nothing takes as long, on however slow a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn threads_that_start_at_once_all_find_the_database_ready() {
+    for _ in 0..5 {
+        let database = TestDatabase::create();
+        let start = || {
+            Runtime::new().expect("a runtime").block_on(async {
+                let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
+                let users: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&pool).await.expect("users");
+                assert_eq!(users, 0);
+                pool.close().await;
+            });
+        };
+        thread::scope(|scope| (0..STARTS).for_each(|_| drop(scope.spawn(start))));
+    }
+}
+
+/// A process, and where it writes what it says.
+struct Process(Child, std::path::PathBuf);
+
+impl Process {
+    fn start(number: usize, folder: &Path, database_url: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let log = folder.join(format!("{number}.log"));
+        let to_log = || Stdio::from(File::options().create(true).append(true).open(&log).expect("the log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
+            .current_dir(folder)
+            .envs([("APP_ENV", "dev"), ("DATABASE_URL", database_url), ("RUST_LOG", "info"), ("NO_COLOR", "1")])
+            .env("PORT", port.to_string())
+            .env_remove("SECRET_KEY_BASE")
+            .stdin(Stdio::null())
+            .stdout(to_log())
+            .stderr(to_log())
+            .spawn()
+            .expect("the application");
+        Self(child, log)
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let said = fs::read_to_string(&self.1).unwrap_or_default();
+            if said.contains("listening") {
+                return;
+            }
+            assert!(self.0.try_wait().expect("a child").is_none(), "it has ended: {said}");
+            assert!(begun.elapsed() < PATIENCE, "it does not begin to listen: {said}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn processes_that_start_at_once_share_a_database_a_secret_and_the_demo_user() {
+    let (database, folder) = (TestDatabase::create(), tempfile::tempdir().expect("a folder"));
+    let mut processes: Vec<_> =
+        (0..STARTS).map(|number| Process::start(number, folder.path(), &database.url)).collect();
+    processes.iter_mut().for_each(Process::wait_until_it_listens);
+    Runtime::new().expect("a runtime").block_on(async {
+        let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
+        let emails: Vec<String> = sqlx::query_scalar("SELECT email FROM users").fetch_all(&pool).await.expect("users");
+        assert_eq!(emails, ["demo@example.com"]);
+    });
+    assert!(folder.path().join(".my_app_dev_secret").exists());
+}
