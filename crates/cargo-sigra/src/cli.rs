@@ -56,6 +56,9 @@ pub struct Upgrade {
     /// Go on with changes that are not committed
     #[arg(long)]
     pub force: bool,
+    /// Don't ask cargo first whether all dependencies fit together
+    #[arg(long)]
+    pub no_resolve: bool,
     /// Take the library from a checkout
     #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
     pub sigra_path: Option<PathBuf>,
@@ -112,6 +115,7 @@ pub struct New {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo sigra install --dry-run                   Shows what it would change
+  cargo sigra install --check                     Compiles it in a copy before it changes anything
   cargo sigra install                             Asks for what is not said here
   cargo sigra install --user Member --table members
 
@@ -126,6 +130,12 @@ pub struct Install {
     /// Show the changes as a diff, and make none
     #[arg(long)]
     pub dry_run: bool,
+    /// Compile a copy with the changes first, and make none if that fails
+    #[arg(long)]
+    pub check: bool,
+    /// Don't ask cargo first whether all dependencies fit together
+    #[arg(long, conflicts_with = "check")]
+    pub no_resolve: bool,
     /// Go on with changes that are not committed
     #[arg(long)]
     pub force: bool,

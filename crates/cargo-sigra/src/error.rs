@@ -4,6 +4,7 @@ use crate::{
     cargo_toml::SigraPathError,
     completions::CompletionsError,
     doctor::DoctorError,
+    edits::EditError,
     generate::GenerateError,
     git::GitError,
     host::HostError,
@@ -13,7 +14,7 @@ use crate::{
     new::NewError,
     questions::QuestionError,
     routes::RoutesError,
-    rustfmt::RustfmtError,
+    trial::TrialError,
     upgrade::UpgradeError,
 };
 
@@ -29,6 +30,8 @@ pub enum Error {
     New(#[from] NewError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Edit(#[from] EditError),
     #[error(transparent)]
     Git(#[from] GitError),
     #[error(transparent)]
@@ -48,9 +51,9 @@ pub enum Error {
     #[error(transparent)]
     Migration(#[from] MigrationError),
     #[error(transparent)]
-    Rustfmt(#[from] RustfmtError),
-    #[error(transparent)]
     Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    Trial(#[from] TrialError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
 }

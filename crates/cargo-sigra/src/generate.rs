@@ -11,6 +11,7 @@ use crate::{
     regions::{self, RegionError},
     rustfmt::{self, RustfmtError},
     template::{self, TemplateError, TemplateFile},
+    terminal,
     users::UserNames,
 };
 
@@ -84,8 +85,23 @@ pub enum GenerateError {
     Rustfmt(#[from] RustfmtError),
 }
 
-/// All that is generated for an application.
+/// All that is generated for an application. Where it can't be formatted, that is said, and it is as good.
 pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
+    let mut generated = unformatted_files(plan)?;
+    if let Some(error) = rustfmt::format_if_possible(&mut generated, plan.rustfmt.as_deref()) {
+        terminal::warn(format!("{error}. The generated code is not formatted as yours is"));
+    }
+    Ok(generated)
+}
+
+/// The same, and formatted: what is to be compared with it is so too.
+pub fn formatted_files(plan: &Plan) -> Result<Files, GenerateError> {
+    let mut generated = unformatted_files(plan)?;
+    rustfmt::format(&mut generated, plan.rustfmt.as_deref())?;
+    Ok(generated)
+}
+
+fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = Files::new();
     for file in template::files()? {
         if !files::is_kept(&file.path, &plan.choices) || plan.module.is_some() && file.path == "Cargo.toml" {
@@ -98,7 +114,6 @@ pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
     if let Some(module) = &plan.module {
         generated = beside::moved(generated, module, plan);
     }
-    rustfmt::format(&mut generated, plan.rustfmt.as_deref())?;
     Ok(generated)
 }
 

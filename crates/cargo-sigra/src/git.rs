@@ -1,6 +1,7 @@
 //! What is asked of git.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -22,35 +23,66 @@ pub enum GitError {
         "this folder is in no git repository, so nothing could be undone: `git init` and commit, or pass `--force`"
     )]
     NoRepository,
+    #[error(
+        "git does not look into this repository, for its folder belongs to another user. If you trust what is in it: \
+         `git config --global --add safe.directory {0}`"
+    )]
+    Ownership(String),
+    #[error(
+        "git keeps no files here, for this is a bare repository or the inside of `.git`: go into a clone or a work tree, \
+         or pass `--force`"
+    )]
+    NoWorkTree,
 }
 
 /// Begins a repository, as `cargo new` does: unless there is one around the folder, or no git.
 pub fn init_unless_inside(folder: &Path) -> Result<bool, GitError> {
-    let is_inside = match run(folder, &["rev-parse", "--is-inside-work-tree"]) {
-        Err(GitError::Missing(_)) => return Ok(false),
-        Err(error) => return Err(error),
-        Ok(output) => output.status.success(),
-    };
-    if is_inside {
-        return Ok(false);
+    match work_tree(folder) {
+        Err(GitError::NoRepository) => checked(folder, &["init", "--quiet"]).map(|_| true),
+        // In a repository that git won't look into, another one would only hide what is wrong.
+        Ok(_) | Err(GitError::Missing(_) | GitError::NoWorkTree | GitError::Ownership(_)) => Ok(false),
+        Err(error) => Err(error),
     }
-    checked(folder, &["init", "--quiet"]).map(|_| true)
 }
 
-/// Files that are changed and not committed. `None` if the folder is in no repository.
-fn changed_files(folder: &Path) -> Result<Option<Vec<PathBuf>>, GitError> {
-    if !run(folder, &["rev-parse", "--is-inside-work-tree"])?.status.success() {
-        return Ok(None);
+/// The top of the repository that a folder is in. `None` if it is in none, or git can't tell.
+pub fn top_level(folder: &Path) -> Option<PathBuf> {
+    work_tree(folder).ok()
+}
+
+fn work_tree(folder: &Path) -> Result<PathBuf, GitError> {
+    let args = ["rev-parse", "--show-toplevel"];
+    let output = run(folder, &args)?;
+    if output.status.success() {
+        return Ok(PathBuf::from(text_of(&output.stdout).trim_end_matches(['\r', '\n'])));
     }
+    let said = text_of(&output.stderr).trim().to_owned();
+    Err(match said.as_str() {
+        _ if said.contains("dubious ownership") => GitError::Ownership(safe_directory(&said, folder)),
+        _ if said.contains("must be run in a work tree") => GitError::NoWorkTree,
+        _ if said.contains("not a git repository") => GitError::NoRepository,
+        _ => GitError::Failed { command: args.join(" "), said },
+    })
+}
+
+/// What git itself says to add: the top of the repository, as it knows it.
+fn safe_directory(said: &str, folder: &Path) -> String {
+    let named =
+        said.lines().find_map(|line| line.trim().split_once("safe.directory ").map(|(_, path)| path.to_owned()));
+    named.unwrap_or_else(|| folder.display().to_string())
+}
+
+/// Files that are changed and not committed.
+fn changed_files(folder: &Path) -> Result<Vec<PathBuf>, GitError> {
+    work_tree(folder)?;
     let output = checked(folder, &["status", "--porcelain", "-z", "--no-renames", "--", "."])?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let changed = text.split('\0').filter_map(|entry| entry.get(3..)).map(PathBuf::from);
-    Ok(Some(changed.collect()))
+    let text = text_of(&output.stdout);
+    Ok(text.split('\0').filter_map(|entry| entry.get(3..)).map(PathBuf::from).collect())
 }
 
 /// For what changes files: it can be seen and undone only if all was committed before.
 pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
-    let changed = changed_files(folder)?.ok_or(GitError::NoRepository)?;
+    let changed = changed_files(folder)?;
     if changed.is_empty() {
         return Ok(());
     }
@@ -60,10 +92,67 @@ pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
 }
 
 /// Whether a file would be ignored. Without a repository, or without git, none is.
-pub fn ignores(folder: &Path, file: &str) -> Result<bool, GitError> {
-    match run(folder, &["check-ignore", "--quiet", "--", file]) {
-        Err(GitError::Missing(_)) => Ok(false),
-        answer => answer.map(|output| output.status.success()),
+pub fn ignores(folder: &Path, file: &str) -> bool {
+    run(folder, &["check-ignore", "--quiet", "--", file]).is_ok_and(|output| output.status.success())
+}
+
+/// Whether a file is in the repository already: to ignore it would change nothing.
+pub fn tracks(folder: &Path, file: &str) -> bool {
+    run(folder, &["ls-files", "--error-unmatch", "--", &format!(":(literal){file}")])
+        .is_ok_and(|output| output.status.success())
+}
+
+/// How a checkout would write each of these text files: whether its lines would end in `\r\n`. Of a path that is not in
+/// the answer, git would change nothing.
+pub fn checks_out_with_crlf(folder: &Path, paths: &[&str]) -> BTreeMap<String, bool> {
+    let setting = |name| {
+        let output = run(folder, &["config", "--get", name]).ok().filter(|output| output.status.success());
+        output.map(|output| text_of(&output.stdout).trim().to_ascii_lowercase()).unwrap_or_default()
+    };
+    let args = [&["check-attr", "-z", "text", "eol", "--"], paths].concat();
+    let Some(output) = run(folder, &args).ok().filter(|output| output.status.success()) else { return BTreeMap::new() };
+    let said = text_of(&output.stdout);
+    let mut attributes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let fields: Vec<&str> = said.split('\0').collect();
+    for field in fields.chunks_exact(3) {
+        let of_path = attributes.entry(field[0]).or_default();
+        match field[1] {
+            "text" => of_path.0 = field[2],
+            _ => of_path.1 = field[2],
+        }
+    }
+    let conversion = Conversion { autocrlf: setting("core.autocrlf"), eol: setting("core.eol") };
+    let known = attributes
+        .into_iter()
+        .filter_map(|(path, (text, eol))| conversion.of(text, eol).map(|has_crlf| (path.to_owned(), has_crlf)));
+    known.collect()
+}
+
+/// What a repository's settings do to text files.
+struct Conversion {
+    autocrlf: String,
+    eol: String,
+}
+
+impl Conversion {
+    /// By gitattributes(5): `eol` decides, then whether the file is `text`, then the settings.
+    fn of(&self, text: &str, eol: &str) -> Option<bool> {
+        let by_autocrlf = match &*self.autocrlf {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "input" => Some(false),
+            _ => None,
+        };
+        match (text, eol) {
+            ("unset", _) => None,
+            (_, "crlf") => Some(true),
+            (_, "lf") => Some(false),
+            ("set" | "auto", _) => by_autocrlf.or(Some(match &*self.eol {
+                "crlf" => true,
+                "lf" => false,
+                _ => cfg!(windows),
+            })),
+            _ => by_autocrlf,
+        }
     }
 }
 
@@ -72,10 +161,97 @@ fn checked(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
     if output.status.success() {
         return Ok(output);
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(GitError::Failed { command: args.join(" "), said })
+    Err(GitError::Failed { command: args.join(" "), said: text_of(&output.stderr).trim().to_owned() })
 }
 
+/// In English, for some of what git says has to be understood.
 fn run(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
-    Command::new("git").arg("-C").arg(folder).args(args).stdin(Stdio::null()).output().map_err(GitError::Missing)
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(args).env("LC_ALL", "C").stdin(Stdio::null());
+    command.output().map_err(GitError::Missing)
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn repository() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        checked(folder.path(), &["init", "--quiet"]).expect("a repository");
+        folder
+    }
+
+    #[test]
+    fn each_kind_of_folder_is_told_apart() {
+        let plain = tempfile::tempdir().expect("a folder");
+        assert!(matches!(work_tree(plain.path()), Err(GitError::NoRepository)));
+        let bare = tempfile::tempdir().expect("a folder");
+        checked(bare.path(), &["init", "--quiet", "--bare"]).expect("a repository");
+        assert!(matches!(refuse_changed_files(bare.path()), Err(GitError::NoWorkTree)));
+        assert!(!init_unless_inside(bare.path()).expect("none"));
+        let unborn = repository();
+        refuse_changed_files(unborn.path()).expect("nothing is there to be lost");
+        assert!(matches!(refuse_changed_files(&unborn.path().join(".git")), Err(GitError::NoWorkTree)));
+        fs::write(unborn.path().join("a b.rs"), "").expect("written");
+        let changed = refuse_changed_files(unborn.path()).expect_err("it is not committed");
+        assert!(matches!(&changed, GitError::Changed(files) if files == "a b.rs"), "{changed}");
+    }
+
+    #[test]
+    fn a_work_tree_and_a_submodule_are_repositories() {
+        let main = repository();
+        let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "protocol.file.allow=always"];
+        let git = |folder: &Path, args: &[&str]| checked(folder, &[&identity, args].concat()).expect("done");
+        git(main.path(), &["commit", "--quiet", "--allow-empty", "--message", "Begin"]);
+        git(main.path(), &["worktree", "add", "--quiet", "other"]);
+        let outer = repository();
+        git(outer.path(), &["submodule", "--quiet", "add", &main.path().display().to_string(), "inner"]);
+        for folder in [main.path().join("other"), outer.path().join("inner")] {
+            assert_eq!(top_level(&folder), folder.canonicalize().ok());
+            refuse_changed_files(&folder).expect("clean");
+            fs::write(folder.join("new.rs"), "").expect("written");
+            assert!(matches!(refuse_changed_files(&folder), Err(GitError::Changed(_))));
+        }
+    }
+
+    #[test]
+    fn what_git_says_of_a_foreign_repository_is_understood() {
+        let said = "fatal: detected dubious ownership in repository at '/srv/a b'\nTo add an exception for this directory, \
+                    call:\n\n\tgit config --global --add safe.directory '/srv/a b'";
+        assert_eq!(safe_directory(said, Path::new("/srv/a b/web")), "'/srv/a b'");
+        assert_eq!(safe_directory("fatal: detected dubious ownership", Path::new("/srv")), "/srv");
+    }
+
+    #[test]
+    fn a_file_that_is_tracked_is_known() {
+        let folder = repository();
+        fs::write(folder.path().join(".env"), "").expect("written");
+        assert!(!tracks(folder.path(), ".env"));
+        checked(folder.path(), &["add", ".env"]).expect("added");
+        assert!(tracks(folder.path(), ".env") && !tracks(folder.path(), ".en*"));
+    }
+
+    #[test]
+    fn lines_end_as_after_a_checkout() {
+        let folder = repository();
+        let paths = ["src/a.rs", "b.sql", "c.svg"];
+        let crlf = || {
+            let answer = checks_out_with_crlf(folder.path(), &paths);
+            paths.map(|path| answer.get(path).copied())
+        };
+        checked(folder.path(), &["config", "core.autocrlf", "false"]).expect("set");
+        assert_eq!(crlf(), [None; 3]);
+        checked(folder.path(), &["config", "core.autocrlf", "true"]).expect("set");
+        assert_eq!(crlf(), [Some(true); 3]);
+        fs::write(folder.path().join(".gitattributes"), "*.sql text eol=lf\n*.svg -text\n").expect("written");
+        assert_eq!(crlf(), [Some(true), Some(false), None]);
+        checked(folder.path(), &["config", "core.autocrlf", "input"]).expect("set");
+        assert_eq!(crlf(), [Some(false), Some(false), None]);
+    }
 }

@@ -1,16 +1,16 @@
 //! `cargo sigra install`: accounts in an application that was there before.
 
 mod dependencies;
-mod edit;
 mod migrations;
 mod modules;
 mod serve;
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use crate::{
     choices::{Database, Id, Place},
     cli::Install,
+    edits::{Edit, Transaction},
     generate::{self, Files, Plan},
     git,
     host::Host,
@@ -18,13 +18,15 @@ use crate::{
     names::AppName,
     questions,
     terminal::{self, STRONG, WARNING, styled},
+    text_file::TextFile,
+    trial::{self, Wanted},
 };
 
 pub use self::{
     dependencies::{DependencyError, add as add_dependencies},
     migrations::{MigrationError, version},
 };
-use self::{edit::Edit, migrations::Existing, serve::Served};
+use self::{migrations::Existing, serve::Served};
 
 /// Why accounts were not installed.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +43,6 @@ pub enum InstallError {
     OtherModule { there: String, asked: String },
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("`{path}` can't be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
 }
 
 /// Where everything goes, unless another module is asked for.
@@ -50,6 +50,9 @@ const MODULE: &str = "auth";
 
 /// The modules in it. clippy wants no module in one of the same name.
 const INNER: [&str; 5] = ["accounts", "beside", "config", "database", "web"];
+
+/// Where git is told what to ignore.
+const IGNORED: &str = ".gitignore";
 
 /// What git is to ignore, and a file that shows whether it does: secrets, and a database in the folder.
 const SECRETS: [(&str, &str); 2] = [(".*_dev_secret", ".app_dev_secret"), (".env", ".env")];
@@ -76,14 +79,15 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     let created = new_files(&host, &files, before.as_ref())?;
     let served = serve::find(&host, &plan);
     let edits = edits(&host, &plan, &served)?;
+    let record = if before.is_none() { Manifest::of(&plan, &files).edits(&files)? } else { Vec::new() };
+    let all: Vec<&Edit> = created.iter().chain(&edits).chain(&record).collect();
+    let transaction = Transaction::prepare(&host.root, all.iter().copied())?;
+    trial::run(&host.root, &all, Wanted { resolve: !args.no_resolve, compile: args.check })?;
     if args.dry_run {
         created.iter().chain(&edits).for_each(Edit::print_diff);
     } else {
-        for edit in created.iter().chain(&edits) {
-            edit.apply(&host.root)?;
-        }
+        transaction.commit()?;
         if before.is_none() {
-            Manifest::of(&plan, &files).write(&host.root, &files)?;
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         say(&created, &edits, before.is_none());
@@ -151,30 +155,36 @@ fn edits(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::
 
 /// Keeps what belongs to one machine out of the repository.
 fn ignore(host: &Host, plan: &Plan) -> Result<Option<Edit>, crate::Error> {
-    let path = host.root.join(".gitignore");
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+    let path = host.root.join(IGNORED);
+    let before = match TextFile::read(&path) {
+        Ok(file) => Some(file.text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(InstallError::Unreadable { path, error }.into()),
     };
-    let mut after = before.clone();
+    let text = before.as_deref().unwrap_or_default();
+    let mut after = text.to_owned();
     let database_files = DATABASE_FILES.iter().filter(|_| plan.choices.db == Database::Sqlite);
     for (pattern, example) in SECRETS.iter().chain(database_files) {
-        let is_there = before.lines().any(|line| line.trim() == *pattern);
-        if !is_there && !git::ignores(&host.root, example)? {
+        let is_there = text.lines().any(|line| line.trim() == *pattern);
+        // What is tracked stays so, whatever is ignored.
+        if !is_there && !git::tracks(&host.root, pattern) && !git::ignores(&host.root, example) {
             let gap = if after.is_empty() || after.ends_with('\n') { "" } else { "\n" };
             after = format!("{after}{gap}{pattern}\n");
         }
     }
-    Ok((after != before).then(|| Edit::change(".gitignore", &before, after)))
+    Ok(match before {
+        Some(before) if before == after => None,
+        Some(before) => Some(Edit::change(IGNORED, &before, after)),
+        None if after.is_empty() => None,
+        None => Some(Edit::create(IGNORED, &after)),
+    })
 }
 
 fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
     if created.is_empty() && edits.is_empty() {
         anstream::println!("Everything is there already.");
     }
-    let files = created.iter().map(|edit| (edit.path.clone(), edit.after.clone())).collect();
-    for line in crate::new::summary(&files) {
+    for line in crate::new::summary(created.iter().map(|edit| &edit.path)) {
         terminal::step("create", line);
     }
     if is_first {
@@ -194,6 +204,13 @@ fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
             "\nNo `axum::serve(listener, app)` was found that accounts could be put around. Where your router is served, write\n\n    \
              let app = {path}::{module}::with_accounts(app).await?;\n    \
              axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;"
+        );
+    }
+    if git::tracks(&host.root, ".env") {
+        anstream::println!(
+            "\n{} git tracks `.env`, so that secrets in it are in the repository. If they are no examples: `git rm --cached .env`, \
+             and add it to .gitignore",
+            styled(WARNING, "warning:")
         );
     }
     let plural = &plan.users.plural;

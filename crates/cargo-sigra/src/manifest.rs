@@ -15,8 +15,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     cargo_toml::SigraSource,
     choices::Choices,
+    edits::Edit,
     generate::{Files, Plan},
     names::AppName,
+    text_file::TextFile,
     users::UserNames,
 };
 
@@ -26,6 +28,10 @@ pub const SUMMARY: &str = ".sigra/ (what was generated, for `cargo sigra upgrade
 const FOLDER: &str = ".sigra";
 const MANIFEST: &str = "manifest.toml";
 const BASE: &str = "base.tar.gz";
+const ATTRIBUTES: &str = ".gitattributes";
+
+/// Settings such as `core.autocrlf` and `* text` would make another archive of it.
+const ARCHIVE_STAYS: &str = "# An archive: not to be changed by git.\nbase.tar.gz binary\n";
 
 const HEADER: &str = "# What `cargo sigra` has generated here, and from what. Commit this folder: with it, `cargo sigra upgrade`\n\
      # brings in what is new without losing what you changed. There is no need to edit it.\n\n";
@@ -60,8 +66,8 @@ pub enum ManifestError {
     Missing(PathBuf),
     #[error("`{path}` can't be read: {error}. Bring it back from your version control")]
     Unreadable { path: PathBuf, error: String },
-    #[error("`{path}` can't be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
+    #[error("the record of what was generated can't be made: {0}")]
+    Unmakable(io::Error),
     #[error("`{0}` doesn't hold what `manifest.toml` beside it says. Bring both back from your version control")]
     Differs(PathBuf),
 }
@@ -103,20 +109,20 @@ impl Manifest {
             return Err(ManifestError::Missing(Path::new(FOLDER).join(MANIFEST)));
         }
         let unreadable = |error: String| ManifestError::Unreadable { path: path.clone(), error };
-        let text = fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
+        let text = TextFile::read(&path).map_err(|error| unreadable(error.to_string()))?.text;
         toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))
     }
 
-    /// Writes it into an application, with the files as they were generated.
-    pub fn write(&self, root: &Path, files: &Files) -> Result<(), ManifestError> {
-        let folder = root.join(FOLDER);
-        let unwritable = |path: &Path, error| ManifestError::Unwritable { path: path.to_owned(), error };
-        fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, error))?;
-        let base = folder.join(BASE);
-        pack(files).and_then(|packed| fs::write(&base, packed)).map_err(|error| unwritable(&base, error))?;
-        let manifest = folder.join(MANIFEST);
-        let text = toml::to_string_pretty(self).map_err(|error| unwritable(&manifest, io::Error::other(error)))?;
-        fs::write(&manifest, format!("{HEADER}{text}")).map_err(|error| unwritable(&manifest, error))
+    /// What writes it into an application, with the files as they were generated.
+    pub fn edits(&self, files: &Files) -> Result<Vec<Edit>, ManifestError> {
+        let path = |name: &str| format!("{FOLDER}/{name}");
+        let text = toml::to_string_pretty(self).map_err(|error| ManifestError::Unmakable(io::Error::other(error)))?;
+        let packed = pack(files).map_err(ManifestError::Unmakable)?;
+        Ok(vec![
+            Edit::put(&path(MANIFEST), format!("{HEADER}{text}")),
+            Edit::put(&path(ATTRIBUTES), ARCHIVE_STAYS.to_owned()),
+            Edit::put_bytes(&path(BASE), packed),
+        ])
     }
 
     /// The files as they were generated.
@@ -165,6 +171,7 @@ fn unpack(packed: &[u8]) -> io::Result<Files> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edits::Transaction;
 
     fn files() -> Files {
         Files::from([("src/a.rs".to_owned(), "a".repeat(9000)), ("b.sql".to_owned(), "ü\n".to_owned())])
@@ -181,7 +188,8 @@ mod tests {
     fn a_base_that_was_changed_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = Manifest::of(&Plan::default_for_tests(), &files());
-        manifest.write(folder.path(), &files()).expect("written");
+        let edits = manifest.edits(&files()).expect("a record");
+        Transaction::prepare(folder.path(), &edits).and_then(Transaction::commit).expect("written");
         let read = Manifest::read(folder.path()).expect("a manifest");
         assert_eq!(read, manifest);
         assert_eq!(read.base(folder.path()).expect("a base"), files());

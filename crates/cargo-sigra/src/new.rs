@@ -9,7 +9,8 @@ use std::{
 use crate::{
     choices::{Choices, Database, Place},
     cli::New,
-    generate::{self, Files, Plan},
+    edits::{Edit, Transaction},
+    generate::{self, Plan},
     git,
     manifest::{self, Manifest},
     names::AppName,
@@ -25,8 +26,6 @@ pub enum NewError {
     NotEmpty(PathBuf),
     #[error("`{0}` has no last part that could be the application's name: give a path such as `my_app`")]
     NoName(PathBuf),
-    #[error("`{path}` can't be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
 }
 
 pub fn run(args: &New) -> Result<(), crate::Error> {
@@ -39,14 +38,17 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
     let files = generate::files(&plan)?;
 
     anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), choices.in_words());
-    write(&args.path, &files)?;
-    Manifest::of(&plan, &files).write(&args.path, &files)?;
-    for line in summary(&files) {
+    let mut edits: Vec<Edit> = files.iter().map(|(path, text)| Edit::create(path, text)).collect();
+    edits.extend(Manifest::of(&plan, &files).edits(&files)?);
+    Transaction::prepare(&args.path, &edits)?.commit()?;
+    for line in summary(files.keys()) {
         terminal::step("create", line);
     }
     terminal::step("create", manifest::SUMMARY);
-    if git::init_unless_inside(&args.path)? {
-        terminal::step("create", ".git/");
+    match git::init_unless_inside(&args.path) {
+        Ok(true) => terminal::step("create", ".git/"),
+        Ok(false) => {}
+        Err(error) => terminal::warn(format!("there is no repository yet: {error}")),
     }
     if let Some(workspace) = workspace::around(&args.path) {
         anstream::println!(
@@ -74,23 +76,11 @@ fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
     if is_free { Ok(()) } else { Err(NewError::NotEmpty(path.to_owned())) }
 }
 
-fn write(root: &Path, files: &Files) -> Result<(), NewError> {
-    for (name, text) in files {
-        let path = root.join(name);
-        let written = match path.parent() {
-            Some(folder) => fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)),
-            None => fs::write(&path, text),
-        };
-        written.map_err(|error| NewError::Unwritable { path, error })?;
-    }
-    Ok(())
-}
-
 /// A line for each file at the top and each folder there.
-pub fn summary(files: &Files) -> Vec<String> {
+pub fn summary<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = Vec::new();
-    for path in files.keys() {
+    for path in paths {
         match path.split_once('/') {
             Some((folder, _)) => *folders.entry(folder).or_default() += 1,
             None => lines.push(path.clone()),

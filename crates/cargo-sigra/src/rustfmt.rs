@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::generate::Files;
+use crate::{generate::Files, text_file::TextFile};
 
 /// The edition of the template.
 const EDITION: &str = "2024";
@@ -20,16 +20,37 @@ const SETTINGS: &str = "max_width = 120\nuse_small_heuristics = \"Max\"\n";
 pub enum RustfmtError {
     #[error("rustfmt can't be run, which is part of Rust: `rustup component add rustfmt` ({0})")]
     Missing(io::Error),
+    #[error("rustfmt does not accept the settings in your rustfmt.toml: {0}")]
+    Settings(String),
     #[error("rustfmt refuses the generated code, which is a mistake of this program:\n{0}")]
     Refused(String),
     #[error("the generated code can't be formatted in a temporary folder: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Formats all Rust files, in a folder where they find each other's modules: by the host's `rustfmt.toml`, or ours.
+/// Formats all Rust files: by the host's `rustfmt.toml`, or ours.
 pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
+    match (format_by(files, settings.unwrap_or(SETTINGS)), settings) {
+        (Err(RustfmtError::Refused(said)), Some(_)) if format_by(&mut files.clone(), "").is_ok() => {
+            Err(RustfmtError::Settings(said))
+        }
+        (result, _) => result,
+    }
+}
+
+/// The same where it can be done, and why it could not: code that is not formatted is as good.
+pub fn format_if_possible(files: &mut Files, settings: Option<&str>) -> Option<RustfmtError> {
+    let error = format(files, settings).err()?;
+    if let RustfmtError::Settings(_) = error {
+        format_by(files, "").err();
+    }
+    Some(error)
+}
+
+/// In a folder where they find each other's modules.
+fn format_by(files: &mut Files, settings: &str) -> Result<(), RustfmtError> {
     let folder = tempfile::tempdir()?;
-    fs::write(folder.path().join("rustfmt.toml"), settings.unwrap_or(SETTINGS))?;
+    fs::write(folder.path().join("rustfmt.toml"), settings)?;
     let mut sources: Vec<(PathBuf, &mut String)> = Vec::new();
     for (path, text) in files.iter_mut().filter(|(path, _)| path.ends_with(".rs")) {
         let path = folder.path().join(path);
@@ -44,14 +65,16 @@ pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtEr
     }
     run(sources.iter().map(|(path, _)| path.as_path()))?;
     for (path, text) in sources {
-        *text = fs::read_to_string(path)?;
+        // Settings may ask for other line endings, which are not a matter of texts here.
+        *text = TextFile::read(&path)?.text;
     }
     Ok(())
 }
 
 /// A file of the host's after a change: formatted if it was so before.
-pub fn keep_formatted(before: &str, after: String, settings: Option<&str>) -> Result<String, RustfmtError> {
-    if formatted(before, settings)? == before { formatted(&after, settings) } else { Ok(after) }
+pub fn keep_formatted(before: &str, after: String, settings: Option<&str>) -> String {
+    let was_formatted = formatted(before, settings).is_ok_and(|formatted| formatted == before);
+    if was_formatted { formatted(&after, settings).unwrap_or(after) } else { after }
 }
 
 /// Through a pipe: in a folder, rustfmt would look for the files of modules.
@@ -73,7 +96,7 @@ fn formatted(text: &str, settings: Option<&str>) -> Result<String, RustfmtError>
     if !output.status.success() {
         return Err(RustfmtError::Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(TextFile::decode(&String::from_utf8_lossy(&output.stdout)).text)
 }
 
 fn run<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), RustfmtError> {
@@ -109,13 +132,35 @@ mod tests {
     #[test]
     fn a_changed_file_is_formatted_if_it_was_so() {
         let after = "mod a;\nfn b( ) { }\n".to_owned();
-        assert_eq!(keep_formatted("mod a;\n", after.clone(), None).expect("kept"), "mod a;\nfn b() {}\n");
-        assert_eq!(keep_formatted("mod  a;\n", after.clone(), None).expect("kept"), after);
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), None), "mod a;\nfn b() {}\n");
+        assert_eq!(keep_formatted("mod  a;\n", after.clone(), None), after);
+        let crlf = Some("newline_style = \"Windows\"\n");
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), crlf), "mod a;\nfn b() {}\n");
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), Some("max_width = \"wide\"\n")), after);
+        assert_eq!(keep_formatted("mod a;\n", "no Rust".to_owned(), None), "no Rust");
     }
 
     #[test]
     fn what_is_no_rust_is_refused() {
         let mut files = Files::from([("src/lib.rs".to_owned(), "fn {\n".to_owned())]);
         assert!(matches!(format(&mut files, None), Err(RustfmtError::Refused(_))));
+        assert!(matches!(format(&mut files, Some("")), Err(RustfmtError::Refused(_))));
+    }
+
+    #[test]
+    fn settings_that_are_of_no_use_do_no_harm() {
+        let files = Files::from([("src/lib.rs".to_owned(), "fn  a( ) { }\n".to_owned())]);
+        for (settings, is_told) in [
+            ("max_width = \"wide\"\n", true),
+            ("edition = \"2030\"\n", true),
+            ("this is no TOML", true),
+            ("imports_granularity = \"Crate\"\nwrap_comments = true\n", false),
+            ("newline_style = \"Windows\"\n", false),
+        ] {
+            let mut formatted = files.clone();
+            let error = format_if_possible(&mut formatted, Some(settings));
+            assert_eq!(formatted["src/lib.rs"], "fn a() {}\n", "{settings}");
+            assert_eq!(matches!(error, Some(RustfmtError::Settings(_))), is_told, "{settings}");
+        }
     }
 }

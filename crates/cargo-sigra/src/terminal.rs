@@ -20,6 +20,11 @@ pub fn step(verb: &str, what: impl Display) {
     anstream::println!("  {} {what}", styled(GOOD, format!("{verb:>9}")));
 }
 
+/// What somebody should know, and that is no error.
+pub fn warn(text: impl Display) {
+    anstream::eprintln!("{} {text}", styled(WARNING, "warning:"));
+}
+
 /// The commands to go on with.
 pub fn next_commands(commands: &[String]) {
     anstream::println!("\nNext:\n");

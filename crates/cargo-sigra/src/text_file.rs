@@ -18,6 +18,16 @@ impl TextFile {
         fs::read_to_string(path).map(|stored| Self::decode(&stored))
     }
 
+    /// Nothing yet.
+    pub fn new(has_crlf: bool) -> Self {
+        Self { text: String::new(), has_byte_order_mark: false, has_crlf }
+    }
+
+    /// Whether its lines end in `\r\n`.
+    pub fn has_crlf(&self) -> bool {
+        self.has_crlf
+    }
+
     /// Of a file whose lines end in several ways, most decide: it can't be written back as it was in any case.
     pub fn decode(stored: &str) -> Self {
         let text = stored.strip_prefix(BYTE_ORDER_MARK);
@@ -39,7 +49,10 @@ impl TextFile {
 /// Parses Rust so that spans are offsets into this very text: `syn` leaves a `#!` line out of them.
 pub fn parse_rust(text: &str) -> syn::Result<syn::File> {
     match text.strip_prefix("#!") {
-        Some(rest) if !rest.trim_start().starts_with('[') => syn::parse_file(&format!("//{rest}")),
+        Some(rest) if !rest.trim_start().starts_with('[') => {
+            let end = text.find('\n').unwrap_or(text.len());
+            syn::parse_file(&format!("{}{}", " ".repeat(end), &text[end..]))
+        }
         _ => syn::parse_file(text),
     }
 }

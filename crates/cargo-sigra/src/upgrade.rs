@@ -3,18 +3,21 @@
 mod change;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     cargo_toml::SigraSource,
     cli::Upgrade,
+    edits::{Edit, Transaction},
     generate, git,
     host::Host,
     install,
     manifest::Manifest,
     terminal::{self, BAD, GOOD, WARNING, styled},
+    text_file::TextFile,
+    trial::{self, Wanted},
 };
 
 use self::change::{Change, Kind};
@@ -29,8 +32,6 @@ pub enum UpgradeError {
     Newer { theirs: String },
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("`{path}` can't be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
     #[error("{0} {files} to be put right by hand: look for `<<<<<<<`, then run the tests", files = if *.0 == 1 { "file has" } else { "files have" })]
     Conflicts(usize),
 }
@@ -46,34 +47,34 @@ pub fn run(args: &Upgrade) -> Result<(), crate::Error> {
     let mut plan = manifest.plan(SigraSource::from_flag(args.sigra_path.as_deref())?);
     let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
     plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
-    let newer = generate::files(&plan)?;
+    let newer = generate::formatted_files(&plan)?;
     let changes = change::all(&base, &newer, |path| read(root, path))?;
-    for change in &changes {
-        show(change);
-    }
     // In an application that was there before, Cargo.toml is the host's.
     let dependencies = match &host {
         Some(host) => install::add_dependencies(host, &plan)?,
         None => None,
     };
+    let mut edits: Vec<Edit> = changes.iter().filter_map(edit).chain(dependencies.clone()).collect();
+    edits.extend(Manifest::of(&plan, &newer).edits(&newer)?);
+    let transaction = Transaction::prepare(root, &edits)?;
+    let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
+    let conflicting_manifest =
+        changes.iter().any(|change| change.kind == Kind::Conflict && change.path == "Cargo.toml");
+    let wanted = Wanted { resolve: !args.no_resolve && !conflicting_manifest, compile: false };
+    trial::run(root, &edits.iter().collect::<Vec<_>>(), wanted)?;
+    if !args.dry_run {
+        transaction.commit()?;
+    }
+    for change in &changes {
+        show(change);
+    }
     if let Some(edit) = &dependencies {
         terminal::step("change", &edit.path);
     }
-    let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
     if changes.is_empty() && dependencies.is_none() {
         anstream::println!("There is nothing new.");
     }
-    if args.dry_run {
-        return Ok(());
-    }
-    for change in &changes {
-        apply(root, change)?;
-    }
-    if let Some(edit) = &dependencies {
-        edit.apply(root)?;
-    }
-    Manifest::of(&plan, &newer).write(root, &newer)?;
-    if conflicts > 0 { Err(UpgradeError::Conflicts(conflicts).into()) } else { Ok(()) }
+    if conflicts > 0 && !args.dry_run { Err(UpgradeError::Conflicts(conflicts).into()) } else { Ok(()) }
 }
 
 /// An older program knows nothing of what a newer one has generated.
@@ -88,23 +89,24 @@ fn refuse_older_programs(theirs: &str) -> Result<(), UpgradeError> {
 
 fn read(root: &Path, path: &str) -> Result<Option<String>, UpgradeError> {
     let path = root.join(path);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text)),
+    match TextFile::read(&path) {
+        Ok(file) => Ok(Some(file.text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(UpgradeError::Unreadable { path, error }),
     }
 }
 
-fn apply(root: &Path, change: &Change) -> Result<(), UpgradeError> {
-    let path = root.join(&change.path);
-    let done = match (&change.text, change.kind) {
-        (Some(text), _) => {
-            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text.as_bytes()))
+fn edit(change: &Change) -> Option<Edit> {
+    let Change { path, kind, before, text } = change;
+    match (before, text) {
+        (None, Some(text)) => Some(Edit::create(path, text)),
+        (Some(before), Some(text)) => {
+            let edit = Edit::change(path, before, text.clone());
+            Some(if *kind == Kind::Conflict { edit.with_conflicts() } else { edit })
         }
-        (None, Kind::Remove) => fs::remove_file(&path),
-        (None, _) => Ok(()),
-    };
-    done.map_err(|error| UpgradeError::Unwritable { path, error })
+        (Some(before), None) if *kind == Kind::Remove => Some(Edit::remove(path, before)),
+        (_, None) => None,
+    }
 }
 
 fn show(change: &Change) {

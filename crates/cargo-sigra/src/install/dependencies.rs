@@ -1,16 +1,17 @@
 //! What the generated code depends on, added to the host's `Cargo.toml`. What stands there stays as it is.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TomlError, Value};
 
-use super::edit::Edit;
 use crate::{
     cargo_toml::{self, CargoTomlError},
+    edits::Edit,
     generate::Plan,
     host::Host,
     regions,
     template::{self, TemplateError},
+    text_file::TextFile,
 };
 
 /// What the generated code needs and these crates turn on by themselves.
@@ -41,7 +42,7 @@ pub enum DependencyError {
 
 pub fn add(host: &Host, plan: &Plan) -> Result<Option<Edit>, DependencyError> {
     let path = host.root.join("Cargo.toml");
-    let before = fs::read_to_string(&path).map_err(|error| DependencyError::Unreadable { path, error })?;
+    let before = TextFile::read(&path).map_err(|error| DependencyError::Unreadable { path, error })?.text;
     let mut doc: DocumentMut = before.parse()?;
     let needed = needed(plan)?;
     let dependencies = doc.entry("dependencies").or_insert_with(toml_edit::table);

@@ -1,11 +1,15 @@
 //! `mod auth;` in the host's crate, and accounts around its router.
 
-use std::fs;
-
 use syn::{Item, spanned::Spanned};
 
-use super::{InstallError, edit::Edit, serve::Served};
-use crate::{generate::Plan, host::Host, rustfmt};
+use super::{InstallError, serve::Served};
+use crate::{
+    edits::Edit,
+    generate::Plan,
+    host::Host,
+    rustfmt,
+    text_file::{TextFile, parse_rust},
+};
 
 /// The edits of the crate's root, and of the file that serves the router. They may be one.
 pub fn declare(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::Error> {
@@ -18,19 +22,19 @@ pub fn declare(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, c
     let Some(root) = host.crate_root() else { return Ok(edits) };
     let is_one = served_in.is_some_and(|path| path == root);
     let unreadable = |error| InstallError::Unreadable { path: root.to_owned(), error };
-    let original = fs::read_to_string(root).map_err(unreadable)?;
+    let original = TextFile::read(root).map_err(unreadable)?.text;
     let text = if is_one { after } else { &original };
     let declared = with_module(text, module, host.lib.is_some());
     let settings = plan.rustfmt.as_deref();
     if declared != original {
-        let declared = rustfmt::keep_formatted(&original, declared, settings)?;
+        let declared = rustfmt::keep_formatted(&original, declared, settings);
         edits.push(Edit::change(&host.relative(root), &original, declared));
     }
     if let Some(path) = served_in.filter(|_| !is_one) {
         edits.push(Edit::change(
             &host.relative(path),
             before,
-            rustfmt::keep_formatted(before, after.to_owned(), settings)?,
+            rustfmt::keep_formatted(before, after.to_owned(), settings),
         ));
     }
     Ok(edits)
@@ -38,7 +42,7 @@ pub fn declare(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, c
 
 /// After the last module, or else after the imports. A program does not call all that it is given, and says so.
 fn with_module(source: &str, module: &str, is_library: bool) -> String {
-    let Ok(file) = syn::parse_file(source) else { return source.to_owned() };
+    let Ok(file) = parse_rust(source) else { return source.to_owned() };
     let is_there = |item: &Item| matches!(item, Item::Mod(found) if found.ident == module);
     if file.items.iter().any(is_there) {
         return source.to_owned();
@@ -74,6 +78,7 @@ mod tests {
             ("//! Docs.\n\nuse b;\n\nfn main() {}\n", "//! Docs.\n\nuse b;\n\npub mod auth;\n\nfn main() {}\n"),
             ("fn main() {}\n", "pub mod auth;\n\nfn main() {}\n"),
             ("pub mod auth;\nfn main() {}\n", "pub mod auth;\nfn main() {}\n"),
+            ("#!/usr/bin/env cargo\nuse b;\n", "#!/usr/bin/env cargo\nuse b;\n\npub mod auth;\n"),
             ("mod tests {\n    mod auth;\n}\n", "pub mod auth;\n\nmod tests {\n    mod auth;\n}\n"),
         ] {
             assert_eq!(with_module(before, "auth", true), after);

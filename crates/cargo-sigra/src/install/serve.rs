@@ -1,6 +1,6 @@
 //! Where the host serves its router: `axum::serve(listener, app)`, wherever in its sources.
 
-use std::{fs, net::SocketAddr, ops::Range, path::PathBuf};
+use std::{net::SocketAddr, ops::Range, path::PathBuf};
 
 use syn::{
     Block, Expr, ExprCall, ExprTuple, ImplItemFn, ItemFn, LitStr, ReturnType, Signature, Stmt,
@@ -8,7 +8,11 @@ use syn::{
     visit::{self, Visit},
 };
 
-use crate::{generate::Plan, host::Host};
+use crate::{
+    generate::Plan,
+    host::Host,
+    text_file::{TextFile, parse_rust},
+};
 
 /// What is there of it.
 pub enum Served {
@@ -28,7 +32,7 @@ pub fn find(host: &Host, plan: &Plan) -> Served {
     let module = plan.module.as_deref().unwrap_or_default();
     let mut served = Served::Nowhere;
     for path in host.sources(module) {
-        let Ok(source) = fs::read_to_string(&path) else { continue };
+        let Ok(source) = TextFile::read(&path).map(|file| file.text) else { continue };
         if source.contains("with_accounts(") {
             return Served::Already;
         }
@@ -45,7 +49,8 @@ pub fn find(host: &Host, plan: &Plan) -> Served {
 
 /// The port of the first address that is written out beside such a call.
 pub fn port(host: &Host, module: &str) -> Option<u16> {
-    let sources = host.sources(module).into_iter().filter_map(|path| fs::read_to_string(path).ok());
+    let sources = host.sources(module).into_iter().filter_map(|path| TextFile::read(&path).ok());
+    let sources = sources.map(|file| file.text);
     sources.filter(|source| call_in(source).is_some()).find_map(|source| port_in(&source))
 }
 
@@ -88,7 +93,7 @@ impl Call {
 }
 
 fn call_in(source: &str) -> Option<Call> {
-    let file = syn::parse_file(source).ok()?;
+    let file = parse_rust(source).ok()?;
     let mut finder = Finder { can_fail: false, statement: 0, found: None };
     finder.visit_file(&file);
     finder.found
@@ -161,7 +166,7 @@ fn understood(app: &Expr, statement: usize, can_fail: bool) -> Option<Call> {
 
 fn port_in(source: &str) -> Option<u16> {
     let mut addresses = Addresses { port: None };
-    addresses.visit_file(&syn::parse_file(source).ok()?);
+    addresses.visit_file(&parse_rust(source).ok()?);
     addresses.port
 }
 

@@ -20,11 +20,12 @@ pub enum Kind {
     LeaveMigration,
 }
 
-/// A file, what is to be done, and what it is to hold if it is written.
+/// A file, what is to be done, what it holds, and what it is to hold if it is written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     pub path: String,
     pub kind: Kind,
+    pub before: Option<String>,
     pub text: Option<String>,
 }
 
@@ -43,7 +44,7 @@ pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<
             continue;
         }
         if let Some((kind, text)) = change(path, base, newer, host.as_deref()) {
-            changes.push(Change { path: path.clone(), kind, text });
+            changes.push(Change { path: path.clone(), kind, before: host, text });
         }
     }
     Ok(changes)
