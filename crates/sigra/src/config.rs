@@ -565,7 +565,7 @@ impl Config {
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
-        crate::origin::SameOrigin::new(&self.trusted_origins).map(drop)
+        crate::origin::OwnOrigins::new(&self.trusted_origins).map(drop)
     }
 }
 

@@ -129,14 +129,22 @@ impl Error {
         }
     }
 
-    /// What is answered. The cause goes to the log.
-    fn into_problem(self) -> Problem {
+    /// What is answered.
+    pub(crate) fn to_response(&self) -> Response {
+        let failed = Failed { by_database: matches!(self, Self::Database(_)) };
+        let mut response = self.problem().into_response();
+        response.extensions_mut().insert(failed);
+        response
+    }
+
+    /// Its status, and what to do. The cause goes to the log.
+    fn problem(&self) -> Problem {
         if self.is_temporary() {
             tracing::warn!(target: "sigra", error = %self, "service unavailable");
             return Problem::unavailable(Duration::from_secs(1));
         }
         match self {
-            Self::TooManyAttempts { retry_after } => Problem::too_many_requests(retry_after),
+            Self::TooManyAttempts { retry_after } => Problem::too_many_requests(*retry_after),
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED),
             Self::SecondFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED),
             Self::OtherFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::OTHER_FACTOR_REQUIRED),
@@ -192,10 +200,7 @@ fn is_unavailable_code(code: &str) -> bool {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let failed = Failed { by_database: matches!(self, Self::Database(_)) };
-        let mut response = self.into_problem().into_response();
-        response.extensions_mut().insert(failed);
-        response
+        self.to_response()
     }
 }
 

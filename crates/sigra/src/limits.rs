@@ -20,11 +20,11 @@ use std::{
     fmt::Display,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -110,7 +110,9 @@ impl Limit {
 
 /// How many requests an address may send to the pages of accounts.
 ///
-/// IPv6 addresses count by their /64, which is what one customer has.
+/// IPv6 addresses count by their /64, which is what one customer has. Requests whose address is not known, as of a server
+/// without axum's `ConnectInfo`, count as one client's, who may send ten times as many: that bounds what can be guessed
+/// at, and one visitor alone does not easily use up what is there for all. The log says once how to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimit {
     /// How many at once.
@@ -131,6 +133,9 @@ impl Default for AddressLimit {
 /// Counts addresses, in this process.
 pub(crate) struct Addresses {
     limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    /// For all whose address is not known.
+    unknown: Option<DefaultDirectRateLimiter>,
+    is_unknown_told: AtomicBool,
     checks: AtomicUsize,
 }
 
@@ -138,7 +143,32 @@ impl Addresses {
     /// Unlimited without a limit.
     pub fn new(limit: Option<AddressLimit>) -> Self {
         let quota = |limit: AddressLimit| Quota::per_minute(limit.per_minute).allow_burst(limit.burst);
-        Self { limiter: limit.map(quota).map(RateLimiter::keyed), checks: AtomicUsize::new(0) }
+        let for_many = |limit: AddressLimit| AddressLimit {
+            burst: limit.burst.saturating_mul(UNKNOWN_CLIENTS),
+            per_minute: limit.per_minute.saturating_mul(UNKNOWN_CLIENTS),
+        };
+        Self {
+            limiter: limit.map(quota).map(RateLimiter::keyed),
+            unknown: limit.map(for_many).map(quota).map(RateLimiter::direct),
+            is_unknown_told: AtomicBool::new(false),
+            checks: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts who can't be told apart together.
+    fn check_unknown(&self) -> Result<(), Error> {
+        let Some(limiter) = &self.unknown else { return Ok(()) };
+        if !self.is_unknown_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "sigra",
+                "requests come without the address of their client, so that all clients share one limit: serve with \
+                 `app.into_make_service_with_connect_info::<SocketAddr>()`, or put `ConnectInfo<SocketAddr>` into the \
+                 extensions of each request"
+            );
+        }
+        limiter
+            .check()
+            .map_err(|early| Error::TooManyAttempts { retry_after: early.wait_time_from(limiter.clock().now()) })
     }
 
     fn check(&self, ip: IpAddr) -> Result<(), Error> {
@@ -154,6 +184,9 @@ impl Addresses {
     }
 }
 
+/// For how many clients those count whose address is not known.
+const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
 /// Past so many, those that have been quiet are forgotten.
 const MAX_ADDRESSES: usize = 100_000;
 
@@ -166,18 +199,18 @@ fn network(ip: IpAddr) -> IpAddr {
 
 /// Limits.
 impl<U: User> Sigra<U> {
-    /// Counts a request of a client against its address.
+    /// Counts a request of a client against its address, or against what all share [whose address is not
+    /// known](AddressLimit).
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
     pub fn limit_address(&self, client: &Client) -> Result<(), Error> {
-        match client.ip {
-            Some(ip) => self.addresses().check(ip).inspect_err(|_| {
-                tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address");
-            }),
-            None => Ok(()),
-        }
+        let counted = match client.ip {
+            Some(ip) => self.addresses().check(ip),
+            None => self.addresses().check_unknown(),
+        };
+        counted.inspect_err(|_| tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address"))
     }
 
     /// Counts an attempt to do something to an account, before it is made. The account is whatever the visitor
@@ -398,6 +431,18 @@ mod tests {
         assert!(matches!(addresses.check(noisy), Err(Error::TooManyAttempts { .. })));
         addresses.check(quiet).expect("another address");
         Addresses::new(None).check(noisy).expect("no limit");
+    }
+
+    #[test]
+    fn who_has_no_address_is_limited_with_all_the_others_who_have_none() {
+        let addresses = Addresses::new(Some(AddressLimit::default()));
+        for _ in 0..1000 {
+            addresses.check_unknown().expect("within the burst");
+        }
+        let Err(Error::TooManyAttempts { retry_after }) = addresses.check_unknown() else { panic!("without a limit") };
+        assert!(retry_after <= Duration::from_millis(100), "ten a second, not {retry_after:?}");
+        addresses.check([192, 0, 2, 1].into()).expect("an address of its own");
+        Addresses::new(None).check_unknown().expect("no limit");
     }
 
     #[test]

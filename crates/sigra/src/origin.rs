@@ -13,7 +13,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use axum::extract::MatchedPath;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower::{Layer, Service, service_fn};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -28,12 +29,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const NO_APPS: [&str; 9] = ["http", "https", "ws", "wss", "file", "data", "blob", "about", "javascript"];
 
 /// Judges where unsafe requests come from.
-pub(crate) struct SameOrigin {
+pub(crate) struct OwnOrigins {
     sites: CsrfLayer,
     trusted: Vec<String>,
 }
 
-impl SameOrigin {
+impl OwnOrigins {
     pub fn new(trusted: &[String]) -> Result<Self, ConfigError> {
         let trust = |layer: CsrfLayer, origin: &String| {
             let refused = || ConfigError::Origin(origin.clone());
@@ -41,6 +42,13 @@ impl SameOrigin {
         };
         let sites = trusted.iter().try_fold(CsrfLayer::new(), trust)?;
         Ok(Self { sites, trusted: trusted.to_vec() })
+    }
+
+    /// What there is to say against a request, if it is unsafe and does not come from the application's own pages.
+    pub fn judge<B>(&self, request: &Request<B>) -> Option<ForeignRequest> {
+        let (method, headers) = (request.method(), request.headers());
+        let is_admitted = is_safe(method) || self.admits(request.uri(), headers);
+        (!is_admitted).then(|| ForeignRequest::new(method, headers))
     }
 
     /// Whether an unsafe request with these headers comes from the application's own pages, or from no browser at
@@ -96,12 +104,48 @@ fn is_app(origin: &str) -> bool {
     is_scheme && is_host && !NO_APPS.contains(&scheme)
 }
 
-/// Tells of a request from another origin (OWASP ASVS 16.3.2).
-pub(crate) fn tell_refused(method: &Method, headers: &HeaderMap) {
-    let sent = |name| headers.get(name).map(|value| &value.as_bytes()[..value.len().min(MAX_TOLD)]);
-    let told = |name| sent(name).map(|bytes| tracing::field::debug(String::from_utf8_lossy(bytes)));
-    tracing::info!(
-        target: "sigra", event = telemetry::REQUEST_REFUSED, reason = code::CROSS_ORIGIN, %method,
-        origin = told(header::ORIGIN), sec_fetch_site = told(SEC_FETCH_SITE),
-    );
+/// Whether a method changes nothing. `TRACE` is not among them: it is no method of a page.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// A request from another origin, as far as the log tells of it.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignRequest {
+    method: Method,
+    origin: Option<String>,
+    sec_fetch_site: Option<String>,
+    /// Without its path, which may hold a token.
+    referer: Option<String>,
+}
+
+impl ForeignRequest {
+    pub fn new(method: &Method, headers: &HeaderMap) -> Self {
+        let sent = |name| headers.get(name).map(|value: &HeaderValue| told(value.as_bytes()));
+        let referer = headers.get(header::REFERER).and_then(|value| Uri::try_from(value.as_bytes()).ok());
+        let site = |uri: Uri| Some(told(format!("{}://{}", uri.scheme_str()?, uri.host()?).as_bytes()));
+        Self {
+            method: method.clone(),
+            origin: sent(header::ORIGIN),
+            sec_fetch_site: sent(SEC_FETCH_SITE),
+            referer: referer.and_then(site),
+        }
+    }
+
+    /// Tells that it is refused (OWASP ASVS 16.3.2).
+    pub fn tell_refused(&self, extensions: &Extensions) {
+        let route = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+        tracing::info!(
+            target: "sigra", event = telemetry::REQUEST_REFUSED, reason = code::CROSS_ORIGIN, method = %self.method, route,
+            origin = self.origin, sec_fetch_site = self.sec_fetch_site, referer = self.referer,
+            "a request from another origin was refused: if the origin is yours, add it to TRUSTED_ORIGINS, or in code to \
+             Config::trusted_origins"
+        );
+    }
+}
+
+/// What a visitor has written, short and on one line.
+fn told(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(MAX_TOLD)];
+    String::from_utf8_lossy(bytes).escape_default().to_string()
 }

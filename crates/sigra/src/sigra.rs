@@ -21,7 +21,7 @@ use crate::{
     idempotency::Answers,
     limits::{self, Addresses},
     mfa::{self, LogInMethod, LogInOutcome, ShownFactor},
-    origin::SameOrigin,
+    origin::OwnOrigins,
     password::{PasswordProblem, Passwords},
     scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
     secret::EncryptionKeys,
@@ -94,7 +94,7 @@ pub struct Sigra<U: User>(Arc<Inner<U>>);
 struct Inner<U: User> {
     config: Config,
     cookies: Cookies,
-    same_origin: SameOrigin,
+    own_origins: OwnOrigins,
     pool: Pool<U>,
     reader: Reader<U>,
     cache: ScopeCache<U>,
@@ -166,7 +166,7 @@ impl<U: User> Sigra<U> {
         let own_pool = U::Database::own_pool(&pool);
         Ok(Self(Arc::new(Inner {
             cookies: Cookies::new(&config),
-            same_origin: SameOrigin::new(&config.trusted_origins)?,
+            own_origins: OwnOrigins::new(&config.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             answers: Answers::default(),
@@ -224,8 +224,8 @@ impl<U: User> Sigra<U> {
         &self.0.cookies
     }
 
-    pub(crate) fn same_origin(&self) -> &SameOrigin {
-        &self.0.same_origin
+    pub(crate) fn own_origins(&self) -> &OwnOrigins {
+        &self.0.own_origins
     }
 
     #[cfg(feature = "live")]
@@ -372,7 +372,7 @@ impl<U: User> Sigra<U> {
         self.ended(&replaced);
         session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
         tracing::info!(
-            target: "sigra", event, user_id = ?user.id(), session_id = %row.id, method, remembered = log_in.remember_me,
+            target: "sigra", event, user_id = %user.id(), session_id = %row.id, method, remembered = log_in.remember_me,
         );
         Ok(if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete })
     }
@@ -501,7 +501,7 @@ impl<U: User> Sigra<U> {
         self.renewed(session, scope, token);
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
-            user_id = ?user, session_id = %scope.session().id,
+            user_id = %user, session_id = %scope.session().id,
         );
         Ok(())
     }
@@ -547,7 +547,7 @@ impl<U: User> Sigra<U> {
         let stored = user.and_then(User::hashed_password);
         let verification = self.0.passwords.verify(stored, password).await?;
         if verification == Verification::Invalid {
-            tracing::info!(target: "sigra", event = telemetry::LOGIN_FAILURE, user_id = ?user.map(User::id));
+            tracing::info!(target: "sigra", event = telemetry::LOGIN_FAILURE, user_id = user.map(|user| tracing::field::display(user.id())));
         }
         Ok(verification)
     }
@@ -639,7 +639,7 @@ impl<U: User> Sigra<U> {
     fn ended(&self, sessions: &[EndedSession<U::Id>]) {
         for ended in sessions.iter().filter(|ended| ended.is_reuse) {
             let (user_id, session_id) = (&ended.user, ended.id);
-            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, ?user_id, %session_id);
+            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, %user_id, %session_id);
         }
         let ids: Vec<SessionId> = sessions.iter().map(|ended| ended.id).collect();
         self.end_sessions(&ids);
@@ -687,7 +687,7 @@ impl<U: User> Sigra<U> {
         let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
         if deleted.is_some() {
             U::Database::delete_trusted_browser_of(conn, user, id).await?;
-            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, session_id = %id);
+            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
         }
         Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
     }
@@ -742,7 +742,7 @@ impl<U: User> Sigra<U> {
             return Err(Error::SessionEnded);
         }
         let sessions = U::Database::delete_sessions(conn, user, except).await?;
-        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = ?user, sessions = sessions.len());
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, sessions = sessions.len());
         Ok(Revoked { user: user.to_string(), sessions })
     }
 

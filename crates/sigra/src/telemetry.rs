@@ -18,7 +18,7 @@
 //! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
 //! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` | a token came, to log out or in again, that had been replaced for its age long before: somebody has a copy. Its session was ended |
 //! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or cookies of two users |
-//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `origin`, `sec_fetch_site` | a request was refused, or led to the page where its sender can show what is missing |
+//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or led to the page where its sender can show what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | something was tried too often, or there are too many live connections |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server took a mail |
 //! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and is tried again |

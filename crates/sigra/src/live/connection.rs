@@ -22,10 +22,11 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{Ended, Ending, Entry, LiveConnections};
 use crate::{
-    Problem, Scope, SessionRow, Sigra, User, origin,
+    Problem, Scope, SessionRow, Sigra, User,
+    origin::ForeignRequest,
     problem::code,
     scope::{Current, tell},
-    session::MissingLayer,
+    session::SessionRejection,
     store::SessionId,
     telemetry,
 };
@@ -197,15 +198,15 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     type Rejection = LiveRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
-        let current = Current::<U>::of(parts, "Live")?.clone();
+        let current = Current::<U>::of(parts, "Live").await?;
         let sigra = &current.sigra;
         let Some(scope) = current.scope().cloned() else {
             tell(&current, parts, code::AUTHENTICATION_REQUIRED);
             return Err(LiveRejection::Unauthenticated);
         };
-        if !sigra.same_origin().admits(&parts.uri, &parts.headers) {
-            origin::tell_refused(&parts.method, &parts.headers);
-            return Err(LiveRejection::CrossOrigin);
+        if !sigra.own_origins().admits(&parts.uri, &parts.headers) {
+            ForeignRequest::new(&parts.method, &parts.headers).tell_refused(&parts.extensions);
+            return Err(SessionRejection::CrossOrigin.into());
         }
         let connection = sigra.live_connections().register(sigra, &scope)?;
         M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
@@ -217,15 +218,12 @@ impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveRejection {
-    /// The route has no layer to fetch the scope.
+    /// It can't be known who it is, or a page of another origin asks: 403.
     #[error(transparent)]
-    MissingLayer(#[from] MissingLayer),
+    Session(#[from] SessionRejection),
     /// Nobody is logged in: 401.
     #[error("not logged in")]
     Unauthenticated,
-    /// A page of another origin asks: 403.
-    #[error("the request comes from another origin")]
-    CrossOrigin,
     /// The session or the user has [as many](crate::Config::live_connections) as they may: 429 with `Retry-After`.
     #[error("too many live connections")]
     TooMany,
@@ -240,11 +238,10 @@ pub enum LiveRejection {
 impl IntoResponse for LiveRejection {
     fn into_response(self) -> Response {
         match self {
-            Self::MissingLayer(missing) => missing.into_response(),
+            Self::Session(rejection) => rejection.into_response(),
             Self::Unauthenticated => {
                 Problem::new(StatusCode::UNAUTHORIZED).code(code::AUTHENTICATION_REQUIRED).into_response()
             }
-            Self::CrossOrigin => Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN).into_response(),
             Self::TooMany => Problem::too_many_requests(RETRY_AFTER).into_response(),
             Self::Stopping => Problem::unavailable(Duration::from_secs(1)).into_response(),
             Self::Refused(response) => *response,

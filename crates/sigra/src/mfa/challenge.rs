@@ -10,7 +10,7 @@ use crate::{
     audit::{self, Audit},
     problem::code,
     scope::{Clearance, Current, ScopeRejection},
-    session::MissingLayer,
+    session::SessionRejection,
     sigra::{Connection, Transaction, transact},
     store::{Proof, SecondFactors},
     telemetry,
@@ -46,7 +46,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for MfaChallenge<U> {
     type Rejection = MfaChallengeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaChallengeRejection> {
-        let current = Current::<U>::of(parts, "MfaChallenge").map_err(ScopeRejection::from)?;
+        let current = &Current::<U>::of(parts, "MfaChallenge").await.map_err(ScopeRejection::from)?;
         match current.with_clearance(Clearance::ChallengePending) {
             Some(scope) => Ok(Self(scope.clone())),
             None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(Audience::of(&parts.headers))),
@@ -56,11 +56,11 @@ impl<S: Sync, U: User> FromRequestParts<S> for MfaChallenge<U> {
 }
 
 impl<S: Sync, U: User> OptionalFromRequestParts<S> for MfaChallenge<U> {
-    type Rejection = MissingLayer;
+    type Rejection = SessionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
-        let current = Current::<U>::of(parts, "Option<MfaChallenge>")?;
-        Ok(current.with_clearance(Clearance::ChallengePending).cloned().map(Self))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
+        let current = Current::<U>::if_any(parts, "Option<MfaChallenge>").await?;
+        Ok(current.and_then(|current| current.with_clearance(Clearance::ChallengePending).cloned()).map(Self))
     }
 }
 
@@ -145,7 +145,7 @@ impl<U: User> Sigra<U> {
             session.keep_trust_token(token, before);
         }
         tracing::info!(
-            target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = ?scope.user().id(),
+            target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = %scope.user().id(),
             session_id = %scope.session().id, remembered = scope.session().remembered, second_factor = factor.name(),
         );
         Ok(Checked::Valid(factor))
@@ -169,7 +169,7 @@ impl<U: User> Sigra<U> {
         self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
         self.renew_with_second_factor(tx, session, scope, factor).await?;
         tracing::info!(
-            target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = ?scope.user().id(),
+            target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = %scope.user().id(),
             session_id = %scope.session().id, second_factor = factor.name(),
         );
         Ok(Checked::Valid(factor))
@@ -252,7 +252,7 @@ impl<U: User> Sigra<U> {
             return Ok(false);
         }
         tracing::warn!(
-            target: "sigra", user_id = ?user,
+            target: "sigra", user_id = %user,
             "a clock was ahead when a code was used; codes are good again from the present one on"
         );
         Ok(true)
@@ -273,7 +273,7 @@ impl<U: User> Sigra<U> {
 
     async fn note_wrong_code(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
-        tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = ?user);
+        tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = %user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
         transact!(self, conn => self.record(conn, &event).await)
     }

@@ -58,7 +58,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for MfaEnrolment<U> {
     type Rejection = MfaEnrolmentRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
-        let current = Current::<U>::of(parts, "MfaEnrolment").map_err(ScopeRejection::from)?;
+        let current = &Current::<U>::of(parts, "MfaEnrolment").await.map_err(ScopeRejection::from)?;
         match &current.found {
             Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
             Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),

@@ -157,7 +157,7 @@ impl<U: User> Sigra<U> {
         let secret = secret.and_then(|secret| TotpSecret::from_bytes(&secret));
         if secret.is_none() {
             tracing::error!(
-                target: "sigra", user_id = ?user,
+                target: "sigra", user_id = %user,
                 "the secret of an authenticator app can't be decrypted: put the SECRET_KEY_BASE that was used before into Config::older_secrets",
             );
         }

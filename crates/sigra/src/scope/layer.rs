@@ -11,17 +11,17 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 
-use super::{Clearance, Current, Scope};
+use super::{Clearance, Current, Deferred, Scope};
 use crate::{
     Error, Problem, Sigra, User,
     client::Sender,
     error::Failed,
-    origin,
+    origin::is_safe,
     problem::code,
     session::{PresentedTokens, RememberMe, Session, TokenWrite},
     sigra::Lookup,
@@ -47,19 +47,61 @@ use crate::{
 ///
 /// When the database can't be asked, a request that carries a token is answered with 503 and
 /// `Retry-After`, and keeps its cookies.
+///
+/// Around routes that were there before, it may concern itself [only with those that
+/// ask](Self::only_where_asked).
 pub struct FetchCurrentScopeLayer<U: User> {
     sigra: Sigra<U>,
+    concern: Concern,
+}
+
+/// Which requests the layer does something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Concern {
+    All,
+    Asking,
 }
 
 impl<U: User> FetchCurrentScopeLayer<U> {
     pub(crate) fn new(sigra: Sigra<U>) -> Self {
-        Self { sigra }
+        Self { sigra, concern: Concern::All }
+    }
+
+    /// Does all this only for handlers that ask who is there: in their arguments, or in those of a middleware. All others
+    /// answer as they would without the layer, to whatever origin, with the headers and bodies that they have, and
+    /// without the database.
+    ///
+    /// An unsafe request from another origin is refused by the argument: 403 in place of a [`Scope`], a
+    /// [`Sudo`](super::Sudo) or a [`Session`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
+    /// refused like the rest if it does. [`SameOrigin`](super::SameOrigin) refuses it for handlers that ask for none of them.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use axum::{Router, routing::{get, post}};
+    /// use sigra::{Scope, Sigra};
+    ///
+    /// fn app(sigra: &Sigra<User>) -> Router {
+    ///     Router::new()
+    ///         .route("/api/reports", post(async || "For every origin, as before"))
+    ///         .route("/me", get(async |scope: Scope<User>| scope.user().email.clone()))
+    ///         .layer(sigra.fetch_current_scope().only_where_asked())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn only_where_asked(mut self) -> Self {
+        self.concern = Concern::Asking;
+        self
     }
 }
 
 impl<U: User> Clone for FetchCurrentScopeLayer<U> {
     fn clone(&self) -> Self {
-        Self { sigra: self.sigra.clone() }
+        Self { sigra: self.sigra.clone(), concern: self.concern }
     }
 }
 
@@ -67,7 +109,7 @@ impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
     type Service = FetchCurrentScope<S, U>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        FetchCurrentScope { inner, sigra: self.sigra.clone() }
+        FetchCurrentScope { inner, sigra: self.sigra.clone(), concern: self.concern }
     }
 }
 
@@ -75,11 +117,12 @@ impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
 pub struct FetchCurrentScope<S, U: User> {
     inner: S,
     sigra: Sigra<U>,
+    concern: Concern,
 }
 
 impl<S: Clone, U: User> Clone for FetchCurrentScope<S, U> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), sigra: self.sigra.clone() }
+        Self { inner: self.inner.clone(), sigra: self.sigra.clone(), concern: self.concern }
     }
 }
 
@@ -98,40 +141,56 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        // A nested router may carry the layer again; the outermost has done the work.
-        if request.extensions().get::<Current<U>>().is_some() {
-            return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
-        }
         let is_safe = is_safe(request.method());
-        if !is_safe && !self.sigra.same_origin().admits(request.uri(), request.headers()) {
-            origin::tell_refused(request.method(), request.headers());
+        let foreign = self.sigra.own_origins().judge(&request);
+        if let (Concern::All, Some(foreign)) = (self.concern, &foreign) {
+            foreign.tell_refused(request.extensions());
             let refused = not_asked(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
             return ResponseFuture::Other { future: Box::pin(ready(Ok(refused))) };
         }
+        // A nested router may carry the layer again; the outermost does the work.
+        if Current::<U>::is_known(request.extensions()) || Deferred::<U>::is_there(request.extensions()) {
+            return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
+        }
         let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
         let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
+        if self.concern == Concern::Asking {
+            let deferred = Deferred::new(self.sigra.clone(), session, tokens, foreign, is_safe);
+            deferred.provide(request.extensions_mut());
+            let answered = deferred.respond(self.ready_inner().call(request));
+            return self.to_the_end_unless(is_safe, answered);
+        }
         if !is_safe {
             let patience = self.sigra.config().body_patience;
             request = request.map(|body| impatient(body, patience));
         }
         let known = cached(&self.sigra, &tokens);
         if is_safe && known.is_some() {
-            provide(&mut request, &self.sigra, &session, known);
+            provide(request.extensions_mut(), &self.sigra, &session, known);
             return ResponseFuture::Cached { future: self.inner.call(request), session };
         }
+        let answered = respond(self.sigra.clone(), self.ready_inner(), request, session, tokens, known);
+        self.to_the_end_unless(is_safe, answered)
+    }
+}
+
+impl<S: Clone, U: User> FetchCurrentScope<S, U> {
+    /// The inner service that was polled ready.
+    fn ready_inner(&mut self) -> S {
         let ready = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, ready);
-        let answered = respond(self.sigra.clone(), inner, request, session, tokens, known);
+        std::mem::replace(&mut self.inner, ready)
+    }
+
+    fn to_the_end_unless<F>(
+        &self,
+        is_safe: bool,
+        answered: impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+    ) -> ResponseFuture<F> {
         if is_safe {
             return ResponseFuture::Other { future: Box::pin(answered) };
         }
         ResponseFuture::Other { future: Box::pin(ToTheEnd::new(self.sigra.abandoned(), answered)) }
     }
-}
-
-/// `TRACE` is not: it is no method of a page.
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 pin_project! {
@@ -179,32 +238,39 @@ where
     U: User,
 {
     let authenticated = match known {
-        Some(scope) => Ok(Authenticated { scope: Some(scope), upkeep: Upkeep::None }),
-        None => authenticate(&sigra, &session, tokens).await,
+        Some(scope) => Ok(Authenticated::known(scope)),
+        None => authenticate(&sigra, &session, &tokens, is_safe(request.method())).await,
     };
-    let Authenticated { scope, upkeep } = match authenticated {
+    let authenticated = match authenticated {
         Ok(authenticated) => authenticated,
         Err(error) => return Ok(not_asked(error)),
     };
-    // A form may have been long on its way, or have waited for its body, while its browser logged out and in again. What
-    // is dead then is dropped by the next page.
-    let upkeep = match upkeep {
-        Upkeep::Drop { .. } if !is_safe(request.method()) => Upkeep::None,
-        upkeep => upkeep,
-    };
-    let is_authenticated = scope.is_some();
-    let is_pending = scope.as_ref().is_some_and(|scope| scope.clearance() == Clearance::ChallengePending);
-    provide(&mut request, &sigra, &session, scope);
-    let mut response = inner.call(request).await?;
-    if is_pending {
+    provide(request.extensions_mut(), &sigra, &session, authenticated.scope.clone());
+    let response = inner.call(request).await?;
+    Ok(look_after(&sigra, &session, authenticated, response).await)
+}
+
+/// What there is to do once a request of a known sender is answered.
+pub(super) async fn look_after<U: User>(
+    sigra: &Sigra<U>,
+    session: &Session,
+    Authenticated { scope, upkeep }: Authenticated<U>,
+    mut response: Response,
+) -> Response {
+    if scope.as_ref().is_some_and(|scope| scope.clearance() == Clearance::ChallengePending) {
         response.extensions_mut().insert(AtChallenge);
     }
-    forget_if_failed(&response, &session);
+    forget_if_failed(&response, session);
+    doubt_if_failed(&response, sigra);
+    settle(sigra, session, upkeep).await;
+    finish(response, session, scope.is_some())
+}
+
+/// Lets the readiness probe ask the database, where an answer says that it failed.
+pub(super) fn doubt_if_failed<U: User>(response: &Response, sigra: &Sigra<U>) {
     if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
         sigra.health().doubt();
     }
-    settle(&sigra, &session, upkeep).await;
-    Ok(finish(response, &session, is_authenticated))
 }
 
 /// Among the extensions of a response: the second factor of its session was still to come.
@@ -217,12 +283,17 @@ pub(crate) fn impatient(body: Body, patience: Duration) -> Body {
 }
 
 /// Puts what the extractors take.
-fn provide<U: User>(request: &mut Request, sigra: &Sigra<U>, session: &Session, scope: Option<Scope<U>>) {
+pub(super) fn provide<U: User>(
+    extensions: &mut Extensions,
+    sigra: &Sigra<U>,
+    session: &Session,
+    scope: Option<Scope<U>>,
+) {
     if let Some(scope) = &scope {
         session.let_in_under(scope.session().id);
     }
-    request.extensions_mut().insert(session.clone());
-    request.extensions_mut().insert(Current { sigra: sigra.clone(), found: scope });
+    extensions.insert(session.clone());
+    extensions.insert(Current { sigra: sigra.clone(), found: scope });
 }
 
 /// Lets no later page tell of what has failed.
@@ -247,12 +318,26 @@ fn not_asked(why: impl IntoResponse) -> Response {
 }
 
 /// Who sent the request, and what their cookies need when it is answered.
-struct Authenticated<U: User> {
-    scope: Option<Scope<U>>,
+pub(super) struct Authenticated<U: User> {
+    pub scope: Option<Scope<U>>,
     upkeep: Upkeep,
 }
 
+impl<U: User> Authenticated<U> {
+    /// One that there is nothing to look after for.
+    pub fn known(scope: Scope<U>) -> Self {
+        Self { scope: Some(scope), upkeep: Upkeep::None }
+    }
+}
+
+impl<U: User> Clone for Authenticated<U> {
+    fn clone(&self) -> Self {
+        Self { scope: self.scope.clone(), upkeep: self.upkeep.clone() }
+    }
+}
+
 /// What to write into the token cookies, unless the handler logs in or out meanwhile.
+#[derive(Clone)]
 enum Upkeep {
     None,
     /// Write this token: it was remembered, reissued, or is to be signed by the newest key.
@@ -269,19 +354,20 @@ enum Upkeep {
 }
 
 /// The scope of a token that there is nothing to do about, if it is known.
-fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
+pub(super) fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
     let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
     let key = tokens.key.only().filter(|_| !tokens.key.is_outdated() && !tokens.remember_me.is_outdated());
     key.and_then(|key| sigra.cached(&key.token.hash()))
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
-async fn authenticate<U: User>(
+pub(super) async fn authenticate<U: User>(
     sigra: &Sigra<U>,
     session: &Session,
-    tokens: PresentedTokens,
+    tokens: &PresentedTokens,
+    is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
-    let PresentedTokens { key, remember_me } = &tokens;
+    let PresentedTokens { key, remember_me } = tokens;
     if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
         // What is not ours logs nobody in, and neither does what comes beside it. It stays where it is until
         // a login writes over it, or the browser is closed: there is no row to tell whether that has happened by
@@ -318,7 +404,9 @@ async fn authenticate<U: User>(
             Outcome::Dead => {}
         }
     }
-    if dead.is_empty() {
+    // A form may have been long on its way, or have waited for its body, while its browser logged out and in again. What
+    // is dead then is dropped by the next page.
+    if dead.is_empty() || !is_safe {
         return Ok(anonymous(session, Upkeep::None));
     }
     let (key, remember_me) = (!key.is_absent(), !remember_me.is_invalid() && !remember_me.is_absent());
@@ -397,7 +485,7 @@ async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
 
 /// What depends on the cookies is kept by no shared cache, and what shows a user by no cache at all
 /// (OWASP ASVS 14.2.2, 14.3.2).
-fn keep_private(headers: &mut HeaderMap, private: bool) {
+pub(super) fn keep_private(headers: &mut HeaderMap, private: bool) {
     headers.append(header::VARY, HeaderValue::from_static("cookie"));
     if private && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -5,6 +5,7 @@
 //! | [`Scope<User>`] | only for a logged-in user |
 //! | `Option<Scope<User>>` | for everybody |
 //! | [`Sudo<User>`] | only for a user who authenticated recently |
+//! | [`SameOrigin`] | for everybody, but no unsafe request of another origin |
 //!
 //! # The cache
 //!
@@ -23,26 +24,33 @@
 
 mod cache;
 mod clearance;
+mod deferred;
 mod layer;
 mod rejection;
+mod same_origin;
 
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 
 #[cfg(feature = "live")]
 pub(crate) use self::rejection::tell;
 pub(crate) use self::{
     cache::{ScopeCache, Stamp},
     clearance::Clearance,
+    deferred::{AnyDeferred, Deferred},
     layer::{AtChallenge, impatient},
 };
 pub use self::{
     layer::{FetchCurrentScope, FetchCurrentScopeLayer},
     rejection::{FormPage, ScopeRejection, SudoRejection},
+    same_origin::SameOrigin,
 };
-use crate::{SessionRow, Sigra, User, session::MissingLayer};
+use crate::{
+    SessionRow, Sigra, User,
+    session::{MissingLayer, SessionRejection},
+};
 
 /// A logged-in user and the session they are acting under.
 ///
@@ -137,8 +145,29 @@ impl<U: User> Clone for Current<U> {
 }
 
 impl<U: User> Current<U> {
-    pub(crate) fn of<'p>(parts: &'p Parts, argument: &'static str) -> Result<&'p Self, MissingLayer> {
-        parts.extensions.get::<Self>().ok_or(MissingLayer(argument))
+    /// Who it is, for an argument that the handler is not called without.
+    pub(crate) async fn of(parts: &mut Parts, argument: &'static str) -> Result<Self, SessionRejection> {
+        if let Some(current) = parts.extensions.get::<Self>() {
+            return Ok(current.clone());
+        }
+        Self::deferred(parts, argument)?.ask(parts).await
+    }
+
+    /// The same for an argument that may be nobody.
+    pub(crate) async fn if_any(parts: &mut Parts, argument: &'static str) -> Result<Option<Self>, SessionRejection> {
+        if let Some(current) = parts.extensions.get::<Self>() {
+            return Ok(Some(current.clone()));
+        }
+        Self::deferred(parts, argument)?.ask_if_any(parts).await
+    }
+
+    fn deferred(parts: &Parts, argument: &'static str) -> Result<Deferred<U>, MissingLayer> {
+        parts.extensions.get::<Deferred<U>>().cloned().ok_or(MissingLayer(argument))
+    }
+
+    /// Whether an outer layer has found out.
+    pub fn is_known(extensions: &Extensions) -> bool {
+        extensions.get::<Self>().is_some()
     }
 
     /// Who is logged in, with all factors that are asked of them.
@@ -164,15 +193,16 @@ impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
     type Rejection = ScopeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
-        Current::<U>::of(parts, "Scope")?.require(parts)
+        Current::<U>::of(parts, "Scope").await?.require(parts)
     }
 }
 
 impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
-    type Rejection = MissingLayer;
+    type Rejection = SessionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, MissingLayer> {
-        Ok(Current::of(parts, "Option<Scope>")?.scope().cloned())
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
+        let current = Current::<U>::if_any(parts, "Option<Scope>").await?;
+        Ok(current.and_then(|current| current.scope().cloned()))
     }
 }
 
@@ -180,8 +210,8 @@ impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
     type Rejection = SudoRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
-        let current = Current::<U>::of(parts, "Sudo")?;
+        let current = Current::<U>::of(parts, "Sudo").await?;
         let scope = current.require(parts)?;
-        if current.is_recent(&scope) { Ok(Self(scope)) } else { Err(SudoRejection::stale(current, parts)) }
+        if current.is_recent(&scope) { Ok(Self(scope)) } else { Err(SudoRejection::stale(&current, parts)) }
     }
 }

@@ -8,7 +8,7 @@ use super::{Clearance, Current};
 use crate::{
     User,
     problem::{Audience, Problem, code},
-    session::{Flash, MissingLayer, ReturnTo, Session, Visit},
+    session::{Flash, ReturnTo, Session, SessionRejection, Visit},
     telemetry,
 };
 
@@ -24,9 +24,9 @@ use crate::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScopeRejection {
-    /// The route has no layer to fetch the scope.
+    /// It can't be known who it is, or must not be used.
     #[error(transparent)]
-    MissingLayer(#[from] MissingLayer),
+    Session(#[from] SessionRejection),
     /// A person who is not logged in: they are led to the log-in page, and back afterwards.
     #[error("not logged in: redirect to {0}")]
     LogIn(String),
@@ -74,7 +74,7 @@ impl ScopeRejection {
     /// The word for programs, and for the log.
     fn code(&self) -> &'static str {
         match self {
-            Self::MissingLayer(_) => "missing_layer",
+            Self::Session(_) => code::CROSS_ORIGIN,
             Self::LogIn(_) | Self::Unauthenticated => code::AUTHENTICATION_REQUIRED,
             Self::Challenge(_) | Self::SecondFactorPending => code::SECOND_FACTOR_REQUIRED,
             Self::Enrol(_) | Self::EnrolmentRequired => code::SECOND_FACTOR_ENROLMENT_REQUIRED,
@@ -89,7 +89,7 @@ pub(crate) fn tell<U: User>(current: &Current<U>, parts: &Parts, reason: &'stati
     tracing::info!(
         target: "sigra", event = telemetry::REQUEST_REFUSED, reason, method = %parts.method,
         route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
-        user_id = scope.map(|scope| tracing::field::debug(scope.user().id())),
+        user_id = scope.map(|scope| tracing::field::display(scope.user().id())),
         session_id = scope.map(|scope| tracing::field::display(scope.session().id)),
     );
 }
@@ -98,7 +98,7 @@ impl IntoResponse for ScopeRejection {
     fn into_response(self) -> Response {
         let code = self.code();
         match self {
-            Self::MissingLayer(missing) => missing.into_response(),
+            Self::Session(rejection) => rejection.into_response(),
             Self::LogIn(path) | Self::Challenge(path) | Self::Enrol(path) => Redirect::to(&path).into_response(),
             Self::Unauthenticated | Self::SecondFactorPending => {
                 Problem::new(StatusCode::UNAUTHORIZED).code(code).into_response()
@@ -148,9 +148,9 @@ impl SudoRejection {
     }
 }
 
-impl From<MissingLayer> for SudoRejection {
-    fn from(missing: MissingLayer) -> Self {
-        Self::Scope(missing.into())
+impl From<SessionRejection> for SudoRejection {
+    fn from(rejection: SessionRejection) -> Self {
+        Self::Scope(rejection.into())
     }
 }
 

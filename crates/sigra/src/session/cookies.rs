@@ -5,10 +5,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, Uri, header};
+use time::OffsetDateTime;
 
 use super::browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens};
 use crate::{
-    Config, Error, SessionToken,
+    Clock, Config, Error, SessionToken,
     config::CookieOptions,
     secret::{SigningKeys, Verified},
     token::CookieSessionId,
@@ -137,6 +138,13 @@ pub(crate) struct PresentedTokens {
     pub remember_me: Presented<SessionToken>,
 }
 
+impl PresentedTokens {
+    /// Whether the request brings no session, not even one that is not good.
+    pub fn is_absent(&self) -> bool {
+        self.key.is_absent() && self.remember_me.is_absent()
+    }
+}
+
 /// Reads and writes all cookies of the library.
 #[derive(Clone)]
 pub(crate) struct Cookies(Arc<Inner>);
@@ -153,6 +161,7 @@ struct Inner {
     /// Other domains that a cookie may be left for. `None` stands for this very host.
     other_domains: Vec<Option<String>>,
     secure: bool,
+    clock: Clock,
 }
 
 struct Named {
@@ -190,7 +199,12 @@ impl Cookies {
             domain: config.cookie_domain.clone(),
             other_domains: other_domains(config),
             secure: config.secure,
+            clock: config.clock.clone(),
         }))
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
     }
 
     /// Finds the session tokens among the cookies of a request. Other people's cookies are passed over, whatever is
@@ -391,7 +405,7 @@ fn read_all<T>(named: &Named, request: &RequestCookies, parse: impl Fn(&str) -> 
 
 fn expired(mut cookie: Cookie<'_>) -> Cookie<'_> {
     cookie.set_max_age(time::Duration::ZERO);
-    cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
+    cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
     cookie
 }
 

@@ -9,7 +9,7 @@
 //! | cookie | lives | holds |
 //! |---|---|---|
 //! | `_my_app_key` | while somebody is logged in | the cookie-session id and the session token |
-//! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry |
+//! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry; messages are shown within a minute, or never |
 //! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
 //! | `_my_app_mfa_trust` | 30 days | that the browser is [trusted](crate::mfa#trusted-browsers) without a second factor; it logs nobody in |
 //! | `_my_app_device` | 400 days | that the browser is [known](crate::limits#known-browsers); it logs nobody in |
@@ -35,6 +35,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::flash::WaitingFlash;
 pub(crate) use self::{
     browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens},
     cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
@@ -47,6 +48,8 @@ pub use self::{
 use crate::{
     Client, Error, Problem, SessionToken,
     client::Sender,
+    problem::code,
+    scope::AnyDeferred,
     store::SessionId,
     token::{BrowserToken, CookieSessionId, TokenHash},
 };
@@ -94,7 +97,7 @@ struct State {
     is_cleared: bool,
     /// Entries put (`Some`) or removed (`None`) by this request.
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
-    flash: Vec<FlashMessage>,
+    flash: Vec<WaitingFlash>,
     token_write: Option<TokenWrite>,
     device_write: Option<KnownTokens>,
     is_new_browser: bool,
@@ -108,6 +111,7 @@ pub(crate) enum TokenWrite {
 }
 
 /// What becomes of the remember-me cookie when a token is set.
+#[derive(Clone, Copy)]
 pub(crate) enum RememberMe {
     Keep,
     For(Duration),
@@ -189,8 +193,8 @@ impl Session {
         Some(value)
     }
 
-    /// Puts a message that the next page shows. Unlike other entries it survives the login or logout of
-    /// its own request.
+    /// Puts a message that the next page shows, if that [takes it](Self::take_flash) within a minute: later it would be out
+    /// of place. Unlike other entries it survives the login or logout of its own request.
     ///
     /// # Errors
     ///
@@ -199,9 +203,10 @@ impl Session {
         let message = FlashMessage { kind, text: text.into() };
         let mut state = self.state();
         let mut waiting = state.waiting_flash();
-        if waiting.contains(&message) {
+        if waiting.iter().any(|waiting| waiting.message == message) {
             return Ok(());
         }
+        let message = WaitingFlash::new(message, state.cookies.now());
         waiting.push(message.clone());
         state.cookies.check_entry(FLASH, &serde_json::to_vec(&waiting)?)?;
         state.flash.push(message);
@@ -211,7 +216,19 @@ impl Session {
     /// Takes the messages that wait to be shown, if the answer is a page that somebody sees: for pictures, streams,
     /// frames, fragments that a script asks for, `HEAD`, and pages that are only fetched in advance there are none, and
     /// the next page has them. It is known by `Sec-Fetch-Mode`, `Sec-Fetch-Dest`, `Sec-Purpose`, `HX-Request` and
-    /// `Accept`.
+    /// `Accept`. Call it in what all your pages share: a layout.
+    ///
+    /// ```
+    /// use axum::response::Html;
+    /// use sigra::Session;
+    ///
+    /// async fn home(session: Session) -> Html<String> {
+    ///     let messages = session.take_flash();
+    ///     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+    ///     let messages = messages.iter().map(|flash| format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text)));
+    ///     Html(messages.collect::<String>() + "<h1>Home</h1>")
+    /// }
+    /// ```
     #[must_use]
     pub fn take_flash(&self) -> Vec<FlashMessage> {
         let mut state = self.state();
@@ -221,7 +238,7 @@ impl Session {
         let waiting = state.waiting_flash();
         state.flash.clear();
         state.remove(FLASH);
-        waiting
+        waiting.into_iter().map(|waiting| waiting.message).collect()
     }
 
     /// Remembers where to return to after the login.
@@ -495,9 +512,11 @@ impl State {
         self.is_cleared = true;
     }
 
-    fn waiting_flash(&self) -> Vec<FlashMessage> {
-        let mut waiting: Vec<FlashMessage> =
+    fn waiting_flash(&self) -> Vec<WaitingFlash> {
+        let now = self.cookies.now();
+        let mut waiting: Vec<WaitingFlash> =
             self.entry(FLASH).and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        waiting.retain(|waiting| waiting.is_current(now));
         waiting.extend(self.flash.iter().cloned());
         waiting
     }
@@ -523,12 +542,56 @@ impl fmt::Debug for Session {
 }
 
 impl<S: Sync> FromRequestParts<S> for Session {
-    type Rejection = MissingLayer;
+    type Rejection = SessionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingLayer> {
-        let session = parts.extensions.get::<Self>().cloned().ok_or(MissingLayer("Session"))?;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        let session = match parts.extensions.get::<Self>() {
+            Some(session) => session.clone(),
+            None => {
+                let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("Session"))?;
+                deferred.session(&parts.extensions).await?
+            }
+        };
         session.state().visit = Visit::of(&parts.method, &parts.headers);
         Ok(session)
+    }
+}
+
+/// Why a handler that asks for a [`Session`], or who is there, was not called.
+///
+/// ```
+/// use axum::{http::StatusCode, response::IntoResponse};
+/// use sigra::session::SessionRejection;
+///
+/// assert_eq!(SessionRejection::CrossOrigin.into_response().status(), StatusCode::FORBIDDEN);
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionRejection {
+    /// The route has no layer to fetch the scope: 500.
+    #[error(transparent)]
+    MissingLayer(#[from] MissingLayer),
+    /// An unsafe request, or a live connection, of [another origin](crate::Config::trusted_origins): 403.
+    #[error("the request comes from another origin")]
+    CrossOrigin,
+    /// The database can't say whose session it is: 503 with `Retry-After`, if that may pass.
+    #[error(transparent)]
+    Failed(Arc<Error>),
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::MissingLayer(missing) => missing.into_response(),
+            Self::CrossOrigin => Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN).into_response(),
+            Self::Failed(error) => error.to_response(),
+        }
+    }
+}
+
+impl From<Infallible> for SessionRejection {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
@@ -546,11 +609,5 @@ impl IntoResponse for MissingLayer {
     fn into_response(self) -> Response {
         tracing::error!(target: "sigra", "{self}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-    }
-}
-
-impl From<Infallible> for MissingLayer {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }

@@ -13,7 +13,7 @@ use sigra::{
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
 
-use super::host::{self, DAY, Host, KEY, REMEMBER_ME, get_request, log_in_form, who};
+use super::host::{self, DAY, Host, KEY, REMEMBER_ME, SECOND, get_request, log_in_form, who};
 
 /// `Set-Cookie` headers with `...` for values, by name.
 fn attributes(response: &TestResponse) -> Vec<String> {
@@ -337,6 +337,20 @@ async fn entries_live_through_a_reissue() {
     assert_eq!(who(&browser).await, user.email);
     assert_ne!(browser.cookie(KEY), before);
     assert_eq!(entry(&browser, "cart").await, "mine");
+}
+
+#[tokio::test]
+async fn a_flash_that_no_page_showed_within_a_minute_is_never_shown() {
+    let host = Host::new().await;
+    let (_, browser) = host.logged_in(false).await;
+    host.clock().advance(SECOND * 60);
+    assert_eq!(browser.fork().get("/flash").await.text(), "info: Welcome back!\n");
+    host.clock().advance(SECOND);
+    assert_eq!(browser.fork().get("/flash").await.text(), "");
+    browser.get("/sudo?again").await;
+    browser.post("/log-out", &[]).await;
+    assert_eq!(browser.get("/flash").await.text(), "info: Logged out successfully.\n", "newer ones are");
+    assert_eq!(browser.cookie("_my_app_key.flash"), None);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_stale_user_is_led_to_the_sudo_page_and_back() {
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(DAY);
     assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");
-    assert_eq!(browser.get("/flash").await.text(), "info: Welcome back!\nerror: Please confirm.\n");
+    assert_eq!(browser.get("/flash").await.text(), "error: Please confirm.\n");
     assert_redirected_to(&browser.post("/sudo", &[]).await, "/confirm-it-is-you");
     assert!(browser.cookie(&format!("{KEY}.return_to")).is_some(), "the page to return to is the one that was opened");
     assert_redirected_to(&host.client().get("/sudo").await, "/users/log-in");

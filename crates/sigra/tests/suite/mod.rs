@@ -3,6 +3,7 @@
 
 mod audit;
 mod authenticator;
+mod beside;
 mod bigint_ids;
 mod cache;
 mod cookie_session;

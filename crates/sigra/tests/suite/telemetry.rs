@@ -421,7 +421,7 @@ async fn every_event_is_told_under_its_documented_name_at_its_level_with_its_fie
         let row = documented.iter().find(|(event, _, _)| event == told.name());
         let (_, level, fields) = row.unwrap_or_else(|| panic!("{} is not documented", told.name()));
         assert!(level.contains(&told.level), "{told:?}");
-        for field in told.fields.keys().filter(|field| *field != "event") {
+        for field in told.fields.keys().filter(|field| !["event", "message"].contains(&field.as_str())) {
             assert!(fields.contains(&format!("`{field}`")), "`{field}` is not documented: {told:?}");
         }
     }
@@ -429,6 +429,44 @@ async fn every_event_is_told_under_its_documented_name_at_its_level_with_its_fie
     for span in ["sigra.fetch_current_scope", "sigra.verify_password", "sigra.log_in_user", "sigra.log_out_user"] {
         assert!(log.contains(span), "{span} was not told");
     }
+}
+
+#[tokio::test]
+async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let wrong = async |email: &str| {
+        host.client().post("/log-in", &[("email", email), ("password", "wrong")]).await;
+        last_told(telemetry::LOGIN_FAILURE).fields
+    };
+    assert_eq!(wrong(&user.email).await["user_id"], user.id.to_string());
+    assert!(!wrong("nobody@example.com").await.contains_key("user_id"));
+    let browser = host.client();
+    host.post_log_in(&browser, &user, false).await;
+    host.sigra().delete_all_sessions(&user.id).await.unwrap();
+    for event in [telemetry::LOGIN_SUCCESS, telemetry::SESSION_REVOKED] {
+        assert_eq!(last_told(event).fields["user_id"], user.id.to_string());
+    }
+    let log = LOG.text();
+    let debugged: Vec<&str> =
+        log.lines().filter(|line| line.contains("id=Some(") || line.contains("id=None")).collect();
+    assert!(debugged.is_empty(), "{debugged:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_serves_without_addresses_is_told_once_how_to_mend_it() {
+    LazyLock::force(&LOG);
+    let host = Host::new().await;
+    let told = || LOG.text().matches("into_make_service_with_connect_info").count();
+    host.sigra().limit_address(&sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None }).unwrap();
+    assert_eq!(told(), 0);
+    for _ in 0..1000 {
+        host.sigra().limit_address(&sigra::Client::default()).unwrap();
+    }
+    assert_eq!(told(), 1);
+    assert!(matches!(host.sigra().limit_address(&sigra::Client::default()), Err(Error::TooManyAttempts { .. })));
+    assert_eq!(last_told(telemetry::RATE_LIMITED).fields["limit"], "address");
 }
 
 /// OWASP ASVS 16.3.2.
@@ -447,7 +485,12 @@ async fn refused_requests_are_told_with_the_reason() {
     assert_eq!(refused()["reason"], "cross_origin");
     assert_eq!(last_told(telemetry::REQUEST_REFUSED).level, "info");
     assert!(refused()["origin"].contains("https://evil.example"), "{:?}", refused());
-    assert_eq!(refused()["method"], "POST");
+    assert_eq!((refused()["method"].as_str(), refused()["route"].as_str()), ("POST", "/me"));
+    assert!(refused()["message"].contains("trusted_origins"), "{:?}", refused());
+    let referred = Request::post("/me").header("referer", "https://ada:hunter2@evil.example/reset/secret?token=secret");
+    let referred = referred.header("origin", "").header("sec-fetch-site", "").body(axum::body::Body::empty());
+    assert_problem(&visitor.send(referred.unwrap()).await, 403);
+    assert_eq!(refused()["referer"], "https://evil.example", "neither its path nor what may be secret");
     foreign(&format!("https://{}", "e".repeat(5000))).await;
     assert!(refused()["origin"].len() < 400, "a visitor does not choose how much is logged");
     foreign("https://evil.example\u{85}\u{2028}event=\"auth.login.success\"").await;
