@@ -21,6 +21,11 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
 /// What the template's settings say of the port.
 const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
 
+/// Before the names of settings that are for accounts alone.
+pub fn prefix(module: &str) -> String {
+    format!("{}_", module.to_ascii_uppercase())
+}
+
 /// All files, at their new places.
 pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
     let mut migrations = 0;
@@ -57,7 +62,10 @@ fn path_of(path: &str, module: &str, migrations_after: Option<u64>, number: u64)
 
 /// Its paths in code, in pages and on disk.
 fn text_at(text: &str, module: &str, plural: &str) -> String {
+    let prefix = prefix(module);
     let moved = text
+        .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
+        .replace("`AUTH_APP_ENV`", &format!("`{prefix}APP_ENV`"))
         .replace("crate::", &format!("crate::{module}::"))
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
         .replace("{% extends \"", &format!("{{% extends \"{module}/"))

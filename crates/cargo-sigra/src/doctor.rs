@@ -69,7 +69,7 @@ impl Finding {
 pub fn run(args: &Doctor) -> Result<(), crate::Error> {
     let root = Path::new(".");
     let manifest = Manifest::read(root)?;
-    let environment = Environment::read(args.env_file.as_deref())?;
+    let environment = Environment::read(args.env_file.as_deref(), manifest.module.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DoctorError::Runtime)?;
     let findings = runtime.block_on(findings(root, &manifest, &environment));
     if args.json {

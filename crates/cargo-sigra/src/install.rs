@@ -232,6 +232,15 @@ fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
         "\nA handler says in its arguments who may call it: {}",
         styled(STRONG, format!("scope: sigra::Scope<{module}::accounts::{}>", plan.users.singular))
     );
+    anstream::println!(
+        "\nYour own routes answer as before, to every origin. A handler that asks for a scope answers 403 to forms and scripts \
+         of other origins: name yours in {}",
+        styled(STRONG, "TRUSTED_ORIGINS")
+    );
+    anstream::println!(
+        "\nA setting that your application uses otherwise, such as `APP_ENV`, is {} for accounts",
+        styled(STRONG, format!("{}APP_ENV", crate::beside::prefix(module)))
+    );
     if plan.port.is_none() {
         anstream::println!(
             "\nLinks in mails begin with http://127.0.0.1:4000: set {} if your router is served elsewhere",

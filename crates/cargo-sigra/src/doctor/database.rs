@@ -36,7 +36,11 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
     };
     let given = env.get("DATABASE_URL");
     let is_forgotten = given.is_none() && env.is_prod();
-    let url = given.unwrap_or(default);
+    let url = given.map_or(default, |url| match manifest.choices.db {
+        // As the application does: a path alone names a file.
+        Database::Sqlite if !url.contains(':') || url == ":memory:" => format!("sqlite://{url}"),
+        _ => url,
+    });
     let (asked, schemes, example) = match manifest.choices.db {
         Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
         Database::Postgres => {

@@ -29,20 +29,22 @@ pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
 
 fn environment(env: &Environment) -> Finding {
     let reached = reached_from_elsewhere(env);
-    match (env.get("APP_ENV").as_deref(), reached) {
+    match (env.kind(), reached) {
         (None, Some(reached)) => Finding::bad(
             "environment",
             format!("APP_ENV is not set, which is dev, and {reached}: the application does not start"),
             "APP_ENV=prod, or APP_ENV=dev to develop there",
         ),
-        (Some("dev"), Some(reached)) => Finding::warning(
+        (Some(Ok("dev")), Some(reached)) => Finding::warning(
             "environment",
             format!("APP_ENV is dev, and {reached}: whoever reaches it can log in as the demo user"),
             "APP_ENV=prod, if it is not for development",
         ),
         (None, None) => Finding::good("environment", "APP_ENV is not set: dev"),
-        (Some(name @ ("dev" | "test" | "prod")), _) => Finding::good("environment", format!("APP_ENV is {name}")),
-        (Some(other), _) => Finding::bad("environment", format!("APP_ENV is `{other}`"), "set it to dev, test or prod"),
+        (Some(Ok(name)), _) => Finding::good("environment", format!("APP_ENV is {name}")),
+        (Some(Err(other)), _) => {
+            Finding::bad("environment", format!("APP_ENV is `{other}`"), "set it to dev, test or prod")
+        }
     }
 }
 
@@ -223,7 +225,7 @@ mod tests {
         let short = "x".repeat(63);
         let monotonous = "ab".repeat(40);
         for (settings, name, said) in [
-            (&[("APP_ENV", "production")][..], "environment", "`production`"),
+            (&[("APP_ENV", "staging")][..], "environment", "`staging`"),
             (&[prod], "secret", "not set"),
             (&[("SECRET_KEY_BASE", &*short)], "secret", "63"),
             (&[prod, ("SECRET_KEY_BASE", &*monotonous)], "secret", "too few different"),
@@ -260,6 +262,8 @@ mod tests {
     fn what_is_right_is_left_alone() {
         for (settings, name) in [
             (&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)][..], "secret"),
+            (&[("APP_ENV", "Production"), ("SECRET_KEY_BASE", SECRET)], "environment"),
+            (&[("APP_ENV", "development")], "environment"),
             (&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://app.a.com")], "address"),
             (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),
             (&[("COOKIE_DOMAIN", ".A.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),

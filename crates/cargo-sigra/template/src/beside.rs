@@ -11,7 +11,7 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     accounts::{Accounts, User},
-    config::{Environment, Settings, SettingsError},
+    config::{ENV_PREFIX, Environment, Settings, SettingsError},
     database::{self, DatabaseError, Pool},
     web::{self, AppState, user_auth},
 };
@@ -22,21 +22,26 @@ const PREFIX: &str = "/users/";
 /// Why there are no accounts, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
+    #[error("{0} ({hint})", hint = hint())]
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Config(#[from] sigra::ConfigError),
-    #[error(transparent)]
+    #[error("{0} ({hint})", hint = hint())]
     Mail(#[from] sigra::mail::MailError),
+}
+
+/// For an application that means something else by the name of a setting.
+fn hint() -> String {
+    format!("a setting for accounts alone has {ENV_PREFIX} before its name, as in {ENV_PREFIX}APP_ENV")
 }
 
 /// Adds accounts to an application, by the settings in the environment. Its own handlers can ask for a
 /// `Scope<User>`, an `Option<Scope<User>>` or a `Sudo<User>` from then on. Users are in the database that `DATABASE_URL`
 /// names; an application that has a pool of its own calls [`with_accounts_in`].
 pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
-    let settings = Settings::from_env()?;
+    let settings = Settings::from_env_of_host()?;
     if settings.environment == Environment::Prod && settings.database_url == database::DEFAULT_URL {
         tracing::warn!("users are in {}, as in development: set DATABASE_URL", database::DEFAULT_URL);
     }
@@ -48,7 +53,7 @@ pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
 /// read.
 pub async fn with_accounts_in(own: Router, pool: &Pool) -> Result<Router, StartError> {
     database::prepare_own(pool).await?;
-    start(own, pool.clone(), Settings::from_env()?)
+    start(own, pool.clone(), Settings::from_env_of_host()?)
 }
 
 fn start(own: Router, pool: Pool, settings: Settings) -> Result<Router, StartError> {
@@ -63,7 +68,8 @@ fn start(own: Router, pool: Pool, settings: Settings) -> Result<Router, StartErr
 
 /// The same for routes of accounts that are there already.
 pub fn beside(own: Router, accounts: Router, sigra: &Sigra<User>) -> Router {
-    let own = own.layer(user_auth::fetch_current_scope(sigra));
+    // Who does not ask for a scope is answered as before, whatever origin they come from.
+    let own = own.layer(user_auth::fetch_current_scope(sigra).only_where_asked());
     let by_path = from_fn_with_state(accounts, by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))
 }

@@ -6,7 +6,7 @@ mod lookup;
 use std::{
     env, fmt, fs,
     io::{self, Write},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     str::FromStr,
     time::Duration,
@@ -31,6 +31,8 @@ use crate::{
 /// Where it listens, unless `PORT` says otherwise.
 const DEFAULT_PORT: u16 = 4000;
 
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// After how long accounts are deleted that were registered and never used, unless `UNCONFIRMED_TTL` says otherwise.
 const DEFAULT_UNCONFIRMED_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -43,6 +45,12 @@ const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
 
 /// Where the secret of a development machine is kept, so that a restart logs nobody out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
+
+// <install>
+/// Before the name of a setting that is for accounts alone: `AUTH_APP_ENV` goes before `APP_ENV`, which the rest of the
+/// application may use for something else.
+pub const ENV_PREFIX: &str = "AUTH_";
+// </install>
 
 /// `APP_ENV`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +112,7 @@ pub enum SettingsError {
     #[error("SMTP_URL has a password, which would be sent without TLS: add ?tls=required to it, or use smtps://")]
     PasswordWithoutTls,
     #[error("{0} is set to something that is not UTF-8 text")]
-    NotText(&'static str),
+    NotText(String),
     #[error("`{ENV_FILE}` can't be read: {0}")]
     EnvFile(std::io::Error),
     // The line is not shown: it may hold a secret.
@@ -121,14 +129,10 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// What the environment says goes before what the file does.
+    // <app>
     pub fn from_env() -> Result<Self, SettingsError> {
-        let file = env_file::read()?;
-        Self::from_lookup(|name| match env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(env::VarError::NotPresent) => Ok(file.get(name).cloned()),
-            Err(env::VarError::NotUnicode(_)) => Err(SettingsError::NotText(name)),
-        })
+        let find = find_in_env()?;
+        Self::from_lookup(|name| find(name))
     }
 
     /// Reads the settings from anything that can look up a name.
@@ -136,15 +140,40 @@ impl Settings {
         lookup: impl Fn(&'static str) -> Result<Option<String>, SettingsError>,
     ) -> Result<Self, SettingsError> {
         let env = Lookup(&lookup);
+        let host = env.parsed("HOST", "an IP address such as 127.0.0.1")?.unwrap_or(LOCALHOST);
+        let port = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
+        Self::read(&env, SocketAddr::new(host, port))
+    }
+    // </app>
+
+    // <install>
+    /// For accounts in an application that has settings of its own.
+    pub fn from_env_of_host() -> Result<Self, SettingsError> {
+        Self::from_lookup_of_host(find_in_env()?)
+    }
+
+    /// The same from anything that can look up a name. One with the [prefix](ENV_PREFIX) goes before, also an empty one, which
+    /// counts as not set. Where the application listens is its own affair, and so is what its `HOST` and `PORT` look like.
+    pub fn from_lookup_of_host(
+        lookup: impl Fn(&str) -> Result<Option<String>, SettingsError>,
+    ) -> Result<Self, SettingsError> {
+        let prefixed_or_not = |name: &'static str| match lookup(&format!("{ENV_PREFIX}{name}"))? {
+            Some(value) => Ok(Some(value)),
+            None => lookup(name),
+        };
+        let env = Lookup(&prefixed_or_not);
+        let host = env.text("HOST")?.and_then(|host| host.parse().ok()).unwrap_or(LOCALHOST);
+        let port = env.text("PORT")?.and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
+        Self::read(&env, SocketAddr::new(host, port))
+    }
+    // </install>
+
+    fn read(env: &Lookup<'_>, listen: SocketAddr) -> Result<Self, SettingsError> {
         let said = env.parsed("APP_ENV", "dev, test or prod")?;
         let environment = said.unwrap_or(Environment::Dev);
         let prod = environment == Environment::Prod;
 
-        let host: IpAddr =
-            env.parsed("HOST", "an IP address such as 127.0.0.1")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let port: u16 = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
-        let listen = SocketAddr::new(host, port);
-        let public_url = public_url(&env, prod, listen)?;
+        let public_url = public_url(env, prod, listen)?;
         if said.is_none() {
             refuse_to_serve_others(listen, &public_url)?;
         }
@@ -152,8 +181,8 @@ impl Settings {
         let mut warnings = Vec::new();
         let cookie_domain = env.text("COOKIE_DOMAIN")?;
 
-        let mut sigra = Config::new("my_app", secret_key_base(&env, environment)?)
-            .older_secrets(older_secrets(&env)?)
+        let mut sigra = Config::new("my_app", secret_key_base(env, environment)?)
+            .older_secrets(older_secrets(env)?)
             .secure(prod)
             .cookie_domain(cookie_domain.clone())
             .session_cookie(user_auth::SESSION_COOKIE)
@@ -171,8 +200,8 @@ impl Settings {
             // <mfa>
             .mfa_issuer("MyApp")
             // </mfa>
-            .trusted_origins(trusted_origins(&env, &public_url)?)
-            .trusted_proxies(trusted_proxies(&env)?);
+            .trusted_origins(trusted_origins(env, &public_url)?)
+            .trusted_proxies(trusted_proxies(env)?);
         if let Some(age) = env.seconds("SESSION_REISSUE_AGE")? {
             sigra = sigra.session_reissue_age(age);
         }
@@ -188,10 +217,10 @@ impl Settings {
         if let Some(retention) = env.seconds("AUDIT_RETENTION")? {
             sigra = sigra.audit_retention(retention);
         }
-        sigra = sigra.rate_limits(rate_limits(&env, prod)?);
+        sigra = sigra.rate_limits(rate_limits(env, prod)?);
 
         // <passkeys>
-        let relying_party = relying_party(&env, &public_url, listen, prod, &mut warnings)?;
+        let relying_party = relying_party(env, &public_url, listen, prod, &mut warnings)?;
         sigra = sigra.relying_party(
             relying_party.clone().map(|(domain, origin)| RelyingParty::new(domain, origin).name("MyApp")),
         );
@@ -212,10 +241,10 @@ impl Settings {
             passkey_domain: relying_party.map(|(domain, _)| domain),
             // </passkeys>
         };
-        let smtp_url = smtp_url(&env, prod, &mut warnings)?;
+        let smtp_url = smtp_url(env, prod, &mut warnings)?;
         let mail_from = env.text("MAIL_FROM")?.unwrap_or_else(|| default_sender(&public_url));
         // <app>
-        let database_url = database_url(&env, prod, &mut warnings)?;
+        let database_url = database_url(env, prod, &mut warnings)?;
         // </app>
         // <!app>
         // let database_url = env.text("DATABASE_URL")?.unwrap_or_else(|| database::DEFAULT_URL.to_owned());
@@ -241,10 +270,10 @@ impl Settings {
             policy,
             smtp_url,
             mail_from,
-            mail_reply_to: mail_reply_to(&env)?,
+            mail_reply_to: mail_reply_to(env)?,
             hsts_include_subdomains: env.switch("HSTS_INCLUDE_SUBDOMAINS")?.unwrap_or(false),
             // <app>
-            log_filter: log_filter(&env)?,
+            log_filter: log_filter(env)?,
             // </app>
             sigra,
             warnings,
@@ -263,13 +292,23 @@ impl FromStr for Environment {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        match name {
-            "dev" => Ok(Self::Dev),
+        match name.to_ascii_lowercase().as_str() {
+            "dev" | "development" => Ok(Self::Dev),
             "test" => Ok(Self::Test),
-            "prod" => Ok(Self::Prod),
+            "prod" | "production" => Ok(Self::Prod),
             _ => Err(()),
         }
     }
+}
+
+/// What the environment says goes before what the file does.
+fn find_in_env() -> Result<impl Fn(&str) -> Result<Option<String>, SettingsError>, SettingsError> {
+    let file = env_file::read()?;
+    Ok(move |name: &str| match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(file.get(name).cloned()),
+        Err(env::VarError::NotUnicode(_)) => Err(SettingsError::NotText(name.to_owned())),
+    })
 }
 
 /// A network, or one address.

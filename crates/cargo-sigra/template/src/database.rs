@@ -83,6 +83,9 @@ pub enum DatabaseError {
 
 /// Opens the database that a URL names.
 pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
+    // <sqlite>
+    let url = &*of_path(url);
+    // </sqlite>
     if !backend::SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
         return Err(DatabaseError::Url(without_secrets(url)));
     }
@@ -121,8 +124,15 @@ async fn prepare(conn: &mut Connection, database: &str) -> Result<(), DatabaseEr
 }
 
 // <sqlite>
+/// A file may be named by its path alone, as in `app.db`.
+fn of_path(url: &str) -> Cow<'_, str> {
+    let is_path = backend::SCHEMES == ["sqlite:"] && (!url.contains(':') || url == ":memory:");
+    if is_path { format!("sqlite://{url}").into() } else { url.into() }
+}
+
 /// Whether SQLite would keep the data in memory, or in a file that it deletes.
 pub fn is_in_memory(url: &str) -> bool {
+    let url = of_path(url);
     let Some(rest) = url.strip_prefix("sqlite:") else { return false };
     let (file, params) = rest.split_once('?').unwrap_or((rest, ""));
     let is_of_memory = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {

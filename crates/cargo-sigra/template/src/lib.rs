@@ -7,6 +7,23 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 // </app>
 
+// <install>
+#![allow(
+    clippy::cargo,
+    clippy::nursery,
+    clippy::pedantic,
+    clippy::restriction,
+    missing_copy_implementations,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    unused_results,
+    variant_size_differences,
+    reason = "what this application's own code is held to says nothing of code that was generated"
+)]
+// </install>
+
 pub mod accounts;
 // <install>
 pub mod beside;

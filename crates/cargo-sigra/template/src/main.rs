@@ -47,7 +47,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(%url, environment = ?settings.environment, "listening");
     if settings.environment == Environment::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
-        println!("Mails that it sends are at http://localhost:{}/dev/mailbox", settings.listen.port());
+        if settings.smtp_url.starts_with("memory:") {
+            println!("Mails that it sends are at http://localhost:{}/dev/mailbox", settings.listen.port());
+        }
     }
 
     tokio::spawn(accounts.clone().keep_deleting());

@@ -97,3 +97,16 @@ fn a_library_without_a_router_is_told_what_to_write() {
     assert!(again.contains("    let app = pages::auth::with_accounts(app).await?;\n"), "{again}");
     host.cargo(&["clean", "--package", "pages"]);
 }
+
+/// CORS, a pool of its own, and every lint there is.
+#[test]
+#[ignore = "for the long run: it builds an application twice"]
+fn a_layered_api_answers_every_origin_as_before_and_stays_clean_by_its_own_lints() {
+    let host = Host::new("layered", "");
+    let before = host.serve("layered").answers_from_elsewhere();
+    let host = host.installed(&[]).checked();
+    let mut server = host.serve("layered");
+    assert_eq!(server.answers_from_elsewhere(), before);
+    server.use_accounts("users", "user");
+    assert_eq!(server.answers_from_elsewhere(), before, "for a browser that has cookies too");
+}

@@ -61,6 +61,32 @@ impl Server {
         self.take(request.send_form(form.iter().copied()).expect("an answer"))
     }
 
+    /// What a page of another origin gets from the application's own routes: statuses, headers and bodies.
+    pub fn answers_from_elsewhere(&self) -> Vec<String> {
+        let mut answers = Vec::new();
+        for method in ["POST", "GET", "HEAD", "DELETE", "OPTIONS", "TRACE"] {
+            for path in ["/", "/api/todos", "/missing"] {
+                let request = ureq::http::Request::builder()
+                    .method(method)
+                    .uri(format!("{}{path}", self.url))
+                    .header("origin", "http://localhost:5173")
+                    .header("sec-fetch-site", "same-site")
+                    .header("cookie", self.cookie_header())
+                    .header("content-type", "application/json")
+                    .header("access-control-request-method", "POST");
+                let answer = match method {
+                    "POST" => self.agent().run(request.body(r#"{"title":"Water the plants"}"#).expect("a request")),
+                    _ => self.agent().run(request.body(()).expect("a request")),
+                };
+                let mut answer = answer.expect("an answer");
+                answer.headers_mut().remove("date");
+                let text = answer.body_mut().read_to_string().expect("text");
+                answers.push(format!("{method} {path}: {} {:?} {text}", answer.status(), answer.headers()));
+            }
+        }
+        answers
+    }
+
     pub fn cookie_header(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }

@@ -1,6 +1,5 @@
 use axum::{
     Extension, Router,
-    body::Body,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
@@ -8,7 +7,7 @@ use axum::{
 };
 use sigra::scope::FormPage;
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 // <mfa>
 use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_controller};
@@ -22,7 +21,7 @@ use super::{
     error, mailbox_controller,
     method_override::method_override,
     page_controller, request_body,
-    request_span::{name_route, request_span},
+    request_span::{name_route, trace_requests},
     security_headers::security_headers,
     sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_deletion_controller,
     user_recovery_controller, user_registration_controller, user_reset_password_controller, user_session_controller,
@@ -198,7 +197,7 @@ pub fn app(state: AppState) -> Router {
     // A form's `_method` is read before the route is chosen, so this goes around the router as a whole.
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
+            .layer(trace_requests(state.settings.environment))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(error::error_pages))
             .layer(CatchPanicLayer::new())

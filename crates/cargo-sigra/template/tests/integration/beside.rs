@@ -1,16 +1,25 @@
 //! Accounts in an application that has routes of its own.
 
 use crate::support::{Host, TestDatabase, log_in_form};
-use axum::{Router, routing::get};
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+    routing::{get, post},
+};
 use my_app::{
     accounts::User,
     beside,
+    config::{Environment, Settings},
     database::{self, Connection, Pool},
 };
 use sigra::{
-    Scope,
-    testing::{TestClient, TestHost, assert_contains, assert_redirected_to, assert_status},
+    Scope, Session, Sudo,
+    testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status},
 };
+use tower_http::set_header::SetResponseHeaderLayer;
 
 async fn hello(scope: Option<Scope<User>>) -> String {
     scope.map_or_else(|| "hello stranger".to_owned(), |scope| format!("hello {}", scope.user().email))
@@ -65,6 +74,180 @@ async fn links_with_a_token_arrive() {
     let browser = beside_own_routes(&host);
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
+}
+
+/// An API that pages of any origin use, and what is behind a scope.
+fn own_api() -> Router {
+    let for_all =
+        SetResponseHeaderLayer::overriding(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
+    Router::new()
+        .route("/api/todos", post(async |Json(title): Json<String>| (StatusCode::CREATED, Json(title))).get("[]"))
+        .layer(for_all)
+        .route("/page", get("a page"))
+        .route("/mine", post(async |scope: Scope<User>| scope.user().email.clone()))
+        .route("/ours", post(hello))
+        .route("/dangerous", post(async |Sudo(scope): Sudo<User>| scope.user().email.clone()))
+        .route("/cart", post(async |session: Session| session.put("cart", &1).map(|()| "added")))
+}
+
+/// What a browser sends from a page that a development server of another port has.
+async fn send_from_elsewhere(browser: &TestClient, method: &Method, path: &str, accept: &str) -> TestResponse {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("origin", "http://localhost:5173")
+        .header("sec-fetch-site", "same-site")
+        .header("accept", accept)
+        .header("content-type", "application/json")
+        .body(Body::from("\"Water the plants\""));
+    browser.send(request.expect("a request")).await
+}
+
+/// The cookies of another browser.
+fn with_cookies_of(browser: &TestClient, router: Router) -> TestClient {
+    let client = TestClient::new(router);
+    for (name, value) in browser.cookies() {
+        client.set_cookie(&name, &value);
+    }
+    client
+}
+
+#[tokio::test]
+async fn its_own_routes_answer_every_origin_as_before() {
+    let host = Host::new().await;
+    let (_, logged_in) = host.authenticated_fixture().await;
+    let installed = || beside::beside(own_api(), host.router(), host.sigra());
+    let answer = |response: &TestResponse| -> (StatusCode, HeaderMap, String) {
+        (response.status(), response.headers().clone(), response.text())
+    };
+    let before = TestClient::new(own_api());
+    for browser in [TestClient::new(installed()), with_cookies_of(&logged_in, installed())] {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS, Method::TRACE] {
+            for path in ["/api/todos", "/page", "/missing"] {
+                let was = send_from_elsewhere(&before, &method, path, "application/json").await;
+                let is = send_from_elsewhere(&browser, &method, path, "application/json").await;
+                assert_eq!(answer(&is), answer(&was), "{method} {path}");
+            }
+        }
+        let created = send_from_elsewhere(&browser, &Method::POST, "/api/todos", "application/json").await;
+        assert_eq!((created.status(), created.header("access-control-allow-origin")), (StatusCode::CREATED, Some("*")));
+    }
+}
+
+#[tokio::test]
+async fn invariant_8_no_other_origin_acts_as_a_user_of_its_own_routes() {
+    let host = Host::new().await;
+    let (user, logged_in) = host.authenticated_fixture().await;
+    let browser = with_cookies_of(&logged_in, beside::beside(own_api(), host.router(), host.sigra()));
+    let before = browser.cookies();
+    for path in ["/mine", "/ours", "/dangerous", "/cart", "/users/log-out", "/users/settings/password"] {
+        for accept in ["text/html", "application/json"] {
+            assert_status(&send_from_elsewhere(&browser, &Method::POST, path, accept).await, 403);
+        }
+    }
+    assert_eq!(browser.cookies(), before);
+    assert_eq!(browser.post("/mine", &[]).await.text(), user.email);
+}
+
+#[tokio::test]
+async fn its_own_pages_show_what_accounts_have_to_say_or_nobody_does() {
+    let host = Host::new().await;
+    let user = host.user_fixture().await;
+    let shown =
+        async |session: Session| session.take_flash().into_iter().map(|flash| flash.text + "\n").collect::<String>();
+    let own = Router::new().route("/", get(shown)).route("/silent", get("nothing"));
+    let browser = TestClient::new(beside::beside(own, host.router(), host.sigra()));
+    let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);
+    browser.post("/users/log-in", &log_in).await;
+    assert_eq!(browser.get("/silent").await.text(), "nothing");
+    assert_eq!(browser.get("/").await.text(), "Welcome back!\n");
+
+    browser.post("/users/log-out", &[("_method", "delete")]).await;
+    assert_eq!(browser.get("/silent").await.text(), "nothing");
+    host.clock().advance(Duration::from_secs(61));
+    let page = browser.get("/users/log-in").await;
+    assert!(!page.text().contains("Logged out successfully."), "it is out of place by then");
+    assert_eq!(browser.get("/").await.text(), "");
+}
+
+/// What the environment of an application says that has accounts in it.
+fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
+    let find = |name: &str| env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
+    let settings = Settings::from_lookup_of_host(|name| {
+        Ok(find(name).or_else(|| (name == "SECRET_KEY_BASE").then(|| crate::support::SECRET.to_owned())))
+    });
+    settings.map_err(|error| error.to_string())
+}
+
+#[test]
+fn where_it_listens_is_its_own_affair() {
+    for (host, port) in [("localhost", "http"), ("app.internal", "/run/app.sock"), ("127.0.0.1", "70000"), ("", "")] {
+        let settings = settings_of_host(&[("HOST", host), ("PORT", port)]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/", "{host} {port}");
+    }
+    let settings = settings_of_host(&[("HOST", "localhost"), ("PORT", "5000")]).expect("settings");
+    assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:5000/");
+}
+
+#[test]
+fn a_name_that_means_something_else_to_it_gives_way_to_one_with_a_prefix() {
+    let others = [
+        ("APP_ENV", "staging"),
+        ("SECRET_KEY_BASE", "hunter2"),
+        ("SMTP_URL", "mail.internal"),
+        ("MAIL_FROM", "noreply"),
+        ("SESSION_TTL", "2 weeks"),
+        ("DATABASE_URL", "mysql://ada:hunter2@localhost/app"),
+    ];
+    for (name, value) in [("APP_ENV", "staging"), ("SECRET_KEY_BASE", "hunter2"), ("SESSION_TTL", "2 weeks")] {
+        let message = settings_of_host(&[(name, value)]).err().expect("must be refused");
+        assert!(message.starts_with(name) && !message.contains("hunter2"), "{message}");
+    }
+    let own = [
+        ("AUTH_APP_ENV", "dev"),
+        ("AUTH_SECRET_KEY_BASE", crate::support::SECRET),
+        ("AUTH_SMTP_URL", ""),
+        ("AUTH_MAIL_FROM", "Shop <shop@example.com>"),
+        ("AUTH_SESSION_TTL", "60"),
+        ("AUTH_DATABASE_URL", " "),
+    ];
+    let settings = settings_of_host(&[&others[..], &own[..]].concat()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((&*settings.smtp_url, &*settings.mail_from), ("memory:", "Shop <shop@example.com>"));
+    assert_eq!(settings.database_url, my_app::database::DEFAULT_URL, "an empty one counts as not set");
+    assert_eq!(settings.environment, Environment::Dev);
+}
+
+#[test]
+fn a_forgotten_environment_is_no_development_machine_that_others_reach_in_it_either() {
+    for (name, value) in [
+        ("PUBLIC_URL", "https://app.example.com"),
+        ("PUBLIC_URL", "http://app.example.com"),
+        ("AUTH_PUBLIC_URL", "https://app.example.com"),
+        ("HOST", "0.0.0.0"),
+        ("AUTH_HOST", "192.0.2.1"),
+    ] {
+        let message = settings_of_host(&[(name, value)]).err().expect("must be refused");
+        assert!(message.starts_with("APP_ENV is not set, and "), "{message}");
+        assert!(settings_of_host(&[(name, value), ("APP_ENV", "development")]).is_ok());
+    }
+    let short = [("APP_ENV", "production"), ("PUBLIC_URL", "https://a.com"), ("SECRET_KEY_BASE", "hunter2")];
+    let message = settings_of_host(&short).err().expect("must be refused");
+    assert!(message.starts_with("SECRET_KEY_BASE has 7 characters and needs at least 64"), "{message}");
+}
+
+#[test]
+fn it_is_told_how_a_setting_is_for_accounts_alone() {
+    let error = settings_of_host_error("APP_ENV", "staging");
+    assert_eq!(
+        error,
+        "APP_ENV is `staging`: it must be dev, test or prod (a setting for accounts alone has AUTH_ before its name, as in AUTH_APP_ENV)"
+    );
+    assert!(!error.contains('\n'));
+}
+
+fn settings_of_host_error(name: &str, value: &str) -> String {
+    let settings = Settings::from_lookup_of_host(|asked| Ok((asked == name).then(|| value.to_owned())));
+    beside::StartError::from(settings.err().expect("must be refused")).to_string()
 }
 
 #[tokio::test]

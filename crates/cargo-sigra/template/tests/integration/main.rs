@@ -27,6 +27,7 @@ mod mailbox;
 mod outage;
 // </postgres>
 mod rate_limits;
+mod request_log;
 // <mfa>
 mod second_factor;
 // </mfa>

@@ -41,6 +41,21 @@ fn production_needs_a_secret_and_a_public_url() {
 }
 
 #[test]
+fn the_environment_has_the_names_that_people_use() {
+    for (name, environment) in [
+        ("development", Environment::Dev),
+        ("DEV", Environment::Dev),
+        ("Test", Environment::Test),
+        ("production", Environment::Prod),
+        ("Production", Environment::Prod),
+    ] {
+        let settings = settings(&[&[("APP_ENV", name)], &PROD[..]].concat()).expect("good settings");
+        assert_eq!(settings.environment, environment, "{name}");
+    }
+    assert!(error(&[("APP_ENV", "production")]).starts_with("PUBLIC_URL is not set"));
+}
+
+#[test]
 fn a_short_secret_is_refused_and_not_shown() {
     let message = error(&[("SECRET_KEY_BASE", "hunter2hunter2")]);
     assert_eq!(
@@ -53,7 +68,7 @@ fn a_short_secret_is_refused_and_not_shown() {
 #[test]
 fn each_bad_setting_is_named_in_one_sentence() {
     for (name, value, said) in [
-        ("APP_ENV", "production", "APP_ENV is `production`: it must be dev, test or prod"),
+        ("APP_ENV", "staging", "APP_ENV is `staging`: it must be dev, test or prod"),
         ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
         ("PORT", "70000", "PORT is `70000`: it must be a port number such as 4000"),
         (
@@ -435,6 +450,23 @@ async fn an_unreachable_database_is_named() {
     assert!(!error.contains("timed out"), "it says what is wrong: {error}");
 }
 
+// <sqlite>
+// <template>
+#[cfg(not(feature = "postgres"))]
+// </template>
+#[tokio::test]
+async fn a_file_may_be_named_by_its_path_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("app.sqlite3");
+    let path = file.display().to_string();
+    database::open(&path).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(file.exists());
+    assert!(error_in_prod(&[("DATABASE_URL", ":memory:")]).starts_with("DATABASE_URL is in memory"));
+    let file_in_prod = settings(&[&[("DATABASE_URL", &*path)][..], &PROD[..]].concat());
+    assert_eq!(file_in_prod.expect("good settings").database_url, path);
+}
+// </sqlite>
+
 #[tokio::test]
 async fn the_url_of_another_database_is_refused_without_its_password() {
     // <template>
@@ -442,7 +474,7 @@ async fn the_url_of_another_database_is_refused_without_its_password() {
         (["sqlite://my_app.db", "mysql://app:secret@localhost/app", "my_app"], "built for PostgreSQL: use postgres://")
     } else {
         (
-            ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"],
+            ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "file:my_app.db"],
             "built for SQLite: use sqlite://",
         )
     };
@@ -453,7 +485,7 @@ async fn the_url_of_another_database_is_refused_without_its_password() {
     // let built_for = "built for PostgreSQL: use postgres://";
     // </postgres>
     // <sqlite>
-    // let others = ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "my_app.db"];
+    // let others = ["postgres://app:secret@localhost/app", "mysql://app:secret@localhost/app", "file:my_app.db"];
     // let built_for = "built for SQLite: use sqlite://";
     // </sqlite>
     // </!template>

@@ -1,6 +1,5 @@
 use axum::{
     Router,
-    body::Body,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -8,7 +7,7 @@ use axum::{
     routing::{delete, get, post, put},
 };
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use super::{
     account, activity, confirmation, devices, recovery, registration, reset_password, session, settings, sudo,
@@ -32,7 +31,7 @@ use crate::{
         AppState,
         development::require_localhost,
         error, mailbox_controller, request_body,
-        request_span::{name_route, request_span},
+        request_span::{name_route, trace_requests},
         security_headers::security_headers,
         user_auth,
     },
@@ -141,7 +140,7 @@ pub fn app(state: AppState) -> Router {
     // As the pages' router does, this goes around the whole: also a body that is too large is answered with JSON.
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .layer(TraceLayer::new_for_http().make_span_with(request_span::<Body>))
+            .layer(trace_requests(state.settings.environment))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
             .layer(from_fn(error::error_pages))
