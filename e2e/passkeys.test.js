@@ -49,7 +49,7 @@ suite("a passkey", (world) => {
 
   async function add(page, name) {
     await page.goto("/users/settings/mfa");
-    await send(page, { Name: name }, "Add a passkey");
+    await send(page, { "Name (optional)": name }, "Add a passkey");
   }
 
   it("is added, named, and logs in without a password", async () => {
@@ -154,11 +154,20 @@ suite("a passkey", (world) => {
     await assertAt(page, "/");
   });
 
+  it("is named after the browser that made it, unless it is given a name", async () => {
+    const { page } = await member();
+    await page.goto("/users/settings/mfa");
+    await press(page, "Add a passkey");
+    await assertFlash(page, "Your passkey was added.");
+    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("heading", { name: "on Linux" }).waitFor();
+  });
+
   it("is refused by whom can't unlock it, with another way left", async () => {
     const { page, unlock } = await member();
     await unlock(false);
     await page.goto("/users/settings/mfa");
-    await page.getByLabel("Name", { exact: true }).fill("Somebody else's");
+    await page.getByLabel("Name (optional)").fill("Somebody else's");
     await page.getByRole("button", { name: "Add a passkey" }).click();
     await page.getByRole("alert").filter({ hasText: "That did not work" }).waitFor();
     await assertAt(page, "/users/settings/mfa");

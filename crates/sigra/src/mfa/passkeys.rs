@@ -18,7 +18,8 @@ use super::{
     CEREMONY_TTL, Checked, Enrolled, FactorKind, LogInMethod, MfaChallenge, MfaEnrolment, SecondFactors, ShownFactor,
 };
 use crate::{
-    ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
+    Client, ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
+    client::Device,
     clock::earlier,
     sigra::{Connection, LogIn, transact},
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
@@ -30,6 +31,9 @@ const ENTRY: &str = "passkey-";
 
 /// How many there are at most: one for each tab that was opened lately.
 const MOST: usize = 8;
+
+/// What a passkey is called whose name was taken away.
+const UNNAMED: &str = "Passkey";
 
 /// The longest name of a passkey, in characters.
 const MAX_NAME: usize = 60;
@@ -178,7 +182,8 @@ impl<U: User> Sigra<U> {
         Ok(challenge)
     }
 
-    /// Adds a passkey, under a name, if the answer is to the challenge under way.
+    /// Adds a passkey, under a name, if the answer is to the challenge under way. Without a name it gets the one of the
+    /// browser that made it, such as `Firefox on Linux`.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
     /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
@@ -216,7 +221,7 @@ impl<U: User> Sigra<U> {
             credential_id: credential.cred_id().to_vec(),
             user_handle,
             credential: serde_json::to_string(&credential)?,
-            name: named(name),
+            name: read_name(name).unwrap_or_else(|| device_name(&session.client())),
             last_used_at: now,
             inserted_at: now,
         };
@@ -428,7 +433,8 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn rename_passkey(&self, user: &U::Id, id: Uuid, name: &str) -> Result<bool, Error> {
         let mut conn = self.pool().acquire().await?;
-        Ok(U::Database::rename_passkey(&mut conn, user, id, &named(name)).await?)
+        let name = read_name(name).unwrap_or_else(|| UNNAMED.to_owned());
+        Ok(U::Database::rename_passkey(&mut conn, user, id, &name).await?)
     }
 
     /// Removes one of the user's passkeys. Tells whether it was theirs. With the last factor the backup codes go too;
@@ -513,12 +519,15 @@ fn read_credential<Id>(row: &PasskeyRow<Id>) -> Result<webauthn_rs::prelude::Pas
 }
 
 /// A name that has something to read, and not too much.
-fn named(name: &str) -> String {
+fn read_name(name: &str) -> Option<String> {
     let name: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect();
-    match name.trim() {
-        "" => "Passkey".to_owned(),
-        name => name.to_owned(),
-    }
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// What a passkey is called that was given no name.
+fn device_name(client: &Client) -> String {
+    let user_agent = client.user_agent.as_deref().unwrap_or_default();
+    Device::from_user_agent(user_agent).to_string()
 }
 
 #[cfg(test)]
@@ -554,8 +563,8 @@ mod tests {
 
     #[test]
     fn names_can_be_read() {
-        assert_eq!(named("  My phone \u{7}"), "My phone");
-        assert_eq!(named("\u{0}\n"), "Passkey");
-        assert_eq!(named(&"a".repeat(100)).len(), MAX_NAME);
+        assert_eq!(read_name("  My phone \u{7}").as_deref(), Some("My phone"));
+        assert_eq!(read_name("\u{0}\n"), None);
+        assert_eq!(read_name(&"a".repeat(100)).map(|name| name.len()), Some(MAX_NAME));
     }
 }
