@@ -1,7 +1,7 @@
-//! Ctrl-C, and who else ends programs: while files are written, they wait until all is as it was before.
+//! Ctrl-C, and who else ends programs: what has been begun is undone first.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,20 +10,21 @@ use signal_hook::{
     flag,
 };
 
-/// Whether this program was told to stop, since this was made.
-pub struct Interruption(Arc<AtomicBool>);
+static HAS_COME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-impl Interruption {
-    pub fn watch() -> Self {
-        let flag = Arc::new(AtomicBool::new(false));
+/// From here on, a signal does not end this program: it is asked whether there was one.
+pub fn watch() {
+    HAS_COME.get_or_init(|| {
+        let has_come = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // Without it, a signal ends the program at once.
-            let _ = flag::register(signal, Arc::clone(&flag));
+            let _ = flag::register(signal, Arc::clone(&has_come));
         }
-        Self(flag)
-    }
+        has_come
+    });
+}
 
-    pub fn has_come(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Whether this program was told to stop while it watched.
+pub fn has_come() -> bool {
+    HAS_COME.get().is_some_and(|has_come| has_come.load(Ordering::Relaxed))
 }

@@ -7,7 +7,7 @@ mod reason;
 use std::{io, path::Path, process::Stdio};
 
 use self::copy::{Copy, cargo};
-use crate::edits::Edit;
+use crate::{edits::Edit, interruption};
 
 /// Why the changes are not made.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum TrialError {
     Unreachable(String),
     #[error("nothing was written, for your application would not compile with accounts, as said above")]
     DoesNotCompile,
+    #[error("stopped, and nothing was written")]
+    Stopped,
 }
 
 /// What is tried.
@@ -41,6 +43,7 @@ pub struct Wanted {
 
 /// Tries the edits of a package in a copy.
 pub fn run(root: &Path, edits: &[&Edit], wanted: Wanted) -> Result<(), TrialError> {
+    interruption::watch();
     let changes_manifest = edits.iter().any(|edit| copy::is_manifest(&edit.path));
     if wanted.compile {
         let copy = Copy::whole(root)?;
@@ -78,6 +81,7 @@ fn update(copy: &Copy, root: &Path, flags: &[&str]) -> Result<Result<(), String>
     let mut command = cargo(root);
     command.args(["update", "--workspace", "--color", "never", "--manifest-path"]).arg(copy.manifest()).args(flags);
     let output = command.env("CARGO_NET_RETRY", "1").output()?;
+    refuse_if_stopped()?;
     if output.status.success() {
         return Ok(Ok(()));
     }
@@ -89,5 +93,11 @@ fn compile(copy: &Copy, root: &Path) -> Result<(), TrialError> {
     let mut command = cargo(root);
     command.args(["check", "--manifest-path"]).arg(copy.manifest()).env("CARGO_TARGET_DIR", copy.target_folder());
     let status = command.stdout(Stdio::null()).status()?;
+    refuse_if_stopped()?;
     if status.success() { Ok(()) } else { Err(TrialError::DoesNotCompile) }
+}
+
+/// Ctrl-C ends what Cargo does as well, which says nothing of the dependencies then.
+fn refuse_if_stopped() -> Result<(), TrialError> {
+    if interruption::has_come() { Err(TrialError::Stopped) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ use super::{
     Edit,
     obstacle::{Obstacle, Write, write_of},
 };
-use crate::{git, interruption::Interruption, line_endings};
+use crate::{git, interruption, line_endings};
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +73,8 @@ impl Transaction {
 
     /// Writes all, or nothing.
     pub fn commit(self) -> Result<(), EditError> {
-        let interruption = Interruption::watch();
-        self.commit_while(|| if interruption.has_come() { Err(EditError::Stopped) } else { Ok(()) })
+        interruption::watch();
+        self.commit_while(|| if interruption::has_come() { Err(EditError::Stopped) } else { Ok(()) })
     }
 
     fn commit_while(self, mut go_on: impl FnMut() -> Result<(), EditError>) -> Result<(), EditError> {

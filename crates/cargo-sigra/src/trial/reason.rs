@@ -45,14 +45,14 @@ pub fn explained(said: &str) -> String {
     )
 }
 
-/// The dependency of the host's own that a chain of requirements begins with: the last but one in it.
+/// The dependency of the host's own that a chain of requirements begins with: the last in it, and one from a registry if
+/// there is any.
 fn asked_by(chain: &str) -> Option<String> {
-    let mut names = chain.lines().filter_map(|line| {
-        line.trim_start().strip_prefix("... which satisfies ")?;
-        between(line, "dependency `", "`")
-            .map(|dependency| dependency.split([' ', '=']).next().unwrap_or_default().to_owned())
-    });
-    names.next_back()
+    let of_kind = |kind: &str| {
+        let named = chain.lines().filter_map(|line| between(line, &format!("... which satisfies {kind} `"), "`"));
+        named.last().and_then(|dependency| dependency.split([' ', '=']).next()).map(str::to_owned)
+    };
+    of_kind("dependency").or_else(|| of_kind("path dependency"))
 }
 
 /// The package that no version was found of.
@@ -63,4 +63,41 @@ fn name_of(said: &str) -> &str {
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let rest = text.split_once(before)?.1;
     rest.split_once(after).map(|(found, _)| found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINKS: &str = "failed to select a version for `libsqlite3-sys`.
+    ... required by package `sqlx-sqlite v0.9.0`
+    ... which satisfies dependency `sqlx-sqlite = \"=0.9.0\"` of package `sqlx v0.9.0`
+    ... which satisfies dependency `sqlx = \"^0.9\"` of package `web v0.1.0 (/srv/web)`
+versions that meet the requirements `>=0.30.1, <0.38.0` are: 0.37.0
+
+package `libsqlite3-sys` links to the native library `sqlite3`, but it conflicts with a previous package which links to \
+`sqlite3` as well:
+package `libsqlite3-sys v0.38.0`
+    ... which satisfies dependency `libsqlite3-sys = \"^0.38.0\"` of package `rusqlite v0.40.0`
+    ... which satisfies dependency `rusqlite = \"^0.40\"` of package `db v0.1.0 (/srv/db)`
+    ... which satisfies path dependency `db` (locked to 0.1.0) of package `web v0.1.0 (/srv/web)`
+";
+
+    #[test]
+    fn packages_that_link_the_same_library_are_named() {
+        let explained = explained(LINKS);
+        assert!(
+            explained.starts_with(
+                ": `sqlx` (libsqlite3-sys >=0.30.1, <0.38.0) and `rusqlite` each bring another version of the native \
+                 library `sqlite3`"
+            ),
+            "{explained}"
+        );
+        assert!(is_of_links(LINKS) && !is_of_network(LINKS));
+    }
+
+    #[test]
+    fn other_reasons_are_told_in_cargos_own_words() {
+        assert_eq!(explained("no matching package named `a` found"), "");
+    }
 }

@@ -1,6 +1,7 @@
 //! Applications of `tests/hosts`, each in a repository of its own.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -9,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    generated::{cargo, git, said, sigra, target_folder, workspace},
+    generated::{cargo, git, said, sigra, sigra_with, target_folder, workspace},
     server::Server,
 };
 
@@ -30,6 +31,48 @@ impl Host {
         let host = Self { folder, package };
         host.commit();
         host
+    }
+
+    /// One of them with other files.
+    pub fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let host = Self::new(name, "");
+        for (path, text) in files {
+            let path = host.root().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        host.commit();
+        host
+    }
+
+    /// All that is in its folder, but for what git keeps: files with their bytes, links, and what may be done with them.
+    pub fn tree(&self) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let metadata = fs::symlink_metadata(&path).expect("metadata");
+                if path.ends_with(".git") {
+                    continue;
+                }
+                let content = if metadata.is_file() { fs::read(&path).expect("bytes") } else { Vec::new() };
+                if metadata.is_dir() {
+                    folders.push(path.clone());
+                }
+                found.insert(path, (format!("{:?} {:?}", metadata.file_type(), metadata.permissions()), content));
+            }
+        }
+        found
+    }
+
+    /// Refused, with nothing changed. What is said of it.
+    pub fn refuses(&self, settings: &[(&str, &str)], flags: &[&str]) -> String {
+        let before = self.tree();
+        let output = sigra_with(&self.root(), settings, &[&["install", "--yes"], flags].concat());
+        assert!(!output.status.success(), "{}", said(&output));
+        assert_eq!(self.tree(), before);
+        said(&output)
     }
 
     pub fn root(&self) -> PathBuf {

@@ -2,7 +2,10 @@
 
 mod applications;
 mod edits;
+mod files;
 #[path = "../generated/mod.rs"]
 mod generated;
 mod host;
+mod repositories;
 mod server;
+mod trial;

@@ -1,0 +1,155 @@
+//! Files as other people's editors and settings leave them, and what stands in the way of writing.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{
+    generated::{git, said, sigra, sigra_with},
+    host::Host,
+};
+
+const MAIN: &str = include_str!("../hosts/hello/src/main.rs");
+
+fn is_text(path: &Path) -> bool {
+    path.is_file() && !path.ends_with("base.tar.gz") && !path.ends_with("Cargo.lock")
+}
+
+fn with_crlf(text: &str) -> String {
+    text.replace('\n', "\r\n")
+}
+
+#[test]
+fn a_byte_order_mark_a_script_line_and_line_endings_stay() {
+    let plain = Host::new("hello", "").installed(&[]).read("src/main.rs");
+    for (begin, main) in [
+        ("\u{feff}", format!("\u{feff}{MAIN}")),
+        ("#!/usr/bin/env run\n", format!("#!/usr/bin/env run\n{MAIN}")),
+        ("\u{feff}", format!("\u{feff}{}", with_crlf(MAIN))),
+        ("\u{feff}#!/usr/bin/env run\r\n", with_crlf(&format!("\u{feff}#!/usr/bin/env run\n{MAIN}"))),
+    ] {
+        let host = Host::with("hello", &[("src/main.rs", &main)]).installed(&[]);
+        let expected = if main.contains('\r') { with_crlf(&plain) } else { plain.clone() };
+        assert_eq!(host.read("src/main.rs"), format!("{begin}{expected}"));
+        let other = host.read("src/auth.rs");
+        assert_eq!(other.matches("\r\n").count() > 0, main.contains('\r'), "new files are like those that are there");
+    }
+    let manifest = with_crlf(&format!("\u{feff}{}", include_str!("../hosts/hello/Cargo.toml")));
+    let host = Host::with("hello", &[("Cargo.toml", &manifest)]).installed(&[]);
+    let changed = host.read("Cargo.toml");
+    assert!(changed.starts_with("\u{feff}[package]\r\n"), "{changed}");
+    assert_eq!(changed.matches('\n').count(), changed.matches("\r\n").count());
+}
+
+#[test]
+fn a_checkout_with_crlf_gets_files_as_it_would_check_them_out() {
+    let host = Host::new("hello", "");
+    git(&host.root(), &["config", "core.autocrlf", "true"]);
+    check_out_again(&host);
+    assert!(host.read("src/main.rs").contains("\r\n"));
+    let host = host.installed(&[]);
+    let written = host.tree();
+    assert!(written.len() > 100);
+    for (path, (_, content)) in written.iter().filter(|(path, _)| is_text(path)) {
+        let text = String::from_utf8(content.clone()).expect("text");
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{}", path.display());
+    }
+    check_out_again(&host);
+    assert_eq!(host.tree(), written, "a checkout changes no byte, of the migrations and the archive neither");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert_eq!(host.changes(), "");
+}
+
+#[test]
+fn an_archive_is_no_text_whatever_the_repository_says() {
+    let host = Host::with("hello", &[(".gitattributes", "* text eol=crlf\n")]);
+    check_out_again(&host);
+    let host = host.installed(&[]);
+    let archive = fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes");
+    check_out_again(&host);
+    assert_eq!(fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes"), archive);
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+}
+
+/// Every file, as git writes it.
+fn check_out_again(host: &Host) {
+    git(&host.root(), &["rm", "--quiet", "--cached", "-r", "."]);
+    git(&host.root(), &["reset", "--quiet", "--hard"]);
+}
+
+#[test]
+fn what_is_in_the_way_is_told_and_nothing_is_written() {
+    let host = Host::with("hello", &[("static", "A file.\n"), ("templates/auth/base.html/more.html", "")]);
+    let told = host.refuses(&[], &[]);
+    assert!(told.contains("nothing was written: "), "{told}");
+    assert!(told.contains("needs `static` to be a folder, and it is a file: move it away"), "{told}");
+    assert!(!told.contains("Installed"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_read_only_and_links_stay_as_they_are() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let host = Host::new("hello", "");
+    let manifest = host.root().join("Cargo.toml");
+    fs::set_permissions(&manifest, fs::Permissions::from_mode(0o444)).expect("set");
+    let told = host.refuses(&[], &[]);
+    assert!(told.contains("Cargo.toml` is read-only: make it writable"), "{told}");
+
+    let other = tempfile::tempdir().expect("a folder");
+    let host = Host::new("hello", "");
+    symlink(other.path(), host.root().join("templates")).expect("linked");
+    host.commit();
+    let told = host.refuses(&[], &[]);
+    assert!(told.contains("leads out of the repository by a link"), "{told}");
+    assert_eq!(fs::read_dir(other.path()).expect("a folder").count(), 0);
+
+    let host = Host::new("hello", "");
+    fs::create_dir(host.root().join("program")).expect("made");
+    fs::rename(host.root().join("src/main.rs"), host.root().join("program/start.rs")).expect("moved");
+    symlink("../program/start.rs", host.root().join("src/main.rs")).expect("linked");
+    host.commit();
+    let host = host.installed(&[]);
+    assert!(fs::symlink_metadata(host.root().join("src/main.rs")).expect("a link").is_symlink());
+    assert!(host.read("program/start.rs").contains("with_accounts"), "{}", host.read("program/start.rs"));
+}
+
+#[test]
+fn code_is_as_good_where_rustfmt_is_of_no_use() {
+    let main = MAIN.replace("    let app = Router", "    let  app = Router");
+    for settings in ["max_width = \"wide\"\n", "this is no TOML"] {
+        let host = Host::with("hello", &[("rustfmt.toml", settings), ("src/main.rs", &main)]);
+        let output = host.install(&[]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(
+            said(&output).contains("rustfmt does not accept the settings in your rustfmt.toml"),
+            "{}",
+            said(&output)
+        );
+        assert!(host.read("src/main.rs").contains("    let  app = Router"), "what was not formatted is left so");
+    }
+    let host = Host::with("hello", &[("rustfmt.toml", "imports_granularity = \"Crate\"\n")]);
+    let output = host.install(&[]);
+    assert!(output.status.success() && !said(&output).contains("rustfmt"), "{}", said(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn code_is_as_good_without_rustfmt() {
+    let programs = tempfile::tempdir().expect("a folder");
+    let toolchain = Path::new(env!("CARGO")).parent().expect("a folder");
+    let git = Command::new("sh").args(["-c", "command -v git"]).output().expect("a shell");
+    let git = String::from_utf8(git.stdout).expect("text");
+    for program in [&toolchain.join("cargo"), &toolchain.join("rustc"), Path::new(git.trim())] {
+        let name = program.file_name().expect("a name");
+        std::os::unix::fs::symlink(program, programs.path().join(name)).expect("linked");
+    }
+    let path = programs.path().display().to_string();
+    let host = Host::new("hello", "");
+    let output = sigra_with(&host.root(), &[("PATH", &path)], &["install", "--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("`rustup component add rustfmt`"), "{}", said(&output));
+    assert!(host.read("src/main.rs").contains("with_accounts(app).await"), "{}", host.read("src/main.rs"));
+    host.commit();
+    let refused = sigra_with(&host.root(), &[("PATH", &path)], &["upgrade"]);
+    assert!(!refused.status.success(), "what is compared must be formatted alike: {}", said(&refused));
+}
