@@ -1,10 +1,16 @@
-//! The page that sets a new password by a link.
+//! Setting a new password by a link: the page that asks for it, and what follows.
 
 use askama::Template;
+use axum::response::Response;
 use serde::Deserialize;
 use sigra::{Password, Scope, Session};
 
-use super::layout::{Layout, Page};
+use super::{
+    Result,
+    layout::{Layout, Page},
+    mail_link::bad_link,
+    user_session_controller::lead_to_log_in,
+};
 use crate::accounts::{ChangePasswordError, User};
 
 /// What a form sends that sets a password.
@@ -40,13 +46,40 @@ impl NewPasswordPage {
         Self { layout, action, email, explanation, password_problem: None, confirmation_problem: None }
     }
 
-    /// With what is wrong beside its field, if something is.
-    pub fn with_problem(mut self, problem: Option<&ChangePasswordError>) -> Page<Self> {
-        let text = problem.map(ToString::to_string);
+    /// With what is wrong beside its field.
+    fn with_problem(mut self, problem: &ChangePasswordError) -> Self {
+        let text = Some(problem.to_string());
         match problem {
-            Some(ChangePasswordError::Confirmation) => self.confirmation_problem = text,
+            ChangePasswordError::Confirmation => self.confirmation_problem = text,
             _ => self.password_problem = text,
         }
-        Page(self)
+        self
+    }
+}
+
+/// What a link is answered with.
+pub struct Answers {
+    /// To who can log in now.
+    pub done: &'static str,
+    /// Where to ask for another link.
+    pub ask_path: &'static str,
+}
+
+/// Leads to the log-in page, or shows the form again with what is wrong: `form_again`, if the link is still good.
+pub async fn answer(
+    session: &Session,
+    changed: Result<User, ChangePasswordError>,
+    answers: Answers,
+    form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,
+) -> Result<Response> {
+    let problem = match changed {
+        Ok(owner) => return lead_to_log_in(session, &owner, answers.done),
+        Err(ChangePasswordError::Link) => return bad_link(session, answers.ask_path),
+        Err(ChangePasswordError::Sigra(error)) => return Err(error.into()),
+        Err(problem) => problem,
+    };
+    match form_again.await? {
+        Some(form) => Ok(Page(form.with_problem(&problem)).refused()),
+        None => bad_link(session, answers.ask_path),
     }
 }

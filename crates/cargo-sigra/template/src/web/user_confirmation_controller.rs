@@ -14,13 +14,16 @@ use super::{
     Result,
     layout::{Layout, Page},
     mail_link::{Ask, AskPage, LinkPage, bad_link},
-    new_password::{NewPassword, NewPasswordPage},
-    user_auth, user_session_controller,
+    new_password::{self, Answers, NewPassword, NewPasswordPage},
+    user_auth,
+    user_session_controller::lead_to_log_in,
 };
-use crate::accounts::{Accounts, ChangePasswordError, ConfirmError, User};
+use crate::accounts::{Accounts, ConfirmError, User};
 
 const ASK_PATH: &str = "/users/confirm";
 const TITLE: &str = "Confirm your address";
+const CONFIRMED: &str = "Your address is confirmed.";
+const TAKEN_OVER: &str = "Your address is confirmed, and your password is set. You can log in with it now.";
 
 #[derive(Deserialize)]
 pub struct Confirm {
@@ -67,7 +70,7 @@ pub async fn edit(
         return bad_link(&session, ASK_PATH);
     };
     if user.confirmed_at.is_some() {
-        return confirmed(&session, &user);
+        return lead_to_log_in(&session, &user, CONFIRMED);
     }
     if accounts.is_registrant(&session, scope.as_ref(), &user) {
         let page = LinkPage {
@@ -94,7 +97,8 @@ pub async fn update(
 ) -> Result<Response> {
     let password = form.ok().and_then(|Form(form)| form.password);
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
-        Ok(user) => return confirmed(&session, &user),
+        // Whether by this press of the button, or by one before.
+        Ok(user) => return lead_to_log_in(&session, &user, CONFIRMED),
         Err(ConfirmError::Sigra(error)) => return Err(error.into()),
         Err(ConfirmError::Link) => return bad_link(&session, ASK_PATH),
         // The page was shown while the browser was still logged in: it asks now.
@@ -117,8 +121,8 @@ pub async fn new_password(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_user_by_confirmation_token(&token).await? {
-        Some(user) if user.confirmed_at.is_some() => confirmed(&session, &user),
-        Some(user) => Ok(new_password_page(&session, scope.as_ref(), &token, user, None).into_response()),
+        Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, CONFIRMED),
+        Some(user) => Ok(Page(new_password_page(&session, scope.as_ref(), &token, user)).into_response()),
         None => bad_link(&session, ASK_PATH),
     }
 }
@@ -131,27 +135,13 @@ pub async fn take_over(
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
     let client = session.client();
-    match accounts.take_over_by_confirmation(&token, &form.password, &form.password_confirmation, &client).await {
-        Ok(user) => {
-            let text = "Your address is confirmed, and your password is set. You can log in with it now.";
-            session.put_flash(Flash::Info, text)?;
-            session.put(user_session_controller::EMAIL, &user.email)?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
-        }
-        Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => match accounts.get_user_by_confirmation_token(&token).await? {
-            Some(user) => Ok(new_password_page(&session, scope.as_ref(), &token, user, Some(&problem)).refused()),
-            None => bad_link(&session, ASK_PATH),
-        },
-    }
-}
-
-/// Says so, by whatever press of the button.
-fn confirmed(session: &Session, user: &User) -> Result<Response> {
-    session.put_flash(Flash::Info, "Your address is confirmed.")?;
-    session.put(user_session_controller::EMAIL, &user.email)?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+    let changed =
+        accounts.take_over_by_confirmation(&token, &form.password, &form.password_confirmation, &client).await;
+    let form_again = async {
+        let user = accounts.get_user_by_confirmation_token(&token).await?;
+        Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))
+    };
+    new_password::answer(&session, changed, Answers { done: TAKEN_OVER, ask_path: ASK_PATH }, form_again).await
 }
 
 fn password_page(
@@ -164,15 +154,8 @@ fn password_page(
     Page(ConfirmPage { layout: Layout::new(TITLE, session, scope), token, email, problem })
 }
 
-fn new_password_page(
-    session: &Session,
-    scope: Option<&Scope<User>>,
-    token: &str,
-    user: User,
-    problem: Option<&ChangePasswordError>,
-) -> Page<NewPasswordPage> {
-    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and \
-                               the old password stops working.";
-    let action = format!("{ASK_PATH}/{token}");
-    NewPasswordPage::new(session, scope, action, user.email, EXPLANATION).with_problem(problem)
+fn new_password_page(session: &Session, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
+    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and the \
+                               password of before no longer works.";
+    NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, EXPLANATION)
 }

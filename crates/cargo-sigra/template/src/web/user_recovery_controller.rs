@@ -3,21 +3,21 @@
 use axum::{
     Form,
     extract::{Path, State},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
-use sigra::{Flash, Scope, Session};
+use sigra::{Scope, Session};
 
 use super::{
     Result,
     layout::Page,
     mail_link::bad_link,
-    new_password::{NewPassword, NewPasswordPage},
-    user_auth, user_session_controller,
+    new_password::{self, Answers, NewPassword, NewPasswordPage},
 };
-use crate::accounts::{Accounts, ChangePasswordError, User};
+use crate::accounts::{Accounts, User};
 
 /// What helps who has no good link any more.
 const ASK_PATH: &str = "/users/reset-password";
+const DONE: &str = "Your account is yours again. You can log in with your new password now.";
 
 const EXPLANATION: &str = "Set a new password to take your account back. It undoes what was done to the account since we \
     sent you the link: it has this address again, second factors that were added are removed, all devices are logged out, \
@@ -30,7 +30,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_email_by_recovery_token(&token).await? {
-        Some(email) => Ok(page(&session, scope.as_ref(), &token, email, None).into_response()),
+        Some(email) => Ok(Page(page(&session, scope.as_ref(), &token, email)).into_response()),
         None => bad_link(&session, ASK_PATH),
     }
 }
@@ -43,29 +43,14 @@ pub async fn update(
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
     let client = session.client();
-    match accounts.recover_account(&token, &form.password, &form.password_confirmation, &client).await {
-        Ok(user) => {
-            session
-                .put_flash(Flash::Info, "Your account is yours again. You can log in with your new password now.")?;
-            session.put(user_session_controller::EMAIL, &user.email)?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
-        }
-        Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => match accounts.get_email_by_recovery_token(&token).await? {
-            Some(email) => Ok(page(&session, scope.as_ref(), &token, email, Some(&problem)).refused()),
-            None => bad_link(&session, ASK_PATH),
-        },
-    }
+    let changed = accounts.recover_account(&token, &form.password, &form.password_confirmation, &client).await;
+    let form_again = async {
+        let email = accounts.get_email_by_recovery_token(&token).await?;
+        Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))
+    };
+    new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
-fn page(
-    session: &Session,
-    scope: Option<&Scope<User>>,
-    token: &str,
-    email: String,
-    problem: Option<&ChangePasswordError>,
-) -> Page<NewPasswordPage> {
-    let action = format!("/users/recover/{token}");
-    NewPasswordPage::new(session, scope, action, email, EXPLANATION).with_problem(problem)
+fn page(session: &Session, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {
+    NewPasswordPage::new(session, scope, format!("/users/recover/{token}"), email, EXPLANATION)
 }

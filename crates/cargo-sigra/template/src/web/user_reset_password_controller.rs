@@ -12,12 +12,13 @@ use super::{
     Result,
     layout::{Layout, Page},
     mail_link::{Ask, AskPage, LINK_ON_ITS_WAY, bad_link},
-    new_password::{NewPassword, NewPasswordPage},
-    user_auth, user_session_controller,
+    new_password::{self, Answers, NewPassword, NewPasswordPage},
+    user_auth,
 };
-use crate::accounts::{Accounts, ChangePasswordError, User};
+use crate::accounts::{Accounts, User};
 
 const ASK_PATH: &str = "/users/reset-password";
+const DONE: &str = "Your password was changed. You can log in with it now.";
 
 pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
@@ -41,11 +42,12 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_user_by_reset_password_token(&token).await? {
-        Some(user) => Ok(page(&session, scope.as_ref(), &token, &user, None).into_response()),
+        Some(user) => Ok(Page(page(&session, scope.as_ref(), &token, user)).into_response()),
         None => bad_link(&session, ASK_PATH),
     }
 }
 
+/// Whoever is logged in here is so no longer, if it was their password.
 pub async fn update(
     State(accounts): State<Accounts>,
     session: Session,
@@ -53,29 +55,14 @@ pub async fn update(
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
-    match accounts.reset_user_password(&session, &token, &form.password, &form.password_confirmation).await {
-        Ok(user) => {
-            // Whoever is logged in here is so no longer, if it was their password.
-            session.put_flash(Flash::Info, "Your password was changed. You can log in with it now.")?;
-            session.put(user_session_controller::EMAIL, &user.email)?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
-        }
-        Err(ChangePasswordError::Link) => bad_link(&session, ASK_PATH),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => match accounts.get_user_by_reset_password_token(&token).await? {
-            Some(user) => Ok(page(&session, scope.as_ref(), &token, &user, Some(&problem)).refused()),
-            None => bad_link(&session, ASK_PATH),
-        },
-    }
+    let changed = accounts.reset_user_password(&session, &token, &form.password, &form.password_confirmation).await;
+    let form_again = async {
+        let user = accounts.get_user_by_reset_password_token(&token).await?;
+        Ok(user.map(|user| page(&session, scope.as_ref(), &token, user)))
+    };
+    new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
-fn page(
-    session: &Session,
-    scope: Option<&Scope<User>>,
-    token: &str,
-    user: &User,
-    problem: Option<&ChangePasswordError>,
-) -> Page<NewPasswordPage> {
-    let action = format!("/users/reset-password/{token}");
-    NewPasswordPage::new(session, scope, action, user.email.clone(), "").with_problem(problem)
+fn page(session: &Session, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
+    NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, "")
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::accounts::{Accounts, User};
 
 /// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
-pub const EMAIL: &str = "email";
+const EMAIL: &str = "email";
 
 const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
 
@@ -83,6 +83,13 @@ pub async fn create(
     }
     let remember_me = form.remember_me == "true";
     Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Password, remember_me).await?.into_response())
+}
+
+/// Leads to the form, with the address filled in of who can log in now, and says why.
+pub fn lead_to_log_in(session: &Session, user: &User, message: &str) -> Result<Response> {
+    session.put_flash(Flash::Info, message)?;
+    session.put(EMAIL, &user.email)?;
+    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
 /// The form again, if no password is to be looked at: of who keeps no cookies, and would be anonymous on the next page

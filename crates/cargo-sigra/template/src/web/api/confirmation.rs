@@ -12,10 +12,10 @@ use sigra::{Password, Scope, Session};
 use super::{
     mail_link::Ask,
     refusal::{bad_link, password_required, wrong_credentials},
-    settings::{NewPassword, refused_password},
+    settings::{NewPassword, new_password},
 };
 use crate::{
-    accounts::{Accounts, ChangePasswordError, ConfirmError, User},
+    accounts::{Accounts, ConfirmError, User},
     web::Result,
 };
 
@@ -82,10 +82,5 @@ pub async fn take_over(
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {
     let NewPassword { password } = &asked;
-    match accounts.take_over_by_confirmation(&token, password, password, &session.client()).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(ChangePasswordError::Link) => Ok(bad_link().into_response()),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(refused_password(&problem).into_response()),
-    }
+    new_password(accounts.take_over_by_confirmation(&token, password, password, &session.client()).await)
 }

@@ -3,20 +3,15 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use sigra::Session;
 
 use super::{
     mail_link::link_of,
-    refusal::{address_taken, bad_link},
-    settings::{NewPassword, refused_password},
+    settings::{NewPassword, new_password},
 };
-use crate::{
-    accounts::{Accounts, ChangePasswordError},
-    web::Result,
-};
+use crate::{accounts::Accounts, web::Result};
 
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Response> {
     Ok(link_of(accounts.get_email_by_recovery_token(&token).await?))
@@ -29,11 +24,5 @@ pub async fn update(
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {
     let NewPassword { password } = &asked;
-    match accounts.recover_account(&token, password, password, &session.client()).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(ChangePasswordError::Link) => Ok(bad_link().into_response()),
-        Err(ChangePasswordError::AddressTaken) => Ok(address_taken().into_response()),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(refused_password(&problem).into_response()),
-    }
+    new_password(accounts.recover_account(&token, password, password, &session.client()).await)
 }

@@ -4,19 +4,15 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use sigra::Session;
 
 use super::{
     mail_link::{Ask, link_of},
-    refusal::bad_link,
-    settings::{NewPassword, refused_password},
+    settings::{NewPassword, new_password},
 };
-use crate::{
-    accounts::{Accounts, ChangePasswordError},
-    web::Result,
-};
+use crate::{accounts::Accounts, web::Result};
 
 /// The same answer for every address.
 pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<Ask>) -> Result<StatusCode> {
@@ -35,10 +31,5 @@ pub async fn update(
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {
     let NewPassword { password } = &asked;
-    match accounts.reset_user_password(&session, &token, password, password).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(ChangePasswordError::Link) => Ok(bad_link().into_response()),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(refused_password(&problem).into_response()),
-    }
+    new_password(accounts.reset_user_password(&session, &token, password, password).await)
 }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::{
     mail_link::{Ask, link_of},
-    refusal::{Fields, bad_link},
+    refusal::{Fields, address_taken, bad_link},
 };
 use crate::{
     accounts::{Accounts, ChangeEmailError, ChangePasswordError, DeleteError, User},
@@ -86,11 +86,7 @@ pub async fn update_password(
     Json(asked): Json<ChangedPassword>,
 ) -> Result<Response> {
     let ChangedPassword { current_password, password } = &asked;
-    match accounts.update_user_password(&session, &scope, current_password.as_ref(), password, password).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(ChangePasswordError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(refused_password(&problem).into_response()),
-    }
+    new_password(accounts.update_user_password(&session, &scope, current_password.as_ref(), password, password).await)
 }
 
 /// The address of the account is to be typed once more.
@@ -111,9 +107,19 @@ pub async fn delete(
     }
 }
 
-pub fn refused_password(problem: &ChangePasswordError) -> Fields {
-    if matches!(problem, ChangePasswordError::Current) {
-        return Fields { current_password: Some(problem.to_string()), ..Fields::default() };
+/// What setting a new password is answered with, by whatever way.
+pub fn new_password<T>(changed: Result<T, ChangePasswordError>) -> Result<Response> {
+    let problem = match changed {
+        Ok(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(ChangePasswordError::Sigra(error)) => return Err(error.into()),
+        Err(ChangePasswordError::Link) => return Ok(bad_link().into_response()),
+        Err(ChangePasswordError::AddressTaken) => return Ok(address_taken().into_response()),
+        Err(problem) => problem,
+    };
+    let text = Some(problem.to_string());
+    Ok(match problem {
+        ChangePasswordError::Current => Fields { current_password: text, ..Fields::default() },
+        _ => Fields { password: text, ..Fields::default() },
     }
-    Fields { password: Some(problem.to_string()), ..Fields::default() }
+    .into_response())
 }
