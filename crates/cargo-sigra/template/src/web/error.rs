@@ -12,7 +12,7 @@ use axum::{
 use sigra::Problem;
 
 // <pages>
-use super::layout::Layout;
+use super::{layout::Layout, user_auth::LOG_IN_PATH};
 use sigra::Audience;
 // </pages>
 
@@ -58,6 +58,8 @@ struct ErrorPage {
     layout: Layout,
     status: u16,
     advice: String,
+    /// Whether somebody wanted to log in, which can be done in other ways.
+    is_log_in: bool,
 }
 // </pages>
 
@@ -69,6 +71,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
         Audience::Program => PROBLEM_JSON,
         Audience::Browser => "text/html",
     };
+    let is_log_in = request.uri().path().starts_with(LOG_IN_PATH);
     // </pages>
     // <!pages>
     // let own = PROBLEM_JSON;
@@ -85,7 +88,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     // <pages>
     let (content_type, body) = match audience {
         Audience::Program => (PROBLEM_JSON, problem.to_json()),
-        Audience::Browser => ("text/html; charset=utf-8", render(problem)),
+        Audience::Browser => ("text/html; charset=utf-8", render(problem, is_log_in)),
     };
     // </pages>
     // <!pages>
@@ -105,9 +108,9 @@ fn has_content_type(response: &Response, own: &str) -> bool {
 }
 
 // <pages>
-fn render(problem: Problem) -> String {
+fn render(problem: Problem, is_log_in: bool) -> String {
     let layout = Layout::without_session(problem.title());
-    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem) };
+    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
     page.render().unwrap_or_else(|_| problem.title().to_owned())
 }
 

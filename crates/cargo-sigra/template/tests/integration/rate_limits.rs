@@ -603,6 +603,13 @@ async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
     let refused = noisy.send(ask(100)).await;
     assert_status(&refused, 429);
     assert!(refused.header("retry-after").is_some());
+    assert!(!refused.text().contains("log in another way"), "they did not want to log in");
+    let log_in = noisy.post("/users/log-in", &log_in_form("nobody@example.com", VALID_PASSWORD)).await;
+    assert_status(&log_in, 429);
+    // <magic_link>
+    assert_contains(&log_in, "href=\"/users/log-in#link_email\"");
+    // </magic_link>
+    assert_contains(&log_in, "href=\"/users/reset-password\"");
     assert_status(&noisy.get("/users/reset-password").await, 200);
     assert_status(&from(2).send(ask(0)).await, 303);
 }
