@@ -154,8 +154,9 @@ impl<U: User> Sigra<U> {
     ) -> Result<Checked<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
-        let Some(secret) = self.totp_under_way(session, scope.user()) else { return Ok(Checked::Invalid) };
-        let Some(step) = secret.step_of(code, now) else { return Ok(Checked::Invalid) };
+        let under_way = self.totps_under_way(session, scope.user());
+        let confirmed = under_way.into_iter().find_map(|secret| Some((secret.step_of(code, now)?, secret)));
+        let Some((step, secret)) = confirmed else { return Ok(Checked::Invalid) };
         let encrypted = self.encrypt_totp(&secret, &user)?;
 
         let mut tx = self.begin().await?;

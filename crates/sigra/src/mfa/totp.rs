@@ -9,6 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::MfaCode;
 use crate::{
     Error, Session, Sigra, User,
+    session::new_name,
     sigra::{Connection, transact},
 };
 
@@ -18,8 +19,9 @@ const SECRET: usize = 20;
 /// Seconds that a code is good for: RFC 6238 section 5.2.
 const STEP: i64 = 30;
 
-/// The entry of the cookie session that holds the secret, encrypted, until its first code has come.
-const ENTRY: &str = "totp";
+/// What the entries of the cookie session begin with that hold a secret, encrypted, until its first code has come. Each
+/// is an entry of its own: two tabs that begin at once don't undo each other.
+const ENTRY: &str = "totp-";
 
 /// What an authenticator app and the application share.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -123,28 +125,33 @@ pub(super) fn grouped(text: &str, separator: char) -> String {
 impl<U: User> Sigra<U> {
     /// Begins to set up an authenticator app, in which the account is called as given. The secret waits in the
     /// cookie session, encrypted, until [`confirm_totp_enrolment`](Self::confirm_totp_enrolment); a page that is
-    /// opened again shows the same one.
+    /// opened again shows the same one. Two tabs that begin at the same moment show two, and both are good until one is
+    /// confirmed.
     ///
     /// # Errors
     ///
     /// [`Error::Random`].
     pub fn begin_totp_enrolment(&self, session: &Session, user: &U, account: &str) -> Result<TotpEnrolment, Error> {
-        let secret = match self.totp_under_way(session, user) {
+        let secret = match self.totps_under_way(session, user).pop() {
             Some(secret) => secret,
             None => {
                 let secret = TotpSecret::generate()?;
                 let sealed = self.encryption_keys().encrypt(secret.as_bytes(), &enrolment_context(user))?;
-                session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))?;
+                session.put(&new_name(ENTRY), &URL_SAFE_NO_PAD.encode(sealed))?;
                 secret
             }
         };
         Ok(TotpEnrolment::new(secret, &self.config().mfa_issuer, account))
     }
 
-    /// The secret that is being set up in this browser.
-    pub(super) fn totp_under_way(&self, session: &Session, user: &U) -> Option<TotpSecret> {
-        let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
-        TotpSecret::from_bytes(&self.encryption_keys().decrypt(&sealed, &enrolment_context(user))?)
+    /// The secrets that are being set up in this browser: one, unless several tabs have begun at the same moment.
+    pub(super) fn totps_under_way(&self, session: &Session, user: &U) -> Vec<TotpSecret> {
+        let context = enrolment_context(user);
+        let open = |name: String| {
+            let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
+            TotpSecret::from_bytes(&self.encryption_keys().decrypt(&sealed, &context)?)
+        };
+        session.names_of_entries(ENTRY).into_iter().filter_map(open).collect()
     }
 
     pub(crate) fn encrypt_totp(&self, secret: &TotpSecret, user: &U::Id) -> Result<Vec<u8>, Error> {

@@ -6,10 +6,14 @@
 //! change, responses that overtake each other never undo a login or lose a write. An entry is bound to the
 //! cookie-session id it was written under, so what was put there before a login is gone after it.
 //!
+//! Of two tabs that put the same entry at the same moment the later answer decides. Where that would lose something, each
+//! request has an entry of its own: flash messages, the challenges of passkeys, the keys of authenticator apps that are
+//! being set up.
+//!
 //! | cookie | lives | holds |
 //! |---|---|---|
 //! | `_my_app_key` | while somebody is logged in | the cookie-session id and the session token |
-//! | `_my_app_key.flash`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry; messages are shown within a minute, or never |
+//! | `_my_app_key.flash-...`, `_my_app_key.return_to`, ... | until taken, at most as long as the browser | one entry; messages are shown within a minute, or never |
 //! | `_my_app_web_user_remember_me` | `session_ttl` | the session token, to be remembered after a restart |
 //! | `_my_app_mfa_trust` | 30 days | that the browser is [trusted](crate::mfa#trusted-browsers) without a second factor; it logs nobody in |
 //! | `_my_app_device` | 400 days | that the browser is [known](crate::limits#known-browsers); it logs nobody in |
@@ -21,7 +25,7 @@ mod return_to;
 mod visit;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,6 +38,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use self::flash::WaitingFlash;
 pub(crate) use self::{
@@ -54,7 +59,12 @@ use crate::{
     token::{BrowserToken, CookieSessionId, TokenHash},
 };
 
-const FLASH: &str = "flash";
+/// What the entries begin with that hold messages: one for each request that put some.
+const FLASH: &str = "flash-";
+
+/// With so many of them waiting, the next request puts them together in one.
+const MOST_FLASHES: usize = 4;
+
 const RETURN_TO: &str = "return_to";
 /// Says nothing: it shows that the browser keeps cookies.
 const TRIAL: &str = "trial";
@@ -194,11 +204,12 @@ impl Session {
     }
 
     /// Puts a message that the next page shows, if that [takes it](Self::take_flash) within a minute: later it would be out
-    /// of place. Unlike other entries it survives the login or logout of its own request.
+    /// of place. Unlike other entries it survives the login or logout of its own request. What two tabs put at the same
+    /// moment is both shown.
     ///
     /// # Errors
     ///
-    /// [`Error::CookieTooLarge`] when the waiting messages together have more than about 3 KB.
+    /// [`Error::CookieTooLarge`] when the messages that wait together have more than about 3 KB.
     pub fn put_flash(&self, kind: Flash, text: impl Into<String>) -> Result<(), Error> {
         let message = FlashMessage { kind, text: text.into() };
         let mut state = self.state();
@@ -208,7 +219,7 @@ impl Session {
         }
         let message = WaitingFlash::new(message, state.cookies.now());
         waiting.push(message.clone());
-        state.cookies.check_entry(FLASH, &serde_json::to_vec(&waiting)?)?;
+        state.cookies.check_entry(&new_name(FLASH), &serde_json::to_vec(&waiting)?)?;
         state.flash.push(message);
         Ok(())
     }
@@ -237,7 +248,8 @@ impl Session {
         }
         let waiting = state.waiting_flash();
         state.flash.clear();
-        state.remove(FLASH);
+        // Those that have come, and no other: another tab may be putting one at this moment.
+        state.names_of(FLASH).iter().for_each(|name| state.remove(name));
         waiting.into_iter().map(|waiting| waiting.message).collect()
     }
 
@@ -325,13 +337,10 @@ impl Session {
         self.state().mfa_trust_write = Some(tokens);
     }
 
-    /// The names of the entries that begin so.
-    #[cfg(feature = "passkeys")]
-    pub(crate) fn names_of_entries(&self, beginning: &str) -> Vec<String> {
-        let state = self.state();
-        let mut names = state.cookies.entry_names(&state.request);
-        names.retain(|name| name.starts_with(beginning) && state.entry(name).is_some());
-        names
+    /// The names of the entries of a kind of which each request has its own, the oldest first. They may be good no
+    /// longer.
+    pub(crate) fn names_of_entries(&self, kind: &str) -> Vec<String> {
+        self.state().names_of(kind)
     }
 
     /// Every token that the browser presented.
@@ -512,12 +521,22 @@ impl State {
         self.is_cleared = true;
     }
 
+    fn names_of(&self, kind: &str) -> Vec<String> {
+        let came = self.cookies.entry_names(&self.request);
+        let names: BTreeSet<String> = came.into_iter().chain(self.outgoing.keys().cloned()).collect();
+        names.into_iter().filter(|name| is_of(kind, name)).collect()
+    }
+
     fn waiting_flash(&self) -> Vec<WaitingFlash> {
         let now = self.cookies.now();
-        let mut waiting: Vec<WaitingFlash> =
-            self.entry(FLASH).and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        waiting.retain(|waiting| waiting.is_current(now));
-        waiting.extend(self.flash.iter().cloned());
+        let read = |name: String| serde_json::from_slice::<Vec<WaitingFlash>>(&self.entry(&name)?).ok();
+        let kept = self.names_of(FLASH).into_iter().filter_map(read).flatten();
+        let mut waiting: Vec<WaitingFlash> = Vec::new();
+        for flash in kept.filter(|flash| flash.is_current(now)).chain(self.flash.iter().cloned()) {
+            if waiting.iter().all(|known| known.message != flash.message) {
+                waiting.push(flash);
+            }
+        }
         waiting
     }
 
@@ -525,13 +544,31 @@ impl State {
         if self.flash.is_empty() {
             return;
         }
-        let waiting = self.waiting_flash();
+        let before = self.names_of(FLASH);
+        let messages = match before.len() < MOST_FLASHES {
+            true => self.flash.clone(),
+            false => {
+                let waiting = self.waiting_flash();
+                before.iter().for_each(|name| self.remove(name));
+                waiting
+            }
+        };
         self.flash.clear();
-        match serde_json::to_vec(&waiting) {
-            Ok(json) => drop(self.outgoing.insert(FLASH.to_owned(), Some(json))),
+        match serde_json::to_vec(&messages) {
+            Ok(json) => drop(self.outgoing.insert(new_name(FLASH), Some(json))),
             Err(error) => tracing::error!(target: "sigra", %error, "a flash can't be written"),
         }
     }
+}
+
+/// A name for an entry of a kind of which each request has its own. Later ones come later in the alphabet.
+pub(crate) fn new_name(kind: &str) -> String {
+    format!("{kind}{}", Uuid::now_v7().simple())
+}
+
+/// Whether an entry is of such a kind. What a host calls an entry may begin in the same way.
+fn is_of(kind: &str, name: &str) -> bool {
+    name.strip_prefix(kind).is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Never shows what is in it.

@@ -15,10 +15,23 @@ use sigra::{
 
 use super::host::{self, DAY, Host, KEY, REMEMBER_ME, SECOND, get_request, log_in_form, who};
 
-/// `Set-Cookie` headers with `...` for values, by name.
+/// What stands in the names of the cookies that hold messages.
+const FLASH: &str = ".flash-";
+
+/// The names of the cookies that hold messages.
+fn flashes(browser: &TestClient) -> Vec<String> {
+    let names = browser.cookies().into_iter().map(|(name, _)| name);
+    names.filter(|name| name.contains(FLASH)).collect()
+}
+
+/// `Set-Cookie` headers with `...` for values, and for what tells messages from others, by name.
 fn attributes(response: &TestResponse) -> Vec<String> {
     let shown = |cookie: &cookie::Cookie<'static>| {
         let mut cookie = cookie.clone();
+        if let Some((before, id)) = cookie.name().split_once(FLASH) {
+            assert_eq!(id.len(), 32, "{id}");
+            cookie.set_name(format!("{before}{FLASH}..."));
+        }
         if !cookie.value().is_empty() {
             cookie.set_value("...");
         }
@@ -46,7 +59,7 @@ async fn cookies_have_exactly_these_attributes_without_tls() {
         attributes(&host.post_log_in(&browser, &user, true).await),
         [
             "_my_app_device=...; HttpOnly; SameSite=Lax; Path=/; Max-Age=34560000",
-            "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Path=/",
+            "_my_app_key.flash-...=...; HttpOnly; SameSite=Lax; Path=/",
             "_my_app_key=...; HttpOnly; SameSite=Lax; Path=/",
             "_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Path=/; Max-Age=5184000",
         ]
@@ -55,7 +68,7 @@ async fn cookies_have_exactly_these_attributes_without_tls() {
     assert_eq!(
         attributes(&browser.post("/log-out", &[]).await),
         [
-            "_my_app_key.flash=...; HttpOnly; SameSite=Lax; Path=/",
+            "_my_app_key.flash-...=...; HttpOnly; SameSite=Lax; Path=/",
             "_my_app_key=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
             "_my_app_web_user_remember_me=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
         ]
@@ -68,11 +81,12 @@ async fn cookies_have_the_host_prefix_under_tls() {
     let host = Host::with(|config| config.secure(true)).await;
     let (user, browser) = host.logged_in(true).await;
     assert_eq!(who(&browser).await, user.email);
+    browser.get("/flash").await;
     assert_eq!(
         attributes(&host.post_log_in(&host.client(), &user, true).await),
         [
             "__Host-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=34560000",
-            "__Host-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/",
+            "__Host-_my_app_key.flash-...=...; HttpOnly; SameSite=Lax; Secure; Path=/",
             "__Host-_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/",
             "__Host-_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=5184000",
         ]
@@ -80,7 +94,7 @@ async fn cookies_have_the_host_prefix_under_tls() {
     assert_eq!(
         attributes(&browser.post("/log-out", &[]).await),
         [
-            "__Host-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/",
+            "__Host-_my_app_key.flash-...=...; HttpOnly; SameSite=Lax; Secure; Path=/",
             "__Host-_my_app_key=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
             "__Host-_my_app_web_user_remember_me=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
         ]
@@ -96,7 +110,7 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
         attributes(&host.post_log_in(&browser, &user, true).await),
         [
             "__Secure-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=34560000",
-            "__Secure-_my_app_key.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
+            "__Secure-_my_app_key.flash-...=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
             "__Secure-_my_app_key=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com",
             "__Secure-_my_app_web_user_remember_me=...; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=5184000",
         ]
@@ -106,6 +120,7 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
     assert_eq!(who(&browser).await, user.email);
     assert_eq!(who(&browser.fork().origin("https://example.org")).await, "anonymous");
 
+    browser.get("/flash").await;
     let logged_out = attributes(&browser.post("/log-out", &[]).await);
     let expired = logged_out.iter().filter(|cookie| cookie.contains("; Domain=example.com;"));
     assert_eq!(expired.count(), 2, "{logged_out:?}");
@@ -113,7 +128,7 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
         browser
             .cookies()
             .iter()
-            .all(|(name, _)| ["__Secure-_my_app_device", "__Secure-_my_app_key.flash"].contains(&name.as_str())),
+            .all(|(name, _)| name == "__Secure-_my_app_device" || name.starts_with("__Secure-_my_app_key.flash-")),
         "{browser:?}"
     );
 
@@ -135,7 +150,7 @@ async fn name_path_and_same_site_are_the_hosts_to_choose() {
         [
             "__Host-_my_app_device=...; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=34560000",
             "__Host-keep=...; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=5184000",
-            "__Secure-sid.flash=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
+            "__Secure-sid.flash-...=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
             "__Secure-sid=...; HttpOnly; SameSite=Lax; Secure; Path=/app",
         ]
     );
@@ -228,6 +243,60 @@ async fn a_flash_is_shown_once_and_survives_the_login_of_its_own_request() {
     assert_eq!(browser.get("/flash").await.text(), "error: Invalid email or password\n", "said once");
 }
 
+/// Each answer sets a cookie of its own, so that none takes the place of another's, or away what came later.
+#[tokio::test]
+async fn messages_that_tabs_put_at_the_same_moment_are_all_shown() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(false).await;
+    browser.get("/flash").await;
+    let post = |path: &str, fields: &str| {
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        Request::post(path).header(form.0, form.1).body(Body::from(fields.to_owned())).unwrap()
+    };
+    let failed = post("/log-in", &format!("email={}&password=wrong", user.email));
+    let (first, second) = (browser.fork(), browser.fork());
+    let failed = first.send_without_storing(failed).await;
+    let said = second.send_without_storing(post("/flash", "text=Saved.")).await;
+    browser.store(&failed);
+    browser.store(&said);
+    assert_eq!(flashes(&browser).len(), 2);
+
+    // A page that is opened before a message has come takes none away that comes later.
+    let page = browser.fork();
+    let later = browser.fork().send_without_storing(post("/flash", "text=Sent.")).await;
+    let shown = page.send_without_storing(get_request("/flash")).await;
+    assert_eq!(shown.text(), "error: Invalid email or password\ninfo: Saved.\n");
+    browser.store(&later);
+    browser.store(&shown);
+    assert_eq!(browser.get("/flash").await.text(), "info: Sent.\n");
+    assert_eq!(flashes(&browser), [""; 0]);
+}
+
+/// Nobody takes them, as where only programs ask: they are put together.
+#[tokio::test]
+async fn messages_that_wait_need_few_cookies() {
+    let host = Host::new().await;
+    let browser = host.client();
+    let mut expected = String::new();
+    for number in 0..20 {
+        browser.post("/flash", &[("text", &format!("Message {number}."))]).await;
+        expected.push_str(&format!("info: Message {number}.\n"));
+        assert!(flashes(&browser).len() <= 4, "{browser:?}");
+    }
+    assert_eq!(browser.get("/flash").await.text(), expected);
+    assert_eq!(flashes(&browser), [""; 0]);
+}
+
+/// What a host calls an entry may begin as those of messages do.
+#[tokio::test]
+async fn an_entry_of_a_host_is_no_message() {
+    let host = Host::new().await;
+    let browser = host.client();
+    put(&browser, "flash-sale", "today").await;
+    assert_eq!(browser.get("/flash").await.text(), "");
+    assert_eq!(entry(&browser, "flash-sale").await, "today");
+}
+
 #[tokio::test]
 async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
     let host = Host::new().await;
@@ -260,8 +329,8 @@ async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
 async fn invariant_7_a_planted_return_to_is_not_followed() {
     let host = Host::new().await;
     let (user, attacker) = host.logged_in(false).await;
-    put(&attacker, "flash", "https://evil.example").await;
-    let other_entry = attacker.cookie("_my_app_key.flash").unwrap();
+    put(&attacker, "cart", "https://evil.example").await;
+    let other_entry = attacker.cookie("_my_app_key.cart").unwrap();
     for planted in ["https://evil.example", "Imh0dHBzOi8vZXZpbC5leGFtcGxlIg", &other_entry] {
         let browser = host.client();
         browser.set_cookie("_my_app_key.return_to", planted);
@@ -350,7 +419,7 @@ async fn a_flash_that_no_page_showed_within_a_minute_is_never_shown() {
     browser.get("/sudo?again").await;
     browser.post("/log-out", &[]).await;
     assert_eq!(browser.get("/flash").await.text(), "info: Logged out successfully.\n", "newer ones are");
-    assert_eq!(browser.cookie("_my_app_key.flash"), None);
+    assert_eq!(flashes(&browser), [""; 0]);
 }
 
 #[tokio::test]
@@ -425,11 +494,12 @@ async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
             for browser in [&host.client(), &known] {
                 let client = TestClient::new(router.clone());
                 browser.cookies().iter().for_each(|(name, value)| client.set_cookie(name, value));
+                let entries = || client.cookies().iter().filter(|(name, _)| name.contains('.')).count();
+                let before = entries();
                 let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
                 let response = client.send(request).await;
                 assert_eq!(response.status(), status);
-                let is_out = client.cookies().iter().filter(|(name, _)| name.contains('.')).count() == 2;
-                assert_eq!(is_out, goes_out, "{method} {end:?}: {response:?}");
+                assert_eq!(entries() - before, if goes_out { 2 } else { 0 }, "{method} {end:?}: {response:?}");
             }
         }
     }

@@ -249,7 +249,7 @@ impl TestHost for Host {
             .route("/confirm-and-renew", post(confirm_and_renew))
             .route("/put", post(put))
             .route("/get", get(get_entry))
-            .route("/flash", get(flash))
+            .route("/flash", get(flash).post(put_flash))
             .route("/session-id", get(session_id))
             .route("/client", get(client))
             .route("/cached", get(cached))
@@ -409,6 +409,15 @@ async fn put(session: Session, Form(entry): Form<Entry>) -> sigra::Result<Status
 
 async fn get_entry(session: Session, Query(entry): Query<Entry>) -> String {
     session.get(&entry.name).unwrap_or_else(|| "nothing".to_owned())
+}
+
+async fn put_flash(session: Session, Form(form): Form<Said>) -> sigra::Result<()> {
+    session.put_flash(Flash::Info, form.text)
+}
+
+#[derive(Deserialize)]
+struct Said {
+    text: String,
 }
 
 async fn flash(session: Session) -> String {
