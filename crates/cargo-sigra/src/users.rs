@@ -5,18 +5,32 @@ use serde::{Deserialize, Serialize};
 use crate::names::NameError;
 
 /// Names that the application has for something else.
-const TAKEN: [&str; 14] = [
-    "Account", "App", "Client", "Database", "Device", "Error", "Letter", "Link", "Live", "Page", "Scope", "Session",
-    "Sigra", "Token",
+const TAKEN: [&str; 15] = [
+    "Account",
+    "App",
+    "Client",
+    "Database",
+    "Device",
+    "Error",
+    "Letter",
+    "Link",
+    "Live",
+    "Page",
+    "Scope",
+    "Session",
+    "Sigra",
+    "Token",
+    "Transaction",
 ];
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 7] = [
     "announce_user",
     "log_in_user_with",
     "log_in_user_with_passkey_and",
     "reauthenticate_user",
     "reauthenticate_user_with_second_factor",
+    "reauthenticate_user_with_second_factor_and",
     "user_fixture",
 ];
 const KEPT_PARTS: [&str; 6] =

@@ -133,6 +133,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+mod transaction;
 mod user;
 
 /// A result with the library's [`Error`].
@@ -154,5 +155,6 @@ pub use self::{
     sigra::{Revoked, Sigra},
     store::{SessionId, SessionRow},
     token::{EmailToken, SessionToken, TokenHash},
+    transaction::Transaction,
     user::{HashedPassword, User},
 };

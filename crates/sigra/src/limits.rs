@@ -237,6 +237,25 @@ impl<U: User> Sigra<U> {
         self.count(limit, &key(&[purpose, account])).await
     }
 
+    /// The same in the host's own transaction: what is rolled back was no attempt. For mails, which are
+    /// [sent in it](crate::mail::Mailer::send_in) too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`]. The transaction can go on.
+    pub async fn limit_in(
+        &self,
+        conn: &mut Connection<U>,
+        limit: Limit,
+        purpose: &str,
+        account: &str,
+    ) -> Result<(), Error> {
+        match self.config().rate_limits {
+            true => self.attempt(conn, limit, &key(&[purpose, account])).await,
+            false => Ok(()),
+        }
+    }
+
     /// Forgets the attempts before a success, as counted by [`limit`](Self::limit).
     ///
     /// # Errors

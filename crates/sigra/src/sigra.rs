@@ -14,7 +14,8 @@ use crate::live::LiveConnections;
 #[cfg(feature = "passkeys")]
 use crate::mfa::RelyingParty;
 use crate::{
-    Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, User, Verification,
+    Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, Transaction, User,
+    Verification,
     audit::{Audit, own_event},
     clock::{earlier, later},
     health::Health,
@@ -54,7 +55,7 @@ macro_rules! transact {
             }
             .await;
             let done = match worked {
-                Ok(done) => tx.commit().await.map(|()| done).map_err(Error::from),
+                Ok(done) => tx.commit().await.map(|()| done),
                 Err(error) => Err(error),
             };
             match done {
@@ -69,7 +70,6 @@ pub(crate) use transact;
 
 type Pool<U> = sqlx::Pool<<U as User>::Database>;
 pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
-pub(crate) type Transaction<U> = sqlx::Transaction<'static, <U as User>::Database>;
 
 /// The library's entrance: made once at start, cloned into the router's state.
 ///
@@ -265,7 +265,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn begin(&self) -> Result<Transaction<U>, Error> {
-        Ok(<U::Database as Store<U>>::begin(&self.0.pool).await?)
+        Ok(Transaction::new(<U::Database as Store<U>>::begin(&self.0.pool).await?))
     }
 }
 
@@ -293,8 +293,8 @@ impl<U: User> Sigra<U> {
         self.log_in_user_with(session, user, method, remember_me, async |_| Ok(())).await
     }
 
-    /// The same, with statements of the host's in the transaction of the log-in: both are done, or neither is. They
-    /// are left out while the second factor is pending; hand them to
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in the transaction of the
+    /// log-in: all of it is done, or nothing is. They are left out while the second factor is pending; hand them to
     /// [`complete_mfa_challenge_with`](Self::complete_mfa_challenge_with) too.
     ///
     /// ```
@@ -308,8 +308,9 @@ impl<U: User> Sigra<U> {
     ///
     /// async fn log_in(sigra: &Sigra<User>, session: &Session, user: &User) -> sigra::Result<LogInOutcome> {
     ///     sigra
-    ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |conn| {
-    ///             sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id).execute(conn).await?;
+    ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |tx| {
+    ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
+    ///             count.execute(&mut **tx).await?;
     ///             Ok(())
     ///         })
     ///         .await
@@ -325,7 +326,7 @@ impl<U: User> Sigra<U> {
         user: &U,
         method: LogInMethod,
         remember_me: bool,
-        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_presented(&mut tx, session, user).await?;
@@ -341,7 +342,7 @@ impl<U: User> Sigra<U> {
         session: &Session,
         user: &U,
         log_in: LogIn,
-        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let presented = session.presented();
         let client = session.client();
@@ -478,6 +479,42 @@ impl<U: User> Sigra<U> {
     pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let token = transact!(self, conn => self.replace_token_in(conn, session, scope, None).await)?;
         self.renewed(session, scope, token);
+        Ok(())
+    }
+
+    /// The same in the host's own transaction, with the change that it goes with: both are done, or neither is. The
+    /// browser gets the new token once it is committed.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{Scope, Session, Sigra};
+    ///
+    /// async fn become_admin(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     let promote = sqlx::query("UPDATE users SET role = 'admin' WHERE id = $1").bind(scope.user().id);
+    ///     promote.execute(&mut *tx).await?;
+    ///     sigra.renew_session_in(&mut tx, session, scope).await?;
+    ///     tx.commit().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`], as above. Roll the transaction back then.
+    pub async fn renew_session_in(
+        &self,
+        tx: &mut Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+    ) -> Result<(), Error> {
+        let token = self.replace_token_in(tx, session, scope, None).await?;
+        let (sigra, session, scope) = (self.clone(), session.clone(), scope.clone());
+        tx.after_commit(move || sigra.renewed(&session, &scope, token));
         Ok(())
     }
 

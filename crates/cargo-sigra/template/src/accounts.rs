@@ -37,6 +37,9 @@ use crate::{
     database::{Connection, Pool},
 };
 
+/// A transaction, and the mails that are sent once it is committed.
+type Transaction = sigra::Transaction<User>;
+
 /// The user that development starts with. Everybody knows their password.
 const DEMO_EMAIL: &str = "demo@example.com";
 const DEMO_PASSWORD: &str = "correct horse battery staple";
@@ -124,11 +127,12 @@ impl Accounts {
     pub async fn seed_demo_user(&self) -> Result<(), sigra::Error> {
         let password = Password::new(DEMO_PASSWORD);
         let client = Client::default();
-        if self.get_user_by_email(DEMO_EMAIL).await?.is_none()
-            && let (Some(user), _) = self.insert_user(DEMO_EMAIL, &password, &client).await?
-        {
+        if self.get_user_by_email(DEMO_EMAIL).await?.is_none() {
+            let hashed_password = self.sigra.hash_password(&password).await?;
             let mut tx = self.sigra.begin().await?;
-            self.confirm_in(&mut tx, &user, &client).await?;
+            if let Ok(user) = self.insert_user(&mut tx, DEMO_EMAIL, &hashed_password, &client).await? {
+                self.confirm_in(&mut tx, &user, &client).await?;
+            }
             tx.commit().await?;
         }
         Ok(())

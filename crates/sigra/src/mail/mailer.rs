@@ -2,7 +2,7 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lettre::{Message, message::Mailbox as Address};
@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use super::{Mail, MailError, Mailbox, Outbox, message, outbox::Kept, transport::Transport};
 use crate::{
+    Transaction, User,
     task::{Task, jittered},
     telemetry,
 };
 
-/// When composing a mail begins: so long after the request was answered, and up to [`LATEST`].
+/// When work that leads to a mail begins: so long after the request was answered, and up to [`LATEST`].
 const EARLIEST: Duration = Duration::from_millis(200);
 
 /// See [`EARLIEST`].
@@ -48,8 +49,8 @@ const QUEUE: usize = 1000;
 /// Mails that are being sent at the same time.
 const AT_ONCE: usize = 8;
 
-/// Mails that are being composed at the same time: one, so that requests go first.
-const COMPOSED_AT_ONCE: usize = 1;
+/// How much work that leads to mails is done at the same time: one after the other, so that requests go first.
+const WORKS_AT_ONCE: usize = 1;
 
 /// Sends mails in the background. Cheap to clone.
 ///
@@ -75,7 +76,7 @@ struct Inner {
     /// The mails in the outbox that this process sends.
     held: Mutex<HashSet<Uuid>>,
     rounds: Task,
-    composed_at_once: Semaphore,
+    works_at_once: Semaphore,
     /// Somebody waits for all mails: none waits for its time.
     hurry: Notify,
 }
@@ -98,7 +99,7 @@ impl Mailer {
             outbox: None,
             held: Mutex::default(),
             rounds: Task::default(),
-            composed_at_once: Semaphore::new(COMPOSED_AT_ONCE),
+            works_at_once: Semaphore::new(WORKS_AT_ONCE),
             hurry: Notify::new(),
         })))
     }
@@ -133,17 +134,65 @@ impl Mailer {
         mailer
     }
 
-    /// Sends a mail, and returns at once.
+    /// Sends a mail with what a transaction changes: once that is committed, and never if it is not. With
+    /// [`kept_in`](Self::kept_in), in the same database, the mail is a row of the transaction, so that it is sent
+    /// although the process ends right after the commit.
+    ///
+    /// For every mail that tells of something that is written, or has a token in it that is.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{Sigra, mail::{Mail, Mailer}, token::Context};
+    ///
+    /// async fn send_link(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     let token = sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     let link = format!("https://app.example.com/users/reset-password/{}", *token.encode());
+    ///     mailer.send_in(&mut tx, Mail::new(&user.email, "Set a new password", link)).await?;
+    ///     tx.commit().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`](crate::Error::Database) if it can't be kept. Roll the transaction back then.
+    pub async fn send_in<U: User>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), crate::Error> {
+        let mailer = self.clone();
+        let Some(outbox) = self.0.outbox.clone() else {
+            tx.after_commit(move || mailer.send(mail));
+            return Ok(());
+        };
+        let (id, kept_at) = (Uuid::now_v7(), Instant::now());
+        outbox.put_in(tx, id, &mail, HOLD).await?;
+        tx.after_commit(move || {
+            // After a commit that took longer than that, somebody else may have taken it up.
+            if kept_at.elapsed() < HOLD / 2 {
+                mailer.send_held(outbox, id, mail);
+            }
+        });
+        Ok(())
+    }
+
+    /// Sends a mail that tells of nothing that is written, and returns at once. One that does is sent
+    /// [in the transaction of that](Self::send_in).
     pub fn send(&self, mail: Mail) {
         let mailer = self.clone();
         self.spawn(async move { mailer.keep_and_send(&mail).await });
     }
 
-    /// Composes a mail, if there is one to be sent, and sends it; returns at once. What is looked up and written
-    /// for it takes the visitor no time, so that a page answers in the same time whether or not an address is
-    /// known. It begins at a random time, 0.2 to 2 seconds later: whoever sends another request right after the
-    /// answer does not hear it either. [`settle`](Self::settle) lets it begin at once.
-    pub fn deliver<E>(&self, compose: impl Future<Output = Result<Option<Mail>, E>> + Send + 'static)
+    /// Does what leads to a mail, perhaps, and returns at once: finds out whether there is one to be sent, and
+    /// [sends](Self::send_in) it. What is looked up and written for it takes the visitor no time, so that a page answers
+    /// in the same time whether or not an address is known. It begins at a random time, 0.2 to 2 seconds later: whoever
+    /// sends another request right after the answer does not hear it either. [`settle`](Self::settle) lets it begin at
+    /// once.
+    ///
+    /// Until it begins it is in memory only: if the process is killed, nothing is written and no mail is sent.
+    pub fn deliver<E>(&self, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: fmt::Display + Send + 'static,
     {
@@ -153,13 +202,9 @@ impl Mailer {
                 () = tokio::time::sleep(some_time()) => {}
                 () = mailer.0.hurry.notified() => {}
             }
-            let turn = mailer.0.composed_at_once.acquire().await;
-            let composed = compose.await;
-            drop(turn);
-            match composed {
-                Ok(Some(mail)) => mailer.keep_and_send(&mail).await,
-                Ok(None) => {}
-                Err(error) => tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, %error),
+            let _turn = mailer.0.works_at_once.acquire().await;
+            if let Err(error) = work.await {
+                tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, %error);
             }
         });
     }
@@ -218,9 +263,19 @@ impl Mailer {
         }
     }
 
+    /// Sends a mail in the background that this process holds. If too many are waiting, it is taken up later.
+    fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail) {
+        if self.0.tasks.len() >= QUEUE {
+            return;
+        }
+        // Noted before it is begun: whoever leaves in between lets it go too.
+        self.held().insert(id);
+        let mailer = self.clone();
+        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, id, &mail).await });
+    }
+
     /// Sends a mail that this process holds, and forgets it.
     async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail) {
-        self.held().insert(id);
         self.ensure_rounds();
         self.send_with_retries(mail).await;
         if self.held().remove(&id)
@@ -261,8 +316,7 @@ impl Mailer {
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
             return outbox.delete(kept.id).await;
         };
-        let (mailer, outbox) = (self.clone(), outbox.clone());
-        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, kept.id, &mail).await });
+        self.send_held(outbox.clone(), kept.id, mail);
         Ok(())
     }
 
@@ -333,7 +387,6 @@ mod tests {
     use tokio::{
         io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
         net::{TcpListener, TcpStream},
-        time::Instant,
     };
 
     use super::*;
@@ -402,7 +455,7 @@ mod tests {
             let began = began.clone();
             mailer.deliver(async move {
                 began.send(begun.elapsed()).expect("somebody waits");
-                Ok::<_, MailError>(None)
+                Ok::<_, MailError>(())
             });
         }
         drop(began);
@@ -421,7 +474,7 @@ mod tests {
         let done = is_done.clone();
         mailer.deliver(async move {
             done.store(true, Ordering::SeqCst);
-            Ok::<_, MailError>(None)
+            Ok::<_, MailError>(())
         });
         mailer.settle().await;
         assert!(is_done.load(Ordering::SeqCst));

@@ -4,6 +4,12 @@
 //! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory, and
 //! with [`Mailer::kept_in`] in the database too, encrypted: there are links in it that nobody else may read, which the
 //! database has only hashes of otherwise. So it is sent although the process that was to send it has ended.
+//!
+//! | which mail | how it is sent |
+//! |---|---|
+//! | one that tells of what a transaction writes: a new password, a token | [`Mailer::send_in`]: with the commit, or not at all |
+//! | one that must not show whether there is an account | [`Mailer::deliver`]: what leads to it is done after the answer |
+//! | any other | [`Mailer::send`] |
 
 mod address;
 mod mailer;
@@ -32,6 +38,7 @@ pub use self::{
 /// let mail = Mail::new("ada@example.com", "Confirm your address", "Open https://app.example.com/...");
 /// assert_eq!(format!("{mail:?}"), r#"Mail { to: "[redacted]", subject: "Confirm your address", .. }"#);
 /// ```
+#[must_use = "it is not sent yet: hand it to a Mailer"]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
     /// The address that it goes to.
@@ -48,13 +55,11 @@ pub struct Mail {
 
 impl Mail {
     /// A mail without HTML.
-    #[must_use]
     pub fn new(to: impl Into<String>, subject: impl Into<String>, text: impl Into<String>) -> Self {
         Self { to: to.into(), subject: subject.into(), text: text.into(), html: None, reply_to: None }
     }
 
     /// Says the same in HTML.
-    #[must_use]
     pub fn html(mut self, html: impl Into<String>) -> Self {
         self.html = Some(html.into());
         self
@@ -68,7 +73,6 @@ impl Mail {
     /// let mail = Mail::new("ada@example.com", "Your account was deleted", "If it wasn't you, answer this mail.");
     /// assert_eq!(mail.reply_to("help@example.com").reply_to.as_deref(), Some("help@example.com"));
     /// ```
-    #[must_use]
     pub fn reply_to(mut self, address: impl Into<String>) -> Self {
         self.reply_to = Some(address.into());
         self

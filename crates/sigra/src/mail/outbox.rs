@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Mail;
 use crate::{
-    Error, Sigra, User,
+    Error, Sigra, Transaction, User,
     store::{KeptMail, OutgoingMails},
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Kept {
 }
 
 trait Rows: Send + Sync {
+    fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error>;
     fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()>;
     fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()>;
     fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>>;
@@ -42,6 +43,17 @@ impl Outbox {
     /// Keeps a mail under an id, and holds it for as long.
     pub(super) async fn put(&self, id: Uuid, mail: &Mail, hold: Duration) -> Result<(), Error> {
         self.0.put(id, mail, hold).await
+    }
+
+    /// The same in a transaction.
+    pub(super) async fn put_in<U: User>(
+        &self,
+        tx: &mut Transaction<U>,
+        id: Uuid,
+        mail: &Mail,
+        hold: Duration,
+    ) -> Result<(), Error> {
+        Ok(U::Database::put_mail(tx, id, &self.0.seal(mail)?, hold).await?)
     }
 
     /// Holds a mail for longer; for no time, to let others have it.
@@ -76,10 +88,14 @@ impl<U: User> Sigra<U> {
 }
 
 impl<U: User> Rows for Sigra<U> {
+    fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error> {
+        let json = zeroize::Zeroizing::new(serde_json::to_vec(mail)?);
+        self.encryption_keys().encrypt(&json, CONTEXT)
+    }
+
     fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()> {
         Box::pin(async move {
-            let json = zeroize::Zeroizing::new(serde_json::to_vec(mail)?);
-            let sealed = self.encryption_keys().encrypt(&json, CONTEXT)?;
+            let sealed = self.seal(mail)?;
             let mut conn = self.pool().acquire().await?;
             Ok(U::Database::put_mail(&mut conn, id, &sealed, hold).await?)
         })

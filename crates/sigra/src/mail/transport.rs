@@ -124,7 +124,7 @@ impl Mailbox {
     fn put(&self, mail: &Mail) {
         let mut mails = self.lock();
         if mails.len() == Self::MOST {
-            mails.remove(0);
+            drop(mails.remove(0));
         }
         mails.push(mail.clone());
     }

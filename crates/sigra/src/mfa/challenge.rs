@@ -6,12 +6,12 @@ use http::{StatusCode, request::Parts};
 
 use super::{Checked, Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
 use crate::{
-    Audience, Error, Problem, Scope, Session, Sigra, User,
+    Audience, Error, Problem, Scope, Session, Sigra, Transaction, User,
     audit::{self, Audit},
     problem::code,
     scope::{Clearance, Current, ScopeRejection},
     session::SessionRejection,
-    sigra::{Connection, Transaction, transact},
+    sigra::{Connection, transact},
     store::{Proof, SecondFactors},
     telemetry,
 };
@@ -111,11 +111,11 @@ impl<U: User> Sigra<U> {
         answer: SecondFactor<'_>,
         trust_browser: bool,
     ) -> Result<Checked<Factor>, Error> {
-        self.complete_mfa_challenge_with(session, challenge, answer, trust_browser, async |_| Ok(())).await
+        self.complete_mfa_challenge_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
     }
 
-    /// The same, with statements of the host's in the transaction of the log-in, as in
-    /// [`log_in_user_with`](Self::log_in_user_with).
+    /// The same, with statements and mails of the host's in the transaction of the log-in, as in
+    /// [`log_in_user_with`](Self::log_in_user_with): that a backup code was used, say.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl<U: User> Sigra<U> {
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
-        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         let scope = &challenge.0;
         let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
@@ -138,7 +138,7 @@ impl<U: User> Sigra<U> {
         };
         let event = own_event(telemetry::LOGIN_SUCCESS, scope, session, factor);
         self.record(&mut tx, &event).await?;
-        also(&mut tx).await?;
+        also(&mut tx, factor).await?;
         self.renew_with_second_factor(tx, session, scope, factor).await?;
 
         if let Some((token, before)) = trust {
@@ -163,10 +163,26 @@ impl<U: User> Sigra<U> {
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked<Factor>, Error> {
+        self.reauthenticate_user_with_second_factor_and(session, scope, answer, async |_, _| Ok(())).await
+    }
+
+    /// The same, with statements and mails of the host's in its transaction: that a backup code was used, say.
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn reauthenticate_user_with_second_factor_and(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+        answer: SecondFactor<'_>,
+        also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
+    ) -> Result<Checked<Factor>, Error> {
         let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
             return Ok(Checked::Invalid);
         };
         self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
+        also(&mut tx, factor).await?;
         self.renew_with_second_factor(tx, session, scope, factor).await?;
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = %scope.user().id(),

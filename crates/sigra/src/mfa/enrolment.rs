@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 
 use super::{BackupCodes, Checked, FactorKind, MfaCode, SecondFactors, Totp};
 use crate::{
-    Client, EmailToken, Error, Scope, Session, Sigra, Sudo, User, audit,
+    Client, EmailToken, Error, Scope, Session, Sigra, Sudo, Transaction, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
-    sigra::{Connection, Transaction},
+    sigra::Connection,
     store::{Passkeys as _, Proof, SecondFactors as _},
     token::Context,
 };
@@ -152,6 +152,49 @@ impl<U: User> Sigra<U> {
         email: &str,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, Error> {
+        self.confirm_totp_enrolment_with(session, enrolment, email, code, async |_, _| Ok(())).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
+    /// is to be told.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::User for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{Checked, Session, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrolment}};
+    ///
+    /// async fn set_up(
+    ///     sigra: &Sigra<User>,
+    ///     mailer: &Mailer,
+    ///     session: &Session,
+    ///     enrolment: &MfaEnrolment<User>,
+    ///     code: &MfaCode,
+    /// ) -> sigra::Result<Checked<Enrolled>> {
+    ///     let email = &enrolment.scope().user().email;
+    ///     let tell = async |tx: &mut sigra::Transaction<User>, enrolled: &Enrolled| {
+    ///         let link = enrolled.recovery.as_ref().map(|token| format!("https://app.example.com/recover/{}", *token.encode()));
+    ///         let text = format!("An app was set up. It wasn't you? {}", link.unwrap_or_default());
+    ///         mailer.send_in(tx, Mail::new(email, "A second factor was added", text)).await
+    ///     };
+    ///     sigra.confirm_totp_enrolment_with(session, enrolment, email, code, tell).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn confirm_totp_enrolment_with(
+        &self,
+        session: &Session,
+        enrolment: &MfaEnrolment<U>,
+        email: &str,
+        code: &MfaCode,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
+    ) -> Result<Checked<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
         let under_way = self.totps_under_way(session, scope.user());
@@ -165,7 +208,7 @@ impl<U: User> Sigra<U> {
         U::Database::delete_totp(&mut tx, &user).await?;
         U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
         self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
-        self.enrol(tx, session, scope, email, is_first).await.map(Checked::Valid)
+        self.enrol(tx, session, scope, email, is_first, also).await.map(Checked::Valid)
     }
 
     /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
@@ -176,6 +219,21 @@ impl<U: User> Sigra<U> {
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
     pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<U>) -> Result<bool, Error> {
+        self.disable_totp_with(session, sudo, async |_| Ok(())).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if there
+    /// was one: the user is to be told.
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn disable_totp_with(
+        &self,
+        session: &Session,
+        sudo: &Sudo<U>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
         let locked = self.lock_scope(&mut tx, scope).await?;
@@ -183,7 +241,7 @@ impl<U: User> Sigra<U> {
             return Ok(false);
         }
         self.record(&mut tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope, &locked).await?;
+        self.disenrol(tx, session, scope, &locked, also).await?;
         Ok(true)
     }
 
@@ -201,6 +259,21 @@ impl<U: User> Sigra<U> {
         session: &Session,
         sudo: &Sudo<U>,
     ) -> Result<Option<BackupCodes>, Error> {
+        self.regenerate_backup_codes_with(session, sudo, async |_| Ok(())).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if there
+    /// are new ones: the user is to be told.
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn regenerate_backup_codes_with(
+        &self,
+        session: &Session,
+        sudo: &Sudo<U>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<Option<BackupCodes>, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
         self.lock_scope(&mut tx, scope).await?;
@@ -212,6 +285,7 @@ impl<U: User> Sigra<U> {
         }
         let codes = self.insert_backup_codes(&mut tx, &user).await?;
         self.record(&mut tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
+        also(&mut tx).await?;
         self.factors_changed(tx, session, scope, None).await?;
         Ok(Some(codes))
     }
@@ -244,6 +318,7 @@ impl<U: User> Sigra<U> {
         scope: &Scope<U>,
         email: &str,
         is_first: bool,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
     ) -> Result<Enrolled, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
         let (mut enrolled, mut others) = (Enrolled { backup_codes: None, recovery: None }, None);
@@ -253,6 +328,7 @@ impl<U: User> Sigra<U> {
             enrolled.recovery = Some(self.create_email_token(&mut tx, &user, Context::Recovery, email).await?);
         }
         self.remember_browser_with(&mut tx, session, &user, Some(self.now())).await?;
+        also(&mut tx, &enrolled).await?;
         self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
         others.into_iter().for_each(|others| self.announce(others));
         Ok(enrolled)
@@ -266,6 +342,7 @@ impl<U: User> Sigra<U> {
         session: &Session,
         scope: &Scope<U>,
         locked: &U,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let user = locked.id();
         if !U::Database::has_second_factor(&mut tx, &user).await? {
@@ -275,6 +352,7 @@ impl<U: User> Sigra<U> {
             U::Database::delete_backup_codes(&mut tx, &user).await?;
             U::Database::forget_second_factor(&mut tx, &user).await?;
         }
+        also(&mut tx).await?;
         self.factors_changed(tx, session, scope, None).await
     }
 

@@ -18,7 +18,7 @@ use super::{
     CEREMONY_TTL, Checked, Enrolled, FactorKind, LogInMethod, MfaChallenge, MfaEnrolment, SecondFactors, ShownFactor,
 };
 use crate::{
-    Client, ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, User, audit,
+    Client, ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, Transaction, User, audit,
     client::Device,
     clock::earlier,
     sigra::{Connection, LogIn, transact},
@@ -202,6 +202,25 @@ impl<U: User> Sigra<U> {
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Checked<Enrolled>, Error> {
+        let also = async |_: &mut Transaction<U>, _: &Enrolled| Ok(());
+        self.finish_passkey_registration_with(session, enrolment, email, name, answer, also).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
+    /// is to be told.
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn finish_passkey_registration_with(
+        &self,
+        session: &Session,
+        enrolment: &MfaEnrolment<U>,
+        email: &str,
+        name: &str,
+        answer: &RegisterPublicKeyCredential,
+        also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
+    ) -> Result<Checked<Enrolled>, Error> {
         let (scope, now) = (enrolment.scope(), self.now());
         let user = scope.user().id();
         let Some(Ceremony::Registration { user: of, user_handle, state }) =
@@ -235,7 +254,7 @@ impl<U: User> Sigra<U> {
         }
         let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
         self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-        self.enrol(tx, session, scope, email, is_first).await.map(Checked::Valid)
+        self.enrol(tx, session, scope, email, is_first, also).await.map(Checked::Valid)
     }
 
     /// Whether a user who has these can [add](Self::begin_passkey_registration) another passkey.
@@ -308,7 +327,7 @@ impl<U: User> Sigra<U> {
         self.log_in_user_with_passkey_and(session, log_in, remember_me, async |_| Ok(())).await
     }
 
-    /// The same, with statements of the host's in the transaction of the log-in, as in
+    /// The same, with statements and mails of the host's in the transaction of the log-in, as in
     /// [`log_in_user_with`](Self::log_in_user_with).
     ///
     /// # Errors
@@ -319,7 +338,7 @@ impl<U: User> Sigra<U> {
         session: &Session,
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
-        also: impl AsyncFnOnce(&mut Connection<U>) -> Result<(), Error>,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let mut tx = self.begin().await?;
         self.lock_presented(&mut tx, session, &log_in.user).await?;
@@ -445,6 +464,22 @@ impl<U: User> Sigra<U> {
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
     pub async fn delete_passkey(&self, session: &Session, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
+        self.delete_passkey_with(session, sudo, id, async |_| Ok(())).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if it was
+    /// theirs: the user is to be told.
+    ///
+    /// # Errors
+    ///
+    /// As above, and whatever the statements fail with.
+    pub async fn delete_passkey_with(
+        &self,
+        session: &Session,
+        sudo: &Sudo<U>,
+        id: Uuid,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut tx = self.begin().await?;
         let locked = self.lock_scope(&mut tx, scope).await?;
@@ -452,7 +487,7 @@ impl<U: User> Sigra<U> {
             return Ok(false);
         }
         self.record(&mut tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope, &locked).await?;
+        self.disenrol(tx, session, scope, &locked, also).await?;
         Ok(true)
     }
 

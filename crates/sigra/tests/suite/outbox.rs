@@ -118,3 +118,84 @@ async fn what_can_not_be_read_any_more_is_given_up() {
     next.settle().await;
     assert!(sent(&next).is_empty(), "its links are no longer good");
 }
+
+/// A transaction that a mail is sent in.
+async fn begun_with(host: &Host, mailer: &Mailer) -> sigra::Transaction<super::host::User> {
+    let mut tx = host.sigra.begin().await.expect("a transaction");
+    mailer.send_in(&mut tx, mail()).await.expect("kept");
+    tx
+}
+
+#[tokio::test]
+async fn invariant_17_a_mail_is_sent_with_the_commit_of_what_it_tells_of_and_once() {
+    let host = Host::new().await;
+    for mailer in [lucky(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
+        let tx = begun_with(&host, &mailer).await;
+        mailer.settle().await;
+        assert!(sent(&mailer).is_empty(), "not before");
+        tx.commit().await.expect("committed");
+        mailer.settle().await;
+        assert_eq!(sent(&mailer), [mail()]);
+        assert_eq!(count(&host).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn invariant_17_a_mail_of_what_was_rolled_back_is_never_sent() {
+    let host = Host::new().await;
+    for mailer in [lucky(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
+        begun_with(&host, &mailer).await.rollback().await.expect("rolled back");
+        drop(begun_with(&host, &mailer).await);
+        mailer.settle().await;
+        assert!(sent(&mailer).is_empty());
+        assert_eq!((count(&host).await, mailer.leave().await), (0, 0));
+    }
+}
+
+/// As when the process was killed as soon as the commit had reached the database: nobody has heard of it.
+#[tokio::test]
+async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_commit() {
+    let host = Host::new().await;
+    let (mut committed, mut polls) = (0, 0);
+    loop {
+        let mailer = unlucky(&host);
+        let mut tx = begun_with(&host, &mailer).await;
+        let audit = sigra::audit::Audit::new("told");
+        host.sigra.record(&mut tx, &audit).await.expect("recorded");
+        let is_over = abandon_after(polls, tx.commit()).await;
+        drop(mailer);
+        if is_over {
+            break;
+        }
+        polls += 1;
+        // What the database was told to do, it does.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = 'told'")
+            .fetch_one(&host.pool)
+            .await
+            .expect("a count");
+        assert_eq!(count(&host).await, changes, "after {polls} polls");
+        committed = changes;
+    }
+    assert!(polls > 1, "it waits for the database");
+    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("let go");
+    let next = lucky(&host);
+    eventually(async || i64::try_from(sent(&next).len()).expect("few") > committed).await;
+}
+
+/// Polls so many times, and then no more. Tells whether it was over.
+async fn abandon_after(polls: usize, work: impl Future<Output = sigra::Result<()>>) -> bool {
+    let (mut work, mut polled) = (std::pin::pin!(work), 0);
+    std::future::poll_fn(|cx| {
+        if polled == polls {
+            return std::task::Poll::Ready(false);
+        }
+        polled += 1;
+        match work.as_mut().poll(cx) {
+            std::task::Poll::Ready(done) => std::task::Poll::Ready(done.is_ok()),
+            std::task::Poll::Pending if polled == polls => std::task::Poll::Ready(false),
+            std::task::Poll::Pending => std::task::Poll::Pending,
+        }
+    })
+    .await
+}

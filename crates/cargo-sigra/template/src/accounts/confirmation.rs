@@ -6,7 +6,7 @@
 
 use sigra::{Client, EmailToken, HashedPassword, Password, Scope, Session, audit, token::Context};
 
-use super::{Accounts, ChangePasswordError, User, password::check_new_password};
+use super::{Accounts, ChangePasswordError, Transaction, User, password::check_new_password, sessions::account_named};
 use crate::database::Connection;
 
 /// The entry of the cookie session that tells the browser in which an account was registered. It names the hash of
@@ -32,13 +32,23 @@ impl Accounts {
     /// Sends a link that confirms the address. Nothing is sent to who has confirmed it, or too often.
     pub async fn deliver_user_confirmation_instructions(&self, email: &str) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
-            if user.confirmed_at.is_some() || !accounts.may_mail("confirm", &user.email).await? {
-                return Ok(None);
+            let mut tx = accounts.sigra.begin().await?;
+            if user.confirmed_at.is_none() && accounts.may_mail(&mut tx, "confirm", &user.email).await? {
+                accounts.send_confirmation_instructions(&mut tx, &user).await?;
             }
-            let token = accounts.create_email_token(&user, Context::Confirm).await?;
-            Ok(Some(accounts.notifier.confirmation_instructions(&user, &token)))
+            tx.commit().await
         })
         .await
+    }
+
+    /// The mail to who has registered, or asks for it again.
+    pub(super) async fn send_confirmation_instructions(
+        &self,
+        tx: &mut Transaction,
+        user: &User,
+    ) -> Result<(), sigra::Error> {
+        let token = self.sigra.create_email_token(tx, &user.id, Context::Confirm, &user.email).await?;
+        self.mailer().send_in(tx, self.notifier.confirmation_instructions(user, &token)).await
     }
 
     /// Whose address a link confirms, or has confirmed.
@@ -69,13 +79,11 @@ impl Accounts {
             return Ok(user);
         }
         if self.is_registrant(session, scope, &user) {
-            return self.confirm_by_link(token, &user, &session.client()).await;
+            return self.confirm_by_link(session, token, &user).await;
         }
         let password = password.ok_or(ConfirmError::PasswordRequired)?;
         let user = self.check_registrant(session, &user, password).await?;
-        let confirmed = self.confirm_by_link(token, &user, &session.client()).await?;
-        self.forget_log_ins(session, &user).await?;
-        Ok(confirmed)
+        self.confirm_by_link(session, token, &user).await
     }
 
     /// Sets a new password by the link, for who has the mailbox and not the password. Whoever registered the account
@@ -101,10 +109,10 @@ impl Accounts {
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
+        tx.commit().await?;
 
         self.sigra.announce(revoked);
-        self.mailer().send(self.notifier.password_changed(&user));
         Ok(user)
     }
 
@@ -126,8 +134,9 @@ impl Accounts {
         known.filter(|known| known.id == user.id).ok_or(ConfirmError::WrongPassword)
     }
 
-    /// Confirms the address of a user who still has the password by which they are known.
-    async fn confirm_by_link(&self, token: &str, user: &User, client: &Client) -> Result<User, ConfirmError> {
+    /// Confirms the address of a user who still has the password by which they are known. Guesses from before keep
+    /// them waiting no longer.
+    async fn confirm_by_link(&self, session: &Session, token: &str, user: &User) -> Result<User, ConfirmError> {
         let token = EmailToken::parse(token).ok_or(ConfirmError::Link)?;
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.lock_email_token(&mut tx, &token, Context::Confirm).await?;
@@ -135,8 +144,9 @@ impl Accounts {
         if sent.user.hashed_password != user.hashed_password {
             return Err(ConfirmError::PasswordRequired);
         }
-        let confirmed = self.confirm_in(&mut tx, &sent.user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
+        self.sigra.forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        tx.commit().await?;
         self.sigra.announce_user(&confirmed.id);
         Ok(confirmed)
     }

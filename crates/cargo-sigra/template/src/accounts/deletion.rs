@@ -5,8 +5,7 @@ use std::time::Duration;
 use sigra::{Client, Scope, audit, audit::Audit, telemetry};
 use time::{OffsetDateTime, macros::format_description};
 
-use super::{Accounts, User, UserId, normalize_email};
-use crate::database::Connection;
+use super::{Accounts, Transaction, User, UserId, normalize_email};
 
 /// How often accounts are deleted whose time is over.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -62,26 +61,28 @@ impl Accounts {
         }
         let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
         self.record(&mut tx, action, user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.account_deleted(user, delete_after)).await?;
+        tx.commit().await?;
         self.sigra.announce(others);
         self.sigra.announce(own);
-        self.mailer().send(self.notifier.account_deleted(user, delete_after));
         Ok(delete_after)
     }
 
-    /// Keeps an account after all, in the transaction of a log-in to it. Tells whether it was to be deleted.
+    /// Keeps an account after all, in the transaction of a log-in to it, and tells its user. Says whether it was to be
+    /// deleted.
     pub(super) async fn cancel_deletion_in(
         &self,
-        conn: &mut Connection,
+        tx: &mut Transaction,
         user: &User,
         client: &Client,
     ) -> Result<bool, sigra::Error> {
         // Not by what `user` says, which was read before: the account may have been deleted at the same moment.
         let cancel = "UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL";
-        if sqlx::query(cancel).bind(user.id).execute(&mut *conn).await?.rows_affected() == 0 {
+        if sqlx::query(cancel).bind(user.id).execute(&mut **tx).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        self.record(conn, audit::DELETION_CANCELLED, user, client).await?;
+        self.record(tx, audit::DELETION_CANCELLED, user, client).await?;
+        self.mailer().send_in(tx, self.notifier.deletion_cancelled(user, client)).await?;
         Ok(true)
     }
 

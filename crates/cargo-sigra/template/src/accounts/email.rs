@@ -1,6 +1,6 @@
 //! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
 
-use sigra::{Client, EmailToken, Revoked, Scope, audit, audit::Audit, mail::Mail, token::Context};
+use sigra::{Client, EmailToken, Revoked, Scope, Session, audit, audit::Audit, token::Context};
 
 use super::{Accounts, User, normalize_email, user::INVALID_EMAIL};
 use crate::database::Connection;
@@ -35,25 +35,23 @@ impl Accounts {
         self.record(&mut conn, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
         drop(conn);
         let (accounts, user) = (self.clone(), user.clone());
-        self.mailer().deliver(async move {
-            match accounts.may_mail("change email", &user.id.to_string()).await? {
-                true => accounts.compose_update_email_instructions(&user, &email).await,
-                false => Ok(None),
-            }
-        });
+        self.mailer().deliver(async move { accounts.send_update_email_instructions(&user, &email).await });
         Ok(())
     }
 
     /// What whoever asked can see is the same for a taken address: the link before is void, and their own mailbox is
     /// told. Only the mail to the new address differs.
-    async fn compose_update_email_instructions(&self, user: &User, email: &str) -> Result<Option<Mail>, sigra::Error> {
+    async fn send_update_email_instructions(&self, user: &User, email: &str) -> Result<(), sigra::Error> {
         let context = Context::ChangeEmail(&user.email);
         let mut tx = self.sigra.begin().await?;
+        if !self.may_mail(&mut tx, "change email", &user.id.to_string()).await? {
+            return Ok(());
+        }
         // One address at a time, also of several that are asked for at once: each waits for the user's row.
         let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
         let is_still_theirs = sqlx::query(is_still_theirs).bind(self.sigra.now()).bind(user.id).bind(&user.email);
         if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
-            return Ok(None);
+            return Ok(());
         }
         self.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
         // Who has never confirmed it loses it to who proves that it is theirs.
@@ -65,9 +63,11 @@ impl Accounts {
                 ("new email", self.notifier.update_email_instructions(email, &token))
             }
         };
-        tx.commit().await?;
-        self.mailer().send(self.notifier.email_change_requested(user));
-        Ok(self.may_mail(kind, email).await?.then_some(mail))
+        self.mailer().send_in(&mut tx, self.notifier.email_change_requested(user)).await?;
+        if self.may_mail(&mut tx, kind, email).await? {
+            self.mailer().send_in(&mut tx, mail).await?;
+        }
+        tx.commit().await
     }
 
     /// The address that a link would give to who is logged in.
@@ -78,14 +78,15 @@ impl Accounts {
     }
 
     /// Changes the address of who is logged in, by a link that works once. The one before is sent a link that
-    /// [takes the account back](Self::recover_account), if it was known to be theirs.
+    /// [takes the account back](Self::recover_account), if it was known to be theirs. The session gets a new token; if
+    /// it was ended meanwhile, nothing is changed.
     pub async fn update_user_email(
         &self,
+        session: &Session,
         scope: &Scope<User>,
         token: &str,
-        client: &Client,
     ) -> Result<User, ChangeEmailError> {
-        let user = scope.user();
+        let (user, client) = (scope.user(), &session.client());
         let token = EmailToken::parse(token).ok_or(ChangeEmailError::Link)?;
         let mut tx = self.sigra.begin().await?;
         let taken = self.sigra.take_email_token(&mut tx, &token, Context::ChangeEmail(&user.email)).await?;
@@ -114,10 +115,11 @@ impl Accounts {
             // It may have been mistyped: then it is somebody else's.
             None => None,
         };
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.email_changed(&sent.user, recovery.as_ref())).await?;
+        self.sigra.renew_session_in(&mut tx, session, scope).await?;
+        tx.commit().await?;
         self.sigra.announce_user(&updated.id);
         squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
-        self.mailer().send(self.notifier.email_changed(&sent.user, recovery.as_ref()));
         Ok(updated)
     }
 

@@ -15,12 +15,13 @@ impl Accounts {
     /// Sends a link to log in, if the address has an account.
     pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
-            if !accounts.may_mail("log in", &user.email).await? {
-                return Ok(None);
+            let mut tx = accounts.sigra.begin().await?;
+            if accounts.may_mail(&mut tx, "log in", &user.email).await? {
+                accounts.record_attempt(&mut tx, audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
+                let token = accounts.sigra.create_email_token(&mut tx, &user.id, Context::LogIn, &user.email).await?;
+                accounts.mailer().send_in(&mut tx, accounts.notifier.log_in_link(&user, &token)).await?;
             }
-            accounts.record_attempt(audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
-            let token = accounts.create_email_token(&user, Context::LogIn).await?;
-            Ok(Some(accounts.notifier.log_in_link(&user, &token)))
+            tx.commit().await
         })
         .await
     }
@@ -61,12 +62,12 @@ impl Accounts {
         drop_password.execute(&mut *tx).await?;
         let revoked = self.sigra.take_over_account_in(&mut tx, &sent.user.id, &client).await?;
         let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
-        tx.commit().await?;
-        self.sigra.announce(revoked);
         let password_removed = sent.user.hashed_password.is_some();
         if password_removed {
-            self.mailer().send(self.notifier.password_removed(&user));
+            self.mailer().send_in(&mut tx, self.notifier.password_removed(&user)).await?;
         }
+        tx.commit().await?;
+        self.sigra.announce(revoked);
         Ok(Some(LogInLinkUse { owner: user, password_removed }))
     }
 }

@@ -1,28 +1,29 @@
 //! What all mails to an address have in common, and the links in them.
 
-use sigra::{EmailToken, limits::Limit, mail::Mail, token::Context};
+use sigra::{EmailToken, limits::Limit, token::Context};
 
 use super::{Accounts, User};
+use crate::database::Connection;
 
 impl Accounts {
-    /// Sends a mail to who has an account with this address, if there is one to be sent. All of it happens after the
-    /// answer: whether there is such an account takes the visitor the same time.
+    /// Sends a mail to who has an account with this address, if there is such an account. All of it happens after the
+    /// answer: whether there is one takes the visitor the same time.
     ///
     /// While the database can't be asked or written to it fails, so that nobody is told of a mail that will not come.
     pub(super) async fn deliver_to<F>(
         &self,
         email: &str,
-        compose: impl FnOnce(Self, User) -> F + Send + 'static,
+        send: impl FnOnce(Self, User) -> F + Send + 'static,
     ) -> Result<(), sigra::Error>
     where
-        F: Future<Output = Result<Option<Mail>, sigra::Error>> + Send,
+        F: Future<Output = Result<(), sigra::Error>> + Send,
     {
         self.sigra.check_health().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
         self.mailer().deliver(async move {
             match accounts.get_user_by_email(&email).await? {
-                Some(user) => compose(accounts, user).await,
-                None => Ok(None),
+                Some(user) => send(accounts, user).await,
+                None => Ok(()),
             }
         });
         Ok(())
@@ -39,19 +40,10 @@ impl Accounts {
         Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
     }
 
-    /// A token to be sent to the user's address.
-    pub(super) async fn create_email_token(
-        &self,
-        user: &User,
-        context: Context<'_>,
-    ) -> Result<EmailToken, sigra::Error> {
-        self.sigra.create_email_token(&mut *self.pool.acquire().await?, &user.id, context, &user.email).await
-    }
-
-    /// Whether another mail of a kind may be sent to an address, whoever asked for it. If not, nobody is told: it
-    /// would say that there is an account.
-    pub(super) async fn may_mail(&self, kind: &str, email: &str) -> Result<bool, sigra::Error> {
-        match self.sigra.limit(Limit::MAIL, kind, &mailbox_of(email)).await {
+    /// Whether another mail of a kind may be sent to an address, whoever asked for it. It counts with the transaction
+    /// that the mail is sent in. If not, nobody is told: it would say that there is an account.
+    pub(super) async fn may_mail(&self, conn: &mut Connection, kind: &str, email: &str) -> Result<bool, sigra::Error> {
+        match self.sigra.limit_in(conn, Limit::MAIL, kind, &mailbox_of(email)).await {
             Ok(()) => Ok(true),
             Err(sigra::Error::TooManyAttempts { .. }) => Ok(false),
             Err(error) => Err(error),

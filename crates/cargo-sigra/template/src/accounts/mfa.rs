@@ -13,8 +13,7 @@ use sigra::mfa::{PasskeyLogIn, PublicKeyCredential, RegisterPublicKeyCredential}
 // </passkeys>
 use uuid::Uuid;
 
-use super::{Accounts, User};
-use crate::database::Connection;
+use super::{Accounts, Transaction, User};
 
 /// With so few backup codes left it is time for new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
@@ -40,21 +39,21 @@ impl Accounts {
         answer: SecondFactor<'_>,
         trust_browser: bool,
     ) -> Result<Checked<ChallengePassed>, sigra::Error> {
-        let (user, client) = (challenge.user(), session.client());
-        let mut deletion_cancelled = false;
-        let keep = async |conn: &mut Connection| {
-            deletion_cancelled = self.cancel_deletion_in(conn, user, &client).await?;
+        let (user, mut deletion_cancelled) = (challenge.user(), false);
+        let also = async |tx: &mut Transaction, factor: Factor| {
+            self.tell_of_backup_code(tx, user, factor).await?;
+            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
             Ok(())
         };
-        let completed = self.sigra.complete_mfa_challenge_with(session, challenge, answer, trust_browser, keep).await;
+        let completed = self.sigra.complete_mfa_challenge_with(session, challenge, answer, trust_browser, also).await;
         if let Err(sigra::Error::TooManyAttempts { .. }) = &completed {
             self.deliver_wrong_codes_notice(user, session.client());
         }
         let factor = completed?;
-        self.deliver_backup_code_notice(user, factor);
-        let Checked::Valid(factor) = factor else { return Ok(Checked::Invalid) };
-        self.after_log_in(session, user, deletion_cancelled).await?;
-        Ok(Checked::Valid(ChallengePassed { factor, deletion_cancelled }))
+        if factor.is_valid() {
+            self.announce_log_in(user, deletion_cancelled);
+        }
+        Ok(factor.map(|factor| ChallengePassed { factor, deletion_cancelled }))
     }
 
     /// Notes that it is still the user, by a second factor.
@@ -64,9 +63,9 @@ impl Accounts {
         scope: &Scope<User>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked<Factor>, sigra::Error> {
-        let factor = self.sigra.reauthenticate_user_with_second_factor(session, scope, answer).await?;
-        self.deliver_backup_code_notice(scope.user(), factor);
-        Ok(factor)
+        let tell =
+            async |tx: &mut Transaction, factor: Factor| self.tell_of_backup_code(tx, scope.user(), factor).await;
+        self.sigra.reauthenticate_user_with_second_factor_and(session, scope, answer, tell).await
     }
 
     /// Sets up the authenticator app that was begun in this browser, if this is its code.
@@ -76,23 +75,19 @@ impl Accounts {
         enrolment: &MfaEnrolment<User>,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
-        let enrolled =
-            self.sigra.confirm_totp_enrolment(session, enrolment, &enrolment.scope().user().email, code).await?;
-        if let Checked::Valid(enrolled) = &enrolled {
-            let recovery = enrolled.recovery.as_ref();
-            let user = enrolment.scope().user();
-            self.mailer().send(self.notifier.second_factor_added(user, "An authenticator app", recovery));
-        }
-        Ok(enrolled)
+        let user = enrolment.scope().user();
+        let tell = async |tx: &mut Transaction, enrolled: &Enrolled| {
+            let mail = self.notifier.second_factor_added(user, "An authenticator app", enrolled.recovery.as_ref());
+            self.mailer().send_in(tx, mail).await
+        };
+        self.sigra.confirm_totp_enrolment_with(session, enrolment, &user.email, code, tell).await
     }
 
     /// Gives the authenticator app up. Tells whether there was one.
     pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
-        let was_there = self.sigra.disable_totp(session, sudo).await?;
-        if was_there {
-            self.mailer().send(self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app"));
-        }
-        Ok(was_there)
+        let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
+        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.disable_totp_with(session, sudo, tell).await
     }
 
     /// New backup codes in place of the old ones, for who has a second factor.
@@ -101,11 +96,9 @@ impl Accounts {
         session: &Session,
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
-        let codes = self.sigra.regenerate_backup_codes(session, sudo).await?;
-        if codes.is_some() {
-            self.mailer().send(self.notifier.backup_codes_regenerated(sudo.0.user()));
-        }
-        Ok(codes)
+        let mail = self.notifier.backup_codes_regenerated(sudo.0.user());
+        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.regenerate_backup_codes_with(session, sudo, tell).await
     }
 
     // <passkeys>
@@ -117,16 +110,12 @@ impl Accounts {
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
-        let enrolled = self
-            .sigra
-            .finish_passkey_registration(session, enrolment, &enrolment.scope().user().email, name, answer)
-            .await?;
-        if let Checked::Valid(enrolled) = &enrolled {
-            let recovery = enrolled.recovery.as_ref();
-            let user = enrolment.scope().user();
-            self.mailer().send(self.notifier.second_factor_added(user, "A passkey", recovery));
-        }
-        Ok(enrolled)
+        let user = enrolment.scope().user();
+        let tell = async |tx: &mut Transaction, enrolled: &Enrolled| {
+            let mail = self.notifier.second_factor_added(user, "A passkey", enrolled.recovery.as_ref());
+            self.mailer().send_in(tx, mail).await
+        };
+        self.sigra.finish_passkey_registration_with(session, enrolment, &user.email, name, answer, tell).await
     }
 
     pub async fn rename_passkey(&self, user: &User, id: Uuid, name: &str) -> Result<bool, sigra::Error> {
@@ -135,11 +124,9 @@ impl Accounts {
 
     /// Removes a passkey. Tells whether it was the user's.
     pub async fn remove_passkey(&self, session: &Session, sudo: &Sudo<User>, id: Uuid) -> Result<bool, sigra::Error> {
-        let was_theirs = self.sigra.delete_passkey(session, sudo, id).await?;
-        if was_theirs {
-            self.mailer().send(self.notifier.second_factor_removed(sudo.0.user(), "A passkey"));
-        }
-        Ok(was_theirs)
+        let mail = self.notifier.second_factor_removed(sudo.0.user(), "A passkey");
+        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.delete_passkey_with(session, sudo, id, tell).await
     }
 
     /// Who answered with a passkey.
@@ -162,9 +149,10 @@ impl Accounts {
         self.sigra.delete_trusted_browser(&user.id, id, client).await
     }
 
-    fn deliver_backup_code_notice(&self, user: &User, factor: Checked<Factor>) {
-        if let Checked::Valid(Factor::BackupCode { left }) = factor {
-            self.mailer().send(self.notifier.backup_code_used(user, left));
+    async fn tell_of_backup_code(&self, tx: &mut Transaction, user: &User, factor: Factor) -> Result<(), sigra::Error> {
+        match factor {
+            Factor::BackupCode { left } => self.mailer().send_in(tx, self.notifier.backup_code_used(user, left)).await,
+            _ => Ok(()),
         }
     }
 
@@ -172,8 +160,11 @@ impl Accounts {
     fn deliver_wrong_codes_notice(&self, user: &User, client: Client) {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
-            let is_news = accounts.may_mail("wrong codes", &user.email).await?;
-            Ok::<_, sigra::Error>(is_news.then(|| accounts.notifier.wrong_codes(&user, &client)))
+            let mut tx = accounts.sigra.begin().await?;
+            if accounts.may_mail(&mut tx, "wrong codes", &user.email).await? {
+                accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client)).await?;
+            }
+            tx.commit().await
         });
     }
 }

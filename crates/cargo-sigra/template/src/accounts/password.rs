@@ -35,12 +35,17 @@ impl Accounts {
         client: Client,
     ) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
-            if !accounts.may_mail("reset", &user.email).await? {
-                return Ok(None);
+            let mut tx = accounts.sigra.begin().await?;
+            if accounts.may_mail(&mut tx, "reset", &user.email).await? {
+                accounts.record_attempt(&mut tx, audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
+                let context = Context::ResetPassword;
+                let token = accounts.sigra.create_email_token(&mut tx, &user.id, context, &user.email).await?;
+                accounts
+                    .mailer()
+                    .send_in(&mut tx, accounts.notifier.reset_password_instructions(&user, &token))
+                    .await?;
             }
-            accounts.record_attempt(audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
-            let token = accounts.create_email_token(&user, Context::ResetPassword).await?;
-            Ok(Some(accounts.notifier.reset_password_instructions(&user, &token)))
+            tx.commit().await
         })
         .await
     }
@@ -80,10 +85,10 @@ impl Accounts {
         self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
         self.sigra.forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
+        tx.commit().await?;
 
         self.sigra.announce(revoked);
-        self.mailer().send(self.notifier.password_changed(&user));
         Ok(user)
     }
 
@@ -122,11 +127,12 @@ impl Accounts {
         let revoked = self.sigra.delete_other_tokens_in(&mut tx, &user.id, scope.session().id).await?;
         self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(user)).await?;
+        self.sigra.renew_session_in(&mut tx, session, scope).await?;
+        tx.commit().await?;
 
         self.sigra.announce(revoked);
-        self.mailer().send(self.notifier.password_changed(user));
-        Ok(self.sigra.renew_session(session, scope).await?)
+        Ok(())
     }
 
     pub(super) async fn set_password(

@@ -37,11 +37,11 @@ impl Accounts {
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
         self.record_recovery(&mut tx, &before, &user, client).await?;
-        tx.commit().await.map_err(sigra::Error::from)?;
+        self.mailer().send_in(&mut tx, self.notifier.account_recovered(&user)).await?;
+        tx.commit().await?;
 
         self.sigra.announce(revoked);
         squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
-        self.mailer().send(self.notifier.account_recovered(&user));
         Ok(user)
     }
 

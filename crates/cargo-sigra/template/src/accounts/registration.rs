@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sigra::{Client, HashedPassword, Password, Session, Verification, audit};
 
-use super::{Accounts, Problems, User, normalize_email};
+use super::{Accounts, Problems, Transaction, User, normalize_email};
+use crate::database::Connection;
 
 /// Somebody wanted to register with an address that has an account.
 const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
@@ -33,11 +34,15 @@ impl Accounts {
         client: &Client,
     ) -> Result<User, RegisterError> {
         let email = self.check_registration(email, password).await?;
-        let (registered, _) = self.insert_user(&email, password, client).await?;
-        registered.ok_or(RegisterError::Taken)
+        let hashed_password = self.sigra.hash_password(password).await?;
+        let mut tx = self.sigra.begin().await?;
+        let registered = self.insert_user(&mut tx, &email, &hashed_password, client).await?;
+        tx.commit().await?;
+        registered.map_err(|_| RegisterError::Taken)
     }
 
-    /// The same in a browser, in which one press [confirms the address](Self::confirm_user) then.
+    /// The same in a browser, in which one press [confirms the address](Self::confirm_user) then, and with the mail that
+    /// asks for it. The owner of a taken address is told, unless the [policy](super::Policy) is to tell the visitor.
     pub async fn register_user_here(
         &self,
         session: &Session,
@@ -45,9 +50,21 @@ impl Accounts {
         password: &Password,
     ) -> Result<User, RegisterError> {
         let email = self.check_registration(email, password).await?;
-        let (registered, hashed_password) = self.insert_user(&email, password, &session.client()).await?;
+        let hashed_password = self.sigra.hash_password(password).await?;
         self.remember_registration(session, &hashed_password)?;
-        registered.ok_or(RegisterError::Taken)
+        let mut tx = self.sigra.begin().await?;
+        let registered = self.insert_user(&mut tx, &email, &hashed_password, &session.client()).await?;
+        match &registered {
+            Ok(user) if self.may_mail(&mut tx, "confirm", &email).await? => {
+                self.send_confirmation_instructions(&mut tx, user).await?;
+            }
+            Err(Some(owner)) if !self.policy.reveal_taken_addresses => {
+                self.tell_of_registration(&mut tx, owner, password).await?;
+            }
+            _ => {}
+        }
+        tx.commit().await?;
+        registered.map_err(|_| RegisterError::Taken)
     }
 
     /// The address as it is stored, if nothing is wrong with it and the password.
@@ -62,16 +79,15 @@ impl Accounts {
         }
     }
 
-    /// The new user, unless the address is taken, and the hash of their password.
+    /// The new user; or who has the address, unless they are gone by now.
     pub(super) async fn insert_user(
         &self,
+        conn: &mut Connection,
         email: &str,
-        password: &Password,
+        hashed_password: &HashedPassword,
         client: &Client,
-    ) -> Result<(Option<User>, HashedPassword), sigra::Error> {
-        let hashed_password = self.sigra.hash_password(password).await?;
+    ) -> Result<Result<User, Option<User>>, sigra::Error> {
         let now = self.sigra.now();
-        let mut tx = self.sigra.begin().await?;
         // <uuid>
         let insert = "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at)
             VALUES ($4, $1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
@@ -84,31 +100,42 @@ impl Accounts {
         // <uuid>
         let insert = insert.bind(uuid::Uuid::now_v7());
         // </uuid>
-        let inserted: Option<User> = insert.fetch_optional(&mut *tx).await?;
-        let existing = super::get_user_by_normalized_email(&mut tx, email).await?;
+        let inserted: Option<User> = insert.fetch_optional(&mut *conn).await?;
+        let existing = super::get_user_by_normalized_email(conn, email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
-        let audit = audit::Audit::new(action).of(existing.map(|user| user.id)).from(client);
-        self.sigra.record_repeatable(&mut tx, &audit).await?;
-        tx.commit().await?;
-        Ok((inserted, hashed_password))
+        let audit = audit::Audit::new(action).of(existing.as_ref().map(|user| user.id)).from(client);
+        self.sigra.record_repeatable(conn, &audit).await?;
+        Ok(inserted.ok_or(existing))
     }
 
     /// Tells the owner of an address that somebody wanted to register with it. Who has done so themselves a moment ago,
-    /// and pressed the button twice, gets no second mail.
-    pub async fn deliver_taken_notice(&self, email: &str, password: &Password) -> Result<(), sigra::Error> {
-        let password = password.clone();
-        self.deliver_to(email, |accounts, user| async move {
-            if accounts.has_just_registered(&user, &password).await? {
-                return Ok(None);
+    /// and pressed the button twice, gets no second mail; to find that out takes work, which nobody waits for.
+    async fn tell_of_registration(
+        &self,
+        tx: &mut Transaction,
+        owner: &User,
+        password: &Password,
+    ) -> Result<(), sigra::Error> {
+        let is_new = owner.confirmed_at.is_none() && self.sigra.now() - owner.inserted_at < A_MOMENT;
+        if !is_new {
+            return self.send_taken_notice(tx, owner).await;
+        }
+        let (accounts, owner, password) = (self.clone(), owner.clone(), password.clone());
+        self.mailer().deliver(async move {
+            if accounts.sigra.verify_password(Some(&owner), &password).await? != Verification::Invalid {
+                return Ok(());
             }
-            let may_mail = accounts.may_mail("taken", &user.email).await?;
-            Ok(may_mail.then(|| accounts.notifier.already_registered(&user)))
-        })
-        .await
+            let mut tx = accounts.sigra.begin().await?;
+            accounts.send_taken_notice(&mut tx, &owner).await?;
+            tx.commit().await
+        });
+        Ok(())
     }
 
-    async fn has_just_registered(&self, user: &User, password: &Password) -> Result<bool, sigra::Error> {
-        let is_new = user.confirmed_at.is_none() && self.sigra.now() - user.inserted_at < A_MOMENT;
-        Ok(is_new && self.sigra.verify_password(Some(user), password).await? != Verification::Invalid)
+    async fn send_taken_notice(&self, tx: &mut Transaction, owner: &User) -> Result<(), sigra::Error> {
+        match self.may_mail(tx, "taken", &owner.email).await? {
+            true => self.mailer().send_in(tx, self.notifier.already_registered(owner)).await,
+            false => Ok(()),
+        }
     }
 }

@@ -12,7 +12,7 @@ use sigra::mfa::PasskeyLogIn;
 // </passkeys>
 use uuid::Uuid;
 
-use super::{Accounts, User, UserId};
+use super::{Accounts, Transaction, User, UserId};
 use crate::database::Connection;
 
 /// Events on a page of recent activity.
@@ -154,7 +154,7 @@ impl Accounts {
     ) -> Result<Checked, sigra::Error> {
         self.limit_sudo(user).await?;
         if self.sigra.verify_password(Some(user), password).await? == Verification::Invalid {
-            self.record_attempt(telemetry::LOGIN_FAILURE, user, client).await?;
+            self.record_attempt(&mut *self.pool.acquire().await?, telemetry::LOGIN_FAILURE, user, client).await?;
             return Ok(Checked::Invalid);
         }
         self.forget_sudo_attempts(user).await?;
@@ -180,12 +180,12 @@ impl Accounts {
         method: LogInMethod,
         remember_me: bool,
     ) -> Result<LogIn, sigra::Error> {
-        let (mut deletion_cancelled, client) = (false, session.client());
-        let keep = async |conn: &mut Connection| {
-            deletion_cancelled = self.cancel_deletion_in(conn, user, &client).await?;
+        let mut deletion_cancelled = false;
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
             Ok(())
         };
-        let outcome = self.sigra.log_in_user_with(session, user, method, remember_me, keep).await?;
+        let outcome = self.sigra.log_in_user_with(session, user, method, remember_me, also).await?;
         self.logged_in(session, user, LogIn { outcome, deletion_cancelled }).await
     }
 
@@ -197,63 +197,65 @@ impl Accounts {
         log_in: &PasskeyLogIn<User>,
         remember_me: bool,
     ) -> Result<LogIn, sigra::Error> {
-        let (mut deletion_cancelled, client) = (false, session.client());
-        let keep = async |conn: &mut Connection| {
-            deletion_cancelled = self.cancel_deletion_in(conn, log_in.user(), &client).await?;
+        let mut deletion_cancelled = false;
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, log_in.user()).await?;
             Ok(())
         };
-        let outcome = self.sigra.log_in_user_with_passkey_and(session, log_in, remember_me, keep).await?;
+        let outcome = self.sigra.log_in_user_with_passkey_and(session, log_in, remember_me, also).await?;
         self.logged_in(session, log_in.user(), LogIn { outcome, deletion_cancelled }).await
     }
     // </passkeys>
 
     async fn logged_in(&self, session: &Session, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
         match log_in.outcome {
-            LogInOutcome::Complete => self.after_log_in(session, user, log_in.deletion_cancelled).await?,
+            LogInOutcome::Complete => self.announce_log_in(user, log_in.deletion_cancelled),
             // Whoever gives up at the challenge is none who guesses the password.
             LogInOutcome::SecondFactorPending => self.forget_log_ins(session, user).await?,
         }
         Ok(log_in)
     }
 
-    /// What a log-in is the occasion for: failed attempts are forgotten, and the user is told by mail of a new browser,
-    /// and of an account that is kept.
-    pub(super) async fn after_log_in(
+    /// What a log-in is the occasion for, in its transaction: failed attempts are forgotten, an account that was to be
+    /// deleted is kept, and the user is told by mail of that and of a new browser. Says whether it was to be deleted.
+    pub(super) async fn complete_log_in(
         &self,
+        tx: &mut Transaction,
         session: &Session,
         user: &User,
-        deletion_cancelled: bool,
-    ) -> Result<(), sigra::Error> {
-        self.forget_log_ins(session, user).await?;
+    ) -> Result<bool, sigra::Error> {
+        let client = session.client();
+        self.sigra.forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
+        let is_news = self.policy.notify_new_devices && session.is_new_browser();
+        if is_news && self.has_logged_in_before(tx, user).await? {
+            self.mailer().send_in(tx, self.notifier.new_device(user, &client)).await?;
+        }
+        self.cancel_deletion_in(tx, user, &client).await
+    }
+
+    /// Lets other requests in this process know at once that an account is kept.
+    pub(super) fn announce_log_in(&self, user: &User, deletion_cancelled: bool) {
         if deletion_cancelled {
             self.sigra.announce_user(&user.id);
-            self.mailer().send(self.notifier.deletion_cancelled(user, &session.client()));
         }
-        if self.policy.notify_new_devices && session.is_new_browser() {
-            self.deliver_new_device_notice(user, session.client());
-        }
-        Ok(())
     }
 
     /// Whether there was a log-in before this one, by the audit trail, which has this one too.
-    async fn has_logged_in_before(&self, user: &User) -> Result<bool, sigra::Error> {
+    async fn has_logged_in_before(&self, conn: &mut Connection, user: &User) -> Result<bool, sigra::Error> {
         let logins = "SELECT count(*) FROM audit_events WHERE user_id = $1 AND action = $2";
         let logins = sqlx::query_scalar::<_, i64>(logins).bind(user.id).bind(telemetry::LOGIN_SUCCESS);
-        Ok(logins.fetch_one(&self.pool).await? > 1)
-    }
-
-    fn deliver_new_device_notice(&self, user: &User, client: Client) {
-        let (accounts, user) = (self.clone(), user.clone());
-        self.mailer().deliver(async move {
-            let is_news = accounts.has_logged_in_before(&user).await?;
-            Ok::<_, sigra::Error>(is_news.then(|| accounts.notifier.new_device(&user, &client)))
-        });
+        Ok(logins.fetch_one(conn).await? > 1)
     }
 
     /// Writes an event of a user that somebody else may have caused.
-    pub async fn record_attempt(&self, action: &'static str, user: &User, client: &Client) -> Result<(), sigra::Error> {
-        let audit = Audit::new(action).of(user.id).from(client);
-        self.sigra.record_repeatable(&mut *self.pool.acquire().await?, &audit).await
+    pub async fn record_attempt(
+        &self,
+        conn: &mut Connection,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
     }
 }
 

@@ -44,10 +44,8 @@ pub async fn create(
     Form(form): Form<Registration>,
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &form.email, &form.password).await {
-        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
-        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
-            accounts.deliver_taken_notice(&form.email, &form.password).await?;
-        }
+        Ok(_) => {}
+        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {}
         Err(RegisterError::Taken) => {
             let problems = Problems { email: Some("has already been taken"), password: None };
             return Ok(page(&session, scope.as_ref(), form.email, problems).refused());

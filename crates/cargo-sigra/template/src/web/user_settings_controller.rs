@@ -14,7 +14,6 @@ use super::{
     layout::{Layout, Page},
     mail_link::{Ask, LinkPage, bad_link},
     new_password::NewPassword,
-    user_auth,
 };
 use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
 
@@ -102,9 +101,8 @@ pub async fn change_email(
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
-    match accounts.update_user_email(&scope, &token, &session.client()).await {
+    match accounts.update_user_email(&session, &scope, &token).await {
         Ok(_) => {
-            user_auth::renew_session(accounts.sigra(), &session, &scope).await?;
             session.put_flash(Flash::Info, "Your address was changed.")?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }

@@ -1,16 +1,30 @@
-//! Clients that hang up in the middle of a request, at every point where the application waits for anything. What was
-//! done is told by mail all the same, and what is told was done.
+//! Clients that hang up in the middle of a request, and processes that are killed there: at every point where the
+//! application waits for anything. What was done is told by mail all the same, and what is told was done.
 
-use crate::support::{Host, email_form, token_of};
+use std::time::{Duration, Instant};
+
+use crate::support::{Host, SECRET, TestDatabase, email_form, token_of};
+// <mfa>
+use crate::support::{code_of, key_on};
+// </mfa>
 use axum::{
     body::Body,
     http::{Request, header},
 };
+// <passkeys>
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+// </passkeys>
 use my_app::accounts::User;
 use serde_json::{Value, json};
-use sigra::testing::{TestClient, TestHost, VALID_PASSWORD};
+use sigra::{
+    mail::Mail,
+    testing::{TestClient, TestHost, VALID_PASSWORD},
+};
 
 const NEW_PASSWORD: &str = "a quite different password";
+
+/// The next process reads what the one before has encrypted.
+const ENVIRONMENT: &[(&str, &str)] = &[("RATE_LIMITS", "off"), ("SECRET_KEY_BASE", SECRET)];
 
 /// How often each point is tried: where a request waits depends on how fast the database is.
 const ROUNDS: usize = 2;
@@ -62,7 +76,11 @@ impl Front {
 fn form(fields: &Value) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields.as_object().into_iter().flatten() {
-        form.append_pair(&format!("user[{name}]"), value.as_str().unwrap_or_default());
+        match value.as_str() {
+            Some(text) => form.append_pair(&format!("user[{name}]"), text),
+            // What a script fills in.
+            None => form.append_pair(name, &value.to_string()),
+        };
     }
     form.finish()
 }
@@ -74,13 +92,22 @@ struct Attempt {
     told: String,
 }
 
-/// Hangs up at every point. Whatever is done then, a mail with this subject tells of it.
+/// Hangs up at every point, and kills the process there. Whatever is done then, a mail with this subject tells of it.
 async fn assert_told(
     subject: &str,
-    prepare: impl AsyncFn(&Host, Front) -> Attempt,
+    prepare: impl AsyncFn(&Host, Front) -> Attempt + Sync,
     is_done: impl AsyncFn(&Host, &str) -> bool,
 ) {
-    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    assert_told_after_hanging_up(subject, &prepare, &is_done).await;
+    assert_told_after_a_kill(subject, &prepare, &is_done).await;
+}
+
+async fn assert_told_after_hanging_up(
+    subject: &str,
+    prepare: &impl AsyncFn(&Host, Front) -> Attempt,
+    is_done: &impl AsyncFn(&Host, &str) -> bool,
+) {
+    let host = Host::with(ENVIRONMENT).await;
     let mut hung_up = 0;
     for front in FRONTS.iter().cycle().take(ROUNDS * FRONTS.len()) {
         let mut polls = 0;
@@ -99,6 +126,83 @@ async fn assert_told(
         hung_up += polls;
     }
     assert!(hung_up > ROUNDS * FRONTS.len(), "it waits for something: {hung_up}");
+}
+
+async fn assert_told_after_a_kill(
+    subject: &str,
+    prepare: &(impl AsyncFn(&Host, Front) -> Attempt + Sync),
+    is_done: &impl AsyncFn(&Host, &str) -> bool,
+) {
+    let database = TestDatabase::create();
+    let next = Host::on(database.clone(), ENVIRONMENT).await;
+    let (mut polls, mut answered) = (0, 0);
+    while answered < FRONTS.len() {
+        let front = FRONTS[polls % FRONTS.len()];
+        let killed = std::thread::scope(|scope| {
+            scope.spawn(|| run_and_kill(&database, front, polls, prepare)).join().expect("it does not panic")
+        });
+        wait_for_the_dead(&next).await;
+        let mut mails = killed.sent;
+        mails.extend(taken_up(&next, &killed.told).await);
+        mails.retain(|mail| mail.to == killed.told && mail.subject == subject);
+        let is_done = is_done(&next, &killed.told).await;
+        // Twice, if it was killed after it had sent it and before it could note that.
+        assert_eq!(!mails.is_empty(), is_done, "{subject}, after {polls} polls of {front:?}");
+        answered += usize::from(killed.is_answered);
+        polls += 1;
+    }
+    assert!(polls > 2 * FRONTS.len(), "it waits for something: {polls}");
+}
+
+/// What a process has done before it was killed.
+struct Killed {
+    told: String,
+    sent: Vec<Mail>,
+    is_answered: bool,
+}
+
+/// A process of its own, as far as the database can tell. All that it does ends where the request does.
+fn run_and_kill(
+    database: &TestDatabase,
+    front: Front,
+    polls: usize,
+    prepare: &impl AsyncFn(&Host, Front) -> Attempt,
+) -> Killed {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let host = Host::on(database.clone(), ENVIRONMENT).await;
+        let Attempt { browser, request, told } = prepare(&host, front).await;
+        host.accounts.mailer().settle().await;
+        let is_answered = browser.send_and_hang_up(request, polls).await.is_some();
+        let sent = host.accounts.mailer().mailbox().expect("mails are kept in memory").mails();
+        Killed { told, sent, is_answered }
+    })
+}
+
+/// What the database was told to do, it does.
+async fn wait_for_the_dead(next: &Host) {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    next.sigra().begin().await.expect("nobody is in the way").rollback().await.expect("rolled back");
+}
+
+/// What a later process sends to an address.
+async fn taken_up(next: &Host, email: &str) -> Vec<Mail> {
+    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&next.pool).await.expect("let go");
+    let mailer = sigra::mail::Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("a mailer");
+    let mailer = mailer.kept_in(next.sigra().outbox());
+    let begun = Instant::now();
+    while count_kept(next).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody takes it up");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    mailer.settle().await;
+    let mut mails = mailer.mailbox().expect("mails are kept in memory").mails();
+    mails.extend(next.mails_to(email).await);
+    mails
+}
+
+async fn count_kept(host: &Host) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM outgoing_mails").fetch_one(&host.pool).await.expect("a count")
 }
 
 /// Whether an event of a user was recorded, whatever has become of them.
@@ -194,18 +298,52 @@ async fn invariant_17_a_deleted_account_is_told_whenever_its_deleter_hangs_up() 
 async fn invariant_17_a_second_factor_is_told_whenever_its_adder_hangs_up() {
     let enrol = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
-        let page = browser.get("/users/settings/mfa/totp").await.text();
-        let (_, key) = page.split_once("class=\"key\">").expect("a key");
-        let key = key.split_once('<').expect("its end").0.replace(' ', "");
-        let secret = totp_rs::Secret::try_from_base32(key).expect("a key");
-        let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
-        let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();
+        let code = code_of(host, &key_on(&browser.get("/users/settings/mfa/totp").await));
         let request = front.request("POST", "/users/settings/mfa/totp", &json!({ "code": code }));
         Attempt { browser: front.client(host, &browser), request, told: user.email }
     };
     let has_factor = async |host: &Host, email: &str| is_recorded(host, sigra::audit::TOTP_ENABLED, email).await;
     assert_told("A second factor was added to your account", enrol, has_factor).await;
 }
+
+// <passkeys>
+/// What a browser answers that has made a passkey: without an attestation, so nothing has to be signed (WebAuthn sections
+/// 6.5.4 and 8.7).
+fn new_passkey(options: &Value) -> Value {
+    // SHA-256 of `localhost`; that the user was there, and verified, and that a key follows; a counter.
+    const DATA: &[u8] = b"\x49\x96\x0d\xe5\x88\x0e\x8c\x68\x74\x34\x17\x0f\x64\x76\x60\x5b\x8f\xe4\xae\xb9\xa2\x86\x32\xc7\x99\x5c\xf3\xba\x83\x1d\x97\x63\x45\0\0\0\x01";
+    // The generator of P-256 (SP 800-186 section 3.2.1.3), as a COSE key (RFC 9053 section 7.1.1).
+    const KEY: &[u8] = b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20\
+        \x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96\
+        \x22\x58\x20\
+        \x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+    let id = uuid::Uuid::now_v7();
+    let data = [DATA, &[0; 16], &[0, 16], id.as_bytes(), KEY].concat();
+    let length = u8::try_from(data.len()).expect("short");
+    let object = [b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58", &[length][..], &data].concat();
+    let challenge = &options["publicKey"]["challenge"];
+    let client_data = json!({ "type": "webauthn.create", "challenge": challenge, "origin": "http://localhost:4000" });
+    let id = URL_SAFE_NO_PAD.encode(id);
+    let response = json!({
+        "clientDataJSON": URL_SAFE_NO_PAD.encode(client_data.to_string()),
+        "attestationObject": URL_SAFE_NO_PAD.encode(object),
+    });
+    json!({ "id": id, "rawId": id, "type": "public-key", "response": response, "clientExtensionResults": {} })
+}
+
+#[tokio::test]
+async fn invariant_17_a_passkey_is_told_whenever_its_adder_hangs_up() {
+    let add = async |host: &Host, front: Front| {
+        let (user, browser) = confirmed(host).await;
+        let options = browser.post("/users/settings/passkeys/options", &[]).await.json::<Value>();
+        let request =
+            front.request("POST", "/users/settings/passkeys", &json!({ "credential": new_passkey(&options) }));
+        Attempt { browser: front.client(host, &browser), request, told: user.email }
+    };
+    let has_passkey = async |host: &Host, email: &str| is_recorded(host, sigra::audit::PASSKEY_ADDED, email).await;
+    assert_told("A second factor was added to your account", add, has_passkey).await;
+}
+// </passkeys>
 
 #[tokio::test]
 async fn invariant_17_a_removed_second_factor_is_told_whenever_its_remover_hangs_up() {

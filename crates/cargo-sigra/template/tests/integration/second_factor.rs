@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, delete_account, email_form, enrol, key_on, log_in_form, password_form};
+use crate::support::{Host, code_of, delete_account, email_form, enrol, key_on, log_in_form, password_form};
+use axum::{body::Body, http::Request};
 use my_app::accounts::User;
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_problem, assert_redirected_to,
@@ -58,6 +59,47 @@ async fn an_app_is_set_up_and_asked_for_from_then_on() {
     let right = answer(&other, &host.totp_code(&user).await).await;
     assert_redirected_to(&right, "/");
     assert_contains(&other.follow(&right).await, "Welcome back!");
+}
+
+/// Which of the two was scanned, nobody can know.
+#[tokio::test]
+async fn an_app_can_be_set_up_in_either_of_two_tabs_that_were_opened_at_the_same_moment() {
+    const TOTP: &str = "/users/settings/mfa/totp";
+    let host = Host::new().await;
+    for scanned in 0..2 {
+        let (user, browser) = host.authenticated_fixture().await;
+        host.confirm(&user).await;
+        let tabs = [browser.fork(), browser.fork()];
+        let mut keys = Vec::new();
+        for tab in &tabs {
+            let opened = Request::get(TOTP).header("accept", "text/html").body(Body::empty()).expect("a request");
+            let page = tab.send_without_storing(opened).await;
+            keys.push(key_on(&page));
+            browser.store(&page);
+        }
+        let code = code_of(&host, &keys[scanned]);
+        assert_status(&browser.post(TOTP, &[("user[code]", &code)]).await, 200);
+
+        // <api>
+        let (user, browser) = host.authenticated_fixture().await;
+        host.confirm(&user).await;
+        let post = |path: &str, body: String| {
+            Request::post(path).header("content-type", "application/json").body(Body::from(body)).expect("a request")
+        };
+        let program = TestClient::new(host.api.clone()).json();
+        browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
+        let tabs = [program.fork(), program.fork()];
+        let mut keys = Vec::new();
+        for tab in &tabs {
+            let options = tab.send_without_storing(post("/users/settings/mfa/totp/options", String::new())).await;
+            let key = options.json::<serde_json::Value>()["manual_key"].as_str().expect("a key").to_owned();
+            keys.push(key);
+            program.store(&options);
+        }
+        let code = code_of(&host, &keys[scanned]);
+        assert_status(&program.send(post(TOTP, format!(r#"{{"code":"{code}"}}"#))).await, 200);
+        // </api>
+    }
 }
 
 #[tokio::test]

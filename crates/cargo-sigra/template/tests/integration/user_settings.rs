@@ -463,6 +463,25 @@ async fn invariant_5_asking_for_an_address_does_not_tell_whether_it_has_an_accou
     assert_eq!(host.mails_to(&free).await[0].subject, "Confirm your new email address");
 }
 
+#[tokio::test]
+async fn messages_of_two_tabs_at_the_same_moment_are_both_shown() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let send = |path: &str, form: &'static str| {
+        let form_type = "application/x-www-form-urlencoded";
+        axum::http::Request::post(path).header("content-type", form_type).body(form.into()).expect("a request")
+    };
+    let tabs = [browser.fork(), browser.fork()];
+    let asked = tabs[0].send_without_storing(send(EMAIL, "_method=put&user%5Bemail%5D=new%40example.com")).await;
+    let ended = tabs[1].send_without_storing(send("/users/sessions/others", "_method=delete")).await;
+    browser.store(&asked);
+    browser.store(&ended);
+    let page = browser.get("/users/settings").await;
+    assert_contains(&page, "Open the link in the mail that is on its way to your new address.");
+    assert_contains(&page, "You are logged in on this device only.");
+    assert!(!browser.get("/users/settings").await.text().contains("this device only"), "said once");
+}
+
 /// So that one account keeps no password worker busy, and fills no table.
 #[tokio::test]
 async fn changes_to_an_account_are_limited_by_user() {
@@ -497,6 +516,67 @@ async fn session(host: &Host) -> Session {
     });
     TestClient::new(Router::new().route("/", handler).layer(host.sigra().fetch_current_scope())).get("/").await;
     session.await.expect("a session")
+}
+
+/// Ends every session in the transaction that writes an event, as when somebody else ends it at that very moment.
+async fn end_sessions_with(host: &Host, action: &str) {
+    // <sqlite>
+    // <template>
+    #[cfg(not(feature = "postgres"))]
+    // </template>
+    let trigger = format!(
+        "CREATE TRIGGER \"end sessions with {action}\" AFTER INSERT ON audit_events WHEN NEW.action = '{action}'
+         BEGIN DELETE FROM users_tokens WHERE context = 'session'; END"
+    );
+    // </sqlite>
+    // <postgres>
+    // <template>
+    #[cfg(feature = "postgres")]
+    // </template>
+    let trigger = format!(
+        "CREATE OR REPLACE FUNCTION end_sessions() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN DELETE FROM users_tokens WHERE context = 'session'; RETURN NULL; END $$;
+         CREATE TRIGGER \"end sessions with {action}\" AFTER INSERT ON audit_events
+         FOR EACH ROW WHEN (NEW.action = '{action}')
+         EXECUTE FUNCTION end_sessions()"
+    );
+    // </postgres>
+    sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&host.pool).await.expect("a trigger");
+}
+
+/// The renewal of the session is part of the change: where it fails, nothing was done, and nobody is told of it.
+#[tokio::test]
+async fn invariant_17_a_change_whose_session_ends_meanwhile_is_not_made() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
+    browser.put(EMAIL, &email_form("new@example.com")).await;
+    let link = host.link_to("new@example.com").await;
+    let mails = host.mails_to(&user.email).await.len();
+    for action in [sigra::audit::PASSWORD_CHANGED, sigra::audit::EMAIL_CHANGED] {
+        end_sessions_with(&host, action).await;
+        let changes_password = action == sigra::audit::PASSWORD_CHANGED;
+        let answer = match changes_password {
+            true => browser.put(PASSWORD, &password_form(NEW, NEW)).await,
+            false => browser.post(&link, &[]).await,
+        };
+        assert_status(&answer, 401);
+        // <api>
+        let program = TestClient::new(host.api.clone()).json();
+        browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
+        let request = match changes_password {
+            true => axum::http::Request::put(PASSWORD).body(format!(r#"{{"password":"{NEW}"}}"#).into()),
+            false => axum::http::Request::post(&link).body(axum::body::Body::empty()),
+        };
+        let mut request = request.expect("a request");
+        request.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json"));
+        assert_status(&program.send(request).await, 401);
+        // </api>
+    }
+    assert_eq!(host.mails_to(&user.email).await.len(), mails);
+    assert_status(&browser.get("/dashboard").await, 200);
+    assert_status(&browser.get(&link).await, 200);
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
 /// Requests whose session was ended while they waited cost no hash.

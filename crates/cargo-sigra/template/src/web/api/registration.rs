@@ -28,10 +28,8 @@ pub async fn create(
     Json(asked): Json<Registration>,
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &asked.email, &asked.password).await {
-        Ok(user) => accounts.deliver_user_confirmation_instructions(&user.email).await?,
-        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {
-            accounts.deliver_taken_notice(&asked.email, &asked.password).await?;
-        }
+        Ok(_) => {}
+        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {}
         Err(RegisterError::Taken) => {
             let email = Some("has already been taken".to_owned());
             return Ok(Fields { email, ..Fields::default() }.into_response());

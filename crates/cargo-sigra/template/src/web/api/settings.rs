@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     accounts::{Accounts, ChangeEmailError, ChangePasswordError, DeleteError, User},
-    web::{
-        Result,
-        user_auth::{self, CLEAR_SITE_DATA},
-    },
+    web::{Result, user_auth::CLEAR_SITE_DATA},
 };
 
 #[derive(Deserialize)]
@@ -68,11 +65,8 @@ pub async fn change_email(
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
-    match accounts.update_user_email(&scope, &token, &session.client()).await {
-        Ok(_) => {
-            user_auth::renew_session(accounts.sigra(), &session, &scope).await?;
-            Ok(StatusCode::NO_CONTENT.into_response())
-        }
+    match accounts.update_user_email(&session, &scope, &token).await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
         Err(_) => Ok(bad_link().into_response()),
     }

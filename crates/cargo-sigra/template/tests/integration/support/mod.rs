@@ -54,6 +54,7 @@ impl Host {
         let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
         let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
         let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
+        let mailer = mailer.kept_in(sigra.outbox());
         let accounts = Accounts::new(sigra.clone(), mailer, &settings);
         let state = AppState::new(accounts.clone(), sigra.clone(), settings);
         // <api>
@@ -130,14 +131,15 @@ impl Host {
     }
 }
 
-/// An empty database.
+/// An empty database. It goes with the last of its clones.
+#[derive(Clone)]
 pub struct TestDatabase {
     pub url: String,
     // <sqlite>
     // <template>
     #[cfg(not(feature = "postgres"))]
     // </template>
-    _folder: tempfile::TempDir,
+    _folder: std::sync::Arc<tempfile::TempDir>,
     // </sqlite>
 }
 
@@ -148,7 +150,7 @@ impl TestDatabase {
     // </template>
     pub fn create() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { url: format!("sqlite://{}", folder.path().join("test.db").display()), _folder: folder }
+        Self { url: format!("sqlite://{}", folder.path().join("test.db").display()), _folder: folder.into() }
     }
     // </sqlite>
 
@@ -225,13 +227,17 @@ pub fn key_on(page: &TestResponse) -> String {
     rest.split_once('<').expect("its end").0.to_owned()
 }
 
+/// What an app shows now that a key was typed into.
+pub fn code_of(host: &Host, key: &str) -> String {
+    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
+    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string()
+}
+
 /// Sets up an authenticator app through the pages.
 pub async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
     let key = key_on(&browser.get("/users/settings/mfa/totp").await);
-    let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
-    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
-    let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();
-    browser.post("/users/settings/mfa/totp", &[("user[code]", &code)]).await
+    browser.post("/users/settings/mfa/totp", &[("user[code]", &code_of(host, &key))]).await
 }
 // </mfa>
 
@@ -242,6 +248,9 @@ pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
     let mut seen: Vec<String> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
     for mut cookie in answer.set_cookies() {
         cookie.set_value(format!("{} characters", cookie.value().len()));
+        if let Some((name, _)) = cookie.name().split_once(".flash-") {
+            cookie.set_name(format!("{name}.flash"));
+        }
         seen.push(cookie.to_string());
     }
     seen.sort();
