@@ -172,12 +172,6 @@ impl Host {
         found
     }
 
-    /// The host's sources that have a text.
-    pub fn mentions(&self, text: &str, without: &str) -> Vec<String> {
-        let has = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|source| source.contains(text));
-        self.sources(without).into_iter().filter(has).map(|path| self.relative(&path)).collect()
-    }
-
     /// Below the host's folder, with `/` between its parts.
     pub fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('\\', "/")

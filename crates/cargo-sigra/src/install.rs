@@ -4,6 +4,7 @@ mod dependencies;
 mod migrations;
 mod modules;
 mod serve;
+mod shadowed;
 
 use std::{io, path::PathBuf};
 
@@ -26,7 +27,7 @@ pub use self::{
     dependencies::{DependencyError, add as add_dependencies},
     migrations::{MigrationError, version},
 };
-use self::{migrations::Existing, serve::Served};
+use self::{migrations::Existing, serve::Served, shadowed::Shadowed};
 
 /// Why accounts were not installed.
 #[derive(Debug, thiserror::Error)]
@@ -214,9 +215,9 @@ fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
         );
     }
     let plural = &plan.users.plural;
-    for path in host.mentions(&format!("\"/{plural}/"), module) {
+    for Shadowed { place, path } in shadowed::find(host, &format!("/{plural}"), module) {
         anstream::println!(
-            "\n{} `{path}` has routes below `/{plural}/`, where accounts answer from now on. Move them, or install with other \
+            "\n{} accounts answer below `/{plural}/` from now on, and `{place}` has `{path}`. Move it, or install with other \
              names: `--user Member --table members`",
             styled(WARNING, "warning:")
         );

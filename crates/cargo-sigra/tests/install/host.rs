@@ -26,7 +26,7 @@ impl Host {
         let folder = tempfile::tempdir().expect("a folder");
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name), folder.path());
         fs::copy(workspace().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
-        fs::write(folder.path().join(".gitignore"), "/target\n*.db*\nCargo.lock\n").expect("written");
+        fs::write(folder.path().join(".gitignore"), "/target\n*.served\n*.db*\nCargo.lock\n").expect("written");
         git(folder.path(), &["init", "--quiet"]);
         let host = Self { folder, package };
         host.commit();
