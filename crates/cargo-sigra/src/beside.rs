@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{
     generate::{Files, Plan},
-    install::version,
+    install::{reversal_of, version},
 };
 
 /// What a web application has of its own, and where ours goes in place of it.
@@ -26,36 +26,52 @@ pub fn prefix(module: &str) -> String {
     format!("{}_", module.to_ascii_uppercase())
 }
 
+/// What the template says of its migrations.
+const OWN_MIGRATIONS: &str = "sqlx::migrate!(\"./migrations\")";
+
 /// All files, at their new places.
 pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
-    let mut migrations = 0;
-    let mut moved = Files::new();
+    let (mut migrations, mut moved) = (0, Files::new());
     for (path, text) in files {
-        let is_migration = path.starts_with("migrations/");
-        migrations += u64::from(is_migration);
-        let text = match &plan.adopted {
-            Some(adopted) if is_migration && migrations == 1 => format!("{adopted}\n{}", text.trim_start()),
-            _ => text_at(&text, module, &plan.users.plural),
-        };
+        if path.starts_with("migrations/") {
+            migrations += 1;
+            moved.extend(migration(&path, &text, migrations, plan));
+            continue;
+        }
+        let text = text_at(&text, module, &plan.users.plural);
+        let text = text.replace(OWN_MIGRATIONS, &format!("sqlx::migrate!(\"{}\")", plan.migrations.folder));
         let text = match plan.port {
             Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
             None => text,
         };
-        moved.insert(path_of(&path, module, plan.migrations_after, migrations), text);
+        moved.insert(path_of(&path, module), text);
     }
     moved
 }
 
-fn path_of(path: &str, module: &str, migrations_after: Option<u64>, number: u64) -> String {
+/// Where the host's migrations are, after them, and with what undoes it if theirs have that.
+fn migration(path: &str, text: &str, number: u64, plan: &Plan) -> Vec<(String, String)> {
+    let text = match &plan.adopted {
+        Some(adopted) if number == 1 => format!("{adopted}\n{}", text.trim_start()),
+        _ => text.to_owned(),
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let version = plan.migrations.version(version(Path::new(name)).unwrap_or_default(), number);
+    let rest = name.split_once('_').map_or(name, |(_, rest)| rest);
+    let path = format!("{}/{version}_{rest}", plan.migrations.folder);
+    match path.strip_suffix(".sql").filter(|_| plan.migrations.reversible) {
+        Some(stem) => {
+            let down = reversal_of(&text, plan.choices.db);
+            vec![(format!("{stem}.up.sql"), text), (format!("{stem}.down.sql"), down)]
+        }
+        None => vec![(path, text)],
+    }
+}
+
+fn path_of(path: &str, module: &str) -> String {
     match path.split_once('/') {
         Some(("src", "lib.rs")) => format!("src/{module}.rs"),
         Some((folder @ ("src" | "templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
-        Some(("migrations", name)) => {
-            let own = version(Path::new(name)).unwrap_or_default();
-            let after = migrations_after.map_or(own, |newest| own.max(newest + number));
-            let rest = name.split_once('_').map_or(name, |(_, rest)| rest);
-            format!("migrations/{after}_{rest}")
-        }
         _ => path.to_owned(),
     }
 }
@@ -77,15 +93,23 @@ fn text_at(text: &str, module: &str, plural: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migrations::Migrations;
 
     #[test]
-    fn migrations_come_after_the_hosts_in_their_own_order() {
-        let name = "migrations/20260101000000_create.sql";
-        assert_eq!(path_of(name, "auth", None, 1), name);
-        assert_eq!(path_of(name, "auth", Some(20240101000000), 1), name);
-        assert_eq!(path_of(name, "auth", Some(20261231000000), 1), "migrations/20261231000001_create.sql");
-        let second = "migrations/20260201000000_add.sql";
-        assert_eq!(path_of(second, "auth", Some(20261231000000), 2), "migrations/20261231000002_add.sql");
+    fn migrations_go_where_the_hosts_are() {
+        let paths = |migrations: Migrations| {
+            let plan = Plan { migrations, ..Plan::default_for_tests() };
+            let ours = migration("migrations/20260101000000_create.sql", "CREATE TABLE a (id BLOB);", 1, &plan);
+            ours.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(Migrations::default()), ["migrations/20260101000000_create.sql"]);
+        let of_db = Migrations {
+            folder: "../db/migrations".to_owned(),
+            after: Some("0007".to_owned()),
+            reversible: true,
+            by_host: true,
+        };
+        assert_eq!(paths(of_db), ["../db/migrations/0008_create.up.sql", "../db/migrations/0008_create.down.sql"]);
     }
 
     #[test]
@@ -96,7 +120,7 @@ mod tests {
             ("templates/mail/letter.txt", "templates/auth/mail/letter.txt"),
             ("static/app.css", "static/auth/app.css"),
         ] {
-            assert_eq!(path_of(path, "auth", None, 0), moved);
+            assert_eq!(path_of(path, "auth"), moved);
         }
         let text = "use crate::web; #[template(path = \"a.html\")] include_str!(\"../../static/a.css\") \"/me\" href=\"/static/a\"";
         let moved = "use crate::auth::web; #[template(path = \"auth/a.html\")] include_str!(\"../../../static/auth/a.css\") \"/users/me\" href=\"/users/static/a\"";

@@ -127,6 +127,9 @@ pub struct Install {
     /// The module to make [default: auth]
     #[arg(long, value_name = "NAME")]
     pub module: Option<String>,
+    /// The folder for migrations [default: where yours are]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub migrations: Option<PathBuf>,
     /// Show the changes as a diff, and make none
     #[arg(long)]
     pub dry_run: bool,

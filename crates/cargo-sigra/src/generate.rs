@@ -7,6 +7,7 @@ use crate::{
     cargo_toml::{self, CargoTomlError, SigraSource},
     choices::Choices,
     files,
+    migrations::Migrations,
     names::AppName,
     regions::{self, RegionError},
     rustfmt::{self, RustfmtError},
@@ -29,8 +30,8 @@ pub struct Plan {
     pub module: Option<String>,
     /// Where an application that was there before listens, if that is known.
     pub port: Option<u16>,
-    /// The newest migration that was there before: ours come after it.
-    pub migrations_after: Option<u64>,
+    /// Where migrations are, and who runs them.
+    pub migrations: Migrations,
     /// What makes the host's table one of users, in place of a new table.
     pub adopted: Option<String>,
     /// The host's `rustfmt.toml`, if it has code of its own.
@@ -47,7 +48,7 @@ impl Plan {
             sigra,
             module: None,
             port: None,
-            migrations_after: None,
+            migrations: Migrations::default(),
             adopted: None,
             rustfmt: None,
         }
@@ -58,7 +59,7 @@ impl Plan {
         match region {
             "new_users" => Some(self.adopted.is_none()),
             "users_table" => Some(self.users.has_users_table()),
-            "migrates" => Some(true),
+            "migrates" => Some(!self.migrations.by_host),
             region => self.choices.keeps(region),
         }
     }

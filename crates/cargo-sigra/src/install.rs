@@ -9,7 +9,7 @@ mod shadowed;
 use std::{io, path::PathBuf};
 
 use crate::{
-    choices::{Database, Id, Place},
+    choices::{Database, Place},
     cli::Install,
     edits::{Edit, Transaction},
     generate::{self, Files, Plan},
@@ -25,7 +25,7 @@ use crate::{
 
 pub use self::{
     dependencies::{DependencyError, add as add_dependencies},
-    migrations::{MigrationError, version},
+    migrations::{MigrationError, reversal_of, table_around, version},
 };
 use self::{migrations::Existing, serve::Served, shadowed::Shadowed};
 
@@ -70,7 +70,8 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         Err(ManifestError::Missing(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let existing = Existing::find(&host.root)?;
+    let asked = before.as_ref().map(|manifest| PathBuf::from(&manifest.migrations.folder)).or(args.migrations.clone());
+    let existing = Existing::find(&host.root, asked.as_deref(), questions::can_ask(args.yes))?;
     let plan = match &before {
         Some(manifest) => same_plan(args, &host, manifest)?,
         None => new_plan(args, &host, &existing)?,
@@ -80,20 +81,27 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     let created = new_files(&host, &files, before.as_ref())?;
     let served = serve::find(&host, &plan);
     let edits = edits(&host, &plan, &served)?;
+    if before.is_none() {
+        existing.rehearse(&plan.users, &files, plan.choices.db)?;
+    }
     let record = if before.is_none() { Manifest::of(&plan, &files).edits(&files)? } else { Vec::new() };
     let all: Vec<&Edit> = created.iter().chain(&edits).chain(&record).collect();
     let transaction = Transaction::prepare(&host.root, all.iter().copied())?;
     trial::run(&host.root, &all, Wanted { resolve: !args.no_resolve, compile: args.check })?;
+    for warning in existing.warnings(&plan.users, &files, plan.choices.db) {
+        anstream::println!("{} {warning}\n", styled(WARNING, "warning:"));
+    }
     if args.dry_run {
         created.iter().chain(&edits).for_each(Edit::print_diff);
     } else {
         transaction.commit()?;
         if before.is_none() {
+            existing.touch()?;
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         say(&created, &edits, before.is_none());
     }
-    advise(&host, &plan, &served, &existing.unfilled(&plan.users, &files));
+    advise(&host, &plan, &served);
     Ok(())
 }
 
@@ -116,7 +124,7 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
     let mut parts = args.parts.clone();
     parts.db = parts.db.or(host.database());
     let users = parts.user_names()?;
-    parts.id = parts.id.or(existing.id_of(&users)?);
+    parts.id = parts.id.or(existing.id_of(&users, parts.db.unwrap_or(Database::Sqlite)));
     let choices = questions::choices(&parts, Place::Existing, questions::can_ask(args.yes))?;
     let mut plan = Plan {
         app: AppName::parse(&host.package)?,
@@ -125,12 +133,12 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
         sigra: parts.sigra()?,
         port: serve::port(host, &module),
         module: Some(module),
-        migrations_after: existing.newest,
+        migrations: existing.migrations(),
         adopted: None,
         rustfmt: host.rustfmt.clone(),
     };
     let first = generate::first_migration(&plan)?;
-    plan.adopted = existing.adopted(&plan.users, &first)?;
+    plan.adopted = existing.adopted(&plan.users, &first, plan.choices.id, plan.choices.db)?;
     Ok(plan)
 }
 
@@ -197,7 +205,7 @@ fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
 }
 
 /// What is left for the host to do.
-fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
+fn advise(host: &Host, plan: &Plan, served: &Served) {
     let module = plan.module.as_deref().unwrap_or(MODULE);
     if let Served::Nowhere = served {
         let path = if host.lib.is_some() { host.library_name() } else { "crate".to_owned() };
@@ -219,13 +227,6 @@ fn advise(host: &Host, plan: &Plan, served: &Served, unfilled: &[String]) {
         anstream::println!(
             "\n{} accounts answer below `/{plural}/` from now on, and `{place}` has `{path}`. Move it, or install with other \
              names: `--user Member --table members`",
-            styled(WARNING, "warning:")
-        );
-    }
-    for column in unfilled {
-        anstream::println!(
-            "\n{} the table `{plural}` has a column `{column}` that every row must have: add it to the INSERT in \
-             src/{module}/accounts/registration.rs",
             styled(WARNING, "warning:")
         );
     }
@@ -277,13 +278,4 @@ impl Host {
             _ => None,
         }
     }
-}
-
-/// What ids a column of this type can hold.
-fn id_of_type(sql: &str) -> Option<Id> {
-    let sql = sql.to_ascii_lowercase();
-    if ["integer", "bigint", "bigserial", "int8"].iter().any(|name| sql.starts_with(name)) {
-        return Some(Id::Bigint);
-    }
-    ["uuid", "blob"].iter().any(|name| sql.starts_with(name)).then_some(Id::Uuid)
 }

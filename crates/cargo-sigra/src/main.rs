@@ -19,6 +19,7 @@ mod install;
 mod interruption;
 mod line_endings;
 mod manifest;
+mod migrations;
 mod names;
 mod new;
 mod questions;

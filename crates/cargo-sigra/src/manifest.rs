@@ -17,6 +17,7 @@ use crate::{
     choices::Choices,
     edits::Edit,
     generate::{Files, Plan},
+    migrations::Migrations,
     names::AppName,
     text_file::TextFile,
     users::UserNames,
@@ -48,12 +49,12 @@ pub struct Manifest {
     /// Where it listens, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The newest migration that was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub migrations_after: Option<u64>,
     /// What made a table of users that was there before one of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<String>,
+    /// Where migrations are, and who runs them.
+    #[serde(default)]
+    pub migrations: Migrations,
     pub users: UserNames,
     pub choices: Choices,
     pub files: BTreeMap<String, String>,
@@ -79,7 +80,7 @@ impl Manifest {
             app: plan.app.clone(),
             module: plan.module.clone(),
             port: plan.port,
-            migrations_after: plan.migrations_after,
+            migrations: plan.migrations.clone(),
             adopted: plan.adopted.clone(),
             users: plan.users.clone(),
             choices: plan.choices,
@@ -96,7 +97,7 @@ impl Manifest {
             sigra,
             module: self.module.clone(),
             port: self.port,
-            migrations_after: self.migrations_after,
+            migrations: self.migrations.clone(),
             adopted: self.adopted.clone(),
             rustfmt: None,
         }
@@ -140,6 +141,9 @@ fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An archive holds nothing beside its folder: a file of another package is named so in it.
+const PARENT: (&str, &str) = ("../", "..%2F");
+
 /// The same files give the same bytes, whenever and by whomever they are packed.
 fn pack(files: &Files) -> io::Result<Vec<u8>> {
     let gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
@@ -148,7 +152,7 @@ fn pack(files: &Files) -> io::Result<Vec<u8>> {
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);
-        archive.append_data(&mut header, path, text.as_bytes())?;
+        archive.append_data(&mut header, path.replace(PARENT.0, PARENT.1), text.as_bytes())?;
     }
     let mut gzip = archive.into_inner()?;
     gzip.flush()?;
@@ -160,7 +164,7 @@ fn unpack(packed: &[u8]) -> io::Result<Files> {
     let mut files = Files::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = entry.path()?.to_string_lossy().into_owned();
+        let path = entry.path()?.to_string_lossy().replace(PARENT.1, PARENT.0);
         let mut text = String::new();
         entry.read_to_string(&mut text)?;
         files.insert(path, text);
@@ -174,7 +178,7 @@ mod tests {
     use crate::edits::Transaction;
 
     fn files() -> Files {
-        Files::from([("src/a.rs".to_owned(), "a".repeat(9000)), ("b.sql".to_owned(), "ü\n".to_owned())])
+        Files::from([("src/a.rs".to_owned(), "a".repeat(9000)), ("../db/b.sql".to_owned(), "ü\n".to_owned())])
     }
 
     #[test]

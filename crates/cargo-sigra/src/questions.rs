@@ -75,6 +75,11 @@ pub fn choices(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Qu
     if !parts.leave_out_any() { ask_parts(choices) } else { Ok(choices) }
 }
 
+/// Which of several folders migrations go to.
+pub fn migrations(folders: Vec<String>) -> Result<usize, QuestionError> {
+    Ok(Select::new("Which migrations make the tables of accounts?", folders).raw_prompt()?.index)
+}
+
 fn ask_database() -> Result<Database, QuestionError> {
     let answers = vec![
         Answer(Database::Sqlite, "SQLite: a file beside the application"),

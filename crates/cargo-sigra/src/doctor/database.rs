@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{Finding, clock, environment::Environment};
-use crate::{choices::Database, manifest::Manifest};
+use crate::{choices::Database, install::table_around, manifest::Manifest, migrations::Migrations};
 
 /// A database that takes longer is away.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,14 +68,15 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         )];
     }
     let users = &*manifest.users.plural;
+    let table = table_around(&root.join(&manifest.migrations.folder));
     let answers = match manifest.choices.db {
-        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url, users)).await,
-        Database::Postgres => timeout(PATIENCE, of_postgres(&url, users)).await,
+        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url, users, &table)).await,
+        Database::Postgres => timeout(PATIENCE, of_postgres(&url, users, &table)).await,
     };
     match answers {
         Ok(Ok(answers)) => vec![
             Finding::good("database", format!("{asked} answers")),
-            migrations(root, &answers.applied).await,
+            migrations(root, &manifest.migrations, &answers.applied).await,
             clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
             addresses(&answers.addresses, users),
         ],
@@ -94,13 +95,13 @@ fn is_there(url: &str) -> bool {
     options.is_ok_and(|options| options.get_filename().exists())
 }
 
-async fn of_sqlite(url: &str, users: &str) -> sqlx::Result<Answers> {
+async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
     let options: SqliteConnectOptions = url.parse()?;
     let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await?;
-    let applied = match tables.iter().any(|name| name == "_sqlx_migrations") {
-        true => sqlx::query_as(APPLIED).fetch_all(&mut conn).await?,
+    let applied = match tables.iter().any(|name| name == migrations) {
+        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
         false => Vec::new(),
     };
     let newest = match tables.iter().any(|name| name == "users_tokens") {
@@ -119,20 +120,23 @@ async fn of_sqlite(url: &str, users: &str) -> sqlx::Result<Answers> {
     Ok(Answers { applied: applied.into_iter().collect(), now: None, newest, addresses })
 }
 
-const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+/// Which migrations were run, by the table that sqlx keeps, or that `sqlx.toml` names in its place.
+fn applied(migrations: &str) -> String {
+    format!("SELECT version, checksum FROM {migrations} WHERE success ORDER BY version")
+}
 
 fn milliseconds(row: SqliteRow) -> sqlx::Result<Option<OffsetDateTime>> {
     let at: Option<i64> = sqlx::Row::try_get(&row, 0)?;
     Ok(at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()))
 }
 
-async fn of_postgres(url: &str, users: &str) -> sqlx::Result<Answers> {
+async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
     let mut conn = PgConnection::connect(url).await?;
     let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
     };
-    let applied = match exists(&mut conn, "_sqlx_migrations").await? {
-        true => sqlx::query_as(APPLIED).fetch_all(&mut conn).await?,
+    let applied = match exists(&mut conn, migrations).await? {
+        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
         false => Vec::new(),
     };
     let newest = match exists(&mut conn, "users_tokens").await? {
@@ -169,11 +173,12 @@ fn addresses(unusual: &[String], users: &str) -> Finding {
     }
 }
 
-async fn migrations(root: &Path, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
-    let own = match Migrator::new(root.join("migrations")).await {
+async fn migrations(root: &Path, place: &Migrations, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let folder = &place.folder;
+    let own = match Migrator::new(root.join(folder)).await {
         Ok(own) => own,
         Err(error) => {
-            return Finding::bad("migrations", format!("`migrations` can't be read: {error}"), "bring it back");
+            return Finding::bad("migrations", format!("`{folder}` can't be read: {error}"), "bring it back");
         }
     };
     let own: BTreeMap<i64, Vec<u8>> = own
@@ -181,29 +186,33 @@ async fn migrations(root: &Path, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
         .filter(|migration| !migration.migration_type.is_down_migration())
         .map(|migration| (migration.version, migration.checksum.to_vec()))
         .collect();
-    compare(&own, applied)
+    compare(place, &own, applied)
 }
 
-fn compare(own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+fn compare(place: &Migrations, own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let folder = &place.folder;
     let is_other = |(version, checksum): &(&i64, &Vec<u8>)| own.get(version).is_some_and(|own| own != *checksum);
     if let Some((version, _)) = applied.iter().find(is_other) {
-        let mend = "bring the file back as it was, and put the change into a new one";
+        let mend = format!("bring its file in `{folder}` back as it was, and put the change into a new one");
         return Finding::bad("migrations", format!("{version} was changed after it was run"), mend);
     }
     if let Some(version) = applied.keys().find(|version| !own.contains_key(version)) {
-        let mend = "go on with the version of the application that has it";
-        return Finding::bad(
-            "migrations",
-            format!("the database has run {version}, which is not in `migrations`"),
-            mend,
+        let mend = format!(
+            "bring its file back into `{folder}`, or go on with the version of the application that has it. If another folder \
+             has it, two sets of migrations are run on one database: put them into one"
         );
+        return Finding::bad("migrations", format!("the database has run {version}, which is not in `{folder}`"), mend);
     }
     match own.keys().filter(|version| !applied.contains_key(version)).count() {
         0 => Finding::good("migrations", format!("all {} are run", own.len())),
         count => Finding::warning(
             "migrations",
             format!("{count} of {} are not run", own.len()),
-            "start the application: it runs them",
+            if place.by_host {
+                format!("run those in `{folder}` as your application does, before accounts start")
+            } else {
+                "start the application: it runs them".to_owned()
+            },
         ),
     }
 }
@@ -232,7 +241,7 @@ mod tests {
             (&[(1, 1)], &[(1, 9)], Status::Bad, "1 was changed"),
             (&[(1, 1)], &[(1, 1), (2, 2)], Status::Bad, "has run 2"),
         ] {
-            let finding = compare(&files(own), &files(applied));
+            let finding = compare(&Migrations::default(), &files(own), &files(applied));
             assert_eq!(finding.status, status);
             assert!(finding.found.contains(said), "{finding:?}");
         }

@@ -1,167 +1,428 @@
-//! The host's migrations: how far they go, and whether they make a table of users that is to be kept.
+//! The host's migrations: where they are, how far they go, and whether they make a table of users that is to be kept.
 
+mod adoption;
+mod database;
+mod folder;
+mod rehearsal;
+mod reversal;
+mod runs;
 mod tables;
+mod workspace;
 
-use std::{fs, io, path::Path, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
-use self::tables::{Column, Table, tables_in};
-use super::id_of_type;
-use crate::{choices::Id, generate::Files, users::UserNames};
+use self::{
+    database::Rows,
+    folder::{Folder, files, shown},
+    runs::Tool,
+    tables::{Column, Table, Tables},
+};
+pub use self::{reversal::of as reversal_of, runs::table_around};
+use crate::{
+    choices::{Database, Id},
+    generate::Files,
+    migrations::Migrations,
+    questions::QuestionError,
+    users::UserNames,
+};
 
-/// Columns without which a table is none of users.
-const INDISPENSABLE: [&str; 2] = ["id", "email"];
-
-/// What a row has had from before a column was required.
-const DEFAULTS: [(&str, &str); 2] = [("timestamptz", "now()"), ("text", "'1970-01-01T00:00:00Z'")];
-
-/// Why the host's table can't be used.
+/// Why the host's migrations or its table can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
-        "the table `{table}`, which your migrations make, has no column `{column}`: add one first, by a migration of your own, \
-         or let accounts have a table beside it: `--user Member --table members`"
+        "`{path}` can't be marked as changed, so that Cargo compiles the new migration in: {error}. Save it once more"
     )]
-    Lacks { table: String, column: &'static str },
+    Untouchable { path: PathBuf, error: io::Error },
+    #[error("the packages of the workspace can't be listed: {0}")]
+    Workspace(String),
     #[error(
-        "the column `{table}.id` is of type `{ty}`, and users need a UUID or a 64-bit integer: change it first, by a migration of your own"
+        "there are migrations in {folders}: say where those of accounts belong, as in `--migrations {first}`",
+        folders = quoted(.0),
+        first = .0.first().map(String::as_str).unwrap_or_default()
     )]
-    Id { table: String, ty: String },
+    Several(Vec<String>),
+    #[error(
+        "{0} makes the tables of this application, and its migrations can't hold those of accounts. Give them a folder of their own, as \
+         in `--migrations sql`; if there is a table of users already, other names too: `--user Member --table members`"
+    )]
+    OtherTool(Tool),
+    #[error("`{0}` holds migrations of Diesel: give those of accounts a folder of their own, as in `--migrations sql`")]
+    OfDiesel(String),
+    #[error(
+        "the table `{table}`, which your migrations make, can't be one of users:{reasons}\nOr let accounts have a table beside it: \
+         `--user Member --table members`",
+        reasons = .reasons.iter().map(|reason| format!("\n  - {reason}")).collect::<String>()
+    )]
+    Unusable { table: String, reasons: Vec<String> },
+    #[error(
+        "what your migrations make of the table `{table}` can't be told, for this statement is not understood: `{statement}`. Let \
+         accounts have a table beside it: `--user Member --table members`"
+    )]
+    Riddle { table: String, statement: String },
+    #[error(
+        "your migrations make a table `{0}`, and accounts need one of that name for themselves: rename yours first"
+    )]
+    Taken(String),
+    #[error(
+        "in the database of DATABASE_URL these rows of `{table}` have the same address but for capital letters: {ids}. Merge them first"
+    )]
+    SameAddress { table: String, ids: String },
+    #[error("the migration of accounts can't be run after yours: {0}")]
+    Fails(String),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+}
+
+fn quoted(folders: &[String]) -> String {
+    folders.iter().map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// What the host's migrations do.
 pub struct Existing {
-    /// The version of the newest one.
-    pub newest: Option<u64>,
-    tables: Vec<Table>,
+    root: PathBuf,
+    folder: Folder,
+    /// Of the folder that ours go to, and what else makes tables.
+    texts: Vec<String>,
+    migrations: Migrations,
 }
 
 impl Existing {
-    pub fn find(root: &Path) -> Result<Self, MigrationError> {
-        let folder = root.join("migrations");
-        let unreadable = |path: &Path, error| MigrationError::Unreadable { path: path.to_owned(), error };
-        let mut paths: Vec<PathBuf> = match fs::read_dir(&folder) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(unreadable(&folder, error)),
+    /// Of the package in a folder, if need be after a question.
+    pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Self, MigrationError> {
+        let folder = folder::find(root, asked, can_ask)?;
+        let own = files(&folder.path)?;
+        let newest = own.iter().filter_map(|(path, _)| Some((version(path)?, path))).max();
+        let is_pair = |path: &Path| path.to_string_lossy().ends_with(".up.sql");
+        let migrations = Migrations {
+            folder: shown(root, &folder.path),
+            after: newest.and_then(|(_, path)| written_version(path)),
+            reversible: newest.is_some_and(|(_, path)| is_pair(path)),
+            by_host: !folder.run_by.is_empty(),
         };
-        paths.retain(|path| {
-            path.extension().is_some_and(|end| end == "sql") && !path.to_string_lossy().ends_with(".down.sql")
-        });
-        paths.sort();
-        let mut tables = Vec::new();
-        for path in &paths {
-            let sql = fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
-            tables_in(&sql, &mut tables);
+        let mut texts = Vec::new();
+        for other in &folder.of_diesel {
+            texts.extend(files(other)?.into_iter().map(|(_, text)| text));
         }
-        Ok(Self { newest: paths.iter().filter_map(|path| version(path)).max(), tables })
+        texts.extend(own.into_iter().map(|(_, text)| text));
+        Ok(Self { root: root.to_owned(), folder, texts, migrations })
+    }
+
+    /// Where ours go, and who runs them.
+    pub fn migrations(&self) -> Migrations {
+        self.migrations.clone()
+    }
+
+    fn tables(&self, db: Database) -> Tables {
+        let mut tables = Tables::default();
+        self.texts.iter().for_each(|text| tables.read(text, db));
+        tables
     }
 
     /// What the ids of the host's users are, if it has any.
-    pub fn id_of(&self, users: &UserNames) -> Result<Option<Id>, MigrationError> {
-        let Some(table) = self.table(users) else { return Ok(None) };
-        let id = table.column("id").ok_or_else(|| lacks(users, "id"))?;
-        let id = id_of_type(&id.definition).ok_or_else(|| MigrationError::Id {
-            table: users.plural.clone(),
-            ty: id.definition.split_whitespace().next().unwrap_or_default().to_owned(),
-        })?;
-        Ok(Some(id))
+    pub fn id_of(&self, users: &UserNames, db: Database) -> Option<Id> {
+        let tables = self.tables(db);
+        tables.get(&users.plural)?.column("id").and_then(|id| adoption::id_of(id, db))
     }
 
     /// What makes the host's table one of users. `None` if it has none.
-    pub fn adopted(&self, users: &UserNames, template: &str) -> Result<Option<String>, MigrationError> {
-        let Some(table) = self.table(users) else { return Ok(None) };
-        if let Some(column) = INDISPENSABLE.into_iter().find(|column| table.column(column).is_none()) {
-            return Err(lacks(users, column));
+    pub fn adopted(
+        &self,
+        users: &UserNames,
+        template: &str,
+        id: Id,
+        db: Database,
+    ) -> Result<Option<String>, MigrationError> {
+        let (theirs, mut ours) = (self.tables(db), Tables::default());
+        ours.read(template, db);
+        let table = users.plural.as_str();
+        if let Some(statement) = theirs.unreadable(table) {
+            return Err(MigrationError::Riddle { table: table.to_owned(), statement: statement.to_owned() });
         }
-        let mut ours = Vec::new();
-        tables_in(template, &mut ours);
-        let ours = ours.into_iter().find(|table| table.name == users.plural).map(|table| table.columns);
-        let missing = ours.unwrap_or_default().into_iter().filter(|column| table.column(&column.name).is_none());
-        let added =
-            missing.map(|column| format!("ALTER TABLE {} ADD COLUMN {};\n", users.plural, with_default(&column)));
-        Ok(Some(added.collect()))
+        if let Some(taken) = ours.iter().find(|ours| ours.name != table && theirs.get(&ours.name).is_some()) {
+            return Err(MigrationError::Taken(taken.name.clone()));
+        }
+        let (Some(theirs), Some(ours)) = (theirs.get(table), ours.get(table)) else { return Ok(None) };
+        let reasons = adoption::reasons_against(theirs, ours, id, db);
+        if !reasons.is_empty() {
+            return Err(MigrationError::Unusable { table: table.to_owned(), reasons });
+        }
+        Ok(Some(adoption::statements(theirs, ours, users, db)))
     }
 
-    /// Columns that every row must have, and that the generated code does not know.
-    pub fn unfilled(&self, users: &UserNames, files: &Files) -> Vec<String> {
-        let code =
-            files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs")).map(|(_, text)| text.as_str());
-        let code = code.unwrap_or_default();
-        let columns = self.table(users).map(|table| table.columns.as_slice()).unwrap_or_default();
-        let insert = format!("INSERT INTO {} (", users.plural);
-        let given = code.split_once(&insert).and_then(|(_, rest)| rest.split_once(')')).map(|(names, _)| names);
-        let given: Vec<&str> = given.unwrap_or_default().split(',').map(str::trim).collect();
-        let unfilled = columns.iter().filter(|column| column.is_required() && !given.contains(&column.name.as_str()));
-        unfilled.map(|column| column.name.clone()).collect()
+    /// Runs them in memory, where that is possible, and looks at the rows of a database that can be reached.
+    pub fn rehearse(&self, users: &UserNames, files: &Files, db: Database) -> Result<(), MigrationError> {
+        let ours = files.iter().filter(|(path, _)| self.migrations.has(path) && !path.ends_with(".down.sql"));
+        let ours: Vec<String> = ours.map(|(_, text)| text.clone()).collect();
+        if db == Database::Sqlite
+            && let Some(error) = rehearsal::on_sqlite(&self.texts, &ours)
+        {
+            return Err(MigrationError::Fails(error));
+        }
+        let Some(table) = self.tables(db).get(&users.plural).cloned() else { return Ok(()) };
+        match self.rows(&table, db).filter(|rows| !rows.same.is_empty()) {
+            Some(rows) => Err(MigrationError::SameAddress { table: table.name, ids: rows.shown() }),
+            None => Ok(()),
+        }
     }
 
-    fn table(&self, users: &UserNames) -> Option<&Table> {
-        self.tables.iter().find(|table| table.name == users.plural)
+    /// What the host has to know of a table that is kept.
+    pub fn warnings(&self, users: &UserNames, files: &Files, db: Database) -> Vec<String> {
+        let tables = self.tables(db);
+        let Some(table) = tables.get(&users.plural) else { return Vec::new() };
+        let mut warnings = Vec::new();
+        match self.rows(table, db) {
+            Some(rows) if rows.without > 0 => warnings.push(format!(
+                "{} rows of `{}` have no address: their users can't log in until they have one",
+                rows.without, table.name
+            )),
+            Some(_) => {}
+            None if self.is_migrated(&tables) => {}
+            None => warnings.push(format!(
+                "rows of `{0}` whose addresses differ in capital letters alone stop the migration. This finds them: \
+                 SELECT lower(email) FROM {0} GROUP BY 1 HAVING count(*) > 1",
+                table.name
+            )),
+        }
+        let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
+        warnings.extend(code.and_then(|(path, code)| {
+            // As the host has made it since.
+            let code = fs::read_to_string(self.root.join(path)).unwrap_or_else(|_| code.clone());
+            unfilled(table, users, path, &code, db)
+        }));
+        warnings
+    }
+
+    fn rows(&self, table: &Table, db: Database) -> Option<Rows> {
+        database::rows(&self.root, &self.folder.workspace, &table.name, db)
+    }
+
+    /// Whether ours are among them already.
+    fn is_migrated(&self, tables: &Tables) -> bool {
+        tables.get("users_tokens").is_some()
+    }
+
+    /// Cargo does not see a new file in a folder: what compiles it in is built again when it is newer.
+    pub fn touch(&self) -> Result<(), MigrationError> {
+        for path in &self.folder.run_by {
+            let opened = File::options().append(true).open(path);
+            let touched = opened.and_then(|file| file.set_modified(SystemTime::now()));
+            touched.map_err(|error| MigrationError::Untouchable { path: path.clone(), error })?;
+        }
+        Ok(())
     }
 }
 
-fn lacks(users: &UserNames, column: &'static str) -> MigrationError {
-    MigrationError::Lacks { table: users.plural.clone(), column }
-}
-
-/// Rows that are there already need something in a column that must not be empty.
-fn with_default(column: &Column) -> String {
-    let definition = format!("{} {}", column.name, column.definition);
-    let default = DEFAULTS.iter().find(|(ty, _)| column.definition.to_ascii_lowercase().starts_with(ty));
-    match default {
-        Some((_, default)) if column.is_required() => format!("{definition} DEFAULT {default}"),
-        _ => definition,
+/// Columns that every row must have, and that the generated code does not know: where they go, and how.
+fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
+    let begins = format!("INSERT INTO {} (", users.plural);
+    let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
+    let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
+    let given: Vec<&str> = columns.split(',').map(str::trim).collect();
+    let is_unfilled = |column: &&Column| column.is_required() && !given.contains(&column.name.as_str());
+    let missing: Vec<&Column> = table.columns.iter().filter(is_unfilled).collect();
+    if missing.is_empty() {
+        return None;
     }
+    let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
+    let mut said = format!(
+        "every row of `{}` must have {}, which a registration does not give: it fails until {path} says\n\n    \
+         {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
+        table.name,
+        quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
+    );
+    if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
+        said += &format!(
+            "\n  Hashes that are in `{0}` can be handed over, if they are PHC strings or bcrypt's: UPDATE {1} SET hashed_password = {0}",
+            hash.name, table.name
+        );
+    }
+    Some(said)
 }
 
 /// `20260101000000` of `20260101000000_create_users.sql`.
 pub fn version(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.split_once('_')?.0.parse().ok()
+    written_version(path)?.parse().ok()
+}
+
+fn written_version(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.split_once('_')?.0.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OURS: &str = "CREATE TABLE users (\n id BLOB NOT NULL PRIMARY KEY,\n email TEXT NOT NULL,\n hashed_password TEXT, -- PHC\n inserted_at TEXT NOT NULL\n);";
+    const OURS: &str = "CREATE TABLE users (\n id BLOB NOT NULL PRIMARY KEY,\n email TEXT NOT NULL,\n hashed_password TEXT, -- PHC\n inserted_at TEXT NOT NULL\n);
+        CREATE TABLE audit_events (id BLOB);";
+    const MANIFEST: &str = "[package]\nname = \"host\"\nedition = \"2024\"\n[dependencies]\nsqlx = \"0.9\"\n";
+
+    /// A package, or several, in a folder.
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        folder
+    }
+
+    fn found(folder: &Path, package: &str, asked: Option<&str>) -> Result<Existing, MigrationError> {
+        let root = folder.join(package).canonicalize().expect("a folder");
+        Existing::find(&root, asked.map(Path::new), false)
+    }
 
     fn existing(sql: &str) -> Existing {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::create_dir(folder.path().join("migrations")).expect("made");
-        fs::write(folder.path().join("migrations/20240102030405_users.sql"), sql).expect("written");
-        Existing::find(folder.path()).expect("migrations")
+        let folder = host(&[
+            ("Cargo.toml", MANIFEST),
+            ("src/main.rs", "fn main() {}"),
+            ("migrations/20240102030405_users.sql", sql),
+        ]);
+        found(folder.path(), "", None).expect("migrations")
+    }
+
+    fn adopted(host: &Existing, users: &UserNames, id: Id) -> Result<Option<String>, MigrationError> {
+        host.adopted(users, OURS, id, Database::Sqlite)
     }
 
     #[test]
     fn a_table_of_users_gets_what_it_lacks() {
-        let host =
-            existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT NOT NULL);");
+        let host = existing(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, full_name TEXT NOT NULL, password_hash TEXT NOT NULL);",
+        );
         let users = UserNames::default();
-        assert_eq!(host.newest, Some(20240102030405));
-        assert_eq!(host.id_of(&users).expect("an id"), Some(Id::Bigint));
-        assert_eq!(
-            host.adopted(&users, OURS).expect("good").as_deref(),
-            Some(
+        assert_eq!(host.migrations().after.as_deref(), Some("20240102030405"));
+        assert_eq!(host.id_of(&users, Database::Sqlite), Some(Id::Bigint));
+        let sql = adopted(&host, &users, Id::Bigint).expect("good").expect("a table");
+        assert!(
+            sql.ends_with(
                 "ALTER TABLE users ADD COLUMN hashed_password TEXT;\n\
                  ALTER TABLE users ADD COLUMN inserted_at TEXT NOT NULL DEFAULT '1970-01-01T00:00:00Z';\n"
-            )
+            ),
+            "{sql}"
         );
-        let code =
-            Files::from([("src/auth/accounts/registration.rs".to_owned(), "INSERT INTO users (email)".to_owned())]);
-        assert_eq!(host.unfilled(&users, &code), ["name"]);
+        let code = "\"INSERT INTO users (email)\n VALUES ($1) RETURNING *\"";
+        let table = host.tables(Database::Sqlite).get("users").expect("users").clone();
+        let said =
+            unfilled(&table, &users, "src/auth/accounts/registration.rs", code, Database::Sqlite).expect("a warning");
+        assert!(said.contains("INSERT INTO users (full_name, password_hash, email) VALUES ('', '', $1)"), "{said}");
+        assert!(said.contains("UPDATE users SET hashed_password = password_hash"), "{said}");
     }
 
     #[test]
     fn a_table_that_can_be_none_of_users_is_refused() {
         let users = UserNames::default();
         let of_names = existing("create table users (id integer primary key, username text not null);");
-        assert!(matches!(of_names.adopted(&users, OURS), Err(MigrationError::Lacks { column: "email", .. })));
+        let refused = adopted(&of_names, &users, Id::Bigint).expect_err("no address").to_string();
+        assert!(refused.contains("has no column `email`: add one first"), "{refused}");
         let members = UserNames::parse("Member", None).expect("names");
-        assert!(of_names.adopted(&members, OURS).expect("a table beside it").is_none());
+        let of_members = OURS.replace("users", "members");
+        let beside = of_names.adopted(&members, &of_members, Id::Uuid, Database::Sqlite);
+        assert!(beside.expect("a table beside it").is_none());
         let of_texts = existing("CREATE TABLE \"users\" (id TEXT PRIMARY KEY, email TEXT);");
-        assert!(matches!(of_texts.id_of(&users), Err(MigrationError::Id { .. })));
-        assert!(of_texts.id_of(&UserNames::parse("Member", None).expect("names")).expect("no table").is_none());
+        assert!(matches!(adopted(&of_texts, &users, Id::Uuid), Err(MigrationError::Unusable { .. })));
+        let taken = existing("CREATE TABLE audit_events (id INTEGER);");
+        assert!(matches!(adopted(&taken, &users, Id::Uuid), Err(MigrationError::Taken(_))));
+        let riddle = existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT); ALTER TABLE users FROBNICATE;");
+        assert!(matches!(adopted(&riddle, &users, Id::Bigint), Err(MigrationError::Riddle { .. })));
+    }
+
+    #[test]
+    fn what_makes_a_table_one_of_users_says_what_is_in_its_way() {
+        let host = existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);");
+        let sql = adopted(&host, &UserNames::default(), Id::Bigint).expect("good").expect("a table");
+        let with_rows = |rows: &str| {
+            let rows = format!(
+                "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT); INSERT INTO users (email) VALUES {rows};"
+            );
+            rehearsal::on_sqlite(&[rows], std::slice::from_ref(&sql))
+        };
+        assert_eq!(
+            with_rows(
+                "('ada@x.example'), ('grace@x.example'), (NULL), (NULL), ('\u{dc}@x.example'), ('\u{fc}@x.example')"
+            ),
+            None
+        );
+        let failed = with_rows("('Ada@x.example'), ('ada@x.example')").expect("two of one address");
+        assert!(failed.contains("have the same address but for capital letters: merge them first"), "{failed}");
+    }
+
+    const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = [\"server\", \"db\", \"other\"]\n";
+    const SERVER: &str =
+        "[package]\nname = \"server\"\nedition = \"2024\"\n[dependencies]\ndb = { path = \"../db\" }\n";
+    const DB: &str = "[package]\nname = \"db\"\nedition = \"2024\"\n[dependencies]\nsqlx = \"0.9\"\n";
+    const OTHER: &str = "[package]\nname = \"other\"\nedition = \"2024\"\n[dependencies]\nsqlx = \"0.9\"\n";
+    const RUN: &str = "pub static M: sqlx::migrate::Migrator = sqlx::migrate!();\n";
+
+    fn workspace_with(more: &[(&str, &str)]) -> tempfile::TempDir {
+        let base = [
+            ("Cargo.toml", WORKSPACE),
+            ("server/Cargo.toml", SERVER),
+            ("server/src/main.rs", "fn main() {}"),
+            ("db/Cargo.toml", DB),
+            ("other/Cargo.toml", OTHER),
+            ("other/src/lib.rs", ""),
+        ];
+        host(&[&base[..], more].concat())
+    }
+
+    #[test]
+    fn migrations_of_another_package_are_found_and_left_to_it() {
+        let folder = workspace_with(&[
+            ("db/src/lib.rs", RUN),
+            ("db/migrations/0001_a.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);"),
+            ("db/migrations/0001_a.down.sql", "DROP TABLE users;"),
+        ]);
+        let host = found(folder.path(), "server", None).expect("migrations");
+        let expected = Migrations {
+            folder: "../db/migrations".into(),
+            after: Some("0001".into()),
+            reversible: true,
+            by_host: true,
+        };
+        assert_eq!(host.migrations(), expected);
+        assert_eq!(host.id_of(&UserNames::default(), Database::Sqlite), Some(Id::Bigint));
+        let own = found(folder.path(), "server", Some("migrations")).expect("migrations").migrations();
+        assert_eq!(own, Migrations::default());
+    }
+
+    #[test]
+    fn where_there_is_doubt_a_flag_is_asked_for() {
+        let sql = ("other/migrations/1_a.sql", "CREATE TABLE a (id int);");
+        let of_a_stranger = workspace_with(&[("db/src/lib.rs", ""), sql]);
+        let refused = found(of_a_stranger.path(), "server", None).err().expect("doubt").to_string();
+        assert!(refused.contains("`../other/migrations`") && refused.contains("`migrations`"), "{refused}");
+
+        let two = "fn f() { sqlx::migrate!(\"./a\"); sqlx::migrate!(\"./b\"); }";
+        let two = workspace_with(&[("db/src/lib.rs", two), ("db/a/1_a.sql", ""), ("db/b/1_b.sql", "")]);
+        let refused = found(two.path(), "server", None).err().expect("doubt").to_string();
+        assert!(refused.contains("`--migrations ../db/a`"), "{refused}");
+        assert!(found(two.path(), "server", Some("../db/b")).expect("said").migrations().by_host);
+
+        let nothing = workspace_with(&[("db/src/lib.rs", "")]);
+        assert_eq!(found(nothing.path(), "server", None).expect("its own").migrations(), Migrations::default());
+    }
+
+    #[test]
+    fn tables_of_other_programs_are_seen_or_asked_about() {
+        let diesel = "[package]\nname = \"db\"\nedition = \"2024\"\n[dependencies]\ndiesel = \"2\"\n";
+        let up = (
+            "db/migrations/2024-01-01-000000_users/up.sql",
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);",
+        );
+        let folder = workspace_with(&[("db/Cargo.toml", diesel), ("db/src/lib.rs", ""), up]);
+        let refused = found(folder.path(), "server", None).err().expect("Diesel").to_string();
+        assert!(refused.starts_with("Diesel makes the tables") && refused.contains("`--migrations sql`"), "{refused}");
+        assert!(matches!(found(folder.path(), "server", Some("../db/migrations")), Err(MigrationError::OfDiesel(_))));
+        let host = found(folder.path(), "server", Some("sql")).expect("said");
+        assert_eq!(host.id_of(&UserNames::default(), Database::Sqlite), Some(Id::Bigint), "its tables are known");
     }
 }

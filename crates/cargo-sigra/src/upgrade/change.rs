@@ -52,7 +52,7 @@ pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<
 
 fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str>) -> Option<(Kind, Option<String>)> {
     // A database has run it: what it says can't be taken back.
-    if path.starts_with("migrations/") && base.is_some() {
+    if path.ends_with(".sql") && base.is_some() {
         return Some((Kind::LeaveMigration, None));
     }
     match (base, newer, host) {
