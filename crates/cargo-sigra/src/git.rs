@@ -104,12 +104,9 @@ pub fn tracks(folder: &Path, file: &str) -> bool {
 
 /// How a checkout would write each of these text files: whether its lines would end in `\r\n`. Of a path that is not in
 /// the answer, git would change nothing.
-pub fn checks_out_with_crlf(folder: &Path, paths: &[&str]) -> BTreeMap<String, bool> {
-    let setting = |name| {
-        let output = run(folder, &["config", "--get", name]).ok().filter(|output| output.status.success());
-        output.map(|output| text_of(&output.stdout).trim().to_ascii_lowercase()).unwrap_or_default()
-    };
-    let args = [&["check-attr", "-z", "text", "eol", "--"], paths].concat();
+pub fn checks_out_with_crlf(folder: &Path, paths: &[String]) -> BTreeMap<String, bool> {
+    let paths = paths.iter().map(String::as_str);
+    let args: Vec<&str> = ["check-attr", "-z", "text", "eol", "--"].into_iter().chain(paths).collect();
     let Some(output) = run(folder, &args).ok().filter(|output| output.status.success()) else { return BTreeMap::new() };
     let said = text_of(&output.stdout);
     let mut attributes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
@@ -121,11 +118,16 @@ pub fn checks_out_with_crlf(folder: &Path, paths: &[&str]) -> BTreeMap<String, b
             _ => of_path.1 = field[2],
         }
     }
-    let conversion = Conversion { autocrlf: setting("core.autocrlf"), eol: setting("core.eol") };
+    let conversion = Conversion::of_folder(folder);
     let known = attributes
         .into_iter()
         .filter_map(|(path, (text, eol))| conversion.of(text, eol).map(|has_crlf| (path.to_owned(), has_crlf)));
     known.collect()
+}
+
+/// The same of any text file, in a repository that is yet to be made.
+pub fn would_check_out_with_crlf(folder: &Path) -> bool {
+    Conversion::of_folder(folder).of("unspecified", "unspecified").unwrap_or_default()
 }
 
 /// What a repository's settings do to text files.
@@ -135,6 +137,14 @@ struct Conversion {
 }
 
 impl Conversion {
+    fn of_folder(folder: &Path) -> Self {
+        let setting = |name| {
+            let output = run(folder, &["config", "--get", name]).ok().filter(|output| output.status.success());
+            output.map(|output| text_of(&output.stdout).trim().to_ascii_lowercase()).unwrap_or_default()
+        };
+        Self { autocrlf: setting("core.autocrlf"), eol: setting("core.eol") }
+    }
+
     /// By gitattributes(5): `eol` decides, then whether the file is `text`, then the settings.
     fn of(&self, text: &str, eol: &str) -> Option<bool> {
         let by_autocrlf = match &*self.autocrlf {
@@ -240,10 +250,10 @@ mod tests {
     #[test]
     fn lines_end_as_after_a_checkout() {
         let folder = repository();
-        let paths = ["src/a.rs", "b.sql", "c.svg"];
+        let paths = ["src/a.rs", "b.sql", "c.svg"].map(str::to_owned);
         let crlf = || {
             let answer = checks_out_with_crlf(folder.path(), &paths);
-            paths.map(|path| answer.get(path).copied())
+            paths.clone().map(|path| answer.get(&path).copied())
         };
         checked(folder.path(), &["config", "core.autocrlf", "false"]).expect("set");
         assert_eq!(crlf(), [None; 3]);

@@ -8,14 +8,17 @@ use crate::{git, text_file::TextFile};
 /// Files that every package has one of. New ones are like the first.
 const MODELS: [&str; 3] = ["src/lib.rs", "src/main.rs", "Cargo.toml"];
 
-/// Those of the paths whose lines are to end in `\r\n`: by what git does at a checkout or, where it leaves files as they
-/// are, by what is there already.
+/// Those of the paths below a folder, which need not be there, whose lines are to end in `\r\n`: by what git does at a
+/// checkout or, where it leaves files as they are, by what is there already.
 pub fn of_new_files(root: &Path, paths: &[&str]) -> BTreeSet<String> {
-    let of_host =
-        MODELS.iter().find_map(|path| TextFile::read(&root.join(path)).ok()).is_some_and(|file| file.has_crlf());
-    let by_git = git::checks_out_with_crlf(root, paths);
-    let ends_in_crlf = |path: &&&str| by_git.get(**path).copied().unwrap_or(of_host);
-    paths.iter().filter(ends_in_crlf).map(|path| (*path).to_owned()).collect()
+    let folder = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
+    let below = root.strip_prefix(folder).unwrap_or(Path::new(""));
+    let full: Vec<String> = paths.iter().map(|path| below.join(path).to_string_lossy().into_owned()).collect();
+    let by_git = git::checks_out_with_crlf(folder, &full);
+    let of_host = MODELS.iter().find_map(|path| TextFile::read(&root.join(path)).ok()).map(|file| file.has_crlf());
+    let otherwise = of_host.unwrap_or_else(|| git::would_check_out_with_crlf(folder));
+    let is_crlf = |full: &String| by_git.get(full).copied().unwrap_or(otherwise);
+    paths.iter().zip(&full).filter(|(_, full)| is_crlf(full)).map(|(path, _)| (*path).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::{fs, io, path::Path};
 
+use diffy::{DiffOptions, Line};
+
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The text of a file, with `\n` at the end of each line, and what it takes to write it back as it was.
@@ -10,6 +12,9 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub struct TextFile {
     pub text: String,
     has_byte_order_mark: bool,
+    /// Whether each line ends in `\r\n`.
+    lines: Vec<bool>,
+    /// Whether new ones do.
     has_crlf: bool,
 }
 
@@ -20,7 +25,7 @@ impl TextFile {
 
     /// Nothing yet.
     pub fn new(has_crlf: bool) -> Self {
-        Self { text: String::new(), has_byte_order_mark: false, has_crlf }
+        Self { text: String::new(), has_byte_order_mark: false, lines: Vec::new(), has_crlf }
     }
 
     /// Whether its lines end in `\r\n`.
@@ -28,21 +33,50 @@ impl TextFile {
         self.has_crlf
     }
 
-    /// Of a file whose lines end in several ways, most decide: it can't be written back as it was in any case.
+    /// Where lines end in several ways, new ones end as most do.
     pub fn decode(stored: &str) -> Self {
         let text = stored.strip_prefix(BYTE_ORDER_MARK);
-        let crlf = stored.matches("\r\n").count();
+        let lines: Vec<bool> = stored.split_inclusive('\n').map(|line| line.ends_with("\r\n")).collect();
         Self {
             text: text.unwrap_or(stored).replace("\r\n", "\n"),
             has_byte_order_mark: text.is_some(),
-            has_crlf: crlf > 0 && crlf * 2 > stored.matches('\n').count(),
+            has_crlf: lines.iter().filter(|has_crlf| **has_crlf).count() * 2 > lines.len(),
+            lines,
         }
     }
 
-    /// Another text in place of this one, as it is to be stored.
+    /// Another text in place of this one, as it is to be stored: each line that stays ends as it did.
     pub fn encode(&self, text: &str) -> String {
-        let text = if self.has_crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
-        if self.has_byte_order_mark { format!("{BYTE_ORDER_MARK}{text}") } else { text }
+        let is_mixed = self.lines.iter().any(|has_crlf| *has_crlf != self.has_crlf);
+        let stored = match (is_mixed, self.has_crlf) {
+            (true, _) => self.encode_lines(text),
+            (false, true) => text.replace('\n', "\r\n"),
+            (false, false) => text.to_owned(),
+        };
+        if self.has_byte_order_mark { format!("{BYTE_ORDER_MARK}{stored}") } else { stored }
+    }
+
+    fn encode_lines(&self, text: &str) -> String {
+        let mut before = self.lines.iter().copied();
+        let mut stored = String::new();
+        let mut push = |line: &str, has_crlf: bool| match line.strip_suffix('\n') {
+            Some(line) => stored.extend([line, if has_crlf { "\r\n" } else { "\n" }]),
+            None => stored.push_str(line),
+        };
+        if text == self.text {
+            text.split_inclusive('\n').zip(before).for_each(|(line, has_crlf)| push(line, has_crlf));
+            return stored;
+        }
+        // With all lines around a change, so that the one hunk is the whole file.
+        let patch = DiffOptions::new().set_context_len(self.lines.len()).create_patch(&self.text, text);
+        for line in patch.hunks().iter().flat_map(|hunk| hunk.lines()) {
+            match line {
+                Line::Context(line) => push(line, before.next().unwrap_or(self.has_crlf)),
+                Line::Delete(_) => drop(before.next()),
+                Line::Insert(line) => push(line, self.has_crlf),
+            }
+        }
+        stored
     }
 }
 
@@ -70,6 +104,17 @@ mod tests {
             assert_eq!(file.encode(&file.text), stored);
         }
         assert_eq!(TextFile::decode("\u{feff}a\r\nb\r\n").encode("a\nmore\n"), "\u{feff}a\r\nmore\r\n");
+    }
+
+    #[test]
+    fn lines_that_end_in_several_ways_stay_as_they_are() {
+        let stored = "a\r\nb\nc\r\nd\r\ne";
+        let file = TextFile::decode(stored);
+        assert_eq!(file.encode(&file.text), stored);
+        assert_eq!(file.encode("a\nb\nnew\nd\ne"), "a\r\nb\nnew\r\nd\r\ne");
+        assert_eq!(file.encode("new\na\nb\nc\nd\ne\n"), "new\r\na\r\nb\nc\r\nd\r\ne\r\n");
+        let mostly_lf = TextFile::decode("a\nb\nc\r\nd\n");
+        assert_eq!(mostly_lf.encode("a\nnew\nc\nd\n"), "a\nnew\nc\r\nd\n");
     }
 
     #[test]

@@ -118,6 +118,41 @@ fn no_edit_is_lost_where_every_file_was_edited() {
 }
 
 #[test]
+fn a_checkout_with_crlf_conflicts_where_any_other_does() {
+    let app = Generated::new("diary", &[]);
+    git(&app.root(), &["init", "--quiet"]);
+    git(&app.root(), &["config", "core.autocrlf", "true"]);
+    commit(&app.root());
+    git(&app.root(), &["rm", "--quiet", "--cached", "-r", "."]);
+    git(&app.root(), &["reset", "--quiet", "--hard"]);
+    let (user, home) = ("src/accounts/user.rs", "templates/home.html");
+    let read = |path: &str| fs::read_to_string(app.root().join(path)).expect("text");
+    assert!(read(user).contains("\r\n") && read(".sigra/manifest.toml").contains("\r\n"));
+    let template = template();
+    assert_eq!(said(&upgrade(&app, template.path(), &[])), "There is nothing new.\n");
+
+    fs::write(app.root().join(user), format!("// {MINE}\r\n{}", read(user))).expect("written");
+    replace(&app.root().join(home), "Good to see you", "Nice to see you");
+    commit(&app.root());
+    for path in ["src/web/layout.rs", user] {
+        append(&template.path().join(path), NEWER);
+    }
+    replace(&template.path().join(home), "Good to see you", "Glad to see you");
+    let output = upgrade(&app, template.path(), &[]);
+    let expected = [
+        "      merge src/accounts/user.rs",
+        "     update src/web/layout.rs",
+        "   conflict templates/home.html",
+        "error: 1 file has to be put right by hand: look for `<<<<<<<`, then run the tests",
+    ];
+    assert_eq!(said(&output).lines().collect::<Vec<_>>(), expected);
+    for path in [user, home, "src/web/layout.rs"] {
+        let text = read(path);
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{text}");
+    }
+}
+
+#[test]
 #[ignore = "for the long run: it builds an application"]
 fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
     let app = Generated::new("diary", &["--no-live"]);

@@ -289,6 +289,26 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_was_not_there_goes_again() {
+        let folder = package();
+        let before = tree(folder.path());
+        let edits = [Edit::create("src/main.rs", MAIN), Edit::create("migrations/1.sql", "")];
+        let root = folder.path().join("apps/new");
+        let mut steps = 0;
+        let stopped = Transaction::prepare(&root, &edits).expect("good").commit_while(|| {
+            steps += 1;
+            if steps == 4 { Err(EditError::Stopped) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(EditError::Stopped)));
+        assert_eq!(tree(folder.path()), before);
+        Transaction::prepare(&root, &edits).and_then(Transaction::commit).expect("written");
+        assert_eq!(fs::read_to_string(root.join("src/main.rs")).expect("text"), MAIN);
+        let error = Transaction::prepare(&folder.path().join("old.txt/new"), &edits).expect_err("it is a file");
+        assert!(error.to_string().contains("it is a file: move it away"), "{error}");
+        assert_eq!(fs::read_to_string(folder.path().join("old.txt")).expect("text"), "old\n");
+    }
+
+    #[test]
     fn what_comes_into_the_way_leaves_all_else_as_it_was() {
         for path in ["src/auth.rs", "src/auth/a/b.rs", ".sigra/base.tar.gz", "src/main.rs"] {
             let folder = package();
