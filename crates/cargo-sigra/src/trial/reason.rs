@@ -49,8 +49,8 @@ pub fn explained(said: &str) -> String {
 /// there is any.
 fn asked_by(chain: &str) -> Option<String> {
     let of_kind = |kind: &str| {
-        let named = chain.lines().filter_map(|line| between(line, &format!("... which satisfies {kind} `"), "`"));
-        named.last().and_then(|dependency| dependency.split([' ', '=']).next()).map(str::to_owned)
+        let mut named = chain.lines().filter_map(|line| between(line, &format!("... which satisfies {kind} `"), "`"));
+        named.next_back().and_then(|dependency| dependency.split([' ', '=']).next()).map(str::to_owned)
     };
     of_kind("dependency").or_else(|| of_kind("path dependency"))
 }
