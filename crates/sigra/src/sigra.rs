@@ -33,7 +33,7 @@ use crate::{
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
-    token::TokenHash,
+    token::{SessionHashes, TokenHash},
 };
 
 /// A next token that was issued longer ago, and never came back, is taken for lost on the way.
@@ -404,7 +404,7 @@ impl<U: User> Sigra<U> {
         if tokens.is_empty() && let_in.is_none() {
             return Ok(());
         }
-        let tokens: Vec<TokenHash> = tokens.iter().map(SessionToken::hash).collect();
+        let tokens: Vec<SessionHashes> = tokens.iter().map(SessionToken::hashes).collect();
         Ok(U::Database::lock_users_of(conn, &tokens, let_in, user).await?)
     }
 
@@ -436,8 +436,8 @@ impl<U: User> Sigra<U> {
         Ok(())
     }
 
-    /// Ends every session that the browser presents a token of, of whichever user, and the one that its request was let
-    /// in under: another tab may be renewing that at this moment.
+    /// Ends every session that the browser presents a token of, or one of before, of whichever user, and the one that
+    /// its request was let in under: another tab may be renewing that at this moment.
     async fn end_presented_in(
         &self,
         conn: &mut Connection<U>,
@@ -454,11 +454,10 @@ impl<U: User> Sigra<U> {
         client: &Client,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
         self.lock_users_of(conn, tokens, let_in, None).await?;
-        let now = self.now();
-        let renewed_after = earlier(now, self.0.config.reissue_grace);
+        let replaced_after = earlier(self.now(), self.0.config.reissue_grace);
         let mut sessions = Vec::new();
         for token in tokens {
-            let presented = PresentedToken { token: token.hash(), let_in, now, renewed_after };
+            let presented = PresentedToken { token: token.hashes(), let_in, replaced_after };
             let ended = U::Database::delete_presented_session(&mut *conn, &presented).await?;
             for ended in ended.iter().filter(|ended| ended.is_reuse) {
                 let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
@@ -551,9 +550,9 @@ impl<U: User> Sigra<U> {
         scope: &Scope<U>,
         proof: Option<Proof>,
     ) -> Result<SessionToken, Error> {
-        let token = SessionToken::generate()?;
-        let renewal = Renewal { token: token.hash(), now: self.now(), proof };
         for held in session.held() {
+            let token = held.successor()?;
+            let renewal = Renewal { token: token.hash(), now: self.now(), proof };
             if U::Database::replace_token(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
                 return Ok(token);
             }
@@ -647,7 +646,7 @@ impl<U: User> Sigra<U> {
         let scope = match self.cached(&hash) {
             Some(scope) => Some(scope),
             None => {
-                let (found, stamp) = self.find(hash).await?;
+                let (found, stamp) = self.find(token.hashes()).await?;
                 found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp))
             }
         };
@@ -936,7 +935,7 @@ impl<U: User> Sigra<U> {
     /// Finds what a presented token stands for, and keeps its row in shape.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
-        let (found, stamp) = self.find(hash).await?;
+        let (found, stamp) = self.find(token.hashes()).await?;
         let Some(mut found) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(Lookup::Dead);
@@ -964,7 +963,7 @@ impl<U: User> Sigra<U> {
                 self.keep_up("a session keeps its old token", promoted).await;
             }
             Standing::Current if found.session.is_due_for_reissue(&self.0.config, now) => {
-                let (sigra, token, id) = (self.clone(), hash, found.session.id);
+                let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
                 let issued = async move { sigra.reissue(token, id, now).await };
                 reissued = self.keep_up("a session gets no new token", issued).await.flatten();
             }
@@ -975,15 +974,15 @@ impl<U: User> Sigra<U> {
     }
 
     /// Whether a browser is to hold this token: it has not been replaced, and its session goes on.
-    pub(crate) async fn is_to_be_held(&self, token: &TokenHash) -> Result<bool, Error> {
-        let found = self.0.reader.find(*token).await?;
+    pub(crate) async fn is_to_be_held(&self, token: SessionHashes) -> Result<bool, Error> {
+        let found = self.0.reader.find(token).await?;
         let is_replaced = |found: &Found<U>| matches!(found.standing, Standing::Previous(_));
         Ok(found.is_some_and(|found| !is_replaced(&found) && self.is_good(&found)))
     }
 
     /// Whether a token stands for nothing, and never will: it was not even replaced by another.
-    pub(crate) async fn is_dead(&self, token: &TokenHash) -> Result<bool, Error> {
-        Ok(self.0.reader.find(*token).await?.is_none())
+    pub(crate) async fn is_dead(&self, token: SessionHashes) -> Result<bool, Error> {
+        Ok(self.0.reader.find(token).await?.is_none())
     }
 
     /// Which of these sessions are still there, and their users.
@@ -1007,7 +1006,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// Asks the database, and notes the moment before.
-    async fn find(&self, token: TokenHash) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
+    async fn find(&self, token: SessionHashes) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
         self.ensure_purged();
         self.0.cache.ensure_running();
         let stamp = self.0.cache.stamp();
@@ -1050,14 +1049,14 @@ impl<U: User> Sigra<U> {
 
     async fn reissue(
         &self,
-        token: TokenHash,
+        token: SessionToken,
         id: SessionId,
         now: OffsetDateTime,
     ) -> Result<Option<SessionToken>, Error> {
-        let next = SessionToken::generate()?;
-        let (hash, not_since) = (next.hash(), earlier(now, REISSUE_RETRY));
+        let next = token.successor()?;
+        let (current, hash, not_since) = (token.hash(), next.hash(), earlier(now, REISSUE_RETRY));
         let issued =
-            transact!(self, conn => Ok(U::Database::issue_next_token(conn, token, hash, now, not_since).await?));
+            transact!(self, conn => Ok(U::Database::issue_next_token(conn, current, hash, now, not_since).await?));
         if !issued? {
             return Ok(None);
         }
@@ -1106,7 +1105,7 @@ async fn insert_session<U: User>(
     new: NewSession<'_, U>,
 ) -> Result<(SessionToken, SessionRow), Error> {
     let token = SessionToken::generate()?;
-    let row = U::Database::insert_session(conn, token.hash(), &new).await?.ok_or(Error::CredentialsChanged)?;
+    let row = U::Database::insert_session(conn, token.hashes(), &new).await?.ok_or(Error::CredentialsChanged)?;
     Ok((token, row))
 }
 

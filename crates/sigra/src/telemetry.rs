@@ -16,7 +16,7 @@
 //! | [`SESSION_REVOKED`] | info | `user_id`, and `session_id` or `sessions` (their number) | a device, or several, were logged out |
 //! | [`SESSION_EXPIRED`] | info | `session_id` | a session was too old, idle for too long, or its user not active |
 //! | [`TOKEN_REJECTED`] | info | | a token came that stands for nothing |
-//! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` | a token came, to log out or in again, that had been replaced for its age long before: somebody has a copy. Its session was ended |
+//! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` | a token came, to log out or in again, that had been replaced long before: somebody has a copy. Its session was ended |
 //! | [`COOKIE_REJECTED`] | info | | a cookie came that is not ours, or cookies of two users |
 //! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or led to the page where its sender can show what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | something was tried too often, or there are too many live connections |
@@ -53,8 +53,8 @@ pub const SESSION_REVOKED: &str = "auth.session.revoked";
 pub const SESSION_EXPIRED: &str = "auth.session.expired";
 /// A token came that stands for nothing.
 pub const TOKEN_REJECTED: &str = "auth.token.rejected";
-/// A token came, to log out or in again, that had been replaced for its age long before. Either who sent it, or who goes
-/// on with its successor, has a copy: the session was ended (RFC 9700 section 4.14).
+/// A token came, to log out or in again, that had been replaced long before. Either who sent it, or who goes on with its
+/// successor, has a copy: the session was ended (RFC 9700 section 4.14).
 pub const TOKEN_REUSED: &str = "auth.token.reused";
 /// A cookie came whose signature is not ours, or good cookies of two users.
 pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";

@@ -3,6 +3,10 @@
 //! A token has 256 bits of entropy, four times what [OWASP] asks of a session identifier, so a plain
 //! hash is enough: there is nothing to guess, and a stolen table gives no usable token.
 //!
+//! All tokens that a session ever has begin with the same 16 bytes, its series. The other 16 are new in each. Whoever
+//! knows a token of before knows the series, and has 128 bits left to guess; by the series one can tell that the token
+//! was the session's, without a list of those that were replaced.
+//!
 //! [OWASP]: https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html#session-id-entropy
 
 use std::{borrow::Cow, fmt};
@@ -16,6 +20,8 @@ use crate::Error;
 const TOKEN_LEN: usize = 32;
 const ENCODED_LEN: usize = 43;
 const COOKIE_SESSION_ID_LEN: usize = 16;
+/// How much of a session token is the same in all tokens of the session.
+const SERIES_LEN: usize = 16;
 
 /// What a row of `users_tokens` is for. A token of one context is never accepted in another.
 ///
@@ -136,6 +142,24 @@ impl SessionToken {
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         self.0.hash()
+    }
+
+    /// Another token of the same session.
+    pub(crate) fn successor(&self) -> Result<Self, Error> {
+        let mut next = RawToken::generate()?;
+        next.0[..SERIES_LEN].copy_from_slice(&self.0.0[..SERIES_LEN]);
+        Ok(Self(next))
+    }
+
+    /// The hashes that the database knows the token by.
+    #[must_use]
+    pub fn hashes(&self) -> SessionHashes {
+        SessionHashes { token: self.hash(), series: self.series() }
+    }
+
+    fn series(&self) -> TokenHash {
+        let series = Sha256::new().chain_update("sigra session series").chain_update(&self.0.0[..SERIES_LEN]);
+        TokenHash(series.finalize().into())
     }
 
     /// The id of a cookie session that begins under this token. It follows from the token, so that
@@ -272,6 +296,21 @@ impl TokenHash {
     }
 }
 
+/// What the database knows a session token by.
+///
+/// ```
+/// let token = sigra::SessionToken::generate()?;
+/// assert_eq!(token.hashes().token, token.hash());
+/// # Ok::<(), sigra::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionHashes {
+    /// The token's own hash, in the column `token`.
+    pub token: TokenHash,
+    /// The hash of what all tokens of its session begin with, in the column `series`.
+    pub series: TokenHash,
+}
+
 impl From<[u8; 32]> for TokenHash {
     fn from(hash: [u8; 32]) -> Self {
         Self(hash)
@@ -306,6 +345,18 @@ mod tests {
         let token = SessionToken::parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").expect("32 zeros");
         let hash: String = token.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash, "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925");
+    }
+
+    #[test]
+    fn the_tokens_of_a_session_share_their_series_and_nothing_else() {
+        let first = SessionToken::generate().expect("randomness");
+        let second = first.successor().expect("randomness");
+        assert_eq!(first.hashes().series, second.hashes().series);
+        assert_ne!(first.hash(), second.hash());
+        assert_ne!(first.0.0[SERIES_LEN..], second.0.0[SERIES_LEN..]);
+        let other = SessionToken::generate().expect("randomness");
+        assert_ne!(other.hashes().series, first.hashes().series);
+        assert_ne!(first.hashes().series, first.hash());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     sigra::Lookup,
     task::ToTheEnd,
     telemetry,
-    token::{CookieSessionId, SessionToken, TokenHash},
+    token::{CookieSessionId, SessionHashes, SessionToken},
 };
 
 /// The layer that finds out who sends a request. Made by [`Sigra::fetch_current_scope`].
@@ -347,7 +347,7 @@ enum Upkeep {
     },
     /// Drop cookies that stand for nothing.
     Drop {
-        dead: Vec<TokenHash>,
+        dead: Vec<SessionHashes>,
         key: bool,
         remember_me: bool,
     },
@@ -440,7 +440,7 @@ enum Outcome<'t, U: User> {
 async fn look_up_all<'t, U: User>(
     sigra: &Sigra<U>,
     candidates: Vec<Candidate<'t>>,
-    dead: &mut Vec<TokenHash>,
+    dead: &mut Vec<SessionHashes>,
 ) -> Result<Outcome<'t, U>, Error> {
     let mut outcome: Outcome<'_, U> = Outcome::Dead;
     for (token, id) in candidates {
@@ -453,7 +453,7 @@ async fn look_up_all<'t, U: User>(
             (Lookup::Live { scope, reissued }, _) => outcome = Outcome::Live { scope, reissued, token, id },
             (Lookup::Superseded, Outcome::Dead) => outcome = Outcome::Superseded,
             (Lookup::Superseded, _) => {}
-            (Lookup::Dead, _) => dead.push(token.hash()),
+            (Lookup::Dead, _) => dead.push(token.hashes()),
         }
     }
     Ok(outcome)
@@ -468,12 +468,12 @@ async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
     match upkeep {
         Upkeep::None => {}
         Upkeep::Write { token, remember_me } => {
-            if matches!(sigra.is_to_be_held(&token.hash()).await, Ok(true)) {
+            if matches!(sigra.is_to_be_held(token.hashes()).await, Ok(true)) {
                 session.write_token(TokenWrite::Set { token, remember_me });
             }
         }
         Upkeep::Drop { dead, key, remember_me } => {
-            for token in &dead {
+            for token in dead {
                 if !matches!(sigra.is_dead(token).await, Ok(true)) {
                     return;
                 }

@@ -42,7 +42,8 @@ pub use self::{
     second_factors::{NewTrustedBrowser, SealedTotp, SecondFactors, TotpRow, TrustedBrowser},
 };
 use crate::{
-    Client, Config, LogInMethod, User, clock::later, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind, token::TokenHash,
+    Client, Config, LogInMethod, User, clock::later, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind,
+    token::{SessionHashes, TokenHash},
 };
 
 /// `last_used_at` is written at most this often.
@@ -190,8 +191,8 @@ pub enum Standing {
     Current,
     /// It was issued to replace the row's token, and is seen for the first time.
     Next,
-    /// It was the row's token. After a reissue it is good until the given time; after a login or a
-    /// privilege change, never.
+    /// It was the session's token, whenever that was, or one that a login took the place of. After a reissue it is good
+    /// until the given time; after a login, a privilege change or a second reissue, never.
     Previous(Option<OffsetDateTime>),
 }
 
@@ -308,14 +309,12 @@ impl Renewal {
 /// A token that a browser presents while it logs out, or logs in again: its session is to end.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedToken {
-    /// Its hash.
-    pub token: TokenHash,
+    /// Its hashes.
+    pub token: SessionHashes,
     /// The session that the request was let in under, whatever has become of its token since.
     pub let_in: Option<SessionId>,
-    /// When.
-    pub now: OffsetDateTime,
-    /// A renewal after this moment may have crossed the request on its way, and the browser may hold its token yet.
-    pub renewed_after: OffsetDateTime,
+    /// What was replaced after this moment may have crossed the request on its way: nobody has a copy for that.
+    pub replaced_after: OffsetDateTime,
 }
 
 /// A session that was ended by who presented a token of it.
@@ -325,8 +324,9 @@ pub struct EndedSession<Id> {
     pub id: SessionId,
     /// Whose.
     pub user: Id,
-    /// Whether the token had been replaced for its age, and so long ago that nobody should hold it: either who sent it,
-    /// or who goes on with the token that replaced it, has a copy (RFC 9700 section 4.14).
+    /// Whether the token had been replaced so long ago that nobody should hold it: either who sent it, or who goes on
+    /// with the token that replaced it, has a copy (RFC 9700 section 4.14). Not if a renewal has replaced it, and nothing
+    /// since: the answer may have been lost.
     pub is_reuse: bool,
 }
 
@@ -398,7 +398,7 @@ pub trait Store<U: User>:
     /// ids. Who is to end sessions of several users does so first, lest two wait for each other.
     fn lock_users_of(
         conn: &mut Self::Connection,
-        tokens: &[TokenHash],
+        tokens: &[SessionHashes],
         session: Option<SessionId>,
         user: Option<&U::Id>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
@@ -407,7 +407,7 @@ pub trait Store<U: User>:
     /// can't be read is the error of its own token.
     fn find_sessions_by_token(
         conn: &mut Self::Connection,
-        tokens: &[TokenHash],
+        tokens: &[SessionHashes],
     ) -> impl Future<Output = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>> + Send;
 
     /// Whether a user's session still exists.
@@ -432,12 +432,12 @@ pub trait Store<U: User>:
     /// Writes a session. `None` if the user is gone or has another password by now.
     fn insert_session(
         conn: &mut Self::Connection,
-        token: TokenHash,
+        token: SessionHashes,
         new: &NewSession<'_, U>,
     ) -> impl Future<Output = sqlx::Result<Option<SessionRow>>> + Send;
 
-    /// Deletes the session that a presented token belongs to, also if the token was replaced for its age, and the one
-    /// that the request was let in under.
+    /// Deletes the session that a presented token belongs to, or belonged to before it was replaced, and the one that
+    /// the request was let in under.
     fn delete_presented_session(
         conn: &mut Self::Connection,
         presented: &PresentedToken,

@@ -14,7 +14,7 @@ use super::{
     sql::impl_store,
     statement::statement,
 };
-use crate::{HashedPassword, User, feed::Listener, token::TokenHash};
+use crate::{HashedPassword, User, feed::Listener, token::{SessionHashes, TokenHash}};
 
 impl_store! {
     database: Postgres, connection: PgConnection, row: PgRow,

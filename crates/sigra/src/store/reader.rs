@@ -14,7 +14,7 @@ use super::{
     Found, Store,
     own_pool::{OwnPool, READER_CONNECTIONS},
 };
-use crate::{Error, User, token::TokenHash};
+use crate::{Error, User, token::SessionHashes};
 
 /// Questions that one query answers at most.
 const BATCH: usize = 64;
@@ -40,7 +40,7 @@ pub(crate) struct Reader<U: User> {
 }
 
 struct Question<U> {
-    token: TokenHash,
+    token: SessionHashes,
     answer: oneshot::Sender<Result<Option<Found<U>>, Error>>,
 }
 
@@ -50,7 +50,7 @@ impl<U: User> Reader<U> {
     }
 
     /// The session that a token belongs to, and its user.
-    pub async fn find(&self, token: TokenHash) -> Result<Option<Found<U>>, Error> {
+    pub async fn find(&self, token: SessionHashes) -> Result<Option<Found<U>>, Error> {
         if self.host.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
         }
@@ -129,7 +129,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     where
         DB: Store<U>,
     {
-        let tokens: Vec<TokenHash> = questions.iter().map(|question| question.token).collect();
+        let tokens: Vec<SessionHashes> = questions.iter().map(|question| question.token).collect();
         let mut answers = match self.look_up(&tokens).await {
             Ok(found) => found.into_iter().map(|found| found.map_err(Error::from)).collect(),
             Err(error) => {
@@ -145,7 +145,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     /// A connection that was kept may be stale: the server was restarted, or a table got another column since
     /// the statement was prepared. So the question is asked once more, on a fresh one. A row that can't be read
     /// there either is not worth another connection at every request.
-    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[TokenHash]) -> Answers<U>
+    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[SessionHashes]) -> Answers<U>
     where
         DB: Store<U>,
     {
@@ -167,7 +167,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     async fn ask<U: User<Database = DB>>(
         &mut self,
         mut connection: PoolConnection<DB>,
-        tokens: &[TokenHash],
+        tokens: &[SessionHashes],
     ) -> Answers<U>
     where
         DB: Store<U>,

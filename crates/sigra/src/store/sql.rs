@@ -38,10 +38,10 @@ macro_rules! impl_store {
         );
 
         const DELETE_PRESENTED: &str = "DELETE FROM users_tokens
-            WHERE context = 'session'
-              AND (token = $1 OR next_token = $1 OR id = $2
-                OR (previous_token = $1 AND (previous_until IS NOT NULL OR (issued_at > $4 AND issued_at > inserted_at))))
-            RETURNING id, user_id, (previous_token = $1 AND previous_until <= $3) AS is_reuse";
+            WHERE context = 'session' AND (series = $2 OR id = $3)
+            RETURNING id, user_id,
+                (token <> $1 AND (next_token IS NULL OR next_token <> $1) AND issued_at <= $4
+                 AND (previous_token <> $1 OR previous_until IS NOT NULL)) AS is_reuse";
 
         const DELETE_BY_ID: &str =
             "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id";
@@ -118,7 +118,7 @@ macro_rules! impl_store {
 
             async fn lock_users_of(
                 conn: &mut $connection,
-                tokens: &[TokenHash],
+                tokens: &[SessionHashes],
                 session: Option<SessionId>,
                 user: Option<&U::Id>,
             ) -> sqlx::Result<()> {
@@ -126,23 +126,19 @@ macro_rules! impl_store {
                     "SELECT 1 FROM ",
                     U::TABLE,
                     " u WHERE u.id = $2 OR u.id IN (SELECT t.user_id FROM users_tokens t
-                         WHERE t.context = 'session'
-                           AND (t.token ",
-                    $among_tokens,
-                    " OR t.next_token ",
-                    $among_tokens,
-                    " OR t.previous_token ",
+                         WHERE t.context = 'session' AND (t.series ",
                     $among_tokens,
                     " OR t.id = $3)) ORDER BY u.id",
                     $lock_user
                 );
-                let lock = sqlx::query(lock).bind($bind_tokens(tokens)).bind(user.cloned()).bind(session);
+                let series: Vec<TokenHash> = tokens.iter().map(|token| token.series).collect();
+                let lock = sqlx::query(lock).bind($bind_tokens(&series)).bind(user.cloned()).bind(session);
                 lock.fetch_all(conn).await.map(drop)
             }
 
             async fn find_sessions_by_token(
                 conn: &mut $connection,
-                tokens: &[TokenHash],
+                tokens: &[SessionHashes],
             ) -> sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>> {
                 let find = statement!(
                     "SELECT t.token AS sigra_token, ",
@@ -154,9 +150,10 @@ macro_rules! impl_store {
                     $among_tokens
                 );
                 let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
-                for row in sqlx::query(find).bind($bind_tokens(tokens)).fetch_all(&mut *conn).await? {
+                let current: Vec<TokenHash> = tokens.iter().map(|token| token.token).collect();
+                for row in sqlx::query(find).bind($bind_tokens(&current)).fetch_all(&mut *conn).await? {
                     let Ok(token) = row.try_get::<&[u8], _>("sigra_token") else { continue };
-                    let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
+                    let asked = current.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
                     let mut asked = asked.map(|(_, answer)| answer);
                     let Some(first) = asked.next() else { continue };
                     let session = found(&row, Standing::Current);
@@ -201,15 +198,15 @@ macro_rules! impl_store {
 
             async fn insert_session(
                 conn: &mut $connection,
-                token: TokenHash,
+                token: SessionHashes,
                 new: &NewSession<'_, U>,
             ) -> sqlx::Result<Option<SessionRow>> {
                 let insert = statement!(
                     "INSERT INTO users_tokens
-                         (id, user_id, context, token, previous_token, remembered, ip, user_agent,
+                         (id, user_id, context, token, series, previous_token, remembered, ip, user_agent,
                           inserted_at, issued_at, last_used_at, authenticated_at, authenticated_by,
                           mfa_verified_at, mfa_verified_by, mfa_pending)
-                     SELECT $1, u.id, 'session', $2, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $11, $10, $12,
+                     SELECT $1, u.id, 'session', $2, $13, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $11, $10, $12,
                          $10 IS NULL AND ",
                     crate::store::second_factors::has_second_factor!("u.id"),
                     " FROM ",
@@ -220,7 +217,7 @@ macro_rules! impl_store {
                 let mut session = new.to_row();
                 let inserted = sqlx::query_scalar(insert)
                     .bind(session.id)
-                    .bind(token.as_bytes())
+                    .bind(token.token.as_bytes())
                     .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
                     .bind(session.remembered)
                     .bind(session.ip.map(|ip| ip.to_string()))
@@ -231,6 +228,7 @@ macro_rules! impl_store {
                     .bind(new.mfa_verified_at.map($to_time))
                     .bind(new.method.map(crate::LogInMethod::name))
                     .bind(new.mfa_verified_by.map(crate::mfa::FactorKind::name))
+                    .bind(token.series.as_bytes())
                     .fetch_optional(conn)
                     .await?;
                 let Some(mfa_pending) = inserted else { return Ok(None) };
@@ -243,10 +241,10 @@ macro_rules! impl_store {
                 presented: &crate::store::PresentedToken,
             ) -> sqlx::Result<Vec<crate::store::EndedSession<U::Id>>> {
                 let rows = sqlx::query(DELETE_PRESENTED)
-                    .bind(presented.token.as_bytes())
+                    .bind(presented.token.token.as_bytes())
+                    .bind(presented.token.series.as_bytes())
                     .bind(presented.let_in)
-                    .bind($to_time(presented.now))
-                    .bind($to_time(presented.renewed_after))
+                    .bind($to_time(presented.replaced_after))
                     .fetch_all(conn)
                     .await?;
                 let ended = |row: &$row| {
@@ -346,11 +344,11 @@ macro_rules! impl_store {
             }
         }
 
-        /// Asked only when a token is the current one of no session: it is on its way in or out. It asks for the
-        /// current token once more, for the next one may have become it in between.
+        /// Asked only when a token is the current one of no session: it is on its way in or out, or was replaced long
+        /// ago. It asks for the current token once more, for the next one may have become it in between.
         async fn find_in_reissue<U>(
             conn: &mut $connection,
-            token: TokenHash,
+            token: SessionHashes,
         ) -> sqlx::Result<Option<sqlx::Result<Found<U>>>>
         where
             U: User + for<'r> FromRow<'r, $row>,
@@ -359,15 +357,16 @@ macro_rules! impl_store {
                 "SELECT ",
                 session_columns!(),
                 ", (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
-                     t.previous_until AS sigra_previous_until, u.*
+                     CASE WHEN t.previous_token = $1 THEN t.previous_until END AS sigra_previous_until, u.*
                  FROM users_tokens t JOIN ",
                 U::TABLE,
                 " u ON u.id = t.user_id
-                 WHERE t.context = 'session' AND (t.token = $1 OR t.next_token = $1 OR t.previous_token = $1)
-                 ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, t.previous_until DESC NULLS LAST
+                 WHERE t.context = 'session' AND (t.series = $2 OR t.previous_token = $1)
+                 ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, sigra_previous_until DESC NULLS LAST
                  LIMIT 1"
             );
-            let row = sqlx::query(find).bind(token.as_bytes()).fetch_optional(conn).await?;
+            let find = sqlx::query(find).bind(token.token.as_bytes()).bind(token.series.as_bytes());
+            let row = find.fetch_optional(conn).await?;
             Ok(row.map(|row| found(&row, read(&row, standing_in_reissue)?)))
         }
 

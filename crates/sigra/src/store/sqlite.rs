@@ -16,7 +16,7 @@ use super::{
     statement::statement,
     to_ms,
 };
-use crate::{HashedPassword, User, feed::WalIndex, token::TokenHash};
+use crate::{HashedPassword, User, feed::WalIndex, token::{SessionHashes, TokenHash}};
 
 impl_store! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow,

@@ -166,6 +166,8 @@ struct Row {
     token: Token,
     next: Option<(Token, u64)>,
     previous: Option<(Token, Option<u64>)>,
+    /// All that it ever had.
+    series: BTreeSet<Token>,
 }
 
 /// What a browser should hold: tokens, and the key that signed them.
@@ -235,7 +237,10 @@ impl Model {
         if let Some(id) = found(&in_grace) {
             return Some((id, true));
         }
-        found(&|row| row.previous.is_some_and(|(previous, _)| previous == token)).map(|id| (id, false))
+        let was_replaced = |row: &Row| {
+            row.series.contains(&token) || row.previous.is_some_and(|(previous, _)| previous == token)
+        };
+        found(&was_replaced).map(|id| (id, false))
     }
 
     fn look_up(&mut self, token: Token) -> Lookup {
@@ -259,7 +264,9 @@ impl Model {
             let lost = row.next.is_none_or(|(_, issued_at)| now - issued_at > REISSUE_RETRY);
             if lost {
                 let next = self.fresh_token();
-                self.rows.get_mut(&session).unwrap().next = Some((next, now));
+                let row = self.rows.get_mut(&session).unwrap();
+                row.next = Some((next, now));
+                row.series.insert(next);
                 reissued = Some(next);
             }
         }
@@ -342,19 +349,10 @@ impl Model {
         tokens
     }
 
-    /// Ends the session that a request was let in under, and those of its tokens: also of one that was replaced for its
-    /// age, or by a renewal that it may have crossed on its way.
+    /// Ends the session that a request was let in under, and those of its tokens: also of one that was replaced, however
+    /// long ago.
     fn end_presented(&mut self, presented: &[Token], let_in: Option<usize>) {
-        let now = self.now;
-        let is_crossed = |row: &Row| now - row.issued_at < GRACE && row.issued_at > row.inserted_at;
-        let is_presented = |row: &Row| {
-            let was_replaced = |(token, until): (Token, Option<u64>)| {
-                presented.contains(&token) && (until.is_some() || is_crossed(row))
-            };
-            presented.contains(&row.token)
-                || row.next.is_some_and(|(next, _)| presented.contains(&next))
-                || row.previous.is_some_and(was_replaced)
-        };
+        let is_presented = |row: &Row| presented.iter().any(|token| row.series.contains(token));
         self.rows.retain(|session, row| Some(*session) != let_in && !is_presented(row));
     }
 
@@ -405,6 +403,7 @@ impl Model {
         let row = self.rows.get_mut(&session).unwrap();
         row.previous = Some((row.token, None));
         (row.token, row.issued_at, row.last_used_at, row.next) = (token, now, now, None);
+        row.series.insert(token);
         let remembered = row.remembered;
         self.set_token(jar, token, remembered);
     }
@@ -501,6 +500,7 @@ impl Model {
                     verified_at: trusted_at,
                     authenticated_at: trusted_at.unwrap_or(now),
                     token,
+                    series: BTreeSet::from([token]),
                     previous,
                     next: None,
                     inserted_at: now,

@@ -550,7 +550,7 @@ async fn purging_goes_on_to_the_last_batch() {
     let client = sigra::Client::default();
     let mut tx = <Database as Store<User>>::begin(&host.pool).await.unwrap();
     for _ in 0..2500 {
-        let token = SessionToken::generate().unwrap().hash();
+        let token = SessionToken::generate().unwrap().hashes();
         let now = OffsetDateTime::UNIX_EPOCH;
         let long_ago = NewSession {
             user: &user,

@@ -270,7 +270,7 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
     let scope = sigra.fetch_session(&token).await.unwrap().unwrap();
     let mut conn = host.pool.acquire().await.unwrap();
     let found: Vec<sqlx::Result<Option<sigra::store::Found<User>>>> =
-        Database::find_sessions_by_token(&mut conn, &[token.hash()]).await.unwrap();
+        Database::find_sessions_by_token(&mut conn, &[token.hashes()]).await.unwrap();
     let client = sigra::Client::default();
     let new = NewSession {
         user: &user,

@@ -31,6 +31,7 @@ CREATE TABLE users_tokens (
     -- </!uuid>
     context          text        NOT NULL, -- what the token is for
     token            bytea       NOT NULL CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
+    series           bytea       CHECK (octet_length(series) = 32), -- SHA-256 of what all tokens of a session begin with
     next_token       bytea       CHECK (octet_length(next_token) = 32), -- issued, and not seen yet
     next_issued_at   timestamptz,
     previous_token   bytea       CHECK (octet_length(previous_token) = 32), -- replaced
@@ -51,6 +52,7 @@ CREATE TABLE users_tokens (
 );
 
 CREATE UNIQUE INDEX users_tokens_context_token ON users_tokens (context, token);
+CREATE UNIQUE INDEX users_tokens_series ON users_tokens (series) WHERE series IS NOT NULL;
 CREATE UNIQUE INDEX users_tokens_next_token ON users_tokens (next_token) WHERE next_token IS NOT NULL;
 CREATE INDEX users_tokens_previous_token ON users_tokens (previous_token) WHERE previous_token IS NOT NULL;
 CREATE INDEX users_tokens_user_id_context ON users_tokens (user_id, context);
