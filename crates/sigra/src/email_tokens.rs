@@ -1,12 +1,9 @@
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use crate::{
     EmailToken, Error, Revoked, SessionId, Sigra, User,
-    clock::earlier,
     sigra::Connection,
-    store::{EmailTokens, NewEmailToken, Sent, Store as _},
+    store::{EmailTokens, NewEmailToken, Sent, Store as _, Window},
     token::Context,
 };
 
@@ -61,10 +58,9 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn find_email_token(&self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let (mut conn, name) = (self.pool().acquire().await?, context.name());
-        let found =
-            <U::Database as EmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent_after).await?;
+        let found = <U::Database as EmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -82,9 +78,9 @@ impl<U: User> Sigra<U> {
         token: &EmailToken,
         context: Context<'_>,
     ) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent_after).await?;
+        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
         let taken = <U::Database as EmailTokens<U>>::delete_email_token(conn, token.hash(), &name).await?;
         Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
@@ -101,9 +97,9 @@ impl<U: User> Sigra<U> {
         token: &EmailToken,
         context: Context<'_>,
     ) -> Result<Option<Sent<U>>, Error> {
-        let Some(sent_after) = self.sent_after(context) else { return Ok(None) };
+        let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent_after).await?;
+        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -194,7 +190,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// When a token must have been sent to be good now.
-    fn sent_after(&self, context: Context<'_>) -> Option<OffsetDateTime> {
-        self.link_ttl(context).map(|ttl| earlier(self.now(), ttl))
+    fn sent_within(&self, context: Context<'_>) -> Option<Window> {
+        self.link_ttl(context).map(|ttl| Window::of(ttl, self.now()))
     }
 }

@@ -4,12 +4,9 @@ use crate::{
     Error, Session, Sigra, User,
     session::KNOWN_BROWSER_TTL,
     sigra::Connection,
-    store::{KnownBrowser, KnownBrowsers, Seen},
+    store::{Browser, BrowserKind, Browsers, NewBrowser, Seen, Window},
     token::BrowserToken,
 };
-
-/// How many browsers a user is known by. The one that they have not used for longest is forgotten first.
-const MOST: i64 = 16;
 
 /// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
 impl<U: User> Sigra<U> {
@@ -35,7 +32,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_known_browsers_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
-        Ok(<U::Database as KnownBrowsers<U>>::delete_known_browsers(conn, user, 0).await?)
+        Ok(U::Database::delete_browsers(conn, BrowserKind::Known, user, None).await?)
     }
 
     /// The same as [`remember_browser_in`](Self::remember_browser_in), and when they showed a second factor in it.
@@ -48,14 +45,14 @@ impl<U: User> Sigra<U> {
     ) -> Result<(), Error> {
         let seen = Seen { mfa_verified_at, now: self.now() };
         if let Some(known) = self.find_known_browser(&mut *conn, session, Some(user)).await? {
-            <U::Database as KnownBrowsers<U>>::touch_known_browser(conn, known.id, seen).await?;
+            <U::Database as Browsers<U>>::touch_browser(conn, known.id, seen).await?;
             session.keep_known_tokens();
             return Ok(());
         }
         let token = BrowserToken::generate()?;
-        let (hash, client) = (token.hash(), session.client());
-        <U::Database as KnownBrowsers<U>>::insert_known_browser(&mut *conn, user, hash, &client, seen).await?;
-        <U::Database as KnownBrowsers<U>>::delete_known_browsers(conn, user, MOST).await?;
+        let (kind, hash, client) = (BrowserKind::Known, token.hash(), session.client());
+        let new = NewBrowser { kind, token: hash, client: &client, seen, verified_by: None, session: None };
+        U::Database::insert_browser(conn, user, &new).await?;
         session.keep_new_known_token(token);
         Ok(())
     }
@@ -65,7 +62,7 @@ impl<U: User> Sigra<U> {
         &self,
         session: &Session,
         user: Option<&U::Id>,
-    ) -> Result<Option<KnownBrowser<U::Id>>, Error> {
+    ) -> Result<Option<Browser<U::Id>>, Error> {
         if session.known_tokens().hashes().is_empty() {
             return Ok(None);
         }
@@ -77,13 +74,13 @@ impl<U: User> Sigra<U> {
         conn: &mut Connection<U>,
         session: &Session,
         user: Option<&U::Id>,
-    ) -> Result<Option<KnownBrowser<U::Id>>, Error> {
+    ) -> Result<Option<Browser<U::Id>>, Error> {
         let tokens = session.known_tokens().hashes();
         if tokens.is_empty() {
             return Ok(None);
         }
-        let after = self.now() - KNOWN_BROWSER_TTL;
-        let known = <U::Database as KnownBrowsers<U>>::find_known_browsers(conn, &tokens, after).await?;
+        let used = Window::of(KNOWN_BROWSER_TTL, self.now());
+        let known = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Known, &tokens, used).await?;
         Ok(known.into_iter().find(|known| Some(&known.user) == user))
     }
 }

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Client, Error, Session, Sigra, User,
     sigra::{Connection, transact},
-    store::{Attempts, KnownBrowser},
+    store::{Attempts, Browser},
     telemetry,
 };
 
@@ -341,7 +341,7 @@ impl<U: User> Sigra<U> {
         &self,
         limit: Limit,
         purpose: &str,
-        known: Option<&KnownBrowser<U::Id>>,
+        known: Option<&Browser<U::Id>>,
         strangers: &[u8; 32],
     ) -> Result<(), Error> {
         let Some(known) = known else { return self.count(limit, strangers).await };
@@ -411,7 +411,7 @@ fn second_factor_key(user: &impl Display) -> [u8; 32] {
 }
 
 /// Likewise, of one browser.
-fn known_key<Id>(purpose: &str, known: &KnownBrowser<Id>) -> [u8; 32] {
+fn known_key<Id>(purpose: &str, known: &Browser<Id>) -> [u8; 32] {
     key(&[purpose, "known browser", &known.id.to_string()])
 }
 

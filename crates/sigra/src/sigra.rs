@@ -28,8 +28,8 @@ use crate::{
     secret::EncryptionKeys,
     session::{Cookies, KNOWN_BROWSER_TTL, Session},
     store::{
-        Attempts, AuditLog, EmailTokens, EndedSession, Expired, Found, KnownBrowsers, NewSession, Passkeys,
-        PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Standing, Store,
+        Attempts, AuditLog, BrowserKind, Browsers, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys,
+        PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Standing, Store, latest,
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
@@ -43,14 +43,20 @@ const REISSUE_RETRY: Duration = Duration::from_secs(60);
 const PURGE_BATCH: i64 = 50;
 
 /// Works in a transaction of its own, and commits it. If the database lets it fail so that another can go on, it is
-/// tried once more.
+/// tried once more; with a host's statements, which are called once, only if their turn had not come.
 macro_rules! transact {
-    ($sigra:expr, $conn:ident => $work:expr) => {{
+    ($sigra:expr, $conn:ident => $work:expr) => {
+        transact!($sigra, if true, tx => {
+            let $conn: &mut Connection<U> = tx;
+            $work
+        })
+    };
+    ($sigra:expr, if $may_try_again:expr, $tx:ident => $work:expr) => {{
         let mut has_failed = false;
         loop {
             let mut tx = $sigra.begin().await?;
             let worked: Result<_, Error> = async {
-                let $conn: &mut Connection<U> = &mut tx;
+                let $tx = &mut tx;
                 $work
             }
             .await;
@@ -59,7 +65,7 @@ macro_rules! transact {
                 Err(error) => Err(error),
             };
             match done {
-                Err(error) if error.is_serialization_failure() && !has_failed => has_failed = true,
+                Err(error) if error.is_serialization_failure() && !has_failed && $may_try_again => has_failed = true,
                 done => break done,
             }
         }
@@ -328,21 +334,24 @@ impl<U: User> Sigra<U> {
         remember_me: bool,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
-        let mut tx = self.begin().await?;
-        self.lock_presented(&mut tx, session, user).await?;
-        self.lock_user(&mut tx, user).await?;
-        let shown = self.shown_before(&mut tx, session, &user.id()).await?;
-        self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, also).await
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            self.lock_presented(tx, session, user).await?;
+            self.lock_user(tx, user).await?;
+            let shown = self.shown_before(tx, session, &user.id()).await?;
+            self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, &mut also).await
+        })
     }
 
-    /// Opens the browser's session, in place of the one that it had. The user's row is locked.
+    /// Opens the browser's session, in place of the one that it had. The user's row is locked. The browser gets it once
+    /// it is committed.
     pub(crate) async fn log_in_in(
         &self,
-        mut tx: Transaction<U>,
+        tx: &mut Transaction<U>,
         session: &Session,
         user: &U,
         log_in: LogIn,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
     ) -> Result<LogInOutcome, Error> {
         let presented = session.presented();
         let client = session.client();
@@ -353,29 +362,33 @@ impl<U: User> Sigra<U> {
             mfa_verified_by: log_in.shown.and_then(|shown| shown.kind),
             ..NewSession::of(user, log_in.remember_me, &client, self.now())
         };
-        let (token, row) = insert_session::<U>(&mut tx, new).await?;
+        let (token, row) = insert_session::<U>(tx, new).await?;
         if let Some(trusted) = log_in.shown.and_then(|shown| shown.trusted) {
-            U::Database::use_trusted_browser(&mut tx, trusted, row.id).await?;
+            <U::Database as Browsers<U>>::note_session_of_browser(tx, trusted, row.id).await?;
         }
-        let replaced = self.end_presented_in(&mut tx, session).await?;
+        let replaced = self.end_presented_in(tx, session).await?;
         if !row.mfa_pending {
-            self.remember_browser_with(&mut tx, session, &user.id(), log_in.shown.map(|shown| shown.at)).await?;
+            self.remember_browser_with(tx, session, &user.id(), log_in.shown.map(|shown| shown.at)).await?;
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();
         let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
-        self.record(&mut tx, &audit).await?;
-        if !row.mfa_pending {
-            also(&mut tx).await?;
+        self.record(tx, &audit).await?;
+        if !row.mfa_pending
+            && let Some(also) = also.take()
+        {
+            also(tx).await?;
         }
-        tx.commit().await?;
-
-        self.ended(&replaced);
-        session.renew(token, self.remember_for(&row), &self.0.config.survives_renewal);
-        tracing::info!(
-            target: "sigra", event, user_id = %user.id(), session_id = %row.id, method, remembered = log_in.remember_me,
-        );
-        Ok(if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete })
+        let outcome = if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete };
+        let (sigra, session, user) = (self.clone(), session.clone(), user.id());
+        tx.after_commit(move || {
+            sigra.ended(&replaced);
+            session.renew(token, sigra.remember_for(&row), &sigra.0.config.survives_renewal);
+            tracing::info!(
+                target: "sigra", event, user_id = %user, session_id = %row.id, method, remembered = row.remembered,
+            );
+        });
+        Ok(outcome)
     }
 
     /// Locks the user's row, which all that opens or ends sessions does first: in another order a log-in and a reset
@@ -511,7 +524,18 @@ impl<U: User> Sigra<U> {
         session: &Session,
         scope: &Scope<U>,
     ) -> Result<(), Error> {
-        let token = self.replace_token_in(tx, session, scope, None).await?;
+        self.renew_session_with(tx, session, scope, None).await
+    }
+
+    /// The same, and notes what the user has proved.
+    pub(crate) async fn renew_session_with(
+        &self,
+        tx: &mut Transaction<U>,
+        session: &Session,
+        scope: &Scope<U>,
+        proof: Option<Proof>,
+    ) -> Result<(), Error> {
+        let token = self.replace_token_in(tx, session, scope, proof).await?;
         let (sigra, session, scope) = (self.clone(), session.clone(), scope.clone());
         tx.after_commit(move || sigra.renewed(&session, &scope, token));
         Ok(())
@@ -526,14 +550,14 @@ impl<U: User> Sigra<U> {
     /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
     pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
-        let mut tx = self.begin().await?;
-        self.lock_scope(&mut tx, scope).await?;
-        if U::Database::has_second_factor(&mut tx, &user).await? {
-            return Err(Error::SecondFactorRequired);
-        }
-        let token = self.replace_token_in(&mut tx, session, scope, Some(Proof::Password)).await?;
-        self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
-        tx.commit().await?;
+        let token = transact!(self, conn => {
+            self.lock_scope(conn, scope).await?;
+            if U::Database::has_second_factor(conn, &user).await? {
+                return Err(Error::SecondFactorRequired);
+            }
+            self.record(conn, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
+            self.replace_token_in(conn, session, scope, Some(Proof::Password)).await
+        })?;
         self.renewed(session, scope, token);
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
@@ -722,7 +746,7 @@ impl<U: User> Sigra<U> {
     ) -> Result<Revoked, Error> {
         let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
         if deleted.is_some() {
-            U::Database::delete_trusted_browser_of(conn, user, id).await?;
+            U::Database::delete_browser_of_session(conn, BrowserKind::Trusted, user, id).await?;
             tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
         }
         Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
@@ -859,11 +883,13 @@ impl<U: User> Sigra<U> {
             })
             .await;
         let trusted = self
-            .purge(config.mfa_trust_ttl, async |conn, expired| U::Database::purge_trusted_browsers(conn, expired).await)
+            .purge(config.mfa_trust_ttl, async |conn, expired| {
+                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Trusted, expired).await
+            })
             .await;
         let known = self
             .purge(KNOWN_BROWSER_TTL, async |conn, expired| {
-                <U::Database as KnownBrowsers<U>>::purge_known_browsers(conn, expired).await
+                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Known, expired).await
             })
             .await;
         let events = match config.audit_retention {
@@ -940,6 +966,10 @@ impl<U: User> Sigra<U> {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(Lookup::Dead);
         };
+        if found.session.is_ahead(&self.0.config, now) {
+            tracing::warn!(target: "sigra", session_id = %found.session.id, "a session is refused: a clock is wrong");
+            return Ok(Lookup::Dead);
+        }
         if !found.session.is_live(&self.0.config, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
             // It has come to its end. The browser stays a trusted one.
@@ -955,7 +985,7 @@ impl<U: User> Sigra<U> {
         }
         let mut reissued = None;
         match found.standing {
-            Standing::Previous(Some(until)) if now < until => {}
+            Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
             Standing::Previous(_) => return Ok(Lookup::Superseded),
             Standing::Next => {
                 let (sigra, next, id) = (self.clone(), hash, found.session.id);
@@ -1026,9 +1056,15 @@ impl<U: User> Sigra<U> {
         let now = self.now();
         let standing = match found.standing {
             Standing::Current | Standing::Next => true,
-            Standing::Previous(until) => until.is_some_and(|until| now < until),
+            Standing::Previous(until) => until.is_some_and(|until| self.is_in_grace(until)),
         };
         standing && found.session.is_live(&self.0.config, now) && found.user.is_active()
+    }
+
+    /// Whether a token that was replaced for its age is still good.
+    fn is_in_grace(&self, until: OffsetDateTime) -> bool {
+        let now = self.now();
+        now < until && until <= later(latest(now), self.0.config.reissue_grace)
     }
 
     /// Keeps a row in shape, to the end. A page is not refused because that failed: the next one tries again, and on a

@@ -96,6 +96,14 @@ impl IntoResponse for MfaChallengeRejection {
     }
 }
 
+/// What a user has answered with.
+enum Answer<'a> {
+    Code(&'a MfaCode),
+    /// The passkey that has signed, if it is one of theirs.
+    #[cfg(feature = "passkeys")]
+    Passkey(Option<Box<super::passkeys::UsedPasskey>>),
+}
+
 /// Showing a second factor.
 impl<U: User> Sigra<U> {
     /// Completes a log-in whose second factor is pending, and [renews](Self::renew_session) the session. With
@@ -129,21 +137,22 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         let scope = &challenge.0;
-        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
-            return Ok(Checked::Invalid);
-        };
-        let trust = match trust_browser {
-            true => Some(self.insert_trusted_browser(&mut tx, session, scope, factor.kind()).await?),
-            false => None,
-        };
-        let event = own_event(telemetry::LOGIN_SUCCESS, scope, session, factor);
-        self.record(&mut tx, &event).await?;
-        also(&mut tx, factor).await?;
-        self.renew_with_second_factor(tx, session, scope, factor).await?;
-
-        if let Some((token, before)) = trust {
-            session.keep_trust_token(token, before);
-        }
+        let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
+        let passed = transact!(self, if also.is_some(), tx => {
+            let Some(factor) = self.take_second_factor(tx, session, scope, &answer).await? else { return Ok(None) };
+            if trust_browser {
+                let (token, before) = self.insert_trusted_browser(tx, session, scope, factor.kind()).await?;
+                let session = session.clone();
+                tx.after_commit(move || session.keep_trust_token(token, before));
+            }
+            self.record(tx, &own_event(telemetry::LOGIN_SUCCESS, scope, session, factor)).await?;
+            self.renew_with_second_factor(tx, session, scope, factor).await?;
+            if let Some(also) = also.take() {
+                also(tx, factor).await?;
+            }
+            Ok(Some(factor))
+        })?;
+        let Some(factor) = passed else { return self.refuse_answer(session, scope, &answer).await };
         tracing::info!(
             target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = %scope.user().id(),
             session_id = %scope.session().id, remembered = scope.session().remembered, second_factor = factor.name(),
@@ -178,12 +187,17 @@ impl<U: User> Sigra<U> {
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
-        let Some((mut tx, factor)) = self.take_second_factor(session, scope, answer).await? else {
-            return Ok(Checked::Invalid);
-        };
-        self.record(&mut tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
-        also(&mut tx, factor).await?;
-        self.renew_with_second_factor(tx, session, scope, factor).await?;
+        let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
+        let passed = transact!(self, if also.is_some(), tx => {
+            let Some(factor) = self.take_second_factor(tx, session, scope, &answer).await? else { return Ok(None) };
+            self.record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
+            self.renew_with_second_factor(tx, session, scope, factor).await?;
+            if let Some(also) = also.take() {
+                also(tx, factor).await?;
+            }
+            Ok(Some(factor))
+        })?;
+        let Some(factor) = passed else { return self.refuse_answer(session, scope, &answer).await };
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = %scope.user().id(),
             session_id = %scope.session().id, second_factor = factor.name(),
@@ -191,57 +205,74 @@ impl<U: User> Sigra<U> {
         Ok(Checked::Valid(factor))
     }
 
+    /// The browser gets the new token once it is committed.
     async fn renew_with_second_factor(
         &self,
-        mut tx: Transaction<U>,
+        tx: &mut Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
         factor: Factor,
     ) -> Result<(), Error> {
         let proof = Proof::SecondFactor(factor.kind());
-        let token = self.replace_token_in(&mut tx, session, scope, Some(proof)).await?;
-        self.remember_browser_with(&mut tx, session, &scope.user().id(), Some(self.now())).await?;
-        tx.commit().await?;
-        self.renewed(session, scope, token);
-        Ok(())
+        self.renew_session_with(tx, session, scope, Some(proof)).await?;
+        self.remember_browser_with(tx, session, &scope.user().id(), Some(self.now())).await
     }
 
-    /// Uses a second factor up, in a transaction that is to be committed with what it is for.
-    async fn take_second_factor(
+    /// Counts an answer, and takes out the challenge that a passkey has signed: both are done once, however often the
+    /// transaction is tried that follows.
+    async fn limit_answer<'a>(
         &self,
         session: &Session,
         scope: &Scope<U>,
-        answer: SecondFactor<'_>,
-    ) -> Result<Option<(Transaction<U>, Factor)>, Error> {
+        answer: SecondFactor<'a>,
+    ) -> Result<Answer<'a>, Error> {
         let user = scope.user().id();
-        // There is nothing to guess at a passkey, and nobody else's guesses are to keep its owner waiting.
-        if matches!(answer, SecondFactor::Code(_)) {
-            self.limit_second_factor(session, &user).await?;
-        }
-        #[cfg(feature = "passkeys")]
-        let passkey = match answer {
-            SecondFactor::Passkey(response) => self.check_passkey(session, &user, response).await?,
-            SecondFactor::Code(_) => None,
-        };
-        let mut tx = self.begin().await?;
-        self.lock_scope(&mut tx, scope).await?;
-        let factor = match answer {
-            SecondFactor::Code(code) => self.take_code(&mut tx, &user, code).await?,
-            #[cfg(feature = "passkeys")]
-            SecondFactor::Passkey(_) => match passkey {
-                Some(used) if self.note_passkey(&mut tx, &used).await? => Some(Factor::Passkey),
-                _ => None,
-            },
-        };
-        let Some(factor) = factor else {
-            drop(tx);
-            if matches!(answer, SecondFactor::Code(_)) {
-                self.note_wrong_code(session, scope).await?;
+        match answer {
+            SecondFactor::Code(code) => {
+                self.limit_second_factor(session, &user).await?;
+                Ok(Answer::Code(code))
             }
-            return Ok(None);
+            // There is nothing to guess at a passkey, and nobody else's guesses are to keep its owner waiting.
+            #[cfg(feature = "passkeys")]
+            SecondFactor::Passkey(response) => {
+                Ok(Answer::Passkey(self.check_passkey(session, &user, response).await?.map(Box::new)))
+            }
+        }
+    }
+
+    /// Uses a second factor up, in the transaction of what it is for.
+    async fn take_second_factor(
+        &self,
+        conn: &mut Connection<U>,
+        session: &Session,
+        scope: &Scope<U>,
+        answer: &Answer<'_>,
+    ) -> Result<Option<Factor>, Error> {
+        let user = scope.user().id();
+        self.lock_scope(conn, scope).await?;
+        let factor = match answer {
+            Answer::Code(code) => self.take_code(conn, &user, code).await?,
+            #[cfg(feature = "passkeys")]
+            Answer::Passkey(Some(used)) if self.note_passkey(conn, used).await? => Some(Factor::Passkey),
+            #[cfg(feature = "passkeys")]
+            Answer::Passkey(_) => None,
         };
-        self.forget_second_factors(&mut tx, session, &user).await?;
-        Ok(Some((tx, factor)))
+        if factor.is_some() {
+            self.forget_second_factors(conn, session, &user).await?;
+        }
+        Ok(factor)
+    }
+
+    async fn refuse_answer(
+        &self,
+        session: &Session,
+        scope: &Scope<U>,
+        answer: &Answer<'_>,
+    ) -> Result<Checked<Factor>, Error> {
+        if matches!(answer, Answer::Code(_)) {
+            self.note_wrong_code(session, scope).await?;
+        }
+        Ok(Checked::Invalid)
     }
 
     async fn take_code(&self, conn: &mut Connection<U>, user: &U::Id, code: &MfaCode) -> Result<Option<Factor>, Error> {

@@ -9,8 +9,8 @@ use super::{BackupCodes, Checked, FactorKind, MfaCode, SecondFactors, Totp};
 use crate::{
     Client, EmailToken, Error, Scope, Session, Sigra, Sudo, Transaction, User, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
-    sigra::Connection,
-    store::{Passkeys as _, Proof, SecondFactors as _},
+    sigra::{Connection, transact},
+    store::{BrowserKind, Browsers as _, Passkeys as _, Proof, SecondFactors as _},
     token::Context,
 };
 
@@ -202,13 +202,15 @@ impl<U: User> Sigra<U> {
         let Some((step, secret)) = confirmed else { return Ok(Checked::Invalid) };
         let encrypted = self.encrypt_totp(&secret, &user)?;
 
-        let mut tx = self.begin().await?;
-        self.lock_scope(&mut tx, scope).await?;
-        let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
-        U::Database::delete_totp(&mut tx, &user).await?;
-        U::Database::insert_totp(&mut tx, &user, &encrypted, step, now).await?;
-        self.record(&mut tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
-        self.enrol(tx, session, scope, email, is_first, also).await.map(Checked::Valid)
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            self.lock_scope(tx, scope).await?;
+            let is_first = !U::Database::has_second_factor(tx, &user).await?;
+            U::Database::delete_totp(tx, &user).await?;
+            U::Database::insert_totp(tx, &user, &encrypted, step, now).await?;
+            self.record(tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
+            self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
+        })
     }
 
     /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
@@ -235,14 +237,16 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
-        let mut tx = self.begin().await?;
-        let locked = self.lock_scope(&mut tx, scope).await?;
-        if !U::Database::delete_totp(&mut tx, &user).await? {
-            return Ok(false);
-        }
-        self.record(&mut tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope, &locked, also).await?;
-        Ok(true)
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            let locked = self.lock_scope(tx, scope).await?;
+            if !U::Database::delete_totp(tx, &user).await? {
+                return Ok(false);
+            }
+            self.record(tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
+            self.disenrol(tx, session, scope, &locked, &mut also).await?;
+            Ok(true)
+        })
     }
 
     /// Makes new backup codes in place of the old ones. `None` for a user who has no second factor.
@@ -275,19 +279,23 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<Option<BackupCodes>, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
-        let mut tx = self.begin().await?;
-        self.lock_scope(&mut tx, scope).await?;
-        if !U::Database::has_second_factor(&mut tx, &user).await? {
-            return Ok(None);
-        }
-        if scope.session().mfa_verified_by == Some(FactorKind::BackupCode) {
-            return Err(Error::OtherFactorRequired);
-        }
-        let codes = self.insert_backup_codes(&mut tx, &user).await?;
-        self.record(&mut tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
-        also(&mut tx).await?;
-        self.factors_changed(tx, session, scope, None).await?;
-        Ok(Some(codes))
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            self.lock_scope(tx, scope).await?;
+            if !U::Database::has_second_factor(tx, &user).await? {
+                return Ok(None);
+            }
+            if scope.session().mfa_verified_by == Some(FactorKind::BackupCode) {
+                return Err(Error::OtherFactorRequired);
+            }
+            let codes = self.insert_backup_codes(tx, &user).await?;
+            self.record(tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
+            self.factors_changed(tx, session, scope, None).await?;
+            if let Some(also) = also.take() {
+                also(tx).await?;
+            }
+            Ok(Some(codes))
+        })
     }
 
     /// Takes the second factors from a user that were set up since a time, and all backup codes, which may have been
@@ -313,24 +321,27 @@ impl<U: User> Sigra<U> {
     /// What follows when a factor was added.
     pub(super) async fn enrol(
         &self,
-        mut tx: Transaction<U>,
+        tx: &mut Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
         email: &str,
         is_first: bool,
-        also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
+        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>>,
     ) -> Result<Enrolled, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
-        let (mut enrolled, mut others) = (Enrolled { backup_codes: None, recovery: None }, None);
+        let mut enrolled = Enrolled { backup_codes: None, recovery: None };
         if is_first {
-            others = Some(self.delete_sessions_in(&mut tx, &user, Some(this_one)).await?);
-            enrolled.backup_codes = Some(self.insert_backup_codes(&mut tx, &user).await?);
-            enrolled.recovery = Some(self.create_email_token(&mut tx, &user, Context::Recovery, email).await?);
+            let others = self.delete_sessions_in(tx, &user, Some(this_one)).await?;
+            enrolled.backup_codes = Some(self.insert_backup_codes(tx, &user).await?);
+            enrolled.recovery = Some(self.create_email_token(tx, &user, Context::Recovery, email).await?);
+            let sigra = self.clone();
+            tx.after_commit(move || sigra.announce(others));
         }
-        self.remember_browser_with(&mut tx, session, &user, Some(self.now())).await?;
-        also(&mut tx, &enrolled).await?;
+        self.remember_browser_with(tx, session, &user, Some(self.now())).await?;
         self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
-        others.into_iter().for_each(|others| self.announce(others));
+        if let Some(also) = also.take() {
+            also(tx, &enrolled).await?;
+        }
         Ok(enrolled)
     }
 
@@ -338,41 +349,43 @@ impl<U: User> Sigra<U> {
     /// become so since this request began.
     pub(super) async fn disenrol(
         &self,
-        mut tx: Transaction<U>,
+        tx: &mut Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
         locked: &U,
-        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
     ) -> Result<(), Error> {
         let user = locked.id();
-        if !U::Database::has_second_factor(&mut tx, &user).await? {
+        if !U::Database::has_second_factor(tx, &user).await? {
             if locked.requires_second_factor() {
                 return Err(Error::SecondFactorRequired);
             }
-            U::Database::delete_backup_codes(&mut tx, &user).await?;
-            U::Database::forget_second_factor(&mut tx, &user).await?;
+            U::Database::delete_backup_codes(tx, &user).await?;
+            U::Database::forget_second_factor(tx, &user).await?;
         }
-        also(&mut tx).await?;
-        self.factors_changed(tx, session, scope, None).await
+        self.factors_changed(tx, session, scope, None).await?;
+        match also.take() {
+            Some(also) => also(tx).await,
+            None => Ok(()),
+        }
     }
 
     /// What follows every change: what was granted by the factors before is granted no longer.
     async fn factors_changed(
         &self,
-        mut tx: Transaction<U>,
+        tx: &mut Transaction<U>,
         session: &Session,
         scope: &Scope<U>,
         proof: Option<Proof>,
     ) -> Result<(), Error> {
         let user = scope.user().id();
-        U::Database::delete_trusted_browsers(&mut tx, &user, None).await?;
-        let pending = U::Database::delete_pending_sessions(&mut tx, &user).await?;
-        let token = self.replace_token_in(&mut tx, session, scope, proof).await?;
-        tx.commit().await?;
-        self.end_sessions(&pending);
-        self.announce_user(&user);
-        self.renewed(session, scope, token);
-        Ok(())
+        U::Database::delete_browsers(tx, BrowserKind::Trusted, &user, None).await?;
+        let (sigra, pending) = (self.clone(), U::Database::delete_pending_sessions(tx, &user).await?);
+        tx.after_commit(move || {
+            sigra.end_sessions(&pending);
+            sigra.announce_user(&user);
+        });
+        self.renew_session_with(tx, session, scope, proof).await
     }
 
     pub(crate) async fn insert_backup_codes(

@@ -85,8 +85,8 @@ pub use self::{
     checked::Checked,
     enrolment::{Enrolled, MfaEnrolment, MfaEnrolmentRejection},
     totp::TotpEnrolment,
+    trusted_browsers::TrustedBrowser,
 };
-pub use crate::store::TrustedBrowser;
 #[cfg(feature = "passkeys")]
 pub use webauthn_rs::prelude::{
     CreationChallengeResponse, PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,

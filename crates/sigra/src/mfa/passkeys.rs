@@ -20,9 +20,8 @@ use super::{
 use crate::{
     Client, ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, Transaction, User, audit,
     client::Device,
-    clock::earlier,
     sigra::{Connection, LogIn, transact},
-    store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
+    store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _, Window},
 };
 
 /// What the entries of the cookie session begin with that name the challenges under way. Each is an entry of its own:
@@ -244,17 +243,19 @@ impl<U: User> Sigra<U> {
             last_used_at: now,
             inserted_at: now,
         };
-        let mut tx = self.begin().await?;
-        self.lock_scope(&mut tx, scope).await?;
-        self.check_room_for_passkey(U::Database::list_passkeys(&mut tx, &user).await?.len())?;
-        let is_first = !U::Database::has_second_factor(&mut tx, &user).await?;
-        // Somebody's already (WebAuthn section 7.1, step 26).
-        if !U::Database::insert_passkey(&mut tx, &passkey).await? {
-            return Ok(Checked::Invalid);
-        }
-        let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
-        self.record(&mut tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-        self.enrol(tx, session, scope, email, is_first, also).await.map(Checked::Valid)
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            self.lock_scope(tx, scope).await?;
+            self.check_room_for_passkey(U::Database::list_passkeys(tx, &user).await?.len())?;
+            let is_first = !U::Database::has_second_factor(tx, &user).await?;
+            // Somebody's already (WebAuthn section 7.1, step 26).
+            if !U::Database::insert_passkey(tx, &passkey).await? {
+                return Ok(Checked::Invalid);
+            }
+            let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
+            self.record(tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
+            self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
+        })
     }
 
     /// Whether a user who has these can [add](Self::begin_passkey_registration) another passkey.
@@ -340,15 +341,17 @@ impl<U: User> Sigra<U> {
         remember_me: bool,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
-        let mut tx = self.begin().await?;
-        self.lock_presented(&mut tx, session, &log_in.user).await?;
-        self.lock_user(&mut tx, &log_in.user).await?;
-        if !self.note_passkey(&mut tx, &log_in.used).await? {
-            return Err(Error::CredentialsChanged);
-        }
-        let shown = ShownFactor { at: self.now(), kind: Some(FactorKind::Passkey), trusted: None };
-        let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
-        self.log_in_in(tx, session, &log_in.user, as_asked, also).await
+        let (user, mut also) = (&log_in.user, Some(also));
+        transact!(self, if also.is_some(), tx => {
+            self.lock_presented(tx, session, user).await?;
+            self.lock_user(tx, user).await?;
+            if !self.note_passkey(tx, &log_in.used).await? {
+                return Err(Error::CredentialsChanged);
+            }
+            let shown = ShownFactor { at: self.now(), kind: Some(FactorKind::Passkey), trusted: None };
+            let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
+            self.log_in_in(tx, session, user, as_asked, &mut also).await
+        })
     }
 
     /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.
@@ -481,14 +484,16 @@ impl<U: User> Sigra<U> {
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
-        let mut tx = self.begin().await?;
-        let locked = self.lock_scope(&mut tx, scope).await?;
-        if !U::Database::delete_passkey(&mut tx, &user, id).await? {
-            return Ok(false);
-        }
-        self.record(&mut tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
-        self.disenrol(tx, session, scope, &locked, also).await?;
-        Ok(true)
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            let locked = self.lock_scope(tx, scope).await?;
+            if !U::Database::delete_passkey(tx, &user, id).await? {
+                return Ok(false);
+            }
+            self.record(tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
+            self.disenrol(tx, session, scope, &locked, &mut also).await?;
+            Ok(true)
+        })
     }
 
     async fn put_ceremony(
@@ -515,8 +520,8 @@ impl<U: User> Sigra<U> {
             return Ok(None);
         }
         session.remove(&entry(id));
-        let after = earlier(self.now(), CEREMONY_TTL);
-        let state = transact!(self, conn => Ok(U::Database::take_ceremony(conn, id, after).await?))?;
+        let made = Window::of(CEREMONY_TTL, self.now());
+        let state = transact!(self, conn => Ok(U::Database::take_ceremony(conn, id, made).await?))?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
 }

@@ -1,14 +1,53 @@
+use std::net::IpAddr;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::FactorKind;
 use crate::{
     Client, Error, Scope, Session, Sigra, User, audit,
-    clock::earlier,
-    sigra::Connection,
-    store::{NewTrustedBrowser, SecondFactors, TrustedBrowser},
+    sigra::{Connection, transact},
+    store::{Browser, BrowserKind, Browsers, NewBrowser, Seen, Window},
     token::{BrowserToken, TokenHash},
 };
+
+/// A browser that needs no second factor.
+///
+/// ```
+/// # use sigra::mfa::TrustedBrowser;
+/// fn describe(browser: &TrustedBrowser) -> String {
+///     format!("{} since {}", browser.device(), browser.inserted_at)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrustedBrowser {
+    /// The row's id.
+    pub id: Uuid,
+    /// The address that it was trusted from.
+    pub ip: Option<IpAddr>,
+    /// Which browser.
+    pub user_agent: Option<String>,
+    /// Since when.
+    pub inserted_at: OffsetDateTime,
+    /// The second factor that its user showed then.
+    pub verified_by: Option<FactorKind>,
+}
+
+impl TrustedBrowser {
+    /// The browser and system in words: `Firefox on Linux`.
+    #[must_use]
+    pub fn device(&self) -> String {
+        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+    }
+}
+
+impl<Id> From<Browser<Id>> for TrustedBrowser {
+    fn from(browser: Browser<Id>) -> Self {
+        let Browser { id, ip, user_agent, inserted_at, verified_by, .. } = browser;
+        Self { id, ip, user_agent, inserted_at, verified_by }
+    }
+}
 
 /// A second factor that a log-in need not ask for.
 #[derive(Clone, Copy)]
@@ -21,15 +60,16 @@ pub(crate) struct ShownFactor {
 
 /// Browsers that are trusted without a second factor.
 impl<U: User> Sigra<U> {
-    /// The browsers that a user trusts, the latest first.
+    /// The browsers that a user trusts, the latest first. There are at most 16: who trusts another is asked again in the
+    /// one that they have trusted for longest.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn list_trusted_browsers(&self, user: &U::Id) -> Result<Vec<TrustedBrowser>, Error> {
         let mut conn = self.pool().acquire().await?;
-        let after = earlier(self.now(), self.config().mfa_trust_ttl);
-        Ok(U::Database::list_trusted_browsers(&mut conn, user, after).await?)
+        let listed = U::Database::list_browsers(&mut conn, BrowserKind::Trusted, user, self.trusted_within()).await?;
+        Ok(listed.into_iter().map(TrustedBrowser::from).collect())
     }
 
     /// Trusts one of a user's browsers no longer. Tells whether it was theirs.
@@ -38,13 +78,13 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_trusted_browser(&self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
-        let mut tx = self.begin().await?;
-        let was_theirs = U::Database::delete_trusted_browsers(&mut tx, user, Some(id)).await? > 0;
-        if was_theirs {
-            self.record(&mut tx, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
-        }
-        tx.commit().await?;
-        Ok(was_theirs)
+        transact!(self, conn => {
+            let was_theirs = U::Database::delete_browsers(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
+            if was_theirs {
+                self.record(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
+            }
+            Ok(was_theirs)
+        })
     }
 
     /// Trusts no browser of a user any longer, in the host's own transaction. What ends sessions because of a change
@@ -54,7 +94,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_trusted_browsers_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
-        Ok(U::Database::delete_trusted_browsers(conn, user, None).await?)
+        Ok(U::Database::delete_browsers(conn, BrowserKind::Trusted, user, None).await?)
     }
 
     /// Whether this browser is one of them.
@@ -67,7 +107,7 @@ impl<U: User> Sigra<U> {
             return Ok(None);
         }
         let found = self.find_trusted_browser(&mut *self.pool().acquire().await?, session, user).await?;
-        Ok(found.map(|(browser, _)| browser))
+        Ok(found.map(TrustedBrowser::from))
     }
 
     /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
@@ -81,7 +121,7 @@ impl<U: User> Sigra<U> {
         scope: &Scope<U>,
     ) -> Result<u64, Error> {
         let (user, kept) = (scope.user().id(), scope.session().id);
-        Ok(U::Database::delete_trusted_browsers_but(conn, &user, kept).await?)
+        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
     }
 
     /// The second factor that the user showed when they trusted this browser: the last one that was shown in it.
@@ -92,7 +132,7 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
     ) -> Result<Option<ShownFactor>, Error> {
         let trusted = self.find_trusted_browser(conn, session, user).await?;
-        Ok(trusted.map(|(trusted, _)| ShownFactor {
+        Ok(trusted.map(|trusted| ShownFactor {
             at: trusted.inserted_at,
             kind: trusted.verified_by,
             trusted: Some(trusted.id),
@@ -104,14 +144,19 @@ impl<U: User> Sigra<U> {
         conn: &mut Connection<U>,
         session: &Session,
         user: &U::Id,
-    ) -> Result<Option<(TrustedBrowser, TokenHash)>, Error> {
-        let after = earlier(self.now(), self.config().mfa_trust_ttl);
-        for token in session.trust_tokens().iter().map(BrowserToken::hash) {
-            if let Some(found) = U::Database::find_trusted_browser(&mut *conn, user, token, after).await? {
-                return Ok(Some((found, token)));
-            }
+    ) -> Result<Option<Browser<U::Id>>, Error> {
+        let tokens = session.trust_tokens().hashes();
+        if tokens.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        let used = self.trusted_within();
+        let found = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Trusted, &tokens, used).await?;
+        Ok(found.into_iter().find(|trusted| trusted.user == *user))
+    }
+
+    /// When a browser must have been trusted to be so now.
+    fn trusted_within(&self) -> Window {
+        Window::of(self.config().mfa_trust_ttl, self.now())
     }
 
     /// Trusts this browser, in place of before. Gives the token, and the one that it takes the place of.
@@ -122,21 +167,22 @@ impl<U: User> Sigra<U> {
         scope: &Scope<U>,
         factor: FactorKind,
     ) -> Result<(BrowserToken, Option<TokenHash>), Error> {
-        let (user, client) = (scope.user().id(), session.client());
+        let (user, client, kind) = (scope.user().id(), session.client(), BrowserKind::Trusted);
         let before = self.find_trusted_browser(&mut *conn, session, &user).await?;
-        if let Some((before, _)) = &before {
-            U::Database::delete_trusted_browsers(&mut *conn, &user, Some(before.id)).await?;
+        if let Some(before) = &before {
+            U::Database::delete_browsers(&mut *conn, kind, &user, Some(before.id)).await?;
         }
         let token = BrowserToken::generate()?;
-        let new = NewTrustedBrowser {
+        let new = NewBrowser {
+            kind,
             token: token.hash(),
             client: &client,
-            now: self.now(),
+            seen: Seen { mfa_verified_at: Some(self.now()), now: self.now() },
             verified_by: Some(factor),
             session: Some(scope.session().id),
         };
-        U::Database::insert_trusted_browser(conn, &user, &new).await?;
+        U::Database::insert_browser(conn, &user, &new).await?;
         self.record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
-        Ok((token, before.map(|(_, hash)| hash)))
+        Ok((token, before.map(|before| before.token)))
     }
 }

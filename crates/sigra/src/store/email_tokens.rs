@@ -4,7 +4,7 @@ use std::future::Future;
 
 use time::OffsetDateTime;
 
-use super::Expired;
+use super::{Expired, Window};
 use crate::{User, token::TokenHash};
 
 /// A token to be sent.
@@ -55,12 +55,12 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         new: &NewEmailToken<'_, U>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Finds a token that was sent after a time.
+    /// Finds a token that was sent within a time.
     fn find_email_token(
         conn: &mut Self::Connection,
         token: TokenHash,
         context: &str,
-        sent_after: OffsetDateTime,
+        sent: Window,
     ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
 
     /// Finds a token, and locks its user's row: whoever takes another token of theirs, or changes their password,
@@ -69,7 +69,7 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         conn: &mut Self::Connection,
         token: TokenHash,
         context: &str,
-        sent_after: OffsetDateTime,
+        sent: Window,
     ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
 
     /// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
@@ -88,10 +88,11 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         kept: Option<&str>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// When the newest recovery link of a user was sent.
+    /// When the newest recovery link of a user was sent, up to a time.
     fn newest_recovery_token(
         conn: &mut Self::Connection,
         user: &U::Id,
+        until: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<Option<OffsetDateTime>>> + Send;
 
     /// Deletes the recovery links of a user that were sent after a time.
@@ -124,7 +125,8 @@ macro_rules! find {
              FROM users_tokens t JOIN ",
             U::TABLE,
             " u ON u.id = t.user_id
-             WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.sent_to IS NOT NULL",
+             WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.inserted_at <= $4
+               AND t.sent_to IS NOT NULL",
             $lock
         )
     };
@@ -168,28 +170,30 @@ macro_rules! impl_email_tokens {
                 conn: &mut $connection,
                 token: TokenHash,
                 context: &str,
-                sent_after: OffsetDateTime,
+                sent: crate::store::Window,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
                 let found = sqlx::query(crate::store::email_tokens::find!("NULL", ""))
                     .bind(context)
                     .bind(token.as_bytes())
-                    .bind($to_time(sent_after));
-                found.fetch_optional(conn).await?.as_ref().map(sent).transpose()
+                    .bind($to_time(sent.after))
+                    .bind($to_time(sent.until));
+                found.fetch_optional(conn).await?.as_ref().map(sent_token).transpose()
             }
 
             async fn lock_email_token(
                 conn: &mut $connection,
                 token: TokenHash,
                 context: &str,
-                sent_after: OffsetDateTime,
+                sent: crate::store::Window,
             ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
                 let found = sqlx::query(crate::store::email_tokens::find!($isolation, $lock_user))
                     .bind(context)
                     .bind(token.as_bytes())
-                    .bind($to_time(sent_after));
+                    .bind($to_time(sent.after))
+                    .bind($to_time(sent.until));
                 let Some(row) = found.fetch_optional(conn).await? else { return Ok(None) };
                 $check_isolation(&row)?;
-                sent(&row).map(Some)
+                sent_token(&row).map(Some)
             }
 
             async fn delete_email_token(conn: &mut $connection, token: TokenHash, context: &str) -> sqlx::Result<bool> {
@@ -213,10 +217,11 @@ macro_rules! impl_email_tokens {
             async fn newest_recovery_token(
                 conn: &mut $connection,
                 user: &U::Id,
+                until: OffsetDateTime,
             ) -> sqlx::Result<Option<OffsetDateTime>> {
-                const NEWEST: &str =
-                    "SELECT max(inserted_at) AS newest FROM users_tokens WHERE user_id = $1 AND context = 'recovery'";
-                let row = sqlx::query(NEWEST).bind(user.clone()).fetch_one(conn).await?;
+                const NEWEST: &str = "SELECT max(inserted_at) AS newest FROM users_tokens
+                    WHERE user_id = $1 AND context = 'recovery' AND inserted_at <= $2";
+                let row = sqlx::query(NEWEST).bind(user.clone()).bind($to_time(until)).fetch_one(conn).await?;
                 let newest: Option<$time> = read(&row, |row| row.try_get("newest"))?;
                 newest.map($from_time).transpose()
             }
@@ -259,7 +264,7 @@ macro_rules! impl_email_tokens {
             }
         }
 
-        fn sent<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
+        fn sent_token<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
             read(row, |row| {
                 Ok(crate::store::Sent {
                     user: U::from_row(row)?,

@@ -4,8 +4,8 @@ mod attempts;
 mod audit_log;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod begin;
+mod browsers;
 mod email_tokens;
-mod known_browsers;
 mod outgoing_mails;
 mod own_pool;
 mod passkeys;
@@ -35,14 +35,18 @@ pub(crate) use self::reader::Reader;
 pub use self::{
     attempts::Attempts,
     audit_log::AuditLog,
+    browsers::{Browser, BrowserKind, Browsers, NewBrowser, Seen},
     email_tokens::{EmailTokens, NewEmailToken, Sent},
-    known_browsers::{KnownBrowser, KnownBrowsers, Seen},
     outgoing_mails::{KeptMail, OutgoingMails},
     passkeys::{PasskeyRow, Passkeys},
-    second_factors::{NewTrustedBrowser, SealedTotp, SecondFactors, TotpRow, TrustedBrowser},
+    second_factors::{SealedTotp, SecondFactors, TotpRow},
 };
 use crate::{
-    Client, Config, LogInMethod, User, clock::later, feed::Feed, limits::CLOCK_SKEW, mfa::FactorKind,
+    Client, Config, LogInMethod, User,
+    clock::{earlier, later},
+    feed::Feed,
+    limits::CLOCK_SKEW,
+    mfa::FactorKind,
     token::{SessionHashes, TokenHash},
 };
 
@@ -151,7 +155,14 @@ impl SessionRow {
     }
 
     pub(crate) fn is_live(&self, config: &Config, now: OffsetDateTime) -> bool {
-        now < self.expires_at(config)
+        now < self.expires_at(config) && !self.is_ahead(config, now)
+    }
+
+    /// Whether a wrong clock has written what its life is counted from. It may also be the clock here, so the row is not
+    /// to be deleted for that.
+    pub(crate) fn is_ahead(&self, config: &Config, now: OffsetDateTime) -> bool {
+        let counts_idle_time = config.session_idle_timeout.is_some() && !self.remembered && !self.mfa_pending;
+        self.inserted_at > latest(now) || (counts_idle_time && self.last_used_at > latest(now))
     }
 
     /// Until when there is nothing to do about it.
@@ -161,7 +172,7 @@ impl SessionRow {
 
     /// Whether its token is so old that a fresh one should take its place.
     pub(crate) fn is_due_for_reissue(&self, config: &Config, now: OffsetDateTime) -> bool {
-        now >= self.reissue_at(config)
+        now >= self.reissue_at(config) || self.issued_at > latest(now)
     }
 
     /// Whether it is time to note that it is in use.
@@ -180,7 +191,7 @@ impl SessionRow {
 
     /// What a clock that was ahead has noted is not recent.
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
-        self.authenticated_at <= later(now, CLOCK_SKEW) && now < later(self.authenticated_at, age)
+        self.authenticated_at <= latest(now) && now < later(self.authenticated_at, age)
     }
 }
 
@@ -352,6 +363,27 @@ impl From<WrongIsolation> for sqlx::Error {
     }
 }
 
+/// When a row must be from to be good now: not so long ago that its time is over, and no further ahead than clocks that
+/// are right may differ. What a wrong clock has written, or a time such as `infinity`, would be good for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Those from after this time.
+    pub after: OffsetDateTime,
+    /// Those from no later than this.
+    pub until: OffsetDateTime,
+}
+
+impl Window {
+    pub(crate) fn of(ttl: Duration, now: OffsetDateTime) -> Self {
+        Self { after: earlier(now, ttl), until: latest(now) }
+    }
+}
+
+/// The latest time that a clock which is right may show by now.
+pub(crate) fn latest(now: OffsetDateTime) -> OffsetDateTime {
+    later(now, CLOCK_SKEW)
+}
+
 /// What is to be deleted of rows that are over.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {
@@ -370,7 +402,7 @@ pub struct Expired {
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
 )]
 pub trait Store<U: User>:
-    EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + KnownBrowsers<U> + Attempts + OutgoingMails
+    EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Browsers<U> + Attempts + OutgoingMails
 {
     /// What tells of changes.
     #[doc(hidden)]

@@ -5,7 +5,7 @@ use std::future::Future;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Expired;
+use super::{Expired, Window};
 use crate::User;
 
 /// A row of `users_passkeys`.
@@ -87,11 +87,11 @@ pub trait Passkeys<U: User>: sqlx::Database {
         now: OffsetDateTime,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Takes a challenge out that was made after a time. Of several who try at once, one is given it.
+    /// Takes a challenge out that was made within a time. Of several who try at once, one is given it.
     fn take_ceremony(
         conn: &mut Self::Connection,
         id: Uuid,
-        after: OffsetDateTime,
+        made: Window,
     ) -> impl Future<Output = sqlx::Result<Option<String>>> + Send;
 
     /// Deletes at most so many challenges that were made before a time.
@@ -197,10 +197,12 @@ macro_rules! impl_passkeys {
             async fn take_ceremony(
                 conn: &mut $connection,
                 id: uuid::Uuid,
-                after: OffsetDateTime,
+                made: crate::store::Window,
             ) -> sqlx::Result<Option<String>> {
-                const TAKE: &str = "DELETE FROM passkey_ceremonies WHERE id = $1 AND inserted_at > $2 RETURNING state";
-                sqlx::query_scalar(TAKE).bind(id).bind($to_time(after)).fetch_optional(conn).await
+                const TAKE: &str = "DELETE FROM passkey_ceremonies
+                    WHERE id = $1 AND inserted_at > $2 AND inserted_at <= $3 RETURNING state";
+                let take = sqlx::query_scalar(TAKE).bind(id).bind($to_time(made.after)).bind($to_time(made.until));
+                take.fetch_optional(conn).await
             }
 
             async fn purge_ceremonies(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {

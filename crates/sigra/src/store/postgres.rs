@@ -5,8 +5,8 @@ use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store, WrongIsolation,
     attempts::impl_attempts,
     audit_log::impl_audit_log,
+    browsers::impl_browsers,
     email_tokens::impl_email_tokens,
-    known_browsers::impl_known_browsers,
     outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{self, read, readable},
@@ -14,7 +14,11 @@ use super::{
     sql::impl_store,
     statement::statement,
 };
-use crate::{HashedPassword, User, feed::Listener, token::{SessionHashes, TokenHash}};
+use crate::{
+    HashedPassword, User,
+    feed::Listener,
+    token::{SessionHashes, TokenHash},
+};
 
 impl_store! {
     database: Postgres, connection: PgConnection, row: PgRow,
@@ -56,8 +60,8 @@ impl_outgoing_mails! {
     skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 
-impl_known_browsers! {
-    database: Postgres, connection: PgConnection, time: itself,
+impl_browsers! {
+    database: Postgres, connection: PgConnection, row: PgRow, time: itself, in_range, OffsetDateTime,
     tokens: to_bytes, "= ANY($1)", skip_locked: " FOR UPDATE SKIP LOCKED",
 }
 

@@ -1,12 +1,11 @@
-//! Authenticator apps, backup codes, and the browsers that are trusted without them.
+//! Authenticator apps and backup codes.
 
-use std::{future::Future, net::IpAddr};
+use std::future::Future;
 
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Expired, SessionId};
-use crate::{Client, User, mfa::FactorKind, token::TokenHash};
+use crate::{User, token::TokenHash};
 
 /// A row of `users_totp`.
 #[derive(Clone, Debug)]
@@ -17,52 +16,6 @@ pub struct TotpRow {
     pub last_used_at: OffsetDateTime,
     /// When it was set up.
     pub inserted_at: OffsetDateTime,
-}
-
-/// A browser that needs no second factor: a row of `users_tokens` whose context is `mfa_trust`, without its token.
-///
-/// ```
-/// # use sigra::store::TrustedBrowser;
-/// fn describe(browser: &TrustedBrowser) -> String {
-///     format!("{} since {}", browser.device(), browser.inserted_at)
-/// }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TrustedBrowser {
-    /// The row's id.
-    pub id: Uuid,
-    /// The address that it was trusted from.
-    pub ip: Option<IpAddr>,
-    /// Which browser.
-    pub user_agent: Option<String>,
-    /// Since when.
-    pub inserted_at: OffsetDateTime,
-    /// The second factor that its user showed then.
-    pub verified_by: Option<FactorKind>,
-}
-
-/// A browser to be trusted.
-#[derive(Clone, Copy, Debug)]
-pub struct NewTrustedBrowser<'a> {
-    /// The hash of the token that it holds.
-    pub token: TokenHash,
-    /// Which browser, and from where.
-    pub client: &'a Client,
-    /// When.
-    pub now: OffsetDateTime,
-    /// The second factor that its user has shown.
-    pub verified_by: Option<FactorKind>,
-    /// The session that it was shown in.
-    pub session: Option<SessionId>,
-}
-
-impl TrustedBrowser {
-    /// The browser and system in words: `Firefox on Linux`.
-    #[must_use]
-    pub fn device(&self) -> String {
-        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
-    }
 }
 
 /// Whose secret it is, and the secret; or why the row can't be read.
@@ -167,62 +120,6 @@ pub trait SecondFactors<U: User>: sqlx::Database {
     /// Forgets that sessions of a user were verified by a second factor: they have none any more.
     fn forget_second_factor(conn: &mut Self::Connection, user: &U::Id)
     -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// Trusts a browser.
-    fn insert_trusted_browser(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        new: &NewTrustedBrowser<'_>,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// Notes the session that was opened in a trusted browser.
-    fn use_trusted_browser(
-        conn: &mut Self::Connection,
-        id: Uuid,
-        session: SessionId,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// Trusts the browser of a session no longer.
-    fn delete_trusted_browser_of(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        session: SessionId,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
-
-    /// Trusts no browser of a user any longer but that of a session. Gives their number.
-    fn delete_trusted_browsers_but(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        session: SessionId,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
-
-    /// The user's trust in a browser that holds this token, if it was given after a time.
-    fn find_trusted_browser(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        token: TokenHash,
-        after: OffsetDateTime,
-    ) -> impl Future<Output = sqlx::Result<Option<TrustedBrowser>>> + Send;
-
-    /// The browsers that a user has trusted after a time and that can be read, the latest first.
-    fn list_trusted_browsers(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        after: OffsetDateTime,
-    ) -> impl Future<Output = sqlx::Result<Vec<TrustedBrowser>>> + Send;
-
-    /// Trusts browsers of a user no longer: one, or all. Gives their number.
-    fn delete_trusted_browsers(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        id: Option<Uuid>,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
-
-    /// Deletes at most so many that were trusted before a time.
-    fn purge_trusted_browsers(
-        conn: &mut Self::Connection,
-        expired: Expired,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
 }
 
 /// Whether a user has an authenticator app or a passkey, as a condition.
@@ -394,120 +291,6 @@ macro_rules! impl_second_factors {
                     WHERE context = 'session' AND user_id = $1 AND mfa_verified_at IS NOT NULL";
                 sqlx::query(FORGET).bind(user.clone()).execute(conn).await.map(drop)
             }
-
-            async fn insert_trusted_browser(
-                conn: &mut $connection,
-                user: &U::Id,
-                new: &crate::store::NewTrustedBrowser<'_>,
-            ) -> sqlx::Result<()> {
-                const INSERT: &str = "INSERT INTO users_tokens
-                         (id, user_id, context, token, ip, user_agent, issued_at, inserted_at, mfa_verified_by, session_id)
-                     VALUES ($1, $2, 'mfa_trust', $3, $4, $5, $6, $6, $7, $8)";
-                sqlx::query(INSERT)
-                    .bind(uuid::Uuid::now_v7())
-                    .bind(user.clone())
-                    .bind(new.token.as_bytes())
-                    .bind(new.client.ip.map(|ip| ip.to_string()))
-                    .bind(new.client.user_agent.as_deref())
-                    .bind($to_time(new.now))
-                    .bind(new.verified_by.map(crate::mfa::FactorKind::name))
-                    .bind(new.session)
-                    .execute(conn)
-                    .await
-                    .map(drop)
-            }
-
-            async fn use_trusted_browser(
-                conn: &mut $connection,
-                id: uuid::Uuid,
-                session: SessionId,
-            ) -> sqlx::Result<()> {
-                const USE: &str = "UPDATE users_tokens SET session_id = $2 WHERE context = 'mfa_trust' AND id = $1";
-                sqlx::query(USE).bind(id).bind(session).execute(conn).await.map(drop)
-            }
-
-            async fn delete_trusted_browser_of(
-                conn: &mut $connection,
-                user: &U::Id,
-                session: SessionId,
-            ) -> sqlx::Result<u64> {
-                const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE context = 'mfa_trust' AND user_id = $1 AND session_id = $2";
-                Ok(sqlx::query(DELETE).bind(user.clone()).bind(session).execute(conn).await?.rows_affected())
-            }
-
-            async fn delete_trusted_browsers_but(
-                conn: &mut $connection,
-                user: &U::Id,
-                session: SessionId,
-            ) -> sqlx::Result<u64> {
-                const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE context = 'mfa_trust' AND user_id = $1 AND session_id IS DISTINCT FROM $2";
-                Ok(sqlx::query(DELETE).bind(user.clone()).bind(session).execute(conn).await?.rows_affected())
-            }
-
-            async fn find_trusted_browser(
-                conn: &mut $connection,
-                user: &U::Id,
-                token: TokenHash,
-                after: OffsetDateTime,
-            ) -> sqlx::Result<Option<crate::store::TrustedBrowser>> {
-                const FIND: &str = "SELECT id, ip, user_agent, inserted_at, mfa_verified_by FROM users_tokens
-                    WHERE context = 'mfa_trust' AND token = $2 AND user_id = $1 AND inserted_at > $3";
-                let found = sqlx::query(FIND).bind(user.clone()).bind(token.as_bytes()).bind($to_time(after));
-                // One that can't be read is trusted by nobody.
-                let rows: Vec<$row> = found.fetch_optional(conn).await?.into_iter().collect();
-                Ok(readable(&rows, "id", trusted_browser).pop())
-            }
-
-            async fn list_trusted_browsers(
-                conn: &mut $connection,
-                user: &U::Id,
-                after: OffsetDateTime,
-            ) -> sqlx::Result<Vec<crate::store::TrustedBrowser>> {
-                const LIST: &str = "SELECT id, ip, user_agent, inserted_at, mfa_verified_by FROM users_tokens
-                    WHERE context = 'mfa_trust' AND user_id = $1 AND inserted_at > $2
-                    ORDER BY inserted_at DESC, id DESC";
-                let rows = sqlx::query(LIST).bind(user.clone()).bind($to_time(after)).fetch_all(conn).await?;
-                Ok(readable(&rows, "id", trusted_browser))
-            }
-
-            async fn delete_trusted_browsers(
-                conn: &mut $connection,
-                user: &U::Id,
-                id: Option<uuid::Uuid>,
-            ) -> sqlx::Result<u64> {
-                const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE context = 'mfa_trust' AND user_id = $1 AND id = coalesce($2, id)";
-                Ok(sqlx::query(DELETE).bind(user.clone()).bind(id).execute(conn).await?.rows_affected())
-            }
-
-            async fn purge_trusted_browsers(
-                conn: &mut $connection,
-                expired: crate::store::Expired,
-            ) -> sqlx::Result<u64> {
-                crate::store::purge::purge!(
-                    conn,
-                    expired,
-                    $to_time,
-                    "users_tokens",
-                    "id",
-                    "context = 'mfa_trust' AND inserted_at",
-                    $skip_locked
-                )
-            }
-        }
-
-        fn trusted_browser(row: &$row) -> sqlx::Result<crate::store::TrustedBrowser> {
-            Ok(crate::store::TrustedBrowser {
-                id: row.try_get("id")?,
-                ip: row.try_get::<Option<&str>, _>("ip")?.and_then(|ip| ip.parse().ok()),
-                user_agent: row.try_get("user_agent")?,
-                inserted_at: row.try_get::<$time, _>("inserted_at").and_then($from_time)?,
-                verified_by: row
-                    .try_get::<Option<&str>, _>("mfa_verified_by")?
-                    .and_then(crate::mfa::FactorKind::from_name),
-            })
         }
     };
 }

@@ -5,9 +5,9 @@ use super::{
     Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store,
     attempts::impl_attempts,
     audit_log::impl_audit_log,
+    browsers::impl_browsers,
     email_tokens::impl_email_tokens,
     from_ms,
-    known_browsers::impl_known_browsers,
     outgoing_mails::impl_outgoing_mails,
     passkeys::impl_passkeys,
     row::{read, readable},
@@ -16,7 +16,11 @@ use super::{
     statement::statement,
     to_ms,
 };
-use crate::{HashedPassword, User, feed::WalIndex, token::{SessionHashes, TokenHash}};
+use crate::{
+    HashedPassword, User,
+    feed::WalIndex,
+    token::{SessionHashes, TokenHash},
+};
 
 impl_store! {
     database: Sqlite, connection: SqliteConnection, row: SqliteRow,
@@ -55,8 +59,8 @@ impl_outgoing_mails! {
     skip_locked: "",
 }
 
-impl_known_browsers! {
-    database: Sqlite, connection: SqliteConnection, time: to_ms,
+impl_browsers! {
+    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
     tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))", skip_locked: "",
 }
 

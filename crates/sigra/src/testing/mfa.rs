@@ -8,7 +8,7 @@ use crate::{
     Client, Error, LogInMethod, Sigra, User,
     mfa::{BackupCodes, FactorKind, totp::TotpSecret},
     session::{RequestCookies, SetCookies, TrustTokens},
-    store::{NewSession, NewTrustedBrowser, SecondFactors as _},
+    store::{BrowserKind, Browsers as _, NewBrowser, NewSession, SecondFactors as _, Seen},
     token::BrowserToken,
 };
 
@@ -61,9 +61,10 @@ impl<U: User> Sigra<U> {
     pub(super) async fn trust(&self, browser: &TestClient, user: &U::Id, client: &Client) -> Result<(), Error> {
         let token = BrowserToken::generate()?;
         let mut conn = self.pool().acquire().await?;
+        let (kind, seen) = (BrowserKind::Trusted, Seen { mfa_verified_at: None, now: self.now() });
         let verified_by = Some(FactorKind::Totp);
-        let new = NewTrustedBrowser { token: token.hash(), client, now: self.now(), verified_by, session: None };
-        U::Database::insert_trusted_browser(&mut conn, user, &new).await?;
+        let new = NewBrowser { kind, token: token.hash(), client, seen, verified_by, session: None };
+        U::Database::insert_browser(&mut conn, user, &new).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
         tokens.put(token, None);
         self.cookies()

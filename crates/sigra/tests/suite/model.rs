@@ -237,9 +237,8 @@ impl Model {
         if let Some(id) = found(&in_grace) {
             return Some((id, true));
         }
-        let was_replaced = |row: &Row| {
-            row.series.contains(&token) || row.previous.is_some_and(|(previous, _)| previous == token)
-        };
+        let was_replaced =
+            |row: &Row| row.series.contains(&token) || row.previous.is_some_and(|(previous, _)| previous == token);
         found(&was_replaced).map(|id| (id, false))
     }
 
