@@ -6,7 +6,7 @@ use crate::{
     Client, EmailToken, Error, Revoked, Sigra, User,
     audit::{self, own_event},
     sigra::Connection,
-    store::{EmailTokens, Sent, Store as _, latest},
+    store::{EmailTokens, Sent, Store as _, Window},
     token::Context,
 };
 
@@ -98,8 +98,8 @@ impl<U: User> Sigra<U> {
         user: &U::Id,
     ) -> Result<OffsetDateTime, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        let until = latest(self.now());
-        let newest = <U::Database as EmailTokens<U>>::newest_recovery_token(conn, user, until).await?;
+        let good = Window::of(self.config().recovery_ttl, self.now());
+        let newest = <U::Database as EmailTokens<U>>::newest_recovery_token(conn, user, good).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
         Ok(after.map_or(self.now(), |after| after.max(self.now())))
     }

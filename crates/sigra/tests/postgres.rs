@@ -2,6 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "testing", feature = "passkeys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "postgres/giving_way.rs"]
+mod giving_way;
 mod suite;
 
 mod database {

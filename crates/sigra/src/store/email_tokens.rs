@@ -88,11 +88,11 @@ pub trait EmailTokens<U: User>: sqlx::Database {
         kept: Option<&str>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// When the newest recovery link of a user was sent, up to a time.
+    /// When the newest recovery link of a user was sent, of those that were sent within a time.
     fn newest_recovery_token(
         conn: &mut Self::Connection,
         user: &U::Id,
-        until: OffsetDateTime,
+        sent: Window,
     ) -> impl Future<Output = sqlx::Result<Option<OffsetDateTime>>> + Send;
 
     /// Deletes the recovery links of a user that were sent after a time.
@@ -217,11 +217,12 @@ macro_rules! impl_email_tokens {
             async fn newest_recovery_token(
                 conn: &mut $connection,
                 user: &U::Id,
-                until: OffsetDateTime,
+                sent: crate::store::Window,
             ) -> sqlx::Result<Option<OffsetDateTime>> {
                 const NEWEST: &str = "SELECT max(inserted_at) AS newest FROM users_tokens
-                    WHERE user_id = $1 AND context = 'recovery' AND inserted_at <= $2";
-                let row = sqlx::query(NEWEST).bind(user.clone()).bind($to_time(until)).fetch_one(conn).await?;
+                    WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2 AND inserted_at <= $3";
+                let newest = sqlx::query(NEWEST).bind(user.clone()).bind($to_time(sent.after));
+                let row = newest.bind($to_time(sent.until)).fetch_one(conn).await?;
                 let newest: Option<$time> = read(&row, |row| row.try_get("newest"))?;
                 newest.map($from_time).transpose()
             }

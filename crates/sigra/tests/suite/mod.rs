@@ -2,7 +2,7 @@
 //! `database` of the crate's root.
 
 mod audit;
-mod authenticator;
+pub mod authenticator;
 mod beside;
 mod bigint_ids;
 mod cache;
@@ -11,7 +11,7 @@ mod email_tokens;
 mod extractors;
 mod forged_cookies;
 mod hanging_up;
-mod host;
+pub mod host;
 mod idempotency;
 mod isolation;
 mod limits;
@@ -22,7 +22,7 @@ mod mfa_host;
 mod model;
 mod outbox;
 mod overtaking;
-mod passkeys;
+pub mod passkeys;
 mod proxies_and_origin;
 mod races;
 mod recovery;
@@ -30,3 +30,4 @@ mod second_factor;
 mod sessions;
 mod telemetry;
 mod unreadable_rows;
+mod wrong_clocks;

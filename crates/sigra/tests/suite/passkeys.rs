@@ -18,7 +18,7 @@ use super::{
     host::{Host, MINUTE, SECOND, User, who},
 };
 
-async fn challenge(browser: &TestClient, path: &str) -> Value {
+pub async fn challenge(browser: &TestClient, path: &str) -> Value {
     let response = browser.get(path).await;
     assert_status(&response, 200);
     response.json()
@@ -29,7 +29,7 @@ fn request(path: &str, answer: &Value) -> Request<Body> {
     request.body(answer.to_string().into()).expect("a request")
 }
 
-async fn send(browser: &TestClient, path: &str, answer: &Value) -> TestResponse {
+pub async fn send(browser: &TestClient, path: &str, answer: &Value) -> TestResponse {
     browser.send(request(path, answer)).await
 }
 
@@ -54,7 +54,7 @@ async fn logs_in(host: &Host, authenticator: &mut Authenticator) -> bool {
     response.status() == StatusCode::OK
 }
 
-async fn user_with_passkey(host: &Host) -> (User, TestClient, Authenticator) {
+pub async fn user_with_passkey(host: &Host) -> (User, TestClient, Authenticator) {
     let (user, browser) = host.authenticated_fixture().await;
     let mut authenticator = Authenticator::new();
     assert_eq!(register(&browser, &mut authenticator).await.lines().count(), 10);

@@ -185,20 +185,6 @@ async fn a_clock_that_was_ahead_keeps_no_code_from_being_good() {
     assert_status(&answer(&with_password(&host, &user).await, &code).await, 422);
 }
 
-/// What a wrong clock has noted is not taken for recent for years.
-#[tokio::test]
-async fn a_clock_that_was_ahead_keeps_nobody_in_sudo_mode() {
-    let (right, ahead) = (Clock::stopped(), Clock::stopped());
-    ahead.advance(DAY);
-    let host = Host::with(|config| config.clock(ahead)).await;
-    let (_, browser) = host.logged_in(false).await;
-    assert_status(&browser.get("/sudo").await, 200);
-    let host = host.restart(|config| config.clock(right)).await;
-    let browser = host.take_over(&browser);
-    assert_status(&browser.get("/me").await, 200);
-    assert_status(&browser.get("/sudo").await, 303);
-}
-
 #[tokio::test]
 async fn a_code_of_the_step_before_is_good_and_others_are_not() {
     let host = Host::new().await;

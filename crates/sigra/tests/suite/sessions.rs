@@ -70,6 +70,24 @@ async fn known_browsers_are_few_and_are_purged() {
     assert_eq!(known().await, 0);
 }
 
+/// Who trusts another is asked again in the one that they have trusted for longest.
+#[tokio::test]
+async fn trusted_browsers_are_few() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let mut browsers = Vec::new();
+    for _ in 0..17 {
+        host.clock().advance(SECOND);
+        let browser = host.client();
+        host.trust_browser(&browser, &user).await;
+        browsers.push(browser);
+    }
+    assert_eq!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().len(), 16);
+    for (browser, leads_to) in [(&browsers[0], "/mfa-challenge"), (&browsers[1], "/"), (&browsers[16], "/")] {
+        assert_eq!(host.post_log_in(browser, &user, false).await.location(), Some(leads_to));
+    }
+}
+
 #[tokio::test]
 async fn wrong_passwords_and_unknown_addresses_log_nobody_in() {
     let host = Host::new().await;
