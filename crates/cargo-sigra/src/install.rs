@@ -3,6 +3,7 @@
 mod dependencies;
 mod migrations;
 mod modules;
+mod pool;
 mod serve;
 mod shadowed;
 
@@ -79,7 +80,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     host.check(&plan)?;
     let files = generate::files(&plan)?;
     let created = new_files(&host, &files, before.as_ref())?;
-    let served = serve::find(&host, &plan);
+    let (served, advice) = with_pool(serve::find(&host, &plan), &existing.sources(), plan.choices.db);
     let edits = edits(&host, &plan, &served)?;
     if before.is_none() {
         existing.rehearse(&plan.users, &files, plan.choices.db)?;
@@ -101,8 +102,26 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         }
         say(&created, &edits, before.is_none());
     }
+    if let Some(advice) = advice {
+        anstream::println!("\n{advice}");
+    }
     advise(&host, &plan, &served);
     Ok(())
+}
+
+/// With the host's own pool, if it has one, and what its owner has to do about it.
+fn with_pool(served: Served, sources: &[String], db: Database) -> (Served, Option<&'static str>) {
+    const HAND_OVER: &str = "Your application has a database already. Hand its pool over, so that users are beside its tables: \
+         `with_accounts_in(app, &pool)` in place of `with_accounts(app)`";
+    let advice = pool::is_named_in(sources, db).then_some(HAND_OVER);
+    match served {
+        Served::Already => (served, None),
+        Served::Nowhere => (served, advice),
+        Served::Here { path, before, after } => match pool::handed_over(&after, &pool::functions(sources, db), db) {
+            Some(after) => (Served::Here { path, before, after }, None),
+            None => (Served::Here { path, before, after }, advice),
+        },
+    }
 }
 
 /// As it was installed before.

@@ -28,6 +28,7 @@ use crate::{
     generate::Files,
     migrations::Migrations,
     questions::QuestionError,
+    text_file::TextFile,
     users::UserNames,
 };
 
@@ -117,6 +118,11 @@ impl Existing {
     /// Where ours go, and who runs them.
     pub fn migrations(&self) -> Migrations {
         self.migrations.clone()
+    }
+
+    /// All code that the package is made of.
+    pub fn sources(&self) -> Vec<String> {
+        self.folder.sources.iter().filter_map(|path| Some(TextFile::read(path).ok()?.text)).collect()
     }
 
     fn tables(&self, db: Database) -> Tables {

@@ -21,6 +21,8 @@ pub struct Folder {
     pub workspace: PathBuf,
     /// The files of the host that run what is in it.
     pub run_by: Vec<PathBuf>,
+    /// All code that the package is made of.
+    pub sources: Vec<PathBuf>,
     /// Folders of other programs, whose migrations make tables too.
     pub of_diesel: Vec<PathBuf>,
 }
@@ -58,7 +60,8 @@ pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, 
     let workspace = members.first().map_or_else(|| root.to_owned(), |member| member.workspace.clone());
     of_diesel.sort();
     of_diesel.dedup();
-    Ok(Folder { path, workspace, run_by, of_diesel })
+    let sources = own.iter().flat_map(|member| runs::sources(&member.root)).collect();
+    Ok(Folder { path, workspace, run_by, sources, of_diesel })
 }
 
 /// Nothing that the package depends on runs migrations: those that lie where they are looked for may be run from a
