@@ -1,39 +1,8 @@
 //! The `Cargo.toml` of a new application: the template's, without what ties it to this repository.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
-
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, TomlError, Value};
 
-use crate::{choices::Database, generate::Plan};
-
-/// Where an application gets the library from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SigraSource {
-    /// The registry, in this program's version.
-    Registry,
-    /// A checkout of the library.
-    Path(PathBuf),
-}
-
-impl SigraSource {
-    /// From the path of a checkout, if one is given.
-    pub fn from_flag(path: Option<&Path>) -> Result<Self, SigraPathError> {
-        let Some(path) = path else { return Ok(Self::Registry) };
-        let absolute = path.canonicalize().map_err(|error| SigraPathError { path: path.to_owned(), error })?;
-        Ok(Self::Path(absolute))
-    }
-}
-
-/// A checkout of the library that is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("`--sigra-path {path}` is no checkout of the library: {error}")]
-pub struct SigraPathError {
-    path: PathBuf,
-    error: io::Error,
-}
+use crate::{choices::Database, generate::Plan, sigra_source::SigraSource};
 
 /// The version of the library that goes with this program.
 pub const SIGRA_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -112,8 +81,8 @@ fn point(sigra: &mut InlineTable, source: &SigraSource) {
     let features = sigra.remove("features");
     let default_features = sigra.remove("default-features");
     sigra.clear();
-    if let SigraSource::Path(path) = source {
-        sigra.insert("path", path.to_string_lossy().as_ref().into());
+    if let Some(path) = source.path() {
+        sigra.insert("path", path.into());
     }
     sigra.insert("version", SIGRA_VERSION.into());
     for (key, value) in [("default-features", default_features), ("features", features)] {

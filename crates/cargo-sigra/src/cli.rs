@@ -1,14 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use clap_complete::Shell;
 
 use crate::{
-    cargo_toml::{SigraPathError, SigraSource},
     choices::{Database, Id},
     names::NameError,
+    sigra_source::{SigraSource, SigraSourceError},
     users::UserNames,
 };
 
@@ -59,8 +59,8 @@ pub struct Upgrade {
     /// Don't ask cargo first whether all dependencies fit together
     #[arg(long)]
     pub no_resolve: bool,
-    /// Take the library from a checkout
-    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
+    /// Take the library from a checkout of Sigra: its folder `crates/sigra`
+    #[arg(long, value_name = "PATH", env = "SIGRA_PATH", hide_env = true, value_hint = ValueHint::DirPath)]
     pub sigra_path: Option<PathBuf>,
 }
 
@@ -171,11 +171,11 @@ pub struct Parts {
     /// The type of a user
     #[arg(long, value_name = "TYPE", default_value = "User")]
     pub user: String,
-    /// The table of users, which their paths begin with too
+    /// The table of users, which their paths begin with too [default: the plural of the type]
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// Take the library from a checkout
-    #[arg(long, value_name = "PATH", hide = true, env = "SIGRA_PATH", hide_env = true)]
+    /// Take the library from a checkout of Sigra: its folder `crates/sigra`
+    #[arg(long, value_name = "PATH", env = "SIGRA_PATH", hide_env = true, value_hint = ValueHint::DirPath)]
     pub sigra_path: Option<PathBuf>,
 }
 
@@ -190,8 +190,8 @@ impl Parts {
     }
 
     /// Where the library is taken from.
-    pub fn sigra(&self) -> Result<SigraSource, SigraPathError> {
-        SigraSource::from_flag(self.sigra_path.as_deref())
+    pub fn sigra(&self, application: &Path) -> Result<SigraSource, SigraSourceError> {
+        SigraSource::of(self.sigra_path.as_deref(), application)
     }
 }
 

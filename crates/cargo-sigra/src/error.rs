@@ -1,19 +1,21 @@
 //! All that can go wrong. Every message says what to do.
 
 use crate::{
-    cargo_toml::SigraPathError,
     completions::CompletionsError,
     doctor::DoctorError,
     edits::EditError,
     generate::GenerateError,
     git::GitError,
     host::HostError,
-    install::{DependencyError, InstallError, MigrationError},
+    install::{DatabaseError, DependencyError, InstallError, MigrationError, RequirementError},
     manifest::ManifestError,
     names::NameError,
     new::NewError,
     questions::QuestionError,
     routes::RoutesError,
+    sigra_source::SigraSourceError,
+    taken::TakenError,
+    template::TemplateError,
     trial::TrialError,
     upgrade::UpgradeError,
 };
@@ -22,6 +24,10 @@ use crate::{
 pub enum Error {
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Taken(#[from] TakenError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error(transparent)]
     Question(#[from] QuestionError),
     #[error(transparent)]
@@ -41,11 +47,15 @@ pub enum Error {
     #[error(transparent)]
     Completions(#[from] CompletionsError),
     #[error(transparent)]
-    SigraPath(#[from] SigraPathError),
+    SigraSource(#[from] SigraSourceError),
     #[error(transparent)]
     Install(#[from] InstallError),
     #[error(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    Requirement(#[from] RequirementError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error(transparent)]
     Dependency(#[from] DependencyError),
     #[error(transparent)]

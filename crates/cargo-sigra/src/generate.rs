@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::{
     beside,
-    cargo_toml::{self, CargoTomlError, SigraSource},
+    cargo_toml::{self, CargoTomlError},
     choices::Choices,
     files,
     migrations::Migrations,
     names::AppName,
     regions::{self, RegionError},
     rustfmt::{self, RustfmtError},
+    sigra_source::SigraSource,
     template::{self, TemplateError, TemplateFile},
     terminal,
     users::UserNames,
@@ -109,7 +110,7 @@ fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
             continue;
         }
         let text = text_of(&file, plan)?;
-        let path = plan.users.rename_path(&files::moved(&file.path, &plan.choices));
+        let path = plan.users.rename_name(&files::moved(&file.path, &plan.choices));
         generated.insert(path, text);
     }
     if let Some(module) = &plan.module {
@@ -131,7 +132,7 @@ fn text_of(file: &TemplateFile, plan: &Plan) -> Result<String, GenerateError> {
         "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
         // Style sheets know no users, and properties such as `user-select`.
         path if path.ends_with(".css") => text,
-        _ => plan.app.rename(&plan.users.rename(&text)),
+        _ => plan.app.rename(&plan.users.rename(&file.path, &text)),
     };
     Ok(text.replace(files::migrations(plan.choices.db), "migrations"))
 }

@@ -6,13 +6,9 @@ use std::{
     process::Command,
 };
 
-use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-use crate::generate::Plan;
-
-/// Dependencies whose types the generated code shares with the host.
-const SHARED: [(&str, Version); 2] = [("axum", Version::new(0, 8, 999)), ("sqlx", Version::new(0, 9, 999))];
+use crate::dependency::Dependency;
 
 /// Why the application is not one that accounts can be installed into.
 #[derive(Debug, thiserror::Error)]
@@ -25,26 +21,21 @@ pub enum HostError {
     Elsewhere,
     #[error("what `cargo metadata` says can't be read: {0}")]
     Metadata(#[from] serde_json::Error),
-    #[error("`{package}` asks for {name} {req}, and the generated code needs {name} {needed}: upgrade {name} first")]
-    Version { package: String, name: String, req: String, needed: String },
-    #[error(
-        "`{package}` is in Rust {edition}, and the generated code in 2024: `cargo fix --edition`, then set `edition = \"2024\"`"
-    )]
-    Edition { package: String, edition: String },
-    #[error("`{0}` does not depend on axum: `cargo add axum` if it is to serve the accounts")]
-    NoAxum(String),
 }
 
 #[derive(Debug)]
 pub struct Host {
     pub root: PathBuf,
     pub package: String,
-    edition: String,
+    pub edition: String,
+    pub rust_version: Option<String>,
     /// The root of the library, and of the program.
     pub lib: Option<PathBuf>,
     pub bin: Option<PathBuf>,
-    dependencies: Vec<Dependency>,
-    pub sqlx_features: Vec<String>,
+    pub dependencies: Vec<Dependency>,
+    /// Of the other packages in its workspace.
+    pub others_dependencies: Vec<Dependency>,
+    pub workspace: PathBuf,
     /// How the host formats its code.
     pub rustfmt: Option<String>,
 }
@@ -59,6 +50,7 @@ struct Metadata {
 struct Package {
     name: String,
     edition: String,
+    rust_version: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<Target>,
     dependencies: Vec<Dependency>,
@@ -68,13 +60,6 @@ struct Package {
 struct Target {
     kind: Vec<String>,
     src_path: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-struct Dependency {
-    name: String,
-    req: VersionReq,
-    features: Vec<String>,
 }
 
 impl Host {
@@ -97,59 +82,37 @@ impl Host {
                 .and_then(|folder| folder.canonicalize().ok())
                 .is_some_and(|folder| folder == here)
         };
-        let package = metadata.packages.into_iter().find(is_here).ok_or(HostError::Elsewhere)?;
-        Ok(Self::of(package, here, &metadata.workspace_root))
+        let (mut here_are, others): (Vec<_>, Vec<_>) = metadata.packages.into_iter().partition(is_here);
+        let package = here_are.pop().ok_or(HostError::Elsewhere)?;
+        Ok(Self::of(package, others, here, metadata.workspace_root))
     }
 
-    fn of(package: Package, root: PathBuf, workspace: &Path) -> Self {
+    fn of(package: Package, others: Vec<Package>, root: PathBuf, workspace: PathBuf) -> Self {
         let target = |kind: &str| {
             let target = package.targets.iter().find(|target| target.kind.iter().any(|k| k == kind));
             target.map(|target| target.src_path.clone())
         };
-        let rustfmt = [root.as_path(), workspace]
+        let rustfmt = [root.as_path(), &workspace]
             .iter()
             .flat_map(|folder| ["rustfmt.toml", ".rustfmt.toml"].map(|name| folder.join(name)))
             .find_map(|path| fs::read_to_string(path).ok());
-        let sqlx = package.dependencies.iter().find(|dependency| dependency.name == "sqlx");
         Self {
             lib: target("lib"),
             bin: target("bin"),
-            sqlx_features: sqlx.map(|sqlx| sqlx.features.clone()).unwrap_or_default(),
             rustfmt: Some(rustfmt.unwrap_or_default()),
             package: package.name,
             edition: package.edition,
+            rust_version: package.rust_version,
             dependencies: package.dependencies,
+            others_dependencies: others.into_iter().flat_map(|package| package.dependencies).collect(),
+            workspace,
             root,
         }
     }
 
-    /// Whether the generated code can be compiled in it.
-    pub fn check(&self, _: &Plan) -> Result<(), HostError> {
-        let package = self.package.clone();
-        if !self.dependencies.iter().any(|dependency| dependency.name == "axum") {
-            return Err(HostError::NoAxum(package));
-        }
-        if self.edition.parse::<u16>().is_ok_and(|edition| edition < 2024) {
-            return Err(HostError::Edition { package, edition: self.edition.clone() });
-        }
-        for (name, version) in SHARED {
-            let other = self.dependencies.iter().find(|dependency| dependency.name == name);
-            if let Some(dependency) = other.filter(|dependency| !dependency.req.matches(&version)) {
-                let needed = format!("{}.{}", version.major, version.minor);
-                return Err(HostError::Version {
-                    package,
-                    name: name.to_owned(),
-                    req: dependency.req.to_string(),
-                    needed,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether it depends on a crate.
-    pub fn depends_on(&self, name: &str) -> bool {
-        self.dependencies.iter().any(|dependency| dependency.name == name)
+    /// What the package itself depends on. Tests and build scripts have dependencies of their own.
+    pub fn own_dependencies(&self) -> impl Iterator<Item = &Dependency> {
+        self.dependencies.iter().filter(|dependency| dependency.is_of_package())
     }
 
     /// What the library is called in code.

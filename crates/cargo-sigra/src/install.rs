@@ -1,9 +1,11 @@
 //! `cargo sigra install`: accounts in an application that was there before.
 
+mod database;
 mod dependencies;
 mod migrations;
 mod modules;
 mod pool;
+mod requirements;
 mod serve;
 mod shadowed;
 
@@ -18,15 +20,17 @@ use crate::{
     host::Host,
     manifest::{self, Manifest, ManifestError},
     names::AppName,
-    questions,
+    questions, taken,
     terminal::{self, STRONG, WARNING, styled},
     text_file::TextFile,
     trial::{self, Wanted},
 };
 
 pub use self::{
+    database::DatabaseError,
     dependencies::{DependencyError, add as add_dependencies},
     migrations::{MigrationError, reversal_of, table_around, version},
+    requirements::RequirementError,
 };
 use self::{migrations::Existing, serve::Served, shadowed::Shadowed};
 
@@ -38,7 +42,7 @@ pub enum InstallError {
     )]
     Taken(String),
     #[error(
-        "`--module {0}` can't be the module: use small letters, digits and `_`, and no name of what is in it, as in `--module login`"
+        "`--module {0}` can't be the module: use small letters, digits and `_`, and no word that Rust, a dependency or what is in the module has for its name, as in `--module login`"
     )]
     Module(String),
     #[error("accounts are in `src/{there}` already, and `--module {asked}` asks for others: leave it out")]
@@ -49,9 +53,6 @@ pub enum InstallError {
 
 /// Where everything goes, unless another module is asked for.
 const MODULE: &str = "auth";
-
-/// The modules in it. clippy wants no module in one of the same name.
-const INNER: [&str; 5] = ["accounts", "beside", "config", "database", "web"];
 
 /// Where git is told what to ignore.
 const IGNORED: &str = ".gitignore";
@@ -77,7 +78,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
         Some(manifest) => same_plan(args, &host, manifest)?,
         None => new_plan(args, &host, &existing)?,
     };
-    host.check(&plan)?;
+    requirements::check(&host, &plan)?;
     let files = generate::files(&plan)?;
     let created = new_files(&host, &files, before.as_ref())?;
     let (served, advice) = with_pool(serve::find(&host, &plan), &existing.sources(), plan.choices.db);
@@ -101,6 +102,9 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         say(&created, &edits, before.is_none());
+        if before.is_none() {
+            plan.sigra.say();
+        }
     }
     if let Some(advice) = advice {
         anstream::println!("\n{advice}");
@@ -130,26 +134,31 @@ fn same_plan(args: &Install, host: &Host, manifest: &Manifest) -> Result<Plan, c
     if let Some(asked) = args.module.as_ref().filter(|asked| **asked != there) {
         return Err(InstallError::OtherModule { there, asked: asked.clone() }.into());
     }
-    Ok(Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra()?) })
+    Ok(Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra(&host.root)?) })
 }
 
 fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, crate::Error> {
     let module = args.module.clone().unwrap_or_else(|| MODULE.to_owned());
     let is_module = module.starts_with(|c: char| c.is_ascii_lowercase())
         && module.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if !is_module || INNER.contains(&&*module) {
+    let is_taken = taken::is_taken_for_module(&module)? || host.own_dependencies().any(|it| it.key() == module);
+    if !is_module || is_taken {
         return Err(InstallError::Module(module).into());
     }
     let mut parts = args.parts.clone();
-    parts.db = parts.db.or(host.database());
+    let can_ask = questions::can_ask(args.yes);
+    if parts.db.is_none() {
+        parts.db = database::of(host, can_ask)?;
+    }
     let users = parts.user_names()?;
     parts.id = parts.id.or(existing.id_of(&users, parts.db.unwrap_or(Database::Sqlite)));
-    let choices = questions::choices(&parts, Place::Existing, questions::can_ask(args.yes))?;
+    let choices = questions::choices(&parts, Place::Existing, can_ask)?;
+    taken::refuse_users(&users, &choices)?;
     let mut plan = Plan {
-        app: AppName::parse(&host.package)?,
+        app: AppName::of_package(&host.package),
         users,
         choices,
-        sigra: parts.sigra()?,
+        sigra: parts.sigra(&host.root)?,
         port: serve::port(host, &module),
         module: Some(module),
         migrations: existing.migrations(),
@@ -284,17 +293,4 @@ fn next_commands(host: &Host, plan: &Plan) -> Vec<String> {
     }
     commands.push("cargo sigra routes".to_owned());
     commands
-}
-
-/// The default of what a host is asked.
-impl Host {
-    /// The database that it uses already, if one can be told.
-    fn database(&self) -> Option<Database> {
-        let features = &self.sqlx_features;
-        match (features.iter().any(|f| f == "sqlite"), features.iter().any(|f| f == "postgres")) {
-            (true, false) => Some(Database::Sqlite),
-            (false, true) => Some(Database::Postgres),
-            _ => None,
-        }
-    }
 }

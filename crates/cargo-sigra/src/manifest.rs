@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cargo_toml::SigraSource,
     choices::Choices,
     edits::Edit,
     generate::{Files, Plan},
     migrations::Migrations,
     names::AppName,
+    sigra_source::SigraSource,
     text_file::TextFile,
     users::UserNames,
 };

@@ -14,7 +14,7 @@ use crate::{
     git,
     manifest::{self, Manifest},
     names::AppName,
-    questions,
+    questions, taken,
     terminal::{self, STRONG, WARNING, styled},
     workspace,
 };
@@ -31,10 +31,11 @@ pub enum NewError {
 pub fn run(args: &New) -> Result<(), crate::Error> {
     let app = name_of(&args.path)?;
     refuse_what_is_there(&args.path)?;
+    let users = args.parts.user_names()?;
     let choices = questions::choices(&args.parts, Place::New, questions::can_ask(args.yes))?;
     let choices = Choices { api_only: args.api_only, ..choices };
-    let users = args.parts.user_names()?;
-    let plan = Plan::new(app, users, choices, args.parts.sigra()?);
+    taken::refuse_users(&users, &choices)?;
+    let plan = Plan::new(app, users, choices, args.parts.sigra(&args.path)?);
     let files = generate::files(&plan)?;
 
     anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), choices.in_words());
@@ -50,6 +51,7 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
         Ok(false) => {}
         Err(error) => terminal::warn(format!("there is no repository yet: {error}")),
     }
+    plan.sigra.say();
     if let Some(workspace) = workspace::around(&args.path) {
         anstream::println!(
             "\n{} `{}` is a workspace around it. Add \"{}\" to its `members`, and move the `[profile]` tables there",
@@ -64,7 +66,9 @@ pub fn run(args: &New) -> Result<(), crate::Error> {
 
 fn name_of(path: &Path) -> Result<AppName, crate::Error> {
     let name = path.file_name().and_then(|name| name.to_str());
-    Ok(AppName::parse(name.ok_or_else(|| NewError::NoName(path.to_owned()))?)?)
+    let app = AppName::parse(name.ok_or_else(|| NewError::NoName(path.to_owned()))?)?;
+    taken::refuse_app(&app)?;
+    Ok(app)
 }
 
 /// An empty folder is as good as none.
@@ -98,5 +102,29 @@ fn next_commands(path: &Path, plan: &Plan) -> Vec<String> {
         Database::Sqlite => "cargo run".to_owned(),
         Database::Postgres => format!("createdb {}_dev && cargo run", plan.app.ident()),
     };
-    vec![format!("cd {}", path.display()), run, "cargo test".to_owned()]
+    vec![format!("cd {}", in_shell(path)), run, "cargo test".to_owned()]
+}
+
+/// As a shell takes it.
+fn in_shell(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-~\\:".contains(c));
+    if is_plain { path.into_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_written_as_a_shell_takes_it() {
+        for (path, written) in [
+            ("apps/my_app", "apps/my_app"),
+            ("Übung/app", "Übung/app"),
+            ("my apps/app", "'my apps/app'"),
+            ("Ada's/app", r"'Ada'\''s/app'"),
+        ] {
+            assert_eq!(in_shell(Path::new(path)), written);
+        }
+    }
 }

@@ -62,13 +62,13 @@ pub fn run() -> Result<(), RoutesError> {
     let source = fs::read_to_string(&path).map_err(|error| RoutesError::Unreadable { path: path.clone(), error })?;
     let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
     let handlers = Handlers::new(|module| read(&routed, module).or_else(|| read(&web, module)));
-    let rename = |name: &str| manifest.users.rename(name);
+    let rename = |name: &str| manifest.users.rename_name(name);
     let routes =
         routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;
     if routes.is_empty() {
         return Err(RoutesError::NoRoutes(path));
     }
-    print(&routes, &manifest.users.rename("user"));
+    print(&routes, &manifest.users.rename_name("user"));
     Ok(())
 }
 

@@ -8,13 +8,13 @@ use std::{
 };
 
 use crate::{
-    cargo_toml::SigraSource,
     cli::Upgrade,
     edits::{Edit, Transaction},
     generate, git,
     host::Host,
     install,
     manifest::Manifest,
+    sigra_source::SigraSource,
     terminal::{self, BAD, GOOD, WARNING, styled},
     text_file::TextFile,
     trial::{self, Wanted},
@@ -44,7 +44,7 @@ pub fn run(args: &Upgrade) -> Result<(), crate::Error> {
     if !args.dry_run && !args.force {
         git::refuse_changed_files(root)?;
     }
-    let mut plan = manifest.plan(SigraSource::from_flag(args.sigra_path.as_deref())?);
+    let mut plan = manifest.plan(SigraSource::of(args.sigra_path.as_deref(), root)?);
     let host = if plan.module.is_some() { Some(Host::find()?) } else { None };
     plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
     let newer = generate::formatted_files(&plan)?;

@@ -2,26 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::NameError;
+use crate::{
+    names::{self, NameError},
+    sql_words,
+};
 
-/// Names that the application has for something else.
-const TAKEN: [&str; 15] = [
-    "Account",
-    "App",
-    "Client",
-    "Database",
-    "Device",
-    "Error",
-    "Letter",
-    "Link",
-    "Live",
-    "Page",
-    "Scope",
-    "Session",
-    "Sigra",
-    "Token",
-    "Transaction",
-];
+/// What names of tables begin with that the databases keep for themselves.
+const OF_DATABASES: [&str; 2] = ["pg_", "sqlite_"];
+
+/// PostgreSQL cuts off what is longer than 63 letters, and names of indexes are longer than the table's.
+const MAX_TABLE: usize = 40;
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
 const KEPT: [&str; 7] = [
@@ -46,6 +36,10 @@ const KEPT_AFTER: [(&str, &[&str]); 6] = [
 ];
 /// What stands behind such a word.
 const KEPT_BEFORE: [&str; 4] = ["-agent", "-select", "-invalid", " as _"];
+
+/// What stands before the table's name in a statement, and where the code says it.
+const BEFORE_TABLE: [&str; 9] =
+    ["FROM ", "INTO ", "UPDATE ", "TABLE ", "REFERENCES ", "ON ", "JOIN ", "EXISTS ", "TABLE: &'static str = \""];
 
 /// The names of a user and of all users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,15 +67,39 @@ impl UserNames {
         }
         let plural = plural.map_or_else(|| format!("{}s", snake_case(singular)), str::to_owned);
         let is_table = plural.starts_with(|c: char| c.is_ascii_lowercase())
-            && plural.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            && plural.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !plural.contains("__")
+            && !plural.ends_with('_')
+            && plural.len() <= MAX_TABLE;
         let names = Self { singular: singular.to_owned(), plural };
-        if !is_table || names.plural == names.snake() {
+        if !is_table {
             return Err(NameError::Table(names.plural));
         }
-        if TAKEN.contains(&singular) || TAKEN.iter().any(|taken| format!("{}s", snake_case(taken)) == names.plural) {
-            return Err(NameError::Reserved(format!("{} in {}", names.singular, names.plural)));
+        if names::is_keyword(&names.snake()) {
+            return Err(NameError::TypeOfRust { name: names.singular.clone(), word: names.snake() });
+        }
+        if OF_DATABASES.iter().any(|of_database| names.plural.starts_with(of_database)) {
+            return Err(NameError::TableOfDatabase(names.plural));
         }
         Ok(names)
+    }
+
+    /// The table as it is written in a statement.
+    pub fn in_sql(&self) -> String {
+        self.quoted("\"")
+    }
+
+    /// The same in a string of Rust.
+    pub fn in_rust(&self) -> String {
+        self.quoted("\\\"")
+    }
+
+    fn quoted(&self, quote: &str) -> String {
+        if sql_words::is_reserved(&self.plural) {
+            format!("{quote}{}{quote}", self.plural)
+        } else {
+            self.plural.clone()
+        }
     }
 
     /// Whether the table is the one that the library knows.
@@ -89,11 +107,12 @@ impl UserNames {
         self.plural == "users"
     }
 
-    /// Puts the names in place of the template's.
-    pub fn rename(&self, text: &str) -> String {
+    /// Puts the names in place of the template's, in a file. Rust has its statements in strings.
+    pub fn rename(&self, path: &str, text: &str) -> String {
         if *self == Self::default() {
             return text.to_owned();
         }
+        let table = if path.ends_with(".rs") { self.in_rust() } else { self.in_sql() };
         let mut renamed = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(start) = rest.find(is_word) {
@@ -102,6 +121,8 @@ impl UserNames {
             let word = &rest[start..end];
             if is_kept(&renamed, word, &rest[end..]) {
                 renamed.push_str(word);
+            } else if word == "users" && is_in_statement(&renamed, &rest[end..]) {
+                renamed.push_str(&table);
             } else {
                 renamed.push_str(&self.rename_word(word));
             }
@@ -111,16 +132,21 @@ impl UserNames {
         renamed
     }
 
-    /// Renames files as the modules in them are.
-    pub fn rename_path(&self, path: &str) -> String {
+    /// Of a file or a function: each is renamed as the other.
+    pub fn rename_name(&self, path: &str) -> String {
         if *self == Self::default() { path.to_owned() } else { self.rename_word(path) }
     }
 
     /// Each part of an identifier: `list_user_sessions`, `UserNotifier`.
     fn rename_word(&self, word: &str) -> String {
-        let plural_type: String = self.plural.split('_').map(capitalized).collect();
+        if word == "users" {
+            return self.plural.clone();
+        }
         let singular = self.snake();
-        let names = [("users", &self.plural), ("user", &singular), ("Users", &plural_type), ("User", &self.singular)];
+        // Where the table is called as one of its rows, functions still tell one user from all.
+        let plural = if self.plural == singular { format!("{singular}s") } else { self.plural.clone() };
+        let plural_type: String = plural.split('_').map(capitalized).collect();
+        let names = [("users", &plural), ("user", &singular), ("Users", &plural_type), ("User", &self.singular)];
         let mut renamed = String::with_capacity(word.len());
         let mut rest = word;
         'word: while !rest.is_empty() {
@@ -153,6 +179,14 @@ fn is_kept(before: &str, word: &str, behind: &str) -> bool {
         || KEPT_PARTS.iter().any(|part| word.contains(part))
         || KEPT_BEFORE.iter().any(|end| behind.starts_with(end))
         || KEPT_AFTER.iter().any(|(kept, starts)| *kept == word && starts.iter().any(|start| before.ends_with(start)))
+}
+
+/// Whether the word is the table in a statement, and not in a comment or in a path.
+fn is_in_statement(before: &str, behind: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
+    let is_comment = line.starts_with("//") || line.starts_with("--");
+    let has_column = behind.strip_prefix('.').is_some_and(|column| column.starts_with(is_word));
+    !is_comment && (has_column || BEFORE_TABLE.iter().any(|word| before.ends_with(word)))
 }
 
 /// `user` in `user_auth`, and not in `username`.
@@ -193,14 +227,14 @@ mod tests {
         let text =
             "pub struct User; UserNotifier list_user_sessions(users) \"/users/log-in\" user[email] Users user_email";
         assert_eq!(
-            members().rename(text),
+            members().rename("a.rs", text),
             "pub struct Member; MemberNotifier list_member_sessions(members) \"/members/log-in\" member[email] Members \
              member_email"
         );
-        assert_eq!(members().rename_path("src/web/user_auth.rs"), "src/web/member_auth.rs");
+        assert_eq!(members().rename_name("src/web/user_auth.rs"), "src/web/member_auth.rs");
         let team = UserNames::parse("TeamMember", Some("staff")).expect("names");
         assert_eq!(
-            team.rename("User user users Users user_auth"),
+            team.rename("a.rs", "User user users Users user_auth"),
             "TeamMember team_member staff Staff team_member_auth"
         );
     }
@@ -222,9 +256,26 @@ mod tests {
             "smtp://user:password@host",
             "host.user_fixture()",
         ] {
-            assert_eq!(members().rename(text), text);
+            assert_eq!(members().rename("a.rs", text), text);
         }
-        assert_eq!(UserNames::default().rename("user User"), "user User");
+        assert_eq!(UserNames::default().rename("a.rs", "user User"), "user User");
+    }
+
+    #[test]
+    fn a_word_of_sql_is_in_quotes_where_it_is_a_table() {
+        let orders = UserNames::parse("Order", Some("order")).expect("names");
+        let sql = "CREATE TABLE users (id);\nCREATE UNIQUE INDEX users_email ON users (email); -- of users\n";
+        assert_eq!(
+            orders.rename("a.sql", sql),
+            "CREATE TABLE \"order\" (id);\nCREATE UNIQUE INDEX orders_email ON \"order\" (email); -- of order\n"
+        );
+        let code = "\"SELECT id FROM users WHERE users.id = $1\"; \"/users/log-in\"; fn delete_users(user: User)\n/// ON users";
+        assert_eq!(
+            orders.rename("a.rs", code),
+            "\"SELECT id FROM \\\"order\\\" WHERE \\\"order\\\".id = $1\"; \"/order/log-in\"; fn delete_orders(order: Order)\n/// ON \
+             order"
+        );
+        assert_eq!((orders.in_sql(), members().in_sql()), ("\"order\"".to_owned(), "members".to_owned()));
     }
 
     #[test]
@@ -234,9 +285,14 @@ mod tests {
             ("Team Member", None),
             ("Member", Some("Members")),
             ("Member", Some("mem bers")),
-            ("Member", Some("member")),
-            ("Session", None),
-            ("Person", Some("accounts")),
+            ("Member", Some("_members")),
+            ("Member", Some("team__members")),
+            ("Member", Some("members_")),
+            ("Member", Some("pg_class")),
+            ("Member", Some("sqlite_members")),
+            ("Member", Some("a_name_that_is_longer_than_a_database_takes")),
+            ("Type", None),
+            ("Gen", None),
             ("", None),
             ("Self", None),
         ] {

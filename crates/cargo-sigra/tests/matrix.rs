@@ -18,6 +18,19 @@ fn applications_of_all_kinds_are_good() {
     .check();
 }
 
+/// Words of Rust and of SQL where they can be taken, and tables that are called as one of their rows.
+#[test]
+#[ignore = "for the long run"]
+fn applications_with_the_worst_names_are_good() {
+    let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
+    Workspace::of(&[
+        ("union", &flags("--user Order --table order")),
+        ("raw", &flags("--db postgres --table user")),
+        ("self-2", &flags("--db postgres --api-only --id bigint --user Group --table values")),
+    ])
+    .check();
+}
+
 /// One test for each row, so that each has a name and none waits for the others.
 macro_rules! matrix {
     ($($name:ident: $flags:literal),* $(,)?) => {

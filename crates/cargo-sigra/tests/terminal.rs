@@ -18,7 +18,5 @@ fn a_secret_is_new_and_one_that_the_library_takes() {
 
 #[test]
 fn the_terminal_says_what_is_written_here() {
-    // The library of this checkout: another one need not be in a registry yet.
-    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../sigra");
-    trycmd::TestCases::new().env("SIGRA_PATH", library).case("tests/cmd/*.trycmd").case("tests/cmd/*.toml");
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("tests/cmd/*.toml");
 }

@@ -152,10 +152,10 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<A
     Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
 }
 
-/// Addresses with other letters than most, or with dots where none belong. The table's name is one of small letters.
+/// Addresses with other letters than most, or with dots where none belong.
 fn unusual(has_other_letters: &str, users: &str) -> String {
     format!(
-        "SELECT email FROM {users} WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
+        "SELECT email FROM \"{users}\" WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
          OR email NOT LIKE '%@%.%' LIMIT 10000"
     )
 }

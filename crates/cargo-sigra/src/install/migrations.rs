@@ -192,8 +192,9 @@ impl Existing {
             None if self.is_migrated(&tables) => {}
             None => warnings.push(format!(
                 "rows of `{0}` whose addresses differ in capital letters alone stop the migration. This finds them: \
-                 SELECT lower(email) FROM {0} GROUP BY 1 HAVING count(*) > 1",
-                table.name
+                 SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
+                table.name,
+                users.in_sql()
             )),
         }
         let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
@@ -227,7 +228,7 @@ impl Existing {
 
 /// Columns that every row must have, and that the generated code does not know: where they go, and how.
 fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
-    let begins = format!("INSERT INTO {} (", users.plural);
+    let begins = format!("INSERT INTO {} (", users.in_rust());
     let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
     let values = rest.split_once("VALUES (")?.1.split_once(')')?.0;
     let given: Vec<&str> = columns.split(',').map(str::trim).collect();
@@ -247,7 +248,8 @@ fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Databa
     if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
         said += &format!(
             "\n  Hashes that are in `{0}` can be handed over, if they are PHC strings or bcrypt's: UPDATE {1} SET hashed_password = {0}",
-            hash.name, table.name
+            hash.name,
+            users.in_sql()
         );
     }
     Some(said)

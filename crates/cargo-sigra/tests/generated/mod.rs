@@ -52,9 +52,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// With the profiles of this checkout too: what was built for its own tests serves here.
+    /// With the profiles of this checkout too: what was built for its own tests serves here. It stands in a folder that
+    /// is called as people call theirs.
     pub fn of(applications: &[(&str, &[&str])]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::Builder::new().prefix("Übung's apps ").tempdir().expect("a folder");
         let mut manifest: DocumentMut = read(&workspace().join("Cargo.toml")).parse().expect("TOML");
         let names = applications.iter().map(|(name, _)| *name);
         manifest["workspace"] = Item::Table(Table::new());

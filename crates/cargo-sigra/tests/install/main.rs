@@ -7,5 +7,6 @@ mod files;
 mod generated;
 mod host;
 mod repositories;
+mod requirements;
 mod server;
 mod trial;

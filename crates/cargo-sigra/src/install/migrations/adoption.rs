@@ -145,8 +145,8 @@ fn kind_of(ty: &str) -> &str {
 
 /// The statements that make it one of users.
 pub fn statements(table: &Table, ours: &Table, users: &UserNames, db: Database) -> String {
-    let name = &users.plural;
-    let mut sql = one_address_each(name, db);
+    let name = users.in_sql();
+    let mut sql = one_address_each(&name, db);
     let email = table.column("email");
     if let (Database::Postgres, Some(email)) = (db, email.filter(|email| email.collation.as_deref() != Some("C"))) {
         sql += "-- \"C\" lower-cases ASCII letters alone, whatever the server's locale: Unicode folds different addresses into one.\n";
@@ -168,10 +168,11 @@ pub fn statements(table: &Table, ours: &Table, users: &UserNames, db: Database) 
 
 /// Fails with a sentence where two users have the same address: the index would fail too, without one.
 fn one_address_each(users: &str, db: Database) -> String {
+    let named = users.trim_matches('"');
     match db {
         Database::Sqlite => format!(
             "-- Two users can't have the same address.\n\
-             CREATE TEMP TABLE sigra_addresses (\n    twice INTEGER CONSTRAINT \"some rows of {users} have the same address but for \
+             CREATE TEMP TABLE sigra_addresses (\n    twice INTEGER CONSTRAINT \"some rows of {named} have the same address but for \
              capital letters: merge them first\" CHECK (twice = 0)\n);\n\
              INSERT INTO sigra_addresses SELECT count(email) - count(DISTINCT lower(email)) FROM {users};\n\
              DROP TABLE sigra_addresses;\n"
@@ -179,7 +180,7 @@ fn one_address_each(users: &str, db: Database) -> String {
         Database::Postgres => format!(
             "-- Two users can't have the same address.\n\
              DO $$ BEGIN\n    IF (SELECT count(email) <> count(DISTINCT lower(email COLLATE \"C\")) FROM {users}) THEN\n        \
-             RAISE EXCEPTION 'some rows of {users} have the same address but for capital letters: merge them first';\n    \
+             RAISE EXCEPTION 'some rows of {named} have the same address but for capital letters: merge them first';\n    \
              END IF;\nEND $$;\n"
         ),
     }

@@ -70,10 +70,10 @@ async fn of_sqlite(root: &Path, url: &str, table: &str) -> sqlx::Result<Option<R
     }
     let id = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END";
     let same = format!(
-        "SELECT group_concat({id}, ' and ') FROM {table} WHERE email IS NOT NULL GROUP BY lower(email) HAVING count(*) > 1"
+        "SELECT group_concat({id}, ' and ') FROM \"{table}\" WHERE email IS NOT NULL GROUP BY lower(email) HAVING count(*) > 1"
     );
     let same = sqlx::query_scalar(AssertSqlSafe(same)).fetch_all(&mut conn).await?;
-    let without = format!("SELECT count(*) FROM {table} WHERE email IS NULL OR email = ''");
+    let without = format!("SELECT count(*) FROM \"{table}\" WHERE email IS NULL OR email = ''");
     let without = sqlx::query_scalar(AssertSqlSafe(without)).fetch_one(&mut conn).await?;
     conn.close().await?;
     Ok(Some(Rows { same, without }))
@@ -87,11 +87,11 @@ async fn of_postgres(url: &str, table: &str) -> sqlx::Result<Option<Rows>> {
         return Ok(None);
     }
     let same = format!(
-        "SELECT string_agg(id::text, ' and ' ORDER BY id) FROM {table} WHERE email IS NOT NULL
+        "SELECT string_agg(id::text, ' and ' ORDER BY id) FROM \"{table}\" WHERE email IS NOT NULL
          GROUP BY lower(email::text COLLATE \"C\") HAVING count(*) > 1"
     );
     let same = sqlx::query_scalar(AssertSqlSafe(same)).fetch_all(&mut conn).await?;
-    let without = format!("SELECT count(*) FROM {table} WHERE email IS NULL OR email::text = ''");
+    let without = format!("SELECT count(*) FROM \"{table}\" WHERE email IS NULL OR email::text = ''");
     let without = sqlx::query_scalar(AssertSqlSafe(without)).fetch_one(&mut conn).await?;
     conn.close().await?;
     Ok(Some(Rows { same, without }))

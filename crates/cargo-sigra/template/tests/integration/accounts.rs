@@ -69,8 +69,8 @@ async fn the_demo_user_is_seeded_once() {
     for _ in 0..2 {
         host.accounts.seed_demo_user().await.expect("seeded");
     }
-    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
-    assert_eq!(users, 1);
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&host.pool).await.expect("a count");
+    assert_eq!(count, 1);
 }
 
 /// OWASP ASVS 7.2.3: 256 bits as 43 characters, none of which is always the same.
