@@ -29,7 +29,7 @@ use crate::{
     session::{Cookies, KNOWN_BROWSER_TTL, Session},
     store::{
         Attempts, AuditLog, BrowserKind, Browsers, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys,
-        PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Standing, Store, latest,
+        PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Sessions, Standing, Store, Window, latest,
     },
     task::{Task, ToTheEnd, jittered},
     telemetry,
@@ -419,6 +419,17 @@ impl<U: User> Sigra<U> {
         }
         let tokens: Vec<SessionHashes> = tokens.iter().map(SessionToken::hashes).collect();
         Ok(U::Database::lock_users_of(conn, &tokens, let_in, user).await?)
+    }
+
+    /// Locks the rows of two users until the end of a transaction: for what one of them does to the other, such as taking
+    /// an address over. It is to come first. Whoever locked one and then the other could wait for somebody who does it the
+    /// other way round; here the order is that of their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn lock_both_users_in(&self, conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> Result<(), Error> {
+        Ok(U::Database::lock_both_users(conn, one, other).await?)
     }
 
     /// Locks the row of who sends a request, and gives the user as they are now.
@@ -846,17 +857,19 @@ impl<U: User> Sigra<U> {
         self.0.live.end(ids);
     }
 
-    /// The user's sessions that can still be used, the last used first.
+    /// The user's sessions that can still be used, the last used first: at most a hundred, and
+    /// [whether there are more](Sessions::has_more).
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list_sessions(&self, user: &U::Id) -> Result<Vec<SessionRow>, Error> {
+    pub async fn list_sessions(&self, user: &U::Id) -> Result<Sessions, Error> {
+        let (config, now) = (&self.0.config, self.now());
         let mut conn = self.0.pool.acquire().await?;
-        let mut sessions = U::Database::list_sessions(&mut conn, user).await?;
-        let now = self.now();
-        sessions.retain(|session| session.is_live(&self.0.config, now) && !session.mfa_pending);
-        Ok(sessions)
+        let (opened, limit) = (Window::of(config.session_ttl, now), Sessions::MOST as i64 + 1);
+        let mut sessions = U::Database::list_sessions(&mut conn, user, opened, limit).await?;
+        sessions.retain(|session| session.is_live(config, now));
+        Ok(Sessions::first_of(sessions))
     }
 
     /// Deletes expired rows, and gives their number. It works in small batches and rests between them, four

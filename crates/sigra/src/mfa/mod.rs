@@ -52,7 +52,7 @@
 //! A user can trust a browser for [30 days](crate::Config::mfa_trust_ttl): the next log-in there takes the password
 //! alone. The trust is a row, and the cookie holds its token; it ends with a change of password, a reset, or any
 //! change of the second factors. What a session of a trusted browser may do in [sudo mode](crate::Sudo) is as if the
-//! user had last authenticated when they trusted it.
+//! user had last authenticated when they trusted it. There are at most 16 of a user.
 //!
 //! # Secrets at rest
 //!

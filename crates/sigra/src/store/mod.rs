@@ -24,7 +24,12 @@ mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod statement;
 
-use std::{future::Future, net::IpAddr, time::Duration};
+use std::{
+    future::Future,
+    net::IpAddr,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -192,6 +197,56 @@ impl SessionRow {
     /// What a clock that was ahead has noted is not recent.
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
         self.authenticated_at <= latest(now) && now < later(self.authenticated_at, age)
+    }
+}
+
+/// Sessions of a user: the first hundred, and whether there are more.
+///
+/// ```
+/// # use sigra::store::Sessions;
+/// fn note(sessions: &Sessions) -> &'static str {
+///     if sessions.has_more { "These are the devices that you used last." } else { "These are all of your devices." }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sessions {
+    sessions: Vec<SessionRow>,
+    /// Whether there are more than these.
+    pub has_more: bool,
+}
+
+impl Sessions {
+    /// As many as anybody reads. A user may have any number.
+    pub const MOST: usize = 100;
+
+    pub(crate) fn first_of(mut sessions: Vec<SessionRow>) -> Self {
+        let has_more = sessions.len() > Self::MOST;
+        sessions.truncate(Self::MOST);
+        Self { sessions, has_more }
+    }
+}
+
+impl Deref for Sessions {
+    type Target = Vec<SessionRow>;
+
+    fn deref(&self) -> &Vec<SessionRow> {
+        &self.sessions
+    }
+}
+
+impl DerefMut for Sessions {
+    fn deref_mut(&mut self) -> &mut Vec<SessionRow> {
+        &mut self.sessions
+    }
+}
+
+impl IntoIterator for Sessions {
+    type Item = SessionRow;
+    type IntoIter = std::vec::IntoIter<SessionRow>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.sessions.into_iter()
     }
 }
 
@@ -435,6 +490,13 @@ pub trait Store<U: User>:
         user: Option<&U::Id>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
+    /// Locks two users, in the order of their ids.
+    fn lock_both_users(
+        conn: &mut Self::Connection,
+        one: &U::Id,
+        other: &U::Id,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Finds the session that each token belongs to, and its user. One query, if all of them are current. A row that
     /// can't be read is the error of its own token.
     fn find_sessions_by_token(
@@ -455,10 +517,13 @@ pub trait Store<U: User>:
         ids: &[SessionId],
     ) -> impl Future<Output = sqlx::Result<Vec<(SessionRow, U)>>> + Send;
 
-    /// The user's sessions that can be read, the last used first.
+    /// The user's sessions that can be read, were opened within a time and are not pending, the last used first: at most
+    /// so many.
     fn list_sessions(
         conn: &mut Self::Connection,
         user: &U::Id,
+        opened: Window,
+        limit: i64,
     ) -> impl Future<Output = sqlx::Result<Vec<SessionRow>>> + Send;
 
     /// Writes a session. `None` if the user is gone or has another password by now.

@@ -33,8 +33,10 @@ macro_rules! impl_store {
         const LIST: &str = concat!(
             "SELECT ",
             session_columns!(),
-            " FROM users_tokens t WHERE t.context = 'session' AND t.user_id = $1
-             ORDER BY t.last_used_at DESC, t.id DESC"
+            " FROM users_tokens t
+             WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
+               AND t.inserted_at > $2 AND t.inserted_at <= $3
+             ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
         );
 
         const DELETE_PRESENTED: &str = "DELETE FROM users_tokens
@@ -136,6 +138,16 @@ macro_rules! impl_store {
                 lock.fetch_all(conn).await.map(drop)
             }
 
+            async fn lock_both_users(conn: &mut $connection, one: &U::Id, other: &U::Id) -> sqlx::Result<()> {
+                let lock = statement!(
+                    "SELECT 1 FROM ",
+                    U::TABLE,
+                    " u WHERE u.id = $1 OR u.id = $2 ORDER BY u.id",
+                    $lock_user
+                );
+                sqlx::query(lock).bind(one.clone()).bind(other.clone()).fetch_all(conn).await.map(drop)
+            }
+
             async fn find_sessions_by_token(
                 conn: &mut $connection,
                 tokens: &[SessionHashes],
@@ -191,9 +203,15 @@ macro_rules! impl_store {
                 Ok(readable(&rows, "sigra_id", |row| Ok((session_row(row)?, U::from_row(row)?))))
             }
 
-            async fn list_sessions(conn: &mut $connection, user: &U::Id) -> sqlx::Result<Vec<SessionRow>> {
-                let rows = sqlx::query(LIST).bind(user.clone()).fetch_all(conn).await?;
-                Ok(readable(&rows, "sigra_id", session_row))
+            async fn list_sessions(
+                conn: &mut $connection,
+                user: &U::Id,
+                opened: crate::store::Window,
+                limit: i64,
+            ) -> sqlx::Result<Vec<SessionRow>> {
+                let list = sqlx::query(LIST).bind(user.clone());
+                let list = list.bind($to_time(opened.after)).bind($to_time(opened.until)).bind(limit);
+                Ok(readable(&list.fetch_all(conn).await?, "sigra_id", session_row))
             }
 
             async fn insert_session(

@@ -19,6 +19,9 @@ CREATE TABLE users (
 -- </new_users>
 
 CREATE UNIQUE INDEX users_email ON users (lower(email));
+-- For what is looked for every hour: accounts that nobody came to use, and those whose time is over.
+CREATE INDEX users_unconfirmed ON users (inserted_at) WHERE confirmed_at IS NULL;
+CREATE INDEX users_delete_after ON users (delete_after) WHERE delete_after IS NOT NULL;
 
 -- Times are milliseconds since the Unix epoch, in UTC.
 CREATE TABLE users_tokens (

@@ -88,8 +88,11 @@ impl Accounts {
     ) -> Result<User, ChangeEmailError> {
         let (user, client) = (scope.user(), &session.client());
         let token = EmailToken::parse(token).ok_or(ChangeEmailError::Link)?;
+        let context = Context::ChangeEmail(&user.email);
+        let claimed = self.sigra.find_email_token(&token, context).await?.ok_or(ChangeEmailError::Link)?.to;
         let mut tx = self.sigra.begin().await?;
-        let taken = self.sigra.take_email_token(&mut tx, &token, Context::ChangeEmail(&user.email)).await?;
+        self.lock_claim_in(&mut tx, user, &claimed).await?;
+        let taken = self.sigra.take_email_token(&mut tx, &token, context).await?;
         let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(ChangeEmailError::Link)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
         let update =
@@ -121,6 +124,19 @@ impl Accounts {
         self.sigra.announce_user(&updated.id);
         squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
         Ok(updated)
+    }
+
+    /// Locks who claims an address, and who holds it. Of two who claim each other's at the same moment, one waits.
+    pub(super) async fn lock_claim_in(
+        &self,
+        conn: &mut Connection,
+        claimant: &User,
+        email: &str,
+    ) -> Result<(), sigra::Error> {
+        match super::get_user_by_normalized_email(&mut *conn, email).await? {
+            Some(holder) => self.sigra.lock_both_users_in(conn, &claimant.id, &holder.id).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes an address from an account that was never confirmed, for who has proved that it is theirs: that account

@@ -24,13 +24,14 @@ impl Accounts {
         confirmation: &Password,
         client: &Client,
     ) -> Result<User, ChangePasswordError> {
-        let email = self.get_email_by_recovery_token(token).await?.ok_or(ChangePasswordError::Link)?;
-        check_new_password(password, confirmation, &email, &self.policy)?;
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
+        let found = self.sigra.find_email_token(&token, Context::Recovery).await?.ok_or(ChangePasswordError::Link)?;
+        check_new_password(password, confirmation, &found.to, &self.policy)?;
         self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
+        self.lock_claim_in(&mut tx, &found.user, &found.to).await?;
         let recovered = self.sigra.recover_account_in(&mut tx, &token, client).await?;
         let Recovered { sent, revoked } = recovered.ok_or(ChangePasswordError::Link)?;
         let before = sent.user;

@@ -116,7 +116,8 @@ impl Accounts {
         owner: &User,
         password: &Password,
     ) -> Result<(), sigra::Error> {
-        let is_new = owner.confirmed_at.is_none() && self.sigra.now() - owner.inserted_at < A_MOMENT;
+        let age = (self.sigra.now() - owner.inserted_at).unsigned_abs();
+        let is_new = owner.confirmed_at.is_none() && age < A_MOMENT;
         if !is_new {
             return self.send_taken_notice(tx, owner).await;
         }

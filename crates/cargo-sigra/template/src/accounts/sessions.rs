@@ -1,10 +1,10 @@
 //! Session tokens, and what happens around a log-in.
 
 use sigra::{
-    Checked, Client, LogInMethod, LogInOutcome, Password, Scope, Session, SessionId, SessionRow, SessionToken,
-    Verification,
+    Checked, Client, LogInMethod, LogInOutcome, Password, Scope, Session, SessionId, SessionToken, Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
+    store::Sessions,
     telemetry,
 };
 // <passkeys>
@@ -56,8 +56,8 @@ impl Accounts {
         Ok(count)
     }
 
-    /// The user's devices.
-    pub async fn list_user_sessions(&self, user: &User) -> Result<Vec<SessionRow>, sigra::Error> {
+    /// The user's devices, those that they used last.
+    pub async fn list_user_sessions(&self, user: &User) -> Result<Sessions, sigra::Error> {
         self.sigra.list_sessions(&user.id).await
     }
 

@@ -26,6 +26,8 @@ use uuid::Uuid;
 struct DevicesPage {
     layout: Layout,
     devices: Vec<Device>,
+    /// Whether there are more.
+    has_more: bool,
     // <mfa>
     trusted: Vec<Trusted>,
     // </mfa>
@@ -99,6 +101,7 @@ pub async fn index(
     Ok(Page(DevicesPage {
         layout: Layout::new("Your devices", &session, Some(&scope)),
         devices,
+        has_more: sessions.has_more,
         // <mfa>
         trusted: browsers.iter().map(|browser| Trusted::new(browser, this_browser)).collect(),
         // </mfa>

@@ -288,3 +288,45 @@ async fn a_mail_asks_for_an_answer_where_one_is_read() {
         assert!(mail.text.contains(said), "{}", mail.text);
     }
 }
+
+/// How the database would do it with as many rows as one likes.
+async fn plan_of(host: &Host, query: &'static str) -> String {
+    let mut conn = host.pool.acquire().await.expect("a connection");
+    // <postgres>
+    // <template>
+    #[cfg(feature = "postgres")]
+    // </template>
+    {
+        sqlx::query("SET enable_seqscan = off").execute(&mut *conn).await.expect("set");
+        let explain = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(format!("EXPLAIN {query}")));
+        explain.fetch_all(&mut *conn).await.expect("a plan").join("\n")
+    }
+    // </postgres>
+    // <sqlite>
+    // <template>
+    #[cfg(not(feature = "postgres"))]
+    // </template>
+    {
+        use sqlx::Row as _;
+        let explain = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")));
+        let steps = explain.fetch_all(&mut *conn).await.expect("a plan");
+        steps.iter().map(|step| step.get::<String, _>("detail")).collect::<Vec<_>>().join("\n")
+    }
+    // </sqlite>
+}
+
+/// Each hour, among however many users.
+#[tokio::test]
+async fn accounts_that_are_to_go_are_found_by_an_index() {
+    let host = Host::new().await;
+    for (query, index) in [
+        (
+            "SELECT id FROM users WHERE confirmed_at IS NULL AND inserted_at <= '2026-01-01T00:00:00Z' LIMIT 50",
+            "users_unconfirmed",
+        ),
+        ("SELECT id FROM users WHERE delete_after <= '2026-01-01T00:00:00Z'", "users_delete_after"),
+    ] {
+        let plan = plan_of(&host, query).await;
+        assert!(plan.contains(index), "{query}\n{plan}");
+    }
+}

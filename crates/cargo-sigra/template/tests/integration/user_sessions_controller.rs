@@ -3,7 +3,7 @@
 use crate::support::{Host, log_in_form};
 use sigra::{
     SessionToken,
-    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+    testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
 };
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -52,6 +52,40 @@ async fn the_page_names_devices_and_hides_tokens() {
             assert!(!page.text().contains(secret), "a token or its hash is on the page");
         }
     }
+}
+
+/// As many as anybody reads, and a word about the others.
+#[tokio::test]
+async fn a_user_of_very_many_devices_is_shown_those_that_were_used_last() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for _ in 0..99 {
+        host.accounts.generate_user_session_token(&user).await.expect("a session");
+    }
+    let page = browser.get("/users/sessions").await;
+    assert_contains(&page, "these 100 devices");
+    assert_eq!(
+        page.text().matches("class=\"device\"").count() + page.text().matches("class=\"device current\"").count(),
+        100
+    );
+    // <api>
+    let program = TestClient::new(host.api.clone());
+    program.set_cookie("_my_app_key", &browser.cookie("_my_app_key").expect("logged in"));
+    let listed = async || program.get("/users/sessions").await.json::<serde_json::Value>();
+    assert_eq!(listed().await["has_more"], false);
+    // </api>
+
+    host.clock().advance(std::time::Duration::from_secs(1));
+    host.accounts.generate_user_session_token(&user).await.expect("a session");
+    let page = browser.get("/users/sessions").await;
+    assert_contains(&page, "more than 100 devices");
+    assert_contains(&page, "Log out of all other devices");
+    // <api>
+    let listed = listed().await;
+    assert_eq!((listed["has_more"].clone(), listed["sessions"].as_array().expect("a list").len()), (true.into(), 100));
+    // </api>
+    browser.delete("/users/sessions/others").await;
+    assert_contains(&browser.get("/users/sessions").await, "this device only");
 }
 
 #[tokio::test]

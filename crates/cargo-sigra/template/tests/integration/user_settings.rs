@@ -421,6 +421,32 @@ async fn an_address_goes_to_who_proves_that_it_is_theirs_and_the_account_that_ke
     assert_eq!(events[0].action, "auth.account.deleted");
 }
 
+/// Neither has ever confirmed their own: whose link is opened first has both, and the other account is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_claim_each_others_address_at_once_one_gets_it_and_none_an_error() {
+    let host = Host::with(&[("RATE_LIMITS", "off")]).await;
+    for round in 0..10 {
+        let (ada, adas) = host.authenticated_fixture().await;
+        let (bea, beas) = host.authenticated_fixture().await;
+        adas.put(EMAIL, &email_form(&bea.email)).await;
+        let to_bea = host.link_to(&bea.email).await;
+        beas.put(EMAIL, &email_form(&ada.email)).await;
+        let to_ada = host.link_to(&ada.email).await;
+        let (first, second) = tokio::join!(
+            tokio::spawn(async move { (adas.post(&to_bea, &[]).await.status(), adas) }),
+            tokio::spawn(async move { (beas.post(&to_ada, &[]).await.status(), beas) }),
+        );
+        let ((first, adas), (second, beas)) = (first.expect("an answer"), second.expect("an answer"));
+        assert!(!first.is_server_error() && !second.is_server_error(), "round {round}: {first} {second}");
+        let has_it = [(&adas, &bea), (&beas, &ada)].map(async |(browser, wanted)| {
+            let page = browser.get("/dashboard").await;
+            page.status() == 200 && page.text().contains(&wanted.email)
+        });
+        let [adas, beas] = has_it;
+        assert_eq!(usize::from(adas.await) + usize::from(beas.await), 1, "round {round}");
+    }
+}
+
 /// Confirming and claiming at the same moment: one of the two has the address, and with it an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_claiming_an_address_beside_its_confirmation_gives_it_to_one_of_them() {

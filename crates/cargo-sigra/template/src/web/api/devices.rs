@@ -25,6 +25,8 @@ use crate::{
 #[derive(Serialize)]
 pub struct Devices {
     sessions: Vec<Device>,
+    /// Whether there are more than these, which were used last.
+    has_more: bool,
     // <mfa>
     trusted_browsers: Vec<Trusted>,
     // </mfa>
@@ -84,6 +86,7 @@ pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Resu
     // </mfa>
     Ok(Json(Devices {
         sessions: sessions.iter().map(|session| Device::new(session, current)).collect(),
+        has_more: sessions.has_more,
         // <mfa>
         trusted_browsers: trusted_browsers.into_iter().map(Trusted::from).collect(),
         // </mfa>
