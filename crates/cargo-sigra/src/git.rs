@@ -72,17 +72,25 @@ fn safe_directory(said: &str, folder: &Path) -> String {
     named.unwrap_or_else(|| folder.display().to_string())
 }
 
-/// Files that are changed and not committed.
-fn changed_files(folder: &Path) -> Result<Vec<PathBuf>, GitError> {
+/// Files that are changed and not committed, in a folder and elsewhere in its repository.
+fn changed_files(folder: &Path, elsewhere: &[&Path]) -> Result<Vec<PathBuf>, GitError> {
     work_tree(folder)?;
-    let output = checked(folder, &["status", "--porcelain", "-z", "--no-renames", "--", "."])?;
+    let elsewhere: Vec<String> = elsewhere.iter().map(|path| format!(":(literal){}", path.display())).collect();
+    let args = ["status", "--porcelain", "-z", "--no-renames", "--", "."];
+    let args: Vec<&str> = args.into_iter().chain(elsewhere.iter().map(String::as_str)).collect();
+    let output = checked(folder, &args)?;
     let text = text_of(&output.stdout);
     Ok(text.split('\0').filter_map(|entry| entry.get(3..)).map(PathBuf::from).collect())
 }
 
 /// For what changes files: it can be seen and undone only if all was committed before.
 pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
-    let changed = changed_files(folder)?;
+    refuse_changed_files_at(folder, &[])
+}
+
+/// The same, of some files elsewhere in the repository too.
+pub fn refuse_changed_files_at(folder: &Path, elsewhere: &[&Path]) -> Result<(), GitError> {
+    let changed = changed_files(folder, elsewhere)?;
     if changed.is_empty() {
         return Ok(());
     }

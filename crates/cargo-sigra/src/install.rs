@@ -89,6 +89,9 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     let record = if before.is_none() { Manifest::of(&plan, &files).edits(&files)? } else { Vec::new() };
     let all: Vec<&Edit> = created.iter().chain(&edits).chain(&record).collect();
     let transaction = Transaction::prepare(&host.root, all.iter().copied())?;
+    if !args.dry_run && !args.force {
+        git::refuse_changed_files_at(&host.root, &transaction.elsewhere(&host.root))?;
+    }
     trial::run(&host.root, &all, Wanted { resolve: !args.no_resolve, compile: args.check })?;
     for warning in existing.warnings(&plan.users, &files, plan.choices.db) {
         anstream::println!("{} {warning}\n", styled(WARNING, "warning:"));
@@ -98,7 +101,9 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     } else {
         transaction.commit()?;
         if before.is_none() {
-            existing.touch()?;
+            if let Err(error) = existing.touch() {
+                terminal::warn(error);
+            }
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         say(&created, &edits, before.is_none());

@@ -71,6 +71,13 @@ impl Transaction {
         }
     }
 
+    /// Files that are there and are not in the package's folder: a link leads to them, or a workspace has them.
+    pub fn elsewhere(&self, root: &Path) -> Vec<&Path> {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let there = self.writes.iter().filter(|write| write.is_there);
+        there.map(|write| write.target.as_path()).filter(|target| !target.starts_with(&root)).collect()
+    }
+
     /// Writes all, or nothing.
     pub fn commit(self) -> Result<(), EditError> {
         interruption::watch();

@@ -90,13 +90,17 @@ impl Copy {
     }
 
     fn empty(root: &Path, metadata: &Metadata) -> Result<Self, TrialError> {
-        let workspace = metadata.workspace_root.canonicalize()?;
+        // As Cargo names them: on Windows, the full path of a folder has another form.
+        let workspace = metadata.workspace_root.clone();
         let manifests = metadata.packages.iter().map(|package| package.manifest_path.clone());
+        let here = root.canonicalize()?;
+        let is_here = |folder: &&Path| folder.canonicalize().is_ok_and(|folder| folder == here);
+        let package = metadata.packages.iter().filter_map(|package| package.manifest_path.parent()).find(is_here);
         Ok(Self {
             folder: tempfile::Builder::new().prefix("cargo-sigra-").tempdir()?,
+            package: package.unwrap_or(&workspace).to_owned(),
             manifests: manifests.chain([workspace.join("Cargo.toml")]).collect(),
             workspace,
-            package: root.canonicalize()?,
             target: metadata.target_directory.clone(),
         })
     }

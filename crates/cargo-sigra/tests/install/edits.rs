@@ -60,7 +60,7 @@ fn links_lead_to_where_the_host_listens() {
 fn secrets_and_databases_are_kept_out_of_the_repository() {
     let host = Host::new("hello", "").installed(&[]);
     // `*.db*` was there.
-    assert_eq!(host.read(".gitignore"), "/target\n*.db*\nCargo.lock\n.*_dev_secret\n.env\n");
+    assert_eq!(host.read(".gitignore"), "/target\n*.served\n*.db*\nCargo.lock\n.*_dev_secret\n.env\n");
 
     let host = Host::new("hello", "");
     fs::write(host.root().join(".gitignore"), "/target").expect("written");

@@ -48,3 +48,21 @@ fn an_env_file_that_is_tracked_is_told_and_not_ignored() {
     assert!(said(&output).contains("git tracks `.env`"), "{}", said(&output));
     assert_eq!(host.read(".gitignore"), "/target\n.*_dev_secret\n*.db\n*.db-shm\n*.db-wal\n");
 }
+
+#[cfg(unix)]
+#[test]
+fn changes_behind_a_link_are_changes_too() {
+    let host = Host::new("member", "web");
+    let (main, shared) = (host.root().join("src/main.rs"), host.root().join("../start.rs"));
+    fs::rename(&main, &shared).expect("moved");
+    std::os::unix::fs::symlink("../../start.rs", &main).expect("linked");
+    host.commit();
+    let text = fs::read_to_string(&shared).expect("text");
+    fs::write(&shared, format!("{text}// Mine.\n")).expect("written");
+    let told = host.refuses(&[], &[]);
+    assert!(told.contains("not committed: start.rs"), "{told}");
+    host.commit();
+    let host = host.installed(&[]);
+    assert!(fs::read_to_string(shared).expect("text").contains("with_accounts"));
+    drop(host);
+}

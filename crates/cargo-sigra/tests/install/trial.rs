@@ -40,6 +40,13 @@ fn two_packages_that_link_one_library_are_told_before() {
 }
 
 #[test]
+fn a_member_of_a_workspace_is_tried_within_it() {
+    let host = Host::new("member", "web");
+    let output = sigra_with(&host.root(), &NO_NETWORK, &["install", "--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn dependencies_by_paths_are_found_from_the_copy() {
     let outside = tempfile::tempdir().expect("a folder");
     fs::create_dir(outside.path().join("src")).expect("made");
