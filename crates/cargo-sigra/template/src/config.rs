@@ -131,8 +131,7 @@ pub enum SettingsError {
 impl Settings {
     // <app>
     pub fn from_env() -> Result<Self, SettingsError> {
-        let find = find_in_env()?;
-        Self::from_lookup(|name| find(name))
+        Self::from_lookup(find_in_env()?)
     }
 
     /// Reads the settings from anything that can look up a name.
