@@ -18,12 +18,22 @@ pub(crate) fn router() -> Router<SqlitePool> {
 }
 
 async fn index(State(pool): State<SqlitePool>) -> Result<Json<Vec<Todo>>, StatusCode> {
-    let todos = sqlx::query_as("SELECT DISTINCT title FROM todos").fetch_all(&pool).await;
-    todos.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let todos = sqlx::query_as("SELECT DISTINCT title FROM todos")
+        .fetch_all(&pool)
+        .await;
+    todos
+        .map(Json)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn create(State(pool): State<SqlitePool>, Json(todo): Json<Todo>) -> Result<(StatusCode, Json<Todo>), StatusCode> {
-    let insert = sqlx::query("INSERT INTO todos (title) VALUES ($1)").bind(&todo.title).execute(&pool).await;
+async fn create(
+    State(pool): State<SqlitePool>,
+    Json(todo): Json<Todo>,
+) -> Result<(StatusCode, Json<Todo>), StatusCode> {
+    let insert = sqlx::query("INSERT INTO todos (title) VALUES ($1)")
+        .bind(&todo.title)
+        .execute(&pool)
+        .await;
     let _inserted = insert.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok((StatusCode::CREATED, Json(todo)))
 }
