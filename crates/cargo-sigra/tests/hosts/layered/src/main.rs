@@ -2,7 +2,8 @@
 
 mod todos;
 
-use std::{env, time::Duration};
+use core::time::Duration;
+use std::env;
 
 use axum::http::StatusCode;
 use sqlx::SqlitePool;
@@ -10,7 +11,11 @@ use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer, trace::TraceLayer};
 
-#[allow(clippy::restriction, reason = "there is nobody to tell")]
+#[allow(
+    clippy::restriction,
+    unused_qualifications,
+    reason = "there is nobody to tell"
+)]
 #[tokio::main]
 async fn main() {
     let pool = SqlitePool::connect("sqlite://todos.db?mode=rwc")

@@ -1,5 +1,9 @@
 //! What is to be done.
-#![allow(clippy::restriction, clippy::missing_errors_doc, reason = "an example")]
+#![allow(
+    clippy::redundant_pub_crate,
+    clippy::restriction,
+    reason = "an example"
+)]
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::{Deserialize, Serialize};
