@@ -33,7 +33,7 @@ pub fn find(host: &Host, plan: &Plan) -> Served {
     let mut served = Served::Nowhere;
     for path in host.sources(module) {
         let Ok(source) = TextFile::read(&path).map(|file| file.text) else { continue };
-        if source.contains("with_accounts(") {
+        if ["with_accounts(", "with_accounts_in("].iter().any(|call| source.contains(call)) {
             return Served::Already;
         }
         let Some(call) = call_in(&source) else { continue };
