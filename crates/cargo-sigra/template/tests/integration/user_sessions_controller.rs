@@ -3,7 +3,7 @@
 use crate::support::{Host, log_in_form};
 use sigra::{
     SessionToken,
-    testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
+    testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
 };
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -69,7 +69,7 @@ async fn a_user_of_very_many_devices_is_shown_those_that_were_used_last() {
         100
     );
     // <api>
-    let program = TestClient::new(host.api.clone());
+    let program = sigra::testing::TestClient::new(host.api.clone());
     program.set_cookie("_my_app_key", &browser.cookie("_my_app_key").expect("logged in"));
     let listed = async || program.get("/users/sessions").await.json::<serde_json::Value>();
     assert_eq!(listed().await["has_more"], false);
