@@ -9,4 +9,5 @@ mod host;
 mod repositories;
 mod requirements;
 mod server;
+mod tables;
 mod trial;

@@ -70,7 +70,8 @@ async fn of_sqlite(root: &Path, url: &str, table: &str) -> sqlx::Result<Option<R
     }
     let id = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END";
     let same = format!(
-        "SELECT group_concat({id}, ' and ') FROM \"{table}\" WHERE email IS NOT NULL GROUP BY lower(email) HAVING count(*) > 1"
+        "SELECT group_concat({id}, ' and ') FROM (SELECT id, email FROM \"{table}\" ORDER BY id) WHERE email IS NOT NULL
+         GROUP BY lower(email) HAVING count(*) > 1"
     );
     let same = sqlx::query_scalar(AssertSqlSafe(same)).fetch_all(&mut conn).await?;
     let without = format!("SELECT count(*) FROM \"{table}\" WHERE email IS NULL OR email = ''");
