@@ -38,13 +38,13 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
             moved.extend(migration(&path, &text, migrations, plan));
             continue;
         }
-        let text = text_at(&text, module, &plan.users.plural);
+        let text = text_at(&text, module, &plan.folder, &plan.users.plural);
         let text = text.replace(OWN_MIGRATIONS, &format!("sqlx::migrate!(\"{}\")", plan.migrations.folder));
         let text = match plan.port {
             Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
             None => text,
         };
-        moved.insert(path_of(&path, module), text);
+        moved.insert(path_of(&path, module, &plan.folder), text);
     }
     moved
 }
@@ -68,17 +68,25 @@ fn migration(path: &str, text: &str, number: u64, plan: &Plan) -> Vec<(String, S
     }
 }
 
-fn path_of(path: &str, module: &str) -> String {
+fn path_of(path: &str, module: &str, folder: &str) -> String {
     match path.split_once('/') {
-        Some(("src", "lib.rs")) => format!("src/{module}.rs"),
-        Some((folder @ ("src" | "templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
+        Some(("src", "lib.rs")) => within(folder, &format!("{module}.rs")),
+        Some(("src", rest)) => within(folder, &format!("{module}/{rest}")),
+        Some((folder @ ("templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
         _ => path.to_owned(),
     }
 }
 
+/// A path in a folder, which may be the package's own.
+fn within(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
 /// Its paths in code, in pages and on disk.
-fn text_at(text: &str, module: &str, plural: &str) -> String {
+fn text_at(text: &str, module: &str, folder: &str, plural: &str) -> String {
     let prefix = prefix(module);
+    // From the folder `web` in the module's.
+    let up = "../".repeat(2 + folder.split('/').filter(|part| !part.is_empty()).count());
     let moved = text
         .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
         .replace("`AUTH_APP_ENV`", &format!("`{prefix}APP_ENV`"))
@@ -86,7 +94,7 @@ fn text_at(text: &str, module: &str, plural: &str) -> String {
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
         .replace("{% extends \"", &format!("{{% extends \"{module}/"))
         .replace(" include \"", &format!(" include \"{module}/"))
-        .replace("include_str!(\"../../static/", &format!("include_str!(\"../../../static/{module}/"));
+        .replace("include_str!(\"../../static/", &format!("include_str!(\"{up}static/{module}/"));
     addresses(plural).iter().fold(moved, |text, (from, to)| text.replace(from, to))
 }
 
@@ -120,10 +128,28 @@ mod tests {
             ("templates/mail/letter.txt", "templates/auth/mail/letter.txt"),
             ("static/app.css", "static/auth/app.css"),
         ] {
-            assert_eq!(path_of(path, "auth"), moved);
+            assert_eq!(path_of(path, "auth", "src"), moved);
         }
         let text = "use crate::web; #[template(path = \"a.html\")] include_str!(\"../../static/a.css\") \"/me\" href=\"/static/a\"";
         let moved = "use crate::auth::web; #[template(path = \"auth/a.html\")] include_str!(\"../../../static/auth/a.css\") \"/users/me\" href=\"/users/static/a\"";
-        assert_eq!(text_at(text, "auth", "users"), moved);
+        assert_eq!(text_at(text, "auth", "src", "users"), moved);
+    }
+    #[test]
+    fn a_module_is_beside_the_root_of_its_crate() {
+        for (folder, root, page, up) in [
+            ("", "auth.rs", "auth/web/page_controller.rs", "../../static/auth/a.css"),
+            ("backend", "backend/auth.rs", "backend/auth/web/page_controller.rs", "../../../static/auth/a.css"),
+            (
+                "src/bin/site",
+                "src/bin/site/auth.rs",
+                "src/bin/site/auth/web/page_controller.rs",
+                "../../../../../static/auth/a.css",
+            ),
+        ] {
+            assert_eq!(path_of("src/lib.rs", "auth", folder), root);
+            assert_eq!(path_of("src/web/page_controller.rs", "auth", folder), page);
+            let included = text_at("include_str!(\"../../static/a.css\")", "auth", folder, "users");
+            assert_eq!(included, format!("include_str!(\"{up}\")"));
+        }
     }
 }

@@ -130,6 +130,9 @@ pub struct Install {
     /// The folder for migrations [default: where yours are]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub migrations: Option<PathBuf>,
+    /// The program that serves your routes, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub bin: Option<String>,
     /// Show the changes as a diff, and make none
     #[arg(long)]
     pub dry_run: bool,

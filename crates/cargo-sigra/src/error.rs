@@ -7,7 +7,7 @@ use crate::{
     generate::GenerateError,
     git::GitError,
     host::HostError,
-    install::{DatabaseError, DependencyError, InstallError, MigrationError, RequirementError},
+    install::{DatabaseError, DependencyError, InstallError, MigrationError, RequirementError, ServeError},
     manifest::ManifestError,
     names::NameError,
     new::NewError,
@@ -56,6 +56,8 @@ pub enum Error {
     Requirement(#[from] RequirementError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error(transparent)]
     Dependency(#[from] DependencyError),
     #[error(transparent)]

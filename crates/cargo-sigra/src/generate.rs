@@ -20,6 +20,9 @@ use crate::{
 /// Files by their path in the application, with `/` between its parts.
 pub type Files = BTreeMap<String, String>;
 
+/// Where the sources of a new application are.
+pub const SOURCES: &str = "src";
+
 /// What an application is generated from.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -29,6 +32,8 @@ pub struct Plan {
     pub sigra: SigraSource,
     /// The module that is to hold everything, in an application that was there before.
     pub module: Option<String>,
+    /// The folder that the module is in: `src`, unless the crate begins elsewhere.
+    pub folder: String,
     /// Where an application that was there before listens, if that is known.
     pub port: Option<u16>,
     /// Where migrations are, and who runs them.
@@ -48,6 +53,7 @@ impl Plan {
             choices,
             sigra,
             module: None,
+            folder: SOURCES.to_owned(),
             port: None,
             migrations: Migrations::default(),
             adopted: None,

@@ -1,13 +1,15 @@
 //! The application that accounts are installed into, as Cargo knows it.
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-};
+pub mod names;
+pub mod target;
+pub mod tree;
+pub mod values;
+
+use std::{env, fs, io, path::PathBuf, process::Command};
 
 use serde::Deserialize;
 
+use self::target::{CargoTarget, Kind, Target};
 use crate::dependency::Dependency;
 
 /// Why the application is not one that accounts can be installed into.
@@ -29,9 +31,10 @@ pub struct Host {
     pub package: String,
     pub edition: String,
     pub rust_version: Option<String>,
-    /// The root of the library, and of the program.
-    pub lib: Option<PathBuf>,
-    pub bin: Option<PathBuf>,
+    /// Its libraries and programs.
+    pub targets: Vec<Target>,
+    /// The libraries beside it in its workspace.
+    pub neighbours: Vec<Target>,
     pub dependencies: Vec<Dependency>,
     /// Of the other packages in its workspace.
     pub others_dependencies: Vec<Dependency>,
@@ -52,14 +55,8 @@ struct Package {
     edition: String,
     rust_version: Option<String>,
     manifest_path: PathBuf,
-    targets: Vec<Target>,
+    targets: Vec<CargoTarget>,
     dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Target {
-    kind: Vec<String>,
-    src_path: PathBuf,
 }
 
 impl Host {
@@ -88,23 +85,25 @@ impl Host {
     }
 
     fn of(package: Package, others: Vec<Package>, root: PathBuf, workspace: PathBuf) -> Self {
-        let target = |kind: &str| {
-            let target = package.targets.iter().find(|target| target.kind.iter().any(|k| k == kind));
-            target.map(|target| target.src_path.clone())
-        };
+        let (mut neighbours, mut others_dependencies) = (Vec::new(), Vec::new());
+        for other in others {
+            let targets = other.targets.into_iter().filter_map(Target::of);
+            neighbours.extend(targets.filter(|target| target.kind == Kind::Library));
+            others_dependencies.extend(other.dependencies);
+        }
         let rustfmt = [root.as_path(), &workspace]
             .iter()
             .flat_map(|folder| ["rustfmt.toml", ".rustfmt.toml"].map(|name| folder.join(name)))
             .find_map(|path| fs::read_to_string(path).ok());
         Self {
-            lib: target("lib"),
-            bin: target("bin"),
+            targets: package.targets.into_iter().filter_map(Target::of).collect(),
+            neighbours,
             rustfmt: Some(rustfmt.unwrap_or_default()),
             package: package.name,
             edition: package.edition,
             rust_version: package.rust_version,
             dependencies: package.dependencies,
-            others_dependencies: others.into_iter().flat_map(|package| package.dependencies).collect(),
+            others_dependencies,
             workspace,
             root,
         }
@@ -113,41 +112,5 @@ impl Host {
     /// What the package itself depends on. Tests and build scripts have dependencies of their own.
     pub fn own_dependencies(&self) -> impl Iterator<Item = &Dependency> {
         self.dependencies.iter().filter(|dependency| dependency.is_of_package())
-    }
-
-    /// What the library is called in code.
-    pub fn library_name(&self) -> String {
-        self.package.replace('-', "_")
-    }
-
-    /// The crate that the module goes into: handlers are where the routes are, in the library if there is one.
-    pub fn crate_root(&self) -> Option<&Path> {
-        self.lib.as_deref().or(self.bin.as_deref())
-    }
-
-    /// All of the host's own sources, but for a module.
-    pub fn sources(&self, without: &str) -> Vec<PathBuf> {
-        let src = self.root.join("src");
-        let mut found = Vec::new();
-        collect(&src, &mut found);
-        found.retain(|path| !path.starts_with(src.join(without)) && *path != src.join(format!("{without}.rs")));
-        found.sort();
-        found
-    }
-
-    /// Below the host's folder, with `/` between its parts.
-    pub fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('\\', "/")
-    }
-}
-
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo sigra install`: accounts in an application that was there before.
 
+mod closing;
 mod database;
 mod dependencies;
 mod migrations;
@@ -18,7 +19,7 @@ use crate::{
     generate::{self, Files, Plan},
     git,
     host::Host,
-    manifest::{self, Manifest, ManifestError},
+    manifest::{Manifest, ManifestError},
     names::AppName,
     questions, taken,
     terminal::{self, STRONG, WARNING, styled},
@@ -31,21 +32,32 @@ pub use self::{
     dependencies::{DependencyError, add as add_dependencies},
     migrations::{MigrationError, reversal_of, table_around, version},
     requirements::RequirementError,
+    serve::ServeError,
 };
-use self::{migrations::Existing, serve::Served, shadowed::Shadowed};
+use self::{
+    migrations::Existing,
+    serve::{Around, Survey},
+};
 
 /// Why accounts were not installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
+    #[error("these files are there already, and were not written by this program: {0}. Move them, or delete them")]
+    FilesTaken(String),
+    #[error("`{module}` can't be the module, for {by}: choose another one, `--module {other}`")]
+    Taken { module: String, by: String, other: &'static str },
+    #[error("`{path}` can't be understood: {error}. Does it compile?")]
+    NoRust { path: PathBuf, error: String },
     #[error(
-        "these files are there already, and were not written by this program: {0}. Choose another module: `--module login`"
+        "accounts answer below `/{plural}/`, and would from now on in place of {routes}. Give them another name, \
+         `--user Member --table members`, or move your routes; `--force` installs them all the same"
     )]
-    Taken(String),
+    Routes { plural: String, routes: String },
     #[error(
         "`--module {0}` can't be the module: use small letters, digits and `_`, and no word that Rust, a dependency or what is in the module has for its name, as in `--module login`"
     )]
     Module(String),
-    #[error("accounts are in `src/{there}` already, and `--module {asked}` asks for others: leave it out")]
+    #[error("accounts are in the module `{there}` already, and `--module {asked}` asks for others: leave it out")]
     OtherModule { there: String, asked: String },
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
@@ -74,15 +86,21 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     };
     let asked = before.as_ref().map(|manifest| PathBuf::from(&manifest.migrations.folder)).or(args.migrations.clone());
     let existing = Existing::find(&host.root, asked.as_deref(), questions::can_ask(args.yes))?;
+    let module = module(args, &host, before.as_ref())?;
+    let survey = Survey::of(&host, &module, args.bin.as_deref(), before.is_some())?;
     let plan = match &before {
-        Some(manifest) => same_plan(args, &host, manifest)?,
-        None => new_plan(args, &host, &existing)?,
+        Some(manifest) => Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra(&host.root)?) },
+        None => new_plan(args, &host, &existing, &survey, module)?,
     };
     requirements::check(&host, &plan)?;
+    let shadowed = shadowed(&survey, &plan.users.plural);
+    if before.is_none() && !args.force && !shadowed.is_empty() {
+        return Err(InstallError::Routes { plural: plan.users.plural, routes: shadowed.join(", ") }.into());
+    }
     let files = generate::files(&plan)?;
     let created = new_files(&host, &files, before.as_ref())?;
-    let (served, advice) = with_pool(serve::find(&host, &plan), &existing.sources(), plan.choices.db);
-    let edits = edits(&host, &plan, &served)?;
+    let (served, advice) = with_pool(&survey, &existing.sources(), plan.choices.db);
+    let edits = edits(&host, &plan, &survey, served)?;
     if before.is_none() {
         existing.rehearse(&plan.users, &files, plan.choices.db)?;
     }
@@ -106,7 +124,7 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
             }
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
-        say(&created, &edits, before.is_none());
+        closing::say(&created, &edits, before.is_none());
         if before.is_none() {
             plan.sigra.say();
         }
@@ -114,42 +132,47 @@ pub fn run(args: &Install) -> Result<(), crate::Error> {
     if let Some(advice) = advice {
         anstream::println!("\n{advice}");
     }
-    advise(&host, &plan, &served);
+    closing::advise(&host, &plan, &survey, &edits, &shadowed);
     Ok(())
 }
 
-/// With the host's own pool, if it has one, and what its owner has to do about it.
-fn with_pool(served: Served, sources: &[String], db: Database) -> (Served, Option<&'static str>) {
+/// The change around the router, with the host's own pool if it has one, and what its owner has to do about that.
+fn with_pool<'a>(survey: &'a Survey, sources: &[String], db: Database) -> (Option<Around<'a>>, Option<&'static str>) {
     const HAND_OVER: &str = "Your application has a database already. Hand its pool over, so that users are beside its tables: \
          `with_accounts_in(app, &pool)` in place of `with_accounts(app)`";
-    let advice = pool::is_named_in(sources, db).then_some(HAND_OVER);
-    match served {
-        Served::Already => (served, None),
-        Served::Nowhere => (served, advice),
-        Served::Here { path, before, after } => match pool::handed_over(&after, &pool::functions(sources, db), db) {
-            Some(after) => (Served::Here { path, before, after }, None),
-            None => (Served::Here { path, before, after }, advice),
-        },
+    let advice = (!survey.has_accounts() && pool::is_named_in(sources, db)).then_some(HAND_OVER);
+    let Some(around) = survey.around() else { return (None, advice) };
+    match pool::handed_over(&around.after, &pool::functions(sources, db), db) {
+        Some(after) => (Some(Around { after, ..around }), None),
+        None => (Some(around), advice),
     }
 }
 
-/// As it was installed before.
-fn same_plan(args: &Install, host: &Host, manifest: &Manifest) -> Result<Plan, crate::Error> {
-    let there = manifest.module.clone().unwrap_or_default();
-    if let Some(asked) = args.module.as_ref().filter(|asked| **asked != there) {
-        return Err(InstallError::OtherModule { there, asked: asked.clone() }.into());
+/// The module of accounts: the one that they are in, or else the one that is asked for.
+fn module(args: &Install, host: &Host, before: Option<&Manifest>) -> Result<String, crate::Error> {
+    if let Some(manifest) = before {
+        let there = manifest.module.clone().unwrap_or_default();
+        return match args.module.as_ref().filter(|asked| **asked != there) {
+            Some(asked) => Err(InstallError::OtherModule { there, asked: asked.clone() }.into()),
+            None => Ok(there),
+        };
     }
-    Ok(Plan { rustfmt: host.rustfmt.clone(), ..manifest.plan(args.parts.sigra(&host.root)?) })
-}
-
-fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, crate::Error> {
     let module = args.module.clone().unwrap_or_else(|| MODULE.to_owned());
     let is_module = module.starts_with(|c: char| c.is_ascii_lowercase())
         && module.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     let is_taken = taken::is_taken_for_module(&module)? || host.own_dependencies().any(|it| it.key() == module);
-    if !is_module || is_taken {
-        return Err(InstallError::Module(module).into());
-    }
+    if is_module && !is_taken { Ok(module) } else { Err(InstallError::Module(module).into()) }
+}
+
+fn new_plan(
+    args: &Install,
+    host: &Host,
+    existing: &Existing,
+    survey: &Survey,
+    module: String,
+) -> Result<Plan, crate::Error> {
+    let folder = survey.folder()?;
+    modules::refuse_taken(host, survey, &module, &folder)?;
     let mut parts = args.parts.clone();
     let can_ask = questions::can_ask(args.yes);
     if parts.db.is_none() {
@@ -164,8 +187,9 @@ fn new_plan(args: &Install, host: &Host, existing: &Existing) -> Result<Plan, cr
         users,
         choices,
         sigra: parts.sigra(&host.root)?,
-        port: serve::port(host, &module),
+        port: survey.port(),
         module: Some(module),
+        folder,
         migrations: existing.migrations(),
         adopted: None,
         rustfmt: host.rustfmt.clone(),
@@ -181,16 +205,16 @@ fn new_files(host: &Host, files: &Files, before: Option<&Manifest>) -> Result<Ve
     let is_ours = |path: &str| before.is_some_and(|manifest| manifest.files.contains_key(path));
     let taken: Vec<&str> = there.iter().map(|(path, _)| path.as_str()).filter(|path| !is_ours(path)).collect();
     if !taken.is_empty() {
-        return Err(InstallError::Taken(taken.join(", ")));
+        return Err(InstallError::FilesTaken(taken.join(", ")));
     }
     Ok(missing.into_iter().map(|(path, text)| Edit::create(path, text)).collect())
 }
 
 /// What is added to the host's own files.
-fn edits(host: &Host, plan: &Plan, served: &Served) -> Result<Vec<Edit>, crate::Error> {
+fn edits(host: &Host, plan: &Plan, survey: &Survey, around: Option<Around>) -> Result<Vec<Edit>, crate::Error> {
     let mut edits = Vec::new();
     edits.extend(dependencies::add(host, plan)?);
-    edits.extend(modules::declare(host, plan, served)?);
+    edits.extend(modules::declare(plan, survey, around)?);
     edits.extend(ignore(host, plan)?);
     Ok(edits)
 }
@@ -222,80 +246,11 @@ fn ignore(host: &Host, plan: &Plan) -> Result<Option<Edit>, crate::Error> {
     })
 }
 
-fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
-    if created.is_empty() && edits.is_empty() {
-        anstream::println!("Everything is there already.");
-    }
-    for line in crate::new::summary(created.iter().map(|edit| &edit.path)) {
-        terminal::step("create", line);
-    }
-    if is_first {
-        terminal::step("create", manifest::SUMMARY);
-    }
-    for edit in edits {
-        terminal::step("change", &edit.path);
-    }
-}
-
-/// What is left for the host to do.
-fn advise(host: &Host, plan: &Plan, served: &Served) {
-    let module = plan.module.as_deref().unwrap_or(MODULE);
-    if let Served::Nowhere = served {
-        let path = if host.lib.is_some() { host.library_name() } else { "crate".to_owned() };
-        anstream::println!(
-            "\nNo `axum::serve(listener, app)` was found that accounts could be put around. Where your router is served, write\n\n    \
-             let app = {path}::{module}::with_accounts(app).await?;\n    \
-             axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;"
-        );
-    }
-    if git::tracks(&host.root, ".env") {
-        anstream::println!(
-            "\n{} git tracks `.env`, so that secrets in it are in the repository. If they are no examples: `git rm --cached .env`, \
-             and add it to .gitignore",
-            styled(WARNING, "warning:")
-        );
-    }
-    let plural = &plan.users.plural;
-    for Shadowed { place, path } in shadowed::find(host, &format!("/{plural}"), module) {
-        anstream::println!(
-            "\n{} accounts answer below `/{plural}/` from now on, and `{place}` has `{path}`. Move it, or install with other \
-             names: `--user Member --table members`",
-            styled(WARNING, "warning:")
-        );
-    }
-    anstream::println!(
-        "\nA handler says in its arguments who may call it: {}",
-        styled(STRONG, format!("scope: sigra::Scope<{module}::accounts::{}>", plan.users.singular))
-    );
-    anstream::println!(
-        "\nYour own routes answer as before, to every origin. A handler that asks for a scope answers 403 to forms and scripts \
-         of other origins: name yours in {}",
-        styled(STRONG, "TRUSTED_ORIGINS")
-    );
-    anstream::println!(
-        "\nA setting that your application uses otherwise, such as `APP_ENV`, is {} for accounts",
-        styled(STRONG, format!("{}APP_ENV", crate::beside::prefix(module)))
-    );
-    if plan.port.is_none() {
-        anstream::println!(
-            "\nLinks in mails begin with http://127.0.0.1:4000: set {} if your router is served elsewhere",
-            styled(STRONG, "PUBLIC_URL")
-        );
-    }
-    terminal::next_commands(&next_commands(host, plan));
-}
-
-fn next_commands(host: &Host, plan: &Plan) -> Vec<String> {
-    let mut commands = Vec::new();
-    if plan.choices.db == Database::Postgres {
-        commands.push("export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
-    }
-    // A library is run by another package.
-    if host.bin.is_some() {
-        let port = plan.port.map_or_else(|| "…".to_owned(), |port| port.to_string());
-        let open = |path| format!("open http://127.0.0.1:{port}/{}/{path}", plan.users.plural);
-        commands.extend(["cargo run".to_owned(), open("register"), open("dev/mailbox")]);
-    }
-    commands.push("cargo sigra routes".to_owned());
-    commands
+/// Routes of the host's that would no longer be answered by it, with their places.
+fn shadowed(survey: &Survey, plural: &str) -> Vec<String> {
+    let found = shadowed::find(survey.sources(), &survey.serving(), &format!("/{plural}/"));
+    found
+        .iter()
+        .map(|route| format!("`{}` ({}:{})", route.path, survey.relative(&route.source.path), route.line))
+        .collect()
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     choices::Choices,
     edits::Edit,
-    generate::{Files, Plan},
+    generate::{Files, Plan, SOURCES},
     migrations::Migrations,
     names::AppName,
     sigra_source::SigraSource,
@@ -46,6 +46,9 @@ pub struct Manifest {
     /// The module that holds everything, in an application that was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
+    /// The folder that the module is in.
+    #[serde(default = "sources", skip_serializing_if = "is_sources")]
+    pub folder: String,
     /// Where it listens, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -58,6 +61,14 @@ pub struct Manifest {
     pub users: UserNames,
     pub choices: Choices,
     pub files: BTreeMap<String, String>,
+}
+
+fn sources() -> String {
+    SOURCES.to_owned()
+}
+
+fn is_sources(folder: &str) -> bool {
+    folder == SOURCES
 }
 
 /// Why the record of what was generated can't be used.
@@ -79,6 +90,7 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             app: plan.app.clone(),
             module: plan.module.clone(),
+            folder: plan.folder.clone(),
             port: plan.port,
             migrations: plan.migrations.clone(),
             adopted: plan.adopted.clone(),
@@ -96,6 +108,7 @@ impl Manifest {
             choices: self.choices,
             sigra,
             module: self.module.clone(),
+            folder: self.folder.clone(),
             port: self.port,
             migrations: self.migrations.clone(),
             adopted: self.adopted.clone(),

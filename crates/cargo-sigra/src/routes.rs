@@ -54,7 +54,7 @@ struct Route {
 pub fn run() -> Result<(), RoutesError> {
     let manifest = Manifest::read(Path::new("."))?;
     let web = match &manifest.module {
-        Some(module) => Path::new("src").join(module).join("web"),
+        Some(module) => Path::new(&manifest.folder).join(module).join("web"),
         None => Path::new("src").join("web"),
     };
     let routed = if manifest.choices.api_only { web.join("api") } else { web.clone() };

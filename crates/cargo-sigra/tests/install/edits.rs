@@ -15,7 +15,12 @@ fn nothing_of_the_hosts_is_overwritten() {
     assert!(said(&dirty).contains("not committed: src/auth.rs"), "{}", said(&dirty));
     host.commit();
     let taken = host.install(&[]);
-    assert!(!taken.status.success() && said(&taken).contains("src/auth.rs. Choose another module"), "{}", said(&taken));
+    assert!(
+        !taken.status.success()
+            && said(&taken).contains("for `src/auth.rs` is there: choose another one, `--module login`"),
+        "{}",
+        said(&taken)
+    );
     assert_eq!(host.changes(), "");
     assert!(host.install(&["--module", "login"]).status.success());
     assert_eq!(host.read("src/auth.rs"), "//! Mine.\n");
@@ -44,7 +49,7 @@ fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
 fn links_lead_to_where_the_host_listens() {
     let host = Host::new("hello", "");
     let output = said(&host.install(&[]));
-    assert!(output.contains("open http://127.0.0.1:3000/users/register\n"), "{output}");
+    assert!(output.contains("\nOpen http://localhost:3000/users/register in a browser."), "{output}");
     assert!(host.read("src/auth/config.rs").contains("const DEFAULT_PORT: u16 = 3000;"));
     host.commit();
     assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
@@ -52,7 +57,10 @@ fn links_lead_to_where_the_host_listens() {
     let host = Host::new("library", "");
     let output = said(&host.install(&[]));
     assert!(output.contains("Links in mails begin with http://127.0.0.1:4000: set PUBLIC_URL"), "{output}");
-    assert!(output.ends_with("Next:\n\n  cargo sigra routes\n"), "a library can't be run: {output}");
+    assert!(
+        output.ends_with("Next:\n\n  cargo sigra routes\n\nOpen /users/register where your application listens.\n"),
+        "a library can't be run: {output}"
+    );
     assert!(host.read("src/auth/config.rs").contains("const DEFAULT_PORT: u16 = 4000;"));
 }
 

@@ -9,5 +9,6 @@ mod host;
 mod repositories;
 mod requirements;
 mod server;
+mod shapes;
 mod tables;
 mod trial;

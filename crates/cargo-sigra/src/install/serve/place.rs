@@ -1,0 +1,104 @@
+//! A router in a source, and the same source with accounts around it.
+
+use std::ops::Range;
+
+use syn::Expr;
+
+/// What is made of the router with accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// As the host makes it.
+    Kept,
+    /// A service that knows its clients' addresses, which limits are counted by.
+    ConnectInfo,
+    Nothing,
+}
+
+/// How the accounts are waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Await,
+    /// By a runtime that has this name.
+    BlockOn(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The statement that accounts go before.
+    pub statement: Range<usize>,
+    pub router: Range<usize>,
+    /// The router with what makes a service of it.
+    pub service: Range<usize>,
+    /// What the router with accounts is called.
+    pub name: String,
+    pub make: Make,
+    pub wait: Wait,
+    pub can_fail: bool,
+}
+
+const MAKE: &str = ".into_make_service_with_connect_info::<std::net::SocketAddr>()";
+
+impl Place {
+    /// The source with accounts around the router.
+    pub fn around(&self, source: &str, with_accounts: &str) -> String {
+        let statement = self.changed(source, with_accounts);
+        format!("{}{statement}{}", &source[..self.statement.start], &source[self.statement.end..])
+    }
+
+    /// The statement alone, as it would be, from the edge of the page on.
+    pub fn lines(&self, source: &str, with_accounts: &str) -> String {
+        let indent = self.indent(source).unwrap_or_default().to_owned();
+        let changed = self.changed(source, with_accounts);
+        changed.lines().map(|line| line.strip_prefix(&indent).unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn changed(&self, source: &str, with_accounts: &str) -> String {
+        let gap = self.indent(source).map_or(" ".to_owned(), |indent| format!("\n{indent}"));
+        let made = match self.make {
+            Make::Kept => &source[self.router.end..self.service.end],
+            Make::ConnectInfo => MAKE,
+            Make::Nothing => "",
+        };
+        format!(
+            "{}{gap}{}{}{made}{}",
+            binding(&self.name, with_accounts, &source[self.router.clone()], &self.wait, self.can_fail),
+            &source[self.statement.start..self.service.start],
+            self.name,
+            &source[self.service.end..self.statement.end]
+        )
+    }
+
+    /// What stands before the statement, if it begins its line.
+    fn indent<'a>(&self, source: &'a str) -> Option<&'a str> {
+        let line = source[..self.statement.start].rfind('\n').map_or(0, |at| at + 1);
+        let before = &source[line..self.statement.start];
+        before.chars().all(char::is_whitespace).then_some(before)
+    }
+}
+
+/// `let app = crate::auth::with_accounts(app).await?;`
+pub fn binding(name: &str, with_accounts: &str, router: &str, wait: &Wait, can_fail: bool) -> String {
+    let failed = if can_fail { "?" } else { ".unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"))" };
+    match wait {
+        Wait::Await => format!("let {name} = {with_accounts}({router}).await{failed};"),
+        Wait::BlockOn(runtime) => format!("let {name} = {runtime}.block_on({with_accounts}({router})){failed};"),
+    }
+}
+
+/// The router's own name, which nobody needs once it has been given away; or else one that the function doesn't know.
+pub fn name_for(router: &Expr, text: &str, function: &str) -> String {
+    if matches!(router, Expr::Path(path) if path.path.get_ident().is_some()) {
+        return text.to_owned();
+    }
+    let is_known = |name: &str| {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        function
+            .match_indices(name)
+            .any(|(at, _)| !function[..at].ends_with(word) && !function[at + name.len()..].starts_with(word))
+    };
+    let plain = ["app", "router", "app_with_accounts"].into_iter().find(|name| !is_known(name)).map(str::to_owned);
+    plain.unwrap_or_else(|| {
+        let numbered = (2..).map(|number| format!("app_with_accounts_{number}"));
+        numbered.into_iter().find(|name| !is_known(name)).unwrap_or_default()
+    })
+}
