@@ -150,7 +150,7 @@ fn features_are_added_in_the_style_of_the_list() {
 #[test]
 fn accounts_go_into_the_database_that_the_host_is_on() {
     let is_on = |host: Host, database: &str| {
-        let output = said(&host.install(&["--dry-run", UNRESOLVED]));
+        let output = said(&host.install(&["--dry-run", "--migrations", "sql", UNRESOLVED]));
         let sigra = "+sigra = {";
         let line = output.lines().find(|line| line.starts_with(sigra)).unwrap_or_else(|| panic!("{output}"));
         assert!(line.contains(&format!("\"{database}\"")), "{line}");
