@@ -14,8 +14,9 @@ const OF_DATABASES: [&str; 2] = ["pg_", "sqlite_"];
 const MAX_TABLE: usize = 40;
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 8] = [
     "announce_user",
+    "lock_both_users_in",
     "log_in_user_with",
     "log_in_user_with_passkey_and",
     "reauthenticate_user",
