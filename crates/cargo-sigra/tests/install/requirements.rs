@@ -121,7 +121,7 @@ fn in_workspace(shared: &str, dependencies: &str) -> Host {
 fn what_the_workspace_has_is_inherited_from_it() {
     let shared = "axum = { version = \"0.8\", default-features = false, features = [\"http1\", \"tokio\", \"json\"] }\n\
                   tokio = { version = \"1\", features = [\"full\"] }\nurl = \"2\"\nserde = \"1\"\naskama = \"0.12\"\n\
-                  tracing-subscriber = { version = \"0.3\", default-features = false }\n";
+                  time = { version = \"0.3\", default-features = false }\n";
     let host = in_workspace(shared, "axum = { workspace = true } # the web\ntokio.workspace = true\n")
         .installed(&[UNRESOLVED]);
     let manifest = host.read("Cargo.toml");
@@ -130,7 +130,7 @@ fn what_the_workspace_has_is_inherited_from_it() {
         "tokio.workspace = true",
         "url.workspace = true",
         "serde = { workspace = true, features = [\"derive\"] }",
-        "tracing-subscriber = { workspace = true, features = [\"default\", \"env-filter\"] }",
+        "time = { workspace = true, features = [\"default\", \"formatting\", \"macros\"] }",
         "askama = \"0.16\"",
     ] {
         assert!(manifest.lines().any(|there| there == line), "no {line} in\n{manifest}");
