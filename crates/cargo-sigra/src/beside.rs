@@ -39,7 +39,7 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
             continue;
         }
         let text = text_at(&text, module, &plan.folder, &plan.users.plural);
-        let text = text.replace(OWN_MIGRATIONS, &format!("sqlx::migrate!(\"{}\")", plan.migrations.folder));
+        let text = text.replace(OWN_MIGRATIONS, &embedded(&plan.migrations.folder));
         let text = match plan.port {
             Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
             None => text,
@@ -47,6 +47,12 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
         moved.insert(path_of(&path, module, &plan.folder), text);
     }
     moved
+}
+
+/// What takes a folder of migrations in. A name alone is refused there, for it might be meant from the file's own folder.
+fn embedded(folder: &str) -> String {
+    let begin = if folder.starts_with("../") { "" } else { "./" };
+    format!("sqlx::migrate!(\"{begin}{folder}\")")
 }
 
 /// Where the host's migrations are, after them, and with what undoes it if theirs have that.
@@ -118,6 +124,12 @@ mod tests {
             by_host: true,
         };
         assert_eq!(paths(of_db), ["../db/migrations/0008_create.up.sql", "../db/migrations/0008_create.down.sql"]);
+    }
+
+    #[test]
+    fn migrations_are_taken_in_from_any_folder() {
+        assert_eq!(embedded("migrations"), OWN_MIGRATIONS);
+        assert_eq!(embedded("../db/migrations"), "sqlx::migrate!(\"../db/migrations\")");
     }
 
     #[test]
