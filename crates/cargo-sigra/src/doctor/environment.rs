@@ -96,7 +96,7 @@ mod tests {
         assert!(of_module.is_prod());
         assert_eq!((of_module.get("SMTP_URL"), of_module.get("PORT").as_deref()), (None, Some("1")));
         assert_eq!(Environment::of(&settings).get("SMTP_URL").as_deref(), Some("hosts.own"));
-        assert!(!Environment::of(&settings).in_module("login").get("PORT").is_some());
+        assert!(Environment::of(&settings).in_module("login").get("PORT").is_none());
     }
 
     #[test]

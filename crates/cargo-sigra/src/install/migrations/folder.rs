@@ -39,7 +39,7 @@ pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, 
             other_tool = Some(tool);
         }
     }
-    let runs: Vec<_> = members.iter().flat_map(|member| runs::of(member)).collect();
+    let runs: Vec<_> = members.iter().flat_map(runs::of).collect();
     let is_own = |path: &Path| own.iter().any(|member| path.starts_with(&member.root));
     let path = match asked {
         Some(asked) => {

@@ -168,10 +168,10 @@ impl Table {
 
     fn alter(&mut self, operation: AlterTableOperation, collation: Option<&str>, names: Names) {
         match operation {
-            AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
-                if !(if_not_exists && self.column(&names.ident(&column_def.name)).is_some()) {
-                    self.add(&column_def, names);
-                }
+            AlterTableOperation::AddColumn { column_def, if_not_exists, .. }
+                if !(if_not_exists && self.column(&names.ident(&column_def.name)).is_some()) =>
+            {
+                self.add(&column_def, names);
             }
             AlterTableOperation::DropColumn { column_names, .. } => {
                 let dropped: Vec<_> = column_names.iter().map(|name| names.ident(name)).collect();

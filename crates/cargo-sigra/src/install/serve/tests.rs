@@ -385,7 +385,7 @@ fn a_program_is_asked_for_where_several_may_serve() {
     assert_eq!(chosen.around().expect("certain").source.path, Path::new("src/b.rs"));
     let one_file = survey(vec![program("site", &[("src/bin/site.rs", PLAIN)])]);
     assert!(
-        one_file.folder().err().expect("refused").to_string().contains("git mv src/bin/site.rs src/bin/site/main.rs")
+        one_file.folder().expect_err("refused").to_string().contains("git mv src/bin/site.rs src/bin/site/main.rs")
     );
 }
 
