@@ -24,8 +24,8 @@ const KEPT: [&str; 8] = [
     "reauthenticate_user_with_second_factor_and",
     "user_fixture",
 ];
-const KEPT_PARTS: [&str; 6] =
-    ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent"];
+const KEPT_PARTS: [&str; 7] =
+    ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
 /// What stands before a word that the library or the web has coined.
 const KEPT_AFTER: [(&str, &[&str]); 6] = [
     ("user", &[".", "://"]),
@@ -260,6 +260,19 @@ mod tests {
             assert_eq!(members().rename("a.rs", text), text);
         }
         assert_eq!(UserNames::default().rename("a.rs", "user User"), "user User");
+    }
+
+    #[test]
+    fn the_librarys_tables_and_columns_keep_their_names() {
+        use sigra::store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
+
+        let schemas = format!("{POSTGRES_SCHEMA}\n{SQLITE_SCHEMA}");
+        let words = schemas.split(|c| !is_word(c)).filter(|word| word.starts_with("user") || word.contains("_user"));
+        let words: std::collections::BTreeSet<&str> = words.filter(|word| word.contains('_')).collect();
+        assert!(words.contains("user_handle") && words.contains("users_tokens_series"), "{words:?}");
+        for word in words {
+            assert_eq!(members().rename("migrations/sqlite/1.sql", word), word);
+        }
     }
 
     #[test]
