@@ -31,7 +31,7 @@ pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], p
     let starts = routers.starts(serving);
     let mut found = Vec::new();
     for start in starts {
-        routers.collect(start, "", &[], &mut BTreeSet::new(), &mut found);
+        routers.collect(start, "", &[], &mut Walk::default(), &mut found);
     }
     // What is in a router that is nested there is not told once more.
     let is_inside = |route: &Route| route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
@@ -91,7 +91,7 @@ impl<'a> Routers<'a> {
         let starts = self.positions(&|function| is_start(&function));
         let has_routes = |at: &usize| {
             let mut found = Vec::new();
-            self.collect(*at, "", &[], &mut BTreeSet::new(), &mut found);
+            self.collect(*at, "", &[], &mut Walk::default(), &mut found);
             !found.is_empty()
         };
         if starts.iter().any(has_routes) {
@@ -124,10 +124,11 @@ impl<'a> Routers<'a> {
         if exact.is_empty() && is_of_type { self.positions(&|function| function.name == *name) } else { exact }
     }
 
-    fn collect(&self, at: usize, prefix: &str, above: &[String], seen: &mut Seen, found: &mut Vec<Route<'a>>) {
-        if prefix.len() > LONGEST || !seen.insert((at, prefix.to_owned())) {
+    fn collect(&self, at: usize, prefix: &str, above: &[String], walk: &mut Walk, found: &mut Vec<Route<'a>>) {
+        if walk.callers.contains(&at) || !walk.seen.insert((at, prefix.to_owned())) {
             return;
         }
+        walk.callers.push(at);
         for part in &self.functions[at].parts {
             let path = format!("{prefix}{}", part.path);
             let own = part.nests.iter().map(|nest| format!("{prefix}{nest}"));
@@ -136,19 +137,23 @@ impl<'a> Routers<'a> {
                 What::Route(source, line) => found.push(Route { source, line, path, nests }),
                 What::Call(_) => {
                     for inner in self.called(at, part) {
-                        self.collect(inner, &path, &nests, seen, found);
+                        self.collect(inner, &path, &nests, walk, found);
                     }
                 }
             }
         }
+        walk.callers.pop();
     }
 }
 
-/// Functions, and where their routers were nested: they may call each other.
-type Seen = BTreeSet<(usize, String)>;
-
-/// No path is as long as this.
-const LONGEST: usize = 1000;
+/// Which functions have been looked at.
+#[derive(Default)]
+struct Walk {
+    /// Those that call the one that is looked at. A router can't be nested in itself.
+    callers: Vec<usize>,
+    /// All, each with the path that its router is nested at.
+    seen: BTreeSet<(usize, String)>,
+}
 
 struct Reader<'a, 'b> {
     source: &'a Source,
