@@ -156,7 +156,7 @@ async fn invariant_17_a_mail_of_what_was_rolled_back_is_never_sent() {
 #[tokio::test]
 async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_commit() {
     let host = Host::new().await;
-    let (mut committed, mut polls) = (0, 0);
+    let (mut committed, mut polls, mut at_once) = (0, 0, 0);
     loop {
         let mailer = unlucky(&host);
         let mut tx = begun_with(&host, &mailer).await;
@@ -164,8 +164,14 @@ async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_co
         host.sigra.record(&mut tx, &audit).await.expect("recorded");
         let is_over = abandon_after(polls, tx.commit()).await;
         drop(mailer);
-        if is_over {
+        if is_over && polls > 1 {
             break;
+        }
+        if is_over {
+            // The database has answered before anybody waited, which it does not every time.
+            at_once += 1;
+            assert!(at_once < 1000, "it waits for the database");
+            continue;
         }
         polls += 1;
         // What the database was told to do, it does.
@@ -177,7 +183,6 @@ async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_co
         assert_eq!(count(&host).await, changes, "after {polls} polls");
         committed = changes;
     }
-    assert!(polls > 1, "it waits for the database");
     sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("let go");
     let next = lucky(&host);
     eventually(async || i64::try_from(sent(&next).len()).expect("few") > committed).await;

@@ -432,6 +432,23 @@ async fn every_event_is_told_under_its_documented_name_at_its_level_with_its_fie
 }
 
 #[tokio::test]
+async fn a_proxy_that_names_no_address_is_told_without_what_it_says() {
+    LazyLock::force(&LOG);
+    let host = Host::with(|config| config.trusted_proxies(["192.0.2.0/24".parse().unwrap()])).await;
+    let behind = host.client().peer("192.0.2.1:443".parse().unwrap());
+    let ask = async |forwarded_for: &str| {
+        let request = Request::get("/client").header("x-forwarded-for", forwarded_for);
+        behind.send(request.body(axum::body::Body::empty()).unwrap()).await.text()
+    };
+    let warned = || LOG.text().contains("names a client that can't be read");
+    assert_eq!(ask("203.0.113.9").await, "203.0.113.9");
+    assert!(!warned());
+    assert_eq!(ask("app.internal.example").await, "192.0.2.1");
+    assert!(warned());
+    assert_eq!(LOG.text().matches("app.internal.example").count(), 0, "it may hold anything");
+}
+
+#[tokio::test]
 async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
