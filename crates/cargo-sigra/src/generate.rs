@@ -93,10 +93,10 @@ pub enum GenerateError {
     Rustfmt(#[from] RustfmtError),
 }
 
-/// All that is generated for an application. Where it can't be formatted, that is said, and it is as good.
+/// All that is generated for an application. If it can't be formatted as the host is, that is said: it is as good.
 pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = unformatted_files(plan)?;
-    if let Some(error) = rustfmt::format_if_possible(&mut generated, plan.rustfmt.as_deref()) {
+    if let Some(error) = rustfmt::format_as_far_as_possible(&mut generated, plan.rustfmt.as_deref())? {
         terminal::warn(format!("{error}. The generated code is not formatted as yours is"));
     }
     Ok(generated)

@@ -38,13 +38,18 @@ pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtEr
     }
 }
 
-/// The same where it can be done, and why it could not: code that is not formatted is as good.
-pub fn format_if_possible(files: &mut Files, settings: Option<&str>) -> Option<RustfmtError> {
-    let error = format(files, settings).err()?;
-    if let RustfmtError::Settings(_) = error {
-        format_by(files, "").err();
+/// The same, and if the host's settings are of no use, as rustfmt does by default: that they are is told. Without rustfmt
+/// there is no code: an upgrade could not compare it.
+pub fn format_as_far_as_possible(
+    files: &mut Files,
+    settings: Option<&str>,
+) -> Result<Option<RustfmtError>, RustfmtError> {
+    match format(files, settings) {
+        Ok(()) => Ok(None),
+        Err(error @ (RustfmtError::Missing(_) | RustfmtError::Io(_))) => Err(error),
+        Err(error @ RustfmtError::Settings(_)) => format_by(files, "").map(|()| Some(error)),
+        Err(error @ RustfmtError::Refused(_)) => Ok(Some(error)),
     }
-    Some(error)
 }
 
 /// In a folder where they find each other's modules.
@@ -158,7 +163,7 @@ mod tests {
             ("newline_style = \"Windows\"\n", false),
         ] {
             let mut formatted = files.clone();
-            let error = format_if_possible(&mut formatted, Some(settings));
+            let error = format_as_far_as_possible(&mut formatted, Some(settings)).expect("rustfmt");
             assert_eq!(formatted["src/lib.rs"], "fn a() {}\n", "{settings}");
             assert_eq!(matches!(error, Some(RustfmtError::Settings(_))), is_told, "{settings}");
         }
