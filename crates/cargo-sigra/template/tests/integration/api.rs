@@ -478,7 +478,7 @@ async fn passkeys_are_asked_for_by_json() {
     let (user, browser) = api.sudo_fixture().await;
     api.0.confirm(&user).await;
     let options = browser.post("/users/settings/passkeys/options", &[]).await.json::<Value>();
-    assert_eq!(options["publicKey"]["user"]["name"], user.email);
+    assert!(options["publicKey"].to_string().contains(&user.email), "{options}");
     assert!(browser.post("/users/sudo/passkey/options", &[]).await.json::<Value>().is_null(), "they have none");
     let log_in = api.client().post("/users/log-in/passkey/options", &[]).await.json::<Value>();
     assert!(log_in["publicKey"]["challenge"].is_string(), "{log_in}");
