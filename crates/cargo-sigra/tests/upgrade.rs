@@ -168,6 +168,11 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
     append(&template.path().join("migrations/sqlite/20260101000000_create_users_auth_tables.sql"), NEWER);
     fs::remove_file(template.path().join("tests/integration/outage.rs")).expect("removed");
     fs::remove_file(template.path().join("tests/integration/mailbox.rs")).expect("removed");
+    let main = template.path().join("tests/integration/main.rs");
+    let modules = fs::read_to_string(&main).expect("text");
+    let fewer = modules.replace("mod mailbox;\n", "").replace("// <postgres>\nmod outage;\n// </postgres>\n", "");
+    assert_eq!(modules.lines().count() - fewer.lines().count(), 4);
+    fs::write(main, fewer).expect("written");
 
     let before = texts(&app.root());
     let dry = upgrade(&app, template.path(), &["--dry-run"]);
@@ -183,6 +188,7 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
         "     update src/web/layout.rs",
         "       skip tests/integration/bad_input.rs (it has changed, and you have deleted it)",
         "     remove tests/integration/mailbox.rs",
+        "     update tests/integration/main.rs",
     ];
     assert_eq!(said(&output).lines().collect::<Vec<_>>(), expected);
     app.cargo(&["check", "--offline"]);

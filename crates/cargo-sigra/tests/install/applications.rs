@@ -74,7 +74,7 @@ fn axum_logins_example_gets_accounts_beside_its_own() {
     host.commit();
     let host = host.installed(&[]);
     let warned = said(&host.install(&["--dry-run"]));
-    assert!(warned.contains("a column `username`") && warned.contains("a column `password`"), "{warned}");
+    assert!(warned.contains("every row of `users` must have `username` and `password`"), "{warned}");
 
     let path = host.root().join("src/auth/accounts/registration.rs");
     let registration = fs::read_to_string(&path).expect("text");
