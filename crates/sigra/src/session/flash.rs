@@ -1,6 +1,7 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 /// What kind of message a flash is.
@@ -43,15 +44,36 @@ pub(super) struct WaitingFlash {
     #[serde(flatten)]
     pub message: FlashMessage,
     at: i64,
+    /// What tells the order of two, whatever the clock of the configuration says: in nanoseconds.
+    #[serde(default)]
+    order: u64,
 }
 
 impl WaitingFlash {
     pub fn new(message: FlashMessage, now: OffsetDateTime) -> Self {
-        Self { message, at: now.unix_timestamp() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { message, at: now.unix_timestamp(), order: u64::try_from(since.as_nanos()).unwrap_or_default() }
+    }
+
+    pub fn order(&self) -> u64 {
+        self.order
     }
 
     /// Another process, whose clock may be ahead, may have put it there.
     pub fn is_current(&self, now: OffsetDateTime) -> bool {
         self.at.abs_diff(now.unix_timestamp()) <= FLASH_TTL.as_secs()
     }
+}
+
+/// The entry of these messages. Others have another one, so that no tab writes over what another has put at the same moment;
+/// and an answer's cookies have the same names whoever it is for, and whenever.
+pub(super) fn name_of(kind: &str, messages: &[WaitingFlash]) -> String {
+    let mut hash = Sha256::new();
+    for WaitingFlash { message, .. } in messages {
+        hash.update(message.kind.as_str());
+        hash.update(message.text.len().to_be_bytes());
+        hash.update(&message.text);
+    }
+    let id = hash.finalize().iter().take(16).fold(0_u128, |id, byte| id << 8 | u128::from(*byte));
+    format!("{kind}{id:032x}")
 }

@@ -537,6 +537,7 @@ impl State {
                 waiting.push(flash);
             }
         }
+        waiting.sort_by_key(WaitingFlash::order);
         waiting
     }
 
@@ -555,7 +556,7 @@ impl State {
         };
         self.flash.clear();
         match serde_json::to_vec(&messages) {
-            Ok(json) => drop(self.outgoing.insert(new_name(FLASH), Some(json))),
+            Ok(json) => drop(self.outgoing.insert(flash::name_of(FLASH, &messages), Some(json))),
             Err(error) => tracing::error!(target: "sigra", %error, "a flash can't be written"),
         }
     }

@@ -272,6 +272,19 @@ async fn messages_that_tabs_put_at_the_same_moment_are_all_shown() {
     assert_eq!(flashes(&browser), [""; 0]);
 }
 
+/// Names that differ would tell answers apart that are to look the same.
+#[tokio::test]
+async fn one_message_is_in_a_cookie_of_one_name_whoever_gets_it() {
+    let host = Host::new().await;
+    let mut names = std::collections::BTreeSet::new();
+    for text in ["Saved.", "Saved.", "Sent."] {
+        let browser = host.client();
+        browser.post("/flash", &[("text", text)]).await;
+        names.extend(browser.cookies().into_iter().map(|(name, _)| name).filter(|name| name.contains(FLASH)));
+    }
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
 /// Nobody takes them, as where only programs ask: they are put together.
 #[tokio::test]
 async fn messages_that_wait_need_few_cookies() {
