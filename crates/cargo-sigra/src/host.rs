@@ -5,24 +5,27 @@ pub mod target;
 pub mod tree;
 pub mod values;
 
-use std::{env, fs, io, path::PathBuf, process::Command};
+use std::{env, fs, io, path::PathBuf};
 
 use serde::Deserialize;
 
 use self::target::{CargoTarget, Kind, Target};
-use crate::dependency::Dependency;
+use crate::{
+    cargo::{self, MetadataError},
+    dependency::Dependency,
+};
 
 /// Why the application is not one that accounts can be installed into.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    #[error("`cargo metadata` can't be run: {0}")]
-    Cargo(io::Error),
+    #[error("the folder can't be looked at: {0}")]
+    Folder(io::Error),
     #[error("this is no package that accounts could be installed into: {0}")]
     NoPackage(String),
     #[error("there is no Cargo.toml of a package in this folder: go into the package that serves your routes")]
     Elsewhere,
-    #[error("what `cargo metadata` says can't be read: {0}")]
-    Metadata(#[from] serde_json::Error),
+    #[error(transparent)]
+    Metadata(MetadataError),
 }
 
 #[derive(Debug)]
@@ -62,16 +65,11 @@ struct Package {
 impl Host {
     /// The package of the folder that one is in.
     pub fn find() -> Result<Self, HostError> {
-        let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .output()
-            .map_err(HostError::Cargo)?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("error: ").to_owned();
-            return Err(HostError::NoPackage(said));
-        }
-        let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
-        let here = env::current_dir().and_then(fs::canonicalize).map_err(HostError::Cargo)?;
+        let here = env::current_dir().and_then(fs::canonicalize).map_err(HostError::Folder)?;
+        let metadata: Metadata = cargo::metadata(&here).map_err(|error| match error {
+            MetadataError::Refused(said) => HostError::NoPackage(said.trim_start_matches("error: ").to_owned()),
+            error => HostError::Metadata(error),
+        })?;
         let is_here = |package: &Package| {
             package
                 .manifest_path

@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod beside;
+mod cargo;
 mod cargo_toml;
 mod choices;
 mod cli;

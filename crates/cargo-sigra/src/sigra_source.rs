@@ -3,13 +3,13 @@
 use std::{
     env, fs, io,
     path::{Component, Path, PathBuf},
-    process::Command,
 };
 
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item};
 
 use crate::{
+    cargo,
     cargo_toml::SIGRA_VERSION,
     terminal::{STRONG, styled},
 };
@@ -115,7 +115,10 @@ impl SigraSource {
 fn is_published() -> bool {
     let version = format!("sigra@{SIGRA_VERSION}");
     // Elsewhere, for in a workspace that has a package of this name Cargo would show that one.
-    let asked = cargo(&["info", "--quiet", "--registry", "crates-io", &version]).current_dir(env::temp_dir()).output();
+    let asked = cargo::command()
+        .args(["info", "--quiet", "--registry", "crates-io", &version])
+        .current_dir(env::temp_dir())
+        .output();
     asked.is_ok_and(|output| output.status.success())
 }
 
@@ -131,17 +134,14 @@ fn version_of(folder: &Path) -> Option<String> {
         version: String,
     }
     let manifest = folder.join("Cargo.toml").canonicalize().ok()?;
-    let asked = cargo(&["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest).output();
+    let asked = cargo::command()
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(manifest)
+        .output();
     let metadata: Metadata = serde_json::from_slice(&asked.ok()?.stdout).ok()?;
     // A workspace has other packages too, of which none has its name.
     let is_library = folder.join("src/lib.rs").exists();
     metadata.packages.into_iter().find(|it| it.name == "sigra" && is_library).map(|it| it.version)
-}
-
-fn cargo(args: &[&str]) -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(args);
-    cargo
 }
 
 /// A folder without links in its path, though its last parts may not be there yet.

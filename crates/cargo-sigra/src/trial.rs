@@ -7,15 +7,15 @@ mod reason;
 use std::{io, path::Path, process::Stdio};
 
 use self::copy::{Copy, cargo};
-use crate::{edits::Edit, interruption};
+use crate::{cargo::MetadataError, edits::Edit, interruption};
 
 /// Why the changes are not made.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     #[error("the workspace can't be copied to try the changes in it: {0}")]
     Copy(#[from] io::Error),
-    #[error("`cargo metadata` failed: {0}")]
-    Metadata(String),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     #[error("nothing was written, for cargo would find no versions of all dependencies that fit together{why}\n\ncargo says: {said}", why = reason::explained(.said))]
     Conflict { said: String },
     #[error(

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs, io,
+    fs, io,
     path::{Component, Path, PathBuf},
     process::Command,
 };
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::TrialError;
-use crate::edits::Edit;
+use crate::{cargo, edits::Edit};
 
 /// What is large, and of no use to the compiler.
 const LEFT_OUT: [&str; 2] = [".git", "node_modules"];
@@ -50,7 +50,7 @@ pub struct Copy {
 
 /// Cargo, with the host's settings: it looks for them around the folder that it runs in.
 pub fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo::command();
     command.current_dir(root);
     command
 }
@@ -63,7 +63,7 @@ pub fn is_manifest(path: &str) -> bool {
 impl Copy {
     /// The manifests and the versions, and an empty file for each that a manifest must find.
     pub fn of_manifests(root: &Path) -> Result<Self, TrialError> {
-        let metadata = metadata(root)?;
+        let metadata: Metadata = cargo::metadata(root)?;
         let copy = Self::empty(root, &metadata)?;
         let lock = copy.workspace.join("Cargo.lock");
         for file in copy.manifests.iter().chain([&lock]) {
@@ -83,7 +83,7 @@ impl Copy {
 
     /// All that is in the workspace's folder, but for what was built.
     pub fn whole(root: &Path) -> Result<Self, TrialError> {
-        let metadata = metadata(root)?;
+        let metadata: Metadata = cargo::metadata(root)?;
         let copy = Self::empty(root, &metadata)?;
         copy.copy_folder(&copy.workspace, copy.folder.path())?;
         Ok(copy)
@@ -197,14 +197,6 @@ impl Copy {
             }
         }
     }
-}
-
-fn metadata(root: &Path) -> Result<Metadata, TrialError> {
-    let output = cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    if !output.status.success() {
-        return Err(TrialError::Metadata(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| TrialError::Metadata(error.to_string()))
 }
 
 fn make_folder_of(path: &Path) -> io::Result<()> {

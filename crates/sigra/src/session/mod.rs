@@ -6,9 +6,9 @@
 //! change, responses that overtake each other never undo a login or lose a write. An entry is bound to the
 //! cookie-session id it was written under, so what was put there before a login is gone after it.
 //!
-//! Of two tabs that put the same entry at the same moment the later answer decides. Where that would lose something, each
-//! request has an entry of its own: flash messages, the challenges of passkeys, the keys of authenticator apps that are
-//! being set up.
+//! Of two tabs that put the same entry at the same moment the later answer decides. Where that would lose something there
+//! are several entries: one for each flash message, challenge of a passkey, and key of an authenticator app that is being
+//! set up.
 //!
 //! | cookie | lives | holds |
 //! |---|---|---|
@@ -59,7 +59,7 @@ use crate::{
     token::{BrowserToken, CookieSessionId, TokenHash},
 };
 
-/// What the entries begin with that hold messages: one for each request that put some.
+/// What the entries begin with that hold messages, and are named after them.
 const FLASH: &str = "flash-";
 
 /// With so many of them waiting, the next request puts them together in one.

@@ -1,14 +1,11 @@
 //! The packages of the host's workspace, and which of them it is made of.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::MigrationError;
+use crate::cargo::{self, MetadataError};
 
 #[derive(Debug)]
 pub struct Member {
@@ -38,14 +35,9 @@ struct Dependency {
 }
 
 pub fn members(root: &Path) -> Result<Vec<Member>, MigrationError> {
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(root)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .map_err(|error| MigrationError::Workspace(error.to_string()))?;
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(|error| {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        MigrationError::Workspace(if said.is_empty() { error.to_string() } else { said })
+    let metadata: Metadata = cargo::metadata(root).map_err(|error| match error {
+        MetadataError::Refused(said) => MigrationError::Workspace(said),
+        error => MigrationError::Workspace(error.to_string()),
     })?;
     let workspace = canonical(&metadata.workspace_root);
     let member = |package: Package| Member {
