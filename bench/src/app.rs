@@ -8,14 +8,14 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use sigra::{Config, HashedPassword, LogInMethod, Scope, SecretKeyBase, Session, Sigra};
+use sigra::{Config, HashedPassword, LogInMethod, Scope, SecretKeyBase, CookieSession, Sigra};
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
 
 use crate::{Result, settings::email};
 
 /// What the handlers need of a user on any database.
-pub trait Account: sigra::User<Id = Uuid> {
+pub trait Account: sigra::AuthUser<Id = Uuid> {
     fn email(&self) -> &str;
 
     fn find_by_email(pool: &Pool<Self::Database>, email: &str) -> impl Future<Output = sqlx::Result<Self>> + Send;
@@ -30,7 +30,7 @@ macro_rules! account {
             hashed_password: Option<HashedPassword>,
         }
 
-        impl sigra::User for $name {
+        impl sigra::AuthUser for $name {
             type Id = Uuid;
             type Database = $database;
 
@@ -79,7 +79,7 @@ async fn me<U: Account>(scope: Scope<U>) -> String {
 
 async fn log_in<U: Account>(
     State(sigra): State<Sigra<U>>,
-    session: Session,
+    session: CookieSession,
     Path(number): Path<u32>,
 ) -> Result<(), StatusCode> {
     let user = U::find_by_email(sigra.pool(), &email(number)).await.map_err(|_| StatusCode::NOT_FOUND)?;

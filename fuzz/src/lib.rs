@@ -14,7 +14,7 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session,
+    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, CookieSession,
     SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, RelyingParty},
@@ -31,7 +31,7 @@ struct User {
     id: i64,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = i64;
     type Database = sqlx::Sqlite;
 
@@ -77,12 +77,12 @@ async fn who(scope: Option<Scope<User>>) -> String {
 }
 
 /// Whether the browser that somebody logs in with was known before.
-async fn known(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<String> {
+async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<String> {
     let outcome = sigra.log_in_user(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
     Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
-async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Path<i64>) -> sigra::Result<String> {
+async fn log_in(State(sigra): State<Sigra<User>>, session: CookieSession, Path(id): Path<i64>) -> sigra::Result<String> {
     let outcome = sigra.log_in_user(&session, &User { id }, LogInMethod::Password, false).await?;
     Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
 }
@@ -90,7 +90,7 @@ async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Path(id): Pa
 /// Sets up an authenticator app, and gives its key.
 async fn enrol(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> sigra::Result<String> {
     let key = sigra.begin_totp_enrolment(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
@@ -102,7 +102,7 @@ async fn enrol(
 
 async fn answer(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     body: Bytes,
 ) -> sigra::Result<String> {
@@ -112,7 +112,7 @@ async fn answer(
 }
 
 /// Whom an answer of a passkey logs in, or adds a passkey to, in a browser that was asked for one.
-async fn answer_with_passkey(State(sigra): State<Sigra<User>>, session: Session, body: Bytes) -> sigra::Result<String> {
+async fn answer_with_passkey(State(sigra): State<Sigra<User>>, session: CookieSession, body: Bytes) -> sigra::Result<String> {
     let asked = sigra.begin_passkey_log_in(&session).await?;
     let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(NOBODY.to_owned()) };
     // As if it were for this challenge: past the first check.

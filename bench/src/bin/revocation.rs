@@ -21,7 +21,7 @@ use bench::{
     stats::{millis, percentile, table},
 };
 use clap::Parser;
-use sigra::{SessionId, Sigra, User, testing::PostgresCluster};
+use sigra::{AuthUser, SessionId, Sigra, testing::PostgresCluster};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;

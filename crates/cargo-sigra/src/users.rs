@@ -15,6 +15,7 @@ const MAX_TABLE: usize = 40;
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
 const KEPT: [&str; 8] = [
+    "AuthUser",
     "announce_user",
     "lock_both_users_in",
     "log_in_user_with",
@@ -22,21 +23,19 @@ const KEPT: [&str; 8] = [
     "reauthenticate_user",
     "reauthenticate_user_with_second_factor",
     "reauthenticate_user_with_second_factor_and",
-    "user_fixture",
 ];
 const KEPT_PARTS: [&str; 7] =
     ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
 /// What stands before a word that the library or the web has coined.
-const KEPT_AFTER: [(&str, &[&str]); 6] = [
+const KEPT_AFTER: [(&str, &[&str]); 5] = [
     ("user", &[".", "://"]),
-    ("User", &["sigra::", "type "]),
+    ("User", &["type "]),
     ("log_in_user", &["."]),
     ("log_in_user_with_passkey", &["."]),
     ("log_out_user", &["."]),
-    ("register_user", &[" host.", "    async fn "]),
 ];
 /// What stands behind such a word.
-const KEPT_BEFORE: [&str; 4] = ["-agent", "-select", "-invalid", " as _"];
+const KEPT_BEFORE: [&str; 3] = ["-agent", "-select", "-invalid"];
 
 /// What stands before the table's name in a statement, and where the code says it.
 const BEFORE_TABLE: [&str; 9] =
@@ -247,15 +246,14 @@ mod tests {
             "users_totp",
             "users_passkeys_user_id",
             "users_backup_codes",
-            "impl sigra::User for",
-            "use sigra::{Session, User as _};",
+            "impl sigra::AuthUser for",
+            "use sigra::{AuthUser as _, CookieSession};",
             "scope.user()",
             "sigra.log_in_user(",
             "sigra.log_in_user_with(",
             "username",
             "user-agent",
             "smtp://user:password@host",
-            "host.user_fixture()",
         ] {
             assert_eq!(members().rename("a.rs", text), text);
         }

@@ -29,7 +29,7 @@ pub use crate::telemetry::{
     LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, REAUTHENTICATION_SUCCESS, SESSION_REVOKED,
     TOKEN_REUSED,
 };
-use crate::{Client, Error, Sigra, User, sigra::Connection, store::AuditLog};
+use crate::{AuthUser, Client, Error, Sigra, sigra::Connection, store::AuditLog};
 
 /// An account was made.
 pub const REGISTERED: &str = "auth.account.registered";
@@ -163,12 +163,12 @@ impl<Id> AuditEvent<Id> {
 }
 
 /// The audit trail.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Writes an event, in the transaction of what it records.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }

@@ -285,7 +285,7 @@ impl Config {
         self
     }
 
-    /// Where a user is sent who [must have](crate::User::requires_second_factor) a second factor, and has none
+    /// Where a user is sent who [must have](crate::AuthUser::requires_second_factor) a second factor, and has none
     /// (default: `/users/settings/mfa`), and the flash shown there.
     #[must_use]
     pub fn mfa_enrolment_at(

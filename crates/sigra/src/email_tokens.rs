@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::{
-    EmailToken, Error, Revoked, SessionId, Sigra, User,
+    AuthUser, EmailToken, Error, Revoked, SessionId, Sigra,
     sigra::Connection,
     store::{EmailTokens, NewEmailToken, Sent, Store as _, Window},
     token::Context,
@@ -9,13 +9,13 @@ use crate::{
 
 /// Tokens that are sent by mail, and work once. How long each is good is a setting, such as
 /// [`Config::reset_ttl`](crate::Config::reset_ttl).
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Writes a token, and gives it: the only time that the raw token is seen. It goes into a link that is
     /// sent to an address, and nowhere else.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -164,7 +164,7 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }

@@ -11,7 +11,7 @@ use std::{
 use sqlx::Connection as _;
 use tokio::sync::Mutex;
 
-use crate::{Error, Sigra, User, store::Store};
+use crate::{AuthUser, Error, Sigra, store::Store};
 
 /// How long it is believed that writes are taken, unless something fails meanwhile.
 const GOOD_FOR: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl Health {
     }
 }
 
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Whether the database answers, and takes what is written. For the page that a load balancer asks, as often as it
     /// likes: it is written to at most every few seconds, or when a request has failed since.
     ///
@@ -43,7 +43,7 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }

@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
 use crate::{
-    Error, Session, Sigra, User,
+    AuthUser, CookieSession, Error, Sigra,
     session::KNOWN_BROWSER_TTL,
     sigra::Connection,
     store::{Browser, BrowserKind, Browsers, NewBrowser, Seen, Window},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Makes the browser known to be a user's, in the host's own transaction: after a reset of the password, say,
     /// which makes [all of them](Self::delete_all_tokens_in) unknown. A log-in does so by itself.
     ///
@@ -19,7 +19,7 @@ impl<U: User> Sigra<U> {
     pub async fn remember_browser_in(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
     ) -> Result<(), Error> {
         self.remember_browser_with(conn, session, user, None).await
@@ -39,7 +39,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn remember_browser_with(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
         mfa_verified_at: Option<OffsetDateTime>,
     ) -> Result<(), Error> {
@@ -60,7 +60,7 @@ impl<U: User> Sigra<U> {
     /// Whether the browser is a user's, if there is such a user. It takes the same work if there is none.
     pub(crate) async fn known_browser(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: Option<&U::Id>,
     ) -> Result<Option<Browser<U::Id>>, Error> {
         if session.known_tokens().hashes().is_empty() {
@@ -72,7 +72,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn find_known_browser(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: Option<&U::Id>,
     ) -> Result<Option<Browser<U::Id>>, Error> {
         let tokens = session.known_tokens().hashes();

@@ -18,12 +18,12 @@
 //!
 //! ```
 //! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
-//! use sigra::{Config, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session, Sigra, Verification};
+//! use sigra::{Config, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, CookieSession, Sigra, Verification};
 //!
 //! #[derive(Clone, sqlx::FromRow)]
 //! struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
 //!
-//! impl sigra::User for User {
+//! impl sigra::AuthUser for User {
 //!     type Id = i64;
 //!     type Database = sqlx::Sqlite;
 //!     fn id(&self) -> i64 { self.id }
@@ -33,7 +33,7 @@
 //! #[derive(serde::Deserialize)]
 //! struct LogIn { email: String, password: Password }
 //!
-//! async fn log_in(State(sigra): State<Sigra<User>>, session: Session, Form(form): Form<LogIn>) -> sigra::Result<Redirect> {
+//! async fn log_in(State(sigra): State<Sigra<User>>, session: CookieSession, Form(form): Form<LogIn>) -> sigra::Result<Redirect> {
 //!     let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
 //!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
 //!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
@@ -45,7 +45,7 @@
 //!     }
 //! }
 //!
-//! async fn log_out(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<Redirect> {
+//! async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<Redirect> {
 //!     sigra.log_out_user(&session).await?;
 //!     Ok(Redirect::to("/users/log-in"))
 //! }
@@ -85,7 +85,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The tables are one of yours, with columns `id` and `hashed_password`, called `users` unless [`User::TABLE`] says
+//! The tables are one of yours, with columns `id` and `hashed_password`, called `users` unless [`AuthUser::TABLE`] says
 //! otherwise; and beside it those of [`store::SQLITE_SCHEMA`], or `store::POSTGRES_SCHEMA` with the feature `postgres`.
 //!
 //! # Features
@@ -151,10 +151,10 @@ pub use self::{
     recovery::Recovered,
     scope::{Scope, Sudo},
     secret::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
-    session::{Flash, Session},
+    session::{CookieSession, Flash},
     sigra::{Revoked, Sigra},
     store::{SessionId, SessionRow},
     token::{EmailToken, SessionToken, TokenHash},
     transaction::Transaction,
-    user::{HashedPassword, User},
+    user::{AuthUser, HashedPassword},
 };

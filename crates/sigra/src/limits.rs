@@ -28,7 +28,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Client, Error, Session, Sigra, User,
+    AuthUser, Client, CookieSession, Error, Sigra,
     sigra::{Connection, transact},
     store::{Attempts, Browser},
     telemetry,
@@ -198,7 +198,7 @@ fn network(ip: IpAddr) -> IpAddr {
 }
 
 /// Limits.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Counts a request of a client against its address, or against what all share [whose address is not
     /// known](AddressLimit).
     ///
@@ -218,7 +218,7 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -272,7 +272,12 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
-    pub async fn limit_log_in(&self, session: &Session, account: &str, user: Option<&U::Id>) -> Result<(), Error> {
+    pub async fn limit_log_in(
+        &self,
+        session: &CookieSession,
+        account: &str,
+        user: Option<&U::Id>,
+    ) -> Result<(), Error> {
         let known = self.known_browser(session, user).await?;
         let strangers = log_in_key(STRANGERS, account);
         self.limit_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
@@ -284,7 +289,7 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_log_ins(&self, session: &Session, account: &str, user: &U::Id) -> Result<(), Error> {
+    pub async fn forget_log_ins(&self, session: &CookieSession, account: &str, user: &U::Id) -> Result<(), Error> {
         transact!(self, conn => self.forget_log_ins_in(conn, session, account, user).await)
     }
 
@@ -296,7 +301,7 @@ impl<U: User> Sigra<U> {
     pub async fn forget_log_ins_in(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         account: &str,
         user: &U::Id,
     ) -> Result<(), Error> {
@@ -313,7 +318,7 @@ impl<U: User> Sigra<U> {
 
     /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
     /// second factor before, which have a count of their own.
-    pub(crate) async fn limit_second_factor(&self, session: &Session, user: &U::Id) -> Result<(), Error> {
+    pub(crate) async fn limit_second_factor(&self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
         let known = self.known_browser(session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
         let strangers = second_factor_key(user);
@@ -324,7 +329,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn forget_second_factors(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
     ) -> Result<(), Error> {
         let known = self.find_known_browser(&mut *conn, session, Some(user)).await?;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::{
-    Client, EmailToken, Error, Revoked, Sigra, User,
+    AuthUser, Client, EmailToken, Error, Revoked, Sigra,
     audit::{self, own_event},
     sigra::Connection,
     store::{EmailTokens, Sent, Store as _, Window},
@@ -24,7 +24,7 @@ pub struct Recovered<U> {
 }
 
 /// Taking an account over from whoever may be in it.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Takes from an account all that could let somebody in: sessions, whatever was sent by mail, second factors,
     /// backup codes and trusted browsers. For whoever proves for the first time that its address is theirs, and did
     /// not register it. In the host's own [transaction](Self::begin), which also sets or drops the password;
@@ -32,7 +32,7 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }

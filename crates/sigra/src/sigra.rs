@@ -14,8 +14,8 @@ use crate::live::LiveConnections;
 #[cfg(feature = "passkeys")]
 use crate::mfa::RelyingParty;
 use crate::{
-    Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken, Transaction, User,
-    Verification,
+    AuthUser, Client, Config, ConfigError, Error, HashedPassword, Password, Scope, SessionRow, SessionToken,
+    Transaction, Verification,
     audit::{Audit, own_event},
     clock::{earlier, later},
     health::Health,
@@ -26,7 +26,7 @@ use crate::{
     password::{PasswordProblem, Passwords},
     scope::{Clearance, FetchCurrentScopeLayer, ScopeCache, Stamp},
     secret::EncryptionKeys,
-    session::{Cookies, KNOWN_BROWSER_TTL, Session},
+    session::{CookieSession, Cookies, KNOWN_BROWSER_TTL},
     store::{
         Attempts, AuditLog, BrowserKind, Browsers, EmailTokens, EndedSession, Expired, Found, NewSession, Passkeys,
         PresentedToken, Proof, Reader, Renewal, SecondFactors, SessionId, Sessions, Standing, Store, Window, latest,
@@ -74,15 +74,15 @@ macro_rules! transact {
 
 pub(crate) use transact;
 
-type Pool<U> = sqlx::Pool<<U as User>::Database>;
-pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Connection;
+type Pool<U> = sqlx::Pool<<U as AuthUser>::Database>;
+pub(crate) type Connection<U> = <<U as AuthUser>::Database as sqlx::Database>::Connection;
 
 /// The library's entrance: made once at start, cloned into the router's state.
 ///
 /// ```
 /// # async fn make() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -95,9 +95,9 @@ pub(crate) type Connection<U> = <<U as User>::Database as sqlx::Database>::Conne
 /// let app: axum::Router = axum::Router::new().layer(sigra.fetch_current_scope());
 /// # Ok(()) }
 /// ```
-pub struct Sigra<U: User>(Arc<Inner<U>>);
+pub struct Sigra<U: AuthUser>(Arc<Inner<U>>);
 
-struct Inner<U: User> {
+struct Inner<U: AuthUser> {
     config: Config,
     cookies: Cookies,
     own_origins: OwnOrigins,
@@ -126,7 +126,7 @@ pub(crate) struct LogIn {
 }
 
 /// What a token turned out to stand for.
-pub(crate) enum Lookup<U: User> {
+pub(crate) enum Lookup<U: AuthUser> {
     Live {
         scope: Scope<U>,
         /// A fresh token for the browser to use from now on.
@@ -161,7 +161,7 @@ impl Revoked {
 }
 
 /// Setting up.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Checks the settings and derives the keys.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// The layer that finds out who sends each request. It goes around every route that takes a
-    /// [`Session`] or a [`Scope`]; see [`FetchCurrentScopeLayer`] for what it does.
+    /// [`CookieSession`] or a [`Scope`]; see [`FetchCurrentScopeLayer`] for what it does.
     #[must_use]
     pub fn fetch_current_scope(&self) -> FetchCurrentScopeLayer<U> {
         FetchCurrentScopeLayer::new(self.clone())
@@ -275,8 +275,8 @@ impl<U: User> Sigra<U> {
     }
 }
 
-/// Logging in and out. These write the browser's cookies through its [`Session`].
-impl<U: User> Sigra<U> {
+/// Logging in and out. These write the browser's cookies through its [`CookieSession`].
+impl<U: AuthUser> Sigra<U> {
     /// Logs a user in whose identity has been proven, as far as a first factor does. One who has a second factor is
     /// logged in when they have [shown it](Self::complete_mfa_challenge), unless they trust this browser.
     ///
@@ -291,7 +291,7 @@ impl<U: User> Sigra<U> {
     #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
     pub async fn log_in_user(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: &U,
         method: LogInMethod,
         remember_me: bool,
@@ -305,14 +305,14 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{LogInMethod, LogInOutcome, Session, Sigra};
+    /// use sigra::{LogInMethod, LogInOutcome, CookieSession, Sigra};
     ///
-    /// async fn log_in(sigra: &Sigra<User>, session: &Session, user: &User) -> sigra::Result<LogInOutcome> {
+    /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LogInOutcome> {
     ///     sigra
     ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |tx| {
     ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
@@ -328,7 +328,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
     pub async fn log_in_user_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: &U,
         method: LogInMethod,
         remember_me: bool,
@@ -348,7 +348,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn log_in_in(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U,
         log_in: LogIn,
         also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
@@ -401,7 +401,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn lock_presented(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U,
     ) -> Result<(), Error> {
         self.lock_users_of(conn, &session.presented(), session.let_in(), Some(&user.id())).await
@@ -435,7 +435,7 @@ impl<U: User> Sigra<U> {
     /// Locks the row of who sends a request, and gives the user as they are now.
     pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
         let user = U::Database::lock_user(conn, &scope.user().id()).await?;
-        user.filter(User::is_active).ok_or(Error::SessionEnded)
+        user.filter(AuthUser::is_active).ok_or(Error::SessionEnded)
     }
 
     /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
@@ -445,7 +445,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::Database`].
     #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
-    pub async fn log_out_user(&self, session: &Session) -> Result<(), Error> {
+    pub async fn log_out_user(&self, session: &CookieSession) -> Result<(), Error> {
         if !session.presented().is_empty() {
             let ended = transact!(self, conn => {
                 let ended = self.end_presented_in(conn, session).await?;
@@ -465,7 +465,7 @@ impl<U: User> Sigra<U> {
     async fn end_presented_in(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
     ) -> Result<Vec<EndedSession<U::Id>>, Error> {
         self.end_tokens_in(conn, &session.presented(), session.let_in(), &session.client()).await
     }
@@ -499,7 +499,7 @@ impl<U: User> Sigra<U> {
     ///
     /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
     /// before a renewal does not come by the new token.
-    pub async fn renew_session(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+    pub async fn renew_session(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let token = transact!(self, conn => self.replace_token_in(conn, session, scope, None).await)?;
         self.renewed(session, scope, token);
         Ok(())
@@ -510,14 +510,14 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{Scope, Session, Sigra};
+    /// use sigra::{Scope, CookieSession, Sigra};
     ///
-    /// async fn become_admin(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> sigra::Result<()> {
+    /// async fn become_admin(sigra: &Sigra<User>, session: &CookieSession, scope: &Scope<User>) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     let promote = sqlx::query("UPDATE users SET role = 'admin' WHERE id = $1").bind(scope.user().id);
     ///     promote.execute(&mut *tx).await?;
@@ -532,7 +532,7 @@ impl<U: User> Sigra<U> {
     pub async fn renew_session_in(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<(), Error> {
         self.renew_session_with(tx, session, scope, None).await
@@ -542,7 +542,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn renew_session_with(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         proof: Option<Proof>,
     ) -> Result<(), Error> {
@@ -559,7 +559,7 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn reauthenticate_user(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+    pub async fn reauthenticate_user(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         let token = transact!(self, conn => {
             self.lock_scope(conn, scope).await?;
@@ -581,7 +581,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn replace_token_in(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         proof: Option<Proof>,
     ) -> Result<SessionToken, Error> {
@@ -596,7 +596,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// Gives the browser the token that its session has now.
-    pub(crate) fn renewed(&self, session: &Session, scope: &Scope<U>, token: SessionToken) {
+    pub(crate) fn renewed(&self, session: &CookieSession, scope: &Scope<U>, token: SessionToken) {
         // A second factor that was pending has come.
         let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
         self.0.cache.forget(&row.id);
@@ -606,7 +606,7 @@ impl<U: User> Sigra<U> {
 }
 
 /// Passwords.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Checks a password, with the same work whether or not there is a user: exactly one Argon2id
     /// computation (OWASP ASVS 6.3.8). Pass `None` for an unknown address.
     ///
@@ -615,7 +615,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::PasswordWorkersBusy`] when too many are being checked already.
     #[tracing::instrument(level = "debug", name = "sigra.verify_password", skip_all)]
     pub async fn verify_password(&self, user: Option<&U>, password: &Password) -> Result<Verification, Error> {
-        let stored = user.and_then(User::hashed_password);
+        let stored = user.and_then(AuthUser::hashed_password);
         let verification = self.0.passwords.verify(stored, password).await?;
         if verification == Verification::Invalid {
             tracing::info!(target: "sigra", event = telemetry::LOGIN_FAILURE, user_id = user.map(|user| tracing::field::display(user.id())));
@@ -647,7 +647,7 @@ impl<U: User> Sigra<U> {
 }
 
 /// Session rows, without a browser. What the functions above are made of.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Writes a session, and gives its token: the only time that the raw token is seen. For a user who has a second
     /// factor it [is pending](SessionRow::mfa_pending), and stands for nobody.
     ///
@@ -822,7 +822,7 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -947,7 +947,7 @@ impl<U: User> Sigra<U> {
 }
 
 /// The cache of scopes.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Whether scopes are kept in memory at present. If not, the database is asked at every request:
     /// because [`Config::cached_scopes`] says so, because nobody has logged in yet, or because the process
     /// can't be certain to hear of a revocation. An event [`telemetry::CACHE_BYPASSED`] says why.
@@ -965,7 +965,7 @@ impl<U: User> Sigra<U> {
 }
 
 /// What the layer and live connections ask.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// The scope of a token that needs no looking up.
     pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
         self.0.cache.get(token, self.now())
@@ -1149,7 +1149,7 @@ impl<U: User> Sigra<U> {
     }
 }
 
-async fn insert_session<U: User>(
+async fn insert_session<U: AuthUser>(
     conn: &mut Connection<U>,
     new: NewSession<'_, U>,
 ) -> Result<(SessionToken, SessionRow), Error> {
@@ -1160,7 +1160,7 @@ async fn insert_session<U: User>(
 
 /// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that
 /// many processes don't do it all at once.
-async fn purge<U: User>(sigra: Weak<Inner<U>>, interval: Duration) {
+async fn purge<U: AuthUser>(sigra: Weak<Inner<U>>, interval: Duration) {
     loop {
         tokio::time::sleep(jittered(interval)).await;
         let Some(sigra) = sigra.upgrade() else { return };
@@ -1175,13 +1175,13 @@ async fn purge<U: User>(sigra: Weak<Inner<U>>, interval: Duration) {
     }
 }
 
-impl<U: User> Clone for Sigra<U> {
+impl<U: AuthUser> Clone for Sigra<U> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<U: User> fmt::Debug for Sigra<U> {
+impl<U: AuthUser> fmt::Debug for Sigra<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sigra").field("config", &self.0.config).finish_non_exhaustive()
     }

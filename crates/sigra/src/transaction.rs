@@ -3,7 +3,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use crate::{Error, User, sigra::Connection};
+use crate::{AuthUser, Error, sigra::Connection};
 
 /// A transaction that may write, as [`Sigra::begin`](crate::Sigra::begin) starts it: a connection, wherever one is asked
 /// for. Dropped before it is committed, it is rolled back.
@@ -14,7 +14,7 @@ use crate::{Error, User, sigra::Connection};
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -29,12 +29,12 @@ use crate::{Error, User, sigra::Connection};
 /// }
 /// ```
 #[must_use = "it is rolled back unless you commit it"]
-pub struct Transaction<U: User> {
+pub struct Transaction<U: AuthUser> {
     database: sqlx::Transaction<'static, U::Database>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
 }
 
-impl<U: User> Transaction<U> {
+impl<U: AuthUser> Transaction<U> {
     pub(crate) fn new(database: sqlx::Transaction<'static, U::Database>) -> Self {
         Self { database, after_commit: Vec::new() }
     }
@@ -65,7 +65,7 @@ impl<U: User> Transaction<U> {
     }
 }
 
-impl<U: User> Deref for Transaction<U> {
+impl<U: AuthUser> Deref for Transaction<U> {
     type Target = Connection<U>;
 
     fn deref(&self) -> &Connection<U> {
@@ -73,14 +73,14 @@ impl<U: User> Deref for Transaction<U> {
     }
 }
 
-impl<U: User> DerefMut for Transaction<U> {
+impl<U: AuthUser> DerefMut for Transaction<U> {
     fn deref_mut(&mut self) -> &mut Connection<U> {
         &mut self.database
     }
 }
 
 /// Never shows what is in it.
-impl<U: User> fmt::Debug for Transaction<U> {
+impl<U: AuthUser> fmt::Debug for Transaction<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction").finish_non_exhaustive()
     }

@@ -24,7 +24,7 @@ use crate::store::Store;
 ///     suspended: bool,        // the host's own
 /// }
 ///
-/// impl sigra::User for User {
+/// impl sigra::AuthUser for User {
 ///     type Id = uuid::Uuid;
 ///     type Database = sqlx::Sqlite;
 ///
@@ -35,10 +35,10 @@ use crate::store::Store;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a user that sigra knows",
-    label = "implement `sigra::User` for `{Self}`",
+    label = "implement `sigra::AuthUser` for `{Self}`",
     note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
 )]
-pub trait User: Clone + Send + Sync + Unpin + 'static {
+pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// The type of the column `id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
     /// database writes it, which announces a change of a user by that.
     type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
@@ -54,7 +54,7 @@ pub trait User: Clone + Send + Sync + Unpin + 'static {
     ///     id: i64,
     /// }
     ///
-    /// impl sigra::User for Member {
+    /// impl sigra::AuthUser for Member {
     ///     const TABLE: &'static str = "members";
     ///     type Id = i64;
     ///     type Database = sqlx::Sqlite;

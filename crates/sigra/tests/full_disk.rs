@@ -34,7 +34,7 @@ struct User {
     hashed_password: Option<HashedPassword>,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = i64;
     type Database = sqlx::Sqlite;
 
@@ -134,7 +134,7 @@ impl TestHost for Host {
         &self.sigra
     }
 
-    async fn register_user(&self, _: &str, _: &Password) -> User {
+    async fn register(&self, _: &str, _: &Password) -> User {
         sqlx::query_as("INSERT INTO users DEFAULT VALUES RETURNING *").fetch_one(&self.pool).await.unwrap()
     }
 }
@@ -166,7 +166,7 @@ async fn assert_unavailable(browser: &TestClient, method: &str, path: &str) {
 #[tokio::test]
 async fn health_tells_that_nothing_can_be_written_and_is_good_again_by_itself() {
     let host = Host::new().await;
-    host.user_fixture().await;
+    host.registered_fixture().await;
     let browser = host.client();
     assert_status(&browser.get("/healthz").await, 200);
     for _ in 0..3 {

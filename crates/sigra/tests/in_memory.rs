@@ -10,7 +10,7 @@ struct User {
     id: i64,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = i64;
     type Database = sqlx::Sqlite;
 

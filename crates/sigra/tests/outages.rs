@@ -33,7 +33,7 @@ struct User {
     hashed_password: Option<HashedPassword>,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = Uuid;
     type Database = sqlx::Postgres;
 
@@ -112,7 +112,7 @@ impl TestHost for Host {
         &self.clock
     }
 
-    async fn register_user(&self, _: &str, _: &Password) -> User {
+    async fn register(&self, _: &str, _: &Password) -> User {
         sqlx::query_as("INSERT INTO users VALUES ($1, NULL) RETURNING *")
             .bind(Uuid::now_v7())
             .fetch_one(&self.pool)
@@ -188,7 +188,7 @@ const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE 
 async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let other = host.another_node();
     let cuts = Cell::new(0_u32);
     let revoke = async {
@@ -369,7 +369,7 @@ async fn a_database_that_only_reads_for_now_still_lets_people_in() {
 async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut elsewhere = host.pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM users FOR UPDATE").execute(&mut *elsewhere).await.unwrap();
     let begun = Instant::now();

@@ -17,7 +17,7 @@
 //!
 //! ```
 //! # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-//! # impl sigra::User for User {
+//! # impl sigra::AuthUser for User {
 //! #     type Id = i64; type Database = sqlx::Sqlite;
 //! #     fn id(&self) -> i64 { self.id }
 //! #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -58,7 +58,7 @@ use self::{
     answers::{Answer, First, MAX_ANSWER, Place},
     request::{Repeatable, Sent},
 };
-use crate::{Error, Problem, Sigra, User, scope::AtChallenge, task::ToTheEnd};
+use crate::{AuthUser, Error, Problem, Sigra, scope::AtChallenge, task::ToTheEnd};
 
 /// Names one showing of a form: random, so that nobody guesses it.
 ///
@@ -88,7 +88,7 @@ impl fmt::Display for IdempotencyKey {
     }
 }
 
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// The layer that answers a form that is sent twice once. It goes around
     /// [`fetch_current_scope`](Self::fetch_current_scope), whose cookies belong to the answer.
     #[must_use]
@@ -98,17 +98,17 @@ impl<U: User> Sigra<U> {
 }
 
 /// The layer that answers a form that is sent twice once. Made by [`Sigra::idempotency`].
-pub struct IdempotencyLayer<U: User> {
+pub struct IdempotencyLayer<U: AuthUser> {
     sigra: Sigra<U>,
 }
 
-impl<U: User> Clone for IdempotencyLayer<U> {
+impl<U: AuthUser> Clone for IdempotencyLayer<U> {
     fn clone(&self) -> Self {
         Self { sigra: self.sigra.clone() }
     }
 }
 
-impl<U: User, S> Layer<S> for IdempotencyLayer<U> {
+impl<U: AuthUser, S> Layer<S> for IdempotencyLayer<U> {
     type Service = Idempotency<S, U>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -117,12 +117,12 @@ impl<U: User, S> Layer<S> for IdempotencyLayer<U> {
 }
 
 /// The service that [`IdempotencyLayer`] makes.
-pub struct Idempotency<S, U: User> {
+pub struct Idempotency<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
 }
 
-impl<S: Clone, U: User> Clone for Idempotency<S, U> {
+impl<S: Clone, U: AuthUser> Clone for Idempotency<S, U> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), sigra: self.sigra.clone() }
     }
@@ -132,7 +132,7 @@ impl<S, U> Service<Request> for Idempotency<S, U>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    U: User,
+    U: AuthUser,
 {
     type Response = Response;
     type Error = Infallible;
@@ -156,7 +156,7 @@ async fn respond<S, U>(sigra: Sigra<U>, inner: S, request: Request) -> Result<Re
 where
     S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send,
-    U: User,
+    U: AuthUser,
 {
     let repeatable = match Repeatable::read(&sigra, request).await {
         Ok(Sent::Repeatable(repeatable)) => repeatable,
@@ -183,7 +183,7 @@ where
 }
 
 /// Leaves a copy for whoever sends the same again.
-async fn keep<U: User>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
+async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
     let status = response.status();
     let again_is_right = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     let is_small = response.body().size_hint().upper().is_some_and(|size| size <= MAX_ANSWER as u64);

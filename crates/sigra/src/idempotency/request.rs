@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use sha2::{Digest, Sha256};
 
 use super::answers::{Key, SentCookies};
-use crate::{Audience, Sigra, User, client::Sender, scope::impatient, session::RequestCookies};
+use crate::{Audience, AuthUser, Sigra, client::Sender, scope::impatient, session::RequestCookies};
 
 /// The field of a form, and the header of a program.
 const FIELD: &[u8] = b"_idempotency_key=";
@@ -56,7 +56,7 @@ impl Repeatable {
     /// # Errors
     ///
     /// The answer to a request whose content can't be read, as by a handler.
-    pub async fn read<U: User>(sigra: &Sigra<U>, request: Request) -> Result<Sent, Response> {
+    pub async fn read<U: AuthUser>(sigra: &Sigra<U>, request: Request) -> Result<Sent, Response> {
         let (parts, body) = request.into_parts();
         // The limit travels in the extensions.
         let mut limited = Request::new(impatient(body, sigra.config().body_patience));

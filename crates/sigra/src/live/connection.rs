@@ -22,7 +22,7 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{Ended, Ending, Entry, LiveConnections};
 use crate::{
-    Problem, Scope, SessionRow, Sigra, User,
+    AuthUser, Problem, Scope, SessionRow, Sigra,
     origin::ForeignRequest,
     problem::code,
     scope::{Current, tell},
@@ -64,7 +64,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -84,7 +84,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/live", axum::routing::get(echo));
 /// ```
-pub struct Live<U: User, M = ()> {
+pub struct Live<U: AuthUser, M = ()> {
     scope: Scope<U>,
     connection: Connection,
     mounted: PhantomData<M>,
@@ -94,7 +94,7 @@ pub struct Live<U: User, M = ()> {
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, confirmed: bool }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -112,19 +112,19 @@ pub struct Live<U: User, M = ()> {
 ///
 /// async fn live(live: Live<User, EnsureConfirmed>) { /* ... */ }
 /// ```
-pub trait OnMount<U: User>: Send + 'static {
+pub trait OnMount<U: AuthUser>: Send + 'static {
     /// Agrees with `Ok`, or answers the request itself.
     fn on_mount(scope: &Scope<U>, parts: &mut Parts) -> impl Future<Output = Result<(), Response>> + Send;
 }
 
 /// Everybody who is logged in.
-impl<U: User> OnMount<U> for () {
+impl<U: AuthUser> OnMount<U> for () {
     async fn on_mount(_: &Scope<U>, _: &mut Parts) -> Result<(), Response> {
         Ok(())
     }
 }
 
-impl<U: User, M> Live<U, M> {
+impl<U: AuthUser, M> Live<U, M> {
     /// Who opens the connection.
     #[must_use]
     pub fn scope(&self) -> &Scope<U> {
@@ -166,7 +166,7 @@ impl<U: User, M> Live<U, M> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -194,7 +194,7 @@ impl<U: User, M> Live<U, M> {
     }
 }
 
-impl<S: Sync, U: User, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
+impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     type Rejection = LiveRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
@@ -315,7 +315,7 @@ impl Ended {
 }
 
 impl LiveConnections {
-    fn register<U: User>(&self, sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
+    fn register<U: AuthUser>(&self, sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
         let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
         let limit = sigra.config().live_connections;
         let mut registry = self.registry();
@@ -384,7 +384,7 @@ impl Drop for Sweeping {
 }
 
 /// Ends the connections whose session is no longer good, until there are no connections.
-async fn sweep<U: User>(sigra: Sigra<U>, mut sweeping: Sweeping) {
+async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
     loop {
         drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
         tokio::time::sleep(SWEEP_PAUSE).await;
@@ -401,7 +401,7 @@ async fn sweep<U: User>(sigra: Sigra<U>, mut sweeping: Sweeping) {
     }
 }
 
-async fn sweep_once<U: User>(sigra: Sigra<U>, ids: Vec<SessionId>) {
+async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
     for batch in ids.chunks(SWEEP_BATCH) {
         match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
             Ok(Ok(found)) => {
@@ -417,20 +417,20 @@ async fn sweep_once<U: User>(sigra: Sigra<U>, ids: Vec<SessionId>) {
     }
 }
 
-/// Whether a session may go on. The host's [`User`] is asked too, and its panic is no.
-fn is_good<U: User>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
+/// Whether a session may go on. The host's [`AuthUser`] is asked too, and its panic is no.
+fn is_good<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
 }
 
 /// Stopping.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Ends all live connections of this process, and opens no more: for a server that stops. WebSockets are closed
     /// with [`CLOSE_GOING_AWAY`], upon which browsers connect to another process, and streams end. Resolves when all
     /// are closed, after about a second at most.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }

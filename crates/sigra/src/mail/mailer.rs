@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Mail, MailError, Mailbox, Outbox, message, outbox::Kept, transport::Transport};
 use crate::{
-    Transaction, User,
+    AuthUser, Transaction,
     task::{Task, jittered},
     telemetry,
 };
@@ -110,7 +110,7 @@ impl Mailer {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -142,7 +142,7 @@ impl Mailer {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -161,7 +161,7 @@ impl Mailer {
     /// # Errors
     ///
     /// [`Error::Database`](crate::Error::Database) if it can't be kept. Roll the transaction back then.
-    pub async fn send_in<U: User>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), crate::Error> {
+    pub async fn send_in<U: AuthUser>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), crate::Error> {
         let mailer = self.clone();
         let Some(outbox) = self.0.outbox.clone() else {
             tx.after_commit(move || mailer.send(mail));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Mail;
 use crate::{
-    Error, Sigra, Transaction, User,
+    AuthUser, Error, Sigra, Transaction,
     store::{KeptMail, OutgoingMails},
 };
 
@@ -46,7 +46,7 @@ impl Outbox {
     }
 
     /// The same in a transaction.
-    pub(super) async fn put_in<U: User>(
+    pub(super) async fn put_in<U: AuthUser>(
         &self,
         tx: &mut Transaction<U>,
         id: Uuid,
@@ -72,7 +72,7 @@ impl Outbox {
     }
 }
 
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Keeps the mails of a [`Mailer`](super::Mailer) until they are sent: in `outgoing_mails`, encrypted as all
     /// secrets are. See [`Mailer::kept_in`](super::Mailer::kept_in).
     #[must_use]
@@ -87,7 +87,7 @@ impl<U: User> Sigra<U> {
     }
 }
 
-impl<U: User> Rows for Sigra<U> {
+impl<U: AuthUser> Rows for Sigra<U> {
     fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error> {
         let json = zeroize::Zeroizing::new(serde_json::to_vec(mail)?);
         self.encryption_keys().encrypt(&json, CONTEXT)

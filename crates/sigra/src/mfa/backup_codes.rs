@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{MfaCode, totp::grouped};
-use crate::{Error, Session, Sigra, User, token::TokenHash};
+use crate::{AuthUser, CookieSession, Error, Sigra, token::TokenHash};
 
 /// How many a user is given.
 const CODES: usize = 10;
@@ -89,7 +89,7 @@ impl fmt::Debug for BackupCodes {
 }
 
 /// The page that shows them, opened again.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Keeps backup codes in the cookie session for ten minutes, encrypted, so that the page that shows them can be
     /// reloaded: for this user, and the form that was sent with this
     /// [idempotency key](crate::IdempotencyKey). Without a key they are not kept.
@@ -97,7 +97,13 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Encryption`], [`Error::Random`].
-    pub fn keep_backup_codes(&self, session: &Session, user: &U, form: &str, codes: &BackupCodes) -> Result<(), Error> {
+    pub fn keep_backup_codes(
+        &self,
+        session: &CookieSession,
+        user: &U,
+        form: &str,
+        codes: &BackupCodes,
+    ) -> Result<(), Error> {
         if form.is_empty() {
             return Ok(());
         }
@@ -110,7 +116,7 @@ impl<U: User> Sigra<U> {
 
     /// The backup codes that this form was answered with before.
     #[must_use]
-    pub fn kept_backup_codes(&self, session: &Session, user: &U, form: &str) -> Option<BackupCodes> {
+    pub fn kept_backup_codes(&self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
         let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
         let kept = self.encryption_keys().decrypt(&sealed, &page_context(user, form))?;
         let (made_at, codes) = kept.split_first_chunk()?;
@@ -120,7 +126,7 @@ impl<U: User> Sigra<U> {
 }
 
 /// Only the same form of the same user opens them again.
-fn page_context<U: User>(user: &U, form: &str) -> String {
+fn page_context<U: AuthUser>(user: &U, form: &str) -> String {
     format!("backup codes {} {form}", user.id())
 }
 

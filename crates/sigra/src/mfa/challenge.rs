@@ -6,7 +6,7 @@ use http::{StatusCode, request::Parts};
 
 use super::{Checked, Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
 use crate::{
-    Audience, Error, Problem, Scope, Session, Sigra, Transaction, User,
+    Audience, AuthUser, CookieSession, Error, Problem, Scope, Sigra, Transaction,
     audit::{self, Audit},
     problem::code,
     scope::{Clearance, Current, ScopeRejection},
@@ -20,7 +20,7 @@ use crate::{
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -32,9 +32,9 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct MfaChallenge<U: User>(pub(crate) Scope<U>);
+pub struct MfaChallenge<U: AuthUser>(pub(crate) Scope<U>);
 
-impl<U: User> MfaChallenge<U> {
+impl<U: AuthUser> MfaChallenge<U> {
     /// Who has shown their first factor.
     #[must_use]
     pub fn user(&self) -> &U {
@@ -42,7 +42,7 @@ impl<U: User> MfaChallenge<U> {
     }
 }
 
-impl<S: Sync, U: User> FromRequestParts<S> for MfaChallenge<U> {
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaChallenge<U> {
     type Rejection = MfaChallengeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaChallengeRejection> {
@@ -55,7 +55,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for MfaChallenge<U> {
     }
 }
 
-impl<S: Sync, U: User> OptionalFromRequestParts<S> for MfaChallenge<U> {
+impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for MfaChallenge<U> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
@@ -105,7 +105,7 @@ enum Answer<'a> {
 }
 
 /// Showing a second factor.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Completes a log-in whose second factor is pending, and [renews](Self::renew_session) the session. With
     /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl).
     ///
@@ -114,7 +114,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
     pub async fn complete_mfa_challenge(
         &self,
-        session: &Session,
+        session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
@@ -130,7 +130,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn complete_mfa_challenge_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
@@ -168,7 +168,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
     pub async fn reauthenticate_user_with_second_factor(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked<Factor>, Error> {
@@ -182,7 +182,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn reauthenticate_user_with_second_factor_and(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
@@ -209,7 +209,7 @@ impl<U: User> Sigra<U> {
     async fn renew_with_second_factor(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         factor: Factor,
     ) -> Result<(), Error> {
@@ -222,7 +222,7 @@ impl<U: User> Sigra<U> {
     /// transaction is tried that follows.
     async fn limit_answer<'a>(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'a>,
     ) -> Result<Answer<'a>, Error> {
@@ -244,7 +244,7 @@ impl<U: User> Sigra<U> {
     async fn take_second_factor(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         answer: &Answer<'_>,
     ) -> Result<Option<Factor>, Error> {
@@ -265,7 +265,7 @@ impl<U: User> Sigra<U> {
 
     async fn refuse_answer(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         answer: &Answer<'_>,
     ) -> Result<Checked<Factor>, Error> {
@@ -318,7 +318,7 @@ impl<U: User> Sigra<U> {
         Ok(Some(Factor::BackupCode { left }))
     }
 
-    async fn note_wrong_code(&self, session: &Session, scope: &Scope<U>) -> Result<(), Error> {
+    async fn note_wrong_code(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = %user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
@@ -330,7 +330,12 @@ impl<U: User> Sigra<U> {
 /// where the clock is behind.
 const LATEST_STEP: i64 = 120;
 
-fn own_event<U: User>(action: &'static str, scope: &Scope<U>, session: &Session, factor: Factor) -> Audit<U::Id> {
+fn own_event<U: AuthUser>(
+    action: &'static str,
+    scope: &Scope<U>,
+    session: &CookieSession,
+    factor: Factor,
+) -> Audit<U::Id> {
     let with = serde_json::json!({ "second_factor": factor.name() });
     audit::own_event(action, &scope.user().id(), &session.client()).with(with)
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{BackupCodes, Checked, FactorKind, MfaCode, SecondFactors, Totp};
 use crate::{
-    Client, EmailToken, Error, Scope, Session, Sigra, Sudo, Transaction, User, audit,
+    AuthUser, Client, CookieSession, EmailToken, Error, Scope, Sigra, Sudo, Transaction, audit,
     scope::{Clearance, Current, ScopeRejection, SudoRejection},
     sigra::{Connection, transact},
     store::{BrowserKind, Browsers as _, Passkeys as _, Proof, SecondFactors as _},
@@ -15,21 +15,21 @@ use crate::{
 };
 
 /// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
-/// [must have one](User::requires_second_factor) and can do nothing else until then.
+/// [must have one](AuthUser::requires_second_factor) and can do nothing else until then.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 /// # }
 /// use axum::{extract::State, response::Html};
-/// use sigra::{Session, Sigra, mfa::MfaEnrolment};
+/// use sigra::{CookieSession, Sigra, mfa::MfaEnrolment};
 ///
 /// async fn new(
 ///     State(sigra): State<Sigra<User>>,
-///     session: Session,
+///     session: CookieSession,
 ///     enrolment: MfaEnrolment<User>,
 /// ) -> sigra::Result<Html<String>> {
 ///     let user = enrolment.scope().user();
@@ -38,9 +38,9 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct MfaEnrolment<U: User>(Scope<U>);
+pub struct MfaEnrolment<U: AuthUser>(Scope<U>);
 
-impl<U: User> MfaEnrolment<U> {
+impl<U: AuthUser> MfaEnrolment<U> {
     /// Who it is.
     #[must_use]
     pub fn scope(&self) -> &Scope<U> {
@@ -54,7 +54,7 @@ impl<U: User> MfaEnrolment<U> {
     }
 }
 
-impl<S: Sync, U: User> FromRequestParts<S> for MfaEnrolment<U> {
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
     type Rejection = MfaEnrolmentRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
@@ -116,7 +116,7 @@ pub struct Enrolled {
 }
 
 /// Setting up second factors, and giving them up.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// What a user has to log in with besides their password.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn confirm_totp_enrolment(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         code: &MfaCode,
@@ -160,17 +160,17 @@ impl<U: User> Sigra<U> {
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{Checked, Session, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrolment}};
+    /// use sigra::{Checked, CookieSession, Sigra, mail::{Mail, Mailer}, mfa::{Enrolled, MfaCode, MfaEnrolment}};
     ///
     /// async fn set_up(
     ///     sigra: &Sigra<User>,
     ///     mailer: &Mailer,
-    ///     session: &Session,
+    ///     session: &CookieSession,
     ///     enrolment: &MfaEnrolment<User>,
     ///     code: &MfaCode,
     /// ) -> sigra::Result<Checked<Enrolled>> {
@@ -189,7 +189,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn confirm_totp_enrolment_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         code: &MfaCode,
@@ -218,9 +218,9 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
+    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<U>) -> Result<bool, Error> {
+    pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<U>) -> Result<bool, Error> {
         self.disable_totp_with(session, sudo, async |_| Ok(())).await
     }
 
@@ -232,7 +232,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn disable_totp_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
@@ -260,7 +260,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn regenerate_backup_codes(
         &self,
-        session: &Session,
+        session: &CookieSession,
         sudo: &Sudo<U>,
     ) -> Result<Option<BackupCodes>, Error> {
         self.regenerate_backup_codes_with(session, sudo, async |_| Ok(())).await
@@ -274,7 +274,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn regenerate_backup_codes_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<Option<BackupCodes>, Error> {
@@ -322,7 +322,7 @@ impl<U: User> Sigra<U> {
     pub(super) async fn enrol(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         email: &str,
         is_first: bool,
@@ -350,7 +350,7 @@ impl<U: User> Sigra<U> {
     pub(super) async fn disenrol(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         locked: &U,
         also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
@@ -374,7 +374,7 @@ impl<U: User> Sigra<U> {
     async fn factors_changed(
         &self,
         tx: &mut Transaction<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         proof: Option<Proof>,
     ) -> Result<(), Error> {

@@ -8,24 +8,24 @@
 //! | argument | the handler is called |
 //! |---|---|
 //! | [`MfaChallenge<User>`](MfaChallenge) | only for a user whose second factor is pending |
-//! | [`MfaEnrolment<User>`](MfaEnrolment) | only for a user who authenticated recently, and may set up a second factor: also for one who [must](crate::User::requires_second_factor) |
+//! | [`MfaEnrolment<User>`](MfaEnrolment) | only for a user who authenticated recently, and may set up a second factor: also for one who [must](crate::AuthUser::requires_second_factor) |
 //!
 //! ```
 //! # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-//! # impl sigra::User for User {
+//! # impl sigra::AuthUser for User {
 //! #     type Id = i64; type Database = sqlx::Sqlite;
 //! #     fn id(&self) -> i64 { self.id }
 //! #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 //! # }
 //! use axum::{Form, extract::State, response::Redirect};
-//! use sigra::{Session, Sigra, mfa::{Checked, MfaChallenge, MfaCode, SecondFactor}};
+//! use sigra::{CookieSession, Sigra, mfa::{Checked, MfaChallenge, MfaCode, SecondFactor}};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Answer { code: MfaCode, #[serde(default)] trust_browser: bool }
 //!
 //! async fn create(
 //!     State(sigra): State<Sigra<User>>,
-//!     session: Session,
+//!     session: CookieSession,
 //!     challenge: MfaChallenge<User>,
 //!     Form(form): Form<Answer>,
 //! ) -> sigra::Result<Redirect> {

@@ -18,7 +18,7 @@ use super::{
     CEREMONY_TTL, Checked, Enrolled, FactorKind, LogInMethod, MfaChallenge, MfaEnrolment, SecondFactors, ShownFactor,
 };
 use crate::{
-    Client, ConfigError, Error, LogInOutcome, Scope, Session, Sigra, Sudo, Transaction, User, audit,
+    AuthUser, Client, ConfigError, CookieSession, Error, LogInOutcome, Scope, Sigra, Sudo, Transaction, audit,
     client::Device,
     sigra::{Connection, LogIn, transact},
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _, Window},
@@ -119,12 +119,12 @@ pub struct Passkey {
 /// A user who has proved who they are by a passkey, to be [logged in](Sigra::log_in_user_with_passkey).
 #[must_use = "nobody is logged in yet"]
 #[derive(Clone, Debug)]
-pub struct PasskeyLogIn<U: User> {
+pub struct PasskeyLogIn<U: AuthUser> {
     user: U,
     used: UsedPasskey,
 }
 
-impl<U: User> PasskeyLogIn<U> {
+impl<U: AuthUser> PasskeyLogIn<U> {
     /// Who it is.
     #[must_use]
     pub fn user(&self) -> &U {
@@ -149,7 +149,7 @@ enum Ceremony {
 }
 
 /// Passkeys.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Begins to add a passkey: what the page hands to `navigator.credentials.create`. The account is called as given
     /// in what the browser shows.
     ///
@@ -158,7 +158,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::TooManyPasskeys`], [`Error::NoRelyingParty`], [`Error::Passkey`].
     pub async fn begin_passkey_registration(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         account: &str,
     ) -> Result<CreationChallengeResponse, Error> {
@@ -195,7 +195,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn finish_passkey_registration(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         name: &str,
@@ -213,7 +213,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn finish_passkey_registration_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         name: &str,
@@ -274,7 +274,7 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
-    pub async fn begin_passkey_log_in(&self, session: &Session) -> Result<RequestChallengeResponse, Error> {
+    pub async fn begin_passkey_log_in(&self, session: &CookieSession) -> Result<RequestChallengeResponse, Error> {
         let (challenge, state) = self.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
         let mut conn = self.pool().acquire().await?;
         let ceremony = Ceremony::LogIn { state };
@@ -289,7 +289,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::Database`].
     pub async fn verify_passkey_log_in(
         &self,
-        session: &Session,
+        session: &CookieSession,
         answer: &PublicKeyCredential,
     ) -> Result<Checked<PasskeyLogIn<U>>, Error> {
         let Some(Ceremony::LogIn { state }) = self.take_ceremony(session, &answer.response.client_data_json).await?
@@ -309,7 +309,7 @@ impl<U: User> Sigra<U> {
             return Ok(Checked::Invalid);
         };
         let used = UsedPasskey { id: row.id, result };
-        let user = U::Database::find_user(&mut conn, &row.user).await?.filter(User::is_active);
+        let user = U::Database::find_user(&mut conn, &row.user).await?.filter(AuthUser::is_active);
         Ok(user.map(|user| PasskeyLogIn { user, used }).into())
     }
 
@@ -321,7 +321,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::CredentialsChanged`] if the user or their passkey is gone by now.
     pub async fn log_in_user_with_passkey(
         &self,
-        session: &Session,
+        session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
     ) -> Result<LogInOutcome, Error> {
@@ -336,7 +336,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
     pub async fn log_in_user_with_passkey_and(
         &self,
-        session: &Session,
+        session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
@@ -362,7 +362,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
     pub async fn begin_passkey_challenge(
         &self,
-        session: &Session,
+        session: &CookieSession,
         challenge: &MfaChallenge<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
         self.begin_passkey_authentication(session, &challenge.0).await
@@ -376,7 +376,7 @@ impl<U: User> Sigra<U> {
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
     pub async fn begin_passkey_reauthentication(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
         self.begin_passkey_authentication(session, scope).await
@@ -384,7 +384,7 @@ impl<U: User> Sigra<U> {
 
     async fn begin_passkey_authentication(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
         let user = scope.user().id();
@@ -404,7 +404,7 @@ impl<U: User> Sigra<U> {
     /// The passkey of this user's that has signed the challenge under way.
     pub(super) async fn check_passkey(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
         answer: &PublicKeyCredential,
     ) -> Result<Option<UsedPasskey>, Error> {
@@ -464,9 +464,9 @@ impl<U: User> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](User::requires_second_factor)
+    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn delete_passkey(&self, session: &Session, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
+    pub async fn delete_passkey(&self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         self.delete_passkey_with(session, sudo, id, async |_| Ok(())).await
     }
 
@@ -478,7 +478,7 @@ impl<U: User> Sigra<U> {
     /// As above, and whatever the statements fail with.
     pub async fn delete_passkey_with(
         &self,
-        session: &Session,
+        session: &CookieSession,
         sudo: &Sudo<U>,
         id: Uuid,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
@@ -499,7 +499,7 @@ impl<U: User> Sigra<U> {
     async fn put_ceremony(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         challenge: &[u8],
         ceremony: &Ceremony,
     ) -> Result<(), Error> {
@@ -514,7 +514,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
-    async fn take_ceremony(&self, session: &Session, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
+    async fn take_ceremony(&self, session: &CookieSession, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
         let Some(id) = answered(client_data) else { return Ok(None) };
         if session.get::<i64>(&entry(id)).is_none() {
             return Ok(None);

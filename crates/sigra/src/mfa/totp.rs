@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::MfaCode;
 use crate::{
-    Error, Session, Sigra, User,
+    AuthUser, CookieSession, Error, Sigra,
     session::new_name,
     sigra::{Connection, transact},
 };
@@ -122,7 +122,7 @@ pub(super) fn grouped(text: &str, separator: char) -> String {
     grouped
 }
 
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Begins to set up an authenticator app, in which the account is called as given. The secret waits in the
     /// cookie session, encrypted, until [`confirm_totp_enrolment`](Self::confirm_totp_enrolment); a page that is
     /// opened again shows the same one. Two tabs that begin at the same moment show two, and both are good until one is
@@ -131,7 +131,12 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Random`].
-    pub fn begin_totp_enrolment(&self, session: &Session, user: &U, account: &str) -> Result<TotpEnrolment, Error> {
+    pub fn begin_totp_enrolment(
+        &self,
+        session: &CookieSession,
+        user: &U,
+        account: &str,
+    ) -> Result<TotpEnrolment, Error> {
         let secret = match self.totps_under_way(session, user).pop() {
             Some(secret) => secret,
             None => {
@@ -145,7 +150,7 @@ impl<U: User> Sigra<U> {
     }
 
     /// The secrets that are being set up in this browser: one, unless several tabs have begun at the same moment.
-    pub(super) fn totps_under_way(&self, session: &Session, user: &U) -> Vec<TotpSecret> {
+    pub(super) fn totps_under_way(&self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
         let context = enrolment_context(user);
         let open = |name: String| {
             let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
@@ -215,7 +220,7 @@ fn secret_context<Id: fmt::Display>(user: &Id) -> String {
     format!("totp {user}")
 }
 
-fn enrolment_context<U: User>(user: &U) -> String {
+fn enrolment_context<U: AuthUser>(user: &U) -> String {
     format!("totp enrolment {}", user.id())
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::FactorKind;
 use crate::{
-    Client, Error, Scope, Session, Sigra, User, audit,
+    AuthUser, Client, CookieSession, Error, Scope, Sigra, audit,
     sigra::{Connection, transact},
     store::{Browser, BrowserKind, Browsers, NewBrowser, Seen, Window},
     token::{BrowserToken, TokenHash},
@@ -59,7 +59,7 @@ pub(crate) struct ShownFactor {
 }
 
 /// Browsers that are trusted without a second factor.
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// The browsers that a user trusts, the latest first. There are at most 16: who trusts another is asked again in the
     /// one that they have trusted for longest.
     ///
@@ -102,7 +102,11 @@ impl<U: User> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn trusted_browser(&self, session: &Session, user: &U::Id) -> Result<Option<TrustedBrowser>, Error> {
+    pub async fn trusted_browser(
+        &self,
+        session: &CookieSession,
+        user: &U::Id,
+    ) -> Result<Option<TrustedBrowser>, Error> {
         if session.trust_tokens().iter().next().is_none() {
             return Ok(None);
         }
@@ -128,7 +132,7 @@ impl<U: User> Sigra<U> {
     pub(crate) async fn shown_before(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
     ) -> Result<Option<ShownFactor>, Error> {
         let trusted = self.find_trusted_browser(conn, session, user).await?;
@@ -142,7 +146,7 @@ impl<U: User> Sigra<U> {
     async fn find_trusted_browser(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         user: &U::Id,
     ) -> Result<Option<Browser<U::Id>>, Error> {
         let tokens = session.trust_tokens().hashes();
@@ -163,7 +167,7 @@ impl<U: User> Sigra<U> {
     pub(super) async fn insert_trusted_browser(
         &self,
         conn: &mut Connection<U>,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<U>,
         factor: FactorKind,
     ) -> Result<(BrowserToken, Option<TokenHash>), Error> {

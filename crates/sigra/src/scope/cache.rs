@@ -4,9 +4,9 @@ use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use super::Scope;
-use crate::{Config, User, feed::Feed, store::Store, token::TokenHash};
+use crate::{AuthUser, Config, feed::Feed, store::Store, token::TokenHash};
 
-type FeedOf<U> = <<U as User>::Database as Store<U>>::Feed;
+type FeedOf<U> = <<U as AuthUser>::Database as Store<U>>::Feed;
 
 pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 
@@ -14,12 +14,12 @@ pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 ///
 /// It only ever says that a token is good. Whatever else it may stand for, the database is asked; and so it
 /// is whenever the [`Feed`] isn't sure that the session and the user are as they were.
-pub(crate) struct ScopeCache<U: User> {
+pub(crate) struct ScopeCache<U: AuthUser> {
     feed: FeedOf<U>,
     scopes: Option<Cache<TokenHash, Cached<U>>>,
 }
 
-struct Cached<U: User> {
+struct Cached<U: AuthUser> {
     scope: Scope<U>,
     /// When it ends by itself, or is to be looked after.
     fresh_until: OffsetDateTime,
@@ -27,7 +27,7 @@ struct Cached<U: User> {
     stamp: Stamp<U>,
 }
 
-impl<U: User> Clone for Cached<U> {
+impl<U: AuthUser> Clone for Cached<U> {
     fn clone(&self) -> Self {
         Self {
             scope: self.scope.clone(),
@@ -38,7 +38,7 @@ impl<U: User> Clone for Cached<U> {
     }
 }
 
-impl<U: User> ScopeCache<U> {
+impl<U: AuthUser> ScopeCache<U> {
     pub fn new(capacity: usize, pool: sqlx::Pool<U::Database>) -> Self {
         let scopes = (capacity > 0).then(|| Cache::new(capacity));
         Self { feed: Feed::new(pool, U::TABLE), scopes }

@@ -1,5 +1,5 @@
 use super::Scope;
-use crate::{SessionRow, User};
+use crate::{AuthUser, SessionRow};
 
 /// How far a session goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) enum Clearance {
 }
 
 impl Clearance {
-    pub fn of<U: User>(user: &U, session: &SessionRow) -> Self {
+    pub fn of<U: AuthUser>(user: &U, session: &SessionRow) -> Self {
         if session.mfa_pending {
             Self::ChallengePending
         } else if session.mfa_verified_at.is_none() && user.requires_second_factor() {
@@ -24,7 +24,7 @@ impl Clearance {
     }
 }
 
-impl<U: User> Scope<U> {
+impl<U: AuthUser> Scope<U> {
     pub(crate) fn clearance(&self) -> Clearance {
         Clearance::of(self.user(), self.session())
     }

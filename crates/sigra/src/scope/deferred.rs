@@ -16,17 +16,17 @@ use super::{
     layer::{Authenticated, authenticate, cached, doubt_if_failed, keep_private, look_after, provide},
 };
 use crate::{
-    Sigra, User,
+    AuthUser, Sigra,
     origin::ForeignRequest,
-    session::{PresentedTokens, Session, SessionRejection},
+    session::{CookieSession, PresentedTokens, SessionRejection},
 };
 
 /// The sender of a request that nobody has asked for yet: they are found out when a handler does, and not before.
-pub(crate) struct Deferred<U: User>(Arc<Inner<U>>);
+pub(crate) struct Deferred<U: AuthUser>(Arc<Inner<U>>);
 
-struct Inner<U: User> {
+struct Inner<U: AuthUser> {
     sigra: Sigra<U>,
-    session: Session,
+    session: CookieSession,
     tokens: PresentedTokens,
     is_safe: bool,
     foreign: Option<ForeignRequest>,
@@ -34,16 +34,16 @@ struct Inner<U: User> {
     authenticated: OnceCell<Authenticated<U>>,
 }
 
-impl<U: User> Clone for Deferred<U> {
+impl<U: AuthUser> Clone for Deferred<U> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<U: User> Deferred<U> {
+impl<U: AuthUser> Deferred<U> {
     pub fn new(
         sigra: Sigra<U>,
-        session: Session,
+        session: CookieSession,
         tokens: PresentedTokens,
         foreign: Option<ForeignRequest>,
         is_safe: bool,
@@ -123,7 +123,7 @@ pub(crate) struct AnyDeferred(Arc<dyn Ask>);
 
 impl AnyDeferred {
     /// The session, once it is known whose it is.
-    pub async fn session(&self, extensions: &Extensions) -> Result<Session, SessionRejection> {
+    pub async fn session(&self, extensions: &Extensions) -> Result<CookieSession, SessionRejection> {
         self.0.session(extensions).await
     }
 
@@ -132,7 +132,7 @@ impl AnyDeferred {
     }
 }
 
-type Asked<'a> = Pin<Box<dyn Future<Output = Result<Session, SessionRejection>> + Send + 'a>>;
+type Asked<'a> = Pin<Box<dyn Future<Output = Result<CookieSession, SessionRejection>> + Send + 'a>>;
 
 trait Ask: Send + Sync {
     fn session<'a>(&'a self, extensions: &'a Extensions) -> Asked<'a>;
@@ -140,7 +140,7 @@ trait Ask: Send + Sync {
     fn refuse_foreign(&self, extensions: &Extensions) -> Result<(), SessionRejection>;
 }
 
-impl<U: User> Ask for Deferred<U> {
+impl<U: AuthUser> Ask for Deferred<U> {
     fn session<'a>(&'a self, extensions: &'a Extensions) -> Asked<'a> {
         Box::pin(async move {
             let scope = self.find(extensions).await?;

@@ -18,12 +18,12 @@ use tower_http::timeout::TimeoutBody;
 
 use super::{Clearance, Current, Deferred, Scope};
 use crate::{
-    Error, Problem, Sigra, User,
+    AuthUser, Error, Problem, Sigra,
     client::Sender,
     error::Failed,
     origin::is_safe,
     problem::code,
-    session::{PresentedTokens, RememberMe, Session, TokenWrite},
+    session::{CookieSession, PresentedTokens, RememberMe, TokenWrite},
     sigra::Lookup,
     task::ToTheEnd,
     telemetry,
@@ -35,7 +35,7 @@ use crate::{
 /// In this order it
 ///
 /// 1. refuses unsafe requests from other origins with 403, before anything else is done;
-/// 2. reads the cookie session, for the extractor [`Session`];
+/// 2. reads the cookie session, for the extractor [`CookieSession`];
 /// 3. fetches the [`Scope`] that the session token stands for, falling back to the remember-me cookie;
 /// 4. calls the handler;
 /// 5. writes what changed in the cookies, and marks pages of logged-in users `Cache-Control: no-store`.
@@ -50,7 +50,7 @@ use crate::{
 ///
 /// Around routes that were there before, it may concern itself [only with those that
 /// ask](Self::only_where_asked).
-pub struct FetchCurrentScopeLayer<U: User> {
+pub struct FetchCurrentScopeLayer<U: AuthUser> {
     sigra: Sigra<U>,
     concern: Concern,
 }
@@ -62,7 +62,7 @@ enum Concern {
     Asking,
 }
 
-impl<U: User> FetchCurrentScopeLayer<U> {
+impl<U: AuthUser> FetchCurrentScopeLayer<U> {
     pub(crate) fn new(sigra: Sigra<U>) -> Self {
         Self { sigra, concern: Concern::All }
     }
@@ -72,12 +72,12 @@ impl<U: User> FetchCurrentScopeLayer<U> {
     /// without the database.
     ///
     /// An unsafe request from another origin is refused by the argument: 403 in place of a [`Scope`], a
-    /// [`Sudo`](super::Sudo) or a [`Session`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
+    /// [`Sudo`](super::Sudo) or a [`CookieSession`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
     /// refused like the rest if it does. [`SameOrigin`](super::SameOrigin) refuses it for handlers that ask for none of them.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-    /// # impl sigra::User for User {
+    /// # impl sigra::AuthUser for User {
     /// #     type Id = i64; type Database = sqlx::Sqlite;
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -99,13 +99,13 @@ impl<U: User> FetchCurrentScopeLayer<U> {
     }
 }
 
-impl<U: User> Clone for FetchCurrentScopeLayer<U> {
+impl<U: AuthUser> Clone for FetchCurrentScopeLayer<U> {
     fn clone(&self) -> Self {
         Self { sigra: self.sigra.clone(), concern: self.concern }
     }
 }
 
-impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
+impl<U: AuthUser, S> Layer<S> for FetchCurrentScopeLayer<U> {
     type Service = FetchCurrentScope<S, U>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -114,13 +114,13 @@ impl<U: User, S> Layer<S> for FetchCurrentScopeLayer<U> {
 }
 
 /// The service that [`FetchCurrentScopeLayer`] makes.
-pub struct FetchCurrentScope<S, U: User> {
+pub struct FetchCurrentScope<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
     concern: Concern,
 }
 
-impl<S: Clone, U: User> Clone for FetchCurrentScope<S, U> {
+impl<S: Clone, U: AuthUser> Clone for FetchCurrentScope<S, U> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), sigra: self.sigra.clone(), concern: self.concern }
     }
@@ -130,7 +130,7 @@ impl<S, U> Service<Request> for FetchCurrentScope<S, U>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    U: User,
+    U: AuthUser,
 {
     type Response = Response;
     type Error = Infallible;
@@ -153,7 +153,7 @@ where
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
         let sender = Sender::of(&request, &self.sigra.config().trusted_proxies);
-        let (session, tokens) = Session::read(self.sigra.cookies(), request.headers(), sender);
+        let (session, tokens) = CookieSession::read(self.sigra.cookies(), request.headers(), sender);
         if self.concern == Concern::Asking {
             let deferred = Deferred::new(self.sigra.clone(), session, tokens, foreign, is_safe);
             deferred.provide(request.extensions_mut());
@@ -174,7 +174,7 @@ where
     }
 }
 
-impl<S: Clone, U: User> FetchCurrentScope<S, U> {
+impl<S: Clone, U: AuthUser> FetchCurrentScope<S, U> {
     /// The inner service that was polled ready.
     fn ready_inner(&mut self) -> S {
         let ready = self.inner.clone();
@@ -201,7 +201,7 @@ pin_project! {
         Cached {
             #[pin]
             future: F,
-            session: Session,
+            session: CookieSession,
         },
         /// Everything else.
         Other {
@@ -229,13 +229,13 @@ async fn respond<S, U>(
     sigra: Sigra<U>,
     mut inner: S,
     mut request: Request,
-    session: Session,
+    session: CookieSession,
     tokens: PresentedTokens,
     known: Option<Scope<U>>,
 ) -> Result<Response, Infallible>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
-    U: User,
+    U: AuthUser,
 {
     let authenticated = match known {
         Some(scope) => Ok(Authenticated::known(scope)),
@@ -251,9 +251,9 @@ where
 }
 
 /// What there is to do once a request of a known sender is answered.
-pub(super) async fn look_after<U: User>(
+pub(super) async fn look_after<U: AuthUser>(
     sigra: &Sigra<U>,
-    session: &Session,
+    session: &CookieSession,
     Authenticated { scope, upkeep }: Authenticated<U>,
     mut response: Response,
 ) -> Response {
@@ -267,7 +267,7 @@ pub(super) async fn look_after<U: User>(
 }
 
 /// Lets the readiness probe ask the database, where an answer says that it failed.
-pub(super) fn doubt_if_failed<U: User>(response: &Response, sigra: &Sigra<U>) {
+pub(super) fn doubt_if_failed<U: AuthUser>(response: &Response, sigra: &Sigra<U>) {
     if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
         sigra.health().doubt();
     }
@@ -283,10 +283,10 @@ pub(crate) fn impatient(body: Body, patience: Duration) -> Body {
 }
 
 /// Puts what the extractors take.
-pub(super) fn provide<U: User>(
+pub(super) fn provide<U: AuthUser>(
     extensions: &mut Extensions,
     sigra: &Sigra<U>,
-    session: &Session,
+    session: &CookieSession,
     scope: Option<Scope<U>>,
 ) {
     if let Some(scope) = &scope {
@@ -297,14 +297,14 @@ pub(super) fn provide<U: User>(
 }
 
 /// Lets no later page tell of what has failed.
-fn forget_if_failed(response: &Response, session: &Session) {
+fn forget_if_failed(response: &Response, session: &CookieSession) {
     if response.status().is_server_error() || response.extensions().get::<Failed>().is_some() {
         session.take_entries_back();
     }
 }
 
 /// Writes what changed in the cookies, and who may keep the page.
-fn finish(mut response: Response, session: &Session, is_authenticated: bool) -> Response {
+fn finish(mut response: Response, session: &CookieSession, is_authenticated: bool) -> Response {
     let changed = session.commit(response.headers_mut());
     keep_private(response.headers_mut(), is_authenticated || changed);
     response
@@ -318,19 +318,19 @@ fn not_asked(why: impl IntoResponse) -> Response {
 }
 
 /// Who sent the request, and what their cookies need when it is answered.
-pub(super) struct Authenticated<U: User> {
+pub(super) struct Authenticated<U: AuthUser> {
     pub scope: Option<Scope<U>>,
     upkeep: Upkeep,
 }
 
-impl<U: User> Authenticated<U> {
+impl<U: AuthUser> Authenticated<U> {
     /// One that there is nothing to look after for.
     pub fn known(scope: Scope<U>) -> Self {
         Self { scope: Some(scope), upkeep: Upkeep::None }
     }
 }
 
-impl<U: User> Clone for Authenticated<U> {
+impl<U: AuthUser> Clone for Authenticated<U> {
     fn clone(&self) -> Self {
         Self { scope: self.scope.clone(), upkeep: self.upkeep.clone() }
     }
@@ -354,16 +354,16 @@ enum Upkeep {
 }
 
 /// The scope of a token that there is nothing to do about, if it is known.
-pub(super) fn cached<U: User>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
+pub(super) fn cached<U: AuthUser>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
     let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
     let key = tokens.key.only().filter(|_| !tokens.key.is_outdated() && !tokens.remember_me.is_outdated());
     key.and_then(|key| sigra.cached(&key.token.hash()))
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
-pub(super) async fn authenticate<U: User>(
+pub(super) async fn authenticate<U: AuthUser>(
     sigra: &Sigra<U>,
-    session: &Session,
+    session: &CookieSession,
     tokens: &PresentedTokens,
     is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
@@ -413,7 +413,7 @@ pub(super) async fn authenticate<U: User>(
     Ok(anonymous(session, Upkeep::Drop { dead, key, remember_me }))
 }
 
-fn anonymous<U: User>(session: &Session, upkeep: Upkeep) -> Authenticated<U> {
+fn anonymous<U: AuthUser>(session: &CookieSession, upkeep: Upkeep) -> Authenticated<U> {
     session.disown();
     Authenticated { scope: None, upkeep }
 }
@@ -422,7 +422,7 @@ fn anonymous<U: User>(session: &Session, upkeep: Upkeep) -> Authenticated<U> {
 type Candidate<'t> = (&'t SessionToken, Option<CookieSessionId>);
 
 /// What the tokens in cookies of one name stand for together.
-enum Outcome<'t, U: User> {
+enum Outcome<'t, U: AuthUser> {
     Live {
         scope: Scope<U>,
         reissued: Option<SessionToken>,
@@ -437,7 +437,7 @@ enum Outcome<'t, U: User> {
 
 /// Tries each token. More than one comes if cookies of several domains have the name: an old one, say, from before the
 /// cookie domain was changed.
-async fn look_up_all<'t, U: User>(
+async fn look_up_all<'t, U: AuthUser>(
     sigra: &Sigra<U>,
     candidates: Vec<Candidate<'t>>,
     dead: &mut Vec<SessionHashes>,
@@ -461,7 +461,7 @@ async fn look_up_all<'t, U: User>(
 
 /// Looks after the token cookies when the response is ready. It may have taken long, and the browser may
 /// have logged in or out meanwhile: so the database is asked once more, lest this response undo that.
-async fn settle<U: User>(sigra: &Sigra<U>, session: &Session, upkeep: Upkeep) {
+async fn settle<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession, upkeep: Upkeep) {
     if session.is_settled() {
         return;
     }

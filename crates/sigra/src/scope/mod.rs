@@ -20,7 +20,7 @@
 //! | anything else | | the cache is not used |
 //!
 //! While PostgreSQL's announcements are not known to arrive, the cache is bypassed. Expiry, idle time and
-//! [`User::is_active`] are checked at every request.
+//! [`AuthUser::is_active`] are checked at every request.
 
 mod cache;
 mod clearance;
@@ -48,7 +48,7 @@ pub use self::{
     same_origin::SameOrigin,
 };
 use crate::{
-    SessionRow, Sigra, User,
+    AuthUser, SessionRow, Sigra,
     session::{MissingLayer, SessionRejection},
 };
 
@@ -59,7 +59,7 @@ use crate::{
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -74,14 +74,14 @@ use crate::{
 ///     if scope.is_some() { "Welcome back" } else { "Welcome" }
 /// }
 /// ```
-pub struct Scope<U: User>(Arc<Inner<U>>);
+pub struct Scope<U: AuthUser>(Arc<Inner<U>>);
 
 struct Inner<U> {
     user: U,
     session: SessionRow,
 }
 
-impl<U: User> Scope<U> {
+impl<U: AuthUser> Scope<U> {
     pub(crate) fn new(user: U, session: SessionRow) -> Self {
         Self(Arc::new(Inner { user, session }))
     }
@@ -99,14 +99,14 @@ impl<U: User> Scope<U> {
     }
 }
 
-impl<U: User> Clone for Scope<U> {
+impl<U: AuthUser> Clone for Scope<U> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
 /// Names the session, and says nothing of the user.
-impl<U: User> fmt::Debug for Scope<U> {
+impl<U: AuthUser> fmt::Debug for Scope<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
     }
@@ -117,7 +117,7 @@ impl<U: User> fmt::Debug for Scope<U> {
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -129,22 +129,22 @@ impl<U: User> fmt::Debug for Scope<U> {
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Sudo<U: User>(pub Scope<U>);
+pub struct Sudo<U: AuthUser>(pub Scope<U>);
 
 /// What the layer found out, for the extractors.
-pub(crate) struct Current<U: User> {
+pub(crate) struct Current<U: AuthUser> {
     pub sigra: Sigra<U>,
     /// Whose session it is, however far it goes.
     pub found: Option<Scope<U>>,
 }
 
-impl<U: User> Clone for Current<U> {
+impl<U: AuthUser> Clone for Current<U> {
     fn clone(&self) -> Self {
         Self { sigra: self.sigra.clone(), found: self.found.clone() }
     }
 }
 
-impl<U: User> Current<U> {
+impl<U: AuthUser> Current<U> {
     /// Who it is, for an argument that the handler is not called without.
     pub(crate) async fn of(parts: &mut Parts, argument: &'static str) -> Result<Self, SessionRejection> {
         if let Some(current) = parts.extensions.get::<Self>() {
@@ -189,7 +189,7 @@ impl<U: User> Current<U> {
     }
 }
 
-impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for Scope<U> {
     type Rejection = ScopeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
@@ -197,7 +197,7 @@ impl<S: Sync, U: User> FromRequestParts<S> for Scope<U> {
     }
 }
 
-impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
+impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for Scope<U> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
@@ -206,7 +206,7 @@ impl<S: Sync, U: User> OptionalFromRequestParts<S> for Scope<U> {
     }
 }
 
-impl<S: Sync, U: User> FromRequestParts<S> for Sudo<U> {
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for Sudo<U> {
     type Rejection = SudoRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {

@@ -6,9 +6,9 @@ use http::{StatusCode, Uri, header, request::Parts, uri::Authority};
 
 use super::{Clearance, Current};
 use crate::{
-    User,
+    AuthUser,
     problem::{Audience, Problem, code},
-    session::{Flash, ReturnTo, Session, SessionRejection, Visit},
+    session::{CookieSession, Flash, ReturnTo, SessionRejection, Visit},
     telemetry,
 };
 
@@ -49,7 +49,7 @@ pub enum ScopeRejection {
 
 impl ScopeRejection {
     /// Why this session does not go so far as to be anybody's.
-    pub(crate) fn of<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+    pub(crate) fn of<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = current.sigra.config();
         let rejection = match current.found.as_ref().map(super::Scope::clearance) {
             Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, &config.mfa_challenge_message)
@@ -65,7 +65,7 @@ impl ScopeRejection {
     }
 
     /// To log in, once more if need be.
-    pub(crate) fn log_in<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+    pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = current.sigra.config();
         tell(current, parts, code::AUTHENTICATION_REQUIRED);
         lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
@@ -84,7 +84,7 @@ impl ScopeRejection {
 
 /// Tells of a request that is refused for what its sender has not shown (OWASP ASVS 16.3.2). Not its path, which may
 /// hold the token of a link.
-pub(crate) fn tell<U: User>(current: &Current<U>, parts: &Parts, reason: &'static str) {
+pub(crate) fn tell<U: AuthUser>(current: &Current<U>, parts: &Parts, reason: &'static str) {
     let scope = current.found.as_ref();
     tracing::info!(
         target: "sigra", event = telemetry::REQUEST_REFUSED, reason, method = %parts.method,
@@ -132,7 +132,7 @@ pub enum SudoRejection {
 }
 
 impl SudoRejection {
-    pub(crate) fn stale<U: User>(current: &Current<U>, parts: &Parts) -> Self {
+    pub(crate) fn stale<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = current.sigra.config();
         tell(current, parts, code::SUDO_REQUIRED);
         let audience = Audience::of(&parts.headers);
@@ -219,7 +219,7 @@ fn remember_where(parts: &Parts, message: &str) {
 }
 
 fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
-    let Some(session) = parts.extensions.get::<Session>() else { return };
+    let Some(session) = parts.extensions.get::<CookieSession>() else { return };
     if let Some(path) = path {
         session.put_return_to(&path);
     }

@@ -2,7 +2,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::AnyDeferred;
-use crate::session::{MissingLayer, Session, SessionRejection};
+use crate::session::{CookieSession, MissingLayer, SessionRejection};
 
 /// No unsafe request of another origin: its pages get 403, and programs that are no browser pass. For handlers that
 /// change something by what a browser sends along by itself, such as a cookie of their own, and ask for no
@@ -25,7 +25,7 @@ impl<S: Sync> FromRequestParts<S> for SameOrigin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         // Where there is a session already, another origin was refused before.
-        if parts.extensions.get::<Session>().is_none() {
+        if parts.extensions.get::<CookieSession>().is_none() {
             let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("SameOrigin"))?;
             deferred.refuse_foreign(&parts.extensions)?;
         }

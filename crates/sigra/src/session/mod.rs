@@ -1,7 +1,7 @@
 //! The cookie session: small per-browser state in signed cookies, with no row behind it.
 //!
 //! Not to be confused with a [session row](crate::SessionRow). It is one cookie for the session token,
-//! written only when the token changes, and one for each [entry](Session::put): the flash, the path to
+//! written only when the token changes, and one for each [entry](CookieSession::put): the flash, the path to
 //! return to, and whatever the host puts there. Because no response writes a cookie that it did not
 //! change, responses that overtake each other never undo a login or lose a write. An entry is bound to the
 //! cookie-session id it was written under, so what was put there before a login is gone after it.
@@ -77,9 +77,9 @@ const TRIAL: &str = "trial";
 ///
 /// ```
 /// use axum::response::Redirect;
-/// use sigra::{Flash, Session};
+/// use sigra::{Flash, CookieSession};
 ///
-/// async fn add_to_cart(session: Session) -> Result<Redirect, sigra::Error> {
+/// async fn add_to_cart(session: CookieSession) -> Result<Redirect, sigra::Error> {
 ///     let mut cart: Vec<u32> = session.get("cart").unwrap_or_default();
 ///     cart.push(42);
 ///     session.put("cart", &cart)?;
@@ -88,7 +88,7 @@ const TRIAL: &str = "trial";
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Session(Arc<Mutex<State>>);
+pub struct CookieSession(Arc<Mutex<State>>);
 
 struct State {
     cookies: Cookies,
@@ -135,7 +135,7 @@ impl RememberMe {
     }
 }
 
-impl Session {
+impl CookieSession {
     pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> (Self, PresentedTokens) {
         let request = RequestCookies::of(headers);
         let tokens = cookies.read_tokens(&request);
@@ -231,9 +231,9 @@ impl Session {
     ///
     /// ```
     /// use axum::response::Html;
-    /// use sigra::Session;
+    /// use sigra::CookieSession;
     ///
-    /// async fn home(session: Session) -> Html<String> {
+    /// async fn home(session: CookieSession) -> Html<String> {
     ///     let messages = session.take_flash();
     ///     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
     ///     let messages = messages.iter().map(|flash| format!("<p class={}>{}</p>", flash.kind.as_str(), escaped(&flash.text)));
@@ -291,7 +291,7 @@ impl Session {
     ///
     /// ```
     /// # fn send_mail(_: &str) {}
-    /// fn after_log_in(session: &sigra::Session, email: &str) {
+    /// fn after_log_in(session: &sigra::CookieSession, email: &str) {
     ///     if session.is_new_browser() {
     ///         send_mail(email);
     ///     }
@@ -573,20 +573,20 @@ fn is_of(kind: &str, name: &str) -> bool {
 }
 
 /// Never shows what is in it.
-impl fmt::Debug for Session {
+impl fmt::Debug for CookieSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
+        f.debug_struct("CookieSession").finish_non_exhaustive()
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Session {
+impl<S: Sync> FromRequestParts<S> for CookieSession {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let session = match parts.extensions.get::<Self>() {
             Some(session) => session.clone(),
             None => {
-                let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("Session"))?;
+                let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("CookieSession"))?;
                 deferred.session(&parts.extensions).await?
             }
         };
@@ -595,7 +595,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// Why a handler that asks for a [`Session`], or who is there, was not called.
+/// Why a handler that asks for a [`CookieSession`], or who is there, was not called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};

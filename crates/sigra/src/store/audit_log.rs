@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::Expired;
 use crate::{
-    User,
+    AuthUser,
     audit::{Audit, AuditEvent},
 };
 
 /// A database that keeps it, in `audit_events`.
-pub trait AuditLog<U: User>: sqlx::Database {
+pub trait AuditLog<U: AuthUser>: sqlx::Database {
     /// Writes an event.
     fn insert_audit_event(
         conn: &mut Self::Connection,
@@ -58,7 +58,7 @@ macro_rules! impl_audit_log {
     ) => {
         impl<U> crate::store::audit_log::AuditLog<U> for $db
         where
-            U: User,
+            U: AuthUser,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             async fn insert_audit_event(

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Expired, SessionId, Window};
-use crate::{Client, User, mfa::FactorKind, token::TokenHash};
+use crate::{AuthUser, Client, mfa::FactorKind, token::TokenHash};
 
 /// How many browsers of a kind a user has at most. The one that they have not used for longest is forgotten first.
 pub(crate) const MOST_BROWSERS: i64 = 16;
@@ -79,7 +79,7 @@ pub struct Seen {
 }
 
 /// A database that holds them.
-pub trait Browsers<U: User>: sqlx::Database {
+pub trait Browsers<U: AuthUser>: sqlx::Database {
     /// The browsers that hold these tokens, were used within a time and can be read, of whichever users. It does the
     /// same work whoever is asked about.
     fn find_browsers(
@@ -159,7 +159,7 @@ macro_rules! impl_browsers {
     ) => {
         impl<U> crate::store::browsers::Browsers<U> for $db
         where
-            U: User,
+            U: AuthUser,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             async fn find_browsers(

@@ -5,11 +5,11 @@ use std::future::Future;
 use time::OffsetDateTime;
 
 use super::{Expired, Window};
-use crate::{User, token::TokenHash};
+use crate::{AuthUser, token::TokenHash};
 
 /// A token to be sent.
 #[derive(Clone, Debug)]
-pub struct NewEmailToken<'a, U: User> {
+pub struct NewEmailToken<'a, U: AuthUser> {
     /// Its hash.
     pub token: TokenHash,
     /// What it is for.
@@ -26,7 +26,7 @@ pub struct NewEmailToken<'a, U: User> {
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
@@ -48,7 +48,7 @@ pub struct Sent<U> {
 }
 
 /// A database that holds them, in `users_tokens`.
-pub trait EmailTokens<U: User>: sqlx::Database {
+pub trait EmailTokens<U: AuthUser>: sqlx::Database {
     /// Writes a token.
     fn insert_email_token(
         conn: &mut Self::Connection,
@@ -144,7 +144,7 @@ macro_rules! impl_email_tokens {
     ) => {
         impl<U> crate::store::email_tokens::EmailTokens<U> for $db
         where
-            U: User + for<'r> FromRow<'r, $row>,
+            U: AuthUser + for<'r> FromRow<'r, $row>,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             async fn insert_email_token(

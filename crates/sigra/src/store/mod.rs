@@ -47,7 +47,7 @@ pub use self::{
     second_factors::{SealedTotp, SecondFactors, TotpRow},
 };
 use crate::{
-    Client, Config, LogInMethod, User,
+    AuthUser, Client, Config, LogInMethod,
     clock::{earlier, later},
     feed::Feed,
     limits::CLOCK_SKEW,
@@ -63,7 +63,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const PROBE_SIZE: usize = 64 * 1024;
 
 /// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`; where yours
-/// has [another name](User::TABLE), replace that.
+/// has [another name](AuthUser::TABLE), replace that.
 ///
 /// The generator writes it into the host's migrations; a host without the generator runs it itself.
 ///
@@ -79,7 +79,7 @@ pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
 /// The library's tables with their indexes, for PostgreSQL. They refer to a table `users` with a column `id` of type
 /// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too, and where the table has
-/// [another name](User::TABLE), the name.
+/// [another name](AuthUser::TABLE), the name.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
@@ -275,7 +275,7 @@ pub struct Found<U> {
 
 /// A session to be stored.
 #[derive(Clone, Debug)]
-pub struct NewSession<'a, U: User> {
+pub struct NewSession<'a, U: AuthUser> {
     /// Whose it is. The row is written only if the user still has this password hash.
     pub user: &'a U,
     /// Whether the user asked to be remembered.
@@ -294,7 +294,7 @@ pub struct NewSession<'a, U: User> {
     pub mfa_verified_by: Option<FactorKind>,
 }
 
-impl<'a, U: User> NewSession<'a, U> {
+impl<'a, U: AuthUser> NewSession<'a, U> {
     pub(crate) fn of(user: &'a U, remembered: bool, client: &'a Client, now: OffsetDateTime) -> Self {
         Self {
             user,
@@ -454,9 +454,9 @@ pub struct Expired {
 /// Every function is one statement, or runs in the caller's transaction.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't store the sessions of `{U}`",
-    note = "`{U}` must implement `sqlx::FromRow` (derive it), and `User::Id` must be a type that `{Self}` can store"
+    note = "`{U}` must implement `sqlx::FromRow` (derive it), and `AuthUser::Id` must be a type that `{Self}` can store"
 )]
-pub trait Store<U: User>:
+pub trait Store<U: AuthUser>:
     EmailTokens<U> + AuditLog<U> + SecondFactors<U> + Passkeys<U> + Browsers<U> + Attempts + OutgoingMails
 {
     /// What tells of changes.

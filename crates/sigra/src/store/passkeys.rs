@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Expired, Window};
-use crate::User;
+use crate::AuthUser;
 
 /// A row of `users_passkeys`.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct PasskeyRow<Id> {
 }
 
 /// A database that holds them.
-pub trait Passkeys<U: User>: sqlx::Database {
+pub trait Passkeys<U: AuthUser>: sqlx::Database {
     /// Writes a passkey. Tells whether there was none with this credential id.
     fn insert_passkey(
         conn: &mut Self::Connection,
@@ -109,7 +109,7 @@ macro_rules! impl_passkeys {
     ) => {
         impl<U> crate::store::passkeys::Passkeys<U> for $db
         where
-            U: User,
+            U: AuthUser,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             async fn insert_passkey(

@@ -15,7 +15,7 @@ use super::{
     statement::statement,
 };
 use crate::{
-    HashedPassword, User,
+    AuthUser, HashedPassword,
     feed::Listener,
     token::{SessionHashes, TokenHash},
 };

@@ -14,7 +14,7 @@ use super::{
     Found, Store,
     own_pool::{OwnPool, READER_CONNECTIONS},
 };
-use crate::{Error, User, token::SessionHashes};
+use crate::{AuthUser, Error, token::SessionHashes};
 
 /// Questions that one query answers at most.
 const BATCH: usize = 64;
@@ -33,7 +33,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// A pool would test each connection that it hands out, which is a round trip more, and lets a host's slow
 /// queries keep everybody waiting. Here, questions that come while a query is under way go into the next
 /// one together: when there are many, they are cheap, and after an outage there is no rush.
-pub(crate) struct Reader<U: User> {
+pub(crate) struct Reader<U: AuthUser> {
     pool: Arc<OwnPool<U::Database>>,
     host: sqlx::Pool<U::Database>,
     questions: Mutex<Option<mpsc::Sender<Question<U>>>>,
@@ -44,7 +44,7 @@ struct Question<U> {
     answer: oneshot::Sender<Result<Option<Found<U>>, Error>>,
 }
 
-impl<U: User> Reader<U> {
+impl<U: AuthUser> Reader<U> {
     pub fn new(host: sqlx::Pool<U::Database>, pool: OwnPool<U::Database>) -> Self {
         Self { pool: Arc::new(pool), host, questions: Mutex::default() }
     }
@@ -82,7 +82,7 @@ type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
 type Answers<U> = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>;
 
 /// Puts another in the place of a desk that panicked.
-async fn keep_serving<U: User>(
+async fn keep_serving<U: AuthUser>(
     pool: Arc<OwnPool<U::Database>>,
     questions: Questions<U>,
     host: sqlx::Pool<U::Database>,
@@ -106,7 +106,7 @@ struct Desk<DB: sqlx::Database> {
 
 impl<DB: sqlx::Database> Desk<DB> {
     /// Answers until nobody can ask any more, or the host closes its pool.
-    async fn serve<U: User<Database = DB>>(mut self, questions: Questions<U>, host: sqlx::Pool<DB>)
+    async fn serve<U: AuthUser<Database = DB>>(mut self, questions: Questions<U>, host: sqlx::Pool<DB>)
     where
         DB: Store<U>,
     {
@@ -125,7 +125,7 @@ impl<DB: sqlx::Database> Desk<DB> {
         }
     }
 
-    async fn answer<U: User<Database = DB>>(&mut self, questions: &mut Vec<Question<U>>)
+    async fn answer<U: AuthUser<Database = DB>>(&mut self, questions: &mut Vec<Question<U>>)
     where
         DB: Store<U>,
     {
@@ -145,7 +145,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     /// A connection that was kept may be stale: the server was restarted, or a table got another column since
     /// the statement was prepared. So the question is asked once more, on a fresh one. A row that can't be read
     /// there either is not worth another connection at every request.
-    async fn look_up<U: User<Database = DB>>(&mut self, tokens: &[SessionHashes]) -> Answers<U>
+    async fn look_up<U: AuthUser<Database = DB>>(&mut self, tokens: &[SessionHashes]) -> Answers<U>
     where
         DB: Store<U>,
     {
@@ -164,7 +164,7 @@ impl<DB: sqlx::Database> Desk<DB> {
         self.ask(fresh, tokens).await
     }
 
-    async fn ask<U: User<Database = DB>>(
+    async fn ask<U: AuthUser<Database = DB>>(
         &mut self,
         mut connection: PoolConnection<DB>,
         tokens: &[SessionHashes],

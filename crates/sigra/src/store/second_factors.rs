@@ -5,7 +5,7 @@ use std::future::Future;
 use time::OffsetDateTime;
 
 use super::{Expired, SessionId};
-use crate::{User, token::TokenHash};
+use crate::{AuthUser, token::TokenHash};
 
 /// A row of `users_totp`.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct TotpRow {
 pub type SealedTotp<Id> = sqlx::Result<(Id, Vec<u8>)>;
 
 /// A database that holds them. Whoever changes a user's factors locks the user's row first.
-pub trait SecondFactors<U: User>: sqlx::Database {
+pub trait SecondFactors<U: AuthUser>: sqlx::Database {
     /// Whether the user has an authenticator app or a passkey.
     fn has_second_factor(conn: &mut Self::Connection, user: &U::Id) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
@@ -146,7 +146,7 @@ macro_rules! impl_second_factors {
     ) => {
         impl<U> crate::store::second_factors::SecondFactors<U> for $db
         where
-            U: User + for<'r> FromRow<'r, $row>,
+            U: AuthUser + for<'r> FromRow<'r, $row>,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             async fn has_second_factor(conn: &mut $connection, user: &U::Id) -> sqlx::Result<bool> {

@@ -79,7 +79,7 @@ macro_rules! impl_store {
 
         impl<U> Store<U> for $db
         where
-            U: User + for<'r> FromRow<'r, $row>,
+            U: AuthUser + for<'r> FromRow<'r, $row>,
             U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
             type Feed = $feed;
@@ -369,7 +369,7 @@ macro_rules! impl_store {
             token: SessionHashes,
         ) -> sqlx::Result<Option<sqlx::Result<Found<U>>>>
         where
-            U: User + for<'r> FromRow<'r, $row>,
+            U: AuthUser + for<'r> FromRow<'r, $row>,
         {
             let find = statement!(
                 "SELECT ",

@@ -17,7 +17,7 @@ use super::{
     to_ms,
 };
 use crate::{
-    HashedPassword, User,
+    AuthUser, HashedPassword,
     feed::WalIndex,
     token::{SessionHashes, TokenHash},
 };

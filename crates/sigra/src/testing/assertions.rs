@@ -3,7 +3,7 @@ use std::{fmt::Display, panic::Location};
 use http::{StatusCode, header};
 
 use super::TestResponse;
-use crate::{SessionId, Sigra, User, store::Store};
+use crate::{AuthUser, SessionId, Sigra, store::Store};
 
 /// The response has this status.
 ///
@@ -102,7 +102,7 @@ pub fn assert_problem(response: &TestResponse, status: impl PartialEq<StatusCode
 ///
 /// If one is; it names those that are left.
 #[track_caller]
-pub fn assert_sessions_invalidated<U: User>(sigra: &Sigra<U>, user: &U) -> impl Future<Output = ()> + Send {
+pub fn assert_sessions_invalidated<U: AuthUser>(sigra: &Sigra<U>, user: &U) -> impl Future<Output = ()> + Send {
     let asserted_at = Location::caller();
     let user = user.id();
     async move {
@@ -134,7 +134,7 @@ pub fn assert_sessions_invalidated<U: User>(sigra: &Sigra<U>, user: &U) -> impl 
 ///
 /// If it has none; it names those that there are.
 #[track_caller]
-pub fn assert_audit_event<U: User>(sigra: &Sigra<U>, user: &U, action: &str) -> impl Future<Output = ()> + Send {
+pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str) -> impl Future<Output = ()> + Send {
     let asserted_at = Location::caller();
     let user = user.id();
     async move {
@@ -148,7 +148,7 @@ pub fn assert_audit_event<U: User>(sigra: &Sigra<U>, user: &U, action: &str) -> 
 }
 
 /// The sessions that a request could still be authenticated by, in words.
-async fn usable_sessions<U: User>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
+async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
     let listed = sigra.list_sessions(user).await?;
     let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
     let mut conn = sigra.pool().acquire().await?;

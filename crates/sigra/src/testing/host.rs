@@ -2,7 +2,7 @@ use axum::Router;
 use uuid::Uuid;
 
 use super::TestClient;
-use crate::{Clock, Password, Sigra, User, mfa::BackupCodes};
+use crate::{AuthUser, Clock, Password, Sigra, mfa::BackupCodes};
 
 /// A password that every [policy](crate::password::PasswordPolicy) accepts.
 ///
@@ -18,7 +18,7 @@ pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
-/// # impl sigra::User for User {
+/// # impl sigra::AuthUser for User {
 /// #     type Id = i64; type Database = sqlx::Sqlite;
 /// #     fn id(&self) -> i64 { self.id }
 /// #     fn hashed_password(&self) -> Option<&HashedPassword> { self.hashed_password.as_ref() }
@@ -41,7 +41,7 @@ pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 ///         &self.sigra
 ///     }
 ///
-///     async fn register_user(&self, email: &str, password: &Password) -> User {
+///     async fn register(&self, email: &str, password: &Password) -> User {
 ///         let hash = self.sigra.hash_password(password).await.expect("a worker");
 ///         let insert = "INSERT INTO users (email, hashed_password) VALUES ($1, $2) RETURNING *";
 ///         sqlx::query_as(insert).bind(email).bind(hash).fetch_one(self.sigra.pool()).await.expect("a new user")
@@ -62,7 +62,7 @@ pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 /// ```
 pub trait TestHost: Sync {
     /// The host's user.
-    type User: User;
+    type User: AuthUser;
 
     /// The application, with its state and all layers.
     fn router(&self) -> Router;
@@ -71,7 +71,7 @@ pub trait TestHost: Sync {
     fn sigra(&self) -> &Sigra<Self::User>;
 
     /// Registers a user, in whatever way the host does.
-    fn register_user(&self, email: &str, password: &Password) -> impl Future<Output = Self::User> + Send;
+    fn register(&self, email: &str, password: &Password) -> impl Future<Output = Self::User> + Send;
 
     /// The clock that the application's ages are measured with.
     ///
@@ -116,13 +116,13 @@ pub trait TestHost: Sync {
     /// A registered user, with an email address of their own and [`VALID_PASSWORD`].
     ///
     /// ```
-    /// # use sigra::{User, testing::TestHost};
+    /// # use sigra::{AuthUser, testing::TestHost};
     /// async fn every_user_has_an_id<H: TestHost>(host: &H) {
-    ///     assert_ne!(host.user_fixture().await.id(), host.user_fixture().await.id());
+    ///     assert_ne!(host.registered_fixture().await.id(), host.registered_fixture().await.id());
     /// }
     /// ```
-    fn user_fixture(&self) -> impl Future<Output = Self::User> + Send {
-        async { self.register_user(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
+    fn registered_fixture(&self) -> impl Future<Output = Self::User> + Send {
+        async { self.register(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
     }
 
     /// A registered user whose address is not confirmed.
@@ -134,7 +134,7 @@ pub trait TestHost: Sync {
     /// }
     /// ```
     fn unconfirmed_fixture(&self) -> impl Future<Output = Self::User> + Send {
-        async { self.register_user(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
+        async { self.register(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
     }
 
     /// A registered user whose password was guessed at so often that the next attempt has to wait: with a browser
@@ -153,7 +153,7 @@ pub trait TestHost: Sync {
     fn locked_fixture(&self) -> impl Future<Output = (Self::User, String)> + Send {
         async {
             let email = self.unique_email();
-            let user = self.register_user(&email, &Password::new(VALID_PASSWORD)).await;
+            let user = self.register(&email, &Password::new(VALID_PASSWORD)).await;
             if let Err(error) = self.sigra().exhaust_log_ins(&email).await {
                 panic!("the log-ins of {email} can't be counted: {error}");
             }
@@ -184,7 +184,7 @@ pub trait TestHost: Sync {
         }
     }
 
-    /// A [user](Self::user_fixture), and a browser in which they are [logged in](Self::log_in).
+    /// A [user](Self::registered_fixture), and a browser in which they are [logged in](Self::log_in).
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};
@@ -195,13 +195,13 @@ pub trait TestHost: Sync {
     /// ```
     fn authenticated_fixture(&self) -> impl Future<Output = (Self::User, TestClient)> + Send {
         async {
-            let user = self.user_fixture().await;
+            let user = self.registered_fixture().await;
             let client = self.log_in(&user).await;
             (user, client)
         }
     }
 
-    /// A user in [sudo mode](crate::Sudo): a [user](Self::user_fixture), and a browser in which they have just
+    /// A user in [sudo mode](crate::Sudo): a [user](Self::registered_fixture), and a browser in which they have just
     /// authenticated. Turn the [clock](Self::clock) by [`sudo_ttl`](crate::Config::sudo_ttl) to end it.
     ///
     /// ```
@@ -219,7 +219,7 @@ pub trait TestHost: Sync {
         self.authenticated_fixture()
     }
 
-    /// A [user](Self::user_fixture) who has an authenticator app, and their backup codes.
+    /// A [user](Self::registered_fixture) who has an authenticator app, and their backup codes.
     ///
     /// ```
     /// # use sigra::testing::TestHost;
@@ -234,7 +234,7 @@ pub trait TestHost: Sync {
     /// If the database fails.
     fn mfa_fixture(&self) -> impl Future<Output = (Self::User, BackupCodes)> + Send {
         async {
-            let user = self.user_fixture().await;
+            let user = self.registered_fixture().await;
             match self.sigra().set_up_totp(&user.id()).await {
                 Ok(backup_codes) => (user, backup_codes),
                 Err(error) => panic!("user {:?} gets no authenticator app: {error}", user.id()),

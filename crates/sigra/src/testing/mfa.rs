@@ -5,14 +5,14 @@ use time::OffsetDateTime;
 
 use super::TestClient;
 use crate::{
-    Client, Error, LogInMethod, Sigra, User,
+    AuthUser, Client, Error, LogInMethod, Sigra,
     mfa::{BackupCodes, FactorKind, totp::TotpSecret},
     session::{RequestCookies, SetCookies, TrustTokens},
     store::{BrowserKind, Browsers as _, NewBrowser, NewSession, SecondFactors as _, Seen},
     token::BrowserToken,
 };
 
-impl<U: User> Sigra<U> {
+impl<U: AuthUser> Sigra<U> {
     /// Sets up an authenticator app that no code was used of yet.
     pub(super) async fn set_up_totp(&self, user: &U::Id) -> Result<BackupCodes, Error> {
         let secret = TotpSecret::generate()?;

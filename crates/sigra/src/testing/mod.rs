@@ -21,7 +21,7 @@
 //! | scenario | how to get there |
 //! |---|---|
 //! | a visitor | [`TestHost::client`] |
-//! | a registered user | [`TestHost::user_fixture`] |
+//! | a registered user | [`TestHost::registered_fixture`] |
 //! | one whose address is not confirmed | [`TestHost::unconfirmed_fixture`] |
 //! | one who is logged in | [`TestHost::authenticated_fixture`], on one more device [`TestHost::log_in`] |
 //! | one who has a second factor | [`TestHost::mfa_fixture`] |

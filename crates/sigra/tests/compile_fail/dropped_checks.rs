@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use sigra::{
-    Password, Session, Sigra,
+    Password, CookieSession, Sigra,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
 };
 
@@ -12,7 +12,7 @@ struct User {
     id: i64,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = i64;
     type Database = sqlx::Sqlite;
 
@@ -32,7 +32,7 @@ async fn password(sigra: &Sigra<User>, user: &User, password: &Password) -> sigr
 
 async fn challenge(
     sigra: &Sigra<User>,
-    session: &Session,
+    session: &CookieSession,
     challenge: &MfaChallenge<User>,
     scope: &sigra::Scope<User>,
     code: &MfaCode,
@@ -44,7 +44,7 @@ async fn challenge(
 
 async fn enrolment(
     sigra: &Sigra<User>,
-    session: &Session,
+    session: &CookieSession,
     enrolment: &MfaEnrolment<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
@@ -52,7 +52,7 @@ async fn enrolment(
     Ok(())
 }
 
-async fn log_in(sigra: &Sigra<User>, session: &Session, user: &User) -> sigra::Result<()> {
+async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<()> {
     sigra.log_in_user(session, user, sigra::LogInMethod::Password, false).await?;
     Ok(())
 }

@@ -56,7 +56,7 @@ async fn with_password(host: &Host, user: &crate::suite::host::User) -> TestClie
 async fn log_ins_and_confirmations_that_gave_way_are_done() {
     let host = Host::new().await;
     host.execute(LET_OTHERS_GO_FIRST).await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     let response = again(&host, "a log-in", host.post_log_in(&browser, &user, true)).await;
     assert_redirected_to(&response, "/");
     assert_eq!((who(&browser).await, host.rows().await), (user.email.clone(), 1));

@@ -53,7 +53,7 @@ async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
 #[tokio::test]
 async fn an_event_is_gone_with_its_transaction() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut tx = host.sigra.begin().await.unwrap();
     host.sigra.record(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
     tx.rollback().await.unwrap();
@@ -63,7 +63,7 @@ async fn an_event_is_gone_with_its_transaction() {
 #[tokio::test]
 async fn an_event_says_who_did_what_and_from_where() {
     let host = Host::new().await;
-    let (user, admin) = (host.user_fixture().await, host.user_fixture().await);
+    let (user, admin) = (host.registered_fixture().await, host.registered_fixture().await);
     let client = Client { ip: Some([203, 0, 113, 7].into()), user_agent: Some("a browser".to_owned()) };
     let metadata = serde_json::json!({ "plan": "team" });
     let audit = Audit::new("plan.changed").of(user.id).by(admin.id).from(&client).with(metadata.clone());
@@ -79,7 +79,7 @@ async fn an_event_says_who_did_what_and_from_where() {
 #[tokio::test]
 async fn pages_follow_each_other_without_gaps() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for number in 0..25 {
         let audit = Audit::new(format!("event {number}")).of(user.id);
         host.sigra.record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
@@ -106,7 +106,7 @@ async fn the_trail_outlives_the_account() {
 #[tokio::test]
 async fn a_log_in_whose_event_cannot_be_written_does_not_happen() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.execute("DROP TABLE audit_events").await;
     let answer = host.post_log_in(&host.client(), &user, false).await;
     assert_eq!(answer.status(), 500);
@@ -132,7 +132,7 @@ async fn events_are_kept_for_a_year_unless_said_otherwise() {
 async fn events_of_nobody_are_counted_and_not_written_again() {
     let host = Host::new().await;
     let client = |last: u8| Client { ip: Some([192, 0, 2, last].into()), user_agent: None };
-    let (user, mut conn) = (host.user_fixture().await, host.pool.acquire().await.unwrap());
+    let (user, mut conn) = (host.registered_fixture().await, host.pool.acquire().await.unwrap());
     for last in 0..20 {
         let failure = Audit::new(telemetry::LOGIN_FAILURE).from(&client(last));
         host.sigra.record_repeatable(&mut conn, &failure).await.unwrap();

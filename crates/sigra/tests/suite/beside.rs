@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Method, Request, StatusCode, header};
 use sigra::{
-    LogInMethod, Scope, Session, Sudo,
+    CookieSession, LogInMethod, Scope, Sudo,
     mfa::{MfaChallenge, MfaEnrolment},
     scope::SameOrigin,
     testing::{TestClient, TestHost, TestResponse, assert_problem, assert_redirected_to, assert_status},
@@ -32,13 +32,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
 }
 
 /// One that looks for itself.
-struct Found(Option<Session>);
+struct Found(Option<CookieSession>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Found {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        Ok(Self(parts.extensions.get::<Session>().cloned()))
+        Ok(Self(parts.extensions.get::<CookieSession>().cloned()))
     }
 }
 
@@ -60,11 +60,11 @@ fn own_routes(host: &Host) -> Router {
         .route("/enrolment", any(async |enrolment: MfaEnrolment<User>| enrolment.scope().user().email.clone()))
         .route("/pending", any(async |pending: Option<MfaChallenge<User>>| pending.is_some().to_string()))
         .route("/found", any(async |Found(session): Found| session.is_some().to_string()))
-        .route("/put", any(async |session: Session| session.put("cart", &1).map(|()| "put")))
-        .route("/log-out", any(async move |session: Session| sigra.log_out_user(&session).await.map(|()| "out")))
+        .route("/put", any(async |session: CookieSession| session.put("cart", &1).map(|()| "put")))
+        .route("/log-out", any(async move |session: CookieSession| sigra.log_out_user(&session).await.map(|()| "out")))
         .route(
             "/plant",
-            post(async move |session: Session, Json(email): Json<String>| {
+            post(async move |session: CookieSession, Json(email): Json<String>| {
                 let user: User = sqlx::query_as("SELECT * FROM users WHERE email = $1")
                     .bind(email)
                     .fetch_one(planted.pool())
@@ -162,7 +162,7 @@ async fn invariant_8_no_other_origin_acts_as_a_user_at_a_hosts_own_routes() {
 #[tokio::test]
 async fn invariant_8_no_other_origin_logs_a_visitor_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let visitor = TestClient::new(beside(&host));
     let json = || Body::from(format!("\"{}\"", user.email));
     for headers in FOREIGN {

@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, HashedPassword, LogInMethod, Password, Scope, SecretKeyBase, Session, Sigra, Verification,
+    Config, CookieSession, HashedPassword, LogInMethod, Password, Scope, SecretKeyBase, Sigra, Verification,
     config::Argon2Params,
     testing::{TestClient, VALID_PASSWORD, assert_redirected_to, assert_status},
 };
@@ -21,7 +21,7 @@ pub struct User {
     hashed_password: Option<HashedPassword>,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = i64;
     type Database = Database;
 
@@ -36,7 +36,7 @@ impl sigra::User for User {
 
 async fn log_in(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     Path(id): Path<i64>,
     password: String,
 ) -> sigra::Result<StatusCode> {
@@ -48,7 +48,7 @@ async fn log_in(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn log_out(State(sigra): State<Sigra<User>>, session: Session) -> sigra::Result<StatusCode> {
+async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<StatusCode> {
     sigra.log_out_user(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

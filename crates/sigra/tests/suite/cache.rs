@@ -164,7 +164,7 @@ async fn a_table_that_gets_a_column_meanwhile_disturbs_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_2_under_fire_nobody_is_let_in_once_the_delete_has_returned() {
     let host = Host::with(|config| config.session_reissue_age(DAY * 365)).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.sigra().catch_up().await;
     let mut readers = JoinSet::new();
     for _ in 0..4 {

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{Request, StatusCode};
 use sigra::{
-    Flash, LogInMethod, Session,
+    CookieSession, Flash, LogInMethod,
     config::{CookieOptions, SameSite},
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
@@ -53,7 +53,7 @@ async fn entry(browser: &TestClient, name: &str) -> String {
 #[tokio::test]
 async fn cookies_have_exactly_these_attributes_without_tls() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client().origin("http://localhost");
     assert_eq!(
         attributes(&host.post_log_in(&browser, &user, true).await),
@@ -104,7 +104,7 @@ async fn cookies_have_the_host_prefix_under_tls() {
 #[tokio::test]
 async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
     let host = Host::with(|config| config.secure(true).cookie_domain("example.com".to_owned())).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client().origin("https://app.example.com");
     assert_eq!(
         attributes(&host.post_log_in(&browser, &user, true).await),
@@ -144,7 +144,7 @@ async fn name_path_and_same_site_are_the_hosts_to_choose() {
         config.secure(true).session_cookie(session).remember_me_cookie(remember_me)
     })
     .await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     assert_eq!(
         attributes(&host.post_log_in(&host.client(), &user, true).await),
         [
@@ -313,7 +313,7 @@ async fn an_entry_of_a_host_is_no_message() {
 #[tokio::test]
 async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     assert_redirected_to(&browser.get("/me?year=2026&next=//evil.example").await, "/users/log-in");
     browser.post("/log-in", &[("email", &user.email), ("password", "wrong")]).await;
@@ -326,7 +326,7 @@ async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
 #[tokio::test]
 async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for attack in ["//evil.example/me", "//evil.example", "///evil.example", "https://evil.example//evil.example/me"] {
         let browser = host.client();
         let request = Request::get(attack).body(Body::empty()).unwrap();
@@ -354,7 +354,7 @@ async fn invariant_7_a_planted_return_to_is_not_followed() {
 #[tokio::test]
 async fn invariant_3_nothing_put_before_a_login_survives_it_but_return_to_and_what_is_listed() {
     let host = Host::with(|config| config.survives_renewal(["locale"])).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     for name in ["cart", "is_admin", "locale"] {
         put(&browser, name, "mine").await;
@@ -477,7 +477,7 @@ enum End {
     Redirect,
 }
 
-async fn put_and_end(session: Session, end: End) -> sigra::Result<Response> {
+async fn put_and_end(session: CookieSession, end: End) -> sigra::Result<Response> {
     session.put_flash(Flash::Info, "Done.")?;
     session.put("cart", "a book")?;
     match end {
@@ -500,8 +500,8 @@ async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
         (End::Status(StatusCode::NOT_FOUND), 404, true),
         (End::Redirect, 303, true),
     ] {
-        let route = get(async move |session: Session| put_and_end(session, end).await)
-            .post(async move |session: Session| put_and_end(session, end).await);
+        let route = get(async move |session: CookieSession| put_and_end(session, end).await)
+            .post(async move |session: CookieSession| put_and_end(session, end).await);
         let router = Router::new().route("/", route).layer(host.sigra.fetch_current_scope());
         for method in ["GET", "POST"] {
             for browser in [&host.client(), &known] {
@@ -521,12 +521,12 @@ async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
 #[tokio::test]
 async fn a_message_that_an_error_answer_did_not_show_is_shown_by_the_next_page() {
     let host = Host::new().await;
-    let take_and_fail = async |session: Session| -> sigra::Result<()> {
+    let take_and_fail = async |session: CookieSession| -> sigra::Result<()> {
         assert_eq!(session.take_flash().len(), 1);
         Err(sqlx::Error::PoolTimedOut.into())
     };
-    let put = async |session: Session| session.put_flash(Flash::Info, "Hello!");
-    let show = async |session: Session| session.take_flash().remove(0).text;
+    let put = async |session: CookieSession| session.put_flash(Flash::Info, "Hello!");
+    let show = async |session: CookieSession| session.take_flash().remove(0).text;
     let router = Router::new().route("/put", get(put)).route("/fail", get(take_and_fail)).route("/show", get(show));
     let browser = TestClient::new(router.layer(host.sigra.fetch_current_scope()));
     browser.get("/put").await;
@@ -539,7 +539,7 @@ async fn a_log_in_stands_although_what_came_after_it_failed() {
     let host = Host::new().await;
     let (user, _) = host.logged_in(false).await;
     let (sigra, who) = (host.sigra.clone(), user.clone());
-    let log_in = async move |session: Session| -> sigra::Result<()> {
+    let log_in = async move |session: CookieSession| -> sigra::Result<()> {
         let _ = sigra.log_in_user(&session, &who, LogInMethod::Password, false).await?;
         session.put_flash(Flash::Info, "Welcome back!")?;
         Err(sqlx::Error::PoolTimedOut.into())
@@ -558,7 +558,7 @@ async fn get_with(browser: &TestClient, path: &str, headers: &[(&str, &str)]) ->
 #[tokio::test]
 async fn only_a_page_that_somebody_opens_is_returned_to_and_shows_messages() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.get("/me?page=1").await;
     for headers in [

@@ -32,7 +32,7 @@ async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> 
 #[tokio::test]
 async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
         for _ in 0..3 {
@@ -48,7 +48,7 @@ async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
 #[tokio::test]
 async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let others = [Context::Session, Context::Recovery, Context::ChangeEmail("other@example.com")];
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
@@ -71,7 +71,7 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
 #[tokio::test]
 async fn each_token_is_good_for_its_time() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for (context, ttl) in CONTEXTS {
         let (young, old) = (create(&host.sigra, &user, context).await, create(&host.sigra, &user, context).await);
         host.clock().advance(ttl - Duration::from_millis(1));
@@ -84,7 +84,7 @@ async fn each_token_is_good_for_its_time() {
 #[tokio::test]
 async fn invariant_10_of_many_who_take_a_token_at_once_one_is_given_it() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for _ in 0..20 {
         let token = create(&host.sigra, &user, Context::ResetPassword).await;
         let mut takers = JoinSet::new();
@@ -99,7 +99,7 @@ async fn invariant_10_of_many_who_take_a_token_at_once_one_is_given_it() {
 #[tokio::test]
 async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::Confirm).await;
     let mut tx = host.sigra.begin().await.unwrap();
     assert!(host.sigra.take_email_token(&mut tx, &token, Context::Confirm).await.unwrap().is_some());
@@ -110,7 +110,7 @@ async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
 #[tokio::test]
 async fn invariant_17_a_suspended_users_token_is_good_for_nothing() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::LogIn).await;
     host.execute("UPDATE users SET suspended = true").await;
     assert!(host.sigra.find_email_token(&token, Context::LogIn).await.unwrap().is_none());
@@ -155,7 +155,7 @@ async fn expired_tokens_are_purged_and_others_are_not() {
 #[tokio::test]
 async fn invariant_1_the_database_holds_no_raw_token() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::ResetPassword).await;
     let encoded = token.encode();
     for file in host.database_files().await {

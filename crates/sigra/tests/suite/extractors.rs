@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body, routing::get};
 use http::{Method, Request, StatusCode};
 use sigra::{
-    Config, HashedPassword, Scope, Session, Sigra, Sudo,
+    Config, CookieSession, HashedPassword, Scope, Sigra, Sudo,
     testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
 };
 
@@ -128,10 +128,10 @@ async fn a_missing_layer_is_named_in_the_log_and_to_nobody_else() {
         .route("/Scope", get(|_: Scope<User>| async {}))
         .route("/Option", get(|_: Option<Scope<User>>| async {}))
         .route("/Sudo", get(|_: Sudo<User>| async {}))
-        .route("/Session", get(|_: Session| async {}));
+        .route("/CookieSession", get(|_: CookieSession| async {}));
     let browser = TestClient::new(app);
     for (path, argument) in
-        [("/Scope", "Scope"), ("/Option", "Option<Scope>"), ("/Sudo", "Sudo"), ("/Session", "Session")]
+        [("/Scope", "Scope"), ("/Option", "Option<Scope>"), ("/Sudo", "Sudo"), ("/CookieSession", "CookieSession")]
     {
         let (response, log) = logged(&browser, path).await;
         assert_status(&response, StatusCode::INTERNAL_SERVER_ERROR);
@@ -149,7 +149,7 @@ struct Admin {
     id: uuid::Uuid,
 }
 
-impl sigra::User for Admin {
+impl sigra::AuthUser for Admin {
     type Id = uuid::Uuid;
     type Database = Database;
 
@@ -219,7 +219,7 @@ async fn without_its_database_a_request_with_a_token_is_asked_to_come_back() {
 #[tokio::test]
 async fn without_its_database_anonymous_pages_are_served() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.pool.close().await;
     assert_eq!(who(&host.client()).await, "anonymous");
     assert_redirected_to(&host.client().get("/me").await, "/users/log-in");

@@ -140,7 +140,7 @@ async fn invariant_6_a_bad_cookie_beside_a_good_one_logs_nobody_in() {
 #[tokio::test]
 async fn invariant_16_a_late_answer_to_a_forged_cookie_does_not_undo_a_login() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.set_cookie(KEY, "forged");
     browser.set_cookie(REMEMBER_ME, "forged");
@@ -179,7 +179,7 @@ async fn invariant_16_a_late_answer_to_a_forged_cookie_beside_a_good_one_does_no
 #[tokio::test]
 async fn invariant_6_a_login_over_forged_cookies_works() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.set_cookie(KEY, "forged");
     browser.set_cookie(REMEMBER_ME, "forged");

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use sigra::{
-    Scope, Session, Sigra,
+    CookieSession, Scope, Sigra,
     live::Live,
     testing::{TestClient, TestHost, assert_status},
 };
@@ -54,7 +54,7 @@ struct Owner {
 }
 
 /// Commits something, and then tells of it.
-async fn change(State(owner): State<Owner>, session: Session) -> sigra::Result<()> {
+async fn change(State(owner): State<Owner>, session: CookieSession) -> sigra::Result<()> {
     let mut tx = owner.sigra.begin().await?;
     let audit = sigra::audit::Audit::new("changed").from(&session.client());
     owner.sigra.record(&mut tx, &audit).await?;

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Clock, Config, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Session,
+    Clock, Config, CookieSession, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase,
     SessionToken, Sigra, Sudo, Verification,
     config::{Argon2Params, RelyingParty},
     live::Live,
@@ -66,7 +66,7 @@ impl FromRow<'_, Row> for User {
 
 type Row = <Database as sqlx::Database>::Row;
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     type Id = Uuid;
     type Database = Database;
 
@@ -197,7 +197,7 @@ impl Host {
 
     /// Logs in through the form.
     pub async fn logged_in(&self, remember_me: bool) -> (User, TestClient) {
-        let (user, browser) = (self.user_fixture().await, self.client());
+        let (user, browser) = (self.registered_fixture().await, self.client());
         let response = self.post_log_in(&browser, &user, remember_me).await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "{response:?}");
         (user, browser)
@@ -265,7 +265,7 @@ impl TestHost for Host {
         &self.sigra
     }
 
-    async fn register_user(&self, email: &str, password: &Password) -> User {
+    async fn register(&self, email: &str, password: &Password) -> User {
         let hash = self.sigra.hash_password(password).await.expect("a worker");
         sqlx::query_as(
             "INSERT INTO users (id, email, hashed_password, nickname) VALUES ($1, $2, $3, 'Ada') RETURNING *",
@@ -339,7 +339,7 @@ struct LogIn {
     remember_me: bool,
 }
 
-async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn>) -> sigra::Result<Response> {
+async fn log_in(State(app): State<App>, session: CookieSession, Form(form): Form<LogIn>) -> sigra::Result<Response> {
     let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE lower(email) = lower($1)")
         .bind(&form.email)
         .fetch_optional(app.sigra.pool())
@@ -361,7 +361,7 @@ async fn log_in(State(app): State<App>, session: Session, Form(form): Form<LogIn
     }
 }
 
-async fn log_out(State(app): State<App>, session: Session) -> sigra::Result<Redirect> {
+async fn log_out(State(app): State<App>, session: CookieSession) -> sigra::Result<Redirect> {
     app.sigra.log_out_user(&session).await?;
     session.put_flash(Flash::Info, "Logged out successfully.")?;
     Ok(Redirect::to("/"))
@@ -379,17 +379,21 @@ async fn sudo(Sudo(scope): Sudo<User>) -> String {
     scope.user().email.clone()
 }
 
-async fn confirm(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+async fn confirm(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<StatusCode> {
     app.sigra.reauthenticate_user(&session, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn renew(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+async fn renew(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<StatusCode> {
     app.sigra.renew_session(&session, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn confirm_and_renew(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<StatusCode> {
+async fn confirm_and_renew(
+    State(app): State<App>,
+    session: CookieSession,
+    scope: Scope<User>,
+) -> sigra::Result<StatusCode> {
     app.sigra.reauthenticate_user(&session, &scope).await?;
     app.sigra.renew_session(&session, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -402,16 +406,16 @@ struct Entry {
     value: String,
 }
 
-async fn put(session: Session, Form(entry): Form<Entry>) -> sigra::Result<StatusCode> {
+async fn put(session: CookieSession, Form(entry): Form<Entry>) -> sigra::Result<StatusCode> {
     session.put(&entry.name, &entry.value)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn get_entry(session: Session, Query(entry): Query<Entry>) -> String {
+async fn get_entry(session: CookieSession, Query(entry): Query<Entry>) -> String {
     session.get(&entry.name).unwrap_or_else(|| "nothing".to_owned())
 }
 
-async fn put_flash(session: Session, Form(form): Form<Said>) -> sigra::Result<()> {
+async fn put_flash(session: CookieSession, Form(form): Form<Said>) -> sigra::Result<()> {
     session.put_flash(Flash::Info, form.text)
 }
 
@@ -420,15 +424,15 @@ struct Said {
     text: String,
 }
 
-async fn flash(session: Session) -> String {
+async fn flash(session: CookieSession) -> String {
     session.take_flash().into_iter().map(|message| format!("{}: {}\n", message.kind.as_str(), message.text)).collect()
 }
 
-async fn session_id(session: Session) -> String {
+async fn session_id(session: CookieSession) -> String {
     session.id().unwrap_or_else(|| "none".to_owned())
 }
 
-async fn client(session: Session) -> String {
+async fn client(session: CookieSession) -> String {
     session.client().ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())
 }
 
@@ -450,7 +454,7 @@ struct SlowOptions {
 
 async fn slow(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Query(options): Query<SlowOptions>,
 ) -> sigra::Result<String> {

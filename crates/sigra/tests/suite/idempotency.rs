@@ -45,7 +45,7 @@ async fn pending(host: &Host) -> (User, TestClient, Vec<String>) {
 #[tokio::test]
 async fn invariant_10_a_log_in_that_is_pressed_twice_makes_one_session() {
     let host = Host::new().await;
-    let (user, key) = (host.user_fixture().await, key());
+    let (user, key) = (host.registered_fixture().await, key());
     let (browser, again) = (client(&host), client(&host));
     let (first, second) = tokio::join!(log_in(&browser, &user, &key), log_in(&again, &user, &key));
     assert_redirected_to(&first, "/");
@@ -114,7 +114,7 @@ async fn a_press_whose_browser_hangs_up_is_done_and_answers_the_second() {
 #[tokio::test]
 async fn nobody_else_gets_an_answer() {
     let host = Host::new().await;
-    let (user, key) = (host.user_fixture().await, key());
+    let (user, key) = (host.registered_fixture().await, key());
     let browser = client(&host);
     log_in(&browser, &user, &key).await;
     let with_a_cookie = client(&host);
@@ -140,7 +140,7 @@ async fn nobody_else_gets_an_answer() {
 #[tokio::test]
 async fn two_devices_that_send_the_same_form_are_two() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for browser in [client(&host), client(&host)] {
         assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
     }

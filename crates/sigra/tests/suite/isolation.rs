@@ -35,7 +35,7 @@ async fn invariant_11_nothing_is_left_unseen_whatever_the_isolation() {
 async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
     for level in ISOLATION_LEVELS {
         let host = Arc::new(Host::isolated_by(level).await);
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         for round in 0..ROUNDS {
             let (first, second, third) = (host.client(), host.client(), host.client());
             for browser in [&first, &second, &third] {
@@ -67,7 +67,7 @@ async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
 async fn log_ins_that_end_the_session_of_another_do_not_wait_for_each_other() {
     for level in ISOLATION_LEVELS {
         let host = Arc::new(Host::isolated_by(level).await);
-        let (ada, bea) = (host.user_fixture().await, host.user_fixture().await);
+        let (ada, bea) = (host.registered_fixture().await, host.registered_fixture().await);
         for round in 0..ROUNDS {
             let (of_ada, of_bea) = (host.client(), host.client());
             host.post_log_in(&of_ada, &ada, true).await;
@@ -82,7 +82,7 @@ async fn log_ins_that_end_the_session_of_another_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn invariant_9_a_transaction_is_refused_in_which_locks_are_not_enough() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut tx = host.sigra().begin().await.unwrap();
     let token = host.sigra().create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
     tx.commit().await.unwrap();

@@ -174,7 +174,7 @@ async fn invariant_6_a_changed_cookie_domain_locks_nobody_out() {
     {
         for revoked in [false, true] {
             let (host, deployed) = (Host::new().await, Deployed::default());
-            let (user, browser) = (host.user_fixture().await, deployed.browser());
+            let (user, browser) = (host.registered_fixture().await, deployed.browser());
             deployed.deploy(&host, old).await;
             browser.post("/log-in", &log_in_form(&user, true)).await;
             browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
@@ -206,7 +206,7 @@ async fn invariant_6_a_changed_cookie_domain_locks_nobody_out() {
 #[tokio::test]
 async fn an_entry_of_another_domain_is_taken_like_any_other() {
     let (host, deployed) = (Host::new().await, Deployed::default());
-    let (user, browser) = (host.user_fixture().await, deployed.browser());
+    let (user, browser) = (host.registered_fixture().await, deployed.browser());
     deployed.deploy(&host, Some("app.example.com")).await;
     browser.post("/log-in", &log_in_form(&user, true)).await;
     deployed.deploy(&host, Some("example.com")).await;

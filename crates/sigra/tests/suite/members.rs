@@ -15,7 +15,7 @@ struct Member {
     hashed_password: Option<HashedPassword>,
 }
 
-impl sigra::User for Member {
+impl sigra::AuthUser for Member {
     const TABLE: &'static str = "members";
     type Id = i64;
     type Database = Database;

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sigra::{
-    Scope, Session, Sudo,
+    CookieSession, Scope, Sudo,
     mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
 };
 use uuid::Uuid;
@@ -44,7 +44,7 @@ struct Answer {
 
 async fn answer(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
@@ -53,14 +53,14 @@ async fn answer(
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
-async fn begin(State(app): State<App>, session: Session, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
+async fn begin(State(app): State<App>, session: CookieSession, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
     let user = enrolment.scope().user();
     Ok(app.sigra.begin_totp_enrolment(&session, user, &user.email)?.manual_key().to_string())
 }
 
 async fn confirm(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
@@ -69,19 +69,19 @@ async fn confirm(
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
-async fn disable(State(app): State<App>, session: Session, sudo: Sudo<User>) -> sigra::Result<Response> {
+async fn disable(State(app): State<App>, session: CookieSession, sudo: Sudo<User>) -> sigra::Result<Response> {
     let was_on = app.sigra.disable_totp(&session, &sudo).await?;
     Ok(accepted(was_on.then(String::new)))
 }
 
-async fn regenerate(State(app): State<App>, session: Session, sudo: Sudo<User>) -> sigra::Result<Response> {
+async fn regenerate(State(app): State<App>, session: CookieSession, sudo: Sudo<User>) -> sigra::Result<Response> {
     let codes = app.sigra.regenerate_backup_codes(&session, &sudo).await?;
     Ok(accepted(codes.map(|codes| as_text(Some(codes)))))
 }
 
 async fn sudo_by_code(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
@@ -92,7 +92,7 @@ async fn sudo_by_code(
 
 async fn begin_registration(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
@@ -101,7 +101,7 @@ async fn begin_registration(
 
 async fn register(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Json(answer): Json<RegisterPublicKeyCredential>,
 ) -> sigra::Result<Response> {
@@ -110,13 +110,13 @@ async fn register(
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
-async fn begin_log_in(State(app): State<App>, session: Session) -> sigra::Result<Response> {
+async fn begin_log_in(State(app): State<App>, session: CookieSession) -> sigra::Result<Response> {
     Ok(Json(app.sigra.begin_passkey_log_in(&session).await?).into_response())
 }
 
 async fn log_in(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
     let Checked::Valid(log_in) = app.sigra.verify_passkey_log_in(&session, &answer).await? else {
@@ -128,7 +128,7 @@ async fn log_in(
 
 async fn begin_challenge(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
 ) -> sigra::Result<Response> {
     Ok(or_not_found(app.sigra.begin_passkey_challenge(&session, &challenge).await?))
@@ -136,7 +136,7 @@ async fn begin_challenge(
 
 async fn answer_challenge(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
@@ -145,13 +145,13 @@ async fn answer_challenge(
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
-async fn begin_sudo(State(app): State<App>, session: Session, scope: Scope<User>) -> sigra::Result<Response> {
+async fn begin_sudo(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<Response> {
     Ok(or_not_found(app.sigra.begin_passkey_reauthentication(&session, &scope).await?))
 }
 
 async fn sudo_by_passkey(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
@@ -162,7 +162,7 @@ async fn sudo_by_passkey(
 
 async fn delete(
     State(app): State<App>,
-    session: Session,
+    session: CookieSession,
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> sigra::Result<Response> {

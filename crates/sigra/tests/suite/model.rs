@@ -19,7 +19,7 @@ use axum::{
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{
-    Clock, Config, Error, LogInMethod, Scope, SecretKeyBase, Session, SessionId, Sigra, Sudo,
+    Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra, Sudo,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, MfaEnrolmentRejection, SecondFactor},
     scope::SudoRejection,
     testing::TestClient,
@@ -880,7 +880,7 @@ async fn who(scope: CurrentScope) -> String {
 
 async fn log_in(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
@@ -888,12 +888,16 @@ async fn log_in(
     Ok(String::new())
 }
 
-async fn log_out(State(sigra): State<Sigra<User>>, session: Session, scope: CurrentScope) -> sigra::Result<String> {
+async fn log_out(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+) -> sigra::Result<String> {
     sigra.log_out_user(&session).await?;
     Ok(name(&scope))
 }
 
-async fn renew(State(sigra): State<Sigra<User>>, session: Session, scope: CurrentScope) -> sigra::Result<String> {
+async fn renew(State(sigra): State<Sigra<User>>, session: CookieSession, scope: CurrentScope) -> sigra::Result<String> {
     if let Some(scope) = &scope {
         sigra.renew_session(&session, scope).await?;
     }
@@ -902,7 +906,7 @@ async fn renew(State(sigra): State<Sigra<User>>, session: Session, scope: Curren
 
 async fn enrol(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
     enrolment: Result<MfaEnrolment<User>, MfaEnrolmentRejection>,
 ) -> sigra::Result<String> {
@@ -920,7 +924,7 @@ async fn enrol(
 
 async fn disable(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
     sudo: Result<Sudo<User>, SudoRejection>,
 ) -> sigra::Result<String> {
@@ -932,7 +936,7 @@ async fn disable(
 
 async fn answer(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
     challenge: Option<MfaChallenge<User>>,
     Path((code, trust)): Path<(MfaCode, bool)>,
@@ -945,7 +949,7 @@ async fn answer(
 
 async fn confirm_by_password(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
@@ -959,7 +963,7 @@ async fn confirm_by_password(
 
 async fn confirm_by_code(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
     Path(code): Path<MfaCode>,
 ) -> sigra::Result<String> {
@@ -971,7 +975,7 @@ async fn confirm_by_code(
 
 async fn change_password(
     State(sigra): State<Sigra<User>>,
-    session: Session,
+    session: CookieSession,
     scope: CurrentScope,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
@@ -995,7 +999,11 @@ async fn revoke(
     Ok(name(&scope))
 }
 
-async fn everywhere(State(sigra): State<Sigra<User>>, session: Session, scope: CurrentScope) -> sigra::Result<String> {
+async fn everywhere(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+) -> sigra::Result<String> {
     if let Some(scope) = &scope {
         sigra.delete_all_sessions(&scope.user().id).await?;
         sigra.log_out_user(&session).await?;

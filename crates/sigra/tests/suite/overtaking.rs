@@ -25,7 +25,7 @@ async fn assert_slow_response_keeps_the_login(host: &Host, user: &User, browser:
 #[tokio::test]
 async fn invariant_16_a_slow_anonymous_response_does_not_undo_a_login() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     assert_slow_response_keeps_the_login(&host, &user, &host.client()).await;
 }
 
@@ -176,7 +176,7 @@ async fn invariant_16_a_slow_response_writes_no_entry_into_another_cookie_sessio
 #[tokio::test]
 async fn invariant_3_a_slow_anonymous_response_writes_no_entry_into_a_login() {
     let host = Host::new().await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     let (slow, _) = host.overtaken(&browser, "/slow?put=planted", host.post_log_in(&browser, &user, false)).await;
     browser.store(&slow);
     assert_eq!(browser.get("/get?name=slow").await.text(), "nothing");

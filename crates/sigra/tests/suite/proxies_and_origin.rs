@@ -201,7 +201,7 @@ async fn only_trusted_origins_send_unsafe_requests_from_elsewhere() {
 #[tokio::test]
 async fn invariant_14_the_host_header_leads_nobody_astray() {
     let host = Host::new().await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     for (name, value) in [
         ("host", "evil.example"),
         ("x-forwarded-host", "evil.example"),
@@ -258,7 +258,7 @@ async fn invariant_14_addresses_in_headers_are_ignored_unless_a_trusted_proxy_sa
 #[tokio::test]
 async fn invariant_14_a_session_is_recorded_with_the_address_that_was_seen() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client().peer("203.0.113.7:443".parse().unwrap());
     let mut request = Request::post("/log-in").header("content-type", "application/x-www-form-urlencoded");
     for (name, value) in SPOOFED {

@@ -101,7 +101,7 @@ async fn invariant_11_logins_and_log_outs_everywhere_at_once_leave_nothing_unsee
 }
 
 pub async fn race_logins_and_log_outs(host: Arc<Host>) {
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut tasks: JoinSet<Option<TestClient>> = JoinSet::new();
     for i in 0..48 {
         let (host, user) = (host.clone(), user.clone());
@@ -160,7 +160,7 @@ async fn invariant_9_logins_with_the_old_password_never_outlive_its_change() {
 
 pub async fn race_logins_with_a_change_of_password(host: Arc<Host>) {
     for round in 0..ROUNDS {
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         let verified = host.sigra().verify_password(Some(&user), &Password::new(VALID_PASSWORD)).await.unwrap();
         assert_eq!(verified, Verification::Valid);
         let mut logins: JoinSet<Result<(), Error>> = JoinSet::new();

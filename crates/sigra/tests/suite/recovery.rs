@@ -99,7 +99,7 @@ async fn a_recovery_link_outlives_what_whoever_is_inside_does() {
 #[tokio::test]
 async fn a_link_voids_later_ones_and_no_earlier_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let owners = link(&host.sigra, &user).await;
     let thiefs = link(&host.sigra, &user).await;
     assert!(recover(&host.sigra, &thiefs).await);
@@ -115,7 +115,7 @@ async fn a_link_voids_later_ones_and_no_earlier_one() {
 #[tokio::test]
 async fn invariant_10_of_many_who_recover_an_account_at_once_one_does() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = link(&host.sigra, &user).await;
     let mut tries = JoinSet::new();
     for _ in 0..16 {

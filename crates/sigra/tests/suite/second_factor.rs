@@ -352,7 +352,7 @@ async fn a_forged_trust_is_none() {
     let signed_elsewhere = host.client();
     elsewhere.trust_browser(&signed_elsewhere, &user).await;
     let session = host.client();
-    host.post_log_in(&session, &host.user_fixture().await, false).await;
+    host.post_log_in(&session, &host.registered_fixture().await, false).await;
 
     for forged in [
         unsigned,
@@ -505,7 +505,7 @@ async fn a_key_under_way_is_one_users_in_one_browser() {
     assert!(!entry.contains(&key.replace(' ', "")));
     graces.set_cookie(&name, &entry);
     assert_status(&graces.post("/mfa", &[("code", &code_of(&key, &host))]).await, 422);
-    assert_status(&host.log_in(&host.user_fixture().await).await.post("/mfa", &[("code", "123456")]).await, 422);
+    assert_status(&host.log_in(&host.registered_fixture().await).await.post("/mfa", &[("code", "123456")]).await, 422);
 }
 
 #[tokio::test]
@@ -671,7 +671,7 @@ async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
     let host = Host::new().await;
     host.mfa_fixture().await;
     for _ in 0..50 {
-        let lost = host.user_fixture().await;
+        let lost = host.registered_fixture().await;
         let insert = "INSERT INTO users_totp (user_id, secret, last_step, last_used_at, inserted_at)
             SELECT $1, $2, last_step, last_used_at, inserted_at FROM users_totp LIMIT 1";
         sqlx::query(insert).bind(lost.id).bind(&b"lost"[..]).execute(&host.pool).await.unwrap();

@@ -50,7 +50,7 @@ async fn a_session_is_asked_for_in_the_database() {
 #[tokio::test]
 async fn known_browsers_are_few_and_are_purged() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let known = "SELECT count(*) FROM users_tokens WHERE context = 'known_browser'";
     let known = async || sqlx::query_scalar::<_, i64>(known).fetch_one(&host.pool).await.unwrap();
     for _ in 0..20 {
@@ -91,7 +91,7 @@ async fn trusted_browsers_are_few() {
 #[tokio::test]
 async fn wrong_passwords_and_unknown_addresses_log_nobody_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let nobody = host.unique_email();
     for (email, password) in
         [(user.email.as_str(), "wrong"), (user.email.as_str(), ""), (nobody.as_str(), VALID_PASSWORD)]
@@ -170,7 +170,7 @@ async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
 async fn nobody_ends_another_users_session() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
-    let stranger = host.user_fixture().await;
+    let stranger = host.registered_fixture().await;
     let id = host.sigra().list_sessions(&user.id).await.unwrap()[0].id;
 
     assert!(!host.sigra().delete_session_by_id(&stranger.id, id).await.unwrap());
@@ -456,7 +456,7 @@ async fn another_user_takes_the_browser_over() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let before = browser.fork();
-    let second = host.user_fixture().await;
+    let second = host.registered_fixture().await;
     host.post_log_in(&browser, &second, false).await;
     assert_old_token_is_dead(&host, &second, &before, &browser).await;
 }
@@ -523,7 +523,7 @@ async fn invariant_17_a_deleted_users_sessions_are_gone() {
 #[tokio::test]
 async fn invariant_9_a_login_under_way_does_not_survive_a_change_of_password() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let sigra: &Sigra<User> = host.sigra();
     let verified = sigra.verify_password(Some(&user), &Password::new(VALID_PASSWORD)).await.unwrap();
     assert_eq!(verified, Verification::Valid);
@@ -537,7 +537,7 @@ async fn invariant_9_a_login_under_way_does_not_survive_a_change_of_password() {
 #[tokio::test]
 async fn a_user_without_a_password_can_be_logged_in_otherwise() {
     let host = Host::new().await;
-    host.user_fixture().await;
+    host.registered_fixture().await;
     host.execute("UPDATE users SET hashed_password = NULL").await;
     let user: User = sqlx::query_as("SELECT * FROM users").fetch_one(&host.pool).await.unwrap();
     assert_eq!(who(&host.log_in(&user).await).await, user.email);
@@ -564,7 +564,7 @@ async fn expired_rows_are_purged_and_others_are_kept() {
 #[tokio::test]
 async fn purging_goes_on_to_the_last_batch() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let client = sigra::Client::default();
     let mut tx = <Database as Store<User>>::begin(&host.pool).await.unwrap();
     for _ in 0..2500 {
@@ -590,7 +590,7 @@ async fn purging_goes_on_to_the_last_batch() {
 #[tokio::test]
 async fn devices_are_listed_the_last_used_first() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
     let abroad = host.client().peer("203.0.113.7:443".parse().unwrap()).user_agent(windows);
     host.post_log_in(&abroad, &user, false).await;

@@ -452,7 +452,7 @@ async fn a_proxy_that_names_no_address_is_told_without_what_it_says() {
 async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let wrong = async |email: &str| {
         host.client().post("/log-in", &[("email", email), ("password", "wrong")]).await;
         last_told(telemetry::LOGIN_FAILURE).fields

@@ -147,7 +147,7 @@ async fn the_sessions_that_can_be_read_are_listed() {
 #[tokio::test]
 async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for number in 0..9 {
         let event = Audit::new(format!("event.{number}")).of(user.id);
         host.sigra().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
@@ -168,7 +168,7 @@ async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
 #[tokio::test]
 async fn the_passkeys_that_can_be_read_are_listed() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for (number, time) in [LAST_TIME, NO_TIMES[0]].into_iter().enumerate() {
         let insert = format!(
             "INSERT INTO users_passkeys (id, user_id, credential_id, user_handle, credential, name, last_used_at, inserted_at)

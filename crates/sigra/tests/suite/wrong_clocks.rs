@@ -49,7 +49,7 @@ async fn is_good(host: &Host, token: &EmailToken, context: Context<'_>) -> bool 
 #[tokio::test]
 async fn a_link_from_no_time_or_far_ahead_is_good_for_nothing() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for context in [Context::Confirm, Context::ResetPassword, Context::LogIn, Context::Recovery] {
         for time in times() {
             let token = link(&host, &user, context).await;
@@ -68,7 +68,7 @@ async fn a_link_from_no_time_or_far_ahead_is_good_for_nothing() {
 async fn a_link_and_a_session_of_a_server_whose_clock_is_ahead_by_a_minute_are_good() {
     let host = Host::new().await;
     let ahead = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::minutes(1)))).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     assert!(is_good(&host, &link(&ahead, &user, Context::LogIn).await, Context::LogIn).await);
     assert_eq!(who(&host.take_over(&ahead.log_in(&user).await)).await, user.email);
 }

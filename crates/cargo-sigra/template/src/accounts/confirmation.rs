@@ -4,7 +4,7 @@
 //! theirs, and wait for the owner to press the button. So it takes both to confirm: the link, and the browser that
 //! registered or the account's password. Who has the link alone takes the account over with a new password.
 
-use sigra::{Client, EmailToken, HashedPassword, Password, Scope, Session, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
 use super::{Accounts, ChangePasswordError, Transaction, User, password::check_new_password, sessions::account_named};
 use crate::database::Connection;
@@ -58,7 +58,7 @@ impl Accounts {
 
     /// Whether the browser shows by itself that it is whoever registered the account: it is the one that did, or is
     /// logged in to it.
-    pub fn is_registrant(&self, session: &Session, scope: Option<&Scope<User>>, user: &User) -> bool {
+    pub fn is_registrant(&self, session: &CookieSession, scope: Option<&Scope<User>>, user: &User) -> bool {
         let registered = session.get::<String>(REGISTERED_HERE);
         let is_registered_here =
             registered.is_some() && registered == user.hashed_password.as_ref().map(HashedPassword::fingerprint);
@@ -69,7 +69,7 @@ impl Accounts {
     /// registered. Once it is confirmed, the same link says so again, and does nothing.
     pub async fn confirm_user(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: Option<&Scope<User>>,
         token: &str,
         password: Option<&Password>,
@@ -118,14 +118,18 @@ impl Accounts {
 
     /// Tells the browser that an account was registered in it with this hash. One that was not stored, as for a taken
     /// address, looks the same, and is good for nothing.
-    pub(super) fn remember_registration(&self, session: &Session, hash: &HashedPassword) -> Result<(), sigra::Error> {
+    pub(super) fn remember_registration(
+        &self,
+        session: &CookieSession,
+        hash: &HashedPassword,
+    ) -> Result<(), sigra::Error> {
         session.put(REGISTERED_HERE, &hash.fingerprint())
     }
 
     /// The user, if the password is theirs: counted as a log-in, and with the work of one.
     async fn check_registrant(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: &User,
         password: &Password,
     ) -> Result<User, ConfirmError> {
@@ -136,7 +140,7 @@ impl Accounts {
 
     /// Confirms the address of a user who still has the password by which they are known. Guesses from before keep
     /// them waiting no longer.
-    async fn confirm_by_link(&self, session: &Session, token: &str, user: &User) -> Result<User, ConfirmError> {
+    async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, ConfirmError> {
         let token = EmailToken::parse(token).ok_or(ConfirmError::Link)?;
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.lock_email_token(&mut tx, &token, Context::Confirm).await?;

@@ -1,6 +1,6 @@
 //! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
 
-use sigra::{Client, EmailToken, Revoked, Scope, Session, audit, audit::Audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
 use super::{Accounts, User, normalize_email, user::INVALID_EMAIL};
 use crate::database::Connection;
@@ -82,7 +82,7 @@ impl Accounts {
     /// it was ended meanwhile, nothing is changed.
     pub async fn update_user_email(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<User>,
         token: &str,
     ) -> Result<User, ChangeEmailError> {

@@ -1,6 +1,6 @@
 //! Logging in by a link that is sent by mail.
 
-use sigra::{Client, EmailToken, Scope, Session, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, Scope, audit, token::Context};
 
 use super::{Accounts, User};
 
@@ -38,7 +38,7 @@ impl Accounts {
     /// all else that would let others in again.
     pub async fn take_log_in_link(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: Option<&Scope<User>>,
         token: &str,
     ) -> Result<Option<LogInLinkUse>, sigra::Error> {

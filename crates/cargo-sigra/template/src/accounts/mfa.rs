@@ -2,7 +2,7 @@
 //! the user by mail.
 
 use sigra::{
-    Client, Scope, Session, Sudo,
+    Client, CookieSession, Scope, Sudo,
     mfa::{
         BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, SecondFactors,
         TrustedBrowser,
@@ -34,7 +34,7 @@ impl Accounts {
     /// Completes a log-in by a second factor. An account that was to be deleted is kept, in the same transaction.
     pub async fn complete_mfa_challenge(
         &self,
-        session: &Session,
+        session: &CookieSession,
         challenge: &MfaChallenge<User>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
@@ -59,7 +59,7 @@ impl Accounts {
     /// Notes that it is still the user, by a second factor.
     pub async fn confirm_sudo(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<User>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked<Factor>, sigra::Error> {
@@ -71,7 +71,7 @@ impl Accounts {
     /// Sets up the authenticator app that was begun in this browser, if this is its code.
     pub async fn enable_totp(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<User>,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
@@ -84,7 +84,7 @@ impl Accounts {
     }
 
     /// Gives the authenticator app up. Tells whether there was one.
-    pub async fn disable_totp(&self, session: &Session, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
+    pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.disable_totp_with(session, sudo, tell).await
@@ -93,7 +93,7 @@ impl Accounts {
     /// New backup codes in place of the old ones, for who has a second factor.
     pub async fn regenerate_backup_codes(
         &self,
-        session: &Session,
+        session: &CookieSession,
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
         let mail = self.notifier.backup_codes_regenerated(sudo.0.user());
@@ -105,7 +105,7 @@ impl Accounts {
     /// Adds the passkey that a browser has made.
     pub async fn add_passkey(
         &self,
-        session: &Session,
+        session: &CookieSession,
         enrolment: &MfaEnrolment<User>,
         name: &str,
         answer: &RegisterPublicKeyCredential,
@@ -123,7 +123,12 @@ impl Accounts {
     }
 
     /// Removes a passkey. Tells whether it was the user's.
-    pub async fn remove_passkey(&self, session: &Session, sudo: &Sudo<User>, id: Uuid) -> Result<bool, sigra::Error> {
+    pub async fn remove_passkey(
+        &self,
+        session: &CookieSession,
+        sudo: &Sudo<User>,
+        id: Uuid,
+    ) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "A passkey");
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.delete_passkey_with(session, sudo, id, tell).await
@@ -132,7 +137,7 @@ impl Accounts {
     /// Who answered with a passkey.
     pub async fn get_user_by_passkey(
         &self,
-        session: &Session,
+        session: &CookieSession,
         answer: &PublicKeyCredential,
     ) -> Result<Checked<PasskeyLogIn<User>>, sigra::Error> {
         self.sigra.verify_passkey_log_in(session, answer).await

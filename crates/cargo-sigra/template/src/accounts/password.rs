@@ -1,6 +1,6 @@
 //! Changing a password, and setting a new one by a link. Either ends every other session, and voids links.
 
-use sigra::{Client, EmailToken, Password, Scope, Session, audit, password::PasswordProblem, token::Context};
+use sigra::{Client, CookieSession, EmailToken, Password, Scope, audit, password::PasswordProblem, token::Context};
 
 use super::{Accounts, Policy, User, check_password, sessions::account_named};
 use crate::database::Connection;
@@ -60,7 +60,7 @@ impl Accounts {
     /// theirs.
     pub async fn reset_user_password(
         &self,
-        session: &Session,
+        session: &CookieSession,
         token: &str,
         password: &Password,
         confirmation: &Password,
@@ -102,7 +102,7 @@ impl Accounts {
     /// a link to reset the password, with which an owner throws out whoever has stolen this session.
     pub async fn update_user_password(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<User>,
         current: Option<&Password>,
         password: &Password,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sigra::{Client, HashedPassword, Password, Session, Verification, audit};
+use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit};
 
 use super::{Accounts, Problems, Transaction, User, normalize_email};
 use crate::database::Connection;
@@ -45,7 +45,7 @@ impl Accounts {
     /// asks for it. The owner of a taken address is told, unless the [policy](super::Policy) is to tell the visitor.
     pub async fn register_user_here(
         &self,
-        session: &Session,
+        session: &CookieSession,
         email: &str,
         password: &Password,
     ) -> Result<User, RegisterError> {

@@ -1,7 +1,7 @@
 //! Session tokens, and what happens around a log-in.
 
 use sigra::{
-    Checked, Client, LogInMethod, LogInOutcome, Password, Scope, Session, SessionId, SessionToken, Verification,
+    Checked, Client, CookieSession, LogInMethod, LogInOutcome, Password, Scope, SessionId, SessionToken, Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
     store::Sessions,
@@ -104,13 +104,13 @@ impl Accounts {
     }
 
     /// Counts an attempt to log in, before it is made.
-    pub async fn limit_log_in(&self, session: &Session, email: &str) -> Result<(), sigra::Error> {
+    pub async fn limit_log_in(&self, session: &CookieSession, email: &str) -> Result<(), sigra::Error> {
         let user = self.get_user_by_email(email).await?.map(|user| user.id);
         self.sigra.limit_log_in(session, &account_named(email), user.as_ref()).await
     }
 
     /// Forgets the attempts before: whoever has shown the password is none who guesses it.
-    pub async fn forget_log_ins(&self, session: &Session, user: &User) -> Result<(), sigra::Error> {
+    pub async fn forget_log_ins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
         self.sigra.forget_log_ins(session, &account_named(&user.email), &user.id).await
     }
 
@@ -123,7 +123,7 @@ impl Accounts {
     /// which is asked for in its place.
     pub async fn confirm_sudo_by_password(
         &self,
-        session: &Session,
+        session: &CookieSession,
         scope: &Scope<User>,
         password: &Password,
     ) -> Result<Checked, sigra::Error> {
@@ -175,7 +175,7 @@ impl Accounts {
     /// transaction.
     pub async fn log_in(
         &self,
-        session: &Session,
+        session: &CookieSession,
         user: &User,
         method: LogInMethod,
         remember_me: bool,
@@ -193,7 +193,7 @@ impl Accounts {
     /// The same for who has shown a passkey: no other factor is asked for.
     pub async fn log_in_with_passkey(
         &self,
-        session: &Session,
+        session: &CookieSession,
         log_in: &PasskeyLogIn<User>,
         remember_me: bool,
     ) -> Result<LogIn, sigra::Error> {
@@ -207,7 +207,7 @@ impl Accounts {
     }
     // </passkeys>
 
-    async fn logged_in(&self, session: &Session, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
+    async fn logged_in(&self, session: &CookieSession, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
         match log_in.outcome {
             LogInOutcome::Complete => self.announce_log_in(user, log_in.deletion_cancelled),
             // Whoever gives up at the challenge is none who guesses the password.
@@ -221,7 +221,7 @@ impl Accounts {
     pub(super) async fn complete_log_in(
         &self,
         tx: &mut Transaction,
-        session: &Session,
+        session: &CookieSession,
         user: &User,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();

@@ -33,7 +33,7 @@ pub struct User {
     pub updated_at: OffsetDateTime,
 }
 
-impl sigra::User for User {
+impl sigra::AuthUser for User {
     // <!users_table>
     // const TABLE: &'static str = "users";
     // </!users_table>

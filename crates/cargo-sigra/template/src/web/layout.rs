@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
-use sigra::{Flash, IdempotencyKey, Problem, Scope, Session, session::FlashMessage};
+use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::FlashMessage};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::Error;
@@ -23,14 +23,14 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(title: &'static str, session: &Session, scope: Option<&Scope<User>>) -> Self {
+    pub fn new(title: &'static str, session: &CookieSession, scope: Option<&Scope<User>>) -> Self {
         let email = scope.map(|scope| scope.user().email.clone());
         Self { flash: session.take_flash(), email, has_nav: true, ..Self::without_session(title) }
     }
 
     // <mfa>
     /// For pages of who has nowhere else to go.
-    pub fn without_nav(title: &'static str, session: &Session) -> Self {
+    pub fn without_nav(title: &'static str, session: &CookieSession) -> Self {
         Self { flash: session.take_flash(), ..Self::without_session(title) }
     }
     // </mfa>

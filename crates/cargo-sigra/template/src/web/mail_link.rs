@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use sigra::{Flash, Session};
+use sigra::{CookieSession, Flash};
 
 use super::{Result, layout::Layout};
 
@@ -39,7 +39,7 @@ pub struct LinkPage {
 }
 
 /// Says that a link is not good, where another can be asked for.
-pub fn bad_link(session: &Session, ask_path: &str) -> Result<Response> {
+pub fn bad_link(session: &CookieSession, ask_path: &str) -> Result<Response> {
     session.put_flash(Flash::Error, "This link was used already, or is too old. You can ask for a new one.")?;
     Ok(Redirect::to(ask_path).into_response())
 }

@@ -10,7 +10,7 @@ use sigra::Problem;
 // <pages>
 use askama::Template;
 use axum::http::HeaderMap;
-use sigra::{Audience, Session};
+use sigra::{Audience, CookieSession};
 
 use super::layout::{Layout, Page};
 // </pages>
@@ -49,7 +49,7 @@ struct Part {
 pub async fn index(
     State(accounts): State<Accounts>,
     // <pages>
-    session: Session,
+    session: CookieSession,
     headers: HeaderMap,
     // </pages>
 ) -> Response {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    Flash, Problem, Session,
+    CookieSession, Flash, Problem,
     mfa::{Checked, Factor, MfaChallenge},
 };
 
@@ -28,7 +28,7 @@ struct ChallengePage {
 
 pub async fn new(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     Query(options): Query<Options>,
 ) -> Result<Page<impl Template>> {
@@ -38,7 +38,7 @@ pub async fn new(
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     Form(form): Form<Answer>,
 ) -> Result<Response> {

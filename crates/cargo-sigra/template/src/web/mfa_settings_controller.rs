@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Flash, Scope, Session, Sudo, User as _,
+    AuthUser as _, CookieSession, Flash, Scope, Sudo,
     mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
@@ -100,7 +100,7 @@ struct BackupCodesPage {
 
 pub async fn index(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> Result<Page<impl Template>> {
     let user = enrolment.scope().user();
@@ -131,7 +131,7 @@ pub async fn index(
 
 pub async fn new_totp(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> Result<Response> {
     Ok(totp_page(&accounts, &session, &enrolment, false).await?.into_response())
@@ -139,7 +139,7 @@ pub async fn new_totp(
 
 pub async fn create_totp(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Form(form): Form<FirstCode>,
 ) -> Result<Response> {
@@ -154,7 +154,11 @@ pub async fn create_totp(
     }
 }
 
-pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sudo: Sudo<User>) -> Result<Response> {
+pub async fn delete_totp(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+) -> Result<Response> {
     match accounts.disable_totp(&session, &sudo).await {
         Err(sigra::Error::SecondFactorRequired) => keep_one(&session)?,
         removed => {
@@ -167,7 +171,7 @@ pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sud
 
 pub async fn create_backup_codes(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     sudo: Sudo<User>,
     Form(form): Form<SentForm>,
 ) -> Result<Response> {
@@ -187,7 +191,13 @@ pub async fn create_backup_codes(
 
 impl SentForm {
     /// Keeps the codes that it was answered with, for a reload of their page.
-    fn keep(&self, accounts: &Accounts, session: &Session, scope: &Scope<User>, codes: &BackupCodes) -> Result<()> {
+    fn keep(
+        &self,
+        accounts: &Accounts,
+        session: &CookieSession,
+        scope: &Scope<User>,
+        codes: &BackupCodes,
+    ) -> Result<()> {
         Ok(accounts.sigra().keep_backup_codes(session, scope.user(), &self.idempotency_key, codes)?)
     }
 }
@@ -195,7 +205,7 @@ impl SentForm {
 /// The page of backup codes, reloaded: the browser sends the form once more, and nothing is to be done again.
 pub(super) fn shown_again(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     scope: &Scope<User>,
     form: &SentForm,
 ) -> Option<Response> {
@@ -205,7 +215,7 @@ pub(super) fn shown_again(
 }
 
 /// One backup code is not worth ten new ones.
-fn ask_for_other_factor(session: &Session) -> Result<Response> {
+fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
     const WHY: &str = "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then \
          try again. If you have lost both, set up a new app or passkey first.";
     session.put_flash(Flash::Error, WHY)?;
@@ -216,14 +226,14 @@ fn ask_for_other_factor(session: &Session) -> Result<Response> {
 }
 
 /// Says why the last one stays.
-pub(super) fn keep_one(session: &Session) -> Result<()> {
+pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
     Ok(session.put_flash(Flash::Error, "Your account needs a second factor. Set up another one first.")?)
 }
 
 /// Shows the backup codes that come with the first factor, or leads back.
 pub(super) fn welcome(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     enrolment: &MfaEnrolment<User>,
     form: &SentForm,
     enrolled: Enrolled,
@@ -248,7 +258,7 @@ fn backup_codes_page(layout: Layout, codes: &BackupCodes, go_on: &str) -> Page<i
 
 async fn totp_page(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     enrolment: &MfaEnrolment<User>,
     problem: bool,
 ) -> Result<Page<impl Template + use<>>> {
@@ -265,7 +275,7 @@ async fn totp_page(
 }
 
 /// Who must set up a second factor has nowhere else to go.
-fn layout(title: &'static str, session: &Session, enrolment: &MfaEnrolment<User>) -> Layout {
+fn layout(title: &'static str, session: &CookieSession, enrolment: &MfaEnrolment<User>) -> Layout {
     match enrolment.is_required() {
         true => Layout::without_nav(title, session),
         false => Layout::new(title, session, Some(enrolment.scope())),

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use serde::Deserialize;
-use sigra::{Password, Scope, Session};
+use sigra::{CookieSession, Password, Scope};
 
 use super::{
     Result,
@@ -36,7 +36,7 @@ pub struct NewPasswordPage {
 impl NewPasswordPage {
     /// For the account with this address; the form is sent to `action`.
     pub fn new(
-        session: &Session,
+        session: &CookieSession,
         scope: Option<&Scope<User>>,
         action: String,
         email: String,
@@ -67,7 +67,7 @@ pub struct Answers {
 
 /// Leads to the log-in page, or shows the form again with what is wrong: `form_again`, if the link is still good.
 pub async fn answer(
-    session: &Session,
+    session: &CookieSession,
     changed: Result<User, ChangePasswordError>,
     answers: Answers,
     form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,

@@ -17,7 +17,7 @@ use super::{
 };
 use askama::Template;
 use axum::extract::State;
-use sigra::{Session, Sigra};
+use sigra::{CookieSession, Sigra};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -25,7 +25,7 @@ struct HomePage {
     layout: Layout,
 }
 
-pub async fn home(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+pub async fn home(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(HomePage { layout: Layout::new("Home", &session, scope.as_ref()) })
 }
 
@@ -37,7 +37,7 @@ struct DashboardPage {
     device: String,
 }
 
-pub async fn dashboard(session: Session, scope: Scope<User>) -> Page<impl Template> {
+pub async fn dashboard(session: CookieSession, scope: Scope<User>) -> Page<impl Template> {
     Page(DashboardPage {
         layout: Layout::new("Dashboard", &session, Some(&scope)),
         email: scope.user().email.clone(),

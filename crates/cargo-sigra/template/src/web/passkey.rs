@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use sigra::{
-    Scope, Session,
+    CookieSession, Scope,
     mfa::{CreationChallengeResponse, MfaChallenge, MfaEnrolment, RequestChallengeResponse},
 };
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 /// To add one.
 pub async fn enrolment_options(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> Result<Json<CreationChallengeResponse>> {
     let user = enrolment.scope().user();
@@ -27,7 +27,7 @@ pub async fn enrolment_options(
 /// To log in with, whoever it is.
 pub async fn log_in_options(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
 ) -> Result<Json<RequestChallengeResponse>> {
     Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
 }
@@ -35,7 +35,7 @@ pub async fn log_in_options(
 /// To show as a second factor. `null` for who has none.
 pub async fn challenge_options(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
     accounts.limit_changes("passkey options", challenge.user()).await?;
@@ -45,7 +45,7 @@ pub async fn challenge_options(
 /// To confirm that it is still the user. `null` for who has none.
 pub async fn sudo_options(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
     accounts.limit_changes("passkey options", scope.user()).await?;

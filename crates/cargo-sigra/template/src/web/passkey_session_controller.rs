@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Flash, Session,
+    CookieSession, Flash,
     mfa::{Checked, PublicKeyCredential},
 };
 
@@ -22,7 +22,11 @@ pub struct LogIn {
     remember_me: String,
 }
 
-pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<LogIn>) -> Result<Response> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Form(form): Form<LogIn>,
+) -> Result<Response> {
     let log_in = match &form.credential {
         Some(credential) => accounts.get_user_by_passkey(&session, credential).await?,
         None => Checked::Invalid,

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Flash, Scope, Session, Sudo,
+    CookieSession, Flash, Scope, Sudo,
     mfa::{Checked, MfaEnrolment, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub struct NewName {
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Form(form): Form<NewPasskey>,
 ) -> Result<Response> {
@@ -68,7 +68,7 @@ pub async fn create(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
     Form(form): Form<NewName>,
@@ -82,7 +82,7 @@ pub async fn update(
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> Result<Response> {

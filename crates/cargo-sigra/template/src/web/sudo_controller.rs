@@ -11,7 +11,7 @@ use axum::{
 use axum::extract::Query;
 // </mfa>
 use serde::Deserialize;
-use sigra::{Flash, Password, Problem, Scope, Session, session::ReturnTo};
+use sigra::{CookieSession, Flash, Password, Problem, Scope, session::ReturnTo};
 
 // <mfa>
 use super::second_factor::{Answer, Options, Prompt};
@@ -48,7 +48,7 @@ struct SudoPage {
 
 pub async fn new(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     // <mfa>
     Query(options): Query<Options>,
@@ -89,7 +89,7 @@ async fn page(accounts: &Accounts, layout: Layout, scope: &Scope<User>, backup_c
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Form(form): Form<Confirm>,
 ) -> Result<Response> {
@@ -113,7 +113,7 @@ pub async fn create(
 
 async fn is_confirmed(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     scope: &Scope<User>,
     form: &Confirm,
 ) -> sigra::Result<bool> {

@@ -4,7 +4,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{Flash, Scope, Session};
+use sigra::{CookieSession, Flash, Scope};
 use uuid::Uuid;
 
 use super::{Result, error};
@@ -12,7 +12,7 @@ use crate::accounts::{Accounts, User};
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
 ) -> Result<Response> {

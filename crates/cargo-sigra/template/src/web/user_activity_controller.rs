@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Query, State};
 use serde::Deserialize;
-use sigra::{Scope, Session, audit, audit::AuditEvent, client::Device, telemetry};
+use sigra::{CookieSession, Scope, audit, audit::AuditEvent, client::Device, telemetry};
 use uuid::Uuid;
 
 use super::{
@@ -50,7 +50,7 @@ impl Event {
 
 pub async fn index(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Query(query): Query<Before>,
 ) -> Result<Page<impl Template>> {

@@ -12,7 +12,7 @@ use axum::{
 use sigra::mfa::MfaEnrolment;
 // </mfa>
 use sigra::{
-    Scope, Session, Sigra,
+    CookieSession, Scope, Sigra,
     config::{CookieOptions, SameSite},
     scope::FetchCurrentScopeLayer,
 };
@@ -69,7 +69,7 @@ pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 /// factor is asked for it before.
 pub async fn log_in_user(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     user: &User,
     method: LogInMethod,
     remember_me: bool,
@@ -81,7 +81,7 @@ pub async fn log_in_user(
 /// Logs the user in who has shown a passkey: no other factor is asked for.
 pub async fn log_in_user_with_passkey(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     log_in: &PasskeyLogIn<User>,
     remember_me: bool,
 ) -> Result<Redirect> {
@@ -89,7 +89,7 @@ pub async fn log_in_user_with_passkey(
 }
 // </passkeys>
 
-fn after_log_in(session: &Session, log_in: LogIn) -> Result<Redirect> {
+fn after_log_in(session: &CookieSession, log_in: LogIn) -> Result<Redirect> {
     match log_in.outcome {
         LogInOutcome::Complete => welcome_user(session, log_in.deletion_cancelled),
         // <mfa>
@@ -103,7 +103,7 @@ fn after_log_in(session: &Session, log_in: LogIn) -> Result<Redirect> {
 }
 
 /// Welcomes who is logged in by now, with all their factors.
-pub fn welcome_user(session: &Session, deletion_cancelled: bool) -> Result<Redirect> {
+pub fn welcome_user(session: &CookieSession, deletion_cancelled: bool) -> Result<Redirect> {
     let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
     if deletion_cancelled {
@@ -113,7 +113,7 @@ pub fn welcome_user(session: &Session, deletion_cancelled: bool) -> Result<Redir
 }
 
 /// Where to lead a user who may not log in before they have confirmed their address, if that is asked for.
-pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Result<Option<Redirect>> {
+pub fn must_confirm(accounts: &Accounts, session: &CookieSession, user: &User) -> Result<Option<Redirect>> {
     if !accounts.must_confirm(user) {
         return Ok(None);
     }
@@ -122,7 +122,7 @@ pub fn must_confirm(accounts: &Accounts, session: &Session, user: &User) -> Resu
 }
 
 /// Logs the browser out, and says so when it is done. Its session's live connections end.
-pub async fn log_out_user(sigra: &Sigra<User>, session: &Session, message: &str) -> Result<Response> {
+pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message: &str) -> Result<Response> {
     sigra.log_out_user(session).await?;
     session.put_flash(Flash::Info, message)?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
@@ -148,7 +148,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
 /// For all that accounts are changed or guessed at with: so many requests an address and minute.
 pub async fn limit_address(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     request: Request,
     next: Next,
 ) -> Result<Response> {
@@ -180,7 +180,7 @@ pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next
 /// For setting up a second factor: an address that is not confirmed may be somebody else's, and whoever proves that it
 /// is theirs takes the account over without it.
 pub async fn require_confirmed_address(
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     request: Request,
     next: Next,
@@ -195,6 +195,6 @@ pub async fn require_confirmed_address(
 // </mfa>
 
 /// Gives the browser a new token and a new cookie session, as after a change of what the user may do.
-pub async fn renew_session(sigra: &Sigra<User>, session: &Session, scope: &Scope<User>) -> Result<()> {
+pub async fn renew_session(sigra: &Sigra<User>, session: &CookieSession, scope: &Scope<User>) -> Result<()> {
     Ok(sigra.renew_session(session, scope).await?)
 }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session};
+use sigra::{CookieSession, Flash, Password, Scope};
 
 use super::{
     Result,
@@ -41,7 +41,7 @@ struct ConfirmPage {
     problem: Option<String>,
 }
 
-pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
         layout: Layout::new(TITLE, &session, scope.as_ref()),
         action: ASK_PATH,
@@ -50,7 +50,11 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
 }
 
 /// The same answer for every address.
-pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Form(form): Form<Ask>,
+) -> Result<Response> {
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
     session.put_flash(
         Flash::Info,
@@ -62,7 +66,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
 
 pub async fn edit(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -90,7 +94,7 @@ pub async fn edit(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     form: Result<Form<Confirm>, FormRejection>,
@@ -116,7 +120,7 @@ pub async fn update(
 /// For who has the mailbox, and not the password.
 pub async fn new_password(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -129,7 +133,7 @@ pub async fn new_password(
 
 pub async fn take_over(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
@@ -145,7 +149,7 @@ pub async fn take_over(
 }
 
 fn password_page(
-    session: &Session,
+    session: &CookieSession,
     scope: Option<&Scope<User>>,
     token: String,
     email: String,
@@ -154,7 +158,7 @@ fn password_page(
     Page(ConfirmPage { layout: Layout::new(TITLE, session, scope), token, email, problem })
 }
 
-fn new_password_page(session: &Session, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
+fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
     const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and the \
                                password of before no longer works.";
     NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, EXPLANATION)

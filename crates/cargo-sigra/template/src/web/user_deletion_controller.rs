@@ -6,7 +6,7 @@ use axum::{
     extract::{State, rejection::FormRejection},
     response::{IntoResponse, Response},
 };
-use sigra::{Scope, Session, Sudo};
+use sigra::{CookieSession, Scope, Sudo};
 use time::OffsetDateTime;
 
 use super::{
@@ -27,13 +27,17 @@ struct DeletePage {
     problem: Option<String>,
 }
 
-pub async fn new(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Page<impl Template> {
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+) -> Page<impl Template> {
     page(&accounts, &session, &scope, None)
 }
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     form: Result<Form<Ask>, FormRejection>,
 ) -> Result<Response> {
@@ -53,7 +57,12 @@ fn goodbye(delete_after: Option<OffsetDateTime>) -> String {
     }
 }
 
-fn page(accounts: &Accounts, session: &Session, scope: &Scope<User>, problem: Option<String>) -> Page<DeletePage> {
+fn page(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: &Scope<User>,
+    problem: Option<String>,
+) -> Page<DeletePage> {
     Page(DeletePage {
         layout: Layout::new("Delete your account", session, Some(scope)),
         email: scope.user().email.clone(),

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, LogInMethod, Scope, Session};
+use sigra::{CookieSession, Flash, LogInMethod, Scope};
 
 use super::{
     Result,
@@ -27,7 +27,11 @@ const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the 
     with, because somebody else may have chosen it. You can set a new one in your settings.";
 
 /// The same answer for every address.
-pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Form(form): Form<Ask>,
+) -> Result<Response> {
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
     session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
@@ -35,7 +39,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
 
 pub async fn edit(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -54,7 +58,7 @@ pub async fn edit(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<Use>,

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use sigra::{Scope, Session};
+use sigra::{CookieSession, Scope};
 
 use super::{
     Result,
@@ -25,7 +25,7 @@ const EXPLANATION: &str = "Set a new password to take your account back. It undo
 
 pub async fn edit(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -37,7 +37,7 @@ pub async fn edit(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
@@ -51,6 +51,6 @@ pub async fn update(
     new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
-fn page(session: &Session, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {
     NewPasswordPage::new(session, scope, format!("/users/recover/{token}"), email, EXPLANATION)
 }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session};
+use sigra::{CookieSession, Flash, Password, Scope};
 
 use super::{
     Result,
@@ -32,14 +32,14 @@ struct RegisterPage {
     problems: Problems,
 }
 
-pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     page(&session, scope.as_ref(), String::new(), Problems::default())
 }
 
 /// A taken address gets the same answer, unless the application's owner has decided otherwise.
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Form(form): Form<Registration>,
 ) -> Result<Response> {
@@ -62,6 +62,6 @@ pub async fn create(
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
-fn page(session: &Session, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
     Page(RegisterPage { layout: Layout::new("Register", session, scope), email, problems })
 }

@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{Flash, Scope, Session};
+use sigra::{CookieSession, Flash, Scope};
 
 use super::{
     Result,
@@ -20,7 +20,7 @@ use crate::accounts::{Accounts, User};
 const ASK_PATH: &str = "/users/reset-password";
 const DONE: &str = "Your password was changed. You can log in with it now.";
 
-pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Template> {
+pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
         layout: Layout::new("Forgot your password?", &session, scope.as_ref()),
         action: ASK_PATH,
@@ -29,7 +29,11 @@ pub async fn new(session: Session, scope: Option<Scope<User>>) -> Page<impl Temp
 }
 
 /// The same answer for every address.
-pub async fn create(State(accounts): State<Accounts>, session: Session, Form(form): Form<Ask>) -> Result<Response> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Form(form): Form<Ask>,
+) -> Result<Response> {
     accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
     session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
@@ -37,7 +41,7 @@ pub async fn create(State(accounts): State<Accounts>, session: Session, Form(for
 
 pub async fn edit(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -50,7 +54,7 @@ pub async fn edit(
 /// Whoever is logged in here is so no longer, if it was their password.
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
@@ -63,6 +67,6 @@ pub async fn update(
     new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
-fn page(session: &Session, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
+fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
     NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, "")
 }

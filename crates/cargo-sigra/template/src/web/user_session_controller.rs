@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, LogInMethod, Password, Problem, Scope, Session, session::FlashMessage};
+use sigra::{CookieSession, Flash, LogInMethod, Password, Problem, Scope, session::FlashMessage};
 
 use super::{
     Result,
@@ -49,7 +49,7 @@ pub async fn new(
     // <passkeys>
     State(accounts): State<Accounts>,
     // </passkeys>
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
 ) -> Result<Page<impl Template>> {
     session.try_cookies()?;
@@ -65,7 +65,7 @@ pub async fn new(
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Form(form): Form<LogIn>,
 ) -> Result<Response> {
@@ -86,7 +86,7 @@ pub async fn create(
 }
 
 /// Leads to the form, with the address filled in of who can log in now, and says why.
-pub fn lead_to_log_in(session: &Session, user: &User, message: &str) -> Result<Response> {
+pub fn lead_to_log_in(session: &CookieSession, user: &User, message: &str) -> Result<Response> {
     session.put_flash(Flash::Info, message)?;
     session.put(EMAIL, &user.email)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
@@ -96,7 +96,7 @@ pub fn lead_to_log_in(session: &Session, user: &User, message: &str) -> Result<R
 /// without a word, and after too many attempts.
 async fn not_tried(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     scope: Option<&Scope<User>>,
     form: &LogIn,
 ) -> Result<Option<Response>> {
@@ -122,6 +122,6 @@ async fn not_tried(
     }
 }
 
-pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
+pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) -> Result<Response> {
     user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await
 }

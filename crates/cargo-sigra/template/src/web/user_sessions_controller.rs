@@ -16,7 +16,7 @@ use axum::{
 // <mfa>
 use sigra::mfa::TrustedBrowser;
 // </mfa>
-use sigra::{Flash, Scope, Session, SessionId, SessionRow};
+use sigra::{CookieSession, Flash, Scope, SessionId, SessionRow};
 // <mfa>
 use uuid::Uuid;
 // </mfa>
@@ -87,7 +87,7 @@ impl Device {
 
 pub async fn index(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
 ) -> Result<Page<impl Template>> {
     let this_one = scope.session().id;
@@ -110,7 +110,7 @@ pub async fn index(
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
@@ -124,7 +124,11 @@ pub async fn delete(
     Ok(Redirect::to("/users/sessions").into_response())
 }
 
-pub async fn delete_others(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+pub async fn delete_others(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+) -> Result<Response> {
     let text = match accounts.delete_other_user_sessions(&scope, &session.client()).await? {
         0 => "You are logged in on this device only.",
         _ => "Logged out of all other devices.",
@@ -133,7 +137,11 @@ pub async fn delete_others(State(accounts): State<Accounts>, session: Session, s
     Ok(Redirect::to("/users/sessions").into_response())
 }
 
-pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+pub async fn delete_all(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     user_auth::log_out_user(accounts.sigra(), &session, "Logged out of all devices.").await
 }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sigra::{Flash, Password, Scope, Session, Sudo};
+use sigra::{CookieSession, Flash, Password, Scope, Sudo};
 
 use super::{
     Result,
@@ -49,13 +49,17 @@ struct SettingsPage {
     problems: Problems,
 }
 
-pub async fn edit(State(accounts): State<Accounts>, session: Session, Sudo(scope): Sudo<User>) -> Page<impl Template> {
+pub async fn edit(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+) -> Page<impl Template> {
     page(&accounts, &session, &scope, String::new(), Problems::default())
 }
 
 pub async fn update_email(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     Form(form): Form<Ask>,
 ) -> Result<Response> {
@@ -78,7 +82,7 @@ pub async fn update_email(
 
 pub async fn confirm_email(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -97,7 +101,7 @@ pub async fn confirm_email(
 
 pub async fn change_email(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -113,7 +117,7 @@ pub async fn change_email(
 
 pub async fn update_password(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     Form(form): Form<ChangedPassword>,
 ) -> Result<Response> {
@@ -138,7 +142,7 @@ pub async fn update_password(
 
 fn page(
     accounts: &Accounts,
-    session: &Session,
+    session: &CookieSession,
     scope: &Scope<User>,
     new_email: String,
     problems: Problems,

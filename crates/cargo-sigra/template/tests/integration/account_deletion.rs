@@ -150,7 +150,7 @@ async fn the_page_says_what_will_happen_and_asks_for_the_address() {
 async fn one_press_of_a_button_deletes_nothing() {
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
-    let other = host.user_fixture().await;
+    let other = host.registered_fixture().await;
     for answer in [
         browser.delete("/users/settings").await,
         browser.post("/users/settings", &[("_method", "delete")]).await,
@@ -209,23 +209,23 @@ async fn a_log_in_that_can_not_keep_the_account_is_none() {
 #[tokio::test]
 async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     let host = Host::new().await;
-    let unused = host.user_fixture().await;
+    let unused = host.registered_fixture().await;
     host.client().post("/users/confirm", &email_form(&unused.email)).await;
-    let confirmed = host.user_fixture().await;
+    let confirmed = host.registered_fixture().await;
     host.confirm(&confirmed).await;
     let (logged_in, _) = host.authenticated_fixture().await;
-    let (logged_out, browser) = (host.user_fixture().await, host.client());
+    let (logged_out, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/log-in", &log_in_form(&logged_out.email, VALID_PASSWORD)).await;
     browser.delete("/users/log-out").await;
-    let program = host.user_fixture().await;
+    let program = host.registered_fixture().await;
     let _ = host.accounts.generate_user_session_token(&program).await.expect("a token");
-    let imported = host.user_fixture().await;
+    let imported = host.registered_fixture().await;
     let forget = sqlx::query("DELETE FROM audit_events WHERE user_id = $1").bind(imported.id);
     forget.execute(&host.pool).await.expect("deleted");
 
     let week = Duration::from_secs(7 * 24 * 60 * 60);
     host.clock().advance(week - Duration::from_secs(1));
-    let young = host.user_fixture().await;
+    let young = host.registered_fixture().await;
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
     host.clock().advance(Duration::from_secs(2));
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
@@ -237,7 +237,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     assert_eq!(events[0].action, "auth.account.deleted");
 
     let host = Host::with(&[("UNCONFIRMED_TTL", "0")]).await;
-    host.user_fixture().await;
+    host.registered_fixture().await;
     host.clock().advance(10 * week);
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
 }
@@ -247,7 +247,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
 async fn invariant_11_a_log_in_beside_the_deletion_of_unused_accounts_is_to_one_that_stays() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..20 {
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
         let browser = host.client();
         let form = log_in_form(&user.email, VALID_PASSWORD);

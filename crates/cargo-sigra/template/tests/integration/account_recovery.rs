@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Somebody, and a thief who has their password.
 async fn robbed(host: &Host) -> (User, TestClient) {
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.confirm(&user).await;
     host.clock().advance(Duration::from_secs(60 * 60));
     let thief = host.log_in(&user).await;

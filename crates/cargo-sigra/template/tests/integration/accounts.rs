@@ -24,7 +24,7 @@ async fn register(host: &Host, email: &str, password: &str) -> Result<User, Prob
 #[tokio::test]
 async fn a_user_is_found_by_email() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let found = host.accounts.get_user_by_email(&user.email.to_uppercase()).await.expect("an answer");
     assert_eq!(found.map(|user| user.id), Some(user.id));
     assert!(host.accounts.get_user_by_email("unknown@example.com").await.expect("an answer").is_none());
@@ -78,7 +78,7 @@ async fn the_demo_user_is_seeded_once() {
 async fn every_session_token_is_another() {
     const TOKENS: usize = 100;
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut tokens = BTreeSet::new();
     for _ in 0..TOKENS {
         let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
@@ -105,7 +105,7 @@ async fn every_session_token_is_another() {
 #[tokio::test]
 async fn an_expired_token_stands_for_nobody() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
     host.clock().advance(std::time::Duration::from_secs(60 * 24 * 60 * 60));
     assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());

@@ -40,9 +40,9 @@ impl TestHost for Api {
         self.0.clock()
     }
 
-    async fn register_user(&self, email: &str, password: &Password) -> User {
+    async fn register(&self, email: &str, password: &Password) -> User {
         let Self(host) = self;
-        host.register_user(email, password).await
+        host.register(email, password).await
     }
 }
 
@@ -145,7 +145,7 @@ async fn an_account_is_taken_back_by_whom_it_was_stolen_from() {
     let owner = api.client();
     assert_eq!(owner.get(&link).await.json::<Value>(), json!({ "email": user.email }));
     assert_code(&send(&owner, "PUT", &link, &json!({ "password": "short" })).await, 422, "invalid");
-    let squatter = api.user_fixture().await;
+    let squatter = api.registered_fixture().await;
     let rename = sqlx::query("UPDATE users SET email = $1, confirmed_at = inserted_at WHERE id = $2");
     rename.bind(&user.email).bind(squatter.id).execute(&api.0.pool).await.expect("renamed");
     assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 409, "address_taken");
@@ -162,7 +162,7 @@ async fn an_account_is_taken_back_by_whom_it_was_stolen_from() {
 #[tokio::test]
 async fn a_link_that_removes_a_password_says_so() {
     let api = Api::new().await;
-    let (user, browser) = (api.user_fixture().await, api.client());
+    let (user, browser) = (api.registered_fixture().await, api.client());
     post(&browser, "/users/log-in/link", json!({ "email": user.email })).await;
     let link = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
     let outcome = post(&browser, &link, json!({})).await.json::<Value>();
@@ -191,7 +191,7 @@ async fn what_is_wrong_is_said_of_each_field() {
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
     let api = Api::new().await;
-    let user = api.user_fixture().await;
+    let user = api.registered_fixture().await;
     let wrong = log_in(&api.client(), &user.email, "not the password").await;
     assert_code(&wrong, 401, "wrong_credentials");
     let unknown = log_in(&api.client(), "unknown@example.com", "not the password").await;
@@ -279,7 +279,7 @@ async fn a_forgotten_password_is_replaced_once() {
 #[tokio::test]
 async fn a_link_logs_in_once() {
     let api = Api::new().await;
-    let user = api.user_fixture().await;
+    let user = api.registered_fixture().await;
     let browser = api.client();
     assert_status(&post(&browser, "/users/log-in/link", json!({ "email": user.email })).await, 202);
     let path = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
@@ -523,7 +523,7 @@ async fn the_mailbox_opens_at_localhost_alone() {
 #[tokio::test]
 async fn mails_are_read_in_development_as_json() {
     let api = Api::new().await;
-    let user = api.user_fixture().await;
+    let user = api.registered_fixture().await;
     post(&api.client(), "/users/reset-password", json!({ "email": user.email })).await;
     let mails = api.client().get("/dev/mailbox").await.json::<Value>();
     assert_eq!(mails[0]["to"], user.email);

@@ -60,7 +60,7 @@ async fn wrong_content_types_are_refused() {
 async fn strange_text_is_a_wrong_password() {
     // Some of it comes from one address more often than the limits would let it.
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for text in [
         "%00",
         "a%00b@example.com",

@@ -16,7 +16,7 @@ use my_app::{
     database::{self, Connection, Pool},
 };
 use sigra::{
-    Scope, Session, Sudo,
+    CookieSession, Scope, Sudo,
     testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status},
 };
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -42,7 +42,7 @@ fn beside_own_routes(host: &Host) -> TestClient {
 #[tokio::test]
 async fn its_own_handlers_know_who_is_logged_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = beside_own_routes(&host);
     assert_contains(&browser.get("/").await, "hello stranger");
     assert_redirected_to(&browser.get("/members").await, "/users/log-in");
@@ -70,7 +70,7 @@ async fn its_own_routes_stay_as_they_are() {
 #[tokio::test]
 async fn links_with_a_token_arrive() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = beside_own_routes(&host);
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
@@ -87,7 +87,7 @@ fn own_api() -> Router {
         .route("/mine", post(async |scope: Scope<User>| scope.user().email.clone()))
         .route("/ours", post(hello))
         .route("/dangerous", post(async |Sudo(scope): Sudo<User>| scope.user().email.clone()))
-        .route("/cart", post(async |session: Session| session.put("cart", &1).map(|()| "added")))
+        .route("/cart", post(async |session: CookieSession| session.put("cart", &1).map(|()| "added")))
 }
 
 /// What a browser sends from a page that a development server of another port has.
@@ -152,9 +152,10 @@ async fn invariant_8_no_other_origin_acts_as_a_user_of_its_own_routes() {
 #[tokio::test]
 async fn its_own_pages_show_what_accounts_have_to_say_or_nobody_does() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
-    let shown =
-        async |session: Session| session.take_flash().into_iter().map(|flash| flash.text + "\n").collect::<String>();
+    let user = host.registered_fixture().await;
+    let shown = async |session: CookieSession| {
+        session.take_flash().into_iter().map(|flash| flash.text + "\n").collect::<String>()
+    };
     let own = Router::new().route("/", get(shown)).route("/silent", get("nothing"));
     let browser = TestClient::new(beside::beside(own, host.router(), host.sigra()));
     let log_in = log_in_form(&user.email, sigra::testing::VALID_PASSWORD);

@@ -90,7 +90,7 @@ async fn invariant_10_registering_twice_makes_one_account_and_one_mail() {
 #[tokio::test]
 async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
     let host = Host::new().await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     let form = log_in_form(&user.email, VALID_PASSWORD);
     assert_redirected_to(&press_twice(&browser, "/users/log-in", "/users/log-in", &form).await, "/");
     assert_eq!(sessions(&host).await, 1);
@@ -105,7 +105,7 @@ async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
 #[tokio::test]
 async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
     let host = Host::new().await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/log-in/link", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     assert_redirected_to(&press_twice(&browser, &link, &link, &[]).await, "/");
@@ -117,7 +117,7 @@ async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
 #[tokio::test]
 async fn invariant_10_a_link_to_set_a_password_that_is_pressed_twice_sets_it() {
     let host = Host::new().await;
-    let (user, browser) = (host.user_fixture().await, host.client());
+    let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     let new = "four other words in a row";

@@ -248,7 +248,7 @@ async fn invariant_17_a_changed_password_is_told_whenever_its_changer_hangs_up()
 #[tokio::test]
 async fn invariant_17_a_password_set_by_a_link_is_told_whenever_its_setter_hangs_up() {
     let reset = async |host: &Host, front: Front| {
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         host.client().post("/users/reset-password", &email_form(&user.email)).await;
         let link = host.link_to(&user.email).await;
         let fields = json!({ "password": NEW_PASSWORD, "password_confirmation": NEW_PASSWORD });

@@ -7,7 +7,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, 
 #[tokio::test]
 async fn mails_can_be_read_and_their_links_be_opened() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     assert_contains(&host.client().get("/dev/mailbox").await, "There is none yet.");
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let page = host.client().get("/dev/mailbox").await;
@@ -56,7 +56,7 @@ async fn where_mails_are_sent_there_is_nothing_to_read() {
 #[tokio::test]
 async fn programs_read_the_newest_mail_first() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for path in ["/users/confirm", "/users/reset-password"] {
         host.client().post(path, &email_form(&user.email)).await;
         host.mails_to(&user.email).await;
@@ -93,7 +93,7 @@ async fn mails_say_how_long_their_links_are_good() {
         (&[("CONFIRM_TTL", "172800")], "/users/confirm", "for 48 hours."),
     ] {
         let host = Host::with(env).await;
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         host.client().post(path, &email_form(&user.email)).await;
         let mail = host.mails_to(&user.email).await.remove(0);
         assert!(mail.text.contains(&format!("The link works once, {said}")), "{}", mail.text);

@@ -91,7 +91,7 @@ async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
     let database = TestDatabase::create();
     let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
     let host = Host::on(database, &[]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for lock in ["SELECT 1 FROM users FOR UPDATE", "LOCK TABLE users", "LOCK TABLE auth_attempts"] {
         let mut elsewhere = admin.begin().await.expect("a transaction");
         sqlx::query(lock).execute(&mut *elsewhere).await.expect("locked");

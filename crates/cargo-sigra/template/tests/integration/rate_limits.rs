@@ -23,7 +23,7 @@ async fn guess(host: &Host, email: &str) {
 #[tokio::test]
 async fn after_five_failures_one_has_to_wait_even_with_the_right_password() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
     let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_status(&answer, 429);
@@ -41,14 +41,14 @@ async fn invariant_5_an_unknown_address_is_limited_just_the_same() {
     guess(&host, "nobody@example.com").await;
     let answer = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
     assert_status(&answer, 429);
-    let other = host.user_fixture().await;
+    let other = host.registered_fixture().await;
     assert!(host.can_log_in(&other.email, VALID_PASSWORD).await, "others are not concerned");
 }
 
 #[tokio::test]
 async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
     let mut waits = Vec::new();
     for _ in 0..12 {
@@ -77,7 +77,7 @@ async fn a_program_is_told_how_long_to_wait() {
 #[tokio::test]
 async fn who_has_to_wait_sees_the_form_and_for_how_long() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
     for _ in 0..4 {
         host.clock().advance(Duration::from_secs(8));
@@ -108,7 +108,7 @@ fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
 #[tokio::test]
 async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut answers = Vec::new();
     for email in [&*user.email, &*host.unique_email()] {
         guess(&host, email).await;
@@ -123,7 +123,7 @@ async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
 #[tokio::test]
 async fn an_own_account_gives_no_more_guesses_at_another() {
     let host = Host::new().await;
-    let (victim, attacker) = (host.user_fixture().await, host.user_fixture().await);
+    let (victim, attacker) = (host.registered_fixture().await, host.registered_fixture().await);
     let browser = host.client();
     let mut wrong = 0;
     for _ in 0..10 {
@@ -139,7 +139,7 @@ async fn an_own_account_gives_no_more_guesses_at_another() {
 #[tokio::test]
 async fn a_known_browser_is_limited_as_well() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let known = host.client();
     known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     known.delete("/users/log-out").await;
@@ -154,7 +154,7 @@ async fn a_known_browser_is_limited_as_well() {
 #[tokio::test]
 async fn a_browser_that_was_logged_in_before_is_not_slowed_down_by_others() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let known = host.client();
     known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     known.delete("/users/log-out").await;
@@ -199,7 +199,7 @@ async fn new_device_mails(host: &Host, email: &str) -> usize {
 #[tokio::test]
 async fn known_browsers_together_have_a_hundred_guesses() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut known = Vec::new();
     for number in 0..12 {
         let known_browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
@@ -225,7 +225,7 @@ async fn known_browsers_together_have_a_hundred_guesses() {
 #[tokio::test]
 async fn only_the_sixteen_browsers_used_last_are_known() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut known = Vec::new();
     for _ in 0..17 {
         known.push(known_browser(&host, &user.email, VALID_PASSWORD).await);
@@ -240,7 +240,7 @@ async fn only_the_sixteen_browsers_used_last_are_known() {
 async fn a_new_password_makes_all_browsers_unknown_but_the_one_that_it_was_set_in() {
     const NEW: &str = "another password than before";
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let browser = host.client();
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -260,7 +260,7 @@ async fn a_new_password_makes_all_browsers_unknown_but_the_one_that_it_was_set_i
 #[tokio::test]
 async fn logging_out_everywhere_makes_all_browsers_unknown() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let other = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let browser = host.client();
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -274,11 +274,11 @@ async fn logging_out_everywhere_makes_all_browsers_unknown() {
 #[tokio::test]
 async fn invariant_17_a_browser_of_a_deleted_account_is_not_known_to_the_next_of_that_address() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&host.pool).await.expect("deleted");
-    host.register_user(&user.email, &sigra::Password::new(VALID_PASSWORD)).await;
+    host.register(&user.email, &sigra::Password::new(VALID_PASSWORD)).await;
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     let before = new_device_mails(&host, &user.email).await;
     assert!(!is_known(&host, &browser, &user.email, VALID_PASSWORD).await);
@@ -290,7 +290,7 @@ async fn invariant_17_a_browser_of_a_deleted_account_is_not_known_to_the_next_of
 #[tokio::test]
 async fn a_new_address_leaves_the_users_browsers_known() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     let email = host.unique_email();
@@ -306,7 +306,7 @@ async fn a_new_address_leaves_the_users_browsers_known() {
 #[tokio::test]
 async fn invariant_5_a_known_browser_learns_of_no_address() {
     let host = Host::new().await;
-    let (user, other) = (host.user_fixture().await, host.user_fixture().await);
+    let (user, other) = (host.registered_fixture().await, host.registered_fixture().await);
     let browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let unknown = host.unique_email();
     let mut answers = Vec::new();
@@ -323,7 +323,7 @@ async fn invariant_5_a_known_browser_learns_of_no_address() {
 async fn a_new_password_is_not_made_to_wait_for_guesses_at_the_old_one() {
     const NEW: &str = "another password than before";
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     guess(&host, &user.email).await;
@@ -395,7 +395,7 @@ async fn every_change_by_json_is_limited_by_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn guesses_at_once_are_counted_one_by_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     guess_at_once(&host, &user.email).await;
     assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
@@ -440,7 +440,7 @@ async fn confirming_the_password_is_limited_too() {
 #[tokio::test]
 async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for path in [
         "/users/reset-password",
         // <magic_link>
@@ -472,7 +472,7 @@ async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
 #[tokio::test]
 async fn asking_for_links_keeps_nobody_from_logging_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for _ in 0..5 {
         host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     }
@@ -484,7 +484,7 @@ async fn asking_for_links_keeps_nobody_from_logging_in() {
 #[tokio::test]
 async fn failing_to_log_in_keeps_nobody_from_a_link() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
     host.client().post("/users/log-in/link", &email_form(&user.email)).await;
     assert_eq!(host.mails_to(&user.email).await.len(), 1);
@@ -495,7 +495,7 @@ async fn failing_to_log_in_keeps_nobody_from_a_link() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_asked_for_at_once_are_counted_one_by_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let mut requests = JoinSet::new();
     for _ in 0..20 {
         let (browser, email) = (host.client(), user.email.clone());
@@ -509,7 +509,7 @@ async fn mails_asked_for_at_once_are_counted_one_by_one() {
 #[tokio::test]
 async fn mails_are_counted_by_who_gets_them() {
     let host = Host::new().await;
-    let owner = host.user_fixture().await;
+    let owner = host.registered_fixture().await;
     host.confirm(&owner).await;
     let free = host.unique_email();
     for wanted in [&owner.email, &free] {
@@ -624,7 +624,7 @@ fn limits_can_be_turned_off_in_development_alone() {
 #[tokio::test]
 async fn without_limits_nobody_waits() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for _ in 0..4 {
         guess(&host, &user.email).await;
         host.client().post("/users/reset-password", &email_form(&user.email)).await;

@@ -314,7 +314,7 @@ async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
 #[tokio::test]
 async fn who_must_have_a_second_factor_sets_one_up_first() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
     host.confirm(&user).await;
     let browser = host.client();

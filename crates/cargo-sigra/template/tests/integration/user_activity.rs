@@ -6,7 +6,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirecte
 #[tokio::test]
 async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -45,7 +45,7 @@ async fn old_events_are_a_page_away() {
 #[tokio::test]
 async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     for _ in 0..44 {
         browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -71,7 +71,7 @@ async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
 #[tokio::test]
 async fn what_is_repeated_is_one_event_and_unknown_addresses_write_none_of_their_own() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for number in 0..10 {
         let wrong = format!("a wrong password {number}");
         host.client().post("/users/log-in", &log_in_form(&user.email, &wrong)).await;
@@ -107,7 +107,7 @@ async fn the_place_in_somebody_elses_list_shows_nothing_of_it() {
 #[tokio::test]
 async fn a_user_agent_can_put_nothing_into_the_page() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let attacker = host.client().user_agent("<script>alert(1)</script>\" onload=\"alert(2)");
     attacker.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
     let page = host.log_in(&user).await.get("/users/settings/activity").await;
@@ -118,7 +118,7 @@ async fn a_user_agent_can_put_nothing_into_the_page() {
 #[tokio::test]
 async fn confirming_the_password_and_logging_out_are_on_record() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     browser.post("/users/sudo", &[("user[password]", "a wrong password")]).await;
@@ -151,7 +151,7 @@ async fn a_failed_log_in_to_no_account_is_recorded_too() {
 #[tokio::test]
 async fn a_log_in_from_a_new_browser_is_told_once() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let (laptop, phone) = (host.client(), host.client());
     let notices = async || {
         let mails = host.mails_to(&user.email).await;
@@ -172,7 +172,7 @@ async fn a_log_in_from_a_new_browser_is_told_once() {
 #[tokio::test]
 async fn who_does_not_want_it_is_told_of_no_new_browser() {
     let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for _ in 0..2 {
         host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     }

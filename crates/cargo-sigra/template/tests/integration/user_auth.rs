@@ -49,7 +49,7 @@ async fn every_page_of_a_user_has_a_button_to_log_out() {
 #[tokio::test]
 async fn only_pages_are_returned_to() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let visitor = host.client();
     assert_status(&visitor.delete("/users/sessions").await, 401);
     assert_status(&visitor.post("/users/sudo", &[("user[password]", "x")]).await, 401);
@@ -110,7 +110,7 @@ async fn pages_of_users_are_kept_by_no_cache() {
 #[tokio::test]
 async fn a_session_token_stands_for_its_user() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
     let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("a scope");
     assert_eq!(scope.user().id, user.id);
@@ -127,7 +127,7 @@ async fn a_session_token_stands_for_its_user() {
 #[tokio::test]
 async fn the_password_of_a_user_is_checked() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let check = async |email: &str, password: &str| {
         let found = host
             .accounts
@@ -236,7 +236,7 @@ async fn confirming_the_password_renews_the_session() {
 #[tokio::test]
 async fn passwords_are_rehashed_when_the_parameters_change() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let read = async || -> String {
         sqlx::query_scalar("SELECT hashed_password FROM users").fetch_one(&host.pool).await.expect("a hash")
     };

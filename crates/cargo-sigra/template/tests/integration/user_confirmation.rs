@@ -20,7 +20,7 @@ const NEW: &str = "a quite different password";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn registered(host: &Host) -> (my_app::accounts::User, String) {
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.client().post("/users/confirm", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     (user, link)
@@ -381,7 +381,7 @@ async fn what_is_no_link_is_refused() {
 #[tokio::test]
 async fn unconfirmed_users_are_kept_out_where_that_is_asked_for() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     let refused = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
@@ -404,7 +404,7 @@ async fn invariant_5_asking_for_a_link_gives_everybody_the_same_answer() {
     let (unconfirmed, link) = registered(&host).await;
     host.client().post(&link, &PASSWORD).await;
     let confirmed = unconfirmed;
-    let unconfirmed = host.user_fixture().await;
+    let unconfirmed = host.registered_fixture().await;
     for email in [&*confirmed.email, &*unconfirmed.email, "nobody@example.com", "no address"] {
         let browser = host.client();
         let answer = browser.post("/users/confirm", &email_form(email)).await;

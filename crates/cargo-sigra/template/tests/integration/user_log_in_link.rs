@@ -17,7 +17,7 @@ async fn asked(host: &Host, email: &str) -> String {
 #[tokio::test]
 async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let link = asked(&host, &user.email).await;
     let browser = host.client();
     let page = browser.get(&link).await;
@@ -40,7 +40,7 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
 #[tokio::test]
 async fn invariant_5_asking_gives_everybody_the_same_answer() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let ask = async |email: &str| {
         let browser = host.client();
         let answer = browser.post("/users/log-in/link", &email_form(email)).await;
@@ -57,7 +57,7 @@ async fn invariant_5_asking_gives_everybody_the_same_answer() {
 #[tokio::test]
 async fn a_link_is_good_for_a_quarter_of_an_hour() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let link = asked(&host, &user.email).await;
     host.clock().advance(Duration::from_secs(15 * 60 - 1));
     assert_status(&host.client().get(&link).await, 200);
@@ -70,7 +70,7 @@ async fn a_link_is_good_for_a_quarter_of_an_hour() {
 #[tokio::test]
 async fn nobody_is_remembered_who_did_not_ask_for_it() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.post(&asked(&host, &user.email).await, &[]).await;
     assert_status(&browser.get("/dashboard").await, 200);
@@ -84,7 +84,7 @@ async fn invariant_3_a_link_gives_new_cookies_and_ends_the_session_before() {
     let host = Host::new().await;
     let (before, browser) = host.authenticated_fixture().await;
     let thief = browser.fork();
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     browser.post(&asked(&host, &user.email).await, &[]).await;
     assert!(browser.get("/dashboard").await.text().contains(&user.email));
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
@@ -96,7 +96,7 @@ async fn invariant_3_a_link_gives_new_cookies_and_ends_the_session_before() {
 async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for is_confirmed in [false, true, false, true, false, true] {
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         if is_confirmed {
             host.confirm(&user).await;
         }
@@ -118,7 +118,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
 #[tokio::test]
 async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_is_in() {
     let host = Host::new().await;
-    let victim = host.user_fixture().await;
+    let victim = host.registered_fixture().await;
     let attacker = host.log_in(&victim).await;
     host.client().post("/users/reset-password", &email_form(&victim.email)).await;
     let reset = host.link_to(&victim.email).await;
@@ -138,7 +138,7 @@ async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_i
 #[tokio::test]
 async fn a_confirmed_user_keeps_password_and_devices() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let laptop = host.log_in(&user).await;
     let link = asked(&host, &user.email).await;
@@ -151,7 +151,7 @@ async fn a_confirmed_user_keeps_password_and_devices() {
 #[tokio::test]
 async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_mail() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
     assert_contains(&browser.follow(&answer).await, "We removed the password that this account was registered with");
@@ -185,7 +185,7 @@ async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays()
 #[tokio::test]
 async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.post(&asked(&host, &user.email).await, &[]).await;
     assert_status(&browser.get("/users/settings").await, 200);
@@ -200,7 +200,7 @@ async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
 #[tokio::test]
 async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_else() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let link = asked(&host, &user.email).await;
     let request = axum::http::Request::post(&link)
         .header("origin", "https://evil.example")
@@ -213,7 +213,7 @@ async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_e
 #[tokio::test]
 async fn where_an_address_has_to_be_confirmed_a_link_to_it_does_so() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let refused = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
     let browser = host.client();

@@ -37,7 +37,7 @@ async fn the_form_works_without_a_script_and_for_password_managers() {
 #[tokio::test]
 async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let hash = host.reload(&user).await.hashed_password;
     let visitor = host.client();
     let free = visitor.post("/users/register", &log_in_form("free@example.com", ANOTHER)).await;
@@ -57,7 +57,7 @@ async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
 #[tokio::test]
 async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresses() {
     let host = Host::new().await;
-    host.register_user("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    host.register("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     let refused = async |email: &str| {
         let answer = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
         let (status, headers, page) = seen(&answer);
@@ -71,7 +71,7 @@ async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresse
 #[tokio::test]
 async fn the_owner_of_an_address_is_told_three_times_at_most() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for _ in 0..5 {
         host.client().post("/users/register", &log_in_form(&user.email, ANOTHER)).await;
         host.mails_to(&user.email).await;
@@ -82,7 +82,7 @@ async fn the_owner_of_an_address_is_told_three_times_at_most() {
 #[tokio::test]
 async fn who_prefers_it_is_told_that_an_address_is_taken() {
     let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for typed in [user.email.clone(), user.email.to_uppercase()] {
         let answer = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
         assert_status(&answer, 422);

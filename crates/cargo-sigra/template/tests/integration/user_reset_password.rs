@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 const NEW: &str = "a quite different password";
 
 async fn asked(host: &Host) -> (my_app::accounts::User, String) {
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
     (user, link)
@@ -21,7 +21,7 @@ async fn asked(host: &Host) -> (my_app::accounts::User, String) {
 #[tokio::test]
 async fn invariant_5_asking_gives_everybody_the_same_answer() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let ask = async |email: &str| {
         let browser = host.client();
         let answer = browser.post("/users/reset-password", &email_form(email)).await;
@@ -43,7 +43,7 @@ async fn invariant_5_asking_gives_everybody_the_same_answer() {
 #[tokio::test]
 async fn the_mail_goes_to_the_stored_address_alone() {
     let host = Host::new().await;
-    host.register_user("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    host.register("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     for typed in [
         "mi\u{212a}e@example.com",
         "m\u{131}ke@example.com",
@@ -62,7 +62,7 @@ async fn the_mail_goes_to_the_stored_address_alone() {
 #[tokio::test]
 async fn invariant_14_links_are_built_from_the_public_url_alone() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let request = Request::post("/users/reset-password")
         .header("host", "evil.example")
         .header("x-forwarded-host", "evil.example")
@@ -76,7 +76,7 @@ async fn invariant_14_links_are_built_from_the_public_url_alone() {
     assert!(!mails[0].text.contains("evil") && !html.contains("evil"), "{html}");
 
     let host = Host::with(&[("PUBLIC_URL", "https://app.example.com")]).await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client().origin("https://app.example.com");
     browser.post("/users/reset-password", &email_form(&user.email)).await;
     assert!(host.mails_to(&user.email).await[0].text.contains("https://app.example.com/users/reset-password/"));

@@ -44,7 +44,7 @@ async fn the_log_in_page_sends_on_who_is_logged_in_already() {
 #[tokio::test]
 async fn good_credentials_log_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
 
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -64,7 +64,7 @@ async fn good_credentials_log_in() {
 #[tokio::test]
 async fn the_address_may_be_typed_in_any_case() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let typed = format!("  {} ", user.email.to_uppercase());
     let answer = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
     assert_redirected_to(&answer, "/");
@@ -73,7 +73,7 @@ async fn the_address_may_be_typed_in_any_case() {
 #[tokio::test]
 async fn only_true_is_remembered() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for (value, is_remembered) in [("true", true), ("false", false), ("", false), ("on", false), ("TRUE", false)] {
         let browser = host.client();
         let mut form = log_in_form(&user.email, VALID_PASSWORD);
@@ -94,7 +94,7 @@ async fn only_true_is_remembered() {
 #[tokio::test]
 async fn a_remembered_browser_gets_its_cookie_session_back() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     let mut form = log_in_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
@@ -110,7 +110,7 @@ async fn a_remembered_browser_gets_its_cookie_session_back() {
 #[tokio::test]
 async fn the_log_in_leads_to_the_page_that_asked_for_it() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     assert_redirected_to(&browser.get("/dashboard?tab=2").await, "/users/log-in");
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -121,7 +121,7 @@ async fn the_log_in_leads_to_the_page_that_asked_for_it() {
 #[tokio::test]
 async fn bad_credentials_lead_back_to_the_form() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
     assert_redirected_to(&answer, "/users/log-in");
@@ -139,7 +139,7 @@ async fn bad_credentials_lead_back_to_the_form() {
 #[tokio::test]
 async fn invariant_5_unknown_address_and_wrong_password_differ_in_nothing() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let unknown = format!("x{}", &user.email[1..]);
     let mut answers = Vec::new();
     for email in [&user.email, &unknown] {
@@ -156,7 +156,7 @@ async fn invariant_5_unknown_address_and_wrong_password_differ_in_nothing() {
 #[tokio::test]
 async fn logging_out_deletes_the_row_and_both_cookies() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     let mut form = log_in_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
@@ -202,7 +202,7 @@ async fn logging_in_as_another_user_ends_the_first_session() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let first = browser.fork();
-    let other = host.user_fixture().await;
+    let other = host.registered_fixture().await;
     assert_redirected_to(&browser.post("/users/log-in", &log_in_form(&other.email, VALID_PASSWORD)).await, "/");
     assert_contains(&browser.get("/dashboard").await, &other.email);
     assert_redirected_to(&first.get("/dashboard").await, "/users/log-in");
@@ -217,7 +217,7 @@ async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> Test
 #[tokio::test]
 async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for headers in [
         &[("sec-purpose", "prefetch")][..],
         &[("x-sec-purpose", "prefetch")],
@@ -246,7 +246,7 @@ async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
 #[tokio::test]
 async fn the_log_in_leads_to_the_page_that_was_opened_and_to_no_part_of_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     for part in [
         &[("accept", "image/avif,image/webp,*/*;q=0.8")][..],
         &[("accept", "text/css,*/*;q=0.1")],
@@ -280,7 +280,7 @@ fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
 #[tokio::test]
 async fn a_browser_that_keeps_no_cookie_is_told_so_by_the_log_in() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let page = host.client().get("/users/log-in").await;
     assert_contains(&page, "name=\"user[cookies]\" value=\"tried\"");
     assert_contains(&page, "You need to allow cookies to log in.");
@@ -299,7 +299,7 @@ async fn a_browser_that_keeps_no_cookie_is_told_so_by_the_log_in() {
 #[tokio::test]
 async fn a_browser_that_keeps_cookies_hears_nothing_of_them() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let browser = host.client();
     browser.get("/users/log-in").await;
     assert_redirected_to(&browser.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");

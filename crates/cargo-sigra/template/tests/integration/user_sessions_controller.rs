@@ -27,7 +27,7 @@ async fn a_session_that_cannot_be_read_hides_no_other() {
 #[tokio::test]
 async fn the_page_names_devices_and_hides_tokens() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let form = log_in_form(&user.email, VALID_PASSWORD);
     let laptop = host.client().user_agent(FIREFOX).peer(([203, 0, 113, 7], 4711).into());
     let phone = host.client().user_agent(SAFARI);

@@ -9,7 +9,7 @@ use crate::support::{Host, email_form, password_form, seen};
 use axum::{Router, routing::get};
 use my_app::accounts::ChangePasswordError;
 use sigra::{
-    Error, Password, Session,
+    CookieSession, Error, Password,
     config::Argon2Params,
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status},
 };
@@ -40,7 +40,7 @@ async fn settings_ask_for_a_recent_authentication() {
 #[tokio::test]
 async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let browser = host.client();
     browser.post("/users/log-in/link", &email_form(&user.email)).await;
@@ -155,7 +155,7 @@ async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
 async fn invariant_9_of_several_new_passwords_at_once_the_first_is_kept() {
     let host = Host::new().await;
     for _ in 0..5 {
-        let user = host.user_fixture().await;
+        let user = host.registered_fixture().await;
         let mut browsers = Vec::new();
         for _ in 0..6 {
             browsers.push(host.log_in(&user).await);
@@ -371,7 +371,7 @@ async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
 async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
-    let owner = host.user_fixture().await;
+    let owner = host.registered_fixture().await;
     host.confirm(&owner).await;
     let ask = async |email: &str| {
         let answer = browser.put(EMAIL, &email_form(email)).await;
@@ -383,7 +383,7 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
 
     assert_redirected_to(&browser.put(EMAIL, &email_form("soon@example.com")).await, "/users/settings");
     let link = host.link_to("soon@example.com").await;
-    let first = host.register_user("soon@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
+    let first = host.register("soon@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     host.confirm(&first).await;
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/settings");
     assert!(!browser.get("/dashboard").await.text().contains("soon@example.com"));
@@ -481,7 +481,7 @@ async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
 #[tokio::test]
 async fn invariant_5_asking_for_an_address_does_not_tell_whether_it_has_an_account() {
     let host = Host::new().await;
-    let taken = host.user_fixture().await;
+    let taken = host.registered_fixture().await;
     host.confirm(&taken).await;
     let free = host.unique_email();
     assert_eq!(asked_for(&host, &taken.email).await, asked_for(&host, &free).await);
@@ -533,10 +533,10 @@ async fn changes_to_an_account_are_limited_by_user() {
 }
 
 /// The session of a visitor's request.
-async fn session(host: &Host) -> Session {
+async fn session(host: &Host) -> CookieSession {
     let (found, session) = tokio::sync::oneshot::channel();
     let found = Arc::new(Mutex::new(Some(found)));
-    let handler = get(async move |session: Session| {
+    let handler = get(async move |session: CookieSession| {
         let found = found.lock().expect("no panic").take().expect("one request");
         assert!(found.send(session).is_ok(), "somebody waits");
     });
@@ -609,7 +609,7 @@ async fn invariant_17_a_change_whose_session_ends_meanwhile_is_not_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_hashed_for_a_session_that_is_gone() {
     let host = Host::new().await;
-    let user = host.user_fixture().await;
+    let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
     let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("logged in");
     let slow = Argon2Params { memory_kib: 32 * 1024, iterations: 40, parallelism: 1 };

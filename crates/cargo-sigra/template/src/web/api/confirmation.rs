@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{Password, Scope, Session};
+use sigra::{CookieSession, Password, Scope};
 
 use super::{
     mail_link::Ask,
@@ -44,7 +44,7 @@ pub async fn create(State(accounts): State<Accounts>, Json(asked): Json<Ask>) ->
 
 pub async fn show(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -59,7 +59,7 @@ pub async fn show(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     asked: Option<Json<Confirm>>,
@@ -77,7 +77,7 @@ pub async fn update(
 /// Sets a new password, for who has the mailbox and not the password. Whoever registered the account is out.
 pub async fn take_over(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Path(token): Path<String>,
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sigra::{Scope, Session, SessionId, SessionRow};
+use sigra::{CookieSession, Scope, SessionId, SessionRow};
 use time::OffsetDateTime;
 // <mfa>
 use axum::http::StatusCode;
@@ -95,7 +95,7 @@ pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Resu
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
@@ -113,14 +113,18 @@ pub struct Ended {
 
 pub async fn delete_others(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
 ) -> Result<Json<Ended>> {
     let ended = accounts.delete_other_user_sessions(&scope, &session.client()).await?;
     Ok(Json(Ended { ended }))
 }
 
-pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scope: Scope<User>) -> Result<Response> {
+pub async fn delete_all(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     log_out(&accounts, &session).await
 }
@@ -129,7 +133,7 @@ pub async fn delete_all(State(accounts): State<Accounts>, session: Session, scop
 /// Asks a trusted browser for the second factor again.
 pub async fn distrust(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {

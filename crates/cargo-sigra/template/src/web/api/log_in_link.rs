@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sigra::{LogInMethod, Scope, Session};
+use sigra::{CookieSession, LogInMethod, Scope};
 
 use super::{
     mail_link::{Ask, link_of},
@@ -26,7 +26,11 @@ pub struct Use {
 }
 
 /// The same answer for every address.
-pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<Ask>) -> Result<StatusCode> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Json(asked): Json<Ask>,
+) -> Result<StatusCode> {
     accounts.deliver_log_in_link(&asked.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -38,7 +42,7 @@ pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Json(asked): Json<Use>,

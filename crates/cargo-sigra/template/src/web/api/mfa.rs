@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sigra::{
-    Problem, Session, Sudo,
+    CookieSession, Problem, Sudo,
     mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment},
 };
 use time::OffsetDateTime;
@@ -116,7 +116,7 @@ pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<Use
 
 pub async fn totp_options(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> Result<Json<TotpOptions>> {
     let user = enrolment.scope().user();
@@ -127,20 +127,24 @@ pub async fn totp_options(
 
 pub async fn create_totp(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Json(asked): Json<FirstCode>,
 ) -> Result<Response> {
     Ok(enrolled(accounts.enable_totp(&session, &enrolment, &asked.code).await?))
 }
 
-pub async fn delete_totp(State(accounts): State<Accounts>, session: Session, sudo: Sudo<User>) -> Result<StatusCode> {
+pub async fn delete_totp(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+) -> Result<StatusCode> {
     Ok(found(accounts.disable_totp(&session, &sudo).await?))
 }
 
 pub async fn create_backup_codes(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     sudo: Sudo<User>,
 ) -> Result<Response> {
     Ok(match accounts.regenerate_backup_codes(&session, &sudo).await? {

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sigra::{
-    Session,
+    CookieSession,
     mfa::{Checked, Factor, MfaChallenge, MfaCode, SecondFactor},
 };
 // <passkeys>
@@ -74,7 +74,7 @@ pub async fn show(State(accounts): State<Accounts>, challenge: MfaChallenge<User
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     challenge: MfaChallenge<User>,
     Json(asked): Json<Answer>,
 ) -> Result<Response> {

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Scope, Session, Sudo,
+    CookieSession, Scope, Sudo,
     mfa::{Checked, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
 };
 use uuid::Uuid;
@@ -44,7 +44,7 @@ pub struct LogIn {
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Json(asked): Json<NewPasskey>,
 ) -> Result<Response> {
@@ -62,14 +62,18 @@ pub async fn update(
 
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
     Ok(found(accounts.remove_passkey(&session, &sudo, id).await?))
 }
 
-pub async fn log_in(State(accounts): State<Accounts>, session: Session, Json(asked): Json<LogIn>) -> Result<Response> {
+pub async fn log_in(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Json(asked): Json<LogIn>,
+) -> Result<Response> {
     let Checked::Valid(log_in) = accounts.get_user_by_passkey(&session, &asked.credential).await? else {
         return Ok(failed_log_in().into_response());
     };

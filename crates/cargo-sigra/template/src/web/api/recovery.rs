@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use sigra::Session;
+use sigra::CookieSession;
 
 use super::{
     mail_link::link_of,
@@ -19,7 +19,7 @@ pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Path(token): Path<String>,
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {

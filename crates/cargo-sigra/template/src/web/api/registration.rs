@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sigra::{Password, Session};
+use sigra::{CookieSession, Password};
 
 use super::refusal::Fields;
 use crate::{
@@ -24,7 +24,7 @@ pub struct Registration {
 /// A taken address gets the same answer, unless the application's owner has decided otherwise.
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Json(asked): Json<Registration>,
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &asked.email, &asked.password).await {

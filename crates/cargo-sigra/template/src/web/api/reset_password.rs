@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use sigra::Session;
+use sigra::CookieSession;
 
 use super::{
     mail_link::{Ask, link_of},
@@ -15,7 +15,11 @@ use super::{
 use crate::{accounts::Accounts, web::Result};
 
 /// The same answer for every address.
-pub async fn create(State(accounts): State<Accounts>, session: Session, Json(asked): Json<Ask>) -> Result<StatusCode> {
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Json(asked): Json<Ask>,
+) -> Result<StatusCode> {
     accounts.deliver_user_reset_password_instructions(&asked.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -26,7 +30,7 @@ pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Path(token): Path<String>,
     Json(asked): Json<NewPassword>,
 ) -> Result<Response> {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{LogInMethod, LogInOutcome, Password, Session};
+use sigra::{CookieSession, LogInMethod, LogInOutcome, Password};
 
 use super::{
     account::Me,
@@ -52,7 +52,7 @@ pub enum Outcome {
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Json(asked): Json<Credentials>,
 ) -> Result<Response> {
     accounts.limit_log_in(&session, &asked.email).await?;
@@ -67,7 +67,7 @@ pub async fn create(
     answer(&user, log_in, Vec::new())
 }
 
-pub async fn delete(State(accounts): State<Accounts>, session: Session) -> Result<Response> {
+pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) -> Result<Response> {
     log_out(&accounts, &session).await
 }
 
@@ -89,7 +89,7 @@ pub fn answer(user: &User, log_in: LogIn, mut notices: Vec<Notice>) -> Result<Re
 }
 
 /// Logs the browser out. Its session's live connections end.
-pub async fn log_out(accounts: &Accounts, session: &Session) -> Result<Response> {
+pub async fn log_out(accounts: &Accounts, session: &CookieSession) -> Result<Response> {
     accounts.sigra().log_out_user(session).await?;
     Ok((StatusCode::NO_CONTENT, [CLEAR_SITE_DATA]).into_response())
 }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{Password, Scope, Session, Sudo};
+use sigra::{CookieSession, Password, Scope, Sudo};
 use time::OffsetDateTime;
 
 use super::{
@@ -40,7 +40,7 @@ pub struct Deletion {
 
 pub async fn update_email(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     Json(asked): Json<Ask>,
 ) -> Result<Response> {
@@ -61,7 +61,7 @@ pub async fn confirm_email(
 
 pub async fn change_email(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Path(token): Path<String>,
 ) -> Result<Response> {
@@ -75,7 +75,7 @@ pub async fn change_email(
 /// All other devices are logged out.
 pub async fn update_password(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     Json(asked): Json<ChangedPassword>,
 ) -> Result<Response> {
@@ -86,7 +86,7 @@ pub async fn update_password(
 /// The address of the account is to be typed once more.
 pub async fn delete(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     Sudo(scope): Sudo<User>,
     asked: Option<Json<Ask>>,
 ) -> Result<Response> {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sigra::{Password, Scope, Session};
+use sigra::{CookieSession, Password, Scope};
 
 // <mfa>
 use super::mfa_challenge::Answer;
@@ -30,7 +30,7 @@ pub struct Confirm {
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    session: Session,
+    session: CookieSession,
     scope: Scope<User>,
     Json(asked): Json<Confirm>,
 ) -> Result<Response> {
@@ -40,7 +40,12 @@ pub async fn create(
     })
 }
 
-async fn is_confirmed(accounts: &Accounts, session: &Session, scope: &Scope<User>, asked: &Confirm) -> Result<bool> {
+async fn is_confirmed(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: &Scope<User>,
+    asked: &Confirm,
+) -> Result<bool> {
     // <mfa>
     if let Some(answer) = asked.answer.second_factor() {
         return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_valid());

@@ -181,7 +181,7 @@ impl TestHost for Host {
         &self.clock
     }
 
-    async fn register_user(&self, email: &str, password: &Password) -> User {
+    async fn register(&self, email: &str, password: &Password) -> User {
         self.accounts.register_user(email, password, &Client::default()).await.expect("a new user")
     }
 }
