@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_librarys_or_the_webs_stays() {
+    fn names_of_the_library_and_of_the_web_stay() {
         for text in [
             "users_tokens_user_id_context",
             "users_totp",
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_librarys_tables_and_columns_keep_their_names() {
+    fn tables_and_columns_of_the_library_keep_their_names() {
         use sigra::store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
 
         let schemas = format!("{POSTGRES_SCHEMA}\n{SQLITE_SCHEMA}");

@@ -162,14 +162,14 @@ async fn the_database_keeps_addresses_apart_that_look_alike() {
 /// The migration carries what the library's schema has, so that neither drifts from the other.
 #[cfg(feature = "sqlite")]
 #[test]
-fn the_migration_for_sqlite_has_the_librarys_users_tokens() {
+fn the_migration_for_sqlite_has_the_tables_of_the_library() {
     let migration = include_str!("../../migrations/sqlite/20260101000000_create_users_auth_tables.sql");
     assert!(with_uuids(migration).contains(sigra::store::SQLITE_SCHEMA));
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn the_migration_for_postgres_has_the_librarys_users_tokens() {
+fn the_migration_for_postgres_has_the_tables_of_the_library() {
     let migration = include_str!("../../migrations/postgres/20260101000000_create_users_auth_tables.sql");
     assert!(with_uuids(migration).contains(sigra::store::POSTGRES_SCHEMA));
 }
