@@ -1,8 +1,10 @@
 //! What the guides list is what the code has: neither more nor less.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod arrows;
 mod asvs;
 mod dependencies;
+mod floors;
 mod interface;
 mod invariants;
 mod links;
