@@ -7,8 +7,6 @@ use super::{
     tables::{code, table},
 };
 
-const GUIDE: &str = "docs/login-logout-and-sessions.md";
-
 #[track_caller]
 fn assert_same(what: &str, documented: BTreeSet<String>, actual: BTreeSet<String>) {
     let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
@@ -38,7 +36,7 @@ fn the_guide_lists_every_event_with_its_level_and_fields() {
         .map(|row| vec![name(row[0].trim_matches(['[', ']', '`'])), row[1].clone(), row[2].clone()])
         .collect();
     assert_eq!(in_source.len(), constants.len(), "each constant has a row");
-    let in_guide: BTreeSet<Vec<String>> = table(&read(GUIDE), &["`event`", "level", "fields"])
+    let in_guide: BTreeSet<Vec<String>> = table(&read("docs/telemetry.md"), &["`event`", "level", "fields"])
         .iter()
         .map(|row| vec![row[0].trim_matches('`').to_owned(), row[1].clone(), row[2].clone()])
         .collect();
@@ -48,7 +46,7 @@ fn the_guide_lists_every_event_with_its_level_and_fields() {
 
 #[test]
 fn the_guide_lists_every_name_of_the_audit_trail() {
-    let documented = names(&table(&read("docs/accounts.md"), &["action", "when"]));
+    let documented = names(&table(&read("docs/audit-trail.md"), &["action", "when"]));
     let audit = read("crates/sigra/src/audit.rs");
     let own = [audit.clone(), files("crates/cargo-sigra/template/src/accounts", ".rs").concat()].concat();
     let own = constants(&own).into_iter().filter(|(_, value)| value.starts_with("auth."));
@@ -70,7 +68,11 @@ fn the_guide_and_the_documentation_list_every_error() {
         (is_variant && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
     };
     let actual: BTreeSet<String> = block(&source, "pub enum Error {").lines().filter_map(variant).collect();
-    assert_same("errors in the guide", names(&table(&read(GUIDE), &["`sigra::Error`", "when"])), actual.clone());
+    assert_same(
+        "errors in the guide",
+        names(&table(&read("docs/errors.md"), &["`sigra::Error`", "when"])),
+        actual.clone(),
+    );
     assert_same("errors in the documentation", names(&table(&source, &["error", "status"])), actual);
 }
 
@@ -82,7 +84,7 @@ fn the_guides_list_every_code_of_an_error_answer() {
     let column = |page: &str| -> BTreeSet<String> {
         table(&read(page), &["status", "`code`"]).iter().flat_map(|row| code(&row[1])).collect()
     };
-    assert_same("codes of the library", column(GUIDE), library.clone());
+    assert_same("codes of the library", column("docs/errors.md"), library.clone());
 
     let sources = [files("crates/sigra/src", ".rs"), files("crates/cargo-sigra/template/src", ".rs")].concat().concat();
     let mut all = library;
@@ -95,7 +97,7 @@ fn the_guides_list_every_code_of_an_error_answer() {
 
 #[test]
 fn the_guide_lists_every_cookie() {
-    let documented: BTreeSet<String> = names(&table(&read(GUIDE), &["cookie", "when it is there"]));
+    let documented: BTreeSet<String> = names(&table(&read("docs/cookies.md"), &["cookie", "when it is there"]));
     let source = read("crates/sigra/src/config.rs");
     let cookies =
         source.split("CookieOptions::new(format!(\"_{app}_").skip(1).filter_map(|rest| rest.split('"').next());
@@ -115,5 +117,5 @@ fn the_guide_lists_every_function_of_config() {
     for no_setting in ["new", "check"] {
         assert!(actual.remove(no_setting), "{no_setting}");
     }
-    assert_same("settings", names(&table(&read(GUIDE), &["function", "what"])), actual);
+    assert_same("settings", names(&table(&read("docs/configuration.md"), &["function", "what"])), actual);
 }

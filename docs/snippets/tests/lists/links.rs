@@ -48,6 +48,20 @@ fn every_link_leads_somewhere() {
     assert_eq!(dead, Vec::<String>::new());
 }
 
+#[test]
+fn every_guide_is_in_the_summary_in_the_readme_and_compiled() {
+    let (summary, readme, compiled) = (read("docs/SUMMARY.md"), read("README.md"), read("docs/snippets/src/lib.rs"));
+    for path in pages().into_iter().filter(|path| path.starts_with("docs/") && path != "docs/SUMMARY.md") {
+        let name = path.trim_start_matches("docs/");
+        assert!(summary.contains(&format!("]({name})")), "docs/SUMMARY.md has no {name}");
+        assert!(name == "introduction.md" || readme.contains(&format!("]({path})")), "README.md has no {path}");
+        assert!(
+            !read(&path).contains("```rust") || compiled.contains(&format!("../../{name}\"")),
+            "{name} isn't compiled"
+        );
+    }
+}
+
 /// "This is the handler, from `src/web/user_session_controller.rs`:", and then it.
 #[test]
 fn what_is_quoted_from_a_file_stands_there() {
