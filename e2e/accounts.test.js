@@ -29,7 +29,7 @@ suite("an account", (world) => {
     it("is registered, and its address confirmed by a button", async () => {
       const { email, page } = await member();
       await openMail(page, email, "Confirm your email address");
-      await press(page, "Confirm my address");
+      await press(page, "Confirm my email address");
       assert.match(await page.locator(".flash").innerText(), /address is confirmed/);
       await page.goto("/users/settings");
       assert.match(await page.locator("main").innerText(), /Confirmed/);
@@ -59,7 +59,7 @@ suite("an account", (world) => {
       await visitor.getByRole("link", { name: "Forgot your password?" }).click();
       await send(visitor, { Email: email }, "Send me a link");
       await openMail(visitor, email, "Set a new password");
-      await send(visitor, { "New password": NEW_PASSWORD, "New password once more": NEW_PASSWORD }, "Set the password");
+      await send(visitor, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Set password");
       await assertFlash(visitor, "Your password was changed. You can log in with it now.");
       await assertAnonymous(page);
       await logIn(visitor, { email, password: PASSWORD });
@@ -98,12 +98,12 @@ suite("an account", (world) => {
       const other = await world.browser(mode);
       await logIn(other, { email, password: PASSWORD });
       await page.goto("/users/settings");
-      await send(page, { "New address": `new-${email}` }, "Change the address");
+      await send(page, { "New email address": `new-${email}` }, "Change email address");
       await openMail(page, `new-${email}`, "Confirm your new email address");
       await press(page, "Use this address");
       await assertFlash(page, "Your address was changed.");
 
-      await send(page, { "New password": NEW_PASSWORD, "New password once more": NEW_PASSWORD }, "Change the password");
+      await send(page, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Change password");
       await assertFlash(page, "Your password was changed. All other devices were logged out.");
       await page.goto("/users/settings/activity");
       const events = await page.locator("main h2").allInnerTexts();

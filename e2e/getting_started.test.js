@@ -23,8 +23,8 @@ const STEPS = {
   'Open `/dev/mailbox`, and follow the link in the mail "Confirm': async ({ first }) => {
     await openMail(first, EMAIL, "Confirm your email address");
   },
-  'Press "Confirm my address"': async ({ first }) => {
-    await press(first, "Confirm my address");
+  'Press "Confirm my email address"': async ({ first }) => {
+    await press(first, "Confirm my email address");
     await assertFlash(first, "Your address is confirmed.");
   },
   "Log in with your address": async ({ first }) => {
@@ -56,7 +56,7 @@ const STEPS = {
     await openMail(first, EMAIL, "Set a new password");
   },
   "Set the password": async ({ first }) => {
-    await send(first, { "New password": NEW, "New password once more": NEW }, "Set the password");
+    await send(first, { "New password": NEW, "Confirm new password": NEW }, "Set password");
     await assertFlash(first, "Your password was changed. You can log in with it now.");
   },
   "In the other browser": async ({ other }) => {

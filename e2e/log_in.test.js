@@ -118,12 +118,12 @@ suite("logging in", (world) => {
       assert.equal(await focused(page), "Password");
       await page.keyboard.type(PASSWORD);
       await page.keyboard.press("Tab");
-      assert.equal(await focused(page), "Keep me logged in");
+      assert.equal(await focused(page), "Keep me logged in on this device");
       await page.keyboard.press("Space");
       assert.ok(await page.getByLabel("Keep me logged in").isChecked());
       await page.keyboard.press("Tab");
       assert.equal(await focused(page), "Log in");
-      for (const back of ["Keep me logged in", "Password"]) {
+      for (const back of ["Keep me logged in on this device", "Password"]) {
         await page.keyboard.press("Shift+Tab");
         assert.equal(await focused(page), back);
       }

@@ -40,7 +40,7 @@ suite("a passkey", (world) => {
     await here.page.goto("/users/register");
     await send(here.page, { Email: person.email, Password: PASSWORD }, "Register");
     await openMail(here.page, person.email, "Confirm your email address");
-    await press(here.page, "Confirm my address");
+    await press(here.page, "Confirm my email address");
     await logIn(here.page, person);
     await assertAt(here.page, "/");
     await here.answer(true);
@@ -57,7 +57,7 @@ suite("a passkey", (world) => {
     await add(page, "My laptop");
     await assertFlash(page, "Your passkey was added.");
     assert.equal(await page.locator(".codes li").count(), 10);
-    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("link", { name: "I've saved my codes" }).click();
     await page.getByText("Rename").first().click();
     await send(page, { "New name": "My good old laptop" }, "Rename");
     assert.match(await page.locator("main").innerText(), /My good old laptop/);
@@ -74,7 +74,7 @@ suite("a passkey", (world) => {
     const { page, answer } = await member({ offers: true });
     await add(page, "My laptop");
     await answer(false);
-    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("link", { name: "I've saved my codes" }).click();
     await press(page, "Log out");
     await answer(true);
     await follow(page, async () => {
@@ -88,7 +88,7 @@ suite("a passkey", (world) => {
   it("keeps its user logged in if they ask for it", async () => {
     const { page } = await member();
     await add(page, "My laptop");
-    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("link", { name: "I've saved my codes" }).click();
     await press(page, "Log out");
     await page.goto("/users/log-in");
     await page.getByLabel("Keep me logged in").check();
@@ -136,7 +136,7 @@ suite("a passkey", (world) => {
   it("is the second factor after the password, and confirms that it is still the user", async () => {
     const { person, page } = await member();
     await add(page, "My laptop");
-    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("link", { name: "I've saved my codes" }).click();
     await press(page, "Log out");
     await logIn(page, person);
     await assertAt(page, "/users/mfa-challenge");
@@ -159,7 +159,7 @@ suite("a passkey", (world) => {
     await page.goto("/users/settings/mfa");
     await press(page, "Add a passkey");
     await assertFlash(page, "Your passkey was added.");
-    await page.getByRole("link", { name: "I have kept them" }).click();
+    await page.getByRole("link", { name: "I've saved my codes" }).click();
     await page.getByRole("heading", { name: "on Linux" }).waitFor();
   });
 
@@ -169,7 +169,7 @@ suite("a passkey", (world) => {
     await page.goto("/users/settings/mfa");
     await page.getByLabel("Name (optional)").fill("Somebody else's");
     await page.getByRole("button", { name: "Add a passkey" }).click();
-    await page.getByRole("alert").filter({ hasText: "That did not work" }).waitFor();
+    await page.getByRole("alert").filter({ hasText: "That didn't work" }).waitFor();
     await assertAt(page, "/users/settings/mfa");
   });
 

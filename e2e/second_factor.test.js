@@ -19,7 +19,7 @@ suite("a second factor", (world) => {
       await page.goto("/users/register");
       await send(page, { Email: person.email, Password: PASSWORD }, "Register");
       await openMail(page, person.email, "Confirm your email address");
-      await press(page, "Confirm my address");
+      await press(page, "Confirm my email address");
       await logIn(page, person);
       await assertAt(page, "/");
       return { person, page };
@@ -31,7 +31,7 @@ suite("a second factor", (world) => {
       await page.getByRole("link", { name: "Two-factor authentication" }).click();
       await page.getByRole("link", { name: "Set up an app" }).click();
       const app = await AuthenticatorApp.scan(page);
-      await send(page, { "Enter the code that it shows": app.code() }, "Turn it on");
+      await send(page, { "Code from the app": app.code() }, "Turn on");
       const codes = await page.locator(".codes code").allInnerTexts();
       assert.equal(new Set(codes).size, 10);
       return { app, codes };
@@ -44,7 +44,7 @@ suite("a second factor", (world) => {
       assert.ok(qr.width >= 200 && qr.width === qr.height, JSON.stringify(qr));
       const { app } = await enrol(page);
       await assertFlash(page, "Your authenticator app is set up.");
-      await page.getByRole("link", { name: "I have kept them" }).click();
+      await page.getByRole("link", { name: "I've saved my codes" }).click();
       await assertAt(page, "/users/settings/mfa");
       await press(page, "Log out");
 
@@ -103,8 +103,8 @@ suite("a second factor", (world) => {
       await send(page, { "Backup code": codes[0] }, "Continue");
       await assertAt(page, "/");
       await page.goto("/users/settings/mfa");
-      assert.match(await page.locator("main").innerText(), /9 codes are left/);
-      await press(page, "Make new codes");
+      assert.match(await page.locator("main").innerText(), /9 codes left/);
+      await press(page, "Generate new codes");
       const fresh = await page.locator(".codes code").allInnerTexts();
       assert.ok(fresh.every((code) => !codes.includes(code)));
       await page.goto("/users/settings/mfa");

@@ -37,8 +37,8 @@ export async function eachPage(browser, options, visit) {
   await send(page, { Email: "grace@example.com" }, "Send me a link");
   await openMail(page, "grace@example.com", "Set a new password");
   await open("reset-password");
-  const twice = { "New password": "a better long password", "New password once more": "something different" };
-  await send(page, twice, "Set the password");
+  const twice = { "New password": "a better long password", "Confirm new password": "something different" };
+  await send(page, twice, "Set password");
   await open("reset-password-error");
   await page.goto("/users/log-in");
   await send(page, { "Send a link to": "grace@example.com" }, "Send me a link");
@@ -52,7 +52,7 @@ export async function eachPage(browser, options, visit) {
   await open("dashboard", "/dashboard");
   await open("sudo", "/users/sudo");
   await open("settings", "/users/settings");
-  await send(page, { "New address": EMAIL }, "Change the address");
+  await send(page, { "New email address": EMAIL }, "Change email address");
   await open("settings-error");
   await open("activity", "/users/settings/activity");
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
@@ -72,18 +72,18 @@ async function secondFactorPages(page, open) {
   await logIn(page, ada);
   await open("mfa-settings-unconfirmed", "/users/settings/mfa");
   await openMail(page, ada.email, "Confirm your email address");
-  await press(page, "Confirm my address");
+  await press(page, "Confirm my email address");
   await open("mfa-settings", "/users/settings/mfa");
   await page.getByRole("link", { name: "Set up an app" }).click();
-  await page.getByText("You can't scan it?").click();
+  await page.getByText("Can't scan it?").click();
   await open("totp");
-  await send(page, { "Enter the code that it shows": "000000" }, "Turn it on");
+  await send(page, { "Code from the app": "000000" }, "Turn on");
   await open("totp-error");
   const app = await AuthenticatorApp.scan(page);
-  await send(page, { "Enter the code that it shows": app.code() }, "Turn it on");
+  await send(page, { "Code from the app": app.code() }, "Turn on");
   await open("backup-codes");
   const codes = await page.locator(".codes code").allInnerTexts();
-  await page.getByRole("link", { name: "I have kept them" }).click();
+  await page.getByRole("link", { name: "I've saved my codes" }).click();
   await open("mfa-settings-on");
   await press(page, "Log out");
   await logIn(page, ada);

@@ -1,7 +1,7 @@
-// A form is sent once: while it is on its way, pressing its button again does nothing.
+// Sends a form once: while the request is on its way, pressing the button again does nothing.
 const onTheWay = new Map();
 
-/** If no answer has come by then, the button can be pressed again. */
+/** After this many milliseconds without a response, the button works again. */
 const PATIENCE = 15 * 1000;
 
 const release = (form) => {
@@ -20,9 +20,9 @@ addEventListener("submit", (event) => {
   }
   onTheWay.set(form, setTimeout(release, PATIENCE, form));
   form.setAttribute("aria-busy", "true");
-  // Not `disabled`: the button keeps the focus, and what it says is still read out.
+  // Not `disabled`: the button keeps the focus, and screen readers still announce it.
   for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-disabled", "true");
 });
 
-// A page that the browser kept is as it was left.
+// The browser restores a page from its back/forward cache with its forms still locked.
 addEventListener("pageshow", () => [...onTheWay.keys()].forEach(release));

@@ -9,19 +9,19 @@ if (status) {
     status.classList.toggle("on", isOn);
   };
 
-  // This very page may be logging out: to reload it would cancel the answer that is on its way.
+  // This page itself may be logging out: a reload would cancel its request.
   let isLeaving = false;
   addEventListener("beforeunload", () => (isLeaving = true));
-  // Nor is a page that the browser kept alive any proof that its reader is still logged in.
+  // A page from the back/forward cache doesn't prove that its user is still logged in.
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-  // Another tab may be logging out: its next page comes first, to show the message that is meant for it.
+  // Another tab may be logging out. Wait, so that its next page shows the message that is meant for it.
   const leave = () => {
     show("session ended", false);
     setTimeout(() => isLeaving || location.reload(), 500);
   };
 
-  // Why a connection was refused is not told to scripts.
+  // Browsers don't tell scripts why a connection was refused.
   const hasSessionEnded = async () => {
     try {
       return (await fetch("/me")).status === 401;

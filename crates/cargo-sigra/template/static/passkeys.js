@@ -1,22 +1,22 @@
-// Forms that are sent with what the browser signed with a passkey. Without a script, or where the browser can't, they
-// stay hidden, and the other ways are left.
+// Forms that send what the browser signed with a passkey. They stay hidden without JavaScript, and in browsers without
+// passkeys.
 const canUse = ({ domain }) =>
   window.PublicKeyCredential?.parseRequestOptionsFromJSON !== undefined &&
   (location.hostname === domain || location.hostname.endsWith(`.${domain}`));
 
 const forms = [...document.querySelectorAll("form[data-passkey]")].filter((form) => canUse(form.dataset));
 
-/** What the user has asked for comes first: while their dialog is open, or its answer on its way, nothing is offered. */
+/** Whether a dialog that the user opened is open, or its form is being sent. Nothing is offered meanwhile. */
 let isOpen = false;
 
-/** Only one question can be open at a time: the one that waits in a field gives way. */
+/** Aborts the offer in the email field: browsers allow only one passkey request at a time. */
 let offered = new AbortController();
 
-/** The server forgets a question after five minutes, and one that waits in a field for longer is put anew. */
+/** The server forgets a challenge after five minutes, so an offer that waits longer gets a new one. */
 const ANEW = 4 * 60 * 1000;
 let anew;
 
-/** What the browser is to sign: a `PublicKeyCredentialCreationOptionsJSON` if it is to make a passkey. */
+/** Fetches what the browser signs: a `PublicKeyCredentialCreationOptionsJSON` to create a passkey. */
 const fetchOptions = async (form, signal) => {
   const headers = { accept: "application/json" };
   const answer = await fetch(form.dataset.passkey, { method: "POST", headers, signal });
@@ -32,7 +32,7 @@ const sign = (options) =>
 const send = (form, credential) => {
   isOpen = true;
   form.elements.credential.value = JSON.stringify(credential);
-  // "Keep me logged in" is asked once, for all ways to log in.
+  // One "Keep me logged in" checkbox serves all ways to log in.
   const rememberMe = form.elements["user[remember_me]"];
   if (rememberMe) rememberMe.value = String(document.getElementById("user_remember_me").checked);
   form.submit();
@@ -42,10 +42,10 @@ const complain = (form) => {
   const problem = form.querySelector("[role=alert]") ?? form.appendChild(document.createElement("p"));
   problem.className = "problem";
   problem.setAttribute("role", "alert");
-  problem.textContent = "That did not work. Try again, or use another way.";
+  problem.textContent = "That didn't work. Try again, or use another method.";
 };
 
-// A passkey that the browser offers where the address is typed.
+// The form whose passkeys the browser offers in the email field.
 const conditional = forms.find((form) => "conditional" in form.dataset);
 let canOffer = false;
 
@@ -63,7 +63,7 @@ const offer = async () => {
     signal.throwIfAborted();
     send(conditional, credential);
   } catch {
-    // Nothing was chosen, or the question gave way to another.
+    // The user chose no passkey, or the offer was aborted.
   }
 };
 
@@ -95,7 +95,7 @@ if (forms.length > 0) {
   for (const hint of document.querySelectorAll("[data-without-passkeys]")) hint.hidden = true;
 }
 
-// A page that the browser kept begins anew.
+// The browser restores a page from its back/forward cache as it was left: reset it.
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return;
   isOpen = false;

@@ -1,4 +1,4 @@
-// Without a script the page is printed by the browser's own menu.
+// Without JavaScript, the browser's own menu prints the page.
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => print());

@@ -21,9 +21,9 @@ use super::{
 use crate::accounts::{Accounts, ConfirmError, User};
 
 const ASK_PATH: &str = "/users/confirm";
-const TITLE: &str = "Confirm your address";
-const CONFIRMED: &str = "Your address is confirmed.";
-const TAKEN_OVER: &str = "Your address is confirmed, and your password is set. You can log in with it now.";
+const TITLE: &str = "Confirm your email address";
+const CONFIRMED: &str = "Your email address is confirmed.";
+const TAKEN_OVER: &str = "Your email address is confirmed, and your password is set. You can log in with it now.";
 
 #[derive(Deserialize)]
 pub struct Confirm {
@@ -80,8 +80,8 @@ pub async fn edit(
         let page = LinkPage {
             layout: Layout::new(TITLE, &session, scope.as_ref()),
             action: format!("{ASK_PATH}/{token}"),
-            explanation: format!("Is {} your address?", user.email),
-            label: "Confirm my address",
+            explanation: format!("Is {} your email address?", user.email),
+            label: "Confirm my email address",
             remember_me: false,
         };
         return Ok(Page(page).into_response());

@@ -129,7 +129,7 @@ async fn the_page_says_what_will_happen_and_asks_for_the_address() {
     let (user, browser) = host.authenticated_fixture().await;
     assert_contains(&browser.get("/users/settings").await, &format!("action=\"{PAGE}\""));
     let page = browser.get(PAGE).await;
-    assert_contains(&page, "There is no way back.");
+    assert_contains(&page, "This can't be undone.");
     assert_contains(&page, &format!("Type <strong class=\"breakable\">{}", user.email));
     assert_redirected_to(&delete_account(&browser, &format!(" {} ", user.email.to_uppercase())).await, "/");
     assert_contains(&browser.get("/").await, "Your account was deleted.");
@@ -278,7 +278,7 @@ async fn the_address_of_a_deleted_account_is_free_and_what_happened_is_on_record
 async fn a_mail_asks_for_an_answer_where_one_is_read() {
     for (env, reply_to, said) in [
         (&[][..], None, "ask the people who run"),
-        (&[("MAIL_REPLY_TO", "Help@Example.com")], Some("help@example.com"), "answer this mail"),
+        (&[("MAIL_REPLY_TO", "Help@Example.com")], Some("help@example.com"), "reply to this email"),
     ] {
         let host = Host::with(env).await;
         let (user, browser) = host.authenticated_fixture().await;

@@ -8,7 +8,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, 
 async fn mails_can_be_read_and_their_links_be_opened() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    assert_contains(&host.client().get("/dev/mailbox").await, "There is none yet.");
+    assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet.");
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let page = host.client().get("/dev/mailbox").await;
     assert_contains(&page, "Set a new password");
@@ -82,21 +82,21 @@ async fn an_address_can_put_nothing_into_the_page() {
 }
 
 #[tokio::test]
-async fn mails_say_how_long_their_links_are_good() {
+async fn emails_say_when_their_links_expire() {
     for (env, path, said) in [
-        (&[][..], "/users/reset-password", "for 60 minutes."),
-        (&[], "/users/confirm", "for 24 hours."),
+        (&[][..], "/users/reset-password", "60 minutes."),
+        (&[], "/users/confirm", "24 hours."),
         // <magic_link>
-        (&[], "/users/log-in/link", "for 15 minutes."),
+        (&[], "/users/log-in/link", "15 minutes."),
         // </magic_link>
-        (&[("RESET_TTL", "60")], "/users/reset-password", "for 1 minute."),
-        (&[("CONFIRM_TTL", "172800")], "/users/confirm", "for 48 hours."),
+        (&[("RESET_TTL", "60")], "/users/reset-password", "1 minute."),
+        (&[("CONFIRM_TTL", "172800")], "/users/confirm", "48 hours."),
     ] {
         let host = Host::with(env).await;
         let user = host.registered_fixture().await;
         host.client().post(path, &email_form(&user.email)).await;
         let mail = host.mails_to(&user.email).await.remove(0);
-        assert!(mail.text.contains(&format!("The link works once, {said}")), "{}", mail.text);
-        assert!(mail.html.expect("HTML too").contains(&format!("The link works once, {said}")));
+        assert!(mail.text.contains(&format!("The link works once and expires in {said}")), "{}", mail.text);
+        assert!(mail.html.expect("HTML too").contains(&format!("The link works once and expires in {said}")));
     }
 }

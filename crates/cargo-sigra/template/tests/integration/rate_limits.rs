@@ -603,7 +603,7 @@ async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
     let refused = noisy.send(ask(100)).await;
     assert_status(&refused, 429);
     assert!(refused.header("retry-after").is_some());
-    assert!(!refused.text().contains("log in another way"), "they did not want to log in");
+    assert!(!refused.text().contains("You can also"), "they did not want to log in");
     let log_in = noisy.post("/users/log-in", &log_in_form("nobody@example.com", VALID_PASSWORD)).await;
     assert_status(&log_in, 429);
     // <magic_link>

@@ -37,7 +37,7 @@ async fn an_app_is_set_up_and_asked_for_from_then_on() {
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let wrong = browser.post("/users/settings/mfa/totp", &[("user[code]", "000000")]).await;
     assert_status(&wrong, 422);
-    assert_contains(&wrong, "is not the one that the app shows now");
+    assert_contains(&wrong, "That code is wrong or has expired.");
     assert_eq!(key_on(&wrong), key_on(&page), "the app need not be set up again");
 
     let enrolled = enrol(&host, &browser).await;
@@ -122,7 +122,7 @@ async fn backup_codes_get_in_and_are_told_of() {
         let page = browser.follow(&answer(&browser, code).await).await;
         assert_eq!(page.text().contains("2 backup codes are left"), left == 7, "{left}");
     }
-    assert_contains(&complete.get(MFA).await, "Make new ones before you need them.");
+    assert_contains(&complete.get(MFA).await, "Generate new codes before you run out.");
     let mails = host.mails_to(&user.email).await;
     assert!(mails.iter().any(|mail| mail.subject == "A backup code was used" && mail.text.contains("You have 2 left")));
 }
@@ -173,7 +173,7 @@ async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let page = browser.get(MFA).await;
-    assert_contains(&page, "Confirm your address first");
+    assert_contains(&page, "Confirm your email address first");
     assert!(!page.text().contains("Set up an app"));
     assert_redirected_to(&browser.get("/users/settings/mfa/totp").await, MFA);
     assert_redirected_to(&browser.post("/users/settings/mfa/totp", &[("user[code]", "123456")]).await, MFA);
@@ -361,7 +361,7 @@ async fn guessing_at_codes_is_slowed_down_and_told() {
     let refused = answer(&pending().await, &host.totp_code(&user).await).await;
     assert_status(&refused, 429);
     let mails = host.mails_to(&user.email).await;
-    assert!(mails.iter().any(|mail| mail.subject == "Somebody may know your password"));
+    assert!(mails.iter().any(|mail| mail.subject == "Someone may know your password"));
 }
 
 // <passkeys>

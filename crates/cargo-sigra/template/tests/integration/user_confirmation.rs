@@ -34,7 +34,7 @@ async fn opening_the_link_changes_nothing_and_its_button_confirms() {
     for _ in 0..2 {
         let page = browser.get(&link).await;
         assert_status(&page, 200);
-        assert_contains(&page, "Confirm my address");
+        assert_contains(&page, "Confirm my email address");
         assert_eq!(page.header("cache-control"), Some("no-store"));
     }
     browser.send(Request::head(&link).body(Body::empty()).expect("a request")).await;
@@ -55,7 +55,7 @@ async fn a_link_that_was_used_says_that_the_address_is_confirmed() {
     let is_told = async |browser: &TestClient, answer: TestResponse| {
         assert_redirected_to(&answer, "/users/log-in");
         let page = browser.follow(&answer).await;
-        assert_contains(&page, "Your address is confirmed.");
+        assert_contains(&page, "Your email address is confirmed.");
         assert_contains(&page, &format!("value=\"{}\"", user.email));
     };
     for browser in [browser, host.client()] {
@@ -80,7 +80,7 @@ async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_regi
     let owner = host.client();
     owner.post("/users/register", &log_in_form(&email, NEW)).await;
     for browser in [&owner, &host.client(), &host.authenticated_fixture().await.1] {
-        assert_contains(&browser.get(&link).await, "Enter the password of the account");
+        assert_contains(&browser.get(&link).await, "enter the account's password");
         assert_redirected_to(&browser.post(&link, &[]).await, &link);
         let wrong = browser.post(&link, &[("user[password]", NEW)]).await;
         assert_status(&wrong, 422);
@@ -103,7 +103,7 @@ async fn one_press_confirms_in_the_browser_that_registered() {
         if is_logged_in {
             browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
         }
-        assert_contains(&browser.get(&link).await, "Confirm my address");
+        assert_contains(&browser.get(&link).await, "Confirm my email address");
         assert!(!browser.get(&link).await.text().contains("user[password]"));
         browser.post(&link, &[]).await;
         let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
@@ -123,7 +123,7 @@ async fn a_browser_that_registered_shows_nothing_once_the_account_has_another_pa
     elsewhere.put("/users/settings/password", &password_form(NEW, NEW)).await;
     browser.post("/users/confirm", &email_form(&email)).await;
     let link = if host.client().get(&link).await.status() == 200 { link } else { host.link_to(&email).await };
-    assert_contains(&browser.get(&link).await, "Enter the password of the account");
+    assert_contains(&browser.get(&link).await, "enter the account's password");
     assert_redirected_to(&browser.post(&link, &[]).await, &link);
 }
 

@@ -213,7 +213,7 @@ async fn an_address_is_changed_by_a_link_to_the_new_one() {
     let (user, browser) = host.authenticated_fixture().await;
     assert_redirected_to(&browser.put(EMAIL, &email_form("New@example.com")).await, "/users/settings");
     let link = host.link_to("new@example.com").await;
-    assert_eq!(host.mails_to(&user.email).await[0].subject, "Your email address is to be changed");
+    assert_eq!(host.mails_to(&user.email).await[0].subject, "Request to change your email address");
     assert_status(&browser.get(&link).await, 200);
     assert_eq!(host.reload(&user).await.email, user.email, "opening the link changes nothing");
 
