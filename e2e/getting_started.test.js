@@ -25,7 +25,7 @@ const STEPS = {
   },
   'Press "Confirm my email address"': async ({ first }) => {
     await press(first, "Confirm my email address");
-    await assertFlash(first, "Your address is confirmed.");
+    await assertFlash(first, "Your email address is confirmed.");
   },
   "Log in with your address": async ({ first }) => {
     await logIn(first, { email: EMAIL, password: OLD });
