@@ -27,7 +27,7 @@ const STEPS = {
     await press(first, "Confirm my email address");
     await assertFlash(first, "Your email address is confirmed.");
   },
-  "Log in with your address": async ({ first }) => {
+  "Log in with your email address": async ({ first }) => {
     await logIn(first, { email: EMAIL, password: OLD });
     await assertFlash(first, "Welcome back!");
   },
@@ -47,7 +47,7 @@ const STEPS = {
     await logIn(other, { email: EMAIL, password: OLD });
     await assertFlash(other, "Welcome back!");
   },
-  "Back in the first one": async ({ first }) => {
+  "Back in the first browser": async ({ first }) => {
     await first.goto("/users/log-in");
     await follow(first, () => first.getByRole("link", { name: "Forgot your password?" }).click());
     await send(first, { Email: EMAIL }, "Send me a link");
@@ -63,7 +63,7 @@ const STEPS = {
     await other.goto("/dashboard");
     await assertAt(other, "/users/log-in");
   },
-  "Log in with the new password": async ({ first }) => {
+  "In the first browser, log in with the new password": async ({ first }) => {
     await logIn(first, { email: EMAIL, password: NEW });
     await assertFlash(first, "Welcome back!");
   },
