@@ -20,7 +20,7 @@ const STEPS = {
     await send(first, { Email: EMAIL, Password: OLD }, "Register");
     await assertFlash(first, "Almost done: open the link in the mail that is on its way to you. We send at most three in 15 minutes.");
   },
-  'Open `/dev/mailbox`, and follow the link in the mail "Confirm': async ({ first }) => {
+  'Open `/dev/mailbox`, and follow the link in the email "Confirm': async ({ first }) => {
     await openMail(first, EMAIL, "Confirm your email address");
   },
   'Press "Confirm my email address"': async ({ first }) => {
@@ -52,7 +52,7 @@ const STEPS = {
     await follow(first, () => first.getByRole("link", { name: "Forgot your password?" }).click());
     await send(first, { Email: EMAIL }, "Send me a link");
   },
-  'Open `/dev/mailbox`, and follow the link in the mail "Set': async ({ first }) => {
+  'Open `/dev/mailbox`, and follow the link in the email "Set': async ({ first }) => {
     await openMail(first, EMAIL, "Set a new password");
   },
   "Set the password": async ({ first }) => {

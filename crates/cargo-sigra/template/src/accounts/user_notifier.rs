@@ -105,7 +105,9 @@ impl UserNotifier {
     pub fn reset_password_instructions(&self, user: &User, token: &EmailToken) -> Mail {
         let letter = Letter {
             subject: "Set a new password",
-            paragraphs: vec!["Use this link to set a new password for your account. You'll be logged out on all devices.".to_owned()],
+            paragraphs: vec![
+                "Use this link to set a new password for your account. You'll be logged out on all devices.".to_owned(),
+            ],
             link: Some(self.link("Set a new password", "users/reset-password/", token, Context::ResetPassword)),
             otherwise: "If you didn't ask for this, you can ignore this email: your password won't change.",
         };
@@ -115,7 +117,9 @@ impl UserNotifier {
     pub fn password_changed(&self, user: &User) -> Mail {
         let letter = Letter {
             subject: "Your password was changed",
-            paragraphs: vec!["The password of your account was changed, and all other devices were logged out.".to_owned()],
+            paragraphs: vec![
+                "The password of your account was changed, and all other devices were logged out.".to_owned(),
+            ],
             link: None,
             otherwise: RESET_PASSWORD,
         };
@@ -153,7 +157,12 @@ impl UserNotifier {
         let letter = Letter {
             subject: "Confirm your new email address",
             paragraphs: vec![format!("Please confirm this email address for your {APP} account.")],
-            link: Some(self.link("Use this email address", "users/settings/confirm-email/", token, Context::ChangeEmail(""))),
+            link: Some(self.link(
+                "Use this email address",
+                "users/settings/confirm-email/",
+                token,
+                Context::ChangeEmail(""),
+            )),
             otherwise: "If you didn't ask for this, you can ignore this email.",
         };
         mail(new_email, &letter)
