@@ -1,3 +1,7 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
+#[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::mfa_code(data));
+
+#[cfg(not(fuzzing))]
+fn main() {}

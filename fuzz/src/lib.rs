@@ -1,6 +1,9 @@
 //! What must hold for any bytes at all. Each function is a fuzz target, and runs in the ordinary tests over
 //! the seeds and some thousand random inputs.
 
+#[cfg(test)]
+mod seeds;
+
 use std::{
     cell::OnceCell,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,7 +17,7 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, CookieSession,
+    Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase,
     SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, RelyingParty},
@@ -82,7 +85,11 @@ async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigr
     Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
-async fn log_in(State(sigra): State<Sigra<User>>, session: CookieSession, Path(id): Path<i64>) -> sigra::Result<String> {
+async fn log_in(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    Path(id): Path<i64>,
+) -> sigra::Result<String> {
     let outcome = sigra.log_in_user(&session, &User { id }, LogInMethod::Password, false).await?;
     Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
 }
@@ -112,7 +119,11 @@ async fn answer(
 }
 
 /// Whom an answer of a passkey logs in, or adds a passkey to, in a browser that was asked for one.
-async fn answer_with_passkey(State(sigra): State<Sigra<User>>, session: CookieSession, body: Bytes) -> sigra::Result<String> {
+async fn answer_with_passkey(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    body: Bytes,
+) -> sigra::Result<String> {
     let asked = sigra.begin_passkey_log_in(&session).await?;
     let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(NOBODY.to_owned()) };
     // As if it were for this challenge: past the first check.

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 type Target = fn(&[u8]);
 
 const TARGETS: [(&str, Target); 11] = [
-    ("cookie_session", fuzz::cookie_session),
-    ("signature", fuzz::signature),
-    ("return_to", fuzz::return_to),
-    ("origin", fuzz::origin),
-    ("known_device", fuzz::known_device),
-    ("mfa_trust", fuzz::mfa_trust),
-    ("mfa_code", fuzz::mfa_code),
-    ("passkey", fuzz::passkey),
-    ("token", fuzz::token),
-    ("phc", fuzz::phc),
-    ("user_agent", fuzz::user_agent),
+    ("cookie_session", crate::cookie_session),
+    ("signature", crate::signature),
+    ("return_to", crate::return_to),
+    ("origin", crate::origin),
+    ("known_device", crate::known_device),
+    ("mfa_trust", crate::mfa_trust),
+    ("mfa_code", crate::mfa_code),
+    ("passkey", crate::passkey),
+    ("token", crate::token),
+    ("phc", crate::phc),
+    ("user_agent", crate::user_agent),
 ];
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
