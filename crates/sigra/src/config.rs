@@ -2,25 +2,38 @@
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
+use crate::{
+    base::{
+        clock::Clock,
+        config_error::{MAX_CACHED_SCOPES, MAX_PASSWORD_WORKERS},
+        keys::{SecretKeyBase, Secrets},
+        origin::OwnOrigins,
+    },
+    browser::cookie_options::CookieSettings,
+    model::{
+        limit::{AddressLimit, LiveLimit},
+        session::Lifetimes,
+    },
+    password::breach::BreachCheck,
+};
+
 /// A network of proxies, for [`Config::trusted_proxies`].
 pub use ipnet::IpNet;
 
 pub use cookie::SameSite;
 
-#[cfg(feature = "live")]
-use crate::live::LiveLimit;
+pub use crate::{
+    base::config_error::ConfigError, browser::cookie_options::CookieOptions, password::params::Argon2Params,
+};
+
 #[cfg(feature = "passkeys")]
-pub use crate::mfa::RelyingParty;
-use crate::{Clock, limits::AddressLimit, password::BreachCheck, secret::SecretKeyBase};
+pub use crate::model::relying_party::RelyingParty;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// No time is longer, so that none overflows what it is added to.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-const MAX_PASSWORD_WORKERS: usize = 1024;
-const MAX_CACHED_SCOPES: usize = 10_000_000;
 
 /// The settings of [`Sigra`](crate::Sigra), each with a default that is safe to ship.
 ///
@@ -36,11 +49,8 @@ const MAX_CACHED_SCOPES: usize = 10_000_000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) secret_key_base: SecretKeyBase,
-    pub(crate) older_secrets: Vec<SecretKeyBase>,
-    pub(crate) session_ttl: Duration,
-    pub(crate) session_idle_timeout: Option<Duration>,
-    pub(crate) session_reissue_age: Duration,
+    pub(crate) secrets: Secrets,
+    pub(crate) sessions: Lifetimes,
     pub(crate) reissue_grace: Duration,
     pub(crate) sudo_ttl: Duration,
     pub(crate) confirm_ttl: Duration,
@@ -48,19 +58,12 @@ pub struct Config {
     pub(crate) log_in_link_ttl: Duration,
     pub(crate) change_email_ttl: Duration,
     pub(crate) recovery_ttl: Duration,
-    pub(crate) mfa_challenge_ttl: Duration,
-    pub(crate) mfa_trust_ttl: Duration,
     pub(crate) mfa_issuer: String,
     #[cfg(feature = "passkeys")]
     pub(crate) passkeys_per_user: usize,
     pub(crate) rate_limits: bool,
     pub(crate) address_limit: AddressLimit,
-    pub(crate) session_cookie: CookieOptions,
-    pub(crate) remember_me_cookie: CookieOptions,
-    pub(crate) device_cookie: CookieOptions,
-    pub(crate) mfa_trust_cookie: CookieOptions,
-    pub(crate) secure: bool,
-    pub(crate) cookie_domain: Option<String>,
+    pub(crate) cookies: CookieSettings,
     pub(crate) survives_renewal: Vec<String>,
     pub(crate) log_in_path: Cow<'static, str>,
     pub(crate) log_in_message: Cow<'static, str>,
@@ -79,7 +82,6 @@ pub struct Config {
     pub(crate) breach_check: Option<BreachCheck>,
     pub(crate) body_patience: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) trusted_origins: Vec<String>,
     pub(crate) cached_scopes: usize,
     #[cfg(feature = "live")]
     pub(crate) live_connections: LiveLimit,
@@ -96,11 +98,8 @@ impl Config {
     #[must_use]
     pub fn new(app: &str, secret_key_base: SecretKeyBase) -> Self {
         Self {
-            secret_key_base,
-            older_secrets: Vec::new(),
-            session_ttl: 60 * DAY,
-            session_idle_timeout: None,
-            session_reissue_age: 7 * DAY,
+            secrets: Secrets { newest: secret_key_base, older: Vec::new() },
+            sessions: Lifetimes { ttl: 60 * DAY, idle_timeout: None, challenge_ttl: 10 * MINUTE, reissue_age: 7 * DAY },
             reissue_grace: MINUTE,
             sudo_ttl: 20 * MINUTE,
             confirm_ttl: DAY,
@@ -108,19 +107,12 @@ impl Config {
             log_in_link_ttl: 15 * MINUTE,
             change_email_ttl: DAY,
             recovery_ttl: 7 * DAY,
-            mfa_challenge_ttl: 10 * MINUTE,
-            mfa_trust_ttl: 30 * DAY,
             #[cfg(feature = "passkeys")]
             passkeys_per_user: 10,
             mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
-            session_cookie: CookieOptions::new(format!("_{app}_key")),
-            remember_me_cookie: CookieOptions::new(format!("_{app}_web_user_remember_me")),
-            device_cookie: CookieOptions::new(format!("_{app}_device")),
-            mfa_trust_cookie: CookieOptions::new(format!("_{app}_mfa_trust")),
-            secure: false,
-            cookie_domain: None,
+            cookies: CookieSettings::of(app),
             survives_renewal: Vec::new(),
             log_in_path: "/users/log-in".into(),
             log_in_message: "You must log in to access this page.".into(),
@@ -139,7 +131,6 @@ impl Config {
             breach_check: None,
             body_patience: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
-            trusted_origins: Vec::new(),
             cached_scopes: 10_000,
             #[cfg(feature = "live")]
             live_connections: LiveLimit::default(),
@@ -155,7 +146,7 @@ impl Config {
     /// signed is signed again by the newest at its next use.
     #[must_use]
     pub fn older_secrets(mut self, secrets: impl IntoIterator<Item = SecretKeyBase>) -> Self {
-        self.older_secrets = secrets.into_iter().collect();
+        self.secrets.older = secrets.into_iter().collect();
         self
     }
 
@@ -164,7 +155,7 @@ impl Config {
     /// NIST SP 800-63B-4 section 2.1.3 recommends at most 30 days at AAL1 and 24 hours at AAL2.
     #[must_use]
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
-        self.session_ttl = ttl;
+        self.sessions.ttl = ttl;
         self
     }
 
@@ -173,14 +164,14 @@ impl Config {
     /// NIST SP 800-63B-4 section 2.2.3 recommends at most one hour at AAL2.
     #[must_use]
     pub fn session_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.session_idle_timeout = timeout.into();
+        self.sessions.idle_timeout = timeout.into();
         self
     }
 
     /// The age from which a session token is replaced by a fresh one (default: 7 days).
     #[must_use]
     pub fn session_reissue_age(mut self, age: Duration) -> Self {
-        self.session_reissue_age = age;
+        self.sessions.reissue_age = age;
         self
     }
 
@@ -238,14 +229,14 @@ impl Config {
     /// How long a log-in waits for its second factor (default: 10 minutes).
     #[must_use]
     pub fn mfa_challenge_ttl(mut self, ttl: Duration) -> Self {
-        self.mfa_challenge_ttl = ttl;
+        self.sessions.challenge_ttl = ttl;
         self
     }
 
     /// How long a browser is trusted without a second factor (default: 30 days).
     #[must_use]
     pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
-        self.mfa_trust_ttl = ttl;
+        self.cookies.mfa_trust_ttl = ttl;
         self
     }
 
@@ -268,7 +259,7 @@ impl Config {
     /// (default: `_<app>_mfa_trust`). It logs nobody in.
     #[must_use]
     pub fn mfa_trust_cookie(mut self, options: CookieOptions) -> Self {
-        self.mfa_trust_cookie = options;
+        self.cookies.mfa_trust = options;
         self
     }
 
@@ -325,21 +316,21 @@ impl Config {
     /// with (default: `_<app>_device`). It logs nobody in.
     #[must_use]
     pub fn device_cookie(mut self, options: CookieOptions) -> Self {
-        self.device_cookie = options;
+        self.cookies.device = options;
         self
     }
 
     /// Name, path and `SameSite` of the cookie session.
     #[must_use]
     pub fn session_cookie(mut self, options: CookieOptions) -> Self {
-        self.session_cookie = options;
+        self.cookies.session = options;
         self
     }
 
     /// Name, path and `SameSite` of the remember-me cookie.
     #[must_use]
     pub fn remember_me_cookie(mut self, options: CookieOptions) -> Self {
-        self.remember_me_cookie = options;
+        self.cookies.remember_me = options;
         self
     }
 
@@ -348,14 +339,14 @@ impl Config {
     /// (RFC 6265bis section 4.1.3). A [secret](SecretKeyBase::is_predictable) that can be guessed is refused then.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
+        self.cookies.secure = secure;
         self
     }
 
     /// The `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
     #[must_use]
     pub fn cookie_domain(mut self, domain: impl Into<Option<String>>) -> Self {
-        self.cookie_domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
+        self.cookies.domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
         self
     }
 
@@ -443,7 +434,7 @@ impl Config {
     /// `capacitor://localhost` or `tauri://localhost`, may be among them.
     #[must_use]
     pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
-        self.trusted_origins = origins.into_iter().map(Into::into).collect();
+        self.cookies.trusted_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
@@ -517,9 +508,9 @@ impl Config {
     /// [`ConfigError`], in one sentence that names the setting and the mend.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (setting, duration) in [
-            ("session_ttl", Some(self.session_ttl)),
-            ("session_idle_timeout", self.session_idle_timeout),
-            ("session_reissue_age", Some(self.session_reissue_age)),
+            ("session_ttl", Some(self.sessions.ttl)),
+            ("session_idle_timeout", self.sessions.idle_timeout),
+            ("session_reissue_age", Some(self.sessions.reissue_age)),
             ("reissue_grace", Some(self.reissue_grace)),
             ("sudo_ttl", Some(self.sudo_ttl)),
             ("confirm_ttl", Some(self.confirm_ttl)),
@@ -527,8 +518,8 @@ impl Config {
             ("log_in_link_ttl", Some(self.log_in_link_ttl)),
             ("change_email_ttl", Some(self.change_email_ttl)),
             ("recovery_ttl", Some(self.recovery_ttl)),
-            ("mfa_challenge_ttl", Some(self.mfa_challenge_ttl)),
-            ("mfa_trust_ttl", Some(self.mfa_trust_ttl)),
+            ("mfa_challenge_ttl", Some(self.sessions.challenge_ttl)),
+            ("mfa_trust_ttl", Some(self.cookies.mfa_trust_ttl)),
         ] {
             check_duration(setting, duration)?;
         }
@@ -540,18 +531,18 @@ impl Config {
         if self.purge_interval.is_some_and(|interval| interval.is_zero() || interval > LONGEST) {
             return Err(ConfigError::Duration("purge_interval"));
         }
-        if self.secure && self.secret_key_base.is_predictable() {
+        if self.cookies.secure && self.secrets.newest.is_predictable() {
             return Err(ConfigError::PredictableSecret);
         }
         if let Some(network) = self.trusted_proxies.iter().find(|network| is_everybody(network)) {
             return Err(ConfigError::TrustsEverybody(*network));
         }
-        if let Some(domain) = &self.cookie_domain {
+        if let Some(domain) = &self.cookies.domain {
             check_cookie_domain(domain)?;
         }
-        let cookies = [&self.session_cookie, &self.remember_me_cookie, &self.device_cookie, &self.mfa_trust_cookie];
+        let cookies = [&self.cookies.session, &self.cookies.remember_me, &self.cookies.device, &self.cookies.mfa_trust];
         for (at, cookie) in cookies.into_iter().enumerate() {
-            cookie.check(self.secure)?;
+            cookie.check(self.cookies.secure)?;
             if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
                 return Err(ConfigError::SameCookieName(cookie.name.clone().into_owned()));
             }
@@ -565,168 +556,8 @@ impl Config {
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
-        crate::origin::OwnOrigins::new(&self.trusted_origins).map(drop)
+        OwnOrigins::new(&self.cookies.trusted_origins).map(drop)
     }
-}
-
-/// The options of one cookie that a host may choose. The rest is not open to choice: it is signed,
-/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`] and [`Config::cookie_domain`].
-///
-/// ```
-/// use sigra::config::{CookieOptions, SameSite};
-///
-/// const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Strict);
-/// assert_eq!(SESSION_COOKIE.path, "/");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieOptions {
-    /// Its name, without the prefix `__Host-` or `__Secure-`.
-    pub name: Cow<'static, str>,
-    /// The path it is sent to.
-    pub path: Cow<'static, str>,
-    /// Whether other sites' requests carry it. A second line of defence: `SameSite=Lax` alone does not
-    /// stop every forged request.
-    pub same_site: SameSite,
-}
-
-impl CookieOptions {
-    /// `Path=/; SameSite=Lax`, as a constant.
-    #[must_use]
-    pub const fn named(name: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), path: Cow::Borrowed("/"), same_site: SameSite::Lax }
-    }
-
-    /// Sets `SameSite`.
-    #[must_use]
-    pub const fn same_site(mut self, same_site: SameSite) -> Self {
-        self.same_site = same_site;
-        self
-    }
-
-    fn new(name: String) -> Self {
-        Self { name: name.into(), ..Self::named("") }
-    }
-
-    fn check(&self, secure: bool) -> Result<(), ConfigError> {
-        let token_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if self.name.is_empty() || !self.name.chars().all(token_char) {
-            return Err(ConfigError::CookieName(self.name.clone().into_owned()));
-        }
-        let path_char = |c: char| (c == ' ' || c.is_ascii_graphic()) && c != ';';
-        if !self.path.starts_with('/') || !self.path.chars().all(path_char) {
-            return Err(ConfigError::CookiePath(self.path.clone().into_owned()));
-        }
-        if self.same_site == SameSite::None && !secure {
-            return Err(ConfigError::SameSiteNone(self.name.clone().into_owned()));
-        }
-        Ok(())
-    }
-}
-
-/// The cost of one Argon2id computation (RFC 9106).
-///
-/// The default is the first choice of the [OWASP Password Storage Cheat Sheet].
-///
-/// [OWASP Password Storage Cheat Sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#argon2id
-///
-/// ```
-/// use sigra::config::Argon2Params;
-///
-/// assert_eq!(Argon2Params::default(), Argon2Params { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 });
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Argon2Params {
-    /// Memory, in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub iterations: u32,
-    /// Lanes.
-    pub parallelism: u32,
-}
-
-impl Argon2Params {
-    /// The cheapest parameters there are. They protect nothing: for tests that log in often.
-    #[cfg(any(test, feature = "testing"))]
-    pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
-
-    pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
-        const MOST_KIB: u32 = 4 * 1024 * 1024;
-        let params = argon2::Params::new(self.memory_kib, self.iterations, self.parallelism, None)
-            .ok()
-            .filter(|_| self.memory_kib <= MOST_KIB)
-            .ok_or(ConfigError::Argon2(self))?;
-        Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
-    }
-}
-
-impl Default for Argon2Params {
-    fn default() -> Self {
-        Self { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 }
-    }
-}
-
-/// A setting that can't be used, in one sentence for the person who starts the application.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A time that is zero, or so long that it may overflow.
-    #[error("`Config::{0}` must be between 1 second and 10 years")]
-    Duration(&'static str),
-    /// A secret that can be guessed, where cookies are [`Secure`](Config::secure).
-    #[error(
-        "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
-    )]
-    PredictableSecret,
-    /// A network of proxies that so many are in that anybody could choose their address.
-    #[error(
-        "TRUSTED_PROXIES has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
-    )]
-    TrustsEverybody(IpNet),
-    /// A cookie domain that browsers refuse.
-    #[error(
-        "COOKIE_DOMAIN is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
-    )]
-    PublicSuffix(String),
-    /// A cookie domain that is no domain name.
-    #[error(
-        "COOKIE_DOMAIN is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
-    )]
-    CookieDomain(String),
-    /// A cookie name with characters that RFC 6265 does not allow.
-    #[error("`{0}` is not a cookie name: use ASCII letters, digits, `-` and `_`")]
-    CookieName(String),
-    /// Two cookies of one name.
-    #[error("two cookies are both named `{0}`: give them different names")]
-    SameCookieName(String),
-    /// `SameSite=None` without `Secure`.
-    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn Config::secure on")]
-    SameSiteNone(String),
-    /// No worker to verify passwords, or more than any machine has cores for.
-    #[error("password_workers is {0}: use at least 1, or nobody could log in, and at most {MAX_PASSWORD_WORKERS}")]
-    PasswordWorkers(usize),
-    /// More scopes than fit into memory.
-    #[error("cached_scopes is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory")]
-    CachedScopes(usize),
-    /// Parameters that Argon2 can't be run with.
-    #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane, 4 GiB at most, and at least one iteration")]
-    Argon2(Argon2Params),
-    /// A path that would end a cookie's attribute.
-    #[error("`{0}` is not a cookie's path: write one that begins with `/`, in ASCII, without `;`")]
-    CookiePath(String),
-    /// A relying party that browsers refuse to make passkeys for.
-    #[cfg(feature = "passkeys")]
-    #[error(
-        "passkeys can't be made for the domain `{domain}` at `{origin}`: the origin must be https (or http://localhost), and the domain its host, or one above it that is yours"
-    )]
-    RelyingParty {
-        /// The domain.
-        domain: String,
-        /// The origin.
-        origin: String,
-    },
-    /// An origin that no browser would ever send.
-    #[error("`{0}` is not an origin: write scheme and host, such as `https://app.example.com`, with no path")]
-    Origin(String),
 }
 
 fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(), ConfigError> {

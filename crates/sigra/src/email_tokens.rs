@@ -1,10 +1,18 @@
 use std::time::Duration;
 
 use crate::{
-    AuthUser, EmailToken, Error, Revoked, SessionId, Sigra,
-    sigra::Connection,
-    store::{EmailTokens, NewEmailToken, Sent, Store as _, Window},
-    token::Context,
+    base::{
+        error::Error,
+        token::{Context, EmailToken},
+    },
+    model::{
+        session::SessionId,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    sessions::revoke::Revoked,
+    sigra::Sigra,
+    store::{EmailTokens, NewEmailToken, Sent, Store as _},
 };
 
 /// Tokens that are sent by mail, and work once. How long each is good is a setting, such as
@@ -178,7 +186,7 @@ impl<U: AuthUser> Sigra<U> {
     /// ```
     #[must_use]
     pub fn link_ttl(&self, context: Context<'_>) -> Option<Duration> {
-        let config = self.config();
+        let config = &self.parts.config;
         match context {
             Context::Session => None,
             Context::Confirm => Some(config.confirm_ttl),

@@ -1,39 +1,19 @@
-//! Whether the database answers, and takes what is written.
+//! Whether the database answers, and takes writes.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
 };
 
 use sqlx::Connection as _;
-use tokio::sync::Mutex;
 
-use crate::{AuthUser, Error, Sigra, store::Store};
-
-/// How long it is believed that writes are taken, unless something fails meanwhile.
-const GOOD_FOR: Duration = Duration::from_secs(5);
-
-/// What is known of it.
-#[derive(Default)]
-pub(crate) struct Health {
-    last: Mutex<Option<Probe>>,
-    is_doubtful: AtomicBool,
-}
-
-struct Probe {
-    at: Instant,
-    outcome: Result<(), Arc<sqlx::Error>>,
-}
-
-impl Health {
-    /// A request failed: the next one who asks does not hear what was known before.
-    pub fn doubt(&self) {
-        self.is_doubtful.store(true, Ordering::Relaxed);
-    }
-}
+use crate::{
+    base::error::Error,
+    in_process::health::{GOOD_FOR, Probe},
+    model::user::AuthUser,
+    sigra::Sigra,
+    store::Store,
+};
 
 impl<U: AuthUser> Sigra<U> {
     /// Whether the database answers, and takes what is written. For the page that a load balancer asks, as often as it
@@ -62,7 +42,7 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::Database`], which as a response is 503 while it may pass.
     pub async fn check_health(&self) -> Result<(), Error> {
         let asked = Instant::now();
-        let health = self.health();
+        let health = &self.parts.health;
         let mut last = health.last.lock().await;
         if let Some(probe) = last.as_ref().filter(|probe| probe.at >= asked) {
             // It came while this one waited.

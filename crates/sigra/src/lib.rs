@@ -104,57 +104,83 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod audit;
-pub mod client;
-mod clock;
+mod base;
+mod browser;
+mod cache;
 pub mod config;
 mod email_tokens;
-mod error;
-mod feed;
 mod health;
-pub mod idempotency;
-mod known_browsers;
+mod housekeeping;
+mod in_process;
 pub mod limits;
-#[cfg(feature = "live")]
-pub mod live;
 #[cfg(feature = "mail")]
 pub mod mail;
 pub mod mfa;
-mod origin;
+mod model;
 pub mod password;
-mod problem;
 mod recovery;
-pub mod scope;
-mod secret;
-pub mod session;
+mod sessions;
 mod sigra;
 pub mod store;
-mod task;
-pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod token;
-mod transaction;
-mod user;
+mod web;
 
-/// A result with the library's [`Error`].
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+#[doc = include_str!("docs/scope.md")]
+pub mod scope {
+    pub use crate::{
+        model::scope::{Scope, Sudo},
+        web::{
+            layer::{FetchCurrentScope, FetchCurrentScopeLayer},
+            rejection::{FormPage, ScopeRejection, SudoRejection},
+            same_origin::SameOrigin,
+        },
+    };
+}
 
+#[doc = include_str!("docs/session.md")]
+pub mod session {
+    pub use crate::{
+        browser::{
+            cookie_session::CookieSession,
+            flash::{Flash, FlashMessage},
+            return_to::ReturnTo,
+        },
+        model::session::{SessionId, SessionRow, Sessions},
+        sessions::revoke::Revoked,
+        web::rejection::{MissingLayer, SessionRejection},
+    };
+}
+
+#[cfg(feature = "live")]
+pub use self::web::live;
 pub use self::{
-    client::Client,
-    clock::Clock,
-    config::{Config, ConfigError},
-    error::Error,
-    idempotency::IdempotencyKey,
-    mfa::{Checked, LogInMethod, LogInOutcome},
+    base::{
+        clock::Clock,
+        config_error::ConfigError,
+        error::{Error, Result},
+        keys::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
+        problem::{Audience, Problem},
+        telemetry,
+        token::{self, EmailToken, SessionToken, TokenHash},
+    },
+    browser::{cookie_session::CookieSession, flash::Flash},
+    config::Config,
+    model::{
+        checked::Checked,
+        client::{self, Client},
+        log_in::{LogInMethod, LogInOutcome},
+        scope::{Scope, Sudo},
+        session::{SessionId, SessionRow},
+        transaction::Transaction,
+        user::{AuthUser, HashedPassword},
+    },
     password::{Password, Verification},
-    problem::{Audience, Problem},
     recovery::Recovered,
-    scope::{Scope, Sudo},
-    secret::{MIN_SECRET_LEN, SecretKeyBase, SecretKeyBaseError},
-    session::{CookieSession, Flash},
-    sigra::{Revoked, Sigra},
-    store::{SessionId, SessionRow},
-    token::{EmailToken, SessionToken, TokenHash},
-    transaction::Transaction,
-    user::{AuthUser, HashedPassword},
+    sessions::revoke::Revoked,
+    sigra::Sigra,
+    web::{
+        idempotency::{self, IdempotencyKey},
+        rejection,
+    },
 };

@@ -3,11 +3,19 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::{
-    AuthUser, Client, EmailToken, Error, Revoked, Sigra,
-    audit::{self, own_event},
-    sigra::Connection,
-    store::{EmailTokens, Sent, Store as _, Window},
-    token::Context,
+    base::{
+        error::Error,
+        token::{Context, EmailToken},
+    },
+    model::{
+        audit::{self, own_event},
+        client::Client,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    sessions::revoke::Revoked,
+    sigra::Sigra,
+    store::{EmailTokens, Sent, Store as _},
 };
 
 /// Clocks of several servers may differ by so much: a factor that seems to be so much older than the link may have been
@@ -98,7 +106,7 @@ impl<U: AuthUser> Sigra<U> {
         user: &U::Id,
     ) -> Result<OffsetDateTime, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        let good = Window::of(self.config().recovery_ttl, self.now());
+        let good = Window::of(self.parts.config.recovery_ttl, self.now());
         let newest = <U::Database as EmailTokens<U>>::newest_recovery_token(conn, user, good).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
         Ok(after.map_or(self.now(), |after| after.max(self.now())))

@@ -8,14 +8,19 @@ use std::{
 use lettre::{Message, message::Mailbox as Address};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
-
 use uuid::Uuid;
 
-use super::{Mail, MailError, Mailbox, Outbox, message, outbox::Kept, transport::Transport};
 use crate::{
-    AuthUser, Transaction,
-    task::{Task, jittered},
-    telemetry,
+    base::{
+        task::{Task, jittered},
+        telemetry,
+    },
+    mail::{
+        Mail, message,
+        outbox::{Kept, Outbox},
+        transport::{MailError, Mailbox, Transport},
+    },
+    model::{transaction::Transaction, user::AuthUser},
 };
 
 /// When work that leads to a mail begins: so long after the request was answered, and up to [`LATEST`].

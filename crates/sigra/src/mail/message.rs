@@ -8,9 +8,10 @@ use lettre::{
 };
 use uuid::Uuid;
 
-use super::{
-    Mail, MailError,
+use crate::mail::{
+    Mail,
     address::{domain_in_ascii, normalize_address},
+    transport::MailError,
 };
 
 /// The sender. Not every mail server takes letters beyond ASCII, and a domain needs none.

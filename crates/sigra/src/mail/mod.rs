@@ -11,11 +11,11 @@
 //! | one that must not show whether there is an account | [`Mailer::deliver`]: what leads to it is done after the answer |
 //! | any other | [`Mailer::send`] |
 
-mod address;
-mod mailer;
-mod message;
-mod outbox;
-mod transport;
+pub(crate) mod address;
+pub(crate) mod mailer;
+pub(crate) mod message;
+pub(crate) mod outbox;
+pub(crate) mod transport;
 
 use std::fmt;
 

@@ -4,10 +4,12 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::Mail;
 use crate::{
-    AuthUser, Error, Sigra, Transaction,
-    store::{KeptMail, OutgoingMails},
+    base::error::Error,
+    mail::Mail,
+    model::{transaction::Transaction, user::AuthUser},
+    sigra::Sigra,
+    store::{KeptMail, OutgoingMails as _},
 };
 
 /// Where mails wait until they are sent: encrypted rows of the database, which any process takes up whose own has ended.
@@ -81,7 +83,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     fn open_mail(&self, kept: KeptMail) -> Kept {
-        let opened = self.encryption_keys().decrypt(&kept.sealed, CONTEXT);
+        let opened = self.parts.encryption_keys.decrypt(&kept.sealed, CONTEXT);
         let mail = opened.and_then(|json| serde_json::from_slice(&json).ok());
         Kept { id: kept.id, mail, age: kept.age }
     }
@@ -90,7 +92,7 @@ impl<U: AuthUser> Sigra<U> {
 impl<U: AuthUser> Rows for Sigra<U> {
     fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error> {
         let json = zeroize::Zeroizing::new(serde_json::to_vec(mail)?);
-        self.encryption_keys().encrypt(&json, CONTEXT)
+        self.parts.encryption_keys.encrypt(&json, CONTEXT)
     }
 
     fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()> {

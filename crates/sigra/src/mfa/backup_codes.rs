@@ -4,8 +4,13 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{MfaCode, totp::grouped};
-use crate::{AuthUser, CookieSession, Error, Sigra, token::TokenHash};
+use crate::{
+    base::{error::Error, token::TokenHash},
+    browser::cookie_session::CookieSession,
+    mfa::totp::grouped,
+    model::{second_factor::MfaCode, user::AuthUser},
+    sigra::Sigra,
+};
 
 /// How many a user is given.
 const CODES: usize = 10;
@@ -110,7 +115,7 @@ impl<U: AuthUser> Sigra<U> {
         let bytes = codes.to_bytes();
         let made_at = self.now().unix_timestamp().to_be_bytes();
         let kept = Zeroizing::new([made_at.as_slice(), bytes.as_slice()].concat());
-        let sealed = self.encryption_keys().encrypt(&kept, &page_context(user, form))?;
+        let sealed = self.parts.encryption_keys.encrypt(&kept, &page_context(user, form))?;
         session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))
     }
 
@@ -118,7 +123,7 @@ impl<U: AuthUser> Sigra<U> {
     #[must_use]
     pub fn kept_backup_codes(&self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
         let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
-        let kept = self.encryption_keys().decrypt(&sealed, &page_context(user, form))?;
+        let kept = self.parts.encryption_keys.decrypt(&sealed, &page_context(user, form))?;
         let (made_at, codes) = kept.split_first_chunk()?;
         let age = self.now().unix_timestamp().checked_sub(i64::from_be_bytes(*made_at))?;
         (0..KEPT).contains(&age).then(|| BackupCodes::from_bytes(codes)).flatten()

@@ -1,100 +1,20 @@
-use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    response::{IntoResponse, Redirect, Response},
-};
-use http::{StatusCode, request::Parts};
 
-use super::{Checked, Factor, MfaCode, SecondFactor, backup_codes::BackupCode};
 use crate::{
-    Audience, AuthUser, CookieSession, Error, Problem, Scope, Sigra, Transaction,
-    audit::{self, Audit},
-    problem::code,
-    scope::{Clearance, Current, ScopeRejection},
-    session::SessionRejection,
-    sigra::{Connection, transact},
-    store::{Proof, SecondFactors},
-    telemetry,
+    base::{error::Error, telemetry},
+    browser::cookie_session::CookieSession,
+    mfa::backup_codes::BackupCode,
+    model::{
+        audit::{self, Audit},
+        checked::Checked,
+        scope::{MfaChallenge, Scope},
+        second_factor::{Factor, MfaCode, SecondFactor},
+        session::Proof,
+        transaction::Transaction,
+        user::{AuthUser, Connection},
+    },
+    sigra::{Sigra, transact},
+    store::SecondFactors as _,
 };
-
-/// A user whose second factor is pending. For the pages that ask for it, and for nothing else.
-///
-/// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
-/// use sigra::mfa::MfaChallenge;
-///
-/// async fn new(challenge: MfaChallenge<User>) -> String {
-///     format!("Enter the code of your authenticator app, {}.", challenge.user().email)
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct MfaChallenge<U: AuthUser>(pub(crate) Scope<U>);
-
-impl<U: AuthUser> MfaChallenge<U> {
-    /// Who has shown their first factor.
-    #[must_use]
-    pub fn user(&self) -> &U {
-        self.0.user()
-    }
-}
-
-impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaChallenge<U> {
-    type Rejection = MfaChallengeRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaChallengeRejection> {
-        let current = &Current::<U>::of(parts, "MfaChallenge").await.map_err(ScopeRejection::from)?;
-        match current.with_clearance(Clearance::ChallengePending) {
-            Some(scope) => Ok(Self(scope.clone())),
-            None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(Audience::of(&parts.headers))),
-            None => Err(ScopeRejection::of(current, parts).into()),
-        }
-    }
-}
-
-impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for MfaChallenge<U> {
-    type Rejection = SessionRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
-        let current = Current::<U>::if_any(parts, "Option<MfaChallenge>").await?;
-        Ok(current.and_then(|current| current.with_clearance(Clearance::ChallengePending).cloned()).map(Self))
-    }
-}
-
-/// Why a handler that asks for an [`MfaChallenge`] was not called.
-///
-/// ```
-/// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{Audience, mfa::MfaChallengeRejection};
-///
-/// let response = MfaChallengeRejection::NotPending(Audience::Program).into_response();
-/// assert_eq!(response.status(), StatusCode::CONFLICT);
-/// ```
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MfaChallengeRejection {
-    /// Nobody is logged in at all.
-    #[error(transparent)]
-    Scope(#[from] ScopeRejection),
-    /// The second factor was shown already, or none is asked for: people are led to the home page, programs get 409.
-    #[error("no second factor is pending")]
-    NotPending(Audience),
-}
-
-impl IntoResponse for MfaChallengeRejection {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Scope(rejection) => rejection.into_response(),
-            Self::NotPending(Audience::Browser) => Redirect::to("/").into_response(),
-            Self::NotPending(Audience::Program) => {
-                Problem::new(StatusCode::CONFLICT).code(code::NO_SECOND_FACTOR_PENDING).into_response()
-            }
-        }
-    }
-}
 
 /// What a user has answered with.
 enum Answer<'a> {

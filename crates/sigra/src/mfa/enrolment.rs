@@ -1,108 +1,25 @@
-use axum::{
-    extract::FromRequestParts,
-    response::{IntoResponse, Response},
-};
-use http::request::Parts;
 use time::OffsetDateTime;
 
-use super::{BackupCodes, Checked, FactorKind, MfaCode, SecondFactors, Totp};
 use crate::{
-    AuthUser, Client, CookieSession, EmailToken, Error, Scope, Sigra, Sudo, Transaction, audit,
-    scope::{Clearance, Current, ScopeRejection, SudoRejection},
-    sigra::{Connection, transact},
-    store::{BrowserKind, Browsers as _, Passkeys as _, Proof, SecondFactors as _},
-    token::Context,
+    base::{
+        error::Error,
+        token::{Context, EmailToken},
+    },
+    browser::cookie_session::CookieSession,
+    mfa::backup_codes::BackupCodes,
+    model::{
+        audit,
+        checked::Checked,
+        client::Client,
+        scope::{MfaEnrolment, Scope, Sudo},
+        second_factor::{FactorKind, MfaCode, SecondFactors, Totp},
+        session::Proof,
+        transaction::Transaction,
+        user::{AuthUser, Connection},
+    },
+    sigra::{Sigra, transact},
+    store::{BrowserKind, Browsers as _, Passkeys as _, SecondFactors as _},
 };
-
-/// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
-/// [must have one](AuthUser::requires_second_factor) and can do nothing else until then.
-///
-/// ```
-/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
-/// # impl sigra::AuthUser for User {
-/// #     type Id = i64; type Database = sqlx::Sqlite;
-/// #     fn id(&self) -> i64 { self.id }
-/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
-/// # }
-/// use axum::{extract::State, response::Html};
-/// use sigra::{CookieSession, Sigra, mfa::MfaEnrolment};
-///
-/// async fn new(
-///     State(sigra): State<Sigra<User>>,
-///     session: CookieSession,
-///     enrolment: MfaEnrolment<User>,
-/// ) -> sigra::Result<Html<String>> {
-///     let user = enrolment.scope().user();
-///     let totp = sigra.begin_totp_enrolment(&session, user, &user.email)?;
-///     Ok(Html(format!("{} or type {}", totp.qr_code(), *totp.manual_key())))
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct MfaEnrolment<U: AuthUser>(Scope<U>);
-
-impl<U: AuthUser> MfaEnrolment<U> {
-    /// Who it is.
-    #[must_use]
-    pub fn scope(&self) -> &Scope<U> {
-        &self.0
-    }
-
-    /// Whether they can do nothing else until they have set one up.
-    #[must_use]
-    pub fn is_required(&self) -> bool {
-        self.0.clearance() == Clearance::EnrolmentRequired
-    }
-}
-
-impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
-    type Rejection = MfaEnrolmentRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
-        let current = &Current::<U>::of(parts, "MfaEnrolment").await.map_err(ScopeRejection::from)?;
-        match &current.found {
-            Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
-            Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),
-            Some(scope) if scope.clearance() == Clearance::Full => {
-                return Err(SudoRejection::stale(current, parts).into());
-            }
-            // The sudo page is for who is logged in. This one logs in once more.
-            Some(_) => return Err(ScopeRejection::log_in(current, parts).into()),
-            None => {}
-        }
-        Err(ScopeRejection::of(current, parts).into())
-    }
-}
-
-/// Why a handler that asks for an [`MfaEnrolment`] was not called.
-///
-/// ```
-/// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{mfa::MfaEnrolmentRejection, scope::ScopeRejection};
-///
-/// let response = MfaEnrolmentRejection::from(ScopeRejection::Unauthenticated).into_response();
-/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-/// ```
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct MfaEnrolmentRejection(SudoRejection);
-
-impl From<SudoRejection> for MfaEnrolmentRejection {
-    fn from(rejection: SudoRejection) -> Self {
-        Self(rejection)
-    }
-}
-
-impl From<ScopeRejection> for MfaEnrolmentRejection {
-    fn from(rejection: ScopeRejection) -> Self {
-        Self(rejection.into())
-    }
-}
-
-impl IntoResponse for MfaEnrolmentRejection {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
 
 /// A second factor that was set up.
 #[derive(Clone, Debug)]

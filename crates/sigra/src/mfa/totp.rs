@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 use totp_rs::{Builder, Secret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::MfaCode;
 use crate::{
-    AuthUser, CookieSession, Error, Sigra,
-    session::new_name,
-    sigra::{Connection, transact},
+    base::error::Error,
+    browser::cookie_session::{CookieSession, new_name},
+    model::{second_factor::MfaCode, user::AuthUser},
+    sigra::{Sigra, transact},
 };
 
 /// As long as the HMAC's hash: RFC 4226 section 4.
@@ -141,12 +141,12 @@ impl<U: AuthUser> Sigra<U> {
             Some(secret) => secret,
             None => {
                 let secret = TotpSecret::generate()?;
-                let sealed = self.encryption_keys().encrypt(secret.as_bytes(), &enrolment_context(user))?;
+                let sealed = self.parts.encryption_keys.encrypt(secret.as_bytes(), &enrolment_context(user))?;
                 session.put(&new_name(ENTRY), &URL_SAFE_NO_PAD.encode(sealed))?;
                 secret
             }
         };
-        Ok(TotpEnrolment::new(secret, &self.config().mfa_issuer, account))
+        Ok(TotpEnrolment::new(secret, &self.parts.config.mfa_issuer, account))
     }
 
     /// The secrets that are being set up in this browser: one, unless several tabs have begun at the same moment.
@@ -154,18 +154,18 @@ impl<U: AuthUser> Sigra<U> {
         let context = enrolment_context(user);
         let open = |name: String| {
             let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
-            TotpSecret::from_bytes(&self.encryption_keys().decrypt(&sealed, &context)?)
+            TotpSecret::from_bytes(&self.parts.encryption_keys.decrypt(&sealed, &context)?)
         };
         session.names_of_entries(ENTRY).into_iter().filter_map(open).collect()
     }
 
     pub(crate) fn encrypt_totp(&self, secret: &TotpSecret, user: &U::Id) -> Result<Vec<u8>, Error> {
-        self.encryption_keys().encrypt(secret.as_bytes(), &secret_context(user))
+        self.parts.encryption_keys.encrypt(secret.as_bytes(), &secret_context(user))
     }
 
     /// `None`, and an event, if the key is no longer known that it was encrypted with.
     pub(crate) fn decrypt_totp(&self, encrypted: &[u8], user: &U::Id) -> Option<TotpSecret> {
-        let secret = self.encryption_keys().decrypt(encrypted, &secret_context(user));
+        let secret = self.parts.encryption_keys.decrypt(encrypted, &secret_context(user));
         let secret = secret.and_then(|secret| TotpSecret::from_bytes(&secret));
         if secret.is_none() {
             tracing::error!(
@@ -189,7 +189,7 @@ impl<U: AuthUser> Sigra<U> {
         let (mut reencrypted, mut last) = (0, None);
         loop {
             let mut conn = self.pool().acquire().await?;
-            let newest = self.encryption_keys().newest_id();
+            let newest = self.parts.encryption_keys.newest_id();
             let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
             drop(conn);
             let was_all = outdated.len() < BATCH.unsigned_abs() as usize;

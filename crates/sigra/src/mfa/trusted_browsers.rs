@@ -3,12 +3,21 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::FactorKind;
 use crate::{
-    AuthUser, Client, CookieSession, Error, Scope, Sigra, audit,
-    sigra::{Connection, transact},
-    store::{Browser, BrowserKind, Browsers, NewBrowser, Seen, Window},
-    token::{BrowserToken, TokenHash},
+    base::{
+        error::Error,
+        token::{BrowserToken, TokenHash},
+    },
+    browser::cookie_session::CookieSession,
+    model::{
+        audit,
+        client::Client,
+        scope::Scope,
+        second_factor::FactorKind,
+        user::{AuthUser, Connection},
+    },
+    sigra::{Sigra, transact},
+    store::{Browser, BrowserKind, Browsers as _, NewBrowser, Seen},
 };
 
 /// A browser that needs no second factor.
@@ -47,15 +56,6 @@ impl<Id> From<Browser<Id>> for TrustedBrowser {
         let Browser { id, ip, user_agent, inserted_at, verified_by, .. } = browser;
         Self { id, ip, user_agent, inserted_at, verified_by }
     }
-}
-
-/// A second factor that a log-in need not ask for.
-#[derive(Clone, Copy)]
-pub(crate) struct ShownFactor {
-    pub at: OffsetDateTime,
-    pub kind: Option<FactorKind>,
-    /// The trusted browser that it was shown in.
-    pub trusted: Option<Uuid>,
 }
 
 /// Browsers that are trusted without a second factor.
@@ -112,55 +112,6 @@ impl<U: AuthUser> Sigra<U> {
         }
         let found = self.find_trusted_browser(&mut *self.pool().acquire().await?, session, user).await?;
         Ok(found.map(TrustedBrowser::from))
-    }
-
-    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn delete_other_trusted_browsers_in(
-        &self,
-        conn: &mut Connection<U>,
-        scope: &Scope<U>,
-    ) -> Result<u64, Error> {
-        let (user, kept) = (scope.user().id(), scope.session().id);
-        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
-    }
-
-    /// The second factor that the user showed when they trusted this browser: the last one that was shown in it.
-    pub(crate) async fn shown_before(
-        &self,
-        conn: &mut Connection<U>,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<Option<ShownFactor>, Error> {
-        let trusted = self.find_trusted_browser(conn, session, user).await?;
-        Ok(trusted.map(|trusted| ShownFactor {
-            at: trusted.inserted_at,
-            kind: trusted.verified_by,
-            trusted: Some(trusted.id),
-        }))
-    }
-
-    async fn find_trusted_browser(
-        &self,
-        conn: &mut Connection<U>,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<Option<Browser<U::Id>>, Error> {
-        let tokens = session.trust_tokens().hashes();
-        if tokens.is_empty() {
-            return Ok(None);
-        }
-        let used = self.trusted_within();
-        let found = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Trusted, &tokens, used).await?;
-        Ok(found.into_iter().find(|trusted| trusted.user == *user))
-    }
-
-    /// When a browser must have been trusted to be so now.
-    fn trusted_within(&self) -> Window {
-        Window::of(self.config().mfa_trust_ttl, self.now())
     }
 
     /// Trusts this browser, in place of before. Gives the token, and the one that it takes the place of.

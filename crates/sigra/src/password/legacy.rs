@@ -5,8 +5,11 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{Password, Verification, hash};
-use crate::{Error, HashedPassword};
+use crate::{
+    base::error::Error,
+    model::user::HashedPassword,
+    password::{Password, Verification, hash},
+};
 
 /// A stored hash that asks for more work than this, some seconds of it, is taken for a corrupt one.
 const MAX_BCRYPT_COST: u32 = 16;

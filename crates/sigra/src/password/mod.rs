@@ -10,11 +10,12 @@
 //! of more than 72 bytes is refused where bcrypt's hash is stored, for bcrypt has left the rest out: its owner sets a
 //! new one.
 
-mod breach;
+pub(crate) mod breach;
 mod common;
 #[cfg(feature = "legacy-hashes")]
 mod legacy;
-mod policy;
+pub(crate) mod params;
+pub(crate) mod policy;
 
 use std::{
     fmt,
@@ -34,11 +35,16 @@ use tokio::sync::{Semaphore, oneshot};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
+use crate::{
+    base::{config_error::ConfigError, error::Error},
+    model::user::HashedPassword,
+    password::params::Argon2Params,
+};
+
 pub use self::{
     breach::{BreachCheck, PwnedRange},
     policy::{PasswordPolicy, PasswordProblem},
 };
-use crate::{ConfigError, Error, HashedPassword, config::Argon2Params};
 
 const OUTPUT_LEN: usize = 32;
 

@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use super::Expired;
-use crate::{clock::ServerTime, limits::Limit};
+use crate::{base::clock::ServerTime, model::limit::Limit};
 
 /// A database that counts, in `auth_attempts`. Times are milliseconds since the Unix epoch, by the
 /// clock of the database.
@@ -53,8 +53,8 @@ macro_rules! impl_attempts {
             async fn attempt(
                 conn: &mut $connection,
                 key: &[u8; 32],
-                limit: &crate::limits::Limit,
-                now: crate::clock::ServerTime,
+                limit: &crate::model::limit::Limit,
+                now: crate::base::clock::ServerTime,
             ) -> sqlx::Result<Result<(), i64>> {
                 // $2 and $3 now, $4 forgotten after, $5 free of delay, $6 the first delay, $7 the longest
                 const ATTEMPT: &str = concat!(
@@ -105,7 +105,7 @@ macro_rules! impl_attempts {
                 conn: &mut $connection,
                 key: &[u8; 32],
                 longest: i64,
-                now: crate::clock::ServerTime,
+                now: crate::base::clock::ServerTime,
             ) -> sqlx::Result<bool> {
                 const FORGET: &str =
                     concat!("DELETE FROM auth_attempts WHERE key = $1 AND free_at > ", now!(), " + $4");

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Expired;
-use crate::{
-    AuthUser,
+use crate::model::{
     audit::{Audit, AuditEvent},
+    user::AuthUser,
 };
 
 /// A database that keeps it, in `audit_events`.
@@ -63,7 +63,7 @@ macro_rules! impl_audit_log {
         {
             async fn insert_audit_event(
                 conn: &mut $connection,
-                audit: &crate::audit::Audit<U::Id>,
+                audit: &crate::model::audit::Audit<U::Id>,
                 now: OffsetDateTime,
             ) -> sqlx::Result<()> {
                 const INSERT: &str =
@@ -85,9 +85,9 @@ macro_rules! impl_audit_log {
 
             async fn find_audit_event_like(
                 conn: &mut $connection,
-                audit: &crate::audit::Audit<U::Id>,
+                audit: &crate::model::audit::Audit<U::Id>,
                 since: OffsetDateTime,
-            ) -> sqlx::Result<Option<crate::audit::AuditEvent<U::Id>>> {
+            ) -> sqlx::Result<Option<crate::model::audit::AuditEvent<U::Id>>> {
                 // Among the latest, so that a long history takes no longer.
                 const FIND: &str = "SELECT * FROM (
                         SELECT * FROM audit_events WHERE user_id IS NOT DISTINCT FROM $1 ORDER BY id DESC LIMIT 20
@@ -129,7 +129,7 @@ macro_rules! impl_audit_log {
                 user: &U::Id,
                 before: Option<uuid::Uuid>,
                 limit: i64,
-            ) -> sqlx::Result<Vec<crate::audit::AuditEvent<U::Id>>> {
+            ) -> sqlx::Result<Vec<crate::model::audit::AuditEvent<U::Id>>> {
                 const LIST: &str =
                     "SELECT * FROM audit_events WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
                 let mut before = before.unwrap_or(uuid::Uuid::max());
@@ -151,11 +151,11 @@ macro_rules! impl_audit_log {
             }
         }
 
-        fn audit_event<Id>(row: &$row) -> sqlx::Result<crate::audit::AuditEvent<Id>>
+        fn audit_event<Id>(row: &$row) -> sqlx::Result<crate::model::audit::AuditEvent<Id>>
         where
             Id: for<'r> sqlx::Decode<'r, $db> + Type<$db>,
         {
-            Ok(crate::audit::AuditEvent {
+            Ok(crate::model::audit::AuditEvent {
                 id: row.try_get("id")?,
                 action: row.try_get("action")?,
                 user: row.try_get("user_id")?,

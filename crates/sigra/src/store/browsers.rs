@@ -7,7 +7,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Expired, SessionId, Window};
-use crate::{AuthUser, Client, mfa::FactorKind, token::TokenHash};
+use crate::{
+    base::token::TokenHash,
+    model::{client::Client, second_factor::FactorKind, user::AuthUser},
+};
 
 /// How many browsers of a kind a user has at most. The one that they have not used for longest is forgotten first.
 pub(crate) const MOST_BROWSERS: i64 = 16;
@@ -214,7 +217,7 @@ macro_rules! impl_browsers {
                     .bind(new.client.ip.map(|ip| ip.to_string()))
                     .bind(new.client.user_agent.as_deref())
                     .bind(new.seen.mfa_verified_at.map($to_time))
-                    .bind(new.verified_by.map(crate::mfa::FactorKind::name))
+                    .bind(new.verified_by.map(crate::model::second_factor::FactorKind::name))
                     .bind(new.session)
                     .bind($to_time(new.seen.now))
                     .execute(&mut *conn)
@@ -322,7 +325,7 @@ macro_rules! impl_browsers {
                 has_shown_second_factor: row.try_get::<Option<$time>, _>("mfa_verified_at")?.is_some(),
                 verified_by: row
                     .try_get::<Option<&str>, _>("mfa_verified_by")?
-                    .and_then(crate::mfa::FactorKind::from_name),
+                    .and_then(crate::model::second_factor::FactorKind::from_name),
             })
         }
     };

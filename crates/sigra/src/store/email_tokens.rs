@@ -5,7 +5,7 @@ use std::future::Future;
 use time::OffsetDateTime;
 
 use super::{Expired, Window};
-use crate::{AuthUser, token::TokenHash};
+use crate::{base::token::TokenHash, model::user::AuthUser};
 
 /// A token to be sent.
 #[derive(Clone, Debug)]

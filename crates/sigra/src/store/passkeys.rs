@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Expired, Window};
-use crate::AuthUser;
+use crate::model::user::AuthUser;
 
 /// A row of `users_passkeys`.
 #[derive(Clone, Debug)]

@@ -15,9 +15,9 @@ use super::{
     statement::statement,
 };
 use crate::{
-    AuthUser, HashedPassword,
-    feed::Listener,
-    token::{SessionHashes, TokenHash},
+    base::token::{SessionHashes, TokenHash},
+    cache::listener::Listener,
+    model::user::{AuthUser, HashedPassword},
 };
 
 impl_store! {

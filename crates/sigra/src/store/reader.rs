@@ -14,7 +14,10 @@ use super::{
     Found, Store,
     own_pool::{OwnPool, READER_CONNECTIONS},
 };
-use crate::{AuthUser, Error, token::SessionHashes};
+use crate::{
+    base::{error::Error, token::SessionHashes},
+    model::user::AuthUser,
+};
 
 /// Questions that one query answers at most.
 const BATCH: usize = 64;

@@ -5,7 +5,7 @@ use std::future::Future;
 use time::OffsetDateTime;
 
 use super::{Expired, SessionId};
-use crate::{AuthUser, token::TokenHash};
+use crate::{base::token::TokenHash, model::user::AuthUser};
 
 /// A row of `users_totp`.
 #[derive(Clone, Debug)]

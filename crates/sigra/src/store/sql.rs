@@ -245,7 +245,7 @@ macro_rules! impl_store {
                     .bind(new.user.hashed_password().map(HashedPassword::as_str))
                     .bind(new.mfa_verified_at.map($to_time))
                     .bind(new.method.map(crate::LogInMethod::name))
-                    .bind(new.mfa_verified_by.map(crate::mfa::FactorKind::name))
+                    .bind(new.mfa_verified_by.map(crate::model::second_factor::FactorKind::name))
                     .bind(token.series.as_bytes())
                     .fetch_optional(conn)
                     .await?;
@@ -343,7 +343,7 @@ macro_rules! impl_store {
                     .bind(held.as_bytes())
                     .bind(renewal.mfa_verified_at().map($to_time))
                     .bind(renewal.authenticated_by().map(crate::LogInMethod::name))
-                    .bind(renewal.mfa_verified_by().map(crate::mfa::FactorKind::name))
+                    .bind(renewal.mfa_verified_by().map(crate::model::second_factor::FactorKind::name))
                     .execute(conn)
                     .await?;
                 Ok(replaced.rows_affected() == 1)
@@ -420,7 +420,7 @@ macro_rules! impl_store {
                 mfa_verified_at: verified_at.map($from_time).transpose()?,
                 mfa_verified_by: row
                     .try_get::<Option<&str>, _>("sigra_mfa_verified_by")?
-                    .and_then(crate::mfa::FactorKind::from_name),
+                    .and_then(crate::model::second_factor::FactorKind::from_name),
                 remembered: row.try_get("sigra_remembered")?,
                 ip: row.try_get::<Option<&str>, _>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
                 user_agent: row.try_get("sigra_user_agent")?,

@@ -17,9 +17,9 @@ use super::{
     to_ms,
 };
 use crate::{
-    AuthUser, HashedPassword,
-    feed::WalIndex,
-    token::{SessionHashes, TokenHash},
+    base::token::{SessionHashes, TokenHash},
+    cache::wal_index::WalIndex,
+    model::user::{AuthUser, HashedPassword},
 };
 
 impl_store! {

@@ -36,7 +36,7 @@ impl Statement {
 macro_rules! statement {
     ($($part:expr),+ $(,)?) => {{
         struct About<U>(std::marker::PhantomData<U>);
-        impl<U: crate::AuthUser> About<U> {
+        impl<U: crate::model::user::AuthUser> About<U> {
             const STATEMENT: crate::store::statement::Statement =
                 crate::store::statement::Statement::of(&[$($part),+]);
             const TEXT: &'static str = Self::STATEMENT.as_str();

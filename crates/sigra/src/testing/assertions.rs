@@ -2,8 +2,12 @@ use std::{fmt::Display, panic::Location};
 
 use http::{StatusCode, header};
 
-use super::TestResponse;
-use crate::{AuthUser, SessionId, Sigra, store::Store};
+use crate::{
+    model::{session::SessionId, user::AuthUser},
+    sigra::Sigra,
+    store::Store as _,
+    testing::response::TestResponse,
+};
 
 /// The response has this status.
 ///

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
-use super::TestResponse;
+use crate::testing::response::TestResponse;
 
 /// The `User-Agent` that a [`TestClient`] sends: Firefox on Linux.
 pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";

@@ -1,8 +1,10 @@
 use axum::Router;
 use uuid::Uuid;
 
-use super::TestClient;
-use crate::{AuthUser, Clock, Password, Sigra, mfa::BackupCodes};
+use crate::{
+    base::clock::Clock, mfa::backup_codes::BackupCodes, model::user::AuthUser, password::Password, sigra::Sigra,
+    testing::client::TestClient,
+};
 
 /// A password that every [policy](crate::password::PasswordPolicy) accepts.
 ///
@@ -82,7 +84,7 @@ pub trait TestHost: Sync {
     /// }
     /// ```
     fn clock(&self) -> &Clock {
-        &self.sigra().config().clock
+        &self.sigra().parts.config.clock
     }
 
     /// A browser that nobody is logged in with.
@@ -95,7 +97,7 @@ pub trait TestHost: Sync {
     /// ```
     fn client(&self) -> TestClient {
         let client = TestClient::new(self.router());
-        match &self.sigra().config().cookie_domain {
+        match &self.sigra().parts.config.cookies.domain {
             Some(domain) => client.origin(&format!("https://{domain}")),
             None => client,
         }

@@ -1,8 +1,8 @@
 use std::panic::Location;
 
 use crate::{
-    EmailToken,
-    mail::{Mail, Mailer},
+    base::token::EmailToken,
+    mail::{Mail, mailer::Mailer},
 };
 
 /// A mail was sent to this address, with this subject: the newest of them.

@@ -3,13 +3,17 @@
 use http::HeaderMap;
 use time::OffsetDateTime;
 
-use super::TestClient;
 use crate::{
-    AuthUser, Client, Error, LogInMethod, Sigra,
-    mfa::{BackupCodes, FactorKind, totp::TotpSecret},
-    session::{RequestCookies, SetCookies, TrustTokens},
-    store::{BrowserKind, Browsers as _, NewBrowser, NewSession, SecondFactors as _, Seen},
-    token::BrowserToken,
+    base::{error::Error, token::BrowserToken},
+    browser::{
+        browser_tokens::TrustTokens,
+        cookies::{RequestCookies, SetCookies},
+    },
+    mfa::{backup_codes::BackupCodes, totp::TotpSecret},
+    model::{client::Client, log_in::LogInMethod, second_factor::FactorKind, session::NewSession, user::AuthUser},
+    sigra::Sigra,
+    store::{BrowserKind, Browsers as _, NewBrowser, SecondFactors as _, Seen},
+    testing::client::TestClient,
 };
 
 impl<U: AuthUser> Sigra<U> {
@@ -48,7 +52,7 @@ impl<U: AuthUser> Sigra<U> {
         };
         let (token, _) = self.open_session(new).await?;
         let mut headers = HeaderMap::new();
-        self.cookies().set_key(
+        self.parts.cookies.set_key(
             &mut SetCookies { headers: &mut headers, request: &RequestCookies::default() },
             token.cookie_session_id(),
             &token,
@@ -67,7 +71,8 @@ impl<U: AuthUser> Sigra<U> {
         U::Database::insert_browser(&mut conn, user, &new).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
         tokens.put(token, None);
-        self.cookies()
+        self.parts
+            .cookies
             .set_mfa_trust(&mut SetCookies { headers: &mut headers, request: &RequestCookies::default() }, &tokens);
         browser.store_headers(headers);
         Ok(())

@@ -35,6 +35,7 @@
 //! | the same cookies in other hands | [`TestClient::fork`] |
 //!
 //! Everything here panics when it can't go on, as a failed assertion does.
+
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed test is a panic with a readable message")]
 
 mod assertions;

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::Problem;
+use crate::base::problem::Problem;
 
 /// How many lines of the body `Debug` shows.
 const SHOWN_LINES: usize = 20;

@@ -20,7 +20,8 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{
     Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra, Sudo,
-    mfa::{MfaChallenge, MfaCode, MfaEnrolment, MfaEnrolmentRejection, SecondFactor},
+    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    rejection::MfaEnrolmentRejection,
     scope::SudoRejection,
     testing::TestClient,
 };

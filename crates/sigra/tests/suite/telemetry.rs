@@ -325,7 +325,7 @@ async fn invariant_1_no_error_and_no_error_page_shows_a_secret() {
 
 /// The table of the documentation: names with their levels and fields.
 fn documented() -> Vec<(String, String, String)> {
-    let source = include_str!("../../src/telemetry.rs");
+    let source = include_str!("../../src/base/telemetry.rs");
     let name = |constant: &str| {
         let rest = source.split(&format!("pub const {constant}: &str = \"")).nth(1).expect("a constant");
         rest.split('"').next().expect("a name").to_owned()

@@ -25,7 +25,7 @@ fn names(rows: &[Vec<String>]) -> BTreeSet<String> {
 
 #[test]
 fn the_guide_lists_every_event_with_its_level_and_fields() {
-    let source = read("crates/sigra/src/telemetry.rs");
+    let source = read("crates/sigra/src/base/telemetry.rs");
     let constants = constants(&source);
     let name = |constant: &str| {
         let found = constants.iter().find(|(name, _)| name == constant);
@@ -47,21 +47,21 @@ fn the_guide_lists_every_event_with_its_level_and_fields() {
 #[test]
 fn the_guide_lists_every_name_of_the_audit_trail() {
     let documented = names(&table(&read("docs/audit-trail.md"), &["action", "when"]));
-    let audit = read("crates/sigra/src/audit.rs");
+    let audit = read("crates/sigra/src/model/audit.rs");
     let own = [audit.clone(), files("crates/cargo-sigra/template/src/accounts", ".rs").concat()].concat();
     let own = constants(&own).into_iter().filter(|(_, value)| value.starts_with("auth."));
     let mut actual: BTreeSet<String> = own.map(|(_, value)| value).collect();
     // The log tells some of them as well.
     let told: Vec<&str> = block(&audit, "pub use crate::telemetry::{").split([' ', ',', '\n']).collect();
     let told =
-        constants(&read("crates/sigra/src/telemetry.rs")).into_iter().filter(|(name, _)| told.contains(&name.as_str()));
+        constants(&read("crates/sigra/src/base/telemetry.rs")).into_iter().filter(|(name, _)| told.contains(&name.as_str()));
     actual.extend(told.map(|(_, value)| value));
     assert_same("audit events", documented, actual);
 }
 
 #[test]
 fn the_guide_and_the_documentation_list_every_error() {
-    let source = read("crates/sigra/src/error.rs");
+    let source = read("crates/sigra/src/base/error.rs");
     let variant = |line: &str| {
         let name: String = line.trim().chars().take_while(char::is_ascii_alphanumeric).collect();
         let is_variant = line.starts_with("    ") && !line.starts_with("     ");
@@ -78,7 +78,7 @@ fn the_guide_and_the_documentation_list_every_error() {
 
 #[test]
 fn the_guides_list_every_code_of_an_error_answer() {
-    let problem = read("crates/sigra/src/problem.rs");
+    let problem = read("crates/sigra/src/base/problem.rs");
     let library = constants(block(&problem, "pub(crate) mod code {")).into_iter().map(|(_, value)| value);
     let library: BTreeSet<String> = library.collect();
     let column = |page: &str| -> BTreeSet<String> {

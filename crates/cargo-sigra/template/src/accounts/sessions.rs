@@ -4,7 +4,7 @@ use sigra::{
     Checked, Client, CookieSession, LogInMethod, LogInOutcome, Password, Scope, SessionId, SessionToken, Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
-    store::Sessions,
+    session::Sessions,
     telemetry,
 };
 // <passkeys>

@@ -1,0 +1,11 @@
+//! Floor 1: what everything stands on.
+
+pub(crate) mod clock;
+pub(crate) mod config_error;
+pub(crate) mod error;
+pub(crate) mod keys;
+pub(crate) mod origin;
+pub(crate) mod problem;
+pub(crate) mod task;
+pub mod telemetry;
+pub mod token;

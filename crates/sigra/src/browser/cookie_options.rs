@@ -1,0 +1,91 @@
+//! How a cookie is set.
+
+use std::{borrow::Cow, time::Duration};
+
+use cookie::SameSite;
+
+use crate::base::config_error::ConfigError;
+
+/// The options of one cookie that a host may choose. The rest is not open to choice: it is signed,
+/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`] and [`Config::cookie_domain`].
+///
+/// ```
+/// use sigra::config::{CookieOptions, SameSite};
+///
+/// const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Strict);
+/// assert_eq!(SESSION_COOKIE.path, "/");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieOptions {
+    /// Its name, without the prefix `__Host-` or `__Secure-`.
+    pub name: Cow<'static, str>,
+    /// The path it is sent to.
+    pub path: Cow<'static, str>,
+    /// Whether other sites' requests carry it. A second line of defence: `SameSite=Lax` alone does not
+    /// stop every forged request.
+    pub same_site: SameSite,
+}
+
+impl CookieOptions {
+    /// `Path=/; SameSite=Lax`, as a constant.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), path: Cow::Borrowed("/"), same_site: SameSite::Lax }
+    }
+
+    /// Sets `SameSite`.
+    #[must_use]
+    pub const fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    pub(crate) fn new(name: String) -> Self {
+        Self { name: name.into(), ..Self::named("") }
+    }
+
+    pub(crate) fn check(&self, secure: bool) -> Result<(), ConfigError> {
+        let token_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(token_char) {
+            return Err(ConfigError::CookieName(self.name.clone().into_owned()));
+        }
+        let path_char = |c: char| (c == ' ' || c.is_ascii_graphic()) && c != ';';
+        if !self.path.starts_with('/') || !self.path.chars().all(path_char) {
+            return Err(ConfigError::CookiePath(self.path.clone().into_owned()));
+        }
+        if self.same_site == SameSite::None && !secure {
+            return Err(ConfigError::SameSiteNone(self.name.clone().into_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The settings of all cookies.
+#[derive(Clone, Debug)]
+pub(crate) struct CookieSettings {
+    pub session: CookieOptions,
+    pub remember_me: CookieOptions,
+    pub device: CookieOptions,
+    pub mfa_trust: CookieOptions,
+    pub mfa_trust_ttl: Duration,
+    pub secure: bool,
+    pub domain: Option<String>,
+    pub trusted_origins: Vec<String>,
+}
+
+impl CookieSettings {
+    /// The defaults of an application.
+    pub fn of(app: &str) -> Self {
+        let named = |suffix| CookieOptions::new(format!("_{app}_{suffix}"));
+        Self {
+            session: named("key"),
+            remember_me: named("web_user_remember_me"),
+            device: named("device"),
+            mfa_trust: named("mfa_trust"),
+            mfa_trust_ttl: Duration::from_secs(30 * 24 * 60 * 60),
+            secure: false,
+            domain: None,
+            trusted_origins: Vec::new(),
+        }
+    }
+}

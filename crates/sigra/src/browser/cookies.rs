@@ -1,0 +1,477 @@
+//! The cookies on the wire: their names, attributes, signatures and sizes.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, HeaderValue, Uri, header};
+use time::OffsetDateTime;
+
+use crate::{
+    base::{
+        clock::Clock,
+        error::Error,
+        keys::{Secrets, SigningKeys, Verified},
+        token::{CookieSessionId, SessionToken},
+    },
+    browser::{
+        browser_tokens::{KNOWN_BROWSER_TTL, KnownTokens, TrustTokens},
+        cookie_options::{CookieOptions, CookieSettings},
+    },
+};
+
+/// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
+const MAX_COOKIE: usize = 4096;
+
+/// Room for the signature, the id and the separators around an entry's value.
+const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
+
+/// How many cookies of one name are tried. A browser sends one, and one more for each domain that the name was
+/// set for.
+const MOST_OF_A_NAME: usize = 8;
+
+/// How many entries are read, and expired at a login.
+const MOST_ENTRIES: usize = 32;
+
+/// For how many domains besides its own a cookie is expired.
+const MOST_DOMAINS: usize = 8;
+
+/// The cookies of one request, as they came. Whatever is asked of them takes time in proportion to their length.
+#[derive(Clone, Default)]
+pub(crate) struct RequestCookies(Vec<HeaderValue>);
+
+impl RequestCookies {
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get_all(header::COOKIE).iter().cloned().collect())
+    }
+
+    /// Names and values, in the browser's order.
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let pairs = self.0.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        pairs.map(<[u8]>::trim_ascii).map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        })
+    }
+}
+
+/// What the browser presented under a name: once or, if cookies of several scopes have it, several times.
+#[derive(Clone, Debug)]
+pub(crate) struct Presented<T> {
+    /// How many were looked at.
+    came: usize,
+    first: Option<Signed<T>>,
+    others: Vec<Signed<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct Signed<T> {
+    value: T,
+    /// By a key that is being rotated out.
+    outdated: bool,
+}
+
+impl<T> Default for Presented<T> {
+    fn default() -> Self {
+        Self { came: 0, first: None, others: Vec::new() }
+    }
+}
+
+impl<T> Presented<T> {
+    fn add(&mut self, keys: &SigningKeys, value: &[u8], decode: impl Fn(&str) -> Option<T>) {
+        if self.came == MOST_OF_A_NAME {
+            return;
+        }
+        self.came += 1;
+        let verified = verify(keys, value);
+        let signed =
+            verified.and_then(|verified| Some(Signed { value: decode(verified.value)?, outdated: verified.outdated }));
+        match (signed, &self.first) {
+            (Some(signed), None) => self.first = Some(signed),
+            (Some(signed), Some(_)) => self.others.push(signed),
+            (None, _) => {}
+        }
+    }
+
+    /// Whether no cookie of the name came.
+    pub fn is_absent(&self) -> bool {
+        self.came == 0
+    }
+
+    /// Whether one came, and none that is good: tampered with, truncated, or not ours.
+    pub fn is_invalid(&self) -> bool {
+        self.came > 0 && self.first.is_none()
+    }
+
+    /// Those that are good.
+    pub fn valid(&self) -> impl Iterator<Item = &T> {
+        self.signed().map(|signed| &signed.value)
+    }
+
+    /// The one that came, if it is good.
+    pub fn only(&self) -> Option<&T> {
+        let first = self.first.as_ref().filter(|_| self.came == 1);
+        first.map(|signed| &signed.value)
+    }
+
+    pub fn is_outdated(&self) -> bool {
+        self.signed().any(|signed| signed.outdated)
+    }
+
+    fn signed(&self) -> impl Iterator<Item = &Signed<T>> {
+        self.first.iter().chain(&self.others)
+    }
+}
+
+/// What is longer than a cookie can be is not even looked at.
+fn verify<'a>(keys: &SigningKeys, value: &'a [u8]) -> Option<Verified<'a>> {
+    let value = str::from_utf8(value).ok().filter(|value| value.len() <= MAX_COOKIE)?;
+    keys.verify(value)
+}
+
+/// The session cookie: it exists exactly while somebody is logged in.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyCookie {
+    pub id: CookieSessionId,
+    pub token: SessionToken,
+}
+
+/// The state of the token cookies at the start of a request.
+#[derive(Clone, Default)]
+pub(crate) struct PresentedTokens {
+    pub key: Presented<KeyCookie>,
+    pub remember_me: Presented<SessionToken>,
+}
+
+impl PresentedTokens {
+    /// Whether the request brings no session, not even one that is not good.
+    pub fn is_absent(&self) -> bool {
+        self.key.is_absent() && self.remember_me.is_absent()
+    }
+}
+
+/// Reads and writes all cookies of the library.
+#[derive(Clone)]
+pub(crate) struct Cookies(Arc<Inner>);
+
+struct Inner {
+    key: Named,
+    remember_me: Named,
+    device: Named,
+    mfa_trust: Named,
+    mfa_trust_ttl: Duration,
+    entry_prefix: String,
+    entry_keys: SigningKeys,
+    domain: Option<String>,
+    /// Other domains that a cookie may be left for. `None` stands for this very host.
+    other_domains: Vec<Option<String>>,
+    secure: bool,
+    clock: Clock,
+}
+
+struct Named {
+    name: String,
+    path: String,
+    same_site: SameSite,
+    keys: SigningKeys,
+}
+
+impl Named {
+    /// Of these a browser keeps one for each host.
+    fn is_of_this_host(&self) -> bool {
+        self.name.starts_with(HOST_PREFIX)
+    }
+}
+
+impl Cookies {
+    pub fn new(settings: &CookieSettings, secrets: &Secrets, clock: &Clock) -> Self {
+        let keys = |purpose| SigningKeys::derive(secrets, purpose);
+        let named = |options: &CookieOptions, purpose| Named {
+            name: prefixed(options, settings),
+            path: options.path.clone().into_owned(),
+            same_site: options.same_site,
+            keys: keys(purpose),
+        };
+        let key = named(&settings.session, "sigra cookie session");
+        Self(Arc::new(Inner {
+            entry_prefix: format!("{}.", key.name),
+            key,
+            remember_me: named(&settings.remember_me, "sigra remember me"),
+            device: named(&settings.device, "sigra known device"),
+            mfa_trust: named(&settings.mfa_trust, "sigra mfa trust"),
+            mfa_trust_ttl: settings.mfa_trust_ttl,
+            entry_keys: keys("sigra cookie session entry"),
+            domain: settings.domain.clone(),
+            other_domains: other_domains(settings),
+            secure: settings.secure,
+            clock: clock.clone(),
+        }))
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
+    }
+
+    /// Finds the session tokens among the cookies of a request. Other people's cookies are passed over, whatever is
+    /// in them.
+    pub fn read_tokens(&self, request: &RequestCookies) -> PresentedTokens {
+        let (key, remember_me) = (&self.0.key, &self.0.remember_me);
+        let mut presented = PresentedTokens::default();
+        for (name, value) in request.pairs() {
+            if name == key.name.as_bytes() {
+                presented.key.add(&key.keys, value, decode_key);
+            } else if name == remember_me.name.as_bytes() {
+                presented.remember_me.add(&remember_me.keys, value, SessionToken::parse);
+            }
+        }
+        presented
+    }
+
+    pub fn set_key(&self, jar: &mut SetCookies<'_>, id: CookieSessionId, token: &SessionToken) {
+        let key = &self.0.key;
+        let value = key.keys.sign(&format!("{id}.{}", *token.encode()));
+        self.set(jar, key, &key.name, value, None);
+    }
+
+    pub fn expire_key(&self, jar: &mut SetCookies<'_>) {
+        self.expire(jar, &self.0.key, &self.0.key.name);
+    }
+
+    /// The cookie by which an answer gives the browser a session token: its name and value.
+    pub fn token_given<'h>(&self, answer: &'h HeaderMap) -> Option<&'h [u8]> {
+        let mut pairs =
+            answer.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
+        let value = |pair: &'h [u8]| pair.strip_prefix(self.0.key.name.as_bytes())?.strip_prefix(b"=");
+        pairs.rfind(|pair| value(pair).is_some_and(|value| !value.is_empty()))
+    }
+
+    pub fn set_remember_me(&self, jar: &mut SetCookies<'_>, token: &SessionToken, max_age: Duration) {
+        let remember_me = &self.0.remember_me;
+        let value = remember_me.keys.sign(&token.encode());
+        self.set(jar, remember_me, &remember_me.name, value, Some(max_age));
+    }
+
+    pub fn expire_remember_me(&self, jar: &mut SetCookies<'_>) {
+        self.expire(jar, &self.0.remember_me, &self.0.remember_me.name);
+    }
+
+    /// The tokens by which a browser is known: one list, unless cookies of several scopes have the name.
+    pub fn read_devices(&self, request: &RequestCookies) -> Vec<KnownTokens> {
+        read_all(&self.0.device, request, KnownTokens::parse)
+    }
+
+    pub fn set_device(&self, jar: &mut SetCookies<'_>, known: &KnownTokens) {
+        let device = &self.0.device;
+        self.set(jar, device, &device.name, device.keys.sign(&known.encode()), Some(KNOWN_BROWSER_TTL));
+    }
+
+    pub fn read_mfa_trust(&self, request: &RequestCookies) -> Vec<TrustTokens> {
+        read_all(&self.0.mfa_trust, request, TrustTokens::parse)
+    }
+
+    pub fn set_mfa_trust(&self, jar: &mut SetCookies<'_>, tokens: &TrustTokens) {
+        let mfa_trust = &self.0.mfa_trust;
+        let value = mfa_trust.keys.sign(&tokens.encode());
+        self.set(jar, mfa_trust, &mfa_trust.name, value, Some(self.0.mfa_trust_ttl));
+    }
+
+    /// An entry's JSON, if it was written under this cookie-session id: the first that was, if there are several.
+    pub fn read_entry(&self, name: &str, request: &RequestCookies, id: Option<CookieSessionId>) -> Option<Vec<u8>> {
+        let id = shown(id);
+        let decode = |value: &[u8]| {
+            let verified = verify(&self.0.entry_keys, value)?;
+            let (signed_name, rest) = verified.value.split_once('.')?;
+            let (signed_id, json) = rest.split_once('.')?;
+            let ours = signed_name == name && signed_id == id;
+            if ours { URL_SAFE_NO_PAD.decode(json).ok() } else { None }
+        };
+        let entries = self.entries(request).filter(|(entry, _)| *entry == name.as_bytes());
+        entries.take(MOST_OF_A_NAME).find_map(|(_, value)| decode(value))
+    }
+
+    /// Whether any cookie came that is, or claims to be, ours.
+    pub fn is_any_ours(&self, request: &RequestCookies) -> bool {
+        let Inner { key, remember_me, device, mfa_trust, .. } = &*self.0;
+        let is_ours =
+            |name: &[u8]| [key, remember_me, device, mfa_trust].iter().any(|ours| ours.name.as_bytes() == name);
+        request.pairs().any(|(name, _)| is_ours(name)) || self.entries(request).next().is_some()
+    }
+
+    /// Whether a cookie came that is, or claims to be, this entry.
+    pub fn has_entry(&self, name: &str, request: &RequestCookies) -> bool {
+        self.entries(request).any(|(entry, _)| entry == name.as_bytes())
+    }
+
+    /// The names of the entries that came, or the first of them.
+    pub fn entry_names(&self, request: &RequestCookies) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in self.entries(request) {
+            if names.len() == MOST_ENTRIES {
+                break;
+            }
+            let Some(name) = str::from_utf8(name).ok().filter(|name| is_entry_name(name)) else { continue };
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+
+    fn entries<'r>(&'r self, request: &'r RequestCookies) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        let prefix = self.0.entry_prefix.as_bytes();
+        request.pairs().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+    }
+
+    pub fn set_entry(&self, jar: &mut SetCookies<'_>, name: &str, id: Option<CookieSessionId>, json: &[u8]) {
+        let payload = format!("{name}.{}.{}", shown(id), URL_SAFE_NO_PAD.encode(json));
+        self.set(jar, &self.0.key, &self.entry_name(name), self.0.entry_keys.sign(&payload), None);
+    }
+
+    pub fn expire_entry(&self, jar: &mut SetCookies<'_>, name: &str) {
+        self.expire(jar, &self.0.key, &self.entry_name(name));
+    }
+
+    /// Refuses an entry whose cookie a browser would not keep.
+    pub fn check_entry(&self, name: &str, json: &[u8]) -> Result<(), Error> {
+        if !is_entry_name(name) {
+            return Err(Error::EntryName(name.to_owned()));
+        }
+        let cookie_name = self.entry_name(name);
+        let value = ENTRY_OVERHEAD + name.len() + json.len().div_ceil(3) * 4;
+        let size = cookie_name.len() + value;
+        if size > MAX_COOKIE { Err(Error::CookieTooLarge { name: cookie_name, size }) } else { Ok(()) }
+    }
+
+    fn entry_name(&self, name: &str) -> String {
+        format!("{}{name}", self.0.entry_prefix)
+    }
+
+    fn set(&self, jar: &mut SetCookies<'_>, named: &Named, name: &str, value: String, max_age: Option<Duration>) {
+        self.expire_elsewhere(jar, named, name);
+        let mut cookie = self.cookie(named, name, value, self.0.domain.as_deref());
+        cookie.set_max_age(max_age.and_then(|age| time::Duration::try_from(age).ok()));
+        jar.append(&cookie);
+    }
+
+    fn expire(&self, jar: &mut SetCookies<'_>, named: &Named, name: &str) {
+        self.expire_elsewhere(jar, named, name);
+        jar.append(&expired(self.cookie(named, name, String::new(), self.0.domain.as_deref())));
+    }
+
+    /// Expires what other domains may have left under a name that came. It would come again, beside what is set
+    /// now. No login ever writes there, so this undoes none.
+    fn expire_elsewhere(&self, jar: &mut SetCookies<'_>, named: &Named, name: &str) {
+        if self.0.other_domains.is_empty() || named.is_of_this_host() || !jar.came(name) {
+            return;
+        }
+        for domain in &self.0.other_domains {
+            jar.append(&expired(self.cookie(named, name, String::new(), domain.as_deref())));
+        }
+    }
+
+    /// A cookie is expired with the attributes it was set with, or the browser keeps it.
+    fn cookie<'c>(&'c self, named: &'c Named, name: &'c str, value: String, domain: Option<&'c str>) -> Cookie<'c> {
+        let mut cookie = Cookie::build((name, value))
+            .http_only(true)
+            .secure(self.0.secure)
+            .same_site(named.same_site)
+            .path(named.path.as_str())
+            .build();
+        if let Some(domain) = domain {
+            cookie.set_domain(domain);
+        }
+        cookie
+    }
+}
+
+/// The headers of a response, and the cookies of the request that it answers.
+pub(crate) struct SetCookies<'r> {
+    pub headers: &'r mut HeaderMap,
+    pub request: &'r RequestCookies,
+}
+
+impl SetCookies<'_> {
+    fn came(&self, name: &str) -> bool {
+        self.request.pairs().any(|(came, _)| came == name.as_bytes())
+    }
+
+    fn append(&mut self, cookie: &Cookie<'_>) {
+        match HeaderValue::try_from(cookie.to_string()) {
+            Ok(value) => drop(self.headers.append(header::SET_COOKIE, value)),
+            Err(_) => tracing::error!(target: "sigra", cookie = cookie.name(), "a cookie is no valid header"),
+        }
+    }
+}
+
+fn read_all<T>(named: &Named, request: &RequestCookies, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let came = request.pairs().filter(|(name, _)| *name == named.name.as_bytes()).take(MOST_OF_A_NAME);
+    came.filter_map(|(_, value)| parse(verify(&named.keys, value)?.value)).collect()
+}
+
+fn expired(mut cookie: Cookie<'_>) -> Cookie<'_> {
+    cookie.set_max_age(time::Duration::ZERO);
+    cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
+    cookie
+}
+
+fn is_entry_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+const HOST_PREFIX: &str = "__Host-";
+
+/// RFC 6265bis section 4.1.3: a browser takes a `__Host-` cookie only from this very host, and a `__Secure-` cookie only
+/// over TLS.
+fn prefixed(options: &CookieOptions, settings: &CookieSettings) -> String {
+    let prefix = match (settings.secure, &settings.domain) {
+        (true, None) if options.path == "/" => HOST_PREFIX,
+        (true, _) => "__Secure-",
+        (false, _) => "",
+    };
+    format!("{prefix}{}", options.name)
+}
+
+/// The domains that cookies may be left for, from before [`Config::cookie_domain`] was changed or by a neighbour: of the
+/// application's hosts, and those above them that are still its owner's.
+fn other_domains(settings: &CookieSettings) -> Vec<Option<String>> {
+    let own = settings.domain.as_deref();
+    let registrable = |host: &str| psl::domain_str(host).map(str::to_owned);
+    let owner = own.and_then(registrable);
+    let origins = settings.trusted_origins.iter().filter_map(|origin| host_of(origin));
+    let mut domains: Vec<Option<String>> = own.map(|_| None).into_iter().collect();
+    for host in own.map(str::to_owned).into_iter().chain(origins) {
+        let Some(top) = registrable(&host).filter(|top| owner.as_ref().is_none_or(|owner| owner == top)) else {
+            continue;
+        };
+        let mut domain = host.as_str();
+        loop {
+            let is_new = own != Some(domain) && !domains.iter().any(|known| known.as_deref() == Some(domain));
+            if is_new && domains.len() < MOST_DOMAINS {
+                domains.push(Some(domain.to_owned()));
+            }
+            match domain.split_once('.') {
+                Some((_, above)) if domain != top => domain = above,
+                _ => break,
+            }
+        }
+    }
+    domains
+}
+
+/// The host of an origin, if it has a name.
+fn host_of(origin: &str) -> Option<String> {
+    let uri: Uri = origin.parse().ok()?;
+    let host = uri.host()?;
+    let is_name = host.parse::<IpAddr>().is_err() && !host.starts_with('[');
+    is_name.then(|| host.to_ascii_lowercase())
+}
+
+fn decode_key(value: &str) -> Option<KeyCookie> {
+    let (id, token) = value.split_once('.')?;
+    Some(KeyCookie { id: CookieSessionId::parse(id)?, token: SessionToken::parse(token)? })
+}
+
+/// Nothing, for an entry that was written while nobody was logged in.
+fn shown(id: Option<CookieSessionId>) -> String {
+    id.map_or_else(String::new, |id| id.to_string())
+}

@@ -1,0 +1,9 @@
+//! Floor 3: what the browser holds.
+
+pub(crate) mod browser_tokens;
+pub(crate) mod cookie_options;
+pub(crate) mod cookie_session;
+pub(crate) mod cookies;
+pub(crate) mod flash;
+pub(crate) mod return_to;
+pub(crate) mod visit;

@@ -1,0 +1,254 @@
+//! PostgreSQL: triggers announce every change of a session or a user on a channel, and every process listens.
+//!
+//! Announcements are delivered in the order of their commits. So a heartbeat that is sent through another
+//! connection, and comes back, proves that everything committed before it was sent has been heard; without
+//! one for [`LEASE`], the feed is not sure of anything.
+
+use std::{
+    convert::Infallible,
+    fmt::Display,
+    hash::Hasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgPool, Postgres, postgres::PgListener};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    base::{task::Task, telemetry},
+    model::feed::Feed,
+};
+
+/// What `POSTGRES_SCHEMA` has the triggers announce on.
+const CHANNEL: &str = "sigra";
+/// In place of an id: everything may have changed.
+const EVERYTHING: &str = "*";
+
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How long one heartbeat is good for, from when it was sent.
+const LEASE: Duration = Duration::from_millis(1500);
+/// Between attempts, give or take half of it.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Changes are told apart by a hash of the id. Two ids that share a slot end each other's scopes in memory,
+/// which costs a query.
+/// There are so many that a purge of many rows, each of which is announced, leaves most of what is kept alone.
+const SLOTS: usize = 65_536;
+
+/// Hears of changes in a PostgreSQL database.
+pub struct Listener {
+    pool: PgPool,
+    users: &'static str,
+    heard: Arc<Heard>,
+    task: Task,
+}
+
+/// What was heard so far. Every change has a number.
+struct Heard {
+    changes: AtomicU64,
+    last_change: Box<[AtomicU64]>,
+    last_change_of_everything: AtomicU64,
+    born: Instant,
+    /// Milliseconds after `born`; 0: not sure of anything.
+    sure_until: AtomicU64,
+    changed: Notify,
+    beat_now: Notify,
+    /// When the last heartbeat that came back was sent.
+    beat: watch::Sender<u64>,
+}
+
+/// A session and a user, by a hash of their ids.
+#[derive(Clone, Copy)]
+pub struct Subject {
+    session: u64,
+    user: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Deaf {
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the listening connection was lost")]
+    Lost,
+    #[error("the triggers of sigra::store::POSTGRES_SCHEMA are missing or disabled: add a migration that creates them")]
+    NoTriggers,
+    #[error("heartbeats don't come back: NOTIFY needs a connection that is not pooled by transaction")]
+    NoHeartbeat,
+}
+
+impl Feed for Listener {
+    type Database = Postgres;
+    type Stamp = u64;
+    type Subject = Subject;
+
+    fn new(pool: PgPool, users: &'static str) -> Self {
+        Self { pool, users, heard: Arc::new(Heard::new()), task: Task::default() }
+    }
+
+    fn ensure_running(&self) {
+        self.task.ensure_running(|| run(self.pool.clone(), self.users, self.heard.clone()));
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        self.heard.is_sure().then(|| self.heard.changes.load(Ordering::SeqCst))
+    }
+
+    fn subject(session: &dyn Display, user: &dyn Display) -> Subject {
+        Subject { session: hash(session), user: hash(user) }
+    }
+
+    fn is_unchanged(&self, subject: &Subject, since: &u64) -> bool {
+        let last_change = |id| self.heard.slot(id).load(Ordering::SeqCst);
+        self.heard.is_sure()
+            && last_change(subject.session) <= *since
+            && last_change(subject.user) <= *since
+            && self.heard.last_change_of_everything.load(Ordering::SeqCst) <= *since
+    }
+
+    fn note(&self, changed: &dyn Display) {
+        self.heard.change(self.heard.slot(hash(changed)));
+    }
+
+    #[cfg(feature = "live")]
+    async fn changed(&self) {
+        self.heard.changed.notified().await;
+    }
+
+    #[cfg(feature = "testing")]
+    async fn catch_up(&self) {
+        let asked = self.heard.milliseconds();
+        let mut beat = self.heard.beat.subscribe();
+        while self.heard.is_sure() && *beat.borrow_and_update() <= asked {
+            self.heard.beat_now.notify_one();
+            drop(timeout(Duration::from_millis(10), beat.changed()).await);
+        }
+    }
+}
+
+impl Heard {
+    fn new() -> Self {
+        Self {
+            changes: AtomicU64::new(0),
+            last_change: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            last_change_of_everything: AtomicU64::new(0),
+            born: Instant::now(),
+            sure_until: AtomicU64::new(0),
+            changed: Notify::new(),
+            beat_now: Notify::new(),
+            beat: watch::Sender::new(0),
+        }
+    }
+
+    fn milliseconds(&self) -> u64 {
+        milliseconds(self.born.elapsed())
+    }
+
+    fn is_sure(&self) -> bool {
+        self.milliseconds() < self.sure_until.load(Ordering::SeqCst)
+    }
+
+    fn slot(&self, id: u64) -> &AtomicU64 {
+        // The remainder is below `SLOTS`, which is far below `usize::MAX`.
+        &self.last_change[usize::try_from(id % SLOTS as u64).unwrap_or_default()]
+    }
+
+    fn change(&self, slot: &AtomicU64) {
+        slot.fetch_max(self.changes.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    fn hear_change(&self, id: &str) {
+        match id {
+            EVERYTHING => self.change(&self.last_change_of_everything),
+            id => self.change(self.slot(hash(&id))),
+        }
+        self.changed.notify_one();
+    }
+
+    fn hear_heartbeat(&self, sent_at: &str) {
+        // Whoever may use the database can say anything here.
+        let Some(sent_at) = sent_at.parse::<u64>().ok().filter(|sent_at| *sent_at <= self.milliseconds()) else {
+            return;
+        };
+        let until = sent_at.saturating_add(milliseconds(LEASE));
+        let was_sure = self.milliseconds() < self.sure_until.fetch_max(until, Ordering::SeqCst);
+        self.beat.send_replace(sent_at);
+        if !was_sure && self.is_sure() {
+            tracing::info!(target: "sigra", event = telemetry::CACHE_RESUMED);
+        }
+    }
+}
+
+/// Listens, and begins again whenever that fails.
+async fn run(pool: PgPool, users: &'static str, heard: Arc<Heard>) {
+    loop {
+        let Err(reason) = listen(&pool, users, &heard).await;
+        heard.sure_until.store(0, Ordering::SeqCst);
+        tracing::warn!(target: "sigra", event = telemetry::CACHE_BYPASSED, %reason);
+        sleep(crate::base::task::jittered(RECONNECT)).await;
+    }
+}
+
+async fn listen(pool: &PgPool, users: &str, heard: &Heard) -> Result<Infallible, Deaf> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    let heartbeats = format!("{CHANNEL}_{}", uuid::Uuid::now_v7().simple());
+    listener.listen_all([CHANNEL, &heartbeats]).await?;
+    // Nobody knows what was announced before.
+    heard.hear_change(EVERYTHING);
+    tokio::try_join!(receive(listener, heard), beat(pool, users, heard, &heartbeats)).map(|(never, _)| never)
+}
+
+async fn receive(mut listener: PgListener, heard: &Heard) -> Result<Infallible, Deaf> {
+    loop {
+        let notification = listener.try_recv().await?.ok_or(Deaf::Lost)?;
+        match notification.channel() {
+            CHANNEL => heard.hear_change(notification.payload()),
+            _ => heard.hear_heartbeat(notification.payload()),
+        }
+    }
+}
+
+async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<Infallible, Deaf> {
+    let begun = heard.milliseconds();
+    loop {
+        timeout(LEASE, send_heartbeat(pool, users, heard, channel)).await.map_err(|_| Deaf::NoHeartbeat)??;
+        drop(timeout(HEARTBEAT, heard.beat_now.notified()).await);
+        let silent_since = begun.max(*heard.beat.borrow());
+        if heard.milliseconds().saturating_sub(silent_since) > milliseconds(2 * LEASE) {
+            return Err(Deaf::NoHeartbeat);
+        }
+    }
+}
+
+/// Makes sure that changes are announced, and announces that they were until now.
+async fn send_heartbeat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
+    let mut conn = pool.acquire().await?;
+    let triggers = "SELECT count(*) FROM pg_trigger
+        WHERE tgrelid IN (to_regclass($1), to_regclass('users_tokens'))
+          AND tgname IN ('sigra_announce', 'sigra_announce_truncate') AND tgenabled = 'A'";
+    let sent_at = heard.milliseconds();
+    let triggers: i64 = sqlx::query_scalar(triggers).bind(users).fetch_one(&mut *conn).await?;
+    if triggers != 4 {
+        return Err(Deaf::NoTriggers);
+    }
+    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(sent_at.to_string()).execute(&mut *conn).await?;
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same for an id and for the text that the database makes of it.
+fn hash(id: &dyn Display) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(id.to_string().as_bytes());
+    hasher.finish()
+}

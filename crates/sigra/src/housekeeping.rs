@@ -1,0 +1,122 @@
+//! Purges what has expired, and encrypts anew what an older secret has encrypted.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    base::{clock::earlier, error::Error, task::jittered, telemetry},
+    browser::browser_tokens::KNOWN_BROWSER_TTL,
+    limits::FORGOTTEN,
+    model::{
+        second_factor::CEREMONY_TTL,
+        user::{AuthUser, Connection},
+        window::Expired,
+    },
+    sigra::{Parts, Sigra, transact},
+    store::{
+        Attempts as _, AuditLog, BrowserKind, Browsers, EmailTokens as _, Passkeys as _, SecondFactors as _, Store as _,
+    },
+};
+
+/// Expired rows are deleted in batches of this size.
+const PURGE_BATCH: i64 = 50;
+
+impl<U: AuthUser> Sigra<U> {
+    /// Deletes expired rows, and gives their number. It works in small batches and rests between them, four
+    /// times as long as each took, so that nobody else waits; any number of processes may do it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn purge_expired_tokens(&self) -> Result<u64, Error> {
+        let config = &self.parts.config;
+        let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
+        let email = email.into_iter().max().unwrap_or_default();
+        let sessions = self
+            .purge(config.sessions.ttl, async |conn, expired| U::Database::purge_sessions(conn, expired).await)
+            .await;
+        let mailed =
+            self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await;
+        let recovery = self
+            .purge(config.recovery_ttl, async |conn, expired| U::Database::purge_recovery_tokens(conn, expired).await)
+            .await;
+        let pending = self
+            .purge(config.sessions.challenge_ttl, async |conn, expired| {
+                U::Database::purge_pending_sessions(conn, expired).await
+            })
+            .await;
+        let trusted = self
+            .purge(config.cookies.mfa_trust_ttl, async |conn, expired| {
+                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Trusted, expired).await
+            })
+            .await;
+        let known = self
+            .purge(KNOWN_BROWSER_TTL, async |conn, expired| {
+                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Known, expired).await
+            })
+            .await;
+        let events = match config.audit_retention {
+            Some(retention) => {
+                let purge = async |conn: &mut Connection<U>, expired| {
+                    <U::Database as AuditLog<U>>::purge_audit_events(conn, expired).await
+                };
+                self.purge(retention, purge).await
+            }
+            None => Ok(0),
+        };
+        let ceremonies =
+            self.purge(CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await;
+        let attempts =
+            self.purge(FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await;
+        // What fails in one table is no reason to keep the rows of another.
+        let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
+        events?;
+        ceremonies?;
+        attempts?;
+        Ok(tokens)
+    }
+
+    async fn purge(
+        &self,
+        age: Duration,
+        delete: impl AsyncFn(&mut Connection<U>, Expired) -> sqlx::Result<u64>,
+    ) -> Result<u64, Error> {
+        let expired = Expired { before: earlier(self.now(), age), limit: PURGE_BATCH };
+        let mut purged = 0;
+        loop {
+            let begun = Instant::now();
+            let batch = transact!(self, conn => Ok(delete(conn, expired).await?))?;
+            purged += batch;
+            if batch < PURGE_BATCH.unsigned_abs() {
+                return Ok(purged);
+            }
+            tokio::time::sleep(begun.elapsed() * 4).await;
+        }
+    }
+
+    /// Begins to purge in the background, at the first request that could have found something to purge.
+    pub(crate) fn ensure_purged(&self) {
+        if let Some(interval) = self.parts.config.purge_interval {
+            self.parts.purge.ensure_running(|| purge(Arc::downgrade(&self.parts), interval));
+        }
+    }
+}
+
+/// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that
+/// many processes don't do it all at once.
+async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
+    loop {
+        tokio::time::sleep(jittered(interval)).await;
+        let Some(sigra) = sigra.upgrade() else { return };
+        let sigra = Sigra { parts: sigra };
+        match sigra.purge_expired_tokens().await {
+            Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
+            Err(error) => tracing::warn!(target: "sigra", %error, "expired tokens are not purged"),
+        }
+        if let Err(error) = sigra.reencrypt_secrets().await {
+            tracing::warn!(target: "sigra", %error, "secrets are not encrypted anew");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Counts the requests of each address, in this process.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+
+use crate::{base::error::Error, model::limit::AddressLimit};
+
+/// Counts addresses, in this process.
+pub(crate) struct Addresses {
+    limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    /// For all whose address is not known.
+    unknown: Option<DefaultDirectRateLimiter>,
+    is_unknown_told: AtomicBool,
+    checks: AtomicUsize,
+}
+
+impl Addresses {
+    /// Unlimited without a limit.
+    pub fn new(limit: Option<AddressLimit>) -> Self {
+        let quota = |limit: AddressLimit| Quota::per_minute(limit.per_minute).allow_burst(limit.burst);
+        let for_many = |limit: AddressLimit| AddressLimit {
+            burst: limit.burst.saturating_mul(UNKNOWN_CLIENTS),
+            per_minute: limit.per_minute.saturating_mul(UNKNOWN_CLIENTS),
+        };
+        Self {
+            limiter: limit.map(quota).map(RateLimiter::keyed),
+            unknown: limit.map(for_many).map(quota).map(RateLimiter::direct),
+            is_unknown_told: AtomicBool::new(false),
+            checks: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts who can't be told apart together.
+    pub fn check_unknown(&self) -> Result<(), Error> {
+        let Some(limiter) = &self.unknown else { return Ok(()) };
+        if !self.is_unknown_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "sigra",
+                "requests come without the address of their client, so that all clients share one limit: serve with \
+                 `app.into_make_service_with_connect_info::<SocketAddr>()`, or put `ConnectInfo<SocketAddr>` into the \
+                 extensions of each request"
+            );
+        }
+        limiter
+            .check()
+            .map_err(|early| Error::TooManyAttempts { retry_after: early.wait_time_from(limiter.clock().now()) })
+    }
+
+    pub fn check(&self, ip: IpAddr) -> Result<(), Error> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        // To look through all of them takes some milliseconds: now and then, not at every request of a flood.
+        let is_time = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(MAX_ADDRESSES / 10);
+        if is_time && limiter.len() > MAX_ADDRESSES {
+            limiter.retain_recent();
+        }
+        limiter
+            .check_key(&network(ip))
+            .map_err(|early| Error::TooManyAttempts { retry_after: early.wait_time_from(limiter.clock().now()) })
+    }
+}
+
+/// For how many clients those count whose address is not known.
+const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
+/// Past so many, those that have been quiet are forgotten.
+const MAX_ADDRESSES: usize = 100_000;
+
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let of = |ip: &str| network(ip.parse().expect("an address"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn an_address_is_limited_and_others_are_not() {
+        let addresses = Addresses::new(Some(AddressLimit::default()));
+        let (noisy, quiet): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        for _ in 0..100 {
+            addresses.check(noisy).expect("within the burst");
+        }
+        assert!(matches!(addresses.check(noisy), Err(Error::TooManyAttempts { .. })));
+        addresses.check(quiet).expect("another address");
+        Addresses::new(None).check(noisy).expect("no limit");
+    }
+
+    #[test]
+    fn who_has_no_address_is_limited_with_all_the_others_who_have_none() {
+        let addresses = Addresses::new(Some(AddressLimit::default()));
+        for _ in 0..1000 {
+            addresses.check_unknown().expect("within the burst");
+        }
+        let Err(Error::TooManyAttempts { retry_after }) = addresses.check_unknown() else { panic!("without a limit") };
+        assert!(retry_after <= Duration::from_millis(100), "ten a second, not {retry_after:?}");
+        addresses.check([192, 0, 2, 1].into()).expect("an address of its own");
+        Addresses::new(None).check_unknown().expect("no limit");
+    }
+}

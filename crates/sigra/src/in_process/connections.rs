@@ -1,0 +1,140 @@
+//! The live connections of this process, by session.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{base::telemetry, model::session::SessionId};
+
+/// The live connections of this process, by session.
+#[derive(Clone, Default)]
+pub(crate) struct LiveConnections(Arc<Mutex<Registry>>);
+
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub sessions: HashMap<SessionId, Entry>,
+    pub users: HashMap<Arc<str>, usize>,
+    pub is_swept: bool,
+    pub is_closed: bool,
+}
+
+pub(crate) struct Entry {
+    pub ended: Ended,
+    pub connections: usize,
+    pub user: Arc<str>,
+    /// When the session was last known to be good.
+    pub checked_at: Instant,
+}
+
+/// Tells the connections of a session that they end, and why.
+#[derive(Clone, Default)]
+pub(crate) struct Ended {
+    pub token: CancellationToken,
+    pub why: Arc<OnceLock<Ending>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    SessionEnded,
+    Unchecked,
+    GoingAway,
+}
+
+impl Ended {
+    pub fn end(&self, why: Ending) {
+        // The first reason stands.
+        let _ = self.why.set(why);
+        self.token.cancel();
+    }
+}
+
+impl LiveConnections {
+    /// Ends the connections of these sessions.
+    pub fn end(&self, ids: &[SessionId]) {
+        let registry = self.registry();
+        for id in ids {
+            if let Some(entry) = registry.sessions.get(id) {
+                tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
+                entry.ended.end(Ending::SessionEnded);
+            }
+        }
+    }
+
+    /// Ends all, and takes no more.
+    pub fn close(&self) {
+        let mut registry = self.registry();
+        registry.is_closed = true;
+        registry.sessions.values().for_each(|entry| entry.ended.end(Ending::GoingAway));
+    }
+
+    /// Notes that these sessions are good.
+    pub fn note_good(&self, ids: &[SessionId]) {
+        let mut registry = self.registry();
+        for id in ids {
+            if let Some(entry) = registry.sessions.get_mut(id) {
+                entry.checked_at = Instant::now();
+            }
+        }
+    }
+
+    /// Ends the connections of sessions that were not known to be good for so long.
+    pub fn end_unchecked(&self, after: Duration) {
+        for (id, entry) in &self.registry().sessions {
+            if entry.checked_at.elapsed() >= after && !entry.ended.token.is_cancelled() {
+                tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
+                entry.ended.end(Ending::Unchecked);
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.registry().sessions.is_empty()
+    }
+
+    pub fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the registry.
+pub(crate) struct Connection {
+    pub id: SessionId,
+    pub ended: Ended,
+    pub connections: LiveConnections,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut registry = self.connections.registry();
+        let Some(entry) = registry.sessions.get_mut(&self.id) else { return };
+        entry.connections -= 1;
+        let (is_last, user) = (entry.connections == 0, entry.user.clone());
+        if is_last {
+            registry.sessions.remove(&self.id);
+        }
+        if let Some(of_user) = registry.users.get_mut(&user) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                registry.users.remove(&user);
+            }
+        }
+    }
+}
+
+/// Lets another sweep begin where this one ends before it is over, as with its runtime.
+pub(crate) struct Sweeping {
+    pub connections: LiveConnections,
+    pub is_over: bool,
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connections.registry().is_swept = false;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Floor 2: plain data and the rules on it. No SQL, no HTTP.
+
+pub(crate) mod audit;
+pub(crate) mod checked;
+pub mod client;
+pub(crate) mod feed;
+pub(crate) mod limit;
+pub(crate) mod log_in;
+#[cfg(feature = "passkeys")]
+pub(crate) mod relying_party;
+pub(crate) mod scope;
+pub(crate) mod second_factor;
+pub(crate) mod session;
+pub(crate) mod transaction;
+pub(crate) mod user;
+pub(crate) mod window;

@@ -1,0 +1,179 @@
+//! The scope: who is acting, and what they have proved.
+
+use std::{fmt, sync::Arc};
+
+use crate::model::{session::SessionRow, user::AuthUser};
+
+/// A logged-in user and the session they are acting under.
+///
+/// As an argument it is a requirement: a person who is not logged in is led to the log-in page and back,
+/// a program gets 401. As `Option<Scope<User>>` it is a question.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::Scope;
+///
+/// async fn dashboard(scope: Scope<User>) -> String {
+///     format!("Hello {}", scope.user().email)
+/// }
+///
+/// async fn home(scope: Option<Scope<User>>) -> &'static str {
+///     if scope.is_some() { "Welcome back" } else { "Welcome" }
+/// }
+/// ```
+pub struct Scope<U: AuthUser>(Arc<Inner<U>>);
+
+struct Inner<U> {
+    user: U,
+    session: SessionRow,
+}
+
+impl<U: AuthUser> Scope<U> {
+    pub(crate) fn new(user: U, session: SessionRow) -> Self {
+        Self(Arc::new(Inner { user, session }))
+    }
+
+    /// The user, as the database has them at this request.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        &self.0.user
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &SessionRow {
+        &self.0.session
+    }
+}
+
+impl<U: AuthUser> Clone for Scope<U> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Names the session, and says nothing of the user.
+impl<U: AuthUser> fmt::Debug for Scope<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
+    }
+}
+
+/// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), as OWASP ASVS 7.5.1 asks before a
+/// sensitive change: with their second factor, if they have one. Others are led to the sudo page.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::Sudo;
+///
+/// async fn delete_account(Sudo(scope): Sudo<User>) -> String {
+///     format!("Deleted {}", scope.user().id)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sudo<U: AuthUser>(pub Scope<U>);
+
+/// How far a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clearance {
+    /// The user is logged in.
+    Full,
+    /// The user is to show their second factor, and can do nothing else.
+    ChallengePending,
+    /// The user must set up a second factor, and can do nothing else.
+    EnrolmentRequired,
+}
+
+impl Clearance {
+    pub fn of<U: AuthUser>(user: &U, session: &SessionRow) -> Self {
+        if session.mfa_pending {
+            Self::ChallengePending
+        } else if session.mfa_verified_at.is_none() && user.requires_second_factor() {
+            Self::EnrolmentRequired
+        } else {
+            Self::Full
+        }
+    }
+}
+
+impl<U: AuthUser> Scope<U> {
+    pub(crate) fn clearance(&self) -> Clearance {
+        Clearance::of(self.user(), self.session())
+    }
+}
+
+/// A user whose second factor is pending. For the pages that ask for it, and for nothing else.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::mfa::MfaChallenge;
+///
+/// async fn new(challenge: MfaChallenge<User>) -> String {
+///     format!("Enter the code of your authenticator app, {}.", challenge.user().email)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MfaChallenge<U: AuthUser>(pub(crate) Scope<U>);
+
+impl<U: AuthUser> MfaChallenge<U> {
+    /// Who has shown their first factor.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        self.0.user()
+    }
+}
+
+/// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
+/// [must have one](AuthUser::requires_second_factor) and can do nothing else until then.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use axum::{extract::State, response::Html};
+/// use sigra::{CookieSession, Sigra, mfa::MfaEnrolment};
+///
+/// async fn new(
+///     State(sigra): State<Sigra<User>>,
+///     session: CookieSession,
+///     enrolment: MfaEnrolment<User>,
+/// ) -> sigra::Result<Html<String>> {
+///     let user = enrolment.scope().user();
+///     let totp = sigra.begin_totp_enrolment(&session, user, &user.email)?;
+///     Ok(Html(format!("{} or type {}", totp.qr_code(), *totp.manual_key())))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MfaEnrolment<U: AuthUser>(pub(crate) Scope<U>);
+
+impl<U: AuthUser> MfaEnrolment<U> {
+    /// Who it is.
+    #[must_use]
+    pub fn scope(&self) -> &Scope<U> {
+        &self.0
+    }
+
+    /// Whether they can do nothing else until they have set one up.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.0.clearance() == Clearance::EnrolmentRequired
+    }
+}

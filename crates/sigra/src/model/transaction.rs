@@ -1,0 +1,90 @@
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use crate::{
+    base::error::Error,
+    model::user::{AuthUser, Connection},
+};
+
+/// A transaction that may write, as [`Sigra::begin`](crate::Sigra::begin) starts it: a connection, wherever one is asked
+/// for. Dropped before it is committed, it is rolled back.
+///
+/// It knows what is to follow its commit, and only that: a mail that was [sent in
+/// it](crate::mail::Mailer::send_in), the new token of a session that was [renewed in
+/// it](crate::Sigra::renew_session_in). Where it is rolled back none of that happens.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::{Sigra, mail::{Mail, Mailer}};
+///
+/// async fn upgrade(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {
+///     let mut tx = sigra.begin().await?;
+///     sqlx::query("UPDATE users SET plan = 'team' WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
+///     mailer.send_in(&mut tx, Mail::new(&user.email, "Your plan", "You have the team plan now.")).await?;
+///     tx.commit().await
+/// }
+/// ```
+#[must_use = "it is rolled back unless you commit it"]
+pub struct Transaction<U: AuthUser> {
+    database: sqlx::Transaction<'static, U::Database>,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl<U: AuthUser> Transaction<U> {
+    pub(crate) fn new(database: sqlx::Transaction<'static, U::Database>) -> Self {
+        Self { database, after_commit: Vec::new() }
+    }
+
+    /// Commits what was done, and does what was to follow.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`]. If the connection broke off, it may be committed all the same.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.database.commit().await?;
+        self.after_commit.into_iter().for_each(|follow_up| follow_up());
+        Ok(())
+    }
+
+    /// Takes back what was done, as dropping it does too, and waits until that has happened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn rollback(self) -> Result<(), Error> {
+        Ok(self.database.rollback().await?)
+    }
+
+    /// Does something once it is committed. It must be something that may be lost: the process may end before.
+    pub(crate) fn after_commit(&mut self, follow_up: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(follow_up));
+    }
+}
+
+impl<U: AuthUser> Deref for Transaction<U> {
+    type Target = Connection<U>;
+
+    fn deref(&self) -> &Connection<U> {
+        &self.database
+    }
+}
+
+impl<U: AuthUser> DerefMut for Transaction<U> {
+    fn deref_mut(&mut self) -> &mut Connection<U> {
+        &mut self.database
+    }
+}
+
+/// Never shows what is in it.
+impl<U: AuthUser> fmt::Debug for Transaction<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! What the library needs to know of the host's user.
+
+use std::{fmt, hash::Hash};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use crate::store::Store;
+
+/// The host's user: a row of [its table](Self::TABLE), with whatever columns the host gives it.
+///
+/// Every authenticated request reads the session and the user in one query, and hands the user to
+/// [`sqlx::FromRow`]; a new column is a new field, and nothing else changes.
+///
+/// ```
+/// use sigra::HashedPassword;
+///
+/// #[derive(Clone, sqlx::FromRow)]
+/// struct User {
+///     id: uuid::Uuid,
+///     email: String,
+///     hashed_password: Option<HashedPassword>,
+///     theme: String,          // the host's own
+///     suspended: bool,        // the host's own
+/// }
+///
+/// impl sigra::AuthUser for User {
+///     type Id = uuid::Uuid;
+///     type Database = sqlx::Sqlite;
+///
+///     fn id(&self) -> Self::Id { self.id }
+///     fn hashed_password(&self) -> Option<&HashedPassword> { self.hashed_password.as_ref() }
+///     fn is_active(&self) -> bool { !self.suspended }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a user that sigra knows",
+    label = "implement `sigra::AuthUser` for `{Self}`",
+    note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
+)]
+pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
+    /// The type of the column `id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
+    /// database writes it, which announces a change of a user by that.
+    type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
+
+    /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
+    type Database: Store<Self>;
+
+    /// The table that holds the users, as it is written in a statement. Needs the columns `id` and `hashed_password`.
+    ///
+    /// ```
+    /// #[derive(Clone, sqlx::FromRow)]
+    /// struct Member {
+    ///     id: i64,
+    /// }
+    ///
+    /// impl sigra::AuthUser for Member {
+    ///     const TABLE: &'static str = "members";
+    ///     type Id = i64;
+    ///     type Database = sqlx::Sqlite;
+    ///
+    ///     fn id(&self) -> i64 { self.id }
+    ///     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// }
+    /// ```
+    const TABLE: &'static str = "users";
+
+    /// The column `id`.
+    fn id(&self) -> Self::Id;
+
+    /// The column `hashed_password`; `None` for a user who has no password.
+    fn hashed_password(&self) -> Option<&HashedPassword>;
+
+    /// Whether the user may be logged in. It is asked at every request: one who is no longer active has
+    /// no session from the next request on, and no live connection a second later.
+    fn is_active(&self) -> bool {
+        true
+    }
+
+    /// Whether the user must have a second factor, as administrators should (OWASP ASVS 6.3.3). It is asked at every
+    /// request: until they have set one up, they can do nothing else. See [`MfaEnrolment`](crate::mfa::MfaEnrolment).
+    fn requires_second_factor(&self) -> bool {
+        false
+    }
+}
+
+/// A password's hash in PHC string format, as the database holds it. It redacts itself in `Debug`.
+///
+/// ```
+/// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());
+/// assert_eq!(format!("{hash:?}"), "HashedPassword([redacted])");
+/// ```
+#[derive(Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct HashedPassword(String);
+
+impl HashedPassword {
+    /// The hash in PHC string format.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Names this very hash without telling it: for a browser to hold that knows which password an account had. Salts
+    /// are random, so the same password hashed once more has another name.
+    ///
+    /// ```
+    /// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());
+    /// assert_eq!(hash.fingerprint(), hash.clone().fingerprint());
+    /// assert_eq!(hash.fingerprint().len(), 43);
+    /// ```
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update("sigra password fingerprint").chain_update(&self.0).finalize();
+        URL_SAFE_NO_PAD.encode(digest)
+    }
+}
+
+impl From<String> for HashedPassword {
+    fn from(phc: String) -> Self {
+        Self(phc)
+    }
+}
+
+impl fmt::Debug for HashedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashedPassword([redacted])")
+    }
+}
+
+pub(crate) type Pool<U> = sqlx::Pool<<U as AuthUser>::Database>;
+
+pub(crate) type Connection<U> = <<U as AuthUser>::Database as sqlx::Database>::Connection;

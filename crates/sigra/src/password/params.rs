@@ -1,0 +1,45 @@
+//! How much work a hash is.
+
+use crate::base::config_error::ConfigError;
+
+/// The cost of one Argon2id computation (RFC 9106).
+///
+/// The default is the first choice of the [OWASP Password Storage Cheat Sheet].
+///
+/// [OWASP Password Storage Cheat Sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#argon2id
+///
+/// ```
+/// use sigra::config::Argon2Params;
+///
+/// assert_eq!(Argon2Params::default(), Argon2Params { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Params {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+impl Argon2Params {
+    /// The cheapest parameters there are. They protect nothing: for tests that log in often.
+    #[cfg(any(test, feature = "testing"))]
+    pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
+
+    pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
+        const MOST_KIB: u32 = 4 * 1024 * 1024;
+        let params = argon2::Params::new(self.memory_kib, self.iterations, self.parallelism, None)
+            .ok()
+            .filter(|_| self.memory_kib <= MOST_KIB)
+            .ok_or(ConfigError::Argon2(self))?;
+        Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
+    }
+}
+
+impl Default for Argon2Params {
+    fn default() -> Self {
+        Self { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 }
+    }
+}

@@ -1,0 +1,152 @@
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    base::{error::Error, token::BrowserToken},
+    browser::{browser_tokens::KNOWN_BROWSER_TTL, cookie_session::CookieSession},
+    model::{
+        scope::Scope,
+        second_factor::FactorKind,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    sigra::Sigra,
+    store::{Browser, BrowserKind, Browsers, NewBrowser, Seen},
+};
+
+/// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
+impl<U: AuthUser> Sigra<U> {
+    /// Makes the browser known to be a user's, in the host's own transaction: after a reset of the password, say,
+    /// which makes [all of them](Self::delete_all_tokens_in) unknown. A log-in does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::Random`].
+    pub async fn remember_browser_in(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: &U::Id,
+    ) -> Result<(), Error> {
+        self.remember_browser_with(conn, session, user, None).await
+    }
+
+    /// Forgets the browsers of a user, in the host's own transaction: when they are logged out everywhere, say. What
+    /// [deletes all tokens](Self::delete_all_tokens_in) does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_known_browsers_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+        Ok(U::Database::delete_browsers(conn, BrowserKind::Known, user, None).await?)
+    }
+
+    /// The same as [`remember_browser_in`](Self::remember_browser_in), and when they showed a second factor in it.
+    pub(crate) async fn remember_browser_with(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: &U::Id,
+        mfa_verified_at: Option<OffsetDateTime>,
+    ) -> Result<(), Error> {
+        let seen = Seen { mfa_verified_at, now: self.now() };
+        if let Some(known) = self.find_known_browser(&mut *conn, session, Some(user)).await? {
+            <U::Database as Browsers<U>>::touch_browser(conn, known.id, seen).await?;
+            session.keep_known_tokens();
+            return Ok(());
+        }
+        let token = BrowserToken::generate()?;
+        let (kind, hash, client) = (BrowserKind::Known, token.hash(), session.client());
+        let new = NewBrowser { kind, token: hash, client: &client, seen, verified_by: None, session: None };
+        U::Database::insert_browser(conn, user, &new).await?;
+        session.keep_new_known_token(token);
+        Ok(())
+    }
+
+    /// Whether the browser is a user's, if there is such a user. It takes the same work if there is none.
+    pub(crate) async fn known_browser(
+        &self,
+        session: &CookieSession,
+        user: Option<&U::Id>,
+    ) -> Result<Option<Browser<U::Id>>, Error> {
+        if session.known_tokens().hashes().is_empty() {
+            return Ok(None);
+        }
+        self.find_known_browser(&mut *self.pool().acquire().await?, session, user).await
+    }
+
+    pub(crate) async fn find_known_browser(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: Option<&U::Id>,
+    ) -> Result<Option<Browser<U::Id>>, Error> {
+        let tokens = session.known_tokens().hashes();
+        if tokens.is_empty() {
+            return Ok(None);
+        }
+        let used = Window::of(KNOWN_BROWSER_TTL, self.now());
+        let known = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Known, &tokens, used).await?;
+        Ok(known.into_iter().find(|known| Some(&known.user) == user))
+    }
+}
+
+/// A second factor that a log-in need not ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownFactor {
+    pub at: OffsetDateTime,
+    pub kind: Option<FactorKind>,
+    /// The trusted browser that it was shown in.
+    pub trusted: Option<Uuid>,
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// The second factor that the user showed when they trusted this browser: the last one that was shown in it.
+    pub(crate) async fn shown_before(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: &U::Id,
+    ) -> Result<Option<ShownFactor>, Error> {
+        let trusted = self.find_trusted_browser(conn, session, user).await?;
+        Ok(trusted.map(|trusted| ShownFactor {
+            at: trusted.inserted_at,
+            kind: trusted.verified_by,
+            trusted: Some(trusted.id),
+        }))
+    }
+
+    pub(crate) async fn find_trusted_browser(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: &U::Id,
+    ) -> Result<Option<Browser<U::Id>>, Error> {
+        let tokens = session.trust_tokens().hashes();
+        if tokens.is_empty() {
+            return Ok(None);
+        }
+        let used = self.trusted_within();
+        let found = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Trusted, &tokens, used).await?;
+        Ok(found.into_iter().find(|trusted| trusted.user == *user))
+    }
+
+    /// When a browser must have been trusted to be so now.
+    pub(crate) fn trusted_within(&self) -> Window {
+        Window::of(self.parts.config.cookies.mfa_trust_ttl, self.now())
+    }
+
+    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_other_trusted_browsers_in(
+        &self,
+        conn: &mut Connection<U>,
+        scope: &Scope<U>,
+    ) -> Result<u64, Error> {
+        let (user, kept) = (scope.user().id(), scope.session().id);
+        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
+    }
+}

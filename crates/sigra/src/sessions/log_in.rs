@@ -1,0 +1,172 @@
+//! Logging in: a session is opened in place of the one that the browser had.
+
+use crate::{
+    base::{error::Error, telemetry, token::SessionToken},
+    browser::cookie_session::CookieSession,
+    model::{
+        audit::own_event,
+        client::Client,
+        log_in::{LogInMethod, LogInOutcome},
+        session::{NewSession, SessionRow},
+        transaction::Transaction,
+        user::{AuthUser, Connection},
+    },
+    sessions::browsers::ShownFactor,
+    sigra::{Sigra, transact},
+    store::{Browsers, Store as _},
+};
+
+/// A log-in by a first factor.
+pub(crate) struct LogIn {
+    pub method: LogInMethod,
+    pub remember_me: bool,
+    /// The second factor that the user has shown, if they did.
+    pub shown: Option<ShownFactor>,
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// Logs a user in whose identity has been proven, as far as a first factor does. One who has a second factor is
+    /// logged in when they have [shown it](Self::complete_mfa_challenge), unless they trust this browser.
+    ///
+    /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
+    /// renewed, so nothing that was put into it before survives but return-to and what the host
+    /// [listed](Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
+    /// the session after it is closed. The log and the audit trail say by which `method` it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
+    pub async fn log_in_user(
+        &self,
+        session: &CookieSession,
+        user: &U,
+        method: LogInMethod,
+        remember_me: bool,
+    ) -> Result<LogInOutcome, Error> {
+        self.log_in_user_with(session, user, method, remember_me, async |_| Ok(())).await
+    }
+
+    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in the transaction of the
+    /// log-in: all of it is done, or nothing is. They are left out while the second factor is pending; hand them to
+    /// [`complete_mfa_challenge_with`](Self::complete_mfa_challenge_with) too.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{LogInMethod, LogInOutcome, CookieSession, Sigra};
+    ///
+    /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LogInOutcome> {
+    ///     sigra
+    ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |tx| {
+    ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
+    ///             count.execute(&mut **tx).await?;
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
+    pub async fn log_in_user_with(
+        &self,
+        session: &CookieSession,
+        user: &U,
+        method: LogInMethod,
+        remember_me: bool,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<LogInOutcome, Error> {
+        let mut also = Some(also);
+        transact!(self, if also.is_some(), tx => {
+            self.lock_presented(tx, session, user).await?;
+            self.lock_user(tx, user).await?;
+            let shown = self.shown_before(tx, session, &user.id()).await?;
+            self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, &mut also).await
+        })
+    }
+
+    /// Opens the browser's session, in place of the one that it had. The user's row is locked. The browser gets it once
+    /// it is committed.
+    pub(crate) async fn log_in_in(
+        &self,
+        tx: &mut Transaction<U>,
+        session: &CookieSession,
+        user: &U,
+        log_in: LogIn,
+        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
+    ) -> Result<LogInOutcome, Error> {
+        let presented = session.presented();
+        let client = session.client();
+        let new = NewSession {
+            replaces: presented.first().map(SessionToken::hash),
+            method: Some(log_in.method),
+            mfa_verified_at: log_in.shown.map(|shown| shown.at),
+            mfa_verified_by: log_in.shown.and_then(|shown| shown.kind),
+            ..NewSession::of(user, log_in.remember_me, &client, self.now())
+        };
+        let (token, row) = insert_session::<U>(tx, new).await?;
+        if let Some(trusted) = log_in.shown.and_then(|shown| shown.trusted) {
+            <U::Database as Browsers<U>>::note_session_of_browser(tx, trusted, row.id).await?;
+        }
+        let replaced = self.end_presented_in(tx, session).await?;
+        if !row.mfa_pending {
+            self.remember_browser_with(tx, session, &user.id(), log_in.shown.map(|shown| shown.at)).await?;
+        }
+        let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
+        let method = log_in.method.name();
+        let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
+        self.record(tx, &audit).await?;
+        if !row.mfa_pending
+            && let Some(also) = also.take()
+        {
+            also(tx).await?;
+        }
+        let outcome = if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete };
+        let (sigra, session, user) = (self.clone(), session.clone(), user.id());
+        tx.after_commit(move || {
+            sigra.ended(&replaced);
+            session.renew(token, sigra.remember_for(&row), &sigra.parts.config.survives_renewal);
+            tracing::info!(
+                target: "sigra", event, user_id = %user, session_id = %row.id, method, remembered = row.remembered,
+            );
+        });
+        Ok(outcome)
+    }
+
+    /// Writes a session, and gives its token: the only time that the raw token is seen. For a user who has a second
+    /// factor it [is pending](SessionRow::mfa_pending), and stands for nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    pub async fn create_session(
+        &self,
+        user: &U,
+        remembered: bool,
+        client: &Client,
+    ) -> Result<(SessionToken, SessionRow), Error> {
+        self.open_session(NewSession::of(user, remembered, client, self.now())).await
+    }
+
+    pub(crate) async fn open_session(&self, new: NewSession<'_, U>) -> Result<(SessionToken, SessionRow), Error> {
+        transact!(self, conn => {
+            self.lock_user(conn, new.user).await?;
+            insert_session::<U>(conn, new.clone()).await
+        })
+    }
+}
+
+async fn insert_session<U: AuthUser>(
+    conn: &mut Connection<U>,
+    new: NewSession<'_, U>,
+) -> Result<(SessionToken, SessionRow), Error> {
+    let token = SessionToken::generate()?;
+    let row = U::Database::insert_session(conn, token.hashes(), &new).await?.ok_or(Error::CredentialsChanged)?;
+    Ok((token, row))
+}

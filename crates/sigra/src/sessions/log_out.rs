@@ -1,0 +1,98 @@
+//! Logging out: what a browser presents is ended.
+
+use crate::{
+    base::{clock::earlier, error::Error, telemetry, token::SessionToken},
+    browser::cookie_session::CookieSession,
+    model::{
+        audit::{Audit, own_event},
+        client::Client,
+        session::{EndedSession, PresentedToken, SessionId},
+        user::{AuthUser, Connection},
+    },
+    sigra::{Sigra, transact},
+    store::Store as _,
+};
+
+impl<U: AuthUser> Sigra<U> {
+    /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
+    /// end. Does the same, and no harm, for a browser that is not logged in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
+    pub async fn log_out_user(&self, session: &CookieSession) -> Result<(), Error> {
+        if !session.presented().is_empty() {
+            let ended = transact!(self, conn => {
+                let ended = self.end_presented_in(conn, session).await?;
+                for ended in &ended {
+                    self.record(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
+                }
+                Ok(ended)
+            })?;
+            self.logged_out(&ended);
+        }
+        session.end();
+        Ok(())
+    }
+
+    /// Deletes the session of a token. Deleting what is already gone is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session(&self, token: &SessionToken) -> Result<(), Error> {
+        let (token, client) = (std::slice::from_ref(token), Client::default());
+        let ended = transact!(self, conn => self.end_tokens_in(conn, token, None, &client).await)?;
+        self.logged_out(&ended);
+        Ok(())
+    }
+
+    /// Ends every session that the browser presents a token of, or one of before, of whichever user, and the one that
+    /// its request was let in under: another tab may be renewing that at this moment.
+    pub(crate) async fn end_presented_in(
+        &self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+    ) -> Result<Vec<EndedSession<U::Id>>, Error> {
+        self.end_tokens_in(conn, &session.presented(), session.let_in(), &session.client()).await
+    }
+
+    async fn end_tokens_in(
+        &self,
+        conn: &mut Connection<U>,
+        tokens: &[SessionToken],
+        let_in: Option<SessionId>,
+        client: &Client,
+    ) -> Result<Vec<EndedSession<U::Id>>, Error> {
+        self.lock_users_of(conn, tokens, let_in, None).await?;
+        let replaced_after = earlier(self.now(), self.parts.config.reissue_grace);
+        let mut sessions = Vec::new();
+        for token in tokens {
+            let presented = PresentedToken { token: token.hashes(), let_in, replaced_after };
+            let ended = U::Database::delete_presented_session(&mut *conn, &presented).await?;
+            for ended in ended.iter().filter(|ended| ended.is_reuse) {
+                let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
+                self.record(&mut *conn, &event).await?;
+            }
+            sessions.extend(ended);
+        }
+        Ok(sessions)
+    }
+
+    fn logged_out(&self, sessions: &[EndedSession<U::Id>]) {
+        for ended in sessions {
+            tracing::info!(target: "sigra", event = telemetry::LOGOUT, session_id = %ended.id);
+        }
+        self.ended(sessions);
+    }
+
+    pub(crate) fn ended(&self, sessions: &[EndedSession<U::Id>]) {
+        for ended in sessions.iter().filter(|ended| ended.is_reuse) {
+            let (user_id, session_id) = (&ended.user, ended.id);
+            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, %user_id, %session_id);
+        }
+        let ids: Vec<SessionId> = sessions.iter().map(|ended| ended.id).collect();
+        self.end_sessions(&ids);
+    }
+}

@@ -1,0 +1,243 @@
+//! What a presented token stands for.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::{
+    base::{
+        clock::{earlier, later},
+        error::Error,
+        task::ToTheEnd,
+        telemetry,
+        token::{SessionHashes, SessionToken, TokenHash},
+    },
+    cache::scopes::Stamp,
+    model::{
+        scope::{Clearance, Scope},
+        session::{Found, SessionId, SessionRow, Standing},
+        user::AuthUser,
+        window::latest,
+    },
+    sigra::{Sigra, transact},
+    store::Store as _,
+};
+
+/// A next token that was issued longer ago, and never came back, is taken for lost on the way.
+const REISSUE_RETRY: Duration = Duration::from_secs(60);
+
+/// What a token turned out to stand for.
+pub(crate) enum Lookup<U: AuthUser> {
+    Live {
+        scope: Scope<U>,
+        /// A fresh token for the browser to use from now on.
+        reissued: Option<SessionToken>,
+    },
+    /// Another token took its place.
+    Superseded,
+    Dead,
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// The scope that a token stands for, if its session is still there, not expired, and the user active and logged
+    /// in with all factors that are asked of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
+        let hash = token.hash();
+        let scope = match self.cached(&hash) {
+            Some(scope) => Some(scope),
+            None => {
+                let (found, stamp) = self.find(token.hashes()).await?;
+                found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp))
+            }
+        };
+        Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
+    }
+
+    /// Asks the database whether the session of a request is still there: before work that only somebody who is logged
+    /// in may cause, such as [hashing a password](Self::hash_password). A request may have waited, or been sent many
+    /// times over, while its session was ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if it is not.
+    pub async fn require_session(&self, scope: &Scope<U>) -> Result<(), Error> {
+        let found = self.find_sessions(&[scope.session().id]).await?;
+        match found.iter().any(|(session, user)| self.is_good_session(session, user)) {
+            true => Ok(()),
+            false => Err(Error::SessionEnded),
+        }
+    }
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// The scope of a token that needs no looking up.
+    pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
+        self.parts.cache.get(token, self.now())
+    }
+
+    /// Finds what a presented token stands for, and keeps its row in shape.
+    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
+        let (hash, now) = (token.hash(), self.now());
+        let (found, stamp) = self.find(token.hashes()).await?;
+        let Some(mut found) = found else {
+            tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
+            return Ok(Lookup::Dead);
+        };
+        if found.session.is_ahead(&self.parts.config.sessions, now) {
+            tracing::warn!(target: "sigra", session_id = %found.session.id, "a session is refused: a clock is wrong");
+            return Ok(Lookup::Dead);
+        }
+        if !found.session.is_live(&self.parts.config.sessions, now) || !found.user.is_active() {
+            tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
+            // It has come to its end. The browser stays a trusted one.
+            let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
+            let deleted = async move {
+                let mut conn = sigra.pool().acquire().await?;
+                U::Database::delete_session_by_id(&mut conn, &user, id).await?;
+                sigra.end_sessions(&[id]);
+                Ok::<(), Error>(())
+            };
+            self.keep_up("an expired session is not deleted", deleted).await;
+            return Ok(Lookup::Dead);
+        }
+        let mut reissued = None;
+        match found.standing {
+            Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
+            Standing::Previous(_) => return Ok(Lookup::Superseded),
+            Standing::Next => {
+                let (sigra, next, id) = (self.clone(), hash, found.session.id);
+                let promoted = async move { sigra.promote(next, id, now).await };
+                self.keep_up("a session keeps its old token", promoted).await;
+            }
+            Standing::Current if found.session.is_due_for_reissue(&self.parts.config.sessions, now) => {
+                let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
+                let issued = async move { sigra.reissue(token, id, now).await };
+                reissued = self.keep_up("a session gets no new token", issued).await.flatten();
+            }
+            Standing::Current => {}
+        }
+        self.touch(&mut found.session, now).await;
+        Ok(Lookup::Live { scope: self.keep_scope(hash, found, stamp), reissued })
+    }
+
+    /// Whether a browser is to hold this token: it has not been replaced, and its session goes on.
+    pub(crate) async fn is_to_be_held(&self, token: SessionHashes) -> Result<bool, Error> {
+        let found = self.parts.reader.find(token).await?;
+        let is_replaced = |found: &Found<U>| matches!(found.standing, Standing::Previous(_));
+        Ok(found.is_some_and(|found| !is_replaced(&found) && self.is_good(&found)))
+    }
+
+    /// Whether a token stands for nothing, and never will: it was not even replaced by another.
+    pub(crate) async fn is_dead(&self, token: SessionHashes) -> Result<bool, Error> {
+        Ok(self.parts.reader.find(token).await?.is_none())
+    }
+
+    /// Which of these sessions are still there, and their users.
+    pub(crate) async fn find_sessions(&self, ids: &[SessionId]) -> Result<Vec<(SessionRow, U)>, Error> {
+        let mut conn = self.parts.pool.acquire().await?;
+        Ok(U::Database::find_sessions(&mut conn, ids).await?)
+    }
+
+    /// Whether a session that is there is good for everything.
+    pub(crate) fn is_good_session(&self, session: &SessionRow, user: &U) -> bool {
+        let is_live = session.is_live(&self.parts.config.sessions, self.now());
+        is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
+    }
+
+    /// Asks the database, and notes the moment before.
+    async fn find(&self, token: SessionHashes) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
+        self.ensure_purged();
+        self.parts.cache.ensure_running();
+        let stamp = self.parts.cache.stamp();
+        Ok((self.parts.reader.find(token).await?, stamp))
+    }
+
+    /// The scope that was found, kept for the next request if its token is the current one.
+    fn keep_scope(&self, token: TokenHash, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
+        let scope = Scope::new(found.user, found.session);
+        if found.standing == Standing::Current {
+            self.parts.cache.insert(token, scope.clone(), stamp, &self.parts.config.sessions);
+        }
+        scope
+    }
+
+    fn is_good(&self, found: &Found<U>) -> bool {
+        let now = self.now();
+        let standing = match found.standing {
+            Standing::Current | Standing::Next => true,
+            Standing::Previous(until) => until.is_some_and(|until| self.is_in_grace(until)),
+        };
+        standing && found.session.is_live(&self.parts.config.sessions, now) && found.user.is_active()
+    }
+
+    /// Whether a token that was replaced for its age is still good.
+    fn is_in_grace(&self, until: OffsetDateTime) -> bool {
+        let now = self.now();
+        now < until && until <= later(latest(now), self.parts.config.reissue_grace)
+    }
+
+    /// Keeps a row in shape, to the end. A page is not refused because that failed: the next one tries again, and on a
+    /// database that only reads for now it can't be done.
+    async fn keep_up<T: Send + 'static>(
+        &self,
+        failure: &'static str,
+        upkeep: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Option<T> {
+        match ToTheEnd::new(&self.parts.abandoned, upkeep).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                tracing::warn!(target: "sigra", %error, "{failure}");
+                None
+            }
+        }
+    }
+
+    async fn reissue(
+        &self,
+        token: SessionToken,
+        id: SessionId,
+        now: OffsetDateTime,
+    ) -> Result<Option<SessionToken>, Error> {
+        let next = token.successor()?;
+        let (current, hash, not_since) = (token.hash(), next.hash(), earlier(now, REISSUE_RETRY));
+        let issued =
+            transact!(self, conn => Ok(U::Database::issue_next_token(conn, current, hash, now, not_since).await?));
+        if !issued? {
+            return Ok(None);
+        }
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REISSUED, session_id = %id);
+        Ok(Some(next))
+    }
+
+    async fn promote(&self, next: TokenHash, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
+        let previous_until = later(now, self.parts.config.reissue_grace);
+        transact!(self, conn => Ok(U::Database::promote_next_token(conn, next, now, previous_until).await?))?;
+        self.parts.cache.forget(&id);
+        Ok(())
+    }
+
+    /// A page is not refused because this could not be noted.
+    async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
+        if !session.is_due_for_touch(&self.parts.config.sessions, now) {
+            return;
+        }
+        let id = session.id;
+        let touched = async { transact!(self, conn => Ok(U::Database::touch_session(conn, id, now).await?)) };
+        match touched.await {
+            Ok(()) => session.last_used_at = now,
+            Err(error) => {
+                tracing::warn!(target: "sigra", %error, session_id = %session.id, "last_used_at is not written")
+            }
+        }
+    }
+
+    /// Resolves when another process may have ended a session.
+    #[cfg(feature = "live")]
+    pub(crate) async fn changed(&self) {
+        self.parts.cache.changed().await;
+    }
+}

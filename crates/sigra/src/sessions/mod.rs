@@ -1,0 +1,10 @@
+//! Floor 5: what is done with sessions.
+
+pub(crate) mod browsers;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod log_in;
+pub(crate) mod log_out;
+pub(crate) mod look_up;
+pub(crate) mod renew;
+pub(crate) mod revoke;

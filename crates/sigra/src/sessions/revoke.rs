@@ -1,0 +1,163 @@
+//! Ending sessions: one, all, or all but one.
+
+use crate::{
+    base::{error::Error, telemetry},
+    model::{
+        scope::Scope,
+        session::SessionId,
+        user::{AuthUser, Connection},
+    },
+    sigra::{Sigra, transact},
+    store::{BrowserKind, Browsers as _, Store as _},
+};
+
+/// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sigra::announce`] after the
+/// commit, so that they and their live connections end at once.
+#[must_use = "call Sigra::announce after the commit, so that live connections end at once"]
+#[derive(Debug)]
+pub struct Revoked {
+    user: String,
+    sessions: Vec<SessionId>,
+}
+
+impl Revoked {
+    /// How many sessions were deleted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there was none to delete.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
+    /// was theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
+        let revoked = transact!(self, conn => self.delete_session_in(conn, user, id).await)?;
+        self.end_sessions(&revoked.sessions);
+        Ok(!revoked.is_empty())
+    }
+
+    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
+    /// [`announce`](Self::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_session_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        id: SessionId,
+    ) -> Result<Revoked, Error> {
+        let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
+        if deleted.is_some() {
+            U::Database::delete_browser_of_session(conn, BrowserKind::Trusted, user, id).await?;
+            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
+        }
+        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
+    }
+
+    /// Deletes all sessions of a user, on every device. Gives their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
+        let revoked = transact!(self, conn => self.delete_sessions_in(conn, user, None).await)?;
+        self.end_sessions(&revoked.sessions);
+        Ok(revoked.len())
+    }
+
+    /// Deletes all sessions of a user but this one, and the trust in all browsers but this one. Gives the number of
+    /// sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
+    /// they stay.
+    pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
+        let (user, this_one) = (scope.user().id(), scope.session().id);
+        let revoked = transact!(self, conn => {
+            let revoked = self.delete_sessions_in(conn, &user, Some(this_one)).await?;
+            self.delete_other_trusted_browsers_in(conn, scope).await?;
+            Ok(revoked)
+        })?;
+        self.end_sessions(&revoked.sessions);
+        Ok(revoked.len())
+    }
+
+    /// Deletes the sessions of a user, all or all but one, in the host's own [transaction](Self::begin): beside a
+    /// change of password, say. [`announce`](Self::announce) what it returns after the commit. The user's row is
+    /// locked: who logs in at the same moment comes before all of it, or after.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: whoever
+    /// asked for it was logged out meanwhile.
+    pub async fn delete_sessions_in(
+        &self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        except: Option<SessionId>,
+    ) -> Result<Revoked, Error> {
+        U::Database::lock_user(&mut *conn, user).await?;
+        if let Some(kept) = except
+            && !U::Database::has_session(&mut *conn, user, kept).await?
+        {
+            return Err(Error::SessionEnded);
+        }
+        let sessions = U::Database::delete_sessions(conn, user, except).await?;
+        tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, sessions = sessions.len());
+        Ok(Revoked { user: user.to_string(), sessions })
+    }
+
+    /// Ends deleted sessions, and their live connections, in this process at once. To other processes the
+    /// database tells it.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
+    ///     let revoked = sigra.delete_sessions_in(&mut tx, &user, None).await?;
+    ///     tx.commit().await?;
+    ///     sigra.announce(revoked);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[allow(clippy::needless_pass_by_value, reason = "they are announced once")]
+    pub fn announce(&self, revoked: Revoked) {
+        self.parts.cache.forget(&revoked.user);
+        self.end_sessions(&revoked.sessions);
+    }
+
+    /// Lets the next request in this process see a user as the database has them now. Call it after a commit
+    /// that changed or deleted a user's row, on PostgreSQL; without it that takes some milliseconds, as
+    /// it does in other processes. On SQLite there is nothing to wait for.
+    pub fn announce_user(&self, user: &U::Id) {
+        self.parts.cache.forget(user);
+    }
+
+    pub(crate) fn end_sessions(&self, ids: &[SessionId]) {
+        for id in ids {
+            self.parts.cache.forget(id);
+        }
+        #[cfg(feature = "live")]
+        self.parts.live.end(ids);
+    }
+}

@@ -1,0 +1,170 @@
+//! The layer that answers a form that is sent twice once.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, HttpBody, to_bytes},
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use tower::{Layer, Service, ServiceExt};
+
+use super::request::{self, Repeatable, Sent};
+use crate::{
+    base::{error::Error, problem::Problem, task::ToTheEnd},
+    in_process::answers::{Answer, First, MAX_ANSWER, Place},
+    model::user::AuthUser,
+    sigra::Sigra,
+    web::layer::AtChallenge,
+};
+
+/// Names one showing of a form: random, so that nobody guesses it.
+///
+/// ```
+/// # fn main() -> sigra::Result<()> {
+/// let key = sigra::IdempotencyKey::generate()?;
+/// assert_eq!(key.to_string().len(), 32);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey([u8; 16]);
+
+impl IdempotencyKey {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`].
+    pub fn generate() -> Result<Self, Error> {
+        crate::token::random_bytes().map(Self)
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// The layer that answers a form that is sent twice once. It goes around
+    /// [`fetch_current_scope`](Self::fetch_current_scope), whose cookies belong to the answer.
+    #[must_use]
+    pub fn idempotency(&self) -> IdempotencyLayer<U> {
+        IdempotencyLayer { sigra: self.clone() }
+    }
+}
+
+/// The layer that answers a form that is sent twice once. Made by [`Sigra::idempotency`].
+pub struct IdempotencyLayer<U: AuthUser> {
+    sigra: Sigra<U>,
+}
+
+impl<U: AuthUser> Clone for IdempotencyLayer<U> {
+    fn clone(&self) -> Self {
+        Self { sigra: self.sigra.clone() }
+    }
+}
+
+impl<U: AuthUser, S> Layer<S> for IdempotencyLayer<U> {
+    type Service = Idempotency<S, U>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Idempotency { inner, sigra: self.sigra.clone() }
+    }
+}
+
+/// The service that [`IdempotencyLayer`] makes.
+pub struct Idempotency<S, U: AuthUser> {
+    inner: S,
+    sigra: Sigra<U>,
+}
+
+impl<S: Clone, U: AuthUser> Clone for Idempotency<S, U> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), sigra: self.sigra.clone() }
+    }
+}
+
+impl<S, U> Service<Request> for Idempotency<S, U>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    U: AuthUser,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if !request::may_repeat(&request) {
+            return Box::pin(self.inner.call(request));
+        }
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        Box::pin(respond(self.sigra.clone(), inner, request))
+    }
+}
+
+async fn respond<S, U>(sigra: Sigra<U>, inner: S, request: Request) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+    U: AuthUser,
+{
+    let repeatable = match Repeatable::read(&sigra, request).await {
+        Ok(Sent::Repeatable(repeatable)) => repeatable,
+        Ok(Sent::Once(request)) => return inner.oneshot(request).await,
+        Err(refused) => return Ok(refused),
+    };
+    let Repeatable { request, key, cookies } = repeatable;
+    match sigra.parts.answers.place(key, &cookies) {
+        Place::First(place) => {
+            // A browser hangs up on the first of two presses, and is answered at the second.
+            let abandoned = sigra.parts.abandoned.clone();
+            let work = async move {
+                let response = inner.oneshot(request).await?;
+                Ok(keep(&sigra, response, place).await)
+            };
+            ToTheEnd::new(&abandoned, work).await
+        }
+        Place::Repeat(repeat) => match repeat.answer(&cookies).await {
+            Some(answer) => Ok(answer),
+            None => inner.oneshot(request).await,
+        },
+        Place::Full => inner.oneshot(request).await,
+    }
+}
+
+/// Leaves a copy for whoever sends the same again.
+async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
+    let status = response.status();
+    let again_is_right = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    let is_small = response.body().size_hint().upper().is_some_and(|size| size <= MAX_ANSWER as u64);
+    if again_is_right || !is_small {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, MAX_ANSWER).await {
+        Ok(body) => {
+            let token = sigra.parts.cookies.token_given(&parts.headers).map(<[u8]>::to_vec);
+            let is_at_challenge = parts.extensions.get::<AtChallenge>().is_some();
+            place.publish(Answer { parts: parts.clone(), body: body.clone(), token, is_at_challenge });
+            Response::from_parts(parts, Body::from(body))
+        }
+        Err(error) => {
+            tracing::error!(target: "sigra", %error, "an answer can't be read");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Live connections: WebSockets and event streams that end when their session ends.
+//!
+//! One identifier joins all parts: the session row's id. A connection is registered under it, every
+//! deletion announces it, and while there are connections a sweep asks the database twice a second which
+//! of their sessions are still good. So a connection ends within a second, also when its session expired,
+//! its user was deactivated, or somebody deleted the row by hand.
+//!
+//! A session that nobody can vouch for is not good: if its row can't be read its connections end, and if the database
+//! can't be asked they end after [a while](crate::Config::live_without_database). A session and a user have
+//! [so many](crate::Config::live_connections) and no more, for each costs memory.
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{
+        FromRequestParts,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::{
+    SinkExt, Stream, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use http::{StatusCode, request::Parts};
+use tokio::{sync::Mutex, time::timeout};
+
+pub use crate::model::limit::LiveLimit;
+use crate::{
+    base::{
+        origin::ForeignRequest,
+        problem::{Problem, code},
+        telemetry,
+    },
+    in_process::connections::{Connection, Ended, Ending, Entry, LiveConnections, Sweeping},
+    model::{
+        scope::Scope,
+        session::{SessionId, SessionRow},
+        user::AuthUser,
+    },
+    sigra::Sigra,
+    web::{
+        current::Current,
+        rejection::{SessionRejection, tell},
+    },
+};
+
+/// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
+/// (RFC 6455 section 7.4.2).
+pub const CLOSE_SESSION_ENDED: u16 = 4401;
+/// The WebSocket close code of a connection that is ended because [the server stops](Sigra::close_live_connections)
+/// (RFC 6455 section 7.4.1).
+pub const CLOSE_GOING_AWAY: u16 = 1001;
+/// The WebSocket close code of a connection that is ended because the database
+/// [could not be asked](crate::Config::live_without_database) whether its session is good: "try again later", in the
+/// registry of IANA.
+pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
+
+/// Of each socket, for reading and for writing. What is larger is read and written in pieces.
+const BUFFER: usize = 4096;
+
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// Between sweeps, however much changes.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+const SWEEP_BATCH: usize = 500;
+/// How long the database may take to answer a sweep.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long who is refused for having too many connections should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A live connection about to be opened under a scope.
+///
+/// The handler is called only for a logged-in user, only from a page of the application's own (a
+/// WebSocket's handshake is a `GET` that no CSRF layer stops: RFC 6455 section 10.2), and only if the hook
+/// `M` agrees. Take it before [`WebSocketUpgrade`], so that others are refused before they are asked to
+/// upgrade.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use axum::{extract::ws::{Message, WebSocketUpgrade}, response::Response};
+/// use sigra::live::Live;
+///
+/// async fn echo(live: Live<User>, upgrade: WebSocketUpgrade) -> Response {
+///     live.on_upgrade(upgrade, |mut socket, scope| async move {
+///         while let Some(message) = socket.recv().await {
+///             if matches!(message, Message::Text(_)) && socket.send(message).await.is_err() {
+///                 break;
+///             }
+///         }
+///         tracing::info!(user = scope.user().id, "left");
+///     })
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/live", axum::routing::get(echo));
+/// ```
+pub struct Live<U: AuthUser, M = ()> {
+    scope: Scope<U>,
+    connection: Connection,
+    mounted: PhantomData<M>,
+}
+
+/// A hook that runs when a live connection is opened, under its scope. It may refuse.
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, confirmed: bool }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use axum::{http::{StatusCode, request::Parts}, response::{IntoResponse, Response}};
+/// use sigra::{Scope, live::{Live, OnMount}};
+///
+/// struct EnsureConfirmed;
+///
+/// impl OnMount<User> for EnsureConfirmed {
+///     async fn on_mount(scope: &Scope<User>, _: &mut Parts) -> Result<(), Response> {
+///         if scope.user().confirmed { Ok(()) } else { Err(StatusCode::FORBIDDEN.into_response()) }
+///     }
+/// }
+///
+/// async fn live(live: Live<User, EnsureConfirmed>) { /* ... */ }
+/// ```
+pub trait OnMount<U: AuthUser>: Send + 'static {
+    /// Agrees with `Ok`, or answers the request itself.
+    fn on_mount(scope: &Scope<U>, parts: &mut Parts) -> impl Future<Output = Result<(), Response>> + Send;
+}
+
+/// Everybody who is logged in.
+impl<U: AuthUser> OnMount<U> for () {
+    async fn on_mount(_: &Scope<U>, _: &mut Parts) -> Result<(), Response> {
+        Ok(())
+    }
+}
+
+impl<U: AuthUser, M> Live<U, M> {
+    /// Who opens the connection.
+    #[must_use]
+    pub fn scope(&self) -> &Scope<U> {
+        &self.scope
+    }
+
+    /// Resolves when the session ends, or the server stops.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<U, M> {
+        self.connection.ended.token.clone().cancelled_owned()
+    }
+
+    /// Opens the WebSocket. The handler runs until it returns, or until the session ends: then it is
+    /// dropped where it awaits, and the socket is closed with [`CLOSE_SESSION_ENDED`]. When the server stops, the code
+    /// is [`CLOSE_GOING_AWAY`].
+    ///
+    /// Its buffers have 4 KiB each, whatever `upgrade` says: there may be many sockets, and most are silent.
+    pub fn on_upgrade<F, Fut>(self, upgrade: WebSocketUpgrade, handler: F) -> Response
+    where
+        F: FnOnce(LiveSocket, Scope<U>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let Self { scope, connection, .. } = self;
+        let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
+        upgrade.on_upgrade(move |socket| async move {
+            let socket = LiveSocket::new(socket);
+            let handler = handler(socket.clone(), scope);
+            tokio::select! {
+                biased;
+                () = connection.ended.token.cancelled() => {
+                    let (code, reason) = connection.ended.close_frame();
+                    socket.close(code, reason).await;
+                }
+                () = handler => socket.close(1000, "").await,
+            }
+        })
+    }
+
+    /// Ends a stream, such as the one of a `Sse` response, when the session ends or the server stops.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use std::convert::Infallible;
+    /// use axum::response::{IntoResponse, sse::{Event, Sse}};
+    /// use futures_util::stream;
+    /// use sigra::live::Live;
+    ///
+    /// async fn events(live: Live<User>) -> impl IntoResponse {
+    ///     let ticks = stream::repeat_with(|| Ok::<_, Infallible>(Event::default().data("tick")));
+    ///     Sse::new(live.until_ended(ticks))
+    /// }
+    /// ```
+    pub fn until_ended<S: Stream + Send + 'static>(self, stream: S) -> impl Stream<Item = S::Item> + Send + 'static
+    where
+        M: Send + 'static,
+    {
+        let ended = self.ended();
+        let connection = self.connection;
+        stream.take_until(ended).map(move |item| {
+            let _registered = &connection;
+            item
+        })
+    }
+}
+
+impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
+    type Rejection = LiveRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
+        let current = Current::<U>::of(parts, "Live").await?;
+        let sigra = &current.sigra;
+        let Some(scope) = current.scope().cloned() else {
+            tell(&current, parts, code::AUTHENTICATION_REQUIRED);
+            return Err(LiveRejection::Unauthenticated);
+        };
+        if !sigra.parts.own_origins.admits(&parts.uri, &parts.headers) {
+            ForeignRequest::new(&parts.method, &parts.headers).tell_refused(&parts.extensions);
+            return Err(SessionRejection::CrossOrigin.into());
+        }
+        let connection = sigra.parts.live.register(sigra, &scope)?;
+        M::on_mount(&scope, parts).await.map_err(|response| LiveRejection::Refused(Box::new(response)))?;
+        Ok(Self { scope, connection, mounted: PhantomData })
+    }
+}
+
+/// Why a live connection was not opened. Nobody is redirected: there is no page to lead them to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LiveRejection {
+    /// It can't be known who it is, or a page of another origin asks: 403.
+    #[error(transparent)]
+    Session(#[from] SessionRejection),
+    /// Nobody is logged in: 401.
+    #[error("not logged in")]
+    Unauthenticated,
+    /// The session or the user has [as many](crate::Config::live_connections) as they may: 429 with `Retry-After`.
+    #[error("too many live connections")]
+    TooMany,
+    /// The server [is stopping](Sigra::close_live_connections): 503 with `Retry-After`.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The hook refused.
+    #[error("refused on mount")]
+    Refused(Box<Response>),
+}
+
+impl IntoResponse for LiveRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Session(rejection) => rejection.into_response(),
+            Self::Unauthenticated => {
+                Problem::new(StatusCode::UNAUTHORIZED).code(code::AUTHENTICATION_REQUIRED).into_response()
+            }
+            Self::TooMany => Problem::too_many_requests(RETRY_AFTER).into_response(),
+            Self::Stopping => Problem::unavailable(Duration::from_secs(1)).into_response(),
+            Self::Refused(response) => *response,
+        }
+    }
+}
+
+/// The WebSocket of a live connection.
+#[derive(Clone)]
+pub struct LiveSocket {
+    stream: Arc<Mutex<SplitStream<WebSocket>>>,
+    sink: Arc<Mutex<SplitSink<WebSocket, Message>>>,
+}
+
+/// The other side is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the WebSocket is closed")]
+pub struct Closed;
+
+impl LiveSocket {
+    fn new(socket: WebSocket) -> Self {
+        let (sink, stream) = socket.split();
+        Self { stream: Arc::new(Mutex::new(stream)), sink: Arc::new(Mutex::new(sink)) }
+    }
+
+    /// The next message, or `None` when the connection is closed.
+    pub async fn recv(&mut self) -> Option<Message> {
+        self.stream.lock().await.next().await?.ok()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the connection is closed.
+    pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
+        self.sink.lock().await.send(message).await.map_err(|_| Closed)
+    }
+
+    /// Says why, and waits a moment for the other side to have heard it: a connection that is dropped with
+    /// messages unread is reset, and the reset can overtake the reason.
+    async fn close(&self, code: u16, reason: &'static str) {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let said = async {
+            self.sink.lock().await.send(close).await.map_err(|_| Closed)?;
+            let mut stream = self.stream.lock().await;
+            while let Some(Ok(_)) = stream.next().await {}
+            Ok::<_, Closed>(())
+        };
+        if !matches!(timeout(CLOSE_TIMEOUT, said).await, Ok(Ok(()))) {
+            tracing::debug!(target: "sigra", code, "the WebSocket was gone before it was closed");
+        }
+    }
+}
+
+impl Ended {
+    fn close_frame(&self) -> (u16, &'static str) {
+        match self.why.get() {
+            Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server stops"),
+            Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database can't be asked"),
+            Some(Ending::SessionEnded) | None => (CLOSE_SESSION_ENDED, "session ended"),
+        }
+    }
+}
+
+impl LiveConnections {
+    fn register<U: AuthUser>(&self, sigra: &Sigra<U>, scope: &Scope<U>) -> Result<Connection, LiveRejection> {
+        let (id, user) = (scope.session().id, Arc::<str>::from(scope.user().id().to_string()));
+        let limit = sigra.parts.config.live_connections;
+        let mut registry = self.registry();
+        if registry.is_closed {
+            return Err(LiveRejection::Stopping);
+        }
+        let of_session = registry.sessions.get(&id).map_or(0, |entry| entry.connections);
+        let of_user = registry.users.get(&user).copied().unwrap_or_default();
+        if of_session >= limit.per_session || of_user >= limit.per_user {
+            tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "live", session_id = %id);
+            return Err(LiveRejection::TooMany);
+        }
+        *registry.users.entry(user.clone()).or_default() += 1;
+        let entry = registry.sessions.entry(id).or_insert_with(|| Entry {
+            ended: Ended::default(),
+            connections: 0,
+            user,
+            checked_at: Instant::now(),
+        });
+        entry.connections += 1;
+        let ended = entry.ended.clone();
+        if !std::mem::replace(&mut registry.is_swept, true) {
+            tokio::spawn(sweep(sigra.clone(), Sweeping { connections: self.clone(), is_over: false }));
+        }
+        Ok(Connection { id, ended, connections: self.clone() })
+    }
+
+    /// The sessions to sweep. When there is none left, the sweep is over.
+    fn to_sweep(&self) -> Vec<SessionId> {
+        let mut registry = self.registry();
+        registry.is_swept = !registry.sessions.is_empty();
+        registry.sessions.keys().copied().collect()
+    }
+}
+
+/// Ends the connections whose session is no longer good, until there are no connections.
+async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
+    loop {
+        drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
+        tokio::time::sleep(SWEEP_PAUSE).await;
+        let ids = sweeping.connections.to_sweep();
+        if ids.is_empty() {
+            sweeping.is_over = true;
+            return;
+        }
+        // A task of its own: if it panics, the next one goes on.
+        if tokio::spawn(sweep_once(sigra.clone(), ids)).await.is_err() {
+            tracing::error!(target: "sigra", "live connections can't be checked: a panic says why");
+        }
+        sweeping.connections.end_unchecked(sigra.parts.config.live_without_database);
+    }
+}
+
+async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
+    for batch in ids.chunks(SWEEP_BATCH) {
+        match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
+            Ok(Ok(found)) => {
+                let good = found.iter().filter(|(session, user)| is_good(&sigra, session, user));
+                let good: Vec<SessionId> = good.map(|(session, _)| session.id).collect();
+                let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
+                sigra.parts.live.note_good(&good);
+                sigra.parts.live.end(&ended);
+            }
+            Ok(Err(error)) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
+            Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database is too slow"),
+        }
+    }
+}
+
+/// Whether a session may go on. The host's [`AuthUser`] is asked too, and its panic is no.
+fn is_good<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
+    catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
+}
+
+/// Stopping.
+impl<U: AuthUser> Sigra<U> {
+    /// Ends all live connections of this process, and opens no more: for a server that stops. WebSockets are closed
+    /// with [`CLOSE_GOING_AWAY`], upon which browsers connect to another process, and streams end. Resolves when all
+    /// are closed, after about a second at most.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn serve(
+    ///     listener: tokio::net::TcpListener,
+    ///     app: axum::Router,
+    ///     sigra: sigra::Sigra<User>,
+    ///     stop: impl Future<Output = ()> + Send + 'static,
+    /// ) -> std::io::Result<()> {
+    ///     let stop = async move {
+    ///         stop.await;
+    ///         sigra.close_live_connections().await;
+    ///     };
+    ///     axum::serve(listener, app).with_graceful_shutdown(stop).await
+    /// }
+    /// ```
+    pub async fn close_live_connections(&self) {
+        let connections = &self.parts.live;
+        connections.close();
+        let begun = Instant::now();
+        while !connections.is_empty() && begun.elapsed() < 2 * CLOSE_TIMEOUT {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Floor 7: the layers, the extractors and their rejections.
+
+pub(crate) mod current;
+pub(crate) mod deferred;
+pub(crate) mod extract;
+pub mod idempotency;
+pub(crate) mod layer;
+#[cfg(feature = "live")]
+pub mod live;
+pub mod rejection;
+pub(crate) mod same_origin;
