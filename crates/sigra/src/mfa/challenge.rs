@@ -1,4 +1,3 @@
-
 use crate::{
     base::{error::Error, telemetry},
     browser::cookie_session::CookieSession,

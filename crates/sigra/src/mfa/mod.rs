@@ -69,7 +69,6 @@ pub(crate) mod passkeys;
 pub(crate) mod totp;
 pub(crate) mod trusted_browsers;
 
-
 #[cfg(feature = "passkeys")]
 pub use webauthn_rs::prelude::{
     CreationChallengeResponse, PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse,

@@ -230,3 +230,26 @@ fn the_generator_has_floors() {
         ],
     );
 }
+
+#[test]
+#[ignore = "its last circles are being cut"]
+fn the_library_has_floors() {
+    assert_floors(
+        "crates/sigra/src/lib.rs",
+        &[
+            &["base"],
+            &["model"],
+            &["cache", "password", "browser"],
+            &["in_process", "store"],
+            &["config"],
+            &["sigra"],
+            &["audit", "health"],
+            &["sessions"],
+            &["email_tokens", "limits", "mail"],
+            &["mfa", "recovery"],
+            &["housekeeping"],
+            &["web"],
+            &["testing"],
+        ],
+    );
+}

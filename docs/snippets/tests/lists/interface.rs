@@ -52,9 +52,10 @@ fn the_guide_lists_every_name_of_the_audit_trail() {
     let own = constants(&own).into_iter().filter(|(_, value)| value.starts_with("auth."));
     let mut actual: BTreeSet<String> = own.map(|(_, value)| value).collect();
     // The log tells some of them as well.
-    let told: Vec<&str> = block(&audit, "pub use crate::telemetry::{").split([' ', ',', '\n']).collect();
-    let told =
-        constants(&read("crates/sigra/src/base/telemetry.rs")).into_iter().filter(|(name, _)| told.contains(&name.as_str()));
+    let told: Vec<&str> = block(&audit, "pub use crate::base::telemetry::{").split([' ', ',', '\n']).collect();
+    let told = constants(&read("crates/sigra/src/base/telemetry.rs"))
+        .into_iter()
+        .filter(|(name, _)| told.contains(&name.as_str()));
     actual.extend(told.map(|(_, value)| value));
     assert_same("audit events", documented, actual);
 }
@@ -98,9 +99,8 @@ fn the_guides_list_every_code_of_an_error_answer() {
 #[test]
 fn the_guide_lists_every_cookie() {
     let documented: BTreeSet<String> = names(&table(&read("docs/cookies.md"), &["cookie", "when it is there"]));
-    let source = read("crates/sigra/src/config.rs");
-    let cookies =
-        source.split("CookieOptions::new(format!(\"_{app}_").skip(1).filter_map(|rest| rest.split('"').next());
+    let source = read("crates/sigra/src/browser/cookie_options.rs");
+    let cookies = source.split(": named(\"").skip(1).filter_map(|rest| rest.split('"').next());
     let mut actual: BTreeSet<String> = cookies.map(|name| format!("_my_app_{name}")).collect();
     assert!(!actual.is_empty());
     // Entries of the cookie session are named after it.
