@@ -48,7 +48,7 @@ suite("an account", (world) => {
       const described = async (id) => page.locator(`#${id}`).evaluate((input) =>
         input.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
       assert.match(await described("user_email"), /Enter a valid email address/);
-      assert.match(await described("user_password"), /attackers try first/);
+      assert.match(await described("user_password"), /too common/);
       assert.equal(await page.getByLabel("Email").inputValue(), "no address");
     });
 

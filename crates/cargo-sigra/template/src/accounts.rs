@@ -37,10 +37,10 @@ use crate::{
     database::{Connection, Pool},
 };
 
-/// A transaction, and the mails that are sent once it is committed.
+/// A transaction, with the emails that are sent when it commits.
 type Transaction = sigra::Transaction<User>;
 
-/// The user that development starts with. Everybody knows their password.
+/// The demo user of development. Its password is public.
 const DEMO_EMAIL: &str = "demo@example.com";
 const DEMO_PASSWORD: &str = "correct horse battery staple";
 
@@ -56,20 +56,20 @@ pub struct Accounts {
 /// What the owner of the application decides about accounts.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Whether who has not confirmed their address is kept out.
+    /// Whether logging in requires a confirmed email address.
     pub require_confirmation: bool,
-    /// Whether a visitor is told that an address has an account already. If not, its owner is told by mail.
+    /// Whether a visitor learns that an email address is taken. If not, its owner gets an email instead.
     pub reveal_taken_addresses: bool,
-    /// Whether a log-in from a new browser is told by mail.
+    /// Whether users get an email about a login from a new browser.
     pub notify_new_devices: bool,
-    /// Whether the demo user's password may be used by others too: in development alone.
+    /// Whether other users can choose the demo user's password: only in development.
     pub allow_demo_password: bool,
-    /// After how long an account is deleted that was registered, and never confirmed or logged in to. `None`: never.
+    /// When to delete an account that was never confirmed or logged in to, after its registration. `None`: never.
     pub unconfirmed_ttl: Option<std::time::Duration>,
-    /// For how long an account can be had back after its owner has deleted it. `None`: it is deleted at once.
+    /// How long users can get a deleted account back by logging in. `None`: it is deleted immediately.
     pub deletion_grace: Option<std::time::Duration>,
     // <passkeys>
-    /// The domain that passkeys are kept for. Without one there are none.
+    /// The domain that passkeys belong to. `None` turns passkeys off.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }
@@ -93,7 +93,7 @@ impl Accounts {
         &self.policy
     }
 
-    /// Whether a user may not log in before they have confirmed their address.
+    /// Returns whether the user must confirm their email address before they can log in.
     pub fn must_confirm(&self, user: &User) -> bool {
         self.policy.require_confirmation && user.confirmed_at.is_none()
     }
@@ -103,8 +103,8 @@ impl Accounts {
         get_user_by_normalized_email(&mut *self.pool.acquire().await?, &email).await
     }
 
-    /// The user, if the password is theirs. An unknown address and a wrong password take the same work and
-    /// give the same answer.
+    /// Returns the user if the password is theirs. An unknown address and a wrong password take the same work and get the
+    /// same answer.
     pub async fn get_user_by_email_and_password(
         &self,
         email: &str,
@@ -123,7 +123,7 @@ impl Accounts {
         }
     }
 
-    /// The user that development starts with.
+    /// Creates the demo user of development, unless it exists.
     pub async fn seed_demo_user(&self) -> Result<(), sigra::Error> {
         let password = Password::new(DEMO_PASSWORD);
         let client = Client::default();
@@ -138,8 +138,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Stores a hash with today's parameters. If there is another one by now, it decides: a login at the same
-    /// moment has stored its own, or the password was changed.
+    /// Replaces an outdated password hash. If the hash has changed since it was read, checks the password against the new
+    /// hash: a concurrent login may have replaced it, or the user may have changed the password.
     async fn replace_password_hash(
         &self,
         user: Option<User>,
@@ -164,7 +164,7 @@ impl Accounts {
         Ok(user.filter(|_| is_valid))
     }
 
-    /// Writes what a user did to their own account, in the transaction of it.
+    /// Records what a user did to their own account, in the same transaction.
     async fn record(
         &self,
         conn: &mut Connection,

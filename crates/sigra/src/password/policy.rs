@@ -89,33 +89,33 @@ impl Default for PasswordPolicy {
     }
 }
 
-/// Why a new password is refused.
+/// Why a new password is refused. Displays as a sentence or two for the user, to be shown beside the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordProblem {
     /// It is too short.
-    #[error("should be at least {min} characters: a few words in a row are easy to remember")]
+    #[error("Your password should be at least {min} characters. A few random words are easy to remember.")]
     TooShort {
         /// The least number of code points.
         min: usize,
     },
     /// It is too long.
-    #[error("should be at most {max} characters")]
+    #[error("Your password should be at most {max} characters.")]
     TooLong {
         /// The greatest number of code points.
         max: usize,
     },
     /// It is made of words that an attacker knows of its owner.
-    #[error("is too close to your address or to this site's name: choose other words")]
+    #[error("Your password is too close to your email address or to this site's name. Choose other words.")]
     Contextual,
     /// It is one of those that are tried first.
-    #[error("is among the passwords that attackers try first: choose another")]
+    #[error("This password is too common. Choose another one.")]
     Common,
     /// It [leaked](super::BreachCheck) elsewhere.
-    #[error("has leaked in a breach of another site: choose one that you use nowhere else")]
+    #[error("This password has leaked in a data breach of another site. Choose one that you don't use anywhere else.")]
     Breached,
     /// Nobody can say at present whether it leaked.
-    #[error("can't be checked at the moment: try again in a minute")]
+    #[error("This password can't be checked right now. Try again in a minute.")]
     Unchecked,
 }
 

@@ -1,35 +1,36 @@
-//! Confirming that an address is one's own.
+//! Confirming an email address.
 //!
-//! A link shows who has the mailbox, and not who registered: somebody else may have done that, with a password of
-//! theirs, and wait for the owner to press the button. So it takes both to confirm: the link, and the browser that
-//! registered or the account's password. Who has the link alone takes the account over with a new password.
+//! A link proves that its user has the mailbox, not that they registered. An attacker may have registered the address
+//! with a password of their own, and wait for its owner to press the button. So confirming takes two proofs: the link,
+//! and either the browser that registered or the account's password. An owner with only the link takes the account over
+//! by setting a new password.
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
 use super::{Accounts, ChangePasswordError, Transaction, User, password::check_new_password, sessions::account_named};
 use crate::database::Connection;
 
-/// The entry of the cookie session that tells the browser in which an account was registered. It names the hash of
-/// the password of then, so it is good for as long as the account has that.
+/// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
+/// the password hash, so it is valid only until the account gets another password.
 const REGISTERED_HERE: &str = "registered_here";
 
 /// Why an address was not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// The link was never sent, is too old, or was sent to an address of before.
-    #[error("the link is not good")]
+    /// The link has expired, was sent to an earlier address, or never existed.
+    #[error("the link is invalid or has expired")]
     Link,
-    /// This browser does not show that it is whoever registered.
-    #[error("the account's password is needed")]
+    /// This browser isn't the one that registered.
+    #[error("the account's password is required")]
     PasswordRequired,
-    #[error("is not the account's password")]
+    #[error("That isn't the account's password.")]
     WrongPassword,
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
 }
 
 impl Accounts {
-    /// Sends a link that confirms the address. Nothing is sent to who has confirmed it, or too often.
+    /// Sends a confirmation link, unless the address is confirmed already or has received too many.
     pub async fn deliver_user_confirmation_instructions(&self, email: &str) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
@@ -41,7 +42,7 @@ impl Accounts {
         .await
     }
 
-    /// The mail to who has registered, or asks for it again.
+    /// Sends the email that follows a registration, or a request for another link.
     pub(super) async fn send_confirmation_instructions(
         &self,
         tx: &mut Transaction,
@@ -51,12 +52,12 @@ impl Accounts {
         self.mailer().send_in(tx, self.notifier.confirmation_instructions(user, &token)).await
     }
 
-    /// Whose address a link confirms, or has confirmed.
+    /// Returns the user whose email address a link confirms, or has confirmed.
     pub async fn get_user_by_confirmation_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
         self.get_user_by_email_token(token, Context::Confirm).await
     }
 
-    /// Whether the browser shows by itself that it is whoever registered the account: it is the one that did, or is
+    /// Returns whether this browser belongs to the person who registered the account: it registered the account, or is
     /// logged in to it.
     pub fn is_registrant(&self, session: &CookieSession, scope: Option<&Scope<User>>, user: &User) -> bool {
         let registered = session.get::<String>(REGISTERED_HERE);
@@ -65,8 +66,8 @@ impl Accounts {
         is_registered_here || scope.is_some_and(|scope| scope.user().id == user.id)
     }
 
-    /// Confirms an address, with the account's password where the browser does not show that it is whoever
-    /// registered. Once it is confirmed, the same link says so again, and does nothing.
+    /// Confirms an email address. In a browser that didn't [register the account](Self::is_registrant), this takes the
+    /// account's password. Once the address is confirmed, using the same link again succeeds and changes nothing.
     pub async fn confirm_user(
         &self,
         session: &CookieSession,
@@ -86,8 +87,8 @@ impl Accounts {
         self.confirm_by_link(session, token, &user).await
     }
 
-    /// Sets a new password by the link, for who has the mailbox and not the password. Whoever registered the account
-    /// is out: nothing is left of what let them in.
+    /// Confirms an email address by setting a new password, for an owner who doesn't know the current one. Locks out
+    /// whoever registered the account: every session, link and second factor is deleted.
     pub async fn take_over_by_confirmation(
         &self,
         token: &str,
@@ -116,8 +117,8 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Tells the browser that an account was registered in it with this hash. One that was not stored, as for a taken
-    /// address, looks the same, and is good for nothing.
+    /// Marks this browser as the one that registered an account with this password hash. For a taken address the hash
+    /// isn't stored: the cookie looks the same, and proves nothing.
     pub(super) fn remember_registration(
         &self,
         session: &CookieSession,
@@ -126,7 +127,7 @@ impl Accounts {
         session.put(REGISTERED_HERE, &hash.fingerprint())
     }
 
-    /// The user, if the password is theirs: counted as a log-in, and with the work of one.
+    /// Returns the user if the password is theirs. Counts as a login attempt, and takes the same work.
     async fn check_registrant(
         &self,
         session: &CookieSession,
@@ -138,8 +139,8 @@ impl Accounts {
         known.filter(|known| known.id == user.id).ok_or(ConfirmError::WrongPassword)
     }
 
-    /// Confirms the address of a user who still has the password by which they are known. Guesses from before keep
-    /// them waiting no longer.
+    /// Confirms the address, unless the password has changed since it was checked. Earlier failed logins no longer delay
+    /// the user.
     async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, ConfirmError> {
         let token = EmailToken::parse(token).ok_or(ConfirmError::Link)?;
         let mut tx = self.sigra.begin().await?;

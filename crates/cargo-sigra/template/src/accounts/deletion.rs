@@ -1,4 +1,5 @@
-//! Deleting an account, at once or after a time in which a log-in keeps it; and accounts that nobody has ever used.
+//! Deleting accounts: immediately, or after a grace period in which a login keeps the account. Also deletes accounts that
+//! were registered and never used.
 
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use time::{OffsetDateTime, macros::format_description};
 
 use super::{Accounts, Transaction, User, UserId, normalize_email};
 
-/// How often accounts are deleted whose time is over.
+/// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Which accounts nobody has ever used: registered here before `$1`, never confirmed, never logged in to. By the audit
-/// trail, so an account that was imported is none of them, and neither is one whose registration is no longer on record.
+/// The condition for accounts that were never used: registered here before `$1`, never confirmed, never logged in to. It
+/// reads the audit trail, so it spares accounts that were imported, or whose registration is no longer on record.
 macro_rules! never_used {
     () => {
         "confirmed_at IS NULL AND inserted_at <= $1
@@ -24,17 +25,17 @@ macro_rules! never_used {
 /// Why an account was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
-    #[error("is not the address of your account")]
+    #[error("That isn't the email address of your account.")]
     WrongAddress,
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
 }
 
 impl Accounts {
-    /// Deletes the account of who has typed its address, or says from when it is to be. Every session and every link of
-    /// the user ends.
+    /// Deletes the account if the user typed its email address, or schedules its deletion and returns the time. Deletes
+    /// all sessions and links of the user.
     ///
-    /// It fails if the session was ended while the form was being sent.
+    /// Fails if the session ended while the form was being sent.
     pub async fn delete_user(
         &self,
         scope: &Scope<User>,
@@ -50,7 +51,7 @@ impl Accounts {
             whole_seconds(self.sigra.now().saturating_add(grace))
         });
         let mut tx = self.sigra.begin().await?;
-        // The user's row first: who logs in at the same moment comes before all of it, or after.
+        // Lock the user's row first, so that a concurrent login comes before all of this, or after it.
         let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
         schedule.execute(&mut *tx).await.map_err(sigra::Error::from)?;
         let others = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(session)).await?;
@@ -68,15 +69,15 @@ impl Accounts {
         Ok(delete_after)
     }
 
-    /// Keeps an account after all, in the transaction of a log-in to it, and tells its user. Says whether it was to be
-    /// deleted.
+    /// Cancels a scheduled deletion in the transaction of a login, and notifies the user. Returns whether one was
+    /// scheduled.
     pub(super) async fn cancel_deletion_in(
         &self,
         tx: &mut Transaction,
         user: &User,
         client: &Client,
     ) -> Result<bool, sigra::Error> {
-        // Not by what `user` says, which was read before: the account may have been deleted at the same moment.
+        // `user` was read earlier, and the deletion may have been scheduled since. So the row decides.
         let cancel = "UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL";
         if sqlx::query(cancel).bind(user.id).execute(&mut **tx).await?.rows_affected() == 0 {
             return Ok(false);
@@ -86,8 +87,8 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Deletes the accounts whose time is over. Gives their number. Each is deleted on its own: one that can't be is in
-    /// the way of no other.
+    /// Deletes accounts past their grace period, and returns how many. Each has its own transaction, so that one failure
+    /// doesn't stop the others.
     pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
         let now = whole_seconds(self.sigra.now());
         let over = sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now);
@@ -95,7 +96,9 @@ impl Accounts {
         for id in over.fetch_all(&self.pool).await? {
             match self.delete_user_whose_time_is_over(id, now).await {
                 Ok(was_there) => deleted += usize::from(was_there),
-                Err(error) => tracing::error!(%error, user_id = %id, "an account whose time is over is not deleted"),
+                Err(error) => {
+                    tracing::error!(%error, user_id = %id, "can't delete an account that is past its grace period")
+                }
             }
         }
         Ok(deleted)
@@ -103,7 +106,7 @@ impl Accounts {
 
     async fn delete_user_whose_time_is_over(&self, id: UserId, now: OffsetDateTime) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        // Unless they have logged in meanwhile.
+        // The user may have logged in since.
         let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND delete_after <= $2").bind(id).bind(now);
         if delete.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
@@ -114,11 +117,11 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Deletes the accounts that were never confirmed and never logged in to for a while after they were registered, so
-    /// that nobody keeps an address from its owner. Gives their number.
+    /// Deletes accounts that were registered some time ago and never confirmed or logged in to, and returns how many.
+    /// Otherwise an attacker could block an email address by registering it.
     ///
-    /// One that is in use stays, for it must not vanish without a word; its address is still its owner's for the asking,
-    /// by a link or a change of address.
+    /// An account in use stays even if it was never confirmed. The owner of its address can still claim the address, with
+    /// a link or by changing their email address to it.
     pub async fn delete_users_who_never_came(&self) -> Result<usize, sigra::Error> {
         const FIND: &str = concat!("SELECT id FROM users WHERE ", never_used!(), " LIMIT 50");
         let Some(ttl) = self.policy.unconfirmed_ttl else { return Ok(0) };
@@ -132,7 +135,7 @@ impl Accounts {
                 match self.delete_if_never_used(id, before).await {
                     Ok(was_unused) => batch += usize::from(was_unused),
                     Err(error) => {
-                        tracing::error!(%error, user_id = %id, "an account that was never used is not deleted")
+                        tracing::error!(%error, user_id = %id, "can't delete an account that was never used")
                     }
                 }
             }
@@ -143,11 +146,11 @@ impl Accounts {
         }
     }
 
-    /// Looks once more: they may be logging in, or confirming, at this very moment.
+    /// Checks again, because the user may be logging in or confirming right now.
     async fn delete_if_never_used(&self, user: UserId, before: OffsetDateTime) -> Result<bool, sigra::Error> {
         const DELETE: &str = concat!("DELETE FROM users WHERE ", never_used!(), " AND id = $4");
         let mut tx = self.sigra.begin().await?;
-        // Locks the user's row, so that what comes next sees whatever was done with it.
+        // This locks the user's row, so that the next statement sees every concurrent change.
         let revoked = self.sigra.delete_sessions_in(&mut tx, &user, None).await?;
         if !revoked.is_empty() {
             return Ok(false);
@@ -161,26 +164,26 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Does both every hour.
+    /// Runs both cleanups every hour.
     pub async fn keep_deleting(self) {
         loop {
             if let Err(error) = self.delete_users_whose_time_is_over().await {
-                tracing::warn!(%error, "accounts whose time is over are not deleted");
+                tracing::warn!(%error, "can't delete accounts that are past their grace period");
             }
             if let Err(error) = self.delete_users_who_never_came().await {
-                tracing::warn!(%error, "accounts that were never used are not deleted");
+                tracing::warn!(%error, "can't delete accounts that were never used");
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 }
 
-/// SQLite compares times as text, which goes well if all have the same length.
+/// SQLite compares times as text, which works only if all have the same length.
 fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
 }
 
-/// A day as people read it: `9 December 2026`.
+/// Formats a day for people: `9 December 2026`.
 pub fn day(at: OffsetDateTime) -> String {
     let format = format_description!("[day padding:none] [month repr:long] [year]");
     at.format(&format).unwrap_or_else(|_| at.to_string())

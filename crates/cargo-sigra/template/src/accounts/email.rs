@@ -1,4 +1,4 @@
-//! Changing an email address: asked for, confirmed by a link to the new one, told to the old one.
+//! Changing an email address: the new address gets a confirmation link, the old one a notification.
 
 use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
@@ -10,16 +10,16 @@ use crate::database::Connection;
 pub enum ChangeEmailError {
     #[error("{0}")]
     Invalid(&'static str),
-    /// The link was used, is too old, belongs to somebody else, or somebody has taken the address meanwhile.
-    #[error("the link is not good")]
+    /// The link was used, has expired, belongs to another user, or the address was taken since.
+    #[error("the link is invalid or has expired")]
     Link,
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
 }
 
 impl Accounts {
-    /// Sends a link to a new address. The one before is told. A taken address looks the same to who asks: its
-    /// owner is told.
+    /// Sends a confirmation link to the new address, and notifies the old one. For a taken address the response is the
+    /// same, and its owner is notified.
     pub async fn deliver_user_update_email_instructions(
         &self,
         user: &User,
@@ -28,7 +28,7 @@ impl Accounts {
     ) -> Result<(), ChangeEmailError> {
         let email = normalize_email(new_email).ok_or(ChangeEmailError::Invalid(INVALID_EMAIL))?;
         if email == user.email {
-            return Err(ChangeEmailError::Invalid("is your address already"));
+            return Err(ChangeEmailError::Invalid("This is already your email address."));
         }
         self.limit_changes("email", user).await?;
         let mut conn = self.pool.acquire().await.map_err(sigra::Error::from)?;
@@ -39,22 +39,22 @@ impl Accounts {
         Ok(())
     }
 
-    /// What whoever asked can see is the same for a taken address: the link before is void, and their own mailbox is
-    /// told. Only the mail to the new address differs.
+    /// The user can't tell a taken address from a free one: in both cases earlier links are revoked and their current
+    /// address is notified. Only the email to the new address differs.
     async fn send_update_email_instructions(&self, user: &User, email: &str) -> Result<(), sigra::Error> {
         let context = Context::ChangeEmail(&user.email);
         let mut tx = self.sigra.begin().await?;
         if !self.may_mail(&mut tx, "change email", &user.id.to_string()).await? {
             return Ok(());
         }
-        // One address at a time, also of several that are asked for at once: each waits for the user's row.
+        // Locks the user's row, so that of several concurrent requests only the last one's link stays valid.
         let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
         let is_still_theirs = sqlx::query(is_still_theirs).bind(self.sigra.now()).bind(user.id).bind(&user.email);
         if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(());
         }
         self.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
-        // Who has never confirmed it loses it to who proves that it is theirs.
+        // An unconfirmed owner loses the address to a user who proves that they have the mailbox.
         let owner = super::get_user_by_normalized_email(&mut tx, email).await?;
         let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
@@ -70,16 +70,16 @@ impl Accounts {
         tx.commit().await
     }
 
-    /// The address that a link would give to who is logged in.
+    /// Returns the new email address that a link would give to the user.
     pub async fn get_new_email_by_token(&self, user: &User, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let sent = self.sigra.find_email_token(&token, Context::ChangeEmail(&user.email)).await?;
         Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to))
     }
 
-    /// Changes the address of who is logged in, by a link that works once. The one before is sent a link that
-    /// [takes the account back](Self::recover_account), if it was known to be theirs. The session gets a new token; if
-    /// it was ended meanwhile, nothing is changed.
+    /// Changes the user's email address with a link that works once. The old address, if it was confirmed, gets a link
+    /// that [recovers the account](Self::recover_account). Reissues the session token. Changes nothing if the session has
+    /// ended.
     pub async fn update_user_email(
         &self,
         session: &CookieSession,
@@ -115,7 +115,7 @@ impl Accounts {
             Some(_) => {
                 Some(self.sigra.create_email_token(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
             }
-            // It may have been mistyped: then it is somebody else's.
+            // It was never confirmed: it may be a typo, and belong to someone else.
             None => None,
         };
         self.mailer().send_in(&mut tx, self.notifier.email_changed(&sent.user, recovery.as_ref())).await?;
@@ -126,7 +126,8 @@ impl Accounts {
         Ok(updated)
     }
 
-    /// Locks who claims an address, and who holds it. Of two who claim each other's at the same moment, one waits.
+    /// Locks the user who claims an address and the one who holds it. In a fixed order, so that two users who claim each
+    /// other's addresses can't deadlock.
     pub(super) async fn lock_claim_in(
         &self,
         conn: &mut Connection,
@@ -139,9 +140,9 @@ impl Accounts {
         }
     }
 
-    /// Takes an address from an account that was never confirmed, for who has proved that it is theirs: that account
-    /// goes. Gives its sessions, to be announced after the commit. The address of a confirmed account stays: giving it
-    /// to somebody else fails then.
+    /// Deletes an unconfirmed account that holds an address, for a user who has proved that the address is theirs. Returns
+    /// its sessions, to announce after the commit. Leaves a confirmed account alone: assigning its address to another
+    /// user then fails.
     pub(super) async fn claim_address_in(
         &self,
         conn: &mut Connection,
@@ -154,7 +155,7 @@ impl Accounts {
             return Ok(None);
         };
         let sessions = self.sigra.delete_all_tokens_in(conn, &holder.id, None).await?;
-        // It may have been confirmed at this very moment.
+        // The holder may be confirming it right now.
         let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL").bind(holder.id);
         if delete.execute(&mut *conn).await?.rows_affected() == 1 {
             self.sigra.record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;

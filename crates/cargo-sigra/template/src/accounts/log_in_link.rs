@@ -1,18 +1,18 @@
-//! Logging in by a link that is sent by mail.
+//! Logging in with a link sent by email.
 
 use sigra::{Client, CookieSession, EmailToken, Scope, audit, token::Context};
 
 use super::{Accounts, User};
 
-/// Whom a link has logged in.
+/// The user whom a link logs in.
 pub struct LogInLinkUse {
     pub owner: User,
-    /// Whether the account had a password that is gone now: whoever registered it may have been somebody else.
+    /// Whether the account's password was removed, because someone else may have registered the account.
     pub password_removed: bool,
 }
 
 impl Accounts {
-    /// Sends a link to log in, if the address has an account.
+    /// Sends a login link, if the address has an account.
     pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
@@ -26,16 +26,16 @@ impl Accounts {
         .await
     }
 
-    /// Whom a link logs in.
+    /// Returns the user whom a link logs in.
     pub async fn get_user_by_log_in_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
         self.get_user_by_email_token(token, Context::LogIn).await
     }
 
-    /// Uses a link up, and gives the user to log in.
+    /// Uses up a link, and returns the user to log in.
     ///
-    /// It proves that the address is theirs. If that was not known yet, whoever registered it may have been
-    /// somebody else: unless the browser [shows that it was them](Self::is_registrant), the password goes, and so does
-    /// all else that would let others in again.
+    /// The link proves that the user has the mailbox, and so confirms the address. If it wasn't confirmed before, someone
+    /// else may have registered it: unless [this browser did](Self::is_registrant), the password is removed, and so is
+    /// everything else that could log someone in.
     pub async fn take_log_in_link(
         &self,
         session: &CookieSession,

@@ -1,4 +1,4 @@
-//! What all mails to an address have in common, and the links in them.
+//! What all emails to an address have in common, and the links in them.
 
 use sigra::{EmailToken, limits::Limit, token::Context};
 
@@ -6,10 +6,10 @@ use super::{Accounts, User};
 use crate::database::Connection;
 
 impl Accounts {
-    /// Sends a mail to who has an account with this address, if there is such an account. All of it happens after the
-    /// answer: whether there is one takes the visitor the same time.
+    /// Sends an email to the account with this address, if there is one. All the work happens after the response, so that
+    /// its timing doesn't reveal whether there is an account.
     ///
-    /// While the database can't be asked or written to it fails, so that nobody is told of a mail that will not come.
+    /// Fails while the database can't be read or written, so that nobody waits for an email that won't come.
     pub(super) async fn deliver_to<F>(
         &self,
         email: &str,
@@ -29,7 +29,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whose link it is, if it was sent to the address that they have now.
+    /// Returns the user of a link, if it was sent to their current address.
     pub(super) async fn get_user_by_email_token(
         &self,
         token: &str,
@@ -40,8 +40,9 @@ impl Accounts {
         Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
     }
 
-    /// Whether another mail of a kind may be sent to an address, whoever asked for it. It counts with the transaction
-    /// that the mail is sent in. If not, nobody is told: it would say that there is an account.
+    /// Counts an email of a kind to an address, and returns whether it may be sent, whoever asked for it. The count
+    /// commits with the transaction that sends the email. The visitor must not be told of a refusal: it would reveal that
+    /// there is an account.
     pub(super) async fn may_mail(&self, conn: &mut Connection, kind: &str, email: &str) -> Result<bool, sigra::Error> {
         match self.sigra.limit_in(conn, Limit::MAIL, kind, &mailbox_of(email)).await {
             Ok(()) => Ok(true),
@@ -51,7 +52,7 @@ impl Accounts {
     }
 }
 
-/// The mailbox that an address is of: what stands behind a plus is a tag that its owner made up.
+/// Returns the address without its tag: `ada+news@example.com` is the mailbox of `ada@example.com`.
 fn mailbox_of(email: &str) -> String {
     match email.rsplit_once('@') {
         Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or(local)),
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_of_one_mailbox() {
+    fn addresses_with_tags_share_one_mailbox() {
         assert_eq!(mailbox_of("ada+news@example.com"), "ada@example.com");
         assert_eq!(mailbox_of("ada+a+b@example.com"), mailbox_of("ada@example.com"));
         assert_ne!(mailbox_of("ada@example.com"), mailbox_of("ada@example.org"));

@@ -1,5 +1,5 @@
-//! The second factor: setting it up, showing it, and giving it up. The library looks after it; every change is told to
-//! the user by mail.
+//! Second factors: setting them up, presenting them and removing them. The library does the work; these functions email
+//! the user about every change.
 
 use sigra::{
     Client, CookieSession, Scope, Sudo,
@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use super::{Accounts, Transaction, User};
 
-/// With so few backup codes left it is time for new ones.
+/// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
 
-/// A log-in that a second factor has completed.
+/// A login that a second factor has completed.
 #[derive(Clone, Copy, Debug)]
 pub struct ChallengePassed {
     pub factor: Factor,
-    /// Whether the account was to be deleted, and is kept.
+    /// Whether the login canceled the deletion of the account.
     pub deletion_cancelled: bool,
 }
 
@@ -31,7 +31,7 @@ impl Accounts {
         self.sigra.list_second_factors(&user.id).await
     }
 
-    /// Completes a log-in by a second factor. An account that was to be deleted is kept, in the same transaction.
+    /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction.
     pub async fn complete_mfa_challenge(
         &self,
         session: &CookieSession,
@@ -56,7 +56,7 @@ impl Accounts {
         Ok(factor.map(|factor| ChallengePassed { factor, deletion_cancelled }))
     }
 
-    /// Notes that it is still the user, by a second factor.
+    /// Enters sudo mode with a second factor.
     pub async fn confirm_sudo(
         &self,
         session: &CookieSession,
@@ -68,7 +68,7 @@ impl Accounts {
         self.sigra.reauthenticate_user_with_second_factor_and(session, scope, answer, tell).await
     }
 
-    /// Sets up the authenticator app that was begun in this browser, if this is its code.
+    /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.
     pub async fn enable_totp(
         &self,
         session: &CookieSession,
@@ -83,14 +83,14 @@ impl Accounts {
         self.sigra.confirm_totp_enrolment_with(session, enrolment, &user.email, code, tell).await
     }
 
-    /// Gives the authenticator app up. Tells whether there was one.
+    /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.disable_totp_with(session, sudo, tell).await
     }
 
-    /// New backup codes in place of the old ones, for who has a second factor.
+    /// Replaces the backup codes. Returns `None` for a user without a second factor.
     pub async fn regenerate_backup_codes(
         &self,
         session: &CookieSession,
@@ -102,7 +102,7 @@ impl Accounts {
     }
 
     // <passkeys>
-    /// Adds the passkey that a browser has made.
+    /// Adds a passkey that the browser created.
     pub async fn add_passkey(
         &self,
         session: &CookieSession,
@@ -122,7 +122,7 @@ impl Accounts {
         self.sigra.rename_passkey(&user.id, id, name).await
     }
 
-    /// Removes a passkey. Tells whether it was the user's.
+    /// Removes a passkey. Returns whether it was the user's.
     pub async fn remove_passkey(
         &self,
         session: &CookieSession,
@@ -134,7 +134,7 @@ impl Accounts {
         self.sigra.delete_passkey_with(session, sudo, id, tell).await
     }
 
-    /// Who answered with a passkey.
+    /// Verifies a passkey, and returns its user.
     pub async fn get_user_by_passkey(
         &self,
         session: &CookieSession,
@@ -144,12 +144,12 @@ impl Accounts {
     }
     // </passkeys>
 
-    /// The browsers that need no second factor.
+    /// Returns the browsers that skip the second factor.
     pub async fn list_trusted_browsers(&self, user: &User) -> Result<Vec<TrustedBrowser>, sigra::Error> {
         self.sigra.list_trusted_browsers(&user.id).await
     }
 
-    /// Trusts a browser no longer. Tells whether it was the user's.
+    /// Stops trusting a browser. Returns whether it was the user's.
     pub async fn delete_trusted_browser(&self, user: &User, id: Uuid, client: &Client) -> Result<bool, sigra::Error> {
         self.sigra.delete_trusted_browser(&user.id, id, client).await
     }
@@ -161,7 +161,7 @@ impl Accounts {
         }
     }
 
-    /// Whoever enters wrong codes knows the password already.
+    /// Warns the user: whoever enters wrong codes knows the password already.
     fn deliver_wrong_codes_notice(&self, user: &User, client: Client) {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {

@@ -1,4 +1,4 @@
-//! Changing a password, and setting a new one by a link. Either ends every other session, and voids links.
+//! Changing a password, and resetting it with a link. Both end all other sessions and revoke links.
 
 use sigra::{Client, CookieSession, EmailToken, Password, Scope, audit, password::PasswordProblem, token::Context};
 
@@ -10,17 +10,17 @@ use crate::database::Connection;
 pub enum ChangePasswordError {
     #[error("{0}")]
     Invalid(PasswordProblem),
-    #[error("does not match")]
+    #[error("The passwords don't match.")]
     Confirmation,
-    /// The password that the account has now was not given, or is another one.
-    #[error("is not your current password")]
+    /// The current password is missing or wrong.
+    #[error("That isn't your current password.")]
     Current,
-    /// The link was used, is too old, or never was one.
-    #[error("the link is not good")]
+    /// The link was used, has expired, or never existed.
+    #[error("the link is invalid or has expired")]
     Link,
-    /// The address that the account is to be given back to belongs to another one by now.
+    /// Another account now has the email address that a recovery would give back.
     #[error(
-        "another account has your address by now: delete that one, or give it another address, and open the link again"
+        "Another account now uses this email address. Delete that account or change its email address, then open the link again."
     )]
     AddressTaken,
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum ChangePasswordError {
 }
 
 impl Accounts {
-    /// Sends a link to set a new password, if the address has an account.
+    /// Sends a reset link, if the address has an account.
     pub async fn deliver_user_reset_password_instructions(
         &self,
         email: &str,
@@ -50,14 +50,14 @@ impl Accounts {
         .await
     }
 
-    /// Whose password a link sets.
+    /// Returns the user whose password a link resets.
     pub async fn get_user_by_reset_password_token(&self, token: &str) -> Result<Option<User>, sigra::Error> {
         self.get_user_by_email_token(token, Context::ResetPassword).await
     }
 
-    /// Sets a new password by a link, which works once. Every session of the user ends. That they could open the
-    /// link confirms their address too. Guesses from before keep nobody waiting, and this browser is known to be
-    /// theirs.
+    /// Resets a password with a link that works once, and ends all sessions of the user. Also confirms the email address,
+    /// because the user could open the link. Earlier failed logins no longer delay the user, and this browser becomes a
+    /// known browser.
     pub async fn reset_user_password(
         &self,
         session: &CookieSession,
@@ -77,7 +77,7 @@ impl Accounts {
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
         let revoked = match user.confirmed_at {
             Some(_) => self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?,
-            // Whoever registered the address may have been somebody else: nothing must let them in again.
+            // Someone else may have registered the address: remove everything that could log them in again.
             None => self.sigra.take_over_account_in(&mut tx, &user.id, client).await?,
         };
         let user = self.confirm_in(&mut tx, &user, client).await?;
@@ -92,14 +92,14 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Whether the user has a password, and has not shown it in this session: then a new one takes it (OWASP ASVS
-    /// 6.2.3).
+    /// Returns whether changing the password takes the current one: the user has one, and didn't enter it in this session
+    /// (OWASP ASVS 6.2.3).
     pub fn asks_current_password(&self, scope: &Scope<User>) -> bool {
         scope.user().hashed_password.is_some() && !scope.session().may_set_password()
     }
 
-    /// Changes the password of who is logged in. Their other sessions end; this one goes on, with a new token. So does
-    /// a link to reset the password, with which an owner throws out whoever has stolen this session.
+    /// Changes the user's password and ends their other sessions. This session continues with a new token. A reset link
+    /// stays valid: with it, an owner can lock out a thief who stole this session.
     pub async fn update_user_password(
         &self,
         session: &CookieSession,
@@ -121,7 +121,7 @@ impl Accounts {
         self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
-        // If the session was ended while the form was being sent or the password hashed, nothing is changed.
+        // Renewing the session fails if it ended in the meantime, and then nothing is changed.
         let mut tx = self.sigra.begin().await?;
         self.set_password(&mut tx, user, hashed_password.as_str()).await?;
         let revoked = self.sigra.delete_other_tokens_in(&mut tx, &user.id, scope.session().id).await?;

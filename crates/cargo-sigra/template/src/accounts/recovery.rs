@@ -1,6 +1,6 @@
-//! Taking an account back, by the link of a mail that tells of what its owner may not have done: a first second
-//! factor, or another address. Until then the mailbox was enough to get in, so nothing is weakened by it; afterwards a new
-//! password alone would not get a thief out.
+//! Recovering an account from a thief. The email about a first second factor, or about a new email address, has a link for
+//! an owner who didn't make that change. The link weakens nothing, because until the change access to the mailbox was
+//! enough to get in. After the change, a new password alone wouldn't lock the thief out.
 
 use sigra::{Client, EmailToken, Password, Recovered, audit, token::Context};
 
@@ -8,15 +8,15 @@ use super::{Accounts, ChangePasswordError, User, password::check_new_password};
 use crate::database::Connection;
 
 impl Accounts {
-    /// The address that a link gives an account back to.
+    /// Returns the email address that a link gives an account back to.
     pub async fn get_email_by_recovery_token(&self, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         Ok(self.sigra.find_email_token(&token, Context::Recovery).await?.map(|sent| sent.to))
     }
 
-    /// Gives an account back to who has the mailbox, with a new password. What was done since the link was sent is
-    /// undone: the address is the one of then, second factors that were added are gone, and so is whatever else lets
-    /// anybody in; if it was to be deleted, it is kept.
+    /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
+    /// sent: restores the email address, removes second factors that were added, deletes sessions and links, and cancels a
+    /// scheduled deletion.
     pub async fn recover_account(
         &self,
         token: &str,
@@ -64,7 +64,7 @@ impl Accounts {
         }
     }
 
-    /// The library writes that the account was taken back.
+    /// Records what changed. The library records the recovery itself.
     async fn record_recovery(
         &self,
         conn: &mut Connection,

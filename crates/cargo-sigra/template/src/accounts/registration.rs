@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit
 use super::{Accounts, Problems, Transaction, User, normalize_email};
 use crate::database::Connection;
 
-/// Somebody wanted to register with an address that has an account.
+/// The audit event of a registration with a taken email address.
 const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
 
-/// Within it a registration with the same address and password is the same one, sent twice.
+/// A second registration with the same email address and password within this time is a double submit.
 const A_MOMENT: Duration = Duration::from_secs(60);
 
 /// Why a user was not registered.
@@ -18,7 +18,7 @@ const A_MOMENT: Duration = Duration::from_secs(60);
 pub enum RegisterError {
     #[error("not valid: {0:?}")]
     Invalid(Problems),
-    /// Whether the visitor is told so is the [policy](super::Policy)'s.
+    /// Whether the visitor is told depends on the [policy](super::Policy).
     #[error("the address has already been taken")]
     Taken,
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub enum RegisterError {
 }
 
 impl Accounts {
-    /// Registers a user with a password. A taken address takes the same work.
+    /// Registers a user with a password. A taken email address takes the same work.
     pub async fn register_user(
         &self,
         email: &str,
@@ -41,8 +41,9 @@ impl Accounts {
         registered.map_err(|_| RegisterError::Taken)
     }
 
-    /// The same in a browser, in which one press [confirms the address](Self::confirm_user) then, and with the mail that
-    /// asks for it. The owner of a taken address is told, unless the [policy](super::Policy) is to tell the visitor.
+    /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password, and
+    /// sends the confirmation link. Notifies the owner of a taken address, unless the [policy](super::Policy) is to tell
+    /// the visitor.
     pub async fn register_user_here(
         &self,
         session: &CookieSession,
@@ -67,7 +68,7 @@ impl Accounts {
         registered.map_err(|_| RegisterError::Taken)
     }
 
-    /// The address as it is stored, if nothing is wrong with it and the password.
+    /// Returns the normalized email address, if both it and the password are valid.
     async fn check_registration(&self, email: &str, password: &Password) -> Result<String, RegisterError> {
         let problems = Problems::of(email, password, &self.policy);
         let Some(email) = normalize_email(email).filter(|_| problems.is_empty()) else {
@@ -79,7 +80,7 @@ impl Accounts {
         }
     }
 
-    /// The new user; or who has the address, unless they are gone by now.
+    /// Inserts a user. If the address is taken, returns its owner as the error: `None` if they were deleted just now.
     pub(super) async fn insert_user(
         &self,
         conn: &mut Connection,
@@ -108,8 +109,8 @@ impl Accounts {
         Ok(inserted.ok_or(existing))
     }
 
-    /// Tells the owner of an address that somebody wanted to register with it. Who has done so themselves a moment ago,
-    /// and pressed the button twice, gets no second mail; to find that out takes work, which nobody waits for.
+    /// Notifies the owner of an address that someone tried to register it. A user who just registered and pressed the
+    /// button twice gets no second email. Finding that out takes a password hash, so it happens after the response.
     async fn tell_of_registration(
         &self,
         tx: &mut Transaction,

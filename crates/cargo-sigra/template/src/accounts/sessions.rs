@@ -1,4 +1,4 @@
-//! Session tokens, and what happens around a log-in.
+//! Session tokens, and what happens around a login.
 
 use sigra::{
     Checked, Client, CookieSession, LogInMethod, LogInOutcome, Password, Scope, SessionId, SessionToken, Verification,
@@ -15,20 +15,20 @@ use uuid::Uuid;
 use super::{Accounts, Transaction, User, UserId};
 use crate::database::Connection;
 
-/// Events on a page of recent activity.
+/// The number of events on a page of recent activity.
 pub const ACTIVITY_PAGE: usize = 20;
 
-/// What came of a log-in.
-#[must_use = "a log-in may not be complete yet: lead the user to the challenge"]
+/// The outcome of a login.
+#[must_use = "a login may not be complete yet: send the user to the challenge"]
 #[derive(Clone, Copy, Debug)]
 pub struct LogIn {
     pub outcome: LogInOutcome,
-    /// Whether the account was to be deleted, and is kept.
+    /// Whether the login canceled the deletion of the account.
     pub deletion_cancelled: bool,
 }
 
 impl Accounts {
-    /// Opens a session without a browser, as for a program. Browsers are logged in by
+    /// Creates a session without a browser, such as for a program. To log in a browser, use
     /// [`log_in_user`](crate::web::user_auth::log_in_user).
     pub async fn generate_user_session_token(&self, user: &User) -> Result<SessionToken, sigra::Error> {
         let (token, _) = self.sigra.create_session(user, false, &Client::default()).await?;
@@ -43,7 +43,7 @@ impl Accounts {
         self.sigra.delete_session(token).await
     }
 
-    /// Logs the user out everywhere. No browser is trusted without a second factor, or known, after that.
+    /// Logs the user out everywhere. Also forgets all trusted and known browsers. Returns how many sessions ended.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
@@ -56,12 +56,12 @@ impl Accounts {
         Ok(count)
     }
 
-    /// The user's devices, those that they used last.
+    /// Returns the devices that the user used most recently.
     pub async fn list_user_sessions(&self, user: &User) -> Result<Sessions, sigra::Error> {
         self.sigra.list_sessions(&user.id).await
     }
 
-    /// Logs the user out on one of their devices. Tells whether it was theirs.
+    /// Logs the user out on one of their devices. Returns whether it was theirs.
     pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.delete_session_in(&mut tx, &user.id, id).await?;
@@ -74,8 +74,7 @@ impl Accounts {
         Ok(was_theirs)
     }
 
-    /// Logs the user out everywhere but here. No other browser is trusted without a second factor after that. Gives the
-    /// number of sessions that ended.
+    /// Logs the user out everywhere but here. Also stops trusting all other browsers. Returns how many sessions ended.
     pub async fn delete_other_user_sessions(
         &self,
         scope: &Scope<User>,
@@ -94,7 +93,7 @@ impl Accounts {
         Ok(count)
     }
 
-    /// What happened to the account lately, the newest first, before one of the events.
+    /// Returns the audit events of an account before a given one, newest first.
     pub async fn list_user_activity(
         &self,
         user: &User,
@@ -103,24 +102,24 @@ impl Accounts {
         self.sigra.list_audit_events(&user.id, before, ACTIVITY_PAGE as u32).await
     }
 
-    /// Counts an attempt to log in, before it is made.
+    /// Counts a login attempt before it is made.
     pub async fn limit_log_in(&self, session: &CookieSession, email: &str) -> Result<(), sigra::Error> {
         let user = self.get_user_by_email(email).await?.map(|user| user.id);
         self.sigra.limit_log_in(session, &account_named(email), user.as_ref()).await
     }
 
-    /// Forgets the attempts before: whoever has shown the password is none who guesses it.
+    /// Forgets earlier attempts: someone who entered the right password is not guessing.
     pub async fn forget_log_ins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
         self.sigra.forget_log_ins(session, &account_named(&user.email), &user.id).await
     }
 
-    /// Counts a change to the user's own account, before it is made: those that take work, or a mail.
+    /// Counts a change to the user's own account before it is made, if it takes a password hash or sends an email.
     pub async fn limit_changes(&self, purpose: &str, user: &User) -> Result<(), sigra::Error> {
         self.sigra.limit(Limit::CHANGES, purpose, &user.id.to_string()).await
     }
 
-    /// Notes that it is still the user, by their password. Invalid is also the right one of who has a second factor,
-    /// which is asked for in its place.
+    /// Enters sudo mode with the user's password. A user who has a second factor must present that: for them, even the
+    /// right password is invalid.
     pub async fn confirm_sudo_by_password(
         &self,
         session: &CookieSession,
@@ -129,7 +128,7 @@ impl Accounts {
     ) -> Result<Checked, sigra::Error> {
         let user = scope.user();
         // <mfa>
-        // Who has a second factor is asked for that, and nobody learns here whether the password was right.
+        // A thief with a stolen session must not learn here whether a password is right.
         if self.list_second_factors(user).await?.is_any() {
             return Ok(Checked::Invalid);
         }
@@ -139,13 +138,13 @@ impl Accounts {
             return Ok(Checked::Invalid);
         }
         match self.sigra.reauthenticate_user(session, scope).await {
-            // They have set one up since they were asked.
+            // The user has set one up since the page was shown.
             Err(sigra::Error::SecondFactorRequired) => Ok(Checked::Invalid),
             confirmed => confirmed.map(Checked::Valid),
         }
     }
 
-    /// Checks the password of who is logged in.
+    /// Checks the password of a logged-in user.
     pub(super) async fn is_password_of(
         &self,
         user: &User,
@@ -161,18 +160,17 @@ impl Accounts {
         Ok(Checked::Valid(()))
     }
 
-    /// Counts an attempt to confirm that it is still the user.
+    /// Counts an attempt to enter sudo mode.
     async fn limit_sudo(&self, user: &User) -> Result<(), sigra::Error> {
         self.sigra.limit(Limit::LOG_IN, "sudo", &user.id.to_string()).await
     }
 
-    /// Forgets them after a success.
+    /// Forgets these attempts after a success.
     async fn forget_sudo_attempts(&self, user: &User) -> Result<(), sigra::Error> {
         self.sigra.forget_attempts("sudo", &user.id.to_string()).await
     }
 
-    /// Logs the user in who has shown a first factor. An account that was to be deleted is kept, in the same
-    /// transaction.
+    /// Logs in a user who has presented a first factor, and cancels a scheduled deletion in the same transaction.
     pub async fn log_in(
         &self,
         session: &CookieSession,
@@ -190,7 +188,7 @@ impl Accounts {
     }
 
     // <passkeys>
-    /// The same for who has shown a passkey: no other factor is asked for.
+    /// Logs in a user who has presented a passkey. No second factor is required.
     pub async fn log_in_with_passkey(
         &self,
         session: &CookieSession,
@@ -210,14 +208,14 @@ impl Accounts {
     async fn logged_in(&self, session: &CookieSession, user: &User, log_in: LogIn) -> Result<LogIn, sigra::Error> {
         match log_in.outcome {
             LogInOutcome::Complete => self.announce_log_in(user, log_in.deletion_cancelled),
-            // Whoever gives up at the challenge is none who guesses the password.
+            // The password was right, so this was no guess, even if the challenge fails.
             LogInOutcome::SecondFactorPending => self.forget_log_ins(session, user).await?,
         }
         Ok(log_in)
     }
 
-    /// What a log-in is the occasion for, in its transaction: failed attempts are forgotten, an account that was to be
-    /// deleted is kept, and the user is told by mail of that and of a new browser. Says whether it was to be deleted.
+    /// Runs in the transaction of a login: forgets failed attempts, cancels a scheduled deletion, and emails the user about
+    /// that and about a new browser. Returns whether a deletion was scheduled.
     pub(super) async fn complete_log_in(
         &self,
         tx: &mut Transaction,
@@ -233,21 +231,21 @@ impl Accounts {
         self.cancel_deletion_in(tx, user, &client).await
     }
 
-    /// Lets other requests in this process know at once that an account is kept.
+    /// Tells other requests immediately that the account is no longer scheduled for deletion.
     pub(super) fn announce_log_in(&self, user: &User, deletion_cancelled: bool) {
         if deletion_cancelled {
             self.sigra.announce_user(&user.id);
         }
     }
 
-    /// Whether there was a log-in before this one, by the audit trail, which has this one too.
+    /// Returns whether the user has logged in before this login, which is in the audit trail already.
     async fn has_logged_in_before(&self, conn: &mut Connection, user: &User) -> Result<bool, sigra::Error> {
         let logins = "SELECT count(*) FROM audit_events WHERE user_id = $1 AND action = $2";
         let logins = sqlx::query_scalar::<_, i64>(logins).bind(user.id).bind(telemetry::LOGIN_SUCCESS);
         Ok(logins.fetch_one(conn).await? > 1)
     }
 
-    /// Writes an event of a user that somebody else may have caused.
+    /// Records an audit event of a user that someone else may have caused.
     pub async fn record_attempt(
         &self,
         conn: &mut Connection,
@@ -259,7 +257,7 @@ impl Accounts {
     }
 }
 
-/// What an account is limited by: its address, or whatever was typed in place of one.
+/// Returns the key of an account's rate limits: its email address, or whatever was entered instead.
 pub(super) fn account_named(email: &str) -> String {
     super::normalize_email(email).unwrap_or_else(|| email.chars().take(160).collect())
 }

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use super::{DEMO_PASSWORD, Policy};
 use crate::database::Database;
 
-/// What is said of an address that no mail can reach.
+/// The message for an address that can't receive email.
 pub const INVALID_EMAIL: &str = "Enter a valid email address.";
 
-/// What users are known by, in the database and in the audit trail.
+/// The id of a user, in the database and in the audit trail.
 // <uuid>
 pub type UserId = uuid::Uuid;
 // </uuid>
@@ -18,7 +18,7 @@ pub type UserId = uuid::Uuid;
 // pub type UserId = i64;
 // </!uuid>
 
-/// A user of the application: a row of `users`. A new column is a new field here, and nothing else.
+/// A user of the application: a row of `users`. For a new column, add a field here.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct User {
     pub id: UserId,
@@ -49,7 +49,8 @@ impl sigra::AuthUser for User {
     }
 
     // <mfa>
-    /// Who must have a second factor, such as administrators: until they have set one up, they can do nothing else.
+    /// Returns whether the user must have a second factor, as administrators should. Until they have set one up, they
+    /// can't do anything else.
     fn requires_second_factor(&self) -> bool {
         self.mfa_required
     }
@@ -76,7 +77,7 @@ impl Problems {
     }
 }
 
-/// What a new password must be. It may not be made of the address, or of the application's name.
+/// Checks a new password. It can't be made of the email address or of the application's name.
 pub fn check_password(password: &Password, email: &str, policy: &Policy) -> Result<(), PasswordProblem> {
     if policy.allow_demo_password && password.matches(&Password::new(DEMO_PASSWORD)) {
         return Ok(());
@@ -85,7 +86,7 @@ pub fn check_password(password: &Password, email: &str, policy: &Policy) -> Resu
     PasswordPolicy::default().check_in_context(password, &[email, local, domain, "my_app", "myapp"])
 }
 
-/// An address as it is stored and looked up: one form for all ways to write it. `None` if no mail can reach it.
+/// Returns an email address in the form that is stored and looked up, or `None` if it can't receive email.
 pub fn normalize_email(email: &str) -> Option<String> {
     sigra::mail::normalize_address(email)
 }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_one_form() {
+    fn an_email_address_has_one_normal_form() {
         assert_eq!(normalize_email("  Ada@Example.COM ").as_deref(), Some("ada@example.com"));
         assert_eq!(normalize_email("ada@b\u{fc}cher.example"), normalize_email("ada@xn--bcher-kva.example"));
         for bad in ["", "@", "ada", "ada@", "a da@example.com", "a@b,c.com", "a@b@c.com", "ada@example..com"] {
@@ -103,7 +104,7 @@ mod tests {
         }
     }
 
-    /// CVE-2019-19844: letters that fold into others must stay themselves.
+    /// CVE-2019-19844: characters that case folding maps to ASCII letters must stay different from them.
     #[test]
     fn addresses_that_look_alike_stay_apart() {
         for email in ["m\u{131}ke@example.com", "mi\u{212a}e@example.com", "MIKE\u{130}@example.com"] {

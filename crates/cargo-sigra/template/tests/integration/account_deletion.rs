@@ -159,7 +159,7 @@ async fn one_press_of_a_button_deletes_nothing() {
         delete_account(&browser, &other.email).await,
     ] {
         assert_status(&answer, 422);
-        assert_contains(&answer, "is not the address of your account");
+        assert_contains(&answer, "That isn&#39;t the email address of your account.");
     }
     host.reload(&user).await;
     assert_status(&browser.get("/dashboard").await, 200);

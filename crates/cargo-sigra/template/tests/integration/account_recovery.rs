@@ -208,7 +208,7 @@ async fn an_address_that_somebody_has_confirmed_meanwhile_stays_theirs() {
     host.confirm(&theirs).await;
     let refused = host.client().put(&link, &password_form(NEW, NEW)).await;
     assert_status(&refused, 422);
-    assert_contains(&refused, "another account has your address by now");
+    assert_contains(&refused, "Another account now uses this email address.");
     assert_status(&thief.get("/dashboard").await, 200);
 
     let unconfirm = sqlx::query("UPDATE users SET confirmed_at = NULL WHERE id = $1").bind(theirs.id);

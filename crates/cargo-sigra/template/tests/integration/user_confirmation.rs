@@ -84,7 +84,7 @@ async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_regi
         assert_redirected_to(&browser.post(&link, &[]).await, &link);
         let wrong = browser.post(&link, &[("user[password]", NEW)]).await;
         assert_status(&wrong, 422);
-        assert_contains(&wrong, "is not the account");
+        assert_contains(&wrong, "That isn&#39;t the account&#39;s password.");
     }
     let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
     assert!(user.confirmed_at.is_none());

@@ -150,7 +150,7 @@ async fn invariant_15_a_password_is_not_made_of_the_address_or_of_this_site() {
         for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {
             let answer = host.client().post("/users/register", &log_in_form(email, password)).await;
             assert_status(&answer, 422);
-            assert_contains(&answer, "too close to your address");
+            assert_contains(&answer, "too close to your email address");
         }
     }
 }

@@ -51,7 +51,7 @@ async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
     for form in [password_form(NEW, NEW), with(""), with("a guess of somebody else")] {
         let refused = browser.put(PASSWORD, &form).await;
         assert_status(&refused, 422);
-        assert_contains(&refused, "is not your current password");
+        assert_contains(&refused, "That isn&#39;t your current password.");
     }
     // <api>
     let program = sigra::testing::TestClient::new(host.api.clone()).json();
@@ -197,7 +197,7 @@ async fn a_bad_password_changes_nothing() {
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
     for (password, confirmation, problem) in
-        [("tooshort", "tooshort", "at least 15 characters"), (NEW, "something else", "does not match")]
+        [("tooshort", "tooshort", "at least 15 characters"), (NEW, "something else", "The passwords don&#39;t match.")]
     {
         let answer = browser.put(PASSWORD, &password_form(password, confirmation)).await;
         assert_status(&answer, 422);
@@ -396,7 +396,7 @@ async fn an_address_that_is_none_is_refused_beside_its_field() {
     for (email, problem) in [
         ("none", "Enter a valid email address."),
         ("a@b@example.com", "Enter a valid email address."),
-        (&*user.email, "is your address already"),
+        (&*user.email, "This is already your email address."),
     ] {
         let answer = browser.put(EMAIL, &email_form(email)).await;
         assert_status(&answer, 422);
