@@ -8,5 +8,6 @@ mod floors;
 mod interface;
 mod invariants;
 mod links;
+mod readmes;
 mod sources;
 mod tables;

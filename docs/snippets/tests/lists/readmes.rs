@@ -1,0 +1,37 @@
+//! What the README of a folder lists is what the folder has.
+
+use std::{collections::BTreeSet, fs};
+
+use super::{
+    sources::{read, root},
+    tables::{code, table},
+};
+
+/// The names of the files in a folder with this ending, which is replaced.
+fn names(folder: &str, ending: &str, by: &str) -> BTreeSet<String> {
+    let files = fs::read_dir(root().join(folder)).expect("a folder");
+    let files = files.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    files.filter_map(|name| name.strip_suffix(ending).map(|stem| format!("{stem}{by}"))).collect()
+}
+
+fn listed(page: &str, head: &[&str]) -> BTreeSet<String> {
+    table(&read(page), head).iter().flat_map(|row| code(&row[0])).collect()
+}
+
+#[test]
+fn every_fuzz_target_is_described() {
+    let listed = listed("fuzz/README.md", &["target", "what must hold for any bytes"]);
+    assert_eq!(listed, names("fuzz/fuzz_targets", ".rs", ""));
+}
+
+#[test]
+fn every_file_of_browser_tests_is_described() {
+    assert_eq!(listed("e2e/README.md", &["file", "what"]), names("e2e", ".test.js", ".test.js"));
+}
+
+#[test]
+fn every_benchmark_is_described() {
+    let mut programs = names("bench/src/bin", ".rs", "");
+    assert!(programs.remove("serve"), "the server that the others measure");
+    assert_eq!(listed("bench/README.md", &["program", "what it measures"]), programs);
+}
