@@ -31,7 +31,7 @@ async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
 }
 
 #[tokio::test]
-async fn an_account_can_be_had_back_for_a_while_by_logging_in() {
+async fn logging_in_during_the_grace_period_keeps_the_account() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
@@ -67,7 +67,7 @@ async fn every_way_to_log_in_keeps_the_account() {
 }
 
 #[tokio::test]
-async fn a_failed_log_in_keeps_nothing() {
+async fn a_failed_login_does_not_keep_the_account() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
@@ -77,7 +77,7 @@ async fn a_failed_log_in_keeps_nothing() {
 
 /// Logging in and deleting at the same moment: who is logged in afterwards has an account that stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_11_a_log_in_beside_the_deletion_keeps_the_account_or_is_ended() {
+async fn invariant_11_a_login_during_the_deletion_keeps_the_account_or_ends() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..20 {
         let (user, browser) = host.authenticated_fixture().await;
@@ -91,7 +91,7 @@ async fn invariant_11_a_log_in_beside_the_deletion_keeps_the_account_or_is_ended
 }
 
 #[tokio::test]
-async fn an_account_that_nobody_wants_back_is_deleted_when_its_time_is_over() {
+async fn an_account_is_deleted_after_its_grace_period() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let (kept, kept_browser) = host.authenticated_fixture().await;
@@ -106,7 +106,7 @@ async fn an_account_that_nobody_wants_back_is_deleted_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_keeps_no_other_from_being_deleted() {
+async fn an_unreadable_account_does_not_stop_the_deletion_of_others() {
     let host = Host::new().await;
     let mut over = Vec::new();
     for _ in 0..3 {
@@ -123,7 +123,7 @@ async fn an_account_that_cannot_be_read_keeps_no_other_from_being_deleted() {
 }
 
 #[tokio::test]
-async fn the_page_says_what_will_happen_and_asks_for_the_address() {
+async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     const PAGE: &str = "/users/settings/delete";
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -168,7 +168,7 @@ async fn one_press_of_a_button_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_in_that_keeps_the_account_is_said_and_told_by_mail() {
+async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
@@ -188,7 +188,7 @@ async fn a_log_in_that_keeps_the_account_is_said_and_told_by_mail() {
 
 /// Whoever is logged in has an account that stays: both are done, or neither is.
 #[tokio::test]
-async fn a_log_in_that_can_not_keep_the_account_is_none() {
+async fn a_login_that_cannot_keep_the_account_fails() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let (other, their_browser) = host.authenticated_fixture().await;
@@ -244,7 +244,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
 
 /// Who logs in at that very moment has an account that stays, or is told that there is none.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_11_a_log_in_beside_the_deletion_of_unused_accounts_is_to_one_that_stays() {
+async fn invariant_11_an_account_that_a_user_logs_in_to_is_not_deleted_as_unused() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..20 {
         let user = host.registered_fixture().await;
@@ -259,7 +259,7 @@ async fn invariant_11_a_log_in_beside_the_deletion_of_unused_accounts_is_to_one_
 }
 
 #[tokio::test]
-async fn the_address_of_a_deleted_account_is_free_and_what_happened_is_on_record() {
+async fn a_deleted_account_frees_its_address_and_leaves_audit_events() {
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
@@ -275,7 +275,7 @@ async fn the_address_of_a_deleted_account_is_free_and_what_happened_is_on_record
 }
 
 #[tokio::test]
-async fn a_mail_asks_for_an_answer_where_one_is_read() {
+async fn an_email_asks_for_a_reply_only_if_replies_are_read() {
     for (env, reply_to, said) in [
         (&[][..], None, "ask the people who run"),
         (&[("MAIL_REPLY_TO", "Help@Example.com")], Some("help@example.com"), "reply to this email"),
@@ -317,7 +317,7 @@ async fn plan_of(host: &Host, query: &'static str) -> String {
 
 /// Each hour, among however many users.
 #[tokio::test]
-async fn accounts_that_are_to_go_are_found_by_an_index() {
+async fn accounts_to_delete_are_found_by_an_index() {
     let host = Host::new().await;
     for (query, index) in [
         (

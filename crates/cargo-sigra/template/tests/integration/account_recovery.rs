@@ -56,7 +56,7 @@ async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
 // <mfa>
 /// What the mail of before advised, a new password, left the thief's factor in and the owner out.
 #[tokio::test]
-async fn the_mail_about_a_first_factor_gets_a_thief_out() {
+async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     assert_status(&enrol(&host, &thief).await, 200);
@@ -86,7 +86,7 @@ async fn the_mail_about_a_first_factor_gets_a_thief_out() {
 
 /// Whoever is inside voids links by a new password, a reset, or the deletion of the account, and this one by nothing.
 #[tokio::test]
-async fn a_thief_does_not_void_the_link() {
+async fn a_thief_cannot_revoke_the_link() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     enrol(&host, &thief).await;
@@ -103,7 +103,7 @@ async fn a_thief_does_not_void_the_link() {
 
 /// A later factor comes without a link, for who has one of their own gets in and removes it.
 #[tokio::test]
-async fn the_mail_about_a_later_factor_says_where_to_remove_it() {
+async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     let host = Host::new().await;
     let (user, browser) = robbed(&host).await;
     enrol(&host, &browser).await;
@@ -139,7 +139,7 @@ async fn a_factor_from_before_the_address_was_changed_stays() {
 // </mfa>
 
 #[tokio::test]
-async fn the_mail_to_the_old_address_brings_it_back() {
+async fn the_email_to_the_old_address_restores_it() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -152,7 +152,7 @@ async fn the_mail_to_the_old_address_brings_it_back() {
 
 /// The thief is sent such links too, once the account has an address of theirs.
 #[tokio::test]
-async fn of_two_links_the_earlier_one_wins_whichever_is_used_first() {
+async fn of_two_recovery_links_the_earlier_one_wins_whichever_is_used_first() {
     for thief_is_first in [false, true] {
         let host = Host::new().await;
         let (user, thief) = robbed(&host).await;
@@ -171,7 +171,7 @@ async fn of_two_links_the_earlier_one_wins_whichever_is_used_first() {
 
 /// Whoever has mistyped their address, and mends that, hands the account to nobody.
 #[tokio::test]
-async fn an_address_that_was_never_confirmed_is_sent_no_link() {
+async fn an_unconfirmed_address_gets_no_recovery_link() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     change_address(&host, &browser, "right@example.com").await;
@@ -181,7 +181,7 @@ async fn an_address_that_was_never_confirmed_is_sent_no_link() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_a_week() {
+async fn a_link_expires_after_a_week() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -194,7 +194,7 @@ async fn a_link_is_good_for_a_week() {
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_has_confirmed_meanwhile_stays_theirs() {
+async fn an_address_that_another_user_has_confirmed_since_stays_theirs() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -219,7 +219,7 @@ async fn an_address_that_somebody_has_confirmed_meanwhile_stays_theirs() {
 }
 
 #[tokio::test]
-async fn an_account_that_the_thief_has_deleted_is_kept() {
+async fn recovery_keeps_an_account_that_the_thief_deleted() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -230,7 +230,7 @@ async fn an_account_that_the_thief_has_deleted_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_use_a_link_at_once_one_takes_the_account_back() {
+async fn invariant_10_of_many_concurrent_uses_of_a_link_one_recovers_the_account() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
@@ -252,7 +252,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_takes_the_account_back(
 
 /// Whatever the thief does at the same moment, the account is the owner's afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_11_taking_back_beside_what_a_thief_does_leaves_no_thief() {
+async fn invariant_11_a_recovery_locks_out_a_thief_who_acts_at_the_same_time() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..6 {
         let (user, thief) = robbed(&host).await;
@@ -275,7 +275,7 @@ async fn invariant_11_taking_back_beside_what_a_thief_does_leaves_no_thief() {
 }
 
 #[tokio::test]
-async fn invariant_4_only_such_a_link_takes_an_account_back() {
+async fn invariant_4_only_a_recovery_link_recovers_an_account() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     change_address(&host, &thief, "thief@example.com").await;

@@ -31,7 +31,7 @@ async fn a_user_is_found_by_email() {
 }
 
 #[tokio::test]
-async fn registering_needs_an_address_and_a_good_password() {
+async fn registration_requires_a_valid_email_address_and_password() {
     let host = Host::new().await;
     let problems = register(&host, "no address", "short").await.expect_err("must be refused");
     assert_eq!(problems.email, Some("Enter a valid email address."));
@@ -44,7 +44,7 @@ async fn registering_needs_an_address_and_a_good_password() {
 }
 
 #[tokio::test]
-async fn an_address_is_registered_once_in_whatever_case() {
+async fn an_email_address_can_be_registered_once_in_any_case() {
     let host = Host::new().await;
     register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
     for again in ["ada@example.com", "ADA@Example.com", " ada@example.com "] {
@@ -75,7 +75,7 @@ async fn the_demo_user_is_seeded_once() {
 
 /// OWASP ASVS 7.2.3: 256 bits as 43 characters, none of which is always the same.
 #[tokio::test]
-async fn every_session_token_is_another() {
+async fn every_session_token_is_different() {
     const TOKENS: usize = 100;
     let host = Host::new().await;
     let user = host.registered_fixture().await;
@@ -103,7 +103,7 @@ async fn every_session_token_is_another() {
 }
 
 #[tokio::test]
-async fn an_expired_token_stands_for_nobody() {
+async fn an_expired_token_is_rejected() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
@@ -148,7 +148,7 @@ async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
 
 /// CVE-2019-19844: the Kelvin sign is no K, and the dotless i no i.
 #[tokio::test]
-async fn the_database_keeps_addresses_apart_that_look_alike() {
+async fn the_database_keeps_lookalike_addresses_apart() {
     let host = Host::new().await;
     register(&host, "mike@example.com", VALID_PASSWORD).await.expect("a user");
     for other in ["mi\u{212a}e@example.com", "m\u{131}ke@example.com"] {

@@ -76,7 +76,7 @@ fn assert_code(answer: &TestResponse, status: u16, code: &str) {
 
 /// A visitor registers, confirms, logs in and out.
 #[tokio::test]
-async fn an_account_from_its_beginning() {
+async fn a_visitor_can_register_confirm_log_in_and_log_out() {
     let api = Api::new().await;
     let (browser, email) = (api.client(), api.unique_email());
     let registration = json!({ "email": email, "password": VALID_PASSWORD });
@@ -105,7 +105,7 @@ async fn an_account_from_its_beginning() {
 
 /// A stranger registers with somebody else's address, and waits until its owner confirms it out of habit.
 #[tokio::test]
-async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_registered() {
+async fn a_link_alone_confirms_nothing_in_another_browser() {
     const NEW: &str = "a quite different password";
     let api = Api::new().await;
     let (stranger, owner, email) = (api.client(), api.client(), api.unique_email());
@@ -132,7 +132,7 @@ async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_regi
 
 /// The link is in the mail to the old address.
 #[tokio::test]
-async fn an_account_is_taken_back_by_whom_it_was_stolen_from() {
+async fn an_owner_can_recover_a_stolen_account() {
     const NEW: &str = "a quite different password";
     let api = Api::new().await;
     let (user, thief) = api.sudo_fixture().await;
@@ -171,7 +171,7 @@ async fn a_link_that_removes_a_password_says_so() {
 // </magic_link>
 
 #[tokio::test]
-async fn what_is_wrong_is_said_of_each_field() {
+async fn each_invalid_field_has_its_own_error() {
     let api = Api::new().await;
     let answer = post(&api.client(), "/users/register", json!({ "email": "nobody", "password": "short" })).await;
     assert_code(&answer, 422, "invalid");
@@ -294,7 +294,7 @@ async fn a_link_logs_in_once() {
 // </magic_link>
 
 #[tokio::test]
-async fn a_session_that_cannot_be_read_hides_no_other() {
+async fn an_unreadable_session_does_not_hide_the_others() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;
     let spoilt = api.0.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
@@ -332,7 +332,7 @@ async fn devices_are_listed_and_logged_out() {
 }
 
 #[tokio::test]
-async fn the_settings_ask_for_a_recent_authentication() {
+async fn the_settings_require_a_recent_login() {
     let api = Api::new().await;
     let (user, browser) = api.sudo_fixture().await;
     api.clock().advance(std::time::Duration::from_secs(60 * 60));
@@ -376,7 +376,7 @@ async fn the_settings_ask_for_a_recent_authentication() {
 }
 
 #[tokio::test]
-async fn who_has_not_confirmed_their_address_is_kept_out_if_that_is_asked_for() {
+async fn an_unconfirmed_user_cannot_log_in_if_confirmation_is_required() {
     let api = Api(Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await);
     let user = api.unconfirmed_fixture().await;
     assert_code(&log_in(&api.client(), &user.email, VALID_PASSWORD).await, 403, "confirmation_required");
@@ -419,7 +419,7 @@ async fn invariant_12_a_pending_second_factor_opens_nothing_but_the_challenge() 
 }
 
 #[tokio::test]
-async fn an_authenticator_app_is_set_up_and_given_up() {
+async fn an_authenticator_app_can_be_set_up_and_removed() {
     let api = Api::new().await;
     let (user, browser) = api.sudo_fixture().await;
     let begin = "/users/settings/mfa/totp/options";
@@ -458,7 +458,7 @@ async fn an_authenticator_app_is_set_up_and_given_up() {
 }
 
 #[tokio::test]
-async fn who_must_have_a_second_factor_sets_one_up_first() {
+async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     let api = Api::new().await;
     let (user, browser) = api.sudo_fixture().await;
     let require = sqlx::query("UPDATE users SET mfa_required = $1 WHERE id = $2").bind(true).bind(user.id);
@@ -473,7 +473,7 @@ async fn who_must_have_a_second_factor_sets_one_up_first() {
 /// What a real authenticator signs is tested in the library, and in a browser. Here: that each challenge is its
 /// requester's, and that nonsense opens nothing.
 #[tokio::test]
-async fn passkeys_are_asked_for_by_json() {
+async fn passkey_options_are_json() {
     let api = Api::new().await;
     let (user, browser) = api.sudo_fixture().await;
     api.0.confirm(&user).await;
@@ -497,7 +497,7 @@ async fn passkeys_are_asked_for_by_json() {
 // </passkeys>
 
 #[tokio::test]
-async fn an_address_is_one_that_mail_can_reach_in_one_form() {
+async fn an_email_address_must_be_deliverable_and_has_one_form() {
     let api = Api::new().await;
     let registration = |email: &str| json!({ "email": email, "password": VALID_PASSWORD });
     for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>"] {
@@ -512,7 +512,7 @@ async fn an_address_is_one_that_mail_can_reach_in_one_form() {
 }
 
 #[tokio::test]
-async fn the_mailbox_opens_at_localhost_alone() {
+async fn the_mailbox_opens_only_at_localhost() {
     let api = Api::new().await;
     for (name, status) in [("localhost:4000", 200), ("evil.example", 421)] {
         let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty()).expect("a request");
@@ -521,7 +521,7 @@ async fn the_mailbox_opens_at_localhost_alone() {
 }
 
 #[tokio::test]
-async fn mails_are_read_in_development_as_json() {
+async fn emails_can_be_read_as_json_in_development() {
     let api = Api::new().await;
     let user = api.registered_fixture().await;
     post(&api.client(), "/users/reset-password", json!({ "email": user.email })).await;

@@ -22,7 +22,7 @@ async fn post(client: &TestClient, content_type: Option<&str>, body: impl Into<B
 }
 
 #[tokio::test]
-async fn forms_that_cannot_be_read_get_a_page_that_helps() {
+async fn an_unreadable_form_gets_a_helpful_error_page() {
     let host = Host::new().await;
     let browser = host.client();
     for body in [
@@ -99,7 +99,7 @@ async fn invariant_15_a_megabyte_of_password_is_refused_cheaply() {
 }
 
 #[tokio::test]
-async fn unknown_methods_and_addresses_are_answered() {
+async fn unknown_methods_and_paths_get_an_error_page() {
     let host = Host::new().await;
     let browser = host.client();
     for (method, path, status) in [
@@ -168,7 +168,7 @@ async fn invariant_8_other_origins_are_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_gives_503_and_logs_nobody_out() {
+async fn an_unreachable_database_gives_503_and_logs_nobody_out() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let cookie = browser.cookie("_my_app_key");

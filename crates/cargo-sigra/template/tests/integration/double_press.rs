@@ -62,7 +62,7 @@ fn every_form_that_is_sent_has_a_key() {
 }
 
 #[tokio::test]
-async fn invariant_10_registering_twice_makes_one_account_and_one_mail() {
+async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email() {
     let host = Host::new().await;
     for (with_key, at_once) in [(true, true), (false, true), (false, false)] {
         let email = host.unique_email();
@@ -103,7 +103,7 @@ async fn invariant_10_logging_in_and_confirming_twice_is_done_once() {
 
 // <magic_link>
 #[tokio::test]
-async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
+async fn invariant_10_pressing_the_button_of_a_login_link_twice_logs_in() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/log-in/link", &crate::support::email_form(&user.email)).await;
@@ -115,7 +115,7 @@ async fn invariant_10_a_link_to_log_in_that_is_pressed_twice_logs_in() {
 // </magic_link>
 
 #[tokio::test]
-async fn invariant_10_a_link_to_set_a_password_that_is_pressed_twice_sets_it() {
+async fn invariant_10_pressing_the_button_of_a_reset_link_twice_sets_the_password() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
     browser.post("/users/reset-password", &crate::support::email_form(&user.email)).await;
@@ -130,7 +130,7 @@ async fn invariant_10_a_link_to_set_a_password_that_is_pressed_twice_sets_it() {
 
 // <mfa>
 #[tokio::test]
-async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_takes_one_code() {
+async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_uses_one_code() {
     let host = Host::new().await;
     let (user, codes) = host.mfa_fixture().await;
     host.confirm(&user).await;

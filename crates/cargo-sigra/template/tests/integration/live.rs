@@ -100,7 +100,7 @@ async fn invariant_12_a_pending_second_factor_gets_no_live_connection() {
 }
 
 #[tokio::test]
-async fn live_connections_end_of_who_must_have_a_second_factor_and_has_none() {
+async fn a_user_who_must_set_up_a_second_factor_loses_their_live_connections() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (_, browser) = host.authenticated_fixture().await;
@@ -121,7 +121,7 @@ async fn invariant_8_another_origin_gets_no_live_connection() {
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_live_connection_of_that_session_alone() {
+async fn logging_out_ends_the_live_connection_of_that_session_only() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -205,7 +205,7 @@ async fn invariant_9_a_reset_ends_all_live_connections() {
 }
 
 #[tokio::test]
-async fn invariant_9_a_new_password_ends_the_live_connections_of_all_others() {
+async fn invariant_9_a_new_password_ends_the_live_connections_of_all_other_sessions() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -216,7 +216,7 @@ async fn invariant_9_a_new_password_ends_the_live_connections_of_all_others() {
 }
 
 #[tokio::test]
-async fn invariant_17_an_account_that_is_to_be_deleted_has_no_live_connection() {
+async fn invariant_17_an_account_scheduled_for_deletion_has_no_live_connection() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -228,7 +228,7 @@ async fn invariant_17_an_account_that_is_to_be_deleted_has_no_live_connection() 
 // <magic_link>
 /// Whoever registered the address before its owner is out in this way too.
 #[tokio::test]
-async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before() {
+async fn a_login_link_to_an_unconfirmed_address_ends_earlier_live_connections() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (user, attacker) = host.authenticated_fixture().await;
@@ -240,7 +240,7 @@ async fn a_link_to_an_unconfirmed_address_ends_the_live_connections_from_before(
 // </magic_link>
 
 #[tokio::test]
-async fn a_server_that_stops_says_so_and_takes_no_more() {
+async fn a_stopping_server_closes_live_connections_and_accepts_no_more() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (_, browser) = host.authenticated_fixture().await;
@@ -256,7 +256,7 @@ async fn a_server_that_stops_says_so_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_session_opens_so_many_live_connections_and_no_more() {
+async fn a_session_has_a_limit_of_live_connections() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (_, browser) = host.authenticated_fixture().await;

@@ -5,7 +5,7 @@ use axum::{body::Body, http::Request};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, assert_status};
 
 #[tokio::test]
-async fn mails_can_be_read_and_their_links_be_opened() {
+async fn emails_can_be_read_and_their_links_opened() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet.");
@@ -18,7 +18,7 @@ async fn mails_can_be_read_and_their_links_be_opened() {
 }
 
 #[tokio::test]
-async fn there_is_no_such_page_in_production() {
+async fn there_is_no_mailbox_in_production() {
     let host = Host::with(&PROD).await;
     assert_status(&host.client().get("/dev/mailbox").await, 404);
     assert_problem(&host.client().json().get("/dev/mailbox").await, 404);
@@ -29,7 +29,7 @@ async fn there_is_no_such_page_in_production() {
 /// A page of somebody else's site can send a request to this machine once the site's name leads here, and read the
 /// answer.
 #[tokio::test]
-async fn the_mailbox_opens_at_localhost_alone() {
+async fn the_mailbox_opens_only_at_localhost() {
     let host = Host::with(&[("PUBLIC_URL", "http://app.example.com")]).await;
     let asked_by = async |name: &str| {
         let request = Request::get("/dev/mailbox").header("host", name).body(Body::empty());
@@ -48,13 +48,13 @@ async fn the_mailbox_opens_at_localhost_alone() {
 }
 
 #[tokio::test]
-async fn where_mails_are_sent_there_is_nothing_to_read() {
+async fn there_is_no_mailbox_when_emails_are_sent() {
     let host = Host::with(&[("SMTP_URL", "none:")]).await;
     assert_status(&host.client().get("/dev/mailbox").await, 404);
 }
 
 #[tokio::test]
-async fn programs_read_the_newest_mail_first() {
+async fn programs_read_the_newest_email_first() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for path in ["/users/confirm", "/users/reset-password"] {
@@ -70,7 +70,7 @@ async fn programs_read_the_newest_mail_first() {
 
 /// An address is what somebody typed: no markup, but `&` may stand in one.
 #[tokio::test]
-async fn an_address_can_put_nothing_into_the_page() {
+async fn an_email_address_cannot_inject_markup() {
     let host = Host::new().await;
     let email = "o'brien&copy@example.com";
     host.client().post("/users/register", &log_in_form(email, VALID_PASSWORD)).await;

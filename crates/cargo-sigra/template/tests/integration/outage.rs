@@ -10,7 +10,7 @@ use sigra::testing::{PostgresCluster, TestHost, VALID_PASSWORD, assert_contains,
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 #[tokio::test]
-async fn a_server_that_went_away_gives_503_until_it_is_back() {
+async fn a_database_outage_gives_503_until_the_database_is_back() {
     let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
     let database = TestDatabase { url: cluster.create_database().expect("a database") };
     let host = Host::on(database, &[]).await;
@@ -43,7 +43,7 @@ const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_ac
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test]
-async fn connections_that_the_server_has_ended_cost_no_request() {
+async fn connections_closed_by_the_database_fail_no_request() {
     let database = TestDatabase::create();
     let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
     let host = Host::on(database, &[]).await;
@@ -67,7 +67,7 @@ async fn set_read_only(admin: &mut PgConnection, change: &str) {
 }
 
 #[tokio::test]
-async fn a_database_that_only_reads_for_now_shows_pages_and_is_said_to_be_unwell() {
+async fn a_read_only_database_still_shows_pages_and_fails_the_health_check() {
     let database = TestDatabase::create();
     let mut admin = PgConnection::connect(&database.url).await.expect("a connection");
     let host = Host::on(database, &[]).await;
@@ -87,7 +87,7 @@ async fn a_database_that_only_reads_for_now_shows_pages_and_is_said_to_be_unwell
 }
 
 #[tokio::test]
-async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
+async fn a_locked_row_is_not_waited_for_forever() {
     let database = TestDatabase::create();
     let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
     let host = Host::on(database, &[]).await;

@@ -21,7 +21,7 @@ async fn guess(host: &Host, email: &str) {
 }
 
 #[tokio::test]
-async fn after_five_failures_one_has_to_wait_even_with_the_right_password() {
+async fn after_five_failures_even_the_right_password_has_to_wait() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
@@ -36,7 +36,7 @@ async fn after_five_failures_one_has_to_wait_even_with_the_right_password() {
 }
 
 #[tokio::test]
-async fn invariant_5_an_unknown_address_is_limited_just_the_same() {
+async fn invariant_5_an_unknown_address_is_limited_in_the_same_way() {
     let host = Host::new().await;
     guess(&host, "nobody@example.com").await;
     let answer = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
@@ -75,7 +75,7 @@ async fn a_program_is_told_how_long_to_wait() {
 
 /// What was typed is still there, but for the password, and so are the other ways in.
 #[tokio::test]
-async fn who_has_to_wait_sees_the_form_and_for_how_long() {
+async fn a_limited_visitor_sees_the_form_and_how_long_to_wait() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
@@ -106,7 +106,7 @@ fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
 
 /// What a visitor sees of the wait is the same, whether or not there is an account.
 #[tokio::test]
-async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
+async fn invariant_5_the_wait_does_not_reveal_whether_there_is_an_account() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut answers = Vec::new();
@@ -121,7 +121,7 @@ async fn invariant_5_a_wait_does_not_tell_who_has_an_account() {
 
 /// Logging in to an own account in between must not give new guesses at another.
 #[tokio::test]
-async fn an_own_account_gives_no_more_guesses_at_another() {
+async fn logging_in_to_ones_own_account_gives_no_more_guesses_at_another() {
     let host = Host::new().await;
     let (victim, attacker) = (host.registered_fixture().await, host.registered_fixture().await);
     let browser = host.client();
@@ -152,7 +152,7 @@ async fn a_known_browser_is_limited_as_well() {
 }
 
 #[tokio::test]
-async fn a_browser_that_was_logged_in_before_is_not_slowed_down_by_others() {
+async fn a_known_browser_is_not_delayed_by_the_guesses_of_others() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let known = host.client();
@@ -223,7 +223,7 @@ async fn known_browsers_together_have_a_hundred_guesses() {
 }
 
 #[tokio::test]
-async fn only_the_sixteen_browsers_used_last_are_known() {
+async fn only_the_sixteen_most_recently_used_browsers_are_known() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut known = Vec::new();
@@ -237,7 +237,7 @@ async fn only_the_sixteen_browsers_used_last_are_known() {
 }
 
 #[tokio::test]
-async fn a_new_password_makes_all_browsers_unknown_but_the_one_that_it_was_set_in() {
+async fn a_new_password_makes_all_other_browsers_unknown() {
     const NEW: &str = "another password than before";
     let host = Host::new().await;
     let user = host.registered_fixture().await;
@@ -272,7 +272,7 @@ async fn logging_out_everywhere_makes_all_browsers_unknown() {
 
 /// Whoever had an address before is a stranger to its next owner.
 #[tokio::test]
-async fn invariant_17_a_browser_of_a_deleted_account_is_not_known_to_the_next_of_that_address() {
+async fn invariant_17_a_browser_known_to_a_deleted_account_is_unknown_to_the_next_owner_of_its_address() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -304,7 +304,7 @@ async fn a_new_address_leaves_the_users_browsers_known() {
 
 /// A known browser's guesses at an unknown address are counted as any stranger's.
 #[tokio::test]
-async fn invariant_5_a_known_browser_learns_of_no_address() {
+async fn invariant_5_a_known_browser_cannot_find_out_which_addresses_have_accounts() {
     let host = Host::new().await;
     let (user, other) = (host.registered_fixture().await, host.registered_fixture().await);
     let browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
@@ -320,7 +320,7 @@ async fn invariant_5_a_known_browser_learns_of_no_address() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_not_made_to_wait_for_guesses_at_the_old_one() {
+async fn a_new_password_does_not_wait_for_guesses_at_the_old_one() {
     const NEW: &str = "another password than before";
     let host = Host::new().await;
     let user = host.registered_fixture().await;
@@ -338,7 +338,7 @@ async fn a_new_password_is_not_made_to_wait_for_guesses_at_the_old_one() {
 
 // <mfa>
 #[tokio::test]
-async fn who_gives_up_at_the_challenge_is_not_counted_as_a_guesser() {
+async fn abandoning_the_challenge_does_not_count_as_a_failed_login() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     for _ in 0..12 {
@@ -378,14 +378,14 @@ async fn assert_all_are_limited(router: axum::Router, source: &str) {
 }
 
 #[tokio::test]
-async fn every_form_is_limited_by_address() {
+async fn every_form_is_limited_by_ip_address() {
     let host = Host::new().await;
     assert_all_are_limited(host.router(), include_str!("../../src/web/router.rs")).await;
 }
 
 // <api>
 #[tokio::test]
-async fn every_change_by_json_is_limited_by_address() {
+async fn every_change_by_json_is_limited_by_ip_address() {
     let host = Host::new().await;
     assert_all_are_limited(host.api.clone(), include_str!("../../src/web/api/router.rs")).await;
 }
@@ -393,7 +393,7 @@ async fn every_change_by_json_is_limited_by_address() {
 
 /// CVE-2019-5421: guesses that came at once were not counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_at_once_are_counted_one_by_one() {
+async fn concurrent_guesses_are_all_counted() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess_at_once(&host, &user.email).await;
@@ -401,7 +401,7 @@ async fn guesses_at_once_are_counted_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_5_guesses_at_once_are_counted_for_unknown_addresses_too() {
+async fn invariant_5_concurrent_guesses_are_counted_for_unknown_addresses_too() {
     let host = Host::new().await;
     guess_at_once(&host, "nobody@example.com").await;
 }
@@ -438,7 +438,7 @@ async fn confirming_the_password_is_limited_too() {
 }
 
 #[tokio::test]
-async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
+async fn a_fourth_email_is_silently_not_sent() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for path in [
@@ -470,7 +470,7 @@ async fn a_fourth_mail_is_not_sent_and_nobody_is_told() {
 // <magic_link>
 /// Links to log in cost nobody their password.
 #[tokio::test]
-async fn asking_for_links_keeps_nobody_from_logging_in() {
+async fn requesting_links_does_not_delay_logins() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for _ in 0..5 {
@@ -482,7 +482,7 @@ async fn asking_for_links_keeps_nobody_from_logging_in() {
 
 /// And the other way round.
 #[tokio::test]
-async fn failing_to_log_in_keeps_nobody_from_a_link() {
+async fn failed_logins_do_not_delay_login_links() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
@@ -493,7 +493,7 @@ async fn failing_to_log_in_keeps_nobody_from_a_link() {
 
 /// Of many requests at once no more mails come than of one after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn mails_asked_for_at_once_are_counted_one_by_one() {
+async fn concurrently_requested_emails_are_all_counted() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut requests = JoinSet::new();
@@ -507,7 +507,7 @@ async fn mails_asked_for_at_once_are_counted_one_by_one() {
 
 /// Whoever asks for them.
 #[tokio::test]
-async fn mails_are_counted_by_who_gets_them() {
+async fn emails_are_limited_by_recipient() {
     let host = Host::new().await;
     let owner = host.registered_fixture().await;
     host.confirm(&owner).await;
@@ -526,7 +526,7 @@ async fn mails_are_counted_by_who_gets_them() {
 }
 
 #[tokio::test]
-async fn tags_make_no_further_mailboxes() {
+async fn an_address_with_a_tag_shares_the_limit_of_its_mailbox() {
     let host = Host::new().await;
     let mut mails = 0;
     for number in 0..5 {
@@ -541,7 +541,7 @@ async fn tags_make_no_further_mailboxes() {
 // <mfa>
 /// Who has stolen a session of somebody with a second factor must not learn whether a password is theirs.
 #[tokio::test]
-async fn confirming_by_password_tells_nothing_to_who_has_a_second_factor() {
+async fn sudo_by_password_reveals_nothing_about_a_user_with_a_second_factor() {
     let host = Host::new().await;
     let mut seen_by_thief = Vec::new();
     for password in [VALID_PASSWORD, "a wrong password"] {
@@ -555,7 +555,7 @@ async fn confirming_by_password_tells_nothing_to_who_has_a_second_factor() {
 // </mfa>
 
 #[tokio::test]
-async fn changes_of_address_are_limited_so_that_nobody_can_mail_the_world() {
+async fn email_changes_are_limited_so_that_no_user_can_send_spam() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let mut sent = 0;
@@ -586,7 +586,7 @@ async fn behind_a_proxy_each_client_has_its_own_limit() {
 }
 
 #[tokio::test]
-async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
+async fn the_limit_of_an_ip_address_ignores_forged_headers() {
     let host = Host::new().await;
     let from = |last: u8| host.client().peer(SocketAddr::from(([203, 0, 113, last], 1)));
     let ask = |number: usize| {
@@ -615,7 +615,7 @@ async fn an_address_may_send_so_many_forms_whatever_it_says_of_itself() {
 }
 
 #[test]
-fn limits_can_be_turned_off_in_development_alone() {
+fn limits_cannot_be_turned_off_in_production() {
     let refused = settings(&[&PROD[..], &[("RATE_LIMITS", "off")]].concat()).err().expect("must be refused");
     assert_eq!(refused.to_string(), "RATE_LIMITS is `off`: it must be on when APP_ENV is prod");
     assert!(settings(&[("RATE_LIMITS", "off")]).is_ok());

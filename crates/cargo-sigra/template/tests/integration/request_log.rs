@@ -47,7 +47,7 @@ impl Log {
 const LINK: &str = "/users/reset-password/c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U";
 
 #[tokio::test]
-async fn an_answer_that_failed_is_logged_with_its_method_and_route_at_every_level() {
+async fn a_failed_response_is_logged_with_its_method_and_route_at_every_level() {
     for filter in ["info,sqlx=warn", "error"] {
         let host = Host::with(&[("APP_ENV", "test")]).await;
         let (_, browser) = host.authenticated_fixture().await;
@@ -64,7 +64,7 @@ async fn an_answer_that_failed_is_logged_with_its_method_and_route_at_every_leve
 }
 
 #[tokio::test]
-async fn development_logs_every_answer_and_production_those_that_failed() {
+async fn development_logs_every_response_and_production_only_failures() {
     for (environment, expected) in [("dev", 1), ("test", 0)] {
         let host = Host::with(&[("APP_ENV", environment), ("SECRET_KEY_BASE", crate::support::SECRET)]).await;
         let (log, _guard) = log("info,sqlx=warn");
@@ -75,7 +75,7 @@ async fn development_logs_every_answer_and_production_those_that_failed() {
 }
 
 #[tokio::test]
-async fn a_forged_request_is_logged_with_the_way_to_allow_it() {
+async fn a_cross_origin_request_is_logged_with_how_to_allow_it() {
     let host = Host::new().await;
     let (log, _guard) = log("info,sqlx=warn");
     let browser = host.client();

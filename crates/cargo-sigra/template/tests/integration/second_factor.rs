@@ -24,7 +24,7 @@ fn codes_on(page: &TestResponse) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_app_is_set_up_and_asked_for_from_then_on() {
+async fn an_authenticator_app_is_required_once_it_is_set_up() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
@@ -63,7 +63,7 @@ async fn an_app_is_set_up_and_asked_for_from_then_on() {
 
 /// Which of the two was scanned, nobody can know.
 #[tokio::test]
-async fn an_app_can_be_set_up_in_either_of_two_tabs_that_were_opened_at_the_same_moment() {
+async fn an_app_can_be_set_up_in_either_of_two_tabs() {
     const TOTP: &str = "/users/settings/mfa/totp";
     let host = Host::new().await;
     for scanned in 0..2 {
@@ -103,7 +103,7 @@ async fn an_app_can_be_set_up_in_either_of_two_tabs_that_were_opened_at_the_same
 }
 
 #[tokio::test]
-async fn backup_codes_get_in_and_are_told_of() {
+async fn backup_codes_log_in_and_the_user_is_emailed() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     host.confirm(&user).await;
@@ -129,7 +129,7 @@ async fn backup_codes_get_in_and_are_told_of() {
 
 /// OWASP ASVS 6.4.3: no way in has fewer factors than another.
 #[tokio::test]
-async fn every_way_in_asks_for_the_second_factor() {
+async fn every_sign_in_method_requires_the_second_factor() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     host.confirm(&user).await;
@@ -169,7 +169,7 @@ async fn every_way_in_asks_for_the_second_factor() {
 }
 
 #[tokio::test]
-async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
+async fn an_email_address_must_be_confirmed_before_a_second_factor_is_set_up() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let page = browser.get(MFA).await;
@@ -190,7 +190,7 @@ async fn an_address_is_confirmed_before_a_second_factor_is_set_up() {
 /// Where the application lets it: somebody registers with an address that is not theirs, sets up a second factor, and
 /// waits for its owner.
 #[tokio::test]
-async fn a_factor_from_before_the_address_was_confirmed_goes_when_its_owner_comes() {
+async fn a_second_factor_set_up_before_confirmation_is_removed_when_the_owner_takes_over() {
     let host = Host::new().await;
     let ((victim, attacker), owner) = (host.mfa_complete_fixture().await, host.client());
     owner.post("/users/reset-password", &email_form(&victim.email)).await;
@@ -215,7 +215,7 @@ async fn assert_taken_over(host: &Host, victim: &User, attacker: &TestClient, ow
 }
 
 #[tokio::test]
-async fn a_pending_log_in_changes_nothing_of_the_account() {
+async fn a_pending_login_cannot_change_the_account() {
     let host = Host::with(&[("DELETION_GRACE", "86400")]).await;
     let (user, browser) = host.mfa_complete_fixture().await;
     delete_account(&browser, &user.email).await;
@@ -275,7 +275,7 @@ async fn trust_ends_with_the_password_and_with_logging_out_everywhere() {
 }
 
 #[tokio::test]
-async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
+async fn sudo_mode_requires_the_second_factor_and_returns_to_the_page() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     host.clock().advance(Duration::from_secs(20 * 60));
@@ -294,7 +294,7 @@ async fn sudo_mode_asks_for_the_second_factor_and_leads_back() {
 }
 
 #[tokio::test]
-async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
+async fn removing_an_app_requires_sudo_mode_and_sends_an_email() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     host.confirm(&user).await;
@@ -312,7 +312,7 @@ async fn an_app_is_given_up_in_sudo_mode_and_that_is_told() {
 }
 
 #[tokio::test]
-async fn who_must_have_a_second_factor_sets_one_up_first() {
+async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     sqlx::query("UPDATE users SET mfa_required = true").execute(&host.pool).await.expect("updated");
@@ -345,7 +345,7 @@ async fn who_must_have_a_second_factor_sets_one_up_first() {
 }
 
 #[tokio::test]
-async fn guessing_at_codes_is_slowed_down_and_told() {
+async fn guessing_codes_is_rate_limited_and_the_user_is_emailed() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let pending = async || {
@@ -366,7 +366,7 @@ async fn guessing_at_codes_is_slowed_down_and_told() {
 
 // <passkeys>
 #[tokio::test]
-async fn the_passkey_forms_are_there_only_where_passkeys_work() {
+async fn passkey_forms_appear_only_where_passkeys_work() {
     let host = Host::new().await;
     assert_contains(&host.client().get("/users/log-in").await, "data-domain=\"localhost\"");
     let options = host.client().json().post("/users/log-in/passkey/options", &[]).await;
@@ -384,7 +384,7 @@ async fn the_passkey_forms_are_there_only_where_passkeys_work() {
 // </passkeys>
 
 #[tokio::test]
-async fn a_page_of_backup_codes_that_is_reloaded_shows_the_same_ones() {
+async fn reloading_the_page_of_backup_codes_shows_the_same_codes() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     host.confirm(&user).await;

@@ -163,7 +163,7 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
 
 /// Whatever a page loads or leads to learns where it was opened, as far as `Referrer-Policy` lets it.
 #[tokio::test]
-async fn invariant_1_pages_at_links_tell_nobody_of_their_addresses() {
+async fn invariant_1_pages_behind_links_do_not_leak_their_urls() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let mut links = Vec::new();

@@ -19,7 +19,7 @@ const HALF_A_BODY: &[u8] = b"POST /users/log-in HTTP/1.1\r\nHost: localhost\r\nO
     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nuser";
 
 #[test]
-fn clients_that_stand_still_do_not_keep_it_from_ending() {
+fn stalled_clients_do_not_delay_shutdown() {
     let database = TestDatabase::create();
     let server = Server::start(&database.url);
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
@@ -33,7 +33,7 @@ fn clients_that_stand_still_do_not_keep_it_from_ending() {
 }
 
 #[test]
-fn with_nobody_there_it_ends_at_once() {
+fn without_clients_it_stops_immediately() {
     let database = TestDatabase::create();
     let server = Server::start(&database.url);
     let took = server.stop();
@@ -50,7 +50,7 @@ fn mails_in(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
-fn invariant_17_a_mail_that_waits_when_it_ends_is_sent_by_the_next_one_and_once() {
+fn invariant_17_an_email_that_is_waiting_at_shutdown_is_sent_once_by_the_next_process() {
     let database = TestDatabase::create();
     // Nobody listens there.
     let server = Server::start_with(&database.url, &[("SMTP_URL", "smtp://127.0.0.1:9")]);

@@ -27,7 +27,7 @@ async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
 }
 
 #[tokio::test]
-async fn old_events_are_a_page_away() {
+async fn older_events_are_on_the_next_page() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     for _ in 0..25 {
@@ -43,7 +43,7 @@ async fn old_events_are_a_page_away() {
 }
 
 #[tokio::test]
-async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
+async fn paging_shows_every_event_once() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -69,7 +69,7 @@ async fn going_through_the_pages_shows_every_event_once_and_comes_to_an_end() {
 
 /// What anybody can cause fills no table, and no page of the user's.
 #[tokio::test]
-async fn what_is_repeated_is_one_event_and_unknown_addresses_write_none_of_their_own() {
+async fn repeated_events_are_merged_and_unknown_addresses_share_one_event() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let user = host.registered_fixture().await;
     for number in 0..10 {
@@ -88,7 +88,7 @@ async fn what_is_repeated_is_one_event_and_unknown_addresses_write_none_of_their
 }
 
 #[tokio::test]
-async fn the_place_in_somebody_elses_list_shows_nothing_of_it() {
+async fn paging_from_another_users_event_reveals_nothing() {
     let host = Host::new().await;
     let (victim, _) = host.authenticated_fixture().await;
     host.client().post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
@@ -105,7 +105,7 @@ async fn the_place_in_somebody_elses_list_shows_nothing_of_it() {
 
 /// What a browser says of itself is text like any other.
 #[tokio::test]
-async fn a_user_agent_can_put_nothing_into_the_page() {
+async fn a_user_agent_cannot_inject_markup() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let attacker = host.client().user_agent("<script>alert(1)</script>\" onload=\"alert(2)");
@@ -116,7 +116,7 @@ async fn a_user_agent_can_put_nothing_into_the_page() {
 }
 
 #[tokio::test]
-async fn confirming_the_password_and_logging_out_are_on_record() {
+async fn confirming_the_password_and_logging_out_are_recorded() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -140,7 +140,7 @@ async fn confirming_the_password_and_logging_out_are_on_record() {
 }
 
 #[tokio::test]
-async fn a_failed_log_in_to_no_account_is_recorded_too() {
+async fn a_failed_login_without_an_account_is_recorded_too() {
     let host = Host::new().await;
     host.client().post("/users/log-in", &log_in_form("nobody@example.com", "a wrong password")).await;
     let events = "SELECT count(*) FROM audit_events WHERE action = 'auth.login.failure' AND user_id IS NULL";
@@ -149,7 +149,7 @@ async fn a_failed_log_in_to_no_account_is_recorded_too() {
 }
 
 #[tokio::test]
-async fn a_log_in_from_a_new_browser_is_told_once() {
+async fn a_login_from_a_new_browser_sends_one_email() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let (laptop, phone) = (host.client(), host.client());
@@ -170,7 +170,7 @@ async fn a_log_in_from_a_new_browser_is_told_once() {
 }
 
 #[tokio::test]
-async fn who_does_not_want_it_is_told_of_no_new_browser() {
+async fn emails_about_new_browsers_can_be_turned_off() {
     let host = Host::with(&[("NOTIFY_NEW_DEVICES", "false")]).await;
     let user = host.registered_fixture().await;
     for _ in 0..2 {
@@ -180,7 +180,7 @@ async fn who_does_not_want_it_is_told_of_no_new_browser() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_recorded_does_not_happen() {
+async fn an_action_that_cannot_be_recorded_fails() {
     const NEW: &str = "a quite different password";
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;

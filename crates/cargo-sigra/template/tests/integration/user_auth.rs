@@ -13,7 +13,7 @@ use sigra::testing::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
-async fn protected_pages_lead_visitors_to_the_log_in_page() {
+async fn protected_pages_redirect_visitors_to_the_login_page() {
     let host = Host::new().await;
     for page in ["/dashboard", "/users/sessions", "/users/sudo"] {
         let visitor = host.client();
@@ -47,7 +47,7 @@ async fn every_page_of_a_user_has_a_button_to_log_out() {
 }
 
 #[tokio::test]
-async fn only_pages_are_returned_to() {
+async fn a_login_returns_only_to_pages() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let visitor = host.client();
@@ -94,7 +94,7 @@ async fn programs_learn_who_they_are() {
 }
 
 #[tokio::test]
-async fn pages_of_users_are_kept_by_no_cache() {
+async fn pages_of_users_are_not_cached() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     for path in ["/", "/dashboard", "/users/sessions", "/me"] {
@@ -108,7 +108,7 @@ async fn pages_of_users_are_kept_by_no_cache() {
 }
 
 #[tokio::test]
-async fn a_session_token_stands_for_its_user() {
+async fn a_session_token_identifies_its_user() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
@@ -142,7 +142,7 @@ async fn the_password_of_a_user_is_checked() {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_sixty_days_whatever_is_done() {
+async fn a_session_expires_after_sixty_days_even_in_use() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     for _ in 0..19 {

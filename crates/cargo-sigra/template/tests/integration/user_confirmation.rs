@@ -46,7 +46,7 @@ async fn opening_the_link_changes_nothing_and_its_button_confirms() {
 
 /// In whatever browser: it holds a link that was good.
 #[tokio::test]
-async fn a_link_that_was_used_says_that_the_address_is_confirmed() {
+async fn a_used_link_says_that_the_address_is_confirmed() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     let browser = host.client();
@@ -72,7 +72,7 @@ async fn a_link_that_was_used_says_that_the_address_is_confirmed() {
 /// Pre-hijacking (Sudhodanan and Paverd, 2022): a stranger registers with somebody else's address, and waits until its
 /// owner presses the button out of habit. The owner may have asked for an account too, with a password of their own.
 #[tokio::test]
-async fn a_link_alone_confirms_nothing_in_another_browser_than_the_one_that_registered() {
+async fn a_link_alone_confirms_nothing_in_another_browser() {
     let host = Host::new().await;
     let (stranger, email) = (host.client(), host.unique_email());
     stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
@@ -113,7 +113,7 @@ async fn one_press_confirms_in_the_browser_that_registered() {
 
 /// The mark is of one account, with the password of then.
 #[tokio::test]
-async fn a_browser_that_registered_shows_nothing_once_the_account_has_another_password() {
+async fn the_browser_that_registered_proves_nothing_once_the_password_has_changed() {
     let host = Host::new().await;
     let (browser, email) = (host.client(), host.unique_email());
     browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
@@ -128,7 +128,7 @@ async fn a_browser_that_registered_shows_nothing_once_the_account_has_another_pa
 }
 
 #[tokio::test]
-async fn who_has_the_mailbox_and_not_the_password_takes_the_account_over() {
+async fn the_owner_of_the_mailbox_can_take_the_account_over_without_the_password() {
     let host = Host::new().await;
     let (user, stranger) = host.authenticated_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
@@ -161,7 +161,7 @@ async fn who_has_the_mailbox_and_not_the_password_takes_the_account_over() {
 
 /// The whole attack: after it, the owner has the account alone.
 #[tokio::test]
-async fn whoever_registered_somebody_elses_address_is_out_once_its_owner_has_come() {
+async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_takes_over() {
     let host = Host::new().await;
     let (stranger, email) = (host.client(), host.unique_email());
     stranger.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
@@ -178,7 +178,7 @@ async fn whoever_registered_somebody_elses_address_is_out_once_its_owner_has_com
 
 /// As an importer may have made it.
 #[tokio::test]
-async fn an_account_without_a_password_is_confirmed_by_a_new_one() {
+async fn an_account_without_a_password_is_confirmed_by_setting_one() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     let drop_password = sqlx::query("UPDATE users SET hashed_password = NULL WHERE id = $1").bind(user.id);
@@ -195,7 +195,7 @@ async fn an_account_without_a_password_is_confirmed_by_a_new_one() {
 
 /// The form is no way around the limit of log-ins.
 #[tokio::test]
-async fn passwords_are_guessed_no_faster_at_the_confirmation() {
+async fn password_guesses_at_the_confirmation_page_are_limited_like_logins() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     for _ in 0..5 {
@@ -209,7 +209,7 @@ async fn passwords_are_guessed_no_faster_at_the_confirmation() {
 /// With the password, a press of the registrant's, and a new password, all at the same moment: the account is never
 /// shared between who was before the new password and who set it.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_taking_over_beside_a_confirmation_leaves_the_owner_alone_or_the_registrant() {
+async fn invariant_10_after_a_concurrent_takeover_and_confirmation_the_account_has_one_owner() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..10 {
         let (user, link) = registered(&host).await;
@@ -226,7 +226,7 @@ async fn invariant_10_taking_over_beside_a_confirmation_leaves_the_owner_alone_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_take_an_account_over_at_once_one_does() {
+async fn invariant_10_of_many_concurrent_takeovers_one_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let (user, link) = registered(&host).await;
     let mut tries = JoinSet::new();
@@ -245,7 +245,7 @@ async fn invariant_10_of_many_who_take_an_account_over_at_once_one_does() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_a_day() {
+async fn a_link_expires_after_a_day() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     host.clock().advance(DAY);
@@ -262,7 +262,7 @@ async fn a_link_is_good_for_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_confirm_at_once_one_does_and_all_are_told_so() {
+async fn invariant_10_concurrent_confirmations_confirm_once_and_all_succeed() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..5 {
         let (user, link) = registered(&host).await;
@@ -279,7 +279,7 @@ async fn invariant_10_of_many_who_confirm_at_once_one_does_and_all_are_told_so()
 }
 
 #[tokio::test]
-async fn a_new_link_can_be_asked_for_and_one_of_them_is_enough() {
+async fn a_new_link_can_be_requested_and_one_of_them_is_enough() {
     let host = Host::new().await;
     let (user, lost) = registered(&host).await;
     host.client().post("/users/confirm", &email_form(&user.email)).await;
@@ -292,7 +292,7 @@ async fn a_new_link_can_be_asked_for_and_one_of_them_is_enough() {
 
 /// A mail that was sent to an address proves nothing about another.
 #[tokio::test]
-async fn a_link_to_an_address_does_not_confirm_the_one_after_it() {
+async fn a_link_to_an_old_address_does_not_confirm_the_new_one() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     let change = sqlx::query("UPDATE users SET email = 'other@example.com' WHERE id = $1").bind(user.id);
@@ -304,7 +304,7 @@ async fn a_link_to_an_address_does_not_confirm_the_one_after_it() {
 }
 
 #[tokio::test]
-async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
+async fn invariant_4_a_link_for_one_purpose_is_invalid_for_another() {
     const PATHS: &[&str] = &[
         "/users/confirm/",
         "/users/reset-password/",
@@ -355,7 +355,7 @@ async fn invariant_4_a_link_for_one_thing_is_not_good_for_another() {
 }
 
 #[tokio::test]
-async fn what_is_no_link_is_refused() {
+async fn an_invalid_link_is_refused() {
     let host = Host::new().await;
     let (user, link) = registered(&host).await;
     let good = token_of(&link);
@@ -379,7 +379,7 @@ async fn what_is_no_link_is_refused() {
 }
 
 #[tokio::test]
-async fn unconfirmed_users_are_kept_out_where_that_is_asked_for() {
+async fn unconfirmed_users_cannot_log_in_if_confirmation_is_required() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -399,7 +399,7 @@ async fn unconfirmed_users_are_kept_out_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn invariant_5_asking_for_a_link_gives_everybody_the_same_answer() {
+async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
     let host = Host::new().await;
     let (unconfirmed, link) = registered(&host).await;
     host.client().post(&link, &PASSWORD).await;

@@ -38,7 +38,7 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
 }
 
 #[tokio::test]
-async fn invariant_5_asking_gives_everybody_the_same_answer() {
+async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let ask = async |email: &str| {
@@ -55,7 +55,7 @@ async fn invariant_5_asking_gives_everybody_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_a_quarter_of_an_hour() {
+async fn a_link_expires_after_fifteen_minutes() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let link = asked(&host, &user.email).await;
@@ -68,7 +68,7 @@ async fn a_link_is_good_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn nobody_is_remembered_who_did_not_ask_for_it() {
+async fn a_user_is_remembered_only_on_request() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -80,7 +80,7 @@ async fn nobody_is_remembered_who_did_not_ask_for_it() {
 
 /// CWE-384: whoever knows the cookies from before the log-in has nothing after it.
 #[tokio::test]
-async fn invariant_3_a_link_gives_new_cookies_and_ends_the_session_before() {
+async fn invariant_3_a_link_gives_new_cookies_and_ends_the_previous_session() {
     let host = Host::new().await;
     let (before, browser) = host.authenticated_fixture().await;
     let thief = browser.fork();
@@ -93,7 +93,7 @@ async fn invariant_3_a_link_gives_new_cookies_and_ends_the_session_before() {
 
 /// Of those who confirm their address by it, and of those who have done so before.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
+async fn invariant_10_of_many_concurrent_uses_of_a_link_one_logs_in() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for is_confirmed in [false, true, false, true, false, true] {
         let user = host.registered_fixture().await;
@@ -116,7 +116,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_is_logged_in() {
 
 /// Somebody registers with an address that is not theirs, and waits for its owner.
 #[tokio::test]
-async fn whoever_registered_the_address_before_its_owner_is_out_once_the_owner_is_in() {
+async fn a_login_link_locks_out_an_attacker_who_registered_the_address_before_its_owner() {
     let host = Host::new().await;
     let victim = host.registered_fixture().await;
     let attacker = host.log_in(&victim).await;
@@ -149,7 +149,7 @@ async fn a_confirmed_user_keeps_password_and_devices() {
 
 /// Whoever registered is told, for it may have been them.
 #[tokio::test]
-async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_mail() {
+async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_email() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -183,7 +183,7 @@ async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays()
 }
 
 #[tokio::test]
-async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
+async fn a_user_without_a_password_enters_sudo_mode_with_a_link() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -198,7 +198,7 @@ async fn a_user_without_a_password_confirms_that_it_is_them_by_a_link() {
 }
 
 #[tokio::test]
-async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_else() {
+async fn invariant_8_another_site_cannot_log_a_browser_in_with_a_link() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let link = asked(&host, &user.email).await;
@@ -211,7 +211,7 @@ async fn invariant_8_another_site_can_send_nobody_a_link_to_log_in_as_somebody_e
 }
 
 #[tokio::test]
-async fn where_an_address_has_to_be_confirmed_a_link_to_it_does_so() {
+async fn a_login_link_confirms_the_address_where_confirmation_is_required() {
     let host = Host::with(&[("REQUIRE_CONFIRMATION", "true")]).await;
     let user = host.registered_fixture().await;
     let refused = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;

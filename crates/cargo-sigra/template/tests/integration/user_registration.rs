@@ -6,7 +6,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirecte
 const ANOTHER: &str = "another good password";
 
 #[tokio::test]
-async fn who_registers_gets_a_mail_and_can_log_in() {
+async fn a_new_user_gets_an_email_and_can_log_in() {
     let host = Host::new().await;
     let browser = host.client();
     let answer = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
@@ -18,7 +18,7 @@ async fn who_registers_gets_a_mail_and_can_log_in() {
 }
 
 #[tokio::test]
-async fn the_form_works_without_a_script_and_for_password_managers() {
+async fn the_form_works_without_javascript_and_with_password_managers() {
     let host = Host::new().await;
     let page = host.client().get("/users/register").await;
     for part in [
@@ -35,7 +35,7 @@ async fn the_form_works_without_a_script_and_for_password_managers() {
 }
 
 #[tokio::test]
-async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
+async fn invariant_5_a_taken_address_looks_like_a_free_one() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let hash = host.reload(&user).await.hashed_password;
@@ -55,7 +55,7 @@ async fn invariant_5_a_taken_address_is_not_told_from_a_free_one() {
 }
 
 #[tokio::test]
-async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresses() {
+async fn invariant_5_an_invalid_password_gets_the_same_answer_for_taken_and_free_addresses() {
     let host = Host::new().await;
     host.register("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     let refused = async |email: &str| {
@@ -69,7 +69,7 @@ async fn invariant_5_a_bad_password_is_refused_alike_for_taken_and_free_addresse
 
 /// Nobody's mailbox is filled by registering with their address again and again.
 #[tokio::test]
-async fn the_owner_of_an_address_is_told_three_times_at_most() {
+async fn the_owner_of_a_taken_address_gets_at_most_three_emails() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for _ in 0..5 {
@@ -80,7 +80,7 @@ async fn the_owner_of_an_address_is_told_three_times_at_most() {
 }
 
 #[tokio::test]
-async fn who_prefers_it_is_told_that_an_address_is_taken() {
+async fn a_setting_reveals_taken_addresses() {
     let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
     let user = host.registered_fixture().await;
     for typed in [user.email.clone(), user.email.to_uppercase()] {
@@ -95,7 +95,7 @@ async fn who_prefers_it_is_told_that_an_address_is_taken() {
 }
 
 #[tokio::test]
-async fn problems_stand_beside_their_fields_and_no_password_is_shown_again() {
+async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
     let host = Host::new().await;
     let answer = host.client().post("/users/register", &log_in_form("not an address", "tooshort")).await;
     assert_status(&answer, 422);
@@ -112,7 +112,7 @@ async fn problems_stand_beside_their_fields_and_no_password_is_shown_again() {
 
 /// Its owner would wait for a mail that can't come.
 #[tokio::test]
-async fn addresses_that_no_mail_can_reach_are_refused() {
+async fn undeliverable_addresses_are_refused() {
     let host = Host::new().await;
     for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>", "ada@example.com.", ".ada@example.com"] {
         let answer = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
@@ -122,7 +122,7 @@ async fn addresses_that_no_mail_can_reach_are_refused() {
 }
 
 #[tokio::test]
-async fn a_domain_in_unicode_and_in_ascii_is_one() {
+async fn a_domain_is_the_same_in_unicode_and_ascii() {
     const UNICODE: &str = "ada@b\u{fc}cher.example";
     const ASCII: &str = "ada@xn--bcher-kva.example";
     for (first, second) in [(UNICODE, ASCII), (ASCII, UNICODE)] {
@@ -140,7 +140,7 @@ async fn a_domain_in_unicode_and_in_ascii_is_one() {
 }
 
 #[tokio::test]
-async fn invariant_15_a_password_is_not_made_of_the_address_or_of_this_site() {
+async fn invariant_15_a_password_made_of_the_address_or_the_site_name_is_refused() {
     let host = Host::new().await;
     let of_this_site = "my_app ".repeat(6);
     let mut passwords = vec!["ada.lovelace1815", "Ada.Lovelace-Ada.Lovelace", "example.com12345"];
@@ -156,7 +156,7 @@ async fn invariant_15_a_password_is_not_made_of_the_address_or_of_this_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_register_one_address_at_once_one_succeeds() {
+async fn of_many_concurrent_registrations_of_one_address_one_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let browsers: Vec<_> = (0..8).map(|_| host.client()).collect();
     let passwords: Vec<String> = (0..8).map(|at| format!("a password of number {at}")).collect();

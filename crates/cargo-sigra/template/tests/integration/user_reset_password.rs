@@ -19,7 +19,7 @@ async fn asked(host: &Host) -> (my_app::accounts::User, String) {
 }
 
 #[tokio::test]
-async fn invariant_5_asking_gives_everybody_the_same_answer() {
+async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let ask = async |email: &str| {
@@ -41,7 +41,7 @@ async fn invariant_5_asking_gives_everybody_the_same_answer() {
 
 /// CVE-2019-19844: a look-alike address finds nobody, and a mail goes to the address that is stored.
 #[tokio::test]
-async fn the_mail_goes_to_the_stored_address_alone() {
+async fn the_email_goes_only_to_the_stored_address() {
     let host = Host::new().await;
     host.register("mike@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     for typed in [
@@ -60,7 +60,7 @@ async fn the_mail_goes_to_the_stored_address_alone() {
 }
 
 #[tokio::test]
-async fn invariant_14_links_are_built_from_the_public_url_alone() {
+async fn invariant_14_links_are_built_only_from_the_public_url() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let request = Request::post("/users/reset-password")
@@ -115,7 +115,7 @@ async fn invariant_9_a_reset_ends_every_session_and_every_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_use_a_link_at_once_one_succeeds() {
+async fn invariant_10_of_many_concurrent_uses_of_a_link_one_succeeds() {
     let host = Host::new().await;
     for _ in 0..5 {
         let (user, link) = asked(&host).await;
@@ -135,7 +135,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_refused_leaves_the_link_good() {
+async fn a_refused_password_leaves_the_link_valid() {
     let host = Host::new().await;
     let (user, link) = asked(&host).await;
     let browser = host.client();
@@ -154,7 +154,7 @@ async fn a_password_that_is_refused_leaves_the_link_good() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
+async fn a_link_expires_after_an_hour_and_its_page_is_not_cached() {
     let host = Host::new().await;
     let (_, link) = asked(&host).await;
     let browser = host.client();
@@ -175,7 +175,7 @@ async fn a_link_is_good_for_an_hour_and_its_page_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn the_form_works_without_a_script() {
+async fn the_form_works_without_javascript() {
     let host = Host::new().await;
     let (user, link) = asked(&host).await;
     let browser = host.client();
@@ -190,7 +190,7 @@ async fn the_form_works_without_a_script() {
 
 /// A link that was sent to an address that is no longer the user's: its reader is somebody else.
 #[tokio::test]
-async fn a_link_to_the_address_before_is_not_good() {
+async fn a_link_to_an_old_address_is_invalid() {
     let host = Host::new().await;
     let (user, link) = asked(&host).await;
     let change = sqlx::query("UPDATE users SET email = 'new@example.com' WHERE id = $1").bind(user.id);
@@ -203,7 +203,7 @@ async fn a_link_to_the_address_before_is_not_good() {
 /// Somebody registers with the victim's address and asks for it to be changed to theirs: the link must not
 /// outlive the victim's reset, or it would take the account over.
 #[tokio::test]
-async fn invariant_9_a_change_of_address_that_was_asked_for_before_the_reset_is_void() {
+async fn invariant_9_a_reset_revokes_a_pending_email_change() {
     let host = Host::new().await;
     let (victim, attacker) = host.authenticated_fixture().await;
     attacker.put("/users/settings/email", &email_form("eve@example.com")).await;
@@ -244,7 +244,7 @@ async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_passwor
 
 /// Each locks what the other needs: on PostgreSQL they must not wait for each other until one is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_beside_log_ins_from_browsers_that_are_logged_in_succeeds() {
+async fn a_reset_succeeds_during_concurrent_logins() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..10 {
         let (user, link) = asked(&host).await;
@@ -266,7 +266,7 @@ async fn a_reset_beside_log_ins_from_browsers_that_are_logged_in_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_9_of_several_links_at_once_the_first_voids_the_others() {
+async fn invariant_9_the_first_of_several_concurrent_resets_revokes_the_other_links() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..10 {
         let (user, link) = asked(&host).await;

@@ -10,7 +10,7 @@ const SESSION: &str = "_my_app_key";
 const REMEMBER_ME: &str = "_my_app_web_user_remember_me";
 
 #[tokio::test]
-async fn the_log_in_page_is_a_form_for_password_managers() {
+async fn the_login_form_works_with_password_managers() {
     let host = Host::new().await;
     let page = host.client().get("/users/log-in").await;
     assert_status(&page, 200);
@@ -35,14 +35,14 @@ async fn the_log_in_page_is_a_form_for_password_managers() {
 }
 
 #[tokio::test]
-async fn the_log_in_page_sends_on_who_is_logged_in_already() {
+async fn the_login_page_redirects_logged_in_users() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     assert_redirected_to(&browser.get("/users/log-in").await, "/");
 }
 
 #[tokio::test]
-async fn good_credentials_log_in() {
+async fn valid_credentials_log_in() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -62,7 +62,7 @@ async fn good_credentials_log_in() {
 }
 
 #[tokio::test]
-async fn the_address_may_be_typed_in_any_case() {
+async fn the_email_address_is_case_insensitive() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let typed = format!("  {} ", user.email.to_uppercase());
@@ -71,7 +71,7 @@ async fn the_address_may_be_typed_in_any_case() {
 }
 
 #[tokio::test]
-async fn only_true_is_remembered() {
+async fn a_browser_is_remembered_only_if_the_value_is_true() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for (value, is_remembered) in [("true", true), ("false", false), ("", false), ("on", false), ("TRUE", false)] {
@@ -108,7 +108,7 @@ async fn a_remembered_browser_gets_its_cookie_session_back() {
 }
 
 #[tokio::test]
-async fn the_log_in_leads_to_the_page_that_asked_for_it() {
+async fn a_login_returns_to_the_page_that_required_it() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -119,7 +119,7 @@ async fn the_log_in_leads_to_the_page_that_asked_for_it() {
 }
 
 #[tokio::test]
-async fn bad_credentials_lead_back_to_the_form() {
+async fn invalid_credentials_lead_back_to_the_form() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -137,7 +137,7 @@ async fn bad_credentials_lead_back_to_the_form() {
 /// The same password, an address of the same length, known or not: every byte that does not depend on the
 /// address itself is the same.
 #[tokio::test]
-async fn invariant_5_unknown_address_and_wrong_password_differ_in_nothing() {
+async fn invariant_5_an_unknown_address_and_a_wrong_password_get_the_same_answer() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let unknown = format!("x{}", &user.email[1..]);
@@ -173,7 +173,7 @@ async fn logging_out_deletes_the_row_and_both_cookies() {
 }
 
 #[tokio::test]
-async fn logging_out_succeeds_for_who_is_not_logged_in() {
+async fn logging_out_succeeds_for_a_visitor() {
     let host = Host::new().await;
     let browser = host.client();
     assert_redirected_to(&browser.delete("/users/log-out").await, "/");
@@ -215,7 +215,7 @@ async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> Test
 
 /// Pages fetched in advance, and parts of pages, are shown to nobody as a page.
 #[tokio::test]
-async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
+async fn a_message_and_the_typed_address_wait_for_a_page_that_is_shown() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for headers in [
@@ -244,7 +244,7 @@ async fn a_message_and_the_address_typed_wait_for_a_page_that_somebody_sees() {
 }
 
 #[tokio::test]
-async fn the_log_in_leads_to_the_page_that_was_opened_and_to_no_part_of_one() {
+async fn a_login_returns_to_the_page_that_was_opened_and_not_to_a_part_of_one() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for part in [
@@ -278,7 +278,7 @@ fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
 
 /// Every request of a browser that keeps no cookies is its first.
 #[tokio::test]
-async fn a_browser_that_keeps_no_cookie_is_told_so_by_the_log_in() {
+async fn a_browser_without_cookies_is_told_so_at_login() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let page = host.client().get("/users/log-in").await;
@@ -297,7 +297,7 @@ async fn a_browser_that_keeps_no_cookie_is_told_so_by_the_log_in() {
 }
 
 #[tokio::test]
-async fn a_browser_that_keeps_cookies_hears_nothing_of_them() {
+async fn a_browser_with_cookies_sees_no_message_about_them() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();

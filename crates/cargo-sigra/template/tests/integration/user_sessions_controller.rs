@@ -11,7 +11,7 @@ const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) App
      Version/18.0 Mobile/15E148 Safari/604.1";
 
 #[tokio::test]
-async fn a_session_that_cannot_be_read_hides_no_other() {
+async fn an_unreadable_session_does_not_hide_the_others() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let this_one = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
@@ -56,7 +56,7 @@ async fn the_page_names_devices_and_hides_tokens() {
 
 /// As many as anybody reads, and a word about the others.
 #[tokio::test]
-async fn a_user_of_very_many_devices_is_shown_those_that_were_used_last() {
+async fn a_user_with_many_devices_sees_the_most_recently_used_ones() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     for _ in 0..99 {
@@ -115,7 +115,7 @@ async fn logging_out_this_device_is_logging_out() {
 }
 
 #[tokio::test]
-async fn nobody_logs_out_somebody_elses_device() {
+async fn users_cannot_log_out_the_devices_of_others() {
     let host = Host::new().await;
     let (victim, browser) = host.authenticated_fixture().await;
     let (_, attacker) = host.authenticated_fixture().await;
@@ -127,7 +127,7 @@ async fn nobody_logs_out_somebody_elses_device() {
 }
 
 #[tokio::test]
-async fn invariant_17_what_failed_is_not_said_to_be_done_on_the_next_page() {
+async fn invariant_17_a_failed_action_is_not_reported_as_done_on_the_next_page() {
     let host = Host::new().await;
     for path in ["/users/log-out", "this device", "/users/sessions", "/users/settings"] {
         let (user, browser) = host.authenticated_fixture().await;

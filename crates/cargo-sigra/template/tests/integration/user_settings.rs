@@ -20,7 +20,7 @@ const EMAIL: &str = "/users/settings/email";
 const PASSWORD: &str = "/users/settings/password";
 
 #[tokio::test]
-async fn settings_ask_for_a_recent_authentication() {
+async fn settings_require_a_recent_login() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     assert_status(&browser.get("/users/settings").await, 200);
@@ -38,7 +38,7 @@ async fn settings_ask_for_a_recent_authentication() {
 // <magic_link>
 /// OWASP ASVS 6.2.3.
 #[tokio::test]
-async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
+async fn a_user_who_logged_in_without_the_password_must_enter_it_to_change_it() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
@@ -80,7 +80,7 @@ async fn who_logged_in_without_the_password_shows_it_to_set_a_new_one() {
 // </magic_link>
 
 #[tokio::test]
-async fn a_form_that_is_sent_when_sudo_mode_is_over_leads_back_to_its_page_and_says_why() {
+async fn a_form_sent_after_sudo_mode_expired_returns_to_its_page_and_says_why() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
@@ -116,7 +116,7 @@ async fn invariant_9_a_new_password_ends_all_other_sessions() {
 
 /// A thief in the account changes its password again and again; the links in the owner's mailbox stay the way back.
 #[tokio::test]
-async fn invariant_9_a_new_password_leaves_a_link_to_reset_it_good() {
+async fn invariant_9_a_new_password_leaves_a_reset_link_valid() {
     let host = Host::new().await;
     let (user, thief) = host.authenticated_fixture().await;
     let mut links = Vec::new();
@@ -152,7 +152,7 @@ async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
 
 /// Whoever is first ends the others' sessions, and with them what they were about to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_9_of_several_new_passwords_at_once_the_first_is_kept() {
+async fn invariant_9_the_first_of_several_concurrent_password_changes_wins() {
     let host = Host::new().await;
     for _ in 0..5 {
         let user = host.registered_fixture().await;
@@ -178,7 +178,7 @@ async fn invariant_9_of_several_new_passwords_at_once_the_first_is_kept() {
 }
 
 #[tokio::test]
-async fn the_forms_work_without_a_script() {
+async fn the_forms_work_without_javascript() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let page = browser.get("/users/settings").await;
@@ -192,7 +192,7 @@ async fn the_forms_work_without_a_script() {
 }
 
 #[tokio::test]
-async fn a_bad_password_changes_nothing() {
+async fn an_invalid_password_changes_nothing() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
@@ -208,7 +208,7 @@ async fn a_bad_password_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_address_is_changed_by_a_link_to_the_new_one() {
+async fn an_email_address_is_changed_with_a_link_to_the_new_one() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     assert_redirected_to(&browser.put(EMAIL, &email_form("New@example.com")).await, "/users/settings");
@@ -233,7 +233,7 @@ async fn an_address_is_changed_by_a_link_to_the_new_one() {
 }
 
 #[tokio::test]
-async fn a_link_to_the_address_before_can_not_set_a_password_any_more() {
+async fn a_reset_link_to_the_old_address_becomes_invalid() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
@@ -255,7 +255,7 @@ async fn a_link_to_the_address_before_can_not_set_a_password_any_more() {
 }
 
 #[tokio::test]
-async fn a_link_is_stale_once_another_address_was_asked_for_or_a_day_has_passed() {
+async fn a_link_is_invalid_after_another_request_or_a_day() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     browser.put(EMAIL, &email_form("first@example.com")).await;
@@ -286,7 +286,7 @@ async fn invariant_3_a_new_address_gives_the_session_a_new_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_who_use_a_link_at_once_one_changes_the_address() {
+async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address() {
     let host = Host::new().await;
     for round in 0..5 {
         let (user, browser) = host.authenticated_fixture().await;
@@ -309,7 +309,7 @@ async fn invariant_10_of_many_who_use_a_link_at_once_one_changes_the_address() {
 
 /// Two users are sent links to the same address: whose is opened first has it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_who_claim_one_address_at_once_one_gets_it() {
+async fn of_several_concurrent_claims_to_an_address_one_succeeds() {
     let host = Host::new().await;
     for round in 0..5 {
         let wanted = format!("wanted{round}@example.com");
@@ -328,7 +328,7 @@ async fn of_several_who_claim_one_address_at_once_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_addresses_that_are_asked_for_at_once_one_is_pending() {
+async fn of_several_concurrent_email_changes_one_is_pending() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..5 {
         let (user, _) = host.authenticated_fixture().await;
@@ -351,7 +351,7 @@ async fn of_several_addresses_that_are_asked_for_at_once_one_is_pending() {
 
 /// CVE-2026-32700: one address was paired with the link to another.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
+async fn a_link_sets_only_the_address_that_it_was_sent_to() {
     let host = Host::new().await;
     for round in 0..10 {
         let (_, browser) = host.authenticated_fixture().await;
@@ -368,7 +368,7 @@ async fn a_link_gives_the_address_that_it_was_sent_to_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
+async fn a_taken_address_looks_the_same_and_its_owner_is_notified() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let owner = host.registered_fixture().await;
@@ -390,7 +390,7 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_told() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused_beside_its_field() {
+async fn an_invalid_address_is_refused_beside_its_field() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     for (email, problem) in [
@@ -406,7 +406,7 @@ async fn an_address_that_is_none_is_refused_beside_its_field() {
 
 /// Somebody has registered it, and never confirmed it.
 #[tokio::test]
-async fn an_address_goes_to_who_proves_that_it_is_theirs_and_the_account_that_kept_it_is_gone() {
+async fn an_address_goes_to_the_user_who_proves_ownership_and_the_unconfirmed_account_is_deleted() {
     let host = Host::new().await;
     let (squatter, theirs) = host.authenticated_fixture().await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -423,7 +423,7 @@ async fn an_address_goes_to_who_proves_that_it_is_theirs_and_the_account_that_ke
 
 /// Neither has ever confirmed their own: whose link is opened first has both, and the other account is gone.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_claim_each_others_address_at_once_one_gets_it_and_none_an_error() {
+async fn two_users_who_claim_each_others_addresses_get_no_error_and_one_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..10 {
         let (ada, adas) = host.authenticated_fixture().await;
@@ -449,7 +449,7 @@ async fn of_two_who_claim_each_others_address_at_once_one_gets_it_and_none_an_er
 
 /// Confirming and claiming at the same moment: one of the two has the address, and with it an account.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_11_claiming_an_address_beside_its_confirmation_gives_it_to_one_of_them() {
+async fn invariant_11_a_concurrent_claim_and_confirmation_give_an_address_to_one_user() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..10 {
         let (squatter, theirs) = host.authenticated_fixture().await;
@@ -479,7 +479,7 @@ async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
 }
 
 #[tokio::test]
-async fn invariant_5_asking_for_an_address_does_not_tell_whether_it_has_an_account() {
+async fn invariant_5_requesting_an_email_change_does_not_reveal_whether_the_address_is_taken() {
     let host = Host::new().await;
     let taken = host.registered_fixture().await;
     host.confirm(&taken).await;
@@ -572,7 +572,7 @@ async fn end_sessions_with(host: &Host, action: &str) {
 
 /// The renewal of the session is part of the change: where it fails, nothing was done, and nobody is told of it.
 #[tokio::test]
-async fn invariant_17_a_change_whose_session_ends_meanwhile_is_not_made() {
+async fn invariant_17_a_change_fails_if_its_session_ends_in_the_meantime() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
@@ -607,7 +607,7 @@ async fn invariant_17_a_change_whose_session_ends_meanwhile_is_not_made() {
 
 /// Requests whose session was ended while they waited cost no hash.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_hashed_for_a_session_that_is_gone() {
+async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
