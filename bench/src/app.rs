@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use sigra::{Config, HashedPassword, LogInMethod, Scope, SecretKeyBase, CookieSession, Sigra};
+use sigra::{Config, CookieSession, HashedPassword, LogInMethod, Scope, SecretKeyBase, Sigra};
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
 
@@ -83,7 +83,11 @@ async fn log_in<U: Account>(
     Path(number): Path<u32>,
 ) -> Result<(), StatusCode> {
     let user = U::find_by_email(sigra.pool(), &email(number)).await.map_err(|_| StatusCode::NOT_FOUND)?;
-    sigra.log_in_user(&session, &user, LogInMethod::Password, false).await.map(drop).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    sigra
+        .log_in_user(&session, &user, LogInMethod::Password, false)
+        .await
+        .map(drop)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Purges within the application, as its background task does, and answers with the number of rows.

@@ -82,8 +82,8 @@ pub fn compare(program: &str, title: &'static str, other: fn() -> Result<Hash>) 
         }
     }
     let text = format!(
-        "Argon2id with {MEMORY_KIB} KiB, t = {ITERATIONS} and p = 1, {} times {} in turn: median of the thread's CPU \
-         time for one, with the least and the greatest in brackets. All give the same hash.\n\n{}",
+        "Argon2id with {MEMORY_KIB} KiB, t = {ITERATIONS} and p = 1, {} rounds of {} hashes each, alternating: median \
+         of the thread's CPU time for one hash, with the minimum and maximum in parentheses. All compute the same hash.\n\n{}",
         args.times.max(1),
         args.hashes.max(1),
         describe(&entries)

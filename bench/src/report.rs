@@ -6,23 +6,22 @@ use crate::{Result, machine};
 
 const INTRODUCTION: &str = "# Performance
 
-Every figure here is written by a program in `bench/`, and the command that did it stands beside it. They are
-ratios found in one run on one machine, so that they say something about other machines too; absolute numbers
-do not.
+Programs in `bench/` measure all figures here, and each section has the command that wrote it. The ratios of one run on
+one machine are comparable to those on other machines. The absolute numbers aren't.
 ";
 
 /// The sections, in their order: the name of the program that writes it, and its heading.
 const SECTIONS: [(&str, &str); 10] = [
-    ("compare", "An authenticated request, against other libraries"),
-    ("sqlite_reads", "The ways from a token to its user in a SQLite file"),
-    ("revocation", "A session deleted on one node, and what another node answers"),
-    ("scaling", "Ten million sessions against ten thousand"),
+    ("compare", "An authenticated request, compared to other libraries"),
+    ("sqlite_reads", "Ways to look up a token in a SQLite file"),
+    ("revocation", "A session deleted on another node"),
+    ("scaling", "Ten million sessions, compared to ten thousand"),
     ("purge", "Reads while a million expired rows are purged"),
-    ("argon2_libsodium", "A password hash, and libsodium's"),
-    ("argon2_c_reference", "A password hash, and the C reference's"),
-    ("login_cost", "A login against a bare password hash"),
-    ("login_storm", "256 logins at once"),
-    ("timing", "Whether the time of an answer tells who has an account"),
+    ("argon2_libsodium", "A password hash, compared to libsodium"),
+    ("argon2_c_reference", "A password hash, compared to the C reference implementation"),
+    ("login_cost", "A login, compared to a bare password hash"),
+    ("login_storm", "Pages during 256 logins"),
+    ("timing", "Whether response times reveal accounts"),
 ];
 
 /// What the programs need that are not built by default.

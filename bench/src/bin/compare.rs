@@ -149,7 +149,7 @@ fn main() -> Result<()> {
         let plot = page.with_extension("svg");
         let name = plot.file_name().unwrap_or_default().display();
         std::fs::write(&plot, plot_of(&entries))?;
-        report::write(page, "compare", &format!("![Authenticated requests a second]({name})\n\n{text}"))?;
+        report::write(page, "compare", &format!("![Authenticated requests per second]({name})\n\n{text}"))?;
     }
     Ok(())
 }
@@ -202,9 +202,9 @@ fn check_again(runtime: &Runtime, entries: &[Entry]) -> Result<()> {
 
 fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
     let mut text = format!(
-        "`GET /me` answers the e-mail address of the logged-in user. Each database has {} users and {} sessions; \
-         requests rotate among {} sessions more. {} rounds of {} s a server; each figure is the median, with the \
-         least and the greatest in brackets, and each ratio is to a server of the same round.\n\n",
+        "`GET /me` returns the email address of the logged-in user. Each database has {} users and {} sessions; requests \
+         rotate among {} further sessions. {} rounds of {} s for each server; each figure is the median, with the \
+         minimum and maximum in parentheses, and each ratio is to bare axum in the same round.\n\n",
         args.users,
         args.sessions,
         args.used_sessions,
@@ -212,8 +212,8 @@ fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before:
         args.seconds.max(1)
     );
     text += &table(&figures(entries));
-    text += "\nThe last column is the share of its CPU that the server took: where it is well under 100 %, the \
-             server waited: for PostgreSQL, for the load, or for other processes of the machine.\n\n";
+    text += "\nThe last column is how much of its CPU the server used. If it is well under 100 %, the server waited for \
+             PostgreSQL, for the load, or for other processes on the machine.\n\n";
     let targets = targets(entries);
     if targets.len() > 1 {
         text += &format!("{}\n", table(&targets));
@@ -226,8 +226,8 @@ fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before:
     text += &format!(
         "\nThe servers run {pinned}. Each has one worker: a current-thread runtime, one process of Node, or one \
          thread of gunicorn; at most {POOL} connections to PostgreSQL or through an sqlx pool. SQLite is in WAL mode, \
-         `synchronous` is `NORMAL`. Load: {}, one thread, {CONNECTIONS} connections, after half a second of warming \
-         up. The machine's load average was {load_before} before the rounds and {} after.\n\n",
+         `synchronous` is `NORMAL`. Load: {}, one thread, {CONNECTIONS} connections, after a warm-up of half a \
+         second. The machine's load average was {load_before} before the rounds and {} after.\n\n",
         wrk.version()?,
         machine::load()
     );
@@ -305,5 +305,5 @@ fn plot_of(entries: &[Entry]) -> String {
             }
         })
         .collect();
-    chart::bars("Authenticated requests a second, one worker on one CPU", &bars)
+    chart::bars("Authenticated requests per second, one worker on one CPU", &bars)
 }

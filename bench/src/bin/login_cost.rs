@@ -65,7 +65,7 @@ fn main() -> Result<()> {
         samples.kept.push(timed(kept)?.1);
     }
     let text = format!(
-        "The application's own login, and Argon2id alone with the same parameters, {} times each in turn on one CPU.\n\n{}",
+        "The application's login, and only Argon2id with the same parameters, {} times each, alternating on one CPU.\n\n{}",
         args.times.max(1),
         samples.describe()
     );

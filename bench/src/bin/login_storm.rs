@@ -186,9 +186,9 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
     let of = |figure: &dyn Fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<f64>>();
     let cores = rounds.first().map_or(1, |round| round.cpus);
     let mut text = format!(
-        "{} logins at once, the application on {cores} CPU(s) and the load on another; {} rounds, each by a fresh \
-         process: median, with the least and the greatest in brackets. Meanwhile each of two pages is asked for {} times \
-         a second. Memory over idle is that of a process that has never hashed a password.\n\n",
+        "{} logins at once, the application on {cores} CPU(s) and the load on another; {} rounds, each with a new \
+         process: median, with the minimum and maximum in parentheses. During the logins, each of two pages is requested \
+         {} times per second. Idle memory is that of a process that has never hashed a password.\n\n",
         args.logins,
         rounds.len(),
         args.pages_per_second
@@ -252,7 +252,7 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
         ],
     ];
     let other_work = of(&|round| round.other_work * 100.0);
-    text + &format!("{}\nOther processes took {} % of the CPUs meanwhile.\n", table(&logins), spread(&other_work, 0))
+    text + &format!("{}\nDuring the run, other processes used {} % of the CPUs.\n", table(&logins), spread(&other_work, 0))
 }
 
 fn verdict(found: f64, most: f64) -> String {

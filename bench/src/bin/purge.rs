@@ -83,10 +83,10 @@ fn main() -> Result<()> {
         rows.push(describe(contender.title, &rounds(&runtime, contender, &args, &cpus)?));
     }
     let text = format!(
-        "{} visitors of an application with {} sessions ask for a page {} times a second each: first alone, then \
-         while the application purges {} expired rows with `Sigra::purge_expired_tokens`. The cache is off. A request \
-         that is late delays the ones after it, and they are timed from when they were due. {} rounds: median, with \
-         the least and the greatest in brackets.\n\n{}",
+        "{} visitors of an application with {} sessions request a page {} times per second each: first without a \
+         purge, then while the application purges {} expired rows with `Sigra::purge_expired_tokens`. The cache is off. \
+         A late request delays the ones after it, and they are timed from when they were due. Rounds: {}. Median, with \
+         the minimum and maximum in parentheses.\n\n{}",
         args.visitors,
         args.live,
         args.requests_per_second,

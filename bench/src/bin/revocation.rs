@@ -150,9 +150,10 @@ fn describe(trials: &[Trial]) -> String {
         vec![trials.len().to_string(), at(50.0), at(99.0), at(100.0), stale.to_string(), target],
     ];
     format!(
-        "Two processes with the cache on and one PostgreSQL. A session is deleted in one, while the other is asked \
-         with its cookie in a tight loop: the time from when the deletion returned to the first answer as to nobody. \
-         Stale answers are those to requests sent after the deletion had returned.\n\n{}\n{}",
+        "Two processes with the cache on and one PostgreSQL server. A session is deleted in one, while the other gets \
+         requests with its cookie in a tight loop: the time from when the deletion returned to the first anonymous \
+         answer. A stale answer is an authenticated one to a request that was sent after the deletion had returned.\
+         \n\n{}\n{}",
         table(&figures),
         table(&histogram(&took))
     )

@@ -80,9 +80,9 @@ fn main() -> Result<()> {
     rows.push(describe("SQLite", &runtime.block_on(sqlite(&args))?));
     rows.push(describe("PostgreSQL", &runtime.block_on(postgres(&args, &cluster))?));
     let text = format!(
-        "`Sigra::fetch_session` with the cache off, for random ones of {} tokens: in a table of {} rows and in one of \
-         {}, with {} users each. {} rounds of {} look-ups in turn: median, with the least and the greatest in \
-         brackets.\n\n{}",
+        "`Sigra::fetch_session` with the cache off, for random tokens out of {}: in a table of {} rows and in one of {}, \
+         with {} users each. {} rounds of {} lookups, alternating: median, with the minimum and maximum in \
+         parentheses.\n\n{}",
         args.tokens,
         args.few,
         args.many,

@@ -73,10 +73,10 @@ impl Way {
     fn title(self) -> &'static str {
         match self {
             Self::Pool => "sqlx's pool",
-            Self::Connection => "one connection of sqlx's, taken in turn",
-            Self::Sigra => "Sigra, cache off: two connections, waiting questions in one query",
-            Self::Rusqlite => "`rusqlite` on the asking thread, prepared once",
-            Self::Cached => "Sigra, cache on: the WAL index is read every time",
+            Self::Connection => "one connection of sqlx, shared",
+            Self::Sigra => "Sigra, cache off: two connections, waiting lookups share a query",
+            Self::Rusqlite => "`rusqlite` on the calling thread, prepared once",
+            Self::Cached => "Sigra, cache on: reads the WAL index every time",
         }
     }
 
@@ -119,11 +119,11 @@ fn main() -> Result<()> {
     let folder = TempDir::with_prefix("bench-sqlite-reads-")?;
     let rows = LocalSet::new().block_on(&runtime()?, measure(&args, &folder.path().join("bench.db")))?;
     let text = format!(
-        "A row and its user by the hash of a token, among {} sessions, all on one CPU: {} look-ups asked for by one \
-         task after the other, and by {} tasks at once. {} rounds, all ways in turn: thousands of look-ups a second, \
-         median, with the least and the greatest in brackets.\n\n{}\n\
-         `rusqlite` has the shortest way, and blocks the thread that serves everybody while a page is read from the \
-         disk or another process holds a lock; and it can't read a user through `sqlx::FromRow`.\n",
+        "A row and its user by the hash of a token, among {} sessions, all on one CPU: {} lookups by one task in a row, \
+         and by {} tasks at once. {} rounds, all ways alternating: thousands of lookups per second, median, with the \
+         minimum and maximum in parentheses.\n\n{}\n\
+         `rusqlite` has the shortest path, but it blocks the thread that serves all requests while a page is read from the \
+         disk or another process holds a lock, and it can't read a user through `sqlx::FromRow`.\n",
         args.sessions,
         args.look_ups,
         args.tasks,

@@ -52,9 +52,9 @@ struct Form {
 const FORMS: [Form; 5] = [
     Form { title: "Log in, wrong password", path: "/users/log-in", has_password: true },
     Form { title: "Register", path: "/users/register", has_password: true },
-    Form { title: "Ask to reset the password", path: "/users/reset-password", has_password: false },
-    Form { title: "Ask for a link to log in", path: "/users/log-in/link", has_password: false },
-    Form { title: "Ask for a link to confirm", path: "/users/confirm", has_password: false },
+    Form { title: "Request a reset link", path: "/users/reset-password", has_password: false },
+    Form { title: "Request a login link", path: "/users/log-in/link", has_password: false },
+    Form { title: "Request a confirmation link", path: "/users/confirm", has_password: false },
 ];
 
 /// What each kind of address took.
@@ -80,9 +80,9 @@ fn main() -> Result<()> {
         rows.push(samples.describe(form.title));
     }
     let text = format!(
-        "Each form is sent {} times with an address that has an account and as often with one that has none, in random \
-         order over one connection. Both get the same answer. Welch's t-test on the quickest {KEPT_PERCENT} % of each: \
-         beyond ±{SIGNIFICANT} the times would differ by more than chance.\n\n{}",
+        "Each form is submitted {} times with an email address that has an account and as often with one that hasn't, in \
+         random order over one connection. Both get the same answer. Welch's t-test on the fastest {KEPT_PERCENT} % of \
+         each: beyond ±{SIGNIFICANT}, the times would differ by more than chance.\n\n{}",
         args.times.max(2),
         table(&rows)
     );
