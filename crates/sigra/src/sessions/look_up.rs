@@ -150,7 +150,6 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Asks the database, and notes the moment before.
     async fn find(&self, token: SessionHashes) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
-        self.ensure_purged();
         self.parts.cache.ensure_running();
         let stamp = self.parts.cache.stamp();
         Ok((self.parts.reader.find(token).await?, stamp))

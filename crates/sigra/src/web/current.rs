@@ -1,17 +1,14 @@
 //! Who sends a request, as the layer has found out.
 
-use http::{Extensions, request::Parts};
+use http::Extensions;
 
 use crate::{
+    browser::cookie_session::CookieSession,
     model::{
         scope::{Clearance, Scope},
         user::AuthUser,
     },
     sigra::Sigra,
-    web::{
-        deferred::Deferred,
-        rejection::{MissingLayer, ScopeRejection, SessionRejection},
-    },
 };
 
 /// What the layer found out, for the extractors.
@@ -28,24 +25,13 @@ impl<U: AuthUser> Clone for Current<U> {
 }
 
 impl<U: AuthUser> Current<U> {
-    /// Who it is, for an argument that the handler is not called without.
-    pub(crate) async fn of(parts: &mut Parts, argument: &'static str) -> Result<Self, SessionRejection> {
-        if let Some(current) = parts.extensions.get::<Self>() {
-            return Ok(current.clone());
+    /// Puts what the extractors take.
+    pub fn provide(extensions: &mut Extensions, sigra: &Sigra<U>, session: &CookieSession, found: Option<Scope<U>>) {
+        if let Some(scope) = &found {
+            session.let_in_under(scope.session().id);
         }
-        Self::deferred(parts, argument)?.ask(parts).await
-    }
-
-    /// The same for an argument that may be nobody.
-    pub(crate) async fn if_any(parts: &mut Parts, argument: &'static str) -> Result<Option<Self>, SessionRejection> {
-        if let Some(current) = parts.extensions.get::<Self>() {
-            return Ok(Some(current.clone()));
-        }
-        Self::deferred(parts, argument)?.ask_if_any(parts).await
-    }
-
-    fn deferred(parts: &Parts, argument: &'static str) -> Result<Deferred<U>, MissingLayer> {
-        parts.extensions.get::<Deferred<U>>().cloned().ok_or(MissingLayer(argument))
+        extensions.insert(session.clone());
+        extensions.insert(Self { sigra: sigra.clone(), found });
     }
 
     /// Whether an outer layer has found out.
@@ -60,11 +46,6 @@ impl<U: AuthUser> Current<U> {
 
     pub fn with_clearance(&self, clearance: Clearance) -> Option<&Scope<U>> {
         self.found.as_ref().filter(|scope| scope.clearance() == clearance)
-    }
-
-    /// The same, or why a handler that asks for it is not called.
-    pub fn require(&self, parts: &Parts) -> Result<Scope<U>, ScopeRejection> {
-        self.scope().cloned().ok_or_else(|| ScopeRejection::of(self, parts))
     }
 
     pub fn is_recent(&self, scope: &Scope<U>) -> bool {

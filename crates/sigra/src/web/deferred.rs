@@ -1,3 +1,5 @@
+//! Who sends a request, found out when a handler asks, and not before.
+
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -17,11 +19,38 @@ use crate::{
     model::{scope::Scope, user::AuthUser},
     sigra::Sigra,
     web::{
+        answer::{doubt_if_failed, keep_private, look_after},
+        authenticate::{Authenticated, authenticate, cached},
         current::Current,
-        layer::{Authenticated, authenticate, cached, doubt_if_failed, keep_private, look_after, provide},
-        rejection::SessionRejection,
+        rejection::{MissingLayer, SessionRejection},
     },
 };
+
+/// Who sends a request, for an argument that the handler is not called without.
+pub(crate) async fn current<U: AuthUser>(
+    parts: &mut Parts,
+    argument: &'static str,
+) -> Result<Current<U>, SessionRejection> {
+    if let Some(current) = parts.extensions.get::<Current<U>>() {
+        return Ok(current.clone());
+    }
+    deferred::<U>(parts, argument)?.ask(parts).await
+}
+
+/// The same for an argument that may be nobody.
+pub(crate) async fn current_if_any<U: AuthUser>(
+    parts: &mut Parts,
+    argument: &'static str,
+) -> Result<Option<Current<U>>, SessionRejection> {
+    if let Some(current) = parts.extensions.get::<Current<U>>() {
+        return Ok(Some(current.clone()));
+    }
+    deferred::<U>(parts, argument)?.ask_if_any(parts).await
+}
+
+fn deferred<U: AuthUser>(parts: &Parts, argument: &'static str) -> Result<Deferred<U>, MissingLayer> {
+    parts.extensions.get::<Deferred<U>>().cloned().ok_or(MissingLayer(argument))
+}
 
 /// The sender of a request that nobody has asked for yet: they are found out when a handler does, and not before.
 pub(crate) struct Deferred<U: AuthUser>(Arc<Inner<U>>);
@@ -68,7 +97,7 @@ impl<U: AuthUser> Deferred<U> {
     /// Who it is, for the extractor of a handler that requires to know.
     pub async fn ask(&self, parts: &mut Parts) -> Result<Current<U>, SessionRejection> {
         let scope = self.find(&parts.extensions).await?;
-        provide(&mut parts.extensions, &self.0.sigra, &self.0.session, scope.clone());
+        Current::provide(&mut parts.extensions, &self.0.sigra, &self.0.session, scope.clone());
         Ok(Current { sigra: self.0.sigra.clone(), found: scope })
     }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     web::{
         current::Current,
-        deferred::AnyDeferred,
+        deferred::{AnyDeferred, current, current_if_any},
         rejection::{
             MfaChallengeRejection, MfaEnrolmentRejection, MissingLayer, ScopeRejection, SessionRejection, SudoRejection,
         },
@@ -23,15 +23,20 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Scope<U> {
     type Rejection = ScopeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
-        Current::<U>::of(parts, "Scope").await?.require(parts)
+        require(&current(parts, "Scope").await?, parts)
     }
+}
+
+/// Who is logged in, with all factors that are asked of them; or why a handler that asks for them is not called.
+fn require<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Result<Scope<U>, ScopeRejection> {
+    current.scope().cloned().ok_or_else(|| ScopeRejection::of(current, parts))
 }
 
 impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for Scope<U> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
-        let current = Current::<U>::if_any(parts, "Option<Scope>").await?;
+        let current = current_if_any::<U>(parts, "Option<Scope>").await?;
         Ok(current.and_then(|current| current.scope().cloned()))
     }
 }
@@ -40,8 +45,8 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Sudo<U> {
     type Rejection = SudoRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SudoRejection> {
-        let current = Current::<U>::of(parts, "Sudo").await?;
-        let scope = current.require(parts)?;
+        let current = current::<U>(parts, "Sudo").await?;
+        let scope = require(&current, parts)?;
         if current.is_recent(&scope) { Ok(Self(scope)) } else { Err(SudoRejection::stale(&current, parts)) }
     }
 }
@@ -66,7 +71,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaChallenge<U> {
     type Rejection = MfaChallengeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaChallengeRejection> {
-        let current = &Current::<U>::of(parts, "MfaChallenge").await.map_err(ScopeRejection::from)?;
+        let current = &current::<U>(parts, "MfaChallenge").await.map_err(ScopeRejection::from)?;
         match current.with_clearance(Clearance::ChallengePending) {
             Some(scope) => Ok(Self(scope.clone())),
             None if current.found.is_some() => Err(MfaChallengeRejection::NotPending(Audience::of(&parts.headers))),
@@ -79,7 +84,7 @@ impl<S: Sync, U: AuthUser> OptionalFromRequestParts<S> for MfaChallenge<U> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, SessionRejection> {
-        let current = Current::<U>::if_any(parts, "Option<MfaChallenge>").await?;
+        let current = current_if_any::<U>(parts, "Option<MfaChallenge>").await?;
         Ok(current.and_then(|current| current.with_clearance(Clearance::ChallengePending).cloned()).map(Self))
     }
 }
@@ -88,7 +93,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
     type Rejection = MfaEnrolmentRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MfaEnrolmentRejection> {
-        let current = &Current::<U>::of(parts, "MfaEnrolment").await.map_err(ScopeRejection::from)?;
+        let current = &current::<U>(parts, "MfaEnrolment").await.map_err(ScopeRejection::from)?;
         match &current.found {
             Some(scope) if scope.clearance() == Clearance::ChallengePending => {}
             Some(scope) if current.is_recent(scope) => return Ok(Self(scope.clone())),

@@ -46,7 +46,7 @@ use crate::{
     },
     sigra::Sigra,
     web::{
-        current::Current,
+        deferred::current,
         rejection::{SessionRejection, tell},
     },
 };
@@ -218,7 +218,7 @@ impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     type Rejection = LiveRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LiveRejection> {
-        let current = Current::<U>::of(parts, "Live").await?;
+        let current = current::<U>(parts, "Live").await?;
         let sigra = &current.sigra;
         let Some(scope) = current.scope().cloned() else {
             tell(&current, parts, code::AUTHENTICATION_REQUIRED);

@@ -1,5 +1,7 @@
 //! Floor 7: the layers, the extractors and their rejections.
 
+pub(crate) mod answer;
+pub(crate) mod authenticate;
 pub(crate) mod current;
 pub(crate) mod deferred;
 pub(crate) mod extract;

@@ -17,11 +17,11 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::request::{self, Repeatable, Sent};
 use crate::{
-    base::{error::Error, problem::Problem, task::ToTheEnd},
+    base::{error::Error, problem::Problem, task::ToTheEnd, token::random_bytes},
     in_process::answers::{Answer, First, MAX_ANSWER, Place},
     model::user::AuthUser,
     sigra::Sigra,
-    web::layer::AtChallenge,
+    web::answer::AtChallenge,
 };
 
 /// Names one showing of a form: random, so that nobody guesses it.
@@ -42,7 +42,7 @@ impl IdempotencyKey {
     ///
     /// [`Error::Random`].
     pub fn generate() -> Result<Self, Error> {
-        crate::token::random_bytes().map(Self)
+        random_bytes().map(Self)
     }
 }
 
