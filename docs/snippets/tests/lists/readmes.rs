@@ -35,3 +35,21 @@ fn every_benchmark_is_described() {
     assert!(programs.remove("serve"), "the server that the others measure");
     assert_eq!(listed("bench/README.md", &["program", "what it measures"]), programs);
 }
+
+#[test]
+fn every_feature_of_the_library_is_described_with_its_default() {
+    let manifest = read("crates/sigra/Cargo.toml");
+    let features = manifest.split("[features]\n").nth(1).and_then(|rest| rest.split("\n[").next()).expect("features");
+    let mut lines = features.lines().filter_map(|line| line.split_once(" = "));
+    let (_, defaults) = lines.next().filter(|(name, _)| *name == "default").expect("the default comes first");
+    let is_default = |name: &str| if defaults.contains(&format!("\"{name}\"")) { "yes" } else { "no" };
+    let actual: BTreeSet<String> = lines.map(|(name, _)| format!("`{name}` {}", is_default(name))).collect();
+    let rows = table(&read("crates/sigra/README.md"), &["feature", "default"]);
+    assert_eq!(rows.iter().map(|row| format!("{} {}", row[0], row[1])).collect::<BTreeSet<_>>(), actual);
+}
+
+#[test]
+fn the_guide_and_the_readme_list_the_same_commands() {
+    let listed = |page: &str| table(&read(page), &["command", "what"]);
+    assert_eq!(listed("crates/cargo-sigra/README.md"), listed("docs/installation.md"));
+}
