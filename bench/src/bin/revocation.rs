@@ -146,13 +146,13 @@ fn describe(trials: &[Trial]) -> String {
     let verdict = report::verdict(p99 < MOST);
     let target = format!("p99 < {} ms: {verdict}", MOST.as_millis());
     let figures = vec![
-        ["sessions deleted", "p50 ms", "p99 ms", "max ms", "stale answers", "target"].map(String::from).to_vec(),
+        ["sessions deleted", "p50 ms", "p99 ms", "max ms", "stale responses", "target"].map(String::from).to_vec(),
         vec![trials.len().to_string(), at(50.0), at(99.0), at(100.0), stale.to_string(), target],
     ];
     format!(
         "Two processes with the cache on and one PostgreSQL server. A session is deleted in one, while the other gets \
          requests with its cookie in a tight loop: the time from when the deletion returned to the first anonymous \
-         answer. A stale answer is an authenticated one to a request that was sent after the deletion had returned.\
+         response. A stale response is an authenticated one to a request that was sent after the deletion had returned.\
          \n\n{}\n{}",
         table(&figures),
         table(&histogram(&took))

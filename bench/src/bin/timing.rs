@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     }
     let text = format!(
         "Each form is submitted {} times with an email address that has an account and as often with one that hasn't, in \
-         random order over one connection. Both get the same answer. Welch's t-test on the fastest {KEPT_PERCENT} % of \
+         random order over one connection. Both get the same response. Welch's t-test on the fastest {KEPT_PERCENT} % of \
          each: beyond ±{SIGNIFICANT}, the times would differ by more than chance.\n\n{}",
         args.times.max(2),
         table(&rows)
