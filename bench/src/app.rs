@@ -84,7 +84,7 @@ async fn log_in<U: Account>(
 ) -> Result<(), StatusCode> {
     let user = U::find_by_email(sigra.pool(), &email(number)).await.map_err(|_| StatusCode::NOT_FOUND)?;
     sigra
-        .log_in_user(&session, &user, LogInMethod::Password, false)
+        .log_in(&session, &user, LogInMethod::Password, false)
         .await
         .map(drop)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
@@ -92,6 +92,6 @@ async fn log_in<U: Account>(
 
 /// Purges within the application, as its background task does, and answers with the number of rows.
 async fn purge<U: Account>(State(sigra): State<Sigra<U>>) -> Result<String, StatusCode> {
-    let purged = sigra.purge_expired_tokens().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let purged = sigra.housekeeping().purge_expired().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(purged.to_string())
 }

@@ -81,7 +81,7 @@ async fn who(scope: Option<Scope<User>>) -> String {
 
 /// Whether the browser that somebody logs in with was known before.
 async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<String> {
-    let outcome = sigra.log_in_user(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
+    let outcome = sigra.log_in(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
     Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
@@ -90,7 +90,7 @@ async fn log_in(
     session: CookieSession,
     Path(id): Path<i64>,
 ) -> sigra::Result<String> {
-    let outcome = sigra.log_in_user(&session, &User { id }, LogInMethod::Password, false).await?;
+    let outcome = sigra.log_in(&session, &User { id }, LogInMethod::Password, false).await?;
     Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
 }
 
@@ -100,9 +100,10 @@ async fn enrol(
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
 ) -> sigra::Result<String> {
-    let key = sigra.begin_totp_enrolment(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
+    let key = sigra.mfa().begin_totp(&session, enrolment.scope().user(), "user")?.manual_key().to_string();
     let enrolled = sigra
-        .confirm_totp_enrolment(&session, &enrolment, "user@example.com", &MfaCode::new(codes(&key)[1].clone()))
+        .mfa()
+        .confirm_totp(&session, &enrolment, "user@example.com", &MfaCode::new(codes(&key)[1].clone()))
         .await?;
     Ok(enrolled.map(|_| key).valid().expect("the code is right"))
 }
@@ -114,7 +115,7 @@ async fn answer(
     body: Bytes,
 ) -> sigra::Result<String> {
     let code = MfaCode::new(String::from_utf8_lossy(&body));
-    let factor = sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), true).await?;
+    let factor = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), true).await?;
     Ok(factor.valid().map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
 }
 
@@ -124,13 +125,13 @@ async fn answer_with_passkey(
     session: CookieSession,
     body: Bytes,
 ) -> sigra::Result<String> {
-    let asked = sigra.begin_passkey_log_in(&session).await?;
+    let asked = sigra.passkeys().begin_log_in(&session).await?;
     let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(NOBODY.to_owned()) };
     // As if it were for this challenge: past the first check.
     let challenge = serde_json::to_value(&asked).expect("JSON")["publicKey"]["challenge"].clone();
     let client_data = serde_json::json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN });
     answer.response.client_data_json = client_data.to_string().into();
-    let who = sigra.verify_passkey_log_in(&session, &answer).await?;
+    let who = sigra.passkeys().verify_log_in(&session, &answer).await?;
     Ok(who.valid().map_or(NOBODY.to_owned(), |who| format!("user {}", who.user().id)))
 }
 

@@ -97,7 +97,7 @@ fn trial(runtime: &Runtime, sigra: &Sigra<PostgresUser>, other: SocketAddr, numb
     let asking = thread::spawn(move || bench::runtime()?.block_on(ask_until_refused(other, &cookies, &warm)));
     // It has ended early, and says why below.
     let _ = is_warm.recv();
-    let deleted = runtime.block_on(sigra.delete_session_by_id(&user, session))?;
+    let deleted = runtime.block_on(sigra.sessions().delete(&user, session))?;
     let returned = Instant::now();
     let seen = asking.join().map_err(|_| "the loop panicked")??;
     if !deleted {
@@ -115,7 +115,7 @@ async fn open_session(
 ) -> Result<(String, Uuid, SessionId)> {
     let cookies = log_in_user(&mut Connection::open(other).await?, number).await?;
     let user = PostgresUser::find_by_email(sigra.pool(), &email(number)).await?.id();
-    let newest = sigra.list_sessions(&user).await?.into_iter().next().ok_or("the log-in left no session")?;
+    let newest = sigra.sessions().list(&user).await?.into_iter().next().ok_or("the log-in left no session")?;
     Ok((cookies, user, newest.id))
 }
 

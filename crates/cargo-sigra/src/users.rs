@@ -14,26 +14,11 @@ const OF_DATABASES: [&str; 2] = ["pg_", "sqlite_"];
 const MAX_TABLE: usize = 40;
 
 /// Words of the library and of the web. In an application whose people are members they are the same.
-const KEPT: [&str; 8] = [
-    "AuthUser",
-    "announce_user",
-    "lock_both_users_in",
-    "log_in_user_with",
-    "log_in_user_with_passkey_and",
-    "reauthenticate_user",
-    "reauthenticate_user_with_second_factor",
-    "reauthenticate_user_with_second_factor_and",
-];
+const KEPT: [&str; 1] = ["AuthUser"];
 const KEPT_PARTS: [&str; 7] =
     ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
 /// What stands before a word that the library or the web has coined.
-const KEPT_AFTER: [(&str, &[&str]); 5] = [
-    ("user", &[".", "://"]),
-    ("User", &["type "]),
-    ("log_in_user", &["."]),
-    ("log_in_user_with_passkey", &["."]),
-    ("log_out_user", &["."]),
-];
+const KEPT_AFTER: [(&str, &[&str]); 2] = [("user", &[".", "://"]), ("User", &["type "])];
 /// What stands behind such a word.
 const KEPT_BEFORE: [&str; 3] = ["-agent", "-select", "-invalid"];
 
@@ -249,8 +234,8 @@ mod tests {
             "impl sigra::AuthUser for",
             "use sigra::{AuthUser as _, CookieSession};",
             "scope.user()",
-            "sigra.log_in_user(",
-            "sigra.log_in_user_with(",
+            "sigra.log_in(",
+            "sigra.log_in_with(",
             "username",
             "user-agent",
             "smtp://user:password@host",

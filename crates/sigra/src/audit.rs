@@ -1,8 +1,8 @@
 //! The audit trail: what happened to whose account, when, and from where (OWASP ASVS 16.2, 16.3).
 //!
 //! An event is written in the transaction of what it records, so that there is never one without the other.
-//! The library writes those of its own functions; a host adds its own with [`Sigra::record`], and shows them
-//! to the user with [`Sigra::list_audit_events`]. No event holds a token, a password, a hash or a code. Events are
+//! The library writes those of its own functions; a host adds its own with [`AuditTrail::record`](crate::audit::AuditTrail::record), and shows them
+//! to the user with [`AuditTrail::list`](crate::audit::AuditTrail::list). No event holds a token, a password, a hash or a code. Events are
 //! deleted after [a year](crate::Config::audit_retention), unless said otherwise.
 //!
 //! | action | when |
@@ -28,7 +28,7 @@ use crate::{
         client::Client,
         user::{AuthUser, Connection},
     },
-    sigra::Sigra,
+    sigra::{Sigra, handle},
     store::AuditLog,
 };
 
@@ -40,8 +40,15 @@ pub use crate::model::audit::{
     SESSION_REVOKED, TOKEN_REUSED, TOTP_DISABLED, TOTP_ENABLED,
 };
 
+handle! {
+    /// The audit trail. From [`Sigra::audit`].
+    AuditTrail,
+    /// What happened to accounts: the [audit trail](crate::audit).
+    audit
+}
+
 /// The audit trail.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> AuditTrail<'_, U> {
     /// Writes an event, in the transaction of what it records.
     ///
     /// ```
@@ -56,9 +63,9 @@ impl<U: AuthUser> Sigra<U> {
     /// async fn make_admin(sigra: &sigra::Sigra<User>, user: i64, by: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET admin = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     sigra.record(&mut tx, &Audit::new("admin.granted").of(user).by(by)).await?;
+    ///     sigra.audit().record(&mut tx, &Audit::new("admin.granted").of(user).by(by)).await?;
     ///     tx.commit().await?;
-    ///     sigra.announce_user(&user);
+    ///     sigra.sessions().announce_change(&user);
     ///     Ok(())
     /// }
     /// ```
@@ -66,8 +73,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn record(&self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
-        Ok(<U::Database as AuditLog<U>>::insert_audit_event(conn, audit, self.now()).await?)
+    pub async fn record(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
+        Ok(<U::Database as AuditLog<U>>::insert_audit_event(conn, audit, self.sigra.now()).await?)
     }
 
     /// Writes an event that anybody can cause, as often as they like: a password that was wrong, say. Within an hour of
@@ -78,12 +85,12 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn record_repeatable(&self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
+    pub async fn record_repeatable(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
         let mut audit = audit.clone();
         if audit.user.is_none() {
             audit.client = Client::default();
         }
-        let since = self.now() - REPEATED;
+        let since = self.sigra.now() - REPEATED;
         match <U::Database as AuditLog<U>>::find_audit_event_like(&mut *conn, &audit, since).await? {
             Some(mut like) => {
                 like.metadata["times"] = like.times().saturating_add(1).into();
@@ -99,13 +106,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list_audit_events(
-        &self,
-        user: &U::Id,
-        before: Option<Uuid>,
-        limit: u32,
-    ) -> Result<Vec<AuditEvent<U::Id>>, Error> {
-        let mut conn = self.pool().acquire().await?;
+    pub async fn list(self, user: &U::Id, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditEvent<U::Id>>, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
         Ok(<U::Database as AuditLog<U>>::list_audit_events(&mut conn, user, before, limit.into()).await?)
     }
 }

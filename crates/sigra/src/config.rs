@@ -219,7 +219,7 @@ impl Config {
         self
     }
 
-    /// How long a link is good by which an account is [taken back](crate::Sigra::recover_account_in) (default: 7 days).
+    /// How long a link is good by which an account is [taken back](crate::Recovery::recover_in) (default: 7 days).
     #[must_use]
     pub fn recovery_ttl(mut self, ttl: Duration) -> Self {
         self.recovery_ttl = ttl;
@@ -475,7 +475,7 @@ impl Config {
     }
 
     /// How often expired rows are deleted in the background (default: every hour, give or take half of
-    /// it); `None` leaves that to [`purge_expired_tokens`](crate::Sigra::purge_expired_tokens).
+    /// it); `None` leaves that to [`purge_expired_tokens`](crate::Housekeeping::purge_expired).
     #[must_use]
     pub fn purge_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.purge_interval = interval.into();

@@ -11,13 +11,20 @@ use crate::{
         window::Window,
     },
     sessions::revoke::Revoked,
-    sigra::Sigra,
-    store::{EmailTokens, NewEmailToken, Sent, Store as _},
+    sigra::{Sigra, handle},
+    store::{EmailTokens as StoredEmailTokens, NewEmailToken, Sent, Store as _},
 };
+
+handle! {
+    /// Tokens that are sent by email and work once. From [`Sigra::email_tokens`].
+    EmailTokens,
+    /// Tokens that are sent by email and work once.
+    email_tokens
+}
 
 /// Tokens that are sent by mail, and work once. How long each is good is a setting, such as
 /// [`Config::reset_ttl`](crate::Config::reset_ttl).
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> EmailTokens<'_, U> {
     /// Writes a token, and gives it: the only time that the raw token is seen. It goes into a link that is
     /// sent to an address, and nowhere else.
     ///
@@ -32,7 +39,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// async fn link(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<String> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let token = sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     let token = sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
     ///     tx.commit().await?;
     ///     Ok(format!("https://app.example.com/users/reset-password/{}", *token.encode()))
     /// }
@@ -41,8 +48,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`], [`Error::Random`].
-    pub async fn create_email_token(
-        &self,
+    pub async fn create(
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         context: Context<'_>,
@@ -50,12 +57,12 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<EmailToken, Error> {
         let token = EmailToken::generate()?;
         let now = match context {
-            Context::Recovery => self.after_recovery_links(conn, user).await?,
-            _ => self.now(),
+            Context::Recovery => self.sigra.recovery().after_links(conn, user).await?,
+            _ => self.sigra.now(),
         };
         let context = context.name();
         let new = NewEmailToken { token: token.hash(), context: &context, user, sent_to, now };
-        <U::Database as EmailTokens<U>>::insert_email_token(conn, &new).await?;
+        <U::Database as StoredEmailTokens<U>>::insert_email_token(conn, &new).await?;
         Ok(token)
     }
 
@@ -65,10 +72,11 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn find_email_token(&self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
+    pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
-        let (mut conn, name) = (self.pool().acquire().await?, context.name());
-        let found = <U::Database as EmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent).await?;
+        let (mut conn, name) = (self.sigra.pool().acquire().await?, context.name());
+        let found =
+            <U::Database as StoredEmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -80,16 +88,16 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn take_email_token(
-        &self,
+    pub async fn take(
+        self,
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
     ) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
-        let taken = <U::Database as EmailTokens<U>>::delete_email_token(conn, token.hash(), &name).await?;
+        let found = <U::Database as StoredEmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
+        let taken = <U::Database as StoredEmailTokens<U>>::delete_email_token(conn, token.hash(), &name).await?;
         Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
 
@@ -99,15 +107,15 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn lock_email_token(
-        &self,
+    pub async fn lock(
+        self,
         conn: &mut Connection<U>,
         token: &EmailToken,
         context: Context<'_>,
     ) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as EmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
+        let found = <U::Database as StoredEmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -116,20 +124,15 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_email_tokens(
-        &self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        context: Context<'_>,
-    ) -> Result<(), Error> {
+    pub async fn delete(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
         // Sessions are ended, not only deleted.
         debug_assert_ne!(context, Context::Session);
-        Ok(<U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name()), None).await?)
+        Ok(<U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name()), None).await?)
     }
 
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
-    /// of password, in its transaction; [`announce`](Self::announce) what it returns after the commit. Links to
-    /// [take the account back](Self::recover_account_in) stay, for whoever changes the password may be a thief.
+    /// of password, in its transaction; [`announce`](crate::session::Sessions::announce) what it returns after the commit. Links to
+    /// [take the account back](crate::Recovery::recover_in) stay, for whoever changes the password may be a thief.
     ///
     /// The user's row is locked, so that of several who do this at once one is first.
     ///
@@ -137,35 +140,35 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: a request
     /// from before a reset must not change the password after it.
-    pub async fn delete_all_tokens_in(
-        &self,
+    pub async fn delete_all_in(
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None, None).await?;
-        self.delete_sessions_in(conn, user, except).await
+        <U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, None, None).await?;
+        self.sigra.sessions().delete_all_in(conn, user, except).await
     }
 
     /// Deletes what a change of password by a user who is logged in ends, in its transaction: their other sessions,
     /// and whatever was sent to them but for links to reset the password. Those are the way back for an owner whose
     /// session was stolen, and the thief must not be able to void them by changing the password again and again.
-    /// [`announce`](Self::announce) what it returns after the commit.
+    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
     ///
     /// # Errors
     ///
     /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then.
-    pub async fn delete_other_tokens_in(
-        &self,
+    pub async fn delete_others_in(
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         kept: SessionId,
     ) -> Result<Revoked, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
         let resets = Context::ResetPassword.name();
-        <U::Database as EmailTokens<U>>::delete_email_tokens(conn, user, None, Some(&resets)).await?;
-        self.delete_sessions_in(conn, user, Some(kept)).await
+        <U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, None, Some(&resets)).await?;
+        self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
     }
 
     /// How long a token is good, for its mail to say. `None` for a session's, which no mail has.
@@ -180,13 +183,13 @@ impl<U: AuthUser> Sigra<U> {
     /// use sigra::token::Context;
     ///
     /// fn small_print(sigra: &sigra::Sigra<User>) -> String {
-    ///     let minutes = sigra.link_ttl(Context::LogIn).unwrap_or_default().as_secs() / 60;
+    ///     let minutes = sigra.email_tokens().ttl(Context::LogIn).unwrap_or_default().as_secs() / 60;
     ///     format!("The link works once, for {minutes} minutes.")
     /// }
     /// ```
     #[must_use]
-    pub fn link_ttl(&self, context: Context<'_>) -> Option<Duration> {
-        let config = &self.parts.config;
+    pub fn ttl(self, context: Context<'_>) -> Option<Duration> {
+        let config = &self.sigra.parts.config;
         match context {
             Context::Session => None,
             Context::Confirm => Some(config.confirm_ttl),
@@ -198,7 +201,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// When a token must have been sent to be good now.
-    fn sent_within(&self, context: Context<'_>) -> Option<Window> {
-        self.link_ttl(context).map(|ttl| Window::of(ttl, self.now()))
+    fn sent_within(self, context: Context<'_>) -> Option<Window> {
+        self.ttl(context).map(|ttl| Window::of(ttl, self.sigra.now()))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         user::{AuthUser, Connection},
         window::Expired,
     },
-    sigra::{Parts, Sigra, transact},
+    sigra::{Parts, Sigra, handle, transact},
     store::{
         Attempts as _, AuditLog, BrowserKind, Browsers, EmailTokens as _, Passkeys as _, SecondFactors as _, Store as _,
     },
@@ -23,15 +23,22 @@ use crate::{
 /// Expired rows are deleted in batches of this size.
 const PURGE_BATCH: i64 = 50;
 
-impl<U: AuthUser> Sigra<U> {
+handle! {
+    /// Deletes what has expired, and rotates keys. From [`Sigra::housekeeping`].
+    Housekeeping,
+    /// Deletes what has expired, and encrypts secrets with the newest key.
+    housekeeping
+}
+
+impl<U: AuthUser> Housekeeping<'_, U> {
     /// Deletes expired rows, and gives their number. It works in small batches and rests between them, four
     /// times as long as each took, so that nobody else waits; any number of processes may do it at once.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn purge_expired_tokens(&self) -> Result<u64, Error> {
-        let config = &self.parts.config;
+    pub async fn purge_expired(self) -> Result<u64, Error> {
+        let config = &self.sigra.parts.config;
         let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
         let email = email.into_iter().max().unwrap_or_default();
         let sessions = self
@@ -78,28 +85,59 @@ impl<U: AuthUser> Sigra<U> {
         Ok(tokens)
     }
 
+    /// Encrypts secrets anew that an older `SECRET_KEY_BASE` has encrypted, and gives their number. It runs in the
+    /// background beside [`purge_expired_tokens`](crate::Housekeeping::purge_expired). When it finds none, the older one is
+    /// no longer needed for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn reencrypt_secrets(self) -> Result<u64, Error> {
+        use crate::store::SecondFactors;
+        const BATCH: i64 = 50;
+        let (mut reencrypted, mut last) = (0, None);
+        loop {
+            let mut conn = self.sigra.pool().acquire().await?;
+            let newest = self.sigra.parts.encryption_keys.newest_id();
+            let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
+            drop(conn);
+            let was_all = outdated.len() < BATCH.unsigned_abs() as usize;
+            let mut read = Vec::with_capacity(outdated.len());
+            for row in outdated {
+                match row {
+                    Ok(row) => read.push(row),
+                    Err(error) => tracing::error!(target: "sigra", %error, "a secret can't be read, and is left out"),
+                }
+            }
+            // Those that can't be read or decrypted stay, and are not to keep others from their turn.
+            for (user, old) in &read {
+                let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { continue };
+                let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
+                transact!(self.sigra, conn => Ok(U::Database::replace_totp_secret(conn, user, old, &new).await?))?;
+                reencrypted += 1;
+            }
+            match read.pop() {
+                Some((user, _)) if !was_all => last = Some(user),
+                _ => return Ok(reencrypted),
+            }
+        }
+    }
+
     async fn purge(
-        &self,
+        self,
         age: Duration,
         delete: impl AsyncFn(&mut Connection<U>, Expired) -> sqlx::Result<u64>,
     ) -> Result<u64, Error> {
-        let expired = Expired { before: earlier(self.now(), age), limit: PURGE_BATCH };
+        let expired = Expired { before: earlier(self.sigra.now(), age), limit: PURGE_BATCH };
         let mut purged = 0;
         loop {
             let begun = Instant::now();
-            let batch = transact!(self, conn => Ok(delete(conn, expired).await?))?;
+            let batch = transact!(self.sigra, conn => Ok(delete(conn, expired).await?))?;
             purged += batch;
             if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
             tokio::time::sleep(begun.elapsed() * 4).await;
-        }
-    }
-
-    /// Begins to purge in the background, at the first request that could have found something to purge.
-    pub(crate) fn ensure_purged(&self) {
-        if let Some(interval) = self.parts.config.purge_interval {
-            self.parts.purge.ensure_running(|| purge(Arc::downgrade(&self.parts), interval));
         }
     }
 }
@@ -111,12 +149,21 @@ async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
         tokio::time::sleep(jittered(interval)).await;
         let Some(sigra) = sigra.upgrade() else { return };
         let sigra = Sigra { parts: sigra };
-        match sigra.purge_expired_tokens().await {
+        match sigra.housekeeping().purge_expired().await {
             Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
             Err(error) => tracing::warn!(target: "sigra", %error, "expired tokens are not purged"),
         }
-        if let Err(error) = sigra.reencrypt_secrets().await {
+        if let Err(error) = sigra.housekeeping().reencrypt_secrets().await {
             tracing::warn!(target: "sigra", %error, "secrets are not encrypted anew");
+        }
+    }
+}
+
+impl<U: AuthUser> Sigra<U> {
+    /// Begins to purge in the background, at the first request that could have found something to purge.
+    pub(crate) fn ensure_purged(&self) {
+        if let Some(interval) = self.parts.config.purge_interval {
+            self.parts.purge.ensure_running(|| purge(Arc::downgrade(&self.parts), interval));
         }
     }
 }

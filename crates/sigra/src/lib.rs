@@ -38,7 +38,7 @@
 //!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
 //!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
 //!         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-//!         (_, Some(user)) => Ok(match sigra.log_in_user(&session, &user, LogInMethod::Password, false).await? {
+//!         (_, Some(user)) => Ok(match sigra.log_in(&session, &user, LogInMethod::Password, false).await? {
 //!             LogInOutcome::Complete => Redirect::to("/dashboard"),
 //!             LogInOutcome::SecondFactorPending => Redirect::to("/users/mfa-challenge"),
 //!         }),
@@ -46,7 +46,7 @@
 //! }
 //!
 //! async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<Redirect> {
-//!     sigra.log_out_user(&session).await?;
+//!     sigra.log_out(&session).await?;
 //!     Ok(Redirect::to("/users/log-in"))
 //! }
 //!
@@ -146,8 +146,8 @@ pub mod session {
             flash::{Flash, FlashMessage},
             return_to::ReturnTo,
         },
-        model::session::{SessionId, SessionRow, Sessions},
-        sessions::revoke::Revoked,
+        model::session::{SessionId, SessionList, SessionRow},
+        sessions::{handle::Sessions, revoke::Revoked},
         web::rejection::{MissingLayer, SessionRejection},
     };
 }
@@ -166,6 +166,8 @@ pub use self::{
     },
     browser::{cookie_session::CookieSession, flash::Flash},
     config::Config,
+    email_tokens::EmailTokens,
+    housekeeping::Housekeeping,
     model::{
         checked::Checked,
         client::{self, Client},
@@ -176,8 +178,8 @@ pub use self::{
         user::{AuthUser, HashedPassword},
     },
     password::{Password, Verification},
-    recovery::Recovered,
-    sessions::revoke::Revoked,
+    recovery::{Recovered, Recovery},
+    sessions::{browsers::KnownBrowsers, revoke::Revoked},
     sigra::Sigra,
     web::{
         idempotency::{self, IdempotencyKey},

@@ -9,8 +9,8 @@
 //! A browser that a user has completed a log-in with is known for 400 days to be theirs (OWASP Authentication Cheat
 //! Sheet, "device cookies"): by a random token in its cookie `_my_app_device`, and a hash of it in a row of
 //! `users_tokens`. The token logs nobody in. At most 16 browsers of a user are known, and none
-//! any more once [all their tokens are deleted](Sigra::delete_all_tokens_in), as by a new password, or
-//! [they are logged out everywhere](Sigra::delete_known_browsers_in), or they are deleted. A new address changes
+//! any more once [all their tokens are deleted](crate::EmailTokens::delete_all_in), as by a new password, or
+//! [they are logged out everywhere](crate::KnownBrowsers::delete_all_in), or they are deleted. A new address changes
 //! nothing: the row is the user's, whatever they are called.
 //!
 //! Others' failures don't slow a known browser down. Its own count is as strict; and all that are known
@@ -28,24 +28,31 @@ use crate::{
         user::{AuthUser, Connection},
         window::CLOCK_SKEW,
     },
-    sigra::{Sigra, transact},
+    sigra::{Sigra, handle, transact},
     store::{Attempts as _, Browser},
 };
 
 pub use crate::model::limit::{AddressLimit, Limit};
 
+handle! {
+    /// Counts attempts. From [`Sigra::limits`].
+    Limits,
+    /// How often something may be tried: the [rate limits](crate::limits).
+    limits
+}
+
 /// Limits.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Limits<'_, U> {
     /// Counts a request of a client against its address, or against what all share [whose address is not
     /// known](AddressLimit).
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
-    pub fn limit_address(&self, client: &Client) -> Result<(), Error> {
+    pub fn check_address(self, client: &Client) -> Result<(), Error> {
         let counted = match client.ip {
-            Some(ip) => self.parts.addresses.check(ip),
-            None => self.parts.addresses.check_unknown(),
+            Some(ip) => self.sigra.parts.addresses.check(ip),
+            None => self.sigra.parts.addresses.check_unknown(),
         };
         counted.inspect_err(|_| tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address"))
     }
@@ -63,14 +70,14 @@ impl<U: AuthUser> Sigra<U> {
     /// use sigra::limits::Limit;
     ///
     /// async fn may_ask_for_a_code(sigra: &sigra::Sigra<User>, phone: &str) -> sigra::Result<()> {
-    ///     sigra.limit(Limit::MAIL, "code", phone).await
+    ///     sigra.limits().check(Limit::MAIL, "code", phone).await
     /// }
     /// ```
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
-    pub async fn limit(&self, limit: Limit, purpose: &str, account: &str) -> Result<(), Error> {
+    pub async fn check(self, limit: Limit, purpose: &str, account: &str) -> Result<(), Error> {
         self.count(limit, &key(&[purpose, account])).await
     }
 
@@ -80,26 +87,26 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`]. The transaction can go on.
-    pub async fn limit_in(
-        &self,
+    pub async fn check_in(
+        self,
         conn: &mut Connection<U>,
         limit: Limit,
         purpose: &str,
         account: &str,
     ) -> Result<(), Error> {
-        match self.parts.config.rate_limits {
+        match self.sigra.parts.config.rate_limits {
             true => self.attempt(conn, limit, &key(&[purpose, account])).await,
             false => Ok(()),
         }
     }
 
-    /// Forgets the attempts before a success, as counted by [`limit`](Self::limit).
+    /// Forgets the attempts before a success, as counted by [`limit`](crate::limits::Limits::check).
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_attempts(&self, purpose: &str, account: &str) -> Result<(), Error> {
-        self.forget(&key(&[purpose, account])).await
+    pub async fn forget(self, purpose: &str, account: &str) -> Result<(), Error> {
+        self.forget_key(&key(&[purpose, account])).await
     }
 
     /// Counts a log-in, before it is made: for this browser alone if it is [known](self#known-browsers), and together
@@ -109,15 +116,10 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`].
-    pub async fn limit_log_in(
-        &self,
-        session: &CookieSession,
-        account: &str,
-        user: Option<&U::Id>,
-    ) -> Result<(), Error> {
-        let known = self.known_browser(session, user).await?;
+    pub async fn check_log_in(self, session: &CookieSession, account: &str, user: Option<&U::Id>) -> Result<(), Error> {
+        let known = self.sigra.known_browser(session, user).await?;
         let strangers = log_in_key(STRANGERS, account);
-        self.limit_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
+        self.check_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
     }
 
     /// Forgets the attempts before a success: a right password, or a new one. Nobody is kept waiting for guesses
@@ -126,8 +128,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn forget_log_ins(&self, session: &CookieSession, account: &str, user: &U::Id) -> Result<(), Error> {
-        transact!(self, conn => self.forget_log_ins_in(conn, session, account, user).await)
+    pub async fn forget_log_ins(self, session: &CookieSession, account: &str, user: &U::Id) -> Result<(), Error> {
+        transact!(self.sigra, conn => self.forget_log_ins_in(conn, session, account, user).await)
     }
 
     /// The same in the host's own transaction, as for a new password.
@@ -136,7 +138,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn forget_log_ins_in(
-        &self,
+        self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         account: &str,
@@ -145,7 +147,7 @@ impl<U: AuthUser> Sigra<U> {
         // One that is new has been a stranger's until now.
         let known = match session.is_new_browser() {
             true => None,
-            false => self.find_known_browser(&mut *conn, session, Some(user)).await?,
+            false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
         };
         let own = known.as_ref().map(|known| known_key("log in", known));
         U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| log_in_key(STRANGERS, account))).await?;
@@ -155,21 +157,21 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
     /// second factor before, which have a count of their own.
-    pub(crate) async fn limit_second_factor(&self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
-        let known = self.known_browser(session, Some(user)).await?;
+    pub(crate) async fn check_second_factor(self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
+        let known = self.sigra.known_browser(session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
         let strangers = second_factor_key(user);
-        self.limit_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await
+        self.check_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await
     }
 
     /// Forgets the attempts before a success, in its transaction.
     pub(crate) async fn forget_second_factors(
-        &self,
+        self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         user: &U::Id,
     ) -> Result<(), Error> {
-        let known = self.find_known_browser(&mut *conn, session, Some(user)).await?;
+        let known = self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
         let own = known.as_ref().map(|known| known_key("second factor", known));
         U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| second_factor_key(user))).await?;
@@ -179,8 +181,8 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Counts an attempt of a known browser by itself, as long as all that are known have failed no more than
     /// [`Limit::KNOWN_BROWSERS`] says; and past that, or of a browser that is not known, with the strangers'.
-    async fn limit_browser(
-        &self,
+    async fn check_browser(
+        self,
         limit: Limit,
         purpose: &str,
         known: Option<&Browser<U::Id>>,
@@ -196,31 +198,31 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Fails to log in until the next attempt has to wait.
     #[cfg(feature = "testing")]
-    pub(crate) async fn exhaust_log_ins(&self, account: &str) -> Result<(), Error> {
-        let mut conn = self.pool().acquire().await?;
+    pub(crate) async fn exhaust_log_ins(self, account: &str) -> Result<(), Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
         for _ in 0..Limit::LOG_IN.free {
             self.attempt(&mut conn, Limit::LOG_IN, &log_in_key(STRANGERS, account)).await?;
         }
         Ok(())
     }
 
-    async fn count(&self, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
-        if !self.parts.config.rate_limits {
+    async fn count(self, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
+        if !self.sigra.parts.config.rate_limits {
             return Ok(());
         }
-        transact!(self, conn => match self.attempt(conn, limit, key).await {
+        transact!(self.sigra, conn => match self.attempt(conn, limit, key).await {
             // What was done to a count that a wrong clock has made is kept.
             Err(error @ Error::TooManyAttempts { .. }) => Ok(Err(error)),
             counted => counted.map(Ok),
         })?
     }
 
-    async fn forget(&self, key: &[u8; 32]) -> Result<(), Error> {
-        transact!(self, conn => Ok(U::Database::forget_attempts(conn, key).await?))
+    async fn forget_key(self, key: &[u8; 32]) -> Result<(), Error> {
+        transact!(self.sigra, conn => Ok(U::Database::forget_attempts(conn, key).await?))
     }
 
-    async fn attempt(&self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
-        let now = self.parts.config.clock.server_time();
+    async fn attempt(self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
+        let now = self.sigra.parts.config.clock.server_time();
         let Err(mut left) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
         let longest = i64::try_from((limit.max_delay + CLOCK_SKEW).as_millis()).unwrap_or(i64::MAX / 4);
         if left > longest && U::Database::forget_attempts_of_a_wrong_clock(conn, key, longest, now).await? {
@@ -242,7 +244,7 @@ impl<U: AuthUser> Sigra<U> {
 /// In place of a browser, for all that are not known.
 const STRANGERS: &str = "";
 
-/// Has a part more than what [`Sigra::limit`] counts by, so that no purpose of a host's is the same.
+/// Has a part more than what [`Limits::check`](crate::limits::Limits::check) counts by, so that no purpose of a host's is the same.
 fn log_in_key(browser: &str, account: &str) -> [u8; 32] {
     key(&["log in", browser, account])
 }

@@ -14,7 +14,7 @@ use crate::{
         window::Window,
     },
     sessions::revoke::Revoked,
-    sigra::Sigra,
+    sigra::{Sigra, handle},
     store::{EmailTokens, Sent, Store as _},
 };
 
@@ -27,16 +27,23 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(10 * 60);
 pub struct Recovered<U> {
     /// The user, and the address that the link was sent to, which is the account's from now on.
     pub sent: Sent<U>,
-    /// Their sessions, to be [announced](Sigra::announce) after the commit.
+    /// Their sessions, to be [announced](crate::session::Sessions::announce) after the commit.
     pub revoked: Revoked,
 }
 
+handle! {
+    /// Takes accounts back. From [`Sigra::recovery`].
+    Recovery,
+    /// Takes an account back for its owner.
+    recovery
+}
+
 /// Taking an account over from whoever may be in it.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Recovery<'_, U> {
     /// Takes from an account all that could let somebody in: sessions, whatever was sent by mail, second factors,
     /// backup codes and trusted browsers. For whoever proves for the first time that its address is theirs, and did
-    /// not register it. In the host's own [transaction](Self::begin), which also sets or drops the password;
-    /// [`announce`](Self::announce) what it returns after the commit.
+    /// not register it. In the host's own [transaction](crate::Sigra::begin), which also sets or drops the password;
+    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -47,10 +54,10 @@ impl<U: AuthUser> Sigra<U> {
     /// # }
     /// async fn take_over(sigra: &sigra::Sigra<User>, user: i64, client: &sigra::Client) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let revoked = sigra.take_over_account_in(&mut tx, &user, client).await?;
+    ///     let revoked = sigra.recovery().take_over_in(&mut tx, &user, client).await?;
     ///     sqlx::query("UPDATE users SET hashed_password = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
     ///     tx.commit().await?;
-    ///     sigra.announce(revoked);
+    ///     sigra.sessions().announce(revoked);
     ///     Ok(())
     /// }
     /// ```
@@ -58,15 +65,10 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn take_over_account_in(
-        &self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        client: &Client,
-    ) -> Result<Revoked, Error> {
+    pub async fn take_over_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<Revoked, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        self.delete_second_factors_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
-        self.delete_all_tokens_in(conn, user, None).await
+        self.sigra.mfa().delete_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
+        self.sigra.email_tokens().delete_all_in(conn, user, None).await
     }
 
     /// Uses a [recovery](Context::Recovery) link up, which was sent with the news of a first second factor, or of
@@ -76,39 +78,35 @@ impl<U: AuthUser> Sigra<U> {
     /// later included. Earlier ones stay: a thief who has moved the account to an address of theirs has later ones
     /// alone.
     ///
-    /// In the host's own [transaction](Self::begin), which also gives the account back the address
-    /// [that the link was sent to](Sent::to) and sets another password; [`announce`](Self::announce) what it returns
+    /// In the host's own [transaction](crate::Sigra::begin), which also gives the account back the address
+    /// [that the link was sent to](Sent::to) and sets another password; [`announce`](crate::session::Sessions::announce) what it returns
     /// after the commit. `None` if the link is not good.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn recover_account_in(
-        &self,
+    pub async fn recover_in(
+        self,
         conn: &mut Connection<U>,
         token: &EmailToken,
         client: &Client,
     ) -> Result<Option<Recovered<U>>, Error> {
-        let Some(sent) = self.take_email_token(conn, token, Context::Recovery).await? else { return Ok(None) };
+        let Some(sent) = self.sigra.email_tokens().take(conn, token, Context::Recovery).await? else { return Ok(None) };
         let user = sent.user.id();
-        self.delete_second_factors_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
+        self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
         <U::Database as EmailTokens<U>>::delete_recovery_tokens_after(conn, &user, sent.at).await?;
-        let revoked = self.delete_all_tokens_in(conn, &user, None).await?;
-        self.record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
+        let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
+        self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
         Ok(Some(Recovered { sent, revoked }))
     }
 
     /// A time for a recovery link, later than that of all others of the user: what was sent later must not depend on
     /// whose clock is ahead.
-    pub(crate) async fn after_recovery_links(
-        &self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-    ) -> Result<OffsetDateTime, Error> {
+    pub(crate) async fn after_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
         U::Database::lock_user(&mut *conn, user).await?;
-        let good = Window::of(self.parts.config.recovery_ttl, self.now());
+        let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
         let newest = <U::Database as EmailTokens<U>>::newest_recovery_token(conn, user, good).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
-        Ok(after.map_or(self.now(), |after| after.max(self.now())))
+        Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 }

@@ -52,6 +52,40 @@ macro_rules! transact {
 
 pub(crate) use transact;
 
+/// A handle: a borrowed [`Sigra`] that shows what belongs to one feature, and the method that gives it.
+macro_rules! handle {
+    ($(#[$docs:meta])* $name:ident, $(#[$accessor_docs:meta])* $accessor:ident) => {
+        $(#[$docs])*
+        pub struct $name<'a, U: AuthUser> {
+            pub(crate) sigra: &'a Sigra<U>,
+        }
+
+        impl<U: AuthUser> Clone for $name<'_, U> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<U: AuthUser> Copy for $name<'_, U> {}
+
+        impl<U: AuthUser> std::fmt::Debug for $name<'_, U> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+
+        impl<U: AuthUser> Sigra<U> {
+            $(#[$accessor_docs])*
+            #[must_use]
+            pub fn $accessor(&self) -> $name<'_, U> {
+                $name { sigra: self }
+            }
+        }
+    };
+}
+
+pub(crate) use handle;
+
 /// The library's entrance: made once at start, cloned into the router's state.
 ///
 /// ```
@@ -134,7 +168,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Waits until every request is answered that runs to its end although [its client is
-    /// gone](FetchCurrentScopeLayer). For a shutdown, after the server has ended and with a time limit of its own; and
+    /// gone](crate::scope::FetchCurrentScopeLayer). For a shutdown, after the server has ended and with a time limit of its own; and
     /// for tests.
     pub async fn settle(&self) {
         while !self.parts.abandoned.is_empty() {

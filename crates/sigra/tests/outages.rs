@@ -198,7 +198,7 @@ async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
             for node in [&host.sigra, &other] {
                 node.fetch_session(&token).await.unwrap().expect("it is there");
             }
-            host.sigra.delete_session_by_id(&user.id, row.id).await.unwrap();
+            host.sigra.sessions().delete(&user.id, row.id).await.unwrap();
             let deleted = Instant::now();
             let_in.0 += usize::from(host.sigra.fetch_session(&token).await.unwrap().is_some());
             while other.fetch_session(&token).await.unwrap().is_some() {
@@ -275,7 +275,7 @@ async fn a_transaction_that_gave_way_to_another_is_tried_once_more() {
         host.execute(tries).await;
         let deleted = host.sigra.delete_all_sessions(&user.id).await;
         assert_eq!(deleted.is_ok(), is_done, "{deleted:?}");
-        assert_eq!(host.sigra.list_sessions(&user.id).await.unwrap().is_empty(), is_done);
+        assert_eq!(host.sigra.sessions().list(&user.id).await.unwrap().is_empty(), is_done);
     }
 }
 
@@ -289,7 +289,7 @@ async fn invariant_2_what_another_node_purges_is_not_answered_from_memory() {
     ahead.advance(Duration::from_secs(2 * 24 * 60 * 60));
     let stricter = config().session_ttl(Duration::from_secs(24 * 60 * 60)).clock(ahead);
     let stricter = Sigra::<User>::new(stricter, host.pool.clone()).unwrap();
-    assert_eq!(stricter.purge_expired_tokens().await.unwrap(), 1);
+    assert_eq!(stricter.housekeeping().purge_expired().await.unwrap(), 1);
     host.sigra.catch_up().await;
     assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
 }
@@ -300,7 +300,7 @@ async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() 
     let host = Host::on(&cluster.create_database().unwrap()).await;
     let (user, browser) = host.authenticated_fixture().await;
     assert_eq!(who(&browser).await, StatusCode::OK);
-    host.sigra.announce_user(&user.id);
+    host.sigra.sessions().announce_change(&user.id);
     let mut migration = host.pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE users IN ACCESS EXCLUSIVE MODE").execute(&mut *migration).await.unwrap();
     let begun = Instant::now();
@@ -319,7 +319,7 @@ async fn connections_that_the_server_has_ended_cost_no_request() {
     let (user, browser) = host.authenticated_fixture().await;
     for round in 0..10 {
         let requests = (0..12).map(|_| async {
-            host.sigra.announce_user(&user.id);
+            host.sigra.sessions().announce_change(&user.id);
             who(&browser).await
         });
         assert!(futures_util::future::join_all(requests).await.iter().all(|status| *status == StatusCode::OK));
@@ -327,7 +327,7 @@ async fn connections_that_the_server_has_ended_cost_no_request() {
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let ended: i64 = sqlx::query_scalar(ended).fetch_one(&admin).await.unwrap();
         assert!(ended > 1, "{ended}");
-        host.sigra.announce_user(&user.id);
+        host.sigra.sessions().announce_change(&user.id);
         assert_eq!(who(&browser).await, StatusCode::OK, "in round {round}");
     }
 }

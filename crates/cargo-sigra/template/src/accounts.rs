@@ -115,7 +115,7 @@ impl Accounts {
         match self.sigra.verify_password(user.as_ref(), password).await? {
             Verification::Invalid => {
                 let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
-                self.sigra.record_repeatable(&mut *self.pool.acquire().await?, &audit).await?;
+                self.sigra.audit().record_repeatable(&mut *self.pool.acquire().await?, &audit).await?;
                 Ok(None)
             }
             Verification::Valid => Ok(user),
@@ -172,7 +172,7 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<(), sigra::Error> {
-        self.sigra.record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
+        self.sigra.audit().record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
     }
 }
 

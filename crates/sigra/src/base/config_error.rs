@@ -11,7 +11,7 @@ pub enum ConfigError {
     /// A time that is zero, or so long that it may overflow.
     #[error("`Config::{0}` must be between 1 second and 10 years")]
     Duration(&'static str),
-    /// A secret that can be guessed, where cookies are [`Secure`](Config::secure).
+    /// A secret that can be guessed, where cookies are [`Secure`](crate::Config::secure).
     #[error(
         "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
     )]

@@ -28,8 +28,8 @@
 //! | [`CACHE_BYPASSED`] | warn on PostgreSQL, info on SQLite | `reason` | scopes are not kept, the database is asked at every request |
 //! | [`CACHE_RESUMED`] | info | | scopes are kept from now on |
 //!
-//! Spans, at level debug: `sigra.fetch_current_scope`, `sigra.verify_password`, `sigra.log_in_user`,
-//! `sigra.log_out_user`.
+//! Spans, at level debug: `sigra.fetch_current_scope`, `sigra.verify_password`, `sigra.log_in`,
+//! `sigra.log_out`.
 
 /// A user logged in.
 pub const LOGIN_SUCCESS: &str = "auth.login.success";

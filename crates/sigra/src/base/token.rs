@@ -44,7 +44,7 @@ pub enum Context<'a> {
     LogIn,
     /// A link that changes the email address, which is this one until then.
     ChangeEmail(&'a str),
-    /// A link for who did not do what a mail tells of: it [takes the account back](crate::Sigra::recover_account_in).
+    /// A link for who did not do what a mail tells of: it [takes the account back](crate::Recovery::recover_in).
     Recovery,
 }
 

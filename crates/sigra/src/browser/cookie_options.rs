@@ -7,7 +7,7 @@ use cookie::SameSite;
 use crate::base::config_error::ConfigError;
 
 /// The options of one cookie that a host may choose. The rest is not open to choice: it is signed,
-/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`] and [`Config::cookie_domain`].
+/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`](crate::Config::secure) and [`Config::cookie_domain`](crate::Config::cookie_domain).
 ///
 /// ```
 /// use sigra::config::{CookieOptions, SameSite};

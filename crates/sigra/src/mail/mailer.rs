@@ -156,7 +156,7 @@ impl Mailer {
     ///
     /// async fn send_link(sigra: &Sigra<User>, mailer: &Mailer, user: &User) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
-    ///     let token = sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
+    ///     let token = sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await?;
     ///     let link = format!("https://app.example.com/users/reset-password/{}", *token.encode());
     ///     mailer.send_in(&mut tx, Mail::new(&user.email, "Set a new password", link)).await?;
     ///     tx.commit().await

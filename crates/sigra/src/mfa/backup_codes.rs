@@ -7,9 +7,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{
     base::{error::Error, token::TokenHash},
     browser::cookie_session::CookieSession,
-    mfa::totp::grouped,
+    mfa::{handle::Mfa, totp::grouped},
     model::{second_factor::MfaCode, user::AuthUser},
-    sigra::Sigra,
 };
 
 /// How many a user is given.
@@ -94,7 +93,7 @@ impl fmt::Debug for BackupCodes {
 }
 
 /// The page that shows them, opened again.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Mfa<'_, U> {
     /// Keeps backup codes in the cookie session for ten minutes, encrypted, so that the page that shows them can be
     /// reloaded: for this user, and the form that was sent with this
     /// [idempotency key](crate::IdempotencyKey). Without a key they are not kept.
@@ -103,7 +102,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Encryption`], [`Error::Random`].
     pub fn keep_backup_codes(
-        &self,
+        self,
         session: &CookieSession,
         user: &U,
         form: &str,
@@ -113,19 +112,19 @@ impl<U: AuthUser> Sigra<U> {
             return Ok(());
         }
         let bytes = codes.to_bytes();
-        let made_at = self.now().unix_timestamp().to_be_bytes();
+        let made_at = self.sigra.now().unix_timestamp().to_be_bytes();
         let kept = Zeroizing::new([made_at.as_slice(), bytes.as_slice()].concat());
-        let sealed = self.parts.encryption_keys.encrypt(&kept, &page_context(user, form))?;
+        let sealed = self.sigra.parts.encryption_keys.encrypt(&kept, &page_context(user, form))?;
         session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// The backup codes that this form was answered with before.
     #[must_use]
-    pub fn kept_backup_codes(&self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
+    pub fn kept_backup_codes(self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
         let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
-        let kept = self.parts.encryption_keys.decrypt(&sealed, &page_context(user, form))?;
+        let kept = self.sigra.parts.encryption_keys.decrypt(&sealed, &page_context(user, form))?;
         let (made_at, codes) = kept.split_first_chunk()?;
-        let age = self.now().unix_timestamp().checked_sub(i64::from_be_bytes(*made_at))?;
+        let age = self.sigra.now().unix_timestamp().checked_sub(i64::from_be_bytes(*made_at))?;
         (0..KEPT).contains(&age).then(|| BackupCodes::from_bytes(codes)).flatten()
     }
 }

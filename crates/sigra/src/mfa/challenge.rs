@@ -1,7 +1,7 @@
 use crate::{
     base::{error::Error, telemetry},
     browser::cookie_session::CookieSession,
-    mfa::backup_codes::BackupCode,
+    mfa::{backup_codes::BackupCode, handle::Mfa},
     model::{
         audit::{self, Audit},
         checked::Checked,
@@ -11,7 +11,7 @@ use crate::{
         transaction::Transaction,
         user::{AuthUser, Connection},
     },
-    sigra::{Sigra, transact},
+    sigra::transact,
     store::SecondFactors as _,
 };
 
@@ -24,31 +24,31 @@ enum Answer<'a> {
 }
 
 /// Showing a second factor.
-impl<U: AuthUser> Sigra<U> {
-    /// Completes a log-in whose second factor is pending, and [renews](Self::renew_session) the session. With
+impl<U: AuthUser> Mfa<'_, U> {
+    /// Completes a log-in whose second factor is pending, and [renews](crate::Sigra::renew_session) the session. With
     /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl).
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn complete_mfa_challenge(
-        &self,
+    pub async fn complete(
+        self,
         session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
         trust_browser: bool,
     ) -> Result<Checked<Factor>, Error> {
-        self.complete_mfa_challenge_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
+        self.complete_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
     }
 
     /// The same, with statements and mails of the host's in the transaction of the log-in, as in
-    /// [`log_in_user_with`](Self::log_in_user_with): that a backup code was used, say.
+    /// [`log_in_with`](crate::Sigra::log_in_with): that a backup code was used, say.
     ///
     /// # Errors
     ///
     /// As above, and whatever the statements fail with.
-    pub async fn complete_mfa_challenge_with(
-        &self,
+    pub async fn complete_with(
+        self,
         session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
@@ -57,15 +57,15 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<Checked<Factor>, Error> {
         let scope = &challenge.0;
         let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
-        let passed = transact!(self, if also.is_some(), tx => {
-            let Some(factor) = self.take_second_factor(tx, session, scope, &answer).await? else { return Ok(None) };
+        let passed = transact!(self.sigra, if also.is_some(), tx => {
+            let Some(factor) = self.take(tx, session, scope, &answer).await? else { return Ok(None) };
             if trust_browser {
-                let (token, before) = self.insert_trusted_browser(tx, session, scope, factor.kind()).await?;
+                let (token, before) = self.sigra.trusted_browsers().insert_in(tx, session, scope, factor.kind()).await?;
                 let session = session.clone();
                 tx.after_commit(move || session.keep_trust_token(token, before));
             }
-            self.record(tx, &own_event(telemetry::LOGIN_SUCCESS, scope, session, factor)).await?;
-            self.renew_with_second_factor(tx, session, scope, factor).await?;
+            self.sigra.audit().record(tx, &own_event(telemetry::LOGIN_SUCCESS, scope, session, factor)).await?;
+            self.renew(tx, session, scope, factor).await?;
             if let Some(also) = also.take() {
                 also(tx, factor).await?;
             }
@@ -80,18 +80,18 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Notes that the user has proved who they are once more, by their second factor, and
-    /// [renews](Self::renew_session) the session.
+    /// [renews](crate::Sigra::renew_session) the session.
     ///
     /// # Errors
     ///
     /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn reauthenticate_user_with_second_factor(
-        &self,
+    pub async fn reauthenticate(
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked<Factor>, Error> {
-        self.reauthenticate_user_with_second_factor_and(session, scope, answer, async |_, _| Ok(())).await
+        self.reauthenticate_with(session, scope, answer, async |_, _| Ok(())).await
     }
 
     /// The same, with statements and mails of the host's in its transaction: that a backup code was used, say.
@@ -99,18 +99,18 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// As above, and whatever the statements fail with.
-    pub async fn reauthenticate_user_with_second_factor_and(
-        &self,
+    pub async fn reauthenticate_with(
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
-        let passed = transact!(self, if also.is_some(), tx => {
-            let Some(factor) = self.take_second_factor(tx, session, scope, &answer).await? else { return Ok(None) };
-            self.record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
-            self.renew_with_second_factor(tx, session, scope, factor).await?;
+        let passed = transact!(self.sigra, if also.is_some(), tx => {
+            let Some(factor) = self.take(tx, session, scope, &answer).await? else { return Ok(None) };
+            self.sigra.audit().record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
+            self.renew(tx, session, scope, factor).await?;
             if let Some(also) = also.take() {
                 also(tx, factor).await?;
             }
@@ -125,22 +125,22 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// The browser gets the new token once it is committed.
-    async fn renew_with_second_factor(
-        &self,
+    async fn renew(
+        self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         factor: Factor,
     ) -> Result<(), Error> {
         let proof = Proof::SecondFactor(factor.kind());
-        self.renew_session_with(tx, session, scope, Some(proof)).await?;
-        self.remember_browser_with(tx, session, &scope.user().id(), Some(self.now())).await
+        self.sigra.renew_session_with(tx, session, scope, Some(proof)).await?;
+        self.sigra.remember_browser_with(tx, session, &scope.user().id(), Some(self.sigra.now())).await
     }
 
     /// Counts an answer, and takes out the challenge that a passkey has signed: both are done once, however often the
     /// transaction is tried that follows.
     async fn limit_answer<'a>(
-        &self,
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
         answer: SecondFactor<'a>,
@@ -148,42 +148,42 @@ impl<U: AuthUser> Sigra<U> {
         let user = scope.user().id();
         match answer {
             SecondFactor::Code(code) => {
-                self.limit_second_factor(session, &user).await?;
+                self.sigra.limits().check_second_factor(session, &user).await?;
                 Ok(Answer::Code(code))
             }
             // There is nothing to guess at a passkey, and nobody else's guesses are to keep its owner waiting.
             #[cfg(feature = "passkeys")]
             SecondFactor::Passkey(response) => {
-                Ok(Answer::Passkey(self.check_passkey(session, &user, response).await?.map(Box::new)))
+                Ok(Answer::Passkey(self.sigra.passkeys().check(session, &user, response).await?.map(Box::new)))
             }
         }
     }
 
     /// Uses a second factor up, in the transaction of what it is for.
-    async fn take_second_factor(
-        &self,
+    async fn take(
+        self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         answer: &Answer<'_>,
     ) -> Result<Option<Factor>, Error> {
         let user = scope.user().id();
-        self.lock_scope(conn, scope).await?;
+        self.sigra.lock_scope(conn, scope).await?;
         let factor = match answer {
             Answer::Code(code) => self.take_code(conn, &user, code).await?,
             #[cfg(feature = "passkeys")]
-            Answer::Passkey(Some(used)) if self.note_passkey(conn, used).await? => Some(Factor::Passkey),
+            Answer::Passkey(Some(used)) if self.sigra.passkeys().note(conn, used).await? => Some(Factor::Passkey),
             #[cfg(feature = "passkeys")]
             Answer::Passkey(_) => None,
         };
         if factor.is_some() {
-            self.forget_second_factors(conn, session, &user).await?;
+            self.sigra.limits().forget_second_factors(conn, session, &user).await?;
         }
         Ok(factor)
     }
 
     async fn refuse_answer(
-        &self,
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
         answer: &Answer<'_>,
@@ -194,27 +194,27 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Checked::Invalid)
     }
 
-    async fn take_code(&self, conn: &mut Connection<U>, user: &U::Id, code: &MfaCode) -> Result<Option<Factor>, Error> {
+    async fn take_code(self, conn: &mut Connection<U>, user: &U::Id, code: &MfaCode) -> Result<Option<Factor>, Error> {
         if let Some(code) = BackupCode::parse(code) {
             return self.take_backup_code(conn, user, &code).await;
         }
         let Some(totp) = U::Database::find_totp(conn, user).await? else { return Ok(None) };
         let secret = self.decrypt_totp(&totp.secret, user);
-        let Some(step) = secret.and_then(|secret| secret.step_of(code, self.now())) else { return Ok(None) };
-        let is_first = U::Database::use_totp_step(conn, user, step, self.now()).await?
+        let Some(step) = secret.and_then(|secret| secret.step_of(code, self.sigra.now())) else { return Ok(None) };
+        let is_first = U::Database::use_totp_step(conn, user, step, self.sigra.now()).await?
             || self.use_totp_step_after_a_wrong_clock(conn, user, step).await?;
         Ok(is_first.then_some(Factor::Totp))
     }
 
     /// A code that was used while a clock was ahead would keep out all others until that time has come.
     async fn use_totp_step_after_a_wrong_clock(
-        &self,
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         step: i64,
     ) -> Result<bool, Error> {
         let latest = step + LATEST_STEP;
-        if !U::Database::use_totp_step_after_a_wrong_clock(conn, user, step, latest, self.now()).await? {
+        if !U::Database::use_totp_step_after_a_wrong_clock(conn, user, step, latest, self.sigra.now()).await? {
             return Ok(false);
         }
         tracing::warn!(
@@ -225,7 +225,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     async fn take_backup_code(
-        &self,
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         code: &BackupCode,
@@ -237,11 +237,11 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Some(Factor::BackupCode { left }))
     }
 
-    async fn note_wrong_code(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
+    async fn note_wrong_code(self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         tracing::info!(target: "sigra", event = telemetry::MFA_FAILURE, user_id = %user);
         let event = Audit::new(telemetry::MFA_FAILURE).of(user).from(&session.client());
-        transact!(self, conn => self.record(conn, &event).await)
+        transact!(self.sigra, conn => self.sigra.audit().record(conn, &event).await)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
         token::{Context, EmailToken},
     },
     browser::cookie_session::CookieSession,
-    mfa::backup_codes::BackupCodes,
+    mfa::{backup_codes::BackupCodes, handle::Mfa},
     model::{
         audit,
         checked::Checked,
@@ -17,7 +17,7 @@ use crate::{
         transaction::Transaction,
         user::{AuthUser, Connection},
     },
-    sigra::{Sigra, transact},
+    sigra::transact,
     store::{BrowserKind, Browsers as _, Passkeys as _, SecondFactors as _},
 };
 
@@ -27,49 +27,49 @@ use crate::{
 pub struct Enrolled {
     /// The user's backup codes, to be shown once: with their first factor. Who had one before has codes already.
     pub backup_codes: Option<BackupCodes>,
-    /// With their first factor: what a link is made of that [takes the account back](Sigra::recover_account_in), for
+    /// With their first factor: what a link is made of that [takes the account back](crate::Recovery::recover_in), for
     /// the mail that tells of the factor. Send it, for a new password alone does not get a thief's factor out.
     pub recovery: Option<EmailToken>,
 }
 
 /// Setting up second factors, and giving them up.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Mfa<'_, U> {
     /// What a user has to log in with besides their password.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list_second_factors(&self, user: &U::Id) -> Result<SecondFactors, Error> {
-        let mut conn = self.pool().acquire().await?;
+    pub async fn list(self, user: &U::Id) -> Result<SecondFactors, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
         let totp = U::Database::find_totp(&mut conn, user).await?;
         let backup_codes = U::Database::count_backup_codes(&mut conn, user).await?;
         Ok(SecondFactors {
             totp: totp.map(|row| Totp { inserted_at: row.inserted_at, last_used_at: row.last_used_at }),
             #[cfg(feature = "passkeys")]
-            passkeys: self.list_passkeys_in(&mut conn, user).await?,
+            passkeys: self.sigra.passkeys().list_in(&mut conn, user).await?,
             backup_codes,
         })
     }
 
-    /// Sets up the authenticator app that was [begun](Self::begin_totp_enrolment) in this browser, in place of the
+    /// Sets up the authenticator app that was [begun](crate::mfa::Mfa::begin_totp) in this browser, in place of the
     /// one before, if there was one. Without one begun, every code is wrong.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
+    /// Trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session). `email` is the user's
     /// address: with the first factor they are sent a link to it, by which they
-    /// [take the account back](Self::recover_account_in) if it was not them.
+    /// [take the account back](crate::Recovery::recover_in) if it was not them.
     ///
     /// # Errors
     ///
     /// [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn confirm_totp_enrolment(
-        &self,
+    pub async fn confirm_totp(
+        self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, Error> {
-        self.confirm_totp_enrolment_with(session, enrolment, email, code, async |_, _| Ok(())).await
+        self.confirm_totp_with(session, enrolment, email, code, async |_, _| Ok(())).await
     }
 
     /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
@@ -97,22 +97,22 @@ impl<U: AuthUser> Sigra<U> {
     ///         let text = format!("An app was set up. It wasn't you? {}", link.unwrap_or_default());
     ///         mailer.send_in(tx, Mail::new(email, "A second factor was added", text)).await
     ///     };
-    ///     sigra.confirm_totp_enrolment_with(session, enrolment, email, code, tell).await
+    ///     sigra.mfa().confirm_totp_with(session, enrolment, email, code, tell).await
     /// }
     /// ```
     ///
     /// # Errors
     ///
     /// As above, and whatever the statements fail with.
-    pub async fn confirm_totp_enrolment_with(
-        &self,
+    pub async fn confirm_totp_with(
+        self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
         code: &MfaCode,
         also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
     ) -> Result<Checked<Enrolled>, Error> {
-        let (scope, now) = (enrolment.scope(), self.now());
+        let (scope, now) = (enrolment.scope(), self.sigra.now());
         let user = scope.user().id();
         let under_way = self.totps_under_way(session, scope.user());
         let confirmed = under_way.into_iter().find_map(|secret| Some((secret.step_of(code, now)?, secret)));
@@ -120,24 +120,24 @@ impl<U: AuthUser> Sigra<U> {
         let encrypted = self.encrypt_totp(&secret, &user)?;
 
         let mut also = Some(also);
-        transact!(self, if also.is_some(), tx => {
-            self.lock_scope(tx, scope).await?;
+        transact!(self.sigra, if also.is_some(), tx => {
+            self.sigra.lock_scope(tx, scope).await?;
             let is_first = !U::Database::has_second_factor(tx, &user).await?;
             U::Database::delete_totp(tx, &user).await?;
             U::Database::insert_totp(tx, &user, &encrypted, step, now).await?;
-            self.record(tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
+            self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
             self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
         })
     }
 
     /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
-    /// trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    /// trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session).
     ///
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<U>) -> Result<bool, Error> {
+    pub async fn disable_totp(self, session: &CookieSession, sudo: &Sudo<U>) -> Result<bool, Error> {
         self.disable_totp_with(session, sudo, async |_| Ok(())).await
     }
 
@@ -148,19 +148,19 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// As above, and whatever the statements fail with.
     pub async fn disable_totp_with(
-        &self,
+        self,
         session: &CookieSession,
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut also = Some(also);
-        transact!(self, if also.is_some(), tx => {
-            let locked = self.lock_scope(tx, scope).await?;
+        transact!(self.sigra, if also.is_some(), tx => {
+            let locked = self.sigra.lock_scope(tx, scope).await?;
             if !U::Database::delete_totp(tx, &user).await? {
                 return Ok(false);
             }
-            self.record(tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
+            self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
             self.disenrol(tx, session, scope, &locked, &mut also).await?;
             Ok(true)
         })
@@ -176,7 +176,7 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::OtherFactorRequired`] if the last factor that was shown in this session is a backup code, and
     /// [`Error::SessionEnded`] if the session is gone by now.
     pub async fn regenerate_backup_codes(
-        &self,
+        self,
         session: &CookieSession,
         sudo: &Sudo<U>,
     ) -> Result<Option<BackupCodes>, Error> {
@@ -190,15 +190,15 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// As above, and whatever the statements fail with.
     pub async fn regenerate_backup_codes_with(
-        &self,
+        self,
         session: &CookieSession,
         sudo: &Sudo<U>,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<Option<BackupCodes>, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut also = Some(also);
-        transact!(self, if also.is_some(), tx => {
-            self.lock_scope(tx, scope).await?;
+        transact!(self.sigra, if also.is_some(), tx => {
+            self.sigra.lock_scope(tx, scope).await?;
             if !U::Database::has_second_factor(tx, &user).await? {
                 return Ok(None);
             }
@@ -206,7 +206,7 @@ impl<U: AuthUser> Sigra<U> {
                 return Err(Error::OtherFactorRequired);
             }
             let codes = self.insert_backup_codes(tx, &user).await?;
-            self.record(tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
+            self.sigra.audit().record(tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
             self.factors_changed(tx, session, scope, None).await?;
             if let Some(also) = also.take() {
                 also(tx).await?;
@@ -217,8 +217,8 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Takes the second factors from a user that were set up since a time, and all backup codes, which may have been
     /// made anew since. The user's row is locked.
-    pub(crate) async fn delete_second_factors_since(
-        &self,
+    pub(crate) async fn delete_since(
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         since: OffsetDateTime,
@@ -229,7 +229,7 @@ impl<U: AuthUser> Sigra<U> {
         U::Database::delete_backup_codes(&mut *conn, user).await?;
         for (was_there, event) in [(had_totp, audit::TOTP_DISABLED), (had_passkeys, audit::PASSKEY_REMOVED)] {
             if was_there {
-                self.record(&mut *conn, &audit::own_event(event, user, client)).await?;
+                self.sigra.audit().record(&mut *conn, &audit::own_event(event, user, client)).await?;
             }
         }
         Ok(())
@@ -237,7 +237,7 @@ impl<U: AuthUser> Sigra<U> {
 
     /// What follows when a factor was added.
     pub(super) async fn enrol(
-        &self,
+        self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
@@ -248,13 +248,13 @@ impl<U: AuthUser> Sigra<U> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
         let mut enrolled = Enrolled { backup_codes: None, recovery: None };
         if is_first {
-            let others = self.delete_sessions_in(tx, &user, Some(this_one)).await?;
+            let others = self.sigra.sessions().delete_all_in(tx, &user, Some(this_one)).await?;
             enrolled.backup_codes = Some(self.insert_backup_codes(tx, &user).await?);
-            enrolled.recovery = Some(self.create_email_token(tx, &user, Context::Recovery, email).await?);
-            let sigra = self.clone();
-            tx.after_commit(move || sigra.announce(others));
+            enrolled.recovery = Some(self.sigra.email_tokens().create(tx, &user, Context::Recovery, email).await?);
+            let sigra = self.sigra.clone();
+            tx.after_commit(move || sigra.sessions().announce(others));
         }
-        self.remember_browser_with(tx, session, &user, Some(self.now())).await?;
+        self.sigra.remember_browser_with(tx, session, &user, Some(self.sigra.now())).await?;
         self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
         if let Some(also) = also.take() {
             also(tx, &enrolled).await?;
@@ -265,7 +265,7 @@ impl<U: AuthUser> Sigra<U> {
     /// What follows when a factor was given up. Whether the user must have one is asked of the locked row: it may have
     /// become so since this request began.
     pub(super) async fn disenrol(
-        &self,
+        self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
@@ -289,7 +289,7 @@ impl<U: AuthUser> Sigra<U> {
 
     /// What follows every change: what was granted by the factors before is granted no longer.
     async fn factors_changed(
-        &self,
+        self,
         tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
@@ -297,16 +297,16 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<(), Error> {
         let user = scope.user().id();
         U::Database::delete_browsers(tx, BrowserKind::Trusted, &user, None).await?;
-        let (sigra, pending) = (self.clone(), U::Database::delete_pending_sessions(tx, &user).await?);
+        let (sigra, pending) = (self.sigra.clone(), U::Database::delete_pending_sessions(tx, &user).await?);
         tx.after_commit(move || {
             sigra.end_sessions(&pending);
-            sigra.announce_user(&user);
+            sigra.sessions().announce_change(&user);
         });
-        self.renew_session_with(tx, session, scope, proof).await
+        self.sigra.renew_session_with(tx, session, scope, proof).await
     }
 
     pub(crate) async fn insert_backup_codes(
-        &self,
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
     ) -> Result<BackupCodes, Error> {

@@ -1,6 +1,6 @@
 //! The second factor: authenticator apps, backup codes, passkeys, and browsers that are trusted without.
 //!
-//! [`Sigra::log_in_user`](crate::Sigra::log_in_user) looks by itself whether a user has a second factor. If so, the session that it opens is
+//! [`Sigra::log_in`](crate::Sigra::log_in) looks by itself whether a user has a second factor. If so, the session that it opens is
 //! pending: [`Scope`](crate::Scope), `Option<Scope>`, [`Sudo`](crate::Sudo) and [`Live`](crate::live::Live) treat it as
 //! nobody's, and only [`MfaChallenge`] and logging out are left. So there is no way in that a host could forget to
 //! close: not by a password, not by a link that was mailed, not after a reset (OWASP ASVS 6.4.3).
@@ -30,7 +30,7 @@
 //!     Form(form): Form<Answer>,
 //! ) -> sigra::Result<Redirect> {
 //!     let answer = SecondFactor::Code(&form.code);
-//!     match sigra.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser).await? {
+//!     match sigra.mfa().complete(&session, &challenge, answer, form.trust_browser).await? {
 //!         Checked::Valid(_) => Ok(Redirect::to("/dashboard")),
 //!         Checked::Invalid => Ok(Redirect::to("/users/mfa-challenge")),
 //!     }
@@ -59,11 +59,12 @@
 //! An authenticator app's secret has to be known to check its codes, so it is encrypted: XChaCha20-Poly1305 under a
 //! key that is derived from `SECRET_KEY_BASE`, bound to its user. When that secret is rotated, what the older one has
 //! encrypted is encrypted anew in the background; keep it in [`Config::older_secrets`](crate::Config::older_secrets)
-//! until [`Sigra::reencrypt_secrets`](crate::Sigra::reencrypt_secrets) finds nothing more to do.
+//! until [`Housekeeping::reencrypt_secrets`](crate::Housekeeping::reencrypt_secrets) finds nothing more to do.
 
 pub(crate) mod backup_codes;
 pub(crate) mod challenge;
 pub(crate) mod enrolment;
+pub(crate) mod handle;
 #[cfg(feature = "passkeys")]
 pub(crate) mod passkeys;
 pub(crate) mod totp;
@@ -75,8 +76,14 @@ pub use webauthn_rs::prelude::{
 };
 
 #[cfg(feature = "passkeys")]
-pub use self::passkeys::PasskeyLogIn;
-pub use self::{backup_codes::BackupCodes, enrolment::Enrolled, totp::TotpEnrolment, trusted_browsers::TrustedBrowser};
+pub use self::passkeys::{PasskeyLogIn, Passkeys};
+pub use self::{
+    backup_codes::BackupCodes,
+    enrolment::Enrolled,
+    handle::Mfa,
+    totp::TotpEnrolment,
+    trusted_browsers::{TrustedBrowser, TrustedBrowsers},
+};
 pub use crate::model::{
     checked::Checked,
     log_in::{LogInMethod, LogInOutcome},

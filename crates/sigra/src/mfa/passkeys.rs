@@ -25,7 +25,7 @@ use crate::{
         window::Window,
     },
     sessions::{browsers::ShownFactor, log_in::LogIn},
-    sigra::{Sigra, transact},
+    sigra::{Sigra, handle, transact},
     store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
 };
 
@@ -42,7 +42,7 @@ const UNNAMED: &str = "Passkey";
 /// The longest name of a passkey, in characters.
 const MAX_NAME: usize = 60;
 
-/// A user who has proved who they are by a passkey, to be [logged in](Sigra::log_in_user_with_passkey).
+/// A user who has proved who they are by a passkey, to be [logged in](crate::mfa::Passkeys::log_in).
 #[must_use = "nobody is logged in yet"]
 #[derive(Clone, Debug)]
 pub struct PasskeyLogIn<U: AuthUser> {
@@ -74,28 +74,35 @@ enum Ceremony {
     LogIn { state: DiscoverableAuthentication },
 }
 
+handle! {
+    /// Passkeys. From [`Sigra::passkeys`].
+    Passkeys,
+    /// [Passkeys](crate::mfa#passkeys): register them, log in with them.
+    passkeys
+}
+
 /// Passkeys.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Passkeys<'_, U> {
     /// Begins to add a passkey: what the page hands to `navigator.credentials.create`. The account is called as given
     /// in what the browser shows.
     ///
     /// # Errors
     ///
     /// [`Error::TooManyPasskeys`], [`Error::NoRelyingParty`], [`Error::Passkey`].
-    pub async fn begin_passkey_registration(
-        &self,
+    pub async fn begin_registration(
+        self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         account: &str,
     ) -> Result<CreationChallengeResponse, Error> {
         let user = enrolment.scope().user().id();
-        let mut conn = self.pool().acquire().await?;
+        let mut conn = self.sigra.pool().acquire().await?;
         let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
-        self.check_room_for_passkey(passkeys.len())?;
+        self.check_room(passkeys.len())?;
         // The same for all of a user's passkeys, so that a device keeps one of them.
         let user_handle = passkeys.first().map_or_else(Uuid::new_v4, |passkey| passkey.user_handle);
         let known = passkeys.iter().map(|passkey| passkey.credential_id.clone()).collect();
-        let webauthn = self.webauthn()?;
+        let webauthn = self.sigra.webauthn()?;
         let (mut challenge, state) =
             webauthn.start_passkey_registration(user_handle, account, account, Some(known)).map_err(Error::Passkey)?;
         // One that the browser finds by itself can be logged in with.
@@ -111,16 +118,16 @@ impl<U: AuthUser> Sigra<U> {
     /// browser that made it, such as `Firefox on Linux`.
     ///
     /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session). `email` is the user's
+    /// Trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session). `email` is the user's
     /// address: with the first factor they are sent a link to it, by which they
-    /// [take the account back](Self::recover_account_in) if it was not them.
+    /// [take the account back](crate::Recovery::recover_in) if it was not them.
     ///
     /// # Errors
     ///
     /// [`Error::TooManyPasskeys`] if the user has [as many as they may](crate::Config::passkeys_per_user), and
     /// [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn finish_passkey_registration(
-        &self,
+    pub async fn finish_registration(
+        self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
@@ -128,7 +135,7 @@ impl<U: AuthUser> Sigra<U> {
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Checked<Enrolled>, Error> {
         let also = async |_: &mut Transaction<U>, _: &Enrolled| Ok(());
-        self.finish_passkey_registration_with(session, enrolment, email, name, answer, also).await
+        self.finish_registration_with(session, enrolment, email, name, answer, also).await
     }
 
     /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
@@ -137,8 +144,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// As above, and whatever the statements fail with.
-    pub async fn finish_passkey_registration_with(
-        &self,
+    pub async fn finish_registration_with(
+        self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<U>,
         email: &str,
@@ -146,7 +153,7 @@ impl<U: AuthUser> Sigra<U> {
         answer: &RegisterPublicKeyCredential,
         also: impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>,
     ) -> Result<Checked<Enrolled>, Error> {
-        let (scope, now) = (enrolment.scope(), self.now());
+        let (scope, now) = (enrolment.scope(), self.sigra.now());
         let user = scope.user().id();
         let Some(Ceremony::Registration { user: of, user_handle, state }) =
             self.take_ceremony(session, &answer.response.client_data_json).await?
@@ -156,7 +163,7 @@ impl<U: AuthUser> Sigra<U> {
         if of != user.to_string() {
             return Ok(Checked::Invalid);
         }
-        let Some(credential) = checked(self.webauthn()?.finish_passkey_registration(answer, &state)) else {
+        let Some(credential) = checked(self.sigra.webauthn()?.finish_passkey_registration(answer, &state)) else {
             return Ok(Checked::Invalid);
         };
         let passkey = PasskeyRow {
@@ -170,28 +177,28 @@ impl<U: AuthUser> Sigra<U> {
             inserted_at: now,
         };
         let mut also = Some(also);
-        transact!(self, if also.is_some(), tx => {
-            self.lock_scope(tx, scope).await?;
-            self.check_room_for_passkey(U::Database::list_passkeys(tx, &user).await?.len())?;
+        transact!(self.sigra, if also.is_some(), tx => {
+            self.sigra.lock_scope(tx, scope).await?;
+            self.check_room(U::Database::list_passkeys(tx, &user).await?.len())?;
             let is_first = !U::Database::has_second_factor(tx, &user).await?;
             // Somebody's already (WebAuthn section 7.1, step 26).
             if !U::Database::insert_passkey(tx, &passkey).await? {
                 return Ok(Checked::Invalid);
             }
             let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
-            self.record(tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-            self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
+            self.sigra.audit().record(tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
+            self.sigra.mfa().enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
         })
     }
 
-    /// Whether a user who has these can [add](Self::begin_passkey_registration) another passkey.
+    /// Whether a user who has these can [add](crate::mfa::Passkeys::begin_registration) another passkey.
     #[must_use]
-    pub fn may_add_passkey(&self, factors: &SecondFactors) -> bool {
-        factors.passkeys.len() < self.parts.config.passkeys_per_user
+    pub fn may_add(self, factors: &SecondFactors) -> bool {
+        factors.passkeys.len() < self.sigra.parts.config.passkeys_per_user
     }
 
-    fn check_room_for_passkey(&self, has: usize) -> Result<(), Error> {
-        let most = self.parts.config.passkeys_per_user;
+    fn check_room(self, has: usize) -> Result<(), Error> {
+        let most = self.sigra.parts.config.passkeys_per_user;
         if has < most { Ok(()) } else { Err(Error::TooManyPasskeys { most }) }
     }
 
@@ -200,9 +207,9 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
-    pub async fn begin_passkey_log_in(&self, session: &CookieSession) -> Result<RequestChallengeResponse, Error> {
-        let (challenge, state) = self.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
-        let mut conn = self.pool().acquire().await?;
+    pub async fn begin_log_in(self, session: &CookieSession) -> Result<RequestChallengeResponse, Error> {
+        let (challenge, state) = self.sigra.webauthn()?.start_discoverable_authentication().map_err(Error::Passkey)?;
+        let mut conn = self.sigra.pool().acquire().await?;
         let ceremony = Ceremony::LogIn { state };
         self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(challenge)
@@ -213,8 +220,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn verify_passkey_log_in(
-        &self,
+    pub async fn verify_log_in(
+        self,
         session: &CookieSession,
         answer: &PublicKeyCredential,
     ) -> Result<Checked<PasskeyLogIn<U>>, Error> {
@@ -222,11 +229,11 @@ impl<U: AuthUser> Sigra<U> {
         else {
             return Ok(Checked::Invalid);
         };
-        let webauthn = self.webauthn()?;
+        let webauthn = self.sigra.webauthn()?;
         let Some((user_handle, credential_id)) = checked(webauthn.identify_discoverable_authentication(answer)) else {
             return Ok(Checked::Invalid);
         };
-        let mut conn = self.pool().acquire().await?;
+        let mut conn = self.sigra.pool().acquire().await?;
         let row = U::Database::find_passkey(&mut conn, credential_id).await?;
         let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(Checked::Invalid) };
         let credential = read_credential(&row)?;
@@ -245,38 +252,38 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`] if the user or their passkey is gone by now.
-    pub async fn log_in_user_with_passkey(
-        &self,
+    pub async fn log_in(
+        self,
         session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
     ) -> Result<LogInOutcome, Error> {
-        self.log_in_user_with_passkey_and(session, log_in, remember_me, async |_| Ok(())).await
+        self.log_in_with(session, log_in, remember_me, async |_| Ok(())).await
     }
 
     /// The same, with statements and mails of the host's in the transaction of the log-in, as in
-    /// [`log_in_user_with`](Self::log_in_user_with).
+    /// [`log_in_with`](crate::Sigra::log_in_with).
     ///
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
-    pub async fn log_in_user_with_passkey_and(
-        &self,
+    pub async fn log_in_with(
+        self,
         session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
         remember_me: bool,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let (user, mut also) = (&log_in.user, Some(also));
-        transact!(self, if also.is_some(), tx => {
-            self.lock_presented(tx, session, user).await?;
-            self.lock_user(tx, user).await?;
-            if !self.note_passkey(tx, &log_in.used).await? {
+        transact!(self.sigra, if also.is_some(), tx => {
+            self.sigra.lock_presented(tx, session, user).await?;
+            self.sigra.lock_user(tx, user).await?;
+            if !self.note(tx, &log_in.used).await? {
                 return Err(Error::CredentialsChanged);
             }
-            let shown = ShownFactor { at: self.now(), kind: Some(FactorKind::Passkey), trusted: None };
+            let shown = ShownFactor { at: self.sigra.now(), kind: Some(FactorKind::Passkey), trusted: None };
             let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
-            self.log_in_in(tx, session, user, as_asked, &mut also).await
+            self.sigra.log_in_in(tx, session, user, as_asked, &mut also).await
         })
     }
 
@@ -286,12 +293,12 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
-    pub async fn begin_passkey_challenge(
-        &self,
+    pub async fn begin_challenge(
+        self,
         session: &CookieSession,
         challenge: &MfaChallenge<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
-        self.begin_passkey_authentication(session, &challenge.0).await
+        self.begin_authentication(session, &challenge.0).await
     }
 
     /// Begins to authenticate a user once more by a passkey of theirs, as for [sudo mode](Sudo). `None` for a user who
@@ -300,36 +307,37 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::NoRelyingParty`], [`Error::Passkey`].
-    pub async fn begin_passkey_reauthentication(
-        &self,
+    pub async fn begin_reauthentication(
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
-        self.begin_passkey_authentication(session, scope).await
+        self.begin_authentication(session, scope).await
     }
 
-    async fn begin_passkey_authentication(
-        &self,
+    async fn begin_authentication(
+        self,
         session: &CookieSession,
         scope: &Scope<U>,
     ) -> Result<Option<RequestChallengeResponse>, Error> {
         let user = scope.user().id();
-        let mut conn = self.pool().acquire().await?;
+        let mut conn = self.sigra.pool().acquire().await?;
         let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
         // One that can't be read keeps nobody from the others.
         let credentials: Vec<_> = passkeys.iter().filter_map(|row| read_credential(row).ok()).collect();
         if credentials.is_empty() {
             return Ok(None);
         }
-        let (challenge, state) = self.webauthn()?.start_passkey_authentication(&credentials).map_err(Error::Passkey)?;
+        let (challenge, state) =
+            self.sigra.webauthn()?.start_passkey_authentication(&credentials).map_err(Error::Passkey)?;
         let ceremony = Ceremony::Authentication { user: user.to_string(), state };
         self.put_ceremony(&mut conn, session, &challenge.public_key.challenge, &ceremony).await?;
         Ok(Some(challenge))
     }
 
     /// The passkey of this user's that has signed the challenge under way.
-    pub(super) async fn check_passkey(
-        &self,
+    pub(super) async fn check(
+        self,
         session: &CookieSession,
         user: &U::Id,
         answer: &PublicKeyCredential,
@@ -342,17 +350,17 @@ impl<U: AuthUser> Sigra<U> {
         if of != user.to_string() {
             return Ok(None);
         }
-        let Some(result) = checked(self.webauthn()?.finish_passkey_authentication(answer, &state)) else {
+        let Some(result) = checked(self.sigra.webauthn()?.finish_passkey_authentication(answer, &state)) else {
             return Ok(None);
         };
-        let mut conn = self.pool().acquire().await?;
+        let mut conn = self.sigra.pool().acquire().await?;
         let row = U::Database::find_passkey(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
         Ok(row.map(|row| UsedPasskey { id: row.id, result }))
     }
 
     /// Notes that a passkey was used. Tells whether it is still there, and its counter has moved on: another may have
     /// signed with it since the challenge was made. The user's row is locked.
-    pub(super) async fn note_passkey(&self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
+    pub(super) async fn note(self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
         let row = U::Database::find_passkey(&mut *conn, used.result.cred_id()).await?;
         let Some(row) = row.filter(|row| row.id == used.id) else { return Ok(false) };
         let mut credential = read_credential(&row)?;
@@ -360,10 +368,10 @@ impl<U: AuthUser> Sigra<U> {
         if used.result.counter() > 0 && !is_changed {
             return Ok(false);
         }
-        Ok(U::Database::use_passkey(conn, row.id, &serde_json::to_string(&credential)?, self.now()).await?)
+        Ok(U::Database::use_passkey(conn, row.id, &serde_json::to_string(&credential)?, self.sigra.now()).await?)
     }
 
-    pub(super) async fn list_passkeys_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {
+    pub(super) async fn list_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {
         let rows = U::Database::list_passkeys(conn, user).await?;
         let passkey = |row: PasskeyRow<U::Id>| Passkey {
             id: row.id,
@@ -379,21 +387,21 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn rename_passkey(&self, user: &U::Id, id: Uuid, name: &str) -> Result<bool, Error> {
-        let mut conn = self.pool().acquire().await?;
+    pub async fn rename(self, user: &U::Id, id: Uuid, name: &str) -> Result<bool, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
         let name = read_name(name).unwrap_or_else(|| UNNAMED.to_owned());
         Ok(U::Database::rename_passkey(&mut conn, user, id, &name).await?)
     }
 
     /// Removes one of the user's passkeys. Tells whether it was theirs. With the last factor the backup codes go too;
-    /// trusted browsers are trusted no longer, and the session is [renewed](Self::renew_session).
+    /// trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session).
     ///
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
     /// have one, and [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn delete_passkey(&self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
-        self.delete_passkey_with(session, sudo, id, async |_| Ok(())).await
+    pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
+        self.delete_with(session, sudo, id, async |_| Ok(())).await
     }
 
     /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if it was
@@ -402,8 +410,8 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// As above, and whatever the statements fail with.
-    pub async fn delete_passkey_with(
-        &self,
+    pub async fn delete_with(
+        self,
         session: &CookieSession,
         sudo: &Sudo<U>,
         id: Uuid,
@@ -411,43 +419,43 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<bool, Error> {
         let (scope, user) = (&sudo.0, sudo.0.user().id());
         let mut also = Some(also);
-        transact!(self, if also.is_some(), tx => {
-            let locked = self.lock_scope(tx, scope).await?;
+        transact!(self.sigra, if also.is_some(), tx => {
+            let locked = self.sigra.lock_scope(tx, scope).await?;
             if !U::Database::delete_passkey(tx, &user, id).await? {
                 return Ok(false);
             }
-            self.record(tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
-            self.disenrol(tx, session, scope, &locked, &mut also).await?;
+            self.sigra.audit().record(tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
+            self.sigra.mfa().disenrol(tx, session, scope, &locked, &mut also).await?;
             Ok(true)
         })
     }
 
     async fn put_ceremony(
-        &self,
+        self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         challenge: &[u8],
         ceremony: &Ceremony,
     ) -> Result<(), Error> {
         let id = id_of(challenge);
-        U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.now()).await?;
+        U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.sigra.now()).await?;
         let asked_at = |name: &String| session.get::<i64>(name).unwrap_or_default();
         let mut under_way = session.names_of_entries(ENTRY);
         under_way.sort_by_key(asked_at);
         let too_many = (under_way.len() + 1).saturating_sub(MOST);
         under_way[..too_many].iter().for_each(|name| session.remove(name));
-        session.put(&entry(id), &self.now().unix_timestamp())
+        session.put(&entry(id), &self.sigra.now().unix_timestamp())
     }
 
     /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
-    async fn take_ceremony(&self, session: &CookieSession, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
+    async fn take_ceremony(self, session: &CookieSession, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
         let Some(id) = answered(client_data) else { return Ok(None) };
         if session.get::<i64>(&entry(id)).is_none() {
             return Ok(None);
         }
         session.remove(&entry(id));
-        let made = Window::of(CEREMONY_TTL, self.now());
-        let state = transact!(self, conn => Ok(U::Database::take_ceremony(conn, id, made).await?))?;
+        let made = Window::of(CEREMONY_TTL, self.sigra.now());
+        let state = transact!(self.sigra, conn => Ok(U::Database::take_ceremony(conn, id, made).await?))?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
 }

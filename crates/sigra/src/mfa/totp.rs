@@ -9,8 +9,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{
     base::error::Error,
     browser::cookie_session::{CookieSession, new_name},
+    mfa::handle::Mfa,
     model::{second_factor::MfaCode, user::AuthUser},
-    sigra::{Sigra, transact},
 };
 
 /// As long as the HMAC's hash: RFC 4226 section 4.
@@ -122,50 +122,45 @@ pub(super) fn grouped(text: &str, separator: char) -> String {
     grouped
 }
 
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Mfa<'_, U> {
     /// Begins to set up an authenticator app, in which the account is called as given. The secret waits in the
-    /// cookie session, encrypted, until [`confirm_totp_enrolment`](Self::confirm_totp_enrolment); a page that is
+    /// cookie session, encrypted, until [`confirm_totp_enrolment`](crate::mfa::Mfa::confirm_totp); a page that is
     /// opened again shows the same one. Two tabs that begin at the same moment show two, and both are good until one is
     /// confirmed.
     ///
     /// # Errors
     ///
     /// [`Error::Random`].
-    pub fn begin_totp_enrolment(
-        &self,
-        session: &CookieSession,
-        user: &U,
-        account: &str,
-    ) -> Result<TotpEnrolment, Error> {
+    pub fn begin_totp(self, session: &CookieSession, user: &U, account: &str) -> Result<TotpEnrolment, Error> {
         let secret = match self.totps_under_way(session, user).pop() {
             Some(secret) => secret,
             None => {
                 let secret = TotpSecret::generate()?;
-                let sealed = self.parts.encryption_keys.encrypt(secret.as_bytes(), &enrolment_context(user))?;
+                let sealed = self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &enrolment_context(user))?;
                 session.put(&new_name(ENTRY), &URL_SAFE_NO_PAD.encode(sealed))?;
                 secret
             }
         };
-        Ok(TotpEnrolment::new(secret, &self.parts.config.mfa_issuer, account))
+        Ok(TotpEnrolment::new(secret, &self.sigra.parts.config.mfa_issuer, account))
     }
 
     /// The secrets that are being set up in this browser: one, unless several tabs have begun at the same moment.
-    pub(super) fn totps_under_way(&self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
+    pub(super) fn totps_under_way(self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
         let context = enrolment_context(user);
         let open = |name: String| {
             let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(&name)?).ok()?;
-            TotpSecret::from_bytes(&self.parts.encryption_keys.decrypt(&sealed, &context)?)
+            TotpSecret::from_bytes(&self.sigra.parts.encryption_keys.decrypt(&sealed, &context)?)
         };
         session.names_of_entries(ENTRY).into_iter().filter_map(open).collect()
     }
 
-    pub(crate) fn encrypt_totp(&self, secret: &TotpSecret, user: &U::Id) -> Result<Vec<u8>, Error> {
-        self.parts.encryption_keys.encrypt(secret.as_bytes(), &secret_context(user))
+    pub(crate) fn encrypt_totp(self, secret: &TotpSecret, user: &U::Id) -> Result<Vec<u8>, Error> {
+        self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &secret_context(user))
     }
 
     /// `None`, and an event, if the key is no longer known that it was encrypted with.
-    pub(crate) fn decrypt_totp(&self, encrypted: &[u8], user: &U::Id) -> Option<TotpSecret> {
-        let secret = self.parts.encryption_keys.decrypt(encrypted, &secret_context(user));
+    pub(crate) fn decrypt_totp(self, encrypted: &[u8], user: &U::Id) -> Option<TotpSecret> {
+        let secret = self.sigra.parts.encryption_keys.decrypt(encrypted, &secret_context(user));
         let secret = secret.and_then(|secret| TotpSecret::from_bytes(&secret));
         if secret.is_none() {
             tracing::error!(
@@ -174,44 +169,6 @@ impl<U: AuthUser> Sigra<U> {
             );
         }
         secret
-    }
-
-    /// Encrypts secrets anew that an older `SECRET_KEY_BASE` has encrypted, and gives their number. It runs in the
-    /// background beside [`purge_expired_tokens`](Self::purge_expired_tokens). When it finds none, the older one is
-    /// no longer needed for them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn reencrypt_secrets(&self) -> Result<u64, Error> {
-        use crate::store::SecondFactors;
-        const BATCH: i64 = 50;
-        let (mut reencrypted, mut last) = (0, None);
-        loop {
-            let mut conn = self.pool().acquire().await?;
-            let newest = self.parts.encryption_keys.newest_id();
-            let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
-            drop(conn);
-            let was_all = outdated.len() < BATCH.unsigned_abs() as usize;
-            let mut read = Vec::with_capacity(outdated.len());
-            for row in outdated {
-                match row {
-                    Ok(row) => read.push(row),
-                    Err(error) => tracing::error!(target: "sigra", %error, "a secret can't be read, and is left out"),
-                }
-            }
-            // Those that can't be read or decrypted stay, and are not to keep others from their turn.
-            for (user, old) in &read {
-                let Some(secret) = self.decrypt_totp(old, user) else { continue };
-                let new = self.encrypt_totp(&secret, user)?;
-                transact!(self, conn => Ok(U::Database::replace_totp_secret(conn, user, old, &new).await?))?;
-                reencrypted += 1;
-            }
-            match read.pop() {
-                Some((user, _)) if !was_all => last = Some(user),
-                _ => return Ok(reencrypted),
-            }
-        }
     }
 }
 

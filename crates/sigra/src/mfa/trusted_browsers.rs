@@ -16,7 +16,7 @@ use crate::{
         second_factor::FactorKind,
         user::{AuthUser, Connection},
     },
-    sigra::{Sigra, transact},
+    sigra::{Sigra, handle, transact},
     store::{Browser, BrowserKind, Browsers as _, NewBrowser, Seen},
 };
 
@@ -58,17 +58,25 @@ impl<Id> From<Browser<Id>> for TrustedBrowser {
     }
 }
 
+handle! {
+    /// Browsers that skip the second factor. From [`Sigra::trusted_browsers`].
+    TrustedBrowsers,
+    /// Browsers that [skip the second factor](crate::mfa#trusted-browsers).
+    trusted_browsers
+}
+
 /// Browsers that are trusted without a second factor.
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// The browsers that a user trusts, the latest first. There are at most 16: who trusts another is asked again in the
     /// one that they have trusted for longest.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list_trusted_browsers(&self, user: &U::Id) -> Result<Vec<TrustedBrowser>, Error> {
-        let mut conn = self.pool().acquire().await?;
-        let listed = U::Database::list_browsers(&mut conn, BrowserKind::Trusted, user, self.trusted_within()).await?;
+    pub async fn list(self, user: &U::Id) -> Result<Vec<TrustedBrowser>, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
+        let listed =
+            U::Database::list_browsers(&mut conn, BrowserKind::Trusted, user, self.sigra.trusted_within()).await?;
         Ok(listed.into_iter().map(TrustedBrowser::from).collect())
     }
 
@@ -77,11 +85,11 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_trusted_browser(&self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
-        transact!(self, conn => {
+    pub async fn delete(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
+        transact!(self.sigra, conn => {
             let was_theirs = U::Database::delete_browsers(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
             if was_theirs {
-                self.record(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
+                self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
             }
             Ok(was_theirs)
         })
@@ -93,8 +101,18 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_trusted_browsers_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
         Ok(U::Database::delete_browsers(conn, BrowserKind::Trusted, user, None).await?)
+    }
+
+    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_others_in(self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<u64, Error> {
+        let (user, kept) = (scope.user().id(), scope.session().id);
+        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
     }
 
     /// Whether this browser is one of them.
@@ -102,28 +120,24 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn trusted_browser(
-        &self,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<Option<TrustedBrowser>, Error> {
+    pub async fn current(self, session: &CookieSession, user: &U::Id) -> Result<Option<TrustedBrowser>, Error> {
         if session.trust_tokens().iter().next().is_none() {
             return Ok(None);
         }
-        let found = self.find_trusted_browser(&mut *self.pool().acquire().await?, session, user).await?;
+        let found = self.sigra.find_trusted_browser(&mut *self.sigra.pool().acquire().await?, session, user).await?;
         Ok(found.map(TrustedBrowser::from))
     }
 
     /// Trusts this browser, in place of before. Gives the token, and the one that it takes the place of.
-    pub(super) async fn insert_trusted_browser(
-        &self,
+    pub(super) async fn insert_in(
+        self,
         conn: &mut Connection<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         factor: FactorKind,
     ) -> Result<(BrowserToken, Option<TokenHash>), Error> {
         let (user, client, kind) = (scope.user().id(), session.client(), BrowserKind::Trusted);
-        let before = self.find_trusted_browser(&mut *conn, session, &user).await?;
+        let before = self.sigra.find_trusted_browser(&mut *conn, session, &user).await?;
         if let Some(before) = &before {
             U::Database::delete_browsers(&mut *conn, kind, &user, Some(before.id)).await?;
         }
@@ -132,12 +146,12 @@ impl<U: AuthUser> Sigra<U> {
             kind,
             token: token.hash(),
             client: &client,
-            seen: Seen { mfa_verified_at: Some(self.now()), now: self.now() },
+            seen: Seen { mfa_verified_at: Some(self.sigra.now()), now: self.sigra.now() },
             verified_by: Some(factor),
             session: Some(scope.session().id),
         };
         U::Database::insert_browser(conn, &user, &new).await?;
-        self.record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
+        self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
         Ok((token, before.map(|before| before.token)))
     }
 }

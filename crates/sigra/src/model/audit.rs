@@ -118,7 +118,7 @@ pub(crate) fn own_event<Id: Clone>(action: &'static str, user: &Id, client: &Cli
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuditEvent<Id> {
-    /// Ascends with time. The oldest of a page is where the [next page](Sigra::list_audit_events) begins.
+    /// Ascends with time. The oldest of a page is where the [next page](crate::audit::AuditTrail::list) begins.
     pub id: Uuid,
     /// What happened, such as `auth.login.success`.
     pub action: String,
@@ -135,7 +135,7 @@ pub struct AuditEvent<Id> {
 }
 
 impl<Id> AuditEvent<Id> {
-    /// How often it happened, if it was [repeated](Sigra::record_repeatable) within the hour.
+    /// How often it happened, if it was [repeated](crate::audit::AuditTrail::record_repeatable) within the hour.
     #[must_use]
     pub fn times(&self) -> u64 {
         self.metadata["times"].as_u64().unwrap_or(1)

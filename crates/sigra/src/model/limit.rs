@@ -43,7 +43,7 @@ impl Limit {
         forget_after: Duration::from_secs(24 * 60 * 60),
     };
 
-    /// For all browsers together that a user [has logged in with](self#known-browsers), beside what each of them is
+    /// For all browsers together that a user [has logged in with](crate::limits#known-browsers), beside what each of them is
     /// limited by: a hundred failures in a row (NIST SP 800-63B-4 section 3.2.2). Past them they count with strangers,
     /// until there is a success, or for a day.
     pub const KNOWN_BROWSERS: Self = Self {

@@ -26,7 +26,7 @@ pub enum LogInMethod {
     Password,
     /// By a link that was mailed to them.
     Link,
-    /// By a passkey, which [logs in](crate::Sigra::log_in_user_with_passkey) alone.
+    /// By a passkey, which [logs in](crate::mfa::Passkeys::log_in) alone.
     #[cfg(feature = "passkeys")]
     Passkey,
     /// In another way, which the host names.

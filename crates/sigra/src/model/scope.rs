@@ -157,7 +157,7 @@ impl<U: AuthUser> MfaChallenge<U> {
 ///     enrolment: MfaEnrolment<User>,
 /// ) -> sigra::Result<Html<String>> {
 ///     let user = enrolment.scope().user();
-///     let totp = sigra.begin_totp_enrolment(&session, user, &user.email)?;
+///     let totp = sigra.mfa().begin_totp(&session, user, &user.email)?;
 ///     Ok(Html(format!("{} or type {}", totp.qr_code(), *totp.manual_key())))
 /// }
 /// ```

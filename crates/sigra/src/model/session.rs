@@ -150,23 +150,23 @@ impl SessionRow {
     }
 }
 
-/// Sessions of a user: the first hundred, and whether there are more.
+/// SessionList of a user: the first hundred, and whether there are more.
 ///
 /// ```
 /// # use sigra::store::Sessions;
-/// fn note(sessions: &Sessions) -> &'static str {
+/// fn note(sessions: &SessionList) -> &'static str {
 ///     if sessions.has_more { "These are the devices that you used last." } else { "These are all of your devices." }
 /// }
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Sessions {
+pub struct SessionList {
     sessions: Vec<SessionRow>,
     /// Whether there are more than these.
     pub has_more: bool,
 }
 
-impl Sessions {
+impl SessionList {
     /// As many as anybody reads. A user may have any number.
     pub const MOST: usize = 100;
 
@@ -177,7 +177,7 @@ impl Sessions {
     }
 }
 
-impl Deref for Sessions {
+impl Deref for SessionList {
     type Target = Vec<SessionRow>;
 
     fn deref(&self) -> &Vec<SessionRow> {
@@ -185,13 +185,13 @@ impl Deref for Sessions {
     }
 }
 
-impl DerefMut for Sessions {
+impl DerefMut for SessionList {
     fn deref_mut(&mut self) -> &mut Vec<SessionRow> {
         &mut self.sessions
     }
 }
 
-impl IntoIterator for Sessions {
+impl IntoIterator for SessionList {
     type Item = SessionRow;
     type IntoIter = std::vec::IntoIter<SessionRow>;
 

@@ -5,43 +5,17 @@ use crate::{
     base::{error::Error, token::BrowserToken},
     browser::{browser_tokens::KNOWN_BROWSER_TTL, cookie_session::CookieSession},
     model::{
-        scope::Scope,
         second_factor::FactorKind,
         user::{AuthUser, Connection},
         window::Window,
     },
-    sigra::Sigra,
+    sigra::{Sigra, handle},
     store::{Browser, BrowserKind, Browsers, NewBrowser, Seen},
 };
 
 /// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
 impl<U: AuthUser> Sigra<U> {
-    /// Makes the browser known to be a user's, in the host's own transaction: after a reset of the password, say,
-    /// which makes [all of them](Self::delete_all_tokens_in) unknown. A log-in does so by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`], [`Error::Random`].
-    pub async fn remember_browser_in(
-        &self,
-        conn: &mut Connection<U>,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<(), Error> {
-        self.remember_browser_with(conn, session, user, None).await
-    }
-
-    /// Forgets the browsers of a user, in the host's own transaction: when they are logged out everywhere, say. What
-    /// [deletes all tokens](Self::delete_all_tokens_in) does so by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn delete_known_browsers_in(&self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
-        Ok(U::Database::delete_browsers(conn, BrowserKind::Known, user, None).await?)
-    }
-
-    /// The same as [`remember_browser_in`](Self::remember_browser_in), and when they showed a second factor in it.
+    /// The same as [`remember_browser_in`](crate::KnownBrowsers::remember_in), and when they showed a second factor in it.
     pub(crate) async fn remember_browser_with(
         &self,
         conn: &mut Connection<U>,
@@ -135,18 +109,38 @@ impl<U: AuthUser> Sigra<U> {
     pub(crate) fn trusted_within(&self) -> Window {
         Window::of(self.parts.config.cookies.mfa_trust_ttl, self.now())
     }
+}
 
-    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
+handle! {
+    /// Browsers that users have logged in with. From [`Sigra::known_browsers`].
+    KnownBrowsers,
+    /// Browsers that a user has [logged in with](crate::limits#known-browsers).
+    known_browsers
+}
+
+impl<U: AuthUser> KnownBrowsers<'_, U> {
+    /// Makes the browser known to be a user's, in the host's own transaction: after a reset of the password, say,
+    /// which makes [all of them](crate::EmailTokens::delete_all_in) unknown. A log-in does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::Random`].
+    pub async fn remember_in(
+        self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        user: &U::Id,
+    ) -> Result<(), Error> {
+        self.sigra.remember_browser_with(conn, session, user, None).await
+    }
+
+    /// Forgets the browsers of a user, in the host's own transaction: when they are logged out everywhere, say. What
+    /// [deletes all tokens](crate::EmailTokens::delete_all_in) does so by itself.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_other_trusted_browsers_in(
-        &self,
-        conn: &mut Connection<U>,
-        scope: &Scope<U>,
-    ) -> Result<u64, Error> {
-        let (user, kept) = (scope.user().id(), scope.session().id);
-        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
+    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
+        Ok(U::Database::delete_browsers(conn, BrowserKind::Known, user, None).await?)
     }
 }

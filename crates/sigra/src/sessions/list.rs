@@ -2,24 +2,24 @@
 
 use crate::{
     base::error::Error,
-    model::{session::Sessions, user::AuthUser, window::Window},
-    sigra::Sigra,
+    model::{session::SessionList, user::AuthUser, window::Window},
+    sessions::handle::Sessions,
     store::Store as _,
 };
 
-impl<U: AuthUser> Sigra<U> {
+impl<U: AuthUser> Sessions<'_, U> {
     /// The user's sessions that can still be used, the last used first: at most a hundred, and
-    /// [whether there are more](Sessions::has_more).
+    /// [whether there are more](SessionList::has_more).
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn list_sessions(&self, user: &U::Id) -> Result<Sessions, Error> {
-        let (config, now) = (&self.parts.config, self.now());
-        let mut conn = self.parts.pool.acquire().await?;
-        let (opened, limit) = (Window::of(config.sessions.ttl, now), Sessions::MOST as i64 + 1);
+    pub async fn list(self, user: &U::Id) -> Result<SessionList, Error> {
+        let (config, now) = (&self.sigra.parts.config, self.sigra.now());
+        let mut conn = self.sigra.parts.pool.acquire().await?;
+        let (opened, limit) = (Window::of(config.sessions.ttl, now), SessionList::MOST as i64 + 1);
         let mut sessions = U::Database::list_sessions(&mut conn, user, opened, limit).await?;
         sessions.retain(|session| session.is_live(&config.sessions, now));
-        Ok(Sessions::first_of(sessions))
+        Ok(SessionList::first_of(sessions))
     }
 }

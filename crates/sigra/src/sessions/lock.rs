@@ -11,6 +11,7 @@ use crate::{
         session::SessionId,
         user::{AuthUser, Connection},
     },
+    sessions::handle::Sessions,
     sigra::Sigra,
     store::Store as _,
 };
@@ -46,6 +47,14 @@ impl<U: AuthUser> Sigra<U> {
         Ok(U::Database::lock_users_of(conn, &tokens, let_in, user).await?)
     }
 
+    /// Locks the row of who sends a request, and gives the user as they are now.
+    pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
+        let user = U::Database::lock_user(conn, &scope.user().id()).await?;
+        user.filter(AuthUser::is_active).ok_or(Error::SessionEnded)
+    }
+}
+
+impl<U: AuthUser> Sessions<'_, U> {
     /// Locks the rows of two users until the end of a transaction: for what one of them does to the other, such as taking
     /// an address over. It is to come first. Whoever locked one and then the other could wait for somebody who does it the
     /// other way round; here the order is that of their ids.
@@ -53,13 +62,7 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn lock_both_users_in(&self, conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> Result<(), Error> {
+    pub async fn lock_both_in(self, conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> Result<(), Error> {
         Ok(U::Database::lock_both_users(conn, one, other).await?)
-    }
-
-    /// Locks the row of who sends a request, and gives the user as they are now.
-    pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
-        let user = U::Database::lock_user(conn, &scope.user().id()).await?;
-        user.filter(AuthUser::is_active).ok_or(Error::SessionEnded)
     }
 }

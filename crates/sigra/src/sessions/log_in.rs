@@ -26,30 +26,30 @@ pub(crate) struct LogIn {
 
 impl<U: AuthUser> Sigra<U> {
     /// Logs a user in whose identity has been proven, as far as a first factor does. One who has a second factor is
-    /// logged in when they have [shown it](Self::complete_mfa_challenge), unless they trust this browser.
+    /// logged in when they have [shown it](crate::mfa::Mfa::complete), unless they trust this browser.
     ///
     /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
     /// renewed, so nothing that was put into it before survives but return-to and what the host
-    /// [listed](Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
+    /// [listed](crate::Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
     /// the session after it is closed. The log and the audit trail say by which `method` it was.
     ///
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
-    #[tracing::instrument(level = "debug", name = "sigra.log_in_user", skip_all)]
-    pub async fn log_in_user(
+    #[tracing::instrument(level = "debug", name = "sigra.log_in", skip_all)]
+    pub async fn log_in(
         &self,
         session: &CookieSession,
         user: &U,
         method: LogInMethod,
         remember_me: bool,
     ) -> Result<LogInOutcome, Error> {
-        self.log_in_user_with(session, user, method, remember_me, async |_| Ok(())).await
+        self.log_in_with(session, user, method, remember_me, async |_| Ok(())).await
     }
 
     /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in the transaction of the
     /// log-in: all of it is done, or nothing is. They are left out while the second factor is pending; hand them to
-    /// [`complete_mfa_challenge_with`](Self::complete_mfa_challenge_with) too.
+    /// [`complete_mfa_challenge_with`](crate::mfa::Mfa::complete_with) too.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -62,7 +62,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LogInOutcome> {
     ///     sigra
-    ///         .log_in_user_with(session, user, LogInMethod::Password, false, async |tx| {
+    ///         .log_in_with(session, user, LogInMethod::Password, false, async |tx| {
     ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
     ///             count.execute(&mut **tx).await?;
     ///             Ok(())
@@ -74,7 +74,7 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
-    pub async fn log_in_user_with(
+    pub async fn log_in_with(
         &self,
         session: &CookieSession,
         user: &U,
@@ -121,7 +121,7 @@ impl<U: AuthUser> Sigra<U> {
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();
         let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
-        self.record(tx, &audit).await?;
+        self.audit().record(tx, &audit).await?;
         if !row.mfa_pending
             && let Some(also) = also.take()
         {

@@ -20,13 +20,13 @@ impl<U: AuthUser> Sigra<U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    #[tracing::instrument(level = "debug", name = "sigra.log_out_user", skip_all)]
-    pub async fn log_out_user(&self, session: &CookieSession) -> Result<(), Error> {
+    #[tracing::instrument(level = "debug", name = "sigra.log_out", skip_all)]
+    pub async fn log_out(&self, session: &CookieSession) -> Result<(), Error> {
         if !session.presented().is_empty() {
             let ended = transact!(self, conn => {
                 let ended = self.end_presented_in(conn, session).await?;
                 for ended in &ended {
-                    self.record(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
+                    self.audit().record(conn, &own_event(telemetry::LOGOUT, &ended.user, &session.client())).await?;
                 }
                 Ok(ended)
             })?;
@@ -73,7 +73,7 @@ impl<U: AuthUser> Sigra<U> {
             let ended = U::Database::delete_presented_session(&mut *conn, &presented).await?;
             for ended in ended.iter().filter(|ended| ended.is_reuse) {
                 let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
-                self.record(&mut *conn, &event).await?;
+                self.audit().record(&mut *conn, &event).await?;
             }
             sessions.extend(ended);
         }

@@ -19,6 +19,7 @@ use crate::{
         user::AuthUser,
         window::latest,
     },
+    sessions::handle::Sessions,
     sigra::{Sigra, transact},
     store::Store as _,
 };
@@ -55,21 +56,6 @@ impl<U: AuthUser> Sigra<U> {
             }
         };
         Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
-    }
-
-    /// Asks the database whether the session of a request is still there: before work that only somebody who is logged
-    /// in may cause, such as [hashing a password](Self::hash_password). A request may have waited, or been sent many
-    /// times over, while its session was ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SessionEnded`] if it is not.
-    pub async fn require_session(&self, scope: &Scope<U>) -> Result<(), Error> {
-        let found = self.find_sessions(&[scope.session().id]).await?;
-        match found.iter().any(|(session, user)| self.is_good_session(session, user)) {
-            true => Ok(()),
-            false => Err(Error::SessionEnded),
-        }
     }
 }
 
@@ -238,5 +224,22 @@ impl<U: AuthUser> Sigra<U> {
     #[cfg(feature = "live")]
     pub(crate) async fn changed(&self) {
         self.parts.cache.changed().await;
+    }
+}
+
+impl<U: AuthUser> Sessions<'_, U> {
+    /// Asks the database whether the session of a request is still there: before work that only somebody who is logged
+    /// in may cause, such as [hashing a password](crate::Sigra::hash_password). A request may have waited, or been sent many
+    /// times over, while its session was ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if it is not.
+    pub async fn require(self, scope: &Scope<U>) -> Result<(), Error> {
+        let found = self.sigra.find_sessions(&[scope.session().id]).await?;
+        match found.iter().any(|(session, user)| self.sigra.is_good_session(session, user)) {
+            true => Ok(()),
+            false => Err(Error::SessionEnded),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Floor 5: what is done with sessions.
 
 pub(crate) mod browsers;
+pub(crate) mod handle;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod log_in;

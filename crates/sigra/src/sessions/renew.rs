@@ -79,19 +79,19 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Notes that the user proved who they are once more, by their password, and [renews](Self::renew_session) the
     /// session. Who has a second factor proves it
-    /// [by that](Self::reauthenticate_user_with_second_factor).
+    /// [by that](crate::mfa::Mfa::reauthenticate).
     ///
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
-    pub async fn reauthenticate_user(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
+    pub async fn reauthenticate(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         let token = transact!(self, conn => {
             self.lock_scope(conn, scope).await?;
             if U::Database::has_second_factor(conn, &user).await? {
                 return Err(Error::SecondFactorRequired);
             }
-            self.record(conn, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
+            self.audit().record(conn, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
             self.replace_token_in(conn, session, scope, Some(Proof::Password)).await
         })?;
         self.renewed(session, scope, token);

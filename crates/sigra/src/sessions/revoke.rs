@@ -7,11 +7,12 @@ use crate::{
         session::SessionId,
         user::{AuthUser, Connection},
     },
+    sessions::handle::Sessions,
     sigra::{Sigra, transact},
     store::{BrowserKind, Browsers as _, Store as _},
 };
 
-/// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sigra::announce`] after the
+/// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sessions::announce`](crate::session::Sessions::announce) after the
 /// commit, so that they and their live connections end at once.
 #[must_use = "call Sigra::announce after the commit, so that live connections end at once"]
 #[derive(Debug)]
@@ -35,47 +36,52 @@ impl Revoked {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
-    /// was theirs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn delete_session_by_id(&self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
-        let revoked = transact!(self, conn => self.delete_session_in(conn, user, id).await)?;
-        self.end_sessions(&revoked.sessions);
-        Ok(!revoked.is_empty())
-    }
-
-    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
-    /// [`announce`](Self::announce) what it returns after the commit.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn delete_session_in(
-        &self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        id: SessionId,
-    ) -> Result<Revoked, Error> {
-        let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
-        if deleted.is_some() {
-            U::Database::delete_browser_of_session(conn, BrowserKind::Trusted, user, id).await?;
-            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
-        }
-        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
-    }
-
     /// Deletes all sessions of a user, on every device. Gives their number.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete_all_sessions(&self, user: &U::Id) -> Result<usize, Error> {
-        let revoked = transact!(self, conn => self.delete_sessions_in(conn, user, None).await)?;
+        let revoked = transact!(self, conn => self.sessions().delete_all_in(conn, user, None).await)?;
         self.end_sessions(&revoked.sessions);
         Ok(revoked.len())
+    }
+
+    pub(crate) fn end_sessions(&self, ids: &[SessionId]) {
+        for id in ids {
+            self.parts.cache.forget(id);
+        }
+        #[cfg(feature = "live")]
+        self.parts.live.end(ids);
+    }
+}
+
+impl<U: AuthUser> Sessions<'_, U> {
+    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
+    /// was theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete(self, user: &U::Id, id: SessionId) -> Result<bool, Error> {
+        let revoked = transact!(self.sigra, conn => self.delete_in(conn, user, id).await)?;
+        self.sigra.end_sessions(&revoked.sessions);
+        Ok(!revoked.is_empty())
+    }
+
+    /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
+    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_in(self, conn: &mut Connection<U>, user: &U::Id, id: SessionId) -> Result<Revoked, Error> {
+        let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
+        if deleted.is_some() {
+            U::Database::delete_browser_of_session(conn, BrowserKind::Trusted, user, id).await?;
+            tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
+        }
+        Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
     }
 
     /// Deletes all sessions of a user but this one, and the trust in all browsers but this one. Gives the number of
@@ -85,27 +91,27 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
     /// they stay.
-    pub async fn delete_other_sessions(&self, scope: &Scope<U>) -> Result<usize, Error> {
+    pub async fn delete_others(self, scope: &Scope<U>) -> Result<usize, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
-        let revoked = transact!(self, conn => {
-            let revoked = self.delete_sessions_in(conn, &user, Some(this_one)).await?;
-            self.delete_other_trusted_browsers_in(conn, scope).await?;
+        let revoked = transact!(self.sigra, conn => {
+            let revoked = self.delete_all_in(conn, &user, Some(this_one)).await?;
+            self.sigra.trusted_browsers().delete_others_in(conn, scope).await?;
             Ok(revoked)
         })?;
-        self.end_sessions(&revoked.sessions);
+        self.sigra.end_sessions(&revoked.sessions);
         Ok(revoked.len())
     }
 
-    /// Deletes the sessions of a user, all or all but one, in the host's own [transaction](Self::begin): beside a
-    /// change of password, say. [`announce`](Self::announce) what it returns after the commit. The user's row is
+    /// Deletes the sessions of a user, all or all but one, in the host's own [transaction](crate::Sigra::begin): beside a
+    /// change of password, say. [`announce`](crate::session::Sessions::announce) what it returns after the commit. The user's row is
     /// locked: who logs in at the same moment comes before all of it, or after.
     ///
     /// # Errors
     ///
     /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: whoever
     /// asked for it was logged out meanwhile.
-    pub async fn delete_sessions_in(
-        &self,
+    pub async fn delete_all_in(
+        self,
         conn: &mut Connection<U>,
         user: &U::Id,
         except: Option<SessionId>,
@@ -134,30 +140,22 @@ impl<U: AuthUser> Sigra<U> {
     /// async fn suspend(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<()> {
     ///     let mut tx = sigra.begin().await?;
     ///     sqlx::query("UPDATE users SET suspended = true WHERE id = $1").bind(user).execute(&mut *tx).await?;
-    ///     let revoked = sigra.delete_sessions_in(&mut tx, &user, None).await?;
+    ///     let revoked = sigra.sessions().delete_all_in(&mut tx, &user, None).await?;
     ///     tx.commit().await?;
-    ///     sigra.announce(revoked);
+    ///     sigra.sessions().announce(revoked);
     ///     Ok(())
     /// }
     /// ```
     #[allow(clippy::needless_pass_by_value, reason = "they are announced once")]
-    pub fn announce(&self, revoked: Revoked) {
-        self.parts.cache.forget(&revoked.user);
-        self.end_sessions(&revoked.sessions);
+    pub fn announce(self, revoked: Revoked) {
+        self.sigra.parts.cache.forget(&revoked.user);
+        self.sigra.end_sessions(&revoked.sessions);
     }
 
     /// Lets the next request in this process see a user as the database has them now. Call it after a commit
     /// that changed or deleted a user's row, on PostgreSQL; without it that takes some milliseconds, as
     /// it does in other processes. On SQLite there is nothing to wait for.
-    pub fn announce_user(&self, user: &U::Id) {
-        self.parts.cache.forget(user);
-    }
-
-    pub(crate) fn end_sessions(&self, ids: &[SessionId]) {
-        for id in ids {
-            self.parts.cache.forget(id);
-        }
-        #[cfg(feature = "live")]
-        self.parts.live.end(ids);
+    pub fn announce_change(self, user: &U::Id) {
+        self.sigra.parts.cache.forget(user);
     }
 }

@@ -142,7 +142,7 @@ pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str)
     let asserted_at = Location::caller();
     let user = user.id();
     async move {
-        let events = match sigra.list_audit_events(&user, None, 1000).await {
+        let events = match sigra.audit().list(&user, None, 1000).await {
             Ok(events) => events,
             Err(error) => panic!("{asserted_at}: the events of user {user:?} can't be listed: {error}"),
         };
@@ -153,7 +153,7 @@ pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str)
 
 /// The sessions that a request could still be authenticated by, in words.
 async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
-    let listed = sigra.list_sessions(user).await?;
+    let listed = sigra.sessions().list(user).await?;
     let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
     let mut conn = sigra.pool().acquire().await?;
     let found = U::Database::find_sessions(&mut conn, &ids).await?;

@@ -156,7 +156,7 @@ pub trait TestHost: Sync {
         async {
             let email = self.unique_email();
             let user = self.register(&email, &Password::new(VALID_PASSWORD)).await;
-            if let Err(error) = self.sigra().exhaust_log_ins(&email).await {
+            if let Err(error) = self.sigra().limits().exhaust_log_ins(&email).await {
                 panic!("the log-ins of {email} can't be counted: {error}");
             }
             (user, email)

@@ -20,10 +20,10 @@ impl<U: AuthUser> Sigra<U> {
     /// Sets up an authenticator app that no code was used of yet.
     pub(super) async fn set_up_totp(&self, user: &U::Id) -> Result<BackupCodes, Error> {
         let secret = TotpSecret::generate()?;
-        let encrypted = self.encrypt_totp(&secret, user)?;
+        let encrypted = self.mfa().encrypt_totp(&secret, user)?;
         let mut tx = self.begin().await?;
         U::Database::insert_totp(&mut tx, user, &encrypted, 0, self.now()).await?;
-        let codes = self.insert_backup_codes(&mut tx, user).await?;
+        let codes = self.mfa().insert_backup_codes(&mut tx, user).await?;
         tx.commit().await?;
         Ok(codes)
     }
@@ -32,7 +32,7 @@ impl<U: AuthUser> Sigra<U> {
     pub(super) async fn present_totp_code(&self, user: &U::Id) -> Result<Option<String>, Error> {
         let mut conn = self.pool().acquire().await?;
         let totp = U::Database::find_totp(&mut conn, user).await?;
-        let secret = totp.and_then(|totp| self.decrypt_totp(&totp.secret, user));
+        let secret = totp.and_then(|totp| self.mfa().decrypt_totp(&totp.secret, user));
         Ok(secret.map(|secret| secret.code_at(self.now())))
     }
 

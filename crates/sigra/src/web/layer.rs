@@ -75,8 +75,8 @@ impl<U: AuthUser> FetchCurrentScopeLayer<U> {
     /// without the database.
     ///
     /// An unsafe request from another origin is refused by the argument: 403 in place of a [`Scope`], a
-    /// [`Sudo`](super::Sudo) or a [`CookieSession`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
-    /// refused like the rest if it does. [`SameOrigin`](super::SameOrigin) refuses it for handlers that ask for none of them.
+    /// [`Sudo`](crate::scope::Sudo) or a [`CookieSession`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
+    /// refused like the rest if it does. [`SameOrigin`](crate::scope::SameOrigin) refuses it for handlers that ask for none of them.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }

@@ -22,7 +22,7 @@ use crate::{
     web::current::Current,
 };
 
-/// Why a handler that asks for a [`Scope`](super::Scope) was not called.
+/// Why a handler that asks for a [`Scope`](crate::scope::Scope) was not called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -118,7 +118,7 @@ impl IntoResponse for ScopeRejection {
     }
 }
 
-/// Why a handler that asks for [`Sudo`](super::Sudo) was not called.
+/// Why a handler that asks for [`Sudo`](crate::scope::Sudo) was not called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -183,7 +183,7 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// The page with the forms that lead to some routes. A form that is sent when [sudo mode](super::Sudo) is over can't be
+/// The page with the forms that lead to some routes. A form that is sent when [sudo mode](crate::scope::Sudo) is over can't be
 /// sent again by itself: its user is led back to this page. Without one they are led to the page that the browser names
 /// as the one that they came from.
 ///
@@ -293,7 +293,7 @@ impl IntoResponse for MissingLayer {
     }
 }
 
-/// Why a handler that asks for an [`MfaChallenge`] was not called.
+/// Why a handler that asks for an [`MfaChallenge`](crate::mfa::MfaChallenge) was not called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -325,7 +325,7 @@ impl IntoResponse for MfaChallengeRejection {
     }
 }
 
-/// Why a handler that asks for an [`MfaEnrolment`] was not called.
+/// Why a handler that asks for an [`MfaEnrolment`](crate::mfa::MfaEnrolment) was not called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};

@@ -11,8 +11,8 @@ use crate::{
 
 /// No unsafe request of another origin: its pages get 403, and programs that are no browser pass. For handlers that
 /// change something by what a browser sends along by itself, such as a cookie of their own, and ask for no
-/// [`Scope`](super::Scope), in a host whose layer acts [only where it is
-/// asked](super::FetchCurrentScopeLayer::only_where_asked). `GET`, `HEAD` and `OPTIONS` are safe.
+/// [`Scope`](crate::scope::Scope), in a host whose layer acts [only where it is
+/// asked](crate::scope::FetchCurrentScopeLayer::only_where_asked). `GET`, `HEAD` and `OPTIONS` are safe.
 ///
 /// ```
 /// use axum::{Router, middleware::from_extractor, routing::post};

@@ -37,8 +37,8 @@ async fn challenge(
     scope: &sigra::Scope<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
-    sigra.complete_mfa_challenge(session, challenge, SecondFactor::Code(code), false).await?;
-    sigra.reauthenticate_user_with_second_factor(session, scope, SecondFactor::Code(code)).await?;
+    sigra.mfa().complete(session, challenge, SecondFactor::Code(code), false).await?;
+    sigra.mfa().reauthenticate(session, scope, SecondFactor::Code(code)).await?;
     Ok(())
 }
 
@@ -48,12 +48,12 @@ async fn enrolment(
     enrolment: &MfaEnrolment<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
-    sigra.confirm_totp_enrolment(session, enrolment, "ada@example.com", code).await?;
+    sigra.mfa().confirm_totp(session, enrolment, "ada@example.com", code).await?;
     Ok(())
 }
 
 async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<()> {
-    sigra.log_in_user(session, user, sigra::LogInMethod::Password, false).await?;
+    sigra.log_in(session, user, sigra::LogInMethod::Password, false).await?;
     Ok(())
 }
 

@@ -91,18 +91,18 @@ async fn invariant_10_second_factors_that_gave_way_are_done_and_work_once() {
     let other = with_password(&host, &user).await;
     assert_status(&again(&host, "a challenge", other.post("/mfa-challenge", &form)).await, 200);
     assert_eq!(who(&other).await, user.email);
-    assert_eq!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().len(), 1);
-    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().backup_codes, 9);
+    assert_eq!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().len(), 1);
+    assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().backup_codes, 9);
     assert_status(&with_password(&host, &user).await.post("/mfa-challenge", &form).await, 422);
 
-    let trusted = host.sigra.list_trusted_browsers(&user.id).await.unwrap()[0].id;
+    let trusted = host.sigra.trusted_browsers().list(&user.id).await.unwrap()[0].id;
     let client = sigra::Client::default();
-    assert!(again(&host, "distrust", host.sigra.delete_trusted_browser(&user.id, trusted, &client)).await.unwrap());
+    assert!(again(&host, "distrust", host.sigra.trusted_browsers().delete(&user.id, trusted, &client)).await.unwrap());
 
     let made = again(&host, "new codes", browser.post("/mfa/codes", &[])).await;
     assert_eq!(made.text().lines().count(), 10);
     assert_status(&again(&host, "giving up", browser.post("/mfa/disable", &[])).await, 200);
-    assert!(!host.sigra.list_second_factors(&user.id).await.unwrap().is_any());
+    assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
     assert_eq!(who(&browser).await, user.email);
 }
 
@@ -127,10 +127,10 @@ async fn invariant_10_passkeys_that_gave_way_are_done_and_work_once() {
     assert_status(&again(&host, "a log-in", send(&other, "/passkeys/log-in", &answer)).await, 200);
     assert_eq!(who(&other).await, user.email);
 
-    let passkey = host.sigra.list_second_factors(&user.id).await.unwrap().passkeys[0].id;
+    let passkey = host.sigra.mfa().list(&user.id).await.unwrap().passkeys[0].id;
     let path = format!("/passkeys/{passkey}/delete");
     assert_status(&again(&host, "removing", browser.post(&path, &[])).await, 200);
-    assert!(!host.sigra.list_second_factors(&user.id).await.unwrap().is_any());
+    assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
 }
 
 /// Who gives way twice is told to try again, and has used nothing up.

@@ -11,7 +11,7 @@ use sigra::{
 use super::host::{DAY, Host, User};
 
 async fn actions(host: &Host, user: &User) -> Vec<String> {
-    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
     events.into_iter().map(|event| event.action).collect()
 }
 
@@ -32,7 +32,7 @@ async fn what_the_library_does_is_recorded_once() {
 async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
     let host = Host::new().await;
     let logged_in = async |user: &User| {
-        let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+        let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
         let log_in = events.into_iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).unwrap();
         log_in.metadata
     };
@@ -42,7 +42,7 @@ async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
     let (user, _) = host.mfa_fixture().await;
     let browser = host.client();
     host.post_log_in(&browser, &user, false).await;
-    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
     assert_eq!(events[0].action, telemetry::MFA_CHALLENGED);
     assert_eq!(events[0].metadata, json!({ "method": "password" }));
     let code = host.totp_code(&user).await;
@@ -55,7 +55,7 @@ async fn an_event_is_gone_with_its_transaction() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut tx = host.sigra.begin().await.unwrap();
-    host.sigra.record(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
+    host.sigra.audit().record(&mut tx, &Audit::new("test").of(user.id)).await.unwrap();
     tx.rollback().await.unwrap();
     assert!(actions(&host, &user).await.is_empty());
 }
@@ -67,13 +67,13 @@ async fn an_event_says_who_did_what_and_from_where() {
     let client = Client { ip: Some([203, 0, 113, 7].into()), user_agent: Some("a browser".to_owned()) };
     let metadata = serde_json::json!({ "plan": "team" });
     let audit = Audit::new("plan.changed").of(user.id).by(admin.id).from(&client).with(metadata.clone());
-    host.sigra.record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
-    let events = host.sigra.list_audit_events(&user.id, None, 1).await.unwrap();
+    host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+    let events = host.sigra.audit().list(&user.id, None, 1).await.unwrap();
     let event = &events[0];
     assert_eq!((event.action.as_str(), event.user, event.actor), ("plan.changed", Some(user.id), Some(admin.id)));
     assert_eq!((&event.client, &event.metadata), (&client, &metadata));
     assert_eq!(event.inserted_at.unix_timestamp(), host.clock().now().unix_timestamp());
-    assert!(host.sigra.list_audit_events(&admin.id, None, 1).await.unwrap().is_empty());
+    assert!(host.sigra.audit().list(&admin.id, None, 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -82,11 +82,11 @@ async fn pages_follow_each_other_without_gaps() {
     let user = host.registered_fixture().await;
     for number in 0..25 {
         let audit = Audit::new(format!("event {number}")).of(user.id);
-        host.sigra.record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+        host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
     }
     let (mut seen, mut before) = (Vec::new(), None);
     loop {
-        let page = host.sigra.list_audit_events(&user.id, before, 10).await.unwrap();
+        let page = host.sigra.audit().list(&user.id, before, 10).await.unwrap();
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         seen.extend(page.into_iter().map(|event| event.action));
@@ -118,10 +118,10 @@ async fn events_are_kept_for_a_year_unless_said_otherwise() {
     for (retention, days, kept) in [(None, 4000, 1), (Some(DAY * 365), 365, 0), (Some(DAY * 365), 364, 1)] {
         let host = Host::with(|config| config.audit_retention(retention)).await;
         let mut conn = host.pool.acquire().await.unwrap();
-        host.sigra.record(&mut conn, &Audit::new("tests.ran")).await.unwrap();
+        host.sigra.audit().record(&mut conn, &Audit::new("tests.ran")).await.unwrap();
         drop(conn);
         host.clock().advance(DAY * days);
-        host.sigra.purge_expired_tokens().await.unwrap();
+        host.sigra.housekeeping().purge_expired().await.unwrap();
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
         assert_eq!(left, kept, "{retention:?}, {days} days");
     }
@@ -135,12 +135,12 @@ async fn events_of_nobody_are_counted_and_not_written_again() {
     let (user, mut conn) = (host.registered_fixture().await, host.pool.acquire().await.unwrap());
     for last in 0..20 {
         let failure = Audit::new(telemetry::LOGIN_FAILURE).from(&client(last));
-        host.sigra.record_repeatable(&mut conn, &failure).await.unwrap();
-        host.sigra.record_repeatable(&mut conn, &failure.of(user.id).from(&client(last % 2))).await.unwrap();
+        host.sigra.audit().record_repeatable(&mut conn, &failure).await.unwrap();
+        host.sigra.audit().record_repeatable(&mut conn, &failure.of(user.id).from(&client(last % 2))).await.unwrap();
     }
     drop(conn);
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
     assert_eq!(events, 3, "one of nobody's, and one of each address at the user's");
-    let events = host.sigra.list_audit_events(&user.id, None, 100).await.unwrap();
+    let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
     assert_eq!(events.iter().map(AuditEvent::times).collect::<Vec<_>>(), [10, 10]);
 }

@@ -61,7 +61,7 @@ fn own_routes(host: &Host) -> Router {
         .route("/pending", any(async |pending: Option<MfaChallenge<User>>| pending.is_some().to_string()))
         .route("/found", any(async |Found(session): Found| session.is_some().to_string()))
         .route("/put", any(async |session: CookieSession| session.put("cart", &1).map(|()| "put")))
-        .route("/log-out", any(async move |session: CookieSession| sigra.log_out_user(&session).await.map(|()| "out")))
+        .route("/log-out", any(async move |session: CookieSession| sigra.log_out(&session).await.map(|()| "out")))
         .route(
             "/plant",
             post(async move |session: CookieSession, Json(email): Json<String>| {
@@ -69,7 +69,7 @@ fn own_routes(host: &Host) -> Router {
                     .bind(email)
                     .fetch_one(planted.pool())
                     .await?;
-                planted.log_in_user(&session, &user, LogInMethod::Password, true).await.map(|_| "planted")
+                planted.log_in(&session, &user, LogInMethod::Password, true).await.map(|_| "planted")
             }),
         )
         .merge(guarded)

@@ -44,12 +44,12 @@ async fn log_in(
     if sigra.verify_password(Some(&user), &Password::new(password)).await? == Verification::Invalid {
         return Ok(StatusCode::UNAUTHORIZED);
     }
-    let _ = sigra.log_in_user(&session, &user, LogInMethod::Password, false).await?;
+    let _ = sigra.log_in(&session, &user, LogInMethod::Password, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<StatusCode> {
-    sigra.log_out_user(&session).await?;
+    sigra.log_out(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -95,7 +95,7 @@ async fn users_with_bigint_ids_log_in_and_out() {
 
     assert_status(&adas.post("/log-out", &[]).await, 204);
     assert_redirected_to(&adas.get("/me").await, "/users/log-in");
-    assert_eq!(sigra.list_sessions(&GRACE).await.unwrap().len(), 1);
+    assert_eq!(sigra.sessions().list(&GRACE).await.unwrap().len(), 1);
     assert_eq!(sigra.delete_all_sessions(&GRACE).await.unwrap(), 1);
     assert_redirected_to(&graces.get("/me").await, "/users/log-in");
 }

@@ -55,15 +55,15 @@ async fn invariant_2_a_session_ends_before_the_call_that_deletes_it_returns() {
         let scope = sigra.fetch_session(&token(&browser)).await.unwrap().unwrap();
         match round % 6 {
             0 => sigra.delete_session(&token(&browser)).await.unwrap(),
-            1 => assert!(sigra.delete_session_by_id(&user.id, scope.session().id).await.unwrap()),
+            1 => assert!(sigra.sessions().delete(&user.id, scope.session().id).await.unwrap()),
             2 => assert_ne!(sigra.delete_all_sessions(&user.id).await.unwrap(), 0),
             3 => drop(browser.post("/log-out", &[]).await),
             4 => drop(browser.post("/renew", &[]).await),
             _ => {
                 let mut tx = host.pool.begin().await.unwrap();
-                let revoked = sigra.delete_sessions_in(&mut tx, &user.id, None).await.unwrap();
+                let revoked = sigra.sessions().delete_all_in(&mut tx, &user.id, None).await.unwrap();
                 tx.commit().await.unwrap();
-                sigra.announce(revoked);
+                sigra.sessions().announce(revoked);
             }
         }
         assert_eq!(who(&thief).await, "anonymous", "round {round}");
@@ -76,7 +76,7 @@ async fn invariant_2_others_are_logged_out_before_the_call_returns() {
     let thief = host.log_in(&user).await;
     assert_eq!(who(&thief).await, user.email);
     let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();
-    assert_ne!(host.sigra().delete_other_sessions(&scope).await.unwrap(), 0);
+    assert_ne!(host.sigra().sessions().delete_others(&scope).await.unwrap(), 0);
     assert_eq!((who(&thief).await, who(&browser).await), ("anonymous".to_owned(), user.email));
 }
 
@@ -112,7 +112,7 @@ async fn a_user_is_seen_as_they_are_now() {
     assert!(browser.get("/me").await.text().contains("Countess"));
     let rename = sqlx::query("UPDATE users SET nickname = 'Ada again' WHERE id = $1").bind(user.id);
     rename.execute(&host.pool).await.unwrap();
-    host.sigra().announce_user(&user.id);
+    host.sigra().sessions().announce_change(&user.id);
     assert!(browser.get("/me").await.text().contains("Ada again"), "a host that says so need not wait");
 }
 
@@ -190,7 +190,7 @@ async fn read_and_revoke(sigra: &Sigra<User>, user: &User, trials: usize) -> usi
             readers.spawn(read_until_refused(sigra.clone(), token.clone()));
         }
         tokio::task::yield_now().await;
-        sigra.delete_session_by_id(&user.id, row.id).await.unwrap();
+        sigra.sessions().delete(&user.id, row.id).await.unwrap();
         let_in += usize::from(sigra.fetch_session(&token).await.unwrap().is_some());
         readers.join_all().await;
         let_in += usize::from(sigra.fetch_session(&token).await.unwrap().is_some());

@@ -540,7 +540,7 @@ async fn a_log_in_stands_although_what_came_after_it_failed() {
     let (user, _) = host.logged_in(false).await;
     let (sigra, who) = (host.sigra.clone(), user.clone());
     let log_in = async move |session: CookieSession| -> sigra::Result<()> {
-        let _ = sigra.log_in_user(&session, &who, LogInMethod::Password, false).await?;
+        let _ = sigra.log_in(&session, &who, LogInMethod::Password, false).await?;
         session.put_flash(Flash::Info, "Welcome back!")?;
         Err(sqlx::Error::PoolTimedOut.into())
     };

@@ -16,12 +16,12 @@ const CONTEXTS: [(Context<'static>, Duration); 4] = [
 
 async fn create(sigra: &Sigra<User>, user: &User, context: Context<'_>) -> EmailToken {
     let mut conn = sigra.pool().acquire().await.unwrap();
-    sigra.create_email_token(&mut conn, &user.id, context, &user.email).await.unwrap()
+    sigra.email_tokens().create(&mut conn, &user.id, context, &user.email).await.unwrap()
 }
 
 async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> Option<User> {
     let mut tx = sigra.begin().await.unwrap();
-    let sent = sigra.take_email_token(&mut tx, token, context).await.unwrap();
+    let sent = sigra.email_tokens().take(&mut tx, token, context).await.unwrap();
     tx.commit().await.unwrap();
     sent.map(|sent| {
         assert_eq!(sent.to, sent.user.email);
@@ -36,12 +36,12 @@ async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
         for _ in 0..3 {
-            let found = host.sigra.find_email_token(&token, context).await.unwrap();
+            let found = host.sigra.email_tokens().find(&token, context).await.unwrap();
             assert_eq!(found.map(|sent| sent.user.id), Some(user.id));
         }
         assert_eq!(take(&host.sigra, &token, context).await.map(|user| user.id), Some(user.id));
         assert!(take(&host.sigra, &token, context).await.is_none());
-        assert!(host.sigra.find_email_token(&token, context).await.unwrap().is_none());
+        assert!(host.sigra.email_tokens().find(&token, context).await.unwrap().is_none());
     }
 }
 
@@ -53,7 +53,7 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
     for (context, _) in CONTEXTS {
         let token = create(&host.sigra, &user, context).await;
         for other in CONTEXTS.map(|(context, _)| context).into_iter().chain(others).filter(|other| *other != context) {
-            assert!(host.sigra.find_email_token(&token, other).await.unwrap().is_none(), "{context:?} as {other:?}");
+            assert!(host.sigra.email_tokens().find(&token, other).await.unwrap().is_none(), "{context:?} as {other:?}");
             assert!(take(&host.sigra, &token, other).await.is_none(), "{context:?} as {other:?}");
         }
         let session = sigra::SessionToken::parse(&token.encode()).unwrap();
@@ -102,7 +102,7 @@ async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::Confirm).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    assert!(host.sigra.take_email_token(&mut tx, &token, Context::Confirm).await.unwrap().is_some());
+    assert!(host.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await.unwrap().is_some());
     tx.rollback().await.unwrap();
     assert!(take(&host.sigra, &token, Context::Confirm).await.is_some());
 }
@@ -113,7 +113,7 @@ async fn invariant_17_a_suspended_users_token_is_good_for_nothing() {
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::LogIn).await;
     host.execute("UPDATE users SET suspended = true").await;
-    assert!(host.sigra.find_email_token(&token, Context::LogIn).await.unwrap().is_none());
+    assert!(host.sigra.email_tokens().find(&token, Context::LogIn).await.unwrap().is_none());
     assert!(take(&host.sigra, &token, Context::LogIn).await.is_none());
 }
 
@@ -130,9 +130,9 @@ async fn invariant_9_all_tokens_of_a_user_go_at_once_and_nobody_elses() {
     let kept = host.sigra.fetch_session(&super::host::token(&browser)).await.unwrap().unwrap();
     let other = host.log_in(&user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(kept.session().id)).await.unwrap();
+    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, Some(kept.session().id)).await.unwrap();
     tx.commit().await.unwrap();
-    host.sigra.announce(revoked);
+    host.sigra.sessions().announce(revoked);
     assert_eq!(host.rows().await, 1 + 5);
     assert_eq!(super::host::who(&browser).await, user.email);
     assert_eq!(super::host::who(&other).await, "anonymous");
@@ -147,7 +147,7 @@ async fn expired_tokens_are_purged_and_others_are_not() {
     }
     host.clock().advance(DAY);
     let fresh = create(&host.sigra, &user, Context::Confirm).await;
-    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 4);
+    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 4);
     assert_eq!(host.rows().await, 2, "the session and the fresh one");
     assert!(take(&host.sigra, &fresh, Context::Confirm).await.is_some());
 }

@@ -57,7 +57,7 @@ struct Owner {
 async fn change(State(owner): State<Owner>, session: CookieSession) -> sigra::Result<()> {
     let mut tx = owner.sigra.begin().await?;
     let audit = sigra::audit::Audit::new("changed").from(&session.client());
-    owner.sigra.record(&mut tx, &audit).await?;
+    owner.sigra.audit().record(&mut tx, &audit).await?;
     tx.commit().await?;
     yield_now().await;
     owner.told.fetch_add(1, Ordering::SeqCst);
@@ -139,7 +139,7 @@ async fn invariant_17_live_connections_end_with_their_session_whenever_the_clien
             }
             let is_answered = client.send_and_hang_up(post_to(path), polls).await.is_some();
             host.sigra.settle().await;
-            let is_over = host.sigra.list_sessions(&user.id).await.expect("an answer").is_empty();
+            let is_over = host.sigra.sessions().list(&user.id).await.expect("an answer").is_empty();
             let has_ended = (&mut live).now_or_never().is_some();
             assert_eq!(has_ended, is_over, "{path} after {polls} polls");
             assert_eq!(host.sigra.fetch_session(&token(&browser)).await.expect("an answer").is_none(), is_over);

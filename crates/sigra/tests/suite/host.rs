@@ -229,7 +229,7 @@ impl Host {
             .execute(&self.pool)
             .await
             .expect("the user is there");
-        self.sigra.announce_user(&user.id);
+        self.sigra.sessions().announce_change(&user.id);
     }
 }
 
@@ -352,7 +352,7 @@ async fn log_in(State(app): State<App>, session: CookieSession, Form(form): Form
         (_, Some(user)) => {
             let return_to = session.take_return_to();
             session.put_flash(Flash::Info, "Welcome back!")?;
-            let outcome = app.sigra.log_in_user(&session, &user, LogInMethod::Password, form.remember_me).await?;
+            let outcome = app.sigra.log_in(&session, &user, LogInMethod::Password, form.remember_me).await?;
             if outcome == LogInOutcome::SecondFactorPending {
                 return Ok(Redirect::to("/mfa-challenge").into_response());
             }
@@ -362,7 +362,7 @@ async fn log_in(State(app): State<App>, session: CookieSession, Form(form): Form
 }
 
 async fn log_out(State(app): State<App>, session: CookieSession) -> sigra::Result<Redirect> {
-    app.sigra.log_out_user(&session).await?;
+    app.sigra.log_out(&session).await?;
     session.put_flash(Flash::Info, "Logged out successfully.")?;
     Ok(Redirect::to("/"))
 }
@@ -380,7 +380,7 @@ async fn sudo(Sudo(scope): Sudo<User>) -> String {
 }
 
 async fn confirm(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<StatusCode> {
-    app.sigra.reauthenticate_user(&session, &scope).await?;
+    app.sigra.reauthenticate(&session, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -394,7 +394,7 @@ async fn confirm_and_renew(
     session: CookieSession,
     scope: Scope<User>,
 ) -> sigra::Result<StatusCode> {
-    app.sigra.reauthenticate_user(&session, &scope).await?;
+    app.sigra.reauthenticate(&session, &scope).await?;
     app.sigra.renew_session(&session, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -467,7 +467,7 @@ async fn slow(
         app.sigra.renew_session(&session, scope).await?;
     }
     if let Some(scope) = scope.as_ref().filter(|_| options.revoke_others) {
-        app.sigra.delete_other_sessions(scope).await?;
+        app.sigra.sessions().delete_others(scope).await?;
     }
     Ok(maybe(scope).await)
 }

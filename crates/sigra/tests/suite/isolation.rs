@@ -84,15 +84,16 @@ async fn invariant_9_a_transaction_is_refused_in_which_locks_are_not_enough() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut tx = host.sigra().begin().await.unwrap();
-    let token = host.sigra().create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+    let token =
+        host.sigra().email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     for begin in WRONG_BEGINNINGS {
         let sigra = host.sigra();
         let mut tx = host.pool.begin_with(*begin).await.unwrap();
         let refused = [
-            sigra.delete_sessions_in(&mut tx, &user.id, None).await.map(drop),
-            sigra.delete_all_tokens_in(&mut tx, &user.id, None).await.map(drop),
-            sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await.map(drop),
+            sigra.sessions().delete_all_in(&mut tx, &user.id, None).await.map(drop),
+            sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.map(drop),
+            sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await.map(drop),
         ];
         for refused in refused {
             let Err(error @ Error::IsolationLevel(_)) = refused else { panic!("{begin}: {refused:?}") };
@@ -100,7 +101,7 @@ async fn invariant_9_a_transaction_is_refused_in_which_locks_are_not_enough() {
         }
     }
     let mut tx = host.pool.begin().await.unwrap();
-    let revoked = host.sigra().delete_sessions_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra().sessions().delete_all_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
-    host.sigra().announce(revoked);
+    host.sigra().sessions().announce(revoked);
 }

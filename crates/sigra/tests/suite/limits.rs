@@ -11,7 +11,7 @@ use super::host::{DAY, Host, MINUTE, SECOND};
 const CODE: Limit = Limit { free: 3, delay: SECOND, max_delay: Duration::from_secs(5), forget_after: DAY };
 
 async fn attempt(host: &Host, limit: Limit) -> Option<Duration> {
-    match host.sigra.limit(limit, "code", "ada").await {
+    match host.sigra.limits().check(limit, "code", "ada").await {
         Ok(()) => None,
         Err(Error::TooManyAttempts { retry_after }) => Some(retry_after),
         Err(error) => panic!("{error}"),
@@ -53,9 +53,9 @@ async fn what_is_limited_is_one_account_for_one_purpose() {
         assert_eq!(attempt(&host, CODE).await, None);
     }
     assert!(attempt(&host, CODE).await.is_some());
-    host.sigra.limit(CODE, "code", "grace").await.unwrap();
-    host.sigra.limit(CODE, "another code", "ada").await.unwrap();
-    host.sigra.forget_attempts("code", "ada").await.unwrap();
+    host.sigra.limits().check(CODE, "code", "grace").await.unwrap();
+    host.sigra.limits().check(CODE, "another code", "ada").await.unwrap();
+    host.sigra.limits().forget("code", "ada").await.unwrap();
     assert_eq!(attempt(&host, CODE).await, None);
 }
 
@@ -69,7 +69,7 @@ async fn of_many_attempts_at_once_no_more_are_let_through_than_one_after_the_oth
         for number in 0..50 {
             let sigra = if number % 2 == 0 { host.sigra.clone() } else { other.sigra.clone() };
             let account = format!("account {round}");
-            attempts.spawn(async move { sigra.limit(Limit::LOG_IN, "code", &account).await.is_ok() });
+            attempts.spawn(async move { sigra.limits().check(Limit::LOG_IN, "code", &account).await.is_ok() });
         }
         let allowed = attempts.join_all().await.into_iter().filter(|allowed| *allowed).count();
         assert_eq!(allowed, 5, "on two nodes");
@@ -96,8 +96,9 @@ async fn what_is_free_is_let_through_also_when_it_comes_at_once() {
     for account in 0..40 {
         for _ in 0..4 {
             let sigra = host.sigra.clone();
-            attempts
-                .spawn(async move { sigra.limit(Limit::LOG_IN, "code", &format!("account {account}")).await.is_ok() });
+            attempts.spawn(async move {
+                sigra.limits().check(Limit::LOG_IN, "code", &format!("account {account}")).await.is_ok()
+            });
         }
     }
     assert!(attempts.join_all().await.into_iter().all(|allowed| allowed));
@@ -151,7 +152,7 @@ async fn limits_can_be_turned_off() {
     let client = sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None };
     for _ in 0..200 {
         assert_eq!(attempt(&host, CODE).await, None);
-        host.sigra.limit_address(&client).unwrap();
+        host.sigra.limits().check_address(&client).unwrap();
     }
 }
 
@@ -160,8 +161,8 @@ async fn counters_that_nobody_touches_are_purged() {
     let host = Host::new().await;
     assert_eq!(attempt(&host, CODE).await, None);
     host.clock().advance(DAY * 2);
-    host.sigra.limit(CODE, "code", "grace").await.unwrap();
-    host.sigra.purge_expired_tokens().await.unwrap();
+    host.sigra.limits().check(CODE, "code", "grace").await.unwrap();
+    host.sigra.housekeeping().purge_expired().await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM auth_attempts").fetch_one(&host.pool).await.unwrap();
     assert_eq!(left, 1);
 }
@@ -169,7 +170,7 @@ async fn counters_that_nobody_touches_are_purged() {
 #[tokio::test]
 async fn the_database_does_not_say_whose_attempts_they_are() {
     let host = Host::new().await;
-    host.sigra.limit(CODE, "code", "ada.lovelace@example.com").await.unwrap();
+    host.sigra.limits().check(CODE, "code", "ada.lovelace@example.com").await.unwrap();
     for file in host.database_files().await {
         assert!(!file.windows(12).any(|bytes| bytes == b"ada.lovelace"));
     }

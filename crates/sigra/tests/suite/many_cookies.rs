@@ -240,7 +240,7 @@ async fn renewed_by_a_thief(times: usize) -> (Host, host::User, TestClient, Test
 }
 
 async fn reuses(host: &Host, user: &host::User) -> Vec<sigra::audit::AuditEvent<uuid::Uuid>> {
-    let mut events = host.sigra().list_audit_events(&user.id, None, 50).await.unwrap();
+    let mut events = host.sigra().audit().list(&user.id, None, 50).await.unwrap();
     events.retain(|event| event.action == telemetry::TOKEN_REUSED);
     events
 }

@@ -54,14 +54,14 @@ async fn sessions_and_links_are_of_members() {
     let (sigra, ada) = sigra_and_ada(&database).await;
     let (token, row) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
     assert_eq!(sigra.fetch_session(&token).await.unwrap().unwrap().user().email, "ada@example.com");
-    assert_eq!(sigra.list_sessions(&1).await.unwrap().first().map(|session| session.id), Some(row.id));
+    assert_eq!(sigra.sessions().list(&1).await.unwrap().first().map(|session| session.id), Some(row.id));
 
     let mut tx = sigra.begin().await.unwrap();
-    let link: EmailToken = sigra.create_email_token(&mut tx, &1, Context::LogIn, &ada.email).await.unwrap();
-    assert_eq!(sigra.take_email_token(&mut tx, &link, Context::LogIn).await.unwrap().unwrap().user.id, 1);
-    let revoked = sigra.delete_sessions_in(&mut tx, &1, None).await.unwrap();
+    let link: EmailToken = sigra.email_tokens().create(&mut tx, &1, Context::LogIn, &ada.email).await.unwrap();
+    assert_eq!(sigra.email_tokens().take(&mut tx, &link, Context::LogIn).await.unwrap().unwrap().user.id, 1);
+    let revoked = sigra.sessions().delete_all_in(&mut tx, &1, None).await.unwrap();
     tx.commit().await.unwrap();
-    sigra.announce(revoked);
+    sigra.sessions().announce(revoked);
     assert!(sigra.fetch_session(&token).await.unwrap().is_none());
 }
 

@@ -49,13 +49,13 @@ async fn answer(
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
     let code = SecondFactor::Code(&form.code);
-    let factor = app.sigra.complete_mfa_challenge(&session, &challenge, code, form.trust_browser).await?;
+    let factor = app.sigra.mfa().complete(&session, &challenge, code, form.trust_browser).await?;
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn begin(State(app): State<App>, session: CookieSession, enrolment: MfaEnrolment<User>) -> sigra::Result<String> {
     let user = enrolment.scope().user();
-    Ok(app.sigra.begin_totp_enrolment(&session, user, &user.email)?.manual_key().to_string())
+    Ok(app.sigra.mfa().begin_totp(&session, user, &user.email)?.manual_key().to_string())
 }
 
 async fn confirm(
@@ -65,17 +65,17 @@ async fn confirm(
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
-    let enrolled = app.sigra.confirm_totp_enrolment(&session, &enrolment, email, &form.code).await?;
+    let enrolled = app.sigra.mfa().confirm_totp(&session, &enrolment, email, &form.code).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
 async fn disable(State(app): State<App>, session: CookieSession, sudo: Sudo<User>) -> sigra::Result<Response> {
-    let was_on = app.sigra.disable_totp(&session, &sudo).await?;
+    let was_on = app.sigra.mfa().disable_totp(&session, &sudo).await?;
     Ok(accepted(was_on.then(String::new)))
 }
 
 async fn regenerate(State(app): State<App>, session: CookieSession, sudo: Sudo<User>) -> sigra::Result<Response> {
-    let codes = app.sigra.regenerate_backup_codes(&session, &sudo).await?;
+    let codes = app.sigra.mfa().regenerate_backup_codes(&session, &sudo).await?;
     Ok(accepted(codes.map(|codes| as_text(Some(codes)))))
 }
 
@@ -86,7 +86,7 @@ async fn sudo_by_code(
     Form(form): Form<Answer>,
 ) -> sigra::Result<Response> {
     let code = SecondFactor::Code(&form.code);
-    let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, code).await?;
+    let factor = app.sigra.mfa().reauthenticate(&session, &scope, code).await?;
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
@@ -96,7 +96,7 @@ async fn begin_registration(
     enrolment: MfaEnrolment<User>,
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
-    Ok(Json(app.sigra.begin_passkey_registration(&session, &enrolment, email).await?).into_response())
+    Ok(Json(app.sigra.passkeys().begin_registration(&session, &enrolment, email).await?).into_response())
 }
 
 async fn register(
@@ -106,12 +106,12 @@ async fn register(
     Json(answer): Json<RegisterPublicKeyCredential>,
 ) -> sigra::Result<Response> {
     let email = &enrolment.scope().user().email;
-    let enrolled = app.sigra.finish_passkey_registration(&session, &enrolment, email, "Test key", &answer).await?;
+    let enrolled = app.sigra.passkeys().finish_registration(&session, &enrolment, email, "Test key", &answer).await?;
     Ok(accepted(enrolled.map(|enrolled| as_text(enrolled.backup_codes)).valid()))
 }
 
 async fn begin_log_in(State(app): State<App>, session: CookieSession) -> sigra::Result<Response> {
-    Ok(Json(app.sigra.begin_passkey_log_in(&session).await?).into_response())
+    Ok(Json(app.sigra.passkeys().begin_log_in(&session).await?).into_response())
 }
 
 async fn log_in(
@@ -119,10 +119,10 @@ async fn log_in(
     session: CookieSession,
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
-    let Checked::Valid(log_in) = app.sigra.verify_passkey_log_in(&session, &answer).await? else {
+    let Checked::Valid(log_in) = app.sigra.passkeys().verify_log_in(&session, &answer).await? else {
         return Ok(accepted(None));
     };
-    let outcome = app.sigra.log_in_user_with_passkey(&session, &log_in, false).await?;
+    let outcome = app.sigra.passkeys().log_in(&session, &log_in, false).await?;
     Ok(accepted(Some(format!("{outcome:?}"))))
 }
 
@@ -131,7 +131,7 @@ async fn begin_challenge(
     session: CookieSession,
     challenge: MfaChallenge<User>,
 ) -> sigra::Result<Response> {
-    Ok(or_not_found(app.sigra.begin_passkey_challenge(&session, &challenge).await?))
+    Ok(or_not_found(app.sigra.passkeys().begin_challenge(&session, &challenge).await?))
 }
 
 async fn answer_challenge(
@@ -141,12 +141,12 @@ async fn answer_challenge(
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
     let answer = SecondFactor::Passkey(&answer);
-    let factor = app.sigra.complete_mfa_challenge(&session, &challenge, answer, false).await?;
+    let factor = app.sigra.mfa().complete(&session, &challenge, answer, false).await?;
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
 async fn begin_sudo(State(app): State<App>, session: CookieSession, scope: Scope<User>) -> sigra::Result<Response> {
-    Ok(or_not_found(app.sigra.begin_passkey_reauthentication(&session, &scope).await?))
+    Ok(or_not_found(app.sigra.passkeys().begin_reauthentication(&session, &scope).await?))
 }
 
 async fn sudo_by_passkey(
@@ -156,7 +156,7 @@ async fn sudo_by_passkey(
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
     let answer = SecondFactor::Passkey(&answer);
-    let factor = app.sigra.reauthenticate_user_with_second_factor(&session, &scope, answer).await?;
+    let factor = app.sigra.mfa().reauthenticate(&session, &scope, answer).await?;
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 
@@ -166,7 +166,7 @@ async fn delete(
     sudo: Sudo<User>,
     Path(id): Path<Uuid>,
 ) -> sigra::Result<Response> {
-    let was_theirs = app.sigra.delete_passkey(&session, &sudo, id).await?;
+    let was_theirs = app.sigra.passkeys().delete(&session, &sudo, id).await?;
     Ok(accepted(was_theirs.then(String::new)))
 }
 

@@ -885,7 +885,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    let _ = sigra.log_in_user(&session, &user, LogInMethod::Password, remember).await?;
+    let _ = sigra.log_in(&session, &user, LogInMethod::Password, remember).await?;
     Ok(String::new())
 }
 
@@ -894,7 +894,7 @@ async fn log_out(
     session: CookieSession,
     scope: CurrentScope,
 ) -> sigra::Result<String> {
-    sigra.log_out_user(&session).await?;
+    sigra.log_out(&session).await?;
     Ok(name(&scope))
 }
 
@@ -913,11 +913,11 @@ async fn enrol(
 ) -> sigra::Result<String> {
     let Ok(enrolment) = enrolment else { return Ok(name(&scope)) };
     let user = enrolment.scope().user();
-    let key = sigra.begin_totp_enrolment(&session, user, "a")?.manual_key().to_string();
+    let key = sigra.mfa().begin_totp(&session, user, "a")?.manual_key().to_string();
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
     let code = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     let code = code.generate(sigra.now().unix_timestamp().unsigned_abs()).to_string();
-    let enrolled = sigra.confirm_totp_enrolment(&session, &enrolment, "a", &MfaCode::new(code)).await?.valid().unwrap();
+    let enrolled = sigra.mfa().confirm_totp(&session, &enrolment, "a", &MfaCode::new(code)).await?.valid().unwrap();
     let codes: String =
         enrolled.backup_codes.iter().flat_map(|codes| codes.iter()).map(|code| format!("\n{}", *code)).collect();
     Ok(format!("{}\n{}\n{key}{codes}", name(&scope), user.id))
@@ -930,7 +930,7 @@ async fn disable(
     sudo: Result<Sudo<User>, SudoRejection>,
 ) -> sigra::Result<String> {
     if let Ok(sudo) = sudo {
-        sigra.disable_totp(&session, &sudo).await?;
+        sigra.mfa().disable_totp(&session, &sudo).await?;
     }
     Ok(name(&scope))
 }
@@ -943,7 +943,7 @@ async fn answer(
     Path((code, trust)): Path<(MfaCode, bool)>,
 ) -> sigra::Result<String> {
     if let Some(challenge) = challenge {
-        let _ = sigra.complete_mfa_challenge(&session, &challenge, SecondFactor::Code(&code), trust).await?;
+        let _ = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), trust).await?;
     }
     Ok(name(&scope))
 }
@@ -954,7 +954,7 @@ async fn confirm_by_password(
     scope: CurrentScope,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
-        match sigra.reauthenticate_user(&session, scope).await {
+        match sigra.reauthenticate(&session, scope).await {
             Ok(()) | Err(Error::SecondFactorRequired) => {}
             Err(error) => return Err(error),
         }
@@ -969,7 +969,7 @@ async fn confirm_by_code(
     Path(code): Path<MfaCode>,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
-        let _ = sigra.reauthenticate_user_with_second_factor(&session, scope, SecondFactor::Code(&code)).await?;
+        let _ = sigra.mfa().reauthenticate(&session, scope, SecondFactor::Code(&code)).await?;
     }
     Ok(name(&scope))
 }
@@ -981,9 +981,9 @@ async fn change_password(
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
         let mut tx = sigra.begin().await?;
-        let revoked = sigra.delete_all_tokens_in(&mut tx, &scope.user().id, Some(scope.session().id)).await?;
+        let revoked = sigra.email_tokens().delete_all_in(&mut tx, &scope.user().id, Some(scope.session().id)).await?;
         tx.commit().await?;
-        sigra.announce(revoked);
+        sigra.sessions().announce(revoked);
         sigra.renew_session(&session, scope).await?;
     }
     Ok(name(&scope))
@@ -995,7 +995,7 @@ async fn revoke(
     Path(id): Path<SessionId>,
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
-        sigra.delete_session_by_id(&scope.user().id, id).await?;
+        sigra.sessions().delete(&scope.user().id, id).await?;
     }
     Ok(name(&scope))
 }
@@ -1007,7 +1007,7 @@ async fn everywhere(
 ) -> sigra::Result<String> {
     if let Some(scope) = &scope {
         sigra.delete_all_sessions(&scope.user().id).await?;
-        sigra.log_out_user(&session).await?;
+        sigra.log_out(&session).await?;
     }
     Ok(name(&scope))
 }
@@ -1132,7 +1132,7 @@ impl StateMachineTest for Reality {
                 reality.secrets.insert(0, SecretKeyBase::generate().unwrap());
                 reality.deploy();
                 let sigra = reality.nodes.read().unwrap()[0].sigra.clone();
-                reality.runtime.block_on(sigra.reencrypt_secrets()).unwrap();
+                reality.runtime.block_on(sigra.housekeeping().reencrypt_secrets()).unwrap();
                 None
             }
             Step::RetireOldKeys => {

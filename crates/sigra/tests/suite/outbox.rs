@@ -161,7 +161,7 @@ async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_co
         let mailer = unlucky(&host);
         let mut tx = begun_with(&host, &mailer).await;
         let audit = sigra::audit::Audit::new("told");
-        host.sigra.record(&mut tx, &audit).await.expect("recorded");
+        host.sigra.audit().record(&mut tx, &audit).await.expect("recorded");
         let is_over = abandon_after(polls, tx.commit()).await;
         drop(mailer);
         if is_over && polls > 1 {

@@ -264,7 +264,7 @@ async fn a_session_that_ended_meanwhile_ends_no_others() {
     let (user, browser) = host.logged_in(true).await;
     let (_, thief) = (&user, host.log_in(&user).await);
     let stolen = host.sigra().fetch_session(&token(&thief)).await.unwrap().unwrap().session().id;
-    let end = host.sigra().delete_session_by_id(&user.id, stolen);
+    let end = host.sigra().sessions().delete(&user.id, stolen);
     let (slow, ended) = host.overtaken(&thief, "/slow?revoke_others=true", end).await;
     assert!(ended.unwrap());
     assert_status(&slow, 401);

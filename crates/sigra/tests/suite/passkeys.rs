@@ -62,7 +62,7 @@ pub async fn user_with_passkey(host: &Host) -> (User, TestClient, Authenticator)
 }
 
 async fn only_passkey(host: &Host, user: &User) -> sigra::mfa::Passkey {
-    let passkeys = host.sigra.list_second_factors(&user.id).await.unwrap().passkeys;
+    let passkeys = host.sigra.mfa().list(&user.id).await.unwrap().passkeys;
     assert_eq!(passkeys.len(), 1);
     passkeys.into_iter().next().unwrap()
 }
@@ -99,7 +99,7 @@ async fn a_passkey_logs_in_by_itself() {
     assert_ne!(browser.cookies(), before);
     assert_eq!(who(&browser).await, user.email);
     assert_status(&browser.get("/sudo").await, 200);
-    let events = host.sigra.list_audit_events(&user.id, None, 1).await.unwrap();
+    let events = host.sigra.audit().list(&user.id, None, 1).await.unwrap();
     assert_eq!(events[0].action, "auth.login.success");
     assert_eq!(events[0].metadata, serde_json::json!({ "method": "passkey" }));
 }
@@ -134,7 +134,7 @@ async fn an_answer_is_good_once_in_the_browser_that_was_asked() {
     let answer = authenticator.sign(&challenge(&late, "/passkeys/log-in").await);
     host.clock().advance(Duration::from_secs(5 * 60));
     assert_status(&send(&late, "/passkeys/log-in", &answer).await, 422);
-    host.sigra.purge_expired_tokens().await.unwrap();
+    host.sigra.housekeeping().purge_expired().await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM passkey_ceremonies").fetch_one(&host.pool).await.unwrap();
     assert_eq!(left, 0);
 }
@@ -247,7 +247,7 @@ async fn a_passkey_is_its_own_users() {
     assert_status(&send(&graces, "/passkeys/register", &taken).await, 422);
     let id = only_passkey(&host, &ada).await.id;
     assert_status(&graces.post(&format!("/passkeys/{id}/delete"), &[]).await, 422);
-    assert!(!host.sigra.rename_passkey(&grace.id, id, "Mine").await.unwrap());
+    assert!(!host.sigra.passkeys().rename(&grace.id, id, "Mine").await.unwrap());
 
     let asked = challenge(&adas, "/passkeys/register").await;
     let answer = Authenticator::new().register(&asked);
@@ -260,7 +260,7 @@ async fn a_removed_passkey_opens_nothing() {
     let host = Host::new().await;
     let (user, browser, mut authenticator) = user_with_passkey(&host).await;
     let id = only_passkey(&host, &user).await.id;
-    assert!(host.sigra.rename_passkey(&user.id, id, "  Ada's phone ").await.unwrap());
+    assert!(host.sigra.passkeys().rename(&user.id, id, "  Ada's phone ").await.unwrap());
     assert_eq!(only_passkey(&host, &user).await.name, "Ada's phone");
 
     let asked_before = host.client();
@@ -268,7 +268,7 @@ async fn a_removed_passkey_opens_nothing() {
     assert_status(&browser.post(&format!("/passkeys/{id}/delete"), &[]).await, 200);
     assert_status(&send(&asked_before, "/passkeys/log-in", &answer).await, 422);
     assert!(!logs_in(&host, &mut authenticator).await);
-    assert!(!host.sigra.list_second_factors(&user.id).await.unwrap().is_any());
+    assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
     assert_audit_event(host.sigra(), &user, audit::PASSKEY_REMOVED).await;
     assert_redirected_to(&host.post_log_in(&host.client(), &user, false).await, "/");
 }
@@ -280,12 +280,12 @@ async fn one_factor_may_go_while_another_stays() {
     assert_eq!(register(&browser, &mut Authenticator::new()).await, "", "there are codes already");
     host.execute("UPDATE users SET admin = true").await;
     assert_status(&browser.post("/mfa/disable", &[]).await, 200);
-    let factors = host.sigra.list_second_factors(&user.id).await.unwrap();
+    let factors = host.sigra.mfa().list(&user.id).await.unwrap();
     assert_eq!((factors.count(), factors.backup_codes), (1, 10));
     let id = only_passkey(&host, &user).await.id;
     assert_status(&browser.post(&format!("/passkeys/{id}/delete"), &[]).await, 403);
     assert_eq!(who(&browser).await, user.email);
-    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().count(), 1);
+    assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().count(), 1);
 }
 
 #[tokio::test]
@@ -333,6 +333,6 @@ async fn a_user_has_so_many_passkeys_and_no_more() {
     register(&here, &mut Authenticator::new()).await;
     assert_status(&send(&there, "/passkeys/register", &late).await, 409);
     assert_status(&here.get("/passkeys/register").await, 409);
-    let factors = host.sigra.list_second_factors(&user.id).await.unwrap();
-    assert_eq!((factors.passkeys.len(), host.sigra.may_add_passkey(&factors)), (1, false));
+    let factors = host.sigra.mfa().list(&user.id).await.unwrap();
+    assert_eq!((factors.passkeys.len(), host.sigra.passkeys().may_add(&factors)), (1, false));
 }

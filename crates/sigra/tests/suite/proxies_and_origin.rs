@@ -266,7 +266,7 @@ async fn invariant_14_a_session_is_recorded_with_the_address_that_was_seen() {
     }
     let form = format!("email={}&password={}", user.email, sigra::testing::VALID_PASSWORD.replace(' ', "+"));
     assert_status(&browser.send(request.body(form.into()).unwrap()).await, StatusCode::SEE_OTHER);
-    let sessions = host.sigra().list_sessions(&user.id).await.unwrap();
+    let sessions = host.sigra().sessions().list(&user.id).await.unwrap();
     assert_eq!(sessions[0].ip.unwrap().to_string(), "203.0.113.7");
 }
 

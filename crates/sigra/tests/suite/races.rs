@@ -145,9 +145,9 @@ async fn change_password(host: &Host, user: &User, password: &str) -> Result<(),
         .bind(user.id)
         .execute(&mut *tx)
         .await?;
-    let revoked: Revoked = host.sigra().delete_sessions_in(&mut tx, &user.id, None).await?;
+    let revoked: Revoked = host.sigra().sessions().delete_all_in(&mut tx, &user.id, None).await?;
     tx.commit().await?;
-    host.sigra().announce(revoked);
+    host.sigra().sessions().announce(revoked);
     Ok(())
 }
 

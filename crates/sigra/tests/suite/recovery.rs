@@ -13,24 +13,24 @@ use super::host::{DAY, Host, User, who};
 
 async fn link(sigra: &Sigra<User>, user: &User) -> EmailToken {
     let mut tx = sigra.begin().await.unwrap();
-    let token = sigra.create_email_token(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
+    let token = sigra.email_tokens().create(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     token
 }
 
 async fn recover(sigra: &Sigra<User>, token: &EmailToken) -> bool {
     let mut tx = sigra.begin().await.unwrap();
-    let Some(recovered) = sigra.recover_account_in(&mut tx, token, &Client::default()).await.unwrap() else {
+    let Some(recovered) = sigra.recovery().recover_in(&mut tx, token, &Client::default()).await.unwrap() else {
         return false;
     };
     tx.commit().await.unwrap();
     assert_eq!(recovered.sent.to, recovered.sent.user.email);
-    sigra.announce(recovered.revoked);
+    sigra.sessions().announce(recovered.revoked);
     true
 }
 
 async fn factors(sigra: &Sigra<User>, user: &User) -> (usize, u32) {
-    let factors = sigra.list_second_factors(&user.id).await.unwrap();
+    let factors = sigra.mfa().list(&user.id).await.unwrap();
     (factors.count(), factors.backup_codes)
 }
 
@@ -41,13 +41,13 @@ async fn whoever_takes_an_account_over_has_it_alone() {
     let (stranger, theirs) = host.authenticated_fixture().await;
     host.trust_browser(&browser, &user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    host.sigra.create_email_token(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
-    let revoked = host.sigra.take_over_account_in(&mut tx, &user.id, &Client::default()).await.unwrap();
+    host.sigra.email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
+    let revoked = host.sigra.recovery().take_over_in(&mut tx, &user.id, &Client::default()).await.unwrap();
     tx.commit().await.unwrap();
-    host.sigra.announce(revoked);
+    host.sigra.sessions().announce(revoked);
 
     assert_eq!(factors(&host.sigra, &user).await, (0, 0));
-    assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty());
+    assert!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().is_empty());
     assert_eq!((who(&browser).await, who(&theirs).await), ("anonymous".to_owned(), stranger.email));
     assert_eq!(host.rows().await, 1, "the stranger's session");
 }
@@ -81,18 +81,18 @@ async fn a_recovery_link_outlives_what_whoever_is_inside_does() {
     let (user, browser) = host.authenticated_fixture().await;
     let token = link(&host.sigra, &user).await;
     let mut tx = host.sigra.begin().await.unwrap();
-    let revoked = host.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await.unwrap();
+    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
     tx.commit().await.unwrap();
-    host.sigra.announce(revoked);
+    host.sigra.sessions().announce(revoked);
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
-    assert!(host.sigra.find_email_token(&token, Context::Recovery).await.unwrap().is_some());
+    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_some());
 
     host.clock().advance(7 * DAY - Duration::from_millis(1));
-    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 0);
-    assert!(host.sigra.find_email_token(&token, Context::Recovery).await.unwrap().is_some());
+    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 0);
+    assert!(host.sigra.email_tokens().find(&token, Context::Recovery).await.unwrap().is_some());
     host.clock().advance(Duration::from_millis(2));
     assert!(!recover(&host.sigra, &token).await);
-    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 1);
+    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1);
 }
 
 /// The thief's are later ones, also if the server's clock is behind that wrote them.

@@ -84,7 +84,7 @@ async fn invariant_12_a_pending_second_factor_reaches_nothing_but_the_challenge_
     assert_status(&browser.get("/passkeys/register").await, 303);
     assert_eq!(who(&browser).await, "anonymous");
     assert!(host.sigra.fetch_session(&token(&browser)).await.unwrap().is_none());
-    assert!(host.sigra.list_sessions(&user.id).await.unwrap().is_empty(), "it is no device of the user's");
+    assert!(host.sigra.sessions().list(&user.id).await.unwrap().is_empty(), "it is no device of the user's");
     assert_eq!(browser.get("/mfa-challenge").await.text(), user.email);
     assert_eq!(browser.get("/mfa-challenge").await.header("cache-control"), Some("no-store"));
 
@@ -141,7 +141,7 @@ async fn a_pending_second_factor_waits_ten_minutes() {
     let complete = with_password(&host, &user).await;
     assert_status(&answer(&complete, &host.totp_code(&user).await).await, 200);
     host.clock().advance(MINUTE * 10);
-    assert_eq!(host.sigra.purge_expired_tokens().await.unwrap(), 1, "the one that was given up");
+    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1, "the one that was given up");
     assert_eq!(who(&complete).await, user.email);
 }
 
@@ -231,7 +231,7 @@ async fn backup_codes_work_once_each_and_new_ones_replace_them() {
     let answered = answer(&with_password(&host, &user).await, &old[0].to_uppercase().replace('-', " ")).await;
     assert_eq!(answered.text(), "BackupCode { left: 9 }");
     assert_status(&answer(&with_password(&host, &user).await, &old[0]).await, 422);
-    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().backup_codes, 9);
+    assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().backup_codes, 9);
 
     let (stranger, _) = host.mfa_fixture().await;
     assert_status(&answer(&with_password(&host, &stranger).await, &old[1]).await, 422);
@@ -298,16 +298,16 @@ async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
     stolen.set_cookie(TRUST, &strangers.cookie(TRUST).unwrap());
     assert!(!is_trusted(&host, &stolen, &user).await, "another user's trust is of no use");
 
-    let listed = host.sigra.list_trusted_browsers(&user.id).await.unwrap();
+    let listed = host.sigra.trusted_browsers().list(&user.id).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].device(), "Firefox on Linux");
     host.clock().advance(DAY * 30 - MINUTE * 2);
-    host.sigra.purge_expired_tokens().await.unwrap();
+    host.sigra.housekeeping().purge_expired().await.unwrap();
     assert!(is_trusted(&host, &browser, &user).await);
     host.clock().advance(MINUTE);
     assert!(!is_trusted(&host, &browser, &user).await);
-    assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty());
-    host.sigra.purge_expired_tokens().await.unwrap();
+    assert!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().is_empty());
+    host.sigra.housekeeping().purge_expired().await.unwrap();
     let rows: i64 =
         sqlx::query_scalar("SELECT count(*) FROM users_tokens WHERE context = 'mfa_trust' AND user_id = $1")
             .bind(user.id)
@@ -322,10 +322,10 @@ async fn of_several_trusted_browsers_one_can_be_forgotten() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let (kept, forgotten) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);
-    let newest = host.sigra.list_trusted_browsers(&user.id).await.unwrap()[0].id;
+    let newest = host.sigra.trusted_browsers().list(&user.id).await.unwrap()[0].id;
     let client = sigra::Client::default();
-    assert!(host.sigra.delete_trusted_browser(&user.id, newest, &client).await.unwrap());
-    assert!(!host.sigra.delete_trusted_browser(&user.id, newest, &client).await.unwrap());
+    assert!(host.sigra.trusted_browsers().delete(&user.id, newest, &client).await.unwrap());
+    assert!(!host.sigra.trusted_browsers().delete(&user.id, newest, &client).await.unwrap());
     assert!(is_trusted(&host, &kept, &user).await);
     assert!(!is_trusted(&host, &forgotten, &user).await);
 }
@@ -382,17 +382,17 @@ async fn trust_ends_with_every_change_of_credentials() {
         match change {
             "password" => {
                 let mut tx = host.sigra.begin().await.unwrap();
-                let revoked = host.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await.unwrap();
+                let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
                 tx.commit().await.unwrap();
-                host.sigra.announce(revoked);
+                host.sigra.sessions().announce(revoked);
             }
             "new app" => drop(enrol(&host, &elsewhere).await),
             "new codes" => assert_status(&elsewhere.post("/mfa/codes", &[]).await, 200),
             _ => {
-                let id = host.sigra.list_trusted_browsers(&user.id).await.unwrap()[0].id;
+                let id = host.sigra.trusted_browsers().list(&user.id).await.unwrap()[0].id;
                 let (stranger, _) = host.mfa_fixture().await;
-                assert!(!host.sigra.delete_trusted_browser(&stranger.id, id, &client).await.unwrap());
-                assert!(host.sigra.delete_trusted_browser(&user.id, id, &client).await.unwrap());
+                assert!(!host.sigra.trusted_browsers().delete(&stranger.id, id, &client).await.unwrap());
+                assert!(host.sigra.trusted_browsers().delete(&user.id, id, &client).await.unwrap());
                 assert_audit_event(host.sigra(), &user, audit::BROWSER_DISTRUSTED).await;
             }
         }
@@ -445,7 +445,7 @@ async fn the_first_factor_ends_what_was_opened_without_and_gives_codes() {
         "the same key, until it is confirmed"
     );
     assert_status(&browser.post("/mfa", &[("code", "000000")]).await, 422);
-    assert!(!host.sigra.list_second_factors(&user.id).await.unwrap().is_any());
+    assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
     assert_eq!(who(&other).await, user.email);
 
     let codes = enrol(&host, &browser).await;
@@ -453,7 +453,7 @@ async fn the_first_factor_ends_what_was_opened_without_and_gives_codes() {
     assert_ne!(browser.cookie(KEY), before);
     assert_eq!(who(&browser).await, user.email);
     assert_eq!(who(&other).await, "anonymous");
-    assert!(host.sigra.list_second_factors(&user.id).await.unwrap().totp.is_some());
+    assert!(host.sigra.mfa().list(&user.id).await.unwrap().totp.is_some());
     assert_audit_event(host.sigra(), &user, audit::TOTP_ENABLED).await;
 
     let used = host.totp_code(&user).await;
@@ -515,7 +515,7 @@ async fn giving_up_the_last_factor_ends_what_waits_for_it() {
     let pending = with_password(&host, &user).await;
     host.clock().advance(MINUTE * 20);
     assert_redirected_to(&browser.post("/mfa/disable", &[]).await, "/users/sudo");
-    assert!(host.sigra.list_second_factors(&user.id).await.unwrap().is_any(), "it takes sudo mode");
+    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "it takes sudo mode");
     assert_status(&browser.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
     let pending_now = with_password(&host, &user).await;
     let stolen = browser.fork();
@@ -524,7 +524,7 @@ async fn giving_up_the_last_factor_ends_what_waits_for_it() {
     for pending in [pending, pending_now] {
         assert_redirected_to(&pending.get("/mfa-challenge").await, "/users/log-in");
     }
-    let factors = host.sigra.list_second_factors(&user.id).await.unwrap();
+    let factors = host.sigra.mfa().list(&user.id).await.unwrap();
     assert!(!factors.is_any() && factors.backup_codes == 0);
     assert_status(&browser.post("/mfa/disable", &[]).await, 422);
     assert_status(&browser.post("/mfa/codes", &[]).await, 422);
@@ -558,7 +558,7 @@ async fn who_must_have_a_second_factor_can_do_nothing_before_setting_one_up() {
     enrol(&host, &browser).await;
     assert_eq!(who(&browser).await, user.email);
     assert_problem(&browser.post("/mfa/disable", &[]).await, 403);
-    assert!(host.sigra.list_second_factors(&user.id).await.unwrap().is_any(), "the last factor stays");
+    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "the last factor stays");
     assert_eq!(who(&browser).await, user.email);
 }
 
@@ -596,7 +596,7 @@ async fn invariant_11_no_log_in_slips_past_a_factor_that_is_being_set_up() {
             assert_eq!(who(&other).await, "anonymous");
         }
         let open: Vec<SessionId> =
-            host.sigra.list_sessions(&user.id).await.unwrap().iter().map(|session| session.id).collect();
+            host.sigra.sessions().list(&user.id).await.unwrap().iter().map(|session| session.id).collect();
         assert_eq!(open.len(), 1, "the one that set it up");
     }
 }
@@ -646,9 +646,9 @@ async fn keys_are_rotated_and_secrets_follow() {
     let code = host.totp_code(&user).await;
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 422);
 
-    assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 1);
-    assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 0);
-    assert_eq!(too_early.sigra.reencrypt_secrets().await.unwrap(), 0);
+    assert_eq!(rotated.sigra.housekeeping().reencrypt_secrets().await.unwrap(), 1);
+    assert_eq!(rotated.sigra.housekeeping().reencrypt_secrets().await.unwrap(), 0);
+    assert_eq!(too_early.sigra.housekeeping().reencrypt_secrets().await.unwrap(), 0);
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 200);
 }
 
@@ -678,7 +678,7 @@ async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
     }
     host.mfa_fixture().await;
     let rotated = host.restart(|_| with_secrets(&host, "b", &["a"])).await;
-    assert_eq!(rotated.sigra.reencrypt_secrets().await.unwrap(), 2);
+    assert_eq!(rotated.sigra.housekeeping().reencrypt_secrets().await.unwrap(), 2);
 }
 
 /// The host's settings under another secret.
@@ -720,7 +720,7 @@ async fn a_backup_code_makes_no_new_backup_codes() {
     // Nor another app: what was set up was not shown.
     enrol(&host, &browser).await;
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
-    assert_eq!(host.sigra.list_second_factors(&user.id).await.unwrap().backup_codes, 9);
+    assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().backup_codes, 9);
 
     host.clock().advance(STEP);
     assert_status(&browser.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
@@ -735,17 +735,17 @@ async fn ending_a_session_on_the_devices_page_ends_the_trust_of_its_browser() {
     let browser = trusted_browser(&host, &user).await;
     assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
     let session = host.sigra.fetch_session(&token(&browser)).await.unwrap().expect("logged in").session().id;
-    assert!(host.sigra.delete_session_by_id(&user.id, session).await.unwrap());
+    assert!(host.sigra.sessions().delete(&user.id, session).await.unwrap());
     assert_eq!(who(&browser).await, "anonymous");
     assert!(!is_trusted(&host, &browser, &user).await);
-    assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty());
+    assert!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().is_empty());
 
     // The one that trusted it, too.
     let browser = with_password(&host, &user).await;
     host.clock().advance(STEP);
     assert_status(&answer_and_trust(&browser, &host.totp_code(&user).await).await, 200);
     let session = host.sigra.fetch_session(&token(&browser)).await.unwrap().expect("logged in").session().id;
-    assert!(host.sigra.delete_session_by_id(&user.id, session).await.unwrap());
+    assert!(host.sigra.sessions().delete(&user.id, session).await.unwrap());
     assert!(!is_trusted(&host, &browser, &user).await);
 }
 
@@ -767,7 +767,7 @@ async fn ending_all_other_sessions_ends_the_trust_of_all_other_browsers() {
     let (here, there) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);
     assert_redirected_to(&host.post_log_in(&here, &user, false).await, "/");
     let scope = host.sigra.fetch_session(&token(&here)).await.unwrap().expect("logged in");
-    host.sigra.delete_other_sessions(&scope).await.unwrap();
+    host.sigra.sessions().delete_others(&scope).await.unwrap();
     assert!(is_trusted(&host, &here, &user).await);
     assert!(!is_trusted(&host, &there, &user).await);
 }

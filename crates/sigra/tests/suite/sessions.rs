@@ -41,9 +41,9 @@ async fn a_session_is_asked_for_in_the_database() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let scope = host.sigra.fetch_session(&token(&browser)).await.unwrap().unwrap();
-    host.sigra.require_session(&scope).await.unwrap();
+    host.sigra.sessions().require(&scope).await.unwrap();
     browser.post("/log-out", &[]).await;
-    assert!(matches!(host.sigra.require_session(&scope).await, Err(Error::SessionEnded)));
+    assert!(matches!(host.sigra.sessions().require(&scope).await, Err(Error::SessionEnded)));
 }
 
 /// A user is known by a browser for as long as its cookie lives, and by no more than sixteen.
@@ -64,7 +64,7 @@ async fn known_browsers_are_few_and_are_purged() {
     }
     assert_eq!(known().await, 16, "one browser is one, however often it is used");
     host.clock().advance(DAY * 100);
-    host.sigra.purge_expired_tokens().await.unwrap();
+    host.sigra.housekeeping().purge_expired().await.unwrap();
     assert_eq!(known().await, 1);
     sqlx::query("DELETE FROM users").execute(&host.pool).await.unwrap();
     assert_eq!(known().await, 0);
@@ -82,7 +82,7 @@ async fn trusted_browsers_are_few() {
         host.trust_browser(&browser, &user).await;
         browsers.push(browser);
     }
-    assert_eq!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().len(), 16);
+    assert_eq!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().len(), 16);
     for (browser, leads_to) in [(&browsers[0], "/mfa-challenge"), (&browsers[1], "/"), (&browsers[16], "/")] {
         assert_eq!(host.post_log_in(browser, &user, false).await.location(), Some(leads_to));
     }
@@ -144,9 +144,9 @@ async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
 
     let browser = host.log_in(&user).await;
     let id = sigra.fetch_session(&token(&browser)).await.unwrap().unwrap().session().id;
-    assert!(sigra.delete_session_by_id(&user.id, id).await.unwrap());
+    assert!(sigra.sessions().delete(&user.id, id).await.unwrap());
     assert_eq!(who(&browser).await, "anonymous");
-    assert!(!sigra.delete_session_by_id(&user.id, id).await.unwrap());
+    assert!(!sigra.sessions().delete(&user.id, id).await.unwrap());
 
     let browser = host.log_in(&user).await;
     let deleted = sqlx::query("DELETE FROM users_tokens WHERE token = $1")
@@ -159,7 +159,7 @@ async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
 
     assert_eq!(who(&other).await, user.email);
     let kept = sigra.fetch_session(&token(&other)).await.unwrap().unwrap();
-    assert_eq!(sigra.delete_other_sessions(&kept).await.unwrap(), 1);
+    assert_eq!(sigra.sessions().delete_others(&kept).await.unwrap(), 1);
     assert_eq!(who(&other).await, user.email);
     assert_eq!(sigra.delete_all_sessions(&user.id).await.unwrap(), 1);
     assert_eq!(who(&other).await, "anonymous");
@@ -171,9 +171,9 @@ async fn nobody_ends_another_users_session() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let stranger = host.registered_fixture().await;
-    let id = host.sigra().list_sessions(&user.id).await.unwrap()[0].id;
+    let id = host.sigra().sessions().list(&user.id).await.unwrap()[0].id;
 
-    assert!(!host.sigra().delete_session_by_id(&stranger.id, id).await.unwrap());
+    assert!(!host.sigra().sessions().delete(&stranger.id, id).await.unwrap());
     assert_eq!(host.sigra().delete_all_sessions(&stranger.id).await.unwrap(), 0);
     assert_eq!(who(&browser).await, user.email);
 }
@@ -226,7 +226,7 @@ async fn invariant_2_idle_sessions_end_and_activity_prolongs_them() {
         assert_eq!(who(&browser).await, user.email);
     }
     host.clock().advance(MINUTE * 30);
-    assert_eq!(host.sigra().list_sessions(&user.id).await.unwrap().len(), 0);
+    assert_eq!(host.sigra().sessions().list(&user.id).await.unwrap().len(), 0);
     assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none());
     assert_eq!(who(&browser).await, "anonymous");
     assert_eq!(host.rows().await, 0);
@@ -264,7 +264,7 @@ async fn invariant_4_a_token_of_another_context_is_no_session() {
 async fn last_used_at_is_written_every_five_minutes_and_not_more_often() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
-    let last_used_at = async || host.sigra().list_sessions(&user.id).await.unwrap()[0].last_used_at;
+    let last_used_at = async || host.sigra().sessions().list(&user.id).await.unwrap()[0].last_used_at;
     let at_login = last_used_at().await;
 
     host.clock().advance(MINUTE * 5 - SECOND);
@@ -555,9 +555,9 @@ async fn expired_rows_are_purged_and_others_are_kept() {
     let (user, _) = host.logged_in(true).await;
     host.clock().advance(DAY * 30);
     let browser = host.log_in(&user).await;
-    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 0);
+    assert_eq!(host.sigra().housekeeping().purge_expired().await.unwrap(), 0);
     host.clock().advance(DAY * 30);
-    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 1);
+    assert_eq!(host.sigra().housekeeping().purge_expired().await.unwrap(), 1);
     assert_eq!(who(&browser).await, user.email);
 }
 
@@ -583,7 +583,7 @@ async fn purging_goes_on_to_the_last_batch() {
         assert!(Database::insert_session(&mut tx, token, &long_ago).await.unwrap().is_some());
     }
     tx.commit().await.unwrap();
-    assert_eq!(host.sigra().purge_expired_tokens().await.unwrap(), 2500);
+    assert_eq!(host.sigra().housekeeping().purge_expired().await.unwrap(), 2500);
     assert_eq!(host.rows().await, 0);
 }
 
@@ -598,7 +598,7 @@ async fn devices_are_listed_the_last_used_first() {
     host.post_log_in(&host.client(), &user, false).await;
 
     let describe = async || -> Vec<String> {
-        let sessions = host.sigra().list_sessions(&user.id).await.unwrap();
+        let sessions = host.sigra().sessions().list(&user.id).await.unwrap();
         sessions.iter().map(|session| format!("{} at {}", session.device(), session.ip.unwrap())).collect()
     };
     assert_eq!(describe().await, ["Firefox on Linux at 127.0.0.1", "Chrome on Windows at 203.0.113.7"]);

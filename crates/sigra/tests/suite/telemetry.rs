@@ -188,7 +188,7 @@ async fn live_a_life(host: &Host, secrets: &mut Secrets) -> (User, TestClient) {
     let third = host.log_in(&user).await;
     secrets.add_browser(&third);
     let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();
-    host.sigra().delete_other_sessions(&scope).await.unwrap();
+    host.sigra().sessions().delete_others(&scope).await.unwrap();
     who(&third).await;
 
     browser.post("/log-out", &[]).await;
@@ -297,7 +297,7 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
         format!("{scope:?} {:?} {:?}", scope.session(), sigra::Sudo(scope.clone())),
         format!("{found:?} {new:?}"),
         format!("{return_to:?} {browser:?}"),
-        format!("{:?}", sigra.list_sessions(&user.id).await.unwrap()),
+        format!("{:?}", sigra.sessions().list(&user.id).await.unwrap()),
     ];
     for shown in shown {
         secrets.assert_absent("Debug", shown.as_bytes());
@@ -358,7 +358,7 @@ async fn do_the_rest(host: &Host) -> Host {
 
     let limit = Limit { free: 0, ..Limit::MAIL };
     for _ in 0..2 {
-        let _ = host.sigra().limit(limit, "telemetry", "ada").await;
+        let _ = host.sigra().limits().check(limit, "telemetry", "ada").await;
     }
 
     let (_, browser) = host.logged_in(false).await;
@@ -426,7 +426,7 @@ async fn every_event_is_told_under_its_documented_name_at_its_level_with_its_fie
         }
     }
     let log = LOG.text();
-    for span in ["sigra.fetch_current_scope", "sigra.verify_password", "sigra.log_in_user", "sigra.log_out_user"] {
+    for span in ["sigra.fetch_current_scope", "sigra.verify_password", "sigra.log_in", "sigra.log_out"] {
         assert!(log.contains(span), "{span} was not told");
     }
 }
@@ -476,13 +476,16 @@ async fn a_host_that_serves_without_addresses_is_told_once_how_to_mend_it() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
     let told = || LOG.text().matches("into_make_service_with_connect_info").count();
-    host.sigra().limit_address(&sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None }).unwrap();
+    host.sigra().limits().check_address(&sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None }).unwrap();
     assert_eq!(told(), 0);
     for _ in 0..1000 {
-        host.sigra().limit_address(&sigra::Client::default()).unwrap();
+        host.sigra().limits().check_address(&sigra::Client::default()).unwrap();
     }
     assert_eq!(told(), 1);
-    assert!(matches!(host.sigra().limit_address(&sigra::Client::default()), Err(Error::TooManyAttempts { .. })));
+    assert!(matches!(
+        host.sigra().limits().check_address(&sigra::Client::default()),
+        Err(Error::TooManyAttempts { .. })
+    ));
     assert_eq!(last_told(telemetry::RATE_LIMITED).fields["limit"], "address");
 }
 

@@ -32,7 +32,7 @@ impl Host {
     }
 
     async fn session_of(&self, user: &User) -> sigra::SessionId {
-        self.sigra().list_sessions(&user.id).await.unwrap()[0].id
+        self.sigra().sessions().list(&user.id).await.unwrap()[0].id
     }
 }
 
@@ -138,7 +138,7 @@ async fn the_sessions_that_can_be_read_are_listed() {
     host.log_in(&user).await;
     for time in NO_TIMES {
         host.spoil_session(spoilt, "last_used_at", time).await;
-        let listed = host.sigra().list_sessions(&user.id).await.unwrap();
+        let listed = host.sigra().sessions().list(&user.id).await.unwrap();
         assert!(listed.len() == 1 && listed[0].id != spoilt, "{time}: {listed:?}");
     }
     assert_eq!(host.sigra().delete_all_sessions(&user.id).await.unwrap(), 2, "all of them can be ended");
@@ -150,14 +150,14 @@ async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
     let user = host.registered_fixture().await;
     for number in 0..9 {
         let event = Audit::new(format!("event.{number}")).of(user.id);
-        host.sigra().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
+        host.sigra().audit().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
     }
     let spoil = format!("UPDATE audit_events SET inserted_at = {} WHERE action IN ('event.8', 'event.6')", NO_TIMES[0]);
     sqlx::query(AssertSqlSafe(spoil)).execute(&host.pool).await.unwrap();
     let mut listed = Vec::new();
     let mut before = None;
     loop {
-        let page = host.sigra().list_audit_events(&user.id, before, 2).await.unwrap();
+        let page = host.sigra().audit().list(&user.id, before, 2).await.unwrap();
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         listed.push(page.iter().map(|event| event.action.trim_start_matches("event.").to_owned()).collect::<String>());
@@ -177,6 +177,6 @@ async fn the_passkeys_that_can_be_read_are_listed() {
         let insert = sqlx::query(AssertSqlSafe(insert)).bind(uuid::Uuid::now_v7()).bind(user.id);
         insert.bind(vec![u8::try_from(number).unwrap()]).execute(&host.pool).await.unwrap();
     }
-    let factors = host.sigra().list_second_factors(&user.id).await.unwrap();
+    let factors = host.sigra().mfa().list(&user.id).await.unwrap();
     assert_eq!(factors.passkeys.len(), 1);
 }

@@ -31,16 +31,16 @@ impl Host {
 
 async fn link(host: &Host, user: &User, context: Context<'_>) -> EmailToken {
     let mut tx = host.sigra.begin().await.unwrap();
-    let token = host.sigra.create_email_token(&mut tx, &user.id, context, &user.email).await.unwrap();
+    let token = host.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await.unwrap();
     tx.commit().await.unwrap();
     token
 }
 
 async fn is_good(host: &Host, token: &EmailToken, context: Context<'_>) -> bool {
-    let found = host.sigra.find_email_token(token, context).await.unwrap().is_some();
+    let found = host.sigra.email_tokens().find(token, context).await.unwrap().is_some();
     let mut tx = host.sigra.begin().await.unwrap();
-    let locked = host.sigra.lock_email_token(&mut tx, token, context).await.unwrap().is_some();
-    let taken = host.sigra.take_email_token(&mut tx, token, context).await.unwrap().is_some();
+    let locked = host.sigra.email_tokens().lock(&mut tx, token, context).await.unwrap().is_some();
+    let taken = host.sigra.email_tokens().take(&mut tx, token, context).await.unwrap().is_some();
     tx.rollback().await.unwrap();
     assert_eq!((found, locked), (taken, taken));
     taken
@@ -82,7 +82,7 @@ async fn a_session_of_a_clock_that_was_far_ahead_lets_nobody_in_until_its_time_h
     let host = host.restart(|config| config.clock(right.clone())).await;
     let browser = host.take_over(&browser);
     assert_eq!(who(&browser).await, "anonymous");
-    assert!(host.sigra.list_sessions(&user.id).await.unwrap().is_empty());
+    assert!(host.sigra.sessions().list(&user.id).await.unwrap().is_empty());
     assert!(browser.cookie(KEY).is_some(), "it may be the clock here that is wrong");
     right.advance(DAY);
     assert_eq!(who(&browser).await, user.email);
@@ -141,7 +141,7 @@ async fn a_browser_that_was_trusted_at_no_time_or_far_ahead_is_not_trusted() {
         host.date("mfa_trust", &["inserted_at", "last_used_at"], time).await;
         let pending = host.post_log_in(&browser, &user, false).await;
         assert_eq!(pending.location(), Some("/mfa-challenge"), "{time}");
-        assert!(host.sigra.list_trusted_browsers(&user.id).await.unwrap().is_empty(), "{time}");
+        assert!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().is_empty(), "{time}");
     }
 }
 

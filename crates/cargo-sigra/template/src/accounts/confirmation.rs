@@ -48,7 +48,7 @@ impl Accounts {
         tx: &mut Transaction,
         user: &User,
     ) -> Result<(), sigra::Error> {
-        let token = self.sigra.create_email_token(tx, &user.id, Context::Confirm, &user.email).await?;
+        let token = self.sigra.email_tokens().create(tx, &user.id, Context::Confirm, &user.email).await?;
         self.mailer().send_in(tx, self.notifier.confirmation_instructions(user, &token)).await
     }
 
@@ -103,17 +103,17 @@ impl Accounts {
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.take_email_token(&mut tx, &token, Context::Confirm).await?;
+        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email && sent.user.confirmed_at.is_none());
         let user = sent.ok_or(ChangePasswordError::Link)?.user;
-        let revoked = self.sigra.take_over_account_in(&mut tx, &user.id, client).await?;
+        let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
         tx.commit().await?;
 
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(user)
     }
 
@@ -144,15 +144,15 @@ impl Accounts {
     async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, ConfirmError> {
         let token = EmailToken::parse(token).ok_or(ConfirmError::Link)?;
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.lock_email_token(&mut tx, &token, Context::Confirm).await?;
+        let sent = self.sigra.email_tokens().lock(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(ConfirmError::Link)?;
         if sent.user.hashed_password != user.hashed_password {
             return Err(ConfirmError::PasswordRequired);
         }
         let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
-        self.sigra.forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         tx.commit().await?;
-        self.sigra.announce_user(&confirmed.id);
+        self.sigra.sessions().announce_change(&confirmed.id);
         Ok(confirmed)
     }
 

@@ -54,8 +54,8 @@ impl Accounts {
         // Lock the user's row first, so that a concurrent login comes before all of this, or after it.
         let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
         schedule.execute(&mut *tx).await.map_err(sigra::Error::from)?;
-        let others = self.sigra.delete_all_tokens_in(&mut tx, &user.id, Some(session)).await?;
-        let own = self.sigra.delete_session_in(&mut tx, &user.id, session).await?;
+        let others = self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, Some(session)).await?;
+        let own = self.sigra.sessions().delete_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
             let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id);
             delete.execute(&mut *tx).await.map_err(sigra::Error::from)?;
@@ -64,8 +64,8 @@ impl Accounts {
         self.record(&mut tx, action, user, client).await?;
         self.mailer().send_in(&mut tx, self.notifier.account_deleted(user, delete_after)).await?;
         tx.commit().await?;
-        self.sigra.announce(others);
-        self.sigra.announce(own);
+        self.sigra.sessions().announce(others);
+        self.sigra.sessions().announce(own);
         Ok(delete_after)
     }
 
@@ -111,9 +111,9 @@ impl Accounts {
         if delete.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(id)).await?;
+        self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(id)).await?;
         tx.commit().await?;
-        self.sigra.announce_user(&id);
+        self.sigra.sessions().announce_change(&id);
         Ok(true)
     }
 
@@ -151,7 +151,7 @@ impl Accounts {
         const DELETE: &str = concat!("DELETE FROM users WHERE ", never_used!(), " AND id = $4");
         let mut tx = self.sigra.begin().await?;
         // This locks the user's row, so that the next statement sees every concurrent change.
-        let revoked = self.sigra.delete_sessions_in(&mut tx, &user, None).await?;
+        let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user, None).await?;
         if !revoked.is_empty() {
             return Ok(false);
         }
@@ -159,7 +159,7 @@ impl Accounts {
         if delete.bind(user).execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        self.sigra.record(&mut tx, &Audit::new(audit::DELETED).of(user)).await?;
+        self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(user)).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -53,13 +53,13 @@ impl Accounts {
         if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(());
         }
-        self.sigra.delete_email_tokens(&mut tx, &user.id, context).await?;
+        self.sigra.email_tokens().delete(&mut tx, &user.id, context).await?;
         // An unconfirmed owner loses the address to a user who proves that they have the mailbox.
         let owner = super::get_user_by_normalized_email(&mut tx, email).await?;
         let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
             None => {
-                let token = self.sigra.create_email_token(&mut tx, &user.id, context, email).await?;
+                let token = self.sigra.email_tokens().create(&mut tx, &user.id, context, email).await?;
                 ("new email", self.notifier.update_email_instructions(email, &token))
             }
         };
@@ -73,7 +73,7 @@ impl Accounts {
     /// Returns the new email address that a link would give to the user.
     pub async fn get_new_email_by_token(&self, user: &User, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
-        let sent = self.sigra.find_email_token(&token, Context::ChangeEmail(&user.email)).await?;
+        let sent = self.sigra.email_tokens().find(&token, Context::ChangeEmail(&user.email)).await?;
         Ok(sent.filter(|sent| sent.user.id == user.id).map(|sent| sent.to))
     }
 
@@ -89,10 +89,10 @@ impl Accounts {
         let (user, client) = (scope.user(), &session.client());
         let token = EmailToken::parse(token).ok_or(ChangeEmailError::Link)?;
         let context = Context::ChangeEmail(&user.email);
-        let claimed = self.sigra.find_email_token(&token, context).await?.ok_or(ChangeEmailError::Link)?.to;
+        let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(ChangeEmailError::Link)?.to;
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, user, &claimed).await?;
-        let taken = self.sigra.take_email_token(&mut tx, &token, context).await?;
+        let taken = self.sigra.email_tokens().take(&mut tx, &token, context).await?;
         let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(ChangeEmailError::Link)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
         let update =
@@ -113,7 +113,7 @@ impl Accounts {
         self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
         let recovery = match sent.user.confirmed_at {
             Some(_) => {
-                Some(self.sigra.create_email_token(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
+                Some(self.sigra.email_tokens().create(&mut tx, &user.id, Context::Recovery, &sent.user.email).await?)
             }
             // It was never confirmed: it may be a typo, and belong to someone else.
             None => None,
@@ -121,8 +121,8 @@ impl Accounts {
         self.mailer().send_in(&mut tx, self.notifier.email_changed(&sent.user, recovery.as_ref())).await?;
         self.sigra.renew_session_in(&mut tx, session, scope).await?;
         tx.commit().await?;
-        self.sigra.announce_user(&updated.id);
-        squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
+        self.sigra.sessions().announce_change(&updated.id);
+        squatter.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
         Ok(updated)
     }
 
@@ -135,7 +135,7 @@ impl Accounts {
         email: &str,
     ) -> Result<(), sigra::Error> {
         match super::get_user_by_normalized_email(&mut *conn, email).await? {
-            Some(holder) => self.sigra.lock_both_users_in(conn, &claimant.id, &holder.id).await,
+            Some(holder) => self.sigra.sessions().lock_both_in(conn, &claimant.id, &holder.id).await,
             None => Ok(()),
         }
     }
@@ -154,11 +154,11 @@ impl Accounts {
         let Some(holder) = holder.filter(|holder| holder.id != claimant.id && holder.confirmed_at.is_none()) else {
             return Ok(None);
         };
-        let sessions = self.sigra.delete_all_tokens_in(conn, &holder.id, None).await?;
+        let sessions = self.sigra.email_tokens().delete_all_in(conn, &holder.id, None).await?;
         // The holder may be confirming it right now.
         let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL").bind(holder.id);
         if delete.execute(&mut *conn).await?.rows_affected() == 1 {
-            self.sigra.record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;
+            self.sigra.audit().record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;
         }
         Ok(Some(sessions))
     }

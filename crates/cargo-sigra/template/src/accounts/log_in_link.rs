@@ -18,7 +18,8 @@ impl Accounts {
             let mut tx = accounts.sigra.begin().await?;
             if accounts.may_mail(&mut tx, "log in", &user.email).await? {
                 accounts.record_attempt(&mut tx, audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
-                let token = accounts.sigra.create_email_token(&mut tx, &user.id, Context::LogIn, &user.email).await?;
+                let token =
+                    accounts.sigra.email_tokens().create(&mut tx, &user.id, Context::LogIn, &user.email).await?;
                 accounts.mailer().send_in(&mut tx, accounts.notifier.log_in_link(&user, &token)).await?;
             }
             tx.commit().await
@@ -45,7 +46,7 @@ impl Accounts {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.take_email_token(&mut tx, &token, Context::LogIn).await?;
+        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::LogIn).await?;
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             tx.commit().await?;
@@ -54,20 +55,20 @@ impl Accounts {
         if self.is_registrant(session, scope, &sent.user) {
             let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
             tx.commit().await?;
-            self.sigra.announce_user(&user.id);
+            self.sigra.sessions().announce_change(&user.id);
             return Ok(Some(LogInLinkUse { owner: user, password_removed: false }));
         }
         let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
         let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
         drop_password.execute(&mut *tx).await?;
-        let revoked = self.sigra.take_over_account_in(&mut tx, &sent.user.id, &client).await?;
+        let revoked = self.sigra.recovery().take_over_in(&mut tx, &sent.user.id, &client).await?;
         let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
         let password_removed = sent.user.hashed_password.is_some();
         if password_removed {
             self.mailer().send_in(&mut tx, self.notifier.password_removed(&user)).await?;
         }
         tx.commit().await?;
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(Some(LogInLinkUse { owner: user, password_removed }))
     }
 }

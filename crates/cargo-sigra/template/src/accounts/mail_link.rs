@@ -36,7 +36,7 @@ impl Accounts {
         context: Context<'_>,
     ) -> Result<Option<User>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
-        let sent = self.sigra.find_email_token(&token, context).await?;
+        let sent = self.sigra.email_tokens().find(&token, context).await?;
         Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
     }
 
@@ -44,7 +44,7 @@ impl Accounts {
     /// commits with the transaction that sends the email. The visitor must not be told of a refusal: it would reveal that
     /// there is an account.
     pub(super) async fn may_mail(&self, conn: &mut Connection, kind: &str, email: &str) -> Result<bool, sigra::Error> {
-        match self.sigra.limit_in(conn, Limit::MAIL, kind, &mailbox_of(email)).await {
+        match self.sigra.limits().check_in(conn, Limit::MAIL, kind, &mailbox_of(email)).await {
             Ok(()) => Ok(true),
             Err(sigra::Error::TooManyAttempts { .. }) => Ok(false),
             Err(error) => Err(error),

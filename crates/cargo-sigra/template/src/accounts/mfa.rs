@@ -28,7 +28,7 @@ pub struct ChallengePassed {
 
 impl Accounts {
     pub async fn list_second_factors(&self, user: &User) -> Result<SecondFactors, sigra::Error> {
-        self.sigra.list_second_factors(&user.id).await
+        self.sigra.mfa().list(&user.id).await
     }
 
     /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction.
@@ -45,7 +45,7 @@ impl Accounts {
             deletion_cancelled = self.complete_log_in(tx, session, user).await?;
             Ok(())
         };
-        let completed = self.sigra.complete_mfa_challenge_with(session, challenge, answer, trust_browser, also).await;
+        let completed = self.sigra.mfa().complete_with(session, challenge, answer, trust_browser, also).await;
         if let Err(sigra::Error::TooManyAttempts { .. }) = &completed {
             self.deliver_wrong_codes_notice(user, session.client());
         }
@@ -65,7 +65,7 @@ impl Accounts {
     ) -> Result<Checked<Factor>, sigra::Error> {
         let tell =
             async |tx: &mut Transaction, factor: Factor| self.tell_of_backup_code(tx, scope.user(), factor).await;
-        self.sigra.reauthenticate_user_with_second_factor_and(session, scope, answer, tell).await
+        self.sigra.mfa().reauthenticate_with(session, scope, answer, tell).await
     }
 
     /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.
@@ -80,14 +80,14 @@ impl Accounts {
             let mail = self.notifier.second_factor_added(user, "An authenticator app", enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
-        self.sigra.confirm_totp_enrolment_with(session, enrolment, &user.email, code, tell).await
+        self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, tell).await
     }
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.disable_totp_with(session, sudo, tell).await
+        self.sigra.mfa().disable_totp_with(session, sudo, tell).await
     }
 
     /// Replaces the backup codes. Returns `None` for a user without a second factor.
@@ -98,7 +98,7 @@ impl Accounts {
     ) -> Result<Option<BackupCodes>, sigra::Error> {
         let mail = self.notifier.backup_codes_regenerated(sudo.0.user());
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.regenerate_backup_codes_with(session, sudo, tell).await
+        self.sigra.mfa().regenerate_backup_codes_with(session, sudo, tell).await
     }
 
     // <passkeys>
@@ -115,11 +115,11 @@ impl Accounts {
             let mail = self.notifier.second_factor_added(user, "A passkey", enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
-        self.sigra.finish_passkey_registration_with(session, enrolment, &user.email, name, answer, tell).await
+        self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, tell).await
     }
 
     pub async fn rename_passkey(&self, user: &User, id: Uuid, name: &str) -> Result<bool, sigra::Error> {
-        self.sigra.rename_passkey(&user.id, id, name).await
+        self.sigra.passkeys().rename(&user.id, id, name).await
     }
 
     /// Removes a passkey. Returns whether it was the user's.
@@ -131,7 +131,7 @@ impl Accounts {
     ) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "A passkey");
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.delete_passkey_with(session, sudo, id, tell).await
+        self.sigra.passkeys().delete_with(session, sudo, id, tell).await
     }
 
     /// Verifies a passkey, and returns its user.
@@ -140,18 +140,18 @@ impl Accounts {
         session: &CookieSession,
         answer: &PublicKeyCredential,
     ) -> Result<Checked<PasskeyLogIn<User>>, sigra::Error> {
-        self.sigra.verify_passkey_log_in(session, answer).await
+        self.sigra.passkeys().verify_log_in(session, answer).await
     }
     // </passkeys>
 
     /// Returns the browsers that skip the second factor.
     pub async fn list_trusted_browsers(&self, user: &User) -> Result<Vec<TrustedBrowser>, sigra::Error> {
-        self.sigra.list_trusted_browsers(&user.id).await
+        self.sigra.trusted_browsers().list(&user.id).await
     }
 
     /// Stops trusting a browser. Returns whether it was the user's.
     pub async fn delete_trusted_browser(&self, user: &User, id: Uuid, client: &Client) -> Result<bool, sigra::Error> {
-        self.sigra.delete_trusted_browser(&user.id, id, client).await
+        self.sigra.trusted_browsers().delete(&user.id, id, client).await
     }
 
     async fn tell_of_backup_code(&self, tx: &mut Transaction, user: &User, factor: Factor) -> Result<(), sigra::Error> {

@@ -39,7 +39,7 @@ impl Accounts {
             if accounts.may_mail(&mut tx, "reset", &user.email).await? {
                 accounts.record_attempt(&mut tx, audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
                 let context = Context::ResetPassword;
-                let token = accounts.sigra.create_email_token(&mut tx, &user.id, context, &user.email).await?;
+                let token = accounts.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await?;
                 accounts
                     .mailer()
                     .send_in(&mut tx, accounts.notifier.reset_password_instructions(&user, &token))
@@ -73,22 +73,22 @@ impl Accounts {
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
-        let sent = self.sigra.take_email_token(&mut tx, &token, Context::ResetPassword).await?;
+        let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await?;
         let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
         let revoked = match user.confirmed_at {
-            Some(_) => self.sigra.delete_all_tokens_in(&mut tx, &user.id, None).await?,
+            Some(_) => self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await?,
             // Someone else may have registered the address: remove everything that could log them in again.
-            None => self.sigra.take_over_account_in(&mut tx, &user.id, client).await?,
+            None => self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?,
         };
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
-        self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
-        self.sigra.forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
+        self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
         self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
         tx.commit().await?;
 
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(user)
     }
 
@@ -111,7 +111,7 @@ impl Accounts {
         let user = scope.user();
         check_new_password(password, confirmation, &user.email, &self.policy)?;
         self.limit_changes("password", user).await?;
-        self.sigra.require_session(scope).await?;
+        self.sigra.sessions().require(scope).await?;
         if self.asks_current_password(scope) {
             let current = current.ok_or(ChangePasswordError::Current)?;
             if !self.is_password_of(user, current, &session.client()).await?.is_valid() {
@@ -124,14 +124,14 @@ impl Accounts {
         // Renewing the session fails if it ended in the meantime, and then nothing is changed.
         let mut tx = self.sigra.begin().await?;
         self.set_password(&mut tx, user, hashed_password.as_str()).await?;
-        let revoked = self.sigra.delete_other_tokens_in(&mut tx, &user.id, scope.session().id).await?;
-        self.sigra.remember_browser_in(&mut tx, session, &user.id).await?;
+        let revoked = self.sigra.email_tokens().delete_others_in(&mut tx, &user.id, scope.session().id).await?;
+        self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
         self.mailer().send_in(&mut tx, self.notifier.password_changed(user)).await?;
         self.sigra.renew_session_in(&mut tx, session, scope).await?;
         tx.commit().await?;
 
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ impl Accounts {
     /// Returns the email address that a link gives an account back to.
     pub async fn get_email_by_recovery_token(&self, token: &str) -> Result<Option<String>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
-        Ok(self.sigra.find_email_token(&token, Context::Recovery).await?.map(|sent| sent.to))
+        Ok(self.sigra.email_tokens().find(&token, Context::Recovery).await?.map(|sent| sent.to))
     }
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
@@ -25,14 +25,15 @@ impl Accounts {
         client: &Client,
     ) -> Result<User, ChangePasswordError> {
         let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
-        let found = self.sigra.find_email_token(&token, Context::Recovery).await?.ok_or(ChangePasswordError::Link)?;
+        let found =
+            self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(ChangePasswordError::Link)?;
         check_new_password(password, confirmation, &found.to, &self.policy)?;
         self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, &found.user, &found.to).await?;
-        let recovered = self.sigra.recover_account_in(&mut tx, &token, client).await?;
+        let recovered = self.sigra.recovery().recover_in(&mut tx, &token, client).await?;
         let Recovered { sent, revoked } = recovered.ok_or(ChangePasswordError::Link)?;
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
@@ -41,8 +42,8 @@ impl Accounts {
         self.mailer().send_in(&mut tx, self.notifier.account_recovered(&user)).await?;
         tx.commit().await?;
 
-        self.sigra.announce(revoked);
-        squatter.into_iter().for_each(|sessions| self.sigra.announce(sessions));
+        self.sigra.sessions().announce(revoked);
+        squatter.into_iter().for_each(|sessions| self.sigra.sessions().announce(sessions));
         Ok(user)
     }
 

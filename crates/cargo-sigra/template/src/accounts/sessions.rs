@@ -4,7 +4,7 @@ use sigra::{
     Checked, Client, CookieSession, LogInMethod, LogInOutcome, Password, Scope, SessionId, SessionToken, Verification,
     audit::{Audit, AuditEvent},
     limits::Limit,
-    session::Sessions,
+    session::SessionList,
     telemetry,
 };
 // <passkeys>
@@ -46,31 +46,31 @@ impl Accounts {
     /// Logs the user out everywhere. Also forgets all trusted and known browsers. Returns how many sessions ended.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, None).await?;
-        self.sigra.delete_trusted_browsers_in(&mut tx, &user.id).await?;
-        self.sigra.delete_known_browsers_in(&mut tx, &user.id).await?;
+        let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user.id, None).await?;
+        self.sigra.trusted_browsers().delete_all_in(&mut tx, &user.id).await?;
+        self.sigra.known_browsers().delete_all_in(&mut tx, &user.id).await?;
         self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
         tx.commit().await?;
         let count = revoked.len();
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(count)
     }
 
     /// Returns the devices that the user used most recently.
-    pub async fn list_user_sessions(&self, user: &User) -> Result<Sessions, sigra::Error> {
-        self.sigra.list_sessions(&user.id).await
+    pub async fn list_user_sessions(&self, user: &User) -> Result<SessionList, sigra::Error> {
+        self.sigra.sessions().list(&user.id).await
     }
 
     /// Logs the user out on one of their devices. Returns whether it was theirs.
     pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
-        let revoked = self.sigra.delete_session_in(&mut tx, &user.id, id).await?;
+        let revoked = self.sigra.sessions().delete_in(&mut tx, &user.id, id).await?;
         let was_theirs = !revoked.is_empty();
         if was_theirs {
             self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
         }
         tx.commit().await?;
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(was_theirs)
     }
 
@@ -82,14 +82,14 @@ impl Accounts {
     ) -> Result<usize, sigra::Error> {
         let user = scope.user();
         let mut tx = self.sigra.begin().await?;
-        let revoked = self.sigra.delete_sessions_in(&mut tx, &user.id, Some(scope.session().id)).await?;
-        self.sigra.delete_other_trusted_browsers_in(&mut tx, scope).await?;
+        let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user.id, Some(scope.session().id)).await?;
+        self.sigra.trusted_browsers().delete_others_in(&mut tx, scope).await?;
         if !revoked.is_empty() {
             self.record(&mut tx, telemetry::SESSION_REVOKED, user, client).await?;
         }
         tx.commit().await?;
         let count = revoked.len();
-        self.sigra.announce(revoked);
+        self.sigra.sessions().announce(revoked);
         Ok(count)
     }
 
@@ -99,23 +99,23 @@ impl Accounts {
         user: &User,
         before: Option<Uuid>,
     ) -> Result<Vec<AuditEvent<UserId>>, sigra::Error> {
-        self.sigra.list_audit_events(&user.id, before, ACTIVITY_PAGE as u32).await
+        self.sigra.audit().list(&user.id, before, ACTIVITY_PAGE as u32).await
     }
 
     /// Counts a login attempt before it is made.
     pub async fn limit_log_in(&self, session: &CookieSession, email: &str) -> Result<(), sigra::Error> {
         let user = self.get_user_by_email(email).await?.map(|user| user.id);
-        self.sigra.limit_log_in(session, &account_named(email), user.as_ref()).await
+        self.sigra.limits().check_log_in(session, &account_named(email), user.as_ref()).await
     }
 
     /// Forgets earlier attempts: someone who entered the right password is not guessing.
     pub async fn forget_log_ins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.forget_log_ins(session, &account_named(&user.email), &user.id).await
+        self.sigra.limits().forget_log_ins(session, &account_named(&user.email), &user.id).await
     }
 
     /// Counts a change to the user's own account before it is made, if it takes a password hash or sends an email.
     pub async fn limit_changes(&self, purpose: &str, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.limit(Limit::CHANGES, purpose, &user.id.to_string()).await
+        self.sigra.limits().check(Limit::CHANGES, purpose, &user.id.to_string()).await
     }
 
     /// Enters sudo mode with the user's password. A user who has a second factor must present that: for them, even the
@@ -133,11 +133,11 @@ impl Accounts {
             return Ok(Checked::Invalid);
         }
         // </mfa>
-        self.sigra.require_session(scope).await?;
+        self.sigra.sessions().require(scope).await?;
         if !self.is_password_of(user, password, &session.client()).await?.is_valid() {
             return Ok(Checked::Invalid);
         }
-        match self.sigra.reauthenticate_user(session, scope).await {
+        match self.sigra.reauthenticate(session, scope).await {
             // The user has set one up since the page was shown.
             Err(sigra::Error::SecondFactorRequired) => Ok(Checked::Invalid),
             confirmed => confirmed.map(Checked::Valid),
@@ -162,12 +162,12 @@ impl Accounts {
 
     /// Counts an attempt to enter sudo mode.
     async fn limit_sudo(&self, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.limit(Limit::LOG_IN, "sudo", &user.id.to_string()).await
+        self.sigra.limits().check(Limit::LOG_IN, "sudo", &user.id.to_string()).await
     }
 
     /// Forgets these attempts after a success.
     async fn forget_sudo_attempts(&self, user: &User) -> Result<(), sigra::Error> {
-        self.sigra.forget_attempts("sudo", &user.id.to_string()).await
+        self.sigra.limits().forget("sudo", &user.id.to_string()).await
     }
 
     /// Logs in a user who has presented a first factor, and cancels a scheduled deletion in the same transaction.
@@ -183,7 +183,7 @@ impl Accounts {
             deletion_cancelled = self.complete_log_in(tx, session, user).await?;
             Ok(())
         };
-        let outcome = self.sigra.log_in_user_with(session, user, method, remember_me, also).await?;
+        let outcome = self.sigra.log_in_with(session, user, method, remember_me, also).await?;
         self.logged_in(session, user, LogIn { outcome, deletion_cancelled }).await
     }
 
@@ -200,7 +200,7 @@ impl Accounts {
             deletion_cancelled = self.complete_log_in(tx, session, log_in.user()).await?;
             Ok(())
         };
-        let outcome = self.sigra.log_in_user_with_passkey_and(session, log_in, remember_me, also).await?;
+        let outcome = self.sigra.passkeys().log_in_with(session, log_in, remember_me, also).await?;
         self.logged_in(session, log_in.user(), LogIn { outcome, deletion_cancelled }).await
     }
     // </passkeys>
@@ -223,7 +223,7 @@ impl Accounts {
         user: &User,
     ) -> Result<bool, sigra::Error> {
         let client = session.client();
-        self.sigra.forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
+        self.sigra.limits().forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
         let is_news = self.policy.notify_new_devices && session.is_new_browser();
         if is_news && self.has_logged_in_before(tx, user).await? {
             self.mailer().send_in(tx, self.notifier.new_device(user, &client)).await?;
@@ -234,7 +234,7 @@ impl Accounts {
     /// Tells other requests immediately that the account is no longer scheduled for deletion.
     pub(super) fn announce_log_in(&self, user: &User, deletion_cancelled: bool) {
         if deletion_cancelled {
-            self.sigra.announce_user(&user.id);
+            self.sigra.sessions().announce_change(&user.id);
         }
     }
 
@@ -253,7 +253,7 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<(), sigra::Error> {
-        self.sigra.record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
+        self.sigra.audit().record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
     }
 }
 

@@ -321,7 +321,7 @@ impl UserNotifier {
     }
 
     fn link(&self, label: &'static str, path: &str, token: &EmailToken, context: Context<'_>) -> Link {
-        let lifetime = self.sigra.link_ttl(context).map(in_words).unwrap_or_default();
+        let lifetime = self.sigra.email_tokens().ttl(context).map(in_words).unwrap_or_default();
         Link { label, url: self.url(path) + &token.encode(), lifetime }
     }
 

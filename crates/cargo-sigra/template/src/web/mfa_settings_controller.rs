@@ -118,7 +118,7 @@ pub async fn index(
         other_devices: sessions.iter().filter(|session| session.id != this_one).count(),
         backup_codes: factors.backup_codes,
         // <passkeys>
-        may_add_passkey: accounts.sigra().may_add_passkey(&factors),
+        may_add_passkey: accounts.sigra().passkeys().may_add(&factors),
         passkeys: factors
             .passkeys
             .into_iter()
@@ -198,7 +198,7 @@ impl SentForm {
         scope: &Scope<User>,
         codes: &BackupCodes,
     ) -> Result<()> {
-        Ok(accounts.sigra().keep_backup_codes(session, scope.user(), &self.idempotency_key, codes)?)
+        Ok(accounts.sigra().mfa().keep_backup_codes(session, scope.user(), &self.idempotency_key, codes)?)
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn shown_again(
     scope: &Scope<User>,
     form: &SentForm,
 ) -> Option<Response> {
-    let codes = accounts.sigra().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
+    let codes = accounts.sigra().mfa().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
     let layout = Layout::new("Backup codes", session, Some(scope));
     Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
@@ -263,7 +263,7 @@ async fn totp_page(
     problem: bool,
 ) -> Result<Page<impl Template + use<>>> {
     let user = enrolment.scope().user();
-    let totp: TotpEnrolment = accounts.sigra().begin_totp_enrolment(session, user, &user.email)?;
+    let totp: TotpEnrolment = accounts.sigra().mfa().begin_totp(session, user, &user.email)?;
     Ok(Page(TotpPage {
         layout: layout("Authenticator app", session, enrolment),
         qr_code: totp.qr_code(),

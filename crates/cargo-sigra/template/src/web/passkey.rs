@@ -21,7 +21,7 @@ pub async fn enrolment_options(
 ) -> Result<Json<CreationChallengeResponse>> {
     let user = enrolment.scope().user();
     accounts.limit_changes("passkey options", user).await?;
-    Ok(Json(accounts.sigra().begin_passkey_registration(&session, &enrolment, &user.email).await?))
+    Ok(Json(accounts.sigra().passkeys().begin_registration(&session, &enrolment, &user.email).await?))
 }
 
 /// To log in with, whoever it is.
@@ -29,7 +29,7 @@ pub async fn log_in_options(
     State(accounts): State<Accounts>,
     session: CookieSession,
 ) -> Result<Json<RequestChallengeResponse>> {
-    Ok(Json(accounts.sigra().begin_passkey_log_in(&session).await?))
+    Ok(Json(accounts.sigra().passkeys().begin_log_in(&session).await?))
 }
 
 /// To show as a second factor. `null` for who has none.
@@ -39,7 +39,7 @@ pub async fn challenge_options(
     challenge: MfaChallenge<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
     accounts.limit_changes("passkey options", challenge.user()).await?;
-    Ok(Json(accounts.sigra().begin_passkey_challenge(&session, &challenge).await?))
+    Ok(Json(accounts.sigra().passkeys().begin_challenge(&session, &challenge).await?))
 }
 
 /// To confirm that it is still the user. `null` for who has none.
@@ -49,7 +49,7 @@ pub async fn sudo_options(
     scope: Scope<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
     accounts.limit_changes("passkey options", scope.user()).await?;
-    Ok(Json(accounts.sigra().begin_passkey_reauthentication(&session, &scope).await?))
+    Ok(Json(accounts.sigra().passkeys().begin_reauthentication(&session, &scope).await?))
 }
 
 // <pages>

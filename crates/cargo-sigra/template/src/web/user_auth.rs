@@ -123,7 +123,7 @@ pub fn must_confirm(accounts: &Accounts, session: &CookieSession, user: &User) -
 
 /// Logs the browser out, and says so when it is done. Its session's live connections end.
 pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message: &str) -> Result<Response> {
-    sigra.log_out_user(session).await?;
+    sigra.log_out(session).await?;
     session.put_flash(Flash::Info, message)?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
 }
@@ -155,7 +155,7 @@ pub async fn limit_address(
     if request.method().is_safe() {
         return Ok(next.run(request).await);
     }
-    accounts.sigra().limit_address(&session.client())?;
+    accounts.sigra().limits().check_address(&session.client())?;
     Ok(next.run(request).await)
 }
 

@@ -96,7 +96,8 @@ pub async fn index(
     let devices = sessions.iter().map(|session| Device::new(session, this_one)).collect();
     // <mfa>
     let browsers = accounts.list_trusted_browsers(scope.user()).await?;
-    let this_browser = accounts.sigra().trusted_browser(&session, &scope.user().id).await?.map(|browser| browser.id);
+    let this_browser =
+        accounts.sigra().trusted_browsers().current(&session, &scope.user().id).await?.map(|browser| browser.id);
     // </mfa>
     Ok(Page(DevicesPage {
         layout: Layout::new("Your devices", &session, Some(&scope)),

@@ -27,7 +27,7 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
 
     let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
     assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
-    let events = host.sigra().list_audit_events(&user.id, None, 100).await.expect("the trail");
+    let events = host.sigra().audit().list(&user.id, None, 100).await.expect("the trail");
     let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a log-in");
     assert_eq!(log_in.metadata, serde_json::json!({ "method": "link" }));
     browser.close_and_reopen();

@@ -131,7 +131,8 @@ async fn invariant_17_a_failed_action_is_not_reported_as_done_on_the_next_page()
     let host = Host::new().await;
     for path in ["/users/log-out", "this device", "/users/sessions", "/users/settings"] {
         let (user, browser) = host.authenticated_fixture().await;
-        let this_device = format!("/users/sessions/{}", host.sigra().list_sessions(&user.id).await.expect("one")[0].id);
+        let this_device =
+            format!("/users/sessions/{}", host.sigra().sessions().list(&user.id).await.expect("one")[0].id);
         let path = if path == "this device" { &this_device } else { path };
         let break_it = sqlx::raw_sql("ALTER TABLE audit_events RENAME TO elsewhere").execute(&host.pool);
         break_it.await.expect("broken");

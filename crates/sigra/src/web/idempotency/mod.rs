@@ -1,7 +1,7 @@
 //! A form that is sent twice is done once: the second press of a button gets the first one's answer.
 //!
 //! Two presses of "Log in" are two requests. The browser shows the answer to the second, which finds its code used, its
-//! link void, its session replaced: whoever pressed twice is thrown out. With the [layer](Sigra::idempotency) the second
+//! link void, its session replaced: whoever pressed twice is thrown out. With the [layer](crate::Sigra::idempotency) the second
 //! waits for the first, and gets the same answer, cookies and all (IETF draft-ietf-httpapi-idempotency-key-header).
 //!
 //! | request | gets the first one's answer |

@@ -120,7 +120,7 @@ pub async fn totp_options(
     enrolment: MfaEnrolment<User>,
 ) -> Result<Json<TotpOptions>> {
     let user = enrolment.scope().user();
-    let totp = accounts.sigra().begin_totp_enrolment(&session, user, &user.email)?;
+    let totp = accounts.sigra().mfa().begin_totp(&session, user, &user.email)?;
     let manual_key = totp.manual_key().to_string();
     Ok(Json(TotpOptions { qr_code: totp.qr_code(), manual_key, url: totp.url().to_owned() }))
 }

@@ -90,6 +90,6 @@ pub fn answer(user: &User, log_in: LogIn, mut notices: Vec<Notice>) -> Result<Re
 
 /// Logs the browser out. Its session's live connections end.
 pub async fn log_out(accounts: &Accounts, session: &CookieSession) -> Result<Response> {
-    accounts.sigra().log_out_user(session).await?;
+    accounts.sigra().log_out(session).await?;
     Ok((StatusCode::NO_CONTENT, [CLEAR_SITE_DATA]).into_response())
 }

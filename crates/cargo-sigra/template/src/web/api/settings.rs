@@ -93,7 +93,7 @@ pub async fn delete(
     let typed = asked.map(|Json(asked)| asked.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
         Ok(delete_after) => {
-            accounts.sigra().log_out_user(&session).await?;
+            accounts.sigra().log_out(&session).await?;
             Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
         }
         Err(DeleteError::Sigra(error)) => Err(error.into()),
