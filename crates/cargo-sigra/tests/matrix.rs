@@ -9,13 +9,18 @@ use generated::{Generated, Workspace};
 #[ignore = "a step of its own in `./test`: it builds applications, which would slow other tests down"]
 fn applications_of_all_kinds_are_good() {
     let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
-    Workspace::of(&[
+    let workspace = Workspace::of(&[
         ("notes", &flags("")),
         ("photo-blog", &flags("--db postgres --user Member --table members")),
         ("club", &flags("--id bigint --no-mfa --no-passkeys --no-magic-link --no-live")),
         ("backend", &flags("--api-only")),
     ])
-    .check();
+    .with_example();
+    workspace.check();
+
+    let mut server = workspace.serve("server");
+    assert_eq!(server.get("/").0, 200, "the guestbook is open");
+    server.use_accounts("users", "user");
 }
 
 /// Words of Rust and of SQL where they can be taken, and tables that are called as one of their rows.

@@ -1,14 +1,19 @@
 //! A generated application in a folder of its own.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod server;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
 };
 
 use tempfile::TempDir;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
+
+use self::server::Server;
 
 pub struct Generated {
     folder: TempDir,
@@ -70,6 +75,21 @@ impl Workspace {
         Self { folder }
     }
 
+    /// The example in `examples/workspace` too, with accounts installed.
+    pub fn with_example(self) -> Self {
+        let example = workspace().join("examples/workspace");
+        copy(&example.join("crates"), &self.folder.path().join("crates"));
+        let its: DocumentMut = read(&example.join("Cargo.toml")).parse().expect("TOML");
+        let manifest = self.folder.path().join("Cargo.toml");
+        let mut ours: DocumentMut = read(&manifest).parse().expect("TOML");
+        ours["workspace"]["members"].as_array_mut().expect("members").push("crates/*");
+        ours["workspace"]["dependencies"] = its["workspace"]["dependencies"].clone();
+        fs::write(manifest, ours.to_string()).expect("written");
+        let output = sigra(&self.folder.path().join("crates/server"), &["install", "--yes"]);
+        assert!(output.status.success(), "{}", said(&output));
+        self
+    }
+
     /// Formatted, without warnings, and good by their own tests.
     pub fn check(&self) {
         for args in [
@@ -79,7 +99,34 @@ impl Workspace {
         ] {
             cargo(self.folder.path(), args);
         }
-        remove_programs(self.folder.path());
+    }
+
+    /// Starts a program that the tests have built.
+    pub fn serve(&self, program: &str) -> Server {
+        let own = self.folder.path().join(format!("{program}.served"));
+        fs::copy(target_folder().join("debug").join(program), &own).expect("the program");
+        Server::start(&own, self.folder.path())
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            remove_programs(self.folder.path());
+        }
+    }
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let to = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("copied");
+        }
     }
 }
 

@@ -9,10 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
-    generated::{cargo, git, said, sigra, sigra_with, target_folder, workspace},
-    server::Server,
-};
+use crate::generated::{cargo, copy, git, said, server::Server, sigra, sigra_with, target_folder, workspace};
 
 /// An application of `tests/hosts`, committed to a repository of its own.
 pub struct Host {
@@ -131,18 +128,5 @@ impl Host {
 
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.root().join(path)).expect("text")
-    }
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let to = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            fs::copy(&path, &to).expect("copied");
-        }
     }
 }

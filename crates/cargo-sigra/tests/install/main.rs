@@ -8,7 +8,6 @@ mod generated;
 mod host;
 mod repositories;
 mod requirements;
-mod server;
 mod shapes;
 mod tables;
 mod trial;

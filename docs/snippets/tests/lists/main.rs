@@ -5,6 +5,7 @@ mod arrows;
 mod asvs;
 mod dependencies;
 mod floors;
+mod foreign_types;
 mod interface;
 mod invariants;
 mod links;

@@ -1,0 +1,130 @@
+//! A login with the library, and no generated code. Run `cargo run --package example-library`, open
+//! <http://127.0.0.1:3000/dashboard>, and log in as `ada@example.com` with `correct horse battery staple`.
+
+use std::{error::Error, net::SocketAddr};
+
+use axum::{
+    Form, Router,
+    extract::State,
+    response::{Html, Redirect},
+    routing::{get, post},
+};
+use sigra::{
+    Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Sigra,
+    Verification,
+};
+use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
+use tokio::net::TcpListener;
+
+#[derive(Clone, sqlx::FromRow)]
+struct User {
+    id: i64,
+    hashed_password: Option<HashedPassword>,
+}
+
+impl sigra::AuthUser for User {
+    type Id = i64;
+    type Database = sqlx::Sqlite;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn hashed_password(&self) -> Option<&HashedPassword> {
+        self.hashed_password.as_ref()
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct LogIn {
+    email: String,
+    password: Password,
+}
+
+async fn log_in(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    Form(form): Form<LogIn>,
+) -> sigra::Result<Redirect> {
+    let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(&form.email);
+    let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
+    match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
+        (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
+        (_, Some(user)) => match sigra.log_in_user(&session, &user, LogInMethod::Password, false).await? {
+            LogInOutcome::Complete => Ok(Redirect::to("/dashboard")),
+            // It can't happen here: nobody can add a second factor.
+            LogInOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
+        },
+    }
+}
+
+async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<Redirect> {
+    sigra.log_out_user(&session).await?;
+    Ok(Redirect::to("/users/log-in"))
+}
+
+async fn dashboard(_: Scope<User>) -> Html<&'static str> {
+    Html(include_str!("dashboard.html"))
+}
+
+fn app(sigra: Sigra<User>) -> Router {
+    Router::new()
+        .route("/users/log-in", get(Html(include_str!("log_in.html"))).post(log_in))
+        .route("/users/log-out", post(log_out))
+        .route("/dashboard", get(dashboard))
+        .layer(sigra.fetch_current_scope())
+        .with_state(sigra)
+}
+
+/// Opens the file, or creates it with the tables and one user.
+async fn database(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
+    let is_new = !std::fs::exists(file)?;
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await?;
+    // Store the secret in your own application: with a new one, every restart logs everyone out.
+    let sigra = Sigra::new(Config::new("example", SecretKeyBase::generate()?), pool.clone())?;
+    if is_new {
+        let users = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, hashed_password TEXT)";
+        sqlx::raw_sql(users).execute(&pool).await?;
+        sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await?;
+        let password = sigra.hash_password(&Password::new("correct horse battery staple")).await?;
+        let ada = "INSERT INTO users (email, hashed_password) VALUES ('ada@example.com', $1)";
+        sqlx::query(ada).bind(password).execute(&pool).await?;
+    }
+    Ok(sigra)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let app = app(database("example.db").await?);
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("Listening on http://127.0.0.1:3000/dashboard");
+    // Failed logins are counted for each client's address.
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sigra::testing::{TestClient, assert_redirected_to, assert_status};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_right_password_logs_in_and_logging_out_ends_the_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let sigra = database(folder.path().join("example.db").to_str().unwrap()).await.unwrap();
+        let browser = TestClient::new(app(sigra));
+        assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+
+        let form = |password| [("email", "ada@example.com"), ("password", password)];
+        assert_redirected_to(&browser.post("/users/log-in", &form("wrong")).await, "/users/log-in");
+        assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+        let right = form("correct horse battery staple");
+        assert_redirected_to(&browser.post("/users/log-in", &right).await, "/dashboard");
+        assert_status(&browser.get("/dashboard").await, 200);
+
+        browser.post("/users/log-out", &[]).await;
+        assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
+    }
+}
