@@ -21,6 +21,7 @@ use crate::{
         cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
         flash::{Flash, FlashMessage, WaitingFlash, name_of},
         return_to::ReturnTo,
+        token_fate::{RememberMe, TokenFate},
         visit::Visit,
     },
     model::{
@@ -78,31 +79,10 @@ struct State {
     /// Entries put (`Some`) or removed (`None`) by this request.
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
     flash: Vec<WaitingFlash>,
-    token_write: Option<TokenWrite>,
+    token_fate: TokenFate,
     device_write: Option<KnownTokens>,
     is_new_browser: bool,
     mfa_trust_write: Option<TrustTokens>,
-}
-
-/// What becomes of the cookies that hold the token.
-pub(crate) enum TokenWrite {
-    Set { token: SessionToken, remember_me: RememberMe },
-    Expire { key: bool, remember_me: bool },
-}
-
-/// What becomes of the remember-me cookie when a token is set.
-#[derive(Clone, Copy)]
-pub(crate) enum RememberMe {
-    Keep,
-    For(Duration),
-    Expire,
-}
-
-impl RememberMe {
-    /// Written together with a token of its own session.
-    pub fn lasting(remembered: Option<Duration>) -> Self {
-        remembered.map_or(Self::Keep, Self::For)
-    }
 }
 
 impl CookieSession {
@@ -121,7 +101,7 @@ impl CookieSession {
             is_cleared: false,
             outgoing: BTreeMap::new(),
             flash: Vec::new(),
-            token_write: None,
+            token_fate: TokenFate::Keep,
             device_write: None,
             is_new_browser: false,
             mfa_trust_write: None,
@@ -321,10 +301,10 @@ impl CookieSession {
     /// The tokens that stand for the browser by now: those presented, or the one that took their place.
     pub(crate) fn held(&self) -> Vec<SessionToken> {
         let state = self.state();
-        match &state.token_write {
-            Some(TokenWrite::Set { token, .. }) => vec![token.clone()],
-            Some(TokenWrite::Expire { .. }) => Vec::new(),
-            None => state.presented(),
+        match &state.token_fate {
+            TokenFate::Replace { token, .. } => vec![token.clone()],
+            TokenFate::Expire { .. } => Vec::new(),
+            TokenFate::Keep => state.presented(),
         }
     }
 
@@ -342,7 +322,7 @@ impl CookieSession {
         state.outgoing.extend(kept.into_iter().map(|(name, json)| (name, Some(json))));
         state.id = Some(token.cookie_session_id());
         let remember_me = remember_for.map_or(RememberMe::Expire, RememberMe::For);
-        state.token_write = Some(TokenWrite::Set { token, remember_me });
+        state.token_fate = TokenFate::Replace { token, remember_me };
     }
 
     /// Ends the cookie session: everything is dropped.
@@ -350,7 +330,7 @@ impl CookieSession {
         let mut state = self.state();
         state.clear();
         state.id = None;
-        state.token_write = Some(TokenWrite::Expire { key: true, remember_me: true });
+        state.token_fate = TokenFate::expire_all();
     }
 
     /// Lives under this token, of those that were presented, and the cookie session that it was presented in. A
@@ -378,11 +358,11 @@ impl CookieSession {
 
     /// Whether this request logged in or out, so that nothing else may write the token cookies.
     pub(crate) fn is_settled(&self) -> bool {
-        self.state().token_write.is_some()
+        !self.state().token_fate.is_keep()
     }
 
-    pub(crate) fn write_token(&self, write: TokenWrite) {
-        self.state().token_write = Some(write);
+    pub(crate) fn decide(&self, fate: TokenFate) {
+        self.state().token_fate = fate;
     }
 
     /// Leaves the entries as they were, for the request came to nothing. Those of a cookie session that it has renewed
@@ -390,7 +370,7 @@ impl CookieSession {
     pub(crate) fn take_entries_back(&self) {
         let mut state = self.state();
         state.flash.clear();
-        if state.token_write.is_none() {
+        if state.token_fate.is_keep() {
             state.outgoing.clear();
         }
     }
@@ -404,11 +384,11 @@ impl CookieSession {
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
         let mut state = self.state();
         state.settle_flash();
-        let changed = state.token_write.is_some()
+        let changed = !state.token_fate.is_keep()
             || state.device_write.is_some()
             || state.mfa_trust_write.is_some()
             || !state.outgoing.is_empty();
-        let State { cookies, request, id, outgoing, token_write, device_write, mfa_trust_write, .. } = &mut *state;
+        let State { cookies, request, id, outgoing, token_fate, device_write, mfa_trust_write, .. } = &mut *state;
         let mut jar = SetCookies { headers, request };
         if let Some(tokens) = mfa_trust_write.take() {
             cookies.set_mfa_trust(&mut jar, &tokens);
@@ -416,8 +396,8 @@ impl CookieSession {
         if let Some(device) = device_write.take() {
             cookies.set_device(&mut jar, &device);
         }
-        match token_write.take() {
-            Some(TokenWrite::Set { token, remember_me }) => {
+        match std::mem::take(token_fate) {
+            TokenFate::Replace { token, remember_me } => {
                 let id = *id.get_or_insert_with(|| token.cookie_session_id());
                 cookies.set_key(&mut jar, id, &token);
                 match remember_me {
@@ -426,7 +406,7 @@ impl CookieSession {
                     RememberMe::Expire => cookies.expire_remember_me(&mut jar),
                 }
             }
-            Some(TokenWrite::Expire { key, remember_me }) => {
+            TokenFate::Expire { key, remember_me, .. } => {
                 if key {
                     cookies.expire_key(&mut jar);
                 }
@@ -434,7 +414,7 @@ impl CookieSession {
                     cookies.expire_remember_me(&mut jar);
                 }
             }
-            None => {}
+            TokenFate::Keep => {}
         }
         for (name, json) in std::mem::take(outgoing) {
             match json {

@@ -12,6 +12,7 @@ use crate::{
         telemetry,
         token::{SessionHashes, SessionToken, TokenHash},
     },
+    browser::token_fate::{RememberMe, TokenFate},
     cache::scopes::Stamp,
     model::{
         scope::{Clearance, Scope},
@@ -27,16 +28,23 @@ use crate::{
 /// A next token that was issued longer ago, and never came back, is taken for lost on the way.
 const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
-/// What a token turned out to stand for.
-pub(crate) enum Lookup<U: AuthUser> {
-    Live {
-        scope: Scope<U>,
-        /// A fresh token for the browser to use from now on.
-        reissued: Option<SessionToken>,
-    },
-    /// Another token took its place.
-    Superseded,
-    Dead,
+/// Who presents a token, and what becomes of it.
+#[derive(Clone)]
+pub(crate) struct Authenticated<U: AuthUser> {
+    /// `None` for nobody.
+    pub scope: Option<Scope<U>>,
+    pub fate: TokenFate,
+}
+
+impl<U: AuthUser> Authenticated<U> {
+    /// Somebody whose token is kept.
+    pub fn known(scope: Scope<U>) -> Self {
+        Self { scope: Some(scope), fate: TokenFate::Keep }
+    }
+
+    pub fn nobody(fate: TokenFate) -> Self {
+        Self { scope: None, fate }
+    }
 }
 
 impl<U: AuthUser> Sigra<U> {
@@ -66,16 +74,16 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Finds what a presented token stands for, and keeps its row in shape.
-    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Lookup<U>, Error> {
+    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Authenticated<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
         let (found, stamp) = self.find(token.hashes()).await?;
         let Some(mut found) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
-            return Ok(Lookup::Dead);
+            return Ok(Authenticated::nobody(TokenFate::dead(token)));
         };
         if found.session.is_ahead(&self.parts.config.sessions, now) {
             tracing::warn!(target: "sigra", session_id = %found.session.id, "a session is refused: a clock is wrong");
-            return Ok(Lookup::Dead);
+            return Ok(Authenticated::nobody(TokenFate::dead(token)));
         }
         if !found.session.is_live(&self.parts.config.sessions, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
@@ -88,12 +96,12 @@ impl<U: AuthUser> Sigra<U> {
                 Ok::<(), Error>(())
             };
             self.keep_up("an expired session is not deleted", deleted).await;
-            return Ok(Lookup::Dead);
+            return Ok(Authenticated::nobody(TokenFate::dead(token)));
         }
-        let mut reissued = None;
+        let mut fate = TokenFate::Keep;
         match found.standing {
             Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
-            Standing::Previous(_) => return Ok(Lookup::Superseded),
+            Standing::Previous(_) => return Ok(Authenticated::nobody(TokenFate::Keep)),
             Standing::Next => {
                 let (sigra, next, id) = (self.clone(), hash, found.session.id);
                 let promoted = async move { sigra.promote(next, id, now).await };
@@ -102,12 +110,15 @@ impl<U: AuthUser> Sigra<U> {
             Standing::Current if found.session.is_due_for_reissue(&self.parts.config.sessions, now) => {
                 let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
                 let issued = async move { sigra.reissue(token, id, now).await };
-                reissued = self.keep_up("a session gets no new token", issued).await.flatten();
+                if let Some(token) = self.keep_up("a session gets no new token", issued).await.flatten() {
+                    let remember_me = RememberMe::lasting(self.remember_for(&found.session));
+                    fate = TokenFate::Replace { token, remember_me };
+                }
             }
             Standing::Current => {}
         }
         self.touch(&mut found.session, now).await;
-        Ok(Lookup::Live { scope: self.keep_scope(hash, found, stamp), reissued })
+        Ok(Authenticated { scope: Some(self.keep_scope(hash, found, stamp)), fate })
     }
 
     /// Whether a browser is to hold this token: it has not been replaced, and its session goes on.

@@ -7,15 +7,16 @@ use crate::{
     base::error::Failed,
     browser::cookie_session::CookieSession,
     model::{scope::Clearance, user::AuthUser},
+    sessions::look_up::Authenticated,
     sigra::Sigra,
-    web::authenticate::{Authenticated, settle},
+    web::authenticate::settle,
 };
 
 /// What there is to do once a request of a known sender is answered.
 pub(crate) async fn look_after<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
-    Authenticated { scope, upkeep }: Authenticated<U>,
+    Authenticated { scope, fate }: Authenticated<U>,
     mut response: Response,
 ) -> Response {
     if scope.as_ref().is_some_and(|scope| scope.clearance() == Clearance::ChallengePending) {
@@ -23,7 +24,7 @@ pub(crate) async fn look_after<U: AuthUser>(
     }
     forget_if_failed(&response, session);
     doubt_if_failed(&response, sigra);
-    settle(sigra, session, upkeep).await;
+    settle(sigra, session, fate).await;
     finish(response, session, scope.is_some())
 }
 

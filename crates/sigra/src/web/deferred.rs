@@ -17,10 +17,11 @@ use crate::{
     base::origin::ForeignRequest,
     browser::{cookie_session::CookieSession, cookies::PresentedTokens},
     model::{scope::Scope, user::AuthUser},
+    sessions::look_up::Authenticated,
     sigra::Sigra,
     web::{
         answer::{doubt_if_failed, keep_private, look_after},
-        authenticate::{Authenticated, authenticate, cached},
+        authenticate::{authenticate, cached},
         current::Current,
         rejection::{MissingLayer, SessionRejection},
     },

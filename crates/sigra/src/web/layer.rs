@@ -24,10 +24,11 @@ use crate::{
     },
     browser::{cookie_session::CookieSession, cookies::PresentedTokens},
     model::{client::Sender, scope::Scope, user::AuthUser},
+    sessions::look_up::Authenticated,
     sigra::Sigra,
     web::{
         answer::{finish, forget_if_failed, look_after, not_asked},
-        authenticate::{Authenticated, authenticate, cached},
+        authenticate::{authenticate, cached},
         current::Current,
         deferred::Deferred,
     },
