@@ -50,7 +50,7 @@ async fn log_in(
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => match sigra.log_in_user(&session, &user, LogInMethod::Password, false).await? {
+        (_, Some(user)) => match sigra.log_in(&session, &user, LogInMethod::Password, false).await? {
             LogInOutcome::Complete => Ok(Redirect::to("/dashboard")),
             // It can't happen here: nobody can add a second factor.
             LogInOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
@@ -59,7 +59,7 @@ async fn log_in(
 }
 
 async fn log_out(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<Redirect> {
-    sigra.log_out_user(&session).await?;
+    sigra.log_out(&session).await?;
     Ok(Redirect::to("/users/log-in"))
 }
 
