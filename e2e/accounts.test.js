@@ -8,7 +8,7 @@ const PASSWORD = "four words in a row";
 const NEW_PASSWORD = "five other words in a row";
 const PASSWORD_REMOVED =
   "Your email address is confirmed. We removed the password that this account was registered with, " +
-  "because somebody else may have chosen it. You can set a new one in your settings.";
+  "because someone else may have chosen it. You can set a new one in your settings.";
 
 suite("an account", (world) => {
   let people = 0;
@@ -100,8 +100,8 @@ suite("an account", (world) => {
       await page.goto("/users/settings");
       await send(page, { "New email address": `new-${email}` }, "Change email address");
       await openMail(page, `new-${email}`, "Confirm your new email address");
-      await press(page, "Use this address");
-      await assertFlash(page, "Your address was changed.");
+      await press(page, "Use this email address");
+      await assertFlash(page, "Your email address was changed.");
 
       await send(page, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Change password");
       await assertFlash(page, "Your password was changed. All other devices were logged out.");
@@ -124,7 +124,7 @@ suite("an account", (world) => {
       assert.match(await page.locator(".flash").innerText(), /^Your account will be deleted on .* to keep your account\.$/);
       await assertAnonymous(page);
       await logIn(page, { email, password: PASSWORD });
-      assert.match(await page.locator(".flash").allInnerTexts().then((texts) => texts.join(" ")), /it is kept/);
+      assert.match(await page.locator(".flash").allInnerTexts().then((texts) => texts.join(" ")), /we kept it/);
     });
   });
 });

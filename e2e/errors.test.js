@@ -10,13 +10,13 @@ suite("an error page", (world) => {
       const page = await world.browser(mode);
       world.expectProblem(/status of 404/);
       assert.equal((await page.goto("/no/such/page")).status(), 404);
-      await assertHelpful(page, "404", /nothing at this address/);
+      await assertHelpful(page, "404", /no page at this URL/);
       await follow(page, () => page.getByRole("link", { name: "Home" }).click());
       await assertAt(page, "/");
 
       world.expectProblem(/status of 405/);
       assert.equal((await page.goto("/users/log-out")).status(), 405);
-      await assertHelpful(page, "405", /can't be used in that way/);
+      await assertHelpful(page, "405", /can't be opened in that way/);
     });
 
     it("says what is wrong with a form", async () => {
@@ -33,7 +33,7 @@ suite("an error page", (world) => {
       world.expectProblem(/status of 413/);
       for (const bytes of [70_000, 1_000_000]) {
         await send("x".repeat(bytes));
-        await assertHelpful(page, "413", /too much/);
+        await assertHelpful(page, "413", /too large/);
       }
       world.expectProblem(/status of 422/);
       await send("x", "other");

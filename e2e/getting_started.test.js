@@ -18,7 +18,7 @@ const STEPS = {
   },
   "Register as": async ({ first }) => {
     await send(first, { Email: EMAIL, Password: OLD }, "Register");
-    await assertFlash(first, "Almost done: open the link in the mail that is on its way to you. We send at most three in 15 minutes.");
+    await assertFlash(first, "Almost done: open the link in the email that is on its way to you. We send at most three in 15 minutes.");
   },
   'Open `/dev/mailbox`, and follow the link in the email "Confirm': async ({ first }) => {
     await openMail(first, EMAIL, "Confirm your email address");

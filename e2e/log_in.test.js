@@ -99,7 +99,7 @@ suite("logging in", (world) => {
       await page.getByLabel("Password").fill("not the password");
       await press(page, "Continue");
       await assertAt(page, "/users/sudo");
-      await assertFlash(page, "That is not right. Try again.");
+      await assertFlash(page, "Wrong password. Try again.");
 
       const before = (await page.context().cookies()).find((cookie) => cookie.name === SESSION_COOKIE).value;
       await page.getByLabel("Password").fill(PASSWORD);

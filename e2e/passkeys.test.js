@@ -55,7 +55,7 @@ suite("a passkey", (world) => {
   it("is added, named, and logs in without a password", async () => {
     const { person, page } = await member();
     await add(page, "My laptop");
-    await assertFlash(page, "Your passkey was added.");
+    await assertFlash(page, "Passkey added.");
     assert.equal(await page.locator(".codes li").count(), 10);
     await page.getByRole("link", { name: "I've saved my codes" }).click();
     await page.getByText("Rename").first().click();
@@ -148,7 +148,7 @@ suite("a passkey", (world) => {
     await assertAt(page, "/");
     await page.goto("/users/settings/mfa");
     await press(page, /^Remove/);
-    await assertFlash(page, "Your passkey was removed.");
+    await assertFlash(page, "Passkey removed.");
     await press(page, "Log out");
     await logIn(page, person);
     await assertAt(page, "/");
@@ -158,7 +158,7 @@ suite("a passkey", (world) => {
     const { page } = await member();
     await page.goto("/users/settings/mfa");
     await press(page, "Add a passkey");
-    await assertFlash(page, "Your passkey was added.");
+    await assertFlash(page, "Passkey added.");
     await page.getByRole("link", { name: "I've saved my codes" }).click();
     await page.getByRole("heading", { name: "on Linux" }).waitFor();
   });

@@ -54,7 +54,7 @@ suite("a second factor", (world) => {
       await page.goto("/dashboard");
       await assertAt(page, "/users/mfa-challenge");
       await send(page, { Code: "000000" }, "Continue");
-      await assertFlash(page, "That is not right, or was used already. Try again.");
+      await assertFlash(page, "That code is wrong or has expired. Try again.");
       await page.getByLabel("Trust this browser").check();
       await send(page, { Code: await app.nextCode() }, "Continue");
       await assertAt(page, "/dashboard");
@@ -109,7 +109,7 @@ suite("a second factor", (world) => {
       assert.ok(fresh.every((code) => !codes.includes(code)));
       await page.goto("/users/settings/mfa");
       await press(page, /^Remove/);
-      await assertFlash(page, "Your authenticator app is no longer asked for.");
+      await assertFlash(page, "Authenticator app removed.");
       await press(page, "Log out");
       await logIn(page, person);
       await assertAt(page, "/");

@@ -117,10 +117,10 @@ impl Config {
             log_in_path: "/users/log-in".into(),
             log_in_message: "You must log in to access this page.".into(),
             sudo_path: "/users/sudo".into(),
-            sudo_message: "You must confirm that it is you to access this page.".into(),
-            sudo_form_message: "Please confirm that it is you to continue. Then send the form again.".into(),
+            sudo_message: "You must confirm it's you to access this page.".into(),
+            sudo_form_message: "Confirm it's you to continue, then send the form again.".into(),
             mfa_challenge_path: "/users/mfa-challenge".into(),
-            mfa_challenge_message: "You must enter your second factor to access this page.".into(),
+            mfa_challenge_message: "You must present your second factor to access this page.".into(),
             mfa_enrolment_path: "/users/settings/mfa".into(),
             mfa_enrolment_message: "You must set up a second factor to access this page.".into(),
             #[cfg(feature = "passkeys")]

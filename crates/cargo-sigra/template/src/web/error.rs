@@ -109,34 +109,49 @@ fn has_content_type(response: &Response, own: &str) -> bool {
 
 // <pages>
 fn render(problem: Problem, is_log_in: bool) -> String {
-    let layout = Layout::without_session(problem.title());
+    let layout = Layout::without_session(title_for(problem.status()));
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
-    page.render().unwrap_or_else(|_| problem.title().to_owned())
+    page.render().unwrap_or_else(|_| title_for(problem.status()).to_owned())
 }
 
-/// What the reader can do now.
+/// The heading of an error page. HTTP's own words are for programs.
+fn title_for(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "We couldn't read the form",
+        StatusCode::UNAUTHORIZED => "Log in to continue",
+        StatusCode::FORBIDDEN => "Request refused",
+        StatusCode::NOT_FOUND => "Page not found",
+        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened",
+        StatusCode::MISDIRECTED_REQUEST => "For development only",
+        StatusCode::PAYLOAD_TOO_LARGE => "Request too large",
+        StatusCode::TOO_MANY_REQUESTS => "Please wait",
+        StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
+        status if status.is_server_error() => "Something went wrong",
+        status => status.canonical_reason().unwrap_or("Error"),
+    }
+}
+
+/// What the user can do now.
 fn advice(problem: Problem) -> String {
     problem.detail().unwrap_or_else(|| advice_for(problem.status()).to_owned())
 }
 
 fn advice_for(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-            "The form could not be read. Go back, fill it in again and send it once more."
-        }
-        StatusCode::UNAUTHORIZED => "You are not logged in, or no longer. Log in and try again.",
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "Go back, fill it in again and resend it.",
+        StatusCode::UNAUTHORIZED => "You aren't logged in, or your session has expired. Log in and try again.",
         StatusCode::FORBIDDEN => {
-            "This request did not come from one of our own pages. Open the page here and try again."
+            "This request didn't come from one of our own pages. Open the page on this site and try again."
         }
-        StatusCode::NOT_FOUND => "There is nothing at this address. Check it, or start from the home page.",
+        StatusCode::NOT_FOUND => "There is no page at this URL. Check it, or start from the home page.",
         StatusCode::MISDIRECTED_REQUEST => "This page is for development, and only opens at localhost.",
-        StatusCode::METHOD_NOT_ALLOWED => "This address can't be used in that way.",
-        StatusCode::PAYLOAD_TOO_LARGE => "That was too much at once. Send less.",
+        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened in that way. Start from the home page.",
+        StatusCode::PAYLOAD_TOO_LARGE => "You sent more data than this page accepts. Send less.",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
         StatusCode::TOO_MANY_REQUESTS => "Too many attempts. Try again in a moment.",
-        StatusCode::SERVICE_UNAVAILABLE => "We are very busy, or restarting. Wait a few seconds and try again.",
-        status if status.is_client_error() => "The request could not be understood.",
-        _ => "Something went wrong on our side. Try again in a moment.",
+        StatusCode::SERVICE_UNAVAILABLE => "The site is busy or restarting. Try again in a few seconds.",
+        status if status.is_client_error() => "We couldn't understand the request.",
+        _ => "The problem is on our side. Try again in a moment.",
     }
 }
 // </pages>

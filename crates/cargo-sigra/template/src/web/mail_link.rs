@@ -8,8 +8,8 @@ use sigra::{CookieSession, Flash};
 use super::{Result, layout::Layout};
 
 /// The same for every address, and for every mail that is one too many: it promises none that does not come.
-pub const LINK_ON_ITS_WAY: &str = "If your address is in our system, a link is on its way. We send at most three in 15 \
-     minutes; earlier ones still work.";
+pub const LINK_ON_ITS_WAY: &str = "If your email address is in our system, you'll receive a link shortly. We send at most \
+     three links in 15 minutes; earlier ones still work.";
 
 /// Asks for the address to send a link to.
 #[derive(Template)]
@@ -40,6 +40,6 @@ pub struct LinkPage {
 
 /// Says that a link is not good, where another can be asked for.
 pub fn bad_link(session: &CookieSession, ask_path: &str) -> Result<Response> {
-    session.put_flash(Flash::Error, "This link was used already, or is too old. You can ask for a new one.")?;
+    session.put_flash(Flash::Error, "This link has expired or was already used. You can request a new one.")?;
     Ok(Redirect::to(ask_path).into_response())
 }

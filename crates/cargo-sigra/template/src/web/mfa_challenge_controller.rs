@@ -32,7 +32,7 @@ pub async fn new(
     challenge: MfaChallenge<User>,
     Query(options): Query<Options>,
 ) -> Result<Page<impl Template>> {
-    let layout = Layout::without_nav("Second factor", &session);
+    let layout = Layout::without_nav("Two-factor authentication", &session);
     page(&accounts, &challenge, layout, options.backup_code).await
 }
 
@@ -47,7 +47,7 @@ pub async fn create(
             match accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await {
                 Err(sigra::Error::TooManyAttempts { retry_after }) => {
                     let problem = Problem::too_many_requests(retry_after);
-                    let layout = Layout::without_nav("Second factor", &session).alert(&problem);
+                    let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
                     return Ok(page(&accounts, &challenge, layout, false).await?.later(problem));
                 }
                 completed => completed?,
@@ -56,7 +56,7 @@ pub async fn create(
         None => Checked::Invalid,
     };
     let Checked::Valid(passed) = completed else {
-        session.put_flash(Flash::Error, "That is not right, or was used already. Try again.")?;
+        session.put_flash(Flash::Error, form.problem())?;
         return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
     };
     let welcome = user_auth::welcome_user(&session, passed.deletion_cancelled)?;
@@ -83,6 +83,6 @@ async fn page(
 }
 
 fn few_codes(left: u32) -> String {
-    let codes = if left == 1 { "1 backup code is" } else { &format!("{left} backup codes are") };
-    format!("{codes} left. Make new ones in your settings.")
+    let codes = if left == 1 { "1 backup code" } else { &format!("{left} backup codes") };
+    format!("You have {codes} left. Generate new codes in your settings.")
 }

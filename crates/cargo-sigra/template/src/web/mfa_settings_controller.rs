@@ -163,7 +163,7 @@ pub async fn delete_totp(
         Err(sigra::Error::SecondFactorRequired) => keep_one(&session)?,
         removed => {
             removed?;
-            session.put_flash(Flash::Info, "Your authenticator app is no longer asked for.")?;
+            session.put_flash(Flash::Info, "Authenticator app removed.")?;
         }
     }
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
@@ -227,7 +227,7 @@ fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
 
 /// Says why the last one stays.
 pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
-    Ok(session.put_flash(Flash::Error, "Your account needs a second factor. Set up another one first.")?)
+    Ok(session.put_flash(Flash::Error, "Your account requires a second factor. Set up another one first.")?)
 }
 
 /// Shows the backup codes that come with the first factor, or leads back.

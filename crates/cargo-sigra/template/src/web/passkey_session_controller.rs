@@ -32,7 +32,7 @@ pub async fn create(
         None => Checked::Invalid,
     };
     let Checked::Valid(log_in) = log_in else {
-        session.put_flash(Flash::Error, "That passkey is not known here, or no longer. Log in in another way.")?;
+        session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     };
     if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, log_in.user())? {

@@ -50,17 +50,17 @@ pub async fn create(
     };
     match enrolled {
         Ok(Checked::Valid(enrolled)) => {
-            const MESSAGE: &str = "Your passkey was added.";
+            const MESSAGE: &str = "Passkey added.";
             mfa_settings_controller::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, MESSAGE)
         }
         Err(sigra::Error::TooManyPasskeys { most }) => {
-            let why = format!("You can have {most} passkeys. Remove one that you no longer use first.");
+            let why = format!("You can have at most {most} passkeys. Remove one that you no longer use first.");
             session.put_flash(Flash::Error, why)?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }
         Err(error) => Err(error.into()),
         Ok(Checked::Invalid) => {
-            session.put_flash(Flash::Error, "The passkey was not added. Try again.")?;
+            session.put_flash(Flash::Error, "The passkey wasn't added. Try again.")?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }
     }
@@ -76,7 +76,7 @@ pub async fn update(
     if !accounts.rename_passkey(scope.user(), id, &form.name).await? {
         return Ok(error::not_found().await.into_response());
     }
-    session.put_flash(Flash::Info, "Your passkey has another name now.")?;
+    session.put_flash(Flash::Info, "Passkey renamed.")?;
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
@@ -88,7 +88,7 @@ pub async fn delete(
 ) -> Result<Response> {
     match accounts.remove_passkey(&session, &sudo, id).await {
         Ok(false) => return Ok(error::not_found().await.into_response()),
-        Ok(true) => session.put_flash(Flash::Info, "Your passkey was removed.")?,
+        Ok(true) => session.put_flash(Flash::Info, "Passkey removed.")?,
         Err(sigra::Error::SecondFactorRequired) => mfa_settings_controller::keep_one(&session)?,
         Err(error) => return Err(error.into()),
     }

@@ -73,4 +73,14 @@ impl Answer {
         // </passkeys>
         self.code.as_ref().map(SecondFactor::Code)
     }
+
+    /// The message for a user whose answer is wrong.
+    pub fn problem(&self) -> &'static str {
+        // <passkeys>
+        if self.credential.is_some() {
+            return "We don't recognize that passkey. Try again, or use another method.";
+        }
+        // </passkeys>
+        "That code is wrong or has expired. Try again."
+    }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::accounts::{Accounts, User};
 
-const TITLE: &str = "Confirm it is you";
+const TITLE: &str = "Confirm it's you";
 
 #[derive(Deserialize)]
 pub struct Confirm {
@@ -33,6 +33,18 @@ pub struct Confirm {
     #[serde(flatten)]
     answer: Answer,
     // </mfa>
+}
+
+impl Confirm {
+    /// The message for a user whose answer is wrong.
+    fn problem(&self) -> &'static str {
+        // <mfa>
+        if self.password.is_none() {
+            return self.answer.problem();
+        }
+        // </mfa>
+        "Wrong password. Try again."
+    }
 }
 
 #[derive(Template)]
@@ -96,7 +108,7 @@ pub async fn create(
     match is_confirmed(&accounts, &session, &scope, &form).await {
         Ok(true) => {}
         Ok(false) => {
-            session.put_flash(Flash::Error, "That is not right. Try again.")?;
+            session.put_flash(Flash::Error, form.problem())?;
             return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
         }
         Err(sigra::Error::TooManyAttempts { retry_after }) => {

@@ -19,6 +19,6 @@ pub async fn delete(
     if !accounts.delete_trusted_browser(scope.user(), id, &session.client()).await? {
         return Ok(error::not_found().await.into_response());
     }
-    session.put_flash(Flash::Info, "That browser is asked for the second factor again.")?;
+    session.put_flash(Flash::Info, "That browser is no longer trusted.")?;
     Ok(Redirect::to("/users/sessions").into_response())
 }

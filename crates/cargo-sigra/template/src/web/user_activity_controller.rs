@@ -68,15 +68,15 @@ fn in_words(action: &str) -> &str {
         telemetry::LOGIN_FAILURE => "Failed to log in",
         telemetry::LOGOUT => "Logged out",
         telemetry::SESSION_REVOKED => "Logged a device out",
-        telemetry::TOKEN_REUSED => "A session was used from two browsers, and was ended",
-        telemetry::REAUTHENTICATION_SUCCESS => "Confirmed that it is you",
+        telemetry::TOKEN_REUSED => "A session was used in two browsers, so it was ended",
+        telemetry::REAUTHENTICATION_SUCCESS => "Confirmed it's you",
         // <mfa>
-        telemetry::MFA_CHALLENGED => "Was asked for the second factor",
+        telemetry::MFA_CHALLENGED => "Was asked for a second factor",
         telemetry::MFA_FAILURE => "Entered a wrong second factor",
         audit::TOTP_ENABLED => "Set up an authenticator app",
         audit::TOTP_DISABLED => "Removed the authenticator app",
-        audit::BACKUP_CODES_REGENERATED => "Made new backup codes",
-        audit::BROWSER_TRUSTED => "Trusted a browser without a second factor",
+        audit::BACKUP_CODES_REGENERATED => "Generated new backup codes",
+        audit::BROWSER_TRUSTED => "Trusted a browser",
         audit::BROWSER_DISTRUSTED => "Stopped trusting a browser",
         // </mfa>
         // <passkeys>
@@ -85,16 +85,16 @@ fn in_words(action: &str) -> &str {
         // </passkeys>
         audit::REGISTERED => "Registered",
         audit::CONFIRMED => "Confirmed the email address",
-        audit::RECOVERED => "Took the account back by a link",
+        audit::RECOVERED => "Recovered the account with a link",
         audit::PASSWORD_CHANGED => "Changed the password",
-        audit::PASSWORD_RESET => "Set a new password by a link",
-        audit::PASSWORD_RESET_REQUESTED => "Asked for a link to set a new password",
-        audit::LOG_IN_LINK_REQUESTED => "Asked for a link to log in",
+        audit::PASSWORD_RESET => "Reset the password with a link",
+        audit::PASSWORD_RESET_REQUESTED => "Requested a link to reset the password",
+        audit::LOG_IN_LINK_REQUESTED => "Requested a login link",
         audit::EMAIL_CHANGE_REQUESTED => "Asked to change the email address",
         audit::EMAIL_CHANGED => "Changed the email address",
-        audit::DELETION_SCHEDULED => "Asked to delete the account",
-        audit::DELETION_CANCELLED => "Kept the account",
-        "auth.account.registration_refused" => "Somebody wanted to register with your address",
+        audit::DELETION_SCHEDULED => "Scheduled the account for deletion",
+        audit::DELETION_CANCELLED => "Canceled the deletion of the account",
+        "auth.account.registration_refused" => "Someone tried to register with your email address",
         other => other,
     }
 }
@@ -106,7 +106,7 @@ fn remedy_for(action: &str) -> &'static str {
             "Log that device out under \u{201c}Your devices\u{201d}, and change your password."
         }
         // <mfa>
-        telemetry::MFA_CHALLENGED | telemetry::MFA_FAILURE => "Change your password: somebody knows it.",
+        telemetry::MFA_CHALLENGED | telemetry::MFA_FAILURE => "Change your password: someone knows it.",
         audit::TOTP_ENABLED => REMOVE_FACTOR,
         audit::TOTP_DISABLED | audit::BACKUP_CODES_REGENERATED => {
             "Change your password, log out all other devices, and set up your second factor again."
@@ -122,18 +122,18 @@ fn remedy_for(action: &str) -> &'static str {
         }
         // </passkeys>
         audit::PASSWORD_CHANGED | audit::PASSWORD_RESET => {
-            "Set a new password by a link: \u{201c}Forgot your password?\u{201d} on the log-in page."
+            "Reset your password with \u{201c}Forgot your password?\u{201d} on the login page."
         }
         audit::EMAIL_CHANGE_REQUESTED => "Log out all other devices, and change your password.",
         audit::EMAIL_CHANGED => {
-            "Open the link in the mail to the address before: it gives the account back, for a week after the change."
+            "Open the link in the email to your previous address. For a week after the change, it gives you your account back."
         }
-        audit::DELETION_SCHEDULED => "By logging in you have kept the account. Change your password.",
+        audit::DELETION_SCHEDULED => "You kept the account by logging in. Change your password.",
         _ => "",
     }
 }
 
 // <mfa>
 const REMOVE_FACTOR: &str = "Remove it under \u{201c}Two-factor authentication\u{201d} in your settings, log out all other devices, \
-    and change your password. If it was your first one, the mail about it has a link that does so without it.";
+    and change your password. If it was your first one, the email about it has a link that removes it.";
 // </mfa>

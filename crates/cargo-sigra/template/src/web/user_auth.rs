@@ -44,14 +44,14 @@ pub const REMEMBER_ME_COOKIE: CookieOptions =
 // <pages>
 pub const LOG_IN_PATH: &str = "/users/log-in";
 pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
-const CONFIRM_MESSAGE: &str = "You must confirm your address first: open the link that we have sent you.";
+const CONFIRM_MESSAGE: &str = "You must confirm your email address first: open the link that we sent you.";
 pub const SUDO_PATH: &str = "/users/sudo";
-pub const SUDO_MESSAGE: &str = "Please confirm that it is you to continue.";
+pub const SUDO_MESSAGE: &str = "Confirm it's you to continue.";
 // <mfa>
 pub const MFA_CHALLENGE_PATH: &str = "/users/mfa-challenge";
-pub const MFA_CHALLENGE_MESSAGE: &str = "Enter your second factor to continue.";
+pub const MFA_CHALLENGE_MESSAGE: &str = "Present your second factor to continue.";
 pub const MFA_ENROLMENT_PATH: &str = "/users/settings/mfa";
-pub const MFA_ENROLMENT_MESSAGE: &str = "Your account needs a second factor. Set one up to continue.";
+pub const MFA_ENROLMENT_MESSAGE: &str = "Your account requires a second factor. Set one up to continue.";
 // </mfa>
 
 pub const LOG_OUT_MESSAGE: &str = "Logged out successfully.";
@@ -107,7 +107,7 @@ pub fn welcome_user(session: &CookieSession, deletion_cancelled: bool) -> Result
     let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
     if deletion_cancelled {
-        session.put_flash(Flash::Info, "Your account was to be deleted. You have logged in, so it is kept.")?;
+        session.put_flash(Flash::Info, "Your account was scheduled for deletion. You logged in, so we kept it.")?;
     }
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
 }

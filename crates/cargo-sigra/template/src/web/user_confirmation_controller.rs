@@ -23,7 +23,7 @@ use crate::accounts::{Accounts, ConfirmError, User};
 const ASK_PATH: &str = "/users/confirm";
 const TITLE: &str = "Confirm your email address";
 const CONFIRMED: &str = "Your email address is confirmed.";
-const TAKEN_OVER: &str = "Your email address is confirmed, and your password is set. You can log in with it now.";
+const TAKEN_OVER: &str = "Your email address is confirmed and your password is set. You can log in now.";
 
 #[derive(Deserialize)]
 pub struct Confirm {
@@ -45,7 +45,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     Page(AskPage {
         layout: Layout::new(TITLE, &session, scope.as_ref()),
         action: ASK_PATH,
-        explanation: "We will send you a new link, if your address is still to be confirmed.",
+        explanation: "We'll send you a new link if your email address isn't confirmed yet.",
     })
 }
 
@@ -58,8 +58,8 @@ pub async fn create(
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
     session.put_flash(
         Flash::Info,
-        "If your address is in our system and has not been confirmed yet, a link is on its way. We send at most three \
-         in 15 minutes; earlier ones still work.",
+        "If your email address is in our system and isn't confirmed yet, you'll receive a link shortly. We send at most \
+         three links in 15 minutes; earlier ones still work.",
     )?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
@@ -159,7 +159,7 @@ fn password_page(
 }
 
 fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
-    const EXPLANATION: &str = "With a new password the account is yours alone: whoever created it is logged out, and the \
-                               password of before no longer works.";
+    const EXPLANATION: &str = "Set a new password to make this account yours alone. Whoever created it is logged out, and \
+                               their password no longer works.";
     NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, EXPLANATION)
 }

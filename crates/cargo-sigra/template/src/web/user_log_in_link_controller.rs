@@ -24,7 +24,7 @@ pub struct Use {
 }
 
 const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
-    with, because somebody else may have chosen it. You can set a new one in your settings.";
+    with, because someone else may have chosen it. You can set a new one in your settings.";
 
 /// The same answer for every address.
 pub async fn create(

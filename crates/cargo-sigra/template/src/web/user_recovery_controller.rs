@@ -17,11 +17,11 @@ use crate::accounts::{Accounts, User};
 
 /// What helps who has no good link any more.
 const ASK_PATH: &str = "/users/reset-password";
-const DONE: &str = "Your account is yours again. You can log in with your new password now.";
+const DONE: &str = "You got your account back. You can log in with your new password now.";
 
-const EXPLANATION: &str = "Set a new password to take your account back. It undoes what was done to the account since we \
-    sent you the link: it has this address again, second factors that were added are removed, all devices are logged out, \
-    and the old password stops working.";
+const EXPLANATION: &str = "Set a new password to get your account back. This undoes what was done to the account since we \
+    sent you the link: it restores this email address, removes second factors that were added, and logs out all devices. \
+    The old password stops working.";
 
 pub async fn edit(
     State(accounts): State<Accounts>,

@@ -47,7 +47,7 @@ pub async fn create(
         Ok(_) => {}
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {}
         Err(RegisterError::Taken) => {
-            let problems = Problems { email: Some("has already been taken"), password: None };
+            let problems = Problems { email: Some("This email address has already been taken."), password: None };
             return Ok(page(&session, scope.as_ref(), form.email, problems).refused());
         }
         Err(RegisterError::Invalid(problems)) => {
@@ -57,7 +57,7 @@ pub async fn create(
     }
     session.put_flash(
         Flash::Info,
-        "Almost done: open the link in the mail that is on its way to you. We send at most three in 15 minutes.",
+        "Almost done: open the link in the email that is on its way to you. We send at most three in 15 minutes.",
     )?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }

@@ -24,7 +24,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     Page(AskPage {
         layout: Layout::new("Forgot your password?", &session, scope.as_ref()),
         action: ASK_PATH,
-        explanation: "We will send you a link to set a new one.",
+        explanation: "We'll email you a link to set a new one.",
     })
 }
 

@@ -68,7 +68,7 @@ impl Trusted {
 // </mfa>
 
 fn address(ip: Option<IpAddr>) -> String {
-    ip.map_or_else(|| "Unknown address".to_owned(), |ip| ip.to_string())
+    ip.map_or_else(|| "Unknown".to_owned(), |ip| ip.to_string())
 }
 
 impl Device {

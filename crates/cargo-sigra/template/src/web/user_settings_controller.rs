@@ -68,7 +68,7 @@ pub async fn update_email(
         Ok(()) => {
             session.put_flash(
                 Flash::Info,
-                "Open the link in the mail that is on its way to your new address. We send at most three in 15 minutes.",
+                "Open the link in the email that is on its way to your new address. We send at most three in 15 minutes.",
             )?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
@@ -90,10 +90,10 @@ pub async fn confirm_email(
         return bad_link(&session, SETTINGS_PATH);
     };
     let page = LinkPage {
-        layout: Layout::new("Change your address", &session, Some(&scope)),
+        layout: Layout::new("Change your email address", &session, Some(&scope)),
         action: format!("/users/settings/confirm-email/{token}"),
-        explanation: format!("Is your account to have the address {email}?"),
-        label: "Use this address",
+        explanation: format!("Change your email address to {email}?"),
+        label: "Use this email address",
         remember_me: false,
     };
     Ok(Page(page).into_response())
@@ -107,7 +107,7 @@ pub async fn change_email(
 ) -> Result<Response> {
     match accounts.update_user_email(&session, &scope, &token).await {
         Ok(_) => {
-            session.put_flash(Flash::Info, "Your address was changed.")?;
+            session.put_flash(Flash::Info, "Your email address was changed.")?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
         Err(ChangeEmailError::Sigra(error)) => Err(error.into()),

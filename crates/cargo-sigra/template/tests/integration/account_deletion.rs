@@ -175,14 +175,14 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_contains(
         &browser.follow(&answer).await,
-        "Your account was to be deleted. You have logged in, so it is kept.",
+        "Your account was scheduled for deletion. You logged in, so we kept it.",
     );
     let mails = host.mails_to(&user.email).await;
     let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("a mail");
     assert!(mail.text.contains("Firefox on Linux"), "{}", mail.text);
 
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert!(!browser.follow(&answer).await.text().contains("it is kept"));
+    assert!(!browser.follow(&answer).await.text().contains("we kept it"));
     assert_eq!(host.mails_to(&user.email).await.len(), mails.len());
 }
 

@@ -36,7 +36,7 @@ async fn recovery_link(host: &Host, email: &str) -> String {
 async fn change_address(host: &Host, browser: &TestClient, new: &str) {
     browser.put("/users/settings/email", &email_form(new)).await;
     let answer = browser.post(&host.link_to(new).await, &[]).await;
-    assert_contains(&browser.follow(&answer).await, "Your address was changed.");
+    assert_contains(&browser.follow(&answer).await, "Your email address was changed.");
 }
 
 async fn take_back(link: &str, browser: &TestClient) -> bool {

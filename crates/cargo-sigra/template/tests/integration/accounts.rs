@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
     match host.accounts.register_user(email, &Password::new(password), &Client::default()).await {
         Ok(user) => Ok(user),
-        Err(RegisterError::Taken) => Err(Problems { email: Some("has already been taken"), password: None }),
+        Err(RegisterError::Taken) => {
+            Err(Problems { email: Some("This email address has already been taken."), password: None })
+        }
         Err(RegisterError::Invalid(problems)) => Err(problems),
         Err(RegisterError::Sigra(error)) => panic!("{error}"),
     }
@@ -49,7 +51,7 @@ async fn an_email_address_can_be_registered_once_in_any_case() {
     register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
     for again in ["ada@example.com", "ADA@Example.com", " ada@example.com "] {
         let problems = register(&host, again, VALID_PASSWORD).await.expect_err("must be refused");
-        assert_eq!(problems.email, Some("has already been taken"));
+        assert_eq!(problems.email, Some("This email address has already been taken."));
     }
 }
 
@@ -121,7 +123,7 @@ async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
     let found = host.accounts.get_user_by_email("ada@EXAMPLE.com").await.expect("an answer");
     assert_eq!(found.map(|user| user.id), Some(user.id));
     let problems = register(&host, "ada@example.com", VALID_PASSWORD).await.expect_err("must be refused");
-    assert_eq!(problems.email, Some("has already been taken"));
+    assert_eq!(problems.email, Some("This email address has already been taken."));
 }
 
 /// As after the parameters were raised: somebody's devices come at once, and each of them upgrades the hash.

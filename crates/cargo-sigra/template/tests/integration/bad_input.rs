@@ -37,7 +37,7 @@ async fn an_unreadable_form_gets_a_helpful_error_page() {
     ] {
         let answer = post(&browser, Some(FORM), body).await;
         assert_status(&answer, 422);
-        assert_contains(&answer, "The form could not be read.");
+        assert_contains(&answer, "We couldn&#39;t read the form");
         assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     }
     assert_problem(&post(&browser.fork().json(), Some(FORM), "").await, 422);
@@ -177,7 +177,7 @@ async fn an_unreachable_database_gives_503_and_logs_nobody_out() {
         let answer = browser.get(path).await;
         assert_status(&answer, 503);
         assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
-        assert_contains(&answer, "try again");
+        assert_contains(&answer, "Try again in a few seconds.");
     }
     assert_problem(&browser.fork().json().get("/me").await, 503);
     assert_eq!(browser.cookie("_my_app_key"), cookie, "the cookies are kept");

@@ -55,7 +55,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert!(!page.text().contains("Welcome back!"), "not yet");
     let wrong = answer(&other, "000000").await;
     assert_redirected_to(&wrong, CHALLENGE);
-    assert_contains(&other.follow(&wrong).await, "That is not right");
+    assert_contains(&other.follow(&wrong).await, "That code is wrong or has expired.");
     let right = answer(&other, &host.totp_code(&user).await).await;
     assert_redirected_to(&right, "/");
     assert_contains(&other.follow(&right).await, "Welcome back!");
@@ -120,7 +120,7 @@ async fn backup_codes_log_in_and_the_user_is_emailed() {
         let browser = host.client();
         browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
         let page = browser.follow(&answer(&browser, code).await).await;
-        assert_eq!(page.text().contains("2 backup codes are left"), left == 7, "{left}");
+        assert_eq!(page.text().contains("You have 2 backup codes left."), left == 7, "{left}");
     }
     assert_contains(&complete.get(MFA).await, "Generate new codes before you run out.");
     let mails = host.mails_to(&user.email).await;
@@ -304,7 +304,7 @@ async fn removing_an_app_requires_sudo_mode_and_sends_an_email() {
     browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
     let removed = browser.delete("/users/settings/mfa/totp").await;
     assert_redirected_to(&removed, MFA);
-    assert_contains(&browser.follow(&removed).await, "no longer asked for");
+    assert_contains(&browser.follow(&removed).await, "Authenticator app removed.");
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     let mails = host.mails_to(&user.email).await;
     assert!(mails.iter().any(|mail| mail.subject == "A second factor was removed from your account"));
@@ -324,7 +324,7 @@ async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
     let led = browser.follow(&log_in).await;
     assert_redirected_to(&led, MFA);
     let page = browser.follow(&led).await;
-    assert_contains(&page, "Your account needs a second factor");
+    assert_contains(&page, "Your account requires a second factor");
     assert!(!page.text().contains("/dashboard"), "there is nowhere to go");
     for path in ["/dashboard", "/users/settings", "/users/settings/activity", "/users/sudo"] {
         assert_redirected_to(&browser.get(path).await, MFA);

@@ -17,7 +17,7 @@ async fn a_user_sees_what_happened_to_their_account_and_to_no_other() {
         .await;
 
     let page = browser.get("/users/settings/activity").await;
-    for what in ["Registered", "Failed to log in", "Logged in", "Asked for a link", "Changed the password"] {
+    for what in ["Registered", "Failed to log in", "Logged in", "Requested a link", "Changed the password"] {
         assert_contains(&page, what);
     }
     assert!(!page.text().contains("another password") && !page.text().contains("argon2"));

@@ -225,7 +225,7 @@ async fn confirming_the_password_renews_the_session() {
 
     let wrong = browser.post("/users/sudo", &[("user[password]", "wrong")]).await;
     assert_redirected_to(&wrong, "/users/sudo");
-    assert_contains(&browser.get("/users/sudo").await, "That is not right. Try again.");
+    assert_contains(&browser.get("/users/sudo").await, "Wrong password. Try again.");
 
     assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/");
     assert_status(&browser.get("/dashboard").await, 200);

@@ -385,7 +385,7 @@ async fn unconfirmed_users_cannot_log_in_if_confirmation_is_required() {
     let browser = host.client();
     let refused = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
-    assert_contains(&browser.follow(&refused).await, "must confirm your address first");
+    assert_contains(&browser.follow(&refused).await, "must confirm your email address first");
     assert_eq!(host.count_tokens().await, 0);
     // Who does not know the password learns nothing of the account.
     let wrong = host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
@@ -409,7 +409,10 @@ async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() 
         let browser = host.client();
         let answer = browser.post("/users/confirm", &email_form(email)).await;
         assert_redirected_to(&answer, "/users/log-in");
-        assert_contains(&browser.follow(&answer).await, "If your address is in our system and has not been confirmed");
+        assert_contains(
+            &browser.follow(&answer).await,
+            "If your email address is in our system and isn&#39;t confirmed yet",
+        );
     }
     assert_eq!(host.mails_to(&confirmed.email).await.len(), 1, "there is nothing left to confirm");
     assert_eq!(host.mails_to(&unconfirmed.email).await.len(), 1);

@@ -11,7 +11,7 @@ async fn a_new_user_gets_an_email_and_can_log_in() {
     let browser = host.client();
     let answer = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
     assert_redirected_to(&answer, "/users/log-in");
-    assert_contains(&browser.follow(&answer).await, "open the link in the mail");
+    assert_contains(&browser.follow(&answer).await, "open the link in the email");
     assert!(host.link_to("ada@example.com").await.starts_with("/users/confirm/"));
     assert_eq!(host.count_tokens().await, 1, "a link, and no session yet");
     assert!(host.can_log_in("ada@example.com", VALID_PASSWORD).await);
@@ -86,7 +86,10 @@ async fn a_setting_reveals_taken_addresses() {
     for typed in [user.email.clone(), user.email.to_uppercase()] {
         let answer = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
         assert_status(&answer, 422);
-        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">has already been taken</p>");
+        assert_contains(
+            &answer,
+            "<p id=\"email_problem\" class=\"problem\">This email address has already been taken.</p>",
+        );
         assert_contains(&answer, &format!("value=\"{typed}\""));
         assert!(!answer.text().contains(ANOTHER));
     }

@@ -27,7 +27,7 @@ async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() 
         let answer = browser.post("/users/reset-password", &email_form(email)).await;
         assert_redirected_to(&answer, "/users/log-in");
         let page = browser.follow(&answer).await;
-        assert_contains(&page, "If your address is in our system");
+        assert_contains(&page, "If your email address is in our system");
         (seen(&answer), seen(&page))
     };
     let known = ask(&user.email).await;

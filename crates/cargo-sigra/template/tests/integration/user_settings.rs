@@ -88,7 +88,7 @@ async fn a_form_sent_after_sudo_mode_expired_returns_to_its_page_and_says_why() 
     host.clock().advance(Duration::from_secs(20 * 60));
     let sent = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
     assert_redirected_to(&sent, "/users/sudo");
-    assert_contains(&browser.follow(&sent).await, "Then send the form again.");
+    assert_contains(&browser.follow(&sent).await, "then send the form again.");
     assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings");
     // <mfa>
     host.clock().advance(Duration::from_secs(20 * 60));
@@ -298,7 +298,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address(
             let (device, link) = (host.log_in(&user).await, link.clone());
             tries.spawn(async move {
                 let answer = device.post(&link, &[]).await;
-                device.follow(&answer).await.text().contains("Your address was changed.")
+                device.follow(&answer).await.text().contains("Your email address was changed.")
             });
         }
         assert_eq!(tries.join_all().await.into_iter().filter(|changed| *changed).count(), 1);
@@ -503,7 +503,7 @@ async fn messages_of_two_tabs_at_the_same_moment_are_both_shown() {
     browser.store(&asked);
     browser.store(&ended);
     let page = browser.get("/users/settings").await;
-    assert_contains(&page, "Open the link in the mail that is on its way to your new address.");
+    assert_contains(&page, "Open the link in the email that is on its way to your new address.");
     assert_contains(&page, "You are logged in on this device only.");
     assert!(!browser.get("/users/settings").await.text().contains("this device only"), "said once");
 }

@@ -31,7 +31,7 @@ pub async fn create(
         Ok(_) => {}
         Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {}
         Err(RegisterError::Taken) => {
-            let email = Some("has already been taken".to_owned());
+            let email = Some("This email address has already been taken.".to_owned());
             return Ok(Fields { email, ..Fields::default() }.into_response());
         }
         Err(RegisterError::Invalid(problems)) => {
