@@ -29,7 +29,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, handle},
-    store::AuditLog,
+    store,
 };
 
 pub use crate::model::audit::{
@@ -74,7 +74,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn record(self, conn: &mut Connection<U>, audit: &Audit<U::Id>) -> Result<(), Error> {
-        Ok(<U::Database as AuditLog<U>>::insert_audit_event(conn, audit, self.sigra.now()).await?)
+        Ok(store::audit_log::insert::<U>(conn, audit, self.sigra.now()).await?)
     }
 
     /// Writes an event that anybody can cause, as often as they like: a password that was wrong, say. Within an hour of
@@ -91,10 +91,10 @@ impl<U: AuthUser> AuditTrail<'_, U> {
             audit.client = Client::default();
         }
         let since = self.sigra.now() - REPEATED;
-        match <U::Database as AuditLog<U>>::find_audit_event_like(&mut *conn, &audit, since).await? {
+        match store::audit_log::find_like::<U>(&mut *conn, &audit, since).await? {
             Some(mut like) => {
                 like.metadata["times"] = like.times().saturating_add(1).into();
-                Ok(<U::Database as AuditLog<U>>::update_audit_metadata(conn, like.id, &like.metadata).await?)
+                Ok(store::audit_log::update_metadata::<U>(conn, like.id, &like.metadata).await?)
             }
             None => self.record(conn, &audit).await,
         }
@@ -108,7 +108,7 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// [`Error::Database`].
     pub async fn list(self, user: &U::Id, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditEvent<U::Id>>, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
-        Ok(<U::Database as AuditLog<U>>::list_audit_events(&mut conn, user, before, limit.into()).await?)
+        Ok(store::audit_log::list::<U>(&mut conn, user, before, limit.into()).await?)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     sessions::revoke::Revoked,
     sigra::{Sigra, handle},
-    store::{EmailTokens as StoredEmailTokens, NewEmailToken, Sent, Store as _},
+    store::{self, NewEmailToken, Sent},
 };
 
 handle! {
@@ -62,7 +62,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         };
         let context = context.name();
         let new = NewEmailToken { token: token.hash(), context: &context, user, sent_to, now };
-        <U::Database as StoredEmailTokens<U>>::insert_email_token(conn, &new).await?;
+        store::email_tokens::insert::<U>(conn, &new).await?;
         Ok(token)
     }
 
@@ -75,8 +75,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     pub async fn find(self, token: &EmailToken, context: Context<'_>) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let (mut conn, name) = (self.sigra.pool().acquire().await?, context.name());
-        let found =
-            <U::Database as StoredEmailTokens<U>>::find_email_token(&mut conn, token.hash(), &name, sent).await?;
+        let found = store::email_tokens::find::<U>(&mut conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -96,8 +95,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as StoredEmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
-        let taken = <U::Database as StoredEmailTokens<U>>::delete_email_token(conn, token.hash(), &name).await?;
+        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
+        let taken = store::email_tokens::delete::<U>(conn, token.hash(), &name).await?;
         Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
 
@@ -115,7 +114,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ) -> Result<Option<Sent<U>>, Error> {
         let Some(sent) = self.sent_within(context) else { return Ok(None) };
         let name = context.name();
-        let found = <U::Database as StoredEmailTokens<U>>::lock_email_token(conn, token.hash(), &name, sent).await?;
+        let found = store::email_tokens::lock::<U>(conn, token.hash(), &name, sent).await?;
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
@@ -127,7 +126,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     pub async fn delete(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
         // Sessions are ended, not only deleted.
         debug_assert_ne!(context, Context::Session);
-        Ok(<U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, Some(&context.name()), None).await?)
+        Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
     }
 
     /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
@@ -146,8 +145,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
-        <U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, None, None).await?;
+        store::users::lock::<U>(&mut *conn, user).await?;
+        store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
         self.sigra.sessions().delete_all_in(conn, user, except).await
     }
 
@@ -165,9 +164,9 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         user: &U::Id,
         kept: SessionId,
     ) -> Result<Revoked, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
+        store::users::lock::<U>(&mut *conn, user).await?;
         let resets = Context::ResetPassword.name();
-        <U::Database as StoredEmailTokens<U>>::delete_email_tokens(conn, user, None, Some(&resets)).await?;
+        store::email_tokens::delete_all::<U>(conn, user, None, Some(&resets)).await?;
         self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
     }
 

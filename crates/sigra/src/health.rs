@@ -12,7 +12,7 @@ use crate::{
     in_process::health::{GOOD_FOR, Probe},
     model::user::AuthUser,
     sigra::Sigra,
-    store::Store,
+    store,
 };
 
 impl<U: AuthUser> Sigra<U> {
@@ -62,7 +62,7 @@ impl<U: AuthUser> Sigra<U> {
         let mut conn = self.pool().acquire().await?;
         conn.ping().await?;
         if writes {
-            <U::Database as Store<U>>::probe(&mut conn).await?;
+            store::probe::<U::Database>(&mut conn).await?;
         }
         Ok(())
     }

@@ -15,9 +15,7 @@ use crate::{
         window::Expired,
     },
     sigra::{Parts, Sigra, handle, transact},
-    store::{
-        Attempts as _, AuditLog, BrowserKind, Browsers, EmailTokens as _, Passkeys as _, SecondFactors as _, Store as _,
-    },
+    store::{self, BrowserKind},
 };
 
 /// Expired rows are deleted in batches of this size.
@@ -42,41 +40,50 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
         let email = email.into_iter().max().unwrap_or_default();
         let sessions = self
-            .purge(config.sessions.ttl, async |conn, expired| U::Database::purge_sessions(conn, expired).await)
+            .purge(config.sessions.ttl, async |conn, expired| {
+                store::sessions::purge::<U::Database>(conn, expired).await
+            })
             .await;
-        let mailed =
-            self.purge(email, async |conn, expired| U::Database::purge_email_tokens(conn, expired).await).await;
+        let mailed = self
+            .purge(email, async |conn, expired| store::email_tokens::purge::<U::Database>(conn, expired).await)
+            .await;
         let recovery = self
-            .purge(config.recovery_ttl, async |conn, expired| U::Database::purge_recovery_tokens(conn, expired).await)
+            .purge(config.recovery_ttl, async |conn, expired| {
+                store::email_tokens::purge_recovery_tokens::<U::Database>(conn, expired).await
+            })
             .await;
         let pending = self
             .purge(config.sessions.challenge_ttl, async |conn, expired| {
-                U::Database::purge_pending_sessions(conn, expired).await
+                store::sessions::purge_pending::<U::Database>(conn, expired).await
             })
             .await;
         let trusted = self
             .purge(config.cookies.mfa_trust_ttl, async |conn, expired| {
-                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Trusted, expired).await
+                store::browsers::purge::<U::Database>(conn, BrowserKind::Trusted, expired).await
             })
             .await;
         let known = self
             .purge(KNOWN_BROWSER_TTL, async |conn, expired| {
-                <U::Database as Browsers<U>>::purge_browsers(conn, BrowserKind::Known, expired).await
+                store::browsers::purge::<U::Database>(conn, BrowserKind::Known, expired).await
             })
             .await;
         let events = match config.audit_retention {
             Some(retention) => {
                 let purge = async |conn: &mut Connection<U>, expired| {
-                    <U::Database as AuditLog<U>>::purge_audit_events(conn, expired).await
+                    store::audit_log::purge::<U::Database>(conn, expired).await
                 };
                 self.purge(retention, purge).await
             }
             None => Ok(0),
         };
-        let ceremonies =
-            self.purge(CEREMONY_TTL, async |conn, expired| U::Database::purge_ceremonies(conn, expired).await).await;
-        let attempts =
-            self.purge(FORGOTTEN, async |conn, expired| U::Database::purge_attempts(conn, expired).await).await;
+        let ceremonies = self
+            .purge(CEREMONY_TTL, async |conn, expired| {
+                store::passkeys::purge_ceremonies::<U::Database>(conn, expired).await
+            })
+            .await;
+        let attempts = self
+            .purge(FORGOTTEN, async |conn, expired| store::attempts::purge::<U::Database>(conn, expired).await)
+            .await;
         // What fails in one table is no reason to keep the rows of another.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
         events?;
@@ -93,13 +100,13 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn reencrypt_secrets(self) -> Result<u64, Error> {
-        use crate::store::SecondFactors;
+        use crate::store;
         const BATCH: i64 = 50;
         let (mut reencrypted, mut last) = (0, None);
         loop {
             let mut conn = self.sigra.pool().acquire().await?;
             let newest = self.sigra.parts.encryption_keys.newest_id();
-            let outdated = U::Database::find_totp_secrets(&mut conn, newest, last.as_ref(), BATCH).await?;
+            let outdated = store::totp::find_secrets::<U>(&mut conn, newest, last.as_ref(), BATCH).await?;
             drop(conn);
             let was_all = outdated.len() < BATCH.unsigned_abs() as usize;
             let mut read = Vec::with_capacity(outdated.len());
@@ -113,7 +120,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             for (user, old) in &read {
                 let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { continue };
                 let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
-                transact!(self.sigra, conn => Ok(U::Database::replace_totp_secret(conn, user, old, &new).await?))?;
+                transact!(self.sigra, conn => Ok(store::totp::replace_secret::<U>(conn, user, old, &new).await?))?;
                 reencrypted += 1;
             }
             match read.pop() {

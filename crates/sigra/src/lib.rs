@@ -175,7 +175,7 @@ pub use self::{
         scope::{Scope, Sudo},
         session::{SessionId, SessionRow},
         transaction::Transaction,
-        user::{AuthUser, HashedPassword},
+        user::{AuthDatabase, AuthUser, HashedPassword},
     },
     password::{Password, Verification},
     recovery::{Recovered, Recovery},

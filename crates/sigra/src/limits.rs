@@ -29,7 +29,7 @@ use crate::{
         window::CLOCK_SKEW,
     },
     sigra::{Sigra, handle, transact},
-    store::{Attempts as _, Browser},
+    store::{self, Browser},
 };
 
 pub use crate::model::limit::{AddressLimit, Limit};
@@ -150,8 +150,9 @@ impl<U: AuthUser> Limits<'_, U> {
             false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
         };
         let own = known.as_ref().map(|known| known_key("log in", known));
-        U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| log_in_key(STRANGERS, account))).await?;
-        U::Database::forget_attempts(conn, &all_known_key("log in", user)).await?;
+        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| log_in_key(STRANGERS, account)))
+            .await?;
+        store::attempts::forget::<U::Database>(conn, &all_known_key("log in", user)).await?;
         Ok(())
     }
 
@@ -174,8 +175,8 @@ impl<U: AuthUser> Limits<'_, U> {
         let known = self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
         let own = known.as_ref().map(|known| known_key("second factor", known));
-        U::Database::forget_attempts(&mut *conn, &own.unwrap_or_else(|| second_factor_key(user))).await?;
-        U::Database::forget_attempts(conn, &all_known_key("second factor", user)).await?;
+        store::attempts::forget::<U::Database>(&mut *conn, &own.unwrap_or_else(|| second_factor_key(user))).await?;
+        store::attempts::forget::<U::Database>(conn, &all_known_key("second factor", user)).await?;
         Ok(())
     }
 
@@ -218,19 +219,21 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 
     async fn forget_key(self, key: &[u8; 32]) -> Result<(), Error> {
-        transact!(self.sigra, conn => Ok(U::Database::forget_attempts(conn, key).await?))
+        transact!(self.sigra, conn => Ok(store::attempts::forget::<U::Database>(conn, key).await?))
     }
 
     async fn attempt(self, conn: &mut Connection<U>, limit: Limit, key: &[u8; 32]) -> Result<(), Error> {
         let now = self.sigra.parts.config.clock.server_time();
-        let Err(mut left) = U::Database::attempt(conn, key, &limit, now).await? else { return Ok(()) };
+        let Err(mut left) = store::attempts::count::<U::Database>(conn, key, &limit, now).await? else { return Ok(()) };
         let longest = i64::try_from((limit.max_delay + CLOCK_SKEW).as_millis()).unwrap_or(i64::MAX / 4);
-        if left > longest && U::Database::forget_attempts_of_a_wrong_clock(conn, key, longest, now).await? {
+        if left > longest
+            && store::attempts::forget_those_of_a_wrong_clock::<U::Database>(conn, key, longest, now).await?
+        {
             tracing::warn!(
                 target: "sigra", ahead_ms = left,
                 "a clock was ahead when attempts were counted; their count begins anew"
             );
-            match U::Database::attempt(conn, key, &limit, now).await? {
+            match store::attempts::count::<U::Database>(conn, key, &limit, now).await? {
                 Ok(()) => return Ok(()),
                 Err(again) => left = again,
             }

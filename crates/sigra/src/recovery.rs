@@ -15,7 +15,7 @@ use crate::{
     },
     sessions::revoke::Revoked,
     sigra::{Sigra, handle},
-    store::{EmailTokens, Sent, Store as _},
+    store::{self, Sent},
 };
 
 /// Clocks of several servers may differ by so much: a factor that seems to be so much older than the link may have been
@@ -66,7 +66,7 @@ impl<U: AuthUser> Recovery<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn take_over_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<Revoked, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
+        store::users::lock::<U>(&mut *conn, user).await?;
         self.sigra.mfa().delete_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
         self.sigra.email_tokens().delete_all_in(conn, user, None).await
     }
@@ -94,7 +94,7 @@ impl<U: AuthUser> Recovery<'_, U> {
         let Some(sent) = self.sigra.email_tokens().take(conn, token, Context::Recovery).await? else { return Ok(None) };
         let user = sent.user.id();
         self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
-        <U::Database as EmailTokens<U>>::delete_recovery_tokens_after(conn, &user, sent.at).await?;
+        store::email_tokens::delete_recovery_tokens_after::<U>(conn, &user, sent.at).await?;
         let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
         self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
         Ok(Some(Recovered { sent, revoked }))
@@ -103,9 +103,9 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// A time for a recovery link, later than that of all others of the user: what was sent later must not depend on
     /// whose clock is ahead.
     pub(crate) async fn after_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
+        store::users::lock::<U>(&mut *conn, user).await?;
         let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
-        let newest = <U::Database as EmailTokens<U>>::newest_recovery_token(conn, user, good).await?;
+        let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, good).await?;
         let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
         Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }

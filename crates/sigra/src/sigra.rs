@@ -17,7 +17,7 @@ use crate::{
         user::{AuthUser, HashedPassword, Pool},
     },
     password::{Password, Passwords, Verification, policy::PasswordProblem},
-    store::{Reader, Store},
+    store::{self, OwnPool, Reader},
 };
 
 /// Works in a transaction of its own, and commits it. If the database lets it fail so that another can go on, it is
@@ -138,7 +138,7 @@ impl<U: AuthUser> Sigra<U> {
     /// [`ConfigError`], in one sentence for the person who starts the application.
     pub fn new(config: Config, pool: Pool<U>) -> Result<Self, ConfigError> {
         config.check()?;
-        let own_pool = U::Database::own_pool(&pool);
+        let own_pool = OwnPool::like(&pool);
         let parts = Parts {
             cookies: Cookies::new(&config.cookies, &config.secrets, &config.clock),
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
@@ -196,7 +196,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn begin(&self) -> Result<Transaction<U>, Error> {
-        Ok(Transaction::new(<U::Database as Store<U>>::begin(&self.parts.pool).await?))
+        Ok(Transaction::new(store::begin::<U::Database>(&self.parts.pool).await?))
     }
 }
 

@@ -110,6 +110,11 @@ mod tests {
     }
 }
 
+/// A length of time in milliseconds.
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
 /// Milliseconds since the Unix epoch, where a column holds no time.
 pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)

@@ -5,11 +5,10 @@ use time::OffsetDateTime;
 
 use crate::{
     base::token::TokenHash,
-    model::{feed::Feed, scope::Scope, session::Lifetimes, user::AuthUser},
-    store::Store,
+    model::{database::Dialect, feed::Feed, scope::Scope, session::Lifetimes, user::AuthUser},
 };
 
-type FeedOf<U> = <<U as AuthUser>::Database as Store<U>>::Feed;
+type FeedOf<U> = <<U as AuthUser>::Database as Dialect>::Feed;
 
 pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 

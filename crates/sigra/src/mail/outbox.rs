@@ -9,7 +9,7 @@ use crate::{
     mail::Mail,
     model::{transaction::Transaction, user::AuthUser},
     sigra::Sigra,
-    store::{KeptMail, OutgoingMails as _},
+    store::{self, KeptMail},
 };
 
 /// Where mails wait until they are sent: encrypted rows of the database, which any process takes up whose own has ended.
@@ -55,7 +55,7 @@ impl Outbox {
         mail: &Mail,
         hold: Duration,
     ) -> Result<(), Error> {
-        Ok(U::Database::put_mail(tx, id, &self.0.seal(mail)?, hold).await?)
+        Ok(store::outgoing_mails::put::<U::Database>(tx, id, &self.0.seal(mail)?, hold).await?)
     }
 
     /// Holds a mail for longer; for no time, to let others have it.
@@ -99,24 +99,28 @@ impl<U: AuthUser> Rows for Sigra<U> {
         Box::pin(async move {
             let sealed = self.seal(mail)?;
             let mut conn = self.pool().acquire().await?;
-            Ok(U::Database::put_mail(&mut conn, id, &sealed, hold).await?)
+            Ok(store::outgoing_mails::put::<U::Database>(&mut conn, id, &sealed, hold).await?)
         })
     }
 
     fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()> {
-        Box::pin(async move { Ok(U::Database::hold_mail(&mut *self.pool().acquire().await?, id, hold).await?) })
+        Box::pin(async move {
+            Ok(store::outgoing_mails::hold::<U::Database>(&mut *self.pool().acquire().await?, id, hold).await?)
+        })
     }
 
     fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>> {
         Box::pin(async move {
             let mut conn = self.pool().acquire().await?;
-            let taken = U::Database::take_mails(&mut conn, hold, BATCH).await?;
+            let taken = store::outgoing_mails::take::<U::Database>(&mut conn, hold, BATCH).await?;
             Ok(taken.into_iter().map(|kept| self.open_mail(kept)).collect())
         })
     }
 
     fn delete(&self, id: Uuid) -> Answer<'_, ()> {
-        Box::pin(async move { Ok(U::Database::delete_mail(&mut *self.pool().acquire().await?, id).await?) })
+        Box::pin(async move {
+            Ok(store::outgoing_mails::delete::<U::Database>(&mut *self.pool().acquire().await?, id).await?)
+        })
     }
 }
 

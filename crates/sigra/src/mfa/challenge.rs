@@ -12,7 +12,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::transact,
-    store::SecondFactors as _,
+    store,
 };
 
 /// What a user has answered with.
@@ -198,10 +198,10 @@ impl<U: AuthUser> Mfa<'_, U> {
         if let Some(code) = BackupCode::parse(code) {
             return self.take_backup_code(conn, user, &code).await;
         }
-        let Some(totp) = U::Database::find_totp(conn, user).await? else { return Ok(None) };
+        let Some(totp) = store::totp::find::<U>(conn, user).await? else { return Ok(None) };
         let secret = self.decrypt_totp(&totp.secret, user);
         let Some(step) = secret.and_then(|secret| secret.step_of(code, self.sigra.now())) else { return Ok(None) };
-        let is_first = U::Database::use_totp_step(conn, user, step, self.sigra.now()).await?
+        let is_first = store::totp::use_step::<U>(conn, user, step, self.sigra.now()).await?
             || self.use_totp_step_after_a_wrong_clock(conn, user, step).await?;
         Ok(is_first.then_some(Factor::Totp))
     }
@@ -214,7 +214,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         step: i64,
     ) -> Result<bool, Error> {
         let latest = step + LATEST_STEP;
-        if !U::Database::use_totp_step_after_a_wrong_clock(conn, user, step, latest, self.sigra.now()).await? {
+        if !store::totp::use_step_after_a_wrong_clock::<U>(conn, user, step, latest, self.sigra.now()).await? {
             return Ok(false);
         }
         tracing::warn!(
@@ -230,10 +230,10 @@ impl<U: AuthUser> Mfa<'_, U> {
         user: &U::Id,
         code: &BackupCode,
     ) -> Result<Option<Factor>, Error> {
-        if !U::Database::take_backup_code(conn, user, code.hash()).await? {
+        if !store::backup_codes::take::<U>(conn, user, code.hash()).await? {
             return Ok(None);
         }
-        let left = U::Database::count_backup_codes(conn, user).await?;
+        let left = store::backup_codes::count::<U>(conn, user).await?;
         Ok(Some(Factor::BackupCode { left }))
     }
 

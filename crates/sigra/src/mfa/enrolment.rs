@@ -18,7 +18,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::transact,
-    store::{BrowserKind, Browsers as _, Passkeys as _, SecondFactors as _},
+    store::{self, BrowserKind},
 };
 
 /// A second factor that was set up.
@@ -41,8 +41,8 @@ impl<U: AuthUser> Mfa<'_, U> {
     /// [`Error::Database`].
     pub async fn list(self, user: &U::Id) -> Result<SecondFactors, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
-        let totp = U::Database::find_totp(&mut conn, user).await?;
-        let backup_codes = U::Database::count_backup_codes(&mut conn, user).await?;
+        let totp = store::totp::find::<U>(&mut conn, user).await?;
+        let backup_codes = store::backup_codes::count::<U>(&mut conn, user).await?;
         Ok(SecondFactors {
             totp: totp.map(|row| Totp { inserted_at: row.inserted_at, last_used_at: row.last_used_at }),
             #[cfg(feature = "passkeys")]
@@ -122,9 +122,9 @@ impl<U: AuthUser> Mfa<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;
-            let is_first = !U::Database::has_second_factor(tx, &user).await?;
-            U::Database::delete_totp(tx, &user).await?;
-            U::Database::insert_totp(tx, &user, &encrypted, step, now).await?;
+            let is_first = !store::second_factors::exist::<U>(tx, &user).await?;
+            store::totp::delete::<U>(tx, &user).await?;
+            store::totp::insert::<U>(tx, &user, &encrypted, step, now).await?;
             self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
             self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
         })
@@ -157,7 +157,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
-            if !U::Database::delete_totp(tx, &user).await? {
+            if !store::totp::delete::<U>(tx, &user).await? {
                 return Ok(false);
             }
             self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
@@ -199,7 +199,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;
-            if !U::Database::has_second_factor(tx, &user).await? {
+            if !store::second_factors::exist::<U>(tx, &user).await? {
                 return Ok(None);
             }
             if scope.session().mfa_verified_by == Some(FactorKind::BackupCode) {
@@ -224,9 +224,9 @@ impl<U: AuthUser> Mfa<'_, U> {
         since: OffsetDateTime,
         client: &Client,
     ) -> Result<(), Error> {
-        let had_totp = U::Database::delete_totp_since(&mut *conn, user, since).await?;
-        let had_passkeys = U::Database::delete_passkeys_since(&mut *conn, user, since).await? > 0;
-        U::Database::delete_backup_codes(&mut *conn, user).await?;
+        let had_totp = store::totp::delete_since::<U>(&mut *conn, user, since).await?;
+        let had_passkeys = store::passkeys::delete_since::<U>(&mut *conn, user, since).await? > 0;
+        store::backup_codes::delete::<U>(&mut *conn, user).await?;
         for (was_there, event) in [(had_totp, audit::TOTP_DISABLED), (had_passkeys, audit::PASSKEY_REMOVED)] {
             if was_there {
                 self.sigra.audit().record(&mut *conn, &audit::own_event(event, user, client)).await?;
@@ -273,12 +273,12 @@ impl<U: AuthUser> Mfa<'_, U> {
         also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
     ) -> Result<(), Error> {
         let user = locked.id();
-        if !U::Database::has_second_factor(tx, &user).await? {
+        if !store::second_factors::exist::<U>(tx, &user).await? {
             if locked.requires_second_factor() {
                 return Err(Error::SecondFactorRequired);
             }
-            U::Database::delete_backup_codes(tx, &user).await?;
-            U::Database::forget_second_factor(tx, &user).await?;
+            store::backup_codes::delete::<U>(tx, &user).await?;
+            store::sessions::forget_second_factor::<U>(tx, &user).await?;
         }
         self.factors_changed(tx, session, scope, None).await?;
         match also.take() {
@@ -296,8 +296,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         proof: Option<Proof>,
     ) -> Result<(), Error> {
         let user = scope.user().id();
-        U::Database::delete_browsers(tx, BrowserKind::Trusted, &user, None).await?;
-        let (sigra, pending) = (self.sigra.clone(), U::Database::delete_pending_sessions(tx, &user).await?);
+        store::browsers::delete::<U>(tx, BrowserKind::Trusted, &user, None).await?;
+        let (sigra, pending) = (self.sigra.clone(), store::sessions::delete_pending::<U>(tx, &user).await?);
         tx.after_commit(move || {
             sigra.end_sessions(&pending);
             sigra.sessions().announce_change(&user);
@@ -311,9 +311,9 @@ impl<U: AuthUser> Mfa<'_, U> {
         user: &U::Id,
     ) -> Result<BackupCodes, Error> {
         let codes = BackupCodes::generate()?;
-        U::Database::delete_backup_codes(&mut *conn, user).await?;
+        store::backup_codes::delete::<U>(&mut *conn, user).await?;
         for code in codes.hashes() {
-            U::Database::insert_backup_code(&mut *conn, user, code).await?;
+            store::backup_codes::insert::<U>(&mut *conn, user, code).await?;
         }
         Ok(codes)
     }

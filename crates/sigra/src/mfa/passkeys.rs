@@ -26,7 +26,7 @@ use crate::{
     },
     sessions::{browsers::ShownFactor, log_in::LogIn},
     sigra::{Sigra, handle, transact},
-    store::{PasskeyRow, Passkeys as _, SecondFactors as _, Store as _},
+    store::{self, PasskeyRow},
 };
 
 /// What the entries of the cookie session begin with that name the challenges under way. Each is an entry of its own:
@@ -97,7 +97,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ) -> Result<CreationChallengeResponse, Error> {
         let user = enrolment.scope().user().id();
         let mut conn = self.sigra.pool().acquire().await?;
-        let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
+        let passkeys = store::passkeys::list::<U>(&mut conn, &user).await?;
         self.check_room(passkeys.len())?;
         // The same for all of a user's passkeys, so that a device keeps one of them.
         let user_handle = passkeys.first().map_or_else(Uuid::new_v4, |passkey| passkey.user_handle);
@@ -179,10 +179,10 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;
-            self.check_room(U::Database::list_passkeys(tx, &user).await?.len())?;
-            let is_first = !U::Database::has_second_factor(tx, &user).await?;
+            self.check_room(store::passkeys::list::<U>(tx, &user).await?.len())?;
+            let is_first = !store::second_factors::exist::<U>(tx, &user).await?;
             // Somebody's already (WebAuthn section 7.1, step 26).
-            if !U::Database::insert_passkey(tx, &passkey).await? {
+            if !store::passkeys::insert::<U>(tx, &passkey).await? {
                 return Ok(Checked::Invalid);
             }
             let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
@@ -234,7 +234,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             return Ok(Checked::Invalid);
         };
         let mut conn = self.sigra.pool().acquire().await?;
-        let row = U::Database::find_passkey(&mut conn, credential_id).await?;
+        let row = store::passkeys::find::<U>(&mut conn, credential_id).await?;
         let Some(row) = row.filter(|row| row.user_handle == user_handle) else { return Ok(Checked::Invalid) };
         let credential = read_credential(&row)?;
         let key = DiscoverableKey::from(&credential);
@@ -242,7 +242,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             return Ok(Checked::Invalid);
         };
         let used = UsedPasskey { id: row.id, result };
-        let user = U::Database::find_user(&mut conn, &row.user).await?.filter(AuthUser::is_active);
+        let user = store::users::find::<U>(&mut conn, &row.user).await?.filter(AuthUser::is_active);
         Ok(user.map(|user| PasskeyLogIn { user, used }).into())
     }
 
@@ -322,7 +322,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ) -> Result<Option<RequestChallengeResponse>, Error> {
         let user = scope.user().id();
         let mut conn = self.sigra.pool().acquire().await?;
-        let passkeys = U::Database::list_passkeys(&mut conn, &user).await?;
+        let passkeys = store::passkeys::list::<U>(&mut conn, &user).await?;
         // One that can't be read keeps nobody from the others.
         let credentials: Vec<_> = passkeys.iter().filter_map(|row| read_credential(row).ok()).collect();
         if credentials.is_empty() {
@@ -354,25 +354,25 @@ impl<U: AuthUser> Passkeys<'_, U> {
             return Ok(None);
         };
         let mut conn = self.sigra.pool().acquire().await?;
-        let row = U::Database::find_passkey(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
+        let row = store::passkeys::find::<U>(&mut conn, result.cred_id()).await?.filter(|row| row.user == *user);
         Ok(row.map(|row| UsedPasskey { id: row.id, result }))
     }
 
     /// Notes that a passkey was used. Tells whether it is still there, and its counter has moved on: another may have
     /// signed with it since the challenge was made. The user's row is locked.
     pub(super) async fn note(self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
-        let row = U::Database::find_passkey(&mut *conn, used.result.cred_id()).await?;
+        let row = store::passkeys::find::<U>(&mut *conn, used.result.cred_id()).await?;
         let Some(row) = row.filter(|row| row.id == used.id) else { return Ok(false) };
         let mut credential = read_credential(&row)?;
         let is_changed = credential.update_credential(&used.result) == Some(true);
         if used.result.counter() > 0 && !is_changed {
             return Ok(false);
         }
-        Ok(U::Database::use_passkey(conn, row.id, &serde_json::to_string(&credential)?, self.sigra.now()).await?)
+        Ok(store::passkeys::note_use::<U>(conn, row.id, &serde_json::to_string(&credential)?, self.sigra.now()).await?)
     }
 
     pub(super) async fn list_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Passkey>, Error> {
-        let rows = U::Database::list_passkeys(conn, user).await?;
+        let rows = store::passkeys::list::<U>(conn, user).await?;
         let passkey = |row: PasskeyRow<U::Id>| Passkey {
             id: row.id,
             name: row.name,
@@ -390,7 +390,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
     pub async fn rename(self, user: &U::Id, id: Uuid, name: &str) -> Result<bool, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
         let name = read_name(name).unwrap_or_else(|| UNNAMED.to_owned());
-        Ok(U::Database::rename_passkey(&mut conn, user, id, &name).await?)
+        Ok(store::passkeys::rename::<U>(&mut conn, user, id, &name).await?)
     }
 
     /// Removes one of the user's passkeys. Tells whether it was theirs. With the last factor the backup codes go too;
@@ -421,7 +421,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
-            if !U::Database::delete_passkey(tx, &user, id).await? {
+            if !store::passkeys::delete::<U>(tx, &user, id).await? {
                 return Ok(false);
             }
             self.sigra.audit().record(tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
@@ -438,7 +438,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         ceremony: &Ceremony,
     ) -> Result<(), Error> {
         let id = id_of(challenge);
-        U::Database::insert_ceremony(conn, id, &serde_json::to_string(ceremony)?, self.sigra.now()).await?;
+        store::passkeys::insert_ceremony::<U::Database>(conn, id, &serde_json::to_string(ceremony)?, self.sigra.now())
+            .await?;
         let asked_at = |name: &String| session.get::<i64>(name).unwrap_or_default();
         let mut under_way = session.names_of_entries(ENTRY);
         under_way.sort_by_key(asked_at);
@@ -455,7 +456,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         }
         session.remove(&entry(id));
         let made = Window::of(CEREMONY_TTL, self.sigra.now());
-        let state = transact!(self.sigra, conn => Ok(U::Database::take_ceremony(conn, id, made).await?))?;
+        let state =
+            transact!(self.sigra, conn => Ok(store::passkeys::take_ceremony::<U::Database>(conn, id, made).await?))?;
         Ok(state.map(|state| serde_json::from_str(&state)).transpose()?)
     }
 }

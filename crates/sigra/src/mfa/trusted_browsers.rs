@@ -17,7 +17,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, handle, transact},
-    store::{Browser, BrowserKind, Browsers as _, NewBrowser, Seen},
+    store::{self, Browser, BrowserKind, NewBrowser, Seen},
 };
 
 /// A browser that needs no second factor.
@@ -76,7 +76,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     pub async fn list(self, user: &U::Id) -> Result<Vec<TrustedBrowser>, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
         let listed =
-            U::Database::list_browsers(&mut conn, BrowserKind::Trusted, user, self.sigra.trusted_within()).await?;
+            store::browsers::list::<U>(&mut conn, BrowserKind::Trusted, user, self.sigra.trusted_within()).await?;
         Ok(listed.into_iter().map(TrustedBrowser::from).collect())
     }
 
@@ -87,7 +87,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// [`Error::Database`].
     pub async fn delete(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
         transact!(self.sigra, conn => {
-            let was_theirs = U::Database::delete_browsers(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
+            let was_theirs = store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, Some(id)).await? > 0;
             if was_theirs {
                 self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_DISTRUSTED, user, client)).await?;
             }
@@ -102,7 +102,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
-        Ok(U::Database::delete_browsers(conn, BrowserKind::Trusted, user, None).await?)
+        Ok(store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, None).await?)
     }
 
     /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
@@ -112,7 +112,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// [`Error::Database`].
     pub async fn delete_others_in(self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<u64, Error> {
         let (user, kept) = (scope.user().id(), scope.session().id);
-        Ok(U::Database::delete_browsers_but_of_session(conn, BrowserKind::Trusted, &user, kept).await?)
+        Ok(store::browsers::delete_all_but_that_of_session::<U>(conn, BrowserKind::Trusted, &user, kept).await?)
     }
 
     /// Whether this browser is one of them.
@@ -139,7 +139,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         let (user, client, kind) = (scope.user().id(), session.client(), BrowserKind::Trusted);
         let before = self.sigra.find_trusted_browser(&mut *conn, session, &user).await?;
         if let Some(before) = &before {
-            U::Database::delete_browsers(&mut *conn, kind, &user, Some(before.id)).await?;
+            store::browsers::delete::<U>(&mut *conn, kind, &user, Some(before.id)).await?;
         }
         let token = BrowserToken::generate()?;
         let new = NewBrowser {
@@ -150,7 +150,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
             verified_by: Some(factor),
             session: Some(scope.session().id),
         };
-        U::Database::insert_browser(conn, &user, &new).await?;
+        store::browsers::insert::<U>(conn, &user, &new).await?;
         self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
         Ok((token, before.map(|before| before.token)))
     }

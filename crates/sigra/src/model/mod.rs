@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod checked;
 pub mod client;
+pub(crate) mod database;
 pub(crate) mod feed;
 pub(crate) mod limit;
 pub(crate) mod log_in;

@@ -5,7 +5,7 @@ use std::{fmt, hash::Hash};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use crate::store::Store;
+use crate::model::database::{Dialect, Reads, Stores};
 
 /// The host's user: a row of [its table](Self::TABLE), with whatever columns the host gives it.
 ///
@@ -44,7 +44,7 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
 
     /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
-    type Database: Store<Self>;
+    type Database: AuthDatabase<Self>;
 
     /// The table that holds the users, as it is written in a statement. Needs the columns `id` and `hashed_password`.
     ///
@@ -83,6 +83,20 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
         false
     }
 }
+
+/// A database that can hold the sessions of a type of users: [`sqlx::Sqlite`] or [`sqlx::Postgres`], for users that
+/// derive [`sqlx::FromRow`] and have an id that can be a column.
+///
+/// It is a bound and nothing else. There is nothing to call, for what is written to the tables is also audited,
+/// announced, and ends what it must end: all of that is a matter of [`Sigra`](crate::Sigra). It is implemented for every
+/// database that the library knows, and can't be implemented for another.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't store the sessions of `{U}`",
+    note = "`{U}` must implement `sqlx::FromRow` (derive it), and `AuthUser::Id` must be a type that `{Self}` can store"
+)]
+pub trait AuthDatabase<U: AuthUser>: Dialect + Reads<U> + Stores<U::Id> {}
+
+impl<DB, U: AuthUser> AuthDatabase<U> for DB where DB: Dialect + Reads<U> + Stores<U::Id> {}
 
 /// A password's hash in PHC string format, as the database holds it. It redacts itself in `Debug`.
 ///
@@ -131,3 +145,5 @@ impl fmt::Debug for HashedPassword {
 pub(crate) type Pool<U> = sqlx::Pool<<U as AuthUser>::Database>;
 
 pub(crate) type Connection<U> = <<U as AuthUser>::Database as sqlx::Database>::Connection;
+
+pub(crate) type Row<U> = <<U as AuthUser>::Database as sqlx::Database>::Row;

@@ -10,7 +10,7 @@ use crate::{
         window::Window,
     },
     sigra::{Sigra, handle},
-    store::{Browser, BrowserKind, Browsers, NewBrowser, Seen},
+    store::{self, Browser, BrowserKind, NewBrowser, Seen},
 };
 
 /// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
@@ -25,14 +25,14 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<(), Error> {
         let seen = Seen { mfa_verified_at, now: self.now() };
         if let Some(known) = self.find_known_browser(&mut *conn, session, Some(user)).await? {
-            <U::Database as Browsers<U>>::touch_browser(conn, known.id, seen).await?;
+            store::browsers::touch::<U>(conn, known.id, seen).await?;
             session.keep_known_tokens();
             return Ok(());
         }
         let token = BrowserToken::generate()?;
         let (kind, hash, client) = (BrowserKind::Known, token.hash(), session.client());
         let new = NewBrowser { kind, token: hash, client: &client, seen, verified_by: None, session: None };
-        U::Database::insert_browser(conn, user, &new).await?;
+        store::browsers::insert::<U>(conn, user, &new).await?;
         session.keep_new_known_token(token);
         Ok(())
     }
@@ -60,7 +60,7 @@ impl<U: AuthUser> Sigra<U> {
             return Ok(None);
         }
         let used = Window::of(KNOWN_BROWSER_TTL, self.now());
-        let known = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Known, &tokens, used).await?;
+        let known = store::browsers::find::<U>(conn, BrowserKind::Known, &tokens, used).await?;
         Ok(known.into_iter().find(|known| Some(&known.user) == user))
     }
 }
@@ -101,7 +101,7 @@ impl<U: AuthUser> Sigra<U> {
             return Ok(None);
         }
         let used = self.trusted_within();
-        let found = <U::Database as Browsers<U>>::find_browsers(conn, BrowserKind::Trusted, &tokens, used).await?;
+        let found = store::browsers::find::<U>(conn, BrowserKind::Trusted, &tokens, used).await?;
         Ok(found.into_iter().find(|trusted| trusted.user == *user))
     }
 
@@ -141,6 +141,6 @@ impl<U: AuthUser> KnownBrowsers<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<u64, Error> {
-        Ok(U::Database::delete_browsers(conn, BrowserKind::Known, user, None).await?)
+        Ok(store::browsers::delete::<U>(conn, BrowserKind::Known, user, None).await?)
     }
 }

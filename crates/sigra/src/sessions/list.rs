@@ -4,7 +4,7 @@ use crate::{
     base::error::Error,
     model::{session::SessionList, user::AuthUser, window::Window},
     sessions::handle::Sessions,
-    store::Store as _,
+    store,
 };
 
 impl<U: AuthUser> Sessions<'_, U> {
@@ -18,7 +18,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         let (config, now) = (&self.sigra.parts.config, self.sigra.now());
         let mut conn = self.sigra.parts.pool.acquire().await?;
         let (opened, limit) = (Window::of(config.sessions.ttl, now), SessionList::MOST as i64 + 1);
-        let mut sessions = U::Database::list_sessions(&mut conn, user, opened, limit).await?;
+        let mut sessions = store::sessions::list::<U>(&mut conn, user, opened, limit).await?;
         sessions.retain(|session| session.is_live(&config.sessions, now));
         Ok(SessionList::first_of(sessions))
     }

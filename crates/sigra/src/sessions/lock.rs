@@ -13,14 +13,14 @@ use crate::{
     },
     sessions::handle::Sessions,
     sigra::Sigra,
-    store::Store as _,
+    store,
 };
 
 impl<U: AuthUser> Sigra<U> {
     /// Locks the user's row, which all that opens or ends sessions does first: in another order a log-in and a reset
     /// could wait for each other, and a log-in beside an enrolment could do without the new factor.
     pub(crate) async fn lock_user(&self, conn: &mut Connection<U>, user: &U) -> Result<(), Error> {
-        U::Database::lock_user(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
+        store::users::lock::<U>(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
     }
 
     /// Locks the rows of all users whose sessions a browser presents, and of one more.
@@ -44,12 +44,12 @@ impl<U: AuthUser> Sigra<U> {
             return Ok(());
         }
         let tokens: Vec<SessionHashes> = tokens.iter().map(SessionToken::hashes).collect();
-        Ok(U::Database::lock_users_of(conn, &tokens, let_in, user).await?)
+        Ok(store::users::lock_owners::<U>(conn, &tokens, let_in, user).await?)
     }
 
     /// Locks the row of who sends a request, and gives the user as they are now.
     pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
-        let user = U::Database::lock_user(conn, &scope.user().id()).await?;
+        let user = store::users::lock::<U>(conn, &scope.user().id()).await?;
         user.filter(AuthUser::is_active).ok_or(Error::SessionEnded)
     }
 }
@@ -63,6 +63,6 @@ impl<U: AuthUser> Sessions<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn lock_both_in(self, conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> Result<(), Error> {
-        Ok(U::Database::lock_both_users(conn, one, other).await?)
+        Ok(store::users::lock_both::<U>(conn, one, other).await?)
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     sessions::browsers::ShownFactor,
     sigra::{Sigra, transact},
-    store::{Browsers, Store as _},
+    store,
 };
 
 /// A log-in by a first factor.
@@ -112,7 +112,7 @@ impl<U: AuthUser> Sigra<U> {
         };
         let (token, row) = insert_session::<U>(tx, new).await?;
         if let Some(trusted) = log_in.shown.and_then(|shown| shown.trusted) {
-            <U::Database as Browsers<U>>::note_session_of_browser(tx, trusted, row.id).await?;
+            store::browsers::note_session::<U>(tx, trusted, row.id).await?;
         }
         let replaced = self.end_presented_in(tx, session).await?;
         if !row.mfa_pending {
@@ -167,6 +167,6 @@ async fn insert_session<U: AuthUser>(
     new: NewSession<'_, U>,
 ) -> Result<(SessionToken, SessionRow), Error> {
     let token = SessionToken::generate()?;
-    let row = U::Database::insert_session(conn, token.hashes(), &new).await?.ok_or(Error::CredentialsChanged)?;
+    let row = store::sessions::insert::<U>(conn, token.hashes(), &new).await?.ok_or(Error::CredentialsChanged)?;
     Ok((token, row))
 }

@@ -10,7 +10,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, transact},
-    store::Store as _,
+    store,
 };
 
 impl<U: AuthUser> Sigra<U> {
@@ -70,7 +70,7 @@ impl<U: AuthUser> Sigra<U> {
         let mut sessions = Vec::new();
         for token in tokens {
             let presented = PresentedToken { token: token.hashes(), let_in, replaced_after };
-            let ended = U::Database::delete_presented_session(&mut *conn, &presented).await?;
+            let ended = store::sessions::delete_presented::<U>(&mut *conn, &presented).await?;
             for ended in ended.iter().filter(|ended| ended.is_reuse) {
                 let event = Audit::new(telemetry::TOKEN_REUSED).of(ended.user.clone()).from(client);
                 self.audit().record(&mut *conn, &event).await?;

@@ -22,7 +22,7 @@ use crate::{
     },
     sessions::handle::Sessions,
     sigra::{Sigra, transact},
-    store::Store as _,
+    store,
 };
 
 /// A next token that was issued longer ago, and never came back, is taken for lost on the way.
@@ -91,7 +91,7 @@ impl<U: AuthUser> Sigra<U> {
             let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
             let deleted = async move {
                 let mut conn = sigra.pool().acquire().await?;
-                U::Database::delete_session_by_id(&mut conn, &user, id).await?;
+                store::sessions::delete_by_id::<U>(&mut conn, &user, id).await?;
                 sigra.end_sessions(&[id]);
                 Ok::<(), Error>(())
             };
@@ -136,7 +136,7 @@ impl<U: AuthUser> Sigra<U> {
     /// Which of these sessions are still there, and their users.
     pub(crate) async fn find_sessions(&self, ids: &[SessionId]) -> Result<Vec<(SessionRow, U)>, Error> {
         let mut conn = self.parts.pool.acquire().await?;
-        Ok(U::Database::find_sessions(&mut conn, ids).await?)
+        Ok(store::sessions::find::<U>(&mut conn, ids).await?)
     }
 
     /// Whether a session that is there is good for everything.
@@ -200,8 +200,7 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<Option<SessionToken>, Error> {
         let next = token.successor()?;
         let (current, hash, not_since) = (token.hash(), next.hash(), earlier(now, REISSUE_RETRY));
-        let issued =
-            transact!(self, conn => Ok(U::Database::issue_next_token(conn, current, hash, now, not_since).await?));
+        let issued = transact!(self, conn => Ok(store::sessions::issue_next_token::<U>(conn, current, hash, now, not_since).await?));
         if !issued? {
             return Ok(None);
         }
@@ -211,7 +210,7 @@ impl<U: AuthUser> Sigra<U> {
 
     async fn promote(&self, next: TokenHash, id: SessionId, now: OffsetDateTime) -> Result<(), Error> {
         let previous_until = later(now, self.parts.config.reissue_grace);
-        transact!(self, conn => Ok(U::Database::promote_next_token(conn, next, now, previous_until).await?))?;
+        transact!(self, conn => Ok(store::sessions::promote_next_token::<U>(conn, next, now, previous_until).await?))?;
         self.parts.cache.forget(&id);
         Ok(())
     }
@@ -222,7 +221,7 @@ impl<U: AuthUser> Sigra<U> {
             return;
         }
         let id = session.id;
-        let touched = async { transact!(self, conn => Ok(U::Database::touch_session(conn, id, now).await?)) };
+        let touched = async { transact!(self, conn => Ok(store::sessions::touch::<U>(conn, id, now).await?)) };
         match touched.await {
             Ok(()) => session.last_used_at = now,
             Err(error) => {

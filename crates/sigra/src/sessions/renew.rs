@@ -13,7 +13,7 @@ use crate::{
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, transact},
-    store::{SecondFactors as _, Store as _},
+    store,
 };
 
 impl<U: AuthUser> Sigra<U> {
@@ -88,7 +88,7 @@ impl<U: AuthUser> Sigra<U> {
         let user = scope.user().id();
         let token = transact!(self, conn => {
             self.lock_scope(conn, scope).await?;
-            if U::Database::has_second_factor(conn, &user).await? {
+            if store::second_factors::exist::<U>(conn, &user).await? {
                 return Err(Error::SecondFactorRequired);
             }
             self.audit().record(conn, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
@@ -113,7 +113,7 @@ impl<U: AuthUser> Sigra<U> {
         for held in session.held() {
             let token = held.successor()?;
             let renewal = Renewal { token: token.hash(), now: self.now(), proof };
-            if U::Database::replace_token(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
+            if store::sessions::replace_token::<U>(&mut *conn, scope.session().id, held.hash(), &renewal).await? {
                 return Ok(token);
             }
         }

@@ -9,7 +9,7 @@ use crate::{
     },
     sessions::handle::Sessions,
     sigra::{Sigra, transact},
-    store::{BrowserKind, Browsers as _, Store as _},
+    store::{self, BrowserKind},
 };
 
 /// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sessions::announce`](crate::session::Sessions::announce) after the
@@ -76,9 +76,9 @@ impl<U: AuthUser> Sessions<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn delete_in(self, conn: &mut Connection<U>, user: &U::Id, id: SessionId) -> Result<Revoked, Error> {
-        let deleted = U::Database::delete_session_by_id(&mut *conn, user, id).await?;
+        let deleted = store::sessions::delete_by_id::<U>(&mut *conn, user, id).await?;
         if deleted.is_some() {
-            U::Database::delete_browser_of_session(conn, BrowserKind::Trusted, user, id).await?;
+            store::browsers::delete_that_of_session::<U>(conn, BrowserKind::Trusted, user, id).await?;
             tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, session_id = %id);
         }
         Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
@@ -116,13 +116,13 @@ impl<U: AuthUser> Sessions<'_, U> {
         user: &U::Id,
         except: Option<SessionId>,
     ) -> Result<Revoked, Error> {
-        U::Database::lock_user(&mut *conn, user).await?;
+        store::users::lock::<U>(&mut *conn, user).await?;
         if let Some(kept) = except
-            && !U::Database::has_session(&mut *conn, user, kept).await?
+            && !store::sessions::exists::<U>(&mut *conn, user, kept).await?
         {
             return Err(Error::SessionEnded);
         }
-        let sessions = U::Database::delete_sessions(conn, user, except).await?;
+        let sessions = store::sessions::delete::<U>(conn, user, except).await?;
         tracing::info!(target: "sigra", event = telemetry::SESSION_REVOKED, user_id = %user, sessions = sessions.len());
         Ok(Revoked { user: user.to_string(), sessions })
     }

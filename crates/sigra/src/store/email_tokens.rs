@@ -1,15 +1,26 @@
-//! Tokens that are sent by mail, and work once.
+//! Tokens that are sent by mail, and work once: rows of `users_tokens`, under their context.
 
-use std::future::Future;
-
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{Expired, Window};
-use crate::{base::token::TokenHash, model::user::AuthUser};
+use super::{
+    query::{Columns as _, query},
+    row::read,
+    users::check_isolation,
+};
+use crate::{
+    base::token::TokenHash,
+    model::{
+        database::{Dialect, Reads as _, Time},
+        user::{AuthUser, Connection, Row},
+        window::{Expired, Window},
+    },
+};
 
 /// A token to be sent.
 #[derive(Clone, Debug)]
-pub struct NewEmailToken<'a, U: AuthUser> {
+pub(crate) struct NewEmailToken<'a, U: AuthUser> {
     /// Its hash.
     pub token: TokenHash,
     /// What it is for.
@@ -47,234 +58,139 @@ pub struct Sent<U> {
     pub at: OffsetDateTime,
 }
 
-/// A database that holds them, in `users_tokens`.
-pub trait EmailTokens<U: AuthUser>: sqlx::Database {
-    /// Writes a token.
-    fn insert_email_token(
-        conn: &mut Self::Connection,
-        new: &NewEmailToken<'_, U>,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// Finds a token that was sent within a time.
-    fn find_email_token(
-        conn: &mut Self::Connection,
-        token: TokenHash,
-        context: &str,
-        sent: Window,
-    ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
-
-    /// Finds a token, and locks its user's row: whoever takes another token of theirs, or changes their password,
-    /// waits, and holds nothing that this one is going to need.
-    fn lock_email_token(
-        conn: &mut Self::Connection,
-        token: TokenHash,
-        context: &str,
-        sent: Window,
-    ) -> impl Future<Output = sqlx::Result<Option<Sent<U>>>> + Send;
-
-    /// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
-    fn delete_email_token(
-        conn: &mut Self::Connection,
-        token: TokenHash,
-        context: &str,
-    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
-
-    /// Deletes the tokens of a user, all or those of one context, but for those of another. Sessions stay, and so do
-    /// [recovery](crate::token::Context::Recovery) links: whoever is inside must not void them.
-    fn delete_email_tokens(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        context: Option<&str>,
-        kept: Option<&str>,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// When the newest recovery link of a user was sent, of those that were sent within a time.
-    fn newest_recovery_token(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        sent: Window,
-    ) -> impl Future<Output = sqlx::Result<Option<OffsetDateTime>>> + Send;
-
-    /// Deletes the recovery links of a user that were sent after a time.
-    fn delete_recovery_tokens_after(
-        conn: &mut Self::Connection,
-        user: &U::Id,
-        after: OffsetDateTime,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
-
-    /// Deletes at most so many tokens that were sent before a time. Recovery links stay.
-    fn purge_email_tokens(
-        conn: &mut Self::Connection,
-        expired: Expired,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
-
-    /// Deletes at most so many recovery links that were sent before a time.
-    fn purge_recovery_tokens(
-        conn: &mut Self::Connection,
-        expired: Expired,
-    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+/// Writes a token.
+pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, new: &NewEmailToken<'_, U>) -> sqlx::Result<()> {
+    const INSERT: &str = "INSERT INTO users_tokens (id, user_id, context, token, sent_to, issued_at, inserted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $6)";
+    query::<U::Database>(INSERT)
+        .bind(Uuid::now_v7())
+        .bind(new.user.clone())
+        .bind(new.context)
+        .bind(new.token.as_bytes())
+        .bind(new.sent_to)
+        .bind(Time(new.now))
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
-/// The query for a token and its user, with a lock or without.
-macro_rules! find {
-    ($isolation:literal, $lock:literal) => {
-        statement!(
-            "SELECT t.sent_to AS sigra_sent_to, t.inserted_at AS sigra_sent_at, ",
-            $isolation,
-            " AS sigra_isolation, u.*
-             FROM users_tokens t JOIN ",
-            U::TABLE,
-            " u ON u.id = t.user_id
-             WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.inserted_at <= $4
-               AND t.sent_to IS NOT NULL",
-            $lock
-        )
-    };
+/// Finds a token that was sent within a time.
+pub(crate) async fn find<U: AuthUser>(
+    conn: &mut Connection<U>,
+    token: TokenHash,
+    context: &str,
+    sent: Window,
+) -> sqlx::Result<Option<Sent<U>>> {
+    let row = find_row::<U>(conn, token, context, sent, "").await?;
+    row.as_ref().map(sent_token).transpose()
 }
 
-pub(super) use find;
-
-/// Implements [`EmailTokens`].
-macro_rules! impl_email_tokens {
-    (
-        database: $db:ty, connection: $connection:ty, row: $row:ty,
-        time: $to_time:path, $from_time:path, $time:ty,
-        lock_user: $lock_user:literal, check_isolation: $check_isolation:path, isolation: $isolation:literal,
-        skip_locked: $skip_locked:literal $(,)?
-    ) => {
-        impl<U> crate::store::email_tokens::EmailTokens<U> for $db
-        where
-            U: AuthUser + for<'r> FromRow<'r, $row>,
-            U::Id: for<'q> Encode<'q, $db> + for<'r> sqlx::Decode<'r, $db> + Type<$db>,
-        {
-            async fn insert_email_token(
-                conn: &mut $connection,
-                new: &crate::store::NewEmailToken<'_, U>,
-            ) -> sqlx::Result<()> {
-                const INSERT: &str =
-                    "INSERT INTO users_tokens (id, user_id, context, token, sent_to, issued_at, inserted_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $6)";
-                sqlx::query(INSERT)
-                    .bind(uuid::Uuid::now_v7())
-                    .bind(new.user.clone())
-                    .bind(new.context)
-                    .bind(new.token.as_bytes())
-                    .bind(new.sent_to)
-                    .bind($to_time(new.now))
-                    .execute(conn)
-                    .await
-                    .map(drop)
-            }
-
-            async fn find_email_token(
-                conn: &mut $connection,
-                token: TokenHash,
-                context: &str,
-                sent: crate::store::Window,
-            ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!("NULL", ""))
-                    .bind(context)
-                    .bind(token.as_bytes())
-                    .bind($to_time(sent.after))
-                    .bind($to_time(sent.until));
-                found.fetch_optional(conn).await?.as_ref().map(sent_token).transpose()
-            }
-
-            async fn lock_email_token(
-                conn: &mut $connection,
-                token: TokenHash,
-                context: &str,
-                sent: crate::store::Window,
-            ) -> sqlx::Result<Option<crate::store::Sent<U>>> {
-                let found = sqlx::query(crate::store::email_tokens::find!($isolation, $lock_user))
-                    .bind(context)
-                    .bind(token.as_bytes())
-                    .bind($to_time(sent.after))
-                    .bind($to_time(sent.until));
-                let Some(row) = found.fetch_optional(conn).await? else { return Ok(None) };
-                $check_isolation(&row)?;
-                sent_token(&row).map(Some)
-            }
-
-            async fn delete_email_token(conn: &mut $connection, token: TokenHash, context: &str) -> sqlx::Result<bool> {
-                const DELETE: &str = "DELETE FROM users_tokens WHERE context = $1 AND token = $2";
-                let deleted = sqlx::query(DELETE).bind(context).bind(token.as_bytes()).execute(conn).await?;
-                Ok(deleted.rows_affected() == 1)
-            }
-
-            async fn delete_email_tokens(
-                conn: &mut $connection,
-                user: &U::Id,
-                context: Option<&str>,
-                kept: Option<&str>,
-            ) -> sqlx::Result<()> {
-                const DELETE: &str = "DELETE FROM users_tokens
-                    WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)
-                      AND context <> coalesce($3, '')";
-                sqlx::query(DELETE).bind(user.clone()).bind(context).bind(kept).execute(conn).await.map(drop)
-            }
-
-            async fn newest_recovery_token(
-                conn: &mut $connection,
-                user: &U::Id,
-                sent: crate::store::Window,
-            ) -> sqlx::Result<Option<OffsetDateTime>> {
-                const NEWEST: &str = "SELECT max(inserted_at) AS newest FROM users_tokens
-                    WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2 AND inserted_at <= $3";
-                let newest = sqlx::query(NEWEST).bind(user.clone()).bind($to_time(sent.after));
-                let row = newest.bind($to_time(sent.until)).fetch_one(conn).await?;
-                let newest: Option<$time> = read(&row, |row| row.try_get("newest"))?;
-                newest.map($from_time).transpose()
-            }
-
-            async fn delete_recovery_tokens_after(
-                conn: &mut $connection,
-                user: &U::Id,
-                after: OffsetDateTime,
-            ) -> sqlx::Result<()> {
-                const DELETE: &str =
-                    "DELETE FROM users_tokens WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2";
-                sqlx::query(DELETE).bind(user.clone()).bind($to_time(after)).execute(conn).await.map(drop)
-            }
-
-            async fn purge_email_tokens(conn: &mut $connection, expired: crate::store::Expired) -> sqlx::Result<u64> {
-                crate::store::purge::purge!(
-                    conn,
-                    expired,
-                    $to_time,
-                    "users_tokens",
-                    "id",
-                    "context NOT IN ('session', 'mfa_trust', 'known_browser', 'recovery') AND inserted_at",
-                    $skip_locked
-                )
-            }
-
-            async fn purge_recovery_tokens(
-                conn: &mut $connection,
-                expired: crate::store::Expired,
-            ) -> sqlx::Result<u64> {
-                crate::store::purge::purge!(
-                    conn,
-                    expired,
-                    $to_time,
-                    "users_tokens",
-                    "id",
-                    "context = 'recovery' AND inserted_at",
-                    $skip_locked
-                )
-            }
-        }
-
-        fn sent_token<U: for<'r> FromRow<'r, $row>>(row: &$row) -> sqlx::Result<crate::store::Sent<U>> {
-            read(row, |row| {
-                Ok(crate::store::Sent {
-                    user: U::from_row(row)?,
-                    to: row.try_get("sigra_sent_to")?,
-                    at: row.try_get::<$time, _>("sigra_sent_at").and_then($from_time)?,
-                })
-            })
-        }
-    };
+/// Finds a token, and locks its user's row: whoever takes another token of theirs, or changes their password,
+/// waits, and holds nothing that this one is going to need.
+pub(crate) async fn lock<U: AuthUser>(
+    conn: &mut Connection<U>,
+    token: TokenHash,
+    context: &str,
+    sent: Window,
+) -> sqlx::Result<Option<Sent<U>>> {
+    let Some(row) = find_row::<U>(conn, token, context, sent, U::Database::LOCK_USERS).await? else { return Ok(None) };
+    check_isolation::<U>(&row)?;
+    sent_token(&row).map(Some)
 }
 
-pub(super) use impl_email_tokens;
+async fn find_row<U: AuthUser>(
+    conn: &mut Connection<U>,
+    token: TokenHash,
+    context: &str,
+    sent: Window,
+    lock_users: &'static str,
+) -> sqlx::Result<Option<Row<U>>> {
+    let find = format!(
+        "SELECT t.sent_to AS sigra_sent_to, t.inserted_at AS sigra_sent_at, {isolation} AS sigra_isolation, u.*
+         FROM users_tokens t JOIN {users} u ON u.id = t.user_id
+         WHERE t.context = $1 AND t.token = $2 AND t.inserted_at > $3 AND t.inserted_at <= $4
+           AND t.sent_to IS NOT NULL {lock_users}",
+        isolation = U::Database::ISOLATION,
+        users = U::TABLE,
+    );
+    let find = query::<U::Database>(AssertSqlSafe(find)).bind(context).bind(token.as_bytes());
+    find.bind(Time(sent.after)).bind(Time(sent.until)).fetch_optional(conn).await
+}
+
+fn sent_token<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Sent<U>> {
+    read(row, |row| {
+        Ok(Sent { user: U::Database::user(row)?, to: row.value("sigra_sent_to")?, at: row.time("sigra_sent_at")? })
+    })
+}
+
+/// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
+pub(crate) async fn delete<U: AuthUser>(
+    conn: &mut Connection<U>,
+    token: TokenHash,
+    context: &str,
+) -> sqlx::Result<bool> {
+    let delete = query::<U::Database>("DELETE FROM users_tokens WHERE context = $1 AND token = $2");
+    Ok(delete.bind(context).bind(token.as_bytes()).execute(conn).await? == 1)
+}
+
+/// Deletes the tokens of a user, all or those of one context, but for those of another. Sessions stay, and so do
+/// [recovery](crate::token::Context::Recovery) links: whoever is inside must not void them.
+pub(crate) async fn delete_all<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    context: Option<&str>,
+    kept: Option<&str>,
+) -> sqlx::Result<()> {
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE user_id = $1 AND context NOT IN ('session', 'recovery') AND context = coalesce($2, context)
+          AND context <> coalesce($3, '')";
+    query::<U::Database>(DELETE).bind(user.clone()).bind(context).bind(kept).execute(conn).await.map(drop)
+}
+
+/// When the newest recovery link of a user was sent, of those that were sent within a time.
+pub(crate) async fn newest_recovery_token<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    sent: Window,
+) -> sqlx::Result<Option<OffsetDateTime>> {
+    const NEWEST: &str = "SELECT max(inserted_at) AS newest FROM users_tokens
+        WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2 AND inserted_at <= $3";
+    let newest = query::<U::Database>(NEWEST).bind(user.clone()).bind(Time(sent.after)).bind(Time(sent.until));
+    let row = newest.fetch_one(conn).await?;
+    read(&row, |row| row.optional_time("newest"))
+}
+
+/// Deletes the recovery links of a user that were sent after a time.
+pub(crate) async fn delete_recovery_tokens_after<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    after: OffsetDateTime,
+) -> sqlx::Result<()> {
+    const DELETE: &str = "DELETE FROM users_tokens WHERE user_id = $1 AND context = 'recovery' AND inserted_at > $2";
+    query::<U::Database>(DELETE).bind(user.clone()).bind(Time(after)).execute(conn).await.map(drop)
+}
+
+/// Deletes at most so many tokens that were sent before a time. Recovery links stay.
+pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens
+             WHERE context NOT IN ('session', 'mfa_trust', 'known_browser', 'recovery') AND inserted_at <= $1
+             LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}
+
+/// Deletes at most so many recovery links that were sent before a time.
+pub(crate) async fn purge_recovery_tokens<DB: Dialect>(
+    conn: &mut DB::Connection,
+    expired: Expired,
+) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens WHERE context = 'recovery' AND inserted_at <= $1 LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}

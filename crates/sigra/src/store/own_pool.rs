@@ -1,26 +1,32 @@
 use std::time::Duration;
 
+use sqlx::Pool;
+
+use crate::model::database::Dialect;
+
 /// Connections that wait for nothing but lookups.
 pub(super) const READER_CONNECTIONS: u32 = 2;
 
-/// Connections that a [`Feed`](crate::feed::Feed) may keep.
+/// Connections that a [`Feed`](crate::model::feed::Feed) may keep.
 const FEED_CONNECTIONS: u32 = 2;
 
 /// How long the database may take to connect.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A pool of the library's own.
-#[derive(Debug)]
-pub enum OwnPool<DB: sqlx::Database> {
+pub(crate) enum OwnPool<DB: Dialect> {
     /// Whoever takes a connection may keep it.
-    Own(sqlx::Pool<DB>),
+    Own(Pool<DB>),
     /// It is the host's after all: the database is private to the pool's connections.
-    Borrowed(sqlx::Pool<DB>),
+    Borrowed(Pool<DB>),
 }
 
-impl<DB: sqlx::Database> OwnPool<DB> {
+impl<DB: Dialect> OwnPool<DB> {
     /// Connects as the host's pool does, hooks included.
-    pub(super) fn like(host: &sqlx::Pool<DB>) -> Self {
+    pub fn like(host: &Pool<DB>) -> Self {
+        if DB::is_private(host) {
+            return Self::Borrowed(host.clone());
+        }
         let options = host.options().clone();
         let patience = options.get_acquire_timeout().min(PATIENCE);
         let options = options
@@ -34,7 +40,7 @@ impl<DB: sqlx::Database> OwnPool<DB> {
         Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
     }
 
-    pub(crate) fn pool(&self) -> &sqlx::Pool<DB> {
+    pub fn pool(&self) -> &Pool<DB> {
         match self {
             Self::Own(pool) | Self::Borrowed(pool) => pool,
         }

@@ -11,12 +11,12 @@ use tokio::{
 };
 
 use super::{
-    Found, Store,
     own_pool::{OwnPool, READER_CONNECTIONS},
+    sessions::FindByToken,
 };
 use crate::{
     base::{error::Error, token::SessionHashes},
-    model::user::AuthUser,
+    model::{session::Found, user::AuthUser},
 };
 
 /// Questions that one query answers at most.
@@ -91,7 +91,7 @@ async fn keep_serving<U: AuthUser>(
     host: sqlx::Pool<U::Database>,
 ) {
     loop {
-        let desk = Desk { pool: pool.clone(), connection: None, opened: Instant::now() };
+        let desk = Desk { pool: pool.clone(), find: FindByToken::new(), connection: None, opened: Instant::now() };
         match tokio::spawn(desk.serve(questions.clone(), host.clone())).await {
             Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking sessions up has panicked"),
             _ => return,
@@ -100,19 +100,17 @@ async fn keep_serving<U: AuthUser>(
 }
 
 /// One connection, and who answers with it.
-struct Desk<DB: sqlx::Database> {
-    pool: Arc<OwnPool<DB>>,
-    connection: Option<PoolConnection<DB>>,
+struct Desk<U: AuthUser> {
+    pool: Arc<OwnPool<U::Database>>,
+    find: FindByToken<U>,
+    connection: Option<PoolConnection<U::Database>>,
     /// When the connection was taken.
     opened: Instant,
 }
 
-impl<DB: sqlx::Database> Desk<DB> {
+impl<U: AuthUser> Desk<U> {
     /// Answers until nobody can ask any more, or the host closes its pool.
-    async fn serve<U: AuthUser<Database = DB>>(mut self, questions: Questions<U>, host: sqlx::Pool<DB>)
-    where
-        DB: Store<U>,
-    {
+    async fn serve(mut self, questions: Questions<U>, host: sqlx::Pool<U::Database>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut closed = std::pin::pin!(host.close_event());
         loop {
@@ -128,10 +126,7 @@ impl<DB: sqlx::Database> Desk<DB> {
         }
     }
 
-    async fn answer<U: AuthUser<Database = DB>>(&mut self, questions: &mut Vec<Question<U>>)
-    where
-        DB: Store<U>,
-    {
+    async fn answer(&mut self, questions: &mut Vec<Question<U>>) {
         let tokens: Vec<SessionHashes> = questions.iter().map(|question| question.token).collect();
         let mut answers = match self.look_up(&tokens).await {
             Ok(found) => found.into_iter().map(|found| found.map_err(Error::from)).collect(),
@@ -148,10 +143,7 @@ impl<DB: sqlx::Database> Desk<DB> {
     /// A connection that was kept may be stale: the server was restarted, or a table got another column since
     /// the statement was prepared. So the question is asked once more, on a fresh one. A row that can't be read
     /// there either is not worth another connection at every request.
-    async fn look_up<U: AuthUser<Database = DB>>(&mut self, tokens: &[SessionHashes]) -> Answers<U>
-    where
-        DB: Store<U>,
-    {
+    async fn look_up(&mut self, tokens: &[SessionHashes]) -> Answers<U> {
         if let Some(kept) = self.connection.take()
             && let Ok(found) = self.ask(kept, tokens).await
         {
@@ -167,15 +159,8 @@ impl<DB: sqlx::Database> Desk<DB> {
         self.ask(fresh, tokens).await
     }
 
-    async fn ask<U: AuthUser<Database = DB>>(
-        &mut self,
-        mut connection: PoolConnection<DB>,
-        tokens: &[SessionHashes],
-    ) -> Answers<U>
-    where
-        DB: Store<U>,
-    {
-        let found = timeout(PATIENCE, DB::find_sessions_by_token(&mut connection, tokens)).await;
+    async fn ask(&mut self, mut connection: PoolConnection<U::Database>, tokens: &[SessionHashes]) -> Answers<U> {
+        let found = timeout(PATIENCE, self.find.find(&mut connection, tokens)).await;
         let found = found.unwrap_or_else(|_| Err(no_answer()));
         match (&found, &*self.pool) {
             (_, OwnPool::Borrowed(_)) => {}

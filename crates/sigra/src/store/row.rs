@@ -2,9 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sqlx::{ColumnIndex, Decode, Row, Type};
+use sqlx::error::BoxDynError;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use super::query::Columns;
 
 /// Reads a row. A panic is an error: the host's `FromRow` is not ours, and PostgreSQL's `infinity` is past what
 /// `sqlx` can tell.
@@ -14,16 +16,15 @@ pub(super) fn read<R, T>(row: &R, read: impl FnOnce(&R) -> sqlx::Result<T>) -> s
 }
 
 /// Reads the rows that can be read. Of the others the log tells, by their id.
-pub(super) fn readable<R, T>(rows: &[R], id: &'static str, read_row: impl Fn(&R) -> sqlx::Result<T>) -> Vec<T>
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    Uuid: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-{
+pub(super) fn readable<R: Columns, T>(
+    rows: &[R],
+    id: &'static str,
+    read_row: impl Fn(&R) -> sqlx::Result<T>,
+) -> Vec<T> {
     let read_or_tell = |row: &R| match read(row, &read_row) {
         Ok(read) => Some(read),
         Err(error) => {
-            let id = row.try_get::<Uuid, _>(id).ok();
+            let id = row.value::<Uuid>(id).ok();
             tracing::error!(target: "sigra", ?id, %error, "a row can't be read, and is left out");
             None
         }
@@ -32,6 +33,6 @@ where
 }
 
 /// A time between the years 1 and 9999, which is what can be computed with and written down (RFC 3339).
-pub(super) fn in_range(at: Option<OffsetDateTime>) -> sqlx::Result<OffsetDateTime> {
-    at.filter(|at| at.year() >= 1).ok_or_else(|| sqlx::Error::Decode("a time that is out of range".into()))
+pub(super) fn in_range(at: Option<OffsetDateTime>) -> Result<OffsetDateTime, BoxDynError> {
+    at.filter(|at| at.year() >= 1).ok_or_else(|| "a time that is out of range".into())
 }

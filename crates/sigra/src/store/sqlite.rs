@@ -1,77 +1,51 @@
-use sqlx::{Encode, FromRow, Row, Sqlite, SqliteConnection, SqlitePool, Type, sqlite::SqliteRow};
+//! The dialect of SQLite.
+
+use sqlx::{
+    Database, Decode, Encode, Sqlite, SqlitePool, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    sqlite::{SqliteQueryResult, SqliteTypeInfo, SqliteValueRef},
+};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{
-    Found, NewSession, OwnPool, SessionId, SessionRow, Standing, Store,
-    attempts::impl_attempts,
-    audit_log::impl_audit_log,
-    browsers::impl_browsers,
-    email_tokens::impl_email_tokens,
-    from_ms,
-    outgoing_mails::impl_outgoing_mails,
-    passkeys::impl_passkeys,
-    row::{read, readable},
-    second_factors::impl_second_factors,
-    sql::impl_store,
-    statement::statement,
-    to_ms,
-};
+use super::row::in_range;
 use crate::{
-    base::token::{SessionHashes, TokenHash},
+    base::{clock::to_ms, token::TokenHash},
     cache::wal_index::WalIndex,
-    model::user::{AuthUser, HashedPassword},
+    model::database::{Dialect, SqlxQuery, Time},
 };
 
-impl_store! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow,
+impl Dialect for Sqlite {
     // A reading transaction becomes a writing one only if nobody wrote meanwhile; one that will write says
     // so from the start, and waits for its turn instead.
-    begin: "BEGIN IMMEDIATE",
-    // SQLite has no type for times either.
-    time: to_ms, from_ms, i64,
-    ids: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))",
-    lock_user: "", check_isolation: is_isolated, isolation: "NULL", skip_locked: "",
-    feed: WalIndex, own_pool: own_pool,
-}
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const NOW_MS: &'static str = "CAST(unixepoch('subsec') * 1000 AS bigint)";
+    const LEAST: &'static str = "min";
+    const IN_LIST: &'static str = "IN (SELECT unhex(value) FROM json_each($1))";
+    // There is one writer at a time: whoever writes has locked all there is.
+    const ISOLATION: &'static str = "NULL";
+    const LOCK_USERS: &'static str = "";
+    const SKIP_LOCKED: &'static str = "";
 
-impl_email_tokens! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
-    lock_user: "", check_isolation: is_isolated, isolation: "NULL", skip_locked: "",
-}
+    type Feed = WalIndex;
 
-impl_audit_log! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
-    skip_locked: "",
-}
+    /// A database in memory may exist for one connection only.
+    fn is_private(host: &SqlitePool) -> bool {
+        matches!(host.connect_options().get_filename().to_str(), Some("" | ":memory:"))
+    }
 
-impl_second_factors! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
-    skip_locked: "",
-}
+    fn bind_ids(query: SqlxQuery<Self>, ids: &[Uuid]) -> SqlxQuery<Self> {
+        query.bind(to_json(ids))
+    }
 
-impl_passkeys! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64, skip_locked: "",
-}
+    fn bind_tokens(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self> {
+        query.bind(to_json(tokens))
+    }
 
-impl_outgoing_mails! {
-    database: Sqlite, connection: SqliteConnection, clock: "CAST(unixepoch('subsec') * 1000 AS bigint)",
-    skip_locked: "",
-}
-
-impl_browsers! {
-    database: Sqlite, connection: SqliteConnection, row: SqliteRow, time: to_ms, from_ms, i64,
-    tokens: to_json, "IN (SELECT unhex(value) FROM json_each($1))", skip_locked: "",
-}
-
-impl_attempts! {
-    database: Sqlite, connection: SqliteConnection, least: "min",
-    clock: "CAST(unixepoch('subsec') * 1000 AS bigint)", skip_locked: "",
-}
-
-/// There is one writer at a time.
-fn is_isolated(_: &SqliteRow) -> sqlx::Result<()> {
-    Ok(())
+    fn rows_affected(result: &SqliteQueryResult) -> u64 {
+        result.rows_affected()
+    }
 }
 
 /// SQLite has no arrays.
@@ -80,10 +54,26 @@ fn to_json<T: AsRef<[u8]>>(blobs: &[T]) -> String {
     serde_json::Value::from_iter(blobs.iter().map(hex)).to_string()
 }
 
-/// A database in memory may exist for one connection only.
-fn own_pool(host: &SqlitePool) -> OwnPool<Sqlite> {
-    match host.connect_options().get_filename().to_str() {
-        Some("" | ":memory:") => OwnPool::Borrowed(host.clone()),
-        _ => OwnPool::like(host),
+/// SQLite has no type for times either.
+impl Type<Sqlite> for Time {
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &SqliteTypeInfo) -> bool {
+        <i64 as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl Encode<'_, Sqlite> for Time {
+    fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Sqlite>::encode(to_ms(self.0), buf)
+    }
+}
+
+impl Decode<'_, Sqlite> for Time {
+    fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
+        let ms: i64 = Decode::<Sqlite>::decode(value)?;
+        in_range(OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()).map(Self)
     }
 }

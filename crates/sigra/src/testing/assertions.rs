@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use crate::{
     model::{session::SessionId, user::AuthUser},
     sigra::Sigra,
-    store::Store as _,
+    store,
     testing::response::TestResponse,
 };
 
@@ -156,7 +156,7 @@ async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<
     let listed = sigra.sessions().list(user).await?;
     let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
     let mut conn = sigra.pool().acquire().await?;
-    let found = U::Database::find_sessions(&mut conn, &ids).await?;
+    let found = store::sessions::find::<U>(&mut conn, &ids).await?;
     let active = found.iter().filter(|(_, user)| user.is_active());
     Ok(active
         .map(|(session, _)| format!("  {} ({}, since {})", session.id, session.device(), session.inserted_at))

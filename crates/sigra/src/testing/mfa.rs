@@ -12,7 +12,7 @@ use crate::{
     mfa::{backup_codes::BackupCodes, totp::TotpSecret},
     model::{client::Client, log_in::LogInMethod, second_factor::FactorKind, session::NewSession, user::AuthUser},
     sigra::Sigra,
-    store::{BrowserKind, Browsers as _, NewBrowser, SecondFactors as _, Seen},
+    store::{self, BrowserKind, NewBrowser, Seen},
     testing::client::TestClient,
 };
 
@@ -22,7 +22,7 @@ impl<U: AuthUser> Sigra<U> {
         let secret = TotpSecret::generate()?;
         let encrypted = self.mfa().encrypt_totp(&secret, user)?;
         let mut tx = self.begin().await?;
-        U::Database::insert_totp(&mut tx, user, &encrypted, 0, self.now()).await?;
+        store::totp::insert::<U>(&mut tx, user, &encrypted, 0, self.now()).await?;
         let codes = self.mfa().insert_backup_codes(&mut tx, user).await?;
         tx.commit().await?;
         Ok(codes)
@@ -31,7 +31,7 @@ impl<U: AuthUser> Sigra<U> {
     /// What the user's authenticator app shows.
     pub(super) async fn present_totp_code(&self, user: &U::Id) -> Result<Option<String>, Error> {
         let mut conn = self.pool().acquire().await?;
-        let totp = U::Database::find_totp(&mut conn, user).await?;
+        let totp = store::totp::find::<U>(&mut conn, user).await?;
         let secret = totp.and_then(|totp| self.mfa().decrypt_totp(&totp.secret, user));
         Ok(secret.map(|secret| secret.code_at(self.now())))
     }
@@ -68,7 +68,7 @@ impl<U: AuthUser> Sigra<U> {
         let (kind, seen) = (BrowserKind::Trusted, Seen { mfa_verified_at: None, now: self.now() });
         let verified_by = Some(FactorKind::Totp);
         let new = NewBrowser { kind, token: token.hash(), client, seen, verified_by, session: None };
-        U::Database::insert_browser(&mut conn, user, &new).await?;
+        store::browsers::insert::<U>(&mut conn, user, &new).await?;
         let (mut tokens, mut headers) = (TrustTokens::default(), HeaderMap::new());
         tokens.put(token, None);
         self.parts

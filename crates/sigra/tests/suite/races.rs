@@ -4,13 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use sigra::{
     Error, Password, Revoked, Verification,
-    store::Store,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_sessions_invalidated},
 };
 use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, KEY, User, get_request, log_in_form, token, who};
-use crate::database::Database;
 
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 20;
@@ -139,7 +137,7 @@ pub async fn race_logins_and_log_outs(host: Arc<Host>) {
 /// What a change of password does, in the host's transaction.
 async fn change_password(host: &Host, user: &User, password: &str) -> Result<(), Error> {
     let hash = host.sigra().hash_password(&Password::new(password)).await?;
-    let mut tx = <Database as Store<User>>::begin(&host.pool).await?;
+    let mut tx = host.sigra().begin().await?;
     sqlx::query("UPDATE users SET hashed_password = $1 WHERE id = $2")
         .bind(hash)
         .bind(user.id)

@@ -18,7 +18,6 @@ use sigra::{
     live::Live,
     mail::{Mail, Mailer},
     session::ReturnTo,
-    store::{NewSession, Store},
     telemetry,
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_problem, assert_status},
 };
@@ -30,7 +29,6 @@ use tracing_subscriber::{
 };
 
 use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who};
-use crate::database::Database;
 
 /// Everything that any thread of this process says, at every level.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
@@ -268,20 +266,6 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
     let sigra: &Sigra<User> = host.sigra();
     let token = token(&browser);
     let scope = sigra.fetch_session(&token).await.unwrap().unwrap();
-    let mut conn = host.pool.acquire().await.unwrap();
-    let found: Vec<sqlx::Result<Option<sigra::store::Found<User>>>> =
-        Database::find_sessions_by_token(&mut conn, &[token.hashes()]).await.unwrap();
-    let client = sigra::Client::default();
-    let new = NewSession {
-        user: &user,
-        remembered: true,
-        client: &client,
-        now: host.clock().now(),
-        replaces: Some(token.hash()),
-        method: None,
-        mfa_verified_by: None,
-        mfa_verified_at: None,
-    };
     let password = Password::new(VALID_PASSWORD);
     let passwords =
         sigra::password::Passwords::new(sigra::config::Argon2Params::INSECURE_FOR_TESTS, 1, MINUTE).unwrap();
@@ -295,7 +279,6 @@ async fn invariant_1_no_public_type_shows_a_secret_in_debug() {
         format!("{:?} {:?} {config:?}", user, user.hashed_password),
         format!("{sigra:?} {:?}", host::secret("a")),
         format!("{scope:?} {:?} {:?}", scope.session(), sigra::Sudo(scope.clone())),
-        format!("{found:?} {new:?}"),
         format!("{return_to:?} {browser:?}"),
         format!("{:?}", sigra.sessions().list(&user.id).await.unwrap()),
     ];

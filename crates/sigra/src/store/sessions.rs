@@ -1,0 +1,372 @@
+//! Sessions: the rows of `users_tokens` whose context is `session`.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use sqlx::AssertSqlSafe;
+use time::OffsetDateTime;
+
+use super::{
+    query::{Columns as _, query},
+    row::{read, readable},
+    second_factors::has_second_factor,
+};
+use crate::{
+    base::token::{SessionHashes, TokenHash},
+    model::{
+        database::{Dialect, Reads as _, Time},
+        log_in::LogInMethod,
+        second_factor::FactorKind,
+        session::{EndedSession, Found, NewSession, PresentedToken, Renewal, SessionId, SessionRow, Standing},
+        user::{AuthUser, Connection, HashedPassword, Row},
+        window::{Expired, Window},
+    },
+};
+
+/// The session's columns. Their prefix keeps them apart from the user's.
+const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
+    t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
+    t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
+    t.mfa_verified_at AS sigra_mfa_verified_at, t.mfa_verified_by AS sigra_mfa_verified_by,
+    t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent";
+
+/// Finds the sessions that tokens belong to. It runs at every request that no cache answers, so its statements are put
+/// together once.
+pub(super) struct FindByToken<U> {
+    current: Arc<str>,
+    in_reissue: Arc<str>,
+    user: PhantomData<fn() -> U>,
+}
+
+impl<U: AuthUser> FindByToken<U> {
+    pub fn new() -> Self {
+        let current = format!(
+            "SELECT t.token AS sigra_token, {COLUMNS}, u.*
+             FROM users_tokens t JOIN {users} u ON u.id = t.user_id
+             WHERE t.context = 'session' AND t.token {in_list}",
+            users = U::TABLE,
+            in_list = U::Database::IN_LIST,
+        );
+        let in_reissue = format!(
+            "SELECT {COLUMNS}, (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
+                 CASE WHEN t.previous_token = $1 THEN t.previous_until END AS sigra_previous_until, u.*
+             FROM users_tokens t JOIN {users} u ON u.id = t.user_id
+             WHERE t.context = 'session' AND (t.series = $2 OR t.previous_token = $1)
+             ORDER BY sigra_is_current DESC, sigra_is_next DESC NULLS LAST, sigra_previous_until DESC NULLS LAST
+             LIMIT 1",
+            users = U::TABLE,
+        );
+        Self { current: current.into(), in_reissue: in_reissue.into(), user: PhantomData }
+    }
+
+    /// Finds the session that each token belongs to, and its user. One query, if all of them are current. A row that
+    /// can't be read is the error of its own token.
+    pub async fn find(
+        &self,
+        conn: &mut Connection<U>,
+        tokens: &[SessionHashes],
+    ) -> sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>> {
+        let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
+        let current: Vec<TokenHash> = tokens.iter().map(|token| token.token).collect();
+        let find = query::<U::Database>(AssertSqlSafe(self.current.clone())).bind_tokens(&current);
+        for row in find.fetch_all(conn).await? {
+            let Ok(token) = row.value::<&[u8]>("sigra_token") else { continue };
+            let asked = current.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
+            let mut asked = asked.map(|(_, answer)| answer);
+            let Some(first) = asked.next() else { continue };
+            let session = found(&row, Standing::Current);
+            for again in asked {
+                *again = session
+                    .as_ref()
+                    .map_or_else(|_| found(&row, Standing::Current), |found| Ok(found.clone()))
+                    .map(Some);
+            }
+            *first = session.map(Some);
+        }
+        for (token, session) in tokens.iter().zip(&mut sessions).filter(|(_, found)| matches!(found, Ok(None))) {
+            *session = self.find_in_reissue(conn, *token).await?.transpose();
+        }
+        Ok(sessions)
+    }
+
+    /// Asked only when a token is the current one of no session: it is on its way in or out, or was replaced long
+    /// ago. It asks for the current token once more, for the next one may have become it in between.
+    async fn find_in_reissue(
+        &self,
+        conn: &mut Connection<U>,
+        token: SessionHashes,
+    ) -> sqlx::Result<Option<sqlx::Result<Found<U>>>> {
+        let find = query::<U::Database>(AssertSqlSafe(self.in_reissue.clone()));
+        let find = find.bind(token.token.as_bytes()).bind(token.series.as_bytes());
+        let row = find.fetch_optional(conn).await?;
+        Ok(row.map(|row| found(&row, read(&row, standing_in_reissue::<U>)?)))
+    }
+}
+
+fn standing_in_reissue<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Standing> {
+    let is = |column| row.value::<Option<bool>>(column).map(|is| is == Some(true));
+    Ok(match (is("sigra_is_current")?, is("sigra_is_next")?) {
+        (true, _) => Standing::Current,
+        (_, true) => Standing::Next,
+        _ => Standing::Previous(row.optional_time("sigra_previous_until")?),
+    })
+}
+
+fn found<U: AuthUser>(row: &Row<U>, standing: Standing) -> sqlx::Result<Found<U>> {
+    read(row, |row| Ok(Found { session: session_row::<U>(row)?, user: U::Database::user(row)?, standing }))
+}
+
+fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
+    Ok(SessionRow {
+        id: row.value("sigra_id")?,
+        inserted_at: row.time("sigra_inserted_at")?,
+        issued_at: row.time("sigra_issued_at")?,
+        authenticated_at: row.time("sigra_authenticated_at")?,
+        last_used_at: row.time("sigra_last_used_at")?,
+        authenticated_by: row.value::<Option<&str>>("sigra_authenticated_by")?.map(LogInMethod::from_name),
+        mfa_pending: row.value("sigra_mfa_pending")?,
+        mfa_verified_at: row.optional_time("sigra_mfa_verified_at")?,
+        mfa_verified_by: row.value::<Option<&str>>("sigra_mfa_verified_by")?.and_then(FactorKind::from_name),
+        remembered: row.value("sigra_remembered")?,
+        ip: row.value::<Option<&str>>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
+        user_agent: row.value("sigra_user_agent")?,
+    })
+}
+
+/// Whether a user's session still exists.
+pub(crate) async fn exists<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, id: SessionId) -> sqlx::Result<bool> {
+    const FIND: &str = "SELECT 1 FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2";
+    let find = query::<U::Database>(FIND).bind(id).bind(user.clone());
+    Ok(find.fetch_optional(conn).await?.is_some())
+}
+
+/// Finds which of these sessions still exist and can be read, and their users.
+pub(crate) async fn find<U: AuthUser>(
+    conn: &mut Connection<U>,
+    ids: &[SessionId],
+) -> sqlx::Result<Vec<(SessionRow, U)>> {
+    let find = format!(
+        "SELECT {COLUMNS}, u.*
+         FROM users_tokens t JOIN {users} u ON u.id = t.user_id
+         WHERE t.context = 'session' AND t.id {in_list}",
+        users = U::TABLE,
+        in_list = U::Database::IN_LIST,
+    );
+    let rows = query::<U::Database>(AssertSqlSafe(find)).bind_ids(ids).fetch_all(conn).await?;
+    Ok(readable(&rows, "sigra_id", |row| Ok((session_row::<U>(row)?, U::Database::user(row)?))))
+}
+
+/// The user's sessions that can be read, were opened within a time and are not pending, the last used first: at most
+/// so many.
+pub(crate) async fn list<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    opened: Window,
+    limit: i64,
+) -> sqlx::Result<Vec<SessionRow>> {
+    let list = format!(
+        "SELECT {COLUMNS} FROM users_tokens t
+         WHERE t.context = 'session' AND t.user_id = $1 AND NOT t.mfa_pending
+           AND t.inserted_at > $2 AND t.inserted_at <= $3
+         ORDER BY t.last_used_at DESC, t.id DESC LIMIT $4"
+    );
+    let list = query::<U::Database>(AssertSqlSafe(list)).bind(user.clone());
+    let list = list.bind(Time(opened.after)).bind(Time(opened.until)).bind(limit);
+    Ok(readable(&list.fetch_all(conn).await?, "sigra_id", session_row::<U>))
+}
+
+/// Writes a session. `None` if the user is gone or has another password by now.
+pub(crate) async fn insert<U: AuthUser>(
+    conn: &mut Connection<U>,
+    token: SessionHashes,
+    new: &NewSession<'_, U>,
+) -> sqlx::Result<Option<SessionRow>> {
+    let insert = format!(
+        "INSERT INTO users_tokens
+             (id, user_id, context, token, series, previous_token, remembered, ip, user_agent,
+              inserted_at, issued_at, last_used_at, authenticated_at, authenticated_by,
+              mfa_verified_at, mfa_verified_by, mfa_pending)
+         SELECT $1, u.id, 'session', $2, $13, $3, $4, $5, $6, $7, $7, $7, coalesce($10, $7), $11, $10, $12,
+             $10 IS NULL AND {has_second_factor}
+         FROM {users} u WHERE u.id = $8 AND u.hashed_password IS NOT DISTINCT FROM $9
+         RETURNING mfa_pending",
+        has_second_factor = has_second_factor("u.id"),
+        users = U::TABLE,
+    );
+    let mut session = new.to_row();
+    let inserted = query::<U::Database>(AssertSqlSafe(insert))
+        .bind(session.id)
+        .bind(token.token.as_bytes())
+        .bind(new.replaces.as_ref().map(TokenHash::as_bytes))
+        .bind(session.remembered)
+        .bind(session.ip.map(|ip| ip.to_string()))
+        .bind(session.user_agent.as_deref())
+        .bind(Time(new.now))
+        .bind(new.user.id())
+        .bind(new.user.hashed_password().map(HashedPassword::as_str))
+        .bind(new.mfa_verified_at.map(Time))
+        .bind(new.method.map(LogInMethod::name))
+        .bind(new.mfa_verified_by.map(FactorKind::name))
+        .bind(token.series.as_bytes())
+        .fetch_optional(conn)
+        .await?;
+    let Some(inserted) = inserted else { return Ok(None) };
+    session.mfa_pending = inserted.value("mfa_pending")?;
+    Ok(Some(session))
+}
+
+/// Deletes the session that a presented token belongs to, or belonged to before it was replaced, and the one that
+/// the request was let in under.
+pub(crate) async fn delete_presented<U: AuthUser>(
+    conn: &mut Connection<U>,
+    presented: &PresentedToken,
+) -> sqlx::Result<Vec<EndedSession<U::Id>>> {
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE context = 'session' AND (series = $2 OR id = $3)
+        RETURNING id, user_id,
+            (token <> $1 AND (next_token IS NULL OR next_token <> $1) AND issued_at <= $4
+             AND (previous_token <> $1 OR previous_until IS NOT NULL)) AS is_reuse";
+    let rows = query::<U::Database>(DELETE)
+        .bind(presented.token.token.as_bytes())
+        .bind(presented.token.series.as_bytes())
+        .bind(presented.let_in)
+        .bind(Time(presented.replaced_after))
+        .fetch_all(conn)
+        .await?;
+    let ended = |row: &Row<U>| {
+        let id = row.value("id")?;
+        let is_reuse = row.value::<Option<bool>>("is_reuse")? == Some(true);
+        Ok(EndedSession { id, user: row.value("user_id")?, is_reuse: is_reuse && presented.let_in != Some(id) })
+    };
+    rows.iter().map(ended).collect()
+}
+
+/// Deletes one session of this user.
+pub(crate) async fn delete_by_id<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    id: SessionId,
+) -> sqlx::Result<Option<SessionId>> {
+    const DELETE: &str = "DELETE FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2 RETURNING id";
+    let deleted = query::<U::Database>(DELETE).bind(id).bind(user.clone()).fetch_optional(conn).await?;
+    deleted.map(|row| row.value("id")).transpose()
+}
+
+/// Deletes the user's sessions, all or all but one.
+pub(crate) async fn delete<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    except: Option<SessionId>,
+) -> sqlx::Result<Vec<SessionId>> {
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE context = 'session' AND user_id = $1 AND id IS DISTINCT FROM $2 RETURNING id";
+    let deleted = query::<U::Database>(DELETE).bind(user.clone()).bind(except).fetch_all(conn).await?;
+    deleted.iter().map(|row| row.value("id")).collect()
+}
+
+/// Deletes the sessions of a user whose second factor is pending.
+pub(crate) async fn delete_pending<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+) -> sqlx::Result<Vec<SessionId>> {
+    const DELETE: &str = "DELETE FROM users_tokens
+        WHERE context = 'session' AND user_id = $1 AND mfa_pending RETURNING id";
+    let deleted = query::<U::Database>(DELETE).bind(user.clone()).fetch_all(conn).await?;
+    deleted.iter().map(|row| row.value("id")).collect()
+}
+
+/// Notes that a session is in use.
+pub(crate) async fn touch<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: SessionId,
+    now: OffsetDateTime,
+) -> sqlx::Result<()> {
+    const TOUCH: &str = "UPDATE users_tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
+    query::<U::Database>(TOUCH).bind(id).bind(Time(now)).execute(conn).await.map(drop)
+}
+
+/// Issues `next` beside the current token, unless another was issued after `not_since`. Tells
+/// whether it did.
+pub(crate) async fn issue_next_token<U: AuthUser>(
+    conn: &mut Connection<U>,
+    current: TokenHash,
+    next: TokenHash,
+    now: OffsetDateTime,
+    not_since: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    const ISSUE: &str = "UPDATE users_tokens SET next_token = $2, next_issued_at = $3
+        WHERE context = 'session' AND token = $1 AND (next_issued_at IS NULL OR next_issued_at < $4)";
+    let issue = query::<U::Database>(ISSUE).bind(current.as_bytes()).bind(next.as_bytes());
+    Ok(issue.bind(Time(now)).bind(Time(not_since)).execute(conn).await? == 1)
+}
+
+/// Makes the next token the current one; the one before stays good until `previous_until`.
+pub(crate) async fn promote_next_token<U: AuthUser>(
+    conn: &mut Connection<U>,
+    next: TokenHash,
+    now: OffsetDateTime,
+    previous_until: OffsetDateTime,
+) -> sqlx::Result<()> {
+    const PROMOTE: &str = "UPDATE users_tokens
+        SET token = next_token, issued_at = $2, previous_token = token, previous_until = $3,
+            next_token = NULL, next_issued_at = NULL
+        WHERE context = 'session' AND next_token = $1";
+    let promote = query::<U::Database>(PROMOTE).bind(next.as_bytes()).bind(Time(now)).bind(Time(previous_until));
+    promote.execute(conn).await.map(drop)
+}
+
+/// Replaces a session's token at once, for one who still holds a good one. Tells whether it did.
+pub(crate) async fn replace_token<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: SessionId,
+    held: TokenHash,
+    renewal: &Renewal,
+) -> sqlx::Result<bool> {
+    const REPLACE: &str = "UPDATE users_tokens
+        SET token = $2, issued_at = $3, last_used_at = $3,
+            authenticated_at = coalesce($4, authenticated_at),
+            authenticated_by = coalesce($7, authenticated_by),
+            mfa_verified_at = coalesce($6, mfa_verified_at), mfa_pending = mfa_pending AND $6 IS NULL,
+            mfa_verified_by = coalesce($8, mfa_verified_by),
+            previous_token = token, previous_until = NULL, next_token = NULL, next_issued_at = NULL
+        WHERE context = 'session' AND id = $1
+          AND (token = $5 OR next_token = $5 OR (previous_token = $5 AND previous_until > $3))";
+    let replaced = query::<U::Database>(REPLACE)
+        .bind(id)
+        .bind(renewal.token.as_bytes())
+        .bind(Time(renewal.now))
+        .bind(renewal.authenticated_at().map(Time))
+        .bind(held.as_bytes())
+        .bind(renewal.mfa_verified_at().map(Time))
+        .bind(renewal.authenticated_by().map(LogInMethod::name))
+        .bind(renewal.mfa_verified_by().map(FactorKind::name))
+        .execute(conn)
+        .await?;
+    Ok(replaced == 1)
+}
+
+/// Forgets that sessions of a user were verified by a second factor: they have none any more.
+pub(crate) async fn forget_second_factor<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<()> {
+    const FORGET: &str = "UPDATE users_tokens SET mfa_verified_at = NULL, mfa_verified_by = NULL
+        WHERE context = 'session' AND user_id = $1 AND mfa_verified_at IS NOT NULL";
+    query::<U::Database>(FORGET).bind(user.clone()).execute(conn).await.map(drop)
+}
+
+/// Deletes at most so many sessions that were opened before a time.
+pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}
+
+/// Deletes at most so many whose second factor is pending, and that were opened before a time.
+pub(crate) async fn purge_pending<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens WHERE mfa_pending AND inserted_at <= $1 LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}

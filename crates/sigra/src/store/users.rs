@@ -1,0 +1,86 @@
+//! The host's table of users.
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    query::{Columns as _, query},
+    row::read,
+};
+use crate::{
+    base::{
+        error::WrongIsolation,
+        token::{SessionHashes, TokenHash},
+    },
+    model::{
+        database::{Dialect, Reads as _},
+        session::SessionId,
+        user::{AuthUser, Connection, Row},
+    },
+};
+
+/// The user as they are now.
+pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
+    let find = format!("SELECT u.* FROM {} u WHERE u.id = $1", U::TABLE);
+    let row = query::<U::Database>(AssertSqlSafe(find)).bind(user.clone()).fetch_optional(conn).await?;
+    row.map(|row| read(&row, U::Database::user)).transpose()
+}
+
+/// The same, and until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
+/// their sessions, or changes what they log in with. An error in a transaction of another isolation level than
+/// that relies on.
+pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
+    let lock = format!(
+        "SELECT {isolation} AS sigra_isolation, u.* FROM {users} u WHERE u.id = $1 {lock_users}",
+        isolation = U::Database::ISOLATION,
+        users = U::TABLE,
+        lock_users = U::Database::LOCK_USERS,
+    );
+    let row = query::<U::Database>(AssertSqlSafe(lock)).bind(user.clone()).fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    check_isolation::<U>(&row)?;
+    read(&row, U::Database::user).map(Some)
+}
+
+/// Locks the users whose session a token is of, or was, or that has an id, and one more, in the order of their
+/// ids. Who is to end sessions of several users does so first, lest two wait for each other.
+pub(crate) async fn lock_owners<U: AuthUser>(
+    conn: &mut Connection<U>,
+    tokens: &[SessionHashes],
+    session: Option<SessionId>,
+    user: Option<&U::Id>,
+) -> sqlx::Result<()> {
+    let lock = format!(
+        "SELECT 1 FROM {users} u
+         WHERE u.id = $2 OR u.id IN (
+             SELECT t.user_id FROM users_tokens t
+             WHERE t.context = 'session' AND (t.series {in_list} OR t.id = $3))
+         ORDER BY u.id {lock_users}",
+        users = U::TABLE,
+        in_list = U::Database::IN_LIST,
+        lock_users = U::Database::LOCK_USERS,
+    );
+    let series: Vec<TokenHash> = tokens.iter().map(|token| token.series).collect();
+    let lock = query::<U::Database>(AssertSqlSafe(lock)).bind_tokens(&series).bind(user.cloned()).bind(session);
+    lock.fetch_all(conn).await.map(drop)
+}
+
+/// Locks two users, in the order of their ids.
+pub(crate) async fn lock_both<U: AuthUser>(conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> sqlx::Result<()> {
+    let lock = format!(
+        "SELECT 1 FROM {users} u WHERE u.id = $1 OR u.id = $2 ORDER BY u.id {lock_users}",
+        users = U::TABLE,
+        lock_users = U::Database::LOCK_USERS,
+    );
+    let lock = query::<U::Database>(AssertSqlSafe(lock)).bind(one.clone()).bind(other.clone());
+    lock.fetch_all(conn).await.map(drop)
+}
+
+/// What locks the user's row relies on it: a snapshot of the whole transaction would not show what the lock has waited
+/// for.
+pub(super) fn check_isolation<U: AuthUser>(row: &Row<U>) -> sqlx::Result<()> {
+    match row.value("sigra_isolation")? {
+        // The same to PostgreSQL.
+        None | Some("read committed" | "read uncommitted") => Ok(()),
+        Some(level) => Err(WrongIsolation(level.to_owned()).into()),
+    }
+}
