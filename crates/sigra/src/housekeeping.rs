@@ -15,7 +15,7 @@ use crate::{
         window::Expired,
     },
     sigra::{Parts, Sigra, handle, transact},
-    store::{self, BrowserKind},
+    store,
 };
 
 /// Expired rows are deleted in batches of this size.
@@ -39,51 +39,18 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         let config = &self.sigra.parts.config;
         let email = [config.confirm_ttl, config.reset_ttl, config.log_in_link_ttl, config.change_email_ttl];
         let email = email.into_iter().max().unwrap_or_default();
-        let sessions = self
-            .purge(config.sessions.ttl, async |conn, expired| {
-                store::sessions::purge::<U::Database>(conn, expired).await
-            })
-            .await;
-        let mailed = self
-            .purge(email, async |conn, expired| store::email_tokens::purge::<U::Database>(conn, expired).await)
-            .await;
-        let recovery = self
-            .purge(config.recovery_ttl, async |conn, expired| {
-                store::email_tokens::purge_recovery_tokens::<U::Database>(conn, expired).await
-            })
-            .await;
-        let pending = self
-            .purge(config.sessions.challenge_ttl, async |conn, expired| {
-                store::sessions::purge_pending::<U::Database>(conn, expired).await
-            })
-            .await;
-        let trusted = self
-            .purge(config.cookies.mfa_trust_ttl, async |conn, expired| {
-                store::browsers::purge::<U::Database>(conn, BrowserKind::Trusted, expired).await
-            })
-            .await;
-        let known = self
-            .purge(KNOWN_BROWSER_TTL, async |conn, expired| {
-                store::browsers::purge::<U::Database>(conn, BrowserKind::Known, expired).await
-            })
-            .await;
+        let sessions = self.purge(config.sessions.ttl, store::sessions::purge::<U::Database>).await;
+        let mailed = self.purge(email, store::email_tokens::purge::<U::Database>).await;
+        let recovery = self.purge(config.recovery_ttl, store::email_tokens::purge_recovery_tokens::<U::Database>).await;
+        let pending = self.purge(config.sessions.challenge_ttl, store::sessions::purge_pending::<U::Database>).await;
+        let trusted = self.purge(config.cookies.mfa_trust_ttl, store::browsers::purge_trusted::<U::Database>).await;
+        let known = self.purge(KNOWN_BROWSER_TTL, store::browsers::purge_known::<U::Database>).await;
         let events = match config.audit_retention {
-            Some(retention) => {
-                let purge = async |conn: &mut Connection<U>, expired| {
-                    store::audit_log::purge::<U::Database>(conn, expired).await
-                };
-                self.purge(retention, purge).await
-            }
+            Some(retention) => self.purge(retention, store::audit_log::purge::<U::Database>).await,
             None => Ok(0),
         };
-        let ceremonies = self
-            .purge(CEREMONY_TTL, async |conn, expired| {
-                store::passkeys::purge_ceremonies::<U::Database>(conn, expired).await
-            })
-            .await;
-        let attempts = self
-            .purge(FORGOTTEN, async |conn, expired| store::attempts::purge::<U::Database>(conn, expired).await)
-            .await;
+        let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
+        let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
         // What fails in one table is no reason to keep the rows of another.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
         events?;

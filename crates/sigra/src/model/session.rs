@@ -150,10 +150,10 @@ impl SessionRow {
     }
 }
 
-/// SessionList of a user: the first hundred, and whether there are more.
+/// The sessions of a user: the first hundred, and whether there are more.
 ///
 /// ```
-/// # use sigra::store::Sessions;
+/// # use sigra::session::SessionList;
 /// fn note(sessions: &SessionList) -> &'static str {
 ///     if sessions.has_more { "These are the devices that you used last." } else { "These are all of your devices." }
 /// }

@@ -222,18 +222,23 @@ pub(crate) async fn delete_all_but_that_of_session<U: AuthUser>(
     query::<U::Database>(DELETE).bind(kind.context()).bind(user.clone()).bind(session).execute(conn).await
 }
 
-/// Deletes at most so many that nobody has used since a time.
-pub(crate) async fn purge<DB: Dialect>(
-    conn: &mut DB::Connection,
-    kind: BrowserKind,
-    expired: Expired,
-) -> sqlx::Result<u64> {
-    let is_expired = match kind {
-        BrowserKind::Known => "context = 'known_browser' AND inserted_at <= $1 AND last_used_at <= $1",
-        BrowserKind::Trusted => "context = 'mfa_trust' AND inserted_at <= $1",
-    };
+/// Deletes at most so many known browsers that nobody has used since a time.
+pub(crate) async fn purge_known<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (SELECT id FROM users_tokens WHERE {is_expired} LIMIT $2 {})",
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens
+             WHERE context = 'known_browser' AND inserted_at <= $1 AND last_used_at <= $1
+             LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}
+
+/// Deletes at most so many trusted browsers that were trusted before a time.
+pub(crate) async fn purge_trusted<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM users_tokens WHERE id IN (
+             SELECT id FROM users_tokens WHERE context = 'mfa_trust' AND inserted_at <= $1 LIMIT $2 {})",
         DB::SKIP_LOCKED
     );
     query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await

@@ -3,16 +3,14 @@
 use axum::http::StatusCode;
 use sigra::{
     Error, Password, SessionToken, Sigra, Verification,
-    store::{NewSession, Store},
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
-use time::OffsetDateTime;
 
 use super::host::{
     self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, remembered_token, token, who,
 };
-use crate::database::{Database, REFUSE_UPDATES};
+use crate::database::REFUSE_UPDATES;
 
 const REISSUE_AGE: std::time::Duration = DAY.saturating_mul(7);
 const GRACE: std::time::Duration = MINUTE;
@@ -565,24 +563,18 @@ async fn expired_rows_are_purged_and_others_are_kept() {
 async fn purging_goes_on_to_the_last_batch() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let client = sigra::Client::default();
-    let mut tx = <Database as Store<User>>::begin(&host.pool).await.unwrap();
-    for _ in 0..2500 {
-        let token = SessionToken::generate().unwrap().hashes();
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let long_ago = NewSession {
-            user: &user,
-            remembered: false,
-            client: &client,
-            now,
-            replaces: None,
-            method: None,
-            mfa_verified_at: None,
-            mfa_verified_by: None,
-        };
-        assert!(Database::insert_session(&mut tx, token, &long_ago).await.unwrap().is_some());
+    let (_, session) = host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap();
+    const COPY: &str =
+        "INSERT INTO users_tokens (id, user_id, context, token, series, issued_at, inserted_at, last_used_at)
+        SELECT $1, user_id, context, $2, $2, issued_at, inserted_at, last_used_at FROM users_tokens WHERE id = $3";
+    let mut tx = host.sigra().begin().await.unwrap();
+    for _ in 1..2500 {
+        let token = SessionToken::generate().unwrap().hash();
+        let copy = sqlx::query(COPY).bind(uuid::Uuid::new_v4()).bind(token.as_bytes()).bind(session.id);
+        assert_eq!(copy.execute(&mut *tx).await.unwrap().rows_affected(), 1);
     }
     tx.commit().await.unwrap();
+    host.clock().advance(DAY * 60);
     assert_eq!(host.sigra().housekeeping().purge_expired().await.unwrap(), 2500);
     assert_eq!(host.rows().await, 0);
 }

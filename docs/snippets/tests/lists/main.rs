@@ -10,5 +10,6 @@ mod interface;
 mod invariants;
 mod links;
 mod readmes;
+mod schema;
 mod sources;
 mod tables;

@@ -1,0 +1,118 @@
+//! The schema is written down in `crates/sigra/src/store`: what a migration, the other database and the guides say of it
+//! is the same.
+
+use super::sources::{files, read};
+
+/// What the library's file for a database says, and the template's migration.
+fn library_and_migration(database: &str) -> (String, String) {
+    let migration = "20260101000000_create_users_auth_tables.sql";
+    (
+        read(&format!("crates/sigra/src/store/{database}.sql")),
+        read(&format!("crates/cargo-sigra/template/migrations/{database}/{migration}")),
+    )
+}
+
+/// The migration as an application has it whose ids are UUIDs, or numbers.
+fn migration_for(migration: &str, has_uuids: bool) -> String {
+    let mut is_left_out = false;
+    let mut kept = String::new();
+    for line in migration.lines() {
+        match line.trim() {
+            "-- <uuid>" => is_left_out = !has_uuids,
+            "-- <!uuid>" => is_left_out = has_uuids,
+            "-- </uuid>" | "-- </!uuid>" => is_left_out = false,
+            _ if is_left_out => {}
+            // A line that the generator takes the comment off.
+            _ if !has_uuids => kept.extend([
+                line.replacen("-- user_id", "user_id", 1).replacen("-- actor_id", "actor_id", 1).as_str(),
+                "\n",
+            ]),
+            _ => kept.extend([line, "\n"]),
+        }
+    }
+    kept
+}
+
+/// Without the blanks that columns are aligned by.
+fn words(sql: &str) -> Vec<String> {
+    sql.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn the_migrations_end_with_the_librarys_schema() {
+    for database in ["sqlite", "postgres"] {
+        let (library, migration) = library_and_migration(database);
+        let migration = migration_for(&migration, true);
+        let (users, _) = migration.split_once(&library).unwrap_or_else(|| panic!("{database}: the migration differs"));
+        assert_eq!(migration, format!("{users}{library}"));
+        let tables: Vec<&str> = users.lines().filter(|line| line.starts_with("CREATE TABLE")).collect();
+        assert_eq!(tables, ["CREATE TABLE users ("]);
+    }
+}
+
+#[test]
+fn the_migrations_for_other_ids_differ_in_the_ids_of_users_alone() {
+    for (database, differ) in [("sqlite", 0), ("postgres", 6)] {
+        let (library, migration) = library_and_migration(database);
+        let library = words(&library);
+        let bigints: Vec<String> = library
+            .iter()
+            .map(|line| {
+                line.replacen("user_id uuid", "user_id bigint", 1).replacen("actor_id uuid", "actor_id bigint", 1)
+            })
+            .collect();
+        assert_eq!(library.iter().zip(&bigints).filter(|(uuid, bigint)| uuid != bigint).count(), differ);
+        let migration = words(&migration_for(&migration, false));
+        assert_eq!(migration[migration.len() - bigints.len()..], bigints, "{database}");
+    }
+}
+
+#[test]
+fn both_databases_have_the_same_tables_columns_and_indexes() {
+    let (sqlite, _) = library_and_migration("sqlite");
+    let (postgres, _) = library_and_migration("postgres");
+    let (tables, _) =
+        postgres.split_once("\n-- Every change of a session").expect("the triggers, which SQLite doesn't need");
+    let sqlite = sqlite.strip_prefix("-- Times are milliseconds since the Unix epoch, in UTC.\n").expect("a comment");
+    assert_eq!(
+        words(sqlite).iter().map(|line| common(line)).collect::<Vec<_>>(),
+        words(tables).iter().map(|line| common(line)).collect::<Vec<_>>()
+    );
+}
+
+/// A line without the words for types, and for what depends on them.
+fn common(line: &str) -> String {
+    const TYPES: [&str; 11] =
+        ["BLOB", "TEXT", "INTEGER", "uuid", "bytea", "text", "timestamptz", "boolean", "bigint", "integer", "smallint"];
+    let (code, comment) = line.split_once("--").unwrap_or((line, ""));
+    let code = code
+        .replace("octet_length", "length")
+        .replace(") WITHOUT ROWID;", ");")
+        .replace("DEFAULT false", "DEFAULT 0")
+        .replace(" CHECK (remembered IN (0, 1))", "")
+        .replace(" CHECK (mfa_pending IN (0, 1))", "");
+    let code: Vec<&str> = code.split_whitespace().filter(|word| !TYPES.contains(&word.trim_end_matches(','))).collect();
+    format!("{} --{comment}", code.join(" ").trim_end_matches(','))
+}
+
+#[tokio::test]
+async fn what_the_guides_delete_is_there() {
+    let database = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
+    sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&database).await.unwrap();
+    sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&database).await.unwrap();
+    let mut seen = 0;
+    for guide in files("docs", ".md") {
+        for statement in guide.split("DELETE FROM ").skip(1) {
+            let end = statement.find([';', '"', '`', '\n']).unwrap_or(statement.len());
+            let statement = format!("DELETE FROM {}", &statement[..end]);
+            let prepared = sqlx::Executor::prepare(
+                &database,
+                sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(statement.clone())),
+            )
+            .await;
+            assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 6, "only {seen} statements were found");
+}
