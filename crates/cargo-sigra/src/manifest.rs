@@ -13,14 +13,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    choices::Choices,
-    edits::Edit,
-    generate::{Files, Plan, SOURCES},
-    migrations::Migrations,
-    names::AppName,
-    sigra_source::SigraSource,
-    text_file::TextFile,
-    users::UserNames,
+    host::edits::Edit,
+    plan::{
+        Plan, SOURCES, choices::Choices, migrations::Migrations, names::AppName, sigra_source::SigraSource,
+        users::UserNames,
+    },
+    render::files::Files,
+    system::text_file::TextFile,
 };
 
 /// What is said of the folder where it is.
@@ -188,7 +187,7 @@ fn unpack(packed: &[u8]) -> io::Result<Files> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edits::Transaction;
+    use crate::host::edits::Transaction;
 
     fn files() -> Files {
         Files::from([("src/a.rs".to_owned(), "a".repeat(9000)), ("../db/b.sql".to_owned(), "ü\n".to_owned())])

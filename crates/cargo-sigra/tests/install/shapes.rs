@@ -85,14 +85,14 @@ fn a_module_that_is_there_is_not_mixed_with_ours() {
     refused(
         &folder,
         &[],
-        "`auth` can't be the module, for src/main.rs:1 has something of that name: choose another one, `--module login`",
+        "`auth` can't be the module's name because src/main.rs:1 has something of that name. Choose another, such as `--module login`",
     );
     installed(&folder, &["--module", "login"]);
     assert_eq!(folder.read("src/auth/mod.rs"), "");
 
     let imported =
         host_of(&[("src/main.rs", &format!("mod web;\nuse web::auth;\n{MAIN}")), ("src/web.rs", "pub mod auth {}")]);
-    refused(&imported, &[], "for src/main.rs:2 has something of that name");
+    refused(&imported, &[], "because src/main.rs:2 has something of that name");
     let orphan = host_of(&[("src/main.rs", MAIN), ("src/auth/mod.rs", "")]);
     refused(&orphan, &[], "for `src/auth` is there");
 }

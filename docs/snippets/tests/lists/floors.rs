@@ -204,7 +204,6 @@ fn the_root_the_side_and_what_is_not_listed_are_named() {
 }
 
 #[test]
-#[ignore = "its files are being moved"]
 fn the_generator_has_floors() {
     assert_floors(
         "crates/cargo-sigra/src/main.rs",

@@ -1,0 +1,95 @@
+//! What is asked, one question at a time. Every answer has a flag that gives it, and a default.
+
+use std::fmt;
+
+use inquire::{MultiSelect, Select};
+
+use super::arguments::Parts;
+use crate::{
+    plan::choices::{Choices, Database, Id, Place},
+    system::questions::QuestionError,
+};
+
+/// An answer, and how it reads.
+struct Answer<T>(T, &'static str);
+
+impl<T> fmt::Display for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+}
+
+/// A part that can be left out, and where it is noted.
+#[derive(Clone, Copy)]
+enum Part {
+    Mfa,
+    Passkeys,
+    MagicLink,
+    Live,
+}
+
+/// The choices that the flags make, and questions for the others if somebody can answer.
+pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, QuestionError> {
+    let given = Choices {
+        place,
+        db: parts.db.unwrap_or(Database::Sqlite),
+        id: parts.id.unwrap_or(Id::Uuid),
+        mfa: !parts.no_mfa,
+        passkeys: !parts.no_passkeys && !parts.no_mfa,
+        magic_link: !parts.no_magic_link,
+        live: !parts.no_live,
+        api_only: false,
+    };
+    if !can_ask {
+        return Ok(given);
+    }
+    let mut choices = given;
+    if parts.db.is_none() {
+        choices.db = ask_database()?;
+    }
+    if parts.id.is_none() {
+        choices.id = ask_id()?;
+    }
+    if !parts.leave_out_any() { ask_parts(choices) } else { Ok(choices) }
+}
+
+fn ask_database() -> Result<Database, QuestionError> {
+    let answers = vec![
+        Answer(Database::Sqlite, "SQLite: a file beside the application"),
+        Answer(Database::Postgres, "PostgreSQL: a server"),
+    ];
+    Ok(Select::new("Which database?", answers).prompt()?.0)
+}
+
+fn ask_id() -> Result<Id, QuestionError> {
+    let answers = vec![
+        Answer(Id::Uuid, "UUIDs: they tell nobody how many users there are"),
+        Answer(Id::Bigint, "Integers, counted up"),
+    ];
+    Ok(Select::new("What are users known by?", answers).prompt()?.0)
+}
+
+fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
+    let parts = vec![
+        Answer(Part::Mfa, "a second factor"),
+        Answer(Part::Passkeys, "passkeys (they need the second factor)"),
+        Answer(Part::MagicLink, "logging in by a link in a mail"),
+        Answer(Part::Live, "WebSockets that end with their session"),
+    ];
+    let all: Vec<usize> = (0..parts.len()).collect();
+    let wanted = MultiSelect::new("Which parts?", parts)
+        .with_default(&all)
+        .with_help_message("space leaves one out, enter goes on")
+        .prompt()?;
+    let mut chosen = Choices { mfa: false, passkeys: false, magic_link: false, live: false, ..choices };
+    for Answer(part, _) in wanted {
+        match part {
+            Part::Mfa => chosen.mfa = true,
+            Part::Passkeys => chosen.passkeys = true,
+            Part::MagicLink => chosen.magic_link = true,
+            Part::Live => chosen.live = true,
+        }
+    }
+    chosen.passkeys &= chosen.mfa;
+    Ok(chosen)
+}

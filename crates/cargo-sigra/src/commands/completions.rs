@@ -1,0 +1,20 @@
+//! `cargo sigra completions`.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+
+use crate::cli::arguments::{Cli, Completions};
+
+/// Why the completions were not printed.
+#[derive(Debug, thiserror::Error)]
+#[error("the completions can't be printed: {0}")]
+pub struct CompletionsError(#[from] io::Error);
+
+pub fn run(args: &Completions) -> Result<(), CompletionsError> {
+    let mut script = Vec::new();
+    // Shells complete the program's own name. Cargo's completions hand over to it.
+    let mut command = Cli::command().name("cargo-sigra").bin_name("cargo-sigra");
+    clap_complete::generate(args.shell, &mut command, "cargo-sigra", &mut script);
+    Ok(io::stdout().write_all(&script)?)
+}

@@ -1,0 +1,253 @@
+//! Whether the database is there, and has the schema that the application's migrations make.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use sigra::mail::normalize_address;
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, SqliteConnection,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::{clock, environment::Environment, finding::Finding};
+use crate::{
+    host::migrations::sqlx_toml::table_around,
+    manifest::Manifest,
+    plan::{choices::Database, migrations::Migrations},
+};
+
+/// A database that takes longer is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the database says.
+struct Answers {
+    /// Migrations that it has run, by their version, with what they were.
+    applied: BTreeMap<i64, Vec<u8>>,
+    /// Its own time, if it is another machine's.
+    now: Option<OffsetDateTime>,
+    /// When the newest token was made.
+    newest: Option<OffsetDateTime>,
+    /// Users' addresses that are written in another way than most.
+    addresses: Vec<String>,
+}
+
+pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<Finding> {
+    let default = match manifest.choices.db {
+        Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
+        Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
+    };
+    let given = env.get("DATABASE_URL");
+    let is_forgotten = given.is_none() && env.is_prod();
+    let url = given.map_or(default, |url| match manifest.choices.db {
+        // As the application does: a path alone names a file.
+        Database::Sqlite if !url.contains(':') || url == ":memory:" => format!("sqlite://{url}"),
+        _ => url,
+    });
+    let (asked, schemes, example) = match manifest.choices.db {
+        Database::Sqlite => ("SQLite", &["sqlite:"][..], "sqlite:///var/lib/my_app/my_app.db"),
+        Database::Postgres => {
+            ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
+        }
+    };
+    if is_forgotten {
+        let found = format!("DATABASE_URL is not set: users are in {url}, as in development");
+        return vec![Finding::warning("database", found, format!("DATABASE_URL={example}"))];
+    }
+    let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme).to_owned();
+    if !schemes.iter().any(|known| url.starts_with(known)) {
+        let found = format!("DATABASE_URL begins with `{scheme}:`, and the application is built for {asked}");
+        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+    }
+    if env.is_prod() && (url.contains(":memory:") || url.contains("mode=memory")) {
+        let found = "DATABASE_URL is in memory: all users are gone after a restart";
+        return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
+    }
+    if let (Database::Sqlite, false) = (manifest.choices.db, is_there(&url)) {
+        return vec![Finding::warning(
+            "database",
+            "there is no file yet",
+            "start the application: it makes and migrates it",
+        )];
+    }
+    let users = &*manifest.users.plural;
+    let table = table_around(&root.join(&manifest.migrations.folder));
+    let answers = match manifest.choices.db {
+        Database::Sqlite => timeout(PATIENCE, of_sqlite(&url, users, &table)).await,
+        Database::Postgres => timeout(PATIENCE, of_postgres(&url, users, &table)).await,
+    };
+    match answers {
+        Ok(Ok(answers)) => vec![
+            Finding::good("database", format!("{asked} answers")),
+            migrations(root, &manifest.migrations, &answers.applied).await,
+            clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
+            addresses(&answers.addresses, users),
+        ],
+        Ok(Err(error)) => {
+            vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is up")]
+        }
+        Err(_) => {
+            let found = format!("it does not answer in {} seconds", PATIENCE.as_secs());
+            vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is up")]
+        }
+    }
+}
+
+fn is_there(url: &str) -> bool {
+    let options: Result<SqliteConnectOptions, _> = url.parse();
+    options.is_ok_and(|options| options.get_filename().exists())
+}
+
+async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
+    let options: SqliteConnectOptions = url.parse()?;
+    let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await?;
+    let applied = match tables.iter().any(|name| name == migrations) {
+        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let newest = match tables.iter().any(|name| name == "users_tokens") {
+        true => {
+            sqlx::query("SELECT max(inserted_at) FROM users_tokens").try_map(milliseconds).fetch_one(&mut conn).await?
+        }
+        false => None,
+    };
+    let addresses = match tables.iter().any(|name| name == users) {
+        true => {
+            sqlx::query_scalar(AssertSqlSafe(unusual("GLOB '*[^a-zA-Z0-9@.+_-]*'", users))).fetch_all(&mut conn).await?
+        }
+        false => Vec::new(),
+    };
+    conn.close().await?;
+    Ok(Answers { applied: applied.into_iter().collect(), now: None, newest, addresses })
+}
+
+/// Which migrations were run, by the table that sqlx keeps, or that `sqlx.toml` names in its place.
+fn applied(migrations: &str) -> String {
+    format!("SELECT version, checksum FROM {migrations} WHERE success ORDER BY version")
+}
+
+fn milliseconds(row: SqliteRow) -> sqlx::Result<Option<OffsetDateTime>> {
+    let at: Option<i64> = sqlx::Row::try_get(&row, 0)?;
+    Ok(at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()))
+}
+
+async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
+    let mut conn = PgConnection::connect(url).await?;
+    let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
+    };
+    let applied = match exists(&mut conn, migrations).await? {
+        true => sqlx::query_as(AssertSqlSafe(applied(migrations))).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let newest = match exists(&mut conn, "users_tokens").await? {
+        true => sqlx::query_scalar("SELECT max(inserted_at) FROM users_tokens").fetch_one(&mut conn).await?,
+        false => None,
+    };
+    let addresses = match exists(&mut conn, users).await? {
+        true => sqlx::query_scalar(AssertSqlSafe(unusual("~ '[^a-zA-Z0-9@.+_-]'", users))).fetch_all(&mut conn).await?,
+        false => Vec::new(),
+    };
+    let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
+    conn.close().await?;
+    Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
+}
+
+/// Addresses with other letters than most, or with dots where none belong.
+fn unusual(has_other_letters: &str, users: &str) -> String {
+    format!(
+        "SELECT email FROM \"{users}\" WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
+         OR email NOT LIKE '%@%.%' LIMIT 10000"
+    )
+}
+
+/// Whoever has an address in another form than it is looked up in can't log in.
+fn addresses(unusual: &[String], users: &str) -> Finding {
+    let is_lost = |address: &&String| normalize_address(address) != Some(address.to_ascii_lowercase());
+    match unusual.iter().filter(is_lost).count() {
+        0 => Finding::good("addresses", "all are as they are looked up"),
+        count => Finding::warning(
+            "addresses",
+            format!("{count} in the table {users} are not as they are looked up: their users can't log in"),
+            "write them as `sigra::mail::normalize_address` does: no dot too many, and the domain in ASCII, as in xn--bcher-kva.example",
+        ),
+    }
+}
+
+async fn migrations(root: &Path, place: &Migrations, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let folder = &place.folder;
+    let own = match Migrator::new(root.join(folder)).await {
+        Ok(own) => own,
+        Err(error) => {
+            return Finding::bad("migrations", format!("`{folder}` can't be read: {error}"), "bring it back");
+        }
+    };
+    let own: BTreeMap<i64, Vec<u8>> = own
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration())
+        .map(|migration| (migration.version, migration.checksum.to_vec()))
+        .collect();
+    compare(place, &own, applied)
+}
+
+fn compare(place: &Migrations, own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<i64, Vec<u8>>) -> Finding {
+    let folder = &place.folder;
+    let is_other = |(version, checksum): &(&i64, &Vec<u8>)| own.get(version).is_some_and(|own| own != *checksum);
+    if let Some((version, _)) = applied.iter().find(is_other) {
+        let mend = format!("bring its file in `{folder}` back as it was, and put the change into a new one");
+        return Finding::bad("migrations", format!("{version} was changed after it was run"), mend);
+    }
+    if let Some(version) = applied.keys().find(|version| !own.contains_key(version)) {
+        let mend = format!(
+            "bring its file back into `{folder}`, or go on with the version of the application that has it. If another folder \
+             has it, two sets of migrations are run on one database: put them into one"
+        );
+        return Finding::bad("migrations", format!("the database has run {version}, which is not in `{folder}`"), mend);
+    }
+    match own.keys().filter(|version| !applied.contains_key(version)).count() {
+        0 => Finding::good("migrations", format!("all {} are run", own.len())),
+        count => Finding::warning(
+            "migrations",
+            format!("{count} of {} are not run", own.len()),
+            if place.by_host {
+                format!("run those in `{folder}` as your application does, before accounts start")
+            } else {
+                "start the application: it runs them".to_owned()
+            },
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Status;
+
+    #[test]
+    fn addresses_that_are_never_looked_up_are_found() {
+        let all = |addresses: &[&str]| addresses.iter().map(|address| (*address).to_owned()).collect::<Vec<_>>();
+        let good = ["Ada@Example.com", "o'brien@example.com", "\u{dc}nal@example.com", "ada@localhost"];
+        assert_eq!(addresses(&all(&good), "users").status, Status::Good);
+        let lost = addresses(&all(&["ada@b\u{fc}cher.example", "ada@example.com.", good[0]]), "users");
+        assert_eq!(lost.status, Status::Warning);
+        assert!(lost.found.starts_with("2 in the table users") && !lost.found.contains("ada"), "{lost:?}");
+    }
+
+    #[test]
+    fn migrations_are_compared_by_what_they_were() {
+        let files = |versions: &[(i64, u8)]| versions.iter().map(|(version, sum)| (*version, vec![*sum])).collect();
+        for (own, applied, status, said) in [
+            (&[(1, 1), (2, 2)][..], &[(1, 1), (2, 2)][..], Status::Good, "all 2"),
+            (&[(1, 1), (2, 2)], &[(1, 1)], Status::Warning, "1 of 2"),
+            (&[(1, 1)], &[(1, 9)], Status::Bad, "1 was changed"),
+            (&[(1, 1)], &[(1, 1), (2, 2)], Status::Bad, "has run 2"),
+        ] {
+            let finding = compare(&Migrations::default(), &files(own), &files(applied));
+            assert_eq!(finding.status, status);
+            assert!(finding.found.contains(said), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The settings that the application would see.
+
+use std::{
+    collections::HashMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::render::module::prefix;
+
+/// Why the settings can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error("`{path}` can't be read: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
+    // The line is not shown: it may hold a secret.
+    #[error("`{path}` has a line that is no setting: write NAME=value, with quotes around a value with spaces")]
+    NoSetting { path: PathBuf },
+}
+
+/// What the application reads where it runs.
+const ENV_FILE: &str = ".env";
+
+pub struct Environment {
+    file: HashMap<String, String>,
+    /// Of the names that go before others, in an application that accounts were installed into.
+    prefix: Option<String>,
+    ignores_process: bool,
+}
+
+impl Environment {
+    /// Of this process, on top of a file's. Without a file named, that is `.env`, if there is one.
+    pub fn read(file: Option<&Path>, module: Option<&str>) -> Result<Self, EnvironmentError> {
+        let file = match settings_in(file.unwrap_or(Path::new(ENV_FILE))) {
+            Err(EnvironmentError::Unreadable { error, .. })
+                if file.is_none() && error.kind() == io::ErrorKind::NotFound =>
+            {
+                HashMap::new()
+            }
+            settings => settings?,
+        };
+        Ok(Self { file, prefix: module.map(prefix), ignores_process: false })
+    }
+
+    /// A setting. An empty one is none, and blanks around one are not a part of it.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let prefixed = self.prefix.as_ref().and_then(|prefix| self.find(&format!("{prefix}{name}")));
+        let value = prefixed.or_else(|| self.find(name))?;
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn find(&self, name: &str) -> Option<String> {
+        let of_process = if self.ignores_process { None } else { env::var(name).ok() };
+        of_process.or_else(|| self.file.get(name).cloned())
+    }
+
+    /// `APP_ENV`, by the name that the application has for it.
+    pub fn kind(&self) -> Option<Result<&'static str, String>> {
+        let name = self.get("APP_ENV")?;
+        Some(match name.to_ascii_lowercase().as_str() {
+            "dev" | "development" => Ok("dev"),
+            "test" => Ok("test"),
+            "prod" | "production" => Ok("prod"),
+            _ => Err(name),
+        })
+    }
+
+    pub fn is_prod(&self) -> bool {
+        self.kind() == Some(Ok("prod"))
+    }
+}
+
+#[cfg(test)]
+impl Environment {
+    pub fn of(settings: &[(&str, &str)]) -> Self {
+        let file = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { file, prefix: None, ignores_process: true }
+    }
+
+    pub fn in_module(mut self, module: &str) -> Self {
+        self.prefix = Some(prefix(module));
+        self
+    }
+}
+
+/// Stands for `$` while the file is read, so that nothing is put in its place: a code point that no text has.
+const DOLLAR: &str = "\u{fdd0}";
+
+/// As the application reads them: a value is what is written, and a byte order mark is skipped.
+fn settings_in(path: &Path) -> Result<HashMap<String, String>, EnvironmentError> {
+    let unreadable = |error| EnvironmentError::Unreadable { path: path.to_owned(), error };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = text.trim_start_matches('\u{feff}').replace('$', DOLLAR);
+    let settings = dotenvy::from_read_iter(text.as_bytes()).map(|setting| match setting {
+        Ok((name, value)) => Ok((name, value.replace(DOLLAR, "$"))),
+        Err(dotenvy::Error::Io(error)) => Err(unreadable(error)),
+        Err(_) => Err(EnvironmentError::NoSetting { path: path.to_owned() }),
+    });
+    settings.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_module_a_name_with_its_prefix_goes_before() {
+        let settings =
+            [("APP_ENV", "Production"), ("SMTP_URL", "hosts.own"), ("AUTH_SMTP_URL", ""), ("AUTH_PORT", "1")];
+        let of_module = Environment::of(&settings).in_module("auth");
+        assert!(of_module.is_prod());
+        assert_eq!((of_module.get("SMTP_URL"), of_module.get("PORT").as_deref()), (None, Some("1")));
+        assert_eq!(Environment::of(&settings).get("SMTP_URL").as_deref(), Some("hosts.own"));
+        assert!(Environment::of(&settings).in_module("login").get("PORT").is_none());
+    }
+
+    #[test]
+    fn values_are_what_is_written() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), "\u{feff}A=pa$$word\nB=\"A$AP ${HOME}\" # a shop\n").expect("written");
+        let settings = settings_in(file.path()).expect("settings");
+        assert_eq!((&*settings["A"], &*settings["B"]), ("pa$$word", "A$AP ${HOME}"));
+    }
+}

@@ -1,0 +1,36 @@
+//! What was looked at, and how it is.
+
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Good,
+    Warning,
+    Bad,
+}
+
+/// What was looked at, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub check: &'static str,
+    pub status: Status,
+    pub found: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    pub fn good(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, status: Status::Good, found: found.into(), mend: None }
+    }
+
+    pub fn warning(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { check, status: Status::Warning, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    pub fn bad(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { check, status: Status::Bad, found: found.into(), mend: Some(mend.into()) }
+    }
+}

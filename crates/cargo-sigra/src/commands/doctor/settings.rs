@@ -1,0 +1,300 @@
+//! Settings that can be judged without asking anybody.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sigra::{Config, SecretKeyBase};
+use url::{Host, Url};
+
+use super::{environment::Environment, finding::Finding};
+use crate::manifest::Manifest;
+
+/// Times in seconds, and the longest that the application takes: 10 years.
+const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+const TIMES: [&str; 7] = [
+    "SESSION_TTL",
+    "SESSION_IDLE_TIMEOUT",
+    "SESSION_REISSUE_AGE",
+    "SUDO_TTL",
+    "RESET_TTL",
+    "CONFIRM_TTL",
+    "AUDIT_RETENTION",
+];
+/// Those that may be 0 too.
+const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
+
+pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
+    vec![environment(env), secret(env), address(env), cookies(manifest, env), proxies(env), limits(env), times(env)]
+}
+
+fn environment(env: &Environment) -> Finding {
+    let reached = reached_from_elsewhere(env);
+    match (env.kind(), reached) {
+        (None, Some(reached)) => Finding::bad(
+            "environment",
+            format!("APP_ENV is not set, which is dev, and {reached}: the application does not start"),
+            "APP_ENV=prod, or APP_ENV=dev to develop there",
+        ),
+        (Some(Ok("dev")), Some(reached)) => Finding::warning(
+            "environment",
+            format!("APP_ENV is dev, and {reached}: whoever reaches it can log in as the demo user"),
+            "APP_ENV=prod, if it is not for development",
+        ),
+        (None, None) => Finding::good("environment", "APP_ENV is not set: dev"),
+        (Some(Ok(name)), _) => Finding::good("environment", format!("APP_ENV is {name}")),
+        (Some(Err(other)), _) => {
+            Finding::bad("environment", format!("APP_ENV is `{other}`"), "set it to dev, test or prod")
+        }
+    }
+}
+
+/// The setting by which others than this machine are let in, or users of it by TLS.
+fn reached_from_elsewhere(env: &Environment) -> Option<String> {
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    let is_here = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => is_loopback(ip.into()),
+        Some(Host::Ipv6(ip)) => is_loopback(ip.into()),
+        None => false,
+    };
+    let url = env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok());
+    let host = env.get("HOST").and_then(|host| host.parse().ok());
+    match (url, host) {
+        (Some(url), _) if url.scheme() == "https" || !is_here(&url) => {
+            Some(format!("PUBLIC_URL is {}", url.origin().ascii_serialization()))
+        }
+        (_, Some(host)) if !is_loopback(host) => Some(format!("HOST is {host}")),
+        _ => None,
+    }
+}
+
+fn secret(env: &Environment) -> Finding {
+    const MEND: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
+    const PREDICTABLE: &str = "SECRET_KEY_BASE has too few different characters, or repeats itself";
+    let Some(secret) = env.get("SECRET_KEY_BASE") else {
+        return match env.is_prod() {
+            true => Finding::bad("secret", "SECRET_KEY_BASE is not set", MEND),
+            false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside of prod one is made"),
+        };
+    };
+    match SecretKeyBase::new(secret) {
+        Err(error) => Finding::bad("secret", error.to_string(), MEND),
+        Ok(secret) if !secret.is_predictable() => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
+        Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, MEND),
+        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), MEND),
+    }
+}
+
+fn address(env: &Environment) -> Finding {
+    const MEND: &str = "set it to the address that users type, such as https://app.example.com";
+    let Some(text) = env.get("PUBLIC_URL") else {
+        return match env.is_prod() {
+            true => Finding::bad("address", "PUBLIC_URL is not set", MEND),
+            false => Finding::good("address", "PUBLIC_URL is not set: links lead to where it listens"),
+        };
+    };
+    if text.contains('@') {
+        return Finding::bad("address", "PUBLIC_URL has a user name or a password in it", MEND);
+    }
+    match Url::parse(&text) {
+        Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has more than scheme, host and port"), MEND)
+        }
+        Ok(url) if env.is_prod() && url.scheme() != "https" => Finding::bad(
+            "address",
+            format!("PUBLIC_URL is `{text}`, and browsers send the cookies by https alone"),
+            MEND,
+        ),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which is no web address"), MEND)
+        }
+        Ok(_) => Finding::good("address", format!("links lead to {text}")),
+        Err(error) => Finding::bad("address", format!("PUBLIC_URL is `{text}`: {error}"), MEND),
+    }
+}
+
+fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
+    let Some(domain) = env.get("COOKIE_DOMAIN") else {
+        return Finding::good("cookies", "COOKIE_DOMAIN is not set: cookies are this host's alone");
+    };
+    let config = SecretKeyBase::generate().map(|secret| Config::new(&manifest.app.ident(), secret));
+    let checked = config.map(|config| config.secure(env.is_prod()).cookie_domain(Some(domain.clone())).check());
+    match checked {
+        Err(error) => return Finding::bad("cookies", error.to_string(), "ask again: the system gives no random bytes"),
+        Ok(Err(error)) => {
+            return Finding::bad("cookies", error.to_string(), "name a domain of your own, without a scheme");
+        }
+        Ok(Ok(())) => {}
+    }
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    let url = env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok());
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or(&domain);
+    if host == domain || host.ends_with(&format!(".{domain}")) {
+        return Finding::good("cookies", format!("all hosts below {domain} share the log-in"));
+    }
+    let found =
+        format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies");
+    let mend = "set both to the same domain, or leave COOKIE_DOMAIN out";
+    if env.is_prod() { Finding::bad("cookies", found, mend) } else { Finding::warning("cookies", found, mend) }
+}
+
+fn proxies(env: &Environment) -> Finding {
+    const MEND: &str = "set TRUSTED_PROXIES to the networks of your proxies, such as 10.0.0.0/8";
+    let list = env.get("TRUSTED_PROXIES").unwrap_or_default();
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let networks: Vec<Result<IpNet, &str>> = names.map(network).collect();
+    if let Some(Err(name)) = networks.iter().find(|network| network.is_err()) {
+        return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which is no network"), MEND);
+    }
+    let networks: Vec<IpNet> = networks.into_iter().flatten().collect();
+    let secret = SecretKeyBase::generate();
+    let checked = secret.map(|secret| Config::new("my_app", secret).trusted_proxies(networks.iter().copied()).check());
+    if let Ok(Err(error)) = checked {
+        return Finding::bad("proxies", error.to_string(), MEND);
+    }
+    let is_local = env.get("HOST").is_none_or(|host| host.parse().is_ok_and(|host: IpAddr| host.is_loopback()));
+    match networks.len() {
+        0 if env.is_prod() && is_local => Finding::warning(
+            "proxies",
+            "it listens on this machine alone, and believes no proxy: all users seem to have one address",
+            "TRUSTED_PROXIES=127.0.0.1/32, if the proxy is on this machine",
+        ),
+        0 => Finding::good("proxies", "no proxy is believed"),
+        1 => Finding::good("proxies", format!("{} is believed", networks[0])),
+        count => Finding::good("proxies", format!("{count} networks are believed")),
+    }
+}
+
+/// One machine may be written as its address.
+fn network(name: &str) -> Result<IpNet, &str> {
+    name.parse().or_else(|_| name.parse().map(|ip: IpAddr| ip.into())).map_err(|_| name)
+}
+
+fn limits(env: &Environment) -> Finding {
+    match env.get("RATE_LIMITS").as_deref() {
+        None | Some("on") => Finding::good("limits", "attempts to log in are limited"),
+        Some("off") if !env.is_prod() => Finding::good("limits", "RATE_LIMITS is off, which prod would refuse"),
+        Some("off") => Finding::bad("limits", "RATE_LIMITS is off: passwords can be guessed", "leave RATE_LIMITS out"),
+        Some(other) => Finding::bad("limits", format!("RATE_LIMITS is `{other}`"), "set it to on or off"),
+    }
+}
+
+fn times(env: &Environment) -> Finding {
+    let is_good = |value: &str, least: u64| value.parse::<u64>().is_ok_and(|s| (least..=LONGEST).contains(&s));
+    let times = TIMES.iter().map(|name| (name, 1)).chain(TIMES_OR_NONE.iter().map(|name| (name, 0)));
+    let mut given = times.filter_map(|(name, least)| Some((name, env.get(name)?, least)));
+    match given.find(|(_, value, least)| !is_good(value, *least)) {
+        Some((name, value, least)) => {
+            let mend = format!("give a whole number of seconds, from {least} to 315360000 (10 years)");
+            Finding::bad("times", format!("{name} is `{value}`"), mend)
+        }
+        None => Finding::good("times", "all are whole seconds, or left as they are"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{commands::doctor::finding::Status, plan::Plan, render::files::Files, template::read};
+
+    fn of(settings: &[(&str, &str)], name: &str) -> Finding {
+        let manifest = Manifest::of(&Plan::default_for_tests(), &Files::new());
+        let findings = check(&manifest, &Environment::of(settings));
+        findings.into_iter().find(|finding| finding.check == name).expect("the check")
+    }
+
+    const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrst";
+
+    #[test]
+    fn development_needs_no_settings() {
+        let manifest = Manifest::of(&Plan::default_for_tests(), &Files::new());
+        let findings = check(&manifest, &Environment::of(&[]));
+        assert!(findings.iter().all(|finding| finding.status == Status::Good), "{findings:?}");
+        assert_eq!(findings.len(), 7);
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let prod = ("APP_ENV", "prod");
+        let short = "x".repeat(63);
+        let monotonous = "ab".repeat(40);
+        for (settings, name, said) in [
+            (&[("APP_ENV", "staging")][..], "environment", "`staging`"),
+            (&[prod], "secret", "not set"),
+            (&[("SECRET_KEY_BASE", &*short)], "secret", "63"),
+            (&[prod, ("SECRET_KEY_BASE", &*monotonous)], "secret", "too few different"),
+            (&[("PUBLIC_URL", "https://app.a.com")], "environment", "PUBLIC_URL is https://app.a.com"),
+            (&[("PUBLIC_URL", "http://app.a.com")], "environment", "PUBLIC_URL is http://app.a.com"),
+            (&[("HOST", "0.0.0.0")], "environment", "HOST is 0.0.0.0"),
+            (&[prod], "address", "not set"),
+            (&[prod, ("PUBLIC_URL", "http://a.com")], "address", "https alone"),
+            (&[("PUBLIC_URL", "https://a.com/app")], "address", "more than"),
+            (&[("PUBLIC_URL", "https://a.com/#")], "address", "more than"),
+            (&[("PUBLIC_URL", "https://ada:secret@a.com")], "address", "a password in it"),
+            (&[("PUBLIC_URL", "ftp://a.com")], "address", "no web address"),
+            (&[("PUBLIC_URL", "a.com")], "address", "`a.com`"),
+            (&[("COOKIE_DOMAIN", "co.uk")], "cookies", "co.uk"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "is at `b.com`"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://ba.com")], "cookies", "is at `ba.com`"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://[::1]")], "cookies", "is at `[::1]`"),
+            (&[("TRUSTED_PROXIES", "10.0.0.0/8, proxy")], "proxies", "`proxy`"),
+            (&[("TRUSTED_PROXIES", "::/0")], "proxies", "::/0"),
+            (&[("TRUSTED_PROXIES", "0.0.0.0/1, 128.0.0.0/1")], "proxies", "0.0.0.0/1"),
+            (&[prod, ("RATE_LIMITS", "off")], "limits", "guessed"),
+            (&[("SUDO_TTL", "0")], "times", "SUDO_TTL is `0`"),
+            (&[("SESSION_TTL", "a week")], "times", "`a week`"),
+            (&[("DELETION_GRACE", "315360001")], "times", "DELETION_GRACE"),
+        ] {
+            let finding = of(settings, name);
+            assert_eq!(finding.status, Status::Bad, "{finding:?}");
+            assert!(finding.found.contains(said) && finding.mend.is_some(), "{finding:?}");
+            assert!(!finding.found.contains(&short) && !finding.found.contains(&monotonous), "no secret is shown");
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_left_alone() {
+        for (settings, name) in [
+            (&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)][..], "secret"),
+            (&[("APP_ENV", "Production"), ("SECRET_KEY_BASE", SECRET)], "environment"),
+            (&[("APP_ENV", "development")], "environment"),
+            (&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://app.a.com")], "address"),
+            (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),
+            (&[("COOKIE_DOMAIN", ".A.com"), ("PUBLIC_URL", "https://app.a.com")], "cookies"),
+            (&[("TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8")], "proxies"),
+            (&[("TRUSTED_PROXIES", "127.0.0.1, ::1")], "proxies"),
+            (&[("PUBLIC_URL", "http://app.localhost:4000"), ("HOST", "::1")], "environment"),
+            (&[("APP_ENV", "prod"), ("PUBLIC_URL", "https://app.a.com"), ("HOST", "0.0.0.0")], "environment"),
+            (&[("APP_ENV", "prod"), ("HOST", "0.0.0.0")], "proxies"),
+            (&[("RATE_LIMITS", "off")], "limits"),
+            (&[("SUDO_TTL", "600")], "times"),
+        ] {
+            let finding = of(settings, name);
+            assert_eq!(finding.status, Status::Good, "{finding:?}");
+        }
+        for (settings, name) in [
+            (&[("APP_ENV", "prod")][..], "proxies"),
+            (&[("APP_ENV", "dev"), ("HOST", "0.0.0.0")], "environment"),
+            (&[("SECRET_KEY_BASE", &*"ab".repeat(40))], "secret"),
+            (&[("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "http://localhost:4000")], "cookies"),
+        ] {
+            let finding = of(settings, name);
+            assert_eq!(finding.status, Status::Warning, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn every_time_that_the_application_reads_is_checked() {
+        let read_by = |function: &str| {
+            let files = read::embedded().into_iter().filter(|file| file.path.starts_with("src/config"));
+            let text: String = files.map(|file| file.text.to_string()).collect();
+            let call = format!("{function}(\"");
+            let names = text.split(&call).skip(1).filter_map(|rest| rest.split('"').next());
+            names.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(read_by("env.seconds"), TIMES.map(str::to_owned).into());
+        assert_eq!(read_by("env.seconds_or_none"), TIMES_OR_NONE.map(str::to_owned).into());
+    }
+}

@@ -1,0 +1,127 @@
+//! What an installation ends with: what was written, and how to go on.
+
+use crate::{
+    host::{edits::Edit, package::Host, serve::Survey},
+    manifest,
+    plan::{Plan, choices::Database},
+    render::{files, module},
+    system::{
+        git,
+        terminal::{self, STRONG, WARNING, styled},
+    },
+};
+
+/// What was written.
+pub fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
+    if created.is_empty() && edits.is_empty() {
+        anstream::println!("Everything is there already.");
+    }
+    for line in files::summary(created.iter().map(|edit| &edit.path)) {
+        terminal::step("create", line);
+    }
+    if is_first {
+        terminal::step("create", manifest::SUMMARY);
+    }
+    for edit in edits {
+        terminal::step("change", &edit.path);
+    }
+}
+
+/// What is left for the host to do.
+pub fn advise(host: &Host, plan: &Plan, survey: &Survey, edits: &[Edit], shadowed: &[String]) {
+    let plural = &plan.users.plural;
+    if let Some((path, line)) = changed_line(edits) {
+        anstream::println!("\nAccounts are around the router that {path}:{line} serves.");
+    }
+    for paragraph in survey.advice() {
+        anstream::println!("\n{paragraph}");
+    }
+    if git::tracks(&host.root, ".env") {
+        anstream::println!(
+            "\n{} git tracks `.env`, so that secrets in it are in the repository. If they are no examples: `git rm --cached .env`, \
+             and add it to .gitignore",
+            styled(WARNING, "warning:")
+        );
+    }
+    for route in shadowed {
+        anstream::println!(
+            "\n{} accounts answer below `/{plural}/` from now on, and no longer {route}",
+            styled(WARNING, "warning:")
+        );
+    }
+    anstream::println!("\nA handler's arguments say who may call it:\n");
+    print_code(&handler(&survey.module_path(), &plan.users.singular));
+    anstream::println!("\nWith `Option<Scope<{}>>` visitors may too. Links for your own pages:\n", plan.users.singular);
+    print_code(&links(plural));
+    anstream::println!(
+        "\nYour own routes answer as before, to every origin. A handler that asks for a scope answers 403 to forms and scripts \
+         of other origins: name yours in {}",
+        styled(STRONG, "TRUSTED_ORIGINS")
+    );
+    anstream::println!(
+        "\nA setting that your application uses otherwise, such as `APP_ENV`, is {} for accounts",
+        styled(STRONG, format!("{}APP_ENV", module::prefix(plan.module.as_deref().unwrap_or_default())))
+    );
+    if plan.port.is_none() {
+        anstream::println!(
+            "\nLinks in mails begin with http://127.0.0.1:4000: set {} if your router is served elsewhere",
+            styled(STRONG, "PUBLIC_URL")
+        );
+    }
+    terminal::next_commands(&next_commands(plan, survey));
+    let path = format!("/{plural}/register");
+    // Browsers let passkeys be made at `localhost`, and not at an address.
+    match plan.port.filter(|_| survey.has_program()) {
+        Some(port) => anstream::println!(
+            "\nOpen {} in a browser. Mails that are sent while you develop are at http://localhost:{port}/{plural}/dev/mailbox.",
+            styled(STRONG, format!("http://localhost:{port}{path}"))
+        ),
+        None => anstream::println!("\nOpen {} where your application listens.", styled(STRONG, path)),
+    }
+}
+
+/// Where accounts were put around a router.
+fn changed_line(edits: &[Edit]) -> Option<(&str, usize)> {
+    edits.iter().filter(|edit| edit.path.ends_with(".rs")).find_map(|edit| {
+        let line = edit
+            .text()?
+            .lines()
+            .position(|line| line.contains("::with_accounts(") || line.contains("::with_accounts_in("))?;
+        Some((edit.path.as_str(), line + 1))
+    })
+}
+
+fn print_code(code: &str) {
+    for line in code.lines() {
+        anstream::println!("{}", if line.is_empty() { String::new() } else { format!("    {line}") });
+    }
+}
+
+/// The shortest handler that knows who asks.
+fn handler(module: &str, user: &str) -> String {
+    format!(
+        "use {module}::accounts::{user};\nuse sigra::Scope;\n\nasync fn hello(scope: Scope<{user}>) -> String {{\n    \
+         format!(\"Hello, {{}}!\", scope.user().email)\n}}\n"
+    )
+}
+
+fn links(plural: &str) -> String {
+    format!(
+        "<a href=\"/{plural}/log-in\">Log in</a>\n<a href=\"/{plural}/settings\">Settings</a>\n\
+         <form method=\"post\" action=\"/{plural}/log-out\">\n  <input type=\"hidden\" name=\"_method\" value=\"delete\">\n  \
+         <button>Log out</button>\n</form>\n"
+    )
+}
+
+fn next_commands(plan: &Plan, survey: &Survey) -> Vec<String> {
+    let mut commands = Vec::new();
+    if plan.choices.db == Database::Postgres {
+        commands.push("export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
+    }
+    // A library is run by another package.
+    if survey.has_program() {
+        commands.push("cargo run".to_owned());
+    }
+    commands.push("cargo sigra routes".to_owned());
+    commands
+}

@@ -1,0 +1,186 @@
+//! `cargo sigra routes`: read from the application's own source, as it is now.
+
+mod handlers;
+mod requirement;
+mod router;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use self::{handlers::Handlers, requirement::Requirement, router::Gate};
+use crate::{
+    manifest::{Manifest, ManifestError},
+    system::terminal::{STRONG, styled},
+    template::rename,
+};
+
+/// Why the routes can't be told.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutesError {
+    #[error("`{path}` can't be read: {error}. The routes are looked for there")]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("`{path}` can't be understood: {error}. Does it compile?")]
+    NotRust { path: PathBuf, error: syn::Error },
+    #[error("`{0}` has no `Router::new().route(…)` that could be read")]
+    NoRoutes(PathBuf),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// A route as it is shown.
+#[derive(Debug, PartialEq, Eq)]
+struct Route {
+    method: String,
+    path: String,
+    requirement: Requirement,
+    is_limited: bool,
+    handler: String,
+}
+
+pub fn run() -> Result<(), RoutesError> {
+    let manifest = Manifest::read(Path::new("."))?;
+    let web = match &manifest.module {
+        Some(module) => Path::new(&manifest.folder).join(module).join("web"),
+        None => Path::new("src").join("web"),
+    };
+    let routed = if manifest.choices.api_only { web.join("api") } else { web.clone() };
+    let path = routed.join("router.rs");
+    let source = fs::read_to_string(&path).map_err(|error| RoutesError::Unreadable { path: path.clone(), error })?;
+    let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
+    let handlers = Handlers::new(|module| read(&routed, module).or_else(|| read(&web, module)));
+    let rename = |name: &str| rename::users_in_name(&manifest.users, name);
+    let routes =
+        routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;
+    if routes.is_empty() {
+        return Err(RoutesError::NoRoutes(path));
+    }
+    print(&routes, &rename::users_in_name(&manifest.users, "user"));
+    Ok(())
+}
+
+fn routes_of(source: &str, handlers: &Handlers, rename: impl Fn(&str) -> String) -> syn::Result<Vec<Route>> {
+    let found = router::read(&syn::parse_file(source)?, &Gate::named(rename));
+    let mut routes: Vec<Route> = found
+        .into_iter()
+        .map(|found| Route {
+            requirement: requirement(&found.gates).max(handlers.requirement(&found.handler)),
+            is_limited: found.gates.contains(&Gate::LimitAddress) && !matches!(&*found.method, "GET" | "HEAD"),
+            method: found.method,
+            path: found.path,
+            handler: found.handler,
+        })
+        .collect();
+    routes.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(routes)
+}
+
+fn requirement(gates: &[Gate]) -> Requirement {
+    let of_gate = |gate: &Gate| match gate {
+        Gate::RequireSudo => Requirement::Sudo,
+        Gate::RequireUser => Requirement::User,
+        Gate::RequireEnrolment => Requirement::Enrolment,
+        Gate::VisitorsOnly => Requirement::Visitor,
+        Gate::LimitAddress => Requirement::Anybody,
+    };
+    gates.iter().map(of_gate).max().unwrap_or(Requirement::Anybody)
+}
+
+fn in_words(route: &Route, user: &str) -> String {
+    let requirement = match route.requirement {
+        Requirement::Anybody => "anybody".to_owned(),
+        Requirement::Visitor => "visitors only".to_owned(),
+        Requirement::Pending => format!("a {user} without their second factor"),
+        Requirement::Enrolment => format!("a {user}, or who must set up a second factor"),
+        Requirement::User => format!("a {user}"),
+        Requirement::Sudo => format!("a {user} who has just confirmed it is them"),
+    };
+    if route.is_limited { requirement + ", limited" } else { requirement }
+}
+
+fn print(routes: &[Route], user: &str) {
+    let widest = |of: &dyn Fn(&Route) -> usize| routes.iter().map(of).max().unwrap_or_default();
+    let paths = widest(&|route| route.path.len());
+    let requirements = widest(&|route| in_words(route, user).len());
+    for route in routes {
+        anstream::println!(
+            "{} {:paths$}  {:requirements$}  {}",
+            styled(STRONG, format!("{:>6}", route.method)),
+            route.path,
+            in_words(route, user),
+            route.handler
+        );
+    }
+    anstream::println!("\n\"limited\": so many requests an address and minute.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::read;
+
+    fn of_template() -> Vec<Route> {
+        let text = |path: &str| read::embedded().into_iter().find(|file| file.path == path).map(|file| file.text);
+        let handlers = Handlers::new(|module| text(&format!("src/web/{module}.rs")));
+        routes_of(&text("src/web/router.rs").expect("a router"), &handlers, str::to_owned).expect("routes")
+    }
+
+    #[test]
+    fn the_templates_routes_say_what_they_require() {
+        let routes = of_template();
+        for (method, path, requirement, is_limited) in [
+            ("GET", "/", Requirement::Anybody, false),
+            ("GET", "/healthz", Requirement::Anybody, false),
+            ("GET", "/live", Requirement::User, false),
+            ("GET", "/users/log-in", Requirement::Visitor, false),
+            ("POST", "/users/log-in", Requirement::Anybody, true),
+            ("DELETE", "/users/log-out", Requirement::Anybody, true),
+            ("GET", "/users/sessions", Requirement::User, false),
+            ("DELETE", "/users/sessions/{id}", Requirement::User, true),
+            ("GET", "/users/settings", Requirement::Sudo, false),
+            ("PUT", "/users/settings/password", Requirement::Sudo, true),
+            ("GET", "/users/mfa-challenge", Requirement::Pending, false),
+            ("POST", "/users/mfa-challenge", Requirement::Pending, true),
+            ("GET", "/users/settings/mfa", Requirement::Enrolment, false),
+            ("DELETE", "/users/settings/mfa/totp", Requirement::Sudo, true),
+            ("PUT", "/users/settings/passkeys/{id}", Requirement::User, true),
+            ("GET", "/users/reset-password/{token}", Requirement::Anybody, false),
+            ("PUT", "/users/reset-password/{token}", Requirement::Anybody, true),
+            ("GET", "/dev/mailbox", Requirement::Anybody, false),
+        ] {
+            let found: Vec<_> = routes.iter().filter(|route| route.method == method && route.path == path).collect();
+            assert_eq!(found.len(), 1, "{method} {path} in {routes:?}");
+            assert_eq!((found[0].requirement, found[0].is_limited), (requirement, is_limited), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_has_added_is_read_too() {
+        let source = r#"
+            pub fn app(state: AppState) -> Router {
+                let api = Router::new().route("/things", get(things::index).post(things::create));
+                let secret = Router::new()
+                    .route("/vault", get(vault))
+                    .route_layer(from_fn(user_auth::require_sudo_mode))
+                    .route("/lobby", get(lobby));
+                Router::new().nest("/api", api).merge(secret).route("/plain", axum::routing::any(plain))
+            }
+        "#;
+        let handlers = Handlers::new(|module| {
+            (module == "things").then(|| "pub async fn create(scope: Scope<User>) {}".to_owned())
+        });
+        let routes = routes_of(source, &handlers, str::to_owned).expect("routes");
+        let shown: Vec<_> = routes.iter().map(|r| (&*r.method, &*r.path, r.requirement)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("GET", "/api/things", Requirement::Anybody),
+                ("POST", "/api/things", Requirement::User),
+                ("GET", "/lobby", Requirement::Anybody),
+                ("ANY", "/plain", Requirement::Anybody),
+                ("GET", "/vault", Requirement::Sudo),
+            ]
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What a handler requires: it says so in its arguments.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use syn::{FnArg, GenericArgument, Item, PathArguments, Type};
+
+use super::requirement::Requirement;
+
+/// Gives the source of a module.
+type Source<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
+/// The handlers of the modules beside the router.
+pub struct Handlers<'a> {
+    read: Source<'a>,
+    modules: RefCell<BTreeMap<String, Vec<(String, Requirement)>>>,
+}
+
+impl<'a> Handlers<'a> {
+    /// `read` gives the source of a module.
+    pub fn new(read: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self { read: Box::new(read), modules: RefCell::default() }
+    }
+
+    /// What the handler asks for. Of one whose source is elsewhere nothing is known.
+    pub fn requirement(&self, handler: &str) -> Requirement {
+        let Some((module, function)) = handler.rsplit_once("::") else { return Requirement::Anybody };
+        let module = module.rsplit("::").next().unwrap_or(module);
+        let mut modules = self.modules.borrow_mut();
+        let known = modules.entry(module.to_owned()).or_insert_with(|| functions((self.read)(module)));
+        known.iter().find(|(name, _)| name == function).map_or(Requirement::Anybody, |(_, requirement)| *requirement)
+    }
+}
+
+fn functions(source: Option<String>) -> Vec<(String, Requirement)> {
+    let Some(file) = source.and_then(|source| syn::parse_file(&source).ok()) else { return Vec::new() };
+    let functions = file.items.iter().filter_map(|item| match item {
+        Item::Fn(function) => Some(&function.sig),
+        _ => None,
+    });
+    let requirement = |args: &syn::punctuated::Punctuated<FnArg, _>| {
+        let of_arg = |arg: &FnArg| match arg {
+            FnArg::Typed(arg) => of_type(&arg.ty),
+            FnArg::Receiver(_) => Requirement::Anybody,
+        };
+        args.iter().map(of_arg).max().unwrap_or(Requirement::Anybody)
+    };
+    functions.map(|signature| (signature.ident.to_string(), requirement(&signature.inputs))).collect()
+}
+
+/// `Option<Scope<User>>` requires nothing; `Result<Scope<User>, _>` neither.
+fn of_type(ty: &Type) -> Requirement {
+    let Type::Path(path) = ty else { return Requirement::Anybody };
+    let Some(last) = path.path.segments.last() else { return Requirement::Anybody };
+    match (last.ident.to_string().as_str(), &last.arguments) {
+        ("Sudo", _) => Requirement::Sudo,
+        ("Scope" | "Live", _) => Requirement::User,
+        ("MfaEnrolment", _) => Requirement::Enrolment,
+        ("MfaChallenge", _) => Requirement::Pending,
+        ("Option" | "Result", _) => Requirement::Anybody,
+        (_, PathArguments::AngleBracketed(inner)) => {
+            let types = inner.args.iter().filter_map(|arg| match arg {
+                GenericArgument::Type(ty) => Some(of_type(ty)),
+                _ => None,
+            });
+            types.max().unwrap_or(Requirement::Anybody)
+        }
+        _ => Requirement::Anybody,
+    }
+}

@@ -1,0 +1,141 @@
+//! What an upgrade does to each file. It never loses what the host has written.
+
+use diffy::{ConflictStyle, MergeOptions};
+
+use crate::render::files::Files;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Create,
+    /// The host has not touched it.
+    Update,
+    /// Both have changed it, in different places.
+    Merge,
+    /// Both have changed it in the same place.
+    Conflict,
+    Remove,
+    LeaveDeleted,
+    LeaveUnneeded,
+    LeaveMigration,
+}
+
+/// A file, what is to be done, what it holds, and what it is to hold if it is written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    pub path: String,
+    pub kind: Kind,
+    pub before: Option<String>,
+    pub text: Option<String>,
+}
+
+/// All that differs between what was generated and what would be now. `read` gives what the host has.
+pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Vec<Change>, E> {
+    let mut paths: Vec<&String> = base.keys().chain(newer.keys().filter(|path| !base.contains_key(*path))).collect();
+    paths.sort();
+    let mut changes = Vec::new();
+    for path in paths {
+        let (base, newer) = (base.get(path).map(String::as_str), newer.get(path).map(String::as_str));
+        if base == newer {
+            continue;
+        }
+        let host = read(path)?;
+        if host.as_deref() == newer {
+            continue;
+        }
+        if let Some((kind, text)) = change(path, base, newer, host.as_deref()) {
+            changes.push(Change { path: path.clone(), kind, before: host, text });
+        }
+    }
+    Ok(changes)
+}
+
+fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str>) -> Option<(Kind, Option<String>)> {
+    // A database has run it: what it says can't be taken back.
+    if path.ends_with(".sql") && base.is_some() {
+        return Some((Kind::LeaveMigration, None));
+    }
+    match (base, newer, host) {
+        (None, Some(newer), None) => Some((Kind::Create, Some(newer.to_owned()))),
+        (Some(_), Some(_), None) => Some((Kind::LeaveDeleted, None)),
+        (Some(base), Some(newer), Some(host)) if base == host => Some((Kind::Update, Some(newer.to_owned()))),
+        (base, Some(newer), Some(host)) => Some(merge(base.unwrap_or_default(), host, newer)),
+        (Some(base), None, Some(host)) if base == host => Some((Kind::Remove, None)),
+        (_, None, Some(_)) => Some((Kind::LeaveUnneeded, None)),
+        (_, None, None) => None,
+    }
+}
+
+fn merge(base: &str, host: &str, newer: &str) -> (Kind, Option<String>) {
+    let merged = MergeOptions::new().set_conflict_style(ConflictStyle::Merge).merge(base, host, newer);
+    match merged {
+        Ok(text) => (Kind::Merge, Some(text)),
+        Err(text) => (Kind::Conflict, Some(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    const BASE: &str = "one\ntwo\nthree\nfour\nfive\n";
+    const NEWER: &str = "one\ntwo\nthree\nfour\nfive, newer\n";
+
+    fn of(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str>) -> Option<(Kind, Option<String>)> {
+        let files = |text: Option<&str>| text.map(|text| (path.to_owned(), text.to_owned())).into_iter().collect();
+        let changes = all(&files(base), &files(newer), |_| Ok::<_, Infallible>(host.map(str::to_owned)));
+        let Ok(mut changes) = changes;
+        changes.pop().map(|change| (change.kind, change.text))
+    }
+
+    #[test]
+    fn what_the_host_has_not_touched_is_updated() {
+        assert_eq!(of("a", Some(BASE), Some(NEWER), Some(BASE)), Some((Kind::Update, Some(NEWER.to_owned()))));
+        assert_eq!(of("a", None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
+        assert_eq!(of("a", Some(BASE), None, Some(BASE)), Some((Kind::Remove, None)));
+    }
+
+    #[test]
+    fn both_changes_are_kept() {
+        let host = "one, mine\ntwo\nthree\nfour\nfive\n";
+        let merged = "one, mine\ntwo\nthree\nfour\nfive, newer\n".to_owned();
+        assert_eq!(of("a", Some(BASE), Some(NEWER), Some(host)), Some((Kind::Merge, Some(merged))));
+    }
+
+    #[test]
+    fn a_conflict_is_marked_as_git_does() {
+        let host = "one\ntwo\nthree\nfour\nfive, mine\n";
+        let marked =
+            "one\ntwo\nthree\nfour\n<<<<<<< ours\nfive, mine\n=======\nfive, newer\n>>>>>>> theirs\n".to_owned();
+        assert_eq!(of("a", Some(BASE), Some(NEWER), Some(host)), Some((Kind::Conflict, Some(marked))));
+        let (kind, text) = of("a", None, Some(NEWER), Some("mine\n")).expect("a change");
+        let text = text.expect("a text");
+        assert_eq!(kind, Kind::Conflict);
+        assert!(text.contains("mine\n") && text.contains("five, newer\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_the_hosts_alone_is_left_alone() {
+        for (base, newer, host) in [
+            (Some(BASE), Some(BASE), Some("mine")),
+            (Some(BASE), Some(BASE), None),
+            (Some(BASE), Some(NEWER), Some(NEWER)),
+            (None, Some(NEWER), Some(NEWER)),
+            (Some(BASE), None, None),
+        ] {
+            assert_eq!(of("a", base, newer, host), None);
+        }
+        assert_eq!(of("a", Some(BASE), Some(NEWER), None), Some((Kind::LeaveDeleted, None)));
+        assert_eq!(of("a", Some(BASE), None, Some("mine")), Some((Kind::LeaveUnneeded, None)));
+    }
+
+    #[test]
+    fn migrations_are_only_added() {
+        let path = "migrations/1.sql";
+        assert_eq!(of(path, None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
+        assert_eq!(of(path, Some(BASE), Some(NEWER), Some(BASE)), Some((Kind::LeaveMigration, None)));
+        assert_eq!(of(path, Some(BASE), None, Some(BASE)), Some((Kind::LeaveMigration, None)));
+    }
+}

@@ -1,0 +1,161 @@
+//! Where the host's migrations are, and whether it runs them by itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    error::MigrationError,
+    paths::{distinct, normalized, shown},
+    runs::{self, Tool},
+    workspace::{self, Member},
+};
+use crate::{
+    plan::migrations::version,
+    system::{questions, text_file::TextFile},
+};
+
+/// Where `sqlx` looks unless it is told otherwise.
+const DEFAULT: &str = "migrations";
+
+#[derive(Debug)]
+pub struct Folder {
+    pub path: PathBuf,
+    pub workspace: PathBuf,
+    /// The files of the host that run what is in it.
+    pub run_by: Vec<PathBuf>,
+    /// All code that the package is made of.
+    pub sources: Vec<PathBuf>,
+    /// Folders of other programs, whose migrations make tables too.
+    pub of_diesel: Vec<PathBuf>,
+}
+
+/// The folder that is asked for, or the one that there can be no doubt about.
+pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, MigrationError> {
+    let members = workspace::members(root)?;
+    let own = workspace::dependencies_of(&members, root);
+    let mut of_diesel = Vec::new();
+    let mut other_tool = None;
+    for member in &own {
+        for tool in Tool::of(member) {
+            of_diesel.extend(tool.folders(&member.root).into_iter().filter(|path| is_of_diesel(path)));
+            other_tool = Some(tool);
+        }
+    }
+    let runs: Vec<_> = members.iter().flat_map(runs::of).collect();
+    let is_own = |path: &Path| own.iter().any(|member| path.starts_with(&member.root));
+    let path = match asked {
+        Some(asked) => {
+            let path = normalized(&root.join(asked));
+            if is_of_diesel(&path) {
+                return Err(MigrationError::OfDiesel(shown(root, &path)));
+            }
+            path
+        }
+        None => {
+            let run: Vec<PathBuf> =
+                distinct(runs.iter().filter(|run| is_own(&run.source)).map(|run| run.folder.clone()));
+            let found = if run.is_empty() { unclear(root, &members, &own, &runs, other_tool)? } else { run };
+            chosen(root, found, can_ask)?
+        }
+    };
+    let run_by = runs.iter().filter(|run| run.folder == path).map(|run| run.source.clone()).collect();
+    let workspace = members.first().map_or_else(|| root.to_owned(), |member| member.workspace.clone());
+    of_diesel.sort();
+    of_diesel.dedup();
+    let sources = own.iter().flat_map(|member| runs::sources(&member.root)).collect();
+    Ok(Folder { path, workspace, run_by, sources, of_diesel })
+}
+
+/// Nothing that the package depends on runs migrations: those that lie where they are looked for may be run from a
+/// shell.
+fn unclear(
+    root: &Path,
+    members: &[Member],
+    own: &[&Member],
+    runs: &[runs::Run],
+    other_tool: Option<Tool>,
+) -> Result<Vec<PathBuf>, MigrationError> {
+    let default = normalized(&root.join(DEFAULT));
+    let of_own = own.iter().map(|member| member.root.join(DEFAULT)).filter(|path| has_sql(path));
+    let of_own = distinct(of_own);
+    if !of_own.is_empty() {
+        return Ok(of_own);
+    }
+    if let Some(tool) = other_tool {
+        return Err(MigrationError::OtherTool(tool));
+    }
+    let of_others = members.iter().map(|member| member.root.join(DEFAULT)).filter(|path| has_sql(path));
+    let is_in_workspace = |folder: &&Path| members.iter().any(|member| folder.starts_with(&member.workspace));
+    let around = root.ancestors().skip(1).take_while(is_in_workspace);
+    let around = around.map(|folder| folder.join(DEFAULT)).filter(|path| has_sql(path));
+    let others = distinct(of_others.chain(around).chain(runs.iter().map(|run| run.folder.clone())));
+    if others.is_empty() { Ok(vec![default]) } else { Err(several(root, others.into_iter().chain([default]))) }
+}
+
+fn chosen(root: &Path, mut found: Vec<PathBuf>, can_ask: bool) -> Result<PathBuf, MigrationError> {
+    if found.len() > 1 {
+        if !can_ask {
+            return Err(several(root, found));
+        }
+        let folders = found.iter().map(|path| shown(root, path)).collect();
+        return Ok(found.swap_remove(questions::choose("Which migrations make the tables of accounts?", folders)?));
+    }
+    Ok(found.swap_remove(0))
+}
+
+fn several(root: &Path, folders: impl IntoIterator<Item = PathBuf>) -> MigrationError {
+    MigrationError::Several(folders.into_iter().map(|path| shown(root, &path)).collect())
+}
+
+fn has_sql(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.map(|entry| entry.path()).any(|path| path.is_file() && path.extension().is_some_and(|end| end == "sql"))
+}
+
+/// Whether there are folders with an `up.sql` in it.
+fn is_of_diesel(folder: &Path) -> bool {
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| entry.path().join("up.sql").is_file())
+}
+
+/// The files of sqlx in a folder that are run at a start, and those of Diesel: the oldest first.
+pub fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, MigrationError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(MigrationError::Unreadable { path: folder.to_owned(), error }),
+    };
+    let is_run = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_dir() || name.ends_with(".sql") && !name.ends_with(".down.sql") && version(path).is_some()
+    };
+    let mut paths: Vec<PathBuf> = entries.filter(is_run).collect();
+    paths.sort_by_key(|path| (version(path), path.clone()));
+    let files = paths.into_iter().map(|path| if path.is_dir() { path.join("up.sql") } else { path });
+    files
+        .filter(|path| path.is_file())
+        .map(|path| match TextFile::read(&path) {
+            Ok(file) => Ok((path, file.text)),
+            Err(error) => Err(MigrationError::Unreadable { path, error }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_shown_as_seen_from_the_package() {
+        let root = Path::new("/shop/crates/server");
+        for (path, seen) in [
+            ("/shop/crates/server/migrations", "migrations"),
+            ("/shop/crates/db/migrations", "../db/migrations"),
+            ("/shop/migrations", "../../migrations"),
+        ] {
+            assert_eq!(shown(root, Path::new(path)), seen);
+            assert_eq!(normalized(&root.join(seen)), Path::new(path));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `sqlx.toml`: where sqlx keeps what it has run, and where it looks for migrations.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SqlxToml {
+    migrate: Migrate,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Migrate {
+    migrations_dir: Option<String>,
+    table_name: Option<String>,
+}
+
+fn sqlx_toml(root: &Path) -> Migrate {
+    let text = fs::read_to_string(root.join("sqlx.toml")).unwrap_or_default();
+    toml::from_str::<SqlxToml>(&text).unwrap_or_default().migrate
+}
+
+/// The folder of migrations that is not named in code.
+pub fn default_folder(root: &Path) -> String {
+    sqlx_toml(root).migrations_dir.unwrap_or_else(|| "migrations".to_owned())
+}
+
+/// The table in which the crate around a folder keeps which migrations were run.
+pub fn table_around(folder: &Path) -> String {
+    let named = folder.ancestors().take(4).find_map(|folder| sqlx_toml(folder).table_name);
+    named.unwrap_or_else(|| "_sqlx_migrations".to_owned())
+}

@@ -1,0 +1,109 @@
+//! The application that accounts are installed into, as Cargo knows it.
+
+use std::{env, fs, io, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{
+    dependency::Dependency,
+    target::{CargoTarget, Kind, Target},
+};
+use crate::system::cargo::{self, MetadataError};
+
+/// Why the application is not one that accounts can be installed into.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("the folder can't be looked at: {0}")]
+    Folder(io::Error),
+    #[error("this is no package that accounts could be installed into: {0}")]
+    NoPackage(String),
+    #[error("there is no Cargo.toml of a package in this folder: go into the package that serves your routes")]
+    Elsewhere,
+    #[error(transparent)]
+    Metadata(MetadataError),
+}
+
+#[derive(Debug)]
+pub struct Host {
+    pub root: PathBuf,
+    pub package: String,
+    pub edition: String,
+    pub rust_version: Option<String>,
+    /// Its libraries and programs.
+    pub targets: Vec<Target>,
+    /// The libraries beside it in its workspace.
+    pub neighbours: Vec<Target>,
+    pub dependencies: Vec<Dependency>,
+    /// Of the other packages in its workspace.
+    pub others_dependencies: Vec<Dependency>,
+    pub workspace: PathBuf,
+    /// How the host formats its code.
+    pub rustfmt: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    edition: String,
+    rust_version: Option<String>,
+    manifest_path: PathBuf,
+    targets: Vec<CargoTarget>,
+    dependencies: Vec<Dependency>,
+}
+
+impl Host {
+    /// The package of the folder that one is in.
+    pub fn find() -> Result<Self, HostError> {
+        let here = env::current_dir().and_then(fs::canonicalize).map_err(HostError::Folder)?;
+        let metadata: Metadata = cargo::metadata(&here).map_err(|error| match error {
+            MetadataError::Refused(said) => HostError::NoPackage(said.trim_start_matches("error: ").to_owned()),
+            error => HostError::Metadata(error),
+        })?;
+        let is_here = |package: &Package| {
+            package
+                .manifest_path
+                .parent()
+                .and_then(|folder| folder.canonicalize().ok())
+                .is_some_and(|folder| folder == here)
+        };
+        let (mut here_are, others): (Vec<_>, Vec<_>) = metadata.packages.into_iter().partition(is_here);
+        let package = here_are.pop().ok_or(HostError::Elsewhere)?;
+        Ok(Self::of(package, others, here, metadata.workspace_root))
+    }
+
+    fn of(package: Package, others: Vec<Package>, root: PathBuf, workspace: PathBuf) -> Self {
+        let (mut neighbours, mut others_dependencies) = (Vec::new(), Vec::new());
+        for other in others {
+            let targets = other.targets.into_iter().filter_map(Target::of);
+            neighbours.extend(targets.filter(|target| target.kind == Kind::Library));
+            others_dependencies.extend(other.dependencies);
+        }
+        let rustfmt = [root.as_path(), &workspace]
+            .iter()
+            .flat_map(|folder| ["rustfmt.toml", ".rustfmt.toml"].map(|name| folder.join(name)))
+            .find_map(|path| fs::read_to_string(path).ok());
+        Self {
+            targets: package.targets.into_iter().filter_map(Target::of).collect(),
+            neighbours,
+            rustfmt: Some(rustfmt.unwrap_or_default()),
+            package: package.name,
+            edition: package.edition,
+            rust_version: package.rust_version,
+            dependencies: package.dependencies,
+            others_dependencies,
+            workspace,
+            root,
+        }
+    }
+
+    /// What the package itself depends on. Tests and build scripts have dependencies of their own.
+    pub fn own_dependencies(&self) -> impl Iterator<Item = &Dependency> {
+        self.dependencies.iter().filter(|dependency| dependency.is_of_package())
+    }
+}

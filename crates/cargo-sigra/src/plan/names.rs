@@ -1,0 +1,195 @@
+//! Names of the application, and what the template calls it.
+
+use serde::{Deserialize, Serialize};
+
+/// Crates that Rust comes with, and folders that Cargo makes beside its programs.
+const OF_RUST: [&str; 5] = ["alloc", "core", "proc_macro", "std", "test"];
+const OF_CARGO: [&str; 4] = ["build", "deps", "examples", "incremental"];
+
+/// What no file can be called on Windows, whatever it ends in.
+const OF_WINDOWS: [&str; 22] = [
+    "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt1", "lpt2", "lpt3",
+    "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
+];
+
+/// crates.io takes no longer one.
+const MAX_NAME: usize = 64;
+
+/// Why something can't be called that.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NameError {
+    #[error(
+        "`{0}` is no name for an application: use small letters and digits, with single `_` or `-` between words, and begin with a \
+         letter"
+    )]
+    Letters(String),
+    #[error("`{name}` has capital letters, which crates don't have in their names: call it `{suggestion}`")]
+    Capitals { name: String, suggestion: String },
+    #[error("`{0}` can't be the name, for it is {1}: choose another one, such as `{0}_app`")]
+    Reserved(String, &'static str),
+    #[error(
+        "`{0}` can't be the name, for the generated code calls something else so: choose another one, such as `{0}_app`"
+    )]
+    Taken(String),
+    #[error(
+        "`--user {0}` is no name of a type: use letters and digits, and begin with a capital letter, as in `--user Member`"
+    )]
+    Type(String),
+    #[error(
+        "`--user {name}` can't be the type, for its variables would be called `{word}`, which is a word of Rust: choose another one, such as `--user Member`"
+    )]
+    TypeOfRust { name: String, word: String },
+    #[error(
+        "`--table {0}` is no name of a table: use small letters, digits and `_`, 40 at most, as in `--table members`"
+    )]
+    Table(String),
+    #[error(
+        "`--table {0}` can't be the table, for databases keep names that begin so for themselves: choose another one, such as `--table members`"
+    )]
+    TableOfDatabase(String),
+    #[error(
+        "`--user {singular} --table {plural}` can't be, for the generated code has something else that is called `{word}`: choose other names, such as `--user Member --table members`"
+    )]
+    UserTaken { singular: String, plural: String, word: String },
+}
+
+/// Whether Rust has the word for itself, in one of its editions.
+pub fn is_keyword(word: &str) -> bool {
+    word == "gen" || syn::parse_str::<syn::Ident>(word).is_err()
+}
+
+/// What the name of a crate or of a module is elsewhere, if anything.
+pub fn reserved(ident: &str) -> Option<&'static str> {
+    let lists: [(bool, &str); 4] = [
+        (is_keyword(ident), "a word of Rust"),
+        (OF_RUST.contains(&ident), "a crate of Rust's"),
+        (OF_CARGO.contains(&ident), "a folder of Cargo's"),
+        (OF_WINDOWS.contains(&ident), "no name for a file on Windows"),
+    ];
+    lists.into_iter().find_map(|(is_in, what)| is_in.then_some(what))
+}
+
+/// The name of an application, in each of its spellings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AppName(String);
+
+impl AppName {
+    /// Of a new application.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let is_split = name.split(['_', '-']).any(str::is_empty);
+        if !is_plain || is_split || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.len() > MAX_NAME {
+            return Err(NameError::Letters(name.to_owned()));
+        }
+        if name.contains(|c: char| c.is_ascii_uppercase()) {
+            return Err(NameError::Capitals { name: name.to_owned(), suggestion: small(name) });
+        }
+        let parsed = Self(name.to_owned());
+        match reserved(&parsed.ident()) {
+            Some(what) => Err(NameError::Reserved(name.to_owned(), what)),
+            None => Ok(parsed),
+        }
+    }
+
+    /// Of an application that is there: whatever Cargo takes.
+    pub fn of_package(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// As Cargo knows it: `my-app`.
+    pub fn package(&self) -> &str {
+        &self.0
+    }
+
+    /// As Rust, cookies and file names have it: `my_app`. Packages may have letters of all alphabets.
+    pub fn ident(&self) -> String {
+        let ident: String = self.words().map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
+        let ident: String = ident.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        if ident.contains(|c: char| c.is_ascii_alphanumeric()) { ident } else { "app".to_owned() }
+    }
+
+    /// As people read it: `MyApp`.
+    pub fn title(&self) -> String {
+        self.words().map(capitalized).collect()
+    }
+
+    /// Without anything between its words: `myapp`.
+    pub fn joined(&self) -> String {
+        self.ident().replace('_', "")
+    }
+
+    /// As in host names: `my-app`.
+    pub fn dashed(&self) -> String {
+        self.ident().replace('_', "-")
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.split(['_', '-']).filter(|word| !word.is_empty())
+    }
+}
+
+/// `my_app` for `MyApp`.
+fn small(name: &str) -> String {
+    let mut small = String::new();
+    let mut is_in_word = false;
+    for letter in name.chars() {
+        small.extend((is_in_word && letter.is_ascii_uppercase()).then_some('_'));
+        small.push(letter.to_ascii_lowercase());
+        is_in_word = letter.is_ascii_lowercase();
+    }
+    small
+}
+
+/// `Word` of `word`.
+pub fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rust_or_cargo_would_refuse_is_refused_here() {
+        let long = "a".repeat(65);
+        for name in ["", "1st", "my app", "../up", "a/b", "über", "_x", "-x", "my__app", "my-_app", "app_", &long] {
+            assert_eq!(AppName::parse(name), Err(NameError::Letters(name.to_owned())));
+        }
+        for (name, suggestion) in
+            [("My_App", "my_app"), ("myApp", "my_app"), ("Shop", "shop"), ("HTTP2App", "http2app")]
+        {
+            let expected = NameError::Capitals { name: name.to_owned(), suggestion: suggestion.to_owned() };
+            assert_eq!(AppName::parse(name), Err(expected));
+        }
+        for name in [
+            "fn",
+            "self",
+            "gen",
+            "crate",
+            "yield",
+            "virtual",
+            "async",
+            "try",
+            "test",
+            "core",
+            "std",
+            "alloc",
+            "proc-macro",
+            "build",
+            "deps",
+            "examples",
+            "incremental",
+            "con",
+            "aux",
+            "com1",
+        ] {
+            assert!(matches!(AppName::parse(name), Err(NameError::Reserved(_, _))), "{name}");
+        }
+        for name in ["club", "photo-blog", "union", "raw", "gen2", "self_care"] {
+            assert!(AppName::parse(name).is_ok(), "{name}");
+        }
+    }
+}

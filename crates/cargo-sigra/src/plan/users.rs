@@ -1,0 +1,125 @@
+//! What users are called: `User` and `users`, or whatever the application calls its people.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    names::{self, NameError},
+    sql_words,
+};
+
+/// What names of tables begin with that the databases keep for themselves.
+const OF_DATABASES: [&str; 2] = ["pg_", "sqlite_"];
+
+/// PostgreSQL cuts off what is longer than 63 letters, and names of indexes are longer than the table's.
+const MAX_TABLE: usize = 40;
+
+/// The names of a user and of all users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNames {
+    /// The type: `User`.
+    pub singular: String,
+    /// The table, and the first part of all paths: `users`.
+    pub plural: String,
+}
+
+impl Default for UserNames {
+    fn default() -> Self {
+        Self { singular: "User".to_owned(), plural: "users".to_owned() }
+    }
+}
+
+impl UserNames {
+    /// From `--user Member --table members`. The table is the plural of the type, unless it is said.
+    pub fn parse(singular: &str, plural: Option<&str>) -> Result<Self, NameError> {
+        let is_type = singular.starts_with(|c: char| c.is_ascii_uppercase())
+            && singular.chars().all(|c| c.is_ascii_alphanumeric())
+            && singular != "Self";
+        if !is_type {
+            return Err(NameError::Type(singular.to_owned()));
+        }
+        let plural = plural.map_or_else(|| format!("{}s", snake_case(singular)), str::to_owned);
+        let is_table = plural.starts_with(|c: char| c.is_ascii_lowercase())
+            && plural.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !plural.contains("__")
+            && !plural.ends_with('_')
+            && plural.len() <= MAX_TABLE;
+        let names = Self { singular: singular.to_owned(), plural };
+        if !is_table {
+            return Err(NameError::Table(names.plural));
+        }
+        if names::is_keyword(&names.snake()) {
+            return Err(NameError::TypeOfRust { name: names.singular.clone(), word: names.snake() });
+        }
+        if OF_DATABASES.iter().any(|of_database| names.plural.starts_with(of_database)) {
+            return Err(NameError::TableOfDatabase(names.plural));
+        }
+        Ok(names)
+    }
+
+    /// The table as it is written in a statement.
+    pub fn in_sql(&self) -> String {
+        self.quoted("\"")
+    }
+
+    /// The same in a string of Rust.
+    pub fn in_rust(&self) -> String {
+        self.quoted("\\\"")
+    }
+
+    fn quoted(&self, quote: &str) -> String {
+        if sql_words::is_reserved(&self.plural) {
+            format!("{quote}{}{quote}", self.plural)
+        } else {
+            self.plural.clone()
+        }
+    }
+
+    /// Whether the table is the one that the library knows.
+    pub fn has_users_table(&self) -> bool {
+        self.plural == "users"
+    }
+
+    /// `team_member` of `TeamMember`.
+    pub fn snake(&self) -> String {
+        snake_case(&self.singular)
+    }
+}
+
+/// `TeamMember` as `team_member`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_can_not_be_are_refused() {
+        for (singular, plural) in [
+            ("member", None),
+            ("Team Member", None),
+            ("Member", Some("Members")),
+            ("Member", Some("mem bers")),
+            ("Member", Some("_members")),
+            ("Member", Some("team__members")),
+            ("Member", Some("members_")),
+            ("Member", Some("pg_class")),
+            ("Member", Some("sqlite_members")),
+            ("Member", Some("a_name_that_is_longer_than_a_database_takes")),
+            ("Type", None),
+            ("Gen", None),
+            ("", None),
+            ("Self", None),
+        ] {
+            assert!(UserNames::parse(singular, plural).is_err(), "{singular} {plural:?}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! From the template to an application's files, in memory.
+
+pub mod application;
+pub mod cargo_toml;
+pub mod files;
+pub mod module;
+pub mod rustfmt;

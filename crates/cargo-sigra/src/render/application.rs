@@ -1,0 +1,81 @@
+//! From the template to an application's files, in memory.
+
+use super::{
+    cargo_toml::{self, CargoTomlError},
+    files::Files,
+    module,
+    rustfmt::{self, RustfmtError},
+};
+use crate::{
+    plan::Plan,
+    system::terminal,
+    template::{
+        files,
+        read::{self, TemplateError, TemplateFile},
+        regions::{self, RegionError},
+        rename,
+    },
+};
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    #[error(transparent)]
+    CargoToml(#[from] CargoTomlError),
+    #[error(transparent)]
+    Rustfmt(#[from] RustfmtError),
+}
+
+/// All that is generated for an application. If it can't be formatted as the host is, that is said: it is as good.
+pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
+    let mut generated = unformatted_files(plan)?;
+    if let Some(error) = rustfmt::format_as_far_as_possible(&mut generated, plan.rustfmt.as_deref())? {
+        terminal::warn(format!("{error}. The generated code is not formatted as yours is"));
+    }
+    Ok(generated)
+}
+
+/// The same, and formatted: what is to be compared with it is so too.
+pub fn formatted_files(plan: &Plan) -> Result<Files, GenerateError> {
+    let mut generated = unformatted_files(plan)?;
+    rustfmt::format(&mut generated, plan.rustfmt.as_deref())?;
+    Ok(generated)
+}
+
+fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
+    let mut generated = Files::new();
+    for file in read::files()? {
+        if !files::is_kept(&file.path, &plan.choices) || plan.module.is_some() && file.path == "Cargo.toml" {
+            continue;
+        }
+        let text = text_of(&file, plan)?;
+        let path = rename::users_in_name(&plan.users, &files::moved(&file.path, &plan.choices));
+        generated.insert(path, text);
+    }
+    if let Some(module) = &plan.module {
+        generated = module::moved(generated, module, plan);
+    }
+    Ok(generated)
+}
+
+/// The migration that begins everything, as it would be for a new application.
+pub fn first_migration(plan: &Plan) -> Result<String, GenerateError> {
+    let folder = files::migrations(plan.choices.db);
+    let first = read::files()?.into_iter().find(|file| file.path.starts_with(folder));
+    first.map_or(Ok(String::new()), |file| text_of(&file, plan))
+}
+
+fn text_of(file: &TemplateFile, plan: &Plan) -> Result<String, GenerateError> {
+    let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
+    let text = match &*file.path {
+        "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
+        // Style sheets know no users, and properties such as `user-select`.
+        path if path.ends_with(".css") => text,
+        _ => rename::app(&plan.app, &rename::users(&plan.users, &file.path, &text)),
+    };
+    Ok(text.replace(files::migrations(plan.choices.db), "migrations"))
+}

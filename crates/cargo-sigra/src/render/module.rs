@@ -1,0 +1,168 @@
+//! Where the template's files go in an application that was there before: all of them into one module, with paths of
+//! their own.
+
+use std::path::Path;
+
+use super::files::Files;
+use crate::{
+    plan::{Plan, migrations::version},
+    sql::reversal,
+};
+
+/// What a web application has of its own, and where ours goes in place of it.
+fn addresses(plural: &str) -> [(&'static str, String); 4] {
+    [
+        ("\"/live\"", format!("\"/{plural}/live\"")),
+        ("\"/me\"", format!("\"/{plural}/me\"")),
+        ("\"/dev/mailbox\"", format!("\"/{plural}/dev/mailbox\"")),
+        ("\"/static/", format!("\"/{plural}/static/")),
+    ]
+}
+
+/// What the template's settings say of the port.
+const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
+
+/// Before the names of settings that are for accounts alone.
+pub fn prefix(module: &str) -> String {
+    format!("{}_", module.to_ascii_uppercase())
+}
+
+/// What the template says of its migrations.
+const OWN_MIGRATIONS: &str = "sqlx::migrate!(\"./migrations\")";
+
+/// All files, at their new places.
+pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
+    let (mut migrations, mut moved) = (0, Files::new());
+    for (path, text) in files {
+        if path.starts_with("migrations/") {
+            migrations += 1;
+            moved.extend(migration(&path, &text, migrations, plan));
+            continue;
+        }
+        let text = text_at(&text, module, &plan.folder, &plan.users.plural);
+        let text = text.replace(OWN_MIGRATIONS, &embedded(&plan.migrations.folder));
+        let text = match plan.port {
+            Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
+            None => text,
+        };
+        moved.insert(path_of(&path, module, &plan.folder), text);
+    }
+    moved
+}
+
+/// What takes a folder of migrations in. A name alone is refused there, for it might be meant from the file's own folder.
+fn embedded(folder: &str) -> String {
+    let begin = if folder.starts_with("../") { "" } else { "./" };
+    format!("sqlx::migrate!(\"{begin}{folder}\")")
+}
+
+/// Where the host's migrations are, after them, and with what undoes it if theirs have that.
+fn migration(path: &str, text: &str, number: u64, plan: &Plan) -> Vec<(String, String)> {
+    let text = match &plan.adopted {
+        Some(adopted) if number == 1 => format!("{adopted}\n{}", text.trim_start()),
+        _ => text.to_owned(),
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let version = plan.migrations.version(version(Path::new(name)).unwrap_or_default(), number);
+    let rest = name.split_once('_').map_or(name, |(_, rest)| rest);
+    let path = format!("{}/{version}_{rest}", plan.migrations.folder);
+    match path.strip_suffix(".sql").filter(|_| plan.migrations.reversible) {
+        Some(stem) => {
+            let down = reversal::of(&text, plan.choices.db);
+            vec![(format!("{stem}.up.sql"), text), (format!("{stem}.down.sql"), down)]
+        }
+        None => vec![(path, text)],
+    }
+}
+
+fn path_of(path: &str, module: &str, folder: &str) -> String {
+    match path.split_once('/') {
+        Some(("src", "lib.rs")) => within(folder, &format!("{module}.rs")),
+        Some(("src", rest)) => within(folder, &format!("{module}/{rest}")),
+        Some((folder @ ("templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// A path in a folder, which may be the package's own.
+fn within(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
+/// Its paths in code, in pages and on disk.
+fn text_at(text: &str, module: &str, folder: &str, plural: &str) -> String {
+    let prefix = prefix(module);
+    // From the folder `web` in the module's.
+    let up = "../".repeat(2 + folder.split('/').filter(|part| !part.is_empty()).count());
+    let moved = text
+        .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
+        .replace("`AUTH_APP_ENV`", &format!("`{prefix}APP_ENV`"))
+        .replace("crate::", &format!("crate::{module}::"))
+        .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
+        .replace("{% extends \"", &format!("{{% extends \"{module}/"))
+        .replace(" include \"", &format!(" include \"{module}/"))
+        .replace("include_str!(\"../../static/", &format!("include_str!(\"{up}static/{module}/"));
+    addresses(plural).iter().fold(moved, |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::migrations::Migrations;
+
+    #[test]
+    fn migrations_go_where_the_hosts_are() {
+        let paths = |migrations: Migrations| {
+            let plan = Plan { migrations, ..Plan::default_for_tests() };
+            let ours = migration("migrations/20260101000000_create.sql", "CREATE TABLE a (id BLOB);", 1, &plan);
+            ours.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(Migrations::default()), ["migrations/20260101000000_create.sql"]);
+        let of_db = Migrations {
+            folder: "../db/migrations".to_owned(),
+            after: Some("0007".to_owned()),
+            reversible: true,
+            by_host: true,
+        };
+        assert_eq!(paths(of_db), ["../db/migrations/0008_create.up.sql", "../db/migrations/0008_create.down.sql"]);
+    }
+
+    #[test]
+    fn migrations_are_taken_in_from_any_folder() {
+        assert_eq!(embedded("migrations"), OWN_MIGRATIONS);
+        assert_eq!(embedded("../db/migrations"), "sqlx::migrate!(\"../db/migrations\")");
+    }
+
+    #[test]
+    fn code_and_pages_find_each_other() {
+        for (path, moved) in [
+            ("src/lib.rs", "src/auth.rs"),
+            ("src/web/router.rs", "src/auth/web/router.rs"),
+            ("templates/mail/letter.txt", "templates/auth/mail/letter.txt"),
+            ("static/app.css", "static/auth/app.css"),
+        ] {
+            assert_eq!(path_of(path, "auth", "src"), moved);
+        }
+        let text = "use crate::web; #[template(path = \"a.html\")] include_str!(\"../../static/a.css\") \"/me\" href=\"/static/a\"";
+        let moved = "use crate::auth::web; #[template(path = \"auth/a.html\")] include_str!(\"../../../static/auth/a.css\") \"/users/me\" href=\"/users/static/a\"";
+        assert_eq!(text_at(text, "auth", "src", "users"), moved);
+    }
+    #[test]
+    fn a_module_is_beside_the_root_of_its_crate() {
+        for (folder, root, page, up) in [
+            ("", "auth.rs", "auth/web/page_controller.rs", "../../static/auth/a.css"),
+            ("backend", "backend/auth.rs", "backend/auth/web/page_controller.rs", "../../../static/auth/a.css"),
+            (
+                "src/bin/site",
+                "src/bin/site/auth.rs",
+                "src/bin/site/auth/web/page_controller.rs",
+                "../../../../../static/auth/a.css",
+            ),
+        ] {
+            assert_eq!(path_of("src/lib.rs", "auth", folder), root);
+            assert_eq!(path_of("src/web/page_controller.rs", "auth", folder), page);
+            let included = text_at("include_str!(\"../../static/a.css\")", "auth", folder, "users");
+            assert_eq!(included, format!("include_str!(\"{up}\")"));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Formatting what was generated: without a region, or with a longer name, lines are broken elsewhere.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::files::Files;
+use crate::system::text_file::TextFile;
+
+/// The edition of the template.
+const EDITION: &str = "2024";
+
+/// How the template is formatted, and so what is generated from it.
+const SETTINGS: &str = "max_width = 120\nuse_small_heuristics = \"Max\"\n";
+
+/// Why the code was not formatted.
+#[derive(Debug, thiserror::Error)]
+pub enum RustfmtError {
+    #[error("rustfmt can't be run, which is part of Rust: `rustup component add rustfmt` ({0})")]
+    Missing(io::Error),
+    #[error("rustfmt does not accept the settings in your rustfmt.toml: {0}")]
+    Settings(String),
+    #[error("rustfmt refuses the generated code, which is a mistake of this program:\n{0}")]
+    Refused(String),
+    #[error("the generated code can't be formatted in a temporary folder: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Formats all Rust files: by the host's `rustfmt.toml`, or ours.
+pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
+    match (format_by(files, settings.unwrap_or(SETTINGS)), settings) {
+        (Err(RustfmtError::Refused(said)), Some(_)) if format_by(&mut files.clone(), "").is_ok() => {
+            Err(RustfmtError::Settings(said))
+        }
+        (result, _) => result,
+    }
+}
+
+/// The same, and if the host's settings are of no use, as rustfmt does by default: that they are is told. Without rustfmt
+/// there is no code: an upgrade could not compare it.
+pub fn format_as_far_as_possible(
+    files: &mut Files,
+    settings: Option<&str>,
+) -> Result<Option<RustfmtError>, RustfmtError> {
+    match format(files, settings) {
+        Ok(()) => Ok(None),
+        Err(error @ (RustfmtError::Missing(_) | RustfmtError::Io(_))) => Err(error),
+        Err(error @ RustfmtError::Settings(_)) => format_by(files, "").map(|()| Some(error)),
+        Err(error @ RustfmtError::Refused(_)) => Ok(Some(error)),
+    }
+}
+
+/// In a folder where they find each other's modules.
+fn format_by(files: &mut Files, settings: &str) -> Result<(), RustfmtError> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("rustfmt.toml"), settings)?;
+    let mut sources: Vec<(PathBuf, &mut String)> = Vec::new();
+    for (path, text) in files.iter_mut().filter(|(path, _)| path.ends_with(".rs")) {
+        let path = folder.path().join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, text.as_bytes())?;
+        sources.push((path, text));
+    }
+    if sources.is_empty() {
+        return Ok(());
+    }
+    run(sources.iter().map(|(path, _)| path.as_path()))?;
+    for (path, text) in sources {
+        // Settings may ask for other line endings, which are not a matter of texts here.
+        *text = TextFile::read(&path)?.text;
+    }
+    Ok(())
+}
+
+/// A file of the host's after a change: formatted if it was so before.
+pub fn keep_formatted(before: &str, after: String, settings: Option<&str>) -> String {
+    let was_formatted = formatted(before, settings).is_ok_and(|formatted| formatted == before);
+    if was_formatted { formatted(&after, settings).unwrap_or(after) } else { after }
+}
+
+/// Through a pipe: in a folder, rustfmt would look for the files of modules.
+fn formatted(text: &str, settings: Option<&str>) -> Result<String, RustfmtError> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("rustfmt.toml"), settings.unwrap_or(SETTINGS))?;
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", EDITION, "--config-path"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(RustfmtError::Missing)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(text.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Err(RustfmtError::Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(TextFile::decode(&String::from_utf8_lossy(&output.stdout)).text)
+}
+
+fn run<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), RustfmtError> {
+    let output = Command::new("rustfmt")
+        .args(["--edition", EDITION])
+        .args(paths)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(RustfmtError::Missing)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(RustfmtError::Refused(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_is_formatted_and_nothing_else() {
+        let mut files = Files::from([
+            ("src/lib.rs".to_owned(), "mod  a;\n".to_owned()),
+            ("src/a.rs".to_owned(), "fn  a( ) { }\n".to_owned()),
+            ("a.sql".to_owned(), "SELECT  1\n".to_owned()),
+        ]);
+        format(&mut files, None).expect("formatted");
+        assert_eq!(files["src/lib.rs"], "mod a;\n");
+        assert_eq!(files["src/a.rs"], "fn a() {}\n");
+        assert_eq!(files["a.sql"], "SELECT  1\n");
+    }
+
+    #[test]
+    fn a_changed_file_is_formatted_if_it_was_so() {
+        let after = "mod a;\nfn b( ) { }\n".to_owned();
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), None), "mod a;\nfn b() {}\n");
+        assert_eq!(keep_formatted("mod  a;\n", after.clone(), None), after);
+        let crlf = Some("newline_style = \"Windows\"\n");
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), crlf), "mod a;\nfn b() {}\n");
+        assert_eq!(keep_formatted("mod a;\n", after.clone(), Some("max_width = \"wide\"\n")), after);
+        assert_eq!(keep_formatted("mod a;\n", "no Rust".to_owned(), None), "no Rust");
+    }
+
+    #[test]
+    fn what_is_no_rust_is_refused() {
+        let mut files = Files::from([("src/lib.rs".to_owned(), "fn {\n".to_owned())]);
+        assert!(matches!(format(&mut files, None), Err(RustfmtError::Refused(_))));
+        assert!(matches!(format(&mut files, Some("")), Err(RustfmtError::Refused(_))));
+    }
+
+    #[test]
+    fn settings_that_are_of_no_use_do_no_harm() {
+        let files = Files::from([("src/lib.rs".to_owned(), "fn  a( ) { }\n".to_owned())]);
+        for (settings, is_told) in [
+            ("max_width = \"wide\"\n", true),
+            ("edition = \"2030\"\n", true),
+            ("this is no TOML", true),
+            ("imports_granularity = \"Crate\"\nwrap_comments = true\n", false),
+            ("newline_style = \"Windows\"\n", false),
+        ] {
+            let mut formatted = files.clone();
+            let error = format_as_far_as_possible(&mut formatted, Some(settings)).expect("rustfmt");
+            assert_eq!(formatted["src/lib.rs"], "fn a() {}\n", "{settings}");
+            assert_eq!(matches!(error, Some(RustfmtError::Settings(_))), is_told, "{settings}");
+        }
+    }
+}

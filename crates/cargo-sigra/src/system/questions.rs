@@ -1,0 +1,33 @@
+//! Questions to who sits at the terminal.
+
+use std::{io, io::IsTerminal};
+
+use inquire::{InquireError, Select};
+
+/// Why there was no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    #[error("nothing was written: the questions were left. `--yes` asks none")]
+    Left,
+    #[error("the question can't be asked here: {0}. Give the answers as flags, or `--yes`")]
+    Unaskable(InquireError),
+}
+
+impl From<InquireError> for QuestionError {
+    fn from(error: InquireError) -> Self {
+        match error {
+            InquireError::OperationCanceled | InquireError::OperationInterrupted => Self::Left,
+            error => Self::Unaskable(error),
+        }
+    }
+}
+
+/// Whether somebody is there who can answer.
+pub fn can_ask(yes: bool) -> bool {
+    !yes && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Which of several things is meant: its place among them.
+pub fn choose(question: &str, answers: Vec<String>) -> Result<usize, QuestionError> {
+    Ok(Select::new(question, answers).raw_prompt()?.index)
+}

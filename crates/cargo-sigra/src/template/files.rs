@@ -1,0 +1,130 @@
+//! Which files of the template an application gets, and where. Files that belong to a feature as a whole are
+//! listed here, and not marked.
+
+use crate::plan::choices::{Choices, Database};
+
+/// What a path begins with, and the region that all of it belongs to.
+const OF_FEATURES: &[(&str, &str)] = &[
+    ("src/accounts/log_in_link.rs", "magic_link"),
+    ("src/web/user_log_in_link_controller.rs", "magic_link"),
+    ("tests/integration/user_log_in_link.rs", "magic_link"),
+    ("src/web/live.rs", "live"),
+    ("static/live.js", "live"),
+    ("tests/integration/live.rs", "live"),
+    ("src/accounts/mfa.rs", "mfa"),
+    ("src/web/mfa_", "mfa"),
+    ("src/web/second_factor.rs", "mfa"),
+    ("src/web/trusted_browsers_controller.rs", "mfa"),
+    ("static/print.js", "mfa"),
+    ("templates/backup_codes.html", "mfa"),
+    ("templates/mfa_", "mfa"),
+    ("templates/partials/second_factor.html", "mfa"),
+    ("templates/totp.html", "mfa"),
+    ("tests/integration/second_factor.rs", "mfa"),
+    ("src/web/passkey", "passkeys"),
+    ("static/passkeys.js", "passkeys"),
+    ("src/database/sqlite.rs", "sqlite"),
+    ("migrations/sqlite/", "sqlite"),
+    ("src/database/postgres.rs", "postgres"),
+    ("migrations/postgres/", "postgres"),
+    ("tests/integration/outage.rs", "postgres"),
+    ("src/main.rs", "app"),
+    ("src/server.rs", "app"),
+    ("templates/home.html", "app"),
+    ("templates/dashboard.html", "app"),
+    // They begin with what an application has that is all ours.
+    ("tests/", "app"),
+    (".gitignore", "app"),
+    (".env.example", "app"),
+    ("README.md", "app"),
+    ("rustfmt.toml", "app"),
+    ("src/web/api", "api"),
+    ("tests/integration/api.rs", "api"),
+    ("src/beside.rs", "install"),
+    ("tests/integration/beside.rs", "install"),
+];
+
+/// What pages are made of, and tested with.
+const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
+
+/// What is there without pages too.
+const OF_ALL: [&str; 16] = [
+    "src/web/api",
+    "src/web/development.rs",
+    "src/web/error.rs",
+    "src/web/live.rs",
+    "src/web/mailbox_controller.rs",
+    "src/web/passkey.rs",
+    "src/web/request_body.rs",
+    "src/web/request_span.rs",
+    "src/web/security_headers.rs",
+    "src/web/user_auth.rs",
+    "templates/mail/",
+    "tests/integration/accounts.rs",
+    "tests/integration/api.rs",
+    "tests/integration/first_starts.rs",
+    "tests/integration/main.rs",
+    "tests/integration/support/",
+];
+
+/// Whether the application gets the file.
+pub fn is_kept(path: &str, choices: &Choices) -> bool {
+    let is_in = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    let is_of_pages = is_in(&OF_PAGES) && !is_in(&OF_ALL);
+    let mut regions = OF_FEATURES.iter().filter(|(prefix, _)| path.starts_with(prefix));
+    regions.all(|(_, region)| choices.keeps(region) == Some(true)) && !(is_of_pages && choices.api_only)
+}
+
+/// Where it is in the application. One database needs no folder of its own.
+pub fn moved(path: &str, choices: &Choices) -> String {
+    path.replace(migrations(choices.db), "migrations")
+}
+
+/// Where the template has the migrations for a database.
+pub fn migrations(db: Database) -> &'static str {
+    match db {
+        Database::Sqlite => "migrations/sqlite",
+        Database::Postgres => "migrations/postgres",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::read;
+
+    #[test]
+    fn every_row_of_the_table_is_of_something() {
+        let is_there = |prefix: &str| read::embedded().iter().any(|file| file.path.starts_with(prefix));
+        for (prefix, region) in OF_FEATURES {
+            assert!(Choices::ALL.keeps(region).is_some(), "{prefix}");
+            assert!(is_there(prefix), "{prefix}");
+        }
+        for prefix in OF_PAGES.iter().chain(&OF_ALL) {
+            assert!(is_there(prefix), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn files_go_with_their_features() {
+        let without = Choices { live: false, magic_link: false, ..Choices::ALL };
+        let paths: Vec<_> = read::embedded().into_iter().map(|file| file.path).collect();
+        let kept = |choices: &Choices| paths.iter().filter(|path| is_kept(path, choices)).count();
+        assert_eq!(kept(&Choices::ALL) - kept(&without), 6);
+        let by_json = Choices { api_only: true, ..Choices::ALL };
+        for (path, pages, api) in [
+            ("src/accounts/user.rs", true, true),
+            ("src/web/user_auth.rs", true, true),
+            ("templates/mail/letter.txt", true, true),
+            ("src/web/router.rs", true, false),
+            ("templates/layout.html", true, false),
+            ("static/app.css", true, false),
+            ("src/web/api/router.rs", false, true),
+            ("tests/integration/api.rs", false, true),
+        ] {
+            assert_eq!((is_kept(path, &Choices::ALL), is_kept(path, &by_json)), (pages, api), "{path}");
+        }
+        assert!(!is_kept("migrations/postgres/1.sql", &Choices::ALL));
+        assert_eq!(moved("migrations/sqlite/1.sql", &Choices::ALL), "migrations/1.sql");
+    }
+}
