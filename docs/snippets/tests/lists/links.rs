@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::sources::{read, root};
 
-fn pages() -> Vec<String> {
+pub fn pages() -> Vec<String> {
     let guides =
         fs::read_dir(root().join("docs")).expect("the guides").map(|entry| entry.expect("an entry").file_name());
     let guides = guides.map(|name| format!("docs/{}", name.to_string_lossy())).filter(|path| path.ends_with(".md"));
@@ -12,7 +12,7 @@ fn pages() -> Vec<String> {
 }
 
 /// A page without its blocks of code.
-fn prose(page: &str) -> String {
+pub fn prose(page: &str) -> String {
     page.split("```").step_by(2).collect()
 }
 

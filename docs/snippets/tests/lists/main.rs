@@ -9,6 +9,7 @@ mod foreign_types;
 mod interface;
 mod invariants;
 mod links;
+mod names;
 mod readmes;
 mod schema;
 mod sources;
