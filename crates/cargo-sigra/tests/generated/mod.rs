@@ -57,8 +57,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// With the profiles of this checkout too: what was built for its own tests serves here. It stands in a folder that
-    /// is called as people call theirs.
+    /// With the profiles of this checkout too: what was built for its own tests serves here. The folder has a name
+    /// as people give: with a space, an apostrophe and an umlaut.
     pub fn of(applications: &[(&str, &[&str])]) -> Self {
         let folder = tempfile::Builder::new().prefix("Übung's apps ").tempdir().expect("a folder");
         let mut manifest: DocumentMut = read(&workspace().join("Cargo.toml")).parse().expect("TOML");
@@ -173,7 +173,7 @@ pub fn remove_programs(folder: &Path) {
     for line in String::from_utf8_lossy(&built.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
         if let Some(program) = message["executable"].as_str() {
-            fs::remove_file(program).expect("what was just built");
+            fs::remove_file(program).expect("the program that was built");
         }
     }
 }

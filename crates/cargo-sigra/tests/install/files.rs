@@ -1,4 +1,4 @@
-//! Files as other people's editors and settings leave them, and what stands in the way of writing.
+//! Files as other people's editors and settings leave them, and what prevents writing.
 
 use std::{fs, path::Path, process::Command};
 
@@ -116,7 +116,7 @@ fn what_is_read_only_and_links_stay_as_they_are() {
 #[test]
 fn code_is_as_good_where_rustfmt_is_of_no_use() {
     let main = MAIN.replace("    let app = Router", "    let  app = Router");
-    for settings in ["max_width = \"wide\"\n", "this is no TOML"] {
+    for settings in ["max_width = \"wide\"\n", "this is not TOML"] {
         let host = Host::with("hello", &[("rustfmt.toml", settings), ("src/main.rs", &main)]);
         let output = host.install(&[]);
         assert!(output.status.success(), "{}", said(&output));

@@ -1,4 +1,4 @@
-//! Hosts whose dependencies are asked for before anything is written.
+//! Hosts whose dependencies Cargo resolves before anything is written.
 
 use std::fs;
 

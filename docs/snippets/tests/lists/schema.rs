@@ -39,7 +39,7 @@ fn words(sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_migrations_end_with_the_librarys_schema() {
+fn the_migrations_end_with_the_schema_of_the_library() {
     for database in ["sqlite", "postgres"] {
         let (library, migration) = library_and_migration(database);
         let migration = migration_for(&migration, true);
