@@ -3,6 +3,7 @@
 
 mod arrows;
 mod asvs;
+mod contributing;
 mod dependencies;
 mod floors;
 mod foreign_types;
