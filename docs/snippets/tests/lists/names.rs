@@ -42,3 +42,33 @@ fn every_name_in_the_guides_is_in_the_sources() {
     }
     assert_eq!(unknown, Vec::<String>::new());
 }
+
+/// With one space between words, as Rust and HTML show a text that goes over several lines.
+fn on_one_line(text: &str) -> String {
+    text.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_text_that_the_guides_quote_is_in_the_application() {
+    let folders = ["crates/sigra/src", "crates/cargo-sigra/template/src", "crates/cargo-sigra/template/templates"];
+    let endings = [".rs", ".html", ".txt"];
+    let mut sources: Vec<String> =
+        folders.iter().flat_map(|folder| endings.iter().flat_map(|ending| files(folder, ending))).collect();
+    sources.extend(files("crates/cargo-sigra/template/static", ".css"));
+    let sources = on_one_line(&sources.join("\n"));
+    let mut unknown = Vec::new();
+    let mut quotations = 0;
+    for path in pages().into_iter().filter(|path| path.starts_with("docs/") && path != "docs/asvs.md") {
+        let text: String = prose(&read(&path)).split('`').step_by(2).collect();
+        for quoted in on_one_line(&text).split('"').skip(1).step_by(2) {
+            if quoted.starts_with(|c: char| c.is_ascii_uppercase()) {
+                quotations += 1;
+                if !sources.contains(quoted) {
+                    unknown.push(format!("{path}: {quoted}"));
+                }
+            }
+        }
+    }
+    assert_eq!(unknown, Vec::<String>::new());
+    assert!(quotations > 20, "{quotations}");
+}
