@@ -94,7 +94,7 @@ impl Default for PasswordPolicy {
 #[non_exhaustive]
 pub enum PasswordProblem {
     /// It is too short.
-    #[error("Your password should be at least {min} characters. A few random words are easy to remember.")]
+    #[error("Your password should be at least {min} characters.")]
     TooShort {
         /// The least number of code points.
         min: usize,

@@ -7,7 +7,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirecte
 
 const AT_ONCE: &[(&str, &str)] = &[("DELETION_GRACE", "0")];
 
-/// What `DELETION_GRACE` is unless it is set.
+/// The default of `DELETION_GRACE`.
 const GRACE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_failed_login_does_not_keep_the_account() {
     assert!(host.reload(&user).await.delete_after.is_some());
 }
 
-/// Logging in and deleting at the same moment: who is logged in afterwards has an account that stays.
+/// A concurrent login and deletion: a user who is logged in afterwards keeps their account.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_a_login_during_the_deletion_keeps_the_account_or_ends() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -142,7 +142,7 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     assert_contains(&browser.get(PAGE).await, &format!("Log in before {day} to keep your account."));
     delete_account(&browser, &user.email).await;
     assert_contains(&browser.get("/").await, &format!("Log in before {day} to keep your account."));
-    let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+    let mail = host.mails_to(&user.email).await.pop().expect("an email");
     assert!(mail.text.contains(&format!("Log in before {day} to keep your account.")), "{}", mail.text);
 }
 
@@ -178,7 +178,7 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
         "Your account was scheduled for deletion. You logged in, so we kept it.",
     );
     let mails = host.mails_to(&user.email).await;
-    let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("a mail");
+    let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("an email");
     assert!(mail.text.contains("Firefox on Linux"), "{}", mail.text);
 
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -186,7 +186,7 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
     assert_eq!(host.mails_to(&user.email).await.len(), mails.len());
 }
 
-/// Whoever is logged in has an account that stays: both are done, or neither is.
+/// A login and the cancellation of the deletion happen together, or not at all.
 #[tokio::test]
 async fn a_login_that_cannot_keep_the_account_fails() {
     let host = Host::new().await;
@@ -195,7 +195,7 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     delete_account(&their_browser, &other.email).await;
     assert!(host.can_log_in(&other.email, VALID_PASSWORD).await);
     delete_account(&browser, &user.email).await;
-    // Nobody else can be noted to have kept their account.
+    // The audit event of a canceled deletion can't be written.
     let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_cancelled'";
     sqlx::query(once).execute(&host.pool).await.expect("an index");
     let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
@@ -205,7 +205,7 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     assert!(host.accounts.list_user_sessions(&user).await.expect("sessions").is_empty());
 }
 
-/// A week after they were registered.
+/// A week after their registration.
 #[tokio::test]
 async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     let host = Host::new().await;
@@ -242,7 +242,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
 }
 
-/// Who logs in at that very moment has an account that stays, or is told that there is none.
+/// A concurrent login either keeps the account or fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_an_account_that_a_user_logs_in_to_is_not_deleted_as_unused() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -283,13 +283,13 @@ async fn an_email_asks_for_a_reply_only_if_replies_are_read() {
         let host = Host::with(env).await;
         let (user, browser) = host.authenticated_fixture().await;
         delete_account(&browser, &user.email).await;
-        let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+        let mail = host.mails_to(&user.email).await.pop().expect("an email");
         assert_eq!(mail.reply_to.as_deref(), reply_to);
         assert!(mail.text.contains(said), "{}", mail.text);
     }
 }
 
-/// How the database would do it with as many rows as one likes.
+/// The query plan for a large number of rows.
 async fn plan_of(host: &Host, query: &'static str) -> String {
     let mut conn = host.pool.acquire().await.expect("a connection");
     // <postgres>
@@ -315,7 +315,7 @@ async fn plan_of(host: &Host, query: &'static str) -> String {
     // </sqlite>
 }
 
-/// Each hour, among however many users.
+/// The query runs every hour, over all users.
 #[tokio::test]
 async fn accounts_to_delete_are_found_by_an_index() {
     let host = Host::new().await;

@@ -14,7 +14,7 @@ const NEW: &str = "a quite different password";
 const THIEFS: &str = "what the thief has chosen";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Somebody, and a thief who has their password.
+/// A user, and a thief who has their password.
 async fn robbed(host: &Host) -> (User, TestClient) {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
@@ -23,13 +23,13 @@ async fn robbed(host: &Host) -> (User, TestClient) {
     (user, thief)
 }
 
-/// The link of the last mail that has one to take the account back.
+/// The link of the last recovery email.
 async fn recovery_link(host: &Host, email: &str) -> String {
     let mails = host.mails_to(email).await;
     let mut lines = mails.iter().flat_map(|mail| mail.text.lines());
     let link = lines
         .rfind(|line| line.contains("/users/recover/"))
-        .unwrap_or_else(|| panic!("no link in the mails to {email}"));
+        .unwrap_or_else(|| panic!("no link in the emails to {email}"));
     link.strip_prefix("http://127.0.0.1:4000").expect("a link of the application").to_owned()
 }
 
@@ -43,7 +43,7 @@ async fn take_back(link: &str, browser: &TestClient) -> bool {
     browser.put(link, &password_form(NEW, NEW)).await.location() == Some("/users/log-in")
 }
 
-/// The owner is in, with the new password, and nobody else is.
+/// The owner can log in with the new password, and nobody else is logged in.
 async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
     assert!(host.can_log_in(&user.email, NEW).await, "the owner's password, and no second factor");
     for password in [VALID_PASSWORD, THIEFS] {
@@ -54,14 +54,14 @@ async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
 }
 
 // <mfa>
-/// What the mail of before advised, a new password, left the thief's factor in and the owner out.
+/// A new password alone would keep the thief's second factor, and lock the owner out.
 #[tokio::test]
 async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     let host = Host::new().await;
     let (user, thief) = robbed(&host).await;
     assert_status(&enrol(&host, &thief).await, 200);
     let link = recovery_link(&host, &user.email).await;
-    let mail = host.mails_to(&user.email).await.into_iter().find(|mail| mail.text.contains(&link)).expect("a mail");
+    let mail = host.mails_to(&user.email).await.into_iter().find(|mail| mail.text.contains(&link)).expect("an email");
     assert!(mail.text.contains("It wasn't me") && mail.text.contains("expires in 7 days."), "{}", mail.text);
 
     let owner = host.client();
@@ -84,7 +84,8 @@ async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     assert!(events.iter().any(|event| event.action == "auth.account.recovered"));
 }
 
-/// Whoever is inside voids links by a new password, a reset, or the deletion of the account, and this one by nothing.
+/// A thief in the account can revoke other links, with a new password, a reset or the deletion of the account, but not
+/// a recovery link.
 #[tokio::test]
 async fn a_thief_cannot_revoke_the_link() {
     let host = Host::new().await;
@@ -101,7 +102,7 @@ async fn a_thief_cannot_revoke_the_link() {
     assert_is_the_owners(&host, &user, &thief).await;
 }
 
-/// A later factor comes without a link, for who has one of their own gets in and removes it.
+/// A later factor needs no recovery link: its owner can log in with their own factor and remove it.
 #[tokio::test]
 async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     let host = Host::new().await;
@@ -109,13 +110,13 @@ async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     enrol(&host, &browser).await;
     host.clock().advance(Duration::from_secs(60));
     assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
-    let mail = host.mails_to(&user.email).await.pop().expect("a mail");
+    let mail = host.mails_to(&user.email).await.pop().expect("an email");
     assert_eq!(mail.subject, "A second factor was added to your account");
     assert!(mail.text.contains("remove it under \u{201c}Two-factor authentication\u{201d}"), "{}", mail.text);
     assert!(!mail.text.contains("/users/recover/"));
 }
 
-/// Factors that were there before are the owner's.
+/// Factors that were set up before belong to the owner.
 #[tokio::test]
 async fn a_factor_from_before_the_address_was_changed_stays() {
     let host = Host::new().await;
@@ -150,7 +151,7 @@ async fn the_email_to_the_old_address_restores_it() {
     assert!(!host.can_log_in("thief@example.com", THIEFS).await);
 }
 
-/// The thief is sent such links too, once the account has an address of theirs.
+/// The thief gets such links too, once the account has their address.
 #[tokio::test]
 async fn of_two_recovery_links_the_earlier_one_wins_whichever_is_used_first() {
     for thief_is_first in [false, true] {
@@ -169,7 +170,7 @@ async fn of_two_recovery_links_the_earlier_one_wins_whichever_is_used_first() {
     }
 }
 
-/// Whoever has mistyped their address, and mends that, hands the account to nobody.
+/// A user who corrects a typo in their address must not hand the account to someone else.
 #[tokio::test]
 async fn an_unconfirmed_address_gets_no_recovery_link() {
     let host = Host::new().await;
@@ -250,7 +251,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_recovers_the_account
     assert!(host.can_log_in(&user.email, &kept[0]).await);
 }
 
-/// Whatever the thief does at the same moment, the account is the owner's afterwards.
+/// Whatever the thief does concurrently, the owner has the account afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_a_recovery_locks_out_a_thief_who_acts_at_the_same_time() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;

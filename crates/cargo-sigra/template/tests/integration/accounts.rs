@@ -90,7 +90,7 @@ async fn every_session_token_is_different() {
     assert!(tokens.iter().all(|token| token.len() == 43));
     for place in 0..43 {
         let seen: BTreeSet<char> = tokens.iter().map(|token| token[place]).collect();
-        // The last one has four bits, the others six.
+        // The last character has four bits, the others six.
         assert!(seen.len() >= if place == 42 { 8 } else { 30 }, "character {place} is one of {seen:?}");
     }
     host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted");
@@ -113,7 +113,7 @@ async fn an_expired_token_is_rejected() {
     assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
 }
 
-/// Addresses that came into the table in another way, as from an application that was there before.
+/// Addresses that were inserted in another way, such as by an existing application.
 #[tokio::test]
 async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
     let host = Host::new().await;
@@ -126,7 +126,8 @@ async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
     assert_eq!(problems.email, Some("This email address has already been taken."));
 }
 
-/// As after the parameters were raised: somebody's devices come at once, and each of them upgrades the hash.
+/// As after the hash parameters were raised: several devices of one user log in concurrently, and each upgrades the
+/// hash.
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
     let host = Host::new().await;
@@ -148,7 +149,7 @@ async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
     assert!(wrong.expect("an answer").is_none());
 }
 
-/// CVE-2019-19844: the Kelvin sign is no K, and the dotless i no i.
+/// CVE-2019-19844: the Kelvin sign is not a K, and the dotless i is not an i.
 #[tokio::test]
 async fn the_database_keeps_lookalike_addresses_apart() {
     let host = Host::new().await;
@@ -161,7 +162,7 @@ async fn the_database_keeps_lookalike_addresses_apart() {
 }
 
 // <template>
-/// The migration carries what the library's schema has, so that neither drifts from the other.
+/// The migration has the same tables as the library's schema.
 #[cfg(feature = "sqlite")]
 #[test]
 fn the_migration_for_sqlite_has_the_tables_of_the_library() {
@@ -176,7 +177,7 @@ fn the_migration_for_postgres_has_the_tables_of_the_library() {
     assert!(with_uuids(migration).contains(sigra::store::POSTGRES_SCHEMA));
 }
 
-/// The migration as an application gets it that has not asked for other ids.
+/// The migration of an application with the default ids.
 fn with_uuids(migration: &str) -> String {
     let mut is_for_others = false;
     let mut kept = String::new();
@@ -195,7 +196,7 @@ fn with_uuids(migration: &str) -> String {
 
 // <sqlite>
 // <users_table>
-/// Later migrations have not taken them apart.
+/// Later migrations must not change these tables.
 // <template>
 #[cfg(not(feature = "postgres"))]
 // </template>

@@ -1,4 +1,4 @@
-//! Everything by JSON, as a frontend or an app would ask.
+//! The JSON API, as a frontend or a mobile app uses it.
 
 use crate::support::{Host, seen, token_of};
 use axum::{Router, body::Body, http::Request};
@@ -11,7 +11,7 @@ use sigra::{
 
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// The application by JSON alone.
+/// The application with only the JSON API.
 struct Api(Host);
 
 impl Api {
@@ -19,7 +19,7 @@ impl Api {
         Self(Host::new().await)
     }
 
-    /// The token of the last link that was mailed to an address.
+    /// The token of the last link that was emailed to an address.
     async fn token_mailed_to(&self, email: &str) -> String {
         token_of(&self.0.link_to(email).await).to_owned()
     }
@@ -59,7 +59,7 @@ async fn log_in(browser: &TestClient, email: &str, password: &str) -> TestRespon
     post(browser, "/users/log-in", json!({ "email": email, "password": password })).await
 }
 
-/// Who the browser is logged in as.
+/// Returns the email address of the browser's user.
 async fn who(browser: &TestClient) -> Option<String> {
     let answer = browser.get("/me").await;
     match answer.status().as_u16() {
@@ -74,7 +74,7 @@ fn assert_code(answer: &TestResponse, status: u16, code: &str) {
     assert_eq!(answer.json::<Value>()["code"], code);
 }
 
-/// A visitor registers, confirms, logs in and out.
+/// A visitor registers, confirms, logs in and logs out.
 #[tokio::test]
 async fn a_visitor_can_register_confirm_log_in_and_log_out() {
     let api = Api::new().await;
@@ -103,7 +103,7 @@ async fn a_visitor_can_register_confirm_log_in_and_log_out() {
     assert_eq!(who(&browser).await, None);
 }
 
-/// A stranger registers with somebody else's address, and waits until its owner confirms it out of habit.
+/// An attacker registers another person's address, and waits until its owner confirms it out of habit.
 #[tokio::test]
 async fn a_link_alone_confirms_nothing_in_another_browser() {
     const NEW: &str = "a quite different password";
@@ -130,7 +130,7 @@ async fn a_link_alone_confirms_nothing_in_another_browser() {
     assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
 }
 
-/// The link is in the mail to the old address.
+/// The link is in the email to the old address.
 #[tokio::test]
 async fn an_owner_can_recover_a_stolen_account() {
     const NEW: &str = "a quite different password";
@@ -210,7 +210,7 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
     }
 }
 
-/// Whatever the request says that it accepts: nobody is led to a page.
+/// No redirects to pages, whatever the request accepts.
 #[tokio::test]
 async fn visitors_get_401_and_no_redirect() {
     let api = Api::new().await;
@@ -470,8 +470,8 @@ async fn a_user_who_must_have_a_second_factor_sets_one_up_first() {
 // </mfa>
 
 // <passkeys>
-/// What a real authenticator signs is tested in the library, and in a browser. Here: that each challenge is its
-/// requester's, and that nonsense opens nothing.
+/// Real authenticators are tested in the library, and in a browser. This test checks that each challenge belongs to its
+/// requester, and that invalid responses are refused.
 #[tokio::test]
 async fn passkey_options_are_json() {
     let api = Api::new().await;

@@ -1,4 +1,4 @@
-//! What nobody's browser sends. Every answer is a 4xx that says what to do: never a panic, never a 5xx.
+//! Requests that no browser sends. Every response is a 4xx that says what to do: never a panic, never a 5xx.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ async fn wrong_content_types_are_refused() {
 
 #[tokio::test]
 async fn strange_text_is_a_wrong_password() {
-    // Some of it comes from one address more often than the limits would let it.
+    // Without rate limits, which would refuse some of these requests.
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let user = host.registered_fixture().await;
     for text in [
@@ -142,7 +142,7 @@ async fn invariant_6_many_and_huge_cookies_log_nobody_in() {
 async fn invariant_8_other_origins_are_refused_before_anything_is_done() {
     let host = Host::new().await;
     let (_, victim) = host.authenticated_fixture().await;
-    host.pool.close().await; // whoever asks the database now gets 503
+    host.pool.close().await; // every request that needs the database now gets 503
     for (method, path) in [
         ("POST", "/users/log-in"),
         ("DELETE", "/users/log-out"),
@@ -184,7 +184,7 @@ async fn an_unreachable_database_gives_503_and_logs_nobody_out() {
     assert_status(&host.client().get("/").await, 200);
 }
 
-/// Of every status that there is, to a person and to a program, in production.
+/// Every status, for browsers and programs, in production.
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     let host = Host::with(&PROD).await;

@@ -1,4 +1,4 @@
-//! Buttons that are pressed twice: the second press does no harm to who pressed it.
+//! Buttons that are pressed twice: the second press does no harm.
 
 use sigra::{
     IdempotencyKey,
@@ -9,14 +9,14 @@ use sigra::testing::assert_status;
 // </mfa>
 use crate::support::{Host, log_in_form};
 
-/// The key of a form on this page.
+/// Returns the idempotency key of a form on this page.
 fn key_on(page: &TestResponse) -> String {
     let text = page.text();
     let (_, rest) = text.split_once("name=\"_idempotency_key\" value=\"").expect("a key");
     rest.split_once('"').expect("its end").0.to_owned()
 }
 
-/// Opens a page, and presses its button twice: before the answer to the first press has come, and after.
+/// Opens a page and presses its button twice: before the response to the first press, and after it.
 async fn press_twice(browser: &TestClient, page: &str, path: &str, fields: &[(&str, &str)]) -> TestResponse {
     let key = key_on(&browser.get(page).await);
     let form = [fields, &[("_idempotency_key", &key)]].concat();
@@ -79,7 +79,7 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
         let subjects: Vec<_> = host.mails_to(&email).await.into_iter().map(|mail| mail.subject).collect();
         assert_eq!(subjects, ["Confirm your email address"]);
     }
-    // Another password is somebody else's.
+    // Another password means another person.
     let email = host.unique_email();
     host.client().post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
     host.client().post("/users/register", &log_in_form(&email, "six more words of somebody else")).await;

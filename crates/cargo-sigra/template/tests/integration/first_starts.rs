@@ -1,4 +1,4 @@
-//! Several that start at the same moment, where nobody has ever started.
+//! Several processes that start concurrently for the first time.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::support::TestDatabase;
 
 const STARTS: usize = 6;
-/// Nothing takes as long, on however slow a machine.
+/// Longer than anything takes, even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -35,7 +35,7 @@ fn threads_that_start_at_once_all_find_the_database_ready() {
     }
 }
 
-/// A process, and where it writes what it says.
+/// A process and its output.
 struct Process(Child, std::path::PathBuf);
 
 impl Process {

@@ -174,7 +174,7 @@ fn run_and_kill(
         let Attempt { browser, request, told } = prepare(&host, front).await;
         host.accounts.mailer().settle().await;
         let is_answered = browser.send_and_hang_up(request, polls).await.is_some();
-        let sent = host.accounts.mailer().mailbox().expect("mails are kept in memory").mails();
+        let sent = host.accounts.mailer().mailbox().expect("emails are kept in memory").mails();
         Killed { told, sent, is_answered }
     })
 }
@@ -196,7 +196,7 @@ async fn taken_up(next: &Host, email: &str) -> Vec<Mail> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     mailer.settle().await;
-    let mut mails = mailer.mailbox().expect("mails are kept in memory").mails();
+    let mut mails = mailer.mailbox().expect("emails are kept in memory").mails();
     mails.extend(next.mails_to(email).await);
     mails
 }

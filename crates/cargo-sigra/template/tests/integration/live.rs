@@ -1,4 +1,4 @@
-//! The WebSocket, over a real socket: it lives as long as its session.
+//! The WebSocket, over a real socket: it stays open as long as its session.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 const NEW: &str = "a quite different password";
 
-/// Closing takes at most a second; the rest is for slow machines.
+/// Closing takes at most a second. The rest is for slow machines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn serve(host: &Host) -> SocketAddr {
@@ -50,7 +50,7 @@ async fn open(address: SocketAddr, client: &TestClient) -> Socket {
     socket
 }
 
-/// Waits for the close, and gives its code.
+/// Waits for the close, and returns its code.
 async fn close_code(socket: &mut Socket) -> Option<u16> {
     let closed = async {
         loop {
@@ -226,7 +226,7 @@ async fn invariant_17_an_account_scheduled_for_deletion_has_no_live_connection()
 }
 
 // <magic_link>
-/// Whoever registered the address before its owner is out in this way too.
+/// This also locks out an attacker who registered the address before its owner.
 #[tokio::test]
 async fn a_login_link_to_an_unconfirmed_address_ends_earlier_live_connections() {
     let host = Host::new().await;
@@ -266,7 +266,7 @@ async fn a_session_has_a_limit_of_live_connections() {
     }
     let refused = connect(address, &browser, &format!("http://{address}")).await;
     assert_eq!(refused.err(), Some(StatusCode::TOO_MANY_REQUESTS));
-    // When one is closed, its place is free.
+    // Closing one makes room for another.
     drop(sockets.pop());
     let free = async {
         while connect(address, &browser, &format!("http://{address}")).await.is_err() {
@@ -285,7 +285,7 @@ async fn confirming_the_password_keeps_the_live_connection() {
     let confirmed = browser.post("/users/sudo", &[("user[password]", sigra::testing::VALID_PASSWORD)]).await;
     assert_eq!(confirmed.status().as_u16(), 303);
 
-    // One that only a sweep can end: when it has ended, the other has been looked at as well.
+    // Only a sweep can end this connection. Once it has ended, the sweep has checked the other one as well.
     let (other, other_browser) = host.authenticated_fixture().await;
     let mut other_socket = open(address, &other_browser).await;
     let delete = sqlx::query("DELETE FROM users_tokens WHERE user_id = $1").bind(other.id);

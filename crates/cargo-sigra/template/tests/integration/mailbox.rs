@@ -1,4 +1,4 @@
-//! The page of mails that were sent.
+//! The page of sent emails.
 
 use crate::support::{Host, PROD, email_form, log_in_form};
 use axum::{body::Body, http::Request};
@@ -26,8 +26,7 @@ async fn there_is_no_mailbox_in_production() {
     assert_status(&kept_in_memory.client().get("/dev/mailbox").await, 404);
 }
 
-/// A page of somebody else's site can send a request to this machine once the site's name leads here, and read the
-/// answer.
+/// Another site can point its domain at this machine (DNS rebinding), send requests and read the responses.
 #[tokio::test]
 async fn the_mailbox_opens_only_at_localhost() {
     let host = Host::with(&[("PUBLIC_URL", "http://app.example.com")]).await;
@@ -68,7 +67,7 @@ async fn programs_read_the_newest_email_first() {
     assert!(mails[0]["text"].as_str().expect("a text").contains("http://127.0.0.1:4000/users/reset-password/"));
 }
 
-/// An address is what somebody typed: no markup, but `&` may stand in one.
+/// An address is user input. It can't contain markup, but it can contain `&`.
 #[tokio::test]
 async fn an_email_address_cannot_inject_markup() {
     let host = Host::new().await;

@@ -1,4 +1,4 @@
-//! The application as its users and its attackers meet it. One program: it is linked once.
+//! The application as users and attackers see it. All tests are in one binary, so that it is linked once.
 
 // <pages>
 mod account_deletion;

@@ -1,4 +1,4 @@
-//! How often a password can be guessed, and a mail be asked for.
+//! Rate limits of password guesses and of requested emails.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -73,7 +73,7 @@ async fn a_program_is_told_how_long_to_wait() {
     assert_eq!(answer.json::<Value>()["detail"], "Too many attempts. Try again in 1 second.");
 }
 
-/// What was typed is still there, but for the password, and so are the other ways in.
+/// The form keeps what was typed, except for the password, and offers other ways to log in.
 #[tokio::test]
 async fn a_limited_visitor_sees_the_form_and_how_long_to_wait() {
     let host = Host::new().await;
@@ -98,13 +98,13 @@ async fn a_limited_visitor_sees_the_form_and_how_long_to_wait() {
     assert!(!answer.text().contains(VALID_PASSWORD));
 }
 
-/// What a visitor sees, but for the address that they typed.
+/// What a visitor sees, except for the address that they typed.
 fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
     let (status, headers, text) = seen(answer);
     (status, headers, text.replace(email, "EMAIL"))
 }
 
-/// What a visitor sees of the wait is the same, whether or not there is an account.
+/// The wait looks the same whether or not there is an account.
 #[tokio::test]
 async fn invariant_5_the_wait_does_not_reveal_whether_there_is_an_account() {
     let host = Host::new().await;
@@ -119,7 +119,7 @@ async fn invariant_5_the_wait_does_not_reveal_whether_there_is_an_account() {
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
 
-/// Logging in to an own account in between must not give new guesses at another.
+/// Logging in to one's own account in between must not allow more guesses at another account.
 #[tokio::test]
 async fn logging_in_to_ones_own_account_gives_no_more_guesses_at_another() {
     let host = Host::new().await;
@@ -135,7 +135,7 @@ async fn logging_in_to_ones_own_account_gives_no_more_guesses_at_another() {
     assert_eq!(wrong, 5);
 }
 
-/// A known browser has guesses of its own, and they are counted too.
+/// A known browser has its own count of guesses.
 #[tokio::test]
 async fn a_known_browser_is_limited_as_well() {
     let host = Host::new().await;
@@ -172,7 +172,7 @@ async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
     known
 }
 
-/// How many of so many wrong passwords a browser may try.
+/// Returns how many of these wrong passwords a browser may try.
 async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
     let mut let_through = 0;
     for _ in 0..tries {
@@ -182,7 +182,7 @@ async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
     let_through
 }
 
-/// Whether strangers' guesses keep a browser waiting, as they don't a known one.
+/// Returns whether a browser is delayed by the guesses of others, which a known browser isn't.
 async fn is_known(host: &Host, browser: &TestClient, email: &str, password: &str) -> bool {
     guess(host, email).await;
     let answer = browser.fork().post("/users/log-in", &log_in_form(email, password)).await;
@@ -195,7 +195,7 @@ async fn new_device_mails(host: &Host, email: &str) -> usize {
     mails.iter().filter(|mail| mail.subject.starts_with("A new device")).count()
 }
 
-/// NIST SP 800-63B-4 section 3.2.2: a hundred failures in a row, whichever browsers they come from.
+/// NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures, from all browsers together.
 #[tokio::test]
 async fn known_browsers_together_have_a_hundred_guesses() {
     let host = Host::new().await;
@@ -213,10 +213,10 @@ async fn known_browsers_together_have_a_hundred_guesses() {
         }
         host.clock().advance(Duration::from_secs(15 * 60));
     }
-    // Past them they count with strangers, who have one in a quarter of an hour by then.
+    // After that they count like unknown browsers, which have one guess in 15 minutes.
     assert!((100..130).contains(&let_through), "{let_through}");
 
-    // A success ends the row.
+    // A success resets the count.
     host.clock().advance(Duration::from_secs(24 * 60 * 60));
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(is_known(&host, &known[0], &user.email, VALID_PASSWORD).await);
@@ -270,7 +270,7 @@ async fn logging_out_everywhere_makes_all_browsers_unknown() {
     }
 }
 
-/// Whoever had an address before is a stranger to its next owner.
+/// The previous owner of an address is a stranger to its next owner.
 #[tokio::test]
 async fn invariant_17_a_browser_known_to_a_deleted_account_is_unknown_to_the_next_owner_of_its_address() {
     let host = Host::new().await;
@@ -286,7 +286,7 @@ async fn invariant_17_a_browser_known_to_a_deleted_account_is_unknown_to_the_nex
     assert_eq!(new_device_mails(&host, &user.email).await, before + 1);
 }
 
-/// One's own laptop stays one's own.
+/// The user's own laptop stays known.
 #[tokio::test]
 async fn a_new_address_leaves_the_users_browsers_known() {
     let host = Host::new().await;
@@ -302,7 +302,7 @@ async fn a_new_address_leaves_the_users_browsers_known() {
     assert_eq!(new_device_mails(&host, &email).await, 0);
 }
 
-/// A known browser's guesses at an unknown address are counted as any stranger's.
+/// A known browser's guesses at an unknown address count like those of any other browser.
 #[tokio::test]
 async fn invariant_5_a_known_browser_cannot_find_out_which_addresses_have_accounts() {
     let host = Host::new().await;
@@ -348,7 +348,7 @@ async fn abandoning_the_challenge_does_not_count_as_a_failed_login() {
 }
 // </mfa>
 
-/// All routes of a router's source that change something, and their methods.
+/// Returns the routes in the source of a router that change something, with their methods.
 fn unsafe_routes(source: &str) -> Vec<(Method, String)> {
     let mut routes = Vec::new();
     for route in source.split(".route(").skip(1) {
@@ -391,7 +391,7 @@ async fn every_change_by_json_is_limited_by_ip_address() {
 }
 // </api>
 
-/// CVE-2019-5421: guesses that came at once were not counted.
+/// CVE-2019-5421: concurrent guesses were not counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_guesses_are_all_counted() {
     let host = Host::new().await;
@@ -468,7 +468,7 @@ async fn a_fourth_email_is_silently_not_sent() {
 }
 
 // <magic_link>
-/// Links to log in cost nobody their password.
+/// Requesting login links must not block the password.
 #[tokio::test]
 async fn requesting_links_does_not_delay_logins() {
     let host = Host::new().await;
@@ -480,7 +480,7 @@ async fn requesting_links_does_not_delay_logins() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
-/// And the other way round.
+/// The reverse.
 #[tokio::test]
 async fn failed_logins_do_not_delay_login_links() {
     let host = Host::new().await;
@@ -491,7 +491,7 @@ async fn failed_logins_do_not_delay_login_links() {
 }
 // </magic_link>
 
-/// Of many requests at once no more mails come than of one after the other.
+/// Concurrent requests send no more emails than sequential ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrently_requested_emails_are_all_counted() {
     let host = Host::new().await;
@@ -505,7 +505,7 @@ async fn concurrently_requested_emails_are_all_counted() {
     assert_eq!(host.mails_to(&user.email).await.len(), 3);
 }
 
-/// Whoever asks for them.
+/// Whichever client requests them.
 #[tokio::test]
 async fn emails_are_limited_by_recipient() {
     let host = Host::new().await;
@@ -539,7 +539,7 @@ async fn an_address_with_a_tag_shares_the_limit_of_its_mailbox() {
 }
 
 // <mfa>
-/// Who has stolen a session of somebody with a second factor must not learn whether a password is theirs.
+/// A thief with a stolen session must not learn whether a password is right if the user has a second factor.
 #[tokio::test]
 async fn sudo_by_password_reveals_nothing_about_a_user_with_a_second_factor() {
     let host = Host::new().await;

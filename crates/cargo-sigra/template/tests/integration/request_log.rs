@@ -1,4 +1,4 @@
-//! What the log tells of requests.
+//! Requests in the log.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ impl io::Write for Log {
     }
 }
 
-/// What this thread logs until the guard is dropped.
+/// Captures the log of this thread until the guard is dropped.
 fn log(filter: &str) -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
@@ -36,14 +36,14 @@ fn log(filter: &str) -> (Log, tracing::subscriber::DefaultGuard) {
 }
 
 impl Log {
-    /// The lines that have all of these words.
+    /// Returns the lines with all of these words.
     fn lines_with(&self, words: &[&str]) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned();
         text.lines().filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
     }
 }
 
-/// The address holds a token, which is not logged.
+/// The URL contains a token, which must not be logged.
 const LINK: &str = "/users/reset-password/c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U";
 
 #[tokio::test]

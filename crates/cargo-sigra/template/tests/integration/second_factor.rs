@@ -1,4 +1,4 @@
-//! The second factor in the application: its pages, its mails, and every way in that must not avoid it.
+//! The second factor in the application: its pages, its emails, and that no sign-in method bypasses it.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert_contains(&other.follow(&right).await, "Welcome back!");
 }
 
-/// Which of the two was scanned, nobody can know.
+/// The application can't know which of the two codes was scanned.
 #[tokio::test]
 async fn an_app_can_be_set_up_in_either_of_two_tabs() {
     const TOTP: &str = "/users/settings/mfa/totp";
@@ -127,7 +127,7 @@ async fn backup_codes_log_in_and_the_user_is_emailed() {
     assert!(mails.iter().any(|mail| mail.subject == "A backup code was used" && mail.text.contains("You have 2 left")));
 }
 
-/// OWASP ASVS 6.4.3: no way in has fewer factors than another.
+/// OWASP ASVS 6.4.3: no sign-in method requires fewer factors than another.
 #[tokio::test]
 async fn every_sign_in_method_requires_the_second_factor() {
     let host = Host::new().await;
@@ -187,8 +187,8 @@ async fn an_email_address_must_be_confirmed_before_a_second_factor_is_set_up() {
     assert_contains(&browser.get(MFA).await, "Set up an app");
 }
 
-/// Where the application lets it: somebody registers with an address that is not theirs, sets up a second factor, and
-/// waits for its owner.
+/// An application may allow it: an attacker registers another person's address, sets up a second factor, and waits for
+/// the owner.
 #[tokio::test]
 async fn a_second_factor_set_up_before_confirmation_is_removed_when_the_owner_takes_over() {
     let host = Host::new().await;
@@ -396,7 +396,7 @@ async fn reloading_the_page_of_backup_codes_shows_the_same_codes() {
     let form = [("_idempotency_key", "0123456789abcdef0123456789abcdef")];
     let codes = codes_on(&browser.post(CODES, &form).await);
     assert_eq!(codes.len(), 10);
-    // After the moment in which the answer itself is kept.
+    // After the time for which the response itself is kept.
     host.clock().advance(Duration::from_secs(60));
     let reloaded = browser.fork().user_agent("another browser, for which no answer is kept");
     assert_eq!(codes_on(&reloaded.post(CODES, &form).await), codes);

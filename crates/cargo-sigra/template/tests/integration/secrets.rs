@@ -1,4 +1,4 @@
-//! Passwords and links are nowhere to be read but in the mails.
+//! Passwords and links appear nowhere except in emails.
 
 use std::{
     io,
@@ -12,13 +12,13 @@ use sigra::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// But for what `main` silences too.
+/// Except for what `main` silences too.
 const EVERYTHING: &str = "trace,tower_http::csrf=debug";
 const EMAIL: &str = "ada@example.com";
 const PASSWORDS: [&str; 4] =
     [VALID_PASSWORD, "the second password of all", "the third password of all", "a wrong password of all"];
 
-/// What is logged, at every level.
+/// The log, at every level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -39,7 +39,7 @@ impl io::Write for Log {
     }
 }
 
-/// A browser that keeps what it is shown.
+/// A browser that records what it is shown.
 struct Reader {
     browser: TestClient,
     pages: Vec<(String, String)>,
@@ -57,7 +57,7 @@ impl Reader {
         self.keep(path, &answer);
     }
 
-    /// Also reads the page that it is led to.
+    /// Also reads the page that it is redirected to.
     async fn post(&mut self, path: &str, form: &[(&str, &str)]) {
         let answer = self.browser.post(path, form).await;
         self.keep(path, &answer);
@@ -77,7 +77,7 @@ impl Reader {
     }
 }
 
-/// Goes through all that an account is for, and gives the links' tokens and the pages that were seen.
+/// Uses every feature of an account, and returns the tokens of the links and the pages that were shown.
 async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
     let mut tokens = Vec::new();
     let mut opened = async |email: &str| {
@@ -109,7 +109,7 @@ async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
     browser.post("/users/sudo", &[("user[password]", PASSWORDS[1])]).await;
     browser.put("/users/settings/password", &password_form(PASSWORDS[2], PASSWORDS[2])).await;
     browser.put("/users/settings/email", &email_form("new@example.com")).await;
-    // The last link is left unused.
+    // The last link stays unused.
     browser.get(&opened("new@example.com").await).await;
     for path in ["/", "/dashboard", "/users/settings", "/users/settings/activity", "/users/sessions", "/me"] {
         browser.get(path).await;
@@ -117,7 +117,7 @@ async fn use_everything(host: &Host) -> (Vec<String>, Vec<(String, String)>) {
     (tokens, browser.pages)
 }
 
-/// What the tables hold, as text.
+/// Returns the contents of the tables as text.
 async fn stored(host: &Host) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     for columns in [
@@ -150,7 +150,7 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "the log");
         assert_eq!(stored.iter().find(|text| text.contains(secret)), None, "the database");
-        // But for the form on the page of a link itself.
+        // Except in the form on the page of the link itself.
         let page = pages.iter().find(|(path, page)| page.contains(secret) && !path.contains(secret));
         assert_eq!(page, None, "a page");
     }
@@ -161,7 +161,7 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
     assert_eq!(hashes, [last.hash().as_bytes()], "there is its hash, and used links are gone");
 }
 
-/// Whatever a page loads or leads to learns where it was opened, as far as `Referrer-Policy` lets it.
+/// A page's URL leaks to everything that it loads or links to, unless `Referrer-Policy` prevents it.
 #[tokio::test]
 async fn invariant_1_pages_behind_links_do_not_leak_their_urls() {
     let host = Host::new().await;

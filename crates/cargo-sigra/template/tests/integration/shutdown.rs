@@ -1,4 +1,4 @@
-//! Ending the process by the signal of service managers.
+//! Stopping the process with the signal of service managers.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::server::{Browser, Server};
 use crate::support::{TestDatabase, log_in_form};
 use sigra::testing::VALID_PASSWORD;
 
-/// What Docker waits for before it kills.
+/// How long Docker waits before it kills a container.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 const HALF_A_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n";
@@ -23,7 +23,7 @@ fn stalled_clients_do_not_delay_shutdown() {
     let database = TestDatabase::create();
     let server = Server::start(&database.url);
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
-    // The third says nothing at all.
+    // The third client sends nothing.
     for (client, half) in clients.iter_mut().zip([HALF_A_HEAD, HALF_A_BODY]) {
         client.write_all(half).expect("sent");
     }
@@ -40,19 +40,19 @@ fn without_clients_it_stops_immediately() {
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
-/// The mails in a folder.
+/// Returns the emails in a folder.
 fn mails_in(folder: &std::path::Path) -> Vec<String> {
     let files = fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
     files
         .filter(|file| file.extension().is_some_and(|extension| extension == "eml"))
-        .map(|file| fs::read_to_string(file).expect("a mail"))
+        .map(|file| fs::read_to_string(file).expect("an email"))
         .collect()
 }
 
 #[test]
 fn invariant_17_an_email_that_is_waiting_at_shutdown_is_sent_once_by_the_next_process() {
     let database = TestDatabase::create();
-    // Nobody listens there.
+    // No mail server listens there.
     let server = Server::start_with(&database.url, &[("SMTP_URL", "smtp://127.0.0.1:9")]);
     let registered = Browser::new().post(&server, "/users/register", &log_in_form("ada@example.com", VALID_PASSWORD));
     assert_eq!(registered.expect("an answer").status, 303);

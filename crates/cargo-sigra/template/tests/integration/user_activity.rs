@@ -67,7 +67,7 @@ async fn paging_shows_every_event_once() {
     assert!(!all.contains("No more activity."), "no link leads to an empty page");
 }
 
-/// What anybody can cause fills no table, and no page of the user's.
+/// What anybody can cause must not fill the table or the user's page.
 #[tokio::test]
 async fn repeated_events_are_merged_and_unknown_addresses_share_one_event() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -103,7 +103,7 @@ async fn paging_from_another_users_event_reveals_nothing() {
     assert!(own.iter().all(|event| event.user == Some(user.id)));
 }
 
-/// What a browser says of itself is text like any other.
+/// A user agent is user input.
 #[tokio::test]
 async fn a_user_agent_cannot_inject_markup() {
     let host = Host::new().await;
@@ -158,7 +158,7 @@ async fn a_login_from_a_new_browser_sends_one_email() {
         mails.iter().filter(|mail| mail.subject.starts_with("A new device")).count()
     };
     laptop.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_eq!(notices().await, 0, "the first log-in ever is no news");
+    assert_eq!(notices().await, 0, "the first login sends no email");
     phone.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(notices().await, 1);
     phone.post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;

@@ -1,4 +1,4 @@
-//! Who may pass, and what becomes of sessions with time.
+//! Access control, and the lifetime of sessions.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ async fn a_session_token_identifies_its_user() {
 
     host.accounts.delete_user_session_token(&token).await.expect("deleted");
     assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
-    host.accounts.delete_user_session_token(&token).await.expect("deleting twice is no error");
+    host.accounts.delete_user_session_token(&token).await.expect("deleting twice works");
 }
 
 #[tokio::test]
@@ -195,7 +195,8 @@ async fn the_keys_can_be_rotated() {
     for (host, is_read) in [(&rotated, true), (&finished, false)] {
         let client = host.client();
         client.set_cookie("_my_app_key", &cookie);
-        // The signature holds under the old key; the token is another database's, and leaves the cookies.
+        // The signature is valid under the old key. The token belongs to another database, and is removed from the
+        // cookies.
         assert_redirected_to(&client.get("/dashboard").await, "/users/log-in");
         assert_eq!(client.cookie("_my_app_key").is_none(), is_read);
     }

@@ -1,4 +1,4 @@
-//! Confirming an address.
+//! Confirming an email address.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sigra::{
 };
 use tokio::task::JoinSet;
 
-/// For whoever confirms in another browser than the one that registered.
+/// The password, for a browser that didn't register the account.
 const PASSWORD: [(&str, &str); 1] = [("user[password]", VALID_PASSWORD)];
 
 const NEW: &str = "a quite different password";
@@ -38,13 +38,13 @@ async fn opening_the_link_changes_nothing_and_its_button_confirms() {
         assert_eq!(page.header("cache-control"), Some("no-store"));
     }
     browser.send(Request::head(&link).body(Body::empty()).expect("a request")).await;
-    assert!(host.reload(&user).await.confirmed_at.is_none(), "a mail scanner opened it");
+    assert!(host.reload(&user).await.confirmed_at.is_none(), "mail scanners open links");
 
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
     assert!(host.reload(&user).await.confirmed_at.is_some());
 }
 
-/// In whatever browser: it holds a link that was good.
+/// In any browser that has the link.
 #[tokio::test]
 async fn a_used_link_says_that_the_address_is_confirmed() {
     let host = Host::new().await;
@@ -69,8 +69,8 @@ async fn a_used_link_says_that_the_address_is_confirmed() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the link sets no password any more");
 }
 
-/// Pre-hijacking (Sudhodanan and Paverd, 2022): a stranger registers with somebody else's address, and waits until its
-/// owner presses the button out of habit. The owner may have asked for an account too, with a password of their own.
+/// Pre-hijacking (Sudhodanan and Paverd, 2022): an attacker registers another person's address, and waits until its
+/// owner presses the button out of habit. The owner may have registered too, with their own password.
 #[tokio::test]
 async fn a_link_alone_confirms_nothing_in_another_browser() {
     let host = Host::new().await;
@@ -111,7 +111,7 @@ async fn one_press_confirms_in_the_browser_that_registered() {
     }
 }
 
-/// The mark is of one account, with the password of then.
+/// The mark belongs to one account with the password that it had.
 #[tokio::test]
 async fn the_browser_that_registered_proves_nothing_once_the_password_has_changed() {
     let host = Host::new().await;
@@ -159,7 +159,7 @@ async fn the_owner_of_the_mailbox_can_take_the_account_over_without_the_password
     );
 }
 
-/// The whole attack: after it, the owner has the account alone.
+/// The whole attack: afterwards, only the owner has the account.
 #[tokio::test]
 async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_takes_over() {
     let host = Host::new().await;
@@ -176,7 +176,7 @@ async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_tak
     assert!(!host.can_log_in(&email, VALID_PASSWORD).await);
 }
 
-/// As an importer may have made it.
+/// As an importer may have created it.
 #[tokio::test]
 async fn an_account_without_a_password_is_confirmed_by_setting_one() {
     let host = Host::new().await;
@@ -193,7 +193,7 @@ async fn an_account_without_a_password_is_confirmed_by_setting_one() {
     assert!(host.can_log_in(&user.email, NEW).await);
 }
 
-/// The form is no way around the limit of log-ins.
+/// The form must not bypass the rate limit of logins.
 #[tokio::test]
 async fn password_guesses_at_the_confirmation_page_are_limited_like_logins() {
     let host = Host::new().await;
@@ -206,8 +206,8 @@ async fn password_guesses_at_the_confirmation_page_are_limited_like_logins() {
     assert!(host.reload(&user).await.confirmed_at.is_none());
 }
 
-/// With the password, a press of the registrant's, and a new password, all at the same moment: the account is never
-/// shared between who was before the new password and who set it.
+/// A confirmation with the password, one in the browser that registered, and a takeover with a new password, all
+/// concurrently: the person who set the new password never shares the account with anyone.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_10_after_a_concurrent_takeover_and_confirmation_the_account_has_one_owner() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -290,7 +290,7 @@ async fn a_new_link_can_be_requested_and_one_of_them_is_enough() {
     assert_redirected_to(&host.client().post(&lost, &[]).await, "/users/log-in");
 }
 
-/// A mail that was sent to an address proves nothing about another.
+/// An email to one address proves nothing about another.
 #[tokio::test]
 async fn a_link_to_an_old_address_does_not_confirm_the_new_one() {
     let host = Host::new().await;
@@ -387,7 +387,7 @@ async fn unconfirmed_users_cannot_log_in_if_confirmation_is_required() {
     assert_redirected_to(&refused, "/users/confirm");
     assert_contains(&browser.follow(&refused).await, "must confirm your email address first");
     assert_eq!(host.count_tokens().await, 0);
-    // Who does not know the password learns nothing of the account.
+    // Without the password, a visitor learns nothing about the account.
     let wrong = host.client().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
     let unknown = host.client().post("/users/log-in", &log_in_form(&host.unique_email(), "a wrong password")).await;
     assert_redirected_to(&wrong, "/users/log-in");

@@ -1,4 +1,4 @@
-//! Logging in by a link.
+//! Logging in with a link.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
     let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
     assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
     let events = host.sigra().audit().list(&user.id, None, 100).await.expect("the trail");
-    let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a log-in");
+    let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a login");
     assert_eq!(log_in.metadata, serde_json::json!({ "method": "link" }));
     browser.close_and_reopen();
     assert_status(&browser.get("/dashboard").await, 200);
@@ -78,7 +78,7 @@ async fn a_user_is_remembered_only_on_request() {
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
 }
 
-/// CWE-384: whoever knows the cookies from before the log-in has nothing after it.
+/// CWE-384: cookies from before the login are worthless after it.
 #[tokio::test]
 async fn invariant_3_a_link_gives_new_cookies_and_ends_the_previous_session() {
     let host = Host::new().await;
@@ -91,7 +91,7 @@ async fn invariant_3_a_link_gives_new_cookies_and_ends_the_previous_session() {
     assert!(host.accounts.list_user_sessions(&before).await.expect("sessions").is_empty());
 }
 
-/// Of those who confirm their address by it, and of those who have done so before.
+/// For users who confirm their address with the link, and for those who confirmed it earlier.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_10_of_many_concurrent_uses_of_a_link_one_logs_in() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -114,7 +114,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_logs_in() {
     }
 }
 
-/// Somebody registers with an address that is not theirs, and waits for its owner.
+/// An attacker registers another person's address, and waits for its owner.
 #[tokio::test]
 async fn a_login_link_locks_out_an_attacker_who_registered_the_address_before_its_owner() {
     let host = Host::new().await;
@@ -147,7 +147,7 @@ async fn a_confirmed_user_keeps_password_and_devices() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
-/// Whoever registered is told, for it may have been them.
+/// The user is told, because they may have registered the account themselves.
 #[tokio::test]
 async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_email() {
     let host = Host::new().await;
@@ -158,12 +158,12 @@ async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_email() {
     let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
     assert!(subjects.iter().any(|subject| subject == "Your password was removed"), "{subjects:?}");
 
-    // There is none left to remove.
+    // There is no password left to remove.
     let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
     assert!(!browser.follow(&answer).await.text().contains("was removed"));
 }
 
-/// The browser shows that it is whoever registered.
+/// This browser registered the account.
 #[tokio::test]
 async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays() {
     let host = Host::new().await;

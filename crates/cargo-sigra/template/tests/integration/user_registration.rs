@@ -1,4 +1,4 @@
-//! Registering, and what it tells of other people's accounts: nothing.
+//! Registration, which must reveal nothing about other accounts.
 
 use crate::support::{Host, email_form, log_in_form, seen};
 use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status};
@@ -67,7 +67,7 @@ async fn invariant_5_an_invalid_password_gets_the_same_answer_for_taken_and_free
     assert!(host.mails_to("taken@example.com").await.is_empty());
 }
 
-/// Nobody's mailbox is filled by registering with their address again and again.
+/// Repeated registrations must not flood the owner's mailbox.
 #[tokio::test]
 async fn the_owner_of_a_taken_address_gets_at_most_three_emails() {
     let host = Host::new().await;
@@ -113,7 +113,7 @@ async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
     assert!(!answer.text().contains("<script>alert"), "{}", answer.text());
 }
 
-/// Its owner would wait for a mail that can't come.
+/// Its owner would wait for an email that can't arrive.
 #[tokio::test]
 async fn undeliverable_addresses_are_refused() {
     let host = Host::new().await;
@@ -147,7 +147,7 @@ async fn invariant_15_a_password_made_of_the_address_or_the_site_name_is_refused
     let host = Host::new().await;
     let of_this_site = "my_app ".repeat(6);
     let mut passwords = vec!["ada.lovelace1815", "Ada.Lovelace-Ada.Lovelace", "example.com12345"];
-    // A shorter name is in too many words to be looked for.
+    // Shorter names appear in too many words.
     passwords.extend((of_this_site.len() >= 6 * "four ".len()).then_some(&*of_this_site));
     for password in passwords {
         for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {

@@ -1,4 +1,4 @@
-//! Setting a new password by a link.
+//! Resetting a password with a link.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() 
     assert!(mails[0].html.as_deref().expect("HTML too").contains("/users/reset-password/"));
 }
 
-/// CVE-2019-19844: a look-alike address finds nobody, and a mail goes to the address that is stored.
+/// CVE-2019-19844: a lookalike address finds no user, and emails go to the stored address.
 #[tokio::test]
 async fn the_email_goes_only_to_the_stored_address() {
     let host = Host::new().await;
@@ -188,7 +188,7 @@ async fn the_form_works_without_javascript() {
     assert!(host.can_log_in(&user.email, NEW).await);
 }
 
-/// A link that was sent to an address that is no longer the user's: its reader is somebody else.
+/// A link that was sent to an old address of the user, which someone else may read now.
 #[tokio::test]
 async fn a_link_to_an_old_address_is_invalid() {
     let host = Host::new().await;
@@ -200,8 +200,8 @@ async fn a_link_to_an_old_address_is_invalid() {
     assert!(host.can_log_in("new@example.com", VALID_PASSWORD).await);
 }
 
-/// Somebody registers with the victim's address and asks for it to be changed to theirs: the link must not
-/// outlive the victim's reset, or it would take the account over.
+/// An attacker registers the victim's address and requests to change it to their own. The link must not outlive the
+/// victim's reset, or the attacker could take the account over.
 #[tokio::test]
 async fn invariant_9_a_reset_revokes_a_pending_email_change() {
     let host = Host::new().await;
@@ -219,7 +219,7 @@ async fn invariant_9_a_reset_revokes_a_pending_email_change() {
     assert!(host.can_log_in(&victim.email, NEW).await);
 }
 
-/// A thief who has sent all but the end of a form before the reset must not change the password after it.
+/// A thief who sent most of a form before the reset must not change the password after it.
 #[tokio::test]
 async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_password_after_it() {
     const THIEFS: &str = "the password of a thief";
@@ -242,7 +242,7 @@ async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_passwor
     assert!(host.can_log_in(&user.email, NEW).await);
 }
 
-/// Each locks what the other needs: on PostgreSQL they must not wait for each other until one is refused.
+/// Both lock the same rows: on PostgreSQL they must not deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_succeeds_during_concurrent_logins() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;

@@ -134,8 +134,8 @@ async fn invalid_credentials_lead_back_to_the_form() {
     assert!(!page.text().contains("not the password"));
 }
 
-/// The same password, an address of the same length, known or not: every byte that does not depend on the
-/// address itself is the same.
+/// With the same password, and known and unknown addresses of the same length, every byte that doesn't depend on the
+/// address is the same.
 #[tokio::test]
 async fn invariant_5_an_unknown_address_and_a_wrong_password_get_the_same_answer() {
     let host = Host::new().await;
@@ -213,7 +213,7 @@ async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> Test
     browser.send(request.body(Body::empty()).expect("a request")).await
 }
 
-/// Pages fetched in advance, and parts of pages, are shown to nobody as a page.
+/// Prefetched pages and parts of pages are not shown as a page.
 #[tokio::test]
 async fn a_message_and_the_typed_address_wait_for_a_page_that_is_shown() {
     let host = Host::new().await;
@@ -271,12 +271,12 @@ async fn a_login_returns_to_the_page_that_was_opened_and_not_to_a_part_of_one() 
 
 const COOKIE_LOST: &str = "Your browser didn&#39;t keep the cookie. Allow cookies for this site, then log in again.";
 
-/// The form says that its page has given the browser a cookie.
+/// The form says that its page has set a cookie.
 fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
     [log_in_form(email, VALID_PASSWORD), vec![("user[cookies]", "tried")]].concat()
 }
 
-/// Every request of a browser that keeps no cookies is its first.
+/// Every request of a browser without cookies looks like its first.
 #[tokio::test]
 async fn a_browser_without_cookies_is_told_so_at_login() {
     let host = Host::new().await;
@@ -291,7 +291,7 @@ async fn a_browser_without_cookies_is_told_so_at_login() {
     assert_contains(&answer, &format!("value=\"{}\"", user.email));
     assert_eq!(host.count_tokens().await, 0);
 
-    // A program that never saw the page, and keeps cookies from now on.
+    // A program that never opened the page, and keeps cookies from now on.
     let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&answer, "/");
 }
@@ -306,7 +306,7 @@ async fn a_browser_with_cookies_sees_no_message_about_them() {
     assert_contains(&browser.get("/").await, "Welcome back!");
     assert!(browser.cookies().iter().all(|(name, _)| !name.contains("trial")), "what was tried is gone");
 
-    // Cookies that were cleared while the form was open are tried once more.
+    // If the cookies were cleared while the form was open, the next attempt succeeds.
     let cleared = host.client();
     assert_status(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, 422);
     assert_redirected_to(&cleared.post("/users/log-in", &form_of_the_page(&user.email)).await, "/");

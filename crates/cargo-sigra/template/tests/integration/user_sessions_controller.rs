@@ -54,7 +54,7 @@ async fn the_page_names_devices_and_hides_tokens() {
     }
 }
 
-/// As many as anybody reads, and a word about the others.
+/// The page has a limit, and mentions the other devices.
 #[tokio::test]
 async fn a_user_with_many_devices_sees_the_most_recently_used_ones() {
     let host = Host::new().await;

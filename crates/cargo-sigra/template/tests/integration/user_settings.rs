@@ -1,4 +1,4 @@
-//! Changing the address and the password.
+//! Changing the email address and the password.
 
 use std::{
     sync::{Arc, Mutex},
@@ -68,7 +68,7 @@ async fn a_user_who_logged_in_without_the_password_must_enter_it_to_change_it() 
     assert_redirected_to(&browser.put(PASSWORD, &with(VALID_PASSWORD)).await, "/users/settings");
     assert!(host.can_log_in(&user.email, NEW).await);
 
-    // Shown at the log-in, or to confirm that it is them, it is not asked for.
+    // A password that was entered at login or for sudo mode isn't asked for again.
     let browser = host.client();
     browser.post("/users/log-in", &crate::support::log_in_form(&user.email, NEW)).await;
     assert!(!browser.get("/users/settings").await.text().contains("Current password"));
@@ -114,7 +114,7 @@ async fn invariant_9_a_new_password_ends_all_other_sessions() {
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
 }
 
-/// A thief in the account changes its password again and again; the links in the owner's mailbox stay the way back.
+/// A thief in the account keeps changing its password. The reset links in the owner's mailbox must stay valid.
 #[tokio::test]
 async fn invariant_9_a_new_password_leaves_a_reset_link_valid() {
     let host = Host::new().await;
@@ -136,7 +136,7 @@ async fn invariant_9_a_new_password_leaves_a_reset_link_valid() {
     assert_redirected_to(&owner.get(&links[1]).await, "/users/reset-password");
 }
 
-/// CVE-2021-41268: a remembered browser was still let in.
+/// CVE-2021-41268: a remembered browser stayed logged in.
 #[tokio::test]
 async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
     let host = Host::new().await;
@@ -150,7 +150,7 @@ async fn invariant_9_a_remember_me_cookie_does_not_survive_a_new_password() {
     assert_redirected_to(&remembered.get("/dashboard").await, "/users/log-in");
 }
 
-/// Whoever is first ends the others' sessions, and with them what they were about to do.
+/// The first one ends the other sessions, and with them their pending changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_9_the_first_of_several_concurrent_password_changes_wins() {
     let host = Host::new().await;
@@ -272,7 +272,7 @@ async fn a_link_is_invalid_after_another_request_or_a_day() {
     assert_eq!(host.reload(&user).await.email, user.email);
 }
 
-/// The change renews the session as well: whoever had its cookie is out.
+/// The change also renews the session, so that a stolen cookie becomes invalid.
 #[tokio::test]
 async fn invariant_3_a_new_address_gives_the_session_a_new_token() {
     let host = Host::new().await;
@@ -307,7 +307,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address(
     }
 }
 
-/// Two users are sent links to the same address: whose is opened first has it.
+/// Two users get links to the same address. The first to use theirs gets it.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_concurrent_claims_to_an_address_one_succeeds() {
     let host = Host::new().await;
@@ -349,7 +349,7 @@ async fn of_several_concurrent_email_changes_one_is_pending() {
     }
 }
 
-/// CVE-2026-32700: one address was paired with the link to another.
+/// CVE-2026-32700: an address was confirmed with the link that was sent to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_sets_only_the_address_that_it_was_sent_to() {
     let host = Host::new().await;
@@ -404,7 +404,7 @@ async fn an_invalid_address_is_refused_beside_its_field() {
     }
 }
 
-/// Somebody has registered it, and never confirmed it.
+/// Someone registered the address and never confirmed it.
 #[tokio::test]
 async fn an_address_goes_to_the_user_who_proves_ownership_and_the_unconfirmed_account_is_deleted() {
     let host = Host::new().await;
@@ -421,7 +421,8 @@ async fn an_address_goes_to_the_user_who_proves_ownership_and_the_unconfirmed_ac
     assert_eq!(events[0].action, "auth.account.deleted");
 }
 
-/// Neither has ever confirmed their own: whose link is opened first has both, and the other account is gone.
+/// Neither has confirmed their own address. The first to use their link gets the other's address, and the other account
+/// is deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_who_claim_each_others_addresses_get_no_error_and_one_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -447,7 +448,7 @@ async fn two_users_who_claim_each_others_addresses_get_no_error_and_one_succeeds
     }
 }
 
-/// Confirming and claiming at the same moment: one of the two has the address, and with it an account.
+/// A concurrent confirmation and claim: one of the two gets the address, and has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_a_concurrent_claim_and_confirmation_give_an_address_to_one_user() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -467,7 +468,7 @@ async fn invariant_11_a_concurrent_claim_and_confirmation_give_an_address_to_one
     }
 }
 
-/// Where the mails of whoever asks go to, and whether the link before is still good.
+/// Returns where emails to the user go, and whether their earlier link is still valid.
 async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
     let (user, browser) = host.authenticated_fixture().await;
     let own = host.unique_email();
@@ -508,7 +509,7 @@ async fn messages_of_two_tabs_at_the_same_moment_are_both_shown() {
     assert!(!browser.get("/users/settings").await.text().contains("this device only"), "said once");
 }
 
-/// So that one account keeps no password worker busy, and fills no table.
+/// So that one account can't keep the password workers busy or fill a table.
 #[tokio::test]
 async fn changes_to_an_account_are_limited_by_user() {
     let host = Host::new().await;
@@ -532,7 +533,7 @@ async fn changes_to_an_account_are_limited_by_user() {
     assert_status(&browser.put(EMAIL, &email_form("another@example.com")).await, 429);
 }
 
-/// The session of a visitor's request.
+/// Returns the session of a visitor's request.
 async fn session(host: &Host) -> CookieSession {
     let (found, session) = tokio::sync::oneshot::channel();
     let found = Arc::new(Mutex::new(Some(found)));
@@ -544,7 +545,7 @@ async fn session(host: &Host) -> CookieSession {
     session.await.expect("a session")
 }
 
-/// Ends every session in the transaction that writes an event, as when somebody else ends it at that very moment.
+/// Ends every session in the transaction that writes an audit event, as if it ended concurrently.
 async fn end_sessions_with(host: &Host, action: &str) {
     // <sqlite>
     // <template>
@@ -570,7 +571,7 @@ async fn end_sessions_with(host: &Host, action: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&host.pool).await.expect("a trigger");
 }
 
-/// The renewal of the session is part of the change: where it fails, nothing was done, and nobody is told of it.
+/// Renewing the session is part of the change: if it fails, nothing is changed and no email is sent.
 #[tokio::test]
 async fn invariant_17_a_change_fails_if_its_session_ends_in_the_meantime() {
     let host = Host::new().await;
@@ -605,7 +606,7 @@ async fn invariant_17_a_change_fails_if_its_session_ends_in_the_meantime() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
-/// Requests whose session was ended while they waited cost no hash.
+/// Requests whose session ended while they waited compute no password hash.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let host = Host::new().await;
