@@ -16,7 +16,7 @@ use crate::{
         transaction::Transaction,
         user::{AuthUser, HashedPassword, Pool},
     },
-    password::{Password, Passwords, Verification, policy::PasswordProblem},
+    password::{Password, PasswordProblem, Passwords, Verification},
     store::{self, OwnPool, Reader},
 };
 

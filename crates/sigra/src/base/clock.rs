@@ -93,6 +93,16 @@ pub struct ServerTime {
     pub(crate) turned_by_ms: i64,
 }
 
+/// A length of time in milliseconds.
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// Milliseconds since the Unix epoch, where a column holds no time.
+pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,14 +118,4 @@ mod tests {
         clock.advance(Duration::MAX);
         assert_eq!(clock.now(), last);
     }
-}
-
-/// A length of time in milliseconds.
-pub(crate) fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
-}
-
-/// Milliseconds since the Unix epoch, where a column holds no time.
-pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -2,8 +2,6 @@
 
 use ipnet::IpNet;
 
-use crate::password::params::Argon2Params;
-
 /// A setting that can't be used, in one sentence for the person who starts the application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -47,8 +45,17 @@ pub enum ConfigError {
     #[error("cached_scopes is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory")]
     CachedScopes(usize),
     /// Parameters that Argon2 can't be run with.
-    #[error("Argon2id can't run with {0:?}: it needs 8 KiB for each lane, 4 GiB at most, and at least one iteration")]
-    Argon2(Argon2Params),
+    #[error(
+        "Argon2id can't run with memory_kib: {memory_kib}, iterations: {iterations}, parallelism: {parallelism}: it needs 8 KiB for each lane, 4 GiB at most, and at least one iteration"
+    )]
+    Argon2 {
+        /// Memory, in KiB.
+        memory_kib: u32,
+        /// Passes over the memory.
+        iterations: u32,
+        /// Lanes.
+        parallelism: u32,
+    },
     /// A path that would end a cookie's attribute.
     #[error("`{0}` is not a cookie's path: write one that begins with `/`, in ASCII, without `;`")]
     CookiePath(String),

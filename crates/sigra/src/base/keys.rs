@@ -16,6 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::base::{error::Error, token::random_bytes};
+
 /// The shortest secret that is accepted, in characters.
 pub const MIN_SECRET_LEN: usize = 64;
 
@@ -73,9 +75,9 @@ impl SecretKeyBase {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Random`] when the operating system has no randomness to give.
-    pub fn generate() -> Result<Self, crate::Error> {
-        let bytes = Zeroizing::new(crate::base::token::random_bytes::<64>()?);
+    /// [`Error::Random`] when the operating system has no randomness to give.
+    pub fn generate() -> Result<Self, Error> {
+        let bytes = Zeroizing::new(random_bytes::<64>()?);
         Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(*bytes))))
     }
 
@@ -208,11 +210,11 @@ impl EncryptionKeys {
     }
 
     /// Encrypts for one context, such as a user: in another it can't be decrypted.
-    pub fn encrypt(&self, secret: &[u8], context: &str) -> Result<Vec<u8>, crate::Error> {
-        let nonce = crate::base::token::random_bytes::<NONCE>()?;
+    pub fn encrypt(&self, secret: &[u8], context: &str) -> Result<Vec<u8>, Error> {
+        let nonce = random_bytes::<NONCE>()?;
         let payload = Payload { msg: secret, aad: context.as_bytes() };
         let encrypted = self.newest.cipher.encrypt(&XNonce::from(nonce), payload);
-        let encrypted = encrypted.map_err(|_| crate::Error::Encryption)?;
+        let encrypted = encrypted.map_err(|_| Error::Encryption)?;
         Ok([self.newest.id.as_slice(), &nonce, &encrypted].concat())
     }
 
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn what_is_random_is_not_predictable() {
         for _ in 0..1000 {
-            let bytes = crate::base::token::random_bytes::<32>().expect("randomness");
+            let bytes = random_bytes::<32>().expect("randomness");
             let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(!SecretKeyBase::new(hexadecimal).expect("64 characters").is_predictable());
         }

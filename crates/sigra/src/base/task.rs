@@ -10,6 +10,8 @@ use tokio::runtime::Handle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, Span};
 
+use crate::base::token::random_bytes;
+
 /// Work in the background that begins when it is first needed, begins again should its runtime have ended, and
 /// ends with its owner.
 #[derive(Default)]
@@ -72,6 +74,6 @@ impl<T: Send + 'static> Drop for ToTheEnd<T> {
 
 /// A time about as long, so that many processes don't do it all at once.
 pub(crate) fn jittered(time: Duration) -> Duration {
-    let random = crate::token::random_bytes::<1>().map_or(128, |[byte]| byte);
+    let random = random_bytes::<1>().map_or(128, |[byte]| byte);
     time / 2 + time * u32::from(random) / 255
 }

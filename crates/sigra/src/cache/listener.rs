@@ -22,7 +22,10 @@ use tokio::{
 };
 
 use crate::{
-    base::{task::Task, telemetry},
+    base::{
+        task::{Task, jittered},
+        telemetry,
+    },
     model::feed::Feed,
 };
 
@@ -191,7 +194,7 @@ async fn run(pool: PgPool, users: &'static str, heard: Arc<Heard>) {
         let Err(reason) = listen(&pool, users, &heard).await;
         heard.sure_until.store(0, Ordering::SeqCst);
         tracing::warn!(target: "sigra", event = telemetry::CACHE_BYPASSED, %reason);
-        sleep(crate::base::task::jittered(RECONNECT)).await;
+        sleep(jittered(RECONNECT)).await;
     }
 }
 

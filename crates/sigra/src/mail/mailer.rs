@@ -12,11 +12,14 @@ use uuid::Uuid;
 
 use crate::{
     base::{
+        error::Error,
         task::{Task, jittered},
         telemetry,
+        token::random_bytes,
     },
     mail::{
-        Mail, message,
+        mail::Mail,
+        message,
         outbox::{Kept, Outbox},
         transport::{MailError, Mailbox, Transport},
     },
@@ -165,8 +168,8 @@ impl Mailer {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`](crate::Error::Database) if it can't be kept. Roll the transaction back then.
-    pub async fn send_in<U: AuthUser>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), crate::Error> {
+    /// [`Error::Database`] if it can't be kept. Roll the transaction back then.
+    pub async fn send_in<U: AuthUser>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), Error> {
         let mailer = self.clone();
         let Some(outbox) = self.0.outbox.clone() else {
             tx.after_commit(move || mailer.send(mail));
@@ -298,7 +301,7 @@ impl Mailer {
     }
 
     /// Holds what this process sends, and takes up what nobody does.
-    async fn go_round(&self, outbox: &Outbox) -> Result<(), crate::Error> {
+    async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
         let held: Vec<Uuid> = self.held().iter().copied().collect();
         for id in held {
             outbox.hold(id, HOLD).await?;
@@ -315,7 +318,7 @@ impl Mailer {
         Ok(())
     }
 
-    async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), crate::Error> {
+    async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), Error> {
         let Some(mail) = kept.mail.filter(|_| kept.age < TOO_OLD) else {
             let error = "it was kept for too long, or can't be decrypted";
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
@@ -375,7 +378,7 @@ async fn go_round(mailer: Weak<Inner>) {
 
 /// A time between the earliest and the latest.
 fn some_time() -> Duration {
-    let random = crate::token::random_bytes().map_or(u16::MAX, u16::from_be_bytes);
+    let random = random_bytes().map_or(u16::MAX, u16::from_be_bytes);
     EARLIEST + (LATEST - EARLIEST) * u32::from(random) / u32::from(u16::MAX)
 }
 

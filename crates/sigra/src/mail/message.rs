@@ -9,8 +9,8 @@ use lettre::{
 use uuid::Uuid;
 
 use crate::mail::{
-    Mail,
     address::{domain_in_ascii, normalize_address},
+    mail::Mail,
     transport::MailError,
 };
 

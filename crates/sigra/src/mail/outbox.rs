@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     base::error::Error,
-    mail::Mail,
+    mail::mail::Mail,
     model::{transaction::Transaction, user::AuthUser},
     sigra::Sigra,
     store::{self, KeptMail},

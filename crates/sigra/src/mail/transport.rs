@@ -6,7 +6,7 @@ use std::{
 
 use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use crate::mail::Mail;
+use crate::mail::mail::Mail;
 
 /// Why a mail can't be sent, or a mailer not be made.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,10 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    base::{error::Error, token::TokenHash},
+    base::{
+        error::Error,
+        token::{TokenHash, random_bytes},
+    },
     browser::cookie_session::CookieSession,
     mfa::{handle::Mfa, totp::grouped},
     model::{second_factor::MfaCode, user::AuthUser},
@@ -30,7 +33,7 @@ pub(crate) struct BackupCode([u8; CODE]);
 
 impl BackupCode {
     fn generate() -> Result<Self, Error> {
-        crate::token::random_bytes().map(Self)
+        random_bytes().map(Self)
     }
 
     pub fn parse(code: &MfaCode) -> Option<Self> {

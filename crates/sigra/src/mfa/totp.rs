@@ -7,7 +7,7 @@ use totp_rs::{Builder, Secret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    base::error::Error,
+    base::{error::Error, token::random_bytes},
     browser::cookie_session::{CookieSession, new_name},
     mfa::handle::Mfa,
     model::{second_factor::MfaCode, user::AuthUser},
@@ -29,7 +29,7 @@ pub(crate) struct TotpSecret([u8; SECRET]);
 
 impl TotpSecret {
     pub fn generate() -> Result<Self, Error> {
-        crate::token::random_bytes().map(Self)
+        random_bytes().map(Self)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -11,7 +11,7 @@ use crate::{
     browser::cookie_session::CookieSession,
     model::{
         audit,
-        client::Client,
+        client::{Client, Device},
         scope::Scope,
         second_factor::FactorKind,
         user::{AuthUser, Connection},
@@ -47,7 +47,7 @@ impl TrustedBrowser {
     /// The browser and system in words: `Firefox on Linux`.
     #[must_use]
     pub fn device(&self) -> String {
-        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+        Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
     }
 }
 

@@ -14,7 +14,13 @@ use crate::{
         clock::later,
         token::{SessionHashes, TokenHash},
     },
-    model::{client::Client, log_in::LogInMethod, second_factor::FactorKind, user::AuthUser, window::latest},
+    model::{
+        client::{Client, Device},
+        log_in::LogInMethod,
+        second_factor::FactorKind,
+        user::AuthUser,
+        window::latest,
+    },
 };
 
 /// `last_used_at` is written at most this often.
@@ -81,7 +87,7 @@ impl SessionRow {
     /// The browser and system in words: `Firefox on Linux`.
     #[must_use]
     pub fn device(&self) -> String {
-        crate::client::Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
+        Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
     }
 
     /// Whether the user may set a new password without showing the one before (OWASP ASVS 6.2.3): they have shown

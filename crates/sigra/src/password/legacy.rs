@@ -8,7 +8,10 @@ use zeroize::Zeroizing;
 use crate::{
     base::error::Error,
     model::user::HashedPassword,
-    password::{Password, Verification, hash},
+    password::{
+        hash::{Verification, hash},
+        password::Password,
+    },
 };
 
 /// A stored hash that asks for more work than this, some seconds of it, is taken for a corrupt one.

@@ -30,10 +30,11 @@ impl Argon2Params {
 
     pub(crate) fn to_argon2(self) -> Result<argon2::Argon2<'static>, ConfigError> {
         const MOST_KIB: u32 = 4 * 1024 * 1024;
-        let params = argon2::Params::new(self.memory_kib, self.iterations, self.parallelism, None)
+        let Self { memory_kib, iterations, parallelism } = self;
+        let params = argon2::Params::new(memory_kib, iterations, parallelism, None)
             .ok()
-            .filter(|_| self.memory_kib <= MOST_KIB)
-            .ok_or(ConfigError::Argon2(self))?;
+            .filter(|_| memory_kib <= MOST_KIB)
+            .ok_or(ConfigError::Argon2 { memory_kib, iterations, parallelism })?;
         Ok(argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params))
     }
 }

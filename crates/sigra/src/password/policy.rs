@@ -1,6 +1,6 @@
 use zeroize::Zeroizing;
 
-use crate::password::{Password, common::is_common};
+use crate::password::{common::is_common, password::Password};
 
 /// A password must have so many characters that are not of words that an attacker knows.
 const CONTEXT_REST: usize = 8;

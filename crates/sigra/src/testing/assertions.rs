@@ -3,6 +3,7 @@ use std::{fmt::Display, panic::Location};
 use http::{StatusCode, header};
 
 use crate::{
+    base::error::Error,
     model::{session::SessionId, user::AuthUser},
     sigra::Sigra,
     store,
@@ -152,7 +153,7 @@ pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str)
 }
 
 /// The sessions that a request could still be authenticated by, in words.
-async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, crate::Error> {
+async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, Error> {
     let listed = sigra.sessions().list(user).await?;
     let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
     let mut conn = sigra.pool().acquire().await?;

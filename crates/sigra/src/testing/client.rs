@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
-use crate::testing::response::TestResponse;
+use crate::{model::client::Client, testing::response::TestResponse};
 
 /// The `User-Agent` that a [`TestClient`] sends: Firefox on Linux.
 pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
@@ -485,9 +485,9 @@ impl TestClient {
         self.store(&TestResponse { request: "a fixture".to_owned(), url: self.origin.clone(), response });
     }
 
-    pub(super) fn client(&self) -> crate::Client {
+    pub(super) fn client(&self) -> Client {
         let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        crate::Client { ip: Some(self.peer.ip()), user_agent: user_agent.map(str::to_owned) }
+        Client { ip: Some(self.peer.ip()), user_agent: user_agent.map(str::to_owned) }
     }
 
     fn jar(&self) -> MutexGuard<'_, CookieStore> {

@@ -1,0 +1,134 @@
+//! One computation of Argon2id: a new hash, or the check against a stored one.
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, PasswordHash, Salt},
+};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{
+    base::{error::Error, token::random_bytes},
+    model::user::HashedPassword,
+    password::password::Password,
+};
+
+const OUTPUT_LEN: usize = 32;
+
+/// A stored hash that asks for more memory than this is taken for a corrupt one.
+const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
+
+/// So is one that asks for more work: memory times passes, some seconds of it.
+const MAX_STORED_WORK_KIB: u64 = 4 * 1024 * 1024;
+
+/// What came of checking a password.
+#[must_use = "the password may be wrong: nobody is to be logged in before you have looked"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// There is no such user, the user has no password, or it is another one. Which of them, nobody is told.
+    Invalid,
+    /// It is the user's password.
+    Valid,
+    /// It is the user's password, and was hashed with parameters that are no longer the configured ones:
+    /// store this hash in place of the old one.
+    Outdated(HashedPassword),
+}
+
+pub(crate) fn hash(argon2: &Argon2<'_>, password: &Password, memory: &mut Vec<Block>) -> Result<HashedPassword, Error> {
+    let salt = random_bytes::<16>()?;
+    let output = derive(argon2, password, &salt, OUTPUT_LEN, memory).map_err(Error::PasswordHash)?;
+    let phc = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into().map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?,
+        salt: Some(Salt::new(&salt).map_err(|_| Error::PasswordHash(argon2::Error::SaltTooLong))?),
+        hash: Some(Output::new(output.as_slice()).map_err(|_| Error::PasswordHash(argon2::Error::OutputTooLong))?),
+    };
+    Ok(HashedPassword::from(phc.to_string()))
+}
+
+fn derive(
+    argon2: &Argon2<'_>,
+    password: &Password,
+    salt: &[u8],
+    output_len: usize,
+    memory: &mut Vec<Block>,
+) -> Result<Zeroizing<Vec<u8>>, argon2::Error> {
+    let blocks = argon2.params().block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut output = Zeroizing::new(vec![0; output_len]);
+    argon2.hash_password_into_with_memory(
+        password.expose().as_bytes(),
+        salt,
+        output.as_mut_slice(),
+        &mut memory[..blocks],
+    )?;
+    Ok(output)
+}
+
+/// A stored hash that can be computed again.
+pub(crate) struct Stored {
+    argon2: Argon2<'static>,
+    salt: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+impl Stored {
+    pub fn parse(hash: &HashedPassword) -> Option<Self> {
+        let stored = Self::parse_phc(hash.as_str());
+        if stored.is_none() {
+            tracing::error!(target: "sigra", "a stored password hash can't be read; its user can't log in");
+        }
+        stored
+    }
+
+    fn parse_phc(phc: &str) -> Option<Self> {
+        let phc = PasswordHash::new(phc).ok()?;
+        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
+        let version = phc.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+        let params = Params::try_from(&phc).ok()?;
+        let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        if params.m_cost() > MAX_STORED_MEMORY_KIB || work > MAX_STORED_WORK_KIB {
+            return None;
+        }
+        let (salt, expected) = (phc.salt?, phc.hash?);
+        Some(Self {
+            argon2: Argon2::new(algorithm, version, params),
+            salt: salt.as_ref().to_vec(),
+            expected: expected.as_bytes().to_vec(),
+        })
+    }
+
+    /// Stands in for a user who doesn't exist: the same work, and no password that matches.
+    pub fn nobody(argon2: &Argon2<'static>) -> Self {
+        Self { argon2: argon2.clone(), salt: vec![0; 16], expected: vec![0; OUTPUT_LEN] }
+    }
+
+    pub fn verify(
+        &self,
+        configured: &Argon2<'static>,
+        password: &Password,
+        memory: &mut Vec<Block>,
+    ) -> Result<Verification, Error> {
+        let Ok(found) = derive(&self.argon2, password, &self.salt, self.expected.len(), memory) else {
+            return Ok(Verification::Invalid);
+        };
+        if !bool::from(found.as_slice().ct_eq(&self.expected)) {
+            return Ok(Verification::Invalid);
+        }
+        if self.is_outdated(configured) {
+            return hash(configured, password, memory).map(Verification::Outdated);
+        }
+        Ok(Verification::Valid)
+    }
+
+    fn is_outdated(&self, configured: &Argon2<'_>) -> bool {
+        let cost = |argon2: &Argon2<'_>| {
+            let params = argon2.params();
+            (params.m_cost(), params.t_cost(), params.p_cost())
+        };
+        cost(&self.argon2) != cost(configured)
+    }
+}
