@@ -1,4 +1,4 @@
-//! Floor 1: what everything stands on.
+//! What everything stands on.
 
 pub(crate) mod clock;
 pub(crate) mod config_error;

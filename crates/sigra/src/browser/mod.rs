@@ -1,4 +1,4 @@
-//! Floor 3: what the browser holds.
+//! What the browser holds.
 
 pub(crate) mod browser_tokens;
 pub(crate) mod cookie_options;

@@ -1,4 +1,4 @@
-//! Floor 3: scopes of recent requests, and what tells that one of them has changed.
+//! Scopes of recent requests, and what tells that one of them has changed.
 
 #[cfg(feature = "postgres")]
 pub(crate) mod listener;

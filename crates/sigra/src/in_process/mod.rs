@@ -1,4 +1,4 @@
-//! Floor 3: what a process remembers, and forgets when it ends.
+//! What a process remembers, and forgets when it ends.
 
 pub(crate) mod addresses;
 pub(crate) mod answers;

@@ -1,4 +1,4 @@
-//! Floor 2: plain data and the rules on it. No SQL, no HTTP.
+//! Plain data and the rules on it. No SQL, no HTTP.
 
 pub(crate) mod audit;
 pub(crate) mod checked;

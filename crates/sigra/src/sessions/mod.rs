@@ -1,4 +1,4 @@
-//! Floor 5: what is done with sessions.
+//! What is done with sessions.
 
 pub(crate) mod browsers;
 pub(crate) mod handle;
