@@ -231,7 +231,6 @@ fn the_generator_has_floors() {
 }
 
 #[test]
-#[ignore = "its last circles are being cut"]
 fn the_library_has_floors() {
     assert_floors(
         "crates/sigra/src/lib.rs",
