@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
+#[cfg(feature = "live")]
+use crate::model::limit::LiveLimit;
 use crate::{
     base::{
         clock::Clock,
@@ -10,10 +12,7 @@ use crate::{
         origin::OwnOrigins,
     },
     browser::cookie_options::CookieSettings,
-    model::{
-        limit::{AddressLimit, LiveLimit},
-        session::Lifetimes,
-    },
+    model::{limit::AddressLimit, session::Lifetimes},
     password::breach::BreachCheck,
 };
 

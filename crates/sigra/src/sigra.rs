@@ -5,14 +5,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "live")]
+use crate::in_process::connections::LiveConnections;
+#[cfg(feature = "passkeys")]
+use crate::model::relying_party::RelyingParty;
 use crate::{
     base::{config_error::ConfigError, error::Error, keys::EncryptionKeys, origin::OwnOrigins, task::Task, telemetry},
     browser::cookies::Cookies,
     cache::scopes::ScopeCache,
     config::Config,
-    in_process::{addresses::Addresses, answers::Answers, connections::LiveConnections, health::Health},
+    in_process::{addresses::Addresses, answers::Answers, health::Health},
     model::{
-        relying_party::RelyingParty,
         transaction::Transaction,
         user::{AuthUser, HashedPassword, Pool},
     },

@@ -102,6 +102,7 @@ impl Default for AddressLimit {
 /// let config = Config::new("my_app", SecretKeyBase::generate()?).live_connections(limit);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[cfg(feature = "live")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveLimit {
     /// Of one session: of all tabs of a browser.
@@ -110,6 +111,7 @@ pub struct LiveLimit {
     pub per_user: usize,
 }
 
+#[cfg(feature = "live")]
 impl Default for LiveLimit {
     /// 50 of a session, 200 of a user.
     fn default() -> Self {

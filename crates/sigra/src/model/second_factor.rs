@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
+#[cfg(feature = "passkeys")]
 use uuid::Uuid;
+#[cfg(feature = "passkeys")]
 use webauthn_rs::prelude::PublicKeyCredential;
 
 /// A code as somebody typed it: of an authenticator app, or a backup code. Spaces and dashes don't matter. It redacts
@@ -172,6 +174,7 @@ pub struct Totp {
 pub(crate) const CEREMONY_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// A passkey of a user's.
+#[cfg(feature = "passkeys")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Passkey {

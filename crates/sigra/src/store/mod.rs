@@ -10,8 +10,13 @@ pub(crate) mod backup_codes;
 mod begin;
 pub(crate) mod browsers;
 pub(crate) mod email_tokens;
+#[cfg(feature = "mail")]
 pub(crate) mod outgoing_mails;
 mod own_pool;
+#[cfg_attr(
+    not(feature = "passkeys"),
+    allow(dead_code, reason = "without the feature, what there was still expires, and is still taken back")
+)]
 pub(crate) mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -27,13 +32,15 @@ pub(crate) mod totp;
 pub(crate) mod users;
 
 pub use self::email_tokens::Sent;
+#[cfg(feature = "mail")]
+pub(crate) use self::outgoing_mails::KeptMail;
+#[cfg(feature = "passkeys")]
+pub(crate) use self::passkeys::PasskeyRow;
 pub(crate) use self::{
     begin::begin,
     browsers::{Browser, BrowserKind, NewBrowser, Seen},
     email_tokens::NewEmailToken,
-    outgoing_mails::KeptMail,
     own_pool::OwnPool,
-    passkeys::PasskeyRow,
     probe::probe,
     reader::Reader,
 };

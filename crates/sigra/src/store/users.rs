@@ -19,13 +19,14 @@ use crate::{
 };
 
 /// The user as they are now.
+#[cfg(feature = "passkeys")]
 pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
     let find = format!("SELECT u.* FROM {} u WHERE u.id = $1", U::TABLE);
     let row = query::<U::Database>(AssertSqlSafe(find)).bind(user.clone()).fetch_optional(conn).await?;
     row.map(|row| read(&row, U::Database::user)).transpose()
 }
 
-/// The same, and until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
+/// The user as they are now. Until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
 /// their sessions, or changes what they log in with. An error in a transaction of another isolation level than
 /// that relies on.
 pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
