@@ -55,28 +55,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         trust_browser: bool,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
-        let scope = &challenge.0;
-        let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
-        let passed = transact!(self.sigra, if also.is_some(), tx => {
-            let Some(factor) = self.take(tx, session, scope, &answer).await? else { return Ok(None) };
-            if trust_browser {
-                let (token, before) = self.sigra.trusted_browsers().insert_in(tx, session, scope, factor.kind()).await?;
-                let session = session.clone();
-                tx.after_commit(move || session.keep_trust_token(token, before));
-            }
-            self.sigra.audit().record(tx, &own_event(telemetry::LOGIN_SUCCESS, scope, session, factor)).await?;
-            self.renew(tx, session, scope, factor).await?;
-            if let Some(also) = also.take() {
-                also(tx, factor).await?;
-            }
-            Ok(Some(factor))
-        })?;
-        let Some(factor) = passed else { return self.refuse_answer(session, scope, &answer).await };
-        tracing::info!(
-            target: "sigra", event = telemetry::LOGIN_SUCCESS, user_id = %scope.user().id(),
-            session_id = %scope.session().id, remembered = scope.session().remembered, second_factor = factor.name(),
-        );
-        Ok(Checked::Valid(factor))
+        self.present(session, &challenge.0, answer, telemetry::LOGIN_SUCCESS, trust_browser, also).await
     }
 
     /// Notes that the user has proved who they are once more, by their second factor, and
@@ -106,35 +85,42 @@ impl<U: AuthUser> Mfa<'_, U> {
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
+        self.present(session, scope, answer, telemetry::REAUTHENTICATION_SUCCESS, false, also).await
+    }
+
+    /// Presents a second factor, for what the event names: counted, used up, noted, and the session renewed.
+    async fn present(
+        self,
+        session: &CookieSession,
+        scope: &Scope<U>,
+        answer: SecondFactor<'_>,
+        event: &'static str,
+        trust_browser: bool,
+        also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
+    ) -> Result<Checked<Factor>, Error> {
         let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
+        let user = scope.user().id();
         let passed = transact!(self.sigra, if also.is_some(), tx => {
             let Some(factor) = self.take(tx, session, scope, &answer).await? else { return Ok(None) };
-            self.sigra.audit().record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, scope, session, factor)).await?;
-            self.renew(tx, session, scope, factor).await?;
+            if trust_browser {
+                self.sigra.trusted_browsers().trust_in(tx, session, scope, factor.kind()).await?;
+            }
+            let audit = audit::own_event(event, &user, &session.client());
+            self.sigra.audit().record(tx, &audit.with(serde_json::json!({ "second_factor": factor.name() }))).await?;
+            self.sigra.renew_session_with(tx, session, scope, Some(Proof::SecondFactor(factor.kind()))).await?;
+            self.sigra.remember_browser_with(tx, session, &user, Some(self.sigra.now())).await?;
             if let Some(also) = also.take() {
                 also(tx, factor).await?;
             }
             Ok(Some(factor))
         })?;
-        let Some(factor) = passed else { return self.refuse_answer(session, scope, &answer).await };
+        let Some(factor) = passed else { return self.refuse(session, scope, &answer).await };
+        let row = scope.session();
         tracing::info!(
-            target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS, user_id = %scope.user().id(),
-            session_id = %scope.session().id, second_factor = factor.name(),
+            target: "sigra", event, user_id = %user, session_id = %row.id,
+            remembered = (event == telemetry::LOGIN_SUCCESS).then_some(row.remembered), second_factor = factor.name(),
         );
         Ok(Checked::Valid(factor))
-    }
-
-    /// The browser gets the new token once it is committed.
-    async fn renew(
-        self,
-        tx: &mut Transaction<U>,
-        session: &CookieSession,
-        scope: &Scope<U>,
-        factor: Factor,
-    ) -> Result<(), Error> {
-        let proof = Proof::SecondFactor(factor.kind());
-        self.sigra.renew_session_with(tx, session, scope, Some(proof)).await?;
-        self.sigra.remember_browser_with(tx, session, &scope.user().id(), Some(self.sigra.now())).await
     }
 
     /// Counts an answer, and takes out the challenge that a passkey has signed: both are done once, however often the
@@ -182,7 +168,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(factor)
     }
 
-    async fn refuse_answer(
+    async fn refuse(
         self,
         session: &CookieSession,
         scope: &Scope<U>,
@@ -248,13 +234,3 @@ impl<U: AuthUser> Mfa<'_, U> {
 /// A code of so many steps ahead, an hour, was used by a clock that is wrong. Less may be a code that is used again
 /// where the clock is behind.
 const LATEST_STEP: i64 = 120;
-
-fn own_event<U: AuthUser>(
-    action: &'static str,
-    scope: &Scope<U>,
-    session: &CookieSession,
-    factor: Factor,
-) -> Audit<U::Id> {
-    let with = serde_json::json!({ "second_factor": factor.name() });
-    audit::own_event(action, &scope.user().id(), &session.client()).with(with)
-}

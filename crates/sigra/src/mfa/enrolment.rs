@@ -8,7 +8,7 @@ use crate::{
     browser::cookie_session::CookieSession,
     mfa::{backup_codes::BackupCodes, handle::Mfa},
     model::{
-        audit,
+        audit::{self, Audit},
         checked::Checked,
         client::Client,
         scope::{MfaEnrolment, Scope, Sudo},
@@ -125,8 +125,13 @@ impl<U: AuthUser> Mfa<'_, U> {
             let is_first = !store::second_factors::exist::<U>(tx, &user).await?;
             store::totp::delete::<U>(tx, &user).await?;
             store::totp::insert::<U>(tx, &user, &encrypted, step, now).await?;
-            self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_ENABLED, &user, &session.client())).await?;
-            self.enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
+            let event = audit::own_event(audit::TOTP_ENABLED, &user, &session.client());
+            let enrolled = self.enrol(tx, session, scope, email, is_first).await?;
+            self.changed(tx, session, scope, event, Some(Proof::Enrolment)).await?;
+            if let Some(also) = also.take() {
+                also(tx, &enrolled).await?;
+            }
+            Ok(Checked::Valid(enrolled))
         })
     }
 
@@ -160,8 +165,12 @@ impl<U: AuthUser> Mfa<'_, U> {
             if !store::totp::delete::<U>(tx, &user).await? {
                 return Ok(false);
             }
-            self.sigra.audit().record(tx, &audit::own_event(audit::TOTP_DISABLED, &user, &session.client())).await?;
-            self.disenrol(tx, session, scope, &locked, &mut also).await?;
+            self.disenrol(tx, &locked).await?;
+            let event = audit::own_event(audit::TOTP_DISABLED, &user, &session.client());
+            self.changed(tx, session, scope, event, None).await?;
+            if let Some(also) = also.take() {
+                also(tx).await?;
+            }
             Ok(true)
         })
     }
@@ -206,8 +215,8 @@ impl<U: AuthUser> Mfa<'_, U> {
                 return Err(Error::OtherFactorRequired);
             }
             let codes = self.insert_backup_codes(tx, &user).await?;
-            self.sigra.audit().record(tx, &audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client())).await?;
-            self.factors_changed(tx, session, scope, None).await?;
+            let event = audit::own_event(audit::BACKUP_CODES_REGENERATED, &user, &session.client());
+            self.changed(tx, session, scope, event, None).await?;
             if let Some(also) = also.take() {
                 also(tx).await?;
             }
@@ -235,6 +244,27 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(())
     }
 
+    /// What follows every change, in its transaction: it is noted, what the factors before have granted is taken back, and
+    /// the session is renewed, with what the user has proved by it.
+    pub(super) async fn changed(
+        self,
+        tx: &mut Transaction<U>,
+        session: &CookieSession,
+        scope: &Scope<U>,
+        event: Audit<U::Id>,
+        proof: Option<Proof>,
+    ) -> Result<(), Error> {
+        let user = scope.user().id();
+        self.sigra.audit().record(tx, &event).await?;
+        store::browsers::delete::<U>(tx, BrowserKind::Trusted, &user, None).await?;
+        let (sigra, pending) = (self.sigra.clone(), store::sessions::delete_pending::<U>(tx, &user).await?);
+        tx.after_commit(move || {
+            sigra.end_sessions(&pending);
+            sigra.sessions().announce_change(&user);
+        });
+        self.sigra.renew_session_with(tx, session, scope, proof).await
+    }
+
     /// What follows when a factor was added.
     pub(super) async fn enrol(
         self,
@@ -243,7 +273,6 @@ impl<U: AuthUser> Mfa<'_, U> {
         scope: &Scope<U>,
         email: &str,
         is_first: bool,
-        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>, &Enrolled) -> Result<(), Error>>,
     ) -> Result<Enrolled, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
         let mut enrolled = Enrolled { backup_codes: None, recovery: None };
@@ -255,54 +284,22 @@ impl<U: AuthUser> Mfa<'_, U> {
             tx.after_commit(move || sigra.sessions().announce(others));
         }
         self.sigra.remember_browser_with(tx, session, &user, Some(self.sigra.now())).await?;
-        self.factors_changed(tx, session, scope, Some(Proof::Enrolment)).await?;
-        if let Some(also) = also.take() {
-            also(tx, &enrolled).await?;
-        }
         Ok(enrolled)
     }
 
     /// What follows when a factor was given up. Whether the user must have one is asked of the locked row: it may have
     /// become so since this request began.
-    pub(super) async fn disenrol(
-        self,
-        tx: &mut Transaction<U>,
-        session: &CookieSession,
-        scope: &Scope<U>,
-        locked: &U,
-        also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
-    ) -> Result<(), Error> {
+    pub(super) async fn disenrol(self, tx: &mut Transaction<U>, locked: &U) -> Result<(), Error> {
         let user = locked.id();
-        if !store::second_factors::exist::<U>(tx, &user).await? {
-            if locked.requires_second_factor() {
-                return Err(Error::SecondFactorRequired);
-            }
-            store::backup_codes::delete::<U>(tx, &user).await?;
-            store::sessions::forget_second_factor::<U>(tx, &user).await?;
+        if store::second_factors::exist::<U>(tx, &user).await? {
+            return Ok(());
         }
-        self.factors_changed(tx, session, scope, None).await?;
-        match also.take() {
-            Some(also) => also(tx).await,
-            None => Ok(()),
+        if locked.requires_second_factor() {
+            return Err(Error::SecondFactorRequired);
         }
-    }
-
-    /// What follows every change: what was granted by the factors before is granted no longer.
-    async fn factors_changed(
-        self,
-        tx: &mut Transaction<U>,
-        session: &CookieSession,
-        scope: &Scope<U>,
-        proof: Option<Proof>,
-    ) -> Result<(), Error> {
-        let user = scope.user().id();
-        store::browsers::delete::<U>(tx, BrowserKind::Trusted, &user, None).await?;
-        let (sigra, pending) = (self.sigra.clone(), store::sessions::delete_pending::<U>(tx, &user).await?);
-        tx.after_commit(move || {
-            sigra.end_sessions(&pending);
-            sigra.sessions().announce_change(&user);
-        });
-        self.sigra.renew_session_with(tx, session, scope, proof).await
+        store::backup_codes::delete::<U>(tx, &user).await?;
+        store::sessions::forget_second_factor::<U>(tx, &user).await?;
+        Ok(())
     }
 
     pub(crate) async fn insert_backup_codes(

@@ -20,6 +20,7 @@ use crate::{
         log_in::{LogInMethod, LogInOutcome},
         scope::{MfaChallenge, MfaEnrolment, Scope, Sudo},
         second_factor::{CEREMONY_TTL, FactorKind, Passkey, SecondFactors},
+        session::Proof,
         transaction::Transaction,
         user::{AuthUser, Connection},
         window::Window,
@@ -176,6 +177,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             last_used_at: now,
             inserted_at: now,
         };
+        let mfa = self.sigra.mfa();
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             self.sigra.lock_scope(tx, scope).await?;
@@ -186,8 +188,13 @@ impl<U: AuthUser> Passkeys<'_, U> {
                 return Ok(Checked::Invalid);
             }
             let event = audit::own_event(audit::PASSKEY_ADDED, &user, &session.client());
-            self.sigra.audit().record(tx, &event.with(serde_json::json!({ "name": passkey.name }))).await?;
-            self.sigra.mfa().enrol(tx, session, scope, email, is_first, &mut also).await.map(Checked::Valid)
+            let event = event.with(serde_json::json!({ "name": passkey.name }));
+            let enrolled = mfa.enrol(tx, session, scope, email, is_first).await?;
+            mfa.changed(tx, session, scope, event, Some(Proof::Enrolment)).await?;
+            if let Some(also) = also.take() {
+                also(tx, &enrolled).await?;
+            }
+            Ok(Checked::Valid(enrolled))
         })
     }
 
@@ -417,15 +424,19 @@ impl<U: AuthUser> Passkeys<'_, U> {
         id: Uuid,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let (scope, user) = (&sudo.0, sudo.0.user().id());
+        let (scope, user, mfa) = (&sudo.0, sudo.0.user().id(), self.sigra.mfa());
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
             if !store::passkeys::delete::<U>(tx, &user, id).await? {
                 return Ok(false);
             }
-            self.sigra.audit().record(tx, &audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client())).await?;
-            self.sigra.mfa().disenrol(tx, session, scope, &locked, &mut also).await?;
+            mfa.disenrol(tx, &locked).await?;
+            let event = audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client());
+            mfa.changed(tx, session, scope, event, None).await?;
+            if let Some(also) = also.take() {
+                also(tx).await?;
+            }
             Ok(true)
         })
     }

@@ -4,16 +4,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    base::{
-        error::Error,
-        token::{BrowserToken, TokenHash},
-    },
+    base::{error::Error, token::BrowserToken},
     browser::cookie_session::CookieSession,
     model::{
         audit,
         client::{Client, Device},
         scope::Scope,
         second_factor::FactorKind,
+        transaction::Transaction,
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, handle, transact},
@@ -128,18 +126,18 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         Ok(found.map(TrustedBrowser::from))
     }
 
-    /// Trusts this browser, in place of before. Gives the token, and the one that it takes the place of.
-    pub(super) async fn insert_in(
+    /// Trusts this browser, which gets a token once that is committed, in place of one from before.
+    pub(super) async fn trust_in(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         session: &CookieSession,
         scope: &Scope<U>,
         factor: FactorKind,
-    ) -> Result<(BrowserToken, Option<TokenHash>), Error> {
+    ) -> Result<(), Error> {
         let (user, client, kind) = (scope.user().id(), session.client(), BrowserKind::Trusted);
-        let before = self.sigra.find_trusted_browser(&mut *conn, session, &user).await?;
+        let before = self.sigra.find_trusted_browser(tx, session, &user).await?;
         if let Some(before) = &before {
-            store::browsers::delete::<U>(&mut *conn, kind, &user, Some(before.id)).await?;
+            store::browsers::delete::<U>(tx, kind, &user, Some(before.id)).await?;
         }
         let token = BrowserToken::generate()?;
         let new = NewBrowser {
@@ -150,8 +148,10 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
             verified_by: Some(factor),
             session: Some(scope.session().id),
         };
-        store::browsers::insert::<U>(conn, &user, &new).await?;
-        self.sigra.audit().record(conn, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
-        Ok((token, before.map(|before| before.token)))
+        store::browsers::insert::<U>(tx, &user, &new).await?;
+        self.sigra.audit().record(tx, &audit::own_event(audit::BROWSER_TRUSTED, &user, &client)).await?;
+        let session = session.clone();
+        tx.after_commit(move || session.keep_trust_token(token, before.map(|before| before.token)));
+        Ok(())
     }
 }

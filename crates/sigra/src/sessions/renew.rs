@@ -25,9 +25,7 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
     /// before a renewal does not come by the new token.
     pub async fn renew_session(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
-        let token = transact!(self, conn => self.replace_token_in(conn, session, scope, None).await)?;
-        self.renewed(session, scope, token);
-        Ok(())
+        transact!(self, if true, tx => self.renew_session_in(tx, session, scope).await)
     }
 
     /// The same in the host's own transaction, with the change that it goes with: both are done, or neither is. The
@@ -86,15 +84,14 @@ impl<U: AuthUser> Sigra<U> {
     /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
     pub async fn reauthenticate(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
-        let token = transact!(self, conn => {
-            self.lock_scope(conn, scope).await?;
-            if store::second_factors::exist::<U>(conn, &user).await? {
+        transact!(self, if true, tx => {
+            self.lock_scope(tx, scope).await?;
+            if store::second_factors::exist::<U>(tx, &user).await? {
                 return Err(Error::SecondFactorRequired);
             }
-            self.audit().record(conn, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
-            self.replace_token_in(conn, session, scope, Some(Proof::Password)).await
+            self.audit().record(tx, &own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client())).await?;
+            self.renew_session_with(tx, session, scope, Some(Proof::Password)).await
         })?;
-        self.renewed(session, scope, token);
         tracing::info!(
             target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
             user_id = %user, session_id = %scope.session().id,
@@ -103,7 +100,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Gives the session another token, for whoever still holds a good one.
-    pub(crate) async fn replace_token_in(
+    async fn replace_token_in(
         &self,
         conn: &mut Connection<U>,
         session: &CookieSession,
@@ -121,7 +118,7 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Gives the browser the token that its session has now.
-    pub(crate) fn renewed(&self, session: &CookieSession, scope: &Scope<U>, token: SessionToken) {
+    fn renewed(&self, session: &CookieSession, scope: &Scope<U>, token: SessionToken) {
         // A second factor that was pending has come.
         let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
         self.parts.cache.forget(&row.id);
