@@ -161,39 +161,6 @@ async fn the_database_keeps_lookalike_addresses_apart() {
     }
 }
 
-// <template>
-/// The migration has the same tables as the library's schema.
-#[cfg(feature = "sqlite")]
-#[test]
-fn the_migration_for_sqlite_has_the_tables_of_the_library() {
-    let migration = include_str!("../../migrations/sqlite/20260101000000_create_users_auth_tables.sql");
-    assert!(with_uuids(migration).contains(sigra::store::SQLITE_SCHEMA));
-}
-
-#[cfg(feature = "postgres")]
-#[test]
-fn the_migration_for_postgres_has_the_tables_of_the_library() {
-    let migration = include_str!("../../migrations/postgres/20260101000000_create_users_auth_tables.sql");
-    assert!(with_uuids(migration).contains(sigra::store::POSTGRES_SCHEMA));
-}
-
-/// The migration of an application with the default ids.
-fn with_uuids(migration: &str) -> String {
-    let mut is_for_others = false;
-    let mut kept = String::new();
-    for line in migration.lines() {
-        match line.trim() {
-            "-- <!uuid>" => is_for_others = true,
-            "-- </!uuid>" => is_for_others = false,
-            "-- <uuid>" | "-- </uuid>" => {}
-            _ if is_for_others => {}
-            _ => kept.extend([line, "\n"]),
-        }
-    }
-    kept
-}
-// </template>
-
 // <sqlite>
 // <users_table>
 /// Later migrations must not change these tables.
