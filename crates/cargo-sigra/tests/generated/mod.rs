@@ -85,7 +85,8 @@ impl Workspace {
         ours["workspace"]["members"].as_array_mut().expect("members").push("crates/*");
         ours["workspace"]["dependencies"] = its["workspace"]["dependencies"].clone();
         fs::write(manifest, ours.to_string()).expect("written");
-        let output = sigra(&self.folder.path().join("crates/server"), &["install", "--yes"]);
+        let output =
+            sigra(&self.folder.path().join("crates/server"), &["install", "--yes", "--force", "--db", "sqlite"]);
         assert!(output.status.success(), "{}", said(&output));
         self
     }
