@@ -177,8 +177,7 @@ impl Host {
             let pending = log_in_at(&app, "/log-in/8").await;
             (app, cookie, pending, String::from_utf8_lossy(&key).into_owned())
         });
-        let passwords =
-            Passwords::new(Argon2Params { memory_kib: 8, iterations: 1, parallelism: 1 }, 1, Duration::from_secs(60));
+        let passwords = Passwords::new(Argon2Params::new(8, 1, 1), 1, Duration::from_secs(60));
         Self { runtime, app, cookie, pending, key, passwords: passwords.expect("good parameters") }
     }
 

@@ -101,6 +101,7 @@
 //! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod audit;

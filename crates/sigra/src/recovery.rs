@@ -24,6 +24,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(10 * 60);
 
 /// An account that was taken back by whoever has its mailbox.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Recovered<U> {
     /// The user, and the address that the link was sent to, which is the account's from now on.
     pub sent: Sent<U>,

@@ -117,7 +117,7 @@ impl TestHost for Host {
         let log_in = async |State(sigra): State<Sigra<User>>| -> sigra::Result<StatusCode> {
             let user = User { id: 1, hashed_password: None };
             // Agents may be long.
-            let client = Client { user_agent: Some("a".repeat(200)), ..Client::default() };
+            let client = Client::new([192, 0, 2, 1], "a".repeat(200));
             for _ in 0..500 {
                 sigra.create_session(&user, false, &client).await?;
             }

@@ -146,6 +146,7 @@ impl IntoResponse for Problem {
 
 /// What a request's sender can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a request comes from a browser or from a program")]
 pub enum Audience {
     /// A person in front of a browser: pages and redirects.
     Browser,

@@ -153,7 +153,7 @@ impl SessionToken {
 
     /// The hashes that the database knows the token by.
     #[must_use]
-    pub fn hashes(&self) -> SessionHashes {
+    pub(crate) fn hashes(&self) -> SessionHashes {
         SessionHashes { token: self.hash(), series: self.series() }
     }
 
@@ -297,14 +297,8 @@ impl TokenHash {
 }
 
 /// What the database knows a session token by.
-///
-/// ```
-/// let token = sigra::SessionToken::generate()?;
-/// assert_eq!(token.hashes().token, token.hash());
-/// # Ok::<(), sigra::Error>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionHashes {
+pub(crate) struct SessionHashes {
     /// The token's own hash, in the column `token`.
     pub token: TokenHash,
     /// The hash of what all tokens of its session begin with, in the column `series`.

@@ -16,6 +16,7 @@ use crate::base::config_error::ConfigError;
 /// assert_eq!(SESSION_COOKIE.path, "/");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CookieOptions {
     /// Its name, without the prefix `__Host-` or `__Secure-`.
     pub name: Cow<'static, str>,
@@ -37,6 +38,13 @@ impl CookieOptions {
     #[must_use]
     pub const fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
+        self
+    }
+
+    /// Sets `Path`, which must begin with `/`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
+        self.path = path.into();
         self
     }
 

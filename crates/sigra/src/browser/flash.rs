@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 /// What kind of message a flash is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Flash {
     /// Something went well, or is worth knowing.
     Info,
@@ -27,11 +28,26 @@ impl Flash {
 
 /// A message for the next page that is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FlashMessage {
     /// Its kind.
     pub kind: Flash,
     /// Its text, not escaped.
     pub text: String,
+}
+
+impl FlashMessage {
+    /// Creates a message.
+    ///
+    /// ```
+    /// use sigra::{Flash, session::FlashMessage};
+    ///
+    /// assert_eq!(FlashMessage::new(Flash::Info, "Welcome back!").text, "Welcome back!");
+    /// ```
+    #[must_use]
+    pub fn new(kind: Flash, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
 }
 
 /// How long a message waits for its page. One that is shown later is out of place: the page of a host that shows none may

@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    fmt::Display,
+    fmt::{self, Display},
     hash::Hasher,
     sync::{
         Arc,
@@ -68,7 +68,7 @@ struct Heard {
 }
 
 /// A session and a user, by a hash of their ids.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Subject {
     session: u64,
     user: u64,
@@ -84,6 +84,12 @@ enum Deaf {
     NoTriggers,
     #[error("heartbeats don't come back: NOTIFY needs a connection that is not pooled by transaction")]
     NoHeartbeat,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
 }
 
 impl Feed for Listener {

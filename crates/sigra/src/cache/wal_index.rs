@@ -7,7 +7,7 @@
 mod file;
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -46,6 +46,12 @@ struct Index {
     is_trusted: AtomicBool,
     /// While it is open, nobody can leave WAL mode, and nobody deletes the file.
     connection: tokio::sync::Mutex<SqliteConnection>,
+}
+
+impl fmt::Debug for WalIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WalIndex").finish_non_exhaustive()
+    }
 }
 
 impl Feed for WalIndex {

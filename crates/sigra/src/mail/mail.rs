@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[must_use = "it is not sent yet: hand it to a Mailer"]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Mail {
     /// The address that it goes to.
     pub to: String,

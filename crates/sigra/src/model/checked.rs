@@ -13,6 +13,7 @@
 /// ```
 #[must_use = "it may be invalid: nothing is proven until you have looked"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a check passes or fails")]
 pub enum Checked<T = ()> {
     /// It is good, and used up.
     Valid(T),

@@ -19,11 +19,25 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The address and user agent that a session is recorded with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Client {
     /// The address, where the server knows it.
     pub ip: Option<IpAddr>,
     /// The header `User-Agent`, cut to 512 bytes.
     pub user_agent: Option<String>,
+}
+
+impl Client {
+    /// Creates a client, as for work that no request asked for.
+    ///
+    /// ```
+    /// let client = sigra::Client::new([192, 0, 2, 1], "curl/8.5");
+    /// assert_eq!(client.user_agent.as_deref(), Some("curl/8.5"));
+    /// ```
+    #[must_use]
+    pub fn new(ip: impl Into<IpAddr>, user_agent: impl Into<String>) -> Self {
+        Self { ip: Some(ip.into()), user_agent: Some(user_agent.into()) }
+    }
 }
 
 /// The client of a request, as far as it costs nothing to know: most requests never ask.
@@ -113,6 +127,7 @@ fn report_unreadable(proxy: IpAddr) {
 /// assert_eq!(Device::from_user_agent("").to_string(), "Unknown browser");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Device<'a> {
     /// The browser's name.
     pub browser: Option<&'a str>,

@@ -9,10 +9,11 @@ use std::{num::NonZeroU32, time::Duration};
 /// use sigra::limits::Limit;
 ///
 /// // A code of six digits: three at once, then one every ten minutes.
-/// let limit = Limit { free: 3, delay: Duration::from_secs(600), max_delay: Duration::from_secs(600), ..Limit::LOG_IN };
+/// let limit = Limit::LOG_IN.free(3).delay(Duration::from_secs(600)).max_delay(Duration::from_secs(600));
 /// # let _ = limit;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limit {
     /// How many attempts there are before the first delay.
     pub free: i32,
@@ -25,6 +26,34 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// Sets how many attempts there are before the first delay.
+    #[must_use]
+    pub const fn free(mut self, free: i32) -> Self {
+        self.free = free;
+        self
+    }
+
+    /// Sets the first delay.
+    #[must_use]
+    pub const fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Sets the longest delay.
+    #[must_use]
+    pub const fn max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
+        self
+    }
+
+    /// Sets how long it takes without an attempt until the count starts again.
+    #[must_use]
+    pub const fn forget_after(mut self, forget_after: Duration) -> Self {
+        self.forget_after = forget_after;
+        self
+    }
+
     /// For passwords: five, then a second's delay that doubles up to a quarter of an hour.
     pub const LOG_IN: Self = Self {
         free: 5,
@@ -77,11 +106,28 @@ impl Limit {
 /// without axum's `ConnectInfo`, count as one client's, who may send ten times as many: that bounds what can be guessed
 /// at, and one visitor alone does not easily use up what is there for all. The log says once how to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AddressLimit {
     /// How many at once.
     pub burst: NonZeroU32,
     /// How many a minute after that.
     pub per_minute: NonZeroU32,
+}
+
+impl AddressLimit {
+    /// Sets how many requests may come at once.
+    #[must_use]
+    pub const fn burst(mut self, burst: NonZeroU32) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// Sets how many requests may come each minute after that.
+    #[must_use]
+    pub const fn per_minute(mut self, per_minute: NonZeroU32) -> Self {
+        self.per_minute = per_minute;
+        self
+    }
 }
 
 impl Default for AddressLimit {
@@ -98,12 +144,13 @@ impl Default for AddressLimit {
 /// ```
 /// use sigra::{Config, SecretKeyBase, live::LiveLimit};
 ///
-/// let limit = LiveLimit { per_session: 5, ..LiveLimit::default() };
+/// let limit = LiveLimit::default().per_session(5);
 /// let config = Config::new("my_app", SecretKeyBase::generate()?).live_connections(limit);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(feature = "live")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LiveLimit {
     /// Of one session: of all tabs of a browser.
     pub per_session: usize,
@@ -112,6 +159,22 @@ pub struct LiveLimit {
 }
 
 #[cfg(feature = "live")]
+impl LiveLimit {
+    /// Sets the limit of one session.
+    #[must_use]
+    pub const fn per_session(mut self, per_session: usize) -> Self {
+        self.per_session = per_session;
+        self
+    }
+
+    /// Sets the limit of one user.
+    #[must_use]
+    pub const fn per_user(mut self, per_user: usize) -> Self {
+        self.per_user = per_user;
+        self
+    }
+}
+
 impl Default for LiveLimit {
     /// 50 of a session, 200 of a user.
     fn default() -> Self {

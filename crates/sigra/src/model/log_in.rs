@@ -3,6 +3,7 @@
 /// Whether a log-in is complete.
 #[must_use = "a log-in may not be complete yet: lead the user to the challenge"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
 pub enum LogInOutcome {
     /// The user is logged in.
     Complete,

@@ -81,6 +81,7 @@ impl<U: AuthUser> fmt::Debug for Scope<U> {
 /// }
 /// ```
 #[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
 
 /// How far a session goes.

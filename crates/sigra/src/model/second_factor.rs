@@ -97,6 +97,7 @@ impl Factor {
 /// assert_eq!(sigra::mfa::FactorKind::BackupCode.name(), "backup_code");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FactorKind {
     /// A code of an authenticator app.
     Totp,

@@ -24,6 +24,7 @@ const MAX_STORED_WORK_KIB: u64 = 4 * 1024 * 1024;
 /// What came of checking a password.
 #[must_use = "the password may be wrong: nobody is to be logged in before you have looked"]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
 pub enum Verification {
     /// There is no such user, the user has no password, or it is another one. Which of them, nobody is told.
     Invalid,

@@ -11,9 +11,10 @@ use crate::base::config_error::ConfigError;
 /// ```
 /// use sigra::config::Argon2Params;
 ///
-/// assert_eq!(Argon2Params::default(), Argon2Params { memory_kib: 19 * 1024, iterations: 2, parallelism: 1 });
+/// assert_eq!(Argon2Params::default(), Argon2Params::new(19 * 1024, 2, 1));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Argon2Params {
     /// Memory, in KiB.
     pub memory_kib: u32,
@@ -24,6 +25,13 @@ pub struct Argon2Params {
 }
 
 impl Argon2Params {
+    /// Creates parameters: memory in KiB, passes over it, and lanes. [`Config::check`](crate::Config::check) refuses
+    /// what can't be computed.
+    #[must_use]
+    pub const fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Self {
+        Self { memory_kib, iterations, parallelism }
+    }
+
     /// The cheapest parameters there are. They protect nothing: for tests that log in often.
     #[cfg(any(test, feature = "testing"))]
     pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };

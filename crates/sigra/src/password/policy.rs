@@ -25,6 +25,7 @@ const CONTEXT_REST: usize = 8;
 /// assert_eq!(policy.check(&Password::new("correct horse battery staple")), Err(PasswordProblem::Common));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PasswordPolicy {
     /// The least number of code points (default: 15).
     pub min: usize,
@@ -33,6 +34,19 @@ pub struct PasswordPolicy {
 }
 
 impl PasswordPolicy {
+    /// Creates a policy from the least and the greatest number of code points.
+    ///
+    /// ```
+    /// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
+    ///
+    /// let policy = PasswordPolicy::new(20, 128);
+    /// assert_eq!(policy.check(&Password::new("violet lantern")), Err(PasswordProblem::TooShort { min: 20 }));
+    /// ```
+    #[must_use]
+    pub const fn new(min: usize, max: usize) -> Self {
+        Self { min, max }
+    }
+
     /// For applications that require a second factor: 8 code points.
     pub const WITH_SECOND_FACTOR: Self = Self { min: 8, max: 1024 };
 

@@ -49,6 +49,7 @@ pub(crate) struct NewEmailToken<'a, U: AuthUser> {
 /// }
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sent<U> {
     /// Its user, as the database has them now.
     pub user: U,

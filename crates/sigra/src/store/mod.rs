@@ -1,6 +1,6 @@
 //! The database: the library's tables, and every statement that reads or writes them.
 //!
-//! Statements are written once, in functions that are generic over the user's type or over the [`Dialect`] of the
+//! Statements are written once, in functions that are generic over the user's type or over the `Dialect` of the
 //! database. Only the library can call them: what is written is also audited, announced, and ends what it must end, and
 //! that is a matter of [`Sigra`](crate::Sigra).
 
@@ -46,7 +46,7 @@ pub(crate) use self::{
 };
 
 /// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`; where yours
-/// has [another name](AuthUser::TABLE), replace that.
+/// has [another name](crate::AuthUser::TABLE), replace that.
 ///
 /// The generator writes it into the host's migrations; a host without the generator runs it itself.
 ///
@@ -62,6 +62,6 @@ pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
 /// The library's tables with their indexes, for PostgreSQL. They refer to a table `users` with a column `id` of type
 /// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too, and where the table has
-/// [another name](AuthUser::TABLE), the name.
+/// [another name](crate::AuthUser::TABLE), the name.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    fmt,
     future::{Future, ready},
     pin::Pin,
     task::{Context, Poll},
@@ -103,6 +104,12 @@ impl<U: AuthUser> FetchCurrentScopeLayer<U> {
     }
 }
 
+impl<U: AuthUser> fmt::Debug for FetchCurrentScopeLayer<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchCurrentScopeLayer").finish_non_exhaustive()
+    }
+}
+
 impl<U: AuthUser> Clone for FetchCurrentScopeLayer<U> {
     fn clone(&self) -> Self {
         Self { sigra: self.sigra.clone(), concern: self.concern }
@@ -122,6 +129,12 @@ pub struct FetchCurrentScope<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
     concern: Concern,
+}
+
+impl<S, U: AuthUser> fmt::Debug for FetchCurrentScope<S, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchCurrentScope").finish_non_exhaustive()
+    }
 }
 
 impl<S: Clone, U: AuthUser> Clone for FetchCurrentScope<S, U> {

@@ -10,6 +10,7 @@
 //! [so many](crate::Config::live_connections) and no more, for each costs memory.
 
 use std::{
+    fmt,
     future::Future,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,7 +32,6 @@ use futures_util::{
 use http::{StatusCode, request::Parts};
 use tokio::{sync::Mutex, time::timeout};
 
-pub use crate::model::limit::LiveLimit;
 use crate::{
     base::{
         origin::ForeignRequest,
@@ -50,6 +50,8 @@ use crate::{
         rejection::{SessionRejection, tell},
     },
 };
+
+pub use crate::model::limit::LiveLimit;
 
 /// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
 /// (RFC 6455 section 7.4.2).
@@ -141,6 +143,12 @@ pub trait OnMount<U: AuthUser>: Send + 'static {
 impl<U: AuthUser> OnMount<U> for () {
     async fn on_mount(_: &Scope<U>, _: &mut Parts) -> Result<(), Response> {
         Ok(())
+    }
+}
+
+impl<U: AuthUser, M> fmt::Debug for Live<U, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -279,7 +287,14 @@ pub struct LiveSocket {
 /// The other side is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
+#[non_exhaustive]
 pub struct Closed;
+
+impl fmt::Debug for LiveSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveSocket").finish_non_exhaustive()
+    }
+}
 
 impl LiveSocket {
     fn new(socket: WebSocket) -> Self {

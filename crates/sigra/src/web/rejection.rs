@@ -196,6 +196,7 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
 ///     .route_layer(Extension(FormPage("/settings")));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "it is a value for the extensions of a request")]
 pub struct FormPage(pub &'static str);
 
 /// Where a form can be sent again.

@@ -23,6 +23,7 @@ use crate::{
 ///     .route_layer(from_extractor::<SameOrigin>());
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SameOrigin;
 
 impl<S: Sync> FromRequestParts<S> for SameOrigin {

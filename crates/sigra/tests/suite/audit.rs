@@ -64,7 +64,7 @@ async fn an_event_is_gone_with_its_transaction() {
 async fn an_event_says_who_did_what_and_from_where() {
     let host = Host::new().await;
     let (user, admin) = (host.registered_fixture().await, host.registered_fixture().await);
-    let client = Client { ip: Some([203, 0, 113, 7].into()), user_agent: Some("a browser".to_owned()) };
+    let client = Client::new([203, 0, 113, 7], "a browser");
     let metadata = serde_json::json!({ "plan": "team" });
     let audit = Audit::new("plan.changed").of(user.id).by(admin.id).from(&client).with(metadata.clone());
     host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
@@ -131,7 +131,7 @@ async fn events_are_kept_for_a_year_unless_said_otherwise() {
 #[tokio::test]
 async fn events_of_nobody_are_counted_and_not_written_again() {
     let host = Host::new().await;
-    let client = |last: u8| Client { ip: Some([192, 0, 2, last].into()), user_agent: None };
+    let client = |last: u8| Client::new([192, 0, 2, last], "");
     let (user, mut conn) = (host.registered_fixture().await, host.pool.acquire().await.unwrap());
     for last in 0..20 {
         let failure = Audit::new(telemetry::LOGIN_FAILURE).from(&client(last));

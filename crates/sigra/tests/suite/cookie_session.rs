@@ -139,7 +139,7 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
 #[tokio::test]
 async fn name_path_and_same_site_are_the_hosts_to_choose() {
     let host = Host::with(|config| {
-        let session = CookieOptions { path: "/app".into(), ..CookieOptions::named("sid") };
+        let session = CookieOptions::named("sid").path("/app");
         let remember_me = CookieOptions::named("keep").same_site(SameSite::Strict);
         config.secure(true).session_cookie(session).remember_me_cookie(remember_me)
     })

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, MINUTE, SECOND};
 
-const CODE: Limit = Limit { free: 3, delay: SECOND, max_delay: Duration::from_secs(5), forget_after: DAY };
+const CODE: Limit = Limit::LOG_IN.free(3).delay(SECOND).max_delay(Duration::from_secs(5)).forget_after(DAY);
 
 async fn attempt(host: &Host, limit: Limit) -> Option<Duration> {
     match host.sigra.limits().check(limit, "code", "ada").await {
@@ -41,7 +41,7 @@ async fn delays_grow_to_a_bound_and_lock_nobody_out() {
 #[tokio::test]
 async fn a_limit_of_one_delays_the_second() {
     let host = Host::new().await;
-    let once = Limit { free: 1, ..CODE };
+    let once = CODE.free(1);
     assert_eq!(attempt(&host, once).await, None);
     assert_eq!(attempt(&host, once).await, Some(SECOND));
 }
@@ -110,7 +110,7 @@ async fn a_limit_holds_on_nodes_whose_clocks_differ_by_a_minute() {
     let minute = time::Duration::minutes(1);
     let ahead = Host::with(|config| config.clock(Clock::wrong_by(minute))).await;
     let behind = ahead.restart(|config| config.clock(Clock::wrong_by(-minute))).await;
-    let limit = Limit { delay: Duration::from_secs(30), max_delay: Duration::from_secs(30), ..CODE };
+    let limit = CODE.delay(Duration::from_secs(30)).max_delay(Duration::from_secs(30));
     for host in [&ahead, &behind, &ahead] {
         assert_eq!(attempt(host, limit).await, None);
     }
@@ -149,7 +149,7 @@ async fn a_count_survives_a_restart() {
 #[tokio::test]
 async fn limits_can_be_turned_off() {
     let host = Host::with(|config| config.rate_limits(false)).await;
-    let client = sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None };
+    let client = sigra::Client::new([192, 0, 2, 1], "");
     for _ in 0..200 {
         assert_eq!(attempt(&host, CODE).await, None);
         host.sigra.limits().check_address(&client).unwrap();

@@ -30,7 +30,7 @@ async fn answer(connection: JoinHandle<TestResponse>) -> TestResponse {
 
 #[tokio::test]
 async fn a_session_and_a_user_have_so_many_live_connections_and_no_more() {
-    let host = Host::with(|config| config.live_connections(LiveLimit { per_session: 2, per_user: 3 })).await;
+    let host = Host::with(|config| config.live_connections(LiveLimit::default().per_session(2).per_user(3))).await;
     let (user, browser) = host.authenticated_fixture().await;
     let (browser, phone) = (Arc::new(browser), Arc::new(host.log_in(&user).await));
     let (_, stranger) = host.authenticated_fixture().await;

@@ -339,7 +339,7 @@ async fn do_the_rest(host: &Host) -> Host {
     host.clock().advance(MINUTE * 2);
     owner.post("/log-out", &[]).await;
 
-    let limit = Limit { free: 0, ..Limit::MAIL };
+    let limit = Limit::MAIL.free(0);
     for _ in 0..2 {
         let _ = host.sigra().limits().check(limit, "telemetry", "ada").await;
     }
@@ -459,7 +459,7 @@ async fn a_host_that_serves_without_addresses_is_told_once_how_to_mend_it() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
     let told = || LOG.text().matches("into_make_service_with_connect_info").count();
-    host.sigra().limits().check_address(&sigra::Client { ip: Some([192, 0, 2, 1].into()), user_agent: None }).unwrap();
+    host.sigra().limits().check_address(&sigra::Client::new([192, 0, 2, 1], "")).unwrap();
     assert_eq!(told(), 0);
     for _ in 0..1000 {
         host.sigra().limits().check_address(&sigra::Client::default()).unwrap();

@@ -34,7 +34,7 @@ impl Accounts {
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, &found.user, &found.to).await?;
         let recovered = self.sigra.recovery().recover_in(&mut tx, &token, client).await?;
-        let Recovered { sent, revoked } = recovered.ok_or(ChangePasswordError::Link)?;
+        let Recovered { sent, revoked, .. } = recovered.ok_or(ChangePasswordError::Link)?;
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;

@@ -38,7 +38,7 @@ impl Layout {
     /// Says what is wrong with the form as a whole.
     pub fn alert(mut self, problem: &Problem) -> Self {
         let text = problem.detail().unwrap_or_else(|| problem.title().to_owned());
-        self.flash.push(FlashMessage { kind: Flash::Error, text });
+        self.flash.push(FlashMessage::new(Flash::Error, text));
         self
     }
 

@@ -110,7 +110,7 @@ async fn not_tried(
     };
     if form.cookies == "tried" && !session.has_cookies() {
         session.try_cookies()?;
-        let lost = FlashMessage { kind: Flash::Error, text: COOKIE_LOST.to_owned() };
+        let lost = FlashMessage::new(Flash::Error, COOKIE_LOST);
         return Ok(Some(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
     }
     match accounts.limit_log_in(session, &form.email).await {

@@ -132,7 +132,7 @@ async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
 async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
     let host = Host::new().await;
     let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
-    let stronger = host.with_argon2(Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 });
+    let stronger = host.with_argon2(Argon2Params::new(64, 1, 1));
     let mut logins = JoinSet::new();
     for _ in 0..8 {
         let (accounts, email) = (stronger.clone(), user.email.clone());

@@ -241,7 +241,7 @@ async fn passwords_are_rehashed_when_the_parameters_change() {
     let read = async || -> String {
         sqlx::query_scalar("SELECT hashed_password FROM users").fetch_one(&host.pool).await.expect("a hash")
     };
-    let costly = sigra::config::Argon2Params { memory_kib: 32, iterations: 2, parallelism: 1 };
+    let costly = sigra::config::Argon2Params::new(32, 2, 1);
     let passwords = sigra::password::Passwords::new(costly, 1, Duration::from_secs(9)).expect("good parameters");
     let hash = passwords.hash(&sigra::Password::new(VALID_PASSWORD)).await.expect("a hash");
     sqlx::query("UPDATE users SET hashed_password = $1").bind(hash).execute(&host.pool).await.expect("updated");

@@ -613,7 +613,7 @@ async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
     let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("logged in");
-    let slow = Argon2Params { memory_kib: 32 * 1024, iterations: 40, parallelism: 1 };
+    let slow = Argon2Params::new(32 * 1024, 40, 1);
     let accounts = host.with_password_worker(slow, Duration::from_millis(10));
     let busy = accounts.clone();
     let hash = tokio::spawn(async move { busy.sigra().hash_password(&Password::new(NEW)).await });

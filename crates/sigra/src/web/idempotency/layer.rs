@@ -66,6 +66,12 @@ pub struct IdempotencyLayer<U: AuthUser> {
     sigra: Sigra<U>,
 }
 
+impl<U: AuthUser> fmt::Debug for IdempotencyLayer<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyLayer").finish_non_exhaustive()
+    }
+}
+
 impl<U: AuthUser> Clone for IdempotencyLayer<U> {
     fn clone(&self) -> Self {
         Self { sigra: self.sigra.clone() }
@@ -84,6 +90,12 @@ impl<U: AuthUser, S> Layer<S> for IdempotencyLayer<U> {
 pub struct Idempotency<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
+}
+
+impl<S, U: AuthUser> fmt::Debug for Idempotency<S, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency").finish_non_exhaustive()
+    }
 }
 
 impl<S: Clone, U: AuthUser> Clone for Idempotency<S, U> {
