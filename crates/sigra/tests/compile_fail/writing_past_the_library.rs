@@ -1,6 +1,6 @@
 //! Writing to the library's tables without the audit trail, the announcement and the end of sessions.
 
-use sigra::{AuthDatabase, AuthUser, SessionId};
+use sigra::{AuthUser, SessionId};
 
 async fn remove_factor<U: AuthUser>(conn: &mut <U::Database as sqlx::Database>::Connection, user: &U) {
     sigra::store::totp::delete::<U>(conn, &user.id()).await.ok();
@@ -20,10 +20,5 @@ async fn remove_through_the_bound<U: AuthUser>(
 ) {
     U::Database::delete_totp(conn, &user.id()).await.ok();
 }
-
-#[derive(Debug)]
-struct Mine;
-
-impl<U: AuthUser> AuthDatabase<U> for Mine {}
 
 fn main() {}
