@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
 use crate::{
     base::{
         error::Error,
@@ -57,7 +59,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ) -> Result<EmailToken, Error> {
         let token = EmailToken::generate()?;
         let now = match context {
-            Context::Recovery => self.sigra.recovery().after_links(conn, user).await?,
+            Context::Recovery => self.after_recovery_links(conn, user).await?,
             _ => self.sigra.now(),
         };
         let context = context.name();
@@ -197,6 +199,16 @@ impl<U: AuthUser> EmailTokens<'_, U> {
             Context::ChangeEmail(_) => Some(config.change_email_ttl),
             Context::Recovery => Some(config.recovery_ttl),
         }
+    }
+
+    /// A time for a recovery link, later than that of all others of the user: what was sent later must not depend on
+    /// whose clock is ahead.
+    async fn after_recovery_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
+        let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
+        let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, good).await?;
+        let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
+        Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 
     /// When a token must have been sent to be good now.

@@ -11,7 +11,6 @@ use crate::{
         audit::{self, own_event},
         client::Client,
         user::{AuthUser, Connection},
-        window::Window,
     },
     sessions::revoke::Revoked,
     sigra::{Sigra, handle},
@@ -99,15 +98,5 @@ impl<U: AuthUser> Recovery<'_, U> {
         let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
         self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
         Ok(Some(Recovered { sent, revoked }))
-    }
-
-    /// A time for a recovery link, later than that of all others of the user: what was sent later must not depend on
-    /// whose clock is ahead.
-    pub(crate) async fn after_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
-        store::users::lock::<U>(&mut *conn, user).await?;
-        let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
-        let newest = store::email_tokens::newest_recovery_token::<U>(conn, user, good).await?;
-        let after = newest.map(|newest| newest.saturating_add(time::Duration::milliseconds(1)));
-        Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 }

@@ -95,7 +95,7 @@ impl<U: AuthUser> Sessions<'_, U> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
         let revoked = transact!(self.sigra, conn => {
             let revoked = self.delete_all_in(conn, &user, Some(this_one)).await?;
-            self.sigra.trusted_browsers().delete_others_in(conn, scope).await?;
+            store::browsers::delete_all_but_that_of_session::<U>(conn, BrowserKind::Trusted, &user, this_one).await?;
             Ok(revoked)
         })?;
         self.sigra.end_sessions(&revoked.sessions);
