@@ -73,13 +73,13 @@ fn is_sources(folder: &str) -> bool {
 /// Why the record of what was generated can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    #[error("there is no `{0}`: run this in an application that `cargo sigra new` or `install` has made")]
+    #[error("there is no `{0}`: run this in an application that `cargo sigra new` or `cargo sigra install` generated")]
     Missing(PathBuf),
-    #[error("`{path}` can't be read: {error}. Bring it back from your version control")]
+    #[error("`{path}` can't be read: {error}. Restore it from version control")]
     Unreadable { path: PathBuf, error: String },
     #[error("the record of what was generated can't be made: {0}")]
     Unmakable(io::Error),
-    #[error("`{0}` doesn't hold what `manifest.toml` beside it says. Bring both back from your version control")]
+    #[error("`{0}` doesn't match `manifest.toml` beside it. Restore both from version control")]
     Differs(PathBuf),
 }
 

@@ -31,7 +31,7 @@ impl Report {
         let finding = self.findings.get(check).unwrap_or_else(|| panic!("no {check} in {:?}", self.findings));
         assert_eq!(finding["status"], status, "{finding}");
         assert!(finding["found"].as_str().is_some_and(|text| text.contains(found)), "{finding}");
-        assert_eq!(finding["mend"].is_string(), status != "good", "{finding}");
+        assert_eq!(finding["fix"].is_string(), status != "good", "{finding}");
         let is_bad = |finding: &Value| finding["status"] == "bad";
         assert_eq!(self.is_well, !self.findings.values().any(is_bad), "the exit status tells of what is bad");
     }
@@ -173,6 +173,6 @@ fn settings_of_a_file_are_those_that_the_environment_does_not_say() {
 
     fs::write(app.root().join(".env"), "SECRET_KEY_BASE=hunter2 hunter2\n").expect("written");
     let output = sigra_with(&app.root(), &[], &["doctor"]);
-    assert!(!output.status.success() && said(&output).contains("`.env` has a line that is no setting"));
+    assert!(!output.status.success() && said(&output).contains("`.env` has a line that isn't a setting"));
     assert!(!said(&output).contains("hunter2"), "{}", said(&output));
 }

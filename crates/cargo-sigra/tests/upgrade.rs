@@ -108,7 +108,7 @@ fn no_edit_is_lost_where_every_file_was_edited() {
     }
     assert!(!output.status.success());
     assert!(said(&output).contains("conflict templates/home.html"), "{}", said(&output));
-    assert!(said(&output).contains("error: 1 file has to be put right by hand"), "{}", said(&output));
+    assert!(said(&output).contains("error: 1 file has conflicts"), "{}", said(&output));
     let marked = "<<<<<<< ours\n  <h1>Nice to see you</h1>\n=======\n  <h1>Glad to see you</h1>\n>>>>>>> theirs\n";
     assert!(fs::read_to_string(app.root().join(home)).expect("text").contains(marked));
 
@@ -143,7 +143,7 @@ fn a_checkout_with_crlf_conflicts_where_any_other_does() {
         "      merge src/accounts/user.rs",
         "     update src/web/layout.rs",
         "   conflict templates/home.html",
-        "error: 1 file has to be put right by hand: look for `<<<<<<<`, then run the tests",
+        "error: 1 file has conflicts: look for `<<<<<<<` and resolve them, then run the tests",
     ];
     assert_eq!(said(&output).lines().collect::<Vec<_>>(), expected);
     for path in [user, home, "src/web/layout.rs"] {

@@ -1,4 +1,4 @@
-//! `cargo sigra doctor`: what is wrong with an application's settings and surroundings, and how to mend it.
+//! `cargo sigra doctor`: what is wrong with an application's settings and surroundings, and how to fix it.
 
 mod clock;
 mod database;
@@ -30,7 +30,7 @@ pub enum DoctorError {
     Runtime(io::Error),
     #[error("the findings can't be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("{0} {checks} to be mended", checks = if *.0 == 1 { "thing has" } else { "things have" })]
+    #[error("{0} {problems} found", problems = if *.0 == 1 { "problem" } else { "problems" })]
     Unwell(usize),
 }
 
@@ -75,6 +75,6 @@ fn print(finding: &Finding) {
         Status::Warning => (WARNING, "warning"),
         Status::Bad => (BAD, "bad"),
     };
-    let mend = finding.mend.as_ref().map(|mend| format!(" - {}", styled(STRONG, mend))).unwrap_or_default();
-    anstream::println!("{} {:<12} {}{mend}", styled(style, format!("{word:>7}")), finding.check, finding.found);
+    let fix = finding.fix.as_ref().map(|fix| format!(" - {}", styled(STRONG, fix))).unwrap_or_default();
+    anstream::println!("{} {:<12} {}{fix}", styled(style, format!("{word:>7}")), finding.check, finding.found);
 }

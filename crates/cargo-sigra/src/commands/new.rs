@@ -33,9 +33,9 @@ use crate::{
 /// Why there is no new application.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    #[error("`{0}` has something in it: choose another name, or `cargo sigra install` there if it is an application")]
+    #[error("`{0}` isn't empty: choose another name, or run `cargo sigra install` there if it is an application")]
     NotEmpty(PathBuf),
-    #[error("`{0}` has no last part that could be the application's name: give a path such as `my_app`")]
+    #[error("`{0}` doesn't end in a name for the application: use a path such as `my_app`")]
     NoName(PathBuf),
     #[error(transparent)]
     Name(#[from] NameError),

@@ -112,7 +112,7 @@ fn print(routes: &[Route], user: &str) {
             route.handler
         );
     }
-    anstream::println!("\n\"limited\": so many requests an address and minute.");
+    anstream::println!("\n\"limited\": rate limited per client address.");
 }
 
 #[cfg(test)]

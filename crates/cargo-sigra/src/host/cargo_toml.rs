@@ -43,7 +43,7 @@ pub enum DependencyError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("`{path}` can't be understood: {error}")]
     Toml { path: PathBuf, error: TomlError },
-    #[error("`{0}` stands in Cargo.toml in a way that no feature can be added to: make it a line of its own")]
+    #[error("can't add features to `{0}` in Cargo.toml: unexpected format. Write it on a line of its own")]
     Shape(String),
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -13,11 +13,11 @@ use crate::system::cargo::{self, MetadataError};
 /// Why the application is not one that accounts can be installed into.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    #[error("the folder can't be looked at: {0}")]
+    #[error("can't read this folder: {0}")]
     Folder(io::Error),
-    #[error("this is no package that accounts could be installed into: {0}")]
+    #[error("can't install accounts into this package: {0}")]
     NoPackage(String),
-    #[error("there is no Cargo.toml of a package in this folder: go into the package that serves your routes")]
+    #[error("this folder has no Cargo.toml of a package: go to the package that serves your routes")]
     Elsewhere,
     #[error(transparent)]
     Metadata(MetadataError),

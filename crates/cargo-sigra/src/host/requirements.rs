@@ -23,7 +23,7 @@ const OLDER: [(&str, &str); 3] = [("thiserror", ">=1, <3"), ("tower", ">=0.4, <0
 /// Why the generated code would not compile in the host.
 #[derive(Debug, thiserror::Error)]
 pub enum RequirementError {
-    #[error("accounts can't be installed into `{package}` yet:{unmet}")]
+    #[error("can't install accounts into `{package}` yet:{unmet}")]
     Unmet { package: String, unmet: List },
     #[error(transparent)]
     Dependency(#[from] DependencyError),
@@ -43,29 +43,29 @@ impl fmt::Display for List {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Unmet {
     #[error(
-        "it is in Rust's edition {there}, not {needed}: `cargo fix --edition`, then write `edition = \"{needed}\"` in Cargo.toml"
+        "it uses Rust edition {there}, not {needed}: run `cargo fix --edition`, then set `edition = \"{needed}\"` in Cargo.toml"
     )]
     Edition { there: String, needed: String },
     #[error(
-        "it promises to build with Rust {there}, which the generated code does not: write `rust-version = \"{needed}\"` in Cargo.toml"
+        "its `rust-version` is {there}, but the generated code needs {needed}: set `rust-version = \"{needed}\"` in Cargo.toml"
     )]
     RustVersion { there: String, needed: String },
-    #[error("it does not depend on axum: `cargo add axum`, or go into the package that serves your routes")]
+    #[error("it doesn't depend on axum: run `cargo add axum`, or go to the package that serves your routes")]
     NoAxum,
-    #[error("it asks for {name} {req}, and the generated code needs {name} {needed}: change {}{}", place(*.is_inherited), guide(.name))]
+    #[error("it requires {name} {req}, but the generated code needs {name} {needed}: change {}{}", place(*.is_inherited), guide(.name))]
     Version { name: String, req: String, needed: String, is_inherited: bool },
-    #[error("Cargo.lock holds {name} {version}, and the generated code needs {name} {needed}: `cargo update {name}`{}", guide(.name))]
+    #[error("Cargo.lock has {name} {version}, but the generated code needs {name} {needed}: run `cargo update {name}`{}", guide(.name))]
     Locked { name: String, version: String, needed: String },
     #[error(
-        "{0} is optional: leave `optional = true` out, for accounts need it in every build. A package that is built for the browser too can't have them"
+        "{0} is optional, but accounts need it in every build: remove `optional = true`. A package that is also built for the browser can't have accounts"
     )]
     Optional(String),
     #[error(
-        "what it calls `{key}` is the package `{package}`, and the generated code means {key}: give `{package}` another name"
+        "it calls the package `{package}` `{key}`, but the generated code means {key}: give `{package}` another name"
     )]
     OtherPackage { key: String, package: String },
     #[error(
-        "its {0} is not from the registry, where the library's is from: ask for a version, and name the other place in `[patch.crates-io]`"
+        "its {0} isn't from the registry, unlike the library's: require a version, and name the other source in `[patch.crates-io]`"
     )]
     Source(String),
 }
@@ -77,7 +77,7 @@ fn place(is_inherited: bool) -> &'static str {
 /// Where it is said what a new version of a crate asks for.
 fn guide(name: &str) -> String {
     let guide = SHARED.iter().find(|(shared, _)| *shared == name);
-    guide.map(|(_, url)| format!(". What is to be done for it: {url}")).unwrap_or_default()
+    guide.map(|(_, url)| format!(". What changes: {url}")).unwrap_or_default()
 }
 
 /// Whether the generated code can be compiled in the host.

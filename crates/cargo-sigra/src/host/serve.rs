@@ -30,18 +30,18 @@ use super::{
 /// Why it can't be told where accounts go.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("there are several programs here, and which of them serves your routes can't be told: choose one of {0}")]
+    #[error("there are several programs here, and it isn't clear which one serves your routes: choose one of {0}")]
     Programs(String),
     #[error("there is no program `{asked}` here: choose one of {there}")]
     NoProgram { asked: String, there: String },
-    #[error("there is no library and no program here that could hold accounts")]
+    #[error("this package has no library or program to hold accounts")]
     Nothing,
     #[error(
-        "`{name}` is all in one file, and Cargo takes what is beside it for programs: `mkdir {folder}/{name} && git mv \
+        "`{name}` is a single file, and Cargo takes the files beside it for programs: run `mkdir {folder}/{name} && git mv \
          {folder}/{name}.rs {folder}/{name}/main.rs`, commit, and install again"
     )]
     OneFile { name: String, folder: String },
-    #[error("`{0}` is outside of the package, and files of the package can't be modules there")]
+    #[error("`{0}` is outside the package, so files of the package can't be its modules")]
     Outside(PathBuf),
 }
 
@@ -221,7 +221,8 @@ impl Survey {
         if self.has_accounts || self.certain().is_some() {
             return Vec::new();
         }
-        let mut advice = vec!["Accounts are around no router yet, for where it is served is not certain.".to_owned()];
+        let mut advice =
+            vec!["Accounts aren't around a router yet, because it isn't certain where yours is served.".to_owned()];
         for (path, error) in self.riddles() {
             advice.push(format!("{path} can't be understood: {error}. What it serves is not known."));
         }

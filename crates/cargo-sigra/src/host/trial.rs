@@ -17,21 +17,19 @@ pub enum TrialError {
     Copy(#[from] CopyError),
     #[error("can't run cargo: {0}")]
     Cargo(io::Error),
-    #[error("nothing was written, for cargo would find no versions of all dependencies that fit together{why}\n\ncargo says: {said}", why = reason::explained(.said))]
+    #[error("nothing was written: cargo can't find versions of all dependencies that fit together{why}\n\ncargo says: {said}", why = reason::explained(.said))]
     Conflict { said: String },
     #[error(
-        "nothing was written, for cargo can't find versions of your dependencies even as they are: mend that first, or \
-         pass `--no-resolve`\n\ncargo says: {0}"
+        "nothing was written: cargo can't resolve your dependencies even without the changes. Fix that first, or pass `--no-resolve`\n\ncargo says: {0}"
     )]
     Before(String),
     #[error(
-        "nothing was written, for cargo could not reach the registry to tell whether the dependencies fit together: try \
-         again with a network, or pass `--no-resolve` to go on without\n\ncargo says: {0}"
+        "nothing was written: cargo can't reach the registry to check that the dependencies fit together. Try again with a network, or pass `--no-resolve` to skip the check\n\ncargo says: {0}"
     )]
     Unreachable(String),
-    #[error("nothing was written, for your application would not compile with accounts, as said above")]
+    #[error("nothing was written: your application would not compile with accounts. See the errors above")]
     DoesNotCompile,
-    #[error("stopped, and nothing was written")]
+    #[error("stopped; nothing was written")]
     Stopped,
 }
 

@@ -19,36 +19,35 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NameError {
     #[error(
-        "`{0}` is no name for an application: use small letters and digits, with single `_` or `-` between words, and begin with a \
-         letter"
+        "`{0}` is not a valid application name: use lowercase letters and digits, with single `_` or `-` between words, and start with a letter"
     )]
     Letters(String),
-    #[error("`{name}` has capital letters, which crates don't have in their names: call it `{suggestion}`")]
+    #[error("`{name}` has uppercase letters, but crate names are lowercase: use `{suggestion}`")]
     Capitals { name: String, suggestion: String },
-    #[error("`{0}` can't be the name, for it is {1}: choose another one, such as `{0}_app`")]
+    #[error("can't use `{0}` as the name because it is {1}: choose another, such as `{0}_app`")]
     Reserved(String, &'static str),
     #[error(
-        "`{0}` can't be the name, for the generated code calls something else so: choose another one, such as `{0}_app`"
+        "can't use `{0}` as the name because the generated code uses it for something else: choose another, such as `{0}_app`"
     )]
     Taken(String),
     #[error(
-        "`--user {0}` is no name of a type: use letters and digits, and begin with a capital letter, as in `--user Member`"
+        "`--user {0}` is not a valid type name: use letters and digits, and start with an uppercase letter, as in `--user Member`"
     )]
     Type(String),
     #[error(
-        "`--user {name}` can't be the type, for its variables would be called `{word}`, which is a word of Rust: choose another one, such as `--user Member`"
+        "can't use `--user {name}` because its variables would be called `{word}`, a Rust keyword: choose another, such as `--user Member`"
     )]
     TypeOfRust { name: String, word: String },
     #[error(
-        "`--table {0}` is no name of a table: use small letters, digits and `_`, 40 at most, as in `--table members`"
+        "`--table {0}` is not a valid table name: use lowercase letters, digits and `_`, 40 at most, as in `--table members`"
     )]
     Table(String),
     #[error(
-        "`--table {0}` can't be the table, for databases keep names that begin so for themselves: choose another one, such as `--table members`"
+        "can't use `--table {0}` because databases reserve names that start like this: choose another, such as `--table members`"
     )]
     TableOfDatabase(String),
     #[error(
-        "`--user {singular} --table {plural}` can't be, for the generated code has something else that is called `{word}`: choose other names, such as `--user Member --table members`"
+        "can't use `--user {singular} --table {plural}` because the generated code already has something called `{word}`: choose other names, such as `--user Member --table members`"
     )]
     UserTaken { singular: String, plural: String, word: String },
 }
@@ -61,10 +60,10 @@ pub fn is_keyword(word: &str) -> bool {
 /// What the name of a crate or of a module is elsewhere, if anything.
 pub fn reserved(ident: &str) -> Option<&'static str> {
     let lists: [(bool, &str); 4] = [
-        (is_keyword(ident), "a word of Rust"),
-        (OF_RUST.contains(&ident), "a crate of Rust's"),
-        (OF_CARGO.contains(&ident), "a folder of Cargo's"),
-        (OF_WINDOWS.contains(&ident), "no name for a file on Windows"),
+        (is_keyword(ident), "a Rust keyword"),
+        (OF_RUST.contains(&ident), "a crate that comes with Rust"),
+        (OF_CARGO.contains(&ident), "a folder that Cargo creates"),
+        (OF_WINDOWS.contains(&ident), "a reserved file name on Windows"),
     ];
     lists.into_iter().find_map(|(is_in, what)| is_in.then_some(what))
 }

@@ -15,22 +15,20 @@ const SHOWN: usize = 5;
 pub enum GitError {
     #[error("`git {command}` failed: {said}")]
     Failed { command: String, said: String },
-    #[error("git can't be run: {0}. Install it, or pass `--force` to go without")]
+    #[error("can't run git: {0}. Install it, or pass `--force` to go without")]
     Missing(io::Error),
-    #[error("these files have changes that are not committed: {0}. Commit them first, or pass `--force`")]
+    #[error("these files have uncommitted changes: {0}. Commit them first, or pass `--force`")]
     Changed(String),
     #[error(
-        "this folder is in no git repository, so nothing could be undone: `git init` and commit, or pass `--force`"
+        "this folder isn't in a git repository, so you couldn't undo the changes: run `git init` and commit, or pass `--force`"
     )]
     NoRepository,
     #[error(
-        "git does not look into this repository, for its folder belongs to another user. If you trust what is in it: \
-         `git config --global --add safe.directory {0}`"
+        "git refuses to read this repository because its folder belongs to another user. If you trust it, run `git config --global --add safe.directory {0}`"
     )]
     Ownership(String),
     #[error(
-        "git keeps no files here, for this is a bare repository or the inside of `.git`: go into a clone or a work tree, \
-         or pass `--force`"
+        "this is a bare repository or the inside of `.git`, which has no files to change: go to a clone or a work tree, or pass `--force`"
     )]
     NoWorkTree,
 }

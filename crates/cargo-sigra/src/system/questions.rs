@@ -7,9 +7,9 @@ use inquire::{InquireError, Select};
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
-    #[error("nothing was written: the questions were left. `--yes` asks none")]
+    #[error("cancelled; nothing was written. Pass `--yes` to accept the defaults")]
     Left,
-    #[error("the question can't be asked here: {0}. Give the answers as flags, or `--yes`")]
+    #[error("can't ask questions here: {0}. Pass the answers as flags, or `--yes`")]
     Unaskable(InquireError),
 }
 

@@ -12,12 +12,12 @@ fn nothing_of_the_hosts_is_overwritten() {
     let host = Host::new("hello", "");
     fs::write(host.root().join("src/auth.rs"), "//! Mine.\n").expect("written");
     let dirty = host.install(&[]);
-    assert!(said(&dirty).contains("not committed: src/auth.rs"), "{}", said(&dirty));
+    assert!(said(&dirty).contains("uncommitted changes: src/auth.rs"), "{}", said(&dirty));
     host.commit();
     let taken = host.install(&[]);
     assert!(
         !taken.status.success()
-            && said(&taken).contains("for `src/auth.rs` is there: choose another one, `--module login`"),
+            && said(&taken).contains("because `src/auth.rs` is there. Choose another, such as `--module login`"),
         "{}",
         said(&taken)
     );

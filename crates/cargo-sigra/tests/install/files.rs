@@ -80,7 +80,7 @@ fn what_is_in_the_way_is_told_and_nothing_is_written() {
     let host = Host::with("hello", &[("static", "A file.\n"), ("templates/auth/base.html/more.html", "")]);
     let told = host.refuses(&[], &[]);
     assert!(told.contains("nothing was written: "), "{told}");
-    assert!(told.contains("needs `static` to be a folder, and it is a file: move it away"), "{told}");
+    assert!(told.contains("needs `static` to be a folder, but it is a file: move it"), "{told}");
     assert!(!told.contains("Installed"), "{told}");
 }
 
@@ -100,7 +100,7 @@ fn what_is_read_only_and_links_stay_as_they_are() {
     symlink(other.path(), host.root().join("templates")).expect("linked");
     host.commit();
     let told = host.refuses(&[], &[]);
-    assert!(told.contains("leads out of the repository by a link"), "{told}");
+    assert!(told.contains("is a link that leads out of the repository"), "{told}");
     assert_eq!(fs::read_dir(other.path()).expect("a folder").count(), 0);
 
     let host = Host::new("hello", "");

@@ -21,10 +21,10 @@ fn what_git_has_not_been_given_yet_could_not_be_brought_back() {
     let host = Host::new("hello", "");
     fs::remove_dir_all(host.root().join(".git")).expect("removed");
     let told = host.refuses(&[], &[]);
-    assert!(told.contains("in no git repository"), "{told}");
+    assert!(told.contains("isn't in a git repository"), "{told}");
     git(&host.root(), &["init", "--quiet"]);
     let told = host.refuses(&[], &[]);
-    assert!(told.contains("not committed: ") && told.contains("Cargo.toml"), "{told}");
+    assert!(told.contains("uncommitted changes: ") && told.contains("Cargo.toml"), "{told}");
     host.commit();
     host.installed(&[]);
 }
@@ -37,7 +37,7 @@ fn a_work_tree_beside_its_repository_is_one() {
     let installed = sigra(&beside, &["install", "--yes"]);
     assert!(installed.status.success(), "{}", said(&installed));
     let again = sigra(&beside, &["install", "--yes"]);
-    assert!(said(&again).contains("not committed"), "{}", said(&again));
+    assert!(said(&again).contains("uncommitted changes"), "{}", said(&again));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn changes_behind_a_link_are_changes_too() {
     let text = fs::read_to_string(&shared).expect("text");
     fs::write(&shared, format!("{text}// Mine.\n")).expect("written");
     let told = host.refuses(&[], &[]);
-    assert!(told.contains("not committed: start.rs"), "{told}");
+    assert!(told.contains("uncommitted changes: start.rs"), "{told}");
     host.commit();
     let host = host.installed(&[]);
     assert!(fs::read_to_string(shared).expect("text").contains("with_accounts"));

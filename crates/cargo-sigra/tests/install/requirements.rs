@@ -40,16 +40,16 @@ fn all_that_a_host_lacks_is_said_at_once() {
     refused(
         &host,
         &[
-            "accounts can't be installed into `hello` yet:\n  - ",
-            "edition 2021, not 2024: `cargo fix --edition`",
+            "can't install accounts into `hello` yet:\n  - ",
+            "edition 2021, not 2024: run `cargo fix --edition`",
             "`rust-version = \"1.94\"`",
-            "asks for axum ^0.7, and the generated code needs axum 0.8: change it in Cargo.toml. What is to be done for it: \
+            "requires axum ^0.7, but the generated code needs axum 0.8: change it in Cargo.toml. What changes: \
              https://github.com/tokio-rs/axum/",
-            "needs sqlx 0.9: change it in Cargo.toml. What is to be done for it: https://github.com/launchbadge/sqlx/",
+            "needs sqlx 0.9: change it in Cargo.toml. What changes: https://github.com/launchbadge/sqlx/",
             "needs askama 0.16",
             "needs tower 0.5",
             "tokio is optional",
-            "what it calls `time` is the package `chrono`",
+            "it calls the package `chrono` `time`",
         ],
     );
 }
@@ -67,7 +67,7 @@ fn what_only_tests_and_build_scripts_have_is_added_for_the_package_itself() {
     assert!(others.contains("\n[build-dependencies]\ntime = \"0.2\"\n"), "{manifest}");
 
     let only_for_tests = with("edition = \"2024\"", "[dev-dependencies]\naxum = \"0.8\"\n");
-    refused(&only_for_tests, &["does not depend on axum: `cargo add axum`"]);
+    refused(&only_for_tests, &["doesn't depend on axum: run `cargo add axum`"]);
 }
 
 #[test]
@@ -82,13 +82,13 @@ fn a_version_is_refused_only_if_the_line_allows_no_good_one() {
         host.read("Cargo.toml")
     );
     assert!(host.read("Cargo.toml").contains("tower = { version = \"0.4.13\", features = [\"util\"] }"));
-    refused(&with_dependencies("axum = \">=0.7, <0.8\"\n"), &["asks for axum >=0.7, <0.8"]);
+    refused(&with_dependencies("axum = \">=0.7, <0.8\"\n"), &["requires axum >=0.7, <0.8"]);
 
     let locked = with_dependencies("axum = \">=0.7, <0.9\"\n");
     let lock = "version = 4\n[[package]]\nname = \"axum\"\nversion = \"0.7.9\"\n\
                 [[package]]\nname = \"hello\"\nversion = \"0.1.0\"\ndependencies = [\"axum\"]\n";
     fs::write(locked.root().join("Cargo.lock"), lock).expect("written");
-    refused(&locked, &["Cargo.lock holds axum 0.7.9, and the generated code needs axum 0.8: `cargo update axum`"]);
+    refused(&locked, &["Cargo.lock has axum 0.7.9, but the generated code needs axum 0.8: run `cargo update axum`"]);
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn a_crate_that_goes_by_another_name_gets_a_line_of_its_own() {
     let manifest = host.read("Cargo.toml");
     assert!(manifest.contains("web = { package = \"axum\", version = \"0.8\" }\n"), "{manifest}");
     assert!(manifest.contains("\naxum = { version = \"0.8\", "), "{manifest}");
-    refused(&with_dependencies("web = { package = \"axum\", version = \"0.7\" }\n"), &["asks for axum ^0.7"]);
+    refused(&with_dependencies("web = { package = \"axum\", version = \"0.7\" }\n"), &["requires axum ^0.7"]);
     let beside = "axum = \"0.8\"\nsqlx = { version = \"0.9\", features = [\"sqlite\"] }\n\
                   sqlx_0_8 = { package = \"sqlx\", version = \"0.8\", features = [\"sqlite\"] }\n";
     with_dependencies(beside).installed(&[UNRESOLVED]);
     let forked = with_dependencies("axum = { git = \"https://github.com/tokio-rs/axum\" }\n");
-    refused(&forked, &["its axum is not from the registry", "`[patch.crates-io]`"]);
+    refused(&forked, &["its axum isn't from the registry", "`[patch.crates-io]`"]);
 }
 
 /// A workspace that shares its dependencies, with one package.
@@ -136,7 +136,7 @@ fn what_the_workspace_has_is_inherited_from_it() {
         assert!(manifest.lines().any(|there| there == line), "no {line} in\n{manifest}");
     }
     let old = in_workspace("axum = \"0.7\"\n", "axum.workspace = true\n");
-    refused(&old, &["asks for axum ^0.7, and the generated code needs axum 0.8: change `[workspace.dependencies]`"]);
+    refused(&old, &["requires axum ^0.7, but the generated code needs axum 0.8: change `[workspace.dependencies]`"]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn rows_with_the_same_address_are_named_before_anything_is_written() {
     let settings = [("DATABASE_URL", &*url)];
     let refused = sigra_with(&host.root(), &settings, &["install", "--yes"]);
     let text = said(&refused);
-    assert!(!refused.status.success() && text.contains("the same address but for capital letters: 1 and 2"), "{text}");
+    assert!(!refused.status.success() && text.contains("addresses that differ only in case: 1 and 2"), "{text}");
     assert_eq!(host.changes(), "");
 
     // Without a database to ask, it is the migration that says so, and nothing is half done.
@@ -147,7 +147,7 @@ fn rows_with_the_same_address_are_named_on_postgres_too() {
     });
     let install = || sigra_with(&host.root(), &[("DATABASE_URL", &url)], &["install", "--yes", "--db", "postgres"]);
     let refused = install();
-    assert!(!refused.status.success() && said(&refused).contains("capital letters: 1 and 2"), "{}", said(&refused));
+    assert!(!refused.status.success() && said(&refused).contains("differ only in case: 1 and 2"), "{}", said(&refused));
     assert_eq!(host.changes(), "");
 
     assert!(host.install(&["--db", "postgres"]).status.success());

@@ -197,15 +197,15 @@ fn compare(place: &Migrations, own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<
     let folder = &place.folder;
     let is_other = |(version, checksum): &(&i64, &Vec<u8>)| own.get(version).is_some_and(|own| own != *checksum);
     if let Some((version, _)) = applied.iter().find(is_other) {
-        let mend = format!("bring its file in `{folder}` back as it was, and put the change into a new one");
-        return Finding::bad("migrations", format!("{version} was changed after it was run"), mend);
+        let fix = format!("bring its file in `{folder}` back as it was, and put the change into a new one");
+        return Finding::bad("migrations", format!("{version} was changed after it was run"), fix);
     }
     if let Some(version) = applied.keys().find(|version| !own.contains_key(version)) {
-        let mend = format!(
+        let fix = format!(
             "bring its file back into `{folder}`, or go on with the version of the application that has it. If another folder \
              has it, two sets of migrations are run on one database: put them into one"
         );
-        return Finding::bad("migrations", format!("the database has run {version}, which is not in `{folder}`"), mend);
+        return Finding::bad("migrations", format!("the database has run {version}, which is not in `{folder}`"), fix);
     }
     match own.keys().filter(|version| !applied.contains_key(version)).count() {
         0 => Finding::good("migrations", format!("all {} are run", own.len())),

@@ -14,7 +14,7 @@ pub enum EnvironmentError {
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     // The line is not shown: it may hold a secret.
-    #[error("`{path}` has a line that is no setting: write NAME=value, with quotes around a value with spaces")]
+    #[error("`{path}` has a line that isn't a setting: write NAME=value, with quotes around a value with spaces")]
     NoSetting { path: PathBuf },
 }
 

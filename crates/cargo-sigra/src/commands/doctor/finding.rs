@@ -18,19 +18,19 @@ pub struct Finding {
     pub found: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Finding {
     pub fn good(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, status: Status::Good, found: found.into(), mend: None }
+        Self { check, status: Status::Good, found: found.into(), fix: None }
     }
 
-    pub fn warning(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Status::Warning, found: found.into(), mend: Some(mend.into()) }
+    pub fn warning(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, status: Status::Warning, found: found.into(), fix: Some(fix.into()) }
     }
 
-    pub fn bad(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, status: Status::Bad, found: found.into(), mend: Some(mend.into()) }
+    pub fn bad(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, status: Status::Bad, found: found.into(), fix: Some(fix.into()) }
     }
 }

@@ -11,26 +11,26 @@ use super::{environment::Environment, finding::Finding};
 /// A mail server that takes longer is away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const MEND: &str = "SMTP_URL=smtp://user:password@mail.example.com:587?tls=required";
+const FIX: &str = "SMTP_URL=smtp://user:password@mail.example.com:587?tls=required";
 
 pub async fn check(env: &Environment) -> Vec<Finding> {
     let url = env.get("SMTP_URL");
     let from = env.get("MAIL_FROM").unwrap_or_else(|| "My App <no-reply@localhost>".to_owned());
     let Some(url) = url else {
         return vec![match env.is_prod() {
-            true => Finding::warning("mail", "SMTP_URL is not set: nobody can reset a password", MEND),
+            true => Finding::warning("mail", "SMTP_URL is not set: nobody can reset a password", FIX),
             false => Finding::good("mail", "SMTP_URL is not set: mails are kept in memory"),
         }];
     };
     if env.is_prod() && url.starts_with("memory:") {
-        return vec![Finding::warning("mail", "SMTP_URL is `memory:`: nobody gets the mails", MEND)];
+        return vec![Finding::warning("mail", "SMTP_URL is `memory:`: nobody gets the mails", FIX)];
     }
     if let Err(error) = Mailer::from_url(&url, &from) {
-        return vec![Finding::bad("mail", error.to_string(), MEND)];
+        return vec![Finding::bad("mail", error.to_string(), FIX)];
     }
     let is_in_the_clear = Url::parse(&url).is_ok_and(|url| url.password().is_some() && is_without_tls(&url));
     if env.is_prod() && is_in_the_clear {
-        return vec![Finding::bad("mail", "SMTP_URL has a password, which would be sent without TLS", MEND)];
+        return vec![Finding::bad("mail", "SMTP_URL has a password, which would be sent without TLS", FIX)];
     }
     match server(&url) {
         Some((host, port)) => vec![reach(&host, port).await],

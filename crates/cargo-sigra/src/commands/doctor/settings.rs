@@ -69,47 +69,47 @@ fn reached_from_elsewhere(env: &Environment) -> Option<String> {
 }
 
 fn secret(env: &Environment) -> Finding {
-    const MEND: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
+    const FIX: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
     const PREDICTABLE: &str = "SECRET_KEY_BASE has too few different characters, or repeats itself";
     let Some(secret) = env.get("SECRET_KEY_BASE") else {
         return match env.is_prod() {
-            true => Finding::bad("secret", "SECRET_KEY_BASE is not set", MEND),
+            true => Finding::bad("secret", "SECRET_KEY_BASE is not set", FIX),
             false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside of prod one is made"),
         };
     };
     match SecretKeyBase::new(secret) {
-        Err(error) => Finding::bad("secret", error.to_string(), MEND),
+        Err(error) => Finding::bad("secret", error.to_string(), FIX),
         Ok(secret) if !secret.is_predictable() => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
-        Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, MEND),
-        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), MEND),
+        Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, FIX),
+        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), FIX),
     }
 }
 
 fn address(env: &Environment) -> Finding {
-    const MEND: &str = "set it to the address that users type, such as https://app.example.com";
+    const FIX: &str = "set it to the address that users type, such as https://app.example.com";
     let Some(text) = env.get("PUBLIC_URL") else {
         return match env.is_prod() {
-            true => Finding::bad("address", "PUBLIC_URL is not set", MEND),
+            true => Finding::bad("address", "PUBLIC_URL is not set", FIX),
             false => Finding::good("address", "PUBLIC_URL is not set: links lead to where it listens"),
         };
     };
     if text.contains('@') {
-        return Finding::bad("address", "PUBLIC_URL has a user name or a password in it", MEND);
+        return Finding::bad("address", "PUBLIC_URL has a user name or a password in it", FIX);
     }
     match Url::parse(&text) {
         Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
-            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has more than scheme, host and port"), MEND)
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has more than scheme, host and port"), FIX)
         }
         Ok(url) if env.is_prod() && url.scheme() != "https" => Finding::bad(
             "address",
             format!("PUBLIC_URL is `{text}`, and browsers send the cookies by https alone"),
-            MEND,
+            FIX,
         ),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which is no web address"), MEND)
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which isn't a web address"), FIX)
         }
         Ok(_) => Finding::good("address", format!("links lead to {text}")),
-        Err(error) => Finding::bad("address", format!("PUBLIC_URL is `{text}`: {error}"), MEND),
+        Err(error) => Finding::bad("address", format!("PUBLIC_URL is `{text}`: {error}"), FIX),
     }
 }
 
@@ -134,23 +134,23 @@ fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
     }
     let found =
         format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies");
-    let mend = "set both to the same domain, or leave COOKIE_DOMAIN out";
-    if env.is_prod() { Finding::bad("cookies", found, mend) } else { Finding::warning("cookies", found, mend) }
+    let fix = "set both to the same domain, or leave COOKIE_DOMAIN out";
+    if env.is_prod() { Finding::bad("cookies", found, fix) } else { Finding::warning("cookies", found, fix) }
 }
 
 fn proxies(env: &Environment) -> Finding {
-    const MEND: &str = "set TRUSTED_PROXIES to the networks of your proxies, such as 10.0.0.0/8";
+    const FIX: &str = "set TRUSTED_PROXIES to the networks of your proxies, such as 10.0.0.0/8";
     let list = env.get("TRUSTED_PROXIES").unwrap_or_default();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     let networks: Vec<Result<IpNet, &str>> = names.map(network).collect();
     if let Some(Err(name)) = networks.iter().find(|network| network.is_err()) {
-        return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which is no network"), MEND);
+        return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which isn't a network"), FIX);
     }
     let networks: Vec<IpNet> = networks.into_iter().flatten().collect();
     let secret = SecretKeyBase::generate();
     let checked = secret.map(|secret| Config::new("my_app", secret).trusted_proxies(networks.iter().copied()).check());
     if let Ok(Err(error)) = checked {
-        return Finding::bad("proxies", error.to_string(), MEND);
+        return Finding::bad("proxies", error.to_string(), FIX);
     }
     let is_local = env.get("HOST").is_none_or(|host| host.parse().is_ok_and(|host: IpAddr| host.is_loopback()));
     match networks.len() {
@@ -185,8 +185,8 @@ fn times(env: &Environment) -> Finding {
     let mut given = times.filter_map(|(name, least)| Some((name, env.get(name)?, least)));
     match given.find(|(_, value, least)| !is_good(value, *least)) {
         Some((name, value, least)) => {
-            let mend = format!("give a whole number of seconds, from {least} to 315360000 (10 years)");
-            Finding::bad("times", format!("{name} is `{value}`"), mend)
+            let fix = format!("give a whole number of seconds, from {least} to 315360000 (10 years)");
+            Finding::bad("times", format!("{name} is `{value}`"), fix)
         }
         None => Finding::good("times", "all are whole seconds, or left as they are"),
     }
@@ -233,7 +233,7 @@ mod tests {
             (&[("PUBLIC_URL", "https://a.com/app")], "address", "more than"),
             (&[("PUBLIC_URL", "https://a.com/#")], "address", "more than"),
             (&[("PUBLIC_URL", "https://ada:secret@a.com")], "address", "a password in it"),
-            (&[("PUBLIC_URL", "ftp://a.com")], "address", "no web address"),
+            (&[("PUBLIC_URL", "ftp://a.com")], "address", "isn't a web address"),
             (&[("PUBLIC_URL", "a.com")], "address", "`a.com`"),
             (&[("COOKIE_DOMAIN", "co.uk")], "cookies", "co.uk"),
             (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "is at `b.com`"),
@@ -249,7 +249,7 @@ mod tests {
         ] {
             let finding = of(settings, name);
             assert_eq!(finding.status, Status::Bad, "{finding:?}");
-            assert!(finding.found.contains(said) && finding.mend.is_some(), "{finding:?}");
+            assert!(finding.found.contains(said) && finding.fix.is_some(), "{finding:?}");
             assert!(!finding.found.contains(&short) && !finding.found.contains(&monotonous), "no secret is shown");
         }
     }

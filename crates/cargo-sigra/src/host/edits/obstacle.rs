@@ -13,27 +13,27 @@ use crate::system::text_file::{self, TextFile};
 /// Why a file can't be written as it should be, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {
-    #[error("`{0}` is there already: move it away, or run this again")]
+    #[error("`{0}` already exists: move it, or run this again")]
     Taken(String),
     #[error("`{0}` has changed in the meantime: run this again")]
     Changed(String),
-    #[error("`{0}` is a folder, and a file is to be written there: move it away")]
+    #[error("`{0}` is a folder, but a file must be written there: move it")]
     Folder(String),
-    #[error("`{path}` needs `{file}` to be a folder, and it is a file: move it away")]
+    #[error("`{path}` needs `{file}` to be a folder, but it is a file: move it")]
     FileForFolder { path: String, file: PathBuf },
     #[error("`{0}` is read-only: make it writable")]
     ReadOnly(PathBuf),
-    #[error("`{path}` is a link that leads nowhere: mend or remove it")]
+    #[error("`{path}` is a broken link: fix or remove it")]
     Dangling { path: String },
-    #[error("`{path}` leads out of the repository by a link, to `{target}`: replace the link by a copy")]
+    #[error("`{path}` is a link that leads out of the repository, to `{target}`: replace the link with a copy")]
     Outside { path: String, target: PathBuf },
-    #[error("`{first}` and `{second}` are one file, by a link: replace the link by a copy")]
+    #[error("`{first}` and `{second}` are the same file, because of a link: replace the link with a copy")]
     Twice { first: String, second: String },
     #[error("`{path}` can't be read: {error}")]
     Unreadable { path: String, error: io::Error },
-    #[error("`{path}` would not be Rust afterwards, which is a mistake of this program: {error}")]
+    #[error("`{path}` would no longer be valid Rust, which is a bug in cargo-sigra: {error}")]
     NotRust { path: String, error: syn::Error },
-    #[error("`{path}` would not be TOML afterwards, which is a mistake of this program: {error}")]
+    #[error("`{path}` would no longer be valid TOML, which is a bug in cargo-sigra: {error}")]
     NotToml { path: String, error: Box<toml_edit::TomlError> },
 }
 

@@ -21,11 +21,11 @@ use crate::system::{git, interruption};
 pub enum EditError {
     #[error("nothing was written: {}", listed(.0))]
     Obstacles(Vec<Obstacle>),
-    #[error("`{path}` can't be written: {error}. All is as it was before")]
+    #[error("can't write `{path}`: {error}. Nothing was changed")]
     Unwritable { path: String, error: io::Error },
-    #[error("stopped, and all is as it was before")]
+    #[error("stopped; nothing was changed")]
     Stopped,
-    #[error("{cause}, except for what could not be put back: {left}")]
+    #[error("{cause}, except for what couldn't be restored: {left}")]
     NotPutBack { cause: Box<EditError>, left: String },
 }
 
@@ -312,7 +312,7 @@ mod tests {
         Transaction::prepare(&root, &edits).and_then(Transaction::commit).expect("written");
         assert_eq!(fs::read_to_string(root.join("src/main.rs")).expect("text"), MAIN);
         let error = Transaction::prepare(&folder.path().join("old.txt/new"), &edits).expect_err("it is a file");
-        assert!(error.to_string().contains("it is a file: move it away"), "{error}");
+        assert!(error.to_string().contains("it is a file: move it"), "{error}");
         assert_eq!(fs::read_to_string(folder.path().join("old.txt")).expect("text"), "old\n");
     }
 
@@ -340,7 +340,7 @@ mod tests {
         let edits = [edits(), vec![Edit::create(&format!("src/{name}/{name}.rs"), "")]].concat();
         let before = tree(folder.path());
         let error = Transaction::prepare(folder.path(), &edits).and_then(Transaction::commit).expect_err("too long");
-        assert!(error.to_string().ends_with("All is as it was before"), "{error}");
+        assert!(error.to_string().ends_with("Nothing was changed"), "{error}");
         assert_eq!(tree(folder.path()), before);
     }
 
@@ -362,12 +362,12 @@ mod tests {
         .concat();
         let told = obstacles(root, &edits);
         for (told, expected) in told.iter().zip([
-            "`src/auth.rs` is a folder, and a file is to be written there: move it away",
-            "`src/auth/a/b.rs` needs `src/auth` to be a folder, and it is a file: move it away",
+            "`src/auth.rs` is a folder, but a file must be written there: move it",
+            "`src/auth/a/b.rs` needs `src/auth` to be a folder, but it is a file: move it",
             "`src/main.rs` has changed in the meantime: run this again",
-            "`src/c.rs` would not be Rust afterwards, which is a mistake of this program: ",
-            "`rustfmt.toml` would not be TOML afterwards, which is a mistake of this program: ",
-            "`old.txt` is there already: move it away, or run this again",
+            "`src/c.rs` would no longer be valid Rust, which is a bug in cargo-sigra: ",
+            "`rustfmt.toml` would no longer be valid TOML, which is a bug in cargo-sigra: ",
+            "`old.txt` already exists: move it, or run this again",
         ]) {
             assert!(told.starts_with(expected), "{told}");
         }
@@ -380,7 +380,7 @@ mod tests {
         let broken = "fn main() {\n<<<<<<< ours\n";
         fs::write(folder.path().join("src/main.rs"), broken).expect("written");
         let edit = Edit::change("src/main.rs", broken, format!("{broken}// More.\n"));
-        Transaction::prepare(folder.path(), [&edit]).expect("it is its owner's to mend");
+        Transaction::prepare(folder.path(), [&edit]).expect("its owner fixes it");
         let edit = Edit::change("Cargo.toml", "[package]\n", "<<<<<<< ours\n".to_owned());
         assert!(Transaction::prepare(folder.path(), [&edit]).is_err());
         Transaction::prepare(folder.path(), [&edit.with_conflicts()]).expect("it is to be put right by hand");
@@ -468,9 +468,12 @@ mod tests {
             symlink("nowhere", root.join("src/auth.rs")).expect("linked");
             let told = obstacles(root, &edits());
             assert_eq!(told.len(), 3, "{told:?}");
-            assert_eq!(told[0], "`src/auth.rs` is a link that leads nowhere: mend or remove it");
-            assert!(told[1].starts_with("`src/auth/a/b.rs` leads out of the repository by a link, to "), "{told:?}");
-            assert!(told[2].starts_with("`src/main.rs` leads out of the repository by a link, to "), "{told:?}");
+            assert_eq!(told[0], "`src/auth.rs` is a broken link: fix or remove it");
+            assert!(
+                told[1].starts_with("`src/auth/a/b.rs` is a link that leads out of the repository, to "),
+                "{told:?}"
+            );
+            assert!(told[2].starts_with("`src/main.rs` is a link that leads out of the repository, to "), "{told:?}");
         }
 
         #[test]
@@ -479,7 +482,10 @@ mod tests {
             symlink("old.txt", folder.path().join("older.txt")).expect("linked");
             let edits = [Edit::put("old.txt", "a".to_owned()), Edit::put("older.txt", "b".to_owned())];
             let told = obstacles(folder.path(), &edits);
-            assert_eq!(told, ["`old.txt` and `older.txt` are one file, by a link: replace the link by a copy"]);
+            assert_eq!(
+                told,
+                ["`old.txt` and `older.txt` are the same file, because of a link: replace the link with a copy"]
+            );
         }
     }
 }

@@ -67,7 +67,7 @@ fn against_id(table: &Table, column: &Column, asked: Id, db: Database) -> Option
         return Some(format!("its `id` is of type `{ty}`: `--id {flag}`, or leave the flag out"));
     }
     if !table.is_key("id") {
-        return Some("its `id` is no primary key, and nothing can refer to it".to_owned());
+        return Some("its `id` isn't a primary key, so nothing can refer to it".to_owned());
     }
     // SQLite counts up each integer that is a primary key.
     (db == Database::Postgres && id == Id::Bigint && !column.fills_itself()).then(|| {
@@ -81,7 +81,7 @@ fn against_id(table: &Table, column: &Column, asked: Id, db: Database) -> Option
 /// Addresses are told apart by ASCII letters without their case, and all others as they are: a column that takes more
 /// for the same lets one user have what another one's address looks like.
 fn against_email(table: &str, email: &Column, db: Database) -> Option<String> {
-    let mend = |ty: &str| format!("`ALTER TABLE {table} ALTER COLUMN email TYPE {ty} COLLATE \"C\";`");
+    let fix = |ty: &str| format!("`ALTER TABLE {table} ALTER COLUMN email TYPE {ty} COLLATE \"C\";`");
     let collation = email.collation.as_deref();
     match db {
         Database::Sqlite => {
@@ -96,24 +96,24 @@ fn against_email(table: &str, email: &Column, db: Database) -> Option<String> {
                 return Some(format!(
                     "its `email` is `citext`, which takes different addresses for the same one, as those with k and with the \
                      Kelvin sign: {}",
-                    mend("text")
+                    fix("text")
                 ));
             }
             let length = ty.split_once('(').and_then(|(_, rest)| rest.trim_end_matches(')').parse::<u32>().ok());
             let base = ty.split('(').next().unwrap_or(ty).trim();
             if !["text", "varchar", "character varying"].contains(&base) {
-                return Some(format!("its `email` is of type `{ty}`: {}", mend("text")));
+                return Some(format!("its `email` is of type `{ty}`: {}", fix("text")));
             }
             if length.is_some_and(|length| length < LONGEST_ADDRESS) {
                 return Some(format!(
                     "its `email` is `{ty}`, and addresses have up to {LONGEST_ADDRESS} letters: {}",
-                    mend("text")
+                    fix("text")
                 ));
             }
             collation.filter(|name| !["C", "POSIX", "default"].contains(name)).map(|name| {
                 format!(
                     "its `email` has the collation `{name}`, which may take different addresses for the same one: {}",
-                    mend(ty)
+                    fix(ty)
                 )
             })
         }
@@ -269,7 +269,7 @@ mod tests {
             ("id serial PRIMARY KEY, email text", Id::Bigint, Database::Postgres, "ALTER COLUMN id TYPE bigint;"),
             ("id int4 PRIMARY KEY, email text", Id::Bigint, Database::Postgres, "32 bits or fewer"),
             ("id bigint PRIMARY KEY, email text", Id::Bigint, Database::Postgres, "does not count by itself"),
-            ("id bigserial, email text", Id::Bigint, Database::Postgres, "no primary key"),
+            ("id bigserial, email text", Id::Bigint, Database::Postgres, "isn't a primary key"),
             ("id bigserial PRIMARY KEY, email text", Id::Uuid, Database::Postgres, "`--id bigint`"),
             ("id text PRIMARY KEY, email text", Id::Uuid, Database::Postgres, "is of type `text`"),
             ("id uuid PRIMARY KEY, email citext", Id::Uuid, Database::Postgres, "Kelvin sign"),

@@ -17,7 +17,7 @@ pub enum MigrationError {
     #[error("can't list the packages of the workspace: {0}")]
     Workspace(#[from] MetadataError),
     #[error(
-        "there are migrations in {folders}: say where those of accounts belong, as in `--migrations {first}`",
+        "there are migrations in {folders}: choose the folder for those of accounts, as in `--migrations {first}`",
         folders = quoted(.0),
         first = .0.first().map(String::as_str).unwrap_or_default()
     )]
@@ -30,25 +30,22 @@ pub enum MigrationError {
     #[error("`{0}` holds migrations of Diesel: give those of accounts a folder of their own, as in `--migrations sql`")]
     OfDiesel(String),
     #[error(
-        "the table `{table}`, which your migrations make, can't be one of users:{reasons}\nOr let accounts have a table beside it: \
+        "the table `{table}`, which your migrations create, can't be the users table:{reasons}\nOr give accounts a table of their own: \
          `--user Member --table members`",
         reasons = .reasons.iter().map(|reason| format!("\n  - {reason}")).collect::<String>()
     )]
     Unusable { table: String, reasons: Vec<String> },
     #[error(
-        "what your migrations make of the table `{table}` can't be told, for this statement is not understood: `{statement}`. Let \
-         accounts have a table beside it: `--user Member --table members`"
+        "can't tell what your migrations make of the table `{table}` because of this statement: `{statement}`. Give accounts a table of their own: `--user Member --table members`"
     )]
     Riddle { table: String, statement: String },
-    #[error(
-        "your migrations make a table `{0}`, and accounts need one of that name for themselves: rename yours first"
-    )]
+    #[error("your migrations create a table `{0}`, but accounts need a table of that name: rename yours first")]
     Taken(String),
     #[error(
-        "in the database of DATABASE_URL these rows of `{table}` have the same address but for capital letters: {ids}. Merge them first"
+        "in the database of DATABASE_URL, these rows of `{table}` have addresses that differ only in case: {ids}. Merge them first"
     )]
     SameAddress { table: String, ids: String },
-    #[error("the migration of accounts can't be run after yours: {0}")]
+    #[error("the accounts migration fails after yours: {0}")]
     Fails(String),
     #[error(transparent)]
     Question(#[from] QuestionError),
