@@ -497,7 +497,7 @@ impl Config {
     /// let config = Config::new("my_app", SecretKeyBase::generate()?).cookie_domain("co.uk".to_owned());
     /// assert_eq!(
     ///     config.check().unwrap_err().to_string(),
-    ///     "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse: use a domain of your own, such as `example.co.uk`",
+    ///     "`Config::cookie_domain` is `co.uk`, a public suffix that browsers refuse: use a domain of your own, such as `example.co.uk`",
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -665,7 +665,7 @@ mod tests {
             let config = Config::new("my_app", SecretKeyBase::new(secret.clone()).expect("long enough"));
             assert_eq!(config.check(), Ok(()), "it does for development");
             let message = error(&config.secure(true));
-            assert!(message.starts_with("SECRET_KEY_BASE has too few") && !message.contains(&secret), "{message}");
+            assert!(message.starts_with("the secret key base has too few") && !message.contains(&secret), "{message}");
         }
     }
 
@@ -673,7 +673,7 @@ mod tests {
     fn a_network_of_everybody_is_no_network_of_proxies() {
         let with = |network: &str| config().trusted_proxies([network.parse::<IpNet>().expect("a network")]);
         for everybody in ["0.0.0.0/0", "::/0", "128.0.0.0/1", "8000::/1", "::ffff:0.0.0.0/96", "::ffff:128.0.0.0/97"] {
-            assert!(error(&with(everybody)).starts_with("TRUSTED_PROXIES has "), "{everybody}");
+            assert!(error(&with(everybody)).starts_with("`Config::trusted_proxies` has "), "{everybody}");
         }
         for own in ["10.0.0.0/8", "fc00::/7", "192.0.2.1/32", "::1/128", "::ffff:10.0.0.0/104", "2400:cb00::/32"] {
             assert_eq!(with(own).check(), Ok(()), "{own}");
@@ -697,7 +697,7 @@ mod tests {
     #[test]
     fn work_that_cannot_be_done_is_refused() {
         for workers in [0, usize::MAX] {
-            let said = format!("password_workers is {workers}: use at least 1");
+            let said = format!("`Config::password_workers` is {workers}: use at least 1");
             assert!(error(&config().password_workers(workers)).starts_with(&said));
         }
         assert!(error(&config().cached_scopes(usize::MAX)).contains("at most 10000000"));

@@ -27,6 +27,9 @@ use crate::{
 /// What the template itself is called.
 const TEMPLATE: &str = "my_app";
 
+/// A module that is only ever imported from, by its full path. So an application may have its name.
+const APP: &str = "app";
+
 /// Why names can't be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TakenError {
@@ -40,7 +43,7 @@ pub enum TakenError {
 pub fn refuse_app(app: &AppName) -> Result<(), TakenError> {
     let files = read::files()?;
     let mut taken = dependencies(&files);
-    taken.extend(modules(&files).map(str::to_owned));
+    taken.extend(modules(&files).filter(|module| *module != APP).map(str::to_owned));
     for file in files.iter().filter(|file| file.path.ends_with(".rs") && file.text.contains(TEMPLATE)) {
         let (words, _) = words_and_literals(&file.text);
         if let (true, Ok(syntax)) = (words.iter().any(|word| word == TEMPLATE), syn::parse_file(&file.text)) {

@@ -17,7 +17,10 @@ mod sessions;
 mod user;
 mod user_notifier;
 
+use std::time::Duration;
+
 use sigra::{Client, HashedPassword, Password, Sigra, Verification, audit::Audit, mail::Mailer, telemetry};
+use url::Url;
 
 use self::user_notifier::UserNotifier;
 // <mfa>
@@ -32,10 +35,7 @@ pub use self::{
     sessions::{ACTIVITY_PAGE, LogIn},
     user::{Problems, User, UserId, check_password, normalize_email},
 };
-use crate::{
-    config::Settings,
-    database::{Connection, Pool},
-};
+use crate::database::{Connection, Pool};
 
 /// A transaction, with the emails that are sent when it commits.
 type Transaction = sigra::Transaction<User>;
@@ -64,10 +64,12 @@ pub struct Policy {
     pub notify_new_devices: bool,
     /// Whether other users can choose the demo user's password: only in development.
     pub allow_demo_password: bool,
+    /// Where users can reply to emails. `None`: no email asks for a reply.
+    pub mail_reply_to: Option<String>,
     /// When to delete an account that was never confirmed or logged in to, after its registration. `None`: never.
-    pub unconfirmed_ttl: Option<std::time::Duration>,
+    pub unconfirmed_ttl: Option<Duration>,
     /// How long users can get a deleted account back by logging in. `None`: it is deleted immediately.
-    pub deletion_grace: Option<std::time::Duration>,
+    pub deletion_grace: Option<Duration>,
     // <passkeys>
     /// The domain that passkeys belong to. `None` turns passkeys off.
     pub passkey_domain: Option<String>,
@@ -76,9 +78,10 @@ pub struct Policy {
 
 /// Users.
 impl Accounts {
-    pub fn new(sigra: Sigra<User>, mailer: Mailer, settings: &Settings) -> Self {
-        let notifier = UserNotifier::new(mailer, sigra.clone(), settings);
-        Self { pool: sigra.pool().clone(), sigra, notifier, policy: settings.policy.clone() }
+    /// Links in mails begin with the public URL.
+    pub fn new(sigra: Sigra<User>, mailer: Mailer, public_url: Url, policy: Policy) -> Self {
+        let notifier = UserNotifier::new(sigra.clone(), mailer, public_url, policy.mail_reply_to.clone());
+        Self { pool: sigra.pool().clone(), sigra, notifier, policy }
     }
 
     pub fn sigra(&self) -> &Sigra<User> {

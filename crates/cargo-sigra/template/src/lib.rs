@@ -25,6 +25,7 @@
 // </install>
 
 pub mod accounts;
+pub mod app;
 // <install>
 pub mod beside;
 // </install>

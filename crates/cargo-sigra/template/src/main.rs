@@ -1,12 +1,11 @@
-use std::{process::ExitCode, time::Duration};
+use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
 use my_app::{
-    accounts::Accounts,
-    config::{Environment, Settings},
-    database, server,
-    web::{self, AppState},
+    app::App,
+    config::{Env, Environment, Settings},
+    server,
+    web::AppState,
 };
-use sigra::{Sigra, mail::Mailer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -27,23 +26,43 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let settings = Settings::from_env()?;
-    let filter = EnvFilter::try_new(&settings.log_filter)?.add_directive(SILENCED.parse()?);
-    tracing_subscriber::fmt().with_env_filter(filter).init();
-    settings.warn();
-    let pool = database::open(&settings.database_url).await?;
-    let sigra = Sigra::new(settings.sigra.clone(), pool)?;
-    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
-    let accounts = Accounts::new(sigra.clone(), mailer.clone(), &settings);
-    if settings.environment == Environment::Dev {
-        accounts.seed_demo_user().await?;
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::new(&Env::read()?)?;
+    start_log(&settings.log_filter)?;
+    let App { router, state } = App::open(settings).await?;
+    if state.settings.environment == Environment::Dev {
+        state.accounts.seed_demo_user().await?;
     }
+    let listener = listen(state.settings.listen).await?;
+    welcome(&state.settings);
+    // <live>
+    let sigra = state.sigra.clone();
+    // </live>
+    let shutdown = async move {
+        shutdown_signal().await;
+        // <live>
+        sigra.close_live_connections().await;
+        // </live>
+    };
+    server::serve(listener, router, shutdown).await;
+    finish_work(&state).await;
+    Ok(())
+}
 
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| format!("HOST and PORT say to listen on {}, which fails: {error}", settings.listen))?;
-    let url = settings.public_url.clone();
+fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(filter)?.add_directive(SILENCED.parse()?);
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let failed = |error| format!("HOST and PORT say to listen on {address}, which fails: {error}");
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+/// Says where the application is, and to developers what to do there.
+fn welcome(settings: &Settings) {
+    let url = &settings.public_url;
     tracing::info!(%url, environment = ?settings.environment, "listening");
     if settings.environment == Environment::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
@@ -51,28 +70,19 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             println!("Mails that it sends are at http://localhost:{}/dev/mailbox", settings.listen.port());
         }
     }
+}
 
-    tokio::spawn(accounts.clone().keep_deleting());
-    // <live>
-    let stopping = sigra.clone();
-    // </live>
-    let app = web::app(AppState::new(accounts, sigra.clone(), settings));
-    let shutdown = async move {
-        shutdown_signal().await;
-        // <live>
-        stopping.close_live_connections().await;
-        // </live>
-    };
-    server::serve(listener, app, shutdown).await;
+/// Nobody is connected any more: what requests have begun is finished, and mails are sent, as far as there is time.
+async fn finish_work(state: &AppState) {
+    let mailer = state.accounts.mailer();
     let last_work = async {
-        sigra.settle().await;
+        state.sigra.settle().await;
         mailer.settle().await;
     };
     if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
         let mails = mailer.leave().await;
         tracing::warn!(mails, "not all mails could be sent: the next start sends what is left");
     }
-    Ok(())
 }
 
 /// Ctrl-C, or the signal by which service managers stop a process.

@@ -11,22 +11,22 @@ pub enum ConfigError {
     Duration(&'static str),
     /// A secret that can be guessed, where cookies are [`Secure`](crate::Config::secure).
     #[error(
-        "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
+        "the secret key base has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
     )]
     PredictableSecret,
     /// A network of proxies that so many are in that anybody could choose their address.
     #[error(
-        "TRUSTED_PROXIES has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
+        "`Config::trusted_proxies` has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
     )]
     TrustsEverybody(IpNet),
     /// A cookie domain that browsers refuse.
     #[error(
-        "COOKIE_DOMAIN is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
+        "`Config::cookie_domain` is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
     )]
     PublicSuffix(String),
     /// A cookie domain that is no domain name.
     #[error(
-        "COOKIE_DOMAIN is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
+        "`Config::cookie_domain` is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
     )]
     CookieDomain(String),
     /// A cookie name with characters that RFC 6265 does not allow.
@@ -36,13 +36,17 @@ pub enum ConfigError {
     #[error("two cookies are both named `{0}`: give them different names")]
     SameCookieName(String),
     /// `SameSite=None` without `Secure`.
-    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn Config::secure on")]
+    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn `Config::secure` on")]
     SameSiteNone(String),
     /// No worker to verify passwords, or more than any machine has cores for.
-    #[error("password_workers is {0}: use at least 1, or nobody could log in, and at most {MAX_PASSWORD_WORKERS}")]
+    #[error(
+        "`Config::password_workers` is {0}: use at least 1, or nobody could log in, and at most {MAX_PASSWORD_WORKERS}"
+    )]
     PasswordWorkers(usize),
     /// More scopes than fit into memory.
-    #[error("cached_scopes is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory")]
+    #[error(
+        "`Config::cached_scopes` is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory"
+    )]
     CachedScopes(usize),
     /// Parameters that Argon2 can't be run with.
     #[error(

@@ -118,7 +118,7 @@ impl fmt::Debug for SecretKeyBase {
 /// A secret that is too short to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "SECRET_KEY_BASE has {found} characters and needs at least {MIN_SECRET_LEN}: generate one with `openssl rand -base64 48`"
+    "the secret has {found} characters and needs at least {MIN_SECRET_LEN}: generate one with `openssl rand -base64 48`"
 )]
 pub struct SecretKeyBaseError {
     found: usize,

@@ -165,7 +165,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         if secret.is_none() {
             tracing::error!(
                 target: "sigra", user_id = %user,
-                "the secret of an authenticator app can't be decrypted: put the SECRET_KEY_BASE that was used before into Config::older_secrets",
+                "the secret of an authenticator app can't be decrypted: add the secret that was used before to `Config::older_secrets`",
             );
         }
         secret

@@ -13,7 +13,6 @@ use time::OffsetDateTime;
 use url::Url;
 
 use super::{User, day};
-use crate::config::Settings;
 
 /// The name of the application in its emails.
 const APP: &str = "MyApp";
@@ -71,8 +70,8 @@ struct Html<'a> {
 }
 
 impl UserNotifier {
-    pub fn new(mailer: Mailer, sigra: Sigra<User>, settings: &Settings) -> Self {
-        Self { mailer, reply_to: settings.mail_reply_to.clone(), public_url: settings.public_url.clone(), sigra }
+    pub fn new(sigra: Sigra<User>, mailer: Mailer, public_url: Url, reply_to: Option<String>) -> Self {
+        Self { mailer, reply_to, public_url, sigra }
     }
 
     pub fn mailer(&self) -> &Mailer {

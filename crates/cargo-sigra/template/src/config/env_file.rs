@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, fs, io};
 
-use super::SettingsError;
+use super::error::SettingsError;
 
-pub const ENV_FILE: &str = ".env";
+const ENV_FILE: &str = ".env";
 
 /// Stands for `$` while the file is read, so that nothing is put in its place: a code point that no text has.
 const DOLLAR: &str = "\u{fdd0}";

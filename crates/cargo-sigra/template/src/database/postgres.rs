@@ -1,17 +1,18 @@
+//! PostgreSQL.
+
 use std::str::FromStr;
 
 // <migrates>
 use sqlx::migrate::{MigrateError, Migrator};
 // </migrates>
 use sqlx::{
-    ConnectOptions, Executor,
+    ConnectOptions, Executor, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 // <install>
-use super::DatabaseError;
+use super::error::DatabaseError;
 // </install>
-use super::Connection;
 
 /// The database that the application is built for.
 pub type Database = sqlx::Postgres;
@@ -20,9 +21,6 @@ pub type Database = sqlx::Postgres;
 /// The application's schema, compiled in.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 // </migrates>
-
-/// Where the data of development is.
-pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
 
 pub(super) const NAME: &str = "PostgreSQL";
 // <template>
@@ -47,20 +45,20 @@ pub(super) fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
     PgConnectOptions::from_str(url)
 }
 
-pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<Connection> {
+pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     options.connect().await
 }
 
 // <migrates>
 /// Others that start at the same moment wait: sqlx takes a lock for it.
-pub(super) async fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
+pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
     MIGRATIONS.run(conn).await
 }
 // </migrates>
 
 // <install>
 /// What accounts need of connections that the application has opened.
-pub(super) async fn check_settings(conn: &mut Connection, database: &str) -> Result<(), DatabaseError> {
+pub(super) async fn check_settings(conn: &mut PgConnection, database: &str) -> Result<(), DatabaseError> {
     let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
     let lock_timeout: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(conn).await.map_err(unreachable)?;
     if lock_timeout == "0" {

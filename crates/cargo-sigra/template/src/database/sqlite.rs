@@ -1,3 +1,5 @@
+//! SQLite: a file, with a write-ahead log.
+
 use std::{
     str::FromStr,
     time::{Duration, Instant},
@@ -7,14 +9,13 @@ use std::{
 use sqlx::migrate::{MigrateError, Migrator};
 // </migrates>
 use sqlx::{
-    ConnectOptions, Connection as _,
+    ConnectOptions, Connection as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 // <install>
-use super::DatabaseError;
+use super::error::DatabaseError;
 // </install>
-use super::{ACQUIRE_TIMEOUT, Connection};
 
 /// The database that the application is built for.
 pub type Database = sqlx::Sqlite;
@@ -24,9 +25,6 @@ pub type Database = sqlx::Sqlite;
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 // </migrates>
 
-/// Where the data of development is.
-pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
-
 pub(super) const NAME: &str = "SQLite";
 // <template>
 pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the feature `postgres`";
@@ -35,6 +33,9 @@ pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the
 // pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db";
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
+
+/// How long a statement waits for somebody else who writes, before it is answered with 503.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a start waits for another one that prepares the same file.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,7 +50,7 @@ pub(super) fn pool_options() -> SqlitePoolOptions {
 
 /// A transaction that could not be rolled back, as on a disk that fails, ends with its connection: it would go on
 /// keeping everybody else from writing.
-async fn is_out_of_transactions(conn: &mut Connection) -> sqlx::Result<bool> {
+async fn is_out_of_transactions(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
     if conn.is_in_transaction() {
         // The rollback of one that was dropped is still under way.
         conn.ping().await?;
@@ -65,11 +66,11 @@ pub(super) fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
         .journal_mode(SqliteJournalMode::Wal)
         // A session that was ended stays ended, also after a power failure.
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(ACQUIRE_TIMEOUT))
+        .busy_timeout(BUSY_TIMEOUT))
 }
 
 /// The first connection of all makes the file one with a write-ahead log, and SQLite lets nobody wait for that.
-pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<Connection> {
+pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
     let begun = Instant::now();
     loop {
         match options.connect().await {
@@ -88,7 +89,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
 // <migrates>
 /// In one transaction that nobody else can begin, for sqlx has no lock for it on SQLite: others that start at the same
 /// moment wait, and find nothing left to do.
-pub(super) async fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
+pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
     if MIGRATIONS.iter().any(|migration| migration.no_tx) {
         return MIGRATIONS.run(conn).await;
     }
@@ -108,7 +109,7 @@ pub(super) async fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
 
 // <install>
 /// What accounts need of connections that the application has opened.
-pub(super) async fn check_settings(conn: &mut Connection, database: &str) -> Result<(), DatabaseError> {
+pub(super) async fn check_settings(conn: &mut SqliteConnection, database: &str) -> Result<(), DatabaseError> {
     let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
     let settings =
         "SELECT (SELECT foreign_keys FROM pragma_foreign_keys), (SELECT journal_mode FROM pragma_journal_mode),

@@ -1,7 +1,5 @@
 //! Logging in and out, and who may pass.
 
-use std::time::Duration;
-
 use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue},
@@ -12,7 +10,7 @@ use axum::{
 use sigra::mfa::MfaEnrolment;
 // </mfa>
 use sigra::{
-    CookieSession, Scope, Sigra,
+    Config, CookieSession, Scope, Sigra,
     config::{CookieOptions, SameSite},
     scope::FetchCurrentScopeLayer,
 };
@@ -30,16 +28,12 @@ use crate::accounts::{Accounts, User};
 use crate::accounts::LogIn;
 // </pages>
 
-/// How long a session lasts, and the remember-me cookie with it. `SESSION_TTL` overrides it.
-pub const SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
-
 /// The cookie session. It ends with the browser. `HttpOnly` and the signature are not open to choice;
 /// `Secure` and `Domain` are decided at start, from `APP_ENV` and `COOKIE_DOMAIN`.
-pub const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Lax);
+const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Lax);
 
 /// The cookie that outlives the browser, for those who ask to be remembered.
-pub const REMEMBER_ME_COOKIE: CookieOptions =
-    CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
+const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
 
 // <pages>
 pub const LOG_IN_PATH: &str = "/users/log-in";
@@ -62,6 +56,20 @@ const SIGNED_IN_PATH: &str = "/";
 /// What the browser forgets when its user logs out.
 pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
     (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
+
+/// The names of the cookies, and where visitors are led who may not pass.
+pub fn configure(config: Config) -> Config {
+    let config = config.session_cookie(SESSION_COOKIE).remember_me_cookie(REMEMBER_ME_COOKIE);
+    // <pages>
+    let config = config.log_in_at(LOG_IN_PATH, LOG_IN_MESSAGE).sudo_at(SUDO_PATH, SUDO_MESSAGE);
+    // <mfa>
+    let config = config
+        .mfa_challenge_at(MFA_CHALLENGE_PATH, MFA_CHALLENGE_MESSAGE)
+        .mfa_enrolment_at(MFA_ENROLMENT_PATH, MFA_ENROLMENT_MESSAGE);
+    // </mfa>
+    // </pages>
+    config
+}
 
 // <pages>
 /// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the

@@ -12,7 +12,7 @@ use axum::{
 use my_app::{
     accounts::User,
     beside,
-    config::{Environment, Settings},
+    config::{ENV_PREFIX, Env, Environment, Settings, database_url::DEFAULT_URL},
     database::{self, Connection, Pool},
 };
 use sigra::{
@@ -173,11 +173,9 @@ async fn its_own_pages_show_what_accounts_have_to_say_or_nobody_does() {
 
 /// What the environment of an application says that has accounts in it.
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
-    let find = |name: &str| env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
-    let settings = Settings::from_lookup_of_host(|name| {
-        Ok(find(name).or_else(|| (name == "SECRET_KEY_BASE").then(|| crate::support::SECRET.to_owned())))
-    });
-    settings.map_err(|error| error.to_string())
+    let env = [("SECRET_KEY_BASE", crate::support::SECRET)].into_iter().chain(env.iter().copied());
+    let env = env.collect::<Env>().with_prefix_first(ENV_PREFIX);
+    Settings::of_accounts(&env).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -214,7 +212,7 @@ fn a_name_that_means_something_else_to_it_gives_way_to_one_with_a_prefix() {
     ];
     let settings = settings_of_host(&[&others[..], &own[..]].concat()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((&*settings.smtp_url, &*settings.mail_from), ("memory:", "Shop <shop@example.com>"));
-    assert_eq!(settings.database_url, my_app::database::DEFAULT_URL, "an empty one counts as not set");
+    assert_eq!(settings.database_url, DEFAULT_URL, "an empty one counts as not set");
     assert_eq!(settings.environment, Environment::Dev);
 }
 
@@ -233,7 +231,10 @@ fn a_forgotten_environment_is_no_development_machine_that_others_reach_in_it_eit
     }
     let short = [("APP_ENV", "production"), ("PUBLIC_URL", "https://a.com"), ("SECRET_KEY_BASE", "hunter2")];
     let message = settings_of_host(&short).err().expect("must be refused");
-    assert!(message.starts_with("SECRET_KEY_BASE has 7 characters and needs at least 64"), "{message}");
+    assert!(
+        message.starts_with("SECRET_KEY_BASE is too short: the secret has 7 characters and needs at least 64"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -247,8 +248,18 @@ fn it_is_told_how_a_setting_is_for_accounts_alone() {
 }
 
 fn settings_of_host_error(name: &str, value: &str) -> String {
-    let settings = Settings::from_lookup_of_host(|asked| Ok((asked == name).then(|| value.to_owned())));
+    let settings = Settings::of_accounts(&[(name, value)].into_iter().collect::<Env>());
     beside::StartError::from(settings.err().expect("must be refused")).to_string()
+}
+
+#[test]
+fn accounts_can_be_started_in_a_task() {
+    fn can_be_spawned(_: impl Future<Output = Result<Router, beside::StartError>> + Send + 'static) {}
+    can_be_spawned(beside::with_accounts(Router::new()));
+    can_be_spawned(async {
+        let pool = Pool::connect(DEFAULT_URL).await.expect("a pool");
+        beside::with_accounts_in(Router::new(), &pool).await
+    });
 }
 
 #[tokio::test]

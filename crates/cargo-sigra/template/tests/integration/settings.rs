@@ -1,6 +1,6 @@
 //! What the application says when it can't start.
 
-use std::{cell::RefCell, collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use axum::{body::Body, http::Request};
 use sigra::testing::{TestHost, assert_status};
@@ -10,11 +10,11 @@ use crate::{
     support::{Host, PROD, SECRET, TestDatabase, log_in_form, settings},
 };
 use my_app::{
-    config::{Environment, Settings},
+    config::{Env, Environment, Settings, database_url::DEFAULT_URL},
     database,
 };
 
-fn error(env: &[(&'static str, &str)]) -> String {
+fn error(env: &[(&str, &str)]) -> String {
     settings(env).err().expect("must be refused").to_string()
 }
 
@@ -23,7 +23,7 @@ fn development_needs_nothing_to_be_set() {
     let settings = settings(&[("APP_ENV", "test")]).expect("good settings");
     assert_eq!(settings.environment, Environment::Test);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
-    assert_eq!(settings.database_url, database::DEFAULT_URL);
+    assert_eq!(settings.database_url, DEFAULT_URL);
     assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
 }
 
@@ -60,7 +60,7 @@ fn a_short_secret_is_refused_and_not_shown() {
     let message = error(&[("SECRET_KEY_BASE", "hunter2hunter2")]);
     assert_eq!(
         message,
-        "SECRET_KEY_BASE has 14 characters and needs at least 64: generate one with `openssl rand -base64 48`"
+        "SECRET_KEY_BASE is too short: the secret has 14 characters and needs at least 64: generate one with `openssl rand -base64 48`"
     );
     assert!(!error(&[("SECRET_KEY_BASE", SECRET), ("SECRET_KEY_BASE_FALLBACKS", "hunter2")]).contains("hunter2"));
 }
@@ -125,7 +125,7 @@ fn no_time_is_so_long_that_it_overflows_later() {
 }
 
 /// What production says to some settings.
-fn error_in_prod(env: &[(&'static str, &str)]) -> String {
+fn error_in_prod(env: &[(&str, &str)]) -> String {
     error(&[env, &PROD[..]].concat())
 }
 
@@ -229,7 +229,7 @@ fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
         assert!(!message.contains("hunter2") && settings(&[("SMTP_URL", url)]).is_ok(), "{message}");
     }
     let warnings = |url| {
-        let env = [("SMTP_URL", url), ("DATABASE_URL", database::DEFAULT_URL)];
+        let env = [("SMTP_URL", url), ("DATABASE_URL", DEFAULT_URL)];
         settings(&[&env[..], &PROD[..]].concat()).expect("good settings").warnings
     };
     for url in ["smtps://ada:hunter2@mail.example.com", "smtp://a:b@mail.example.com?tls=required", "smtp://127.0.0.1"]
@@ -259,7 +259,7 @@ fn a_database_in_memory_is_refused_in_production() {
 fn development_starts_at_addresses_without_passkeys_and_says_so() {
     for url in ["http://my-app.test:4000", "http://app.example.com", "https://intranet"] {
         let settings = settings(&[("PUBLIC_URL", url)]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(settings.policy.passkey_domain, None, "{url}");
+        assert_eq!(settings.passkey_domain, None, "{url}");
         assert!(settings.warnings[0].starts_with("there are no passkeys: "), "{:?}", settings.warnings);
         assert!(settings.warnings[0].contains(url), "{:?}", settings.warnings);
     }
@@ -267,7 +267,7 @@ fn development_starts_at_addresses_without_passkeys_and_says_so() {
     assert!(at_an_ip.warnings[0].contains("http://192.0.2.1:4000"), "{:?}", at_an_ip.warnings);
     for env in [&[("PUBLIC_URL", "http://localhost:4000")], &[("PUBLIC_URL", "http://127.0.0.1:4000")]] {
         let settings = settings(env).expect("good settings");
-        assert_eq!((settings.policy.passkey_domain.as_deref(), settings.warnings.len()), (Some("localhost"), 0));
+        assert_eq!((settings.passkey_domain.as_deref(), settings.warnings.len()), (Some("localhost"), 0));
     }
     let asked_for = error(&[("PUBLIC_URL", "http://my-app.test"), ("PASSKEY_DOMAIN", "my-app.test")]);
     assert!(asked_for.starts_with("passkeys can't be made for the domain `my-app.test`"), "{asked_for}");
@@ -291,10 +291,9 @@ fn blanks_around_a_value_are_not_a_part_of_it() {
 }
 
 /// Settings without `APP_ENV`.
-fn without_environment(env: &[(&'static str, &str)]) -> Result<Settings, String> {
-    let find = |name| env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
-    Settings::from_lookup(|name| Ok(find(name).or((name == "SECRET_KEY_BASE").then(|| SECRET.to_owned()))))
-        .map_err(|error| error.to_string())
+fn without_environment(env: &[(&str, &str)]) -> Result<Settings, String> {
+    let env = [("SECRET_KEY_BASE", SECRET)].into_iter().chain(env.iter().copied());
+    Settings::new(&env.collect::<Env>()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -371,27 +370,33 @@ fn a_dollar_sign_is_one() {
 fn what_is_logged_is_a_setting_too() {
     let said = said_beside("RUST_LOG=a=b=c", &[]);
     assert!(said.starts_with("my_app can't start: RUST_LOG is `a=b=c`: it must be a filter"), "{said}");
-    let log_filter = |env: &[(&'static str, &str)]| settings(env).expect("good settings").log_filter;
+    let log_filter = |env: &[(&str, &str)]| settings(env).expect("good settings").log_filter;
     assert_eq!(log_filter(&[]), "info,sqlx=warn");
     assert_eq!(log_filter(&[("RUST_LOG", "off")]), "off");
 }
 
 /// The names of settings in lines such as `NAME=value` and `#NAME=value`.
-fn names_in_example() -> BTreeSet<&'static str> {
+fn names_in_example() -> BTreeSet<String> {
     let lines = include_str!("../../.env.example").lines().map(uncommented);
     let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
-    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')).collect()
+    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    names.filter(is_name).map(str::to_owned).collect()
 }
 
-/// The names of all settings that are read.
-fn names_that_are_read() -> BTreeSet<&'static str> {
-    let read = RefCell::new(BTreeSet::new());
-    let settings = Settings::from_lookup(|name| {
-        read.borrow_mut().insert(name);
-        Ok((name == "APP_ENV").then(|| "test".to_owned()))
-    });
-    assert!(settings.is_ok());
-    read.into_inner()
+/// The names of all settings that are read: the words in capitals, as `"PORT"`, in the code that reads them.
+fn names_that_are_read() -> BTreeSet<String> {
+    let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = fs::read_dir(code.join("config")).expect("a folder").map(|file| file.expect("a file").path());
+    let is_name = |word: &&str| {
+        word.len() > 3 && !word.ends_with('_') && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    let mut names = BTreeSet::new();
+    for file in files.chain([code.join("config.rs")]) {
+        let text = fs::read_to_string(file).expect("code");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        names.extend(code.split('"').filter(is_name).map(str::to_owned));
+    }
+    names
 }
 
 #[test]
@@ -414,7 +419,7 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
     let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.filter_map(|row| row.split_once(" |")).map(|(cell, _)| cell);
     let names = cells.flat_map(|cell| cell.split(['`', ',', ' '])).filter(|name| !name.is_empty());
-    assert_eq!(names.filter(is_name).collect::<BTreeSet<_>>(), names_that_are_read());
+    assert_eq!(names.filter(is_name).map(str::to_owned).collect::<BTreeSet<_>>(), names_that_are_read());
 }
 // </template>
 

@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use my_app::{accounts::Accounts, database};
-use sigra::{Client, Password, Sigra, mail::Mailer, testing::VALID_PASSWORD};
+use my_app::{app::state, database};
+use sigra::{Client, Password, testing::VALID_PASSWORD};
 use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 use ureq::{
@@ -266,9 +266,7 @@ pub fn register(database_url: &str, emails: &[String]) {
     let register = async {
         let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
         let settings = settings(&[]).expect("good settings");
-        let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
-        let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
-        let accounts = Accounts::new(sigra, mailer, &settings);
+        let accounts = state(settings, pool.clone()).expect("good settings").accounts;
         for email in emails {
             let password = Password::new(VALID_PASSWORD);
             accounts.register_user(email, &password, &Client::default()).await.expect("a new user");

@@ -1,17 +1,19 @@
 //! The application on a database of its own, for one test.
 #![allow(dead_code)]
 
+use std::time::Duration;
+
 use axum::Router;
 use my_app::{
     accounts::{Accounts, User},
-    config::{Settings, SettingsError},
-    database,
-    web::{self, AppState},
+    app::state,
+    config::{Env, Settings, SettingsError},
+    database, web,
 };
 use sigra::{
-    Client, Clock, Password, Sigra,
+    Client, Clock, Config, Password, Sigra,
     config::Argon2Params,
-    mail::{Mail, Mailer},
+    mail::Mail,
     testing::{TestClient, TestHost, TestResponse},
 };
 
@@ -41,33 +43,29 @@ impl Host {
     }
 
     /// With settings of the environment.
-    pub async fn with(env: &[(&'static str, &str)]) -> Self {
+    pub async fn with(env: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::create(), env).await
     }
 
     /// On this database.
-    pub async fn on(database: TestDatabase, env: &[(&'static str, &str)]) -> Self {
+    pub async fn on(database: TestDatabase, env: &[(&str, &str)]) -> Self {
         let clock = Clock::stopped();
         let mut settings = settings(env).expect("good settings");
         settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
 
         let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
-        let sigra = Sigra::new(settings.sigra.clone(), pool.clone()).expect("good settings");
-        let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from).expect("good settings");
-        let mailer = mailer.kept_in(sigra.outbox());
-        let accounts = Accounts::new(sigra.clone(), mailer, &settings);
-        let state = AppState::new(accounts.clone(), sigra.clone(), settings);
+        let state = state(settings, pool.clone()).expect("good settings");
         // <api>
         let api = web::api::app(state.clone());
         // </api>
         Self {
-            router: web::app(state),
+            router: web::app(state.clone()),
             // <api>
             api,
             // </api>
-            accounts,
+            accounts: state.accounts,
             pool,
-            sigra,
+            sigra: state.sigra,
             clock,
             _database: database,
         }
@@ -75,17 +73,20 @@ impl Host {
 
     /// The accounts, as after an upgrade to other parameters.
     pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
-        let settings = settings(&[]).expect("good settings");
-        let sigra = Sigra::new(settings.sigra.clone().argon2(params), self.pool.clone()).expect("good settings");
-        Accounts::new(sigra, self.accounts.mailer().clone(), &settings)
+        self.with_config(|config| config.argon2(params))
     }
 
     /// The accounts with one worker for passwords, that nobody waits for longer.
-    pub fn with_password_worker(&self, params: Argon2Params, wait: std::time::Duration) -> Accounts {
-        let settings = settings(&[]).expect("good settings");
-        let config = settings.sigra.clone().clock(self.clock.clone()).argon2(params);
-        let sigra = Sigra::new(config.password_workers(1).password_wait(wait), self.pool.clone());
-        Accounts::new(sigra.expect("good settings"), self.accounts.mailer().clone(), &settings)
+    pub fn with_password_worker(&self, params: Argon2Params, wait: Duration) -> Accounts {
+        let clock = self.clock.clone();
+        self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_wait(wait))
+    }
+
+    /// The accounts on the same database, by other settings of the library.
+    fn with_config(&self, change: impl FnOnce(Config) -> Config) -> Accounts {
+        let mut settings = settings(&[]).expect("good settings");
+        settings.sigra = change(settings.sigra);
+        state(settings, self.pool.clone()).expect("good settings").accounts
     }
 
     /// The mails that were sent to an address, the oldest first.
@@ -187,11 +188,10 @@ impl TestHost for Host {
 }
 
 /// The settings that an environment gives, in tests unless it says otherwise.
-pub fn settings(env: &[(&'static str, &str)]) -> Result<Settings, SettingsError> {
-    Settings::from_lookup(|name| {
-        let given = env.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
-        Ok(given.or_else(|| (name == "APP_ENV").then(|| "test".to_owned())))
-    })
+pub fn settings(env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    // Of two values for one name, the first one counts.
+    let given = env.iter().rev().copied();
+    Settings::new(&[("APP_ENV", "test")].into_iter().chain(given).collect::<Env>())
 }
 
 /// The fields of a form that asks for a mail.

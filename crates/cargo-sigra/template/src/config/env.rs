@@ -1,19 +1,38 @@
-//! Settings by their names, as text, numbers and times.
+//! The environment: settings by their names, as text, numbers and times.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::HashMap, env, ffi::OsString, str::FromStr, time::Duration};
 
-use super::SettingsError;
+use super::{env_file, error::SettingsError};
 
 /// No time is longer: 10 years, in seconds.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 
-/// Anything that can look up a name. An empty value is none, and blanks around one are not a part of it.
-pub struct Lookup<'a>(pub &'a dyn Fn(&'static str) -> Result<Option<String>, SettingsError>);
+/// Variables by their names. An empty value counts as not set, and blanks around a value are dropped.
+pub struct Env(HashMap<String, OsString>);
 
-impl Lookup<'_> {
+impl Env {
+    /// The environment of this process, and what the file `.env` adds to it.
+    pub fn read() -> Result<Self, SettingsError> {
+        let file = env_file::read()?.into_iter().map(|(name, value)| (name, value.into()));
+        let process = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Ok(file.chain(process).collect())
+    }
+
+    // <install>
+    /// A variable that has the prefix goes before the one without it, also if it is empty.
+    pub fn with_prefix_first(mut self, prefix: &str) -> Self {
+        let without_prefix =
+            |(name, value): (&String, &OsString)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone()));
+        let prefixed: Vec<_> = self.0.iter().filter_map(without_prefix).collect();
+        self.0.extend(prefixed);
+        self
+    }
+    // </install>
+
     pub fn text(&self, name: &'static str) -> Result<Option<String>, SettingsError> {
-        let value = (self.0)(name)?;
-        Ok(value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()))
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let value = value.to_str().ok_or(SettingsError::NotText(name))?.trim();
+        Ok((!value.is_empty()).then(|| value.to_owned()))
     }
 
     pub fn parsed<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, SettingsError> {
@@ -31,7 +50,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// `0` is none.
+    /// `0` turns it off.
     pub fn seconds_or_none(&self, name: &'static str, default: Duration) -> Result<Option<Duration>, SettingsError> {
         let expected = "a whole number of seconds, from 0 to 315360000 (10 years)";
         match self.parsed::<u64>(name, expected)? {
@@ -50,5 +69,12 @@ impl Lookup<'_> {
         let value = self.text(name)?.unwrap_or_default();
         let items = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse);
         items.collect::<Result<_, _>>().map_err(|_| SettingsError::Invalid { name, value: value.clone(), expected })
+    }
+}
+
+/// Of two values for one name, the later one counts.
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Env {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }

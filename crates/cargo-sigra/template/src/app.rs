@@ -1,0 +1,80 @@
+//! The application, put together: the database, the accounts and the routes.
+
+use axum::Router;
+use sigra::{
+    Sigra,
+    mail::{MailError, Mailer},
+};
+
+use crate::{
+    accounts::{Accounts, Policy},
+    config::{Environment, Settings, SettingsError},
+    database::{self, DatabaseError, Pool},
+    web::{self, AppState, user_auth},
+};
+
+/// Why the application can't start, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Config(#[from] sigra::ConfigError),
+    #[error(transparent)]
+    Mail(#[from] MailError),
+}
+
+/// The routes, and what their handlers work with.
+pub struct App {
+    pub router: Router,
+    pub state: AppState,
+}
+
+impl App {
+    /// On the database that the settings name.
+    pub async fn open(settings: Settings) -> Result<Self, StartError> {
+        settings.warn();
+        let pool = database::open(&settings.database_url).await?;
+        Self::start(settings, pool)
+    }
+
+    // <install>
+    /// On a database that is open already.
+    pub async fn open_in(pool: &Pool, settings: Settings) -> Result<Self, StartError> {
+        settings.warn();
+        database::prepare_own(pool).await?;
+        Self::start(settings, pool.clone())
+    }
+    // </install>
+
+    fn start(settings: Settings, pool: Pool) -> Result<Self, StartError> {
+        let state = state(settings, pool)?;
+        tokio::spawn(state.accounts.clone().keep_deleting());
+        Ok(Self { router: web::app(state.clone()), state })
+    }
+}
+
+/// What handlers work with. Nothing runs in the background yet: tests build it too.
+pub fn state(settings: Settings, pool: Pool) -> Result<AppState, StartError> {
+    let sigra = Sigra::new(user_auth::configure(settings.sigra.clone()), pool)?;
+    let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
+    let accounts = Accounts::new(sigra.clone(), mailer, settings.public_url.clone(), policy(&settings));
+    Ok(AppState::new(accounts, sigra, settings))
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        require_confirmation: settings.require_confirmation,
+        reveal_taken_addresses: settings.reveal_taken_addresses,
+        notify_new_devices: settings.notify_new_devices,
+        allow_demo_password: settings.environment == Environment::Dev,
+        mail_reply_to: settings.mail_reply_to.clone(),
+        unconfirmed_ttl: settings.unconfirmed_ttl,
+        deletion_grace: settings.deletion_grace,
+        // <passkeys>
+        passkey_domain: settings.passkey_domain.clone(),
+        // </passkeys>
+    }
+}

@@ -1,0 +1,123 @@
+//! The URL of the database.
+
+// <sqlite>
+use std::borrow::Cow;
+// </sqlite>
+
+use url::Url;
+// <sqlite>
+use url::form_urlencoded;
+// </sqlite>
+
+use super::{env::Env, error::SettingsError};
+
+/// Where users are while you develop.
+// <template>
+#[cfg(feature = "postgres")]
+pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
+#[cfg(not(feature = "postgres"))]
+pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
+// </template>
+// <!template>
+// <postgres>
+// pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
+// </postgres>
+// <sqlite>
+// pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
+// </sqlite>
+// </!template>
+
+/// `DATABASE_URL`, or the database of development.
+pub fn database_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
+    let url = env.text("DATABASE_URL")?;
+    // <app>
+    if prod && url.is_none() {
+        warnings.push(format!("DATABASE_URL is not set: users are in {DEFAULT_URL}, as in development"));
+    }
+    // </app>
+    // <sqlite>
+    if prod && url.as_deref().is_some_and(is_in_memory) {
+        return Err(SettingsError::InMemory);
+    }
+    // </sqlite>
+    Ok(url.unwrap_or_else(|| DEFAULT_URL.to_owned()))
+}
+
+// <sqlite>
+/// A file of SQLite's may be named by its path alone, as in `app.db`.
+// <template>
+#[cfg(not(feature = "postgres"))]
+// </template>
+pub fn of_path(url: &str) -> Cow<'_, str> {
+    if !url.contains(':') || url == ":memory:" { format!("sqlite://{url}").into() } else { url.into() }
+}
+
+// <template>
+/// PostgreSQL is at no path.
+#[cfg(feature = "postgres")]
+pub fn of_path(url: &str) -> Cow<'_, str> {
+    url.into()
+}
+// </template>
+
+/// Whether SQLite would keep the data in memory, or in a file that it deletes.
+fn is_in_memory(url: &str) -> bool {
+    let url = of_path(url);
+    let Some(rest) = url.strip_prefix("sqlite:") else { return false };
+    let (file, params) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_of_memory = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        matches!((&*name, &*value), ("mode", "memory") | ("vfs", "memdb"))
+    };
+    let file = file.trim_start_matches("//");
+    file.is_empty() || file.contains(":memory:") || form_urlencoded::parse(params.as_bytes()).any(is_of_memory)
+}
+// </sqlite>
+
+/// A URL that may be shown. A password may stand before the host, or among the parameters.
+pub fn without_secrets(url: &str) -> String {
+    if !url.contains(['@', '?']) {
+        return url.to_owned();
+    }
+    let Ok(mut shown) = Url::parse(url) else { return "***".to_owned() };
+    if shown.password().is_some() {
+        let _ = shown.set_password(Some("***"));
+    }
+    if shown.query().is_some() {
+        shown.set_query(Some("***"));
+    }
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    // <sqlite>
+    use super::is_in_memory;
+    // </sqlite>
+    use super::without_secrets;
+
+    // <sqlite>
+    #[test]
+    fn what_is_lost_at_the_end_is_told_from_a_file() {
+        let in_memory = ["sqlite::memory:", "sqlite://:memory:", "sqlite://a.db?mode=memory", "sqlite:file::memory:"];
+        for url in in_memory.into_iter().chain(["sqlite:", "sqlite://", "sqlite://a?cache=shared&mode=memory"]) {
+            assert!(is_in_memory(url), "{url}");
+        }
+        for url in ["sqlite://memory.db", "sqlite:///a.db?mode=rwc", "postgres://localhost/memory"] {
+            assert!(!is_in_memory(url), "{url}");
+        }
+    }
+    // </sqlite>
+
+    #[test]
+    fn a_url_is_shown_without_secrets() {
+        for (url, shown) in [
+            ("sqlite://my_app_dev.db", "sqlite://my_app_dev.db"),
+            ("postgres://ada@localhost/my_app", "postgres://ada@localhost/my_app"),
+            ("postgres://ada:secret@localhost/my_app", "postgres://ada:***@localhost/my_app"),
+            ("postgres://localhost/my_app?password=secret", "postgres://localhost/my_app?***"),
+            ("postgres://ada:secret@local host/my_app", "***"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `APP_ENV`: what kind of machine the application runs on.
+
+use std::str::FromStr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    Dev,
+    Test,
+    Prod,
+}
+
+impl FromStr for Environment {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name.to_ascii_lowercase().as_str() {
+            "dev" | "development" => Ok(Self::Dev),
+            "test" => Ok(Self::Test),
+            "prod" | "production" => Ok(Self::Prod),
+            _ => Err(()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Why the settings can't be used. Each error is one sentence that names the variable, for whoever starts the application.
+
+use sigra::{ConfigError, SecretKeyBaseError, config::IpNet};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{name} is `{value}`: it must be {expected}")]
+    Invalid { name: &'static str, value: String, expected: &'static str },
+    #[error("{name} is not set, and APP_ENV=prod needs it: {mend}")]
+    Missing { name: &'static str, mend: &'static str },
+    #[error("{0} is set to something that is not UTF-8 text")]
+    NotText(&'static str),
+    #[error(
+        "APP_ENV is not set, and {name} is `{value}`: set APP_ENV=prod to serve others, or APP_ENV=dev to develop at such an address"
+    )]
+    ForgottenEnvironment { name: &'static str, value: String },
+    // It is not shown: a password may be in it.
+    #[error("{0} has an @ in it: it must be an address such as https://app.example.com, without a user or password")]
+    Credentials(&'static str),
+
+    #[error("{0} is too short: {1}")]
+    ShortSecret(&'static str, SecretKeyBaseError),
+    #[error(
+        "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
+    )]
+    PredictableSecret,
+    #[error("the secret for development can't be kept in `{file}`: {reason}")]
+    DevSecret { file: &'static str, reason: String },
+
+    #[error(
+        "COOKIE_DOMAIN is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
+    )]
+    CookieDomain(String),
+    #[error(
+        "COOKIE_DOMAIN is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
+    )]
+    PublicSuffix(String),
+    #[error(
+        "PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies, so nobody can log in"
+    )]
+    OutsideCookieDomain { host: String, domain: String },
+    #[error(
+        "TRUSTED_PROXIES has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
+    )]
+    TrustsEverybody(IpNet),
+    #[error(
+        "TRUSTED_ORIGINS has `{0}`, which is not an origin: write scheme and host, such as `https://app.example.com`, with no path"
+    )]
+    Origin(String),
+    /// What the library refuses and no variable of its own decides.
+    #[error(transparent)]
+    Sigra(ConfigError),
+
+    // <sqlite>
+    #[error(
+        "DATABASE_URL is in memory, where all users are gone after a restart: name a file, such as sqlite:///var/lib/my_app/my_app.db"
+    )]
+    InMemory,
+    // </sqlite>
+    #[error("SMTP_URL has a password, which would be sent without TLS: add ?tls=required to it, or use smtps://")]
+    PasswordWithoutTls,
+
+    #[error("`.env` can't be read: {0}")]
+    EnvFile(std::io::Error),
+    // The line is not shown: it may hold a secret.
+    #[error(
+        "line {0} of `.env` is no setting: write NAME=value, with single quotes around a value that has spaces, quotes, backslashes or a # in it"
+    )]
+    EnvLine(usize),
+}
+
+/// The library names functions of its `Config`. Whoever sets a variable has to read the variable's name.
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::PredictableSecret => Self::PredictableSecret,
+            ConfigError::CookieDomain(domain) => Self::CookieDomain(domain),
+            ConfigError::PublicSuffix(suffix) => Self::PublicSuffix(suffix),
+            ConfigError::TrustsEverybody(network) => Self::TrustsEverybody(network),
+            ConfigError::Origin(origin) => Self::Origin(origin),
+            error => Self::Sigra(error),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Where mails go, and who they are from.
+
+use sigra::mail::normalize_address;
+use url::{Host, Url};
+
+use super::{env::Env, error::SettingsError, public_url::is_loopback};
+
+/// In production the password for the mail server is sent by TLS alone, or not at all.
+pub fn smtp_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
+    let url = env.text("SMTP_URL")?;
+    if !prod {
+        return Ok(url.unwrap_or_else(|| "memory:".to_owned()));
+    }
+    let Some(url) = url else {
+        warnings.push("SMTP_URL is not set: no mail is sent, so nobody can reset a password".to_owned());
+        return Ok("none:".to_owned());
+    };
+    if url.starts_with("memory:") {
+        warnings.push("SMTP_URL is `memory:`: mails are kept in memory, and nobody gets them".to_owned());
+    }
+    if let Some(server) = Url::parse(&url).ok().filter(is_smtp_without_tls) {
+        if server.password().is_some() {
+            return Err(SettingsError::PasswordWithoutTls);
+        }
+        let host = server.host_str().and_then(|host| Host::parse(host).ok());
+        if !host.is_some_and(|host| is_loopback(&host)) {
+            warnings.push("SMTP_URL asks for no TLS: mails, and the links in them, can be read on the way".to_owned());
+        }
+    }
+    Ok(url)
+}
+
+fn is_smtp_without_tls(url: &Url) -> bool {
+    let tls = url.query_pairs().find(|(name, _)| name == "tls");
+    url.scheme() == "smtp" && tls.is_none_or(|(_, value)| value != "required")
+}
+
+pub fn mail_from(env: &Env, public_url: &Url) -> Result<String, SettingsError> {
+    let domain = public_url.domain().unwrap_or("localhost");
+    Ok(env.text("MAIL_FROM")?.unwrap_or_else(|| format!("MyApp <no-reply@{domain}>")))
+}
+
+pub fn mail_reply_to(env: &Env) -> Result<Option<String>, SettingsError> {
+    const NAME: &str = "MAIL_REPLY_TO";
+    let expected = "an address alone, such as help@example.com";
+    let Some(value) = env.text(NAME)? else { return Ok(None) };
+    normalize_address(&value).map(Some).ok_or(SettingsError::Invalid { name: NAME, value, expected })
+}

@@ -1,0 +1,60 @@
+//! The address that users type, and who can reach it.
+
+use std::net::SocketAddr;
+
+use url::{Host, Url};
+
+use super::{env::Env, error::SettingsError};
+
+const NAME: &str = "PUBLIC_URL";
+
+pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError> {
+    let expected = if prod {
+        "an address such as https://app.example.com, without a path"
+    } else {
+        "an address such as http://localhost:4000, without a path"
+    };
+    let value = match env.text(NAME)? {
+        Some(value) => value,
+        None if prod => {
+            return Err(SettingsError::Missing { name: NAME, mend: "set it to the address that users type" });
+        }
+        None => format!("http://{listen}"),
+    };
+    if value.contains('@') {
+        return Err(SettingsError::Credentials(NAME));
+    }
+    let is_web = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && !prod);
+    let is_origin = |url: &Url| url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    match Url::parse(&value) {
+        Ok(url) if is_web(&url) && is_origin(&url) => Ok(url),
+        _ => Err(SettingsError::Invalid { name: NAME, value, expected }),
+    }
+}
+
+/// Without `APP_ENV` it is a development machine, where everybody knows the demo user's password and can read all mails.
+/// So others must not reach it.
+pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<(), SettingsError> {
+    let forgotten = |name, value| Err(SettingsError::ForgottenEnvironment { name, value });
+    let is_here = public_url.host().is_some_and(|host| is_loopback(&host));
+    if public_url.scheme() == "https" || !is_here {
+        return forgotten(NAME, public_url.origin().ascii_serialization());
+    }
+    if !listen.ip().to_canonical().is_loopback() {
+        return forgotten("HOST", listen.ip().to_string());
+    }
+    Ok(())
+}
+
+/// Whether a name or an address always leads to the machine that asks. `localhost` and what is below it do (RFC 6761
+/// section 6.3); any other name may be made to lead here.
+pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => {
+            let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
+    }
+}

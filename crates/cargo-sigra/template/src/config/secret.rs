@@ -1,0 +1,75 @@
+//! The secret that all keys are derived from, and those that it has replaced.
+
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use sigra::SecretKeyBase;
+
+use super::{env::Env, environment::Environment, error::SettingsError};
+
+const NAME: &str = "SECRET_KEY_BASE";
+const FALLBACKS: &str = "SECRET_KEY_BASE_FALLBACKS";
+
+/// Where the secret of a development machine is kept, so that a restart logs nobody out.
+const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
+
+/// How often to look again while another process writes the file.
+const DEV_SECRET_TRIES: u32 = 100;
+const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
+
+pub fn secret_key_base(env: &Env, environment: Environment) -> Result<SecretKeyBase, SettingsError> {
+    match (env.text(NAME)?, environment) {
+        (Some(secret), _) => parse(NAME, &secret),
+        (None, Environment::Prod) => Err(SettingsError::Missing {
+            name: NAME,
+            mend: "set it to 64 or more random characters, as from `openssl rand -base64 48`",
+        }),
+        (None, Environment::Dev) => kept_dev_secret(Path::new(DEV_SECRET_FILE)),
+        (None, Environment::Test) => SecretKeyBase::generate().map_err(dev_secret_error),
+    }
+}
+
+/// Secrets that are being rotated out, separated by commas, the newest first.
+pub fn older_secrets(env: &Env) -> Result<Vec<SecretKeyBase>, SettingsError> {
+    let secrets = env.text(FALLBACKS)?.unwrap_or_default();
+    let secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty());
+    secrets.map(|secret| parse(FALLBACKS, secret)).collect()
+}
+
+fn parse(name: &'static str, secret: &str) -> Result<SecretKeyBase, SettingsError> {
+    SecretKeyBase::new(secret).map_err(|error| SettingsError::ShortSecret(name, error))
+}
+
+/// The first start makes one. Only one of several that start at the same moment may: the others read what it has written.
+fn kept_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    for _ in 0..DEV_SECRET_TRIES {
+        match fs::read_to_string(file) {
+            Ok(kept) if !kept.trim().is_empty() => return parse(DEV_SECRET_FILE, kept.trim()),
+            // Another process has created the file, and not written to it yet.
+            Ok(_) => thread::sleep(DEV_SECRET_AGAIN),
+            Err(_) => match options.open(file) {
+                Ok(mut created) => {
+                    let secret = SecretKeyBase::generate().map_err(dev_secret_error)?;
+                    created.write_all(secret.expose().as_bytes()).map_err(dev_secret_error)?;
+                    return Ok(secret);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(dev_secret_error(error)),
+            },
+        }
+    }
+    Err(dev_secret_error("the file is empty: delete it"))
+}
+
+fn dev_secret_error(reason: impl fmt::Display) -> SettingsError {
+    SettingsError::DevSecret { file: DEV_SECRET_FILE, reason: reason.to_string() }
+}

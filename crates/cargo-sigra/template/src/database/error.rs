@@ -1,0 +1,27 @@
+//! Why there is no database. Each error is one sentence, for whoever starts the application.
+
+// <migrates>
+use sqlx::migrate::MigrateError;
+// </migrates>
+
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("DATABASE_URL is `{url}`, and this application is built for {built_for}: use {example}")]
+    Url { url: String, built_for: &'static str, example: &'static str },
+    #[error("the database {database} can't be opened: {error}")]
+    Unreachable { database: String, error: sqlx::Error },
+    // <migrates>
+    #[error("the database {database} can't be migrated: {error}")]
+    Migration { database: String, error: MigrateError },
+    // </migrates>
+    // <install>
+    #[error("the database {database} has no tables of accounts: run your migrations before accounts start ({error})")]
+    Unmigrated { database: String, error: sqlx::Error },
+    // <sqlite>
+    #[error(
+        "foreign keys are off in the database {0}, so that sessions would outlive their users: leave out `.foreign_keys(false)`"
+    )]
+    NoForeignKeys(String),
+    // </sqlite>
+    // </install>
+}
