@@ -3,5 +3,6 @@
 pub mod application;
 pub mod cargo_toml;
 pub mod files;
+pub mod imports;
 pub mod module;
 pub mod rustfmt;

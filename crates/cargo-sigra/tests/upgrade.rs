@@ -166,12 +166,11 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
     append(&template.path().join("tests/integration/bad_input.rs"), NEWER);
     fs::write(template.path().join("migrations/sqlite/20260301000000_newer.sql"), "-- Newer.\n").expect("written");
     append(&template.path().join("migrations/sqlite/20260101000000_create_users_auth_tables.sql"), NEWER);
-    fs::remove_file(template.path().join("tests/integration/outage.rs")).expect("removed");
     fs::remove_file(template.path().join("tests/integration/mailbox.rs")).expect("removed");
     let main = template.path().join("tests/integration/main.rs");
     let modules = fs::read_to_string(&main).expect("text");
-    let fewer = modules.replace("mod mailbox;\n", "").replace("// <postgres>\nmod outage;\n// </postgres>\n", "");
-    assert_eq!(modules.lines().count() - fewer.lines().count(), 4);
+    let fewer = modules.replace("mod mailbox;\n", "");
+    assert_eq!(modules.lines().count() - fewer.lines().count(), 1);
     fs::write(main, fewer).expect("written");
 
     let before = texts(&app.root());

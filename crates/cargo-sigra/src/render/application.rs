@@ -3,7 +3,7 @@
 use super::{
     cargo_toml::{self, CargoTomlError},
     files::Files,
-    module,
+    imports, module,
     rustfmt::{self, RustfmtError},
 };
 use crate::{
@@ -58,6 +58,9 @@ fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     }
     if let Some(module) = &plan.module {
         generated = module::moved(generated, module, plan);
+    }
+    for (_, text) in generated.iter_mut().filter(|(path, _)| path.ends_with(".rs")) {
+        *text = imports::merged(text);
     }
     Ok(generated)
 }

@@ -27,7 +27,6 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("migrations/sqlite/", "sqlite"),
     ("src/database/postgres.rs", "postgres"),
     ("migrations/postgres/", "postgres"),
-    ("tests/integration/outage.rs", "postgres"),
     ("src/main.rs", "app"),
     ("src/server.rs", "app"),
     ("templates/home.html", "app"),
@@ -41,14 +40,13 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/web/api", "api"),
     ("tests/integration/api.rs", "api"),
     ("src/beside.rs", "install"),
-    ("tests/integration/beside.rs", "install"),
 ];
 
 /// What pages are made of, and tested with.
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 16] = [
+const OF_ALL: [&str; 15] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
@@ -62,7 +60,6 @@ const OF_ALL: [&str; 16] = [
     "templates/mail/",
     "tests/integration/accounts.rs",
     "tests/integration/api.rs",
-    "tests/integration/first_starts.rs",
     "tests/integration/main.rs",
     "tests/integration/support/",
 ];

@@ -10,22 +10,16 @@ mod api;
 // </api>
 // <pages>
 mod bad_input;
-// <install>
-mod beside;
-// </install>
-mod crash;
 mod double_press;
-// </pages>
-mod first_starts;
-// <pages>
 mod hanging_up;
 // <live>
 mod live;
 // </live>
 mod mailbox;
-// <postgres>
-mod outage;
-// </postgres>
+// <template>
+#[path = "../../../../../proofs/mod.rs"]
+mod proofs;
+// </template>
 mod rate_limits;
 mod request_log;
 // <mfa>
@@ -38,7 +32,6 @@ mod shutdown;
 // </pages>
 mod support;
 // <pages>
-mod two_servers;
 mod user_activity;
 mod user_auth;
 mod user_confirmation;

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     env,
     fs::{self, File},
-    hash::{BuildHasher, Hasher, RandomState},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,16 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use my_app::{app::state, database};
-use sigra::{Client, Password, testing::VALID_PASSWORD};
+use sigra::testing::VALID_PASSWORD;
 use tempfile::NamedTempFile;
-use tokio::runtime::Runtime;
 use ureq::{
     Agent, RequestBuilder,
     http::{Response, StatusCode, header},
 };
 
-use crate::support::{log_in_form, settings};
+use crate::support::log_in_form;
 
 /// The same in all processes, so that each reads the cookies of the others.
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
@@ -259,29 +256,4 @@ fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ur
         Err(ureq::Error::Timeout(_)) => panic!("no answer for {PATIENCE:?}"),
         Err(_) => None,
     }
-}
-
-/// Registers users with [`VALID_PASSWORD`], at the cost that the servers ask of a password.
-pub fn register(database_url: &str, emails: &[String]) {
-    let register = async {
-        let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
-        let settings = settings(&[]).expect("good settings");
-        let accounts = state(settings, pool.clone()).expect("good settings").accounts;
-        for email in emails {
-            let password = Password::new(VALID_PASSWORD);
-            accounts.register_user(email, &password, &Client::default()).await.expect("a new user");
-        }
-        pool.close().await;
-    };
-    Runtime::new().expect("a runtime").block_on(register);
-}
-
-/// A number of the environment: the slow proofs ask for more.
-pub fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`")))
-}
-
-/// A random number below a limit.
-pub fn random(limit: u64) -> u64 {
-    RandomState::new().build_hasher().finish() % limit
 }

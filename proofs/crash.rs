@@ -12,8 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::server::{Browser, Server, number, random, register};
-use crate::support::TestDatabase;
+use super::{number, random, register};
+use crate::{
+    server::{Browser, Server},
+    support::TestDatabase,
+};
 
 const PEOPLE: usize = 3;
 const DEVICES: usize = 3;
@@ -354,10 +357,7 @@ fn what_a_client_was_told_is_true_after_the_server_was_killed() {
     story.end();
 }
 
-// <postgres>
-// <template>
 #[cfg(feature = "postgres")]
-// </template>
 #[test]
 fn what_a_client_was_told_is_true_after_the_database_crashed() {
     let cluster = sigra::testing::PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
@@ -382,4 +382,3 @@ fn what_a_client_was_told_is_true_after_the_database_crashed() {
     }
     story.end();
 }
-// </postgres>

@@ -273,10 +273,7 @@ async fn a_pool_of_the_applications_own_is_taken_and_migrated() {
     assert_eq!(users, 0);
 }
 
-// <sqlite>
-// <template>
 #[cfg(not(feature = "postgres"))]
-// </template>
 #[tokio::test]
 async fn a_pool_without_foreign_keys_is_refused() {
     let database = TestDatabase::create();
@@ -284,15 +281,10 @@ async fn a_pool_without_foreign_keys_is_refused() {
     let refused = database::prepare_own(&pool).await.expect_err("sessions would outlive their users").to_string();
     assert!(refused.contains("leave out `.foreign_keys(false)`"), "{refused}");
 }
-// </sqlite>
 
 fn options(url: &str) -> <Connection as sqlx::Connection>::Options {
     let options: <Connection as sqlx::Connection>::Options = url.parse().expect("an address");
-    // <sqlite>
-    // <template>
     #[cfg(not(feature = "postgres"))]
-    // </template>
     let options = options.create_if_missing(true);
-    // </sqlite>
     options
 }

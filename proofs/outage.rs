@@ -1,7 +1,4 @@
 //! A server that goes away and comes back.
-// <template>
-#![cfg(feature = "postgres")]
-// </template>
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +20,7 @@ async fn a_database_outage_gives_503_until_the_database_is_back() {
         assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
     }
 
-    for path in [
-        "/users/reset-password",
-        // <magic_link>
-        "/users/log-in/link",
-        // </magic_link>
-        "/users/confirm",
-    ] {
+    for path in ["/users/reset-password", "/users/log-in/link", "/users/confirm"] {
         assert_status(&host.client().post(path, &email_form(&user.email)).await, 503);
     }
 

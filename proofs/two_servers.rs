@@ -10,23 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::server::{Browser, Server, number, random, register};
-use crate::support::TestDatabase;
+use super::{number, random, register};
+use crate::{
+    server::{Browser, Server},
+    support::TestDatabase,
+};
 
 /// Trials at once.
 const LANES: usize = 2;
 /// How long the other server may take to hear of it. On SQLite it looks for itself.
-// <template>
 const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) } else { Duration::ZERO };
-// </template>
-// <!template>
-// <sqlite>
-// const BOUND: Duration = Duration::ZERO;
-// </sqlite>
-// <postgres>
-// const BOUND: Duration = Duration::from_secs(1);
-// </postgres>
-// </!template>
 /// That many reads in a row, begun after the session has ended, are refused before readers believe it.
 const STAYS: usize = 5;
 /// No trial takes as long, on however slow a machine.
