@@ -75,7 +75,6 @@ fn find_runs(text: &str, items: &[Item], begin: usize, runs: &mut Vec<Run>) {
         if let Item::Mod(module) = item
             && let Some((brace, items)) = &module.content
         {
-            is_open = false;
             find_runs(text, items, brace.span.open().byte_range().end, runs);
         }
         is_open = false;
@@ -111,14 +110,13 @@ impl Import {
     fn of(item: &ItemUse, before: &str, text: &str) -> Self {
         let mut paths = Vec::new();
         collect(&item.tree, &mut Vec::new(), &mut paths);
-        let root = paths.first().map_or("", |path| path.0.first().unwrap_or(&path.1)).to_owned();
-        let is_plain = item.leading_colon.is_none() && !has_comment(text);
-        let roots = paths.iter().map(|path| path.0.first());
-        let has_one_root = roots.collect::<BTreeSet<_>>().len() == 1;
+        let roots: BTreeSet<&String> = paths.iter().map(|path| path.0.first().unwrap_or(&path.1)).collect();
+        let root = roots.first().map_or_else(String::new, |root| (*root).clone());
+        let is_plain = item.leading_colon.is_none() && !has_comment(text) && roots.len() == 1;
         Self {
             group: Group::of(&root),
             before: before.to_owned(),
-            paths: (is_plain && has_one_root).then_some(paths),
+            paths: is_plain.then_some(paths),
             root,
             text: text.to_owned(),
         }
@@ -142,6 +140,11 @@ fn collect(tree: &UseTree, before: &mut Vec<String>, found: &mut Vec<Path>) {
             collect(&path.tree, before, found);
             before.pop();
         }
+        // `a::{self}` is `a`.
+        UseTree::Name(name) if name.ident == "self" => match before.split_last() {
+            Some((last, rest)) => found.push(Path(rest.to_vec(), last.clone())),
+            None => found.push(Path(Vec::new(), "self".to_owned())),
+        },
         UseTree::Name(name) => found.push(Path(before.clone(), name.ident.to_string())),
         UseTree::Rename(name) => found.push(Path(before.clone(), format!("{} as {}", name.ident, name.rename))),
         UseTree::Glob(_) => found.push(Path(before.clone(), "*".to_owned())),
@@ -208,7 +211,7 @@ impl fmt::Display for Tree {
         });
         let parts: Vec<String> = names.chain(below).collect();
         match &parts[..] {
-            [part] if part != "self" => f.write_str(part),
+            [part] if !part.starts_with("self as ") => f.write_str(part),
             parts => write!(f, "{{{}}}", parts.join(", ")),
         }
     }
@@ -240,7 +243,8 @@ mod tests {
         );
         assert_merged("use std::io;\nuse std::io::Write as _;\n", "use std::io::{self, Write as _};\n");
         assert_merged("use a::b::c;\nuse a::b;\nuse a::*;\n", "use a::{*, b::{self, c}};\n");
-        assert_merged("use a::{self};\nuse a::b;\n", "use a::{b, self};\n");
+        assert_merged("use a::{self};\nuse a::b;\n", "use a::{self, b};\n");
+        assert_merged("use a::{self as c};\nuse a::{self, b};\n", "use a::{self, b, self as c};\n");
         assert_merged("use a::b;\nuse a::b;\n", "use a::b;\n");
     }
 

@@ -1,7 +1,8 @@
-//! my_app: people register, log in and use it.
+//! my_app: users register, log in and use it.
 //!
-//! `accounts` knows the users and the database, `web` knows HTTP and calls `accounts`. Sessions, cookies and
-//! passwords are the `sigra` crate's.
+//! From the bottom to the top: `config` reads the settings, `database` opens the database, `accounts` has the functions on
+//! users, `web` has the routes that call them, and `app` puts all of it together. Sessions, cookies and passwords are the
+//! `sigra` crate's.
 
 // <app>
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]

@@ -1,3 +1,5 @@
+//! Starts the application, and stops it without losing work.
+
 use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
 use my_app::{
@@ -9,10 +11,10 @@ use my_app::{
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// Below this level the addresses of requests would be logged here, and some hold tokens.
+/// Below this level, this target logs the URLs of requests, and some of them have tokens in them.
 const SILENCED: &str = "tower_http::csrf=info";
 
-/// How long a shutdown waits for requests whose clients are gone, and for mails that are being sent.
+/// How long a shutdown waits for requests whose clients are gone, and for emails that are being sent.
 const LAST_WORK: Duration = Duration::from_secs(4);
 
 #[tokio::main]
@@ -60,7 +62,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(failed)
 }
 
-/// Says where the application is, and to developers what to do there.
+/// Logs the URL, and tells developers how to log in.
 fn welcome(settings: &Settings) {
     let url = &settings.public_url;
     tracing::info!(%url, environment = ?settings.environment, "listening");
@@ -72,7 +74,7 @@ fn welcome(settings: &Settings) {
     }
 }
 
-/// Nobody is connected any more: what requests have begun is finished, and mails are sent, as far as there is time.
+/// Finishes what requests have started, and sends emails, while there is time. No client is connected any more.
 async fn finish_work(state: &AppState) {
     let mailer = state.accounts.mailer();
     let last_work = async {
@@ -85,7 +87,7 @@ async fn finish_work(state: &AppState) {
     }
 }
 
-/// Ctrl-C, or the signal by which service managers stop a process.
+/// Waits for Ctrl-C, or for the signal that service managers stop a process with.
 async fn shutdown_signal() {
     let interrupt = async {
         if let Err(error) = tokio::signal::ctrl_c().await {

@@ -1,4 +1,4 @@
-//! Serving HTTP/1.1. Nothing that a client leaves standing is waited for without a limit.
+//! Serves HTTP/1.1. Every wait for a client has a limit.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 
@@ -18,18 +18,17 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-/// How long the head of a request may take to come, and how long a connection is kept for the next one.
+/// How long a client can take to send the head of a request, and how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long requests that are under way are waited for when it is to end. Service managers kill what has not ended
-/// after a while: Docker after ten seconds.
+/// How long a shutdown waits for open requests. Service managers kill a process that takes too long: Docker after ten
+/// seconds.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
-/// Between attempts to accept a connection, where that fails: there may be no descriptor left.
+/// The pause after a connection could not be accepted: the process may have no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Serves until the shutdown begins. Then nobody is accepted any more, and requests that are under way are answered, as
-/// far as there is time.
+/// Serves until the shutdown begins. Then no connection is accepted, and open requests are answered while there is time.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Output = ()>) {
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -37,7 +36,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            // They are counted only until they have ended.
+            // Finished connections leave the set, so that it doesn't grow.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => drop(connections.spawn(talk(stream, peer, app.clone(), stopping.clone()))),
@@ -52,14 +51,14 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
     stop.send_replace(true);
     let ended = async { while connections.join_next().await.is_some() {} };
     if timeout(LAST_REQUESTS, ended).await.is_err() {
-        tracing::warn!(connections = connections.len(), "some clients are not waited for any longer");
+        tracing::warn!(connections = connections.len(), "closing connections with open requests");
     }
     connections.shutdown().await;
 }
 
-/// Answers the requests of one client.
+/// Answers the requests of one connection.
 async fn talk(stream: TcpStream, peer: SocketAddr, app: Router, mut stopping: watch::Receiver<bool>) {
-    // Answers are small, and none waits for the next one.
+    // Responses are small: send each at once, without waiting for more to send (Nagle's algorithm).
     drop(stream.set_nodelay(true));
     let service = service_fn(move |request| answer(app.clone(), peer, request));
     let connection = http1::Builder::new()

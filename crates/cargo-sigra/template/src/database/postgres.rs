@@ -31,12 +31,12 @@ pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or bui
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
 
-/// How long a statement waits for what somebody else has locked, such as a migration, before it is answered with 503.
+/// How long a statement waits for a lock, such as a migration's, before the request is answered with 503.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
 pub(super) fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
-        // A server may have been started again since a connection was used.
+        // The server may have restarted since the connection was last used.
         .test_before_acquire(true)
         .after_connect(|conn, _| Box::pin(async move { conn.execute(LOCK_TIMEOUT).await.map(drop) }))
 }
@@ -50,14 +50,14 @@ pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
 }
 
 // <migrates>
-/// Others that start at the same moment wait: sqlx takes a lock for it.
+/// Other servers that start at the same moment wait: sqlx takes a lock.
 pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
     MIGRATIONS.run(conn).await
 }
 // </migrates>
 
 // <install>
-/// What accounts need of connections that the application has opened.
+/// Checks the settings of a pool that the application has opened by itself.
 pub(super) async fn check_settings(conn: &mut PgConnection, database: &str) -> Result<(), DatabaseError> {
     let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
     let lock_timeout: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(conn).await.map_err(unreachable)?;

@@ -34,42 +34,42 @@ pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
 
-/// How long a statement waits for somebody else who writes, before it is answered with 503.
+/// How long a statement waits for another writer, before the request is answered with 503.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a start waits for another one that prepares the same file.
+/// How long a start waits for another server that prepares the same file.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const START_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn pool_options() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
-        // A file does not go away between two requests.
+        // Unlike a server, a file is still there when a connection is used again.
         .test_before_acquire(false)
         .after_release(|conn, _| Box::pin(is_out_of_transactions(conn)))
 }
 
-/// A transaction that could not be rolled back, as on a disk that fails, ends with its connection: it would go on
-/// keeping everybody else from writing.
+/// Closes a connection whose transaction could not be rolled back, for example because the disk failed: the transaction
+/// would keep everybody else from writing.
 async fn is_out_of_transactions(conn: &mut SqliteConnection) -> sqlx::Result<bool> {
     if conn.is_in_transaction() {
-        // The rollback of one that was dropped is still under way.
+        // A dropped transaction is rolled back with the next statement.
         conn.ping().await?;
     }
     Ok(!conn.is_in_transaction())
 }
 
-/// The file is made if it is missing.
+/// Creates the file if it is missing.
 pub(super) fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .foreign_keys(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // A session that was ended stays ended, also after a power failure.
+        // A session that was ended stays ended, even after a power failure.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT))
 }
 
-/// The first connection of all makes the file one with a write-ahead log, and SQLite lets nobody wait for that.
+/// The very first connection turns the write-ahead log on. SQLite's busy timeout doesn't cover that, so others try again.
 pub(super) async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
     let begun = Instant::now();
     loop {
@@ -87,8 +87,8 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 // <migrates>
-/// In one transaction that nobody else can begin, for sqlx has no lock for it on SQLite: others that start at the same
-/// moment wait, and find nothing left to do.
+/// Migrates in one transaction that locks the file, because sqlx has no lock for migrations on SQLite: other servers that
+/// start at the same moment wait, and find nothing left to do.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
     if MIGRATIONS.iter().any(|migration| migration.no_tx) {
         return MIGRATIONS.run(conn).await;
@@ -108,7 +108,7 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
 // </migrates>
 
 // <install>
-/// What accounts need of connections that the application has opened.
+/// Checks the settings of a pool that the application has opened by itself.
 pub(super) async fn check_settings(conn: &mut SqliteConnection, database: &str) -> Result<(), DatabaseError> {
     let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
     let settings =

@@ -59,16 +59,17 @@ pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 
 /// The names of the cookies, and where visitors are led who may not pass.
 pub fn configure(config: Config) -> Config {
-    let config = config.session_cookie(SESSION_COOKIE).remember_me_cookie(REMEMBER_ME_COOKIE);
-    // <pages>
-    let config = config.log_in_at(LOG_IN_PATH, LOG_IN_MESSAGE).sudo_at(SUDO_PATH, SUDO_MESSAGE);
-    // <mfa>
-    let config = config
-        .mfa_challenge_at(MFA_CHALLENGE_PATH, MFA_CHALLENGE_MESSAGE)
-        .mfa_enrolment_at(MFA_ENROLMENT_PATH, MFA_ENROLMENT_MESSAGE);
-    // </mfa>
-    // </pages>
     config
+        // <pages>
+        .log_in_at(LOG_IN_PATH, LOG_IN_MESSAGE)
+        .sudo_at(SUDO_PATH, SUDO_MESSAGE)
+        // <mfa>
+        .mfa_challenge_at(MFA_CHALLENGE_PATH, MFA_CHALLENGE_MESSAGE)
+        .mfa_enrolment_at(MFA_ENROLMENT_PATH, MFA_ENROLMENT_MESSAGE)
+        // </mfa>
+        // </pages>
+        .session_cookie(SESSION_COOKIE)
+        .remember_me_cookie(REMEMBER_ME_COOKIE)
 }
 
 // <pages>
