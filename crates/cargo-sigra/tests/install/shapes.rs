@@ -228,6 +228,13 @@ pub async fn joined(l: TcpListener) {
     let _ = tokio::join!(axum::serve(l, app()).into_future());
 }
 
+pub async fn spawned(l: TcpListener) -> Result<(), std::io::Error> {
+    let served = tokio::spawn(async move {
+        axum::serve(l, app()).await.unwrap();
+    });
+    served.await.map_err(std::io::Error::other)
+}
+
 pub async fn service(l: TcpListener) {
     let service = app().into_make_service();
     axum::serve(l, service).await.unwrap();
@@ -242,7 +249,7 @@ fn the_lines_that_are_printed_compile_where_they_are_pasted() {
     let main = host.read("src/main.rs");
     let mut lines: Vec<String> = main.lines().map(str::to_owned).collect();
     let paragraphs: Vec<(usize, String)> = blocks(&output);
-    assert_eq!(paragraphs.len(), 6, "{output}");
+    assert_eq!(paragraphs.len(), 7, "{output}");
     let moved = main.lines().count() - SHAPES.lines().count();
     for (line, pasted) in paragraphs {
         lines[line - 1 + moved] = pasted;

@@ -38,7 +38,6 @@ pub fn find(source: &Source, names: &Names, declared: &Declared) -> Found {
         lets: Vec::new(),
         statement: None,
         block_on: None,
-        is_spawned: false,
         found: Found::default(),
     };
     finder.visit_file(&source.file);
@@ -50,8 +49,6 @@ pub fn find(source: &Source, names: &Names, declared: &Declared) -> Found {
 struct Body<'a> {
     is_async: bool,
     can_fail: bool,
-    /// Whether it may go on in another thread: the future of `with_accounts` can't be told to allow that.
-    is_spawned: bool,
     function: Option<(&'a Signature, &'a Block)>,
 }
 
@@ -85,8 +82,6 @@ struct Finder<'a> {
     statement: Option<Statement>,
     /// What waits for the future in a function that is not async.
     block_on: Option<String>,
-    /// Whether what is looked at is given to `spawn`.
-    is_spawned: bool,
     found: Found,
 }
 
@@ -117,14 +112,14 @@ impl<'a> Visit<'a> for Finder<'a> {
     }
 
     fn visit_expr_async(&mut self, block: &'a ExprAsync) {
-        self.body(Body { is_async: true, can_fail: false, is_spawned: self.is_spawned, function: None }, |finder| {
+        self.body(Body { is_async: true, can_fail: false, function: None }, |finder| {
             visit::visit_expr_async(finder, block);
         });
     }
 
     fn visit_expr_closure(&mut self, closure: &'a ExprClosure) {
         let is_async = closure.asyncness.is_some();
-        self.body(Body { is_async, can_fail: false, is_spawned: self.is_spawned, function: None }, |finder| {
+        self.body(Body { is_async, can_fail: false, function: None }, |finder| {
             visit::visit_expr_closure(finder, closure);
         });
     }
@@ -193,7 +188,7 @@ impl<'a> Visit<'a> for Finder<'a> {
         } else if is_lambda(&full) {
             self.service(Shape::Lambda, call.span(), call.args.first(), Make::Nothing);
         }
-        self.arguments(&call.args, full.rsplit("::").next().unwrap_or_default());
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
     }
 
     fn visit_expr_method_call(&mut self, call: &'a ExprMethodCall) {
@@ -216,7 +211,7 @@ impl<'a> Visit<'a> for Finder<'a> {
             // Only what has a name is the same runtime a second time.
             self.block_on = matches!(&*call.receiver, Expr::Path(_)).then(|| self.text(call.receiver.span()));
         }
-        self.arguments(&call.args, &method);
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
         self.block_on = outer;
     }
 
@@ -234,7 +229,6 @@ impl<'a> Visit<'a> for Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn function(&mut self, signature: &'a Signature, block: &'a Block) {
-        let spawned = std::mem::take(&mut self.is_spawned);
         let outer = (
             std::mem::take(&mut self.bindings),
             std::mem::take(&mut self.lets),
@@ -244,11 +238,10 @@ impl<'a> Finder<'a> {
         self.bindings.extend(signature.inputs.iter().filter_map(Binding::of_argument));
         let can_fail = errors::takes_ours(&signature.output, self.names, self.declared);
         let is_async = signature.asyncness.is_some();
-        self.bodies.push(Body { is_async, can_fail, is_spawned: false, function: Some((signature, block)) });
+        self.bodies.push(Body { is_async, can_fail, function: Some((signature, block)) });
         self.visit_block(block);
         self.bodies.pop();
         (self.bindings, self.lets, self.statement, self.block_on) = outer;
-        self.is_spawned = spawned;
     }
 
     fn body(&mut self, body: Body<'a>, inner: impl FnOnce(&mut Self)) {
@@ -261,16 +254,6 @@ impl<'a> Finder<'a> {
         self.bodies.pop();
         self.bindings.truncate(bindings);
         self.block_on = block_on;
-    }
-
-    fn arguments(&mut self, arguments: &'a Punctuated<Expr, Token![,]>, function: &str) {
-        let outer = self.is_spawned;
-        self.is_spawned = match function {
-            "block_on" => false,
-            name => outer || name.starts_with("spawn"),
-        };
-        arguments.iter().for_each(|argument| self.visit_expr(argument));
-        self.is_spawned = outer;
     }
 
     /// What may not be evaluated, or not just once.
@@ -394,9 +377,6 @@ impl<'a> Finder<'a> {
         let function = self.bodies.iter().rev().find_map(|body| body.function);
         let all = function.map_or("", |(_, block)| &self.source.text[block.span().byte_range()]);
         let router_text = self.text(router.span());
-        if body.is_spawned {
-            return (None, Some(Doubt::Spawned));
-        }
         let wait = match (body.is_async, &self.block_on) {
             (true, _) => Some(Wait::Await),
             (false, Some(runtime)) => Some(Wait::BlockOn(runtime.clone())),

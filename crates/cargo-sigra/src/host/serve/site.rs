@@ -21,8 +21,6 @@ pub enum Shape {
 pub enum Doubt {
     Macro(String),
     Sync,
-    /// In a task of its own.
-    Spawned,
     Branch,
     Conditional,
     Unix,
@@ -108,10 +106,6 @@ impl Site {
                 "// In the async function that calls it:\n{}\n// Here:\n{SERVE}",
                 binding("app", with_accounts, "app", &Wait::Await, false)
             ),
-            (Shape::Axum, None, Some(Doubt::Spawned)) => format!(
-                "// Before the task is spawned:\n{}\n// In it:\n{SERVE}",
-                binding("app", with_accounts, "app", &Wait::Await, false)
-            ),
             (Shape::Lambda, ..) => format!("{}\nlambda_http::run(app).await", plain(&Wait::Await)),
             (Shape::Shuttle, ..) => format!("{}\nOk(app.into())", plain(&Wait::Await)),
             (_, None, Some(Doubt::Unix | Doubt::Listener)) => {
@@ -148,7 +142,6 @@ impl fmt::Display for Doubt {
         match self {
             Self::Macro(name) => write!(f, "serves inside `{name}!`"),
             Self::Sync => f.write_str("serves in a function that is not async"),
-            Self::Spawned => f.write_str("serves in a task that is spawned"),
             Self::Branch => f.write_str("serves in the middle of an expression"),
             Self::Conditional => f.write_str("serves under a `cfg`"),
             Self::Unix => f.write_str("serves on a Unix socket"),
