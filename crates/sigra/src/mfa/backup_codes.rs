@@ -14,20 +14,20 @@ use crate::{
     model::{second_factor::MfaCode, user::AuthUser},
 };
 
-/// How many a user is given.
+/// How many codes a user gets.
 const CODES: usize = 10;
 
-/// The entry of the cookie session that keeps them for a reload of their page, and for how many seconds.
+/// The entry of the cookie session that keeps the codes for a reload of their page, and for how many seconds.
 const ENTRY: &str = "backup_codes";
 const KEPT: i64 = 10 * 60;
 
-/// 120 bits: more than the 112 from which on a plain hash protects a code (OWASP ASVS 6.5.2).
+/// The bytes of a code: 120 bits, more than the 112 from which a plain hash is enough (OWASP ASVS 6.5.2).
 const CODE: usize = 15;
 
-/// Without letters that look like digits; whoever types them all the same is understood.
+/// Has no letters that look like digits, and decodes them as those digits.
 const ALPHABET: base32::Alphabet = base32::Alphabet::Crockford;
 
-/// One of them, wiped when dropped.
+/// A backup code, wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct BackupCode([u8; CODE]);
 
@@ -54,7 +54,7 @@ impl BackupCode {
     }
 }
 
-/// A user's new backup codes: the only time that they are seen. They redact themselves in `Debug`.
+/// A user's new backup codes, in plain text: only their hashes are stored. `Debug` redacts them.
 ///
 /// ```
 /// # use sigra::mfa::BackupCodes;
@@ -70,7 +70,8 @@ impl BackupCodes {
         (0..CODES).map(|_| BackupCode::generate()).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Each as it is written down: groups of letters and digits, such as `k7qm-2hxd-9rvt-c4np-w8sz-j5ga`.
+    /// Returns each code as the user writes it down: groups of letters and digits, such as
+    /// `k7qm-2hxd-9rvt-c4np-w8sz-j5ga`.
     pub fn iter(&self) -> impl Iterator<Item = Zeroizing<String>> {
         self.0.iter().map(BackupCode::encode)
     }
@@ -95,11 +96,11 @@ impl fmt::Debug for BackupCodes {
     }
 }
 
-/// The page that shows them, opened again.
+/// Reloading the page that shows the codes.
 impl<U: AuthUser> Mfa<'_, U> {
-    /// Keeps backup codes in the cookie session for ten minutes, encrypted, so that the page that shows them can be
-    /// reloaded: for this user, and the form that was sent with this
-    /// [idempotency key](crate::IdempotencyKey). Without a key they are not kept.
+    /// Keeps backup codes in the cookie session for 10 minutes, encrypted, so that the page that shows them can be
+    /// reloaded. They are bound to this user, and to the form that was sent with this [idempotency
+    /// key](crate::IdempotencyKey). Without a key, the codes are not kept.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         session.put(ENTRY, &URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// The backup codes that this form was answered with before.
+    /// Returns the backup codes that [`keep_backup_codes`](Self::keep_backup_codes) kept for this user and form.
     #[must_use]
     pub fn kept_backup_codes(self, session: &CookieSession, user: &U, form: &str) -> Option<BackupCodes> {
         let sealed = URL_SAFE_NO_PAD.decode(session.get::<String>(ENTRY)?).ok()?;
@@ -132,7 +133,7 @@ impl<U: AuthUser> Mfa<'_, U> {
     }
 }
 
-/// Only the same form of the same user opens them again.
+/// Binds the codes to the user and the form.
 fn page_context<U: AuthUser>(user: &U, form: &str) -> String {
     format!("backup codes {} {form}", user.id())
 }
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_read_as_they_are_typed() {
+    fn codes_are_parsed_in_any_spelling_that_users_type() {
         let codes = BackupCodes::generate().expect("randomness");
         assert_eq!(codes.iter().count(), 10);
         for (code, hash) in codes.iter().zip(codes.hashes()) {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_none() {
+    fn text_that_is_not_a_code_is_not_parsed() {
         let code = BackupCodes::generate().expect("randomness").iter().next().expect("one");
         for bad in ["", "123456", &code[1..], &format!("{}0", *code), &"u".repeat(24), &"\u{e9}".repeat(24)] {
             assert!(BackupCode::parse(&MfaCode::new(bad)).is_none(), "{bad:?}");

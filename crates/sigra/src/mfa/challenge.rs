@@ -15,22 +15,23 @@ use crate::{
     store,
 };
 
-/// What a user has answered with.
+/// A user's answer to a challenge.
 enum Answer<'a> {
     Code(&'a MfaCode),
-    /// The passkey that has signed, if it is one of theirs.
+    /// The passkey that signed the challenge. `None` if it isn't one of the user's.
     #[cfg(feature = "passkeys")]
     Passkey(Option<Box<super::passkeys::UsedPasskey>>),
 }
 
-/// Showing a second factor.
+/// Presenting a second factor.
 impl<U: AuthUser> Mfa<'_, U> {
-    /// Completes a log-in whose second factor is pending, and [renews](crate::Sigra::renew_session) the session. With
-    /// `trust_browser` this browser is asked for no second factor for [a while](crate::Config::mfa_trust_ttl).
+    /// Completes a login whose second factor is pending, and [renews](crate::Sigra::renew_session) the session. With
+    /// `trust_browser`, logins in this browser skip the second factor for [30 days](crate::Config::mfa_trust_ttl) by
+    /// default.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session has ended.
     pub async fn complete(
         self,
         session: &CookieSession,
@@ -41,12 +42,12 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.complete_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
     }
 
-    /// The same, with statements and mails of the host's in the transaction of the log-in, as in
-    /// [`log_in_with`](crate::Sigra::log_in_with): that a backup code was used, say.
+    /// Like [`complete`](Self::complete), but runs `also` in the transaction of the login, as in
+    /// [`log_in_with`](crate::Sigra::log_in_with): to send an email about a used backup code, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`complete`](Self::complete), and any error that `also` returns.
     pub async fn complete_with(
         self,
         session: &CookieSession,
@@ -58,12 +59,11 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.present(session, &challenge.0, answer, telemetry::LOGIN_SUCCESS, trust_browser, also).await
     }
 
-    /// Notes that the user has proved who they are once more, by their second factor, and
-    /// [renews](crate::Sigra::renew_session) the session.
+    /// Reauthenticates the user by their second factor, and [renews](crate::Sigra::renew_session) the session.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::TooManyAttempts`], and [`Error::SessionEnded`] if the session has ended.
     pub async fn reauthenticate(
         self,
         session: &CookieSession,
@@ -73,11 +73,12 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.reauthenticate_with(session, scope, answer, async |_, _| Ok(())).await
     }
 
-    /// The same, with statements and mails of the host's in its transaction: that a backup code was used, say.
+    /// Like [`reauthenticate`](Self::reauthenticate), but runs `also` in its transaction: to send an email about a used
+    /// backup code, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`reauthenticate`](Self::reauthenticate), and any error that `also` returns.
     pub async fn reauthenticate_with(
         self,
         session: &CookieSession,
@@ -88,7 +89,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.present(session, scope, answer, telemetry::REAUTHENTICATION_SUCCESS, false, also).await
     }
 
-    /// Presents a second factor, for what the event names: counted, used up, noted, and the session renewed.
+    /// Counts the attempt, uses the second factor up, records `event` and renews the session.
     async fn present(
         self,
         session: &CookieSession,
@@ -123,8 +124,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(Checked::Valid(factor))
     }
 
-    /// Counts an answer, and takes out the challenge that a passkey has signed: both are done once, however often the
-    /// transaction is tried that follows.
+    /// Counts the attempt, or takes the challenge that a passkey signed out of the database. This happens once, even if
+    /// the transaction that follows is retried.
     async fn limit_answer<'a>(
         self,
         session: &CookieSession,
@@ -137,7 +138,7 @@ impl<U: AuthUser> Mfa<'_, U> {
                 self.sigra.limits().check_second_factor(session, &user).await?;
                 Ok(Answer::Code(code))
             }
-            // There is nothing to guess at a passkey, and nobody else's guesses are to keep its owner waiting.
+            // A passkey can't be guessed, and other people's guesses must not slow its owner down.
             #[cfg(feature = "passkeys")]
             SecondFactor::Passkey(response) => {
                 Ok(Answer::Passkey(self.sigra.passkeys().check(session, &user, response).await?.map(Box::new)))
@@ -145,7 +146,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         }
     }
 
-    /// Uses a second factor up, in the transaction of what it is for.
+    /// Uses the second factor up, in the transaction of what it is presented for.
     async fn take(
         self,
         conn: &mut Connection<U>,
@@ -192,7 +193,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(is_first.then_some(Factor::Totp))
     }
 
-    /// A code that was used while a clock was ahead would keep out all others until that time has come.
+    /// Accepts a code after an earlier one was used while a clock was ahead, which would otherwise block all codes
+    /// until that time.
     async fn use_totp_step_after_a_wrong_clock(
         self,
         conn: &mut Connection<U>,
@@ -205,7 +207,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         }
         tracing::warn!(
             target: "sigra", user_id = %user,
-            "a clock was ahead when a code was used; codes are good again from the present one on"
+            "a clock was ahead when a code was used; codes from the current one on are accepted again"
         );
         Ok(true)
     }
@@ -231,6 +233,6 @@ impl<U: AuthUser> Mfa<'_, U> {
     }
 }
 
-/// A code of so many steps ahead, an hour, was used by a clock that is wrong. Less may be a code that is used again
-/// where the clock is behind.
+/// If the last used step is at least this many ahead, an hour, a wrong clock used it. If it is fewer, the code may be a
+/// replay where the clock is behind.
 const LATEST_STEP: i64 = 120;

@@ -21,20 +21,21 @@ use crate::{
     store::{self, BrowserKind},
 };
 
-/// A second factor that was set up.
+/// The result of setting up a second factor.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Enrolled {
-    /// The user's backup codes, to be shown once: with their first factor. Who had one before has codes already.
+    /// The backup codes that come with the user's first factor, to be shown once. `None` if they already had a second
+    /// factor.
     pub backup_codes: Option<BackupCodes>,
-    /// With their first factor: what a link is made of that [takes the account back](crate::Recovery::recover_in), for
-    /// the mail that tells of the factor. Send it, for a new password alone does not get a thief's factor out.
+    /// The token for a link that [takes the account back](crate::Recovery::recover_in), with the user's first factor.
+    /// Send it in the email about the new factor: a new password doesn't remove a factor that a thief set up.
     pub recovery: Option<EmailToken>,
 }
 
-/// Setting up second factors, and giving them up.
+/// Setting up and removing second factors.
 impl<U: AuthUser> Mfa<'_, U> {
-    /// What a user has to log in with besides their password.
+    /// Returns the second factors of a user.
     ///
     /// # Errors
     ///
@@ -51,17 +52,17 @@ impl<U: AuthUser> Mfa<'_, U> {
         })
     }
 
-    /// Sets up the authenticator app that was [begun](crate::mfa::Mfa::begin_totp) in this browser, in place of the
-    /// one before, if there was one. Without one begun, every code is wrong.
+    /// Sets up the authenticator app that [`begin_totp`](crate::mfa::Mfa::begin_totp) began in this browser. It
+    /// replaces the user's earlier one. If none was begun, every code is invalid.
     ///
-    /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session). `email` is the user's
-    /// address: with the first factor they are sent a link to it, by which they
-    /// [take the account back](crate::Recovery::recover_in) if it was not them.
+    /// A user's first factor ends all their other sessions, which were opened without it, and comes with backup codes.
+    /// Every new factor ends the trust in all browsers and [renews](crate::Sigra::renew_session) the session. `email`
+    /// is the user's email address: with the first factor, they get a link there to [take the account
+    /// back](crate::Recovery::recover_in) if somebody else set it up.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::SessionEnded`] if the session has ended.
     pub async fn confirm_totp(
         self,
         session: &CookieSession,
@@ -72,8 +73,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.confirm_totp_with(session, enrolment, email, code, async |_, _| Ok(())).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
-    /// is to be told.
+    /// Like [`confirm_totp`](Self::confirm_totp), but runs `also` in its transaction: to [send an
+    /// email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -103,7 +104,7 @@ impl<U: AuthUser> Mfa<'_, U> {
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`confirm_totp`](Self::confirm_totp), and any error that `also` returns.
     pub async fn confirm_totp_with(
         self,
         session: &CookieSession,
@@ -135,23 +136,23 @@ impl<U: AuthUser> Mfa<'_, U> {
         })
     }
 
-    /// Gives up the authenticator app. Tells whether there was one. With the last factor the backup codes go too;
-    /// trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session).
+    /// Removes the authenticator app. Returns whether there was one. With the last factor, the backup codes are deleted
+    /// too. No browser stays trusted, and the session is [renewed](crate::Sigra::renew_session).
     ///
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
-    /// have one, and [`Error::SessionEnded`] if the session is gone by now.
+    /// have one, and [`Error::SessionEnded`] if the session has ended.
     pub async fn disable_totp(self, session: &CookieSession, sudo: &Sudo<U>) -> Result<bool, Error> {
         self.disable_totp_with(session, sudo, async |_| Ok(())).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if there
-    /// was one: the user is to be told.
+    /// Like [`disable_totp`](Self::disable_totp), but runs `also` in its transaction if there was an app: to [send an
+    /// email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`disable_totp`](Self::disable_totp), and any error that `also` returns.
     pub async fn disable_totp_with(
         self,
         session: &CookieSession,
@@ -175,15 +176,15 @@ impl<U: AuthUser> Mfa<'_, U> {
         })
     }
 
-    /// Makes new backup codes in place of the old ones. `None` for a user who has no second factor.
+    /// Replaces the backup codes with new ones. Returns `None` for a user who has no second factor.
     ///
-    /// Who got in by a backup code gets no new ones for it: one that was found or stolen would be worth ten. They set
-    /// up another app or a passkey, and show that.
+    /// A user who presented a backup code can't get new ones with it: otherwise a stolen code would be worth ten. They
+    /// set up another app or a passkey first, and present that.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherFactorRequired`] if the last factor that was shown in this session is a backup code, and
-    /// [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::OtherFactorRequired`] if the last factor presented in this session is a backup code, and
+    /// [`Error::SessionEnded`] if the session has ended.
     pub async fn regenerate_backup_codes(
         self,
         session: &CookieSession,
@@ -192,12 +193,12 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.regenerate_backup_codes_with(session, sudo, async |_| Ok(())).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if there
-    /// are new ones: the user is to be told.
+    /// Like [`regenerate_backup_codes`](Self::regenerate_backup_codes), but runs `also` in its transaction if there are
+    /// new codes: to [send an email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`regenerate_backup_codes`](Self::regenerate_backup_codes), and any error that `also` returns.
     pub async fn regenerate_backup_codes_with(
         self,
         session: &CookieSession,
@@ -224,8 +225,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         })
     }
 
-    /// Takes the second factors from a user that were set up since a time, and all backup codes, which may have been
-    /// made anew since. The user's row is locked.
+    /// Deletes the second factors that a user set up since a time, and all backup codes, because they may have been
+    /// regenerated since. The user's row must be locked.
     pub(crate) async fn delete_since(
         self,
         conn: &mut Connection<U>,
@@ -244,8 +245,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(())
     }
 
-    /// What follows every change, in its transaction: it is noted, what the factors before have granted is taken back, and
-    /// the session is renewed, with what the user has proved by it.
+    /// Finishes a change of second factors in its transaction: records the event, ends the trust in browsers and the
+    /// sessions whose second factor is pending, and renews the session with `proof`.
     pub(super) async fn changed(
         self,
         tx: &mut Transaction<U>,
@@ -265,7 +266,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.sigra.renew_session_with(tx, session, scope, proof).await
     }
 
-    /// What follows when a factor was added.
+    /// Finishes adding a factor, with what only the first one causes.
     pub(super) async fn enrol(
         self,
         tx: &mut Transaction<U>,
@@ -287,8 +288,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(enrolled)
     }
 
-    /// What follows when a factor was given up. Whether the user must have one is asked of the locked row: it may have
-    /// become so since this request began.
+    /// Finishes removing a factor. The locked row says whether the user must have one, because that may have changed
+    /// since the request began.
     pub(super) async fn disenrol(self, tx: &mut Transaction<U>, locked: &U) -> Result<(), Error> {
         let user = locked.id();
         if store::second_factors::exist::<U>(tx, &user).await? {

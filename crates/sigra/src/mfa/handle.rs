@@ -1,4 +1,4 @@
-//! The handle of second factors.
+//! The handle for second factors.
 
 use crate::{
     model::user::AuthUser,
@@ -6,8 +6,8 @@ use crate::{
 };
 
 handle! {
-    /// Second factors. From [`Sigra::mfa`].
+    /// Sets up, presents and removes second factors. Returned by [`Sigra::mfa`].
     Mfa,
-    /// [Second factors](crate::mfa): enrol, challenge, disable.
+    /// Returns the handle for [second factors](crate::mfa): set them up, present them, remove them.
     mfa
 }

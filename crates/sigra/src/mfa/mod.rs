@@ -1,14 +1,15 @@
-//! The second factor: authenticator apps, backup codes, passkeys, and browsers that are trusted without.
+//! Two-factor authentication: authenticator apps, backup codes, passkeys and trusted browsers.
 //!
-//! [`Sigra::log_in`](crate::Sigra::log_in) looks by itself whether a user has a second factor. If so, the session that it opens is
-//! pending: [`Scope`](crate::Scope), `Option<Scope>`, [`Sudo`](crate::Sudo) and [`Live`](crate::live::Live) treat it as
-//! nobody's, and only [`MfaChallenge`] and logging out are left. So there is no way in that a host could forget to
-//! close: not by a password, not by a link that was mailed, not after a reset (OWASP ASVS 6.4.3).
+//! [`Sigra::log_in`](crate::Sigra::log_in) checks whether the user has a second factor. If so, it opens a session whose
+//! second factor is pending: [`Scope`](crate::Scope), `Option<Scope>`, [`Sudo`](crate::Sudo) and
+//! [`Live`](crate::live::Live) treat it as not logged in, and it can only answer the [`MfaChallenge`] or log out. A
+//! host therefore can't forget to ask for the second factor: not after a password, a login link or a password reset
+//! (OWASP ASVS 6.4.3).
 //!
-//! | argument | the handler is called |
+//! | argument | the handler is called only for |
 //! |---|---|
-//! | [`MfaChallenge<User>`](MfaChallenge) | only for a user whose second factor is pending |
-//! | [`MfaEnrolment<User>`](MfaEnrolment) | only for a user who authenticated recently, and may set up a second factor: also for one who [must](crate::AuthUser::requires_second_factor) |
+//! | [`MfaChallenge<User>`](MfaChallenge) | a user whose second factor is pending |
+//! | [`MfaEnrolment<User>`](MfaEnrolment) | a user who authenticated recently and can set up a second factor, including one who [must](crate::AuthUser::requires_second_factor) |
 //!
 //! ```
 //! # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -37,29 +38,31 @@
 //! }
 //! ```
 //!
-//! # What can be answered with
+//! # Second factors
 //!
-//! - **A code of an authenticator app** (TOTP, RFC 6238): of the present thirty seconds or the thirty before, and once.
-//!   That is one step for the time that typing takes, and none for clocks that are wrong (OWASP ASVS 6.5.5).
-//! - **A backup code**: 120 random bits, so that a plain hash is enough (OWASP ASVS 6.5.2). There are ten, each is
-//!   good once. Users get them with their first factor.
+//! - **A code of an authenticator app** (TOTP, RFC 6238): the code of the current 30 seconds or of the 30 seconds before,
+//!   once. The earlier step allows for the time that typing takes; no step allows for wrong clocks (OWASP ASVS 6.5.5).
+//! - **A backup code**: 120 random bits, so a plain hash is enough (OWASP ASVS 6.5.2). Users get ten with their first
+//!   factor, and each works once.
 //! - **A passkey** (WebAuthn), with the feature `passkeys`.
 //!
-//! Codes are [limited](crate::limits::Limit::SECOND_FACTOR) by account, over all its sessions.
+//! Attempts to enter codes are [limited](crate::limits::Limit::SECOND_FACTOR) for each account, across all its
+//! sessions.
 //!
 //! # Trusted browsers
 //!
-//! A user can trust a browser for [30 days](crate::Config::mfa_trust_ttl): the next log-in there takes the password
-//! alone. The trust is a row, and the cookie holds its token; it ends with a change of password, a reset, or any
-//! change of the second factors. What a session of a trusted browser may do in [sudo mode](crate::Sudo) is as if the
-//! user had last authenticated when they trusted it. There are at most 16 of a user.
+//! A user can trust a browser for [30 days](crate::Config::mfa_trust_ttl): logging in there then takes only the
+//! password. The trust is a row, and a cookie holds its token. It ends when the user changes or resets their password
+//! or changes their second factors. For [sudo mode](crate::Sudo), a session opened in a trusted browser counts as
+//! authenticated when the user trusted the browser. A user can have at most 16 trusted browsers.
 //!
 //! # Secrets at rest
 //!
-//! An authenticator app's secret has to be known to check its codes, so it is encrypted: XChaCha20-Poly1305 under a
-//! key that is derived from `SECRET_KEY_BASE`, bound to its user. When that secret is rotated, what the older one has
-//! encrypted is encrypted anew in the background; keep it in [`Config::older_secrets`](crate::Config::older_secrets)
-//! until [`Housekeeping::reencrypt_secrets`](crate::Housekeeping::reencrypt_secrets) finds nothing more to do.
+//! Checking codes takes the authenticator app's secret, so it is encrypted rather than hashed: XChaCha20-Poly1305, with
+//! a key derived from the [`SecretKeyBase`](crate::SecretKeyBase), bound to its user. After you rotate that secret, a
+//! background task encrypts again what an older secret encrypted. Keep the older secret in
+//! [`Config::older_secrets`](crate::Config::older_secrets) until
+//! [`Housekeeping::reencrypt_secrets`](crate::Housekeeping::reencrypt_secrets) returns 0.
 
 pub(crate) mod backup_codes;
 pub(crate) mod challenge;

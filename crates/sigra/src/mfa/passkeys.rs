@@ -30,21 +30,21 @@ use crate::{
     store::{self, PasskeyRow},
 };
 
-/// What the entries of the cookie session begin with that name the challenges under way. Each is an entry of its own:
-/// two tabs that ask at once don't undo each other.
+/// The prefix of the cookie session's entries that name the pending challenges. Each challenge has its own entry, so
+/// that two tabs that begin at once don't overwrite each other.
 const ENTRY: &str = "passkey-";
 
-/// How many there are at most: one for each tab that was opened lately.
+/// The maximum number of pending challenges: one for each tab that was opened recently.
 const MOST: usize = 8;
 
-/// What a passkey is called whose name was taken away.
+/// The name of a passkey that is renamed to nothing.
 const UNNAMED: &str = "Passkey";
 
 /// The longest name of a passkey, in characters.
 const MAX_NAME: usize = 60;
 
-/// A user who has proved who they are by a passkey, to be [logged in](crate::mfa::Passkeys::log_in).
-#[must_use = "nobody is logged in yet"]
+/// A user whose passkey was verified, to be [logged in](crate::mfa::Passkeys::log_in).
+#[must_use = "the user is not logged in yet: call Passkeys::log_in"]
 #[derive(Clone, Debug)]
 pub struct PasskeyLogIn<U: AuthUser> {
     user: U,
@@ -52,22 +52,22 @@ pub struct PasskeyLogIn<U: AuthUser> {
 }
 
 impl<U: AuthUser> PasskeyLogIn<U> {
-    /// Who it is.
+    /// Returns the user.
     #[must_use]
     pub fn user(&self) -> &U {
         &self.user
     }
 }
 
-/// A passkey that has signed, and what it said of itself.
+/// A passkey that signed a challenge, and the result of the verification.
 #[derive(Clone, Debug)]
 pub(super) struct UsedPasskey {
     id: Uuid,
     result: AuthenticationResult,
 }
 
-/// What a browser is asked to sign, while it does. It is kept in the database, and taken out with the answer, so that
-/// an answer is good once.
+/// A pending challenge and its purpose. The database keeps it until the answer arrives, which takes it out, so that
+/// each challenge can be answered only once.
 #[derive(Serialize, Deserialize)]
 enum Ceremony {
     Registration { user: String, user_handle: Uuid, state: PasskeyRegistration },
@@ -76,16 +76,16 @@ enum Ceremony {
 }
 
 handle! {
-    /// Passkeys. From [`Sigra::passkeys`].
+    /// Registers passkeys, logs users in with them, and manages them. Returned by [`Sigra::passkeys`].
     Passkeys,
-    /// [Passkeys](crate::mfa#passkeys): register them, log in with them.
+    /// Returns the handle for [passkeys](crate::mfa#second-factors): register them, log in with them.
     passkeys
 }
 
 /// Passkeys.
 impl<U: AuthUser> Passkeys<'_, U> {
-    /// Begins to add a passkey: what the page hands to `navigator.credentials.create`. The account is called as given
-    /// in what the browser shows.
+    /// Begins to register a passkey. Returns what the page passes to `navigator.credentials.create`. The browser shows
+    /// `account` as the account's name.
     ///
     /// # Errors
     ///
@@ -100,13 +100,13 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let mut conn = self.sigra.pool().acquire().await?;
         let passkeys = store::passkeys::list::<U>(&mut conn, &user).await?;
         self.check_room(passkeys.len())?;
-        // The same for all of a user's passkeys, so that a device keeps one of them.
+        // All passkeys of a user have the same handle, so that an authenticator keeps only one of them.
         let user_handle = passkeys.first().map_or_else(Uuid::new_v4, |passkey| passkey.user_handle);
         let known = passkeys.iter().map(|passkey| passkey.credential_id.clone()).collect();
         let webauthn = self.sigra.webauthn()?;
         let (mut challenge, state) =
             webauthn.start_passkey_registration(user_handle, account, account, Some(known)).map_err(Error::Passkey)?;
-        // One that the browser finds by itself can be logged in with.
+        // Only a passkey that the browser finds by itself can log a user in.
         if let Some(selection) = &mut challenge.public_key.authenticator_selection {
             selection.resident_key = Some(ResidentKeyRequirement::Preferred);
         }
@@ -115,18 +115,18 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(challenge)
     }
 
-    /// Adds a passkey, under a name, if the answer is to the challenge under way. Without a name it gets the one of the
-    /// browser that made it, such as `Firefox on Linux`.
+    /// Adds a passkey if the answer matches a pending challenge. Without a name, it gets one from the browser that
+    /// created it, such as `Firefox on Linux`.
     ///
-    /// With a user's first factor all their other sessions end, which were opened with less, and they get backup codes.
-    /// Trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session). `email` is the user's
-    /// address: with the first factor they are sent a link to it, by which they
-    /// [take the account back](crate::Recovery::recover_in) if it was not them.
+    /// A user's first factor ends all their other sessions, which were opened without it, and comes with backup codes.
+    /// Every new factor ends the trust in all browsers and [renews](crate::Sigra::renew_session) the session. `email`
+    /// is the user's email address: with the first factor, they get a link there to [take the account
+    /// back](crate::Recovery::recover_in) if somebody else set it up.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyPasskeys`] if the user has [as many as they may](crate::Config::passkeys_per_user), and
-    /// [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::TooManyPasskeys`] if the user has [the maximum](crate::Config::passkeys_per_user), and
+    /// [`Error::SessionEnded`] if the session has ended.
     pub async fn finish_registration(
         self,
         session: &CookieSession,
@@ -139,12 +139,12 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self.finish_registration_with(session, enrolment, email, name, answer, also).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction: the user
-    /// is to be told.
+    /// Like [`finish_registration`](Self::finish_registration), but runs `also` in its transaction: to [send an
+    /// email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`finish_registration`](Self::finish_registration), and any error that `also` returns.
     pub async fn finish_registration_with(
         self,
         session: &CookieSession,
@@ -183,7 +183,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
             self.sigra.lock_scope(tx, scope).await?;
             self.check_room(store::passkeys::list::<U>(tx, &user).await?.len())?;
             let is_first = !store::second_factors::exist::<U>(tx, &user).await?;
-            // Somebody's already (WebAuthn section 7.1, step 26).
+            // The credential is already registered (WebAuthn section 7.1, step 26).
             if !store::passkeys::insert::<U>(tx, &passkey).await? {
                 return Ok(Checked::Invalid);
             }
@@ -198,7 +198,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         })
     }
 
-    /// Whether a user who has these can [add](crate::mfa::Passkeys::begin_registration) another passkey.
+    /// Returns whether a user who has these second factors can [add](crate::mfa::Passkeys::begin_registration) another
+    /// passkey.
     #[must_use]
     pub fn may_add(self, factors: &SecondFactors) -> bool {
         factors.passkeys.len() < self.sigra.parts.config.passkeys_per_user
@@ -209,7 +210,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         if has < most { Ok(()) } else { Err(Error::TooManyPasskeys { most }) }
     }
 
-    /// Begins to log somebody in by a passkey, whoever it is: what the page hands to `navigator.credentials.get`.
+    /// Begins a login by passkey, before the user is known. Returns what the page passes to
+    /// `navigator.credentials.get`.
     ///
     /// # Errors
     ///
@@ -222,7 +224,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(challenge)
     }
 
-    /// Finds out who answered, if the answer is to the challenge under way.
+    /// Verifies the answer to a pending login challenge, and returns the user it belongs to.
     ///
     /// # Errors
     ///
@@ -253,12 +255,12 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(user.map(|user| PasskeyLogIn { user, used }).into())
     }
 
-    /// Logs a user in who has proved who they are by a passkey: something they have, unlocked by something they know or
-    /// are. No other factor is asked for.
+    /// Logs in a user whose passkey was verified. A passkey is two factors: something they have, unlocked by something
+    /// they know or are. No other factor is needed.
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user or their passkey is gone by now.
+    /// [`Error::CredentialsChanged`] if the user or their passkey was deleted since.
     pub async fn log_in(
         self,
         session: &CookieSession,
@@ -268,12 +270,12 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self.log_in_with(session, log_in, remember_me, async |_| Ok(())).await
     }
 
-    /// The same, with statements and mails of the host's in the transaction of the log-in, as in
+    /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login, as in
     /// [`log_in_with`](crate::Sigra::log_in_with).
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
+    /// Those of [`log_in`](Self::log_in), and any error that `also` returns.
     pub async fn log_in_with(
         self,
         session: &CookieSession,
@@ -294,7 +296,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         })
     }
 
-    /// Begins to answer a challenge by a passkey of the user's: what the page hands to `navigator.credentials.get`.
+    /// Begins to answer a challenge with a passkey. Returns what the page passes to `navigator.credentials.get`, or
     /// `None` for a user who has no passkey.
     ///
     /// # Errors
@@ -308,8 +310,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self.begin_authentication(session, &challenge.0).await
     }
 
-    /// Begins to authenticate a user once more by a passkey of theirs, as for [sudo mode](Sudo). `None` for a user who
-    /// has no passkey.
+    /// Begins to reauthenticate a user with a passkey, as for [sudo mode](Sudo). Returns `None` for a user who has no
+    /// passkey.
     ///
     /// # Errors
     ///
@@ -330,7 +332,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let user = scope.user().id();
         let mut conn = self.sigra.pool().acquire().await?;
         let passkeys = store::passkeys::list::<U>(&mut conn, &user).await?;
-        // One that can't be read keeps nobody from the others.
+        // A row that can't be read must not make the other passkeys unusable.
         let credentials: Vec<_> = passkeys.iter().filter_map(|row| read_credential(row).ok()).collect();
         if credentials.is_empty() {
             return Ok(None);
@@ -342,7 +344,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(Some(challenge))
     }
 
-    /// The passkey of this user's that has signed the challenge under way.
+    /// Returns this user's passkey that signed a pending challenge.
     pub(super) async fn check(
         self,
         session: &CookieSession,
@@ -365,8 +367,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(row.map(|row| UsedPasskey { id: row.id, result }))
     }
 
-    /// Notes that a passkey was used. Tells whether it is still there, and its counter has moved on: another may have
-    /// signed with it since the challenge was made. The user's row is locked.
+    /// Records the use of a passkey. Returns whether it still exists and its counter has advanced: another request may
+    /// have used it since the challenge was created. The user's row must be locked.
     pub(super) async fn note(self, conn: &mut Connection<U>, used: &UsedPasskey) -> Result<bool, Error> {
         let row = store::passkeys::find::<U>(&mut *conn, used.result.cred_id()).await?;
         let Some(row) = row.filter(|row| row.id == used.id) else { return Ok(false) };
@@ -389,7 +391,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(rows.into_iter().map(passkey).collect())
     }
 
-    /// Gives a user's passkey another name. Tells whether it is theirs.
+    /// Renames a user's passkey, and returns whether it is theirs. A name without visible characters becomes `Passkey`.
     ///
     /// # Errors
     ///
@@ -400,23 +402,23 @@ impl<U: AuthUser> Passkeys<'_, U> {
         Ok(store::passkeys::rename::<U>(&mut conn, user, id, &name).await?)
     }
 
-    /// Removes one of the user's passkeys. Tells whether it was theirs. With the last factor the backup codes go too;
-    /// trusted browsers are trusted no longer, and the session is [renewed](crate::Sigra::renew_session).
+    /// Deletes one of the user's passkeys. Returns whether it was theirs. With the last factor, the backup codes are
+    /// deleted too. No browser stays trusted, and the session is [renewed](crate::Sigra::renew_session).
     ///
     /// # Errors
     ///
     /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
-    /// have one, and [`Error::SessionEnded`] if the session is gone by now.
+    /// have one, and [`Error::SessionEnded`] if the session has ended.
     pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         self.delete_with(session, sudo, id, async |_| Ok(())).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in its transaction, if it was
-    /// theirs: the user is to be told.
+    /// Like [`delete`](Self::delete), but runs `also` in its transaction if the passkey was theirs: to [send an
+    /// email](crate::mail::Mailer::send_in) that informs the user, for example.
     ///
     /// # Errors
     ///
-    /// As above, and whatever the statements fail with.
+    /// Those of [`delete`](Self::delete), and any error that `also` returns.
     pub async fn delete_with(
         self,
         session: &CookieSession,
@@ -459,7 +461,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         session.put(&entry(id), &self.sigra.now().unix_timestamp())
     }
 
-    /// What this browser was asked, if it was asked that lately. An answer is good once, whatever comes of it.
+    /// Takes out the challenge that was answered, if this browser received it recently. Even a wrong answer uses it up.
     async fn take_ceremony(self, session: &CookieSession, client_data: &[u8]) -> Result<Option<Ceremony>, Error> {
         let Some(id) = answered(client_data) else { return Ok(None) };
         if session.get::<i64>(&entry(id)).is_none() {
@@ -477,7 +479,7 @@ fn entry(id: Uuid) -> String {
     format!("{ENTRY}{}", id.simple())
 }
 
-/// A challenge's name. It proves nothing, and tells nobody the challenge.
+/// Returns the ID of a challenge, a hash that reveals nothing about the challenge and proves nothing.
 fn id_of(challenge: &[u8]) -> Uuid {
     let digest: [u8; 32] =
         Sha256::new().chain_update("sigra passkey challenge").chain_update(challenge).finalize().into();
@@ -486,7 +488,7 @@ fn id_of(challenge: &[u8]) -> Uuid {
     uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
-/// The name of the challenge that was answered (WebAuthn section 5.8.1, "client data").
+/// Returns the ID of the challenge that was answered (WebAuthn section 5.8.1, "client data").
 fn answered(client_data: &[u8]) -> Option<Uuid> {
     #[derive(Deserialize)]
     struct ClientData {
@@ -496,22 +498,22 @@ fn answered(client_data: &[u8]) -> Option<Uuid> {
     URL_SAFE_NO_PAD.decode(client_data.challenge).ok().map(|challenge| id_of(&challenge))
 }
 
-/// What is wrong with an answer is nobody's concern but the developer's.
+/// Logs why an answer is invalid, for developers only: the client doesn't learn it.
 fn checked<T>(result: Result<T, WebauthnError>) -> Option<T> {
-    result.inspect_err(|error| tracing::info!(target: "sigra", %error, "a passkey's answer is refused")).ok()
+    result.inspect_err(|error| tracing::info!(target: "sigra", %error, "the answer of a passkey is invalid")).ok()
 }
 
 fn read_credential<Id>(row: &PasskeyRow<Id>) -> Result<webauthn_rs::prelude::Passkey, Error> {
     Ok(serde_json::from_str(&row.credential)?)
 }
 
-/// A name that has something to read, and not too much.
+/// Returns the name without control characters, and at most [`MAX_NAME`] characters of it. `None` if nothing is left.
 fn read_name(name: &str) -> Option<String> {
     let name: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect();
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// What a passkey is called that was given no name.
+/// Returns the name of a passkey that the user didn't name.
 fn device_name(client: &Client) -> String {
     let user_agent = client.user_agent.as_deref().unwrap_or_default();
     Device::from_user_agent(user_agent).to_string()
@@ -522,7 +524,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_can_be_read() {
+    fn names_are_cleaned_and_cut() {
         assert_eq!(read_name("  My phone \u{7}").as_deref(), Some("My phone"));
         assert_eq!(read_name("\u{0}\n"), None);
         assert_eq!(read_name(&"a".repeat(100)).map(|name| name.len()), Some(MAX_NAME));

@@ -13,17 +13,17 @@ use crate::{
     model::{second_factor::MfaCode, user::AuthUser},
 };
 
-/// As long as the HMAC's hash: RFC 4226 section 4.
+/// As long as the HMAC's hash, in bytes: RFC 4226 section 4.
 const SECRET: usize = 20;
 
-/// Seconds that a code is good for: RFC 6238 section 5.2.
+/// The seconds of one time step: RFC 6238 section 5.2.
 const STEP: i64 = 30;
 
-/// What the entries of the cookie session begin with that hold a secret, encrypted, until its first code has come. Each
-/// is an entry of its own: two tabs that begin at once don't undo each other.
+/// The prefix of the cookie session's entries that hold a secret, encrypted, until its first code is confirmed. Each
+/// secret has its own entry, so that two tabs that begin at once don't overwrite each other.
 const ENTRY: &str = "totp-";
 
-/// What an authenticator app and the application share.
+/// The secret that an authenticator app and the application share.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct TotpSecret([u8; SECRET]);
 
@@ -40,7 +40,7 @@ impl TotpSecret {
         &self.0
     }
 
-    /// The step that this is the code of: the present one or the one before.
+    /// Returns the step that this is the code of, if it is the current one or the one before.
     pub fn step_of(&self, code: &MfaCode, now: OffsetDateTime) -> Option<i64> {
         let totp = self.builder().with_skew(0).build_noncompliant();
         let code_of = |at: i64| totp.check(code.expose(), u64::try_from(at).ok()?).map(|_| at.div_euclid(STEP));
@@ -60,9 +60,16 @@ impl TotpSecret {
     }
 }
 
-/// An authenticator app that is being set up: what the user scans or types into it, until it gives a first code.
+/// An authenticator app that is being set up: the user scans or types its secret, then enters a first code.
 ///
-/// It redacts itself in `Debug`.
+/// `Debug` redacts it.
+///
+/// ```
+/// # use sigra::mfa::TotpEnrolment;
+/// fn page(totp: &TotpEnrolment) -> String {
+///     format!("{}<p>Or type {} into your app.</p>", totp.qr_code(), *totp.manual_key())
+/// }
+/// ```
 pub struct TotpEnrolment {
     secret: TotpSecret,
     url: Zeroizing<String>,
@@ -77,7 +84,7 @@ impl TotpEnrolment {
         Self { secret, url }
     }
 
-    /// The secret, to be typed by hand: base32 in groups of four.
+    /// Returns the secret for typing by hand: base32 in groups of four.
     #[must_use]
     pub fn manual_key(&self) -> Zeroizing<String> {
         let base32 =
@@ -85,21 +92,21 @@ impl TotpEnrolment {
         Zeroizing::new(grouped(&base32, ' '))
     }
 
-    /// The `otpauth:` address, for a link that opens the app on the same phone.
+    /// Returns the `otpauth:` URL, for a link that opens the app on the same phone.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The same address as a QR code: an SVG element to be put into the page, so that no third party sees the secret.
+    /// Returns the URL as a QR code: an SVG element for the page, so that no third party sees the secret.
     #[must_use]
     pub fn qr_code(&self) -> String {
-        // So short an address always fits.
+        // A URL this short always fits.
         let Ok(code) = QrCode::with_error_correction_level(self.url.as_bytes(), EcLevel::M) else {
             return String::new();
         };
         let svg = code.render::<svg::Color>().min_dimensions(240, 240).build();
-        // In a page it is an element, and no document.
+        // A page needs the element without the XML declaration.
         svg.find("<svg").map_or_else(String::new, |at| svg[at..].to_owned())
     }
 }
@@ -110,7 +117,7 @@ impl fmt::Debug for TotpEnrolment {
     }
 }
 
-/// Groups of four, as people read.
+/// Splits text into groups of four, which are easier to read.
 pub(super) fn grouped(text: &str, separator: char) -> String {
     let mut grouped = String::with_capacity(text.len() * 5 / 4);
     for (at, letter) in text.chars().enumerate() {
@@ -123,10 +130,9 @@ pub(super) fn grouped(text: &str, separator: char) -> String {
 }
 
 impl<U: AuthUser> Mfa<'_, U> {
-    /// Begins to set up an authenticator app, in which the account is called as given. The secret waits in the
-    /// cookie session, encrypted, until [`confirm_totp_enrolment`](crate::mfa::Mfa::confirm_totp); a page that is
-    /// opened again shows the same one. Two tabs that begin at the same moment show two, and both are good until one is
-    /// confirmed.
+    /// Begins to set up an authenticator app, which shows `account` as the account's name. The cookie session keeps the
+    /// secret, encrypted, until [`confirm_totp`](crate::mfa::Mfa::confirm_totp), so a page that is opened again shows
+    /// the same one. Two tabs that begin at the same moment show two secrets, and both work until one is confirmed.
     ///
     /// # Errors
     ///
@@ -144,7 +150,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(TotpEnrolment::new(secret, &self.sigra.parts.config.mfa_issuer, account))
     }
 
-    /// The secrets that are being set up in this browser: one, unless several tabs have begun at the same moment.
+    /// Returns the secrets that are being set up in this browser: one, unless several tabs began at the same moment.
     pub(super) fn totps_under_way(self, session: &CookieSession, user: &U) -> Vec<TotpSecret> {
         let context = enrolment_context(user);
         let open = |name: String| {
@@ -158,21 +164,21 @@ impl<U: AuthUser> Mfa<'_, U> {
         self.sigra.parts.encryption_keys.encrypt(secret.as_bytes(), &secret_context(user))
     }
 
-    /// `None`, and an event, if the key is no longer known that it was encrypted with.
+    /// Decrypts a secret. Returns `None`, and logs an error, if no known key decrypts it.
     pub(crate) fn decrypt_totp(self, encrypted: &[u8], user: &U::Id) -> Option<TotpSecret> {
         let secret = self.sigra.parts.encryption_keys.decrypt(encrypted, &secret_context(user));
         let secret = secret.and_then(|secret| TotpSecret::from_bytes(&secret));
         if secret.is_none() {
             tracing::error!(
                 target: "sigra", user_id = %user,
-                "the secret of an authenticator app can't be decrypted: add the secret that was used before to `Config::older_secrets`",
+                "an authenticator app's secret can't be decrypted: add the previous secret key base with Config::older_secrets",
             );
         }
         secret
     }
 }
 
-/// A secret is bound to its user, and one that is not confirmed yet is not taken for one that is.
+/// Binds a secret to its user. The context differs from an unconfirmed secret's, so neither can replace the other.
 fn secret_context<Id: fmt::Display>(user: &Id) -> String {
     format!("totp {user}")
 }
@@ -202,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_good_in_its_step_and_the_next() {
+    fn a_code_is_valid_in_its_step_and_the_next() {
         let secret = TotpSecret(*b"12345678901234567890");
         let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).expect("a time");
         let code = MfaCode::new("005 924");
         let begin = 1_234_567_890 / STEP * STEP;
-        for (seconds, is_good) in [(-1, false), (0, true), (29, true), (30, true), (59, true), (60, false)] {
-            assert_eq!(secret.step_of(&code, at(begin + seconds)).is_some(), is_good, "{seconds}");
+        for (seconds, is_valid) in [(-1, false), (0, true), (29, true), (30, true), (59, true), (60, false)] {
+            assert_eq!(secret.step_of(&code, at(begin + seconds)).is_some(), is_valid, "{seconds}");
         }
         for bad in ["", "00592", "0059240", "00592a", "\u{660}\u{660}5924", "-05924"] {
             assert_eq!(secret.step_of(&MfaCode::new(bad), at(begin)), None, "{bad:?}");

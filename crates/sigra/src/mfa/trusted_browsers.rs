@@ -18,7 +18,7 @@ use crate::{
     store::{self, Browser, BrowserKind, NewBrowser, Seen},
 };
 
-/// A browser that needs no second factor.
+/// A browser in which a user logs in without a second factor.
 ///
 /// ```
 /// # use sigra::mfa::TrustedBrowser;
@@ -29,20 +29,20 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrustedBrowser {
-    /// The row's id.
+    /// The ID of the row.
     pub id: Uuid,
-    /// The address that it was trusted from.
+    /// The IP address that it was trusted from.
     pub ip: Option<IpAddr>,
-    /// Which browser.
+    /// The browser's `User-Agent` header.
     pub user_agent: Option<String>,
-    /// Since when.
+    /// When the user trusted it.
     pub inserted_at: OffsetDateTime,
-    /// The second factor that its user showed then.
+    /// The second factor that the user presented then.
     pub verified_by: Option<FactorKind>,
 }
 
 impl TrustedBrowser {
-    /// The browser and system in words: `Firefox on Linux`.
+    /// Returns the browser and the operating system in words, such as `Firefox on Linux`.
     #[must_use]
     pub fn device(&self) -> String {
         Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
@@ -57,16 +57,16 @@ impl<Id> From<Browser<Id>> for TrustedBrowser {
 }
 
 handle! {
-    /// Browsers that skip the second factor. From [`Sigra::trusted_browsers`].
+    /// Lists trusted browsers and ends the trust in them. Returned by [`Sigra::trusted_browsers`].
     TrustedBrowsers,
-    /// Browsers that [skip the second factor](crate::mfa#trusted-browsers).
+    /// Returns the handle for browsers that [skip the second factor](crate::mfa#trusted-browsers).
     trusted_browsers
 }
 
-/// Browsers that are trusted without a second factor.
+/// Trusted browsers.
 impl<U: AuthUser> TrustedBrowsers<'_, U> {
-    /// The browsers that a user trusts, the latest first. There are at most 16: who trusts another is asked again in the
-    /// one that they have trusted for longest.
+    /// Returns the browsers that a user trusts, the most recent first: at most 16. A user who trusts one more loses the
+    /// trust in the oldest.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         Ok(listed.into_iter().map(TrustedBrowser::from).collect())
     }
 
-    /// Trusts one of a user's browsers no longer. Tells whether it was theirs.
+    /// Ends the trust in one of a user's browsers. Returns whether it was theirs.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         })
     }
 
-    /// Trusts no browser of a user any longer, in the host's own transaction. What ends sessions because of a change
-    /// of password or of factors does so by itself.
+    /// Ends the trust in all browsers of a user, in the host's own transaction, and returns how many there were.
+    /// Functions that end sessions because a password or a second factor changed already do this.
     ///
     /// # Errors
     ///
@@ -103,7 +103,8 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         Ok(store::browsers::delete::<U>(conn, BrowserKind::Trusted, user, None).await?)
     }
 
-    /// Trusts no browser of a user any longer but the one that they act in, in the host's own transaction.
+    /// Ends the trust in all browsers of a user except the one that sends the request, in the host's own transaction.
+    /// Returns how many there were.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         Ok(store::browsers::delete_all_but_that_of_session::<U>(conn, BrowserKind::Trusted, &user, kept).await?)
     }
 
-    /// Whether this browser is one of them.
+    /// Returns this browser if the user trusts it.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
         Ok(found.map(TrustedBrowser::from))
     }
 
-    /// Trusts this browser, which gets a token once that is committed, in place of one from before.
+    /// Trusts this browser. After the commit, it gets a token that replaces its earlier one.
     pub(super) async fn trust_in(
         self,
         tx: &mut Transaction<U>,

@@ -13,9 +13,10 @@ use crate::{
     store::{self, Browser, BrowserKind, NewBrowser, Seen},
 };
 
-/// Browsers that users have logged in with, see [limits](crate::limits#known-browsers).
+/// Known browsers, see [limits](crate::limits#known-browsers).
 impl<U: AuthUser> Sigra<U> {
-    /// The same as [`remember_browser_in`](crate::KnownBrowsers::remember_in), and when they showed a second factor in it.
+    /// Like [`remember_in`](crate::KnownBrowsers::remember_in), and records when the user presented a second factor in
+    /// it.
     pub(crate) async fn remember_browser_with(
         &self,
         conn: &mut Connection<U>,
@@ -37,7 +38,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Whether the browser is a user's, if there is such a user. It takes the same work if there is none.
+    /// Returns the browser if it is known to be the user's. Takes the same work if there is no user.
     pub(crate) async fn known_browser(
         &self,
         session: &CookieSession,
@@ -65,17 +66,17 @@ impl<U: AuthUser> Sigra<U> {
     }
 }
 
-/// A second factor that a log-in need not ask for.
+/// A second factor that was already presented, so that the login doesn't ask for it.
 #[derive(Clone, Copy)]
 pub(crate) struct ShownFactor {
     pub at: OffsetDateTime,
     pub kind: Option<FactorKind>,
-    /// The trusted browser that it was shown in.
+    /// The trusted browser that it was presented in.
     pub trusted: Option<Uuid>,
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// The second factor that the user showed when they trusted this browser: the last one that was shown in it.
+    /// Returns the second factor that the user presented when they trusted this browser, if they did.
     pub(crate) async fn shown_before(
         &self,
         conn: &mut Connection<U>,
@@ -105,22 +106,22 @@ impl<U: AuthUser> Sigra<U> {
         Ok(found.into_iter().find(|trusted| trusted.user == *user))
     }
 
-    /// When a browser must have been trusted to be so now.
+    /// Returns the window in which a browser must have been trusted to be trusted now.
     pub(crate) fn trusted_within(&self) -> Window {
         Window::of(self.parts.config.cookies.mfa_trust_ttl, self.now())
     }
 }
 
 handle! {
-    /// Browsers that users have logged in with. From [`Sigra::known_browsers`].
+    /// Remembers and forgets known browsers. Returned by [`Sigra::known_browsers`].
     KnownBrowsers,
-    /// Browsers that a user has [logged in with](crate::limits#known-browsers).
+    /// Returns the handle for [known browsers](crate::limits#known-browsers), which users have logged in with.
     known_browsers
 }
 
 impl<U: AuthUser> KnownBrowsers<'_, U> {
-    /// Makes the browser known to be a user's, in the host's own transaction: after a reset of the password, say,
-    /// which makes [all of them](crate::EmailTokens::delete_all_in) unknown. A log-in does so by itself.
+    /// Makes this browser a known browser of the user, in the host's own transaction: after a password reset, for
+    /// example, which [forgets all of them](crate::EmailTokens::delete_all_in). A login already does this.
     ///
     /// # Errors
     ///
@@ -134,8 +135,8 @@ impl<U: AuthUser> KnownBrowsers<'_, U> {
         self.sigra.remember_browser_with(conn, session, user, None).await
     }
 
-    /// Forgets the browsers of a user, in the host's own transaction: when they are logged out everywhere, say. What
-    /// [deletes all tokens](crate::EmailTokens::delete_all_in) does so by itself.
+    /// Forgets all known browsers of a user, in the host's own transaction, and returns how many there were: when you
+    /// log a user out everywhere, for example. [`delete_all_in`](crate::EmailTokens::delete_all_in) already does this.
     ///
     /// # Errors
     ///

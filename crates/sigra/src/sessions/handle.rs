@@ -1,4 +1,4 @@
-//! The handle of sessions.
+//! The handle for sessions.
 
 use crate::{
     model::user::AuthUser,
@@ -6,8 +6,8 @@ use crate::{
 };
 
 handle! {
-    /// The sessions of users. From [`Sigra::sessions`].
+    /// Lists and revokes the sessions of users. Returned by [`Sigra::sessions`].
     Sessions,
-    /// The sessions of a user: list them, revoke them.
+    /// Returns the handle for the sessions of users: list them, revoke them.
     sessions
 }

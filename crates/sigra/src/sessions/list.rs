@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl<U: AuthUser> Sessions<'_, U> {
-    /// The user's sessions that can still be used, the last used first: at most a hundred, and
-    /// [whether there are more](SessionList::has_more).
+    /// Returns the user's live sessions, the most recently used first: at most 100, and [whether there are
+    /// more](SessionList::has_more).
     ///
     /// # Errors
     ///

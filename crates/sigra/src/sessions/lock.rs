@@ -1,4 +1,4 @@
-//! Locks that all who open or end sessions take first, in one order.
+//! Locks that everything that opens or ends sessions takes first, always in the same order.
 
 use crate::{
     base::{
@@ -17,13 +17,13 @@ use crate::{
 };
 
 impl<U: AuthUser> Sigra<U> {
-    /// Locks the user's row, which all that opens or ends sessions does first: in another order a log-in and a reset
-    /// could wait for each other, and a log-in beside an enrolment could do without the new factor.
+    /// Locks the user's row, as everything that opens or ends sessions does first. In another order, a login and a
+    /// password reset could deadlock, and a login during the setup of a second factor could miss the new factor.
     pub(crate) async fn lock_user(&self, conn: &mut Connection<U>, user: &U) -> Result<(), Error> {
         store::users::lock::<U>(conn, &user.id()).await?.map(drop).ok_or(Error::CredentialsChanged)
     }
 
-    /// Locks the rows of all users whose sessions a browser presents, and of one more.
+    /// Locks the rows of all users whose sessions a browser presents, and of `user`.
     pub(crate) async fn lock_presented(
         &self,
         conn: &mut Connection<U>,
@@ -47,7 +47,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(store::users::lock_owners::<U>(conn, &tokens, let_in, user).await?)
     }
 
-    /// Locks the row of who sends a request, and gives the user as they are now.
+    /// Locks the row of the user who sent the request, and returns the user as they are now.
     pub(crate) async fn lock_scope(&self, conn: &mut Connection<U>, scope: &Scope<U>) -> Result<U, Error> {
         let user = store::users::lock::<U>(conn, &scope.user().id()).await?;
         user.filter(AuthUser::is_active).ok_or(Error::SessionEnded)
@@ -55,9 +55,9 @@ impl<U: AuthUser> Sigra<U> {
 }
 
 impl<U: AuthUser> Sessions<'_, U> {
-    /// Locks the rows of two users until the end of a transaction: for what one of them does to the other, such as taking
-    /// an address over. It is to come first. Whoever locked one and then the other could wait for somebody who does it the
-    /// other way round; here the order is that of their ids.
+    /// Locks the rows of two users until the end of the transaction, in the order of their IDs. Call it first in a
+    /// transaction in which one user affects the other, such as taking over an email address: two transactions that
+    /// lock the same rows in different orders can deadlock.
     ///
     /// # Errors
     ///

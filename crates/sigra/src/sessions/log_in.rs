@@ -1,4 +1,4 @@
-//! Logging in: a session is opened in place of the one that the browser had.
+//! Logging in: opens a session in place of the browser's earlier one.
 
 use crate::{
     base::{error::Error, telemetry, token::SessionToken},
@@ -16,26 +16,26 @@ use crate::{
     store,
 };
 
-/// A log-in by a first factor.
+/// A login by a first factor.
 pub(crate) struct LogIn {
     pub method: LogInMethod,
     pub remember_me: bool,
-    /// The second factor that the user has shown, if they did.
+    /// The second factor that the user already presented, if any.
     pub shown: Option<ShownFactor>,
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Logs a user in whose identity has been proven, as far as a first factor does. One who has a second factor is
-    /// logged in when they have [shown it](crate::mfa::Mfa::complete), unless they trust this browser.
+    /// Logs in a user whose first factor you have verified. A user who has a second factor is logged in once they have
+    /// [presented it](crate::mfa::Mfa::complete), unless they trust this browser.
     ///
-    /// One transaction deletes the session that the browser had and writes a new one; the cookie session is
-    /// renewed, so nothing that was put into it before survives but return-to and what the host
-    /// [listed](crate::Config::survives_renewal) (session fixation, CWE-384). With `remember_me` the browser keeps
-    /// the session after it is closed. The log and the audit trail say by which `method` it was.
+    /// One transaction deletes the browser's earlier session and writes a new one. The cookie session is renewed: of
+    /// its entries, only the path to return to and those that the host [listed](crate::Config::survives_renewal)
+    /// survive (session fixation, CWE-384). With `remember_me`, the browser keeps the session after it is closed. The
+    /// log and the audit trail have the `method`.
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    /// [`Error::CredentialsChanged`] if the user was deleted, or their password changed, since `user` was read.
     #[tracing::instrument(level = "debug", name = "sigra.log_in", skip_all)]
     pub async fn log_in(
         &self,
@@ -47,9 +47,9 @@ impl<U: AuthUser> Sigra<U> {
         self.log_in_with(session, user, method, remember_me, async |_| Ok(())).await
     }
 
-    /// The same, with statements and [mails](crate::mail::Mailer::send_in) of the host's in the transaction of the
-    /// log-in: all of it is done, or nothing is. They are left out while the second factor is pending; hand them to
-    /// [`complete_mfa_challenge_with`](crate::mfa::Mfa::complete_with) too.
+    /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login: the host's statements and
+    /// [emails](crate::mail::Mailer::send_in) are committed with it, or not at all. `also` doesn't run while the second
+    /// factor is pending; pass it to [`complete_with`](crate::mfa::Mfa::complete_with) too.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -73,7 +73,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`], as above, and whatever the statements fail with.
+    /// Those of [`log_in`](Self::log_in), and any error that `also` returns.
     pub async fn log_in_with(
         &self,
         session: &CookieSession,
@@ -91,8 +91,8 @@ impl<U: AuthUser> Sigra<U> {
         })
     }
 
-    /// Opens the browser's session, in place of the one that it had. The user's row is locked. The browser gets it once
-    /// it is committed.
+    /// Opens a session in place of the browser's earlier one. The user's row must be locked. The browser gets the token
+    /// after the commit.
     pub(crate) async fn log_in_in(
         &self,
         tx: &mut Transaction<U>,
@@ -139,12 +139,12 @@ impl<U: AuthUser> Sigra<U> {
         Ok(outcome)
     }
 
-    /// Writes a session, and gives its token: the only time that the raw token is seen. For a user who has a second
-    /// factor it [is pending](SessionRow::mfa_pending), and stands for nobody.
+    /// Creates a session and returns its raw token, which is not stored. If the user has a second factor, the session
+    /// [is pending](SessionRow::mfa_pending), and doesn't log them in.
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsChanged`] if the user was deleted, or got another password, since `user` was read.
+    /// [`Error::CredentialsChanged`] if the user was deleted, or their password changed, since `user` was read.
     pub async fn create_session(
         &self,
         user: &U,

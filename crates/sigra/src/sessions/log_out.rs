@@ -1,4 +1,4 @@
-//! Logging out: what a browser presents is ended.
+//! Logging out: ends all sessions that the browser presents.
 
 use crate::{
     base::{clock::earlier, error::Error, telemetry, token::SessionToken},
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl<U: AuthUser> Sigra<U> {
-    /// Logs the browser out: its session's row is deleted, its cookies are expired, its live connections
-    /// end. Does the same, and no harm, for a browser that is not logged in.
+    /// Logs the browser out: deletes its session, expires its cookies and ends its live connections. Does nothing
+    /// harmful in a browser that isn't logged in.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Deletes the session of a token. Deleting what is already gone is no error.
+    /// Deletes the session of a token. It is not an error if there is none.
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Ends every session that the browser presents a token of, or one of before, of whichever user, and the one that
-    /// its request was let in under: another tab may be renewing that at this moment.
+    /// Ends every session, of any user, that the browser presents a current or earlier token of, and the session that
+    /// authenticated this request: another tab may be renewing it at this moment.
     pub(crate) async fn end_presented_in(
         &self,
         conn: &mut Connection<U>,

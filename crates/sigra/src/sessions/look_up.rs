@@ -1,4 +1,4 @@
-//! What a presented token stands for.
+//! Looking up the session and the user of a token.
 
 use std::time::Duration;
 
@@ -25,19 +25,19 @@ use crate::{
     store,
 };
 
-/// A next token that was issued longer ago, and never came back, is taken for lost on the way.
+/// The time after which a next token that the browser never presented counts as lost, and another is issued.
 const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
-/// Who presents a token, and what becomes of it.
+/// The user who presents a token, and what happens to the token.
 #[derive(Clone)]
 pub(crate) struct Authenticated<U: AuthUser> {
-    /// `None` for nobody.
+    /// `None` if the token authenticates no user.
     pub scope: Option<Scope<U>>,
     pub fate: TokenFate,
 }
 
 impl<U: AuthUser> Authenticated<U> {
-    /// Somebody whose token is kept.
+    /// A user who keeps the token.
     pub fn known(scope: Scope<U>) -> Self {
         Self { scope: Some(scope), fate: TokenFate::Keep }
     }
@@ -48,8 +48,8 @@ impl<U: AuthUser> Authenticated<U> {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// The scope that a token stands for, if its session is still there, not expired, and the user active and logged
-    /// in with all factors that are asked of them.
+    /// Returns the scope of a token if its session exists and is live, and the user is active and logged in with every
+    /// factor they need.
     ///
     /// # Errors
     ///
@@ -68,12 +68,13 @@ impl<U: AuthUser> Sigra<U> {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// The scope of a token that needs no looking up.
+    /// Returns the cached scope of a token.
     pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
         self.parts.cache.get(token, self.now())
     }
 
-    /// Finds what a presented token stands for, and keeps its row in shape.
+    /// Finds the session and user of a presented token, and does what is due: reissue the token, promote it, delete an
+    /// expired session, update `last_used_at`.
     pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Authenticated<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
         let (found, stamp) = self.find(token.hashes()).await?;
@@ -82,12 +83,12 @@ impl<U: AuthUser> Sigra<U> {
             return Ok(Authenticated::nobody(TokenFate::dead(token)));
         };
         if found.session.is_ahead(&self.parts.config.sessions, now) {
-            tracing::warn!(target: "sigra", session_id = %found.session.id, "a session is refused: a clock is wrong");
+            tracing::warn!(target: "sigra", session_id = %found.session.id, "a session from the future was refused: check the clocks of your servers");
             return Ok(Authenticated::nobody(TokenFate::dead(token)));
         }
         if !found.session.is_live(&self.parts.config.sessions, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
-            // It has come to its end. The browser stays a trusted one.
+            // The session expired, but the browser stays trusted.
             let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
             let deleted = async move {
                 let mut conn = sigra.pool().acquire().await?;
@@ -95,7 +96,7 @@ impl<U: AuthUser> Sigra<U> {
                 sigra.end_sessions(&[id]);
                 Ok::<(), Error>(())
             };
-            self.keep_up("an expired session is not deleted", deleted).await;
+            self.keep_up("could not delete an expired session", deleted).await;
             return Ok(Authenticated::nobody(TokenFate::dead(token)));
         }
         let mut fate = TokenFate::Keep;
@@ -105,12 +106,12 @@ impl<U: AuthUser> Sigra<U> {
             Standing::Next => {
                 let (sigra, next, id) = (self.clone(), hash, found.session.id);
                 let promoted = async move { sigra.promote(next, id, now).await };
-                self.keep_up("a session keeps its old token", promoted).await;
+                self.keep_up("could not promote the next token of a session", promoted).await;
             }
             Standing::Current if found.session.is_due_for_reissue(&self.parts.config.sessions, now) => {
                 let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
                 let issued = async move { sigra.reissue(token, id, now).await };
-                if let Some(token) = self.keep_up("a session gets no new token", issued).await.flatten() {
+                if let Some(token) = self.keep_up("could not reissue the token of a session", issued).await.flatten() {
                     let remember_me = RememberMe::lasting(self.remember_for(&found.session));
                     fate = TokenFate::Replace { token, remember_me };
                 }
@@ -121,38 +122,38 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Authenticated { scope: Some(self.keep_scope(hash, found, stamp)), fate })
     }
 
-    /// Whether a browser is to hold this token: it has not been replaced, and its session goes on.
+    /// Returns whether a browser should keep this token: it was not replaced, and its session is live.
     pub(crate) async fn is_to_be_held(&self, token: SessionHashes) -> Result<bool, Error> {
         let found = self.parts.reader.find(token).await?;
         let is_replaced = |found: &Found<U>| matches!(found.standing, Standing::Previous(_));
         Ok(found.is_some_and(|found| !is_replaced(&found) && self.is_good(&found)))
     }
 
-    /// Whether a token stands for nothing, and never will: it was not even replaced by another.
+    /// Returns whether a token belongs to no session, not even as a replaced one, and never will.
     pub(crate) async fn is_dead(&self, token: SessionHashes) -> Result<bool, Error> {
         Ok(self.parts.reader.find(token).await?.is_none())
     }
 
-    /// Which of these sessions are still there, and their users.
+    /// Returns those of the sessions that still exist, with their users.
     pub(crate) async fn find_sessions(&self, ids: &[SessionId]) -> Result<Vec<(SessionRow, U)>, Error> {
         let mut conn = self.parts.pool.acquire().await?;
         Ok(store::sessions::find::<U>(&mut conn, ids).await?)
     }
 
-    /// Whether a session that is there is good for everything.
+    /// Returns whether an existing session gives full access.
     pub(crate) fn is_good_session(&self, session: &SessionRow, user: &U) -> bool {
         let is_live = session.is_live(&self.parts.config.sessions, self.now());
         is_live && user.is_active() && Clearance::of(user, session) == Clearance::Full
     }
 
-    /// Asks the database, and notes the moment before.
+    /// Queries the database. Returns the cache's stamp from before the query too.
     async fn find(&self, token: SessionHashes) -> Result<(Option<Found<U>>, Option<Stamp<U>>), Error> {
         self.parts.cache.ensure_running();
         let stamp = self.parts.cache.stamp();
         Ok((self.parts.reader.find(token).await?, stamp))
     }
 
-    /// The scope that was found, kept for the next request if its token is the current one.
+    /// Returns the scope of a found session, and caches it if the token is the current one.
     fn keep_scope(&self, token: TokenHash, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
         let scope = Scope::new(found.user, found.session);
         if found.standing == Standing::Current {
@@ -170,14 +171,14 @@ impl<U: AuthUser> Sigra<U> {
         standing && found.session.is_live(&self.parts.config.sessions, now) && found.user.is_active()
     }
 
-    /// Whether a token that was replaced for its age is still good.
+    /// Returns whether a token that was replaced because of its age is still valid.
     fn is_in_grace(&self, until: OffsetDateTime) -> bool {
         let now = self.now();
         now < until && until <= later(latest(now), self.parts.config.reissue_grace)
     }
 
-    /// Keeps a row in shape, to the end. A page is not refused because that failed: the next one tries again, and on a
-    /// database that only reads for now it can't be done.
+    /// Runs an update of the session's row to its end, even if the request is dropped. Best effort: a failure is logged
+    /// and must not fail the request. The next request tries again, and a read-only database can't be updated.
     async fn keep_up<T: Send + 'static>(
         &self,
         failure: &'static str,
@@ -215,7 +216,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// A page is not refused because this could not be noted.
+    /// Best effort: a failure is logged and must not fail the request.
     async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
         if !session.is_due_for_touch(&self.parts.config.sessions, now) {
             return;
@@ -225,7 +226,7 @@ impl<U: AuthUser> Sigra<U> {
         match touched.await {
             Ok(()) => session.last_used_at = now,
             Err(error) => {
-                tracing::warn!(target: "sigra", %error, session_id = %session.id, "last_used_at is not written")
+                tracing::warn!(target: "sigra", %error, session_id = %session.id, "could not update last_used_at of a session")
             }
         }
     }
@@ -238,13 +239,13 @@ impl<U: AuthUser> Sigra<U> {
 }
 
 impl<U: AuthUser> Sessions<'_, U> {
-    /// Asks the database whether the session of a request is still there: before work that only somebody who is logged
-    /// in may cause, such as [hashing a password](crate::Sigra::hash_password). A request may have waited, or been sent many
-    /// times over, while its session was ended.
+    /// Checks in the database that the session of a request still exists. Call it before work that only a logged-in
+    /// user may cause, such as [hashing a password](crate::Sigra::hash_password): the session may have ended while the
+    /// request waited or was sent many times over.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if it is not.
+    /// [`Error::SessionEnded`] if it doesn't.
     pub async fn require(self, scope: &Scope<U>) -> Result<(), Error> {
         let found = self.sigra.find_sessions(&[scope.session().id]).await?;
         match found.iter().any(|(session, user)| self.sigra.is_good_session(session, user)) {

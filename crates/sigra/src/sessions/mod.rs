@@ -1,4 +1,4 @@
-//! What is done with sessions.
+//! Login, lookup, renewal, revocation and logout.
 
 pub(crate) mod browsers;
 pub(crate) mod handle;

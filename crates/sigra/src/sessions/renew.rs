@@ -1,4 +1,4 @@
-//! A new token for a session whose user has proved something, or whose privileges have changed.
+//! Renewing a session: a new token after its user reauthenticated or their privileges changed.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use crate::{
 };
 
 impl<U: AuthUser> Sigra<U> {
-    /// Gives the browser a new session token and a new cookie session, as every change of privilege must
-    /// (OWASP ASVS 7.2.4). The old token is dead at once; the session, and its live connections, go on.
+    /// Gives the browser a new session token and a new cookie session, as every change of privileges must (OWASP ASVS
+    /// 7.2.4). The old token is invalid at once. The session and its live connections continue.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the session is gone by now, or another request has renewed it: who began
-    /// before a renewal does not come by the new token.
+    /// [`Error::SessionEnded`] if the session has ended, or another request has renewed it: a request that began before
+    /// a renewal doesn't get the new token.
     pub async fn renew_session(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         transact!(self, if true, tx => self.renew_session_in(tx, session, scope).await)
     }
 
-    /// The same in the host's own transaction, with the change that it goes with: both are done, or neither is. The
-    /// browser gets the new token once it is committed.
+    /// Like [`renew_session`](Self::renew_session), but in the host's own transaction, so that the renewal is committed
+    /// with the change that causes it, or not at all. The browser gets the new token after the commit.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -51,7 +51,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`], as above. Roll the transaction back then.
+    /// [`Error::SessionEnded`], as in [`renew_session`](Self::renew_session). Roll the transaction back then.
     pub async fn renew_session_in(
         &self,
         tx: &mut Transaction<U>,
@@ -61,7 +61,7 @@ impl<U: AuthUser> Sigra<U> {
         self.renew_session_with(tx, session, scope, None).await
     }
 
-    /// The same, and notes what the user has proved.
+    /// Like [`renew_session_in`](Self::renew_session_in), and records what the user proved.
     pub(crate) async fn renew_session_with(
         &self,
         tx: &mut Transaction<U>,
@@ -75,13 +75,13 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Notes that the user proved who they are once more, by their password, and [renews](Self::renew_session) the
-    /// session. Who has a second factor proves it
-    /// [by that](crate::mfa::Mfa::reauthenticate).
+    /// Records that you verified the user's password again, and [renews](Self::renew_session) the session. A user who
+    /// has a second factor reauthenticates [with that](crate::mfa::Mfa::reauthenticate).
     ///
     /// # Errors
     ///
-    /// [`Error::SecondFactorRequired`] for such a user, [`Error::SessionEnded`] if the session is gone by now.
+    /// [`Error::SecondFactorRequired`] if the user has a second factor, and [`Error::SessionEnded`] if the session has
+    /// ended.
     pub async fn reauthenticate(&self, session: &CookieSession, scope: &Scope<U>) -> Result<(), Error> {
         let user = scope.user().id();
         transact!(self, if true, tx => {
@@ -99,7 +99,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Gives the session another token, for whoever still holds a good one.
+    /// Replaces the session's token, if the browser still holds a valid one.
     async fn replace_token_in(
         &self,
         conn: &mut Connection<U>,
@@ -117,17 +117,17 @@ impl<U: AuthUser> Sigra<U> {
         Err(Error::SessionEnded)
     }
 
-    /// Gives the browser the token that its session has now.
+    /// Gives the browser the new token of its session.
     fn renewed(&self, session: &CookieSession, scope: &Scope<U>, token: SessionToken) {
-        // A second factor that was pending has come.
+        // A pending second factor has been presented.
         let row = SessionRow { mfa_pending: false, ..scope.session().clone() };
         self.parts.cache.forget(&row.id);
         session.renew(token, self.remember_for(&row), &self.parts.config.survives_renewal);
         tracing::info!(target: "sigra", event = telemetry::SESSION_RENEWED, session_id = %row.id);
     }
 
-    /// How long a remembered session's cookie lives: as long as the session, to the next whole second. There is none
-    /// while the second factor is pending.
+    /// Returns how long the cookie of a remembered session lives: as long as the session, rounded up to a second.
+    /// `None` if the session isn't remembered, or its second factor is pending.
     pub(crate) fn remember_for(&self, session: &SessionRow) -> Option<Duration> {
         let left = later(session.inserted_at, self.parts.config.sessions.ttl) - self.now();
         let seconds = u64::try_from(left.whole_milliseconds()).unwrap_or_default().div_ceil(1000);

@@ -1,4 +1,4 @@
-//! Ending sessions: one, all, or all but one.
+//! Revoking sessions: one, all, or all except one.
 
 use crate::{
     base::{error::Error, telemetry},
@@ -12,9 +12,10 @@ use crate::{
     store::{self, BrowserKind},
 };
 
-/// Sessions of a user that were deleted in a host's transaction. Hand it to [`Sessions::announce`](crate::session::Sessions::announce) after the
-/// commit, so that they and their live connections end at once.
-#[must_use = "call Sigra::announce after the commit, so that live connections end at once"]
+/// Sessions of a user that were deleted in the host's transaction. Pass them to
+/// [`Sessions::announce`](crate::session::Sessions::announce) after the commit, so that they and their live connections
+/// end at once.
+#[must_use = "call Sessions::announce after the commit, so that live connections end at once"]
 #[derive(Debug)]
 pub struct Revoked {
     user: String,
@@ -22,13 +23,13 @@ pub struct Revoked {
 }
 
 impl Revoked {
-    /// How many sessions were deleted.
+    /// Returns how many sessions were deleted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there was none to delete.
+    /// Returns whether no session was deleted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
@@ -36,7 +37,7 @@ impl Revoked {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Deletes all sessions of a user, on every device. Gives their number.
+    /// Deletes all sessions of a user, in every browser, and returns how many there were.
     ///
     /// # Errors
     ///
@@ -57,8 +58,8 @@ impl<U: AuthUser> Sigra<U> {
 }
 
 impl<U: AuthUser> Sessions<'_, U> {
-    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Tells whether it
-    /// was theirs.
+    /// Deletes one of a user's sessions, as from their list of devices, and the trust in its browser. Returns whether
+    /// it was theirs.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl<U: AuthUser> Sessions<'_, U> {
     }
 
     /// Deletes one of a user's sessions in the host's own transaction, if it is theirs, and the trust in its browser.
-    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// # Errors
     ///
@@ -84,13 +85,12 @@ impl<U: AuthUser> Sessions<'_, U> {
         Ok(Revoked { user: user.to_string(), sessions: deleted.into_iter().collect() })
     }
 
-    /// Deletes all sessions of a user but this one, and the trust in all browsers but this one. Gives the number of
-    /// sessions.
+    /// Deletes all sessions of a user except this one, and the trust in all other browsers. Returns how many sessions
+    /// there were.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if this one is gone by now: then it has nothing to say about the others, and
-    /// they stay.
+    /// [`Error::SessionEnded`] if this session has ended. Then the other sessions stay.
     pub async fn delete_others(self, scope: &Scope<U>) -> Result<usize, Error> {
         let (user, this_one) = (scope.user().id(), scope.session().id);
         let revoked = transact!(self.sigra, conn => {
@@ -102,14 +102,14 @@ impl<U: AuthUser> Sessions<'_, U> {
         Ok(revoked.len())
     }
 
-    /// Deletes the sessions of a user, all or all but one, in the host's own [transaction](crate::Sigra::begin): beside a
-    /// change of password, say. [`announce`](crate::session::Sessions::announce) what it returns after the commit. The user's row is
-    /// locked: who logs in at the same moment comes before all of it, or after.
+    /// Deletes all sessions of a user, or all except one, in the host's own [transaction](crate::Sigra::begin): with a
+    /// change of password, for example. [`announce`](crate::session::Sessions::announce) the result after the commit.
+    /// The user's row is locked, so a concurrent login happens entirely before or after it.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: whoever
-    /// asked for it was logged out meanwhile.
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then, because its user was
+    /// logged out.
     pub async fn delete_all_in(
         self,
         conn: &mut Connection<U>,
@@ -127,8 +127,8 @@ impl<U: AuthUser> Sessions<'_, U> {
         Ok(Revoked { user: user.to_string(), sessions })
     }
 
-    /// Ends deleted sessions, and their live connections, in this process at once. To other processes the
-    /// database tells it.
+    /// Ends deleted sessions and their live connections in this process at once. Other processes learn of it from the
+    /// database.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -146,15 +146,15 @@ impl<U: AuthUser> Sessions<'_, U> {
     ///     Ok(())
     /// }
     /// ```
-    #[allow(clippy::needless_pass_by_value, reason = "they are announced once")]
+    #[allow(clippy::needless_pass_by_value, reason = "sessions are announced once")]
     pub fn announce(self, revoked: Revoked) {
         self.sigra.parts.cache.forget(&revoked.user);
         self.sigra.end_sessions(&revoked.sessions);
     }
 
-    /// Lets the next request in this process see a user as the database has them now. Call it after a commit
-    /// that changed or deleted a user's row, on PostgreSQL; without it that takes some milliseconds, as
-    /// it does in other processes. On SQLite there is nothing to wait for.
+    /// Makes the next request in this process read the user from the database. Call it after a commit that changed or
+    /// deleted a user's row, on PostgreSQL: otherwise it takes some milliseconds, as in other processes. On SQLite,
+    /// every request sees the change anyway.
     pub fn announce_change(self, user: &U::Id) {
         self.sigra.parts.cache.forget(user);
     }
