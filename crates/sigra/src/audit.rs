@@ -1,22 +1,23 @@
-//! The audit trail: what happened to whose account, when, and from where (OWASP ASVS 16.2, 16.3).
+//! The audit trail: which events happened to which account, when, and from where (OWASP ASVS 16.2, 16.3).
 //!
-//! An event is written in the transaction of what it records, so that there is never one without the other.
-//! The library writes those of its own functions; a host adds its own with [`AuditTrail::record`](crate::audit::AuditTrail::record), and shows them
-//! to the user with [`AuditTrail::list`](crate::audit::AuditTrail::list). No event holds a token, a password, a hash or a code. Events are
-//! deleted after [a year](crate::Config::audit_retention), unless said otherwise.
+//! An event is written in the transaction of the change that it records, so that neither exists without the other. The
+//! library writes the events of its own functions. A host adds its own with
+//! [`AuditTrail::record`](crate::audit::AuditTrail::record), and shows events to the user with
+//! [`AuditTrail::list`](crate::audit::AuditTrail::list). No event has a token, a password, a hash or a code. Events are
+//! deleted after [365 days](crate::Config::audit_retention) by default.
 //!
 //! | action | when |
 //! |---|---|
 //! | [`LOGIN_SUCCESS`], [`LOGIN_FAILURE`], [`LOGOUT`], [`MFA_CHALLENGED`], [`MFA_FAILURE`], [`REAUTHENTICATION_SUCCESS`], [`SESSION_REVOKED`], [`TOKEN_REUSED`] | as in [`telemetry`](crate::telemetry) |
-//! | [`REGISTERED`] | an account was made |
+//! | [`REGISTERED`] | an account was created |
 //! | [`CONFIRMED`] | an email address was confirmed |
 //! | [`PASSWORD_CHANGED`], [`PASSWORD_RESET`] | a password was changed, or reset by a link |
 //! | [`PASSWORD_RESET_REQUESTED`], [`LOG_IN_LINK_REQUESTED`] | a link was sent |
-//! | [`EMAIL_CHANGE_REQUESTED`], [`EMAIL_CHANGED`] | an address is to be changed, and was |
-//! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up or given up: written by the library |
-//! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser needs no second factor, or does again: written by the library |
-//! | [`RECOVERED`] | an account was taken back by the link of a mail about what its owner had not done: written by the library |
-//! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | an account is to be deleted, or not after all, or was |
+//! | [`EMAIL_CHANGE_REQUESTED`], [`EMAIL_CHANGED`] | a new email address was requested, or took effect |
+//! | [`TOTP_ENABLED`], [`TOTP_DISABLED`], [`PASSKEY_ADDED`], [`PASSKEY_REMOVED`], [`BACKUP_CODES_REGENERATED`] | a second factor was set up, removed or replaced: written by the library |
+//! | [`BROWSER_TRUSTED`], [`BROWSER_DISTRUSTED`] | a browser was trusted to skip the second factor, or no longer is: written by the library |
+//! | [`RECOVERED`] | an account was taken back with the recovery link of an email: written by the library |
+//! | [`DELETION_SCHEDULED`], [`DELETION_CANCELLED`], [`DELETED`] | a deletion was scheduled, canceled or carried out |
 
 use std::time::Duration;
 
@@ -41,15 +42,15 @@ pub use crate::model::audit::{
 };
 
 handle! {
-    /// The audit trail. From [`Sigra::audit`].
+    /// Records and lists audit events. Returned by [`Sigra::audit`].
     AuditTrail,
-    /// What happened to accounts: the [audit trail](crate::audit).
+    /// Returns the handle for the [audit trail](crate::audit).
     audit
 }
 
 /// The audit trail.
 impl<U: AuthUser> AuditTrail<'_, U> {
-    /// Writes an event, in the transaction of what it records.
+    /// Writes an event, in the transaction of the change that it records.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -77,9 +78,9 @@ impl<U: AuthUser> AuditTrail<'_, U> {
         Ok(store::audit_log::insert::<U>(conn, audit, self.sigra.now()).await?)
     }
 
-    /// Writes an event that anybody can cause, as often as they like: a password that was wrong, say. Within an hour of
-    /// one like it, of the same account, action and address, that one's `times` is counted up in its metadata. Events
-    /// of nobody's account, whose number nothing else bounds, are counted together, whatever their address. Either way
+    /// Writes an event that anyone can cause any number of times, such as a wrong password. If the last hour has an
+    /// event of the same account, action and IP address, this adds 1 to that event's `times` in its metadata instead.
+    /// Events without an account, which nothing else bounds, are counted together for all IP addresses. Either way,
     /// there is one write.
     ///
     /// # Errors
@@ -100,8 +101,8 @@ impl<U: AuthUser> AuditTrail<'_, U> {
         }
     }
 
-    /// The events of a user's account, the newest first, at most so many. Pages go on before the last event of
-    /// the one before.
+    /// Returns up to `limit` events of a user's account, the newest first. For the next page, pass the ID of the last
+    /// event as `before`.
     ///
     /// # Errors
     ///
@@ -112,5 +113,5 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     }
 }
 
-/// For so long an event that is repeated is counted, and not written again.
+/// How long repetitions of an event are counted instead of written.
 const REPEATED: Duration = Duration::from_secs(60 * 60);

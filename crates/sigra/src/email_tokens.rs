@@ -18,17 +18,17 @@ use crate::{
 };
 
 handle! {
-    /// Tokens that are sent by email and work once. From [`Sigra::email_tokens`].
+    /// Creates, finds and deletes one-time tokens. Returned by [`Sigra::email_tokens`].
     EmailTokens,
-    /// Tokens that are sent by email and work once.
+    /// Returns the handle for one-time tokens, which are sent by email.
     email_tokens
 }
 
-/// Tokens that are sent by mail, and work once. How long each is good is a setting, such as
-/// [`Config::reset_ttl`](crate::Config::reset_ttl).
+/// One-time tokens, which are sent by email. Settings such as [`Config::reset_ttl`](crate::Config::reset_ttl) say when
+/// they expire.
 impl<U: AuthUser> EmailTokens<'_, U> {
-    /// Writes a token, and gives it: the only time that the raw token is seen. It goes into a link that is
-    /// sent to an address, and nowhere else.
+    /// Creates a token and returns it in plain text, which is not stored. Put it into a link in an email to `sent_to`,
+    /// and nowhere else.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -68,8 +68,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(token)
     }
 
-    /// Whose token it is, if it is good. It stays so: opening a link changes nothing, for mail scanners open
-    /// them too.
+    /// Returns the user of a valid token. The token stays valid, because mail scanners open links too.
     ///
     /// # Errors
     ///
@@ -81,10 +80,10 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
-    /// Uses a token up, in the transaction of what it is for. Of several who try at once, one is given it.
+    /// Uses a token up, in the transaction of the change that it allows. Of several concurrent calls, only one gets it.
     ///
-    /// Compare [`Sent::to`] with the user's address: a mail that was sent to an address proves nothing about
-    /// another.
+    /// Compare [`Sent::to`] with the user's email address: a token proves only that its user has the mailbox it was
+    /// sent to.
     ///
     /// # Errors
     ///
@@ -102,8 +101,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(found.filter(|sent| taken && sent.user.is_active()))
     }
 
-    /// Finds a token in the transaction of what it is for, and locks its user's row until its end. It stays good: for
-    /// a link whose use shows in the user's row, so that pressing its button once more can say that all is done.
+    /// Finds a token, and locks its user's row until the end of the transaction. The token stays valid. Use it if the
+    /// user's row shows that a link was used, so that submitting its form again can report success.
     ///
     /// # Errors
     ///
@@ -120,27 +119,28 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(found.filter(|sent| sent.user.is_active()))
     }
 
-    /// Deletes the tokens of one context that were sent to a user, as when a newer one takes their place.
+    /// Deletes the tokens of one context that were sent to a user, such as before a newer one is sent.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub async fn delete(self, conn: &mut Connection<U>, user: &U::Id, context: Context<'_>) -> Result<(), Error> {
-        // Sessions are ended, not only deleted.
+        // Sessions must be announced too, which this function doesn't do.
         debug_assert_ne!(context, Context::Session);
         Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
     }
 
-    /// Deletes every token of a user: sessions, all or all but one, and whatever was sent to them. For a change
-    /// of password, in its transaction; [`announce`](crate::session::Sessions::announce) what it returns after the commit. Links to
-    /// [take the account back](crate::Recovery::recover_in) stay, for whoever changes the password may be a thief.
+    /// Deletes all tokens of a user: all sessions or all except one, the tokens that were sent to them, and their known
+    /// and trusted browsers. Call it in the transaction of a change of password, and
+    /// [`announce`](crate::session::Sessions::announce) the result after the commit. Links to [take the account
+    /// back](crate::Recovery::recover_in) stay, because a thief may be changing the password.
     ///
-    /// The user's row is locked, so that of several who do this at once one is first.
+    /// The user's row is locked, so that concurrent calls run one after the other.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then: a request
-    /// from before a reset must not change the password after it.
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then: a request from before
+    /// a password reset must not change the password after it.
     pub async fn delete_all_in(
         self,
         conn: &mut Connection<U>,
@@ -152,14 +152,15 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         self.sigra.sessions().delete_all_in(conn, user, except).await
     }
 
-    /// Deletes what a change of password by a user who is logged in ends, in its transaction: their other sessions,
-    /// and whatever was sent to them but for links to reset the password. Those are the way back for an owner whose
-    /// session was stolen, and the thief must not be able to void them by changing the password again and again.
-    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
+    /// Deletes what must end when a logged-in user changes their password, in its transaction: their other sessions,
+    /// their known and trusted browsers, and the tokens that were sent to them, except links to reset the password.
+    /// With those, an owner whose session was stolen can get the account back, so a thief must not be able to revoke
+    /// them by changing the password repeatedly. [`announce`](crate::session::Sessions::announce) the result after the
+    /// commit.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionEnded`] if the one to be kept is gone by now. Roll the transaction back then.
+    /// [`Error::SessionEnded`] if the session to keep has ended. Roll the transaction back then.
     pub async fn delete_others_in(
         self,
         conn: &mut Connection<U>,
@@ -172,7 +173,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
     }
 
-    /// How long a token is good, for its mail to say. `None` for a session's, which no mail has.
+    /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -201,8 +202,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         }
     }
 
-    /// A time for a recovery link, later than that of all others of the user: what was sent later must not depend on
-    /// whose clock is ahead.
+    /// Returns a time for a recovery link that is later than that of the user's earlier links, so that their order
+    /// doesn't depend on the clocks of servers.
     async fn after_recovery_links(self, conn: &mut Connection<U>, user: &U::Id) -> Result<OffsetDateTime, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
         let good = Window::of(self.sigra.parts.config.recovery_ttl, self.sigra.now());
@@ -211,7 +212,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(after.map_or(self.sigra.now(), |after| after.max(self.sigra.now())))
     }
 
-    /// When a token must have been sent to be good now.
+    /// Returns the window in which a token must have been sent to be valid now.
     fn sent_within(self, context: Context<'_>) -> Option<Window> {
         self.ttl(context).map(|ttl| Window::of(ttl, self.sigra.now()))
     }

@@ -1,4 +1,4 @@
-//! Whether the database answers, and takes writes.
+//! The health check: whether the database responds and accepts writes.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,10 +16,10 @@ use crate::{
 };
 
 impl<U: AuthUser> Sigra<U> {
-    /// Whether the database answers, and takes what is written. For the page that a load balancer asks, as often as it
-    /// likes: it is written to at most every few seconds, or when a request has failed since.
+    /// Checks that the database responds and accepts writes, for the page that a load balancer requests. It can request
+    /// it at any rate: this writes at most every 5 seconds, or when a request has failed since.
     ///
-    /// A disk that is full, and a primary that has become a standby, still answer who only reads.
+    /// A database whose disk is full, or whose primary became a standby, still responds to reads.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -39,13 +39,13 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`], which as a response is 503 while it may pass.
+    /// [`Error::Database`], whose response is 503 if the failure may be temporary.
     pub async fn check_health(&self) -> Result<(), Error> {
         let asked = Instant::now();
         let health = &self.parts.health;
         let mut last = health.last.lock().await;
         if let Some(probe) = last.as_ref().filter(|probe| probe.at >= asked) {
-            // It came while this one waited.
+            // Another call finished a probe while this one waited.
             return probe.outcome.clone().map_err(Error::Database);
         }
         let is_doubtful = health.is_doubtful.swap(false, Ordering::Relaxed);

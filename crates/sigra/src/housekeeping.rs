@@ -1,4 +1,4 @@
-//! Purges what has expired, and encrypts anew what an older secret has encrypted.
+//! Purges expired rows, and encrypts again what an older secret encrypted.
 
 use std::{
     sync::{Arc, Weak},
@@ -18,19 +18,20 @@ use crate::{
     store,
 };
 
-/// Expired rows are deleted in batches of this size.
+/// How many expired rows one batch deletes.
 const PURGE_BATCH: i64 = 50;
 
 handle! {
-    /// Deletes what has expired, and rotates keys. From [`Sigra::housekeeping`].
+    /// Purges expired rows, and encrypts secrets with the newest key. Returned by [`Sigra::housekeeping`].
     Housekeeping,
-    /// Deletes what has expired, and encrypts secrets with the newest key.
+    /// Returns the handle that purges expired rows and encrypts secrets with the newest key.
     housekeeping
 }
 
 impl<U: AuthUser> Housekeeping<'_, U> {
-    /// Deletes expired rows, and gives their number. It works in small batches and rests between them, four
-    /// times as long as each took, so that nobody else waits; any number of processes may do it at once.
+    /// Deletes expired rows, and returns how many of them were rows of `users_tokens`. It works in batches of 50 and
+    /// rests four times as long as each batch took, so that it blocks nobody. Any number of processes can run it at
+    /// once.
     ///
     /// # Errors
     ///
@@ -51,7 +52,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         };
         let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
         let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
-        // What fails in one table is no reason to keep the rows of another.
+        // A failure in one table must not keep the expired rows of others.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
         events?;
         ceremonies?;
@@ -59,9 +60,9 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         Ok(tokens)
     }
 
-    /// Encrypts secrets anew that an older `SECRET_KEY_BASE` has encrypted, and gives their number. It runs in the
-    /// background beside [`purge_expired_tokens`](crate::Housekeeping::purge_expired). When it finds none, the older one is
-    /// no longer needed for them.
+    /// Encrypts again the secrets that an older secret key base encrypted, and returns how many there were. It runs in
+    /// the background, with [`purge_expired`](crate::Housekeeping::purge_expired). When it returns 0, the secrets that
+    /// it can read no longer need an [older one](crate::Config::older_secrets).
     ///
     /// # Errors
     ///
@@ -80,10 +81,10 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             for row in outdated {
                 match row {
                     Ok(row) => read.push(row),
-                    Err(error) => tracing::error!(target: "sigra", %error, "a secret can't be read, and is left out"),
+                    Err(error) => tracing::error!(target: "sigra", %error, "could not read a secret: it is skipped"),
                 }
             }
-            // Those that can't be read or decrypted stay, and are not to keep others from their turn.
+            // Secrets that can't be read or decrypted are skipped, so that they don't block the others.
             for (user, old) in &read {
                 let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { continue };
                 let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
@@ -116,8 +117,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     }
 }
 
-/// Purges now and then, for as long as there is somebody who may need it. The intervals differ, so that
-/// many processes don't do it all at once.
+/// Purges at intervals, as long as the `Sigra` exists. The intervals vary, so that many processes don't purge at once.
 async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
     loop {
         tokio::time::sleep(jittered(interval)).await;
@@ -125,16 +125,16 @@ async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
         let sigra = Sigra { parts: sigra };
         match sigra.housekeeping().purge_expired().await {
             Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
-            Err(error) => tracing::warn!(target: "sigra", %error, "expired tokens are not purged"),
+            Err(error) => tracing::warn!(target: "sigra", %error, "could not purge expired tokens"),
         }
         if let Err(error) = sigra.housekeeping().reencrypt_secrets().await {
-            tracing::warn!(target: "sigra", %error, "secrets are not encrypted anew");
+            tracing::warn!(target: "sigra", %error, "could not encrypt secrets with the newest key");
         }
     }
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Begins to purge in the background, at the first request that could have found something to purge.
+    /// Starts purging in the background, at the first request that could have left something to purge.
     pub(crate) fn ensure_purged(&self) {
         if let Some(interval) = self.parts.config.purge_interval {
             self.parts.purge.ensure_running(|| purge(Arc::downgrade(&self.parts), interval));

@@ -1,20 +1,20 @@
-//! How often something may be tried: for an account where all processes see it, for an address in memory.
+//! Rate limits: of accounts, counted in the database for all processes, and of IP addresses, counted in memory.
 //!
-//! An account's attempts are counted in the database, by its clock, so that they survive a restart and are the same
-//! for all processes. An attacker can slow down whoever they like in this way, but lock nobody out: the delay grows to
-//! a bound, a success ends it, and a known browser has a count of its own.
+//! The attempts on an account are counted in the database, by its clock, so that the count survives a restart and all
+//! processes share it. An attacker can use this to slow down any user, but can't lock them out: the delay has a
+//! maximum, a success ends it, and a known browser has its own count.
 //!
 //! # Known browsers
 //!
-//! A browser that a user has completed a log-in with is known for 400 days to be theirs (OWASP Authentication Cheat
-//! Sheet, "device cookies"): by a random token in its cookie `_my_app_device`, and a hash of it in a row of
-//! `users_tokens`. The token logs nobody in. At most 16 browsers of a user are known, and none
-//! any more once [all their tokens are deleted](crate::EmailTokens::delete_all_in), as by a new password, or
-//! [they are logged out everywhere](crate::KnownBrowsers::delete_all_in), or they are deleted. A new address changes
-//! nothing: the row is the user's, whatever they are called.
+//! A browser in which a user completed a login is a known browser of theirs for 400 days (OWASP Authentication Cheat
+//! Sheet, "device cookies"): its cookie `_my_app_device` has a random token, and a row of `users_tokens` has the
+//! token's hash. The token logs nobody in. A user has at most 16 known browsers. They are forgotten when you [delete
+//! all tokens of the user](crate::EmailTokens::delete_all_in), as with a new password, when you [forget
+//! them](crate::KnownBrowsers::delete_all_in), as when you log the user out everywhere, and when the user is deleted. A
+//! new email address changes nothing: the row refers to the user.
 //!
-//! Others' failures don't slow a known browser down. Its own count is as strict; and all that are known
-//! together have a hundred failures in a row, which is what NIST SP 800-63B-4 section 3.2.2 allows.
+//! Failures in other browsers don't slow a known browser down. Its own count is as strict, and all known browsers of a
+//! user together have 100 failures in a row, which is what NIST SP 800-63B-4 section 3.2.2 allows.
 
 use std::{fmt::Display, time::Duration};
 
@@ -35,16 +35,16 @@ use crate::{
 pub use crate::model::limit::{AddressLimit, Limit};
 
 handle! {
-    /// Counts attempts. From [`Sigra::limits`].
+    /// Counts attempts. Returned by [`Sigra::limits`].
     Limits,
-    /// How often something may be tried: the [rate limits](crate::limits).
+    /// Returns the handle for [rate limits](crate::limits).
     limits
 }
 
-/// Limits.
+/// Rate limits.
 impl<U: AuthUser> Limits<'_, U> {
-    /// Counts a request of a client against its address, or against what all share [whose address is not
-    /// known](AddressLimit).
+    /// Counts a request against the limit of the client's IP address, or against the limit that [all clients without a
+    /// known address share](AddressLimit).
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl<U: AuthUser> Limits<'_, U> {
         counted.inspect_err(|_| tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address"))
     }
 
-    /// Counts an attempt to do something to an account, before it is made. The account is whatever the visitor
-    /// names it by, known or not; the database holds a hash of it.
+    /// Counts an attempt on an account, before it is made. `account` is the name that the visitor entered, whether or
+    /// not such an account exists. The database stores only a hash of it.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -81,12 +81,12 @@ impl<U: AuthUser> Limits<'_, U> {
         self.count(limit, &key(&[purpose, account])).await
     }
 
-    /// The same in the host's own transaction: what is rolled back was no attempt. For mails, which are
-    /// [sent in it](crate::mail::Mailer::send_in) too.
+    /// Like [`check`](Self::check), but in the host's own transaction: a rollback takes the attempt back. Use it for
+    /// emails that are [sent in the transaction](crate::mail::Mailer::send_in).
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyAttempts`]. The transaction can go on.
+    /// [`Error::TooManyAttempts`]. You can still use the transaction.
     pub async fn check_in(
         self,
         conn: &mut Connection<U>,
@@ -100,7 +100,7 @@ impl<U: AuthUser> Limits<'_, U> {
         }
     }
 
-    /// Forgets the attempts before a success, as counted by [`limit`](crate::limits::Limits::check).
+    /// Forgets the attempts that [`check`](crate::limits::Limits::check) counted. Call it after a success.
     ///
     /// # Errors
     ///
@@ -109,9 +109,9 @@ impl<U: AuthUser> Limits<'_, U> {
         self.forget_key(&key(&[purpose, account])).await
     }
 
-    /// Counts a log-in, before it is made: for this browser alone if it is [known](self#known-browsers), and together
-    /// with all the others if not. The account is what the visitor names it by; the user, if there is one of that
-    /// name, whose browser it may be. An unknown account takes the same work.
+    /// Counts a login attempt, before it is made: separately for a [known browser](self#known-browsers), and together
+    /// for all other browsers. `account` is the name that the visitor entered, and `user` is the user of that name, if
+    /// there is one. An unknown account takes the same work.
     ///
     /// # Errors
     ///
@@ -122,8 +122,8 @@ impl<U: AuthUser> Limits<'_, U> {
         self.check_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
     }
 
-    /// Forgets the attempts before a success: a right password, or a new one. Nobody is kept waiting for guesses
-    /// from before.
+    /// Forgets the login attempts on an account. Call it after a success: a correct password, or a new one. Earlier
+    /// failures then delay nobody.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl<U: AuthUser> Limits<'_, U> {
         transact!(self.sigra, conn => self.forget_log_ins_in(conn, session, account, user).await)
     }
 
-    /// The same in the host's own transaction, as for a new password.
+    /// Like [`forget_log_ins`](Self::forget_log_ins), but in the host's own transaction, as for a new password.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl<U: AuthUser> Limits<'_, U> {
         account: &str,
         user: &U::Id,
     ) -> Result<(), Error> {
-        // One that is new has been a stranger's until now.
+        // The attempts of a browser that became known in this request were counted with those of unknown browsers.
         let known = match session.is_new_browser() {
             true => None,
             false => self.sigra.find_known_browser(&mut *conn, session, Some(user)).await?,
@@ -156,8 +156,8 @@ impl<U: AuthUser> Limits<'_, U> {
         Ok(())
     }
 
-    /// Counts an answer to a challenge: over all sessions of the user, but for browsers in which they have shown a
-    /// second factor before, which have a count of their own.
+    /// Counts an answer to a challenge, across all sessions of the user. A browser in which they presented a second
+    /// factor before has its own count.
     pub(crate) async fn check_second_factor(self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
         let known = self.sigra.known_browser(session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
@@ -165,7 +165,7 @@ impl<U: AuthUser> Limits<'_, U> {
         self.check_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await
     }
 
-    /// Forgets the attempts before a success, in its transaction.
+    /// Forgets the attempts of [`check_second_factor`](Self::check_second_factor), in the transaction of the success.
     pub(crate) async fn forget_second_factors(
         self,
         conn: &mut Connection<U>,
@@ -180,8 +180,9 @@ impl<U: AuthUser> Limits<'_, U> {
         Ok(())
     }
 
-    /// Counts an attempt of a known browser by itself, as long as all that are known have failed no more than
-    /// [`Limit::KNOWN_BROWSERS`] says; and past that, or of a browser that is not known, with the strangers'.
+    /// Counts an attempt of a known browser separately, as long as all known browsers of the user together are within
+    /// [`Limit::KNOWN_BROWSERS`]. Beyond that, and for an unknown browser, counts it with those of all unknown
+    /// browsers.
     async fn check_browser(
         self,
         limit: Limit,
@@ -197,7 +198,7 @@ impl<U: AuthUser> Limits<'_, U> {
         }
     }
 
-    /// Fails to log in until the next attempt has to wait.
+    /// Uses up the free login attempts, so that the next one must wait.
     #[cfg(feature = "testing")]
     pub(crate) async fn exhaust_log_ins(self, account: &str) -> Result<(), Error> {
         let mut conn = self.sigra.pool().acquire().await?;
@@ -212,7 +213,7 @@ impl<U: AuthUser> Limits<'_, U> {
             return Ok(());
         }
         transact!(self.sigra, conn => match self.attempt(conn, limit, key).await {
-            // What was done to a count that a wrong clock has made is kept.
+            // Commit in this case too: a count that a wrong clock made may have been reset.
             Err(error @ Error::TooManyAttempts { .. }) => Ok(Err(error)),
             counted => counted.map(Ok),
         })?
@@ -231,7 +232,7 @@ impl<U: AuthUser> Limits<'_, U> {
         {
             tracing::warn!(
                 target: "sigra", ahead_ms = left,
-                "a clock was ahead when attempts were counted; their count begins anew"
+                "a clock was ahead when attempts were counted; their count starts again"
             );
             match store::attempts::count::<U::Database>(conn, key, &limit, now).await? {
                 Ok(()) => return Ok(()),
@@ -244,25 +245,26 @@ impl<U: AuthUser> Limits<'_, U> {
     }
 }
 
-/// In place of a browser, for all that are not known.
+/// Stands for all unknown browsers, in place of the ID of a browser.
 const STRANGERS: &str = "";
 
-/// Has a part more than what [`Limits::check`](crate::limits::Limits::check) counts by, so that no purpose of a host's is the same.
+/// Returns the key of login attempts. It has one part more than the keys of
+/// [`Limits::check`](crate::limits::Limits::check), so that it differs from every purpose of the host.
 fn log_in_key(browser: &str, account: &str) -> [u8; 32] {
     key(&["log in", browser, account])
 }
 
-/// Likewise.
+/// Returns the key of second factors, in unknown browsers.
 fn second_factor_key(user: &impl Display) -> [u8; 32] {
     key(&["second factor", STRANGERS, &user.to_string()])
 }
 
-/// Likewise, of one browser.
+/// Returns the key of one known browser.
 fn known_key<Id>(purpose: &str, known: &Browser<Id>) -> [u8; 32] {
     key(&[purpose, "known browser", &known.id.to_string()])
 }
 
-/// Likewise, of all that know a user.
+/// Returns the key of all known browsers of a user.
 fn all_known_key(purpose: &str, user: &impl Display) -> [u8; 32] {
     key(&[purpose, "all known browsers", &user.to_string()])
 }
@@ -272,7 +274,7 @@ fn key(parts: &[&str]) -> [u8; 32] {
     parts.fold(Sha256::new(), |key, part| key.chain_update(part)).finalize().into()
 }
 
-/// Counters that nobody has touched for longer are forgotten by every limit.
+/// The age at which a counter is deleted: 48 hours, longer than every limit of the library remembers attempts.
 pub(crate) const FORGOTTEN: Duration = Duration::from_secs(60).saturating_mul(60 * 48);
 
 #[cfg(test)]
@@ -280,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_key_do_not_run_into_each_other() {
+    fn keys_of_different_parts_differ() {
         assert_ne!(key(&["ab", "c", ""]), key(&["a", "bc", ""]));
         assert_ne!(key(&["a", "c", "b"]), key(&["a", "b", "c"]));
         assert_ne!(key(&["log in", "ada"]), log_in_key(STRANGERS, "ada"));

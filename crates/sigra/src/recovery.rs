@@ -17,33 +17,33 @@ use crate::{
     store::{self, Sent},
 };
 
-/// Clocks of several servers may differ by so much: a factor that seems to be so much older than the link may have been
+/// How much the clocks of several servers may differ. A factor that seems this much older than the link may have been
 /// added after it.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10 * 60);
 
-/// An account that was taken back by whoever has its mailbox.
+/// An account that was taken back by a user who has its mailbox.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Recovered<U> {
-    /// The user, and the address that the link was sent to, which is the account's from now on.
+    /// The user, and the email address that the link was sent to. The host makes it the account's email address again.
     pub sent: Sent<U>,
-    /// Their sessions, to be [announced](crate::session::Sessions::announce) after the commit.
+    /// The user's sessions, to be [announced](crate::session::Sessions::announce) after the commit.
     pub revoked: Revoked,
 }
 
 handle! {
-    /// Takes accounts back. From [`Sigra::recovery`].
+    /// Takes accounts over for their owners. Returned by [`Sigra::recovery`].
     Recovery,
-    /// Takes an account back for its owner.
+    /// Returns the handle that takes an account over, or back, for its owner.
     recovery
 }
 
-/// Taking an account over from whoever may be in it.
+/// Taking an account over.
 impl<U: AuthUser> Recovery<'_, U> {
-    /// Takes from an account all that could let somebody in: sessions, whatever was sent by mail, second factors,
-    /// backup codes and trusted browsers. For whoever proves for the first time that its address is theirs, and did
-    /// not register it. In the host's own [transaction](crate::Sigra::begin), which also sets or drops the password;
-    /// [`announce`](crate::session::Sessions::announce) what it returns after the commit.
+    /// Removes everything that could let somebody into an account: sessions, tokens that were sent by email, second
+    /// factors, backup codes and trusted browsers. Call it when a user who didn't register the account proves for the
+    /// first time that its email address is theirs, in the host's own [transaction](crate::Sigra::begin), which also
+    /// sets or removes the password. [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -71,16 +71,16 @@ impl<U: AuthUser> Recovery<'_, U> {
         self.sigra.email_tokens().delete_all_in(conn, user, None).await
     }
 
-    /// Uses a [recovery](Context::Recovery) link up, which was sent with the news of a first second factor, or of
-    /// another address, to who may not have done it. Whoever opens it has the mailbox that was enough to get in
-    /// before, so what came after it is undone: second factors that were added since are removed, and backup codes,
-    /// sessions, trusted browsers and whatever else was sent by mail are good no longer, recovery links that were sent
-    /// later included. Earlier ones stay: a thief who has moved the account to an address of theirs has later ones
-    /// alone.
+    /// Uses a [recovery](Context::Recovery) link up, and undoes what happened after it was sent. The link is in the
+    /// email that reports a first second factor or a new email address, in case somebody else made that change. A user
+    /// who opens it has the mailbox that was enough to log in before. So second factors that were added since are
+    /// removed, and backup codes, sessions, trusted browsers and tokens in other emails are revoked, including later
+    /// recovery links. Earlier recovery links stay: a thief who changed the email address to one of theirs has only
+    /// later ones.
     ///
-    /// In the host's own [transaction](crate::Sigra::begin), which also gives the account back the address
-    /// [that the link was sent to](Sent::to) and sets another password; [`announce`](crate::session::Sessions::announce) what it returns
-    /// after the commit. `None` if the link is not good.
+    /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
+    /// link was sent to](Sent::to) and sets another password. [`announce`](crate::session::Sessions::announce) the
+    /// sessions after the commit. Returns `None` if the link is invalid.
     ///
     /// # Errors
     ///
