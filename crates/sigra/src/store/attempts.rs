@@ -1,7 +1,7 @@
-//! How often something was tried, counted where all processes see it: `auth_attempts`. Times are milliseconds since the
-//! Unix epoch, by the clock of the database.
+//! Counts attempts for all processes: `auth_attempts`. Times are milliseconds since the Unix epoch, by the database's
+//! clock.
 //!
-//! While attempts are free, `free_at` is 0: those that come at once are compared with no clock.
+//! While attempts are free, `free_at` is 0, so that concurrent attempts don't depend on a clock.
 
 use sqlx::AssertSqlSafe;
 
@@ -11,13 +11,13 @@ use crate::{
     model::{database::Dialect, limit::Limit, window::Expired},
 };
 
-/// The time now by the database's clock, unless a test has stopped it, which is $2, or turned it, which is $3.
+/// The current time by the database's clock, unless a test has stopped the clock, at $2, or turned it, by $3.
 fn now<DB: Dialect>() -> String {
     format!("(coalesce($2, {}) + $3)", DB::NOW_MS)
 }
 
-/// Counts an attempt, unless it comes too early: then it gives the time that is left, in milliseconds. Of
-/// several at once no more are let through than one after the other.
+/// Counts an attempt, unless it comes too early: then returns the milliseconds left. No more concurrent attempts are
+/// let through than sequential ones.
 pub(crate) async fn count<DB: Dialect>(
     conn: &mut DB::Connection,
     key: &[u8; 32],
@@ -63,13 +63,13 @@ async fn time_left<DB: Dialect>(conn: &mut DB::Connection, key: &[u8; 32], time:
     left.fetch_optional(conn).await?.map_or(Ok(0), |row| row.value("ms"))
 }
 
-/// Forgets the attempts.
+/// Deletes the counter of a key.
 pub(crate) async fn forget<DB: Dialect>(conn: &mut DB::Connection, key: &[u8; 32]) -> sqlx::Result<()> {
     let forget = query::<DB>("DELETE FROM auth_attempts WHERE key = $1").bind(key.as_slice());
     forget.execute(conn).await.map(drop)
 }
 
-/// Forgets the attempts if the next one would still have to wait for longer than so many milliseconds. Tells
+/// Deletes the counter if the next attempt would still have to wait for longer than `longest` milliseconds. Returns
 /// whether it did.
 pub(crate) async fn forget_those_of_a_wrong_clock<DB: Dialect>(
     conn: &mut DB::Connection,
@@ -83,7 +83,7 @@ pub(crate) async fn forget_those_of_a_wrong_clock<DB: Dialect>(
     Ok(forget.execute(conn).await? == 1)
 }
 
-/// Deletes at most so many counters that nobody has touched since a time.
+/// Deletes a batch of counters that nobody has used since a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM auth_attempts

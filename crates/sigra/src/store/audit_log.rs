@@ -1,4 +1,4 @@
-//! What happened to whose account: `audit_events`.
+//! The audit trail: `audit_events`.
 
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
@@ -40,13 +40,13 @@ pub(crate) async fn insert<U: AuthUser>(
         .map(drop)
 }
 
-/// One of the latest events like this, of the same account, action and address, since a time.
+/// Returns one of the latest events of the same account, action and IP address since a time.
 pub(crate) async fn find_like<U: AuthUser>(
     conn: &mut Connection<U>,
     audit: &Audit<U::Id>,
     since: OffsetDateTime,
 ) -> sqlx::Result<Option<AuditEvent<U::Id>>> {
-    // Among the latest, so that a long history takes no longer.
+    // Searches only the latest events, so that a long history takes no longer.
     const FIND: &str = "SELECT * FROM (
             SELECT * FROM audit_events WHERE user_id IS NOT DISTINCT FROM $1 ORDER BY id DESC LIMIT 20
         ) latest
@@ -61,7 +61,7 @@ pub(crate) async fn find_like<U: AuthUser>(
     row.as_ref().map(audit_event::<U>).transpose()
 }
 
-/// Writes what else is kept of an event.
+/// Writes the metadata of an event.
 pub(crate) async fn update_metadata<U: AuthUser>(
     conn: &mut Connection<U>,
     id: Uuid,
@@ -71,7 +71,7 @@ pub(crate) async fn update_metadata<U: AuthUser>(
     update.bind(id).bind(metadata.to_string()).execute(conn).await.map(drop)
 }
 
-/// The events of a user's account that can be read, the newest first, from before one of them on.
+/// Returns the readable events of a user's account, the newest first, from before the event `before`.
 pub(crate) async fn list<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -81,7 +81,7 @@ pub(crate) async fn list<U: AuthUser>(
     const LIST: &str = "SELECT * FROM audit_events WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
     let mut before = before.unwrap_or(Uuid::max());
     let mut events = Vec::new();
-    // In place of one that can't be read comes the one before.
+    // An event that can't be read is replaced with the one before it.
     loop {
         let wanted = limit - i64::try_from(events.len()).unwrap_or(limit);
         let list = query::<U::Database>(LIST).bind(user.clone()).bind(before).bind(wanted);
@@ -110,7 +110,7 @@ fn audit_event<U: AuthUser>(row: &Row<U>) -> sqlx::Result<AuditEvent<U::Id>> {
     })
 }
 
-/// Deletes at most so many events from before a time.
+/// Deletes a batch of events from before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM audit_events

@@ -1,5 +1,4 @@
-//! Browsers of a user: those they have logged in with, and those that are trusted without a second factor. Each is a row
-//! of `users_tokens`, and the browser holds its token.
+//! Known and trusted browsers. Each is a row of `users_tokens`, and the browser holds its token.
 
 use std::net::IpAddr;
 
@@ -23,15 +22,16 @@ use crate::{
     },
 };
 
-/// How many browsers of a kind a user has at most. The one that they have not used for longest is forgotten first.
+/// The maximum number of browsers of a kind for each user. The one that they have not used for longest is deleted
+/// first.
 const MOST_BROWSERS: i64 = 16;
 
-/// What a browser is to a user: the context of its row.
+/// The kind of a browser: the context of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrowserKind {
-    /// They have logged in with it. It proves nothing.
+    /// A browser that the user has logged in with. It proves nothing.
     Known,
-    /// It needs no second factor.
+    /// A browser that skips the second factor.
     Trusted,
 }
 
@@ -48,52 +48,52 @@ impl BrowserKind {
 /// A browser of a user.
 #[derive(Clone, Debug)]
 pub(crate) struct Browser<Id> {
-    /// The row's id.
+    /// The ID of the row.
     pub id: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user: Id,
-    /// The hash of the token that it holds.
+    /// The hash of the token that the browser holds.
     pub token: TokenHash,
-    /// The address that it was first used from.
+    /// The IP address that it was first used from.
     pub ip: Option<IpAddr>,
-    /// Which browser.
+    /// The browser's `User-Agent` header.
     pub user_agent: Option<String>,
-    /// Since when.
+    /// When the row was written.
     pub inserted_at: OffsetDateTime,
-    /// Whether its user has shown a second factor in it.
+    /// Whether the user has presented a second factor in it.
     pub has_shown_second_factor: bool,
-    /// Which it was, of a trusted one.
+    /// The second factor, for a trusted browser.
     pub verified_by: Option<FactorKind>,
 }
 
-/// A browser to be written.
+/// A browser to insert.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewBrowser<'a> {
-    /// What it is to the user.
+    /// The kind.
     pub kind: BrowserKind,
-    /// The hash of the token that it holds.
+    /// The hash of the token that the browser holds.
     pub token: TokenHash,
-    /// Which browser, and from where.
+    /// The client, with its IP address and `User-Agent` header.
     pub client: &'a Client,
     /// When it was used.
     pub seen: Seen,
-    /// The second factor that its user has shown.
+    /// The second factor that the user presented.
     pub verified_by: Option<FactorKind>,
-    /// The session that it was shown in.
+    /// The session in which they presented it.
     pub session: Option<SessionId>,
 }
 
-/// What is to be noted of a browser that a user has logged in with.
+/// What a login updates in a browser's row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// When they showed a second factor in it, if they did.
+    /// When the user presented a second factor in it, if they did.
     pub mfa_verified_at: Option<OffsetDateTime>,
-    /// When.
+    /// When the browser was used.
     pub now: OffsetDateTime,
 }
 
-/// The browsers that hold these tokens, were used within a time and can be read, of whichever users. It does the
-/// same work whoever is asked about.
+/// Returns the readable browsers, of any user, that hold these tokens and were used within a time. The work doesn't
+/// depend on the user.
 pub(crate) async fn find<U: AuthUser>(
     conn: &mut Connection<U>,
     kind: BrowserKind,
@@ -110,7 +110,7 @@ pub(crate) async fn find<U: AuthUser>(
     Ok(readable(&rows, "id", browser::<U>))
 }
 
-/// A user's browsers that were used within a time and can be read, the latest first.
+/// Returns a user's readable browsers that were used within a time, the latest first.
 pub(crate) async fn list<U: AuthUser>(
     conn: &mut Connection<U>,
     kind: BrowserKind,
@@ -139,7 +139,7 @@ fn browser<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Browser<U::Id>> {
     })
 }
 
-/// Writes a browser, in place of the one that was not used for longest if there are as many as there may be.
+/// Inserts a browser. At the maximum, it replaces the one that was not used for longest.
 pub(crate) async fn insert<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -170,7 +170,7 @@ pub(crate) async fn insert<U: AuthUser>(
     forget.execute(conn).await.map(drop)
 }
 
-/// Notes that a user has logged in with a browser once more.
+/// Records that a user has logged in with a browser again.
 pub(crate) async fn touch<U: AuthUser>(conn: &mut Connection<U>, id: Uuid, seen: Seen) -> sqlx::Result<()> {
     const TOUCH: &str = "UPDATE users_tokens
         SET last_used_at = $2, mfa_verified_at = coalesce($3, mfa_verified_at) WHERE id = $1";
@@ -178,7 +178,7 @@ pub(crate) async fn touch<U: AuthUser>(conn: &mut Connection<U>, id: Uuid, seen:
     touch.execute(conn).await.map(drop)
 }
 
-/// Notes the session that was opened in a browser.
+/// Records the session that was opened in a browser.
 pub(crate) async fn note_session<U: AuthUser>(
     conn: &mut Connection<U>,
     id: Uuid,
@@ -188,7 +188,7 @@ pub(crate) async fn note_session<U: AuthUser>(
     note.bind(id).bind(session).execute(conn).await.map(drop)
 }
 
-/// Deletes browsers of a user: one, or all. Gives their number.
+/// Deletes one browser of a user, or all. Returns how many there were.
 pub(crate) async fn delete<U: AuthUser>(
     conn: &mut Connection<U>,
     kind: BrowserKind,
@@ -199,7 +199,7 @@ pub(crate) async fn delete<U: AuthUser>(
     query::<U::Database>(DELETE).bind(kind.context()).bind(user.clone()).bind(id).execute(conn).await
 }
 
-/// Deletes the browser of a session. Gives their number.
+/// Deletes the browsers of a session. Returns how many there were.
 pub(crate) async fn delete_that_of_session<U: AuthUser>(
     conn: &mut Connection<U>,
     kind: BrowserKind,
@@ -210,7 +210,7 @@ pub(crate) async fn delete_that_of_session<U: AuthUser>(
     query::<U::Database>(DELETE).bind(kind.context()).bind(user.clone()).bind(session).execute(conn).await
 }
 
-/// Deletes the browsers of a user but for that of a session. Gives their number.
+/// Deletes the browsers of a user except those of a session. Returns how many there were.
 pub(crate) async fn delete_all_but_that_of_session<U: AuthUser>(
     conn: &mut Connection<U>,
     kind: BrowserKind,
@@ -222,7 +222,7 @@ pub(crate) async fn delete_all_but_that_of_session<U: AuthUser>(
     query::<U::Database>(DELETE).bind(kind.context()).bind(user.clone()).bind(session).execute(conn).await
 }
 
-/// Deletes at most so many known browsers that nobody has used since a time.
+/// Deletes a batch of known browsers that nobody has used since a time.
 pub(crate) async fn purge_known<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM users_tokens WHERE id IN (
@@ -234,7 +234,7 @@ pub(crate) async fn purge_known<DB: Dialect>(conn: &mut DB::Connection, expired:
     query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
 }
 
-/// Deletes at most so many trusted browsers that were trusted before a time.
+/// Deletes a batch of trusted browsers that were trusted before a time.
 pub(crate) async fn purge_trusted<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM users_tokens WHERE id IN (

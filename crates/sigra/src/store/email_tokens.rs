@@ -1,4 +1,4 @@
-//! Tokens that are sent by mail, and work once: rows of `users_tokens`, under their context.
+//! One-time tokens, which are sent by email: rows of `users_tokens`, each with its context.
 
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
@@ -18,22 +18,22 @@ use crate::{
     },
 };
 
-/// A token to be sent.
+/// A token to insert.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEmailToken<'a, U: AuthUser> {
-    /// Its hash.
+    /// The hash of the token.
     pub token: TokenHash,
-    /// What it is for.
+    /// The purpose of the token.
     pub context: &'a str,
-    /// Whose it is.
+    /// The user.
     pub user: &'a U::Id,
-    /// The address that it is sent to.
+    /// The email address that the token is sent to.
     pub sent_to: &'a str,
-    /// When.
+    /// When it is sent.
     pub now: OffsetDateTime,
 }
 
-/// A token that came back, and whose it is.
+/// A valid token's user, and where and when the token was sent.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -43,7 +43,7 @@ pub(crate) struct NewEmailToken<'a, U: AuthUser> {
 /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 /// # }
 /// # use sigra::store::Sent;
-/// /// A mail that was sent to an address proves nothing about another.
+/// /// A token that was sent to one email address proves nothing about another.
 /// fn is_still_theirs(sent: &Sent<User>) -> bool {
 ///     sent.user.email == sent.to
 /// }
@@ -51,11 +51,11 @@ pub(crate) struct NewEmailToken<'a, U: AuthUser> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Sent<U> {
-    /// Its user, as the database has them now.
+    /// The user, as the database has them now.
     pub user: U,
-    /// The address that it was sent to.
+    /// The email address that the token was sent to.
     pub to: String,
-    /// When.
+    /// When the token was sent.
     pub at: OffsetDateTime,
 }
 
@@ -86,8 +86,8 @@ pub(crate) async fn find<U: AuthUser>(
     row.as_ref().map(sent_token).transpose()
 }
 
-/// Finds a token, and locks its user's row: whoever takes another token of theirs, or changes their password,
-/// waits, and holds nothing that this one is going to need.
+/// Finds a token, and locks its user's row. A request that takes another token of the user, or changes their password,
+/// waits, and holds no lock that this one needs.
 pub(crate) async fn lock<U: AuthUser>(
     conn: &mut Connection<U>,
     token: TokenHash,
@@ -124,7 +124,7 @@ fn sent_token<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Sent<U>> {
     })
 }
 
-/// Deletes a token. Tells whether it was there: of several that delete it at once, one is told so.
+/// Deletes a token. Returns whether it existed: of several concurrent calls, only one returns `true`.
 pub(crate) async fn delete<U: AuthUser>(
     conn: &mut Connection<U>,
     token: TokenHash,
@@ -134,8 +134,8 @@ pub(crate) async fn delete<U: AuthUser>(
     Ok(delete.bind(context).bind(token.as_bytes()).execute(conn).await? == 1)
 }
 
-/// Deletes the tokens of a user, all or those of one context, but for those of another. Sessions stay, and so do
-/// [recovery](crate::token::Context::Recovery) links: whoever is inside must not void them.
+/// Deletes the tokens of a user, all or those of one context, except those of another. Sessions stay, and so do
+/// [recovery](crate::token::Context::Recovery) links, which a thief in the account must not be able to revoke.
 pub(crate) async fn delete_all<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -148,7 +148,7 @@ pub(crate) async fn delete_all<U: AuthUser>(
     query::<U::Database>(DELETE).bind(user.clone()).bind(context).bind(kept).execute(conn).await.map(drop)
 }
 
-/// When the newest recovery link of a user was sent, of those that were sent within a time.
+/// Returns when the user's newest recovery link was sent, of those that were sent within a time.
 pub(crate) async fn newest_recovery_token<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -171,7 +171,7 @@ pub(crate) async fn delete_recovery_tokens_after<U: AuthUser>(
     query::<U::Database>(DELETE).bind(user.clone()).bind(Time(after)).execute(conn).await.map(drop)
 }
 
-/// Deletes at most so many tokens that were sent before a time. Recovery links stay.
+/// Deletes a batch of tokens that were sent before a time. Recovery links stay.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM users_tokens WHERE id IN (
@@ -183,7 +183,7 @@ pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expir
     query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
 }
 
-/// Deletes at most so many recovery links that were sent before a time.
+/// Deletes a batch of recovery links that were sent before a time.
 pub(crate) async fn purge_recovery_tokens<DB: Dialect>(
     conn: &mut DB::Connection,
     expired: Expired,

@@ -1,8 +1,8 @@
 //! The database: the library's tables, and every statement that reads or writes them.
 //!
 //! Statements are written once, in functions that are generic over the user's type or over the `Dialect` of the
-//! database. Only the library can call them: what is written is also audited, announced, and ends what it must end, and
-//! that is a matter of [`Sigra`](crate::Sigra).
+//! database. Only the library can call them, because what they write must also be audited and announced, and must end
+//! sessions: [`Sigra`](crate::Sigra) does that.
 
 pub(crate) mod attempts;
 pub(crate) mod audit_log;
@@ -15,7 +15,7 @@ pub(crate) mod outgoing_mails;
 mod own_pool;
 #[cfg_attr(
     not(feature = "passkeys"),
-    allow(dead_code, reason = "without the feature, what there was still expires, and is still taken back")
+    allow(dead_code, reason = "without the feature, existing passkeys are still deleted, and challenges still expire")
 )]
 pub(crate) mod passkeys;
 #[cfg(feature = "postgres")]
@@ -45,10 +45,10 @@ pub(crate) use self::{
     reader::Reader,
 };
 
-/// The library's tables with their indexes, for SQLite. They refer to a table `users` with a column `id`; where yours
-/// has [another name](crate::AuthUser::TABLE), replace that.
+/// The library's tables and indexes, for SQLite. They refer to a table `users` with a column `id`. If your table has
+/// [another name](crate::AuthUser::TABLE), replace it.
 ///
-/// The generator writes it into the host's migrations; a host without the generator runs it itself.
+/// The generator writes the schema into the host's migrations. A host without the generator runs it itself.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> sqlx::Result<()> {
@@ -60,8 +60,8 @@ pub(crate) use self::{
 #[cfg(feature = "sqlite")]
 pub const SQLITE_SCHEMA: &str = include_str!("sqlite.sql");
 
-/// The library's tables with their indexes, for PostgreSQL. They refer to a table `users` with a column `id` of type
-/// `uuid`; where that is `bigint`, replace the type of every `user_id` and `actor_id` too, and where the table has
-/// [another name](crate::AuthUser::TABLE), the name.
+/// The library's tables, indexes and triggers, for PostgreSQL. They refer to a table `users` with a column `id` of type
+/// `uuid`. If that column is a `bigint`, replace the type of every `user_id` and `actor_id` too. If your table has
+/// [another name](crate::AuthUser::TABLE), replace it.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");

@@ -1,5 +1,5 @@
-//! Mails that are not sent yet, encrypted, where the next process finds them: `outgoing_mails`. Whoever has put or taken
-//! one holds it: nobody else takes it until the time is over, by the database's clock.
+//! Unsent emails, encrypted, for the next process to find: `outgoing_mails`. A process that puts or takes an email
+//! holds it: no other process takes it until the hold expires, by the database's clock.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use uuid::Uuid;
 use super::query::{Columns as _, query};
 use crate::{base::clock::millis, model::database::Dialect};
 
-/// A mail as it is kept.
+/// A stored email.
 #[derive(Debug)]
 pub(crate) struct KeptMail {
-    /// The row's id.
+    /// The ID of the row.
     pub id: Uuid,
-    /// What [`put`] was given.
+    /// The content that [`put`] stored.
     pub sealed: Vec<u8>,
-    /// How long it has been there.
+    /// How long ago it was stored.
     pub age: Duration,
 }
 
-/// Keeps a mail, and holds it.
+/// Stores an email, and holds it.
 pub(crate) async fn put<DB: Dialect>(
     conn: &mut DB::Connection,
     id: Uuid,
@@ -34,19 +34,19 @@ pub(crate) async fn put<DB: Dialect>(
     query::<DB>(AssertSqlSafe(put)).bind(id).bind(sealed).bind(millis(hold)).execute(conn).await.map(drop)
 }
 
-/// Holds a mail for longer; for no time, to let it go.
+/// Extends the hold of an email. A duration of zero releases it.
 pub(crate) async fn hold<DB: Dialect>(conn: &mut DB::Connection, id: Uuid, hold: Duration) -> sqlx::Result<()> {
     let update = format!("UPDATE outgoing_mails SET held_until = {} + $2 WHERE id = $1", DB::NOW_MS);
     query::<DB>(AssertSqlSafe(update)).bind(id).bind(millis(hold)).execute(conn).await.map(drop)
 }
 
-/// Takes at most so many mails that nobody holds, the oldest first.
+/// Takes up to `limit` emails that nobody holds, the oldest first.
 pub(crate) async fn take<DB: Dialect>(
     conn: &mut DB::Connection,
     hold: Duration,
     limit: i64,
 ) -> sqlx::Result<Vec<KeptMail>> {
-    // A look first: what writes is not done for nothing.
+    // Read first, to avoid a write that finds nothing.
     if count_free::<DB>(conn).await? == 0 {
         return Ok(Vec::new());
     }
@@ -70,7 +70,7 @@ async fn count_free<DB: Dialect>(conn: &mut DB::Connection) -> sqlx::Result<i64>
     query::<DB>(AssertSqlSafe(count)).fetch_one(conn).await?.value("free")
 }
 
-/// Forgets a mail.
+/// Deletes an email.
 pub(crate) async fn delete<DB: Dialect>(conn: &mut DB::Connection, id: Uuid) -> sqlx::Result<()> {
     query::<DB>("DELETE FROM outgoing_mails WHERE id = $1").bind(id).execute(conn).await.map(drop)
 }

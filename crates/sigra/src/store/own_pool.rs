@@ -4,25 +4,25 @@ use sqlx::Pool;
 
 use crate::model::database::Dialect;
 
-/// Connections that wait for nothing but lookups.
+/// The number of connections only for looking up sessions.
 pub(super) const READER_CONNECTIONS: u32 = 2;
 
-/// Connections that a [`Feed`](crate::model::feed::Feed) may keep.
+/// The maximum number of connections that a [`Feed`](crate::model::feed::Feed) can keep.
 const FEED_CONNECTIONS: u32 = 2;
 
 /// How long the database may take to connect.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A pool of the library's own.
+/// The library's own pool.
 pub(crate) enum OwnPool<DB: Dialect> {
-    /// Whoever takes a connection may keep it.
+    /// A pool whose connections the library can keep.
     Own(Pool<DB>),
-    /// It is the host's after all: the database is private to the pool's connections.
+    /// The host's pool, because the database is private to its connections.
     Borrowed(Pool<DB>),
 }
 
 impl<DB: Dialect> OwnPool<DB> {
-    /// Connects as the host's pool does, hooks included.
+    /// Connects like the host's pool, with its hooks.
     pub fn like(host: &Pool<DB>) -> Self {
         if DB::is_private(host) {
             return Self::Borrowed(host.clone());
@@ -33,7 +33,7 @@ impl<DB: Dialect> OwnPool<DB> {
             .min_connections(0)
             .max_connections(READER_CONNECTIONS + FEED_CONNECTIONS)
             .acquire_timeout(patience)
-            // They are kept: one that is taken anew may have been ended by the server while it lay there.
+            // The reader keeps its connections. One that was idle in the pool could have been closed by the server.
             .test_before_acquire(true)
             .idle_timeout(None)
             .max_lifetime(None);

@@ -17,17 +17,17 @@ use crate::model::{
 /// A row of `users_passkeys`.
 #[derive(Clone, Debug)]
 pub(crate) struct PasskeyRow<Id> {
-    /// The row's id.
+    /// The ID of the row.
     pub id: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user: Id,
-    /// What authenticators know it by.
+    /// The ID by which authenticators know the passkey.
     pub credential_id: Vec<u8>,
-    /// What authenticators know its user by.
+    /// The handle by which authenticators know the user.
     pub user_handle: Uuid,
     /// The public key and its counter, as JSON.
     pub credential: String,
-    /// What its user calls it.
+    /// The name that the user gave it.
     pub name: String,
     /// When it was last used.
     pub last_used_at: OffsetDateTime,
@@ -35,7 +35,7 @@ pub(crate) struct PasskeyRow<Id> {
     pub inserted_at: OffsetDateTime,
 }
 
-/// Writes a passkey. Tells whether there was none with this credential id.
+/// Inserts a passkey. Returns `false` if one with this credential ID exists.
 pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, passkey: &PasskeyRow<U::Id>) -> sqlx::Result<bool> {
     const INSERT: &str = "INSERT INTO users_passkeys
         (id, user_id, credential_id, user_handle, credential, name, last_used_at, inserted_at)
@@ -54,13 +54,13 @@ pub(crate) async fn insert<U: AuthUser>(conn: &mut Connection<U>, passkey: &Pass
     Ok(inserted == 1)
 }
 
-/// The passkeys of a user that can be read, the first added first.
+/// Returns the readable passkeys of a user, the oldest first.
 pub(crate) async fn list<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Vec<PasskeyRow<U::Id>>> {
     let list = query::<U::Database>("SELECT * FROM users_passkeys WHERE user_id = $1 ORDER BY inserted_at, id");
     Ok(readable(&list.bind(user.clone()).fetch_all(conn).await?, "id", passkey_row::<U>))
 }
 
-/// The passkey with a credential id.
+/// Returns the passkey with a credential ID.
 pub(crate) async fn find<U: AuthUser>(
     conn: &mut Connection<U>,
     credential_id: &[u8],
@@ -82,7 +82,7 @@ fn passkey_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<PasskeyRow<U::Id>> {
     })
 }
 
-/// Notes that a passkey was used, and what its counter is now. Tells whether it is still there.
+/// Records the use of a passkey, with its new counter. Returns whether it still exists.
 pub(crate) async fn note_use<U: AuthUser>(
     conn: &mut Connection<U>,
     id: Uuid,
@@ -93,7 +93,7 @@ pub(crate) async fn note_use<U: AuthUser>(
     Ok(used.bind(id).bind(credential).bind(Time(now)).execute(conn).await? == 1)
 }
 
-/// Gives a user's passkey another name. Tells whether it is theirs.
+/// Renames a user's passkey. Returns whether it is theirs.
 pub(crate) async fn rename<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -104,13 +104,13 @@ pub(crate) async fn rename<U: AuthUser>(
     Ok(rename.bind(user.clone()).bind(id).bind(name).execute(conn).await? == 1)
 }
 
-/// Deletes a user's passkey. Tells whether it was theirs.
+/// Deletes a user's passkey. Returns whether it was theirs.
 pub(crate) async fn delete<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, id: Uuid) -> sqlx::Result<bool> {
     let delete = query::<U::Database>("DELETE FROM users_passkeys WHERE user_id = $1 AND id = $2");
     Ok(delete.bind(user.clone()).bind(id).execute(conn).await? == 1)
 }
 
-/// Deletes the passkeys of a user that were added at this time or after it. Gives their number.
+/// Deletes the passkeys of a user that were added at this time or later. Returns how many there were.
 pub(crate) async fn delete_since<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -120,7 +120,7 @@ pub(crate) async fn delete_since<U: AuthUser>(
     delete.bind(user.clone()).bind(Time(since)).execute(conn).await
 }
 
-/// Writes a challenge.
+/// Inserts a challenge.
 pub(crate) async fn insert_ceremony<DB: Dialect>(
     conn: &mut DB::Connection,
     id: Uuid,
@@ -131,7 +131,7 @@ pub(crate) async fn insert_ceremony<DB: Dialect>(
     insert.bind(id).bind(state).bind(Time(now)).execute(conn).await.map(drop)
 }
 
-/// Takes a challenge out that was made within a time. Of several who try at once, one is given it.
+/// Takes out a challenge that was created within a time. Of several concurrent calls, only one gets it.
 pub(crate) async fn take_ceremony<DB: Dialect>(
     conn: &mut DB::Connection,
     id: Uuid,
@@ -143,7 +143,7 @@ pub(crate) async fn take_ceremony<DB: Dialect>(
     take.fetch_optional(conn).await?.map(|row| row.value("state")).transpose()
 }
 
-/// Deletes at most so many challenges that were made before a time.
+/// Deletes a batch of challenges that were created before a time.
 pub(crate) async fn purge_ceremonies<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM passkey_ceremonies

@@ -17,9 +17,9 @@ use crate::{
 };
 
 impl Dialect for Postgres {
-    // Whatever the role or the database defaults to: a row lock keeps others waiting, and what they have waited for is
-    // seen by the next statement. With a snapshot of the whole transaction it would not be. Who waits for what others
-    // have locked is told so: a log-in does not last as long as a migration.
+    // Set explicitly, because the defaults of the role or the database may differ. In READ COMMITTED, the statement
+    // after a row lock sees what the lock waited for; with a snapshot of the whole transaction it wouldn't. The timeout
+    // makes a login fail when a migration holds the lock, instead of waiting for its end.
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '3s'";
     const NOW_MS: &'static str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
     const LEAST: &'static str = "least";

@@ -1,12 +1,12 @@
 use super::query::query;
 use crate::model::database::Dialect;
 
-/// Bytes that are written to see whether there is room: more than any request writes.
+/// The size of a probe's write, in bytes: more than any request writes.
 const SIZE: usize = 64 * 1024;
 
-/// Writes as much as a request may, and deletes it again: whether there is room, and the database takes it.
+/// Writes more than any request and deletes it again, to check that the database has room and accepts writes.
 pub(crate) async fn probe<DB: Dialect>(conn: &mut DB::Connection) -> sqlx::Result<()> {
-    // Whoever is first deletes it: no process depends on it.
+    // Any process can delete the row, and none depends on it.
     const WRITE: &str = "INSERT INTO write_probes (id, filler) VALUES (1, $1)
         ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
     query::<DB>(WRITE).bind(vec![0_u8; SIZE]).execute(conn).await?;

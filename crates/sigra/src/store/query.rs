@@ -12,7 +12,7 @@ use crate::{
 /// A statement and its arguments.
 pub(super) struct Query<DB: Database>(SqlxQuery<DB>);
 
-/// A statement of this text, which the database prepares once for each connection.
+/// Creates a statement, which the database prepares once for each connection.
 pub(super) fn query<DB: Dialect>(text: impl SqlSafeStr) -> Query<DB> {
     Query(sqlx::query(text))
 }
@@ -26,50 +26,50 @@ impl<DB: Dialect> Query<DB> {
         Self(DB::bind(self.0, value))
     }
 
-    /// Adds a list of ids, which is matched by [`IN_LIST`](Dialect::IN_LIST).
+    /// Adds a list of IDs, which [`IN_LIST`](Dialect::IN_LIST) matches.
     pub fn bind_ids(self, ids: &[Uuid]) -> Self {
         Self(DB::bind_ids(self.0, ids))
     }
 
-    /// Adds a list of hashes, which is matched by [`IN_LIST`](Dialect::IN_LIST).
+    /// Adds a list of hashes, which [`IN_LIST`](Dialect::IN_LIST) matches.
     pub fn bind_tokens(self, tokens: &[TokenHash]) -> Self {
         Self(DB::bind_tokens(self.0, tokens))
     }
 
-    /// Runs it, and gives the number of rows that it has changed.
+    /// Runs the statement, and returns the number of rows that it changed.
     pub async fn execute(self, conn: &mut DB::Connection) -> sqlx::Result<u64> {
         Ok(DB::rows_affected(&conn.execute(self.0).await?))
     }
 
-    /// Its only row.
+    /// Runs the statement, and returns its only row.
     pub fn fetch_one(self, conn: &mut DB::Connection) -> Answer<'_, DB::Row> {
         conn.fetch_one(self.0)
     }
 
-    /// Its row, if there is one.
+    /// Runs the statement, and returns its row, if there is one.
     pub fn fetch_optional(self, conn: &mut DB::Connection) -> Answer<'_, Option<DB::Row>> {
         conn.fetch_optional(self.0)
     }
 
-    /// Its rows.
+    /// Runs the statement, and returns its rows.
     pub fn fetch_all(self, conn: &mut DB::Connection) -> Answer<'_, Vec<DB::Row>> {
         conn.fetch_all(self.0)
     }
 }
 
-/// What is in a row.
+/// The columns of a row.
 pub(super) trait Columns: Row<Database: Dialect> {
-    /// The value of a column.
+    /// Returns the value of a column.
     fn value<'r, T>(&'r self, column: &'static str) -> sqlx::Result<T>
     where
         Self::Database: Decodes<'r, T>;
 
-    /// The time in a column.
+    /// Returns the time in a column.
     fn time(&self, column: &'static str) -> sqlx::Result<OffsetDateTime> {
         self.value(column).map(|Time(at)| at)
     }
 
-    /// The time in a column, if there is one.
+    /// Returns the time in a column, or `None` if it is null.
     fn optional_time(&self, column: &'static str) -> sqlx::Result<Option<OffsetDateTime>> {
         Ok(self.value::<Option<Time>>(column)?.map(|Time(at)| at))
     }

@@ -19,23 +19,23 @@ use crate::{
     model::{session::Found, user::AuthUser},
 };
 
-/// Questions that one query answers at most.
+/// The maximum number of lookups in one query.
 const BATCH: usize = 64;
 
-/// Questions that may wait. Past it there is nothing to be won by waiting.
+/// The maximum number of waiting lookups. With more, waiting would not help.
 const QUEUE: usize = 8192;
 
-/// How long the database may take to answer.
+/// How long the database can take to respond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A connection that is younger is not taken for stale because a row can't be read.
+/// The age below which a row that can't be read doesn't make a connection count as stale.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Asks what tokens stand for, on connections of its own.
+/// Looks up the sessions of tokens, on its own connections.
 ///
-/// A pool would test each connection that it hands out, which is a round trip more, and lets a host's slow
-/// queries keep everybody waiting. Here, questions that come while a query is under way go into the next
-/// one together: when there are many, they are cheap, and after an outage there is no rush.
+/// A pool would test each connection that it hands out, which takes another round trip, and a host's slow queries would
+/// delay every request. Lookups that arrive while a query runs go into the next query together: many lookups are cheap,
+/// and an outage is not followed by a rush.
 pub(crate) struct Reader<U: AuthUser> {
     pool: Arc<OwnPool<U::Database>>,
     host: sqlx::Pool<U::Database>,
@@ -52,7 +52,7 @@ impl<U: AuthUser> Reader<U> {
         Self { pool: Arc::new(pool), host, questions: Mutex::default() }
     }
 
-    /// The session that a token belongs to, and its user.
+    /// Finds the session that a token belongs to, and its user.
     pub async fn find(&self, token: SessionHashes) -> Result<Option<Found<U>>, Error> {
         if self.host.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
@@ -62,7 +62,8 @@ impl<U: AuthUser> Reader<U> {
         answered.await.unwrap_or_else(|_| Err(no_answer().into()))
     }
 
-    /// Where to ask. The tasks that answer begin with the first question, and again should their runtime end.
+    /// Returns the queue of lookups. The tasks that serve it start with the first lookup, and again if their runtime
+    /// ends.
     fn questions(&self) -> mpsc::Sender<Question<U>> {
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         match &*questions {
@@ -81,10 +82,10 @@ impl<U: AuthUser> Reader<U> {
 
 type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
 
-/// For each token its own answer.
+/// The result for each token.
 type Answers<U> = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>;
 
-/// Puts another in the place of a desk that panicked.
+/// Replaces a desk that panicked.
 async fn keep_serving<U: AuthUser>(
     pool: Arc<OwnPool<U::Database>>,
     questions: Questions<U>,
@@ -93,13 +94,13 @@ async fn keep_serving<U: AuthUser>(
     loop {
         let desk = Desk { pool: pool.clone(), find: FindByToken::new(), connection: None, opened: Instant::now() };
         match tokio::spawn(desk.serve(questions.clone(), host.clone())).await {
-            Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking sessions up has panicked"),
+            Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking up sessions panicked"),
             _ => return,
         }
     }
 }
 
-/// One connection, and who answers with it.
+/// A task that serves lookups on one connection.
 struct Desk<U: AuthUser> {
     pool: Arc<OwnPool<U::Database>>,
     find: FindByToken<U>,
@@ -109,7 +110,7 @@ struct Desk<U: AuthUser> {
 }
 
 impl<U: AuthUser> Desk<U> {
-    /// Answers until nobody can ask any more, or the host closes its pool.
+    /// Serves lookups until every sender is gone, or the host closes its pool.
     async fn serve(mut self, questions: Questions<U>, host: sqlx::Pool<U::Database>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut closed = std::pin::pin!(host.close_event());
@@ -118,7 +119,7 @@ impl<U: AuthUser> Desk<U> {
                 () = &mut closed => return,
                 taken = take(&questions, &mut batch) => if taken == 0 { return },
             }
-            // Whoever asked may have gone.
+            // The receiver is gone if the request was dropped.
             batch.retain(|question| !question.answer.is_closed());
             if !batch.is_empty() {
                 self.answer(&mut batch).await;
@@ -140,9 +141,9 @@ impl<U: AuthUser> Desk<U> {
         }
     }
 
-    /// A connection that was kept may be stale: the server was restarted, or a table got another column since
-    /// the statement was prepared. So the question is asked once more, on a fresh one. A row that can't be read
-    /// there either is not worth another connection at every request.
+    /// Retries a lookup once on a fresh connection. A kept one may be stale: the server was restarted, or a table got
+    /// another column since the statement was prepared. A row that can't be read on a fresh connection either must not
+    /// cost another connection for each request.
     async fn look_up(&mut self, tokens: &[SessionHashes]) -> Answers<U> {
         if let Some(kept) = self.connection.take()
             && let Ok(found) = self.ask(kept, tokens).await
@@ -176,5 +177,5 @@ async fn take<U>(questions: &Questions<U>, batch: &mut Vec<Question<U>>) -> usiz
 }
 
 fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer in time"))
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not respond in time"))
 }

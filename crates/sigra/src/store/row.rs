@@ -1,4 +1,4 @@
-//! Rows that may hold anything. What one of them holds concerns nobody but whose it is: an error belongs to its row.
+//! Reading rows, which may have any content. An error in one row affects only that row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::query::Columns;
 
-/// Reads a row. A panic is an error: the host's `FromRow` is not ours, and PostgreSQL's `infinity` is past what
-/// `sqlx` can tell.
+/// Reads a row, and turns a panic into an error: the host's `FromRow` can panic, and so can `sqlx` on PostgreSQL's
+/// `infinity`.
 pub(super) fn read<R, T>(row: &R, read: impl FnOnce(&R) -> sqlx::Result<T>) -> sqlx::Result<T> {
-    let panicked = |_| Err(sqlx::Error::Decode("the row could not be read: a panic says why".into()));
+    let panicked = |_| Err(sqlx::Error::Decode("reading the row panicked: see the log".into()));
     catch_unwind(AssertUnwindSafe(|| read(row))).unwrap_or_else(panicked)
 }
 
-/// Reads the rows that can be read. Of the others the log tells, by their id.
+/// Returns the rows that can be read, and logs the IDs of the others.
 pub(super) fn readable<R: Columns, T>(
     rows: &[R],
     id: &'static str,
@@ -25,14 +25,14 @@ pub(super) fn readable<R: Columns, T>(
         Ok(read) => Some(read),
         Err(error) => {
             let id = row.value::<Uuid>(id).ok();
-            tracing::error!(target: "sigra", ?id, %error, "a row can't be read, and is left out");
+            tracing::error!(target: "sigra", ?id, %error, "could not read a row: it is skipped");
             None
         }
     };
     rows.iter().filter_map(read_or_tell).collect()
 }
 
-/// A time between the years 1 and 9999, which is what can be computed with and written down (RFC 3339).
+/// Returns the time if it is between the years 1 and 9999, which RFC 3339 can express.
 pub(super) fn in_range(at: Option<OffsetDateTime>) -> Result<OffsetDateTime, BoxDynError> {
-    at.filter(|at| at.year() >= 1).ok_or_else(|| "a time that is out of range".into())
+    at.filter(|at| at.year() >= 1).ok_or_else(|| "the time is out of range".into())
 }

@@ -22,15 +22,15 @@ use crate::{
     },
 };
 
-/// The session's columns. Their prefix keeps them apart from the user's.
+/// The columns of a session. Their prefix distinguishes them from the user's columns.
 const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
     t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
     t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
     t.mfa_verified_at AS sigra_mfa_verified_at, t.mfa_verified_by AS sigra_mfa_verified_by,
     t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent";
 
-/// Finds the sessions that tokens belong to. It runs at every request that no cache answers, so its statements are put
-/// together once.
+/// Finds the sessions that tokens belong to. It runs for every request that the cache can't serve, so the text of its
+/// statements is built once.
 pub(super) struct FindByToken<U> {
     current: Arc<str>,
     in_reissue: Arc<str>,
@@ -58,8 +58,8 @@ impl<U: AuthUser> FindByToken<U> {
         Self { current: current.into(), in_reissue: in_reissue.into(), user: PhantomData }
     }
 
-    /// Finds the session that each token belongs to, and its user. One query, if all of them are current. A row that
-    /// can't be read is the error of its own token.
+    /// Finds the session that each token belongs to, and its user, in one query if all tokens are current. A row that
+    /// can't be read is an error only for its own token.
     pub async fn find(
         &self,
         conn: &mut Connection<U>,
@@ -88,8 +88,8 @@ impl<U: AuthUser> FindByToken<U> {
         Ok(sessions)
     }
 
-    /// Asked only when a token is the current one of no session: it is on its way in or out, or was replaced long
-    /// ago. It asks for the current token once more, for the next one may have become it in between.
+    /// Runs only if a token is the current one of no session: it is being issued, or was replaced. It also checks for a
+    /// current token again, because the next token may have become current in between.
     async fn find_in_reissue(
         &self,
         conn: &mut Connection<U>,
@@ -132,14 +132,14 @@ fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
     })
 }
 
-/// Whether a user's session still exists.
+/// Returns whether a user's session still exists.
 pub(crate) async fn exists<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, id: SessionId) -> sqlx::Result<bool> {
     const FIND: &str = "SELECT 1 FROM users_tokens WHERE context = 'session' AND id = $1 AND user_id = $2";
     let find = query::<U::Database>(FIND).bind(id).bind(user.clone());
     Ok(find.fetch_optional(conn).await?.is_some())
 }
 
-/// Finds which of these sessions still exist and can be read, and their users.
+/// Returns those of the sessions that exist and can be read, with their users.
 pub(crate) async fn find<U: AuthUser>(
     conn: &mut Connection<U>,
     ids: &[SessionId],
@@ -155,8 +155,8 @@ pub(crate) async fn find<U: AuthUser>(
     Ok(readable(&rows, "sigra_id", |row| Ok((session_row::<U>(row)?, U::Database::user(row)?))))
 }
 
-/// The user's sessions that can be read, were opened within a time and are not pending, the last used first: at most
-/// so many.
+/// Returns up to `limit` readable sessions of a user that were opened within a time and are not pending, the most
+/// recently used first.
 pub(crate) async fn list<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -174,7 +174,7 @@ pub(crate) async fn list<U: AuthUser>(
     Ok(readable(&list.fetch_all(conn).await?, "sigra_id", session_row::<U>))
 }
 
-/// Writes a session. `None` if the user is gone or has another password by now.
+/// Inserts a session. Returns `None` if the user was deleted or their password has changed.
 pub(crate) async fn insert<U: AuthUser>(
     conn: &mut Connection<U>,
     token: SessionHashes,
@@ -214,8 +214,8 @@ pub(crate) async fn insert<U: AuthUser>(
     Ok(Some(session))
 }
 
-/// Deletes the session that a presented token belongs to, or belonged to before it was replaced, and the one that
-/// the request was let in under.
+/// Deletes the session that a presented token belongs to, or belonged to before it was replaced, and the session that
+/// authenticated the request.
 pub(crate) async fn delete_presented<U: AuthUser>(
     conn: &mut Connection<U>,
     presented: &PresentedToken,
@@ -251,7 +251,7 @@ pub(crate) async fn delete_by_id<U: AuthUser>(
     deleted.map(|row| row.value("id")).transpose()
 }
 
-/// Deletes the user's sessions, all or all but one.
+/// Deletes all sessions of the user, or all except one.
 pub(crate) async fn delete<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -274,7 +274,7 @@ pub(crate) async fn delete_pending<U: AuthUser>(
     deleted.iter().map(|row| row.value("id")).collect()
 }
 
-/// Notes that a session is in use.
+/// Records that a session is in use.
 pub(crate) async fn touch<U: AuthUser>(
     conn: &mut Connection<U>,
     id: SessionId,
@@ -284,8 +284,7 @@ pub(crate) async fn touch<U: AuthUser>(
     query::<U::Database>(TOUCH).bind(id).bind(Time(now)).execute(conn).await.map(drop)
 }
 
-/// Issues `next` beside the current token, unless another was issued after `not_since`. Tells
-/// whether it did.
+/// Issues `next` next to the current token, unless another was issued after `not_since`. Returns whether it did.
 pub(crate) async fn issue_next_token<U: AuthUser>(
     conn: &mut Connection<U>,
     current: TokenHash,
@@ -299,7 +298,7 @@ pub(crate) async fn issue_next_token<U: AuthUser>(
     Ok(issue.bind(Time(now)).bind(Time(not_since)).execute(conn).await? == 1)
 }
 
-/// Makes the next token the current one; the one before stays good until `previous_until`.
+/// Makes the next token the current one. The earlier one stays valid until `previous_until`.
 pub(crate) async fn promote_next_token<U: AuthUser>(
     conn: &mut Connection<U>,
     next: TokenHash,
@@ -314,7 +313,7 @@ pub(crate) async fn promote_next_token<U: AuthUser>(
     promote.execute(conn).await.map(drop)
 }
 
-/// Replaces a session's token at once, for one who still holds a good one. Tells whether it did.
+/// Replaces a session's token at once, if `held` is still valid. Returns whether it did.
 pub(crate) async fn replace_token<U: AuthUser>(
     conn: &mut Connection<U>,
     id: SessionId,
@@ -344,14 +343,14 @@ pub(crate) async fn replace_token<U: AuthUser>(
     Ok(replaced == 1)
 }
 
-/// Forgets that sessions of a user were verified by a second factor: they have none any more.
+/// Removes the second factor from the sessions of a user who has none anymore.
 pub(crate) async fn forget_second_factor<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<()> {
     const FORGET: &str = "UPDATE users_tokens SET mfa_verified_at = NULL, mfa_verified_by = NULL
         WHERE context = 'session' AND user_id = $1 AND mfa_verified_at IS NOT NULL";
     query::<U::Database>(FORGET).bind(user.clone()).execute(conn).await.map(drop)
 }
 
-/// Deletes at most so many sessions that were opened before a time.
+/// Deletes a batch of sessions that were opened before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM users_tokens WHERE id IN (
@@ -361,7 +360,7 @@ pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expir
     query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
 }
 
-/// Deletes at most so many whose second factor is pending, and that were opened before a time.
+/// Deletes a batch of sessions whose second factor is pending, and that were opened before a time.
 pub(crate) async fn purge_pending<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
     let purge = format!(
         "DELETE FROM users_tokens WHERE id IN (

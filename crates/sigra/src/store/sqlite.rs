@@ -17,20 +17,20 @@ use crate::{
 };
 
 impl Dialect for Sqlite {
-    // A reading transaction becomes a writing one only if nobody wrote meanwhile; one that will write says
-    // so from the start, and waits for its turn instead.
+    // A transaction that began by reading fails to write if another transaction wrote since. One that locks for writing
+    // at its start waits for its turn instead.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const NOW_MS: &'static str = "CAST(unixepoch('subsec') * 1000 AS bigint)";
     const LEAST: &'static str = "min";
     const IN_LIST: &'static str = "IN (SELECT unhex(value) FROM json_each($1))";
-    // There is one writer at a time: whoever writes has locked all there is.
+    // There is one writer at a time, which has locked the whole database.
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
 
     type Feed = WalIndex;
 
-    /// A database in memory may exist for one connection only.
+    /// Returns whether the database may exist only for one connection, as in memory.
     fn is_private(host: &SqlitePool) -> bool {
         matches!(host.connect_options().get_filename().to_str(), Some("" | ":memory:"))
     }
@@ -48,13 +48,13 @@ impl Dialect for Sqlite {
     }
 }
 
-/// SQLite has no arrays.
+/// Encodes a list as JSON, because SQLite has no arrays.
 fn to_json<T: AsRef<[u8]>>(blobs: &[T]) -> String {
     let hex = |blob: &T| blob.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     serde_json::Value::from_iter(blobs.iter().map(hex)).to_string()
 }
 
-/// SQLite has no type for times either.
+/// Milliseconds since the Unix epoch, because SQLite has no type for times.
 impl Type<Sqlite> for Time {
     fn type_info() -> SqliteTypeInfo {
         <i64 as Type<Sqlite>>::type_info()

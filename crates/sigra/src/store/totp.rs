@@ -22,10 +22,10 @@ pub(crate) struct TotpRow {
     pub inserted_at: OffsetDateTime,
 }
 
-/// Whose secret it is, and the secret; or why the row can't be read.
+/// A user and their secret, or why the row can't be read.
 pub(crate) type SealedTotp<Id> = sqlx::Result<(Id, Vec<u8>)>;
 
-/// The user's authenticator app.
+/// Returns the user's authenticator app.
 pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<TotpRow>> {
     const FIND: &str = "SELECT secret, last_used_at, inserted_at FROM users_totp WHERE user_id = $1";
     let row = query::<U::Database>(FIND).bind(user.clone()).fetch_optional(conn).await?;
@@ -39,7 +39,7 @@ pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) ->
     row.map(|row| read(&row, totp)).transpose()
 }
 
-/// Writes an authenticator app whose code of this step was used. Tells whether there was none.
+/// Inserts an authenticator app whose code of this step was used. Returns `false` if the user has one.
 pub(crate) async fn insert<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -53,7 +53,7 @@ pub(crate) async fn insert<U: AuthUser>(
     Ok(insert.execute(conn).await? == 1)
 }
 
-/// Notes that the code of a step was used. Tells whether that is later than all before.
+/// Records that the code of a step was used. Returns whether the step is later than all before.
 pub(crate) async fn use_step<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -65,7 +65,8 @@ pub(crate) async fn use_step<U: AuthUser>(
     Ok(used == 1)
 }
 
-/// Notes the same if the step used last is later than any that a right clock can show by now. Tells whether it is.
+/// Records the same if the step that was used last is after `latest`, which no correct clock reaches. Returns whether
+/// it did.
 pub(crate) async fn use_step_after_a_wrong_clock<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -78,13 +79,13 @@ pub(crate) async fn use_step_after_a_wrong_clock<U: AuthUser>(
     Ok(used.execute(conn).await? == 1)
 }
 
-/// Deletes an authenticator app. Tells whether there was one.
+/// Deletes an authenticator app. Returns whether there was one.
 pub(crate) async fn delete<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<bool> {
     let delete = query::<U::Database>("DELETE FROM users_totp WHERE user_id = $1").bind(user.clone());
     Ok(delete.execute(conn).await? == 1)
 }
 
-/// Deletes an authenticator app that was set up at this time or after it. Tells whether there was one.
+/// Deletes an authenticator app that was set up at this time or later. Returns whether there was one.
 pub(crate) async fn delete_since<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -94,8 +95,8 @@ pub(crate) async fn delete_since<U: AuthUser>(
     Ok(delete.bind(user.clone()).bind(Time(since)).execute(conn).await? == 1)
 }
 
-/// At most so many secrets that do not begin like this, and whose they are: in the order of users, those after one.
-/// A row that can't be read is an error of its own.
+/// Returns up to `limit` users and secrets whose secret doesn't start with `unlike`, ordered by user, after `after`. A
+/// row that can't be read is an error only for itself.
 pub(crate) async fn find_secrets<U: AuthUser>(
     conn: &mut Connection<U>,
     unlike: &[u8],
@@ -110,7 +111,7 @@ pub(crate) async fn find_secrets<U: AuthUser>(
     Ok(rows.iter().map(|row| read(row, secret)).collect())
 }
 
-/// Writes a secret in place of another.
+/// Replaces a secret with another.
 pub(crate) async fn replace_secret<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The user as they are now.
+/// Returns the user as they are now.
 #[cfg(feature = "passkeys")]
 pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
     let find = format!("SELECT u.* FROM {} u WHERE u.id = $1", U::TABLE);
@@ -26,9 +26,9 @@ pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) ->
     row.map(|row| read(&row, U::Database::user)).transpose()
 }
 
-/// The user as they are now. Until the end of the transaction nobody else logs them in, answers a challenge of theirs, ends
-/// their sessions, or changes what they log in with. An error in a transaction of another isolation level than
-/// that relies on.
+/// Locks the user's row, and returns the user as they are now. Until the end of the transaction, no other request can
+/// log them in, answer a challenge of theirs, end their sessions, or change how they log in. Fails in a transaction
+/// with another isolation level than this relies on.
 pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
     let lock = format!(
         "SELECT {isolation} AS sigra_isolation, u.* FROM {users} u WHERE u.id = $1 {lock_users}",
@@ -42,8 +42,8 @@ pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) ->
     read(&row, U::Database::user).map(Some)
 }
 
-/// Locks the users whose session a token is of, or was, or that has an id, and one more, in the order of their
-/// ids. Who is to end sessions of several users does so first, lest two wait for each other.
+/// Locks, in the order of their IDs, the users of the sessions that the tokens belong or belonged to, of the session
+/// `session`, and `user`. Call it before you end sessions of several users, to prevent deadlocks.
 pub(crate) async fn lock_owners<U: AuthUser>(
     conn: &mut Connection<U>,
     tokens: &[SessionHashes],
@@ -65,7 +65,7 @@ pub(crate) async fn lock_owners<U: AuthUser>(
     lock.fetch_all(conn).await.map(drop)
 }
 
-/// Locks two users, in the order of their ids.
+/// Locks two users, in the order of their IDs.
 pub(crate) async fn lock_both<U: AuthUser>(conn: &mut Connection<U>, one: &U::Id, other: &U::Id) -> sqlx::Result<()> {
     let lock = format!(
         "SELECT 1 FROM {users} u WHERE u.id = $1 OR u.id = $2 ORDER BY u.id {lock_users}",
@@ -76,11 +76,11 @@ pub(crate) async fn lock_both<U: AuthUser>(conn: &mut Connection<U>, one: &U::Id
     lock.fetch_all(conn).await.map(drop)
 }
 
-/// What locks the user's row relies on it: a snapshot of the whole transaction would not show what the lock has waited
-/// for.
+/// The locks of users rely on this isolation level: a snapshot of the whole transaction would not show the changes that
+/// the lock waited for.
 pub(super) fn check_isolation<U: AuthUser>(row: &Row<U>) -> sqlx::Result<()> {
     match row.value("sigra_isolation")? {
-        // The same to PostgreSQL.
+        // PostgreSQL treats this level as the same.
         None | Some("read committed" | "read uncommitted") => Ok(()),
         Some(level) => Err(WrongIsolation(level.to_owned()).into()),
     }
