@@ -1,8 +1,8 @@
 //! PostgreSQL: triggers announce every change of a session or a user on a channel, and every process listens.
 //!
-//! Announcements are delivered in the order of their commits. So a heartbeat that is sent through another
-//! connection, and comes back, proves that everything committed before it was sent has been heard; without
-//! one for [`LEASE`], the feed is not sure of anything.
+//! Announcements are delivered in the order of their commits. A heartbeat that is sent through another connection and
+//! comes back therefore proves that everything committed before it has been received. Without a heartbeat for
+//! [`LEASE`], the feed is sure of nothing.
 
 use std::{
     convert::Infallible,
@@ -29,23 +29,23 @@ use crate::{
     model::feed::Feed,
 };
 
-/// What `POSTGRES_SCHEMA` has the triggers announce on.
+/// The channel of the triggers in `POSTGRES_SCHEMA`.
 const CHANNEL: &str = "sigra";
-/// In place of an id: everything may have changed.
+/// Sent instead of an ID: everything may have changed.
 const EVERYTHING: &str = "*";
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long one heartbeat is good for, from when it was sent.
+/// How long one heartbeat is valid, from when it was sent.
 const LEASE: Duration = Duration::from_millis(1500);
-/// Between attempts, give or take half of it.
+/// The time between attempts to reconnect, plus or minus half of it.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// Changes are told apart by a hash of the id. Two ids that share a slot end each other's scopes in memory,
-/// which costs a query.
-/// There are so many that a purge of many rows, each of which is announced, leaves most of what is kept alone.
+/// The number of slots for changes, by a hash of the ID. If two IDs share a slot, a change of one also ends the cached
+/// scopes of the other, which costs a query. There are so many slots that a purge, which announces every row, affects
+/// few cached scopes.
 const SLOTS: usize = 65_536;
 
-/// Hears of changes in a PostgreSQL database.
+/// Listens for changes in a PostgreSQL database.
 pub struct Listener {
     pool: PgPool,
     users: &'static str,
@@ -53,13 +53,13 @@ pub struct Listener {
     task: Task,
 }
 
-/// What was heard so far. Every change has a number.
+/// The changes heard so far. Every change has a number.
 struct Heard {
     changes: AtomicU64,
     last_change: Box<[AtomicU64]>,
     last_change_of_everything: AtomicU64,
     born: Instant,
-    /// Milliseconds after `born`; 0: not sure of anything.
+    /// In milliseconds after `born`. 0 if sure of nothing.
     sure_until: AtomicU64,
     changed: Notify,
     beat_now: Notify,
@@ -76,13 +76,15 @@ pub struct Subject {
 
 #[derive(Debug, thiserror::Error)]
 enum Deaf {
-    #[error("the database failed: {0}")]
+    #[error("the database returned an error: {0}")]
     Database(#[from] sqlx::Error),
     #[error("the listening connection was lost")]
     Lost,
-    #[error("the triggers of sigra::store::POSTGRES_SCHEMA are missing or disabled: add a migration that creates them")]
+    #[error("the triggers of sigra::store::POSTGRES_SCHEMA are missing or disabled: create them in a migration")]
     NoTriggers,
-    #[error("heartbeats don't come back: NOTIFY needs a connection that is not pooled by transaction")]
+    #[error(
+        "heartbeats don't come back: connect without a pooler, or with one that pools by session, not by transaction"
+    )]
     NoHeartbeat,
 }
 
@@ -164,7 +166,7 @@ impl Heard {
     }
 
     fn slot(&self, id: u64) -> &AtomicU64 {
-        // The remainder is below `SLOTS`, which is far below `usize::MAX`.
+        // The remainder is less than `SLOTS`, which fits into `usize`.
         &self.last_change[usize::try_from(id % SLOTS as u64).unwrap_or_default()]
     }
 
@@ -181,7 +183,7 @@ impl Heard {
     }
 
     fn hear_heartbeat(&self, sent_at: &str) {
-        // Whoever may use the database can say anything here.
+        // Any user of the database can send anything here.
         let Some(sent_at) = sent_at.parse::<u64>().ok().filter(|sent_at| *sent_at <= self.milliseconds()) else {
             return;
         };
@@ -194,7 +196,7 @@ impl Heard {
     }
 }
 
-/// Listens, and begins again whenever that fails.
+/// Listens, and starts again after each failure.
 async fn run(pool: PgPool, users: &'static str, heard: Arc<Heard>) {
     loop {
         let Err(reason) = listen(&pool, users, &heard).await;
@@ -209,7 +211,7 @@ async fn listen(pool: &PgPool, users: &str, heard: &Heard) -> Result<Infallible,
     listener.eager_reconnect(false);
     let heartbeats = format!("{CHANNEL}_{}", uuid::Uuid::now_v7().simple());
     listener.listen_all([CHANNEL, &heartbeats]).await?;
-    // Nobody knows what was announced before.
+    // Earlier announcements may have been missed.
     heard.hear_change(EVERYTHING);
     tokio::try_join!(receive(listener, heard), beat(pool, users, heard, &heartbeats)).map(|(never, _)| never)
 }
@@ -236,7 +238,7 @@ async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Resul
     }
 }
 
-/// Makes sure that changes are announced, and announces that they were until now.
+/// Checks that the triggers are enabled, and sends a heartbeat, which proves that changes were announced until now.
 async fn send_heartbeat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
     let mut conn = pool.acquire().await?;
     let triggers = "SELECT count(*) FROM pg_trigger
@@ -255,7 +257,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The same for an id and for the text that the database makes of it.
+/// Hashes the text of an ID, so that the hash equals that of the ID in an announcement.
 fn hash(id: &dyn Display) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(id.to_string().as_bytes());

@@ -1,4 +1,4 @@
-//! Scopes of recent requests, and what tells that one of them has changed.
+//! The scopes of recent requests, and how changes reach them.
 
 #[cfg(feature = "postgres")]
 pub(crate) mod listener;

@@ -12,10 +12,10 @@ type FeedOf<U> = <<U as AuthUser>::Database as Dialect>::Feed;
 
 pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 
-/// Scopes of requests that were, for the ones that come.
+/// Caches the scopes of recent requests.
 ///
-/// It only ever says that a token is good. Whatever else it may stand for, the database is asked; and so it
-/// is whenever the [`Feed`] isn't sure that the session and the user are as they were.
+/// It can only confirm that a token is valid. In every other case the database is queried, also whenever the [`Feed`]
+/// isn't sure that the session and the user are unchanged.
 pub(crate) struct ScopeCache<U: AuthUser> {
     feed: FeedOf<U>,
     scopes: Option<Cache<TokenHash, Cached<U>>>,
@@ -23,7 +23,7 @@ pub(crate) struct ScopeCache<U: AuthUser> {
 
 struct Cached<U: AuthUser> {
     scope: Scope<U>,
-    /// When it ends by itself, or is to be looked after.
+    /// When the session expires, or its row needs an update.
     fresh_until: OffsetDateTime,
     subject: <FeedOf<U> as Feed>::Subject,
     stamp: Stamp<U>,
@@ -46,7 +46,7 @@ impl<U: AuthUser> ScopeCache<U> {
         Self { feed: Feed::new(pool, U::TABLE), scopes }
     }
 
-    /// The scope of a token, if it is known that a query would find the same.
+    /// Returns the scope of a token, if a query is known to return the same.
     pub fn get(&self, token: &TokenHash, now: OffsetDateTime) -> Option<Scope<U>> {
         let cached = self.scopes.as_ref()?.get(token)?;
         let is_good = now < cached.fresh_until
@@ -55,19 +55,19 @@ impl<U: AuthUser> ScopeCache<U> {
         is_good.then_some(cached.scope)
     }
 
-    /// The moment before a row is read. `None` if what is read can't be kept.
+    /// Returns the stamp for a row that is about to be read, or `None` if it can't be cached.
     pub fn stamp(&self) -> Option<Stamp<U>> {
         self.scopes.as_ref().and_then(|_| self.feed.stamp())
     }
 
-    /// Begins to follow the database, where that has not begun.
+    /// Starts following the database, unless that is running.
     pub fn ensure_running(&self) {
         if self.scopes.is_some() {
             self.feed.ensure_running();
         }
     }
 
-    /// Keeps the scope that a current token was found to stand for.
+    /// Caches the scope of a current token.
     pub fn insert(&self, token: TokenHash, scope: Scope<U>, stamp: Option<Stamp<U>>, lifetimes: &Lifetimes) {
         if let (Some(scopes), Some(stamp)) = (&self.scopes, stamp) {
             let subject = FeedOf::<U>::subject(&scope.session().id, &scope.user().id());
@@ -76,7 +76,7 @@ impl<U: AuthUser> ScopeCache<U> {
         }
     }
 
-    /// Forgets what is kept of a session or a user, by its id.
+    /// Forgets the cached scopes of a session or a user, by its ID.
     pub fn forget(&self, id: &dyn Display) {
         self.feed.note(id);
     }

@@ -1,8 +1,7 @@
-//! SQLite: every commit, by whatever process, changes the header of the WAL index, where readers look to
-//! learn what they may see (<https://www.sqlite.org/walformat.html>). As long as it is the same, so is every
-//! row.
+//! SQLite: every commit, by any process, changes the header of the WAL index, which readers use to learn what they can
+//! see (<https://www.sqlite.org/walformat.html>). As long as the header is unchanged, so is every row.
 //!
-//! `PRAGMA data_version` would tell the same, four times as slowly.
+//! `PRAGMA data_version` would show the same, but takes four times as long.
 
 mod file;
 
@@ -23,18 +22,17 @@ use crate::{
     model::feed::Feed,
 };
 
-/// The header is there twice, one copy after the other, lest somebody read one that is half written.
+/// The size of the header. The file has two copies in a row, so that a reader notices one that is half written.
 const HEADER: usize = 48;
 
 type Header = [u8; HEADER];
 
 const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Commits that the header must have told of before it is trusted again.
+/// The number of commits that the header must show before it is trusted again.
 const PROOFS: u32 = 3;
 
-/// Tells of a SQLite file in WAL mode whether anything was committed. Of any other database it is never
-/// sure.
+/// Detects commits in a SQLite file in WAL mode. For any other database, it is never sure.
 pub struct WalIndex {
     pool: SqlitePool,
     index: Arc<OnceLock<Option<Index>>>,
@@ -44,7 +42,7 @@ pub struct WalIndex {
 struct Index {
     file: IndexFile,
     is_trusted: AtomicBool,
-    /// While it is open, nobody can leave WAL mode, and nobody deletes the file.
+    /// While it is open, no process can leave WAL mode or delete the file.
     connection: tokio::sync::Mutex<SqliteConnection>,
 }
 
@@ -80,10 +78,10 @@ impl Feed for WalIndex {
         self.stamp().as_ref() == Some(since)
     }
 
-    /// The commit has changed the header.
+    /// Does nothing: the commit has changed the header.
     fn note(&self, _: &dyn Display) {}
 
-    /// Nobody tells; one has to look.
+    /// Never resolves: SQLite has no notifications, so live connections poll.
     #[cfg(feature = "live")]
     async fn changed(&self) {
         std::future::pending().await
@@ -94,7 +92,7 @@ impl Feed for WalIndex {
 }
 
 impl Index {
-    /// The header, unless a writer is at it.
+    /// Returns the header, or `None` while a writer changes it.
     fn header(&self) -> Option<Header> {
         let mut copies = [0; 2 * HEADER];
         self.file.read_start(&mut copies).ok()?;
@@ -102,19 +100,19 @@ impl Index {
         if first == second { first.try_into().ok() } else { None }
     }
 
-    /// A number that changes with every commit of another connection, by SQLite's own account.
+    /// Returns a number that changes with every commit of another connection, as SQLite itself counts.
     async fn data_version(&self) -> sqlx::Result<i64> {
         sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *self.connection.lock().await).await
     }
 }
 
-/// Opens the index, and then makes sure that it tells of commits: a file system whose reads lag behind its
-/// memory maps would hide them.
+/// Opens the index, then keeps checking that it shows commits: a file system whose reads lag behind its memory maps
+/// would hide them.
 async fn watch(pool: SqlitePool, index: Arc<OnceLock<Option<Index>>>) {
     if index.get().is_none() {
         match open(&pool).await {
             Ok(opened) => drop(index.set(opened)),
-            Err(error) => return bypass(&format!("the WAL index can't be opened: {error}")),
+            Err(error) => return bypass(&format!("could not open the WAL index: {error}")),
         }
     }
     let Some(Some(index)) = index.get() else { return bypass("the database is not a file in WAL mode") };
@@ -124,15 +122,15 @@ async fn watch(pool: SqlitePool, index: Arc<OnceLock<Option<Index>>>) {
         match look(index, async || {}).await {
             Ok(Some(look)) => match comparison.judge(look) {
                 Verdict::Silent => {
-                    index.distrust("the WAL index does not tell of commits: is the database on a local file system?")
+                    index.distrust("the WAL index does not show commits: put the database on a local file system")
                 }
                 Verdict::Tells => index.trust(),
                 Verdict::Unproven => {}
             },
-            // A writer is at it.
+            // A writer is changing the header.
             Ok(None) => {}
             Err(error) => {
-                index.distrust(&format!("the database can't be asked: {error}"));
+                index.distrust(&format!("a query failed: {error}"));
                 comparison.last = None;
                 index.reconnect(&pool).await;
             }
@@ -141,14 +139,15 @@ async fn watch(pool: SqlitePool, index: Arc<OnceLock<Option<Index>>>) {
     }
 }
 
-/// What the header was before SQLite was asked for its version, the version, and the header after that.
+/// The header from before SQLite was asked for its version, the version, and the header from after that.
 struct Look {
     before: Header,
     version: i64,
     after: Header,
 }
 
-/// `None` while a writer is at the header. Tests commit something `between` the question and the second look.
+/// Reads the headers and the version. Returns `None` while a writer changes the header. Tests commit something
+/// `between` the version and the second header.
 async fn look(index: &Index, between: impl AsyncFnOnce()) -> sqlx::Result<Option<Look>> {
     let before = index.header();
     let version = index.data_version().await?;
@@ -157,7 +156,7 @@ async fn look(index: &Index, between: impl AsyncFnOnce()) -> sqlx::Result<Option
     Ok(look)
 }
 
-/// Compares what the header tells with what SQLite tells.
+/// Compares what the header shows with what SQLite reports.
 #[derive(Default)]
 struct Comparison {
     last: Option<Look>,
@@ -166,18 +165,18 @@ struct Comparison {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// There was a commit that the header does not tell of.
+    /// The header did not show a commit.
     Silent,
-    /// The header can be believed.
+    /// The header can be trusted.
     Tells,
-    /// It has been silent before, and has told of too few commits since.
+    /// The header missed a commit before, and has shown too few since.
     Unproven,
 }
 
 impl Comparison {
-    /// A commit between two versions came after the header that was read before the first, and before the header that
-    /// was read after the second. If those are the same, it is silent; whatever comes between a header and its version
-    /// is no reason to believe so.
+    /// Judges the header. A commit between two versions came after the header that was read before the first version,
+    /// and before the header that was read after the second. If those headers are equal, the header is silent. A commit
+    /// between a header and its version alone doesn't prove that.
     fn judge(&mut self, look: Look) -> Verdict {
         let last = self.last.as_ref();
         let has_commits = last.is_some_and(|last| last.version != look.version);
@@ -205,16 +204,16 @@ impl Index {
         }
     }
 
-    /// Replaces a connection that may be broken, if another leads to the same file.
+    /// Replaces a connection that may be broken, if a new one opens the same file.
     async fn reconnect(&self, pool: &SqlitePool) {
         match open(pool).await {
             Ok(Some(opened)) if opened.file == self.file => {
                 *self.connection.lock().await = opened.connection.into_inner();
             }
             Ok(_) => {
-                tracing::warn!(target: "sigra", "the database is another file by now: start the application again")
+                tracing::warn!(target: "sigra", "the database file was replaced: restart the application")
             }
-            Err(error) => tracing::debug!(target: "sigra", %error, "the WAL index can't be opened"),
+            Err(error) => tracing::debug!(target: "sigra", %error, "could not open the WAL index"),
         }
     }
 }
@@ -223,7 +222,7 @@ async fn open(pool: &SqlitePool) -> sqlx::Result<Option<Index>> {
     let mut connection = pool.acquire().await?;
     let in_wal_mode = "SELECT (SELECT journal_mode FROM pragma_journal_mode) = 'wal'
         AND (SELECT locking_mode FROM pragma_locking_mode) = 'normal'
-        -- A look at the schema opens the index.
+        -- Reading the schema opens the index.
         AND (SELECT count(*) FROM sqlite_schema) >= 0";
     let in_wal_mode: bool = sqlx::query_scalar(in_wal_mode).fetch_one(&mut *connection).await?;
     if !in_wal_mode {
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_header_that_is_silent_about_commits_is_distrusted_until_it_tells_of_them_again() {
+    async fn a_header_that_misses_commits_is_distrusted_until_it_shows_enough_of_them() {
         let (_folder, pool, index) = database().await;
         let mut comparison = Comparison::default();
         let silent = index.header().unwrap();
@@ -292,11 +291,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_that_passes_is_forgiven() {
+    async fn the_index_is_trusted_again_after_a_temporary_error() {
         let (_folder, pool, index) = database().await;
         index.distrust("as after an error");
         assert!(index.header().is_some());
-        // The connection is gone, as when its thread has died.
+        // A closed connection, as after its thread died.
         let gone = open(&pool).await.unwrap().unwrap().connection.into_inner();
         let kept = std::mem::replace(&mut *index.connection.lock().await, gone);
         sqlx::Connection::close(kept).await.unwrap();

@@ -1,4 +1,4 @@
-//! Counts the requests of each address, in this process.
+//! Rate limits of IP addresses, in this process.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -10,17 +10,17 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 
 use crate::{base::error::Error, model::limit::AddressLimit};
 
-/// Counts addresses, in this process.
+/// Counts the requests of each IP address.
 pub(crate) struct Addresses {
     limiter: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    /// For all whose address is not known.
+    /// The limit that all clients without a known address share.
     unknown: Option<DefaultDirectRateLimiter>,
     is_unknown_told: AtomicBool,
     checks: AtomicUsize,
 }
 
 impl Addresses {
-    /// Unlimited without a limit.
+    /// Creates the counters. `None` means no limit.
     pub fn new(limit: Option<AddressLimit>) -> Self {
         let quota = |limit: AddressLimit| Quota::per_minute(limit.per_minute).allow_burst(limit.burst);
         let for_many = |limit: AddressLimit| AddressLimit {
@@ -35,14 +35,14 @@ impl Addresses {
         }
     }
 
-    /// Counts who can't be told apart together.
+    /// Counts a request without an IP address. All such clients share one limit.
     pub fn check_unknown(&self) -> Result<(), Error> {
         let Some(limiter) = &self.unknown else { return Ok(()) };
         if !self.is_unknown_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "sigra",
-                "requests come without the address of their client, so that all clients share one limit: serve with \
-                 `app.into_make_service_with_connect_info::<SocketAddr>()`, or put `ConnectInfo<SocketAddr>` into the \
+                "requests have no IP address, so all clients share one limit: serve with \
+                 `app.into_make_service_with_connect_info::<SocketAddr>()`, or add `ConnectInfo<SocketAddr>` to the \
                  extensions of each request"
             );
         }
@@ -53,7 +53,7 @@ impl Addresses {
 
     pub fn check(&self, ip: IpAddr) -> Result<(), Error> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        // To look through all of them takes some milliseconds: now and then, not at every request of a flood.
+        // Looking through all addresses takes some milliseconds, which is too long for each request of a flood.
         let is_time = self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(MAX_ADDRESSES / 10);
         if is_time && limiter.len() > MAX_ADDRESSES {
             limiter.retain_recent();
@@ -64,10 +64,10 @@ impl Addresses {
     }
 }
 
-/// For how many clients those count whose address is not known.
+/// How many times the limit of one address the clients without a known address share.
 const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
-/// Past so many, those that have been quiet are forgotten.
+/// The number of addresses above which inactive ones are forgotten.
 const MAX_ADDRESSES: usize = 100_000;
 
 fn network(ip: IpAddr) -> IpAddr {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_customer_is_one_address() {
+    fn ipv6_addresses_of_one_64_bit_network_count_together() {
         let of = |ip: &str| network(ip.parse().expect("an address"));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_limited_and_others_are_not() {
+    fn a_limited_address_does_not_limit_others() {
         let addresses = Addresses::new(Some(AddressLimit::default()));
         let (noisy, quiet): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         for _ in 0..100 {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_address_is_limited_with_all_the_others_who_have_none() {
+    fn clients_without_an_address_share_one_limit() {
         let addresses = Addresses::new(Some(AddressLimit::default()));
         for _ in 0..1000 {
             addresses.check_unknown().expect("within the burst");

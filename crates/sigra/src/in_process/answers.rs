@@ -1,4 +1,4 @@
-//! The answers that are kept for a moment, and who waits for one that is still being made.
+//! The responses that are kept for repeated requests, and the requests that wait for them.
 
 use std::{
     collections::HashMap,
@@ -13,32 +13,32 @@ use axum::{
 use http::response::Parts;
 use tokio::sync::watch;
 
-/// For how long an answer is kept that a page asked for by a key of its own.
+/// How long a response to a request with an idempotency key is kept.
 const NAMED: Duration = Duration::from_secs(10);
 
-/// For how long any other is.
+/// How long any other response is kept.
 const UNNAMED: Duration = Duration::from_secs(5);
 
-/// What comes within this time comes at the same moment.
+/// Requests within this time count as simultaneous.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// More than two presses at the same moment are no double click.
+/// More simultaneous requests than this aren't a double click.
 const DOUBLE: usize = 2;
 
 /// The largest body that is kept, in bytes.
 pub(crate) const MAX_ANSWER: usize = 64 * 1024;
 
-/// So many bytes of bodies are kept at most.
+/// The maximum total size of stored bodies, in bytes.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// So many requests are told apart at most.
+/// The maximum number of different requests.
 const MAX_ENTRIES: usize = 1024;
 
-/// What is the same in both of two requests, as a digest.
+/// A digest of what two requests must have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub digest: [u8; 32],
-    /// Whether it holds an idempotency key.
+    /// Whether the request has an idempotency key.
     pub is_named: bool,
 }
 
@@ -52,13 +52,13 @@ impl SentCookies {
     }
 }
 
-/// What was answered.
+/// A stored response.
 pub(crate) struct Answer {
     pub parts: Parts,
     pub body: Bytes,
-    /// The cookie with the session token that it gives the browser.
+    /// The cookie with the session token that the response sets.
     pub token: Option<Vec<u8>>,
-    /// Whether it answers a session whose second factor was still to come.
+    /// Whether the second factor of the request's session was pending.
     pub is_at_challenge: bool,
 }
 
@@ -67,7 +67,7 @@ impl Answer {
         Response::from_parts(self.parts.clone(), Body::from(self.body.clone()))
     }
 
-    /// Whether the browser has the session token by now that it gave.
+    /// Returns whether the browser already presents the session token of this response.
     fn has_reached(&self, cookies: &SentCookies) -> bool {
         self.token.as_deref().is_some_and(|token| cookies.contain(token))
     }
@@ -77,18 +77,18 @@ impl Answer {
 enum Progress {
     Working,
     Answered(Arc<Answer>),
-    /// There is no answer to share: each does the work.
+    /// There is no response to share, so each request does the work.
     Gone,
 }
 
-/// One request, and those like it.
+/// A request and its repetitions.
 struct Entry {
     cookies: SentCookies,
     progress: watch::Sender<Progress>,
     presses: Mutex<Presses>,
 }
 
-/// How many there are at this moment.
+/// How many of the requests are here now.
 #[derive(Default)]
 struct Presses {
     present: usize,
@@ -111,14 +111,14 @@ impl Entry {
     }
 }
 
-/// The answers of this process.
+/// The stored responses of this process.
 #[derive(Clone, Default)]
 pub(crate) struct Answers(Arc<Mutex<Table>>);
 
 struct Table {
     entries: HashMap<Key, Arc<Entry>>,
     bytes: usize,
-    /// For how long an answer is kept, with a key and without.
+    /// How long a response is kept, with an idempotency key and without.
     keep: (Duration, Duration),
 }
 
@@ -128,16 +128,16 @@ impl Default for Table {
     }
 }
 
-/// Where a request stands among those like it.
+/// The place of a request among its repetitions.
 pub(crate) enum Place {
     First(First),
     Repeat(Repeat),
-    /// Too much is kept already.
+    /// The table is full.
     Full,
 }
 
 impl Answers {
-    /// Takes a place for a request.
+    /// Returns the place of a request.
     pub(crate) fn place(&self, key: Key, cookies: &SentCookies) -> Place {
         let mut table = self.table();
         if let Some(entry) = table.entries.get(&key) {
@@ -162,7 +162,7 @@ impl Answers {
     }
 }
 
-/// The request that is to be done.
+/// The first request, which does the work.
 pub(crate) struct First {
     answers: Answers,
     key: Key,
@@ -171,9 +171,10 @@ pub(crate) struct First {
 }
 
 impl First {
-    /// Gives the answer to all who wait for it, and keeps it for a moment.
+    /// Sends the response to all requests that wait for it, and keeps it for later ones.
     pub fn publish(mut self, answer: Answer) {
-        // A token that a log-in or a confirmation has replaced is dead at once. Only at the challenge there is no harm.
+        // Without a key, only a response to the second-factor challenge is shared: a token that a login or a
+        // confirmation has replaced is invalid at once.
         let is_shared = self.key.is_named || (answer.is_at_challenge && answer.token.is_some());
         if !is_shared {
             return;
@@ -211,14 +212,14 @@ impl Drop for First {
     }
 }
 
-/// A request like one before.
+/// A repetition of an earlier request.
 pub(crate) struct Repeat {
     is_named: bool,
     entry: Arc<Entry>,
 }
 
 impl Repeat {
-    /// The first one's answer, if it is for this one too.
+    /// Waits for the first request's response, and returns it if this request can have it too.
     pub async fn answer(self, cookies: &SentCookies) -> Option<Response> {
         let mut progress = self.entry.progress.subscribe();
         let progress = progress.wait_for(|progress| !matches!(progress, Progress::Working)).await.ok()?.clone();
@@ -226,7 +227,7 @@ impl Repeat {
         let is_for_this_one = if self.is_named {
             self.entry.cookies == *cookies || answer.has_reached(cookies)
         } else {
-            // Whoever tries one code in many requests at once is no browser.
+            // A client that tries one code in many requests at once isn't a browser.
             tokio::time::sleep(MOMENT).await;
             !self.entry.presses().are_crowded
         };
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_forgotten_after_a_moment() {
+    async fn a_response_is_forgotten_after_its_time() {
         let answers = Answers::default();
         answers.table().keep.0 = Duration::from_millis(200);
         first(&answers, 1).expect("nothing is kept").publish(answer(3));
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_ends_without_an_answer_is_done_by_who_waits() {
+    async fn a_repeat_does_the_work_if_the_first_request_ends_without_a_response() {
         let answers = Answers::default();
         let working = first(&answers, 1);
         let Place::Repeat(repeat) = answers.place(key(1), &cookies()) else { panic!("it is not known") };
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_bounded() {
+    async fn stored_responses_are_bounded() {
         let answers = Answers::default();
         for name in 0..=255 {
             first(&answers, name).expect("a place").publish(answer(MAX_ANSWER));

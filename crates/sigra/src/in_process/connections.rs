@@ -26,11 +26,11 @@ pub(crate) struct Entry {
     pub ended: Ended,
     pub connections: usize,
     pub user: Arc<str>,
-    /// When the session was last known to be good.
+    /// When the session was last known to be live.
     pub checked_at: Instant,
 }
 
-/// Tells the connections of a session that they end, and why.
+/// Signals to the connections of a session that they must end, and why.
 #[derive(Clone, Default)]
 pub(crate) struct Ended {
     pub token: CancellationToken,
@@ -46,7 +46,7 @@ pub(crate) enum Ending {
 
 impl Ended {
     pub fn end(&self, why: Ending) {
-        // The first reason stands.
+        // The first reason wins.
         let _ = self.why.set(why);
         self.token.cancel();
     }
@@ -64,14 +64,14 @@ impl LiveConnections {
         }
     }
 
-    /// Ends all, and takes no more.
+    /// Ends all connections, and accepts no more.
     pub fn close(&self) {
         let mut registry = self.registry();
         registry.is_closed = true;
         registry.sessions.values().for_each(|entry| entry.ended.end(Ending::GoingAway));
     }
 
-    /// Notes that these sessions are good.
+    /// Records that these sessions are live.
     pub fn note_good(&self, ids: &[SessionId]) {
         let mut registry = self.registry();
         for id in ids {
@@ -81,7 +81,7 @@ impl LiveConnections {
         }
     }
 
-    /// Ends the connections of sessions that were not known to be good for so long.
+    /// Ends the connections of sessions that were not confirmed to be live for a duration.
     pub fn end_unchecked(&self, after: Duration) {
         for (id, entry) in &self.registry().sessions {
             if entry.checked_at.elapsed() >= after && !entry.ended.token.is_cancelled() {
@@ -125,7 +125,7 @@ impl Drop for Connection {
     }
 }
 
-/// Lets another sweep begin where this one ends before it is over, as with its runtime.
+/// Allows another sweep to start if this one ends early, as with its runtime.
 pub(crate) struct Sweeping {
     pub connections: LiveConnections,
     pub is_over: bool,

@@ -1,4 +1,4 @@
-//! Whether the database answers, and takes what is written.
+//! The result of the last health check.
 
 use std::{
     sync::{
@@ -10,10 +10,10 @@ use std::{
 
 use tokio::sync::Mutex;
 
-/// How long it is believed that writes are taken, unless something fails meanwhile.
+/// How long a successful write counts, unless a request fails in the meantime.
 pub(crate) const GOOD_FOR: Duration = Duration::from_secs(5);
 
-/// What is known of it.
+/// The state of the health check.
 #[derive(Default)]
 pub(crate) struct Health {
     pub last: Mutex<Option<Probe>>,
@@ -26,7 +26,7 @@ pub(crate) struct Probe {
 }
 
 impl Health {
-    /// A request failed: the next one who asks does not hear what was known before.
+    /// Records that a request failed, so that the next health check writes again.
     pub fn doubt(&self) {
         self.is_doubtful.store(true, Ordering::Relaxed);
     }

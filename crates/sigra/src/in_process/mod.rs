@@ -1,4 +1,4 @@
-//! What a process remembers, and forgets when it ends.
+//! The state of one process, which is lost when it ends.
 
 pub(crate) mod addresses;
 pub(crate) mod answers;

@@ -5,17 +5,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// All index files that were ever opened, and still exist.
+/// All index files that were opened and still exist.
 ///
-/// SQLite holds POSIX locks on them, and closing a file ends all the locks that the process has on it, whoever
-/// took them (<https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
-/// So they are closed only once they are deleted, when there is nobody left to lock out.
+/// SQLite holds POSIX locks on them, and closing a file releases all locks that the process has on it, including
+/// SQLite's
+/// (<https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>). They
+/// are therefore closed only once they are deleted, when the locks no longer matter.
 static OPEN: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 
-/// A WAL index, to be read.
+/// A WAL index, open for reading.
 pub struct IndexFile(Arc<File>);
 
-/// The same file is opened once.
+/// Each file is opened only once.
 impl PartialEq for IndexFile {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -24,7 +25,7 @@ impl PartialEq for IndexFile {
 
 #[cfg(unix)]
 impl IndexFile {
-    /// `None` if there is no such file.
+    /// Opens the file. Returns `None` if it doesn't exist.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt;
 
@@ -44,13 +45,13 @@ impl IndexFile {
         Ok(Some(Self(file)))
     }
 
-    /// Reads its first bytes.
+    /// Reads the first bytes.
     pub fn read_start(&self, bytes: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&*self.0, bytes, 0)
     }
 }
 
-/// Elsewhere SQLite locks by other means, which are not known to let the index be read.
+/// On other systems, SQLite locks in other ways, which may not allow reading the index.
 #[cfg(not(unix))]
 impl IndexFile {
     pub fn open(_: &Path) -> io::Result<Option<Self>> {
