@@ -175,6 +175,7 @@ impl LiveLimit {
     }
 }
 
+#[cfg(feature = "live")]
 impl Default for LiveLimit {
     /// 50 of a session, 200 of a user.
     fn default() -> Self {
