@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_what_is_written() {
+    fn values_are_literal() {
         let text = "\u{feff}A=pa$$word\r\nB=\"A$AP <a@b.example>\" # a shop\nC='$1 ${A} #'\n\nexport D=${A}$\nE=\n";
         let settings = parse(text).expect("settings");
         for (name, value) in
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_setting_is_named_by_its_number() {
+    fn an_invalid_line_is_named_by_its_number() {
         for (text, number) in [
             ("# a comment: b c\nA=b c", 2),
             ("A=b\n\nB=$c d\n", 3),

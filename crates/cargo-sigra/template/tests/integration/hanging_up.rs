@@ -1,5 +1,5 @@
-//! Clients that hang up in the middle of a request, and processes that are killed there: at every point where the
-//! application waits for anything. What was done is told by mail all the same, and what is told was done.
+//! Clients that hang up in the middle of a request, and processes that are killed there, at every point where the
+//! application waits. Everything that was done is still announced by email, and nothing else is.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,13 @@ use sigra::{
 
 const NEW_PASSWORD: &str = "a quite different password";
 
-/// The next process reads what the one before has encrypted.
+/// The next process reads what the previous one encrypted.
 const ENVIRONMENT: &[(&str, &str)] = &[("RATE_LIMITS", "off"), ("SECRET_KEY_BASE", SECRET)];
 
-/// How often each point is tried: where a request waits depends on how fast the database is.
+/// How often each point is tried: where a request waits depends on the speed of the database.
 const ROUNDS: usize = 2;
 
-/// Whom the client speaks to.
+/// The server that the client talks to.
 #[derive(Clone, Copy, Debug)]
 enum Front {
     Pages,
@@ -46,7 +46,7 @@ const FRONTS: &[Front] = &[
 ];
 
 impl Front {
-    /// The same browser, before this front.
+    /// The same browser, talking to this server.
     fn client(self, host: &Host, browser: &TestClient) -> TestClient {
         let client = match self {
             Self::Pages => host.client(),
@@ -60,7 +60,7 @@ impl Front {
         client
     }
 
-    /// A form's fields are named after the user.
+    /// The fields of a form have the prefix `user`.
     fn request(self, method: &str, path: &str, fields: &Value) -> Request<Body> {
         let request = Request::builder().method(method).uri(path);
         let (content_type, body) = match self {
@@ -78,21 +78,22 @@ fn form(fields: &Value) -> String {
     for (name, value) in fields.as_object().into_iter().flatten() {
         match value.as_str() {
             Some(text) => form.append_pair(&format!("user[{name}]"), text),
-            // What a script fills in.
+            // A field that a script fills in.
             None => form.append_pair(name, &value.to_string()),
         };
     }
     form.finish()
 }
 
-/// A request that is about to be sent, and who hears of it.
+/// A request to send, and who gets the email.
 struct Attempt {
     browser: TestClient,
     request: Request<Body>,
     told: String,
 }
 
-/// Hangs up at every point, and kills the process there. Whatever is done then, a mail with this subject tells of it.
+/// Hangs up at every point, and kills the process there. If the change was made, an email with this subject announces
+/// it.
 async fn assert_told(
     subject: &str,
     prepare: impl AsyncFn(&Host, Front) -> Attempt + Sync,
@@ -146,7 +147,7 @@ async fn assert_told_after_a_kill(
         mails.extend(taken_up(&next, &killed.told).await);
         mails.retain(|mail| mail.to == killed.told && mail.subject == subject);
         let is_done = is_done(&next, &killed.told).await;
-        // Twice, if it was killed after it had sent it and before it could note that.
+        // Two emails, if the process was killed after sending one and before recording that.
         assert_eq!(!mails.is_empty(), is_done, "{subject}, after {polls} polls of {front:?}");
         answered += usize::from(killed.is_answered);
         polls += 1;
@@ -154,14 +155,14 @@ async fn assert_told_after_a_kill(
     assert!(polls > 2 * FRONTS.len(), "it waits for something: {polls}");
 }
 
-/// What a process has done before it was killed.
+/// What a process did before it was killed.
 struct Killed {
     told: String,
     sent: Vec<Mail>,
     is_answered: bool,
 }
 
-/// A process of its own, as far as the database can tell. All that it does ends where the request does.
+/// A separate process, as far as the database can tell. Everything that it does ends with the request.
 fn run_and_kill(
     database: &TestDatabase,
     front: Front,
@@ -179,13 +180,13 @@ fn run_and_kill(
     })
 }
 
-/// What the database was told to do, it does.
+/// The database completes what it was told to do.
 async fn wait_for_the_dead(next: &Host) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     next.sigra().begin().await.expect("nobody is in the way").rollback().await.expect("rolled back");
 }
 
-/// What a later process sends to an address.
+/// Returns what a later process sends to an address.
 async fn taken_up(next: &Host, email: &str) -> Vec<Mail> {
     sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&next.pool).await.expect("let go");
     let mailer = sigra::mail::Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("a mailer");
@@ -205,7 +206,7 @@ async fn count_kept(host: &Host) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM outgoing_mails").fetch_one(&host.pool).await.expect("a count")
 }
 
-/// Whether an event of a user was recorded, whatever has become of them.
+/// Returns whether an audit event of a user was recorded, even if the user is gone.
 async fn is_recorded(host: &Host, action: &str, email: &str) -> bool {
     let recorded = "SELECT count(*) FROM audit_events e JOIN users u ON u.id = e.user_id
         WHERE e.action = $1 AND lower(u.email) = $2";
@@ -213,7 +214,7 @@ async fn is_recorded(host: &Host, action: &str, email: &str) -> bool {
     recorded.fetch_one(&host.pool).await.expect("a count") > 0
 }
 
-/// Somebody who is logged in.
+/// A logged-in user.
 async fn confirmed(host: &Host) -> (User, TestClient) {
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
@@ -221,7 +222,7 @@ async fn confirmed(host: &Host) -> (User, TestClient) {
 }
 
 #[tokio::test]
-async fn invariant_17_who_registers_is_asked_to_confirm_whenever_they_hang_up() {
+async fn invariant_17_a_registration_is_emailed_whenever_the_client_hangs_up() {
     let register = async |host: &Host, front: Front| {
         let told = host.unique_email();
         let fields = json!({ "email": told, "password": VALID_PASSWORD });
@@ -234,7 +235,7 @@ async fn invariant_17_who_registers_is_asked_to_confirm_whenever_they_hang_up() 
 }
 
 #[tokio::test]
-async fn invariant_17_a_changed_password_is_told_whenever_its_changer_hangs_up() {
+async fn invariant_17_a_password_change_is_emailed_whenever_the_client_hangs_up() {
     let change = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let fields = json!({ "password": NEW_PASSWORD, "password_confirmation": NEW_PASSWORD });
@@ -246,7 +247,7 @@ async fn invariant_17_a_changed_password_is_told_whenever_its_changer_hangs_up()
 }
 
 #[tokio::test]
-async fn invariant_17_a_password_set_by_a_link_is_told_whenever_its_setter_hangs_up() {
+async fn invariant_17_a_password_reset_is_emailed_whenever_the_client_hangs_up() {
     let reset = async |host: &Host, front: Front| {
         let user = host.registered_fixture().await;
         host.client().post("/users/reset-password", &email_form(&user.email)).await;
@@ -260,7 +261,7 @@ async fn invariant_17_a_password_set_by_a_link_is_told_whenever_its_setter_hangs
 }
 
 #[tokio::test]
-async fn invariant_17_a_changed_address_is_told_to_the_old_one_whenever_its_changer_hangs_up() {
+async fn invariant_17_an_email_change_is_emailed_to_the_old_address_whenever_the_client_hangs_up() {
     let change = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let new = format!("new.{}", user.email);
@@ -280,7 +281,7 @@ async fn invariant_17_a_changed_address_is_told_to_the_old_one_whenever_its_chan
 }
 
 #[tokio::test]
-async fn invariant_17_a_deleted_account_is_told_whenever_its_deleter_hangs_up() {
+async fn invariant_17_a_deletion_is_emailed_whenever_the_client_hangs_up() {
     let delete = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let request = front.request("DELETE", "/users/settings", &json!({ "email": user.email }));
@@ -295,7 +296,7 @@ async fn invariant_17_a_deleted_account_is_told_whenever_its_deleter_hangs_up() 
 
 // <mfa>
 #[tokio::test]
-async fn invariant_17_a_second_factor_is_told_whenever_its_adder_hangs_up() {
+async fn invariant_17_a_new_second_factor_is_emailed_whenever_the_client_hangs_up() {
     let enrol = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let code = code_of(host, &key_on(&browser.get("/users/settings/mfa/totp").await));
@@ -307,10 +308,10 @@ async fn invariant_17_a_second_factor_is_told_whenever_its_adder_hangs_up() {
 }
 
 // <passkeys>
-/// What a browser answers that has made a passkey: without an attestation, so nothing has to be signed (WebAuthn sections
-/// 6.5.4 and 8.7).
+/// The response of a browser that created a passkey: without an attestation, so nothing has to be signed (WebAuthn
+/// sections 6.5.4 and 8.7).
 fn new_passkey(options: &Value) -> Value {
-    // SHA-256 of `localhost`; that the user was there, and verified, and that a key follows; a counter.
+    // SHA-256 of `localhost`; flags for user present, user verified and an attached key; a counter.
     const DATA: &[u8] = b"\x49\x96\x0d\xe5\x88\x0e\x8c\x68\x74\x34\x17\x0f\x64\x76\x60\x5b\x8f\xe4\xae\xb9\xa2\x86\x32\xc7\x99\x5c\xf3\xba\x83\x1d\x97\x63\x45\0\0\0\x01";
     // The generator of P-256 (SP 800-186 section 3.2.1.3), as a COSE key (RFC 9053 section 7.1.1).
     const KEY: &[u8] = b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20\
@@ -332,7 +333,7 @@ fn new_passkey(options: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn invariant_17_a_passkey_is_told_whenever_its_adder_hangs_up() {
+async fn invariant_17_a_new_passkey_is_emailed_whenever_the_client_hangs_up() {
     let add = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let options = browser.post("/users/settings/passkeys/options", &[]).await.json::<Value>();
@@ -346,7 +347,7 @@ async fn invariant_17_a_passkey_is_told_whenever_its_adder_hangs_up() {
 // </passkeys>
 
 #[tokio::test]
-async fn invariant_17_a_removed_second_factor_is_told_whenever_its_remover_hangs_up() {
+async fn invariant_17_a_removed_second_factor_is_emailed_whenever_the_client_hangs_up() {
     let remove = async |host: &Host, front: Front| {
         let (user, browser) = host.mfa_complete_fixture().await;
         host.confirm(&user).await;

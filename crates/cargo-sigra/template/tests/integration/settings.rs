@@ -41,7 +41,7 @@ fn production_needs_a_secret_and_a_public_url() {
 }
 
 #[test]
-fn the_environment_has_the_names_that_people_use() {
+fn app_env_accepts_the_common_names() {
     for (name, environment) in [
         ("development", Environment::Dev),
         ("DEV", Environment::Dev),
@@ -66,7 +66,7 @@ fn a_short_secret_is_refused_and_not_shown() {
 }
 
 #[test]
-fn each_bad_setting_is_named_in_one_sentence() {
+fn each_invalid_setting_is_named_in_one_sentence() {
     for (name, value, said) in [
         ("APP_ENV", "staging", "APP_ENV is `staging`: it must be dev, test or prod"),
         ("HOST", "localhost", "HOST is `localhost`: it must be an IP address such as 127.0.0.1"),
@@ -113,7 +113,7 @@ fn each_bad_setting_is_named_in_one_sentence() {
 }
 
 #[test]
-fn no_time_is_so_long_that_it_overflows_later() {
+fn durations_have_a_maximum() {
     let times = ["SESSION_TTL", "SESSION_IDLE_TIMEOUT", "SESSION_REISSUE_AGE", "SUDO_TTL", "RESET_TTL", "CONFIRM_TTL"];
     for name in times.into_iter().chain(["DELETION_GRACE"]) {
         for value in ["315360001", "9223372036854775807", "18446744073709551615"] {
@@ -160,7 +160,7 @@ fn cookies_for_another_domain_than_the_public_one_are_refused_in_production() {
 }
 
 #[test]
-fn proxies_are_not_everybody() {
+fn trusted_proxies_cannot_include_everyone() {
     for networks in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/1"] {
         let message = error(&[("TRUSTED_PROXIES", networks)]);
         assert!(message.starts_with("TRUSTED_PROXIES has "), "{message}");
@@ -168,7 +168,7 @@ fn proxies_are_not_everybody() {
 }
 
 #[test]
-fn what_is_no_origin_is_not_trusted() {
+fn an_invalid_origin_is_refused() {
     for origin in ["admin.example.com", "https://admin.example.com/path", "*", "null"] {
         let message = error(&[("TRUSTED_ORIGINS", &format!("capacitor://localhost, {origin}"))]);
         assert!(message.contains(&format!("`{origin}`")) && message.contains("origin"), "{message}");
@@ -176,7 +176,7 @@ fn what_is_no_origin_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn forms_of_other_origins_are_taken_from_those_that_are_named_alone() {
+async fn forms_of_other_origins_are_accepted_only_if_they_are_trusted() {
     let env = [("TRUSTED_ORIGINS", "https://admin.example.com, capacitor://localhost")];
     let host = Host::with(&env).await;
     for (origin, status) in [
@@ -196,14 +196,14 @@ async fn forms_of_other_origins_are_taken_from_those_that_are_named_alone() {
 }
 
 #[test]
-fn one_address_is_a_network_of_itself() {
+fn a_single_ip_address_is_a_network() {
     for networks in ["127.0.0.1", "127.0.0.1, ::1", "10.0.0.0/8,127.0.0.1,", "2001:db8::/32"] {
         assert!(settings(&[("TRUSTED_PROXIES", networks)]).is_ok(), "{networks}");
     }
 }
 
 #[test]
-fn only_development_has_a_user_whose_password_everybody_knows() {
+fn only_development_has_the_demo_user() {
     let demo = log_in_form("demo@example.com", "correct horse battery staple");
     for (env, leads_to) in [
         (&[("APP_ENV", "dev")][..], "/"),
@@ -285,7 +285,7 @@ fn a_password_in_the_public_url_is_refused_and_not_shown() {
 }
 
 #[test]
-fn blanks_around_a_value_are_not_a_part_of_it() {
+fn whitespace_around_a_value_is_removed() {
     let settings = settings(&[("PORT", " 5000\n"), ("COOKIE_DOMAIN", " "), ("SUDO_TTL", "\t60 ")]).expect("settings");
     assert_eq!(settings.listen.port(), 5000);
 }
@@ -297,7 +297,7 @@ fn without_environment(env: &[(&str, &str)]) -> Result<Settings, String> {
 }
 
 #[test]
-fn a_forgotten_environment_is_no_development_machine_that_others_reach() {
+fn without_app_env_others_cannot_reach_the_application() {
     for (name, value, shown) in [
         ("PUBLIC_URL", "https://app.example.com", "https://app.example.com"),
         ("PUBLIC_URL", "https://localhost", "https://localhost"),
@@ -321,7 +321,7 @@ fn a_forgotten_environment_is_no_development_machine_that_others_reach() {
 }
 
 #[test]
-fn on_this_machine_alone_development_needs_no_environment() {
+fn development_on_this_machine_needs_no_app_env() {
     for env in [
         &[][..],
         &[("HOST", "::1")],
@@ -346,7 +346,7 @@ fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_file_says_what_the_environment_does_not() {
+fn the_file_sets_what_the_environment_does_not() {
     let said = said_beside("PORT=seven", &[]);
     assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
     let said = said_beside("PORT=seven", &[("PORT", "eight")]);
@@ -354,20 +354,20 @@ fn a_file_says_what_the_environment_does_not() {
 }
 
 #[test]
-fn a_line_that_is_no_setting_is_refused_and_not_shown() {
+fn an_invalid_line_is_refused_and_not_shown() {
     let said = said_beside("SECRET_KEY_BASE=hunter2 hunter2", &[]);
     assert!(said.starts_with("my_app can't start: line 1 of `.env` is no setting"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[test]
-fn a_dollar_sign_is_one() {
+fn a_dollar_sign_is_literal() {
     let said = said_beside("\u{feff}PORT=\"4$HOME${PATH}\"", &[]);
     assert!(said.starts_with("my_app can't start: PORT is `4$HOME${PATH}`"), "{said}");
 }
 
 #[test]
-fn what_is_logged_is_a_setting_too() {
+fn the_log_filter_is_a_setting_too() {
     let said = said_beside("RUST_LOG=a=b=c", &[]);
     assert!(said.starts_with("my_app can't start: RUST_LOG is `a=b=c`: it must be a filter"), "{said}");
     let log_filter = |env: &[(&str, &str)]| settings(env).expect("good settings").log_filter;
@@ -424,7 +424,7 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
 // </template>
 
 #[test]
-fn the_example_of_a_file_is_one() {
+fn the_example_file_is_valid() {
     let example = include_str!("../../.env.example");
     let all: String = example.lines().map(|line| format!("{}\n", uncommented(line))).collect();
     let said = said_beside(&all, &[("PORT", "seven")]);
@@ -463,7 +463,7 @@ async fn an_unreachable_database_is_named() {
 #[cfg(not(feature = "postgres"))]
 // </template>
 #[tokio::test]
-async fn a_file_may_be_named_by_its_path_alone() {
+async fn a_database_file_can_be_given_as_a_path() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("app.sqlite3");
     let path = file.display().to_string();
