@@ -97,7 +97,7 @@ mod tests {
 
     // <sqlite>
     #[test]
-    fn what_is_lost_at_the_end_is_told_from_a_file() {
+    fn databases_in_memory_are_recognized() {
         let in_memory = ["sqlite::memory:", "sqlite://:memory:", "sqlite://a.db?mode=memory", "sqlite:file::memory:"];
         for url in in_memory.into_iter().chain(["sqlite:", "sqlite://", "sqlite://a?cache=shared&mode=memory"]) {
             assert!(is_in_memory(url), "{url}");

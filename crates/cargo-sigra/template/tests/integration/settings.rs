@@ -1,4 +1,4 @@
-//! What the application says when it can't start.
+//! Errors that keep the application from starting.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -124,7 +124,7 @@ fn durations_have_a_maximum() {
     }
 }
 
-/// What production says to some settings.
+/// Returns what production says to these settings.
 fn error_in_prod(env: &[(&str, &str)]) -> String {
     error(&[env, &PROD[..]].concat())
 }
@@ -335,7 +335,7 @@ fn development_on_this_machine_needs_no_app_env() {
     }
 }
 
-/// What the application says in a folder with such a `.env`. It must not start.
+/// Returns the error of the application in a folder with this `.env`. It must not start.
 fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join(".env"), env_file).expect("written");
@@ -375,7 +375,7 @@ fn the_log_filter_is_a_setting_too() {
     assert_eq!(log_filter(&[("RUST_LOG", "off")]), "off");
 }
 
-/// The names of settings in lines such as `NAME=value` and `#NAME=value`.
+/// Returns the names of settings in lines such as `NAME=value` and `#NAME=value`.
 fn names_in_example() -> BTreeSet<String> {
     let lines = include_str!("../../.env.example").lines().map(uncommented);
     let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
@@ -431,7 +431,7 @@ fn the_example_file_is_valid() {
     assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
 }
 
-/// A setting, also of a line such as `#NAME=value`.
+/// Returns a setting of a line, also of one such as `#NAME=value`.
 fn uncommented(line: &str) -> &str {
     line.strip_prefix('#').filter(|setting| setting.starts_with(|c: char| c.is_ascii_uppercase())).unwrap_or(line)
 }

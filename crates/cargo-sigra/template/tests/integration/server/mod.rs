@@ -1,4 +1,4 @@
-//! The application as its users meet it: processes of its own, behind sockets.
+//! The application as users see it: in its own process, over sockets.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
@@ -21,13 +21,13 @@ use ureq::{
 
 use crate::support::log_in_form;
 
-/// The same in all processes, so that each reads the cookies of the others.
+/// The same in all processes, so that each can read the cookies of the others.
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const SESSION_COOKIES: [&str; 2] = ["_my_app_key", "_my_app_web_user_remember_me"];
-/// Nothing takes as long, on however slow a machine.
+/// Longer than anything takes, even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server. It is killed when it is dropped, also by a test that fails.
+/// A running server. Dropping it kills the process, even if a test fails.
 pub struct Server {
     child: Mutex<Child>,
     port: u16,
@@ -39,12 +39,12 @@ impl Server {
         Self::start_with(database_url, &[])
     }
 
-    /// With more settings.
+    /// With additional settings.
     pub fn start_with(database_url: &str, settings: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(database_url, settings);
         let begun = Instant::now();
         let visitor = Browser::new();
-        // Another process may have taken the port meanwhile, and would answer in its place.
+        // Another process may have taken the port in the meantime.
         while !server.log().contains("listening") || visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
             assert!(begun.elapsed() < PATIENCE, "the server does not begin to answer");
             if server.child().try_wait().expect("a child").is_some() {
@@ -61,11 +61,11 @@ impl Server {
         let to_log = || Stdio::from(File::options().append(true).open(log.path()).expect("the log"));
         let env = [("APP_ENV", "test"), ("DATABASE_URL", database_url), ("SECRET_KEY_BASE", SECRET)];
         let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
-            // Away from this machine's `.env`.
+            // So that it doesn't read this machine's `.env`.
             .current_dir(env::temp_dir())
             .envs(env)
             .env("PORT", port.to_string())
-            // Tokens are replaced all the time, lest a test see only one of each session.
+            // Tokens are reissued often, so that tests see more than one for each session.
             .env("SESSION_REISSUE_AGE", "1")
             .env("RATE_LIMITS", "off")
             .env("RUST_LOG", "info,sqlx=warn")
@@ -79,14 +79,14 @@ impl Server {
         Self { child: Mutex::new(child), port, log }
     }
 
-    /// As `kill -9` does: it has no time to finish anything.
+    /// Like `kill -9`: it can't finish anything.
     pub fn kill(&self) {
         let mut child = self.child();
         child.kill().expect("killed");
         child.wait().expect("gone");
     }
 
-    /// As service managers do: it may finish what it is at. Gives how long that takes.
+    /// Like a service manager: it may finish its work. Returns how long that takes.
     pub fn stop(&self) -> Duration {
         let mut child = self.child();
         let begun = Instant::now();
@@ -99,12 +99,12 @@ impl Server {
         begun.elapsed()
     }
 
-    /// A connection that says what it likes.
+    /// A raw connection.
     pub fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).expect("a connection")
     }
 
-    /// Waits until its log says something.
+    /// Waits until a text appears in its log.
     pub fn wait_for_log(&self, text: &str) {
         let begun = Instant::now();
         while !self.log().contains(text) {
@@ -140,7 +140,7 @@ impl Drop for Server {
     }
 }
 
-/// A browser with its cookies, on a connection that it keeps.
+/// A browser with its cookies and one connection.
 pub struct Browser {
     agent: Agent,
     cookies: BTreeMap<String, String>,
@@ -153,12 +153,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// As visitors are asked: pages lead there, and a form is refused.
+    /// Whether the visitor was asked to log in: pages redirect to the login page, and forms are refused.
     pub fn asks_to_log_in(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED || self.location == "/users/log-in"
     }
 
-    /// The id of the session that asked for the page of devices, which begins with it.
+    /// The id of the current session, which the page of devices lists first.
     pub fn own_session_id(&self) -> Option<&str> {
         let (id, _) = self.body.split_once("action=\"/users/sessions/")?.1.split_once('"')?;
         Some(id)
@@ -172,7 +172,7 @@ impl Browser {
         Self { agent: config.build().into(), cookies: BTreeMap::new() }
     }
 
-    /// `None` if there was no answer, or the server could not say.
+    /// `None` if there was no response, or the server didn't know.
     pub fn get(&mut self, server: &Server, path: &str) -> Option<Answer> {
         let request = with_cookies(self.agent.get(server.url(path)), &self.cookie_header());
         self.take(request.call())
@@ -194,7 +194,7 @@ impl Browser {
         self.post(server, "/users/log-in", &form)
     }
 
-    /// Whether these cookies are somebody's, whatever cookies this browser has.
+    /// Returns whether these cookies are logged in, whatever cookies this browser has.
     pub fn is_logged_in(&self, server: &Server, cookies: &str) -> Option<bool> {
         match self.status(server, "/me", cookies)? {
             StatusCode::OK => Some(true),
@@ -203,7 +203,7 @@ impl Browser {
         }
     }
 
-    /// The cookies that log the browser in. Empty if there are none.
+    /// Returns the cookies that log the browser in. Empty if there are none.
     pub fn session_cookies(&self) -> String {
         let held = SESSION_COOKIES.iter().filter_map(|name| Some((*name, self.cookies.get(*name)?)));
         held.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
@@ -211,7 +211,7 @@ impl Browser {
 
     fn status(&self, server: &Server, path: &str, cookies: &str) -> Option<StatusCode> {
         let mut response = told(with_cookies(self.agent.get(server.url(path)), cookies).call())?;
-        // The connection can be used again once the body is read.
+        // Reading the body makes the connection reusable.
         let _ = response.body_mut().read_to_string();
         Some(response.status())
     }
@@ -227,7 +227,7 @@ impl Browser {
         }
         let location = response.headers().get(header::LOCATION);
         let location = location.map(|location| location.to_str().expect("text").to_owned()).unwrap_or_default();
-        // The server may be killed between head and body. The head is an answer.
+        // The server may be killed between the head and the body. The head counts as a response.
         let body = response.body_mut().read_to_string().unwrap_or_default();
         Some(Answer { status: response.status(), location, body })
     }
@@ -247,7 +247,7 @@ fn with_cookies<B>(request: RequestBuilder<B>, cookies: &str) -> RequestBuilder<
     if cookies.is_empty() { request } else { request.header(header::COOKIE, cookies) }
 }
 
-/// The answer, if there was one, and it was not that the database can't be asked.
+/// Returns the response, unless there was none or the database was unreachable.
 fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ureq::Body>> {
     match result {
         Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => None,

@@ -1,4 +1,4 @@
-//! The application on a database of its own, for one test.
+//! The application with its own database, for one test.
 #![allow(dead_code)]
 
 use std::time::Duration;
@@ -17,11 +17,11 @@ use sigra::{
     testing::{TestClient, TestHost, TestResponse},
 };
 
-/// What production needs to be set.
+/// The settings that production requires.
 pub const PROD: [(&str, &str); 3] =
     [("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET), ("PUBLIC_URL", "https://example.com")];
 
-/// A secret that production takes.
+/// A secret that production accepts.
 pub const SECRET: &str = "pYk1v0mTz8rXc4QbW7nLd2JhGs6EfAu9tRi3oKxVwNqMyZlBgPeHjCaSdUoIfTkD";
 
 pub struct Host {
@@ -31,7 +31,7 @@ pub struct Host {
     clock: Clock,
     router: Router,
     // <api>
-    /// The same by JSON.
+    /// The same with the JSON API.
     pub api: Router,
     // </api>
     _database: TestDatabase,
@@ -42,7 +42,7 @@ impl Host {
         Self::with(&[]).await
     }
 
-    /// With settings of the environment.
+    /// With these environment variables.
     pub async fn with(env: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::create(), env).await
     }
@@ -71,12 +71,12 @@ impl Host {
         }
     }
 
-    /// The accounts, as after an upgrade to other parameters.
+    /// The accounts with other hash parameters, as after an upgrade.
     pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
         self.with_config(|config| config.argon2(params))
     }
 
-    /// The accounts with one worker for passwords, that nobody waits for longer.
+    /// The accounts with a single password worker and no waiting for it.
     pub fn with_password_worker(&self, params: Argon2Params, wait: Duration) -> Accounts {
         let clock = self.clock.clone();
         self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_wait(wait))
@@ -89,7 +89,7 @@ impl Host {
         state(settings, self.pool.clone()).expect("good settings").accounts
     }
 
-    /// The mails that were sent to an address, the oldest first.
+    /// Returns the emails that were sent to an address, oldest first.
     pub async fn mails_to(&self, email: &str) -> Vec<Mail> {
         let mailer = self.accounts.mailer();
         mailer.settle().await;
@@ -98,7 +98,7 @@ impl Host {
         mails
     }
 
-    /// Where the link of the last mail to an address leads.
+    /// Returns the path of the link in the last email to an address.
     pub async fn link_to(&self, email: &str) -> String {
         let mails = self.mails_to(email).await;
         let text = &mails.last().unwrap_or_else(|| panic!("no mail was sent to {email}")).text;
@@ -106,25 +106,25 @@ impl Host {
         link.unwrap_or_else(|| panic!("no link in {text}")).to_owned()
     }
 
-    /// The user as the database has them now.
+    /// Returns the user as they are in the database now.
     pub async fn reload(&self, user: &User) -> User {
         self.accounts.get_user_by_email(&user.email).await.expect("an answer").expect("the user is there")
     }
 
-    /// Whether somebody can log in like that.
+    /// Returns whether these credentials can log in.
     pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
         let answer = self.client().post("/users/log-in", &log_in_form(email, password)).await;
         answer.location() == Some("/")
     }
 
-    /// As if the user had opened the link that confirms their address.
+    /// Confirms the user's email address.
     pub async fn confirm(&self, user: &User) {
         let confirm = "UPDATE users SET confirmed_at = inserted_at WHERE id = $1";
         sqlx::query(confirm).bind(user.id).execute(&self.pool).await.expect("confirmed");
         self.sigra.catch_up().await;
     }
 
-    /// How many tokens there are that let somebody in.
+    /// Returns the number of tokens that log someone in.
     pub async fn count_tokens(&self) -> i64 {
         let count = "SELECT count(*) FROM users_tokens WHERE context <> 'known_browser'";
         let count = sqlx::query_scalar(count).fetch_one(&self.pool);
@@ -132,7 +132,7 @@ impl Host {
     }
 }
 
-/// An empty database. It goes with the last of its clones.
+/// An empty database. It is deleted with the last of its clones.
 #[derive(Clone)]
 pub struct TestDatabase {
     pub url: String,
@@ -156,7 +156,7 @@ impl TestDatabase {
     // </sqlite>
 
     // <postgres>
-    /// In a cluster that is started for this run of the tests, and ends with it.
+    /// In a cluster that is started for this test run, and stops with it.
     // <template>
     #[cfg(feature = "postgres")]
     // </template>
@@ -187,14 +187,14 @@ impl TestHost for Host {
     }
 }
 
-/// The settings that an environment gives, in tests unless it says otherwise.
+/// Reads settings from these variables, for tests unless they say otherwise.
 pub fn settings(env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     // Of two values for one name, the first one counts.
     let given = env.iter().rev().copied();
     Settings::new(&[("APP_ENV", "test")].into_iter().chain(given).collect::<Env>())
 }
 
-/// The fields of a form that asks for a mail.
+/// The fields of a form that requests an email.
 pub fn email_form(email: &str) -> Vec<(&'static str, &str)> {
     vec![("user[email]", email)]
 }
@@ -204,44 +204,44 @@ pub fn password_form<'a>(password: &'a str, confirmation: &'a str) -> Vec<(&'sta
     vec![("user[password]", password), ("user[password_confirmation]", confirmation)]
 }
 
-/// Deletes the account that the browser is logged in to, by the form of its page.
+/// Deletes the browser's account with the form on its page.
 pub async fn delete_account(browser: &TestClient, email: &str) -> TestResponse {
     browser.post("/users/settings", &[("_method", "delete"), ("user[email]", email)]).await
 }
 
-/// The fields of the log-in form.
+/// The fields of the login form.
 pub fn log_in_form<'a>(email: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![("user[email]", email), ("user[password]", password)]
 }
 
-/// The token that a link ends with.
+/// Returns the token at the end of a link.
 pub fn token_of(link: &str) -> &str {
     link.rsplit('/').next().expect("a link has a last part")
 }
 
 // <mfa>
-/// The key that the page shows to be typed by hand.
+/// Returns the key that the page shows for manual entry.
 pub fn key_on(page: &TestResponse) -> String {
     let text = page.text();
     let (_, rest) = text.split_once("class=\"key\">").expect("a key");
     rest.split_once('<').expect("its end").0.to_owned()
 }
 
-/// What an app shows now that a key was typed into.
+/// Returns the current code of an app with this key.
 pub fn code_of(host: &Host, key: &str) -> String {
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
     let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
     totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string()
 }
 
-/// Sets up an authenticator app through the pages.
+/// Sets up an authenticator app on the pages.
 pub async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
     let key = key_on(&browser.get("/users/settings/mfa/totp").await);
     browser.post("/users/settings/mfa/totp", &[("user[code]", &code_of(host, &key))]).await
 }
 // </mfa>
 
-/// All that a visitor can see of an answer, but for what is random.
+/// Everything in a response that a visitor can see, except random parts.
 pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
     let is_no_cookie = |name: &str| name != "set-cookie";
     let headers = answer.headers().iter().filter(|(name, _)| is_no_cookie(name.as_str()));
@@ -257,7 +257,7 @@ pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
     (answer.status().as_u16(), seen, without_keys(&answer.text()))
 }
 
-/// A page without the keys of its forms, which are random.
+/// A page without the idempotency keys of its forms, which are random.
 pub fn without_keys(page: &str) -> String {
     const KEY: &str = "name=\"_idempotency_key\" value=\"";
     let mut parts = page.split(KEY);
