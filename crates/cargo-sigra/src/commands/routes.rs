@@ -45,11 +45,12 @@ pub fn run() -> Result<(), RoutesError> {
         Some(module) => Path::new(&manifest.folder).join(module).join("web"),
         None => Path::new("src").join("web"),
     };
-    let routed = if manifest.choices.api_only { web.join("api") } else { web.clone() };
+    let (routed, own) =
+        if manifest.choices.api_only { (web.join("api"), web.join("api")) } else { (web.clone(), web.join("pages")) };
     let path = routed.join("router.rs");
     let source = fs::read_to_string(&path).map_err(|error| RoutesError::Unreadable { path: path.clone(), error })?;
     let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
-    let handlers = Handlers::new(|module| read(&routed, module).or_else(|| read(&web, module)));
+    let handlers = Handlers::new(|module| read(&own, module).or_else(|| read(&web, module)));
     let rename = |name: &str| rename::users_in_name(&manifest.users, name);
     let routes =
         routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;
@@ -122,7 +123,8 @@ mod tests {
 
     fn of_template() -> Vec<Route> {
         let text = |path: &str| read::embedded().into_iter().find(|file| file.path == path).map(|file| file.text);
-        let handlers = Handlers::new(|module| text(&format!("src/web/{module}.rs")));
+        let beside = |folder: &str, module: &str| text(&format!("{folder}/{module}.rs"));
+        let handlers = Handlers::new(|module| beside("src/web/pages", module).or_else(|| beside("src/web", module)));
         routes_of(&text("src/web/router.rs").expect("a router"), &handlers, str::to_owned).expect("routes")
     }
 

@@ -150,17 +150,17 @@ mod tests {
     #[test]
     fn a_module_is_beside_the_root_of_its_crate() {
         for (folder, root, page, up) in [
-            ("", "auth.rs", "auth/web/page_controller.rs", "../../static/auth/a.css"),
-            ("backend", "backend/auth.rs", "backend/auth/web/page_controller.rs", "../../../static/auth/a.css"),
+            ("", "auth.rs", "auth/web/assets.rs", "../../static/auth/a.css"),
+            ("backend", "backend/auth.rs", "backend/auth/web/assets.rs", "../../../static/auth/a.css"),
             (
                 "src/bin/site",
                 "src/bin/site/auth.rs",
-                "src/bin/site/auth/web/page_controller.rs",
+                "src/bin/site/auth/web/assets.rs",
                 "../../../../../static/auth/a.css",
             ),
         ] {
             assert_eq!(path_of("src/lib.rs", "auth", folder), root);
-            assert_eq!(path_of("src/web/page_controller.rs", "auth", folder), page);
+            assert_eq!(path_of("src/web/assets.rs", "auth", folder), page);
             let included = text_at("include_str!(\"../../static/a.css\")", "auth", folder, "users");
             assert_eq!(included, format!("include_str!(\"{up}\")"));
         }

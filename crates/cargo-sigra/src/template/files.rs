@@ -6,22 +6,25 @@ use crate::plan::choices::{Choices, Database};
 /// What a path begins with, and the region that all of it belongs to.
 const OF_FEATURES: &[(&str, &str)] = &[
     ("src/accounts/log_in_link.rs", "magic_link"),
-    ("src/web/user_log_in_link_controller.rs", "magic_link"),
+    ("src/web/api/log_in_link.rs", "magic_link"),
+    ("src/web/pages/log_in_link.rs", "magic_link"),
     ("tests/integration/user_log_in_link.rs", "magic_link"),
     ("src/web/live.rs", "live"),
     ("static/live.js", "live"),
     ("tests/integration/live.rs", "live"),
     ("src/accounts/mfa.rs", "mfa"),
-    ("src/web/mfa_", "mfa"),
-    ("src/web/second_factor.rs", "mfa"),
-    ("src/web/trusted_browsers_controller.rs", "mfa"),
+    ("src/web/api/mfa", "mfa"),
+    ("src/web/pages/mfa", "mfa"),
+    ("src/web/pages/second_factor.rs", "mfa"),
     ("static/print.js", "mfa"),
     ("templates/backup_codes.html", "mfa"),
     ("templates/mfa_", "mfa"),
     ("templates/partials/second_factor.html", "mfa"),
     ("templates/totp.html", "mfa"),
     ("tests/integration/second_factor.rs", "mfa"),
-    ("src/web/passkey", "passkeys"),
+    ("src/web/api/passkeys.rs", "passkeys"),
+    ("src/web/pages/passkeys.rs", "passkeys"),
+    ("src/web/passkey_options.rs", "passkeys"),
     ("static/passkeys.js", "passkeys"),
     ("src/database/sqlite.rs", "sqlite"),
     ("migrations/sqlite/", "sqlite"),
@@ -29,6 +32,8 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("migrations/postgres/", "postgres"),
     ("src/main.rs", "app"),
     ("src/server.rs", "app"),
+    ("src/web/health.rs", "app"),
+    ("src/web/pages/home.rs", "app"),
     ("templates/home.html", "app"),
     ("templates/dashboard.html", "app"),
     // They begin with what an application has that is all ours.
@@ -46,13 +51,14 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 15] = [
+const OF_ALL: [&str; 16] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
+    "src/web/health.rs",
     "src/web/live.rs",
-    "src/web/mailbox_controller.rs",
-    "src/web/passkey.rs",
+    "src/web/mailbox.rs",
+    "src/web/passkey_options.rs",
     "src/web/request_body.rs",
     "src/web/request_span.rs",
     "src/web/security_headers.rs",

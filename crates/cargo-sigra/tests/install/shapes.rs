@@ -103,9 +103,7 @@ fn the_module_is_beside_the_root_of_its_crate() {
     let host = host_of(&[("Cargo.toml", &manifest), ("backend/main.rs", MAIN)]);
     let host = host.installed(&[]);
     assert!(host.read("backend/main.rs").contains("crate::auth::with_accounts(app)"));
-    assert!(
-        host.read("backend/auth/web/page_controller.rs").contains("include_str!(\"../../../static/auth/app.css\")")
-    );
+    assert!(host.read("backend/auth/web/assets.rs").contains("include_str!(\"../../../static/auth/app.css\")"));
     assert!(!host.root().join("src").exists());
     let routes = said(&sigra(&host.root(), &["routes"]));
     assert!(routes.contains("/users/log-in"), "{routes}");

@@ -62,7 +62,7 @@ fn every_guide_is_in_the_summary_in_the_readme_and_compiled() {
     }
 }
 
-/// "This is the handler, from `src/web/user_session_controller.rs`:", and then it.
+/// "This is the handler, from `src/web/pages/session.rs`:", and then it.
 #[test]
 fn what_is_quoted_from_a_file_stands_there() {
     let mut quotations = 0;

@@ -40,7 +40,7 @@ pub struct Found {
     pub method: String,
     pub path: String,
     pub gates: Vec<Gate>,
-    /// Where its handler is: `user_session_controller::new`.
+    /// Where its handler is: `session::new`.
     pub handler: String,
 }
 

@@ -4,6 +4,7 @@
 mod account;
 mod activity;
 mod confirmation;
+mod deletion;
 mod devices;
 // <magic_link>
 mod log_in_link;

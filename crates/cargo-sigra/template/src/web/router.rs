@@ -9,33 +9,36 @@ use sigra::scope::FormPage;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-// <mfa>
-use super::{mfa_challenge_controller, mfa_settings_controller, trusted_browsers_controller};
-// </mfa>
-// <passkeys>
-use super::{passkey, passkey_session_controller, passkeys_controller};
-// </passkeys>
 use super::{
-    AppState,
+    AppState, assets,
     development::require_localhost,
-    error, mailbox_controller,
+    error, mailbox,
     method_override::method_override,
-    page_controller, request_body,
+    pages::{
+        account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings,
+        sudo,
+    },
+    request_body,
     request_span::{name_route, trace_requests},
     security_headers::security_headers,
-    sudo_controller, user_activity_controller, user_auth, user_confirmation_controller, user_deletion_controller,
-    user_recovery_controller, user_registration_controller, user_reset_password_controller, user_session_controller,
-    user_sessions_controller, user_settings_controller,
+    user_auth,
 };
-use crate::config::Environment;
-
+// <app>
+use super::{health, pages::home};
+// </app>
 // <live>
 use super::live;
 // </live>
-
 // <magic_link>
-use super::user_log_in_link_controller;
+use super::pages::log_in_link;
 // </magic_link>
+// <mfa>
+use super::pages::{mfa, mfa_challenge};
+// </mfa>
+// <passkeys>
+use super::{pages::passkeys, passkey_options};
+// </passkeys>
+use crate::config::Environment;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -45,8 +48,8 @@ const MAX_BODY: usize = 64 * 1024;
 /// All routes at a glance.
 pub fn app(state: AppState) -> Router {
     let visitors_only = Router::new()
-        .route("/users/log-in", get(user_session_controller::new))
-        .route("/users/register", get(user_registration_controller::new))
+        .route("/users/log-in", get(session::new))
+        .route("/users/register", get(registration::new))
         .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated))
         // They show what was typed before.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
@@ -54,30 +57,27 @@ pub fn app(state: AppState) -> Router {
     // <app>
     // Your own pages for users who are logged in.
     let own = Router::new()
-        .route("/dashboard", get(page_controller::dashboard))
+        .route("/dashboard", get(home::dashboard))
         .route_layer(from_fn(user_auth::require_authenticated_user));
     // </app>
 
     let authenticated = Router::new()
-        .route("/users/sessions", get(user_sessions_controller::index).delete(user_sessions_controller::delete_all))
-        .route("/users/sessions/others", delete(user_sessions_controller::delete_others))
-        .route("/users/sessions/{id}", delete(user_sessions_controller::delete))
-        .route("/users/settings", get(user_settings_controller::edit).delete(user_deletion_controller::delete))
-        .route("/users/settings/delete", get(user_deletion_controller::new))
-        .route("/users/settings/activity", get(user_activity_controller::index))
-        .route("/users/settings/email", put(user_settings_controller::update_email))
-        .route("/users/settings/password", put(user_settings_controller::update_password))
-        .route(
-            "/users/settings/confirm-email/{token}",
-            get(user_settings_controller::confirm_email).post(user_settings_controller::change_email),
-        )
-        .route("/users/sudo", get(sudo_controller::new).post(sudo_controller::create))
+        .route("/users/sessions", get(devices::index).delete(devices::delete_all))
+        .route("/users/sessions/others", delete(devices::delete_others))
+        .route("/users/sessions/{id}", delete(devices::delete))
+        .route("/users/settings", get(settings::edit).delete(deletion::delete))
+        .route("/users/settings/delete", get(deletion::new))
+        .route("/users/settings/activity", get(activity::index))
+        .route("/users/settings/email", put(settings::update_email))
+        .route("/users/settings/password", put(settings::update_password))
+        .route("/users/settings/confirm-email/{token}", get(settings::confirm_email).post(settings::change_email))
+        .route("/users/sudo", get(sudo::new).post(sudo::create))
         // <mfa>
-        .route("/users/trusted-browsers/{id}", delete(trusted_browsers_controller::delete))
+        .route("/users/trusted-browsers/{id}", delete(devices::distrust))
         // </mfa>
         // <passkeys>
-        .route("/users/sudo/passkey/options", post(passkey::sudo_options))
-        .route("/users/settings/passkeys/{id}", put(passkeys_controller::update).delete(passkeys_controller::delete))
+        .route("/users/sudo/passkey/options", post(passkey_options::sudo))
+        .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
@@ -85,59 +85,43 @@ pub fn app(state: AppState) -> Router {
 
     // <mfa>
     let mfa_enrolment = Router::new()
-        .route(
-            "/users/settings/mfa/totp",
-            get(mfa_settings_controller::new_totp)
-                .post(mfa_settings_controller::create_totp)
-                .delete(mfa_settings_controller::delete_totp),
-        )
-        .route("/users/settings/mfa/backup-codes", post(mfa_settings_controller::create_backup_codes))
+        .route("/users/settings/mfa/totp", get(mfa::new_totp).post(mfa::create_totp).delete(mfa::delete_totp))
+        .route("/users/settings/mfa/backup-codes", post(mfa::create_backup_codes))
         // <passkeys>
-        .route("/users/settings/passkeys", post(passkeys_controller::create))
-        .route("/users/settings/passkeys/options", post(passkey::enrolment_options))
+        .route("/users/settings/passkeys", post(passkeys::create))
+        .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_confirmed_address))
-        .route("/users/settings/mfa", get(mfa_settings_controller::index))
+        .route("/users/settings/mfa", get(mfa::index))
         .route_layer(from_fn(user_auth::require_mfa_enrolment))
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         .route_layer(Extension(FormPage(user_auth::MFA_ENROLMENT_PATH)));
     // </mfa>
 
     let limited = Router::new()
-        .route("/users/log-out", delete(user_session_controller::delete))
-        .route("/users/register", post(user_registration_controller::create))
-        .route("/users/log-in", post(user_session_controller::create))
+        .route("/users/log-out", delete(session::delete))
+        .route("/users/register", post(registration::create))
+        .route("/users/log-in", post(session::create))
         // <magic_link>
-        .route("/users/log-in/link", post(user_log_in_link_controller::create))
-        .route(
-            "/users/log-in/{token}",
-            get(user_log_in_link_controller::edit).post(user_log_in_link_controller::update),
-        )
+        .route("/users/log-in/link", post(log_in_link::create))
+        .route("/users/log-in/{token}", get(log_in_link::edit).post(log_in_link::update))
         // </magic_link>
-        .route("/users/confirm", get(user_confirmation_controller::new).post(user_confirmation_controller::create))
+        .route("/users/confirm", get(confirmation::new).post(confirmation::create))
         .route(
             "/users/confirm/{token}",
-            get(user_confirmation_controller::edit)
-                .post(user_confirmation_controller::update)
-                .put(user_confirmation_controller::take_over),
+            get(confirmation::edit).post(confirmation::update).put(confirmation::take_over),
         )
-        .route("/users/confirm/{token}/new-password", get(user_confirmation_controller::new_password))
-        .route(
-            "/users/reset-password",
-            get(user_reset_password_controller::new).post(user_reset_password_controller::create),
-        )
-        .route(
-            "/users/reset-password/{token}",
-            get(user_reset_password_controller::edit).put(user_reset_password_controller::update),
-        )
-        .route("/users/recover/{token}", get(user_recovery_controller::edit).put(user_recovery_controller::update))
+        .route("/users/confirm/{token}/new-password", get(confirmation::new_password))
+        .route("/users/reset-password", get(reset_password::new).post(reset_password::create))
+        .route("/users/reset-password/{token}", get(reset_password::edit).put(reset_password::update))
+        .route("/users/recover/{token}", get(recovery::edit).put(recovery::update))
         // <mfa>
-        .route("/users/mfa-challenge", get(mfa_challenge_controller::new).post(mfa_challenge_controller::create))
+        .route("/users/mfa-challenge", get(mfa_challenge::new).post(mfa_challenge::create))
         // </mfa>
         // <passkeys>
-        .route("/users/mfa-challenge/passkey/options", post(passkey::challenge_options))
-        .route("/users/log-in/passkey", post(passkey_session_controller::create))
-        .route("/users/log-in/passkey/options", post(passkey::log_in_options))
+        .route("/users/mfa-challenge/passkey/options", post(passkey_options::challenge))
+        .route("/users/log-in/passkey", post(passkeys::log_in))
+        .route("/users/log-in/passkey/options", post(passkey_options::log_in))
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
         // Their addresses hold tokens, and their forms passwords.
@@ -145,16 +129,16 @@ pub fn app(state: AppState) -> Router {
 
     let everybody = Router::new()
         // <app>
-        .route("/", get(page_controller::home))
+        .route("/", get(home::home))
         // </app>
         // <live>
         .route("/live", get(live::live))
         // </live>
-        .route("/me", get(page_controller::me));
+        .route("/me", get(account::me));
 
     let development = match state.settings.environment {
         Environment::Dev | Environment::Test => {
-            Router::new().route("/dev/mailbox", get(mailbox_controller::index)).route_layer(from_fn(require_localhost))
+            Router::new().route("/dev/mailbox", get(mailbox::index)).route_layer(from_fn(require_localhost))
         }
         Environment::Prod => Router::new(),
     };
@@ -177,20 +161,20 @@ pub fn app(state: AppState) -> Router {
 
     let without_session = Router::new()
         // <app>
-        .route("/healthz", get(page_controller::health))
+        .route("/healthz", get(health::show))
         // </app>
-        .route("/static/app.css", get(page_controller::stylesheet))
-        .route("/static/forms.js", get(page_controller::forms_script))
+        .route("/static/app.css", get(assets::stylesheet))
+        .route("/static/forms.js", get(assets::forms_script))
         // <passkeys>
-        .route("/static/passkeys.js", get(page_controller::passkeys_script))
+        .route("/static/passkeys.js", get(assets::passkeys_script))
         // </passkeys>
         // <mfa>
-        .route("/static/print.js", get(page_controller::print_script))
+        .route("/static/print.js", get(assets::print_script))
         // </mfa>
         // <live>
-        .route("/static/live.js", get(page_controller::live_script))
+        .route("/static/live.js", get(assets::live_script))
         // </live>
-        .route("/static/icon.svg", get(page_controller::icon));
+        .route("/static/icon.svg", get(assets::icon));
 
     let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 

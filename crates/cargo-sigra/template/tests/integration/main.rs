@@ -10,6 +10,7 @@ mod api;
 // </api>
 // <pages>
 mod bad_input;
+mod devices;
 mod double_press;
 mod hanging_up;
 // <live>
@@ -27,6 +28,7 @@ mod second_factor;
 // </mfa>
 mod secrets;
 mod server;
+mod session;
 mod settings;
 mod shutdown;
 // </pages>
@@ -40,7 +42,5 @@ mod user_log_in_link;
 // </magic_link>
 mod user_registration;
 mod user_reset_password;
-mod user_session_controller;
-mod user_sessions_controller;
 mod user_settings;
 // </pages>

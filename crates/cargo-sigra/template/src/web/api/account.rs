@@ -1,13 +1,10 @@
-//! Who is logged in, and whether the application is well.
+//! Who is logged in.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Serialize;
-use sigra::{Scope, Sigra};
+use sigra::Scope;
 
-use crate::{
-    accounts::{User, UserId},
-    web::Result,
-};
+use crate::accounts::{User, UserId};
 
 #[derive(Serialize)]
 pub struct Me {
@@ -24,10 +21,4 @@ impl From<&User> for Me {
 
 pub async fn me(scope: Scope<User>) -> Json<Me> {
     Json(scope.user().into())
-}
-
-/// For load balancers: 503 while the database can't be reached, or takes nothing that is written.
-pub async fn health(State(sigra): State<Sigra<User>>) -> Result<&'static str> {
-    sigra.check_health().await?;
-    Ok("ok")
 }

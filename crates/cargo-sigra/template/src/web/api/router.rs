@@ -10,7 +10,7 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use super::{
-    account, activity, confirmation, devices, recovery, registration, reset_password, session, settings, sudo,
+    account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings, sudo,
 };
 // <magic_link>
 use super::log_in_link;
@@ -20,8 +20,11 @@ use super::{mfa, mfa_challenge};
 // </mfa>
 // <passkeys>
 use super::passkeys;
-use crate::web::passkey;
+use crate::web::passkey_options;
 // </passkeys>
+// <app>
+use crate::web::health;
+// </app>
 // <live>
 use crate::web::live;
 // </live>
@@ -30,7 +33,7 @@ use crate::{
     web::{
         AppState,
         development::require_localhost,
-        error, mailbox_controller, request_body,
+        error, mailbox, request_body,
         request_span::{name_route, trace_requests},
         security_headers::security_headers,
         user_auth,
@@ -49,7 +52,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions", get(devices::index).delete(devices::delete_all))
         .route("/users/sessions/others", delete(devices::delete_others))
         .route("/users/sessions/{id}", delete(devices::delete))
-        .route("/users/settings", delete(settings::delete))
+        .route("/users/settings", delete(deletion::delete))
         .route("/users/settings/activity", get(activity::index))
         .route("/users/settings/email", put(settings::update_email))
         .route("/users/settings/password", put(settings::update_password))
@@ -61,7 +64,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/trusted-browsers/{id}", delete(devices::distrust))
         // </mfa>
         // <passkeys>
-        .route("/users/sudo/passkey/options", post(passkey::sudo_options))
+        .route("/users/sudo/passkey/options", post(passkey_options::sudo))
         .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
@@ -73,7 +76,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/mfa/totp", post(mfa::create_totp))
         // <passkeys>
         .route("/users/settings/passkeys", post(passkeys::create))
-        .route("/users/settings/passkeys/options", post(passkey::enrolment_options))
+        .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
         // </passkeys>
         .route_layer(from_fn(mfa::require_confirmed_address))
         .route("/users/settings/mfa", get(mfa::index))
@@ -101,9 +104,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/mfa-challenge", get(mfa_challenge::show).post(mfa_challenge::create))
         // </mfa>
         // <passkeys>
-        .route("/users/mfa-challenge/passkey/options", post(passkey::challenge_options))
+        .route("/users/mfa-challenge/passkey/options", post(passkey_options::challenge))
         .route("/users/log-in/passkey", post(passkeys::log_in))
-        .route("/users/log-in/passkey/options", post(passkey::log_in_options))
+        .route("/users/log-in/passkey/options", post(passkey_options::log_in))
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
 
@@ -115,7 +118,7 @@ pub fn app(state: AppState) -> Router {
 
     let development = match state.settings.environment {
         Environment::Dev | Environment::Test => {
-            Router::new().route("/dev/mailbox", get(mailbox_controller::index)).route_layer(from_fn(require_localhost))
+            Router::new().route("/dev/mailbox", get(mailbox::index)).route_layer(from_fn(require_localhost))
         }
         Environment::Prod => Router::new(),
     };
@@ -133,7 +136,9 @@ pub fn app(state: AppState) -> Router {
         .layer(user_auth::fetch_current_scope(&state.sigra))
         // Nothing here is the same for everybody.
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
-        .route("/healthz", get(account::health))
+        // <app>
+        .route("/healthz", get(health::show))
+        // </app>
         .layer(from_fn(name_route))
         .with_state(state.clone());
 

@@ -1,4 +1,4 @@
-//! The user's address, password and account. Each change needs a recent authentication when it is asked for.
+//! The user's address and password. Each change needs a recent authentication when it is asked for.
 
 use axum::{
     Json,
@@ -6,17 +6,16 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sigra::{CookieSession, Password, Scope, Sudo};
-use time::OffsetDateTime;
 
 use super::{
     mail_link::{Ask, link_of},
     refusal::{Fields, address_taken, bad_link},
 };
 use crate::{
-    accounts::{Accounts, ChangeEmailError, ChangePasswordError, DeleteError, User},
-    web::{Result, user_auth::CLEAR_SITE_DATA},
+    accounts::{Accounts, ChangeEmailError, ChangePasswordError, User},
+    web::Result,
 };
 
 #[derive(Deserialize)]
@@ -29,13 +28,6 @@ pub struct ChangedPassword {
     /// For who has a password and has not logged in with it.
     current_password: Option<Password>,
     password: Password,
-}
-
-/// When the account goes; `null`: it is gone.
-#[derive(Serialize)]
-pub struct Deletion {
-    #[serde(with = "time::serde::rfc3339::option")]
-    delete_after: Option<OffsetDateTime>,
 }
 
 pub async fn update_email(
@@ -81,24 +73,6 @@ pub async fn update_password(
 ) -> Result<Response> {
     let ChangedPassword { current_password, password } = &asked;
     new_password(accounts.update_user_password(&session, &scope, current_password.as_ref(), password, password).await)
-}
-
-/// The address of the account is to be typed once more.
-pub async fn delete(
-    State(accounts): State<Accounts>,
-    session: CookieSession,
-    Sudo(scope): Sudo<User>,
-    asked: Option<Json<Ask>>,
-) -> Result<Response> {
-    let typed = asked.map(|Json(asked)| asked.email).unwrap_or_default();
-    match accounts.delete_user(&scope, &typed, &session.client()).await {
-        Ok(delete_after) => {
-            accounts.sigra().log_out(&session).await?;
-            Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
-        }
-        Err(DeleteError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(Fields { email: Some(problem.to_string()), ..Fields::default() }.into_response()),
-    }
 }
 
 /// What setting a new password is answered with, by whatever way.

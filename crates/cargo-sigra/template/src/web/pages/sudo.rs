@@ -16,12 +16,14 @@ use sigra::{CookieSession, Flash, Password, Problem, Scope, session::ReturnTo};
 // <mfa>
 use super::second_factor::{Answer, Options, Prompt};
 // </mfa>
-use super::{
-    Result,
-    layout::{Layout, Page},
-    user_auth,
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, User};
 
 const TITLE: &str = "Confirm it's you";
 

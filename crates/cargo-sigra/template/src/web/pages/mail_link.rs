@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use sigra::{CookieSession, Flash};
 
-use super::{Result, layout::Layout};
+use crate::web::{Result, layout::Layout};
 
 /// The same for every address, and for every mail that is one too many: it promises none that does not come.
 pub const LINK_ON_ITS_WAY: &str = "If your email address is in our system, you'll receive a link shortly. We send at most \

@@ -9,13 +9,15 @@ use axum::{
 use serde::Deserialize;
 use sigra::{CookieSession, Flash, LogInMethod, Scope};
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    mail_link::{Ask, LINK_ON_ITS_WAY, LinkPage, bad_link},
-    user_auth,
+use super::mail_link::{Ask, LINK_ON_ITS_WAY, LinkPage, bad_link};
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, User};
 
 #[derive(Deserialize)]
 pub struct Use {

@@ -9,12 +9,14 @@ use axum::{
 use serde::Deserialize;
 use sigra::{CookieSession, Flash, LogInMethod, Password, Problem, Scope, session::FlashMessage};
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    user_auth,
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, User};
 
 /// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
 const EMAIL: &str = "email";

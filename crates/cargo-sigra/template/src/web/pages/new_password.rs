@@ -5,13 +5,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use sigra::{CookieSession, Password, Scope};
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    mail_link::bad_link,
-    user_session_controller::lead_to_log_in,
+use super::{mail_link::bad_link, session::lead_to_log_in};
+use crate::{
+    accounts::{ChangePasswordError, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+    },
 };
-use crate::accounts::{ChangePasswordError, User};
 
 /// What a form sends that sets a password.
 #[derive(Deserialize)]

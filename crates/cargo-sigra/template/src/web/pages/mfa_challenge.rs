@@ -11,13 +11,15 @@ use sigra::{
     mfa::{Checked, Factor, MfaChallenge},
 };
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    second_factor::{Answer, Options, Prompt},
-    user_auth,
+use super::second_factor::{Answer, Options, Prompt};
+use crate::{
+    accounts::{Accounts, FEW_BACKUP_CODES, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
 
 #[derive(Template)]
 #[template(path = "mfa_challenge.html")]

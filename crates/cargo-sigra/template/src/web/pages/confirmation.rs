@@ -11,14 +11,18 @@ use serde::Deserialize;
 use sigra::{CookieSession, Flash, Password, Scope};
 
 use super::{
-    Result,
-    layout::{Layout, Page},
     mail_link::{Ask, AskPage, LinkPage, bad_link},
     new_password::{self, Answers, NewPassword, NewPasswordPage},
-    user_auth,
-    user_session_controller::lead_to_log_in,
+    session::lead_to_log_in,
 };
-use crate::accounts::{Accounts, ConfirmError, User};
+use crate::{
+    accounts::{Accounts, ConfirmError, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
+};
 
 const ASK_PATH: &str = "/users/confirm";
 const TITLE: &str = "Confirm your email address";

@@ -59,7 +59,7 @@ pub struct Answer {
     #[serde(rename = "user[trust_browser]", default)]
     pub trust_browser: String,
     // <passkeys>
-    #[serde(default, deserialize_with = "super::passkey::from_json")]
+    #[serde(default, deserialize_with = "super::passkeys::from_json")]
     credential: Option<PublicKeyCredential>,
     // </passkeys>
 }

@@ -9,13 +9,15 @@ use axum::{
 use sigra::{CookieSession, Scope, Sudo};
 use time::OffsetDateTime;
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    mail_link::Ask,
-    user_auth,
+use super::mail_link::Ask;
+use crate::{
+    accounts::{Accounts, DeleteError, User, day},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, DeleteError, User, day};
 
 #[derive(Template)]
 #[template(path = "delete_account.html")]

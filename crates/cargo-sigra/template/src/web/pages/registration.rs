@@ -9,12 +9,14 @@ use axum::{
 use serde::Deserialize;
 use sigra::{CookieSession, Flash, Password, Scope};
 
-use super::{
-    Result,
-    layout::{Layout, Page},
-    user_auth,
+use crate::{
+    accounts::{Accounts, Problems, RegisterError, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, Problems, RegisterError, User};
 
 #[derive(Deserialize)]
 pub struct Registration {

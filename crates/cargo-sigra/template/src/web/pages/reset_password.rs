@@ -9,13 +9,17 @@ use axum::{
 use sigra::{CookieSession, Flash, Scope};
 
 use super::{
-    Result,
-    layout::{Layout, Page},
     mail_link::{Ask, AskPage, LINK_ON_ITS_WAY, bad_link},
     new_password::{self, Answers, NewPassword, NewPasswordPage},
-    user_auth,
 };
-use crate::accounts::{Accounts, User};
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
+};
 
 const ASK_PATH: &str = "/users/reset-password";
 const DONE: &str = "Your password was changed. You can log in with it now.";

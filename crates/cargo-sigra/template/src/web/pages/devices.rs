@@ -2,24 +2,25 @@
 
 use std::net::IpAddr;
 
-use super::{
-    Result, error,
-    layout::{Layout, Page, minute},
-    user_auth,
-};
-use crate::accounts::{Accounts, User};
 use askama::Template;
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-// <mfa>
-use sigra::mfa::TrustedBrowser;
-// </mfa>
 use sigra::{CookieSession, Flash, Scope, SessionId, SessionRow};
 // <mfa>
+use sigra::mfa::TrustedBrowser;
 use uuid::Uuid;
 // </mfa>
+
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        Result, error,
+        layout::{Layout, Page, minute},
+        user_auth,
+    },
+};
 
 #[derive(Template)]
 #[template(path = "devices.html")]
@@ -146,3 +147,19 @@ pub async fn delete_all(
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
     user_auth::log_out_user(accounts.sigra(), &session, "Logged out of all devices.").await
 }
+
+// <mfa>
+/// Asks a trusted browser for the second factor again.
+pub async fn distrust(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(id): Path<Uuid>,
+) -> Result<Response> {
+    if !accounts.delete_trusted_browser(scope.user(), id, &session.client()).await? {
+        return Ok(error::not_found().await.into_response());
+    }
+    session.put_flash(Flash::Info, "That browser is no longer trusted.")?;
+    Ok(Redirect::to("/users/sessions").into_response())
+}
+// </mfa>

@@ -1,4 +1,4 @@
-//! Passkeys as browsers know them: the options that `navigator.credentials` is called with, and the answers in forms.
+//! What browsers ask for before they use a passkey: the options that `navigator.credentials` is called with.
 
 use axum::{Json, extract::State};
 use sigra::{
@@ -9,12 +9,8 @@ use sigra::{
 use super::Result;
 use crate::accounts::{Accounts, User};
 
-// <pages>
-use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
-// </pages>
-
 /// To add one.
-pub async fn enrolment_options(
+pub async fn enrolment(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
@@ -25,7 +21,7 @@ pub async fn enrolment_options(
 }
 
 /// To log in with, whoever it is.
-pub async fn log_in_options(
+pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
 ) -> Result<Json<RequestChallengeResponse>> {
@@ -33,7 +29,7 @@ pub async fn log_in_options(
 }
 
 /// To show as a second factor. `null` for who has none.
-pub async fn challenge_options(
+pub async fn challenge(
     State(accounts): State<Accounts>,
     session: CookieSession,
     challenge: MfaChallenge<User>,
@@ -43,7 +39,7 @@ pub async fn challenge_options(
 }
 
 /// To confirm that it is still the user. `null` for who has none.
-pub async fn sudo_options(
+pub async fn sudo(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
@@ -51,15 +47,3 @@ pub async fn sudo_options(
     accounts.limit_changes("passkey options", scope.user()).await?;
     Ok(Json(accounts.sigra().passkeys().begin_reauthentication(&session, &scope).await?))
 }
-
-// <pages>
-/// What a form holds that a script has filled in. Nothing, if there was no script.
-pub fn from_json<'de, D: Deserializer<'de>, T: DeserializeOwned>(
-    deserializer: D,
-) -> std::result::Result<Option<T>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.as_deref() {
-        None | Some("") => Ok(None),
-        Some(json) => serde_json::from_str(json).map(Some).map_err(D::Error::custom),
-    }
-}
-// </pages>

@@ -8,12 +8,13 @@ use axum::{
 use sigra::{CookieSession, Scope};
 
 use super::{
-    Result,
-    layout::Page,
     mail_link::bad_link,
     new_password::{self, Answers, NewPassword, NewPasswordPage},
 };
-use crate::accounts::{Accounts, User};
+use crate::{
+    accounts::{Accounts, User},
+    web::{Result, layout::Page},
+};
 
 /// What helps who has no good link any more.
 const ASK_PATH: &str = "/users/reset-password";

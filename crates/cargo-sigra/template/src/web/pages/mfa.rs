@@ -16,12 +16,14 @@ use sigra::{
 use uuid::Uuid;
 // </passkeys>
 
-use super::{
-    Result,
-    layout::{Layout, Page, minute},
-    user_auth,
+use crate::{
+    accounts::{Accounts, FEW_BACKUP_CODES, User},
+    web::{
+        Result,
+        layout::{Layout, Page, minute},
+        user_auth,
+    },
 };
-use crate::accounts::{Accounts, FEW_BACKUP_CODES, User};
 
 #[derive(Deserialize)]
 pub struct FirstCode {

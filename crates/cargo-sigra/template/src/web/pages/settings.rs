@@ -10,12 +10,16 @@ use serde::Deserialize;
 use sigra::{CookieSession, Flash, Password, Scope, Sudo};
 
 use super::{
-    Result,
-    layout::{Layout, Page},
     mail_link::{Ask, LinkPage, bad_link},
     new_password::NewPassword,
 };
-use crate::accounts::{Accounts, ChangeEmailError, ChangePasswordError, User};
+use crate::{
+    accounts::{Accounts, ChangeEmailError, ChangePasswordError, User},
+    web::{
+        Result,
+        layout::{Layout, Page},
+    },
+};
 
 const SETTINGS_PATH: &str = "/users/settings";
 

@@ -6,11 +6,13 @@ use serde::Deserialize;
 use sigra::{CookieSession, Scope, audit, audit::AuditEvent, client::Device, telemetry};
 use uuid::Uuid;
 
-use super::{
-    Result,
-    layout::{Layout, Page, minute},
+use crate::{
+    accounts::{ACTIVITY_PAGE as PAGE, Accounts, User, UserId},
+    web::{
+        Result,
+        layout::{Layout, Page, minute},
+    },
 };
-use crate::accounts::{ACTIVITY_PAGE as PAGE, Accounts, User, UserId};
 
 #[derive(Deserialize)]
 pub struct Before {

@@ -1,0 +1,13 @@
+//! Whether the application is well.
+
+use axum::extract::State;
+use sigra::Sigra;
+
+use super::Result;
+use crate::accounts::User;
+
+/// For load balancers: 503 while the database can't be reached, or takes nothing that is written.
+pub async fn show(State(sigra): State<Sigra<User>>) -> Result<&'static str> {
+    sigra.check_health().await?;
+    Ok("ok")
+}

@@ -1,0 +1,31 @@
+//! One small file a page: what it shows, and what its forms do.
+
+pub mod account;
+pub mod activity;
+pub mod confirmation;
+pub mod deletion;
+pub mod devices;
+// <app>
+pub mod home;
+// </app>
+// <magic_link>
+pub mod log_in_link;
+// </magic_link>
+mod mail_link;
+// <mfa>
+pub mod mfa;
+pub mod mfa_challenge;
+// </mfa>
+mod new_password;
+// <passkeys>
+pub mod passkeys;
+// </passkeys>
+pub mod recovery;
+pub mod registration;
+pub mod reset_password;
+// <mfa>
+mod second_factor;
+// </mfa>
+pub mod session;
+pub mod settings;
+pub mod sudo;
