@@ -51,17 +51,21 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// What is there without pages too.
-const OF_ALL: [&str; 16] = [
+const OF_ALL: [&str; 20] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
+    "src/web/error_pages.rs",
+    "src/web/forms.rs",
     "src/web/health.rs",
     "src/web/live.rs",
     "src/web/mailbox.rs",
     "src/web/passkey_options.rs",
+    "src/web/refusal.rs",
     "src/web/request_body.rs",
     "src/web/request_span.rs",
     "src/web/security_headers.rs",
+    "src/web/state.rs",
     "src/web/user_auth.rs",
     "templates/mail/",
     "tests/integration/accounts.rs",

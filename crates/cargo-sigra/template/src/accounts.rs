@@ -1,8 +1,13 @@
 //! The accounts context: users, their passwords and their tokens.
+//!
+//! Every function here decides something: who may do it, when, or who gets an email about it. For what the library does
+//! alone, such as listing sessions, `web` calls [`Accounts::sigra`].
 
+mod activity;
 mod confirmation;
 mod deletion;
 mod email;
+mod log_in;
 // <magic_link>
 mod log_in_link;
 // </magic_link>
@@ -11,38 +16,39 @@ mod mail_link;
 mod mfa;
 // </mfa>
 mod password;
+mod policy;
 mod recovery;
+mod refusal;
 mod registration;
 mod sessions;
+mod sudo;
 mod user;
 mod user_notifier;
 
-use std::time::Duration;
-
-use sigra::{Client, HashedPassword, Password, Sigra, Verification, audit::Audit, mail::Mailer, telemetry};
+use sigra::{
+    Client, HashedPassword, Password, Sigra, Verification, audit::Audit, limits::Limit, mail::Mailer, telemetry,
+};
 use url::Url;
 
-use self::user_notifier::UserNotifier;
 // <mfa>
 pub use self::mfa::FEW_BACKUP_CODES;
 // </mfa>
 pub use self::{
-    confirmation::ConfirmError,
-    deletion::{DeleteError, day},
-    email::ChangeEmailError,
-    password::ChangePasswordError,
-    registration::RegisterError,
-    sessions::{ACTIVITY_PAGE, LogIn},
+    activity::Activity,
+    log_in::{LogIn, LoggedIn},
+    policy::Policy,
+    refusal::Refusal,
+    sudo::Proof,
     user::{Problems, User, UserId, check_password, normalize_email},
+};
+use self::{
+    policy::{DEMO_EMAIL, DEMO_PASSWORD},
+    user_notifier::UserNotifier,
 };
 use crate::database::{Connection, Pool};
 
 /// A transaction, with the emails that are sent when it commits.
 type Transaction = sigra::Transaction<User>;
-
-/// The demo user of development. Its password is public.
-const DEMO_EMAIL: &str = "demo@example.com";
-const DEMO_PASSWORD: &str = "correct horse battery staple";
 
 /// Functions on users and tokens. Cheap to clone.
 #[derive(Clone)]
@@ -51,29 +57,6 @@ pub struct Accounts {
     sigra: Sigra<User>,
     notifier: UserNotifier,
     policy: Policy,
-}
-
-/// What the owner of the application decides about accounts.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Whether logging in requires a confirmed email address.
-    pub require_confirmation: bool,
-    /// Whether a visitor learns that an email address is taken. If not, its owner gets an email instead.
-    pub reveal_taken_addresses: bool,
-    /// Whether users get an email about a login from a new browser.
-    pub notify_new_devices: bool,
-    /// Whether other users can choose the demo user's password: only in development.
-    pub allow_demo_password: bool,
-    /// Where users can reply to emails. `None`: no email asks for a reply.
-    pub mail_reply_to: Option<String>,
-    /// When to delete an account that was never confirmed or logged in to, after its registration. `None`: never.
-    pub unconfirmed_ttl: Option<Duration>,
-    /// How long users can get a deleted account back by logging in. `None`: it is deleted immediately.
-    pub deletion_grace: Option<Duration>,
-    // <passkeys>
-    /// The domain that passkeys belong to. `None` turns passkeys off.
-    pub passkey_domain: Option<String>,
-    // </passkeys>
 }
 
 /// Users.
@@ -94,11 +77,6 @@ impl Accounts {
 
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    /// Returns whether the user must confirm their email address before they can log in.
-    pub fn must_confirm(&self, user: &User) -> bool {
-        self.policy.require_confirmation && user.confirmed_at.is_none()
     }
 
     pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
@@ -167,6 +145,22 @@ impl Accounts {
         Ok(user.filter(|_| is_valid))
     }
 
+    /// Records an audit event of a user that someone else may have caused.
+    async fn record_attempt(
+        &self,
+        conn: &mut Connection,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.audit().record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
+    }
+
+    /// Counts a change to the user's own account before it is made, if it takes a password hash or sends an email.
+    pub async fn limit_changes(&self, purpose: &str, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limits().check(Limit::CHANGES, purpose, &user.id.to_string()).await
+    }
+
     /// Records what a user did to their own account, in the same transaction.
     async fn record(
         &self,
@@ -180,6 +174,5 @@ impl Accounts {
 }
 
 async fn get_user_by_normalized_email(conn: &mut Connection, email: &str) -> Result<Option<User>, sigra::Error> {
-    let user = sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email);
-    Ok(user.fetch_optional(conn).await?)
+    Ok(sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email).fetch_optional(conn).await?)
 }

@@ -30,7 +30,8 @@ pub use self::{env::Env, environment::Environment, error::SettingsError, public_
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 4000;
 
-/// How long a session lasts, and the remember-me cookie with it, unless `SESSION_TTL` says otherwise.
+/// How long a session and the remember-me cookie last, counted from the login, unless `SESSION_TTL` says otherwise. No
+/// activity prolongs it. A stolen cookie works no longer than this; a lower value makes your users log in more often.
 const DEFAULT_SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// When accounts are deleted that were registered and never used, unless `UNCONFIRMED_TTL` says otherwise.

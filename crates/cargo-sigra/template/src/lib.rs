@@ -32,6 +32,7 @@ pub mod beside;
 // </install>
 pub mod config;
 pub mod database;
+mod dates;
 // <app>
 pub mod server;
 // </app>

@@ -8,6 +8,8 @@ mod assets;
 // </pages>
 mod development;
 mod error;
+mod error_pages;
+mod forms;
 // <app>
 mod health;
 // </app>
@@ -25,43 +27,20 @@ mod pages;
 // <passkeys>
 mod passkey_options;
 // </passkeys>
+mod refusal;
 mod request_body;
 mod request_span;
 // <pages>
 mod router;
 // </pages>
 mod security_headers;
+mod state;
 pub mod user_auth;
-
-use std::sync::Arc;
-
-use axum::extract::FromRef;
-use sigra::Sigra;
 
 // <!pages>
 // pub use self::api::app;
 // </!pages>
-pub use self::error::Error;
 // <pages>
 pub use self::router::app;
 // </pages>
-use crate::{
-    accounts::{Accounts, User},
-    config::Settings,
-};
-
-/// What handlers can ask for with `State`.
-#[derive(Clone, FromRef)]
-pub struct AppState {
-    pub accounts: Accounts,
-    pub sigra: Sigra<User>,
-    pub settings: Arc<Settings>,
-}
-
-impl AppState {
-    pub fn new(accounts: Accounts, sigra: Sigra<User>, settings: Settings) -> Self {
-        Self { accounts, sigra, settings: Arc::new(settings) }
-    }
-}
-
-type Result<T, E = Error> = std::result::Result<T, E>;
+pub use self::{error::Error, state::AppState};

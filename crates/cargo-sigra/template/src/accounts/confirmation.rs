@@ -7,27 +7,12 @@
 
 use sigra::{Client, CookieSession, EmailToken, HashedPassword, Password, Scope, audit, token::Context};
 
-use super::{Accounts, ChangePasswordError, Transaction, User, password::check_new_password, sessions::account_named};
+use super::{Accounts, Problems, Refusal, Transaction, User, log_in::account_named, password::check_new_password};
 use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
 /// the password hash, so it is valid only until the account gets another password.
 const REGISTERED_HERE: &str = "registered_here";
-
-/// Why an address was not confirmed.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfirmError {
-    /// The link has expired, was sent to an earlier address, or never existed.
-    #[error("the link is invalid or has expired")]
-    Link,
-    /// This browser isn't the one that registered.
-    #[error("the account's password is required")]
-    PasswordRequired,
-    #[error("That isn't the account's password.")]
-    WrongPassword,
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
-}
 
 impl Accounts {
     /// Sends a confirmation link, unless the address is confirmed already or has received too many.
@@ -74,15 +59,15 @@ impl Accounts {
         scope: Option<&Scope<User>>,
         token: &str,
         password: Option<&Password>,
-    ) -> Result<User, ConfirmError> {
-        let user = self.get_user_by_confirmation_token(token).await?.ok_or(ConfirmError::Link)?;
+    ) -> Result<User, Refusal> {
+        let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
         if user.confirmed_at.is_some() {
             return Ok(user);
         }
         if self.is_registrant(session, scope, &user) {
             return self.confirm_by_link(session, token, &user).await;
         }
-        let password = password.ok_or(ConfirmError::PasswordRequired)?;
+        let password = password.ok_or(Refusal::PasswordRequired)?;
         let user = self.check_registrant(session, &user, password).await?;
         self.confirm_by_link(session, token, &user).await
     }
@@ -95,17 +80,17 @@ impl Accounts {
         password: &Password,
         confirmation: &Password,
         client: &Client,
-    ) -> Result<User, ChangePasswordError> {
-        let user = self.get_user_by_confirmation_token(token).await?.ok_or(ChangePasswordError::Link)?;
+    ) -> Result<User, Refusal> {
+        let user = self.get_user_by_confirmation_token(token).await?.ok_or(Refusal::Link)?;
         check_new_password(password, confirmation, &user.email, &self.policy)?;
-        let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
-        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::Confirm).await?;
         let sent = sent.filter(|sent| sent.to == sent.user.email && sent.user.confirmed_at.is_none());
-        let user = sent.ok_or(ChangePasswordError::Link)?.user;
+        let user = sent.ok_or(Refusal::Link)?.user;
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, client).await?;
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
@@ -133,21 +118,21 @@ impl Accounts {
         session: &CookieSession,
         user: &User,
         password: &Password,
-    ) -> Result<User, ConfirmError> {
+    ) -> Result<User, Refusal> {
         self.limit_log_in(session, &user.email).await?;
         let known = self.get_user_by_email_and_password(&user.email, password, &session.client()).await?;
-        known.filter(|known| known.id == user.id).ok_or(ConfirmError::WrongPassword)
+        known.filter(|known| known.id == user.id).ok_or(Refusal::WrongPassword)
     }
 
     /// Confirms the address, unless the password has changed since it was checked. Earlier failed logins no longer delay
     /// the user.
-    async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, ConfirmError> {
-        let token = EmailToken::parse(token).ok_or(ConfirmError::Link)?;
+    async fn confirm_by_link(&self, session: &CookieSession, token: &str, user: &User) -> Result<User, Refusal> {
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().lock(&mut tx, &token, Context::Confirm).await?;
-        let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(ConfirmError::Link)?;
+        let sent = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?;
         if sent.user.hashed_password != user.hashed_password {
-            return Err(ConfirmError::PasswordRequired);
+            return Err(Refusal::PasswordRequired);
         }
         let confirmed = self.confirm_in(&mut tx, &sent.user, &session.client()).await?;
         self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
@@ -162,10 +147,13 @@ impl Accounts {
         user: &User,
         client: &Client,
     ) -> Result<User, sigra::Error> {
-        let confirm =
-            "UPDATE users SET confirmed_at = coalesce(confirmed_at, $1), updated_at = $1 WHERE id = $2 RETURNING *";
-        let confirm = sqlx::query_as(confirm).bind(self.sigra.now()).bind(user.id);
-        let confirmed = confirm.fetch_one(&mut *conn).await?;
+        let confirmed = sqlx::query_as(
+            "UPDATE users SET confirmed_at = coalesce(confirmed_at, $1), updated_at = $1 WHERE id = $2 RETURNING *",
+        )
+        .bind(self.sigra.now())
+        .bind(user.id)
+        .fetch_one(&mut *conn)
+        .await?;
         if user.confirmed_at.is_none() {
             self.record(conn, audit::CONFIRMED, user, client).await?;
         }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use sigra::{Client, Scope, audit, audit::Audit, telemetry};
-use time::{OffsetDateTime, macros::format_description};
+use time::OffsetDateTime;
 
-use super::{Accounts, Transaction, User, UserId, normalize_email};
+use super::{Accounts, Problems, Refusal, Transaction, User, UserId, user::normalize_email};
 
 /// How often expired accounts are deleted.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -22,15 +22,6 @@ macro_rules! never_used {
     };
 }
 
-/// Why an account was not deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum DeleteError {
-    #[error("That isn't the email address of your account.")]
-    WrongAddress,
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
-}
-
 impl Accounts {
     /// Deletes the account if the user typed its email address, or schedules its deletion and returns the time. Deletes
     /// all sessions and links of the user.
@@ -41,10 +32,10 @@ impl Accounts {
         scope: &Scope<User>,
         typed_email: &str,
         client: &Client,
-    ) -> Result<Option<OffsetDateTime>, DeleteError> {
+    ) -> Result<Option<OffsetDateTime>, Refusal> {
         let (user, session) = (scope.user(), scope.session().id);
         if normalize_email(typed_email).as_ref() != Some(&user.email) {
-            return Err(DeleteError::WrongAddress);
+            return Err(Problems::of_email("That isn't the email address of your account.").into());
         }
         let delete_after = self.policy.deletion_grace.map(|grace| {
             let grace = grace.try_into().unwrap_or(time::Duration::MAX);
@@ -52,13 +43,15 @@ impl Accounts {
         });
         let mut tx = self.sigra.begin().await?;
         // Lock the user's row first, so that a concurrent login comes before all of this, or after it.
-        let schedule = sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2").bind(delete_after).bind(user.id);
-        schedule.execute(&mut *tx).await.map_err(sigra::Error::from)?;
+        sqlx::query("UPDATE users SET delete_after = $1 WHERE id = $2")
+            .bind(delete_after)
+            .bind(user.id)
+            .execute(&mut *tx)
+            .await?;
         let others = self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, Some(session)).await?;
         let own = self.sigra.sessions().delete_in(&mut tx, &user.id, session).await?;
         if delete_after.is_none() {
-            let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id);
-            delete.execute(&mut *tx).await.map_err(sigra::Error::from)?;
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
         }
         let action = if delete_after.is_some() { audit::DELETION_SCHEDULED } else { audit::DELETED };
         self.record(&mut tx, action, user, client).await?;
@@ -78,8 +71,11 @@ impl Accounts {
         client: &Client,
     ) -> Result<bool, sigra::Error> {
         // `user` was read earlier, and the deletion may have been scheduled since. So the row decides.
-        let cancel = "UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL";
-        if sqlx::query(cancel).bind(user.id).execute(&mut **tx).await?.rows_affected() == 0 {
+        let kept = sqlx::query("UPDATE users SET delete_after = NULL WHERE id = $1 AND delete_after IS NOT NULL")
+            .bind(user.id)
+            .execute(&mut **tx)
+            .await?;
+        if kept.rows_affected() == 0 {
             return Ok(false);
         }
         self.record(tx, audit::DELETION_CANCELLED, user, client).await?;
@@ -91,9 +87,10 @@ impl Accounts {
     /// doesn't stop the others.
     pub async fn delete_users_whose_time_is_over(&self) -> Result<usize, sigra::Error> {
         let now = whole_seconds(self.sigra.now());
-        let over = sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now);
+        let over: Vec<UserId> =
+            sqlx::query_scalar("SELECT id FROM users WHERE delete_after <= $1").bind(now).fetch_all(&self.pool).await?;
         let mut deleted = 0;
-        for id in over.fetch_all(&self.pool).await? {
+        for id in over {
             match self.delete_user_whose_time_is_over(id, now).await {
                 Ok(was_there) => deleted += usize::from(was_there),
                 Err(error) => {
@@ -107,8 +104,12 @@ impl Accounts {
     async fn delete_user_whose_time_is_over(&self, id: UserId, now: OffsetDateTime) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         // The user may have logged in since.
-        let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND delete_after <= $2").bind(id).bind(now);
-        if delete.execute(&mut *tx).await?.rows_affected() == 0 {
+        let deleted = sqlx::query("DELETE FROM users WHERE id = $1 AND delete_after <= $2")
+            .bind(id)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        if deleted.rows_affected() == 0 {
             return Ok(false);
         }
         self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(id)).await?;
@@ -128,8 +129,12 @@ impl Accounts {
         let before = whole_seconds(self.sigra.now().saturating_sub(ttl.try_into().unwrap_or(time::Duration::MAX)));
         let mut deleted = 0;
         loop {
-            let find = sqlx::query_scalar(FIND).bind(before).bind(audit::REGISTERED).bind(telemetry::LOGIN_SUCCESS);
-            let found: Vec<UserId> = find.fetch_all(&self.pool).await?;
+            let found: Vec<UserId> = sqlx::query_scalar(FIND)
+                .bind(before)
+                .bind(audit::REGISTERED)
+                .bind(telemetry::LOGIN_SUCCESS)
+                .fetch_all(&self.pool)
+                .await?;
             let mut batch = 0;
             for id in found {
                 match self.delete_if_never_used(id, before).await {
@@ -155,8 +160,14 @@ impl Accounts {
         if !revoked.is_empty() {
             return Ok(false);
         }
-        let delete = sqlx::query(DELETE).bind(before).bind(audit::REGISTERED).bind(telemetry::LOGIN_SUCCESS);
-        if delete.bind(user).execute(&mut *tx).await?.rows_affected() == 0 {
+        let deleted = sqlx::query(DELETE)
+            .bind(before)
+            .bind(audit::REGISTERED)
+            .bind(telemetry::LOGIN_SUCCESS)
+            .bind(user)
+            .execute(&mut *tx)
+            .await?;
+        if deleted.rows_affected() == 0 {
             return Ok(false);
         }
         self.sigra.audit().record(&mut tx, &Audit::new(audit::DELETED).of(user)).await?;
@@ -181,10 +192,4 @@ impl Accounts {
 /// SQLite compares times as text, which works only if all have the same length.
 fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
-}
-
-/// Formats a day for people: `9 December 2026`.
-pub fn day(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:long] [year]");
-    at.format(&format).unwrap_or_else(|_| at.to_string())
 }

@@ -2,20 +2,11 @@
 
 use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Audit, token::Context};
 
-use super::{Accounts, User, normalize_email, user::INVALID_EMAIL};
+use super::{
+    Accounts, Problems, Refusal, User,
+    user::{INVALID_EMAIL, normalize_email},
+};
 use crate::database::Connection;
-
-/// Why an email address was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeEmailError {
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The link was used, has expired, belongs to another user, or the address was taken since.
-    #[error("the link is invalid or has expired")]
-    Link,
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
-}
 
 impl Accounts {
     /// Sends a confirmation link to the new address, and notifies the old one. For a taken address the response is the
@@ -25,13 +16,13 @@ impl Accounts {
         user: &User,
         new_email: &str,
         client: &Client,
-    ) -> Result<(), ChangeEmailError> {
-        let email = normalize_email(new_email).ok_or(ChangeEmailError::Invalid(INVALID_EMAIL))?;
+    ) -> Result<(), Refusal> {
+        let email = normalize_email(new_email).ok_or(Problems::of_email(INVALID_EMAIL))?;
         if email == user.email {
-            return Err(ChangeEmailError::Invalid("This is already your email address."));
+            return Err(Problems::of_email("This is already your email address.").into());
         }
         self.limit_changes("email", user).await?;
-        let mut conn = self.pool.acquire().await.map_err(sigra::Error::from)?;
+        let mut conn = self.pool.acquire().await?;
         self.record(&mut conn, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
         drop(conn);
         let (accounts, user) = (self.clone(), user.clone());
@@ -48,9 +39,13 @@ impl Accounts {
             return Ok(());
         }
         // Locks the user's row, so that of several concurrent requests only the last one's link stays valid.
-        let is_still_theirs = "UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3";
-        let is_still_theirs = sqlx::query(is_still_theirs).bind(self.sigra.now()).bind(user.id).bind(&user.email);
-        if is_still_theirs.execute(&mut *tx).await?.rows_affected() == 0 {
+        let locked = sqlx::query("UPDATE users SET updated_at = $1 WHERE id = $2 AND email = $3")
+            .bind(self.sigra.now())
+            .bind(user.id)
+            .bind(&user.email)
+            .execute(&mut *tx)
+            .await?;
+        if locked.rows_affected() == 0 {
             return Ok(());
         }
         self.sigra.email_tokens().delete(&mut tx, &user.id, context).await?;
@@ -85,30 +80,29 @@ impl Accounts {
         session: &CookieSession,
         scope: &Scope<User>,
         token: &str,
-    ) -> Result<User, ChangeEmailError> {
+    ) -> Result<User, Refusal> {
         let (user, client) = (scope.user(), &session.client());
-        let token = EmailToken::parse(token).ok_or(ChangeEmailError::Link)?;
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
         let context = Context::ChangeEmail(&user.email);
-        let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(ChangeEmailError::Link)?.to;
+        let claimed = self.sigra.email_tokens().find(&token, context).await?.ok_or(Refusal::Link)?.to;
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, user, &claimed).await?;
         let taken = self.sigra.email_tokens().take(&mut tx, &token, context).await?;
-        let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(ChangeEmailError::Link)?;
+        let sent = taken.filter(|sent| sent.user.id == user.id).ok_or(Refusal::Link)?;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &sent.user, client).await?;
-        let update =
-            "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *";
-        let update = sqlx::query_as(update)
-            .bind(&sent.to)
-            .bind(self.sigra.now())
-            .bind(user.id)
-            .bind(&user.email)
-            .fetch_optional(&mut *tx)
-            .await;
-        let updated: User = match update {
-            Ok(Some(updated)) => updated,
-            Ok(None) => return Err(ChangeEmailError::Link),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(ChangeEmailError::Link),
-            Err(error) => return Err(sigra::Error::from(error).into()),
+        let updated = sqlx::query_as(
+            "UPDATE users SET email = $1, confirmed_at = $2, updated_at = $2 WHERE id = $3 AND email = $4 RETURNING *",
+        )
+        .bind(&sent.to)
+        .bind(self.sigra.now())
+        .bind(user.id)
+        .bind(&user.email)
+        .fetch_optional(&mut *tx)
+        .await;
+        let updated: User = match updated {
+            // Another account took the address in the meantime.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(Refusal::Link),
+            updated => updated?.ok_or(Refusal::Link)?,
         };
         self.record(&mut tx, audit::EMAIL_CHANGED, &updated, client).await?;
         let recovery = match sent.user.confirmed_at {
@@ -156,8 +150,11 @@ impl Accounts {
         };
         let sessions = self.sigra.email_tokens().delete_all_in(conn, &holder.id, None).await?;
         // The holder may be confirming it right now.
-        let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL").bind(holder.id);
-        if delete.execute(&mut *conn).await?.rows_affected() == 1 {
+        let deleted = sqlx::query("DELETE FROM users WHERE id = $1 AND confirmed_at IS NULL")
+            .bind(holder.id)
+            .execute(&mut *conn)
+            .await?;
+        if deleted.rows_affected() == 1 {
             self.sigra.audit().record(conn, &Audit::new(audit::DELETED).of(holder.id).from(client)).await?;
         }
         Ok(Some(sessions))

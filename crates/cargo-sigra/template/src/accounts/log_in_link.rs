@@ -1,14 +1,14 @@
 //! Logging in with a link sent by email.
 
-use sigra::{Client, CookieSession, EmailToken, Scope, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, LogInMethod, Scope, audit, token::Context};
 
-use super::{Accounts, User};
+use super::{Accounts, LogIn, Refusal, User};
 
 /// The user whom a link logs in.
-pub struct LogInLinkUse {
-    pub owner: User,
+struct Taken {
+    owner: User,
     /// Whether the account's password was removed, because someone else may have registered the account.
-    pub password_removed: bool,
+    password_removed: bool,
 }
 
 impl Accounts {
@@ -32,17 +32,33 @@ impl Accounts {
         self.get_user_by_email_token(token, Context::LogIn).await
     }
 
+    /// Logs in the user of a link, which works once.
+    pub async fn log_in_by_link(
+        &self,
+        session: &CookieSession,
+        scope: Option<&Scope<User>>,
+        token: &str,
+        remember_me: bool,
+    ) -> Result<LogIn, Refusal> {
+        let taken = self.take_log_in_link(session, scope, token).await?.ok_or(Refusal::Link)?;
+        let mut log_in = self.log_in(session, &taken.owner, LogInMethod::Link, remember_me).await?;
+        if let LogIn::Complete(logged_in) = &mut log_in {
+            logged_in.password_removed = taken.password_removed;
+        }
+        Ok(log_in)
+    }
+
     /// Uses up a link, and returns the user to log in.
     ///
     /// The link proves that the user has the mailbox, and so confirms the address. If it wasn't confirmed before, someone
     /// else may have registered it: unless [this browser did](Self::is_registrant), the password is removed, and so is
     /// everything else that could log someone in.
-    pub async fn take_log_in_link(
+    async fn take_log_in_link(
         &self,
         session: &CookieSession,
         scope: Option<&Scope<User>>,
         token: &str,
-    ) -> Result<Option<LogInLinkUse>, sigra::Error> {
+    ) -> Result<Option<Taken>, sigra::Error> {
         let Some(token) = EmailToken::parse(token) else { return Ok(None) };
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
@@ -50,17 +66,19 @@ impl Accounts {
         let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(None) };
         if sent.user.confirmed_at.is_some() {
             tx.commit().await?;
-            return Ok(Some(LogInLinkUse { owner: sent.user, password_removed: false }));
+            return Ok(Some(Taken { owner: sent.user, password_removed: false }));
         }
         if self.is_registrant(session, scope, &sent.user) {
             let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
             tx.commit().await?;
             self.sigra.sessions().announce_change(&user.id);
-            return Ok(Some(LogInLinkUse { owner: user, password_removed: false }));
+            return Ok(Some(Taken { owner: user, password_removed: false }));
         }
-        let drop_password = "UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2";
-        let drop_password = sqlx::query(drop_password).bind(self.sigra.now()).bind(sent.user.id);
-        drop_password.execute(&mut *tx).await?;
+        sqlx::query("UPDATE users SET hashed_password = NULL, updated_at = $1 WHERE id = $2")
+            .bind(self.sigra.now())
+            .bind(sent.user.id)
+            .execute(&mut *tx)
+            .await?;
         let revoked = self.sigra.recovery().take_over_in(&mut tx, &sent.user.id, &client).await?;
         let user = self.confirm_in(&mut tx, &sent.user, &client).await?;
         let password_removed = sent.user.hashed_password.is_some();
@@ -69,6 +87,6 @@ impl Accounts {
         }
         tx.commit().await?;
         self.sigra.sessions().announce(revoked);
-        Ok(Some(LogInLinkUse { owner: user, password_removed }))
+        Ok(Some(Taken { owner: user, password_removed }))
     }
 }

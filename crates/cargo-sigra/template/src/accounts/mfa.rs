@@ -2,43 +2,30 @@
 //! the user about every change.
 
 use sigra::{
-    Client, CookieSession, Scope, Sudo,
-    mfa::{
-        BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, SecondFactors,
-        TrustedBrowser,
-    },
+    Client, CookieSession, Sudo,
+    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
 };
 // <passkeys>
-use sigra::mfa::{PasskeyLogIn, PublicKeyCredential, RegisterPublicKeyCredential};
-// </passkeys>
+use sigra::mfa::RegisterPublicKeyCredential;
 use uuid::Uuid;
+// </passkeys>
 
-use super::{Accounts, Transaction, User};
+use super::{Accounts, LoggedIn, Transaction, User};
 
 /// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
 
-/// A login that a second factor has completed.
-#[derive(Clone, Copy, Debug)]
-pub struct ChallengePassed {
-    pub factor: Factor,
-    /// Whether the login canceled the deletion of the account.
-    pub deletion_cancelled: bool,
-}
-
 impl Accounts {
-    pub async fn list_second_factors(&self, user: &User) -> Result<SecondFactors, sigra::Error> {
-        self.sigra.mfa().list(&user.id).await
-    }
-
-    /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction.
+    /// Completes a login with a second factor, and cancels a scheduled deletion in the same transaction. `None` counts as an
+    /// invalid answer.
     pub async fn complete_mfa_challenge(
         &self,
         session: &CookieSession,
         challenge: &MfaChallenge<User>,
-        answer: SecondFactor<'_>,
+        answer: Option<SecondFactor<'_>>,
         trust_browser: bool,
-    ) -> Result<Checked<ChallengePassed>, sigra::Error> {
+    ) -> Result<Checked<LoggedIn>, sigra::Error> {
+        let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_cancelled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, factor: Factor| {
             self.tell_of_backup_code(tx, user, factor).await?;
@@ -53,19 +40,7 @@ impl Accounts {
         if factor.is_valid() {
             self.announce_log_in(user, deletion_cancelled);
         }
-        Ok(factor.map(|factor| ChallengePassed { factor, deletion_cancelled }))
-    }
-
-    /// Enters sudo mode with a second factor.
-    pub async fn confirm_sudo(
-        &self,
-        session: &CookieSession,
-        scope: &Scope<User>,
-        answer: SecondFactor<'_>,
-    ) -> Result<Checked<Factor>, sigra::Error> {
-        let tell =
-            async |tx: &mut Transaction, factor: Factor| self.tell_of_backup_code(tx, scope.user(), factor).await;
-        self.sigra.mfa().reauthenticate_with(session, scope, answer, tell).await
+        Ok(factor.map(|factor| LoggedIn { backup_codes_left: left(factor), ..LoggedIn::new(user, deletion_cancelled) }))
     }
 
     /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.
@@ -102,24 +77,21 @@ impl Accounts {
     }
 
     // <passkeys>
-    /// Adds a passkey that the browser created.
+    /// Adds a passkey that the browser created. `None` counts as an invalid answer.
     pub async fn add_passkey(
         &self,
         session: &CookieSession,
         enrolment: &MfaEnrolment<User>,
         name: &str,
-        answer: &RegisterPublicKeyCredential,
+        answer: Option<&RegisterPublicKeyCredential>,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
+        let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let user = enrolment.scope().user();
         let tell = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, "A passkey", enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
         self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, tell).await
-    }
-
-    pub async fn rename_passkey(&self, user: &User, id: Uuid, name: &str) -> Result<bool, sigra::Error> {
-        self.sigra.passkeys().rename(&user.id, id, name).await
     }
 
     /// Removes a passkey. Returns whether it was the user's.
@@ -133,31 +105,17 @@ impl Accounts {
         let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.passkeys().delete_with(session, sudo, id, tell).await
     }
-
-    /// Verifies a passkey, and returns its user.
-    pub async fn get_user_by_passkey(
-        &self,
-        session: &CookieSession,
-        answer: &PublicKeyCredential,
-    ) -> Result<Checked<PasskeyLogIn<User>>, sigra::Error> {
-        self.sigra.passkeys().verify_log_in(session, answer).await
-    }
     // </passkeys>
 
-    /// Returns the browsers that skip the second factor.
-    pub async fn list_trusted_browsers(&self, user: &User) -> Result<Vec<TrustedBrowser>, sigra::Error> {
-        self.sigra.trusted_browsers().list(&user.id).await
-    }
-
-    /// Stops trusting a browser. Returns whether it was the user's.
-    pub async fn delete_trusted_browser(&self, user: &User, id: Uuid, client: &Client) -> Result<bool, sigra::Error> {
-        self.sigra.trusted_browsers().delete(&user.id, id, client).await
-    }
-
-    async fn tell_of_backup_code(&self, tx: &mut Transaction, user: &User, factor: Factor) -> Result<(), sigra::Error> {
-        match factor {
-            Factor::BackupCode { left } => self.mailer().send_in(tx, self.notifier.backup_code_used(user, left)).await,
-            _ => Ok(()),
+    pub(super) async fn tell_of_backup_code(
+        &self,
+        tx: &mut Transaction,
+        user: &User,
+        factor: Factor,
+    ) -> Result<(), sigra::Error> {
+        match left(factor) {
+            Some(left) => self.mailer().send_in(tx, self.notifier.backup_code_used(user, left)).await,
+            None => Ok(()),
         }
     }
 
@@ -171,5 +129,13 @@ impl Accounts {
             }
             tx.commit().await
         });
+    }
+}
+
+/// Returns how many backup codes are left, if one was used.
+fn left(factor: Factor) -> Option<u32> {
+    match factor {
+        Factor::BackupCode { left } => Some(left),
+        _ => None,
     }
 }

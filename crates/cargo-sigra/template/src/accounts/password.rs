@@ -1,31 +1,9 @@
 //! Changing a password, and resetting it with a link. Both end all other sessions and revoke links.
 
-use sigra::{Client, CookieSession, EmailToken, Password, Scope, audit, password::PasswordProblem, token::Context};
+use sigra::{Client, CookieSession, EmailToken, Password, Scope, audit, token::Context};
 
-use super::{Accounts, Policy, User, check_password, sessions::account_named};
+use super::{Accounts, Policy, Problems, Refusal, User, log_in::account_named, user::check_password};
 use crate::database::Connection;
-
-/// Why a password was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangePasswordError {
-    #[error("{0}")]
-    Invalid(PasswordProblem),
-    #[error("The passwords don't match.")]
-    Confirmation,
-    /// The current password is missing or wrong.
-    #[error("That isn't your current password.")]
-    Current,
-    /// The link was used, has expired, or never existed.
-    #[error("the link is invalid or has expired")]
-    Link,
-    /// Another account now has the email address that a recovery would give back.
-    #[error(
-        "Another account now uses this email address. Delete that account or change its email address, then open the link again."
-    )]
-    AddressTaken,
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
-}
 
 impl Accounts {
     /// Sends a reset link, if the address has an account.
@@ -64,17 +42,17 @@ impl Accounts {
         token: &str,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<User, ChangePasswordError> {
+    ) -> Result<User, Refusal> {
         let client = &session.client();
-        let user = self.get_user_by_reset_password_token(token).await?.ok_or(ChangePasswordError::Link)?;
+        let user = self.get_user_by_reset_password_token(token).await?.ok_or(Refusal::Link)?;
         check_new_password(password, confirmation, &user.email, &self.policy)?;
-        let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
-        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
         let sent = self.sigra.email_tokens().take(&mut tx, &token, Context::ResetPassword).await?;
-        let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(ChangePasswordError::Link)?.user;
+        let user = sent.filter(|sent| sent.to == sent.user.email).ok_or(Refusal::Link)?.user;
         let revoked = match user.confirmed_at {
             Some(_) => self.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await?,
             // Someone else may have registered the address: remove everything that could log them in again.
@@ -107,18 +85,18 @@ impl Accounts {
         current: Option<&Password>,
         password: &Password,
         confirmation: &Password,
-    ) -> Result<(), ChangePasswordError> {
+    ) -> Result<(), Refusal> {
         let user = scope.user();
         check_new_password(password, confirmation, &user.email, &self.policy)?;
         self.limit_changes("password", user).await?;
         self.sigra.sessions().require(scope).await?;
         if self.asks_current_password(scope) {
-            let current = current.ok_or(ChangePasswordError::Current)?;
+            let current = current.ok_or_else(wrong_current)?;
             if !self.is_password_of(user, current, &session.client()).await?.is_valid() {
-                return Err(ChangePasswordError::Current);
+                return Err(wrong_current());
             }
         }
-        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         // Renewing the session fails if it ended in the meantime, and then nothing is changed.
@@ -151,12 +129,21 @@ impl Accounts {
     }
 }
 
+/// Checks a new password, and that it was typed the same way twice.
 pub(super) fn check_new_password(
     password: &Password,
     confirmation: &Password,
     email: &str,
     policy: &Policy,
-) -> Result<(), ChangePasswordError> {
-    check_password(password, email, policy).map_err(ChangePasswordError::Invalid)?;
-    if password.matches(confirmation) { Ok(()) } else { Err(ChangePasswordError::Confirmation) }
+) -> Result<(), Problems> {
+    check_password(password, email, policy).map_err(Problems::of_password)?;
+    match password.matches(confirmation) {
+        true => Ok(()),
+        false => Err(Problems { password_confirmation: Some("The passwords don't match."), ..Problems::default() }),
+    }
+}
+
+/// The current password is missing or wrong.
+fn wrong_current() -> Refusal {
+    Problems { current_password: Some("That isn't your current password."), ..Problems::default() }.into()
 }

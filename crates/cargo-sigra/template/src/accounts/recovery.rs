@@ -4,7 +4,7 @@
 
 use sigra::{Client, EmailToken, Password, Recovered, audit, token::Context};
 
-use super::{Accounts, ChangePasswordError, User, password::check_new_password};
+use super::{Accounts, Problems, Refusal, User, password::check_new_password};
 use crate::database::Connection;
 
 impl Accounts {
@@ -23,18 +23,17 @@ impl Accounts {
         password: &Password,
         confirmation: &Password,
         client: &Client,
-    ) -> Result<User, ChangePasswordError> {
-        let token = EmailToken::parse(token).ok_or(ChangePasswordError::Link)?;
-        let found =
-            self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(ChangePasswordError::Link)?;
+    ) -> Result<User, Refusal> {
+        let token = EmailToken::parse(token).ok_or(Refusal::Link)?;
+        let found = self.sigra.email_tokens().find(&token, Context::Recovery).await?.ok_or(Refusal::Link)?;
         check_new_password(password, confirmation, &found.to, &self.policy)?;
-        self.sigra.check_breached(password).await.map_err(ChangePasswordError::Invalid)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
         let hashed_password = self.sigra.hash_password(password).await?;
 
         let mut tx = self.sigra.begin().await?;
         self.lock_claim_in(&mut tx, &found.user, &found.to).await?;
         let recovered = self.sigra.recovery().recover_in(&mut tx, &token, client).await?;
-        let Recovered { sent, revoked, .. } = recovered.ok_or(ChangePasswordError::Link)?;
+        let Recovered { sent, revoked, .. } = recovered.ok_or(Refusal::Link)?;
         let before = sent.user;
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
@@ -53,15 +52,20 @@ impl Accounts {
         user: &User,
         email: &str,
         hashed_password: &str,
-    ) -> Result<User, ChangePasswordError> {
-        let give_back = "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
-            delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *";
-        let give_back =
-            sqlx::query_as(give_back).bind(email).bind(hashed_password).bind(self.sigra.now()).bind(user.id);
-        match give_back.fetch_one(conn).await {
-            Ok(user) => Ok(user),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(ChangePasswordError::AddressTaken),
-            Err(error) => Err(sigra::Error::from(error).into()),
+    ) -> Result<User, Refusal> {
+        let given_back = sqlx::query_as(
+            "UPDATE users SET email = $1, hashed_password = $2, confirmed_at = coalesce(confirmed_at, $3),
+            delete_after = NULL, updated_at = $3 WHERE id = $4 RETURNING *",
+        )
+        .bind(email)
+        .bind(hashed_password)
+        .bind(self.sigra.now())
+        .bind(user.id)
+        .fetch_one(conn)
+        .await;
+        match given_back {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Refusal::AddressTaken),
+            given_back => Ok(given_back?),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sigra::{Client, CookieSession, HashedPassword, Password, Verification, audit};
 
-use super::{Accounts, Problems, Transaction, User, normalize_email};
+use super::{Accounts, Problems, Refusal, Transaction, User, user::normalize_email};
 use crate::database::Connection;
 
 /// The audit event of a registration with a taken email address.
@@ -13,43 +13,26 @@ const REGISTRATION_REFUSED: &str = "auth.account.registration_refused";
 /// A second registration with the same email address and password within this time is a double submit.
 const A_MOMENT: Duration = Duration::from_secs(60);
 
-/// Why a user was not registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    #[error("not valid: {0:?}")]
-    Invalid(Problems),
-    /// Whether the visitor is told depends on the [policy](super::Policy).
-    #[error("the address has already been taken")]
-    Taken,
-    #[error(transparent)]
-    Sigra(#[from] sigra::Error),
-}
-
 impl Accounts {
     /// Registers a user with a password. A taken email address takes the same work.
-    pub async fn register_user(
-        &self,
-        email: &str,
-        password: &Password,
-        client: &Client,
-    ) -> Result<User, RegisterError> {
+    pub async fn register_user(&self, email: &str, password: &Password, client: &Client) -> Result<User, Refusal> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         let mut tx = self.sigra.begin().await?;
         let registered = self.insert_user(&mut tx, &email, &hashed_password, client).await?;
         tx.commit().await?;
-        registered.map_err(|_| RegisterError::Taken)
+        registered.map_err(|_| taken())
     }
 
     /// Registers a user in a browser, which can then [confirm the address](Self::confirm_user) without the password, and
-    /// sends the confirmation link. Notifies the owner of a taken address, unless the [policy](super::Policy) is to tell
-    /// the visitor.
+    /// sends the confirmation link. For a taken address it notifies the owner and succeeds, unless the
+    /// [policy](super::Policy) is to tell the visitor.
     pub async fn register_user_here(
         &self,
         session: &CookieSession,
         email: &str,
         password: &Password,
-    ) -> Result<User, RegisterError> {
+    ) -> Result<(), Refusal> {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         self.remember_registration(session, &hashed_password)?;
@@ -65,19 +48,18 @@ impl Accounts {
             _ => {}
         }
         tx.commit().await?;
-        registered.map_err(|_| RegisterError::Taken)
+        match registered {
+            Err(_) if self.policy.reveal_taken_addresses => Err(taken()),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the normalized email address, if both it and the password are valid.
-    async fn check_registration(&self, email: &str, password: &Password) -> Result<String, RegisterError> {
+    async fn check_registration(&self, email: &str, password: &Password) -> Result<String, Refusal> {
         let problems = Problems::of(email, password, &self.policy);
-        let Some(email) = normalize_email(email).filter(|_| problems.is_empty()) else {
-            return Err(RegisterError::Invalid(problems));
-        };
-        match self.sigra.check_breached(password).await {
-            Ok(()) => Ok(email),
-            Err(problem) => Err(RegisterError::Invalid(Problems { password: Some(problem), ..Problems::default() })),
-        }
+        let email = normalize_email(email).filter(|_| problems.is_empty()).ok_or(problems)?;
+        self.sigra.check_breached(password).await.map_err(Problems::of_password)?;
+        Ok(email)
     }
 
     /// Inserts a user. If the address is taken, returns its owner as the error: `None` if they were deleted just now.
@@ -88,20 +70,23 @@ impl Accounts {
         hashed_password: &HashedPassword,
         client: &Client,
     ) -> Result<Result<User, Option<User>>, sigra::Error> {
-        let now = self.sigra.now();
         // <uuid>
-        let insert = "INSERT INTO users (id, email, hashed_password, inserted_at, updated_at)
-            VALUES ($4, $1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
+        const INSERT: &str = "INSERT INTO users (email, hashed_password, inserted_at, updated_at, id)
+            VALUES ($1, $2, $3, $3, $4) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </uuid>
         // <!uuid>
-        // let insert = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
+        // const INSERT: &str = "INSERT INTO users (email, hashed_password, inserted_at, updated_at)
         //     VALUES ($1, $2, $3, $3) ON CONFLICT (lower(email)) DO NOTHING RETURNING *";
         // </!uuid>
-        let insert = sqlx::query_as(insert).bind(email).bind(hashed_password.as_str()).bind(now);
-        // <uuid>
-        let insert = insert.bind(uuid::Uuid::now_v7());
-        // </uuid>
-        let inserted: Option<User> = insert.fetch_optional(&mut *conn).await?;
+        let inserted: Option<User> = sqlx::query_as(INSERT)
+            .bind(email)
+            .bind(hashed_password.as_str())
+            .bind(self.sigra.now())
+            // <uuid>
+            .bind(uuid::Uuid::now_v7())
+            // </uuid>
+            .fetch_optional(&mut *conn)
+            .await?;
         let existing = super::get_user_by_normalized_email(conn, email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.as_ref().map(|user| user.id)).from(client);
@@ -140,4 +125,9 @@ impl Accounts {
             false => Ok(()),
         }
     }
+}
+
+/// Another account has the email address.
+fn taken() -> Refusal {
+    Problems::of_email("This email address has already been taken.").into()
 }

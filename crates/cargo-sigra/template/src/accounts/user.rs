@@ -4,7 +4,7 @@ use sigra::{
 };
 use time::OffsetDateTime;
 
-use super::{DEMO_PASSWORD, Policy};
+use super::policy::{DEMO_PASSWORD, Policy};
 use crate::database::Database;
 
 /// The message for an address that can't receive email.
@@ -57,11 +57,13 @@ impl sigra::AuthUser for User {
     // </mfa>
 }
 
-/// Why a user can't be registered, by field.
+/// What is wrong with the fields of a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     pub email: Option<&'static str>,
     pub password: Option<PasswordProblem>,
+    pub password_confirmation: Option<&'static str>,
+    pub current_password: Option<&'static str>,
 }
 
 impl Problems {
@@ -69,7 +71,15 @@ impl Problems {
         let normalized = normalize_email(email);
         let password = check_password(password, normalized.as_deref().unwrap_or(email), policy).err();
         let email = normalized.is_none().then_some(INVALID_EMAIL);
-        Self { email, password }
+        Self { email, password, ..Self::default() }
+    }
+
+    pub fn of_email(problem: &'static str) -> Self {
+        Self { email: Some(problem), ..Self::default() }
+    }
+
+    pub fn of_password(problem: PasswordProblem) -> Self {
+        Self { password: Some(problem), ..Self::default() }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -12,7 +12,8 @@ use sigra::{
 use time::OffsetDateTime;
 use url::Url;
 
-use super::{User, day};
+use super::user::User;
+use crate::dates::day;
 
 /// The name of the application in its emails.
 const APP: &str = "MyApp";

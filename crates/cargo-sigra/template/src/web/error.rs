@@ -1,26 +1,27 @@
-//! Errors, and the pages that show them.
+//! The errors of handlers.
 
-// <pages>
-use askama::Template;
-// </pages>
 use axum::{
-    extract::Request,
-    http::{HeaderValue, StatusCode, header},
-    middleware::Next,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use sigra::Problem;
 
-// <pages>
-use super::{layout::Layout, user_auth::LOG_IN_PATH};
-use sigra::Audience;
-// </pages>
+use crate::accounts::Refusal;
 
-const PROBLEM_JSON: &str = "application/problem+json";
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a handler can fail with. The browser is told no cause; the log is.
+/// Nothing has that name or id.
+pub const NOT_FOUND: Problem = Problem::new(StatusCode::NOT_FOUND);
+
+/// Why a request failed. The cause goes to the log, never to the browser.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A response with a status and a code.
+    #[error("{}", .0.title())]
+    Problem(Problem),
+    /// The request was refused for a reason that the user can fix.
+    #[error(transparent)]
+    Refused(Refusal),
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
     // <pages>
@@ -29,9 +30,26 @@ pub enum Error {
     // </pages>
 }
 
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Sigra(error) => Self::Sigra(error),
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
+            Self::Problem(problem) => problem.into_response(),
+            Self::Refused(refusal) => refusal.into_response(),
             // <pages>
             Self::Template(error) => {
                 tracing::error!(%error, "a page can't be rendered");
@@ -44,114 +62,9 @@ impl IntoResponse for Error {
 }
 
 pub async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND)
+    NOT_FOUND
 }
 
 pub async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
 }
-
-// <pages>
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage {
-    layout: Layout,
-    status: u16,
-    advice: String,
-    /// Whether somebody wanted to log in, which can be done in other ways.
-    is_log_in: bool,
-}
-// </pages>
-
-/// Gives every error answer a body that its reader can use.
-pub async fn error_pages(request: Request, next: Next) -> Response {
-    // <pages>
-    let audience = Audience::of(request.headers());
-    let own = match audience {
-        Audience::Program => PROBLEM_JSON,
-        Audience::Browser => "text/html",
-    };
-    let is_log_in = request.uri().path().starts_with(LOG_IN_PATH);
-    // </pages>
-    // <!pages>
-    // let own = PROBLEM_JSON;
-    // </!pages>
-    let response = next.run(request).await;
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    if has_content_type(&response, own) {
-        return response;
-    }
-    let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(status));
-    // <pages>
-    let (content_type, body) = match audience {
-        Audience::Program => (PROBLEM_JSON, problem.to_json()),
-        Audience::Browser => ("text/html; charset=utf-8", render(problem, is_log_in)),
-    };
-    // </pages>
-    // <!pages>
-    // let (content_type, body) = (PROBLEM_JSON, problem.to_json());
-    // </!pages>
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Response::from_parts(parts, body.into())
-}
-
-/// A handler has an answer of its own for it, such as a form with what is wrong beside its fields.
-fn has_content_type(response: &Response, own: &str) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|content_type| content_type.starts_with(own))
-}
-
-// <pages>
-fn render(problem: Problem, is_log_in: bool) -> String {
-    let layout = Layout::without_session(title_for(problem.status()));
-    let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
-    page.render().unwrap_or_else(|_| title_for(problem.status()).to_owned())
-}
-
-/// The heading of an error page. HTTP's own words are for programs.
-fn title_for(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "We couldn't read the form",
-        StatusCode::UNAUTHORIZED => "Log in to continue",
-        StatusCode::FORBIDDEN => "Request refused",
-        StatusCode::NOT_FOUND => "Page not found",
-        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened",
-        StatusCode::MISDIRECTED_REQUEST => "For development only",
-        StatusCode::PAYLOAD_TOO_LARGE => "Request too large",
-        StatusCode::TOO_MANY_REQUESTS => "Please wait",
-        StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
-        status if status.is_server_error() => "Something went wrong",
-        status => status.canonical_reason().unwrap_or("Error"),
-    }
-}
-
-/// What the user can do now.
-fn advice(problem: Problem) -> String {
-    problem.detail().unwrap_or_else(|| advice_for(problem.status()).to_owned())
-}
-
-fn advice_for(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "Go back, fill it in again and resend it.",
-        StatusCode::UNAUTHORIZED => "You aren't logged in, or your session has expired. Log in and try again.",
-        StatusCode::FORBIDDEN => {
-            "This request didn't come from one of our own pages. Open the page on this site and try again."
-        }
-        StatusCode::NOT_FOUND => "There is no page at this URL. Check it, or start from the home page.",
-        StatusCode::MISDIRECTED_REQUEST => "This page is for development, and only opens at localhost.",
-        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened in that way. Start from the home page.",
-        StatusCode::PAYLOAD_TOO_LARGE => "You sent more data than this page accepts. Send less.",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
-        StatusCode::TOO_MANY_REQUESTS => "Too many attempts. Try again in a moment.",
-        StatusCode::SERVICE_UNAVAILABLE => "The site is busy or restarting. Try again in a few seconds.",
-        status if status.is_client_error() => "We couldn't understand the request.",
-        _ => "The problem is on our side. Try again in a moment.",
-    }
-}
-// </pages>

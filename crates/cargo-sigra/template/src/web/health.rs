@@ -1,9 +1,9 @@
-//! Whether the application is well.
+//! The health check.
 
 use axum::extract::State;
 use sigra::Sigra;
 
-use super::Result;
+use super::error::Result;
 use crate::accounts::User;
 
 /// For load balancers: 503 while the database can't be reached, or takes nothing that is written.

@@ -7,9 +7,8 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::FlashMessage};
-use time::{OffsetDateTime, macros::format_description};
 
-use super::Error;
+use super::error::Error;
 use crate::accounts::User;
 
 /// What the layout shows: the title, the waiting messages, and who is logged in.
@@ -73,10 +72,4 @@ impl<T: Template> IntoResponse for Page<T> {
             Err(error) => Error::from(error).into_response(),
         }
     }
-}
-
-/// A time as people read it.
-pub fn minute(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
-    at.format(&format).unwrap_or_else(|_| at.to_string())
 }

@@ -1,41 +1,42 @@
 //! HTML forms can only GET and POST. A form that means another method says so in a field `_method`.
 
 use axum::{
-    body::{Body, Bytes},
-    extract::{FromRequest, Request},
+    RequestExt,
+    body::Bytes,
+    extract::Request,
     http::{HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use url::form_urlencoded;
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// Turns a `POST` of a form with `_method=delete` (or `put`, `patch`) into that method. All of them are
-/// unsafe methods, so no check that a `POST` has to pass is avoided in this way.
+/// Turns a `POST` of a form with `_method=delete` (or `put`, `patch`) into that method. All of them are unsafe methods, so
+/// this bypasses no check that a `POST` has to pass.
 pub async fn method_override(request: Request, next: Next) -> Response {
-    let is_form =
-        |value: &HeaderValue| value.as_bytes().get(..FORM.len()).is_some_and(|v| v.eq_ignore_ascii_case(FORM));
-    let is_form_post =
-        request.method() == Method::POST && request.headers().get(header::CONTENT_TYPE).is_some_and(is_form);
-    if !is_form_post {
+    if request.method() != Method::POST || !is_form(&request) {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    // The body limit travels in the extensions, so the body is read with them.
-    let mut limited = Request::new(body);
-    *limited.extensions_mut() = parts.extensions.clone();
-    let form = match Bytes::from_request(limited, &()).await {
+    // Read the body with its parts: the limit of its size is in the extensions.
+    let form: Bytes = match Request::from_parts(parts.clone(), body).extract().await {
         Ok(form) => form,
         Err(rejection) => return rejection.into_response(),
     };
     if let Some(method) = overridden(&form) {
         parts.method = method;
     }
-    next.run(Request::from_parts(parts, Body::from(form))).await
+    next.run(Request::from_parts(parts, form.into())).await
+}
+
+fn is_form(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(..FORM.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORM))
 }
 
 fn overridden(form: &[u8]) -> Option<Method> {
-    let (_, method) = url::form_urlencoded::parse(form).find(|(name, _)| name == "_method")?;
+    let (_, method) = form_urlencoded::parse(form).find(|(name, _)| name == "_method")?;
     match method.to_ascii_lowercase().as_str() {
         "delete" => Some(Method::DELETE),
         "put" => Some(Method::PUT),

@@ -1,10 +1,11 @@
-//! One small file a page: what it shows, and what its forms do.
+//! The pages, one small file each: what a page shows, and what its forms do.
 
 pub mod account;
 pub mod activity;
 pub mod confirmation;
 pub mod deletion;
 pub mod devices;
+mod form;
 // <app>
 pub mod home;
 // </app>

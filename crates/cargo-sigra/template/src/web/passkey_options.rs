@@ -1,4 +1,4 @@
-//! What browsers ask for before they use a passkey: the options that `navigator.credentials` is called with.
+//! The options that scripts pass to `navigator.credentials`, to create or use a passkey.
 
 use axum::{Json, extract::State};
 use sigra::{
@@ -6,7 +6,7 @@ use sigra::{
     mfa::{CreationChallengeResponse, MfaChallenge, MfaEnrolment, RequestChallengeResponse},
 };
 
-use super::Result;
+use super::error::Result;
 use crate::accounts::{Accounts, User};
 
 /// To add one.

@@ -10,9 +10,11 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use super::{
-    AppState, assets,
+    assets,
     development::require_localhost,
-    error, mailbox,
+    error,
+    error_pages::error_pages,
+    mailbox,
     method_override::method_override,
     pages::{
         account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings,
@@ -21,6 +23,7 @@ use super::{
     request_body,
     request_span::{name_route, trace_requests},
     security_headers::security_headers,
+    state::AppState,
     user_auth,
 };
 // <app>
@@ -157,7 +160,7 @@ pub fn app(state: AppState) -> Router {
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(user_auth::fetch_current_scope(&state.sigra));
+        .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()
         // <app>
@@ -183,7 +186,7 @@ pub fn app(state: AppState) -> Router {
         ServiceBuilder::new()
             .layer(trace_requests(state.settings.environment))
             .layer(from_fn_with_state(state.clone(), security_headers))
-            .layer(from_fn(error::error_pages))
+            .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(from_fn(request_body::end_in_time))

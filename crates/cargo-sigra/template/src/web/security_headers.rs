@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::AppState;
+use super::state::AppState;
 use crate::config::Environment;
 
 /// Own files only: no inline script or style, no frames around us, no forms to elsewhere.

@@ -1,4 +1,8 @@
-//! Logging in and out, and who may pass.
+//! Logging in and out, and who can call which route.
+//!
+//! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at a login and at a logout, then the checks that
+//! the router puts before routes. All of it is yours. What must be right and is hard to get right is in the crate
+//! `sigra`: tokens, cookies, the second factor, and who sends a request.
 
 use axum::{
     extract::{Request, State},
@@ -10,29 +14,33 @@ use axum::{
 use sigra::mfa::MfaEnrolment;
 // </mfa>
 use sigra::{
-    Config, CookieSession, Scope, Sigra,
+    Config, CookieSession, Scope,
     config::{CookieOptions, SameSite},
-    scope::FetchCurrentScopeLayer,
 };
 // <pages>
 use axum::response::{IntoResponse, Redirect};
-// <passkeys>
-use sigra::mfa::PasskeyLogIn;
-// </passkeys>
-use sigra::{Flash, LogInMethod, LogInOutcome, session::ReturnTo};
+use sigra::{Flash, LogInMethod, Sigra, session::ReturnTo};
 // </pages>
 
-use super::Result;
+use super::error::Result;
 use crate::accounts::{Accounts, User};
 // <pages>
-use crate::accounts::LogIn;
+use crate::accounts::{LogIn, LoggedIn};
+// <mfa>
+use crate::accounts::FEW_BACKUP_CODES;
+// </mfa>
 // </pages>
 
-/// The cookie session. It ends with the browser. `HttpOnly` and the signature are not open to choice;
-/// `Secure` and `Domain` are decided at start, from `APP_ENV` and `COOKIE_DOMAIN`.
+/// The cookie that holds the session token. It ends when the browser is closed.
+///
+/// With `SameSite::Strict`, users who follow a link from another site or from an email arrive logged out. With
+/// `SameSite::None`, other sites can send requests with it. `Secure` and `Domain` depend on `APP_ENV` and
+/// `COOKIE_DOMAIN`. The cookie is always signed, and hidden from scripts. A new name logs out everyone who
+/// didn't ask to stay logged in.
 const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_site(SameSite::Lax);
 
-/// The cookie that outlives the browser, for those who ask to be remembered.
+/// The cookie that keeps users logged in after the browser was closed, if they ask for it. It lasts as long as the
+/// session, and a new name logs them out when they close the browser.
 const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
 
 // <pages>
@@ -51,13 +59,19 @@ pub const MFA_ENROLMENT_MESSAGE: &str = "Your account requires a second factor. 
 pub const LOG_OUT_MESSAGE: &str = "Logged out successfully.";
 
 const SIGNED_IN_PATH: &str = "/";
+
+// <magic_link>
+const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
+    with, because someone else may have chosen it. You can set a new one in your settings.";
+// </magic_link>
 // </pages>
 
-/// What the browser forgets when its user logs out.
+/// What the browser deletes at a logout, so that the next person at a shared computer finds no pages in its cache. Without
+/// it, the back button can show them.
 pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
     (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
 
-/// The names of the cookies, and where visitors are led who may not pass.
+/// Passes these settings to the library: the cookies, and where to send users who can't call a route yet.
 pub fn configure(config: Config) -> Config {
     config
         // <pages>
@@ -73,9 +87,11 @@ pub fn configure(config: Config) -> Config {
 }
 
 // <pages>
-/// Logs the user in: a fresh session token and a fresh cookie session, so that nothing of what was in the
-/// browser before can be used against them. Leads to the page that asked for the login, or home; who has a second
-/// factor is asked for it before.
+/// Logs the user in, and redirects to the next step.
+///
+/// The user must have proven who they are: with a password, a link, or whatever you check before you call this. The
+/// browser gets a new session token and a new cookie session. Whatever someone planted in the browser before the login is
+/// gone (session fixation). To keep an entry, such as a shopping cart, list it in `Config::survives_renewal`.
 pub async fn log_in_user(
     accounts: &Accounts,
     session: &CookieSession,
@@ -86,51 +102,43 @@ pub async fn log_in_user(
     after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
 }
 
-// <passkeys>
-/// Logs the user in who has shown a passkey: no other factor is asked for.
-pub async fn log_in_user_with_passkey(
-    accounts: &Accounts,
-    session: &CookieSession,
-    log_in: &PasskeyLogIn<User>,
-    remember_me: bool,
-) -> Result<Redirect> {
-    after_log_in(session, accounts.log_in_with_passkey(session, log_in, remember_me).await?)
-}
-// </passkeys>
-
-fn after_log_in(session: &CookieSession, log_in: LogIn) -> Result<Redirect> {
-    match log_in.outcome {
-        LogInOutcome::Complete => welcome_user(session, log_in.deletion_cancelled),
+/// Redirects to the next step of a login: the page that asked for it, or home. A user with a second factor goes to the
+/// challenge first, and isn't logged in before they pass it.
+pub fn after_log_in(session: &CookieSession, log_in: LogIn) -> Result<Redirect> {
+    match log_in {
+        LogIn::Complete(logged_in) => welcome_user(session, &logged_in),
         // <mfa>
-        LogInOutcome::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
+        LogIn::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
-        // <!mfa>
-        // // There is no way to set one up here, so nobody has one.
-        // LogInOutcome::SecondFactorPending => Err(sigra::Error::SecondFactorRequired.into()),
-        // </!mfa>
+        LogIn::Unconfirmed => {
+            session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
+            Ok(Redirect::to("/users/confirm"))
+        }
     }
 }
 
-/// Welcomes who is logged in by now, with all their factors.
-pub fn welcome_user(session: &CookieSession, deletion_cancelled: bool) -> Result<Redirect> {
+/// Welcomes a user who has presented all their factors, and shows the messages that come with the login.
+pub fn welcome_user(session: &CookieSession, logged_in: &LoggedIn) -> Result<Redirect> {
     let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
-    if deletion_cancelled {
+    if logged_in.deletion_cancelled {
         session.put_flash(Flash::Info, "Your account was scheduled for deletion. You logged in, so we kept it.")?;
     }
+    // <magic_link>
+    if logged_in.password_removed {
+        session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
+    }
+    // </magic_link>
+    // <mfa>
+    if let Some(left) = logged_in.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
+        let codes = if left == 1 { "1 backup code" } else { &format!("{left} backup codes") };
+        session.put_flash(Flash::Error, format!("You have {codes} left. Generate new codes in your settings."))?;
+    }
+    // </mfa>
     Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
 }
 
-/// Where to lead a user who may not log in before they have confirmed their address, if that is asked for.
-pub fn must_confirm(accounts: &Accounts, session: &CookieSession, user: &User) -> Result<Option<Redirect>> {
-    if !accounts.must_confirm(user) {
-        return Ok(None);
-    }
-    session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
-    Ok(Some(Redirect::to("/users/confirm")))
-}
-
-/// Logs the browser out, and says so when it is done. Its session's live connections end.
+/// Logs the browser out, and redirects home with a message. Deletes the session, and closes its live connections.
 pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message: &str) -> Result<Response> {
     sigra.log_out(session).await?;
     session.put_flash(Flash::Info, message)?;
@@ -138,14 +146,8 @@ pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message:
 }
 // </pages>
 
-/// Finds out who sends each request: by the session token in the cookie session, or by the remember-me
-/// cookie after the browser was closed.
-pub fn fetch_current_scope(sigra: &Sigra<User>) -> FetchCurrentScopeLayer<User> {
-    sigra.fetch_current_scope()
-}
-
 // <pages>
-/// For pages that only make sense to visitors.
+/// Sends users who are logged in away from pages for visitors, such as the login page.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {
         Some(_) => Redirect::to(SIGNED_IN_PATH).into_response(),
@@ -154,7 +156,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
 }
 // </pages>
 
-/// For all that accounts are changed or guessed at with: so many requests an address and minute.
+/// Limits how many requests a client address can send, to everything that changes an account or lets someone guess.
 pub async fn limit_address(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -168,26 +170,28 @@ pub async fn limit_address(
     Ok(next.run(request).await)
 }
 
-/// For pages that need a user: the argument is the requirement. Visitors are led to the log-in page and
-/// back, programs get 401.
+/// Requires a login. The argument is the requirement: without a scope, this isn't called. Visitors go to the login page
+/// and back; programs get 401.
+///
+/// A handler that takes a `Scope<User>` needs no such check. Put it before routes whose handlers don't.
 pub async fn require_authenticated_user(_: Scope<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// For pages that need a user who authenticated recently.
+/// Requires a user who proved who they are within the last minutes (`SUDO_TTL`). A stolen session alone doesn't pass.
 pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
 // <mfa>
-/// For pages that set up a second factor: also for users who can do nothing else until then.
+/// Requires a login, and lets users through who must set up a second factor before they can do anything else.
 pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
 // <pages>
-/// For setting up a second factor: an address that is not confirmed may be somebody else's, and whoever proves that it
-/// is theirs takes the account over without it.
+/// Requires a confirmed email address before a second factor is set up. An unconfirmed address may belong to someone else,
+/// and its owner can take the account over without the factor.
 pub async fn require_confirmed_address(
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
@@ -202,8 +206,3 @@ pub async fn require_confirmed_address(
 }
 // </pages>
 // </mfa>
-
-/// Gives the browser a new token and a new cookie session, as after a change of what the user may do.
-pub async fn renew_session(sigra: &Sigra<User>, session: &CookieSession, scope: &Scope<User>) -> Result<()> {
-    Ok(sigra.renew_session(session, scope).await?)
-}

@@ -202,7 +202,7 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     assert!(answer.status().is_server_error());
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
     assert!(host.reload(&user).await.delete_after.is_some());
-    assert!(host.accounts.list_user_sessions(&user).await.expect("sessions").is_empty());
+    assert!(host.sigra().sessions().list(&user.id).await.expect("sessions").is_empty());
 }
 
 /// A week after their registration.
@@ -233,7 +233,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     for user in [&confirmed, &logged_in, &logged_out, &program, &imported, &young] {
         host.reload(user).await;
     }
-    let events = host.accounts.list_user_activity(&unused, None).await.expect("events");
+    let events = host.accounts.list_user_activity(&unused, None).await.expect("events").events;
     assert_eq!(events[0].action, "auth.account.deleted");
 
     let host = Host::with(&[("UNCONFIRMED_TTL", "0")]).await;
@@ -268,9 +268,9 @@ async fn a_deleted_account_frees_its_address_and_leaves_audit_events() {
     let again = host.reload(&user).await;
     assert_ne!(again.id, user.id);
 
-    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events").events;
     assert_eq!(events[0].action, "auth.account.deleted");
-    let of_the_new = host.accounts.list_user_activity(&again, None).await.expect("events");
+    let of_the_new = host.accounts.list_user_activity(&again, None).await.expect("events").events;
     assert!(of_the_new.iter().all(|event| event.action != "auth.account.deleted"));
 }
 

@@ -80,7 +80,7 @@ async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
 
     let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
     assert!(subjects.iter().any(|subject| subject == "You got your account back"), "{subjects:?}");
-    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events").events;
     assert!(events.iter().any(|event| event.action == "auth.account.recovered"));
 }
 
@@ -134,7 +134,7 @@ async fn a_factor_from_before_the_address_was_changed_stays() {
     host.clock().advance(Duration::from_secs(30));
     owner.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
     assert_contains(&owner.get("/dashboard").await, &user.email);
-    let factors = host.accounts.list_second_factors(&user).await.expect("factors");
+    let factors = host.sigra().mfa().list(&user.id).await.expect("factors");
     assert_eq!(factors.backup_codes, 0, "a thief may have made new ones");
 }
 // </mfa>

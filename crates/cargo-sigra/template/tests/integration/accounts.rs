@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::Host;
-use my_app::accounts::{Problems, RegisterError, User};
+use my_app::accounts::{Problems, Refusal, User};
 use sigra::{
     Client, Password,
     config::Argon2Params,
@@ -15,11 +15,8 @@ use tokio::task::JoinSet;
 async fn register(host: &Host, email: &str, password: &str) -> Result<User, Problems> {
     match host.accounts.register_user(email, &Password::new(password), &Client::default()).await {
         Ok(user) => Ok(user),
-        Err(RegisterError::Taken) => {
-            Err(Problems { email: Some("This email address has already been taken."), password: None })
-        }
-        Err(RegisterError::Invalid(problems)) => Err(problems),
-        Err(RegisterError::Sigra(error)) => panic!("{error}"),
+        Err(Refusal::Invalid(problems)) => Err(problems),
+        Err(refusal) => panic!("{refusal}"),
     }
 }
 

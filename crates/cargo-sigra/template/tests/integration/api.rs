@@ -297,7 +297,7 @@ async fn a_link_logs_in_once() {
 async fn an_unreadable_session_does_not_hide_the_others() {
     let api = Api::new().await;
     let (user, browser) = api.authenticated_fixture().await;
-    let spoilt = api.0.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
+    let spoilt = api.0.sigra().sessions().list(&user.id).await.expect("sessions").remove(0).id;
     let phone = api.log_in(&user).await;
     let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id = $1").bind(spoilt);
     spoil.execute(&api.0.pool).await.expect("spoilt");

@@ -14,7 +14,7 @@ const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) App
 async fn an_unreadable_session_does_not_hide_the_others() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
-    let this_one = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0).id;
+    let this_one = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0).id;
     host.log_in(&user).await;
     let spoil = sqlx::query("UPDATE users_tokens SET last_used_at = 'infinity' WHERE id <> $1").bind(this_one);
     spoil.execute(&host.pool).await.expect("spoilt");
@@ -92,9 +92,9 @@ async fn a_user_with_many_devices_sees_the_most_recently_used_ones() {
 async fn one_device_can_be_logged_out_from_another() {
     let host = Host::new().await;
     let (user, laptop) = host.authenticated_fixture().await;
-    let this_one = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0);
+    let this_one = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0);
     let phone = host.log_in(&user).await;
-    let sessions = host.accounts.list_user_sessions(&user).await.expect("sessions");
+    let sessions = host.sigra().sessions().list(&user.id).await.expect("sessions");
     let other = sessions.iter().find(|session| session.id != this_one.id).expect("the phone");
 
     let answer = laptop.delete(&format!("/users/sessions/{}", other.id)).await;
@@ -108,7 +108,7 @@ async fn one_device_can_be_logged_out_from_another() {
 async fn logging_out_this_device_is_logging_out() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
-    let session = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0);
+    let session = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0);
     assert_redirected_to(&browser.delete(&format!("/users/sessions/{}", session.id)).await, "/");
     assert!(browser.cookie("_my_app_key").is_none());
     assert_contains(&browser.get("/").await, "Logged out successfully.");
@@ -119,7 +119,7 @@ async fn users_cannot_log_out_the_devices_of_others() {
     let host = Host::new().await;
     let (victim, browser) = host.authenticated_fixture().await;
     let (_, attacker) = host.authenticated_fixture().await;
-    let session = host.accounts.list_user_sessions(&victim).await.expect("sessions").remove(0);
+    let session = host.sigra().sessions().list(&victim.id).await.expect("sessions").remove(0);
     assert_status(&attacker.delete(&format!("/users/sessions/{}", session.id)).await, 404);
     assert_status(&attacker.delete("/users/sessions/00000000-0000-0000-0000-000000000000").await, 404);
     assert_status(&attacker.delete("/users/sessions/nonsense").await, 400);

@@ -142,7 +142,7 @@ async fn invariant_10_a_second_factor_that_is_sent_twice_logs_in_and_uses_one_co
         assert_redirected_to(&press_twice(&browser, challenge, challenge, &[("user[code]", &code)]).await, "/");
         assert_eq!(browser.get("/dashboard").await.status(), 200);
     }
-    let left = host.accounts.list_second_factors(&user).await.expect("factors").backup_codes;
+    let left = host.sigra().mfa().list(&user.id).await.expect("factors").backup_codes;
     assert_eq!(left, 9);
 }
 

@@ -140,7 +140,7 @@ async fn revoking_a_device_ends_its_live_connection() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (user, phone) = host.authenticated_fixture().await;
-    let session = host.accounts.list_user_sessions(&user).await.expect("sessions").remove(0);
+    let session = host.sigra().sessions().list(&user.id).await.expect("sessions").remove(0);
     let laptop = host.log_in(&user).await;
     let mut socket = open(address, &phone).await;
     laptop.delete(&format!("/users/sessions/{}", session.id)).await;

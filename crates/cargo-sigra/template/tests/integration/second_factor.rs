@@ -210,7 +210,7 @@ async fn a_second_factor_set_up_before_confirmation_is_removed_when_the_owner_ta
 async fn assert_taken_over(host: &Host, victim: &User, attacker: &TestClient, owner: &TestClient) {
     assert_status(&owner.get("/dashboard").await, 200);
     assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
-    let factors = host.accounts.list_second_factors(victim).await.expect("factors");
+    let factors = host.sigra().mfa().list(&victim.id).await.expect("factors");
     assert!(!factors.is_any() && factors.backup_codes == 0, "{factors:?}");
 }
 
@@ -403,6 +403,6 @@ async fn reloading_the_page_of_backup_codes_shows_the_same_codes() {
     host.clock().advance(Duration::from_secs(10 * 60));
     let much_later = browser.fork().user_agent("another");
     assert_ne!(codes_on(&much_later.post(CODES, &form).await), codes);
-    let left = host.accounts.list_second_factors(&user).await.expect("factors").backup_codes;
+    let left = host.sigra().mfa().list(&user.id).await.expect("factors").backup_codes;
     assert_eq!(left, 10);
 }

@@ -93,13 +93,13 @@ async fn paging_from_another_users_event_reveals_nothing() {
     let (victim, _) = host.authenticated_fixture().await;
     host.client().post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
     let (user, stranger) = host.authenticated_fixture().await;
-    let event = host.accounts.list_user_activity(&victim, None).await.expect("events").remove(0);
+    let event = host.accounts.list_user_activity(&victim, None).await.expect("events").events.remove(0);
     for place in [event.id, uuid::Uuid::max(), uuid::Uuid::nil()] {
         let page = stranger.get(&format!("/users/settings/activity?before={place}")).await;
         assert_status(&page, 200);
         assert!(!page.text().contains("Failed to log in") && !page.text().contains(&victim.email));
     }
-    let own = host.accounts.list_user_activity(&user, None).await.expect("events");
+    let own = host.accounts.list_user_activity(&user, None).await.expect("events").events;
     assert!(own.iter().all(|event| event.user == Some(user.id)));
 }
 
@@ -125,7 +125,7 @@ async fn confirming_the_password_and_logging_out_are_recorded() {
     browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
     browser.delete("/users/log-out").await;
     browser.delete("/users/log-out").await;
-    let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+    let events = host.accounts.list_user_activity(&user, None).await.expect("events").events;
     let actions: Vec<&str> = events.iter().map(|event| &*event.action).collect();
     assert_eq!(
         actions,

@@ -272,7 +272,7 @@ async fn invariant_10_concurrent_confirmations_confirm_once_and_all_succeed() {
             tries.spawn(async move { browser.post(&link, &PASSWORD).await.location() == Some("/users/log-in") });
         }
         assert!(tries.join_all().await.into_iter().all(|is_told| is_told));
-        let events = host.accounts.list_user_activity(&user, None).await.expect("events");
+        let events = host.accounts.list_user_activity(&user, None).await.expect("events").events;
         assert_eq!(events.iter().filter(|event| event.action == "auth.account.confirmed").count(), 1);
         assert!(host.reload(&user).await.confirmed_at.is_some());
     }

@@ -88,7 +88,7 @@ async fn invariant_3_a_link_gives_new_cookies_and_ends_the_previous_session() {
     browser.post(&asked(&host, &user.email).await, &[]).await;
     assert!(browser.get("/dashboard").await.text().contains(&user.email));
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
-    assert!(host.accounts.list_user_sessions(&before).await.expect("sessions").is_empty());
+    assert!(host.sigra().sessions().list(&before.id).await.expect("sessions").is_empty());
 }
 
 /// For users who confirm their address with the link, and for those who confirmed it earlier.
@@ -110,7 +110,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_logs_in() {
             });
         }
         assert_eq!(tries.join_all().await.into_iter().filter(|is_in| *is_in).count(), 1);
-        assert_eq!(host.accounts.list_user_sessions(&user).await.expect("sessions").len(), 1);
+        assert_eq!(host.sigra().sessions().list(&user.id).await.expect("sessions").len(), 1);
     }
 }
 

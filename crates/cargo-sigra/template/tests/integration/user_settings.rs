@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{Host, email_form, password_form, seen};
 use axum::{Router, routing::get};
-use my_app::accounts::ChangePasswordError;
+use my_app::accounts::Refusal;
 use sigra::{
     CookieSession, Error, Password,
     config::Argon2Params,
@@ -172,7 +172,7 @@ async fn invariant_9_the_first_of_several_concurrent_password_changes_wins() {
         let kept: Vec<String> =
             changes.join_all().await.into_iter().filter_map(|(password, is_in)| is_in.then_some(password)).collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
-        assert_eq!(host.accounts.list_user_sessions(&user).await.expect("sessions").len(), 1);
+        assert_eq!(host.sigra().sessions().list(&user.id).await.expect("sessions").len(), 1);
         assert!(host.can_log_in(&user.email, &kept[0]).await);
     }
 }
@@ -417,7 +417,7 @@ async fn an_address_goes_to_the_user_who_proves_ownership_and_the_unconfirmed_ac
     assert_contains(&browser.get("/dashboard").await, &squatter.email);
     assert_eq!(host.reload(&squatter).await.id, user.id);
     assert_redirected_to(&theirs.get("/dashboard").await, "/users/log-in");
-    let events = host.accounts.list_user_activity(&squatter, None).await.expect("events");
+    let events = host.accounts.list_user_activity(&squatter, None).await.expect("events").events;
     assert_eq!(events[0].action, "auth.account.deleted");
 }
 
@@ -622,10 +622,10 @@ async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let (session, new) = (session(&host).await, Password::new(NEW));
     let current = Password::new(VALID_PASSWORD);
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
-    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
+    assert!(matches!(refused, Err(Refusal::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
     host.accounts.delete_user_session_token(&token).await.expect("logged out");
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
-    assert!(matches!(refused, Err(ChangePasswordError::Sigra(Error::SessionEnded))), "{refused:?}");
+    assert!(matches!(refused, Err(Refusal::Sigra(Error::SessionEnded))), "{refused:?}");
     let refused = accounts.confirm_sudo_by_password(&session, &scope, &new).await;
     assert!(matches!(refused, Err(Error::SessionEnded)), "{refused:?}");
     hash.await.expect("no panic").expect("a hash");

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{ACTIVITY_PAGE, Accounts, User, UserId},
-    web::Result,
+    accounts::{Accounts, User, UserId},
+    web::error::Result,
 };
 
 #[derive(Deserialize)]
@@ -59,9 +59,6 @@ pub async fn index(
     scope: Scope<User>,
     Query(query): Query<Before>,
 ) -> Result<Json<Activity>> {
-    let events = accounts.list_user_activity(scope.user(), query.before).await?;
-    Ok(Json(Activity {
-        older: events.last().filter(|_| events.len() == ACTIVITY_PAGE).map(|event| event.id),
-        events: events.iter().map(Event::from).collect(),
-    }))
+    let activity = accounts.list_user_activity(scope.user(), query.before).await?;
+    Ok(Json(Activity { events: activity.events.iter().map(Event::from).collect(), older: activity.older }))
 }

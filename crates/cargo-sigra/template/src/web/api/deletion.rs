@@ -9,10 +9,9 @@ use serde::Serialize;
 use sigra::{CookieSession, Sudo};
 use time::OffsetDateTime;
 
-use super::{mail_link::Ask, refusal::Fields};
 use crate::{
-    accounts::{Accounts, DeleteError, User},
-    web::{Result, user_auth::CLEAR_SITE_DATA},
+    accounts::{Accounts, User},
+    web::{error::Result, forms::Address, user_auth::CLEAR_SITE_DATA},
 };
 
 /// When the account goes; `null`: it is gone.
@@ -27,15 +26,10 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    asked: Option<Json<Ask>>,
+    asked: Option<Json<Address>>,
 ) -> Result<Response> {
     let typed = asked.map(|Json(asked)| asked.email).unwrap_or_default();
-    match accounts.delete_user(&scope, &typed, &session.client()).await {
-        Ok(delete_after) => {
-            accounts.sigra().log_out(&session).await?;
-            Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
-        }
-        Err(DeleteError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(Fields { email: Some(problem.to_string()), ..Fields::default() }.into_response()),
-    }
+    let delete_after = accounts.delete_user(&scope, &typed, &session.client()).await?;
+    accounts.sigra().log_out(&session).await?;
+    Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())
 }

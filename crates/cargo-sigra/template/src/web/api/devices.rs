@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{refusal::found, session::log_out};
 use crate::{
     accounts::{Accounts, User},
-    web::Result,
+    web::error::Result,
 };
 
 #[derive(Serialize)]
@@ -80,9 +80,9 @@ impl From<TrustedBrowser> for Trusted {
 
 pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Result<Json<Devices>> {
     let current = scope.session().id;
-    let sessions = accounts.list_user_sessions(scope.user()).await?;
+    let sessions = accounts.sigra().sessions().list(&scope.user().id).await?;
     // <mfa>
-    let trusted_browsers = accounts.list_trusted_browsers(scope.user()).await?;
+    let trusted_browsers = accounts.sigra().trusted_browsers().list(&scope.user().id).await?;
     // </mfa>
     Ok(Json(Devices {
         sessions: sessions.iter().map(|session| Device::new(session, current)).collect(),
@@ -137,6 +137,6 @@ pub async fn distrust(
     scope: Scope<User>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.delete_trusted_browser(scope.user(), id, &session.client()).await?))
+    Ok(found(accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await?))
 }
 // </mfa>

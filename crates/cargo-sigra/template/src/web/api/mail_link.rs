@@ -1,28 +1,17 @@
-//! Links in mails: asking for one, and whose it is.
+//! Links in emails.
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
-use serde::{Deserialize, Serialize};
+use axum::Json;
+use serde::Serialize;
 
-use super::refusal::bad_link;
-
-/// Asks for a mail.
-#[derive(Deserialize)]
-pub struct Ask {
-    pub email: String,
-}
+use crate::{accounts::Refusal, web::error::Result};
 
 #[derive(Serialize)]
-struct Link {
+pub struct Link {
     email: String,
 }
 
 /// Whose address a link is about, to be asked before it is used. That changes nothing: mail scanners open links too.
-pub fn link_of(email: Option<String>) -> Response {
-    match email {
-        Some(email) => Json(Link { email }).into_response(),
-        None => bad_link().into_response(),
-    }
+pub fn link_of(email: Option<String>) -> Result<Json<Link>> {
+    let email = email.ok_or(Refusal::Link)?;
+    Ok(Json(Link { email }))
 }

@@ -7,26 +7,24 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sigra::{
     CookieSession, Problem, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaEnrolment},
 };
 use time::OffsetDateTime;
 // <passkeys>
 use uuid::Uuid;
 // </passkeys>
 
-use super::refusal::{found, unconfirmed, wrong_credentials};
+use super::refusal::{UNCONFIRMED, WRONG_CREDENTIALS, found};
 use crate::{
     accounts::{Accounts, User},
-    web::Result,
+    web::{error::Result, forms::FirstCode},
 };
 
-#[derive(Deserialize)]
-pub struct FirstCode {
-    code: MfaCode,
-}
+/// Backup codes are for who has another factor.
+const NO_SECOND_FACTOR: Problem = Problem::new(StatusCode::CONFLICT).code("no_second_factor");
 
 /// What the user has.
 #[derive(Serialize)]
@@ -81,10 +79,10 @@ impl From<Option<&BackupCodes>> for Codes {
 }
 
 /// What setting up a factor is answered with.
-pub fn enrolled(enrolled: Checked<Enrolled>) -> Response {
+pub fn enrolled(enrolled: Checked<Enrolled>) -> Result<Json<Codes>> {
     match enrolled {
-        Checked::Valid(enrolled) => Json(Codes::from(enrolled.backup_codes.as_ref())).into_response(),
-        Checked::Invalid => wrong_credentials().into_response(),
+        Checked::Valid(enrolled) => Ok(Json(enrolled.backup_codes.as_ref().into())),
+        Checked::Invalid => Err(WRONG_CREDENTIALS.into()),
     }
 }
 
@@ -93,12 +91,12 @@ pub fn enrolled(enrolled: Checked<Enrolled>) -> Response {
 pub async fn require_confirmed_address(enrolment: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     match enrolment.scope().user().confirmed_at {
         Some(_) => next.run(request).await,
-        None => unconfirmed().into_response(),
+        None => UNCONFIRMED.into_response(),
     }
 }
 
 pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<User>) -> Result<Json<Factors>> {
-    let factors = accounts.list_second_factors(enrolment.scope().user()).await?;
+    let factors = accounts.sigra().mfa().list(&enrolment.scope().user().id).await?;
     let used = |inserted_at, last_used_at| Used { inserted_at, last_used_at };
     Ok(Json(Factors {
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
@@ -130,8 +128,8 @@ pub async fn create_totp(
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Json(asked): Json<FirstCode>,
-) -> Result<Response> {
-    Ok(enrolled(accounts.enable_totp(&session, &enrolment, &asked.code).await?))
+) -> Result<Json<Codes>> {
+    enrolled(accounts.enable_totp(&session, &enrolment, &asked.code).await?)
 }
 
 pub async fn delete_totp(
@@ -146,9 +144,7 @@ pub async fn create_backup_codes(
     State(accounts): State<Accounts>,
     session: CookieSession,
     sudo: Sudo<User>,
-) -> Result<Response> {
-    Ok(match accounts.regenerate_backup_codes(&session, &sudo).await? {
-        Some(codes) => Json(Codes::from(Some(&codes))).into_response(),
-        None => Problem::new(StatusCode::CONFLICT).code("no_second_factor").into_response(),
-    })
+) -> Result<Json<Codes>> {
+    let codes = accounts.regenerate_backup_codes(&session, &sudo).await?.ok_or(NO_SECOND_FACTOR)?;
+    Ok(Json(Some(&codes).into()))
 }

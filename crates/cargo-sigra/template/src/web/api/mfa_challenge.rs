@@ -1,46 +1,21 @@
 //! The second factor of a log-in: all that is open, besides logging out, to who has shown the first one alone.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use serde::{Deserialize, Serialize};
+use axum::{Json, extract::State};
+use serde::Serialize;
 use sigra::{
     CookieSession,
-    mfa::{Checked, Factor, MfaChallenge, MfaCode, SecondFactor},
+    mfa::{Checked, MfaChallenge},
 };
-// <passkeys>
-use sigra::mfa::PublicKeyCredential;
-// </passkeys>
 
-use super::{account::Me, refusal::wrong_credentials, session::Notice};
+use super::{
+    account::Me,
+    refusal::WRONG_CREDENTIALS,
+    session::{Notice, notices},
+};
 use crate::{
     accounts::{Accounts, User},
-    web::Result,
+    web::{error::Result, forms::Answer},
 };
-
-/// A code, or what the browser signed with a passkey.
-#[derive(Deserialize)]
-pub struct Answer {
-    code: Option<MfaCode>,
-    #[serde(default)]
-    trust_browser: bool,
-    // <passkeys>
-    credential: Option<PublicKeyCredential>,
-    // </passkeys>
-}
-
-impl Answer {
-    pub fn second_factor(&self) -> Option<SecondFactor<'_>> {
-        // <passkeys>
-        if let Some(credential) = &self.credential {
-            return Some(SecondFactor::Passkey(credential));
-        }
-        // </passkeys>
-        self.code.as_ref().map(SecondFactor::Code)
-    }
-}
 
 /// What the user can answer with.
 #[derive(Serialize)]
@@ -62,7 +37,7 @@ pub struct Completed {
 }
 
 pub async fn show(State(accounts): State<Accounts>, challenge: MfaChallenge<User>) -> Result<Json<Offer>> {
-    let factors = accounts.list_second_factors(challenge.user()).await?;
+    let factors = accounts.sigra().mfa().list(&challenge.user().id).await?;
     Ok(Json(Offer {
         totp: factors.totp.is_some(),
         backup_codes: factors.backup_codes > 0,
@@ -77,15 +52,15 @@ pub async fn create(
     session: CookieSession,
     challenge: MfaChallenge<User>,
     Json(asked): Json<Answer>,
-) -> Result<Response> {
-    let Some(answer) = asked.second_factor() else { return Ok(wrong_credentials().into_response()) };
-    let completed = accounts.complete_mfa_challenge(&session, &challenge, answer, asked.trust_browser).await?;
-    let Checked::Valid(passed) = completed else { return Ok(wrong_credentials().into_response()) };
-    let user = challenge.user();
-    let notices = passed.deletion_cancelled.then_some(Notice::DeletionCancelled).into_iter().collect();
-    let backup_codes_left = match passed.factor {
-        Factor::BackupCode { left } => Some(left),
-        _ => None,
-    };
-    Ok(Json(Completed { status: "complete", user: user.into(), notices, backup_codes_left }).into_response())
+) -> Result<Json<Completed>> {
+    let (answer, trust_browser) = (asked.second_factor(), asked.trust_browser);
+    match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await? {
+        Checked::Valid(logged_in) => Ok(Json(Completed {
+            status: "complete",
+            user: (&logged_in.user).into(),
+            notices: notices(&logged_in),
+            backup_codes_left: logged_in.backup_codes_left,
+        })),
+        Checked::Invalid => Err(WRONG_CREDENTIALS.into()),
+    }
 }

@@ -4,60 +4,39 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use sigra::{
-    CookieSession, Scope, Sudo,
-    mfa::{Checked, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
-};
+use sigra::{Checked, CookieSession, Scope, Sudo, mfa::MfaEnrolment};
 use uuid::Uuid;
 
 use super::{
-    mfa::enrolled,
-    refusal::{failed_log_in, found, unconfirmed},
-    session,
+    mfa::{Codes, enrolled},
+    refusal::{FAILED_LOG_IN, found},
+    session::{Outcome, answer},
 };
 use crate::{
     accounts::{Accounts, User},
-    web::Result,
+    web::{
+        error::Result,
+        forms::{NewPasskey, PasskeyLogIn, PasskeyName},
+    },
 };
-
-#[derive(Deserialize)]
-pub struct NewPasskey {
-    #[serde(default)]
-    name: String,
-    credential: RegisterPublicKeyCredential,
-}
-
-#[derive(Deserialize)]
-pub struct NewName {
-    name: String,
-}
-
-#[derive(Deserialize)]
-pub struct LogIn {
-    credential: PublicKeyCredential,
-    #[serde(default)]
-    remember_me: bool,
-}
 
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
     Json(asked): Json<NewPasskey>,
-) -> Result<Response> {
-    Ok(enrolled(accounts.add_passkey(&session, &enrolment, &asked.name, &asked.credential).await?))
+) -> Result<Json<Codes>> {
+    enrolled(accounts.add_passkey(&session, &enrolment, &asked.name, asked.credential.as_ref()).await?)
 }
 
 pub async fn update(
     State(accounts): State<Accounts>,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
-    Json(asked): Json<NewName>,
+    Json(asked): Json<PasskeyName>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.rename_passkey(scope.user(), id, &asked.name).await?))
+    Ok(found(accounts.sigra().passkeys().rename(&scope.user().id, id, &asked.name).await?))
 }
 
 pub async fn delete(
@@ -72,14 +51,10 @@ pub async fn delete(
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<LogIn>,
-) -> Result<Response> {
-    let Checked::Valid(log_in) = accounts.get_user_by_passkey(&session, &asked.credential).await? else {
-        return Ok(failed_log_in().into_response());
-    };
-    if accounts.must_confirm(log_in.user()) {
-        return Ok(unconfirmed().into_response());
+    Json(asked): Json<PasskeyLogIn>,
+) -> Result<Json<Outcome>> {
+    match accounts.log_in_with_passkey(&session, asked.credential.as_ref(), asked.remember_me).await? {
+        Checked::Valid(log_in) => answer(log_in),
+        Checked::Invalid => Err(FAILED_LOG_IN.into()),
     }
-    let complete = accounts.log_in_with_passkey(&session, &log_in, asked.remember_me).await?;
-    session::answer(log_in.user(), complete, Vec::new())
 }

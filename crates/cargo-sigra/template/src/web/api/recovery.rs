@@ -3,18 +3,18 @@
 use axum::{
     Json,
     extract::{Path, State},
-    response::Response,
+    http::StatusCode,
 };
 use sigra::CookieSession;
 
-use super::{
-    mail_link::link_of,
-    settings::{NewPassword, new_password},
+use super::mail_link::{Link, link_of};
+use crate::{
+    accounts::Accounts,
+    web::{error::Result, forms::NewPassword},
 };
-use crate::{accounts::Accounts, web::Result};
 
-pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Response> {
-    Ok(link_of(accounts.get_email_by_recovery_token(&token).await?))
+pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
+    link_of(accounts.get_email_by_recovery_token(&token).await?)
 }
 
 pub async fn update(
@@ -22,7 +22,7 @@ pub async fn update(
     session: CookieSession,
     Path(token): Path<String>,
     Json(asked): Json<NewPassword>,
-) -> Result<Response> {
-    let NewPassword { password } = &asked;
-    new_password(accounts.recover_account(&token, password, password, &session.client()).await)
+) -> Result<StatusCode> {
+    accounts.recover_account(&token, &asked.password, asked.confirmation(), &session.client()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

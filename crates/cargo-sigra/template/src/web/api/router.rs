@@ -31,11 +31,13 @@ use crate::web::live;
 use crate::{
     config::Environment,
     web::{
-        AppState,
         development::require_localhost,
-        error, mailbox, request_body,
+        error,
+        error_pages::error_pages,
+        mailbox, request_body,
         request_span::{name_route, trace_requests},
         security_headers::security_headers,
+        state::AppState,
         user_auth,
     },
 };
@@ -133,7 +135,7 @@ pub fn app(state: AppState) -> Router {
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(user_auth::fetch_current_scope(&state.sigra))
+        .layer(state.sigra.fetch_current_scope())
         // Nothing here is the same for everybody.
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
         // <app>
@@ -148,7 +150,7 @@ pub fn app(state: AppState) -> Router {
             .layer(trace_requests(state.settings.environment))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
-            .layer(from_fn(error::error_pages))
+            .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(from_fn(request_body::end_in_time))

@@ -6,25 +6,17 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
-use sigra::{CookieSession, LogInMethod, LogInOutcome, Password};
+use serde::Serialize;
+use sigra::{CookieSession, LogInMethod};
 
 use super::{
     account::Me,
-    refusal::{failed_log_in, unconfirmed},
+    refusal::{FAILED_LOG_IN, UNCONFIRMED},
 };
 use crate::{
-    accounts::{Accounts, LogIn, User},
-    web::{Result, user_auth::CLEAR_SITE_DATA},
+    accounts::{Accounts, LogIn, LoggedIn},
+    web::{error::Result, forms::Credentials, user_auth::CLEAR_SITE_DATA},
 };
-
-#[derive(Deserialize)]
-pub struct Credentials {
-    email: String,
-    password: Password,
-    #[serde(default)]
-    remember_me: bool,
-}
 
 /// What the user should know.
 #[derive(Serialize)]
@@ -54,38 +46,39 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Json(asked): Json<Credentials>,
-) -> Result<Response> {
+) -> Result<Json<Outcome>> {
     accounts.limit_log_in(&session, &asked.email).await?;
-    let client = session.client();
-    let Some(user) = accounts.get_user_by_email_and_password(&asked.email, &asked.password, &client).await? else {
-        return Ok(failed_log_in().into_response());
-    };
-    if accounts.must_confirm(&user) {
-        return Ok(unconfirmed().into_response());
+    match accounts.get_user_by_email_and_password(&asked.email, &asked.password, &session.client()).await? {
+        Some(user) => answer(accounts.log_in(&session, &user, LogInMethod::Password, asked.remember_me).await?),
+        None => Err(FAILED_LOG_IN.into()),
     }
-    let log_in = accounts.log_in(&session, &user, LogInMethod::Password, asked.remember_me).await?;
-    answer(&user, log_in, Vec::new())
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) -> Result<Response> {
     log_out(&accounts, &session).await
 }
 
-/// Welcomes the user, or says that the second factor is still to come.
-pub fn answer(user: &User, log_in: LogIn, mut notices: Vec<Notice>) -> Result<Response> {
-    match log_in.outcome {
-        LogInOutcome::Complete => {
-            notices.extend(log_in.deletion_cancelled.then_some(Notice::DeletionCancelled));
-            Ok(Json(Outcome::Complete { user: user.into(), notices }).into_response())
+/// Welcomes the user, or says what is still to come.
+pub fn answer(log_in: LogIn) -> Result<Json<Outcome>> {
+    match log_in {
+        LogIn::Complete(logged_in) => {
+            Ok(Json(Outcome::Complete { user: (&logged_in.user).into(), notices: notices(&logged_in) }))
         }
         // <mfa>
-        LogInOutcome::SecondFactorPending => Ok(Json(Outcome::SecondFactorPending).into_response()),
+        LogIn::SecondFactorPending => Ok(Json(Outcome::SecondFactorPending)),
         // </mfa>
-        // <!mfa>
-        // // There is no way to set one up here, so nobody has one.
-        // LogInOutcome::SecondFactorPending => Err(sigra::Error::SecondFactorRequired.into()),
-        // </!mfa>
+        LogIn::Unconfirmed => Err(UNCONFIRMED.into()),
     }
+}
+
+pub fn notices(logged_in: &LoggedIn) -> Vec<Notice> {
+    let notices = [
+        // <magic_link>
+        logged_in.password_removed.then_some(Notice::PasswordRemoved),
+        // </magic_link>
+        logged_in.deletion_cancelled.then_some(Notice::DeletionCancelled),
+    ];
+    notices.into_iter().flatten().collect()
 }
 
 /// Logs the browser out. Its session's live connections end.

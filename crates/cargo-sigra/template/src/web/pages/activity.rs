@@ -7,10 +7,11 @@ use sigra::{CookieSession, Scope, audit, audit::AuditEvent, client::Device, tele
 use uuid::Uuid;
 
 use crate::{
-    accounts::{ACTIVITY_PAGE as PAGE, Accounts, User, UserId},
+    accounts::{Accounts, User, UserId},
+    dates::minute,
     web::{
-        Result,
-        layout::{Layout, Page, minute},
+        error::Result,
+        layout::{Layout, Page},
     },
 };
 
@@ -56,11 +57,11 @@ pub async fn index(
     scope: Scope<User>,
     Query(query): Query<Before>,
 ) -> Result<Page<impl Template>> {
-    let events = accounts.list_user_activity(scope.user(), query.before).await?;
+    let activity = accounts.list_user_activity(scope.user(), query.before).await?;
     Ok(Page(ActivityPage {
         layout: Layout::new("Recent activity", &session, Some(&scope)),
-        older: events.last().filter(|_| events.len() == PAGE).map(|event| event.id),
-        events: events.iter().map(Event::new).collect(),
+        older: activity.older,
+        events: activity.events.iter().map(Event::new).collect(),
     }))
 }
 

@@ -3,22 +3,22 @@
 
 use askama::Template;
 use axum::{
-    Form,
-    extract::{Path, State, rejection::FormRejection},
+    extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, Password, Scope};
+use sigra::{CookieSession, Flash, Scope};
 
 use super::{
-    mail_link::{Ask, AskPage, LinkPage, bad_link},
-    new_password::{self, Answers, NewPassword, NewPasswordPage},
+    form::Form,
+    mail_link::{AskPage, LinkPage, bad_link},
+    new_password::{self, Answers, NewPasswordPage},
     session::lead_to_log_in,
 };
 use crate::{
-    accounts::{Accounts, ConfirmError, User},
+    accounts::{Accounts, Refusal, User},
     web::{
-        Result,
+        error::Result,
+        forms::{Address, Confirmation, NewPassword},
         layout::{Layout, Page},
         user_auth,
     },
@@ -28,12 +28,6 @@ const ASK_PATH: &str = "/users/confirm";
 const TITLE: &str = "Confirm your email address";
 const CONFIRMED: &str = "Your email address is confirmed.";
 const TAKEN_OVER: &str = "Your email address is confirmed and your password is set. You can log in now.";
-
-#[derive(Deserialize)]
-pub struct Confirm {
-    #[serde(rename = "user[password]")]
-    password: Option<Password>,
-}
 
 /// Asks for the account's password.
 #[derive(Template)]
@@ -57,7 +51,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Ask>,
+    Form(form): Form<Address>,
 ) -> Result<Response> {
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
     session.put_flash(
@@ -101,19 +95,19 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    form: Result<Form<Confirm>, FormRejection>,
+    form: Result<Form<Confirmation>, Response>,
 ) -> Result<Response> {
     let password = form.ok().and_then(|Form(form)| form.password);
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // Whether by this press of the button, or by one before.
         Ok(user) => return lead_to_log_in(&session, &user, CONFIRMED),
-        Err(ConfirmError::Sigra(error)) => return Err(error.into()),
-        Err(ConfirmError::Link) => return bad_link(&session, ASK_PATH),
+        Err(Refusal::Link) => return bad_link(&session, ASK_PATH),
         // The page was shown while the browser was still logged in: it asks now.
-        Err(ConfirmError::PasswordRequired) => {
+        Err(Refusal::PasswordRequired) => {
             return Ok(Redirect::to(&format!("{ASK_PATH}/{token}")).into_response());
         }
-        Err(problem) => problem.to_string(),
+        Err(Refusal::WrongPassword) => Refusal::WrongPassword.to_string(),
+        Err(refusal) => return Err(refusal.into()),
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),
@@ -143,8 +137,7 @@ pub async fn take_over(
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
     let client = session.client();
-    let changed =
-        accounts.take_over_by_confirmation(&token, &form.password, &form.password_confirmation, &client).await;
+    let changed = accounts.take_over_by_confirmation(&token, &form.password, form.confirmation(), &client).await;
     let form_again = async {
         let user = accounts.get_user_by_confirmation_token(&token).await?;
         Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))

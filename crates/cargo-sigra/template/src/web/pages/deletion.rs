@@ -1,19 +1,17 @@
 //! Deleting the account: a page of its own, which asks for its address to be typed.
 
 use askama::Template;
-use axum::{
-    Form,
-    extract::{State, rejection::FormRejection},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use sigra::{CookieSession, Scope, Sudo};
 use time::OffsetDateTime;
 
-use super::mail_link::Ask;
+use super::form::Form;
 use crate::{
-    accounts::{Accounts, DeleteError, User, day},
+    accounts::{Accounts, Refusal, User},
+    dates::day,
     web::{
-        Result,
+        error::Result,
+        forms::Address,
         layout::{Layout, Page},
         user_auth,
     },
@@ -26,7 +24,7 @@ struct DeletePage {
     email: String,
     /// Until when a log-in keeps the account.
     keep_until: Option<String>,
-    problem: Option<String>,
+    problem: Option<&'static str>,
 }
 
 pub async fn new(
@@ -41,14 +39,14 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    form: Result<Form<Ask>, FormRejection>,
+    form: Result<Form<Address>, Response>,
 ) -> Result<Response> {
     // Without the form nothing was typed.
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
         Ok(delete_after) => user_auth::log_out_user(accounts.sigra(), &session, &goodbye(delete_after)).await,
-        Err(DeleteError::Sigra(error)) => Err(error.into()),
-        Err(problem) => Ok(page(&accounts, &session, &scope, Some(problem.to_string())).refused().into_response()),
+        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -63,7 +61,7 @@ fn page(
     accounts: &Accounts,
     session: &CookieSession,
     scope: &Scope<User>,
-    problem: Option<String>,
+    problem: Option<&'static str>,
 ) -> Page<DeletePage> {
     Page(DeletePage {
         layout: Layout::new("Delete your account", session, Some(scope)),

@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, User},
+    dates::minute,
     web::{
-        Result, error,
-        layout::{Layout, Page, minute},
+        error::{NOT_FOUND, Result},
+        layout::{Layout, Page},
         user_auth,
     },
 };
@@ -92,11 +93,11 @@ pub async fn index(
     scope: Scope<User>,
 ) -> Result<Page<impl Template>> {
     let this_one = scope.session().id;
-    let mut sessions = accounts.list_user_sessions(scope.user()).await?;
+    let mut sessions = accounts.sigra().sessions().list(&scope.user().id).await?;
     sessions.sort_by_key(|session| session.id != this_one);
     let devices = sessions.iter().map(|session| Device::new(session, this_one)).collect();
     // <mfa>
-    let browsers = accounts.list_trusted_browsers(scope.user()).await?;
+    let browsers = accounts.sigra().trusted_browsers().list(&scope.user().id).await?;
     let this_browser =
         accounts.sigra().trusted_browsers().current(&session, &scope.user().id).await?.map(|browser| browser.id);
     // </mfa>
@@ -120,7 +121,7 @@ pub async fn delete(
         return user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await;
     }
     if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
-        return Ok(error::not_found().await.into_response());
+        return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, "Logged out of that device.")?;
     Ok(Redirect::to("/users/sessions").into_response())
@@ -156,8 +157,8 @@ pub async fn distrust(
     scope: Scope<User>,
     Path(id): Path<Uuid>,
 ) -> Result<Response> {
-    if !accounts.delete_trusted_browser(scope.user(), id, &session.client()).await? {
-        return Ok(error::not_found().await.into_response());
+    if !accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await? {
+        return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, "That browser is no longer trusted.")?;
     Ok(Redirect::to("/users/sessions").into_response())

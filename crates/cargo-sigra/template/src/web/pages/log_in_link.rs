@@ -2,37 +2,30 @@
 //! also asks before somebody else's link logs this browser in.
 
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, LogInMethod, Scope};
+use sigra::{CookieSession, Flash, Scope};
 
-use super::mail_link::{Ask, LINK_ON_ITS_WAY, LinkPage, bad_link};
+use super::{
+    form::Form,
+    mail_link::{LINK_ON_ITS_WAY, LinkPage, bad_link},
+};
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, Refusal, User},
     web::{
-        Result,
+        error::Result,
+        forms::{Address, Remember},
         layout::{Layout, Page},
         user_auth,
     },
 };
 
-#[derive(Deserialize)]
-pub struct Use {
-    #[serde(rename = "user[remember_me]", default)]
-    remember_me: String,
-}
-
-const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
-    with, because someone else may have chosen it. You can set a new one in your settings.";
-
 /// The same answer for every address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Ask>,
+    Form(form): Form<Address>,
 ) -> Result<Response> {
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
     session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
@@ -63,15 +56,11 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    Form(form): Form<Use>,
+    Form(form): Form<Remember>,
 ) -> Result<Response> {
-    let Some(link) = accounts.take_log_in_link(&session, scope.as_ref(), &token).await? else {
-        return bad_link(&session, user_auth::LOG_IN_PATH);
-    };
-    let remember_me = form.remember_me == "true";
-    let elsewhere = user_auth::log_in_user(&accounts, &session, &link.owner, LogInMethod::Link, remember_me).await?;
-    if link.password_removed {
-        session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
+    match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
+        Ok(log_in) => Ok(user_auth::after_log_in(&session, log_in)?.into_response()),
+        Err(Refusal::Link) => bad_link(&session, user_auth::LOG_IN_PATH),
+        Err(refusal) => Err(refusal.into()),
     }
-    Ok(elsewhere.into_response())
 }

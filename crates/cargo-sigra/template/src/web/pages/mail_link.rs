@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
 use sigra::{CookieSession, Flash};
 
-use crate::web::{Result, layout::Layout};
+use crate::web::{error::Result, layout::Layout};
 
 /// The same for every address, and for every mail that is one too many: it promises none that does not come.
 pub const LINK_ON_ITS_WAY: &str = "If your email address is in our system, you'll receive a link shortly. We send at most \
@@ -18,13 +17,6 @@ pub struct AskPage {
     pub layout: Layout,
     pub action: &'static str,
     pub explanation: &'static str,
-}
-
-/// What that page sends.
-#[derive(Deserialize)]
-pub struct Ask {
-    #[serde(rename = "user[email]")]
-    pub email: String,
 }
 
 /// Where a link leads. Opening it changes nothing; its button does.

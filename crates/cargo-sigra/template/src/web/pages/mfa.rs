@@ -2,43 +2,29 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
 use sigra::{
     AuthUser as _, CookieSession, Flash, Scope, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, MfaCode, MfaEnrolment, TotpEnrolment},
+    mfa::{BackupCodes, Checked, Enrolled, MfaEnrolment, TotpEnrolment},
     session::ReturnTo,
 };
 // <passkeys>
 use uuid::Uuid;
 // </passkeys>
 
+use super::form::Form;
 use crate::{
     accounts::{Accounts, FEW_BACKUP_CODES, User},
+    dates::minute,
     web::{
-        Result,
-        layout::{Layout, Page, minute},
+        error::Result,
+        forms::{FirstCode, SentForm},
+        layout::{Layout, Page},
         user_auth,
     },
 };
-
-#[derive(Deserialize)]
-pub struct FirstCode {
-    #[serde(rename = "user[code]")]
-    code: MfaCode,
-    #[serde(flatten)]
-    sent: SentForm,
-}
-
-/// Which form it was.
-#[derive(Deserialize)]
-pub struct SentForm {
-    #[serde(rename = "_idempotency_key", default)]
-    idempotency_key: String,
-}
 
 #[derive(Template)]
 #[template(path = "mfa_settings.html")]
@@ -106,9 +92,9 @@ pub async fn index(
     enrolment: MfaEnrolment<User>,
 ) -> Result<Page<impl Template>> {
     let user = enrolment.scope().user();
-    let factors = accounts.list_second_factors(user).await?;
+    let factors = accounts.sigra().mfa().list(&user.id).await?;
     let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
-    let (sessions, this_one) = (accounts.list_user_sessions(user).await?, enrolment.scope().session().id);
+    let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrolment.scope().session().id);
     Ok(Page(SettingsPage {
         layout: layout("Two-factor authentication", &session, &enrolment),
         email: user.email.clone(),
@@ -186,22 +172,20 @@ pub async fn create_backup_codes(
         Err(sigra::Error::OtherFactorRequired) => return ask_for_other_factor(&session),
         Err(error) => return Err(error.into()),
     };
-    form.keep(&accounts, &session, &sudo.0, &codes)?;
+    keep(&accounts, &session, &sudo.0, &form, &codes)?;
     let layout = Layout::new("Backup codes", &session, Some(&sudo.0));
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
-impl SentForm {
-    /// Keeps the codes that it was answered with, for a reload of their page.
-    fn keep(
-        &self,
-        accounts: &Accounts,
-        session: &CookieSession,
-        scope: &Scope<User>,
-        codes: &BackupCodes,
-    ) -> Result<()> {
-        Ok(accounts.sigra().mfa().keep_backup_codes(session, scope.user(), &self.idempotency_key, codes)?)
-    }
+/// Keeps the codes that a form was answered with, for a reload of their page.
+fn keep(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: &Scope<User>,
+    form: &SentForm,
+    codes: &BackupCodes,
+) -> Result<()> {
+    Ok(accounts.sigra().mfa().keep_backup_codes(session, scope.user(), &form.idempotency_key, codes)?)
 }
 
 /// The page of backup codes, reloaded: the browser sends the form once more, and nothing is to be done again.
@@ -245,7 +229,7 @@ pub(super) fn welcome(
     let Some(codes) = enrolled.backup_codes else {
         return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
     };
-    form.keep(accounts, session, enrolment.scope(), &codes)?;
+    keep(accounts, session, enrolment.scope(), form, &codes)?;
     // Who had to set one up wanted to go somewhere else.
     let return_to = session.take_return_to();
     let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);
@@ -271,7 +255,7 @@ async fn totp_page(
         qr_code: totp.qr_code(),
         manual_key: totp.manual_key().to_string(),
         url: totp.url().to_owned(),
-        replaces: accounts.list_second_factors(user).await?.totp.is_some(),
+        replaces: accounts.sigra().mfa().list(&user.id).await?.totp.is_some(),
         problem,
     }))
 }

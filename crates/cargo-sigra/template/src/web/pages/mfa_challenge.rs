@@ -2,20 +2,23 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
     CookieSession, Flash, Problem,
-    mfa::{Checked, Factor, MfaChallenge},
+    mfa::{Checked, MfaChallenge},
 };
 
-use super::second_factor::{Answer, Options, Prompt};
+use super::{
+    form::Form,
+    second_factor::{Options, Prompt},
+};
 use crate::{
-    accounts::{Accounts, FEW_BACKUP_CODES, User},
+    accounts::{Accounts, User},
     web::{
-        Result,
+        error::Result,
+        forms::Answer,
         layout::{Layout, Page},
         user_auth,
     },
@@ -44,30 +47,20 @@ pub async fn create(
     challenge: MfaChallenge<User>,
     Form(form): Form<Answer>,
 ) -> Result<Response> {
-    let completed = match form.second_factor() {
-        Some(answer) => {
-            match accounts.complete_mfa_challenge(&session, &challenge, answer, form.trust_browser == "true").await {
-                Err(sigra::Error::TooManyAttempts { retry_after }) => {
-                    let problem = Problem::too_many_requests(retry_after);
-                    let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
-                    return Ok(page(&accounts, &challenge, layout, false).await?.later(problem));
-                }
-                completed => completed?,
-            }
+    let (answer, trust_browser) = (form.second_factor(), form.trust_browser);
+    match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await {
+        Ok(Checked::Valid(logged_in)) => Ok(user_auth::welcome_user(&session, &logged_in)?.into_response()),
+        Ok(Checked::Invalid) => {
+            session.put_flash(Flash::Error, form.problem())?;
+            Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response())
         }
-        None => Checked::Invalid,
-    };
-    let Checked::Valid(passed) = completed else {
-        session.put_flash(Flash::Error, form.problem())?;
-        return Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response());
-    };
-    let welcome = user_auth::welcome_user(&session, passed.deletion_cancelled)?;
-    if let Factor::BackupCode { left } = passed.factor
-        && left <= FEW_BACKUP_CODES
-    {
-        session.put_flash(Flash::Error, few_codes(left))?;
+        Err(sigra::Error::TooManyAttempts { retry_after }) => {
+            let problem = Problem::too_many_requests(retry_after);
+            let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
+            Ok(page(&accounts, &challenge, layout, false).await?.later(problem))
+        }
+        Err(error) => Err(error.into()),
     }
-    Ok(welcome.into_response())
 }
 
 async fn page(
@@ -76,15 +69,10 @@ async fn page(
     layout: Layout,
     backup_code: bool,
 ) -> Result<Page<ChallengePage>> {
-    let factors = accounts.list_second_factors(challenge.user()).await?;
+    let factors = accounts.sigra().mfa().list(&challenge.user().id).await?;
     let prompt = Prompt::new(&factors, backup_code);
     // <passkeys>
     let prompt = prompt.with_passkeys(accounts, &factors);
     // </passkeys>
     Ok(Page(ChallengePage { layout, prompt }))
-}
-
-fn few_codes(left: u32) -> String {
-    let codes = if left == 1 { "1 backup code" } else { &format!("{left} backup codes") };
-    format!("You have {codes} left. Generate new codes in your settings.")
 }

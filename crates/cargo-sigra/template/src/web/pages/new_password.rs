@@ -2,26 +2,16 @@
 
 use askama::Template;
 use axum::response::Response;
-use serde::Deserialize;
-use sigra::{CookieSession, Password, Scope};
+use sigra::{CookieSession, Scope};
 
 use super::{mail_link::bad_link, session::lead_to_log_in};
 use crate::{
-    accounts::{ChangePasswordError, User},
+    accounts::{Refusal, User},
     web::{
-        Result,
+        error::Result,
         layout::{Layout, Page},
     },
 };
-
-/// What a form sends that sets a password.
-#[derive(Deserialize)]
-pub struct NewPassword {
-    #[serde(rename = "user[password]")]
-    pub password: Password,
-    #[serde(rename = "user[password_confirmation]")]
-    pub password_confirmation: Password,
-}
 
 #[derive(Template)]
 #[template(path = "new_password.html")]
@@ -31,7 +21,7 @@ pub struct NewPasswordPage {
     email: String,
     explanation: &'static str,
     password_problem: Option<String>,
-    confirmation_problem: Option<String>,
+    confirmation_problem: Option<&'static str>,
 }
 
 impl NewPasswordPage {
@@ -48,11 +38,13 @@ impl NewPasswordPage {
     }
 
     /// With what is wrong beside its field.
-    fn with_problem(mut self, problem: &ChangePasswordError) -> Self {
-        let text = Some(problem.to_string());
-        match problem {
-            ChangePasswordError::Confirmation => self.confirmation_problem = text,
-            _ => self.password_problem = text,
+    fn with_problem(mut self, refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(problems) => {
+                self.password_problem = problems.password.map(|problem| problem.to_string());
+                self.confirmation_problem = problems.password_confirmation;
+            }
+            refusal => self.password_problem = Some(refusal.to_string()),
         }
         self
     }
@@ -69,18 +61,18 @@ pub struct Answers {
 /// Leads to the log-in page, or shows the form again with what is wrong: `form_again`, if the link is still good.
 pub async fn answer(
     session: &CookieSession,
-    changed: Result<User, ChangePasswordError>,
+    changed: Result<User, Refusal>,
     answers: Answers,
     form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,
 ) -> Result<Response> {
-    let problem = match changed {
+    let refusal = match changed {
         Ok(owner) => return lead_to_log_in(session, &owner, answers.done),
-        Err(ChangePasswordError::Link) => return bad_link(session, answers.ask_path),
-        Err(ChangePasswordError::Sigra(error)) => return Err(error.into()),
-        Err(problem) => problem,
+        Err(Refusal::Link) => return bad_link(session, answers.ask_path),
+        Err(refusal @ (Refusal::Invalid(_) | Refusal::AddressTaken)) => refusal,
+        Err(refusal) => return Err(refusal.into()),
     };
     match form_again.await? {
-        Some(form) => Ok(Page(form.with_problem(&problem)).refused()),
+        Some(form) => Ok(Page(form.with_problem(&refusal)).refused()),
         None => bad_link(session, answers.ask_path),
     }
 }

@@ -1,54 +1,24 @@
 //! Passkeys: adding, naming and removing them, and logging in with one.
 
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use sigra::{
     CookieSession, Flash, Scope, Sudo,
-    mfa::{Checked, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential},
+    mfa::{Checked, MfaEnrolment},
 };
 use uuid::Uuid;
 
-use super::mfa::{self, SentForm};
+use super::{form::Form, mfa};
 use crate::{
     accounts::{Accounts, User},
-    web::{Result, error, user_auth},
+    web::{
+        error::{NOT_FOUND, Result},
+        forms::{NewPasskey, PasskeyLogIn, PasskeyName},
+        user_auth,
+    },
 };
-
-#[derive(Deserialize)]
-pub struct NewPasskey {
-    #[serde(rename = "passkey[name]", default)]
-    name: String,
-    #[serde(default, deserialize_with = "from_json")]
-    credential: Option<RegisterPublicKeyCredential>,
-    #[serde(flatten)]
-    sent: SentForm,
-}
-
-#[derive(Deserialize)]
-pub struct NewName {
-    #[serde(rename = "passkey[name]")]
-    name: String,
-}
-
-#[derive(Deserialize)]
-pub struct LogIn {
-    #[serde(default, deserialize_with = "from_json")]
-    credential: Option<PublicKeyCredential>,
-    #[serde(rename = "user[remember_me]", default)]
-    remember_me: String,
-}
-
-/// What a form holds that a script has filled in. Nothing, if there was no script.
-pub fn from_json<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.as_deref() {
-        None | Some("") => Ok(None),
-        Some(json) => serde_json::from_str(json).map(Some).map_err(serde::de::Error::custom),
-    }
-}
 
 pub async fn create(
     State(accounts): State<Accounts>,
@@ -59,11 +29,7 @@ pub async fn create(
     if let Some(page) = mfa::shown_again(&accounts, &session, enrolment.scope(), &form.sent) {
         return Ok(page);
     }
-    let enrolled = match &form.credential {
-        Some(credential) => accounts.add_passkey(&session, &enrolment, &form.name, credential).await,
-        None => Ok(Checked::Invalid),
-    };
-    match enrolled {
+    match accounts.add_passkey(&session, &enrolment, &form.name, form.credential.as_ref()).await {
         Ok(Checked::Valid(enrolled)) => {
             const MESSAGE: &str = "Passkey added.";
             mfa::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, MESSAGE)
@@ -86,10 +52,10 @@ pub async fn update(
     session: CookieSession,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
-    Form(form): Form<NewName>,
+    Form(form): Form<PasskeyName>,
 ) -> Result<Response> {
-    if !accounts.rename_passkey(scope.user(), id, &form.name).await? {
-        return Ok(error::not_found().await.into_response());
+    if !accounts.sigra().passkeys().rename(&scope.user().id, id, &form.name).await? {
+        return Err(NOT_FOUND.into());
     }
     session.put_flash(Flash::Info, "Passkey renamed.")?;
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
@@ -102,7 +68,7 @@ pub async fn delete(
     Path(id): Path<Uuid>,
 ) -> Result<Response> {
     match accounts.remove_passkey(&session, &sudo, id).await {
-        Ok(false) => return Ok(error::not_found().await.into_response()),
+        Ok(false) => return Err(NOT_FOUND.into()),
         Ok(true) => session.put_flash(Flash::Info, "Passkey removed.")?,
         Err(sigra::Error::SecondFactorRequired) => mfa::keep_one(&session)?,
         Err(error) => return Err(error.into()),
@@ -113,20 +79,13 @@ pub async fn delete(
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<LogIn>,
+    Form(form): Form<PasskeyLogIn>,
 ) -> Result<Response> {
-    let log_in = match &form.credential {
-        Some(credential) => accounts.get_user_by_passkey(&session, credential).await?,
-        None => Checked::Invalid,
-    };
-    let Checked::Valid(log_in) = log_in else {
-        session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
-        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
-    };
-    if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, log_in.user())? {
-        return Ok(elsewhere.into_response());
+    match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
+        Checked::Valid(log_in) => Ok(user_auth::after_log_in(&session, log_in)?.into_response()),
+        Checked::Invalid => {
+            session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
+            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+        }
     }
-    Ok(user_auth::log_in_user_with_passkey(&accounts, &session, &log_in, form.remember_me == "true")
-        .await?
-        .into_response())
 }

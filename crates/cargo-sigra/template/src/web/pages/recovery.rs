@@ -1,19 +1,19 @@
 //! Taking an account back by the link of a mail. Opening it changes nothing, for mail scanners open it too.
 
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use sigra::{CookieSession, Scope};
 
 use super::{
+    form::Form,
     mail_link::bad_link,
-    new_password::{self, Answers, NewPassword, NewPasswordPage},
+    new_password::{self, Answers, NewPasswordPage},
 };
 use crate::{
     accounts::{Accounts, User},
-    web::{Result, layout::Page},
+    web::{error::Result, forms::NewPassword, layout::Page},
 };
 
 /// What helps who has no good link any more.
@@ -44,7 +44,7 @@ pub async fn update(
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
     let client = session.client();
-    let changed = accounts.recover_account(&token, &form.password, &form.password_confirmation, &client).await;
+    let changed = accounts.recover_account(&token, &form.password, form.confirmation(), &client).await;
     let form_again = async {
         let email = accounts.get_email_by_recovery_token(&token).await?;
         Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))

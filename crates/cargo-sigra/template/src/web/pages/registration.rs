@@ -2,29 +2,21 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, Password, Scope};
+use sigra::{CookieSession, Flash, Scope};
 
+use super::form::Form;
 use crate::{
-    accounts::{Accounts, Problems, RegisterError, User},
+    accounts::{Accounts, Problems, Refusal, User},
     web::{
-        Result,
+        error::Result,
+        forms::Registration,
         layout::{Layout, Page},
         user_auth,
     },
 };
-
-#[derive(Deserialize)]
-pub struct Registration {
-    #[serde(rename = "user[email]")]
-    email: String,
-    #[serde(rename = "user[password]")]
-    password: Password,
-}
 
 #[derive(Template)]
 #[template(path = "register.html")]
@@ -46,22 +38,16 @@ pub async fn create(
     Form(form): Form<Registration>,
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &form.email, &form.password).await {
-        Ok(_) => {}
-        Err(RegisterError::Taken) if !accounts.policy().reveal_taken_addresses => {}
-        Err(RegisterError::Taken) => {
-            let problems = Problems { email: Some("This email address has already been taken."), password: None };
-            return Ok(page(&session, scope.as_ref(), form.email, problems).refused());
+        Ok(()) => {
+            session.put_flash(
+                Flash::Info,
+                "Almost done: open the link in the email that is on its way to you. We send at most three in 15 minutes.",
+            )?;
+            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
-        Err(RegisterError::Invalid(problems)) => {
-            return Ok(page(&session, scope.as_ref(), form.email, problems).refused());
-        }
-        Err(RegisterError::Sigra(error)) => return Err(error.into()),
+        Err(Refusal::Invalid(problems)) => Ok(page(&session, scope.as_ref(), form.email, problems).refused()),
+        Err(refusal) => Err(refusal.into()),
     }
-    session.put_flash(
-        Flash::Info,
-        "Almost done: open the link in the email that is on its way to you. We send at most three in 15 minutes.",
-    )?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {

@@ -2,20 +2,21 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{CookieSession, Flash, Scope};
 
 use super::{
-    mail_link::{Ask, AskPage, LINK_ON_ITS_WAY, bad_link},
-    new_password::{self, Answers, NewPassword, NewPasswordPage},
+    form::Form,
+    mail_link::{AskPage, LINK_ON_ITS_WAY, bad_link},
+    new_password::{self, Answers, NewPasswordPage},
 };
 use crate::{
     accounts::{Accounts, User},
     web::{
-        Result,
+        error::Result,
+        forms::{Address, NewPassword},
         layout::{Layout, Page},
         user_auth,
     },
@@ -36,7 +37,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Ask>,
+    Form(form): Form<Address>,
 ) -> Result<Response> {
     accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
     session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
@@ -63,7 +64,7 @@ pub async fn update(
     Path(token): Path<String>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response> {
-    let changed = accounts.reset_user_password(&session, &token, &form.password, &form.password_confirmation).await;
+    let changed = accounts.reset_user_password(&session, &token, &form.password, form.confirmation()).await;
     let form_again = async {
         let user = accounts.get_user_by_reset_password_token(&token).await?;
         Ok(user.map(|user| page(&session, scope.as_ref(), &token, user)))

@@ -1,10 +1,7 @@
-//! Showing a second factor: what pages ask for it, and what their forms send.
+//! Showing a second factor: what pages ask for it.
 
 use serde::Deserialize;
-use sigra::mfa::{MfaCode, SecondFactor, SecondFactors};
-// <passkeys>
-use sigra::mfa::PublicKeyCredential;
-// </passkeys>
+use sigra::mfa::SecondFactors;
 
 // <passkeys>
 use crate::accounts::Accounts;
@@ -49,38 +46,4 @@ impl Prompt {
         self
     }
     // </passkeys>
-}
-
-/// What a form sends: a code, or what the browser signed with a passkey.
-#[derive(Deserialize)]
-pub struct Answer {
-    #[serde(rename = "user[code]")]
-    code: Option<MfaCode>,
-    #[serde(rename = "user[trust_browser]", default)]
-    pub trust_browser: String,
-    // <passkeys>
-    #[serde(default, deserialize_with = "super::passkeys::from_json")]
-    credential: Option<PublicKeyCredential>,
-    // </passkeys>
-}
-
-impl Answer {
-    pub fn second_factor(&self) -> Option<SecondFactor<'_>> {
-        // <passkeys>
-        if let Some(credential) = &self.credential {
-            return Some(SecondFactor::Passkey(credential));
-        }
-        // </passkeys>
-        self.code.as_ref().map(SecondFactor::Code)
-    }
-
-    /// The message for a user whose answer is wrong.
-    pub fn problem(&self) -> &'static str {
-        // <passkeys>
-        if self.credential.is_some() {
-            return "We don't recognize that passkey. Try again, or use another method.";
-        }
-        // </passkeys>
-        "That code is wrong or has expired. Try again."
-    }
 }

@@ -2,17 +2,17 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, LogInMethod, Password, Problem, Scope, session::FlashMessage};
+use sigra::{CookieSession, Flash, LogInMethod, Problem, Scope, session::FlashMessage};
 
+use super::form::Form;
 use crate::{
     accounts::{Accounts, User},
     web::{
-        Result,
+        error::Result,
+        forms::Credentials,
         layout::{Layout, Page},
         user_auth,
     },
@@ -22,19 +22,6 @@ use crate::{
 const EMAIL: &str = "email";
 
 const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
-
-#[derive(Deserialize)]
-pub struct LogIn {
-    #[serde(rename = "user[email]")]
-    email: String,
-    #[serde(rename = "user[password]")]
-    password: Password,
-    #[serde(rename = "user[remember_me]", default)]
-    remember_me: String,
-    /// `tried`, by the page that has given the browser a cookie to keep.
-    #[serde(rename = "user[cookies]", default)]
-    cookies: String,
-}
 
 #[derive(Template)]
 #[template(path = "log_in.html")]
@@ -69,22 +56,22 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Option<Scope<User>>,
-    Form(form): Form<LogIn>,
+    Form(form): Form<Credentials>,
 ) -> Result<Response> {
     if let Some(form_again) = not_tried(&accounts, &session, scope.as_ref(), &form).await? {
         return Ok(form_again);
     }
-    let client = session.client();
-    let Some(user) = accounts.get_user_by_email_and_password(&form.email, &form.password, &client).await? else {
-        session.put_flash(Flash::Error, "Invalid email or password")?;
-        session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
-        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
-    };
-    if let Some(elsewhere) = user_auth::must_confirm(&accounts, &session, &user)? {
-        return Ok(elsewhere.into_response());
+    match accounts.get_user_by_email_and_password(&form.email, &form.password, &session.client()).await? {
+        Some(user) => {
+            let method = LogInMethod::Password;
+            Ok(user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?.into_response())
+        }
+        None => {
+            session.put_flash(Flash::Error, "Invalid email or password")?;
+            session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
+            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+        }
     }
-    let remember_me = form.remember_me == "true";
-    Ok(user_auth::log_in_user(&accounts, &session, &user, LogInMethod::Password, remember_me).await?.into_response())
 }
 
 /// Leads to the form, with the address filled in of who can log in now, and says why.
@@ -100,12 +87,12 @@ async fn not_tried(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
-    form: &LogIn,
+    form: &Credentials,
 ) -> Result<Option<Response>> {
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
         layout: alert(Layout::new("Log in", session, scope)),
         email: form.email.clone(),
-        remember_me: form.remember_me == "true",
+        remember_me: form.remember_me,
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>

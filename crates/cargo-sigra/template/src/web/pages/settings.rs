@@ -2,43 +2,25 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, Password, Scope, Sudo};
+use sigra::{CookieSession, Flash, Scope, Sudo};
 
 use super::{
-    mail_link::{Ask, LinkPage, bad_link},
-    new_password::NewPassword,
+    form::Form,
+    mail_link::{LinkPage, bad_link},
 };
 use crate::{
-    accounts::{Accounts, ChangeEmailError, ChangePasswordError, User},
+    accounts::{Accounts, Problems, Refusal, User},
     web::{
-        Result,
+        error::Result,
+        forms::{Address, ChangedPassword},
         layout::{Layout, Page},
     },
 };
 
 const SETTINGS_PATH: &str = "/users/settings";
-
-#[derive(Deserialize)]
-pub struct ChangedPassword {
-    #[serde(rename = "user[current_password]")]
-    current_password: Option<Password>,
-    #[serde(flatten)]
-    new: NewPassword,
-}
-
-/// What is wrong, beside its field.
-#[derive(Default)]
-struct Problems {
-    email: Option<String>,
-    current_password: Option<String>,
-    password: Option<String>,
-    confirmation: Option<String>,
-}
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -65,7 +47,7 @@ pub async fn update_email(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Form(form): Form<Ask>,
+    Form(form): Form<Address>,
 ) -> Result<Response> {
     let client = session.client();
     match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
@@ -76,11 +58,8 @@ pub async fn update_email(
             )?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
-        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
-        Err(problem) => {
-            let problems = Problems { email: Some(problem.to_string()), ..Problems::default() };
-            Ok(page(&accounts, &session, &scope, form.email, problems).refused())
-        }
+        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, form.email, problems).refused()),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -114,8 +93,8 @@ pub async fn change_email(
             session.put_flash(Flash::Info, "Your email address was changed.")?;
             Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
-        Err(ChangeEmailError::Sigra(error)) => Err(error.into()),
-        Err(_) => bad_link(&session, SETTINGS_PATH),
+        Err(Refusal::Link) => bad_link(&session, SETTINGS_PATH),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -125,23 +104,16 @@ pub async fn update_password(
     Sudo(scope): Sudo<User>,
     Form(form): Form<ChangedPassword>,
 ) -> Result<Response> {
-    let (current, NewPassword { password, password_confirmation }) = (form.current_password.as_ref(), &form.new);
-    let changed = accounts.update_user_password(&session, &scope, current, password, password_confirmation).await;
-    let problem = match changed {
+    let ChangedPassword { current_password, new } = &form;
+    let current = current_password.as_ref();
+    match accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await {
         Ok(()) => {
             session.put_flash(Flash::Info, "Your password was changed. All other devices were logged out.")?;
-            return Ok(Redirect::to(SETTINGS_PATH).into_response());
+            Ok(Redirect::to(SETTINGS_PATH).into_response())
         }
-        Err(ChangePasswordError::Sigra(error)) => return Err(error.into()),
-        Err(problem) => problem,
-    };
-    let text = Some(problem.to_string());
-    let problems = match problem {
-        ChangePasswordError::Current => Problems { current_password: text, ..Problems::default() },
-        ChangePasswordError::Confirmation => Problems { confirmation: text, ..Problems::default() },
-        _ => Problems { password: text, ..Problems::default() },
-    };
-    Ok(page(&accounts, &session, &scope, String::new(), problems).refused())
+        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, String::new(), problems).refused()),
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 fn page(

@@ -3,51 +3,29 @@
 
 use askama::Template;
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 // <mfa>
 use axum::extract::Query;
 // </mfa>
-use serde::Deserialize;
-use sigra::{CookieSession, Flash, Password, Problem, Scope, session::ReturnTo};
+use sigra::{Checked, CookieSession, Flash, Problem, Scope, session::ReturnTo};
 
+use super::form::Form;
 // <mfa>
-use super::second_factor::{Answer, Options, Prompt};
+use super::second_factor::{Options, Prompt};
 // </mfa>
 use crate::{
     accounts::{Accounts, User},
     web::{
-        Result,
+        error::Result,
+        forms::Reauthentication,
         layout::{Layout, Page},
         user_auth,
     },
 };
 
 const TITLE: &str = "Confirm it's you";
-
-#[derive(Deserialize)]
-pub struct Confirm {
-    #[serde(rename = "user[password]")]
-    password: Option<Password>,
-    // <mfa>
-    #[serde(flatten)]
-    answer: Answer,
-    // </mfa>
-}
-
-impl Confirm {
-    /// The message for a user whose answer is wrong.
-    fn problem(&self) -> &'static str {
-        // <mfa>
-        if self.password.is_none() {
-            return self.answer.problem();
-        }
-        // </mfa>
-        "Wrong password. Try again."
-    }
-}
 
 #[derive(Template)]
 #[template(path = "sudo.html")]
@@ -85,7 +63,7 @@ async fn page(accounts: &Accounts, layout: Layout, scope: &Scope<User>, backup_c
     // </!mfa>
     let user = scope.user();
     // <mfa>
-    let factors = accounts.list_second_factors(user).await?;
+    let factors = accounts.sigra().mfa().list(&user.id).await?;
     let prompt = Prompt::new(&factors, backup_code);
     // </mfa>
     // <passkeys>
@@ -105,37 +83,22 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
-    Form(form): Form<Confirm>,
+    Form(form): Form<Reauthentication>,
 ) -> Result<Response> {
-    match is_confirmed(&accounts, &session, &scope, &form).await {
-        Ok(true) => {}
-        Ok(false) => {
+    match accounts.confirm_sudo(&session, &scope, form.proof()).await {
+        Ok(Checked::Valid(())) => {
+            let return_to = session.take_return_to();
+            Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
+        }
+        Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, form.problem())?;
-            return Ok(Redirect::to(user_auth::SUDO_PATH).into_response());
+            Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
         }
         Err(sigra::Error::TooManyAttempts { retry_after }) => {
             let problem = Problem::too_many_requests(retry_after);
             let layout = Layout::new(TITLE, &session, Some(&scope)).alert(&problem);
-            let page = page(&accounts, layout, &scope, false).await?;
-            return Ok(page.later(problem));
+            Ok(page(&accounts, layout, &scope, false).await?.later(problem))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    let return_to = session.take_return_to();
-    Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
-}
-
-async fn is_confirmed(
-    accounts: &Accounts,
-    session: &CookieSession,
-    scope: &Scope<User>,
-    form: &Confirm,
-) -> sigra::Result<bool> {
-    // <mfa>
-    if let Some(answer) = form.answer.second_factor() {
-        return Ok(accounts.confirm_sudo(session, scope, answer).await?.is_valid());
-    }
-    // </mfa>
-    let Some(password) = &form.password else { return Ok(false) };
-    Ok(accounts.confirm_sudo_by_password(session, scope, password).await?.is_valid())
 }

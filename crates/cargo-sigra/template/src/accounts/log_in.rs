@@ -1,0 +1,195 @@
+//! Logging in, and what happens around a login.
+
+use sigra::{CookieSession, LogInMethod, LogInOutcome, telemetry};
+// <passkeys>
+use sigra::{
+    Checked,
+    mfa::{PasskeyLogIn, PublicKeyCredential},
+};
+// </passkeys>
+
+use super::{Accounts, Transaction, User, user::normalize_email};
+use crate::database::Connection;
+
+/// The outcome of a login.
+#[must_use = "a login may not be complete yet: send the user to the next step"]
+#[derive(Clone, Debug)]
+pub enum LogIn {
+    /// The user is logged in.
+    Complete(LoggedIn),
+    // <mfa>
+    /// The user must present a second factor.
+    SecondFactorPending,
+    // </mfa>
+    /// The user must confirm their email address first, as the [policy](super::Policy) requires.
+    Unconfirmed,
+}
+
+/// A completed login, and what the user should know about it.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    pub user: User,
+    /// Whether the login canceled the deletion of the account.
+    pub deletion_cancelled: bool,
+    // <magic_link>
+    /// Whether the login removed the password, because someone else may have registered the account.
+    pub password_removed: bool,
+    // </magic_link>
+    // <mfa>
+    /// How many backup codes are left, if one was used.
+    pub backup_codes_left: Option<u32>,
+    // </mfa>
+}
+
+impl LoggedIn {
+    pub(super) fn new(user: &User, deletion_cancelled: bool) -> Self {
+        Self {
+            user: user.clone(),
+            deletion_cancelled,
+            // <magic_link>
+            password_removed: false,
+            // </magic_link>
+            // <mfa>
+            backup_codes_left: None,
+            // </mfa>
+        }
+    }
+}
+
+impl Accounts {
+    /// Counts a login attempt before it is made.
+    pub async fn limit_log_in(&self, session: &CookieSession, email: &str) -> Result<(), sigra::Error> {
+        let user = self.get_user_by_email(email).await?.map(|user| user.id);
+        self.sigra.limits().check_log_in(session, &account_named(email), user.as_ref()).await
+    }
+
+    /// Forgets earlier attempts: someone who entered the right password is not guessing.
+    async fn forget_log_ins(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limits().forget_log_ins(session, &account_named(&user.email), &user.id).await
+    }
+
+    /// Logs in a user who has presented a first factor, and cancels a scheduled deletion in the same transaction.
+    pub async fn log_in(
+        &self,
+        session: &CookieSession,
+        user: &User,
+        method: LogInMethod,
+        remember_me: bool,
+    ) -> Result<LogIn, sigra::Error> {
+        if self.must_confirm(user) {
+            return Ok(LogIn::Unconfirmed);
+        }
+        let mut deletion_cancelled = false;
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            Ok(())
+        };
+        let outcome = self.sigra.log_in_with(session, user, method, remember_me, also).await?;
+        self.logged_in(session, user, outcome, deletion_cancelled).await
+    }
+
+    // <passkeys>
+    /// Logs in the user of a passkey. No second factor is required. `None` counts as an invalid answer.
+    pub async fn log_in_with_passkey(
+        &self,
+        session: &CookieSession,
+        answer: Option<&PublicKeyCredential>,
+        remember_me: bool,
+    ) -> Result<Checked<LogIn>, sigra::Error> {
+        let Some(answer) = answer else { return Ok(Checked::Invalid) };
+        let Checked::Valid(verified) = self.sigra.passkeys().verify_log_in(session, answer).await? else {
+            return Ok(Checked::Invalid);
+        };
+        self.log_in_verified(session, &verified, remember_me).await.map(Checked::Valid)
+    }
+
+    async fn log_in_verified(
+        &self,
+        session: &CookieSession,
+        verified: &PasskeyLogIn<User>,
+        remember_me: bool,
+    ) -> Result<LogIn, sigra::Error> {
+        let user = verified.user();
+        if self.must_confirm(user) {
+            return Ok(LogIn::Unconfirmed);
+        }
+        let mut deletion_cancelled = false;
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            Ok(())
+        };
+        let outcome = self.sigra.passkeys().log_in_with(session, verified, remember_me, also).await?;
+        self.logged_in(session, user, outcome, deletion_cancelled).await
+    }
+    // </passkeys>
+
+    /// Returns whether the user must confirm their email address before they can log in.
+    fn must_confirm(&self, user: &User) -> bool {
+        self.policy.require_confirmation && user.confirmed_at.is_none()
+    }
+
+    async fn logged_in(
+        &self,
+        session: &CookieSession,
+        user: &User,
+        outcome: LogInOutcome,
+        deletion_cancelled: bool,
+    ) -> Result<LogIn, sigra::Error> {
+        match outcome {
+            LogInOutcome::Complete => {
+                self.announce_log_in(user, deletion_cancelled);
+                Ok(LogIn::Complete(LoggedIn::new(user, deletion_cancelled)))
+            }
+            LogInOutcome::SecondFactorPending => {
+                // The password was right, so this was no guess, even if the challenge fails.
+                self.forget_log_ins(session, user).await?;
+                // <mfa>
+                Ok(LogIn::SecondFactorPending)
+                // </mfa>
+                // <!mfa>
+                // // There is no way to set one up here, so nobody has one.
+                // Err(sigra::Error::SecondFactorRequired)
+                // </!mfa>
+            }
+        }
+    }
+
+    /// Runs in the transaction of a login: forgets failed attempts, cancels a scheduled deletion, and emails the user about
+    /// that and about a new browser. Returns whether a deletion was scheduled.
+    pub(super) async fn complete_log_in(
+        &self,
+        tx: &mut Transaction,
+        session: &CookieSession,
+        user: &User,
+    ) -> Result<bool, sigra::Error> {
+        let client = session.client();
+        self.sigra.limits().forget_log_ins_in(tx, session, &account_named(&user.email), &user.id).await?;
+        let is_news = self.policy.notify_new_devices && session.is_new_browser();
+        if is_news && self.has_logged_in_before(tx, user).await? {
+            self.mailer().send_in(tx, self.notifier.new_device(user, &client)).await?;
+        }
+        self.cancel_deletion_in(tx, user, &client).await
+    }
+
+    /// Tells other requests immediately that the account is no longer scheduled for deletion.
+    pub(super) fn announce_log_in(&self, user: &User, deletion_cancelled: bool) {
+        if deletion_cancelled {
+            self.sigra.sessions().announce_change(&user.id);
+        }
+    }
+
+    /// Returns whether the user has logged in before this login, which is in the audit trail already.
+    async fn has_logged_in_before(&self, conn: &mut Connection, user: &User) -> Result<bool, sigra::Error> {
+        let logins: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE user_id = $1 AND action = $2")
+            .bind(user.id)
+            .bind(telemetry::LOGIN_SUCCESS)
+            .fetch_one(conn)
+            .await?;
+        Ok(logins > 1)
+    }
+}
+
+/// Returns the key of an account's rate limits: its email address, or whatever was entered instead.
+pub(super) fn account_named(email: &str) -> String {
+    normalize_email(email).unwrap_or_else(|| email.chars().take(160).collect())
+}

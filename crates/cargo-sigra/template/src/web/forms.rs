@@ -1,0 +1,251 @@
+//! The fields of all forms. A page calls a field `user[email]`, JSON calls it `email`: both fill the same struct.
+
+use serde::Deserialize;
+// <pages>
+use serde::Deserializer;
+// <passkeys>
+use serde::de::{DeserializeOwned, Error};
+// </passkeys>
+use serde_json::Value;
+// </pages>
+use sigra::Password;
+// <mfa>
+use sigra::mfa::{MfaCode, SecondFactor};
+// </mfa>
+// <passkeys>
+use sigra::mfa::{PublicKeyCredential, RegisterPublicKeyCredential};
+// </passkeys>
+
+use crate::accounts::Proof;
+
+#[derive(Deserialize)]
+pub struct Credentials {
+    pub email: String,
+    pub password: Password,
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub remember_me: bool,
+    // <pages>
+    /// `tried` if the page has set a cookie, which the browser should send with the form.
+    #[serde(default)]
+    pub cookies: String,
+    // </pages>
+}
+
+#[derive(Deserialize)]
+pub struct Registration {
+    pub email: String,
+    pub password: Password,
+}
+
+/// An email address: to send a link to, to change to, or to confirm the deletion of the account with.
+#[derive(Deserialize)]
+pub struct Address {
+    pub email: String,
+}
+
+#[derive(Deserialize)]
+pub struct NewPassword {
+    pub password: Password,
+    password_confirmation: Option<Password>,
+}
+
+impl NewPassword {
+    /// Returns the password as it was typed the second time. Programs send it once.
+    pub fn confirmation(&self) -> &Password {
+        self.password_confirmation.as_ref().unwrap_or(&self.password)
+    }
+}
+
+#[derive(Deserialize)]
+pub struct ChangedPassword {
+    /// Required if the user has a password and didn't log in with it.
+    pub current_password: Option<Password>,
+    #[serde(flatten)]
+    pub new: NewPassword,
+}
+
+/// Confirms an email address. The password is required in browsers other than the one that registered.
+#[derive(Deserialize)]
+pub struct Confirmation {
+    pub password: Option<Password>,
+}
+
+// <magic_link>
+/// Logs in with a link.
+#[derive(Deserialize)]
+pub struct Remember {
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub remember_me: bool,
+}
+// </magic_link>
+
+/// Enters sudo mode.
+#[derive(Deserialize)]
+pub struct Reauthentication {
+    password: Option<Password>,
+    // <mfa>
+    #[serde(flatten)]
+    answer: Answer,
+    // </mfa>
+}
+
+impl Reauthentication {
+    pub fn proof(&self) -> Option<Proof<'_>> {
+        // <mfa>
+        if let Some(answer) = self.answer.second_factor() {
+            return Some(Proof::SecondFactor(answer));
+        }
+        // </mfa>
+        self.password.as_ref().map(Proof::Password)
+    }
+
+    // <pages>
+    /// The message for a user whose proof is wrong.
+    pub fn problem(&self) -> &'static str {
+        // <mfa>
+        if self.password.is_none() {
+            return self.answer.problem();
+        }
+        // </mfa>
+        "Wrong password. Try again."
+    }
+    // </pages>
+}
+
+// <mfa>
+/// A second factor: a code, or a response signed by a passkey.
+#[derive(Deserialize)]
+pub struct Answer {
+    code: Option<MfaCode>,
+    // <passkeys>
+    // <pages>
+    #[serde(default, deserialize_with = "json_field")]
+    // </pages>
+    credential: Option<PublicKeyCredential>,
+    // </passkeys>
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub trust_browser: bool,
+}
+
+impl Answer {
+    pub fn second_factor(&self) -> Option<SecondFactor<'_>> {
+        // <passkeys>
+        if let Some(credential) = &self.credential {
+            return Some(SecondFactor::Passkey(credential));
+        }
+        // </passkeys>
+        self.code.as_ref().map(SecondFactor::Code)
+    }
+
+    // <pages>
+    /// The message for a user whose answer is wrong.
+    pub fn problem(&self) -> &'static str {
+        // <passkeys>
+        if self.credential.is_some() {
+            return "We don't recognize that passkey. Try again, or use another method.";
+        }
+        // </passkeys>
+        "That code is wrong or has expired. Try again."
+    }
+    // </pages>
+}
+
+/// The first code of a new authenticator app.
+#[derive(Deserialize)]
+pub struct FirstCode {
+    pub code: MfaCode,
+    // <pages>
+    #[serde(flatten)]
+    pub sent: SentForm,
+    // </pages>
+}
+
+// <pages>
+/// Identifies a form, to recognize it when a reload sends it again.
+#[derive(Deserialize)]
+pub struct SentForm {
+    #[serde(rename = "_idempotency_key", default)]
+    pub idempotency_key: String,
+}
+// </pages>
+// </mfa>
+
+// <passkeys>
+#[derive(Deserialize)]
+pub struct NewPasskey {
+    #[serde(default)]
+    pub name: String,
+    // <pages>
+    #[serde(default, deserialize_with = "json_field")]
+    // </pages>
+    pub credential: Option<RegisterPublicKeyCredential>,
+    // <pages>
+    #[serde(flatten)]
+    pub sent: SentForm,
+    // </pages>
+}
+
+#[derive(Deserialize)]
+pub struct PasskeyName {
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+pub struct PasskeyLogIn {
+    // <pages>
+    #[serde(default, deserialize_with = "json_field")]
+    // </pages>
+    pub credential: Option<PublicKeyCredential>,
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub remember_me: bool,
+}
+// </passkeys>
+
+// <pages>
+/// Reads a checkbox, which sends `true` if it is checked.
+fn checkbox<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let sent = Value::deserialize(deserializer)?;
+    // <template>
+    // JSON sends a boolean.
+    if let Value::Bool(is_ticked) = sent {
+        return Ok(is_ticked);
+    }
+    // </template>
+    Ok(sent == "true")
+}
+
+// <passkeys>
+/// Reads a field that a script fills with JSON. Without a script it stays empty.
+fn json_field<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let sent = match Value::deserialize(deserializer)? {
+        Value::String(json) if !json.is_empty() => serde_json::from_str(&json),
+        // <template>
+        // JSON sends an object.
+        value @ Value::Object(_) => serde_json::from_value(value),
+        // </template>
+        _ => return Ok(None),
+    };
+    sent.map(Some).map_err(D::Error::custom)
+}
+// </passkeys>
+// </pages>

@@ -1,0 +1,80 @@
+//! Responses to [refused](Refusal) requests: problems (RFC 9457). Most pages show a refusal themselves, beside a field or
+//! as a message on another page.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use sigra::Problem;
+// <api>
+use axum::{
+    Json,
+    http::{HeaderValue, header},
+};
+use serde::Serialize;
+
+use crate::accounts::Problems;
+// </api>
+use crate::accounts::Refusal;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = match self {
+            // <api>
+            Self::Invalid(problems) => return Invalid::new(&problems).into_response(),
+            // </api>
+            // <!api>
+            // Self::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("invalid"),
+            // </!api>
+            Self::Link => Problem::new(StatusCode::NOT_FOUND).code("bad_link"),
+            Self::AddressTaken => Problem::new(StatusCode::CONFLICT).code("address_taken"),
+            Self::PasswordRequired => Problem::new(StatusCode::FORBIDDEN).code("password_required"),
+            Self::WrongPassword => Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials"),
+            Self::Sigra(error) => return error.into_response(),
+        };
+        problem.into_response()
+    }
+}
+
+// <api>
+/// A problem that lists what is wrong with each field.
+#[derive(Serialize)]
+struct Invalid {
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    errors: Fields,
+}
+
+#[derive(Serialize)]
+struct Fields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_confirmation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_password: Option<&'static str>,
+}
+
+impl Invalid {
+    fn new(problems: &Problems) -> Self {
+        let errors = Fields {
+            email: problems.email,
+            password: problems.password.map(|problem| problem.to_string()),
+            password_confirmation: problems.password_confirmation,
+            current_password: problems.current_password,
+        };
+        let status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
+        Self { title: "Unprocessable Entity", status, code: "invalid", errors }
+    }
+}
+
+impl IntoResponse for Invalid {
+    fn into_response(self) -> Response {
+        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        (StatusCode::UNPROCESSABLE_ENTITY, [content_type], Json(self)).into_response()
+    }
+}
+// </api>
