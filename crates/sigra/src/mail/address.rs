@@ -3,21 +3,21 @@ use idna::{
     uts46::{DnsLength, Hyphens, Uts46},
 };
 
-/// The longest address, in bytes: a path has 256, with its angle brackets (RFC 5321 section 4.5.3.1.3).
+/// The longest email address, in bytes: a path has 256, including its angle brackets (RFC 5321 section 4.5.3.1.3).
 const MAX_LEN: usize = 254;
 
 /// The longest part before the @, in bytes (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL_LEN: usize = 64;
 
-/// An address in the one form that it is stored, looked up and written to in. `None` if no mail can reach it, so that a
-/// form can refuse what would only fail later.
+/// Returns an email address in the one form in which it is stored, looked up and sent to. `None` if no email can be
+/// delivered to it, so that a form can refuse it at once.
 ///
-/// What stands around it is trimmed, and ASCII letters are lower-cased. The domain is in ASCII, as browsers and mail
-/// servers have it (UTS 46): `bücher.example` and `xn--bcher-kva.example` are one. Before the @ other letters stay as
-/// they are, for Unicode folds different addresses into one (CVE-2019-19844).
+/// Surrounding spaces are trimmed, and ASCII letters become lowercase. The domain becomes ASCII, as browsers and mail
+/// servers have it (UTS 46): `bücher.example` and `xn--bcher-kva.example` are the same. Before the @, other letters
+/// stay as they are, because Unicode case folding makes different addresses equal (CVE-2019-19844).
 ///
-/// It is one that RFC 5321 can deliver to and RFC 6531 can write: dot-separated words before the @, without quotes; a
-/// domain with a dot in it, or `localhost`; no address of a machine.
+/// The address must be one that RFC 5321 can deliver to and RFC 6531 can express: words separated by dots before the @,
+/// without quotes; a domain with a dot in it, or `localhost`; no IP address.
 ///
 /// ```
 /// use sigra::mail::normalize_address;
@@ -35,12 +35,12 @@ pub fn normalize_address(address: &str) -> Option<String> {
     (is_local && address.len() <= MAX_LEN).then_some(address)
 }
 
-/// The domain of a mail address, as the domain name system has it.
+/// Returns the domain of an email address as the domain name system has it.
 pub(super) fn domain_in_ascii(domain: &str) -> Option<String> {
     let domain =
         Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
     let domain = domain.ok()?.into_owned();
-    // Numbers alone are an address of a machine (RFC 1123 section 2.1).
+    // A last label of digits makes it an IP address (RFC 1123 section 2.1).
     let is_named = match domain.rsplit_once('.') {
         Some((_, top)) => !top.bytes().all(|byte| byte.is_ascii_digit()),
         None => domain == "localhost",
@@ -48,7 +48,8 @@ pub(super) fn domain_in_ascii(domain: &str) -> Option<String> {
     is_named.then_some(domain)
 }
 
-/// An atom (RFC 5322 section 3.2.3), also of letters beyond ASCII (RFC 6532 section 3.2).
+/// Returns whether the word is an atom (RFC 5322 section 3.2.3), which can have letters beyond ASCII (RFC 6532 section
+/// 3.2).
 fn is_word(word: &str) -> bool {
     let is_atext = |c: char| match c {
         _ if c.is_ascii() => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
@@ -57,7 +58,7 @@ fn is_word(word: &str) -> bool {
     !word.is_empty() && word.chars().all(is_atext)
 }
 
-/// What nobody sees (`Default_Ignorable_Code_Point` of Unicode 17), and what stands for letters that are lost.
+/// Returns whether a character is invisible (`Default_Ignorable_Code_Point` of Unicode 17) or replaces lost letters.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_no_mail_can_reach_are_none() {
+    fn undeliverable_addresses_are_refused() {
         let long = ["a".repeat(65) + "@example.com", "ada@".to_owned() + &"a".repeat(64) + ".com"];
         let too_long = format!("ada@{}com", "a23456789.".repeat(25));
         for address in [
@@ -154,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_normalized_stays_as_it_is(address in "\\PC{0,12}@\\PC{0,12}|[a-zA-Z.+-]{1,8}@[a-zA-Z.\u{fc}-]{1,8}\\.[a-z]{2}") {
+        fn normalizing_twice_changes_nothing(address in "\\PC{0,12}@\\PC{0,12}|[a-zA-Z.+-]{1,8}@[a-zA-Z.\u{fc}-]{1,8}\\.[a-z]{2}") {
             if let Some(once) = normalize_address(&address) {
                 prop_assert_eq!(normalize_address(&once), Some(once.clone()));
                 if once.is_ascii() {

@@ -26,13 +26,13 @@ use crate::{
     model::{transaction::Transaction, user::AuthUser},
 };
 
-/// When work that leads to a mail begins: so long after the request was answered, and up to [`LATEST`].
+/// The shortest delay, after the response, of work that can lead to an email. The longest is [`LATEST`].
 const EARLIEST: Duration = Duration::from_millis(200);
 
 /// See [`EARLIEST`].
 const LATEST: Duration = Duration::from_secs(2);
 
-/// How long it waits before each further try.
+/// The wait before each retry.
 const RETRIES: [Duration; 6] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -42,25 +42,25 @@ const RETRIES: [Duration; 6] = [
     Duration::from_secs(10 * 60),
 ];
 
-/// How long others leave a mail alone that is kept, unless it is held for longer.
+/// How long this process holds an email in the outbox, so that no other sends it, unless it extends that.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// How often mails are held for longer, and others' taken up.
+/// How often this process extends the hold of its emails, and takes over those that no process holds.
 const ROUND: Duration = Duration::from_secs(8);
 
-/// What is older is not taken up any more: its links are no longer good.
+/// The age from which an email is no longer taken over, because its links have expired.
 const TOO_OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Mails that may wait. Past it they are dropped, and that is said.
+/// The capacity of the queue. Further emails are dropped, and that is logged.
 const QUEUE: usize = 1000;
 
-/// Mails that are being sent at the same time.
+/// How many emails are sent at the same time.
 const AT_ONCE: usize = 8;
 
-/// How much work that leads to mails is done at the same time: one after the other, so that requests go first.
+/// How much work that can lead to emails runs at the same time: one piece, so that requests have priority.
 const WORKS_AT_ONCE: usize = 1;
 
-/// Sends mails in the background. Cheap to clone.
+/// Sends emails in the background. Cheap to clone.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,21 +81,21 @@ struct Inner {
     tasks: TaskTracker,
     at_once: Semaphore,
     outbox: Option<Outbox>,
-    /// The mails in the outbox that this process sends.
+    /// The emails in the outbox that this process holds.
     held: Mutex<HashSet<Uuid>>,
     rounds: Task,
     works_at_once: Semaphore,
-    /// Somebody waits for all mails: none waits for its time.
+    /// Notified while [`Mailer::settle`] waits, so that nothing is delayed.
     hurry: Notify,
 }
 
 impl Mailer {
-    /// Sends through `smtp://`, `smtps://`, into a folder (`file:///...`) or into a [`Mailbox`] (`memory:`). With
-    /// `none:` there is no mail server, and every mail is said to have [failed](telemetry::MAIL_FAILED).
+    /// Creates a mailer that sends to an SMTP server (`smtp://`, `smtps://`), into a folder (`file:///...`) or into a
+    /// [`Mailbox`] (`memory:`). With `none:` there is no mail server, and every email [fails](telemetry::MAIL_FAILED).
     ///
     /// # Errors
     ///
-    /// [`MailError::Url`], [`MailError::From`]. They show no password.
+    /// [`MailError::Url`] or [`MailError::From`]. Neither shows a password.
     pub fn from_url(url: &str, from: &str) -> Result<Self, MailError> {
         let transport = Transport::from_url(url)?;
         let from = message::sender(from)?;
@@ -112,9 +112,9 @@ impl Mailer {
         })))
     }
 
-    /// Keeps every mail in the database until it is sent, so that none is lost when the process ends: what is left
-    /// there is sent by the next one, or by any other that is running, and by one of them only. Call it where the
-    /// application starts, in its runtime: then what an earlier process has left is sent from now on.
+    /// Keeps every email in the database until it is sent, so that none is lost when the process ends: the next
+    /// process, or any other that is running, sends what is left, and only one of them does. Call it when the
+    /// application starts, in its runtime, so that emails of earlier processes are sent from then on.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -135,18 +135,17 @@ impl Mailer {
         match Arc::get_mut(&mut mailer.0) {
             Some(inner) => inner.outbox = Some(outbox),
             None => {
-                tracing::error!(target: "sigra", "mails are kept in memory only: call `kept_in` before a mailer is cloned")
+                tracing::error!(target: "sigra", "emails are kept in memory only: call `kept_in` before you clone the mailer")
             }
         }
         mailer.ensure_rounds();
         mailer
     }
 
-    /// Sends a mail with what a transaction changes: once that is committed, and never if it is not. With
-    /// [`kept_in`](Self::kept_in), in the same database, the mail is a row of the transaction, so that it is sent
-    /// although the process ends right after the commit.
+    /// Sends an email when a transaction commits, and never if it doesn't. With [`kept_in`](Self::kept_in) in the same
+    /// database, the email is a row of the transaction, so it is sent even if the process ends right after the commit.
     ///
-    /// For every mail that tells of something that is written, or has a token in it that is.
+    /// For every email that reports a change in the transaction, or contains a token that the transaction creates.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -168,7 +167,7 @@ impl Mailer {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`] if it can't be kept. Roll the transaction back then.
+    /// [`Error::Database`] if the email can't be kept. Then roll the transaction back.
     pub async fn send_in<U: AuthUser>(&self, tx: &mut Transaction<U>, mail: Mail) -> Result<(), Error> {
         let mailer = self.clone();
         let Some(outbox) = self.0.outbox.clone() else {
@@ -178,7 +177,7 @@ impl Mailer {
         let (id, kept_at) = (Uuid::now_v7(), Instant::now());
         outbox.put_in(tx, id, &mail, HOLD).await?;
         tx.after_commit(move || {
-            // After a commit that took longer than that, somebody else may have taken it up.
+            // If the commit took longer, another process may have taken it over.
             if kept_at.elapsed() < HOLD / 2 {
                 mailer.send_held(outbox, id, mail);
             }
@@ -186,20 +185,19 @@ impl Mailer {
         Ok(())
     }
 
-    /// Sends a mail that tells of nothing that is written, and returns at once. One that does is sent
-    /// [in the transaction of that](Self::send_in).
+    /// Sends an email that reports no change in the database, and returns at once. If it does report one, use
+    /// [`send_in`](Self::send_in).
     pub fn send(&self, mail: Mail) {
         let mailer = self.clone();
         self.spawn(async move { mailer.keep_and_send(&mail).await });
     }
 
-    /// Does what leads to a mail, perhaps, and returns at once: finds out whether there is one to be sent, and
-    /// [sends](Self::send_in) it. What is looked up and written for it takes the visitor no time, so that a page answers
-    /// in the same time whether or not an address is known. It begins at a random time, 0.2 to 2 seconds later: whoever
-    /// sends another request right after the answer does not hear it either. [`settle`](Self::settle) lets it begin at
-    /// once.
+    /// Runs work that can lead to an email, such as looking up the recipient and [sending](Self::send_in), and returns
+    /// at once. The work takes none of the visitor's time, so a page takes the same time whether or not an email
+    /// address is known. It begins after a random delay of 0.2 to 2 seconds, so that a request sent right after the
+    /// response can't measure it either. [`settle`](Self::settle) ends the delay.
     ///
-    /// Until it begins it is in memory only: if the process is killed, nothing is written and no mail is sent.
+    /// Until it begins, the work is in memory only: if the process is killed, nothing is written and no email is sent.
     pub fn deliver<E>(&self, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: fmt::Display + Send + 'static,
@@ -219,26 +217,26 @@ impl Mailer {
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if self.0.tasks.len() >= QUEUE {
-            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many mails are waiting");
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error = "too many emails are waiting to be sent");
             return;
         }
         self.0.tasks.spawn(work);
     }
 
-    /// Leaves what is not sent yet to other processes, and to the next start: the last thing before the process ends.
-    /// Gives the number of mails that are left; without an [outbox](Self::kept_in), that are lost.
+    /// Releases all unsent emails to other processes, or to the next start. Call it last, before the process ends.
+    /// Returns how many emails were left; without an [outbox](Self::kept_in), these are lost.
     pub async fn leave(&self) -> usize {
         let Some(outbox) = &self.0.outbox else { return self.0.tasks.len() };
         let held: Vec<Uuid> = self.held().drain().collect();
         for id in &held {
             if let Err(error) = outbox.hold(*id, Duration::ZERO).await {
-                tracing::warn!(target: "sigra", %error, "a mail is sent only when it is no longer held");
+                tracing::warn!(target: "sigra", %error, "an email can't be released: it is sent only after its hold expires");
             }
         }
         held.len()
     }
 
-    /// Waits until all mails are sent or given up. For tests; and for a shutdown, with a time limit of its own.
+    /// Waits until all emails are sent or have failed. For tests; and for a shutdown, with your own time limit.
     pub async fn settle(&self) {
         while !self.0.tasks.is_empty() {
             self.0.hurry.notify_waiters();
@@ -246,7 +244,7 @@ impl Mailer {
         }
     }
 
-    /// The mails that were sent, if they are kept in memory.
+    /// Returns the sent emails, if the mailer keeps them in memory.
     #[must_use]
     pub fn mailbox(&self) -> Option<&Mailbox> {
         match &self.0.transport {
@@ -255,52 +253,52 @@ impl Mailer {
         }
     }
 
-    /// Sends a mail that is kept until then.
+    /// Sends an email, and keeps it in the outbox until then.
     async fn keep_and_send(&self, mail: &Mail) {
         let Some(outbox) = &self.0.outbox else { return self.send_with_retries(mail).await };
-        // Noted before it is kept: whoever leaves in between lets it go too.
+        // Noted before it is kept, so that a concurrent `leave` releases it too.
         let id = Uuid::now_v7();
         self.held().insert(id);
         match outbox.put(id, mail, HOLD).await {
             Ok(()) => self.send_kept(outbox, id, mail).await,
             Err(error) => {
                 self.held().remove(&id);
-                tracing::warn!(target: "sigra", %error, "a mail is kept in memory only");
+                tracing::warn!(target: "sigra", %error, "an email is kept in memory only");
                 self.send_with_retries(mail).await;
             }
         }
     }
 
-    /// Sends a mail in the background that this process holds. If too many are waiting, it is taken up later.
+    /// Sends an email that this process holds, in the background. If the queue is full, a later round takes it over.
     fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail) {
         if self.0.tasks.len() >= QUEUE {
             return;
         }
-        // Noted before it is begun: whoever leaves in between lets it go too.
+        // Noted before the task starts, so that a concurrent `leave` releases it too.
         self.held().insert(id);
         let mailer = self.clone();
         self.0.tasks.spawn(async move { mailer.send_kept(&outbox, id, &mail).await });
     }
 
-    /// Sends a mail that this process holds, and forgets it.
+    /// Sends an email that this process holds, and deletes it from the outbox.
     async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail) {
         self.ensure_rounds();
         self.send_with_retries(mail).await;
         if self.held().remove(&id)
             && let Err(error) = outbox.delete(id).await
         {
-            tracing::warn!(target: "sigra", %error, "a mail that was sent is not forgotten, and may be sent again");
+            tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
         }
     }
 
-    /// Begins to look after what is kept.
+    /// Starts the rounds over the outbox, if they don't run yet.
     fn ensure_rounds(&self) {
         if self.0.outbox.is_some() && tokio::runtime::Handle::try_current().is_ok() {
             self.0.rounds.ensure_running(|| go_round(Arc::downgrade(&self.0)));
         }
     }
 
-    /// Holds what this process sends, and takes up what nobody does.
+    /// Extends the hold of this process's emails, and takes over those that no process holds.
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
         let held: Vec<Uuid> = self.held().iter().copied().collect();
         for id in held {
@@ -320,7 +318,7 @@ impl Mailer {
 
     async fn take_up(&self, outbox: &Outbox, kept: Kept) -> Result<(), Error> {
         let Some(mail) = kept.mail.filter(|_| kept.age < TOO_OLD) else {
-            let error = "it was kept for too long, or can't be decrypted";
+            let error = "it is older than a day, or can't be decrypted";
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
             return outbox.delete(kept.id).await;
         };
@@ -362,21 +360,21 @@ impl Mailer {
     }
 }
 
-/// Looks after what is kept, for as long as there is a mailer.
+/// Goes round the outbox for as long as the mailer exists.
 async fn go_round(mailer: Weak<Inner>) {
     while let Some(inner) = mailer.upgrade() {
         let mailer = Mailer(inner);
         if let Some(outbox) = &mailer.0.outbox
             && let Err(error) = mailer.go_round(outbox).await
         {
-            tracing::warn!(target: "sigra", %error, "mails that are kept can't be looked after");
+            tracing::warn!(target: "sigra", %error, "the outbox can't be checked");
         }
         drop(mailer);
         tokio::time::sleep(jittered(ROUND)).await;
     }
 }
 
-/// A time between the earliest and the latest.
+/// Returns a random delay between [`EARLIEST`] and [`LATEST`].
 fn some_time() -> Duration {
     let random = random_bytes().map_or(u16::MAX, u16::from_be_bytes);
     EARLIEST + (LATEST - EARLIEST) * u32::from(random) / u32::from(u16::MAX)
@@ -399,7 +397,7 @@ mod tests {
 
     use super::*;
 
-    /// A mail server. Every mail gets the next of these answers. Gives the mails.
+    /// A mail server that gives each email the next of these replies. Returns the emails.
     async fn serve(listener: &TcpListener, answers: &[&str]) -> Vec<String> {
         let mut mails = Vec::new();
         while mails.len() < answers.len() {
@@ -409,7 +407,7 @@ mod tests {
         mails
     }
 
-    /// Speaks SMTP with one client, until it goes or no answer is left.
+    /// Speaks SMTP with one client, until it disconnects or no reply is left.
     async fn talk(mut stream: BufReader<TcpStream>, answers: &[&str], mails: &mut Vec<String>) -> std::io::Result<()> {
         stream.write_all(b"220 test\r\n").await?;
         let (mut mail, mut line) = (None, String::new());
@@ -437,9 +435,9 @@ mod tests {
         Ok(())
     }
 
-    /// A server that has taken a mail, and could not say so, knows it again.
+    /// A server that accepted an email but couldn't say so recognizes it.
     #[tokio::test]
-    async fn a_mail_that_is_sent_again_is_the_same_mail() {
+    async fn a_retry_sends_the_same_email() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("smtp://{}", listener.local_addr().expect("an address"));
         let mailer = Mailer::from_url(&url, "MyApp <hello@example.com>").expect("a mailer");
@@ -451,10 +449,10 @@ mod tests {
     }
 
     fn mailer() -> Mailer {
-        Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("good settings")
+        Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("valid settings")
     }
 
-    /// Work that begins with the answer is heard by the next request (CWE-208).
+    /// Work that begins with the response can be measured by the next request (CWE-208).
     #[tokio::test]
     async fn invariant_5_composing_begins_at_a_random_time_after_the_answer() {
         let (begun, mailer) = (Instant::now(), mailer());
@@ -462,7 +460,7 @@ mod tests {
         for _ in 0..20 {
             let began = began.clone();
             mailer.deliver(async move {
-                began.send(begun.elapsed()).expect("somebody waits");
+                began.send(begun.elapsed()).expect("a receiver");
                 Ok::<_, MailError>(())
             });
         }
@@ -477,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_all_mails_waits_for_no_such_time() {
+    async fn settling_ends_the_random_delay() {
         let (mailer, begun, is_done) = (mailer(), Instant::now(), Arc::new(AtomicBool::new(false)));
         let done = is_done.clone();
         mailer.deliver(async move {

@@ -14,7 +14,7 @@ use crate::mail::{
     transport::MailError,
 };
 
-/// The sender. Not every mail server takes letters beyond ASCII, and a domain needs none.
+/// Parses the sender. Its domain becomes ASCII, because not every mail server accepts other letters.
 pub(super) fn sender(from: &str) -> Result<Mailbox, MailError> {
     let refused = || MailError::From(from.to_owned());
     let sender: Mailbox = from.parse().map_err(|_| refused())?;
@@ -27,8 +27,8 @@ pub(super) fn sender(from: &str) -> Result<Mailbox, MailError> {
     }
 }
 
-/// A mail as it is sent. It has a `Message-ID` of the sender's domain (RFC 5322 section 3.6.4), for some servers refuse
-/// mails without one, and a `Date`: composed once, a mail keeps both however often it is tried.
+/// Composes an email. It has a `Message-ID` of the sender's domain (RFC 5322 section 3.6.4), because some servers
+/// refuse emails without one, and a `Date`. An email is composed once, so both stay the same for all retries.
 pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError> {
     let mut message = Message::builder()
         .from(from.clone())
@@ -39,7 +39,7 @@ pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError>
     if let Some(reply_to) = &mail.reply_to {
         message = message.reply_to(Mailbox::new(None, address(reply_to)?));
     }
-    // RFC 3834: out-of-office replies would only tell that the address is read.
+    // RFC 3834: an out-of-office reply would only reveal that the address is read.
     let message = message
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
     Ok(match &mail.html {
@@ -48,7 +48,8 @@ pub(super) fn compose(mail: &Mail, from: &Mailbox) -> Result<Message, MailError>
     })
 }
 
-/// Lettre knows no letters beyond ASCII before the @. A mail server does that says `SMTPUTF8`.
+/// Parses an email address. Lettre refuses letters beyond ASCII before the @, but a mail server with `SMTPUTF8` accepts
+/// them.
 fn address(text: &str) -> Result<Address, AddressError> {
     text.parse().or_else(|error| {
         let normalized = normalize_address(text).ok_or(error)?;
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mail_has_the_headers_that_servers_want() {
+    fn every_email_has_the_headers_that_mail_servers_expect() {
         let mail = Mail::new("ada@example.com", "Hello", "How are you?").html("<p>How are you?</p>");
         let messages = [1, 2].map(|_| composed(&mail, "MyApp <hello@mail.example.com>"));
         for message in &messages {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_have_their_domain_in_ascii() {
+    fn the_domain_of_a_sender_is_in_ascii() {
         let mail = Mail::new("ada@example.com", "Hello", "How are you?");
         let message = composed(&mail, "B\u{fc}cher <hello@b\u{fc}cher.example>");
         assert!(headers(&message, "From")[0].ends_with("<hello@xn--bcher-kva.example>"), "{message}");
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_beyond_ascii_can_be_written_to() {
+    fn recipients_can_have_letters_beyond_ascii() {
         for to in ["\u{dc}nal@example.com", "m\u{131}ke@example.com", "\u{4f8b}@example.com"] {
             let message = composed(&Mail::new(to, "Hello", "How are you?"), "hello@example.com");
             assert_eq!(headers(&message, "To"), [to], "{message}");

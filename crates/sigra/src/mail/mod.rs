@@ -1,14 +1,14 @@
-//! Mail, sent after the request that caused it has been answered.
+//! Email, sent after the response to the request that caused it.
 //!
-//! A [`Mailer`] takes a mail and returns at once. It tries again when the mail server is away, for about a
-//! quarter of an hour, and says so in [`telemetry`](crate::telemetry). What is waiting is in memory, and
-//! with [`Mailer::kept_in`] in the database too, encrypted: there are links in it that nobody else may read, which the
-//! database has only hashes of otherwise. So it is sent although the process that was to send it has ended.
+//! A [`Mailer`] accepts an email and returns at once. If the mail server is unavailable, it retries for about 15
+//! minutes, and reports that in [`telemetry`](crate::telemetry). Waiting emails are in memory and, with
+//! [`Mailer::kept_in`], in the database, so that they are sent even if their process ends. There they are encrypted,
+//! because they contain links, and the database has only hashes of those tokens otherwise.
 //!
-//! | which mail | how it is sent |
+//! | email | how to send it |
 //! |---|---|
-//! | one that tells of what a transaction writes: a new password, a token | [`Mailer::send_in`]: with the commit, or not at all |
-//! | one that must not show whether there is an account | [`Mailer::deliver`]: what leads to it is done after the answer |
+//! | reports what a transaction writes, such as a new password or a token | [`Mailer::send_in`]: with the commit, or not at all |
+//! | must not reveal whether an account exists | [`Mailer::deliver`]: the work that leads to it runs after the response |
 //! | any other | [`Mailer::send`] |
 
 pub(crate) mod address;

@@ -1,4 +1,4 @@
-//! Mails that outlive the process that was to send them.
+//! Emails that outlive the process that was to send them.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -12,23 +12,23 @@ use crate::{
     store::{self, KeptMail},
 };
 
-/// Where mails wait until they are sent: encrypted rows of the database, which any process takes up whose own has ended.
-/// Made by [`Sigra::outbox`].
+/// Where emails wait until they are sent: in encrypted rows of the database. If a process ends, any other takes over
+/// its emails. Created by [`Sigra::outbox`].
 #[derive(Clone)]
 pub struct Outbox(Arc<dyn Rows>);
 
-/// Mails that are taken up at a time.
+/// How many emails are taken over at a time.
 const BATCH: i64 = 20;
 
-/// What the mails are encrypted for.
+/// The context that the emails are encrypted for.
 const CONTEXT: &str = "outgoing mail";
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// A mail, and the row that it is kept in.
+/// An email from the outbox.
 pub(super) struct Kept {
     pub id: Uuid,
-    /// `None` if it can't be read: its key is no longer known.
+    /// `None` if it can't be decrypted, because its key is no longer known.
     pub mail: Option<Mail>,
     pub age: Duration,
 }
@@ -42,12 +42,12 @@ trait Rows: Send + Sync {
 }
 
 impl Outbox {
-    /// Keeps a mail under an id, and holds it for as long.
+    /// Keeps an email under an id, and holds it for that long.
     pub(super) async fn put(&self, id: Uuid, mail: &Mail, hold: Duration) -> Result<(), Error> {
         self.0.put(id, mail, hold).await
     }
 
-    /// The same in a transaction.
+    /// Keeps an email in a transaction.
     pub(super) async fn put_in<U: AuthUser>(
         &self,
         tx: &mut Transaction<U>,
@@ -58,25 +58,25 @@ impl Outbox {
         Ok(store::outgoing_mails::put::<U::Database>(tx, id, &self.0.seal(mail)?, hold).await?)
     }
 
-    /// Holds a mail for longer; for no time, to let others have it.
+    /// Extends the hold of an email. Zero releases it to other processes.
     pub(super) async fn hold(&self, id: Uuid, hold: Duration) -> Result<(), Error> {
         self.0.hold(id, hold).await
     }
 
-    /// Takes up mails that nobody holds.
+    /// Takes over emails that no process holds.
     pub(super) async fn take(&self, hold: Duration) -> Result<Vec<Kept>, Error> {
         self.0.take(hold).await
     }
 
-    /// Forgets a mail that was sent, or given up.
+    /// Deletes an email that was sent or has failed.
     pub(super) async fn delete(&self, id: Uuid) -> Result<(), Error> {
         self.0.delete(id).await
     }
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Keeps the mails of a [`Mailer`](super::Mailer) until they are sent: in `outgoing_mails`, encrypted as all
-    /// secrets are. See [`Mailer::kept_in`](super::Mailer::kept_in).
+    /// Returns the outbox that keeps the emails of a [`Mailer`](super::Mailer) until they are sent: in
+    /// `outgoing_mails`, encrypted like all secrets. See [`Mailer::kept_in`](super::Mailer::kept_in).
     #[must_use]
     pub fn outbox(&self) -> Outbox {
         Outbox(Arc::new(self.clone()))
@@ -124,7 +124,7 @@ impl<U: AuthUser> Rows for Sigra<U> {
     }
 }
 
-/// Never shows what is in it.
+/// Never shows its emails.
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox").finish_non_exhaustive()

@@ -8,41 +8,41 @@ use lettre::{AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, To
 
 use crate::mail::mail::Mail;
 
-/// Why a mail can't be sent, or a mailer not be made.
+/// Why an email can't be sent, or a mailer can't be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MailError {
-    /// Not an address of a mail server.
+    /// The URL of the mail server is invalid.
     #[error(
-        "`{0}` is no address to send mail to: write smtp://user:password@mail.example.com:587?tls=required, smtps://..., file:///a/folder or memory:"
+        "`{0}` is not a URL of a mail server: use smtp://user:password@mail.example.com:587?tls=required, smtps://..., file:///an/existing/folder or memory:"
     )]
     Url(String),
-    /// There is no mail server: the address is `none:`.
-    #[error("there is no mail server to send it to")]
+    /// There is no mail server: the URL is `none:`.
+    #[error("no mail server is set: pass an `smtp://` URL to `Mailer::from_url`")]
     NoServer,
-    /// Not an address to send mail from.
-    #[error("`{0}` is no address to send mail from: write it as MyApp <hello@example.com>")]
+    /// The sender is invalid.
+    #[error("`{0}` is not a valid sender: write it like `MyApp <hello@example.com>`")]
     From(String),
-    /// The mail can't be written down: most likely its address is none.
-    #[error("the mail can't be written: {0}")]
+    /// The email can't be composed, most likely because an address is invalid.
+    #[error("the email can't be composed: {0}")]
     Mail(#[from] lettre::error::Error),
-    /// The address to send to is none.
-    #[error("the address to send to is none: {0}")]
+    /// An email address is invalid.
+    #[error("invalid email address: {0}")]
     To(#[from] lettre::address::AddressError),
-    /// The mail server failed.
+    /// The mail server failed, or refused the email.
     #[error("the mail server failed: {}", reason(.0))]
     Smtp(#[from] lettre::transport::smtp::Error),
     /// The file can't be written.
-    #[error("the mail can't be written to a file: {0}")]
+    #[error("the email can't be written to a file: {0}")]
     File(#[from] lettre::transport::file::Error),
 }
 
 impl MailError {
-    /// Whether trying again may help.
+    /// Returns whether a retry can help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            // The server understood, and refused for good: RFC 5321 section 4.2.1.
+            // A permanent refusal: RFC 5321 section 4.2.1.
             Self::Smtp(error) => !error.is_permanent(),
             Self::File(_) => true,
             _ => false,
@@ -50,17 +50,17 @@ impl MailError {
     }
 }
 
-/// What a log may say: the server's own words may repeat the address.
+/// Returns a reason that can be logged. The server's own text can repeat the email address.
 fn reason(error: &lettre::transport::smtp::Error) -> String {
     match error.status() {
         Some(code) => format!("it answered {code}"),
-        None if error.is_timeout() => "it did not answer in time".to_owned(),
-        None if error.is_tls() => "there is no secure connection to it".to_owned(),
-        None => "there is no connection to it".to_owned(),
+        None if error.is_timeout() => "it timed out".to_owned(),
+        None if error.is_tls() => "the TLS connection failed".to_owned(),
+        None => "the connection failed".to_owned(),
     }
 }
 
-/// Where mails go.
+/// Where emails are sent.
 pub(super) enum Transport {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
     File(AsyncFileTransport<Tokio1Executor>),
@@ -70,7 +70,7 @@ pub(super) enum Transport {
 
 impl Transport {
     pub fn from_url(url: &str) -> Result<Self, MailError> {
-        // The address may hold a password.
+        // The URL can contain a password.
         let shown = if url.contains('@') { url.split(':').next().unwrap_or_default() } else { url };
         let refused = || MailError::Url(shown.to_owned());
         let (scheme, rest) = url.split_once(':').ok_or_else(refused)?;
@@ -96,7 +96,7 @@ impl Transport {
     }
 }
 
-/// Mails that are kept in memory, for development and tests. At most a thousand: the oldest go first.
+/// Emails that are kept in memory, for development and tests. At most 1,000: then the oldest are deleted.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sigra::mail::MailError> {
@@ -115,7 +115,7 @@ pub struct Mailbox(Arc<Mutex<Vec<Mail>>>);
 impl Mailbox {
     const MOST: usize = 1000;
 
-    /// All that were sent, the oldest first.
+    /// Returns all sent emails, oldest first.
     #[must_use]
     pub fn mails(&self) -> Vec<Mail> {
         self.lock().clone()

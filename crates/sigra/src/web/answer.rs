@@ -1,4 +1,4 @@
-//! What is done to a handler's answer: its cookies are written, and caches are told who may keep it.
+//! What happens to a handler's response: its cookies are written, and caches learn who may store it.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
@@ -12,7 +12,7 @@ use crate::{
     web::authenticate::settle,
 };
 
-/// What there is to do once a request of a known sender is answered.
+/// Finishes the response to a request whose session was looked up.
 pub(crate) async fn look_after<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
@@ -28,40 +28,40 @@ pub(crate) async fn look_after<U: AuthUser>(
     finish(response, session, scope.is_some())
 }
 
-/// Lets the readiness probe ask the database, where an answer says that it failed.
+/// Makes the readiness probe query the database, if the response says that the database failed.
 pub(crate) fn doubt_if_failed<U: AuthUser>(response: &Response, sigra: &Sigra<U>) {
     if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
         sigra.parts.health.doubt();
     }
 }
 
-/// Among the extensions of a response: the second factor of its session was still to come.
+/// In a response's extensions: the session's second factor was pending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AtChallenge;
 
-/// Lets no later page tell of what has failed.
+/// Discards the new entries of the cookie session if the request failed, so that no later page shows them.
 pub(crate) fn forget_if_failed(response: &Response, session: &CookieSession) {
     if response.status().is_server_error() || response.extensions().get::<Failed>().is_some() {
         session.take_entries_back();
     }
 }
 
-/// Writes what changed in the cookies, and who may keep the page.
+/// Writes changed cookies, and the headers for caches.
 pub(crate) fn finish(mut response: Response, session: &CookieSession, is_authenticated: bool) -> Response {
     let changed = session.commit(response.headers_mut());
     keep_private(response.headers_mut(), is_authenticated || changed);
     response
 }
 
-/// The answer in place of a handler's.
+/// Returns a response for which the handler wasn't called.
 pub(crate) fn not_asked(why: impl IntoResponse) -> Response {
     let mut response = why.into_response();
     keep_private(response.headers_mut(), false);
     response
 }
 
-/// What depends on the cookies is kept by no shared cache, and what shows a user by no cache at all
-/// (OWASP ASVS 14.2.2, 14.3.2).
+/// Keeps responses that depend on cookies out of shared caches, and those that show a user out of all caches (OWASP
+/// ASVS 14.2.2, 14.3.2).
 pub(crate) fn keep_private(headers: &mut HeaderMap, private: bool) {
     headers.append(header::VARY, HeaderValue::from_static("cookie"));
     if private && !headers.contains_key(header::CACHE_CONTROL) {

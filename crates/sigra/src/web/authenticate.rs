@@ -1,4 +1,4 @@
-//! Whose request it is: what its token cookies stand for, and what becomes of them.
+//! Finds the user of a request by its token cookies, and decides what happens to these.
 
 use crate::{
     base::{
@@ -16,7 +16,7 @@ use crate::{
     sigra::Sigra,
 };
 
-/// The scope of a token that there is nothing to do about, if it is known.
+/// Returns the cached scope of a token whose cookies need no change.
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
     let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
     let key = tokens.key.only().filter(|_| !tokens.key.is_outdated() && !tokens.remember_me.is_outdated());
@@ -32,14 +32,14 @@ pub(crate) async fn authenticate<U: AuthUser>(
 ) -> Result<Authenticated<U>, Error> {
     let PresentedTokens { key, remember_me } = tokens;
     if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
-        // What is not ours logs nobody in, and neither does what comes beside it. It stays where it is until
-        // a login writes over it, or the browser is closed: there is no row to tell whether that has happened by
-        // the time this response arrives.
+        // A cookie with a bad signature logs nobody in, and neither does one that comes beside it. It stays until a
+        // login overwrites it or the browser is closed: no row can tell whether that has happened by the time this
+        // response arrives.
         tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
         return Ok(anonymous(session, TokenFate::Keep));
     }
 
-    // The cookie session decides, and a remembered session only where that stands for nothing.
+    // The cookie session decides. The remember-me cookie counts only if the cookie session has no live token.
     let in_key: Vec<Candidate<'_>> = key.valid().map(|key| (&key.token, Some(key.id))).collect();
     let is_new = |token: &&SessionToken| in_key.iter().all(|(known, _)| known.hash() != token.hash());
     let remembered = remember_me.valid().filter(is_new).map(|token| (token, None)).collect();
@@ -50,8 +50,8 @@ pub(crate) async fn authenticate<U: AuthUser>(
             return Ok(authenticated);
         }
     }
-    // A form may have been long on its way, or have waited for its body, while its browser logged out and in again. What
-    // is dead then is dropped by the next page.
+    // A form can take long to arrive, or wait for its body, while its browser logs out and in again. The next page
+    // deletes the dead cookies.
     if dead.is_empty() || !is_safe {
         return Ok(anonymous(session, TokenFate::Keep));
     }
@@ -64,11 +64,11 @@ fn anonymous<U: AuthUser>(session: &CookieSession, fate: TokenFate) -> Authentic
     Authenticated::nobody(fate)
 }
 
-/// A token that came, and the cookie session that it came in, if it did.
+/// A presented token, and the cookie session it was in, if any.
 type Candidate<'t> = (&'t SessionToken, Option<CookieSessionId>);
 
-/// Tries each token in cookies of one name. More than one comes if cookies of several domains have the name: an old one,
-/// say, from before the cookie domain was changed. `None` if all of them are dead.
+/// Tries each token in cookies of one name. There is more than one if cookies of several domains have the name, such as
+/// an old one from before the cookie domain was changed. Returns `None` if all are dead.
 async fn look_up_all<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
@@ -84,7 +84,7 @@ async fn look_up_all<U: AuthUser>(
         match (scope, &found) {
             (Some(scope), None) => found = Some((candidate, scope, fate)),
             (Some(scope), Some((_, other, _))) if scope.user().id() != other.user().id() => {
-                // One of them was planted by somebody, and nobody can tell which.
+                // One of them was planted, and there is no way to tell which.
                 tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
                 return Ok(Some(anonymous(session, TokenFate::Keep)));
             }
@@ -102,19 +102,20 @@ async fn look_up_all<U: AuthUser>(
             let fate = if needs_fresh_cookies { in_fresh_cookies(sigra, token, &scope) } else { fate };
             Some(Authenticated { scope: Some(scope), fate })
         }
-        // Its cookies have been replaced, or are about to be.
+        // The cookies of a superseded token have been replaced, or soon will be.
         None => is_superseded.then(|| anonymous(session, TokenFate::Keep)),
     })
 }
 
-/// The same token: it was remembered, or is to be signed by the newest key.
+/// Keeps the token but writes its cookies again: it came from the remember-me cookie, or must be signed with the newest
+/// key.
 fn in_fresh_cookies<U: AuthUser>(sigra: &Sigra<U>, token: &SessionToken, scope: &Scope<U>) -> TokenFate {
     let remember_me = RememberMe::lasting(sigra.remember_for(scope.session()));
     TokenFate::Replace { token: token.clone(), remember_me }
 }
 
-/// Looks after the token cookies when the response is ready. It may have taken long, and the browser may
-/// have logged in or out meanwhile: so the database is asked once more, lest this response undo that.
+/// Decides about the token cookies when the response is ready. By then the browser may have logged in or out in another
+/// request, so this queries the database again in order not to undo that.
 pub(crate) async fn settle<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession, fate: TokenFate) {
     if session.is_settled() {
         return;

@@ -1,4 +1,4 @@
-//! Who sends a request, as the layer has found out.
+//! The user and the session of a request, as found by the layer.
 
 use http::Extensions;
 
@@ -11,10 +11,10 @@ use crate::{
     sigra::Sigra,
 };
 
-/// What the layer found out, for the extractors.
+/// What the layer found, for the extractors.
 pub(crate) struct Current<U: AuthUser> {
     pub sigra: Sigra<U>,
-    /// Whose session it is, however far it goes.
+    /// The scope of the session, whatever its clearance.
     pub found: Option<Scope<U>>,
 }
 
@@ -25,7 +25,7 @@ impl<U: AuthUser> Clone for Current<U> {
 }
 
 impl<U: AuthUser> Current<U> {
-    /// Puts what the extractors take.
+    /// Inserts what the extractors need.
     pub fn provide(extensions: &mut Extensions, sigra: &Sigra<U>, session: &CookieSession, found: Option<Scope<U>>) {
         if let Some(scope) = &found {
             session.let_in_under(scope.session().id);
@@ -34,12 +34,12 @@ impl<U: AuthUser> Current<U> {
         extensions.insert(Self { sigra: sigra.clone(), found });
     }
 
-    /// Whether an outer layer has found out.
+    /// Returns whether an outer layer has already looked up the scope.
     pub fn is_known(extensions: &Extensions) -> bool {
         extensions.get::<Self>().is_some()
     }
 
-    /// Who is logged in, with all factors that are asked of them.
+    /// Returns the scope of a user who is fully logged in, with a second factor if one is required.
     pub fn scope(&self) -> Option<&Scope<U>> {
         self.with_clearance(Clearance::Full)
     }

@@ -1,4 +1,4 @@
-//! Who sends a request, found out when a handler asks, and not before.
+//! Looks up the user of a request only when a handler asks.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Who sends a request, for an argument that the handler is not called without.
+/// Returns the result of the lookup, for a required argument.
 pub(crate) async fn current<U: AuthUser>(
     parts: &mut Parts,
     argument: &'static str,
@@ -38,7 +38,7 @@ pub(crate) async fn current<U: AuthUser>(
     deferred::<U>(parts, argument)?.ask(parts).await
 }
 
-/// The same for an argument that may be nobody.
+/// Returns the result of the lookup, for an optional argument.
 pub(crate) async fn current_if_any<U: AuthUser>(
     parts: &mut Parts,
     argument: &'static str,
@@ -53,7 +53,7 @@ fn deferred<U: AuthUser>(parts: &Parts, argument: &'static str) -> Result<Deferr
     parts.extensions.get::<Deferred<U>>().cloned().ok_or(MissingLayer(argument))
 }
 
-/// The sender of a request that nobody has asked for yet: they are found out when a handler does, and not before.
+/// A lookup of the request's user that happens when a handler asks for it, at most once.
 pub(crate) struct Deferred<U: AuthUser>(Arc<Inner<U>>);
 
 struct Inner<U: AuthUser> {
@@ -84,26 +84,26 @@ impl<U: AuthUser> Deferred<U> {
         Self(Arc::new(Inner { sigra, session, tokens, is_safe, foreign, is_asked, authenticated }))
     }
 
-    /// Whether an outer layer has put one.
+    /// Returns whether an outer layer has inserted one.
     pub fn is_there(extensions: &Extensions) -> bool {
         extensions.get::<Self>().is_some()
     }
 
-    /// Puts what the extractors ask. Not the session: whoever finds it must have asked.
+    /// Inserts what the extractors use. Not the session: finding it in the extensions means that it was asked for.
     pub fn provide(&self, extensions: &mut Extensions) {
         extensions.insert(self.clone());
         extensions.insert(AnyDeferred(Arc::new(self.clone())));
     }
 
-    /// Who it is, for the extractor of a handler that requires to know.
+    /// Looks up the user, for a required argument.
     pub async fn ask(&self, parts: &mut Parts) -> Result<Current<U>, SessionRejection> {
         let scope = self.find(&parts.extensions).await?;
         Current::provide(&mut parts.extensions, &self.0.sigra, &self.0.session, scope.clone());
         Ok(Current { sigra: self.0.sigra.clone(), found: scope })
     }
 
-    /// The same for a handler that is also called for nobody: `None` if the request comes from another origin and brings
-    /// no session, which anybody could have sent.
+    /// Looks up the user, for an optional argument. Returns `None` if the request comes from another origin and has no
+    /// session token, because anybody could have sent it.
     pub async fn ask_if_any(&self, parts: &mut Parts) -> Result<Option<Current<U>>, SessionRejection> {
         if self.0.foreign.is_some() && self.0.tokens.is_absent() {
             self.0.is_asked.store(true, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl<U: AuthUser> Deferred<U> {
         Err(SessionRejection::CrossOrigin)
     }
 
-    /// Answers as the handler does, and looks after the session if somebody has asked for it.
+    /// Returns the handler's response. If the session was asked for, finishes the response.
     pub async fn respond(
         self,
         answer: impl Future<Output = Result<Response, Infallible>>,
@@ -149,12 +149,12 @@ impl<U: AuthUser> Deferred<U> {
     }
 }
 
-/// The same, for extractors that know no type of user.
+/// A [`Deferred`] for extractors that don't know the type of user.
 #[derive(Clone)]
 pub(crate) struct AnyDeferred(Arc<dyn Ask>);
 
 impl AnyDeferred {
-    /// The session, once it is known whose it is.
+    /// Returns the cookie session after its user was looked up.
     pub async fn session(&self, extensions: &Extensions) -> Result<CookieSession, SessionRejection> {
         self.0.session(extensions).await
     }

@@ -1,4 +1,4 @@
-//! The extractors: what a handler needs stands in its arguments.
+//! The extractors: a handler's arguments say what it needs.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
@@ -27,7 +27,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Scope<U> {
     }
 }
 
-/// Who is logged in, with all factors that are asked of them; or why a handler that asks for them is not called.
+/// Returns the scope of a user who is fully logged in, or the rejection for a handler that requires one.
 fn require<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Result<Scope<U>, ScopeRejection> {
     current.scope().cloned().ok_or_else(|| ScopeRejection::of(current, parts))
 }
@@ -100,7 +100,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
             Some(scope) if scope.clearance() == Clearance::Full => {
                 return Err(SudoRejection::stale(current, parts).into());
             }
-            // The sudo page is for who is logged in. This one logs in once more.
+            // The sudo page requires a full login, which this session isn't. Logging in again is what helps.
             Some(_) => return Err(ScopeRejection::log_in(current, parts).into()),
             None => {}
         }

@@ -35,32 +35,30 @@ use crate::{
     },
 };
 
-/// The layer that finds out who sends a request. Made by [`Sigra::fetch_current_scope`].
+/// The layer that finds the user of a request. Created by [`Sigra::fetch_current_scope`].
 ///
-/// In this order it
+/// In this order, it:
 ///
-/// 1. refuses unsafe requests from other origins with 403, before anything else is done;
+/// 1. refuses unsafe requests from other origins with 403;
 /// 2. reads the cookie session, for the extractor [`CookieSession`];
-/// 3. fetches the [`Scope`] that the session token stands for, falling back to the remember-me cookie;
+/// 3. fetches the [`Scope`] of the session token, falling back to the remember-me cookie;
 /// 4. calls the handler;
-/// 5. writes what changed in the cookies, and marks pages of logged-in users `Cache-Control: no-store`.
+/// 5. writes changed cookies, and marks pages of logged-in users `Cache-Control: no-store`.
 ///
-/// An unsafe request runs to its end whatever its client does. A server drops the handlers of a client that is gone, and
-/// one that hangs up at the right moment could change a password and keep the mail about it from being sent. The rest
-/// runs in the background then, without task-locals of yours; [`Sigra::settle`] waits for it. The rest of
-/// a body that [stands still](crate::Config::body_patience) is an error, so that no handler waits for ever.
+/// An unsafe request always runs to its end. A server drops the handler when the client disconnects, so a client that
+/// disconnects at the right moment could change a password and prevent the email about it. Here the rest runs in the
+/// background, without your task-locals; [`Sigra::settle`] waits for it. A body that
+/// [stalls](crate::Config::body_patience) becomes an error, so that no handler waits forever.
 ///
-/// When the database can't be asked, a request that carries a token is answered with 503 and
-/// `Retry-After`, and keeps its cookies.
+/// If the database is unavailable, a request with a token gets 503 and `Retry-After`, and keeps its cookies.
 ///
-/// Around routes that were there before, it may concern itself [only with those that
-/// ask](Self::only_where_asked).
+/// Around existing routes, it can act [only for handlers that ask](Self::only_where_asked).
 pub struct FetchCurrentScopeLayer<U: AuthUser> {
     sigra: Sigra<U>,
     concern: Concern,
 }
 
-/// Which requests the layer does something about.
+/// Which requests the layer acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Concern {
     All,
@@ -72,13 +70,14 @@ impl<U: AuthUser> FetchCurrentScopeLayer<U> {
         Self { sigra, concern: Concern::All }
     }
 
-    /// Does all this only for handlers that ask who is there: in their arguments, or in those of a middleware. All others
-    /// answer as they would without the layer, to whatever origin, with the headers and bodies that they have, and
-    /// without the database.
+    /// Limits the layer to handlers that ask for the user: in their arguments, or in those of a middleware. All other
+    /// handlers respond as they would without the layer: to any origin, with their own headers and bodies, and without
+    /// a database query.
     ///
-    /// An unsafe request from another origin is refused by the argument: 403 in place of a [`Scope`], a
-    /// [`Sudo`](crate::scope::Sudo) or a [`CookieSession`]. For an `Option<Scope>` it is nobody's, if it brings no session, and
-    /// refused like the rest if it does. [`SameOrigin`](crate::scope::SameOrigin) refuses it for handlers that ask for none of them.
+    /// An unsafe request from another origin is refused by the argument, with 403, if that is a [`Scope`], a
+    /// [`Sudo`](crate::scope::Sudo) or a [`CookieSession`]. An `Option<Scope>` is `None` if the request has no session
+    /// token, and refuses it otherwise. For handlers with none of these arguments, use
+    /// [`SameOrigin`](crate::scope::SameOrigin).
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -124,7 +123,7 @@ impl<U: AuthUser, S> Layer<S> for FetchCurrentScopeLayer<U> {
     }
 }
 
-/// The service that [`FetchCurrentScopeLayer`] makes.
+/// The service that [`FetchCurrentScopeLayer`] creates.
 pub struct FetchCurrentScope<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
@@ -165,7 +164,7 @@ where
             let refused = not_asked(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
             return ResponseFuture::Other { future: Box::pin(ready(Ok(refused))) };
         }
-        // A nested router may carry the layer again; the outermost does the work.
+        // A nested router can have the layer again. Only the outermost one acts.
         if Current::<U>::is_known(request.extensions()) || Deferred::<U>::is_there(request.extensions()) {
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
@@ -192,7 +191,7 @@ where
 }
 
 impl<S: Clone, U: AuthUser> FetchCurrentScope<S, U> {
-    /// The inner service that was polled ready.
+    /// Returns the inner service that was polled ready.
     fn ready_inner(&mut self) -> S {
         let ready = self.inner.clone();
         std::mem::replace(&mut self.inner, ready)
@@ -214,7 +213,7 @@ pin_project! {
     /// The future of [`FetchCurrentScope`].
     #[project = ResponseFutureProj]
     pub enum ResponseFuture<F> {
-        /// There is nothing to look up, and nothing to look after.
+        /// The scope was cached, and the token cookies need no change.
         Cached {
             #[pin]
             future: F,
@@ -267,14 +266,14 @@ where
     Ok(look_after(&sigra, &session, authenticated, response).await)
 }
 
-/// A body that does not let its reader wait for ever.
+/// Returns a body that fails if the client stalls, so that its reader doesn't wait forever.
 pub(crate) fn impatient(body: Body, patience: Duration) -> Body {
     if body.is_end_stream() { body } else { Body::new(TimeoutBody::new(patience, body)) }
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// The layer that finds out who sends each request. It goes around every route that takes a
-    /// [`CookieSession`] or a [`Scope`]; see [`FetchCurrentScopeLayer`] for what it does.
+    /// Returns the layer that finds the user of each request. Add it around every route that takes a [`CookieSession`]
+    /// or a [`Scope`]. [`FetchCurrentScopeLayer`] says what it does.
     #[must_use]
     pub fn fetch_current_scope(&self) -> FetchCurrentScopeLayer<U> {
         FetchCurrentScopeLayer::new(self.clone())

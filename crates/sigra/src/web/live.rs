@@ -1,13 +1,13 @@
 //! Live connections: WebSockets and event streams that end when their session ends.
 //!
-//! One identifier joins all parts: the session row's id. A connection is registered under it, every
-//! deletion announces it, and while there are connections a sweep asks the database twice a second which
-//! of their sessions are still good. So a connection ends within a second, also when its session expired,
-//! its user was deactivated, or somebody deleted the row by hand.
+//! A connection is registered under the id of its session's row. Every deletion of a session announces the id, and
+//! while there are connections, a sweep asks the database twice a second which of their sessions are live. So a
+//! connection ends within a second, even if its session expired, its user was deactivated, or the row was deleted by
+//! hand.
 //!
-//! A session that nobody can vouch for is not good: if its row can't be read its connections end, and if the database
-//! can't be asked they end after [a while](crate::Config::live_without_database). A session and a user have
-//! [so many](crate::Config::live_connections) and no more, for each costs memory.
+//! A session that can't be checked doesn't count as live: if its row can't be read, its connections end at once, and if
+//! the database is unavailable, they end after [a while](crate::Config::live_without_database). Each connection costs
+//! memory, so the number for each session and user [is limited](crate::Config::live_connections).
 
 use std::{
     fmt,
@@ -53,36 +53,32 @@ use crate::{
 
 pub use crate::model::limit::LiveLimit;
 
-/// The WebSocket close code of a connection whose session ended. Codes from 4000 are the application's
-/// (RFC 6455 section 7.4.2).
+/// The WebSocket close code after a session ended. Codes from 4000 are for applications (RFC 6455 section 7.4.2).
 pub const CLOSE_SESSION_ENDED: u16 = 4401;
-/// The WebSocket close code of a connection that is ended because [the server stops](Sigra::close_live_connections)
-/// (RFC 6455 section 7.4.1).
+/// The WebSocket close code when [the server stops](Sigra::close_live_connections) (RFC 6455 section 7.4.1).
 pub const CLOSE_GOING_AWAY: u16 = 1001;
-/// The WebSocket close code of a connection that is ended because the database
-/// [could not be asked](crate::Config::live_without_database) whether its session is good: "try again later", in the
-/// registry of IANA.
+/// The WebSocket close code when the database [was unavailable for too long](crate::Config::live_without_database) to
+/// check the session: "try again later" in IANA's registry.
 pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
 
-/// Of each socket, for reading and for writing. What is larger is read and written in pieces.
+/// The size of each socket's read buffer and write buffer, in bytes. Larger messages are read and written in pieces.
 const BUFFER: usize = 4096;
 
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-/// Between sweeps, however much changes.
+/// The shortest time between sweeps, however much changes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_BATCH: usize = 500;
 /// How long the database may take to answer a sweep.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
-/// How long who is refused for having too many connections should wait.
+/// How long a client with too many connections should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A live connection about to be opened under a scope.
+/// A live connection that is about to open for a logged-in user.
 ///
-/// The handler is called only for a logged-in user, only from a page of the application's own (a
-/// WebSocket's handshake is a `GET` that no CSRF layer stops: RFC 6455 section 10.2), and only if the hook
-/// `M` agrees. Take it before [`WebSocketUpgrade`], so that others are refused before they are asked to
-/// upgrade.
+/// The handler is called only for a logged-in user, only from a page of the application's own origin (a WebSocket's
+/// handshake is a `GET`, which no CSRF layer stops: RFC 6455 section 10.2), and only if the hook `M` allows it. Put
+/// this argument before [`WebSocketUpgrade`], so that it refuses clients before that asks them to upgrade.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -112,7 +108,7 @@ pub struct Live<U: AuthUser, M = ()> {
     mounted: PhantomData<M>,
 }
 
-/// A hook that runs when a live connection is opened, under its scope. It may refuse.
+/// A hook that runs before a live connection opens, and can refuse it.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, confirmed: bool }
@@ -135,11 +131,11 @@ pub struct Live<U: AuthUser, M = ()> {
 /// async fn live(live: Live<User, EnsureConfirmed>) { /* ... */ }
 /// ```
 pub trait OnMount<U: AuthUser>: Send + 'static {
-    /// Agrees with `Ok`, or answers the request itself.
+    /// Returns `Ok` to allow the connection, or the response to send instead.
     fn on_mount(scope: &Scope<U>, parts: &mut Parts) -> impl Future<Output = Result<(), Response>> + Send;
 }
 
-/// Everybody who is logged in.
+/// Allows every logged-in user.
 impl<U: AuthUser> OnMount<U> for () {
     async fn on_mount(_: &Scope<U>, _: &mut Parts) -> Result<(), Response> {
         Ok(())
@@ -153,22 +149,22 @@ impl<U: AuthUser, M> fmt::Debug for Live<U, M> {
 }
 
 impl<U: AuthUser, M> Live<U, M> {
-    /// Who opens the connection.
+    /// Returns the scope of the connection.
     #[must_use]
     pub fn scope(&self) -> &Scope<U> {
         &self.scope
     }
 
-    /// Resolves when the session ends, or the server stops.
+    /// Returns a future that resolves when the session ends or the server stops.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<U, M> {
         self.connection.ended.token.clone().cancelled_owned()
     }
 
-    /// Opens the WebSocket. The handler runs until it returns, or until the session ends: then it is
-    /// dropped where it awaits, and the socket is closed with [`CLOSE_SESSION_ENDED`]. When the server stops, the code
-    /// is [`CLOSE_GOING_AWAY`].
+    /// Opens the WebSocket. The handler runs until it returns or the session ends: then it is dropped at its current
+    /// `await`, and the socket is closed with [`CLOSE_SESSION_ENDED`]. If the server stops, the code is
+    /// [`CLOSE_GOING_AWAY`].
     ///
-    /// Its buffers have 4 KiB each, whatever `upgrade` says: there may be many sockets, and most are silent.
+    /// Each buffer has 4 KiB, whatever `upgrade` says, because there can be many sockets, and most are idle.
     pub fn on_upgrade<F, Fut>(self, upgrade: WebSocketUpgrade, handler: F) -> Response
     where
         F: FnOnce(LiveSocket, Scope<U>) -> Fut + Send + 'static,
@@ -190,7 +186,7 @@ impl<U: AuthUser, M> Live<U, M> {
         })
     }
 
-    /// Ends a stream, such as the one of a `Sse` response, when the session ends or the server stops.
+    /// Returns the stream, such as for an `Sse` response, but ends it when the session ends or the server stops.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -242,24 +238,24 @@ impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
     }
 }
 
-/// Why a live connection was not opened. Nobody is redirected: there is no page to lead them to.
+/// Why a live connection wasn't opened. Never a redirect, because a live connection can't show a page.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveRejection {
-    /// It can't be known who it is, or a page of another origin asks: 403.
+    /// The session can't be read, or the request comes from another origin (403).
     #[error(transparent)]
     Session(#[from] SessionRejection),
-    /// Nobody is logged in: 401.
+    /// The user isn't logged in: 401.
     #[error("not logged in")]
     Unauthenticated,
-    /// The session or the user has [as many](crate::Config::live_connections) as they may: 429 with `Retry-After`.
+    /// The session or the user has [too many connections](crate::Config::live_connections): 429 with `Retry-After`.
     #[error("too many live connections")]
     TooMany,
     /// The server [is stopping](Sigra::close_live_connections): 503 with `Retry-After`.
     #[error("the server is stopping")]
     Stopping,
-    /// The hook refused.
-    #[error("refused on mount")]
+    /// The hook refused, with this response.
+    #[error("refused by the `OnMount` hook")]
     Refused(Box<Response>),
 }
 
@@ -284,7 +280,7 @@ pub struct LiveSocket {
     sink: Arc<Mutex<SplitSink<WebSocket, Message>>>,
 }
 
-/// The other side is gone.
+/// The error of a WebSocket that is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
 #[non_exhaustive]
@@ -302,7 +298,7 @@ impl LiveSocket {
         Self { stream: Arc::new(Mutex::new(stream)), sink: Arc::new(Mutex::new(sink)) }
     }
 
-    /// The next message, or `None` when the connection is closed.
+    /// Returns the next message, or `None` when the connection is closed.
     pub async fn recv(&mut self) -> Option<Message> {
         self.stream.lock().await.next().await?.ok()
     }
@@ -316,8 +312,8 @@ impl LiveSocket {
         self.sink.lock().await.send(message).await.map_err(|_| Closed)
     }
 
-    /// Says why, and waits a moment for the other side to have heard it: a connection that is dropped with
-    /// messages unread is reset, and the reset can overtake the reason.
+    /// Closes the socket with a reason, and waits briefly for the client to receive it: a connection that is dropped
+    /// with unread messages is reset, and the reset can overtake the reason.
     async fn close(&self, code: u16, reason: &'static str) {
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         let said = async {
@@ -327,7 +323,7 @@ impl LiveSocket {
             Ok::<_, Closed>(())
         };
         if !matches!(timeout(CLOSE_TIMEOUT, said).await, Ok(Ok(()))) {
-            tracing::debug!(target: "sigra", code, "the WebSocket was gone before it was closed");
+            tracing::debug!(target: "sigra", code, "the WebSocket disconnected before it was closed");
         }
     }
 }
@@ -335,8 +331,8 @@ impl LiveSocket {
 impl Ended {
     fn close_frame(&self) -> (u16, &'static str) {
         match self.why.get() {
-            Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server stops"),
-            Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database can't be asked"),
+            Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server is stopping"),
+            Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database is unavailable"),
             Some(Ending::SessionEnded) | None => (CLOSE_SESSION_ENDED, "session ended"),
         }
     }
@@ -371,7 +367,7 @@ impl LiveConnections {
         Ok(Connection { id, ended, connections: self.clone() })
     }
 
-    /// The sessions to sweep. When there is none left, the sweep is over.
+    /// Returns the sessions to check. If there are none, marks the sweep as ended.
     fn to_sweep(&self) -> Vec<SessionId> {
         let mut registry = self.registry();
         registry.is_swept = !registry.sessions.is_empty();
@@ -379,7 +375,7 @@ impl LiveConnections {
     }
 }
 
-/// Ends the connections whose session is no longer good, until there are no connections.
+/// Ends connections whose session is no longer live, until there are no connections.
 async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
     loop {
         drop(timeout(SWEEP_INTERVAL, sigra.changed()).await);
@@ -389,9 +385,9 @@ async fn sweep<U: AuthUser>(sigra: Sigra<U>, mut sweeping: Sweeping) {
             sweeping.is_over = true;
             return;
         }
-        // A task of its own: if it panics, the next one goes on.
+        // In its own task, so that the next sweep runs even if this one panics.
         if tokio::spawn(sweep_once(sigra.clone(), ids)).await.is_err() {
-            tracing::error!(target: "sigra", "live connections can't be checked: a panic says why");
+            tracing::error!(target: "sigra", "live connections can't be checked: see the panic above");
         }
         sweeping.connections.end_unchecked(sigra.parts.config.live_without_database);
     }
@@ -401,28 +397,28 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
     for batch in ids.chunks(SWEEP_BATCH) {
         match timeout(SWEEP_PATIENCE, sigra.find_sessions(batch)).await {
             Ok(Ok(found)) => {
-                let good = found.iter().filter(|(session, user)| is_good(&sigra, session, user));
+                let good = found.iter().filter(|(session, user)| is_live(&sigra, session, user));
                 let good: Vec<SessionId> = good.map(|(session, _)| session.id).collect();
                 let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
                 sigra.parts.live.note_good(&good);
                 sigra.parts.live.end(&ended);
             }
             Ok(Err(error)) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
-            Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database is too slow"),
+            Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database took too long"),
         }
     }
 }
 
-/// Whether a session may go on. The host's [`AuthUser`] is asked too, and its panic is no.
+/// Returns whether a session is live. A panic of the host's [`AuthUser`] counts as no.
 fn is_good<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
 }
 
-/// Stopping.
+/// For a server that stops.
 impl<U: AuthUser> Sigra<U> {
-    /// Ends all live connections of this process, and opens no more: for a server that stops. WebSockets are closed
-    /// with [`CLOSE_GOING_AWAY`], upon which browsers connect to another process, and streams end. Resolves when all
-    /// are closed, after about a second at most.
+    /// Ends all live connections of this process, and refuses new ones: call it when the server stops. WebSockets are
+    /// closed with [`CLOSE_GOING_AWAY`], so browsers connect to another process, and streams end. Returns when all are
+    /// closed, after at most 2 seconds.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }

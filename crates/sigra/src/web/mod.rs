@@ -1,4 +1,4 @@
-//! The layers, the extractors and their rejections.
+//! The layers, the extractors, and their rejections.
 
 pub(crate) mod answer;
 pub(crate) mod authenticate;

@@ -1,4 +1,4 @@
-//! Why a request was refused before its handler was called: what the extractors answer with.
+//! Why a request was refused before its handler was called: the responses of the extractors.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     web::current::Current,
 };
 
-/// Why a handler that asks for a [`Scope`](crate::scope::Scope) was not called.
+/// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -34,31 +34,32 @@ use crate::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScopeRejection {
-    /// It can't be known who it is, or must not be used.
+    /// The session can't be read, or the request must not use it.
     #[error(transparent)]
     Session(#[from] SessionRejection),
-    /// A person who is not logged in: they are led to the log-in page, and back afterwards.
+    /// A browser that opens a page without a login: redirects to the login page, and back after the login.
     #[error("not logged in: redirect to {0}")]
     LogIn(String),
-    /// A program that is not logged in: 401.
+    /// Any other request without a login: 401.
     #[error("not logged in")]
     Unauthenticated,
-    /// A person whose second factor is pending: they are led to the challenge, and back afterwards.
+    /// A browser that opens a page while the second factor is pending: redirects to the challenge, and back afterwards.
     #[error("the second factor is pending: redirect to {0}")]
     Challenge(String),
-    /// A program whose second factor is pending: 401.
+    /// Any other request while the second factor is pending: 401.
     #[error("the second factor is pending")]
     SecondFactorPending,
-    /// A person who must set up a second factor: they are led to where they can, and back afterwards.
+    /// A browser that opens a page and whose user must set up a second factor: redirects to where that is done, and
+    /// back afterwards.
     #[error("a second factor must be set up: redirect to {0}")]
     Enrol(String),
-    /// A program of a user who must set up a second factor: 403.
+    /// Any other request of a user who must set up a second factor: 403.
     #[error("a second factor must be set up")]
     EnrolmentRequired,
 }
 
 impl ScopeRejection {
-    /// Why this session does not go so far as to be anybody's.
+    /// Returns why this session doesn't give access, and logs it.
     pub(crate) fn of<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         let rejection = match current.found.as_ref().map(Scope::clearance) {
@@ -74,14 +75,14 @@ impl ScopeRejection {
         rejection
     }
 
-    /// To log in, once more if need be.
+    /// Returns the rejection that asks for a login, or for another one.
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         tell(current, parts, code::AUTHENTICATION_REQUIRED);
         lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
 
-    /// The word for programs, and for the log.
+    /// Returns the code, for clients that aren't browsers and for the log.
     fn code(&self) -> &'static str {
         match self {
             Self::Session(_) => code::CROSS_ORIGIN,
@@ -92,8 +93,8 @@ impl ScopeRejection {
     }
 }
 
-/// Tells of a request that is refused for what its sender has not shown (OWASP ASVS 16.3.2). Not its path, which may
-/// hold the token of a link.
+/// Logs a request that is refused because its session doesn't give access (OWASP ASVS 16.3.2). Not its path, which can
+/// have the token of a link.
 pub(crate) fn tell<U: AuthUser>(current: &Current<U>, parts: &Parts, reason: &'static str) {
     let scope = current.found.as_ref();
     tracing::info!(
@@ -118,7 +119,7 @@ impl IntoResponse for ScopeRejection {
     }
 }
 
-/// Why a handler that asks for [`Sudo`](crate::scope::Sudo) was not called.
+/// Why a handler that takes [`Sudo`](crate::scope::Sudo) wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -130,13 +131,13 @@ impl IntoResponse for ScopeRejection {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SudoRejection {
-    /// Nobody is logged in at all.
+    /// The user isn't logged in.
     #[error(transparent)]
     Scope(#[from] ScopeRejection),
-    /// A person whose authentication is not recent: they are led to the sudo page, and back afterwards.
+    /// A browser whose last authentication is too old: redirects to the sudo page, and back afterwards.
     #[error("not recently authenticated: redirect to {0}")]
     Confirm(String),
-    /// A program whose authentication is not recent: 403.
+    /// A client that isn't a browser, and whose last authentication is too old: 403.
     #[error("not recently authenticated")]
     Stale,
 }
@@ -174,7 +175,7 @@ impl IntoResponse for SudoRejection {
     }
 }
 
-/// Where to lead a person who opens a page; a program is led nowhere.
+/// Returns where to redirect a browser that opens a page. `None` for other requests.
 fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
     if !Audience::of(&parts.headers).is_navigation(&parts.method) {
         return None;
@@ -183,9 +184,9 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// The page with the forms that lead to some routes. A form that is sent when [sudo mode](crate::scope::Sudo) is over can't be
-/// sent again by itself: its user is led back to this page. Without one they are led to the page that the browser names
-/// as the one that they came from.
+/// The page with the forms that are sent to these routes. A form that is sent after [sudo mode](crate::scope::Sudo) has
+/// ended can't be sent again automatically, so its user is redirected to this page after they reauthenticate. Without a
+/// `FormPage`, they are redirected to the page in the `Referer` header.
 ///
 /// ```
 /// use axum::{Extension, Router, routing::put};
@@ -199,7 +200,7 @@ fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
 #[allow(clippy::exhaustive_structs, reason = "it is a value for the extensions of a request")]
 pub struct FormPage(pub &'static str);
 
-/// Where a form can be sent again.
+/// Returns the page where the form can be sent again.
 fn page_of_form(parts: &Parts) -> Option<ReturnTo> {
     match parts.extensions.get::<FormPage>() {
         Some(FormPage(path)) => ReturnTo::parse(path),
@@ -207,8 +208,8 @@ fn page_of_form(parts: &Parts) -> Option<ReturnTo> {
     }
 }
 
-/// The page of ours that the request came from. A form that was refused is shown at the address that it was sent to,
-/// where there is nothing to open.
+/// Returns the page of this application that the request came from. Not the request's own path: the page of a refused
+/// form has the path that the form was sent to, where there is often nothing to open.
 fn referring_page(parts: &Parts) -> Option<ReturnTo> {
     let referer: Uri = parts.headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let host = parts.uri.authority().map(Authority::as_str).or(parts.headers.get(header::HOST)?.to_str().ok());
@@ -220,8 +221,8 @@ fn original_uri(parts: &Parts) -> &Uri {
     parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
 }
 
-/// Keeps the way back, and says why the visitor is led away. Nobody returns to a picture, a stream or a fragment, and
-/// nobody asked for what is fetched in advance.
+/// Remembers the page to return to, and why the visitor was redirected. Nobody returns to an image, a stream or a
+/// fragment, and nobody asked for what the browser fetched in advance.
 fn remember_where(parts: &Parts, message: &str) {
     if !Visit::is_page_opened(parts) {
         return;
@@ -235,11 +236,11 @@ fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
         session.put_return_to(&path);
     }
     if let Err(error) = session.put_flash(Flash::Error, message) {
-        tracing::warn!(target: "sigra", %error, "the flash is not shown");
+        tracing::warn!(target: "sigra", %error, "a flash message can't be kept");
     }
 }
 
-/// Why a handler that asks for a [`CookieSession`], or who is there, was not called.
+/// Why a handler that takes a [`CookieSession`] or an `Option<Scope>` wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -250,13 +251,13 @@ fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionRejection {
-    /// The route has no layer to fetch the scope: 500.
+    /// The route lacks the layer that fetches the scope: 500.
     #[error(transparent)]
     MissingLayer(#[from] MissingLayer),
-    /// An unsafe request, or a live connection, of [another origin](crate::Config::trusted_origins): 403.
+    /// An unsafe request or a live connection from [another origin](crate::Config::trusted_origins): 403.
     #[error("the request comes from another origin")]
     CrossOrigin,
-    /// The database can't say whose session it is: 503 with `Retry-After`, if that may pass.
+    /// The database failed to look up the session: 503 with `Retry-After` if the failure is temporary.
     #[error(transparent)]
     Failed(Arc<Error>),
 }
@@ -277,10 +278,10 @@ impl From<Infallible> for SessionRejection {
     }
 }
 
-/// A handler asked for a session or a scope on a route that has no
-/// [`fetch_current_scope`](crate::Sigra::fetch_current_scope) layer.
+/// A handler takes a session or a scope, but its route lacks the layer
+/// [`fetch_current_scope`](crate::Sigra::fetch_current_scope).
 ///
-/// The log says so in full; the browser sees a plain 500.
+/// The log has the whole message. The client gets a plain 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` was extracted on a route without the layer that provides it: add `.layer(sigra.fetch_current_scope())` to the router after this route, for the same user type"
@@ -294,7 +295,7 @@ impl IntoResponse for MissingLayer {
     }
 }
 
-/// Why a handler that asks for an [`MfaChallenge`](crate::mfa::MfaChallenge) was not called.
+/// Why a handler that takes an [`MfaChallenge`](crate::mfa::MfaChallenge) wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -306,10 +307,11 @@ impl IntoResponse for MissingLayer {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MfaChallengeRejection {
-    /// Nobody is logged in at all.
+    /// The user isn't logged in.
     #[error(transparent)]
     Scope(#[from] ScopeRejection),
-    /// The second factor was shown already, or none is asked for: people are led to the home page, programs get 409.
+    /// The second factor was already presented, or none is required: browsers are redirected to the home page, other
+    /// clients get 409.
     #[error("no second factor is pending")]
     NotPending(Audience),
 }
@@ -326,7 +328,7 @@ impl IntoResponse for MfaChallengeRejection {
     }
 }
 
-/// Why a handler that asks for an [`MfaEnrolment`](crate::mfa::MfaEnrolment) was not called.
+/// Why a handler that takes an [`MfaEnrolment`](crate::mfa::MfaEnrolment) wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};

@@ -9,10 +9,10 @@ use crate::{
     },
 };
 
-/// No unsafe request of another origin: its pages get 403, and programs that are no browser pass. For handlers that
-/// change something by what a browser sends along by itself, such as a cookie of their own, and ask for no
-/// [`Scope`](crate::scope::Scope), in a host whose layer acts [only where it is
-/// asked](crate::scope::FetchCurrentScopeLayer::only_where_asked). `GET`, `HEAD` and `OPTIONS` are safe.
+/// Refuses unsafe requests from pages of other origins with 403. Clients that aren't browsers pass, and so do `GET`,
+/// `HEAD` and `OPTIONS`. For handlers that change something because of what browsers send on their own, such as the
+/// host's own cookie, but take no [`Scope`](crate::scope::Scope), where the layer acts [only for handlers that
+/// ask](crate::scope::FetchCurrentScopeLayer::only_where_asked).
 ///
 /// ```
 /// use axum::{Router, middleware::from_extractor, routing::post};
@@ -30,7 +30,7 @@ impl<S: Sync> FromRequestParts<S> for SameOrigin {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        // Where there is a session already, another origin was refused before.
+        // If there is a session already, requests from other origins were refused before.
         if parts.extensions.get::<CookieSession>().is_none() {
             let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("SameOrigin"))?;
             deferred.refuse_foreign(&parts.extensions)?;

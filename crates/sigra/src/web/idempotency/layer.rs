@@ -1,4 +1,4 @@
-//! The layer that answers a form that is sent twice once.
+//! The layer that processes a form once if it is sent twice.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use crate::{
     web::answer::AtChallenge,
 };
 
-/// Names one showing of a form: random, so that nobody guesses it.
+/// A random key for one display of a form.
 ///
 /// ```
 /// # fn main() -> sigra::Result<()> {
@@ -36,7 +36,7 @@ use crate::{
 pub struct IdempotencyKey([u8; 16]);
 
 impl IdempotencyKey {
-    /// A new one.
+    /// Creates a random key.
     ///
     /// # Errors
     ///
@@ -53,15 +53,15 @@ impl fmt::Display for IdempotencyKey {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// The layer that answers a form that is sent twice once. It goes around
-    /// [`fetch_current_scope`](Self::fetch_current_scope), whose cookies belong to the answer.
+    /// Returns the layer that processes a form once if it is sent twice. Add it outside
+    /// [`fetch_current_scope`](Self::fetch_current_scope), whose cookies are part of the response.
     #[must_use]
     pub fn idempotency(&self) -> IdempotencyLayer<U> {
         IdempotencyLayer { sigra: self.clone() }
     }
 }
 
-/// The layer that answers a form that is sent twice once. Made by [`Sigra::idempotency`].
+/// The layer that processes a form once if it is sent twice. Created by [`Sigra::idempotency`].
 pub struct IdempotencyLayer<U: AuthUser> {
     sigra: Sigra<U>,
 }
@@ -86,7 +86,7 @@ impl<U: AuthUser, S> Layer<S> for IdempotencyLayer<U> {
     }
 }
 
-/// The service that [`IdempotencyLayer`] makes.
+/// The service that [`IdempotencyLayer`] creates.
 pub struct Idempotency<S, U: AuthUser> {
     inner: S,
     sigra: Sigra<U>,
@@ -142,7 +142,7 @@ where
     let Repeatable { request, key, cookies } = repeatable;
     match sigra.parts.answers.place(key, &cookies) {
         Place::First(place) => {
-            // A browser hangs up on the first of two presses, and is answered at the second.
+            // After a double click, a browser disconnects the first request and shows the response to the second.
             let abandoned = sigra.parts.abandoned.clone();
             let work = async move {
                 let response = inner.oneshot(request).await?;
@@ -158,7 +158,7 @@ where
     }
 }
 
-/// Leaves a copy for whoever sends the same again.
+/// Keeps a copy of the response for repeated requests.
 async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
     let status = response.status();
     let again_is_right = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
@@ -175,7 +175,7 @@ async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -
             Response::from_parts(parts, Body::from(body))
         }
         Err(error) => {
-            tracing::error!(target: "sigra", %error, "an answer can't be read");
+            tracing::error!(target: "sigra", %error, "the body of a response can't be read");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
         }
     }

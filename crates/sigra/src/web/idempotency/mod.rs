@@ -1,19 +1,20 @@
-//! A form that is sent twice is done once: the second press of a button gets the first one's answer.
+//! Processes a form once if it is sent twice: the second request gets the first one's response.
 //!
-//! Two presses of "Log in" are two requests. The browser shows the answer to the second, which finds its code used, its
-//! link void, its session replaced: whoever pressed twice is thrown out. With the [layer](crate::Sigra::idempotency) the second
-//! waits for the first, and gets the same answer, cookies and all (IETF draft-ietf-httpapi-idempotency-key-header).
+//! A double click on "Log in" sends two requests. The browser shows the response to the second, which finds its code
+//! used, its link used or its session replaced, so the user is logged out. With the [layer](crate::Sigra::idempotency),
+//! the second request waits for the first and gets the same response, cookies included (IETF
+//! draft-ietf-httpapi-idempotency-key-header).
 //!
-//! | request | gets the first one's answer |
+//! | request | gets the first one's response |
 //! |---|---|
-//! | a form with a field `_idempotency_key`, or any request with a header `Idempotency-Key` | for ten seconds, to the same browser, address and content |
-//! | a form without | for five seconds, where it completed a log-in by the second factor, for then the second must fail; not if a third comes at the same moment |
+//! | a form with a field `_idempotency_key`, or any request with a header `Idempotency-Key` | for 10 seconds, with the same browser, address and content |
+//! | a form without a key | for 5 seconds, if it completed a login with the second factor, because the second request must fail then; not if a third arrives at the same moment |
 //! | anything else | never |
 //!
-//! A page puts a fresh [`IdempotencyKey`] into each of its forms. Answers with 429 and 5xx are not kept: to try again is
-//! right after those. What is kept is in the memory of this process, and bounded.
+//! Put a new [`IdempotencyKey`] into each form of a page. Responses with 429 or 5xx aren't kept, because trying again
+//! is right after those. Responses are kept in the memory of this process, with a limit.
 //!
-//! The work goes on when its client hangs up, which is what a browser does with the first of two presses.
+//! A request continues when its client disconnects, as a browser does with the first of two requests.
 //!
 //! ```
 //! # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -24,7 +25,7 @@
 //! # }
 //! use sigra::{IdempotencyKey, Sigra};
 //!
-//! // Around the layer that writes cookies.
+//! // Outside the layer that writes cookies.
 //! fn app(sigra: &Sigra<User>, routes: axum::Router) -> axum::Router {
 //!     routes.layer(sigra.fetch_current_scope()).layer(sigra.idempotency())
 //! }

@@ -1,4 +1,4 @@
-//! Which requests may be repeats, and what makes two the same.
+//! Which requests can be repeats, and when two are the same.
 
 use axum::{
     body::{Body, Bytes},
@@ -17,16 +17,16 @@ use crate::{
     web::layer::impatient,
 };
 
-/// The field of a form, and the header of a program.
+/// The field of a form, and the header of other clients.
 const FIELD: &[u8] = b"_idempotency_key=";
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// What can be guessed is no key, and what is longer costs too much.
+/// Shorter keys could be guessed, and longer ones cost too much.
 const KEY_LEN: std::ops::RangeInclusive<usize> = 16..=128;
 
-/// What must be the same, besides method, address, content and client.
+/// The headers that must be equal, besides method, address, content and client.
 const SAME: [HeaderName; 9] = [
     header::HOST,
     header::ORIGIN,
@@ -39,21 +39,21 @@ const SAME: [HeaderName; 9] = [
     HEADER,
 ];
 
-/// A request whose content was read.
+/// A request whose body was read.
 pub(super) enum Sent {
     Repeatable(Repeatable),
-    /// One that is done each time it comes.
+    /// A request that is processed each time it arrives.
     Once(Request),
 }
 
-/// A request that is done once, however often it comes.
+/// A request that is processed once, however often it arrives.
 pub(super) struct Repeatable {
     pub request: Request,
     pub key: Key,
     pub cookies: SentCookies,
 }
 
-/// Whether its content is worth reading.
+/// Returns whether the body must be read to decide.
 pub(super) fn may_repeat(request: &Request) -> bool {
     !request.method().is_safe() && (is_form(request.headers()) || header_key(request.headers()).is_some())
 }
@@ -61,7 +61,7 @@ pub(super) fn may_repeat(request: &Request) -> bool {
 impl Repeatable {
     /// # Errors
     ///
-    /// The answer to a request whose content can't be read, as by a handler.
+    /// The response to a request whose body can't be read, the same as from a handler.
     pub async fn read<U: AuthUser>(sigra: &Sigra<U>, request: Request) -> Result<Sent, Response> {
         let (parts, body) = request.into_parts();
         // The limit travels in the extensions.
@@ -105,7 +105,7 @@ fn cookies(headers: &HeaderMap) -> SentCookies {
     SentCookies(headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b';'))
 }
 
-/// Each part with its length, so that no two requests run into the same bytes.
+/// Hashes each part with its length, so that different requests never hash the same bytes.
 fn digest(parts: &Parts, client: &str, body: &[u8], cookies: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
