@@ -10,7 +10,7 @@ use crate::{
     testing::response::TestResponse,
 };
 
-/// The response has this status.
+/// Asserts that a response has this status.
 ///
 /// ```
 /// # use sigra::testing::{TestClient, assert_status};
@@ -24,13 +24,13 @@ use crate::{
 ///
 /// # Panics
 ///
-/// If it has another.
+/// If it has another status.
 #[track_caller]
 pub fn assert_status(response: &TestResponse, status: impl PartialEq<StatusCode> + Display) {
     assert!(status == response.status(), "expected {status}\n{response:?}");
 }
 
-/// The response redirects to exactly this place.
+/// Asserts that a response redirects to exactly this path or URL.
 ///
 /// ```
 /// # use sigra::testing::{TestClient, assert_redirected_to};
@@ -41,14 +41,14 @@ pub fn assert_status(response: &TestResponse, status: impl PartialEq<StatusCode>
 ///
 /// # Panics
 ///
-/// If it is no redirect, or leads elsewhere.
+/// If it isn't a redirect, or redirects elsewhere.
 #[track_caller]
 pub fn assert_redirected_to(response: &TestResponse, path: &str) {
     let redirected = response.status().is_redirection() && response.location() == Some(path);
     assert!(redirected, "expected a redirect to `{path}`\n{response:?}");
 }
 
-/// The body contains this text.
+/// Asserts that the body contains this text.
 ///
 /// ```
 /// # use sigra::testing::{TestClient, assert_contains};
@@ -65,8 +65,8 @@ pub fn assert_contains(response: &TestResponse, text: &str) {
     assert!(response.text().contains(text), "expected `{text}` in the body\n{response:?}");
 }
 
-/// The response is a [problem](crate::Problem) of this status, for a program to read: no redirect, no page.
-/// Whatever way the host renders it, as `application/problem+json` it must tell the same status.
+/// Asserts that a response is a [problem](crate::Problem) of this status: neither a redirect nor a page. The host can
+/// render it as it likes, but as `application/problem+json` the body must have the same status.
 ///
 /// ```
 /// # use sigra::testing::{TestHost, assert_problem};
@@ -77,7 +77,7 @@ pub fn assert_contains(response: &TestResponse, text: &str) {
 ///
 /// # Panics
 ///
-/// If it is none, or of another status.
+/// If it isn't a problem, or has another status.
 #[track_caller]
 pub fn assert_problem(response: &TestResponse, status: impl PartialEq<StatusCode> + Display) {
     assert!(status == response.status(), "expected a problem of status {status}\n{response:?}");
@@ -86,13 +86,16 @@ pub fn assert_problem(response: &TestResponse, status: impl PartialEq<StatusCode
         let problem: serde_json::Value = response.json();
         assert!(
             problem["status"] == response.status().as_u16(),
-            "expected the problem to tell the status {status}\n{response:?}"
+            "expected the status {status} in the body of the problem\n{response:?}"
         );
     }
-    assert!(is_json || response.problem().is_some(), "expected a problem, not a page of status {status}\n{response:?}");
+    assert!(
+        is_json || response.problem().is_some(),
+        "expected a problem, but this is a page of status {status}\n{response:?}"
+    );
 }
 
-/// No session of this user is usable any more.
+/// Asserts that no session of a user can be used any more.
 ///
 /// ```
 /// # use sigra::testing::{TestHost, assert_sessions_invalidated};
@@ -105,7 +108,7 @@ pub fn assert_problem(response: &TestResponse, status: impl PartialEq<StatusCode
 ///
 /// # Panics
 ///
-/// If one is; it names those that are left.
+/// If one can: the message lists those that are left.
 #[track_caller]
 pub fn assert_sessions_invalidated<U: AuthUser>(sigra: &Sigra<U>, user: &U) -> impl Future<Output = ()> + Send {
     let asserted_at = Location::caller();
@@ -113,7 +116,7 @@ pub fn assert_sessions_invalidated<U: AuthUser>(sigra: &Sigra<U>, user: &U) -> i
     async move {
         let left = match usable_sessions(sigra, &user).await {
             Ok(left) => left,
-            Err(error) => panic!("{asserted_at}: the sessions of user {user:?} can't be listed: {error}"),
+            Err(error) => panic!("{asserted_at}: can't list the sessions of user {user:?}: {error}"),
         };
         assert!(
             left.is_empty(),
@@ -124,7 +127,7 @@ pub fn assert_sessions_invalidated<U: AuthUser>(sigra: &Sigra<U>, user: &U) -> i
     }
 }
 
-/// The audit trail of a user has an event of this action.
+/// Asserts that the audit trail of a user has an event with this action. Searches the newest 1,000.
 ///
 /// ```
 /// # use sigra::testing::{TestHost, assert_audit_event};
@@ -137,7 +140,7 @@ pub fn assert_sessions_invalidated<U: AuthUser>(sigra: &Sigra<U>, user: &U) -> i
 ///
 /// # Panics
 ///
-/// If it has none; it names those that there are.
+/// If it has none: the message lists the actions that it has.
 #[track_caller]
 pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str) -> impl Future<Output = ()> + Send {
     let asserted_at = Location::caller();
@@ -145,14 +148,17 @@ pub fn assert_audit_event<U: AuthUser>(sigra: &Sigra<U>, user: &U, action: &str)
     async move {
         let events = match sigra.audit().list(&user, None, 1000).await {
             Ok(events) => events,
-            Err(error) => panic!("{asserted_at}: the events of user {user:?} can't be listed: {error}"),
+            Err(error) => panic!("{asserted_at}: can't list the audit events of user {user:?}: {error}"),
         };
         let actions: Vec<&str> = events.iter().map(|event| &*event.action).collect();
-        assert!(actions.contains(&action), "{asserted_at}: user {user:?} has no `{action}`, but {actions:?}");
+        assert!(
+            actions.contains(&action),
+            "{asserted_at}: user {user:?} has no audit event `{action}`; their events: {actions:?}"
+        );
     }
 }
 
-/// The sessions that a request could still be authenticated by, in words.
+/// Returns descriptions of the sessions that a request can still use.
 async fn usable_sessions<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id) -> Result<Vec<String>, Error> {
     let listed = sigra.sessions().list(user).await?;
     let ids: Vec<SessionId> = listed.iter().map(|session| session.id).collect();

@@ -24,16 +24,15 @@ pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100
 
 const PAGES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-/// Browsers keep no cookie whose name and value together have more bytes (RFC 6265bis section 5.6).
+/// The largest size of a cookie's name and value together that browsers keep, in bytes (RFC 6265bis section 5.6).
 const MAX_COOKIE: usize = 4096;
 
-/// A browser in front of a router, without a socket between them.
+/// A browser that sends requests to a router, without a socket in between.
 ///
-/// It keeps cookies as a browser does, lives at `https://localhost`, and sends the headers that a browser
-/// sends with a navigation: `Host`, `Accept`, `User-Agent`, `Sec-Fetch-Site`, `Sec-Fetch-Mode`, and
-/// `Origin` with unsafe methods. All of them can be overridden in [`send`](Self::send). Its methods take
-/// `&self`, so several requests of one browser can be under way at once. It does not follow redirects by
-/// itself; see [`follow`](Self::follow).
+/// It keeps cookies like a browser, is at `https://localhost`, and sends the headers of a navigation: `Host`, `Accept`,
+/// `User-Agent`, `Sec-Fetch-Site`, `Sec-Fetch-Mode`, and `Origin` with unsafe methods. [`send`](Self::send) can
+/// override each of them. Its methods take `&self`, so one browser can send several requests at once. It doesn't follow
+/// redirects automatically: see [`follow`](Self::follow).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -53,9 +52,9 @@ pub struct TestClient {
     jar: Mutex<CookieStore>,
 }
 
-/// What kind of browser it is.
+/// Creating browsers.
 impl TestClient {
-    /// A browser at `https://localhost` with an empty cookie jar.
+    /// Creates a browser at `https://localhost` with an empty cookie jar.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -87,18 +86,18 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If it is no URL.
+    /// If it isn't a URL with a host.
     #[track_caller]
     #[must_use]
     pub fn origin(mut self, origin: &str) -> Self {
         self.origin = match Url::parse(origin) {
             Ok(origin) if origin.has_host() => origin,
-            _ => panic!("`{origin}` is no origin: write scheme and host, such as `https://app.example.com`"),
+            _ => panic!("`{origin}` is not an origin: use a scheme and a host, such as `https://app.example.com`"),
         };
         self
     }
 
-    /// Sends another `User-Agent`.
+    /// Sets another `User-Agent`.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -107,16 +106,18 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If it can't be a header.
+    /// If the text can't be the value of a header.
     #[track_caller]
     #[must_use]
     pub fn user_agent(mut self, user_agent: &str) -> Self {
-        let Ok(value) = HeaderValue::try_from(user_agent) else { panic!("{user_agent:?} can't be a header") };
+        let Ok(value) = HeaderValue::try_from(user_agent) else {
+            panic!("{user_agent:?} can't be the value of a header")
+        };
         self.headers.insert(header::USER_AGENT, value);
         self
     }
 
-    /// Connects from another address (default: 127.0.0.1).
+    /// Sets the IP address and port that the browser connects from (default: 127.0.0.1).
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -128,7 +129,7 @@ impl TestClient {
         self
     }
 
-    /// Asks for JSON, as a script of the page does, instead of for pages.
+    /// Makes the browser request JSON, like a script of the page, instead of pages.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -141,8 +142,7 @@ impl TestClient {
         self
     }
 
-    /// Another browser with a copy of the cookies: a thief, or the same person's backup. From now on each
-    /// keeps its own.
+    /// Returns another browser with a copy of the cookies, such as for a thief. From then on, each has its own.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -164,7 +164,7 @@ impl TestClient {
     }
 }
 
-/// What it does.
+/// Sending requests.
 impl TestClient {
     /// Opens a page.
     ///
@@ -223,7 +223,7 @@ impl TestClient {
         self.send(request(Method::DELETE, path, Body::empty()))
     }
 
-    /// Goes where a redirect leads.
+    /// Follows a redirect.
     ///
     /// ```
     /// # use sigra::testing::{TestClient, assert_contains};
@@ -235,22 +235,22 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If the response is no redirect, or leads to another origin.
+    /// If the response isn't a redirect, or redirects to another origin.
     #[track_caller]
     pub fn follow<'a>(&'a self, response: &TestResponse) -> impl Future<Output = TestResponse> + Send + use<'a> {
         let location = match response.location() {
             Some(location) if response.status().is_redirection() => location,
-            _ => panic!("this is no redirect to follow\n{response:?}"),
+            _ => panic!("the response is not a redirect\n{response:?}"),
         };
         let target = match response.url.join(location) {
             Ok(target) if target.origin() == self.origin.origin() => target,
-            _ => panic!("`{location}` leads away from {}\n{response:?}", self.origin),
+            _ => panic!("the redirect to `{location}` leaves {}\n{response:?}", self.origin),
         };
         self.get(&target[url::Position::BeforePath..url::Position::AfterQuery])
     }
 
-    /// Sends any request. Headers that it does not set are the browser's own, the cookies included; cookies
-    /// that the response sets are kept.
+    /// Sends any request. The browser adds its own headers that the request doesn't set, including cookies, and keeps
+    /// the cookies that the response sets.
     ///
     /// ```
     /// # use sigra::testing::{TestClient, assert_status};
@@ -270,9 +270,9 @@ impl TestClient {
         response
     }
 
-    /// Sends a request, and hangs up after the application was polled so many times: `None` if there was no response by
-    /// then. From 0 up to the first response, it hangs up at every point where the application waits for anything.
-    /// The cookies of a response are kept.
+    /// Sends a request, and disconnects after the application was polled `polls` times. Returns `None` if there was no
+    /// response by then. Call it with 0, 1, 2, … until there is a response, to disconnect at every point where the
+    /// application waits. The cookies of a response are kept.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -303,14 +303,14 @@ impl TestClient {
         .await
     }
 
-    /// Sends a request, and leaves the cookies that the response sets to a later [`store`](Self::store): to
-    /// let a response arrive after one to a later request.
+    /// Sends a request, but doesn't keep the cookies of the response until you call [`store`](Self::store): to let a
+    /// response arrive after that of a later request.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
     /// use axum::{body::Body, http::Request};
     ///
-    /// async fn a_slow_image_arrives_after_the_log_out(browser: &TestClient) {
+    /// async fn a_slow_image_arrives_after_the_logout(browser: &TestClient) {
     ///     let image = Request::get("/chart.png").body(Body::empty()).unwrap();
     ///     let image = browser.send_without_storing(image).await;
     ///     browser.delete("/users/log-out").await;
@@ -320,7 +320,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If the body breaks off.
+    /// If the body ends too early.
     pub async fn send_without_storing(&self, mut request: Request<Body>) -> TestResponse {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let url = self.origin.join(path).unwrap_or_else(|_| self.origin.clone());
@@ -333,12 +333,12 @@ impl TestClient {
         let (parts, body) = response.into_parts();
         let body = match to_bytes(body, usize::MAX).await {
             Ok(body) => body,
-            Err(error) => panic!("the body of {line} breaks off: {error}"),
+            Err(error) => panic!("the body of the response to {line} can't be read: {error}"),
         };
         TestResponse { request: line, url, response: http::Response::from_parts(parts, body) }
     }
 
-    /// Fills in what a browser sends.
+    /// Adds the headers that a browser sends.
     fn complete(&self, request: &mut Request<Body>, url: &Url) {
         let is_safe = request.method().is_safe();
         let cookies =
@@ -361,9 +361,9 @@ impl TestClient {
     }
 }
 
-/// Its cookies.
+/// Cookies.
 impl TestClient {
-    /// Keeps the cookies that a response sets, as far as a browser would.
+    /// Keeps the cookies that a response sets, if a browser would.
     ///
     /// ```
     /// # use sigra::testing::{TestClient, TestResponse};
@@ -377,7 +377,7 @@ impl TestClient {
         self.jar().store_response_cookies(cookies, &response.url);
     }
 
-    /// Closes the browser and opens it again: cookies without `Max-Age` or `Expires` are gone.
+    /// Closes the browser and opens it again, which deletes cookies without `Max-Age` or `Expires`.
     ///
     /// ```
     /// # use sigra::testing::{TestClient, assert_status};
@@ -397,7 +397,7 @@ impl TestClient {
         }
     }
 
-    /// A cookie's value.
+    /// Returns the value of a cookie.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -409,7 +409,7 @@ impl TestClient {
         self.jar().iter_unexpired().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
     }
 
-    /// The names and values of all cookies, by name.
+    /// Returns the names and values of all cookies, sorted by name.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -426,7 +426,7 @@ impl TestClient {
         cookies
     }
 
-    /// Puts a cookie, or gives one that is there another value. The others' attributes and age stay.
+    /// Sets a cookie. If there is one of this name, changes its value only.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -438,7 +438,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// If no browser would keep it.
+    /// If browsers wouldn't keep it.
     #[track_caller]
     pub fn set_cookie(&self, name: &str, value: &str) {
         let mut jar = self.jar();
@@ -453,11 +453,11 @@ impl TestClient {
         });
         let cookie = existing.unwrap_or_else(|| Cookie::build((name, value)).path("/").build().into_owned());
         if let Err(error) = jar.insert_raw(&cookie, &self.origin) {
-            panic!("a browser keeps no cookie `{name}` with the value `{value}`: {error}");
+            panic!("a browser wouldn't keep the cookie `{name}` with the value `{value}`: {error}");
         }
     }
 
-    /// Drops a cookie.
+    /// Deletes a cookie.
     ///
     /// ```
     /// # use sigra::testing::TestClient;
@@ -478,7 +478,7 @@ impl TestClient {
         }
     }
 
-    /// Keeps cookies that no request asked for.
+    /// Keeps cookies that don't come from a response.
     pub(super) fn store_headers(&self, headers: HeaderMap) {
         let mut response = http::Response::default();
         *response.headers_mut() = headers;
@@ -495,7 +495,7 @@ impl TestClient {
     }
 }
 
-/// Names the cookies, without their values.
+/// Shows the names of the cookies, without their values.
 impl fmt::Debug for TestClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.cookies().into_iter().map(|(name, _)| name).collect();
@@ -503,7 +503,7 @@ impl fmt::Debug for TestClient {
     }
 }
 
-/// Whether a browser keeps a cookie: RFC 6265bis sections 4.1.3 (prefixes) and 5.6 (sizes).
+/// Returns whether a browser keeps a cookie: RFC 6265bis sections 4.1.3 (prefixes) and 5.6 (sizes).
 fn is_kept(cookie: &Cookie<'_>, url: &Url) -> bool {
     let secure = cookie.secure() == Some(true);
     let host_only = secure && cookie.path() == Some("/") && cookie.domain().is_none();
@@ -523,7 +523,7 @@ fn set_default(headers: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
 fn request(method: Method, path: &str, body: Body) -> Request<Body> {
     match Request::builder().method(method).uri(path).body(body) {
         Ok(request) => request,
-        Err(error) => panic!("`{path}` is no path: {error}"),
+        Err(error) => panic!("`{path}` is not a valid path: {error}"),
     }
 }
 

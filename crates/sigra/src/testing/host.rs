@@ -15,7 +15,7 @@ use crate::{
 /// ```
 pub const VALID_PASSWORD: &str = "violet lantern over quiet water";
 
-/// The application under test, and how a user comes to be in it. The rest is provided.
+/// The application under test, and how to register a user in it. All other methods are provided.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,16 +66,16 @@ pub trait TestHost: Sync {
     /// The host's user.
     type User: AuthUser;
 
-    /// The application, with its state and all layers.
+    /// Returns the application, with its state and all layers.
     fn router(&self) -> Router;
 
-    /// What the application was built with.
+    /// Returns the `Sigra` that the application was built with.
     fn sigra(&self) -> &Sigra<Self::User>;
 
-    /// Registers a user, in whatever way the host does.
+    /// Registers a user as the host does.
     fn register(&self, email: &str, password: &Password) -> impl Future<Output = Self::User> + Send;
 
-    /// The clock that the application's ages are measured with.
+    /// Returns the application's clock. Advance it to test what happens later.
     ///
     /// ```
     /// # use sigra::testing::TestHost;
@@ -87,7 +87,7 @@ pub trait TestHost: Sync {
         &self.sigra().parts.config.clock
     }
 
-    /// A browser that nobody is logged in with.
+    /// Returns a browser that isn't logged in.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_redirected_to};
@@ -103,7 +103,7 @@ pub trait TestHost: Sync {
         }
     }
 
-    /// An email address that nobody else has.
+    /// Returns an email address that no other user has.
     ///
     /// ```
     /// # use sigra::testing::TestHost;
@@ -115,7 +115,7 @@ pub trait TestHost: Sync {
         format!("user-{}@example.com", Uuid::now_v7().simple())
     }
 
-    /// A registered user, with an email address of their own and [`VALID_PASSWORD`].
+    /// Registers a user with a unique email address and [`VALID_PASSWORD`].
     ///
     /// ```
     /// # use sigra::{AuthUser, testing::TestHost};
@@ -127,7 +127,7 @@ pub trait TestHost: Sync {
         async { self.register(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
     }
 
-    /// A registered user whose address is not confirmed.
+    /// Registers a user whose email address isn't confirmed. Override it if [`register`](Self::register) confirms.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};
@@ -139,8 +139,8 @@ pub trait TestHost: Sync {
         async { self.register(&self.unique_email(), &Password::new(VALID_PASSWORD)).await }
     }
 
-    /// A registered user whose password was guessed at so often that the next attempt has to wait: with a browser
-    /// that nobody has logged in with.
+    /// Registers a user and exhausts the limit of failed logins, so that the next attempt must wait. Returns the user
+    /// and their email address.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};
@@ -157,14 +157,14 @@ pub trait TestHost: Sync {
             let email = self.unique_email();
             let user = self.register(&email, &Password::new(VALID_PASSWORD)).await;
             if let Err(error) = self.sigra().limits().exhaust_log_ins(&email).await {
-                panic!("the log-ins of {email} can't be counted: {error}");
+                panic!("can't exhaust the login limit of {email}: {error}");
             }
             (user, email)
         }
     }
 
-    /// A browser in which a user is logged in, without a form or a password. The session is not
-    /// remembered; log in through the application's own page to have one that is.
+    /// Logs a user in, without a form or a password, and returns the browser. The session isn't remembered. To get one
+    /// that is, log in through the application's own page.
     ///
     /// ```
     /// # use sigra::testing::TestHost;
@@ -175,18 +175,18 @@ pub trait TestHost: Sync {
     ///
     /// # Panics
     ///
-    /// If the user is gone, or has another password by now.
+    /// If the user was deleted or has changed their password.
     fn log_in(&self, user: &Self::User) -> impl Future<Output = TestClient> + Send {
         async {
             let client = self.client();
             if let Err(error) = self.sigra().open_browser(&client, user, None).await {
-                panic!("user {:?} can't be logged in: {error}", user.id());
+                panic!("can't log in user {:?}: {error}", user.id());
             }
             client
         }
     }
 
-    /// A [user](Self::registered_fixture), and a browser in which they are [logged in](Self::log_in).
+    /// Registers a [user](Self::registered_fixture) and [logs them in](Self::log_in).
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};
@@ -203,14 +203,14 @@ pub trait TestHost: Sync {
         }
     }
 
-    /// A user in [sudo mode](crate::Sudo): a [user](Self::registered_fixture), and a browser in which they have just
-    /// authenticated. Turn the [clock](Self::clock) by [`sudo_ttl`](crate::Config::sudo_ttl) to end it.
+    /// Registers a [user](Self::registered_fixture) and logs them in, so that they are in [sudo mode](crate::Sudo).
+    /// Advance the [clock](Self::clock) by [`sudo_ttl`](crate::Config::sudo_ttl) to end it.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_redirected_to, assert_status};
     /// use std::time::Duration;
     ///
-    /// async fn settings_ask_for_a_recent_authentication<H: TestHost>(host: &H) {
+    /// async fn settings_require_a_recent_login<H: TestHost>(host: &H) {
     ///     let (_, browser) = host.sudo_fixture().await;
     ///     assert_status(&browser.get("/users/settings").await, 200);
     ///     host.clock().advance(Duration::from_secs(20 * 60));
@@ -221,7 +221,7 @@ pub trait TestHost: Sync {
         self.authenticated_fixture()
     }
 
-    /// A [user](Self::registered_fixture) who has an authenticator app, and their backup codes.
+    /// Registers a [user](Self::registered_fixture) with an authenticator app, and returns them and their backup codes.
     ///
     /// ```
     /// # use sigra::testing::TestHost;
@@ -239,17 +239,17 @@ pub trait TestHost: Sync {
             let user = self.registered_fixture().await;
             match self.sigra().set_up_totp(&user.id()).await {
                 Ok(backup_codes) => (user, backup_codes),
-                Err(error) => panic!("user {:?} gets no authenticator app: {error}", user.id()),
+                Err(error) => panic!("can't set up an authenticator app for user {:?}: {error}", user.id()),
             }
         }
     }
 
-    /// What the authenticator app of a user shows now. A code is good once: for the next one, turn the
-    /// [clock](Self::clock) by thirty seconds.
+    /// Returns the code that the authenticator app of a user shows now. A code works once: for the next one, advance
+    /// the [clock](Self::clock) by 30 seconds.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_redirected_to};
-    /// async fn the_code_completes_the_log_in<H: TestHost>(host: &H) {
+    /// async fn the_code_completes_the_login<H: TestHost>(host: &H) {
     ///     let (user, browser) = host.mfa_pending_fixture().await;
     ///     let code = host.totp_code(&user).await;
     ///     assert_redirected_to(&browser.post("/users/mfa-challenge", &[("user[code]", &code)]).await, "/");
@@ -263,13 +263,14 @@ pub trait TestHost: Sync {
         async {
             match self.sigra().present_totp_code(&user.id()).await {
                 Ok(Some(code)) => code,
-                Ok(None) => panic!("user {:?} has no authenticator app", user.id()),
-                Err(error) => panic!("the authenticator app of user {:?} can't be read: {error}", user.id()),
+                Ok(None) => panic!("user {:?} has no authenticator app: register them with `mfa_fixture`", user.id()),
+                Err(error) => panic!("can't read the authenticator app of user {:?}: {error}", user.id()),
             }
         }
     }
 
-    /// A [user who has a second factor](Self::mfa_fixture), and a browser in which it is pending.
+    /// Registers a [user with a second factor](Self::mfa_fixture), and returns them and a browser in which it is
+    /// pending.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_redirected_to};
@@ -286,7 +287,8 @@ pub trait TestHost: Sync {
         }
     }
 
-    /// A [user who has a second factor](Self::mfa_fixture), and a browser in which they have just shown it.
+    /// Registers a [user with a second factor](Self::mfa_fixture), and returns them and a browser in which they have
+    /// just presented it.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};
@@ -303,17 +305,17 @@ pub trait TestHost: Sync {
         async {
             let ((user, _), client) = (self.mfa_fixture().await, self.client());
             if let Err(error) = self.sigra().open_browser(&client, &user, Some(self.sigra().now())).await {
-                panic!("user {:?} can't be logged in: {error}", user.id());
+                panic!("can't log in user {:?}: {error}", user.id());
             }
             (user, client)
         }
     }
 
-    /// Trusts a browser: the user's next log-in there takes no second factor.
+    /// Trusts a browser: the user's next login there skips the second factor.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, VALID_PASSWORD, assert_redirected_to};
-    /// async fn a_trusted_browser_is_asked_for_the_password_alone<H: TestHost>(host: &H, email: &str) {
+    /// async fn a_trusted_browser_skips_the_second_factor<H: TestHost>(host: &H, email: &str) {
     ///     let ((user, _), browser) = (host.mfa_fixture().await, host.client());
     ///     host.trust_browser(&browser, &user).await;
     ///     let form = [("user[email]", email), ("user[password]", VALID_PASSWORD)];
@@ -327,7 +329,7 @@ pub trait TestHost: Sync {
     fn trust_browser(&self, browser: &TestClient, user: &Self::User) -> impl Future<Output = ()> + Send {
         async {
             if let Err(error) = self.sigra().trust(browser, &user.id(), &browser.client()).await {
-                panic!("the browser can't be trusted: {error}");
+                panic!("can't trust the browser: {error}");
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     mail::{Mail, mailer::Mailer},
 };
 
-/// A mail was sent to this address, with this subject: the newest of them.
+/// Asserts that an email with this subject was sent to this address. Returns the newest one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sigra::mail::MailError> {
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Panics
 ///
-/// If none was; it names those that were. If mails are not kept in memory.
+/// If none was sent: the message lists those that were. If the mailer doesn't keep emails in memory.
 #[track_caller]
 pub fn assert_email_sent(mailer: &Mailer, to: &str, subject: &str) -> impl Future<Output = Mail> + Send {
     let asserted_at = Location::caller();
@@ -29,12 +29,12 @@ pub fn assert_email_sent(mailer: &Mailer, to: &str, subject: &str) -> impl Futur
         let others: Vec<(&str, &str)> = mails.iter().map(|mail| (&*mail.to, &*mail.subject)).collect();
         match found {
             Some(mail) => mail.clone(),
-            None => panic!("{asserted_at}: `{subject}` was not sent to {to}, but {others:?}"),
+            None => panic!("{asserted_at}: no email `{subject}` was sent to {to}; sent emails: {others:?}"),
         }
     }
 }
 
-/// No mail was sent to this address.
+/// Asserts that no email was sent to this address.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sigra::mail::MailError> {
@@ -47,18 +47,18 @@ pub fn assert_email_sent(mailer: &Mailer, to: &str, subject: &str) -> impl Futur
 ///
 /// # Panics
 ///
-/// If one was. If mails are not kept in memory.
+/// If one was sent. If the mailer doesn't keep emails in memory.
 #[track_caller]
 pub fn assert_no_email_sent(mailer: &Mailer, to: &str) -> impl Future<Output = ()> + Send {
     let asserted_at = Location::caller();
     async move {
         if let Some(mail) = sent(mailer).await.iter().find(|mail| mail.to == to) {
-            panic!("{asserted_at}: `{}` was sent to {to}", mail.subject);
+            panic!("{asserted_at}: the email `{}` was sent to {to}", mail.subject);
         }
     }
 }
 
-/// The token in a mail's link.
+/// Returns the token in the link of an email.
 ///
 /// ```
 /// use sigra::{EmailToken, mail::Mail, testing::extract_token};
@@ -72,7 +72,7 @@ pub fn assert_no_email_sent(mailer: &Mailer, to: &str) -> impl Future<Output = (
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If the email has no link with a token.
 #[must_use]
 #[track_caller]
 pub fn extract_token(mail: &Mail) -> String {
@@ -81,11 +81,11 @@ pub fn extract_token(mail: &Mail) -> String {
         links.filter_map(|link| link.rsplit('/').next()).filter(|token| EmailToken::parse(token).is_some());
     match tokens.next() {
         Some(token) => token.to_owned(),
-        None => panic!("there is no link with a token in the mail `{}`", mail.subject),
+        None => panic!("the email `{}` has no link with a token", mail.subject),
     }
 }
 
 async fn sent(mailer: &Mailer) -> Vec<Mail> {
     mailer.settle().await;
-    mailer.mailbox().expect("mails are kept in memory in tests: `memory:`").mails()
+    mailer.mailbox().expect("a mailer that keeps emails in memory: use `memory:` as its URL in tests").mails()
 }

@@ -1,4 +1,4 @@
-//! Second factors without forms: what the fixtures of [`TestHost`](super::TestHost) are made of.
+//! Second factors without forms, for the fixtures of [`TestHost`](super::TestHost).
 
 use http::HeaderMap;
 use time::OffsetDateTime;
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl<U: AuthUser> Sigra<U> {
-    /// Sets up an authenticator app that no code was used of yet.
+    /// Sets up an authenticator app none of whose codes was used yet.
     pub(super) async fn set_up_totp(&self, user: &U::Id) -> Result<BackupCodes, Error> {
         let secret = TotpSecret::generate()?;
         let encrypted = self.mfa().encrypt_totp(&secret, user)?;
@@ -28,7 +28,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(codes)
     }
 
-    /// What the user's authenticator app shows.
+    /// Returns the code that the user's authenticator app shows, if they have one.
     pub(super) async fn present_totp_code(&self, user: &U::Id) -> Result<Option<String>, Error> {
         let mut conn = self.pool().acquire().await?;
         let totp = store::totp::find::<U>(&mut conn, user).await?;
@@ -36,7 +36,7 @@ impl<U: AuthUser> Sigra<U> {
         Ok(secret.map(|secret| secret.code_at(self.now())))
     }
 
-    /// Opens a session as far as a second factor leads.
+    /// Opens a session in a browser, with the second factor presented at this time or not at all.
     pub(super) async fn open_browser(
         &self,
         browser: &TestClient,

@@ -1,7 +1,7 @@
-//! What a host tests its own pages with: a browser, fixtures, a clock to turn, and assertions.
+//! Tools to test a host's own pages: a browser, fixtures, a clock to advance, and assertions.
 //!
-//! A host says once how to build its application and how to register a user ([`TestHost`]). A test then
-//! reads like what a person does:
+//! Implement [`TestHost`] once: it says how to build the application and how to register a user. A test then reads like
+//! what a user does:
 //!
 //! ```
 //! use sigra::testing::{TestHost, assert_redirected_to, assert_sessions_invalidated, assert_status};
@@ -22,19 +22,19 @@
 //! |---|---|
 //! | a visitor | [`TestHost::client`] |
 //! | a registered user | [`TestHost::registered_fixture`] |
-//! | one whose address is not confirmed | [`TestHost::unconfirmed_fixture`] |
-//! | one who is logged in | [`TestHost::authenticated_fixture`], on one more device [`TestHost::log_in`] |
+//! | one whose email address isn't confirmed | [`TestHost::unconfirmed_fixture`] |
+//! | one who is logged in | [`TestHost::authenticated_fixture`], and on another browser [`TestHost::log_in`] |
 //! | one who has a second factor | [`TestHost::mfa_fixture`] |
 //! | one whose second factor is pending | [`TestHost::mfa_pending_fixture`], then [`TestHost::totp_code`] |
-//! | one who has shown it | [`TestHost::mfa_complete_fixture`] |
-//! | one in a browser that needs none | [`TestHost::trust_browser`] |
-//! | one in sudo mode, and no longer | [`TestHost::sudo_fixture`], then [`TestHost::clock`] |
-//! | one whose password was guessed at too often | [`TestHost::locked_fixture`] |
+//! | one who has presented it | [`TestHost::mfa_complete_fixture`] |
+//! | one with a trusted browser | [`TestHost::trust_browser`] |
+//! | one in sudo mode, until it ends | [`TestHost::sudo_fixture`], then [`TestHost::clock`] |
+//! | one whose account has reached the limit of failed logins | [`TestHost::locked_fixture`] |
 //! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
-//! | later | [`TestHost::clock`] |
-//! | the same cookies in other hands | [`TestClient::fork`] |
+//! | a later time | [`TestHost::clock`] |
+//! | a thief with the same cookies | [`TestClient::fork`] |
 //!
-//! Everything here panics when it can't go on, as a failed assertion does.
+//! Everything here panics if it can't continue, like a failed assertion.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed test is a panic with a readable message")]
 

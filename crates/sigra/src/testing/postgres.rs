@@ -18,15 +18,15 @@ use uuid::Uuid;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Enough for a pool in each of the many test processes of a large machine. What tests write need not
-/// outlive the machine, and no database lives long enough to be worth vacuuming.
+/// Enough connections for a pool in each of the many test processes of a large machine. The tests' data need not
+/// survive a crash, and no database lives long enough to be vacuumed.
 const SERVER_SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 \
      -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_wal_size=128MB";
 
-/// How often a free port is looked for: another process may take it before the server does.
+/// How many ports are tried: another process can take a free port before the server does.
 const PORTS: usize = 5;
 
-/// Says when a process began. Its id comes round on a busy machine, and together they don't.
+/// Prints when a process began. A process id is reused on a busy machine, but not with the same start time.
 const BEGUN: &str = r#"
     begun() {
         if read -r stat 2>/dev/null <"/proc/$1/stat"; then
@@ -38,7 +38,7 @@ const BEGUN: &str = r#"
     }
 "#;
 
-/// Ends a cluster once a process is gone, however it went, and deletes what is left of it.
+/// Stops a cluster when a process has ended, however it ended, and deletes its files.
 const WATCHER: &str = r#"
     while [ "$(begun "$1")" = "$2" ]; do sleep 0.5; done
     [ -f "$3/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$3/data/postmaster.pid")" 2>/dev/null
@@ -46,8 +46,8 @@ const WATCHER: &str = r#"
     rm -rf "$3" "$4"
 "#;
 
-/// A PostgreSQL of the tests' own: a temporary cluster on a free port, from the installed programs. Nothing
-/// has to be set up, and nothing is left behind.
+/// A temporary PostgreSQL cluster for tests, on a free port, run by the installed programs. It needs no set-up and
+/// leaves nothing behind.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,11 +64,11 @@ pub struct PostgresCluster {
     port: u16,
 }
 
-/// Why there is no cluster, and what to do.
+/// Why a cluster can't be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// There are no programs to start one with.
+    /// PostgreSQL's programs aren't installed.
     #[error("PostgreSQL's programs are not installed: install the package `postgresql`, or put `initdb` on the PATH")]
     NotInstalled,
     /// A program failed.
@@ -76,20 +76,20 @@ pub enum ClusterError {
     Failed {
         /// Its name.
         program: String,
-        /// What it said.
+        /// Its standard error.
         message: String,
     },
-    /// The operating system refused something.
+    /// The operating system failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl PostgresCluster {
-    /// The cluster of this run of tests. The first test starts it, which takes a second or two; the others
-    /// find it, also those in other processes: `cargo nextest` runs every test in one of its own. It ends when
-    /// the process that runs the tests does.
+    /// Returns the cluster of this test run. The first test starts it, which takes 1 or 2 seconds. The others find it,
+    /// even in other processes: `cargo nextest` runs every test in its own. It ends with the process that runs the
+    /// tests.
     ///
-    /// A test asks it for a database of its own:
+    /// Create a database for each test:
     ///
     /// ```no_run
     /// use sigra::testing::PostgresCluster;
@@ -105,22 +105,22 @@ impl PostgresCluster {
     ///
     /// # Errors
     ///
-    /// [`ClusterError`], which says what to install if there are no programs.
+    /// [`ClusterError`], which says what to install if programs are missing.
     pub fn shared() -> Result<Self, ClusterError> {
         Self::shared_under(&Owner::of(parent_id())?)
     }
 
-    /// A cluster that nobody else knows, for a test that stops it. It ends when this process does.
+    /// Starts a cluster that no other test uses, for a test that stops it. It ends with this process.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`], which says what to install if there are no programs.
+    /// [`ClusterError`], which says what to install if programs are missing.
     pub fn start() -> Result<Self, ClusterError> {
         Self::start_under(programs()?, &Owner::of(process::id())?, None)
     }
 
-    /// The cluster of all children of one process. Whoever starts it holds a lock, which a crash releases too,
-    /// and notes where it is.
+    /// Returns the cluster that all children of one process share. The process that starts it holds a lock, which a
+    /// crash releases too, and notes where the cluster is.
     fn shared_under(parent: &Owner) -> Result<Self, ClusterError> {
         let programs = programs()?;
         let path = parent.note();
@@ -134,7 +134,7 @@ impl PostgresCluster {
         Ok(started)
     }
 
-    /// Starts a cluster that lasts as long as a process.
+    /// Starts a cluster that ends with a process.
     fn start_under(programs: PathBuf, owner: &Owner, note: Option<&Path>) -> Result<Self, ClusterError> {
         let folder = tempfile::Builder::new().prefix("sigra-postgres-").tempdir_in(place())?.keep();
         let mut cluster = Self { programs, folder, port: 0 };
@@ -156,7 +156,7 @@ impl PostgresCluster {
         started.map(|()| cluster)
     }
 
-    /// The cluster that was noted, if one was.
+    /// Returns the noted cluster, if there is one.
     fn read(note: &mut File, programs: &Path) -> io::Result<Option<Self>> {
         let mut noted = Vec::new();
         note.read_to_end(&mut noted)?;
@@ -175,7 +175,7 @@ impl PostgresCluster {
         self.data().join("postmaster.pid").exists() && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
-    /// A fresh, empty database, as a URL.
+    /// Creates an empty database, and returns its URL.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl PostgresCluster {
         self.create_database_from("template1")
     }
 
-    /// A copy of another database of the cluster that nobody is connected to, as a URL.
+    /// Creates a copy of another database that has no connections, and returns its URL.
     ///
     /// # Errors
     ///
@@ -197,13 +197,13 @@ impl PostgresCluster {
         Ok(self.url(&name))
     }
 
-    /// The URL of one of its databases.
+    /// Returns the URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Kills the server, as a crash would. Not one that is [shared](Self::shared) with other tests.
+    /// Stops the server like a crash. Don't call it on a cluster that is [shared](Self::shared) with other tests.
     ///
     /// # Errors
     ///
@@ -239,7 +239,7 @@ impl PostgresCluster {
         }
     }
 
-    /// Leaves a watcher behind, out of reach of the signals that end a run of tests.
+    /// Starts the watcher in its own process group, so that signals that end a test run don't reach it.
     fn watch(&self, owner: &Owner, note: Option<&Path>) -> io::Result<()> {
         let mut watcher = Command::new("sh");
         watcher.args(["-c", &[BEGUN, WATCHER].concat(), "watcher", &owner.id.to_string(), &owner.begun]);
@@ -252,7 +252,7 @@ impl PostgresCluster {
         self.folder.join("data")
     }
 
-    /// One of the server's programs. They refuse to run as root.
+    /// Returns one of the server's programs. They refuse to run as root.
     fn program(&self, name: &str) -> Command {
         let program = self.programs.join(name);
         let mut command = if is_root() {
@@ -267,7 +267,8 @@ impl PostgresCluster {
     }
 }
 
-/// In memory, if there is plenty: every database is hundreds of files, which a disk is slow to make.
+/// Returns the folder for clusters: in memory if enough is free, because every database has hundreds of files, and
+/// disks are slow to create them.
 fn place() -> PathBuf {
     #[cfg(target_os = "linux")]
     {
@@ -280,7 +281,7 @@ fn place() -> PathBuf {
     env::temp_dir()
 }
 
-/// A process that a cluster lasts as long as.
+/// A process that a cluster ends with.
 #[derive(Debug)]
 struct Owner {
     id: u32,
@@ -292,12 +293,12 @@ impl Owner {
         let begun = [BEGUN, r#"begun "$1""#].concat();
         let said = Command::new("sh").args(["-c", &begun, "begun", &id.to_string()]).output()?;
         match String::from_utf8_lossy(&said.stdout).trim() {
-            "" => Err(io::Error::other(format!("nobody knows when process {id} began: install `ps`"))),
+            "" => Err(io::Error::other(format!("can't find out when process {id} began: install `ps`"))),
             begun => Ok(Self { id, begun: begun.to_owned() }),
         }
     }
 
-    /// Where its cluster is noted.
+    /// Returns the file that notes its cluster.
     fn note(&self) -> PathBuf {
         let begun: String = self.begun.chars().filter(char::is_ascii_alphanumeric).collect();
         env::temp_dir().join(format!("sigra-postgres-of-{}-{begun}", self.id))
@@ -310,7 +311,7 @@ fn open_note(path: &Path) -> io::Result<File> {
     options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// Where `initdb` is: on the PATH, or where Debian keeps it.
+/// Returns the folder of `initdb`: Debian's, or one on the PATH.
 fn programs() -> Result<PathBuf, ClusterError> {
     let on_path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&on_path).collect::<Vec<_>>();
@@ -327,7 +328,7 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) -> Result<(), ClusterError> {
-    // The server inherits these, so nothing may wait for them to be closed.
+    // The server inherits these, so don't wait for them to be closed.
     let errors = tempfile::NamedTempFile::new()?;
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.reopen()?).status()?;
     if status.success() {
@@ -343,7 +344,7 @@ mod tests {
 
     use super::*;
 
-    /// What a crashed starter leaves: a note of a cluster that does not answer.
+    /// Leaves what a crash while starting leaves: a note of a cluster that doesn't respond.
     fn leave_a_stale_note(run: &Owner) {
         let stale = PostgresCluster { programs: PathBuf::new(), folder: env::temp_dir(), port: 1 };
         stale.write(&mut File::create(run.note()).unwrap()).unwrap();
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_tests_shares_one_cluster_that_ends_with_it() {
+    fn a_test_run_shares_one_cluster_that_ends_with_it() {
         let mut run = Command::new("sleep").arg("600").spawn().unwrap();
         let owner = Arc::new(Owner::of(run.id()).unwrap());
         leave_a_stale_note(&owner);
@@ -378,7 +379,7 @@ mod tests {
         assert!(!owner.note().exists());
     }
 
-    /// The ids of processes come round. What a process left that had the same one is in nobody's way.
+    /// Process ids are reused. What an earlier process with the same id left must not matter.
     #[test]
     fn a_process_is_not_taken_for_an_earlier_one_with_its_id() {
         let now = Owner::of(process::id()).unwrap();

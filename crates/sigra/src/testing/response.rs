@@ -8,13 +8,12 @@ use url::Url;
 
 use crate::base::problem::Problem;
 
-/// How many lines of the body `Debug` shows.
+/// The number of lines of the body that `Debug` shows.
 const SHOWN_LINES: usize = 20;
 
-/// A response that has been read to its end.
+/// A response with its whole body.
 ///
-/// `Debug` shows the request, the status, the headers and the first lines of the body; the assertions
-/// print it when they fail.
+/// `Debug` shows the request, the status, the headers and the first 20 lines of the body. Failed assertions print it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -35,7 +34,7 @@ pub struct TestResponse {
 }
 
 impl TestResponse {
-    /// The status.
+    /// Returns the status.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
@@ -48,7 +47,7 @@ impl TestResponse {
         self.response.status()
     }
 
-    /// All headers.
+    /// Returns all headers.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
@@ -61,11 +60,11 @@ impl TestResponse {
         self.response.headers()
     }
 
-    /// A header's first value, if it is there.
+    /// Returns the first value of a header, if there is one.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
-    /// fn is_kept_by_no_cache(response: &TestResponse) -> bool {
+    /// fn must_not_be_cached(response: &TestResponse) -> bool {
     ///     response.header("cache-control") == Some("no-store")
     /// }
     /// ```
@@ -82,11 +81,11 @@ impl TestResponse {
         })
     }
 
-    /// The header `Location`.
+    /// Returns the header `Location`.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
-    /// fn leads_to_the_log_in_page(response: &TestResponse) -> bool {
+    /// fn redirects_to_the_login_page(response: &TestResponse) -> bool {
     ///     response.location() == Some("/users/log-in")
     /// }
     /// ```
@@ -96,7 +95,7 @@ impl TestResponse {
         self.header(header::LOCATION.as_str())
     }
 
-    /// The body as text. Bytes that are not UTF-8 are replaced.
+    /// Returns the body as text. Bytes that aren't UTF-8 are replaced.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
@@ -109,7 +108,7 @@ impl TestResponse {
         String::from_utf8_lossy(self.response.body()).into_owned()
     }
 
-    /// The body read as JSON.
+    /// Parses the body as JSON.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
@@ -120,17 +119,17 @@ impl TestResponse {
     ///
     /// # Panics
     ///
-    /// If it is no JSON of this type.
+    /// If it isn't JSON of this type.
     #[track_caller]
     #[must_use]
     pub fn json<T: DeserializeOwned>(&self) -> T {
         match serde_json::from_slice(self.response.body()) {
             Ok(value) => value,
-            Err(error) => panic!("the body is no JSON for `{}`: {error}\n{self:?}", std::any::type_name::<T>()),
+            Err(error) => panic!("the body isn't JSON of the type `{}`: {error}\n{self:?}", std::any::type_name::<T>()),
         }
     }
 
-    /// The cookies that the response sets or expires, with their attributes.
+    /// Returns the cookies that the response sets or expires, with their attributes.
     ///
     /// ```
     /// # use sigra::testing::TestResponse;
@@ -141,13 +140,16 @@ impl TestResponse {
     ///
     /// # Panics
     ///
-    /// If a `Set-Cookie` can't be read.
+    /// If a `Set-Cookie` header can't be parsed.
     #[track_caller]
     #[must_use]
     pub fn set_cookies(&self) -> Vec<Cookie<'static>> {
         let read = |header: &http::HeaderValue| Cookie::parse(header.to_str().ok()?.to_owned()).ok();
         let headers = self.headers().get_all(header::SET_COOKIE);
-        headers.iter().map(|header| read(header).unwrap_or_else(|| panic!("{header:?} sets no cookie"))).collect()
+        headers
+            .iter()
+            .map(|header| read(header).unwrap_or_else(|| panic!("can't parse the header `Set-Cookie: {header:?}`")))
+            .collect()
     }
 
     pub(super) fn problem(&self) -> Option<&Problem> {

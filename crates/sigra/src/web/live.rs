@@ -410,7 +410,7 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
 }
 
 /// Returns whether a session is live. A panic of the host's [`AuthUser`] counts as no.
-fn is_good<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
+fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
 }
 
