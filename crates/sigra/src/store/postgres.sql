@@ -4,20 +4,20 @@ CREATE TABLE users_tokens (
     context          text        NOT NULL, -- what the token is for
     token            bytea       NOT NULL CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
     series           bytea       CHECK (octet_length(series) = 32), -- SHA-256 of what all tokens of a session begin with
-    next_token       bytea       CHECK (octet_length(next_token) = 32), -- issued, and not seen yet
+    next_token       bytea       CHECK (octet_length(next_token) = 32), -- issued, and not presented yet
     next_issued_at   timestamptz,
-    previous_token   bytea       CHECK (octet_length(previous_token) = 32), -- replaced
-    previous_until   timestamptz, -- while it is still good; NULL: it is not
+    previous_token   bytea       CHECK (octet_length(previous_token) = 32), -- the token before
+    previous_until   timestamptz, -- until when the previous token is valid; NULL: it isn't
     remembered       boolean     NOT NULL DEFAULT false,
     sent_to          text,
     ip               text,
     user_agent       text,
     authenticated_at timestamptz,
     authenticated_by text, -- the first factor: 'password', 'link', 'passkey', ...
-    mfa_pending      boolean     NOT NULL DEFAULT false, -- the second factor is still to come
-    mfa_verified_at  timestamptz, -- when it came
-    mfa_verified_by  text, -- which it was: 'totp', 'backup_code', 'passkey'
-    session_id       uuid, -- of a trusted browser: the session that was opened in it last
+    mfa_pending      boolean     NOT NULL DEFAULT false, -- whether the second factor is pending
+    mfa_verified_at  timestamptz, -- when the second factor was presented
+    mfa_verified_by  text, -- the second factor: 'totp', 'backup_code', 'passkey'
+    session_id       uuid, -- the last session that was opened in a trusted browser
     last_used_at     timestamptz,
     issued_at        timestamptz NOT NULL,
     inserted_at      timestamptz NOT NULL
@@ -35,7 +35,7 @@ CREATE INDEX users_tokens_mfa_pending ON users_tokens (inserted_at) WHERE mfa_pe
 CREATE TABLE users_totp (
     user_id      uuid        NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     secret       bytea       NOT NULL, -- encrypted
-    last_step    bigint      NOT NULL, -- a code is good once: the next one must be of a later step
+    last_step    bigint      NOT NULL, -- the time step of the last code: the next code must be of a later one
     last_used_at timestamptz NOT NULL,
     inserted_at  timestamptz NOT NULL
 );
@@ -44,7 +44,7 @@ CREATE TABLE users_passkeys (
     id            uuid        NOT NULL PRIMARY KEY, -- UUIDv7
     user_id       uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     credential_id bytea       NOT NULL UNIQUE,
-    user_handle   uuid        NOT NULL, -- what authenticators know the user by: random, the same for all of theirs
+    user_handle   uuid        NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    text        NOT NULL, -- the public key and its counter, as JSON
     name          text        NOT NULL,
     last_used_at  timestamptz NOT NULL,
@@ -53,14 +53,14 @@ CREATE TABLE users_passkeys (
 
 CREATE INDEX users_passkeys_user_id ON users_passkeys (user_id);
 
--- For who has lost their second factors. Each is good once.
+-- For users who lost their second factors. Each code works once.
 CREATE TABLE users_backup_codes (
     user_id uuid  NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     code    bytea NOT NULL CHECK (octet_length(code) = 32), -- SHA-256; the raw code is never stored
     PRIMARY KEY (user_id, code)
 );
 
--- Challenges that browsers are to sign with a passkey. Each is answered once.
+-- Challenges for browsers to sign with a passkey. Each can be answered once.
 CREATE TABLE passkey_ceremonies (
     id          uuid        NOT NULL PRIMARY KEY,
     state       text        NOT NULL, -- JSON
@@ -69,12 +69,12 @@ CREATE TABLE passkey_ceremonies (
 
 CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 
--- What happened to whose account. It outlives the account, and holds no secret.
+-- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
     action      text        NOT NULL,
-    user_id     uuid, -- whose account
-    actor_id    uuid, -- who did it, if known
+    user_id     uuid, -- the account
+    actor_id    uuid, -- the user who did it, if known
     ip          text,
     user_agent  text,
     metadata    text        NOT NULL DEFAULT '{}', -- JSON
@@ -84,9 +84,9 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
 CREATE INDEX audit_events_inserted_at ON audit_events (inserted_at);
 
--- How often something was tried, and from when it may be tried again. Times are milliseconds since the epoch.
+-- Counts attempts, and the time of the next free one. Times are milliseconds since the Unix epoch.
 CREATE TABLE auth_attempts (
-    key      bytea   NOT NULL PRIMARY KEY CHECK (octet_length(key) = 32), -- a hash of what is limited
+    key      bytea   NOT NULL PRIMARY KEY CHECK (octet_length(key) = 32), -- a hash of what the limit applies to
     attempts integer NOT NULL,
     last_at  bigint  NOT NULL,
     free_at  bigint  NOT NULL
@@ -94,29 +94,29 @@ CREATE TABLE auth_attempts (
 
 CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
 
--- Mails that are not sent yet. Whoever sends them keeps others from it for a while.
+-- Unsent emails. A process that sends one holds it for a while, so that no other process does.
 CREATE TABLE outgoing_mails (
     id          uuid   NOT NULL PRIMARY KEY, -- UUIDv7
-    sealed      bytea  NOT NULL, -- encrypted: there are links in them
+    sealed      bytea  NOT NULL, -- encrypted, because emails have links
     held_until  bigint NOT NULL, -- by the database's clock
     inserted_at bigint NOT NULL
 );
 
 CREATE INDEX outgoing_mails_held_until ON outgoing_mails (held_until);
 
--- Written and deleted again, to see whether there is room.
+-- Rows that the health check writes and deletes, to check that the disk has room.
 CREATE TABLE write_probes (
     id     smallint NOT NULL PRIMARY KEY CHECK (id = 1),
     filler bytea    NOT NULL
 );
 
--- Every change of a session or a user is announced, so that no process answers from a memory of it: a purge too, for
--- what has expired here may be good for a process with another clock or setting.
+-- Announces every change of a session or a user, so that no process uses an outdated copy. That includes purges: what
+-- has expired here may be valid for a process with another clock or setting.
 CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'users_tokens' THEN
         IF TG_OP = 'UPDATE' AND NEW.last_used_at > OLD.last_used_at THEN
-            OLD.last_used_at := NEW.last_used_at; -- that it was used is no news
+            OLD.last_used_at := NEW.last_used_at; -- its use alone is not a change
             IF NEW IS NOT DISTINCT FROM OLD THEN
                 RETURN NULL;
             END IF;
@@ -141,7 +141,7 @@ CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 
--- Also for what replication writes.
+-- Also run for changes that replication writes.
 ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce;
 ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce_truncate;
 ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce;

@@ -5,20 +5,20 @@ CREATE TABLE users_tokens (
     context          TEXT    NOT NULL, -- what the token is for
     token            BLOB    NOT NULL CHECK (length(token) = 32), -- SHA-256; the raw token is never stored
     series           BLOB    CHECK (length(series) = 32), -- SHA-256 of what all tokens of a session begin with
-    next_token       BLOB    CHECK (length(next_token) = 32), -- issued, and not seen yet
+    next_token       BLOB    CHECK (length(next_token) = 32), -- issued, and not presented yet
     next_issued_at   INTEGER,
-    previous_token   BLOB    CHECK (length(previous_token) = 32), -- replaced
-    previous_until   INTEGER, -- while it is still good; NULL: it is not
+    previous_token   BLOB    CHECK (length(previous_token) = 32), -- the token before
+    previous_until   INTEGER, -- until when the previous token is valid; NULL: it isn't
     remembered       INTEGER NOT NULL DEFAULT 0 CHECK (remembered IN (0, 1)),
     sent_to          TEXT,
     ip               TEXT,
     user_agent       TEXT,
     authenticated_at INTEGER,
     authenticated_by TEXT, -- the first factor: 'password', 'link', 'passkey', ...
-    mfa_pending      INTEGER NOT NULL DEFAULT 0 CHECK (mfa_pending IN (0, 1)), -- the second factor is still to come
-    mfa_verified_at  INTEGER, -- when it came
-    mfa_verified_by  TEXT, -- which it was: 'totp', 'backup_code', 'passkey'
-    session_id       BLOB, -- of a trusted browser: the session that was opened in it last
+    mfa_pending      INTEGER NOT NULL DEFAULT 0 CHECK (mfa_pending IN (0, 1)), -- whether the second factor is pending
+    mfa_verified_at  INTEGER, -- when the second factor was presented
+    mfa_verified_by  TEXT, -- the second factor: 'totp', 'backup_code', 'passkey'
+    session_id       BLOB, -- the last session that was opened in a trusted browser
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
     inserted_at      INTEGER NOT NULL
@@ -36,7 +36,7 @@ CREATE INDEX users_tokens_mfa_pending ON users_tokens (inserted_at) WHERE mfa_pe
 CREATE TABLE users_totp (
     user_id      NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     secret       BLOB    NOT NULL, -- encrypted
-    last_step    INTEGER NOT NULL, -- a code is good once: the next one must be of a later step
+    last_step    INTEGER NOT NULL, -- the time step of the last code: the next code must be of a later one
     last_used_at INTEGER NOT NULL,
     inserted_at  INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -45,7 +45,7 @@ CREATE TABLE users_passkeys (
     id            BLOB    NOT NULL PRIMARY KEY, -- UUIDv7
     user_id               NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     credential_id BLOB    NOT NULL UNIQUE,
-    user_handle   BLOB    NOT NULL, -- what authenticators know the user by: random, the same for all of theirs
+    user_handle   BLOB    NOT NULL, -- the user's name to authenticators: random, the same for all their passkeys
     credential    TEXT    NOT NULL, -- the public key and its counter, as JSON
     name          TEXT    NOT NULL,
     last_used_at  INTEGER NOT NULL,
@@ -54,14 +54,14 @@ CREATE TABLE users_passkeys (
 
 CREATE INDEX users_passkeys_user_id ON users_passkeys (user_id);
 
--- For who has lost their second factors. Each is good once.
+-- For users who lost their second factors. Each code works once.
 CREATE TABLE users_backup_codes (
     user_id NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     code    BLOB NOT NULL CHECK (length(code) = 32), -- SHA-256; the raw code is never stored
     PRIMARY KEY (user_id, code)
 ) WITHOUT ROWID;
 
--- Challenges that browsers are to sign with a passkey. Each is answered once.
+-- Challenges for browsers to sign with a passkey. Each can be answered once.
 CREATE TABLE passkey_ceremonies (
     id          BLOB    NOT NULL PRIMARY KEY,
     state       TEXT    NOT NULL, -- JSON
@@ -70,12 +70,12 @@ CREATE TABLE passkey_ceremonies (
 
 CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 
--- What happened to whose account. It outlives the account, and holds no secret.
+-- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
     action      TEXT    NOT NULL,
-    user_id, -- whose account
-    actor_id, -- who did it, if known
+    user_id, -- the account
+    actor_id, -- the user who did it, if known
     ip          TEXT,
     user_agent  TEXT,
     metadata    TEXT    NOT NULL DEFAULT '{}', -- JSON
@@ -85,9 +85,9 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
 CREATE INDEX audit_events_inserted_at ON audit_events (inserted_at);
 
--- How often something was tried, and from when it may be tried again. Times are milliseconds since the epoch.
+-- Counts attempts, and the time of the next free one. Times are milliseconds since the Unix epoch.
 CREATE TABLE auth_attempts (
-    key      BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 32), -- a hash of what is limited
+    key      BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 32), -- a hash of what the limit applies to
     attempts INTEGER NOT NULL,
     last_at  INTEGER NOT NULL,
     free_at  INTEGER NOT NULL
@@ -95,17 +95,17 @@ CREATE TABLE auth_attempts (
 
 CREATE INDEX auth_attempts_last_at ON auth_attempts (last_at);
 
--- Mails that are not sent yet. Whoever sends them keeps others from it for a while.
+-- Unsent emails. A process that sends one holds it for a while, so that no other process does.
 CREATE TABLE outgoing_mails (
     id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7
-    sealed      BLOB    NOT NULL, -- encrypted: there are links in them
+    sealed      BLOB    NOT NULL, -- encrypted, because emails have links
     held_until  INTEGER NOT NULL, -- by the database's clock
     inserted_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE INDEX outgoing_mails_held_until ON outgoing_mails (held_until);
 
--- Written and deleted again, to see whether there is room.
+-- Rows that the health check writes and deletes, to check that the disk has room.
 CREATE TABLE write_probes (
     id     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     filler BLOB    NOT NULL

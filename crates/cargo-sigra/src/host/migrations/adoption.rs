@@ -151,7 +151,7 @@ pub fn statements(table: &Table, ours: &Table, users: &UserNames, db: Database) 
     let mut sql = one_address_each(&name, db);
     let email = table.column("email");
     if let (Database::Postgres, Some(email)) = (db, email.filter(|email| email.collation.as_deref() != Some("C"))) {
-        sql += "-- \"C\" lower-cases ASCII letters alone, whatever the server's locale: Unicode folds different addresses into one.\n";
+        sql += "-- \"C\" lowercases only ASCII letters, in every locale of the server: Unicode would make different addresses equal.\n";
         sql += &format!("ALTER TABLE {name} ALTER COLUMN email TYPE {} COLLATE \"C\";\n", email.ty);
     }
     for column in &ours.columns {
