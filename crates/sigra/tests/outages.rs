@@ -224,7 +224,7 @@ async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
 #[tokio::test]
 async fn invariant_2_nothing_is_remembered_without_the_triggers() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
-    let tables_only = POSTGRES_SCHEMA.split_once("-- Every change of a session").unwrap().0;
+    let tables_only = POSTGRES_SCHEMA.split_once("-- Announces every change of a session").unwrap().0;
     let host = Host::with(&cluster.create_database().unwrap(), tables_only).await;
     let (_, browser) = host.authenticated_fixture().await;
     host.sigra.catch_up().await;

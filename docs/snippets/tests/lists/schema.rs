@@ -71,8 +71,9 @@ fn the_migrations_for_other_ids_differ_in_the_ids_of_users_alone() {
 fn both_databases_have_the_same_tables_columns_and_indexes() {
     let (sqlite, _) = library_and_migration("sqlite");
     let (postgres, _) = library_and_migration("postgres");
-    let (tables, _) =
-        postgres.split_once("\n-- Announces every change of a session").expect("the triggers, which SQLite doesn't need");
+    let (tables, _) = postgres
+        .split_once("\n-- Announces every change of a session")
+        .expect("the triggers, which SQLite doesn't need");
     let sqlite = sqlite.strip_prefix("-- Times are milliseconds since the Unix epoch, in UTC.\n").expect("a comment");
     assert_eq!(
         words(sqlite).iter().map(|line| common(line)).collect::<Vec<_>>(),
