@@ -73,7 +73,7 @@ impl Accounts {
     }
 
     /// Confirms an email address by setting a new password, for an owner who doesn't know the current one. Locks out
-    /// whoever registered the account: every session, link and second factor is deleted.
+    /// the person who registered the account: every session, link and second factor is deleted.
     pub async fn take_over_by_confirmation(
         &self,
         token: &str,

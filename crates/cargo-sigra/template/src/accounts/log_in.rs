@@ -141,13 +141,13 @@ impl Accounts {
                 Ok(LogIn::Complete(LoggedIn::new(user, deletion_cancelled)))
             }
             LogInOutcome::SecondFactorPending => {
-                // The password was right, so this was no guess, even if the challenge fails.
+                // The password was right, so this wasn't a guess, even if the challenge fails.
                 self.forget_log_ins(session, user).await?;
                 // <mfa>
                 Ok(LogIn::SecondFactorPending)
                 // </mfa>
                 // <!mfa>
-                // // There is no way to set one up here, so nobody has one.
+                // // Users can't set one up here, so nobody has one.
                 // Err(sigra::Error::SecondFactorRequired)
                 // </!mfa>
             }

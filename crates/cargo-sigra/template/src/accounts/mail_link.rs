@@ -40,9 +40,9 @@ impl Accounts {
         Ok(sent.filter(|sent| sent.to == sent.user.email).map(|sent| sent.user))
     }
 
-    /// Counts an email of a kind to an address, and returns whether it may be sent, whoever asked for it. The count
-    /// commits with the transaction that sends the email. The visitor must not be told of a refusal: it would reveal that
-    /// there is an account.
+    /// Counts an email of a kind to an address, and returns whether it may be sent. The count is for the address, not
+    /// for the visitor, and commits with the transaction that sends the email. The visitor must not be told of a
+    /// refusal: it would reveal that there is an account.
     pub(super) async fn may_mail(&self, conn: &mut Connection, kind: &str, email: &str) -> Result<bool, sigra::Error> {
         match self.sigra.limits().check_in(conn, Limit::MAIL, kind, &mailbox_of(email)).await {
             Ok(()) => Ok(true),

@@ -119,7 +119,7 @@ impl Accounts {
         }
     }
 
-    /// Warns the user: whoever enters wrong codes knows the password already.
+    /// Warns the user: the person who enters wrong codes knows the password already.
     fn deliver_wrong_codes_notice(&self, user: &User, client: Client) {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {

@@ -62,7 +62,8 @@ impl Accounts {
         Ok(email)
     }
 
-    /// Inserts a user. If the address is taken, returns its owner as the error: `None` if they were deleted just now.
+    /// Inserts a user. If the address is taken, returns its owner as the error: `None` if they were deleted in the
+    /// meantime.
     pub(super) async fn insert_user(
         &self,
         conn: &mut Connection,
@@ -94,8 +95,9 @@ impl Accounts {
         Ok(inserted.ok_or(existing))
     }
 
-    /// Notifies the owner of an address that someone tried to register it. A user who just registered and pressed the
-    /// button twice gets no second email. Finding that out takes a password hash, so it happens after the response.
+    /// Notifies the owner of an address that someone tried to register it. A user who registered a moment ago and
+    /// pressed the button twice gets no second email. Finding that out takes a password hash, so it happens after the
+    /// response.
     async fn tell_of_registration(
         &self,
         tx: &mut Transaction,

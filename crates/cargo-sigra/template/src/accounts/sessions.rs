@@ -26,7 +26,7 @@ impl Accounts {
 
 /// Logging out on other devices.
 impl Accounts {
-    /// Logs the user out everywhere. No browser is trusted without a second factor, or known, after that.
+    /// Logs the user out everywhere. Also forgets all trusted and known browsers.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user.id, None).await?;
@@ -39,7 +39,7 @@ impl Accounts {
         Ok(count)
     }
 
-    /// Logs the user out on one of their devices. Tells whether it was theirs.
+    /// Logs the user out on one of their devices. Returns whether it was theirs.
     pub async fn delete_user_session(&self, user: &User, id: SessionId, client: &Client) -> Result<bool, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
         let revoked = self.sigra.sessions().delete_in(&mut tx, &user.id, id).await?;

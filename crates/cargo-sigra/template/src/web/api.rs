@@ -1,5 +1,5 @@
-//! Everything by JSON, for a frontend of its own or an app on a phone: on the same cookies as pages would be, and with
-//! problems (RFC 9457) in place of redirects.
+//! The JSON API, for a separate frontend or a mobile app. It uses the same cookies as pages do, and answers with
+//! problems (RFC 9457) instead of redirects.
 
 mod account;
 mod activity;

@@ -1,4 +1,4 @@
-//! Pages for development answer to this machine alone.
+//! Pages for development, which answer only to this machine.
 
 use axum::{
     extract::Request,
@@ -11,8 +11,8 @@ use url::Host;
 
 use crate::config::is_loopback;
 
-/// Refuses a request that came by another name than `localhost`. A page of somebody else's site could send it, once
-/// that site's name leads to this machine (DNS rebinding), and read the answer.
+/// Refuses requests to any host other than `localhost`. Otherwise another site could point its domain at this machine
+/// (DNS rebinding), send requests and read the responses.
 pub async fn require_localhost(request: Request, next: Next) -> Response {
     if is_to_localhost(&request) {
         next.run(request).await

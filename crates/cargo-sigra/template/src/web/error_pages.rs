@@ -28,12 +28,12 @@ struct ErrorPage {
     layout: Layout,
     status: u16,
     advice: String,
-    /// Whether somebody wanted to log in, which can be done in other ways.
+    /// Whether the request was a login, for which the page offers other ways.
     is_log_in: bool,
 }
 // </pages>
 
-/// Gives every error answer a body that its reader can use.
+/// Gives every error response a body: a page for browsers, and JSON for programs.
 pub async fn error_pages(request: Request, next: Next) -> Response {
     // <pages>
     let audience = Audience::of(request.headers());
@@ -71,7 +71,7 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
-/// A handler has an answer of its own for it, such as a form with what is wrong beside its fields.
+/// Returns whether the handler rendered a body itself, such as a form with errors beside its fields.
 fn has_content_type(response: &Response, own: &str) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|content_type| content_type.starts_with(own))

@@ -6,7 +6,7 @@ use sigra::Sigra;
 use super::error::Result;
 use crate::accounts::User;
 
-/// For load balancers: 503 while the database can't be reached, or takes nothing that is written.
+/// For load balancers: 503 while the database can't be reached or written to.
 pub async fn show(State(sigra): State<Sigra<User>>) -> Result<&'static str> {
     sigra.check_health().await?;
     Ok("ok")

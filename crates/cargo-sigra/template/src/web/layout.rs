@@ -11,13 +11,13 @@ use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::Flash
 use super::error::Error;
 use crate::accounts::User;
 
-/// What the layout shows: the title, the waiting messages, and who is logged in.
+/// What the layout shows: the title, the flash messages, and the logged-in user.
 pub struct Layout {
     pub title: &'static str,
     pub flash: Vec<FlashMessage>,
     pub email: Option<String>,
     pub has_nav: bool,
-    /// Goes into every form: sent twice, it is done once. Without one a form works too.
+    /// A hidden field of every form: a form that is sent twice is processed once. Forms work without it, too.
     pub idempotency_key: String,
 }
 
@@ -28,20 +28,20 @@ impl Layout {
     }
 
     // <mfa>
-    /// For pages of who has nowhere else to go.
+    /// For pages of users who can't go anywhere else yet.
     pub fn without_nav(title: &'static str, session: &CookieSession) -> Self {
         Self { flash: session.take_flash(), ..Self::without_session(title) }
     }
     // </mfa>
 
-    /// Says what is wrong with the form as a whole.
+    /// Adds an error that concerns the whole form.
     pub fn alert(mut self, problem: &Problem) -> Self {
         let text = problem.detail().unwrap_or_else(|| problem.title().to_owned());
         self.flash.push(FlashMessage::new(Flash::Error, text));
         self
     }
 
-    /// For pages that may be shown when nobody can be asked who is logged in.
+    /// For pages that may be shown while the database is unreachable.
     pub fn without_session(title: &'static str) -> Self {
         let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
         Self { title, flash: Vec::new(), email: None, has_nav: false, idempotency_key }
@@ -52,12 +52,12 @@ impl Layout {
 pub struct Page<T>(pub T);
 
 impl<T: Template> Page<T> {
-    /// A form that is shown again, with what is wrong beside its fields.
+    /// Shows a form again with errors beside its fields.
     pub fn refused(self) -> Response {
         (StatusCode::UNPROCESSABLE_ENTITY, self).into_response()
     }
 
-    /// A form that is shown again, because of a [problem](Layout::alert) that passes.
+    /// Shows a form again because of a temporary [problem](Layout::alert).
     pub fn later(self, problem: Problem) -> Response {
         let retry_after = problem.retry_after().map(|wait| [(header::RETRY_AFTER, wait)]);
         (problem.status(), retry_after.unwrap_or([(header::RETRY_AFTER, 1.into())]), Extension(problem), self)

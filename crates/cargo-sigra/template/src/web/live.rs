@@ -1,4 +1,4 @@
-//! A WebSocket under the user's session: it ends when the session does, with close code 4401.
+//! A WebSocket that belongs to the user's session. When the session ends, it closes with code 4401.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::accounts::User;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_MESSAGE: usize = 64 * 1024;
 
-/// Runs when a live connection is opened. Refuse it here, by answering with an error.
+/// Runs when a live connection opens. To refuse it, return an error.
 pub struct Mount;
 
 impl OnMount<User> for Mount {
@@ -31,7 +31,7 @@ pub async fn live(live: Live<User, Mount>, upgrade: WebSocketUpgrade) -> Respons
     live.on_upgrade(upgrade.max_message_size(MAX_MESSAGE), serve)
 }
 
-/// Says who is connected, and answers every text with itself.
+/// Sends the user's email address, then echoes every text message.
 async fn serve(mut socket: LiveSocket, scope: Scope<User>) {
     let hello = serde_json::json!({ "email": scope.user().email }).to_string();
     if socket.send(Message::Text(hello.into())).await.is_err() {

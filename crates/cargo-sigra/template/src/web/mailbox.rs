@@ -1,4 +1,4 @@
-//! The mails that were sent, to be read in development. In production there is no such page.
+//! The emails that were sent, to read in development. Production doesn't have this page.
 
 use axum::{
     Json,
@@ -25,14 +25,14 @@ struct MailboxPage {
 }
 // </pages>
 
-/// A mail.
+/// An email.
 #[derive(Serialize)]
 struct Letter {
     to: String,
     subject: String,
     text: String,
     // <pages>
-    /// Its text cut into what is a link and what is not.
+    /// The text, split into links and other text.
     #[serde(skip)]
     parts: Vec<Part>,
     // </pages>
@@ -45,7 +45,7 @@ struct Part {
 }
 // </pages>
 
-/// The newest first.
+/// Lists the emails, newest first.
 pub async fn index(
     State(accounts): State<Accounts>,
     // <pages>

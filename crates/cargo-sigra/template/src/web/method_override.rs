@@ -1,4 +1,4 @@
-//! HTML forms can only GET and POST. A form that means another method says so in a field `_method`.
+//! HTML forms support only GET and POST. A form names any other method in its field `_method`.
 
 use axum::{
     RequestExt,

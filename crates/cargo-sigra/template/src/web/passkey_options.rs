@@ -9,7 +9,7 @@ use sigra::{
 use super::error::Result;
 use crate::accounts::{Accounts, User};
 
-/// To add one.
+/// Options to add a passkey.
 pub async fn enrolment(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -20,7 +20,7 @@ pub async fn enrolment(
     Ok(Json(accounts.sigra().passkeys().begin_registration(&session, &enrolment, &user.email).await?))
 }
 
-/// To log in with, whoever it is.
+/// Options to log in with a passkey, for any user.
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -28,7 +28,7 @@ pub async fn log_in(
     Ok(Json(accounts.sigra().passkeys().begin_log_in(&session).await?))
 }
 
-/// To show as a second factor. `null` for who has none.
+/// Options to present a passkey as the second factor. `null` for a user without one.
 pub async fn challenge(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -38,7 +38,7 @@ pub async fn challenge(
     Ok(Json(accounts.sigra().passkeys().begin_challenge(&session, &challenge).await?))
 }
 
-/// To confirm that it is still the user. `null` for who has none.
+/// Options to enter sudo mode with a passkey. `null` for a user without one.
 pub async fn sudo(
     State(accounts): State<Accounts>,
     session: CookieSession,

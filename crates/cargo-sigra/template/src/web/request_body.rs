@@ -1,4 +1,4 @@
-//! Bodies of requests, and how long they may take.
+//! Request bodies, and how long they may take.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tower_http::timeout::DeadlineBody;
 /// Forms are small.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Gives up on a body that has not come in time, at whatever pace it comes: its request is answered with 400.
+/// Answers 400 if a request body doesn't arrive in time, however slowly it is sent.
 pub async fn end_in_time(request: Request, next: Next) -> Response {
     let in_time = |body: Body| match body.is_end_stream() {
         true => body,

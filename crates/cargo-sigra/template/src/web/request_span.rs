@@ -1,4 +1,4 @@
-//! Requests in the log: by their method and route, never by their address, for it may hold a token.
+//! Requests in the log: their method and route, never their URL, which may contain a token.
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -13,7 +13,7 @@ use tracing::{Level, Span, field};
 
 use crate::config::Environment;
 
-/// Tells of each request how it was answered: of every one while developing, and of those that failed always.
+/// Logs how requests were answered: all of them in development, and always those that failed.
 pub fn trace_requests(environment: Environment) -> TraceRequests {
     let level = if environment == Environment::Dev { Level::INFO } else { Level::DEBUG };
     TraceLayer::new_for_http()
@@ -25,13 +25,13 @@ pub type TraceRequests = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, Ma
 
 type MakeRequestSpan = fn(&Request) -> Span;
 
-/// In place of [`TraceLayer`]'s own, which would show the address. At the level of what is told of failures, so that it
-/// is there wherever they are.
+/// Replaces the span of [`TraceLayer`], which would show the URL. It has the level of failures, so that each logged
+/// failure has its span.
 fn request_span(request: &Request) -> Span {
     tracing::error_span!("request", method = %request.method(), route = field::Empty)
 }
 
-/// The route is known only where the request has been matched to one.
+/// Records the route, which is known only after routing.
 pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
     if let Some(route) = route {
         Span::current().record("route", route.as_str());

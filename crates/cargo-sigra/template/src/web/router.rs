@@ -45,7 +45,7 @@ use crate::config::Environment;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The largest form that is read, in bytes.
+/// The maximum size of a form, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// All routes at a glance.
@@ -54,7 +54,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in", get(session::new))
         .route("/users/register", get(registration::new))
         .route_layer(from_fn(user_auth::redirect_if_user_is_authenticated))
-        // They show what was typed before.
+        // These pages show what the user typed before.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     // <app>
@@ -127,7 +127,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/passkey/options", post(passkey_options::log_in))
         // </passkeys>
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
-        // Their addresses hold tokens, and their forms passwords.
+        // Their URLs contain tokens, and their forms passwords.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let everybody = Router::new()
@@ -181,7 +181,7 @@ pub fn app(state: AppState) -> Router {
 
     let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 
-    // A form's `_method` is read before the route is chosen, so this goes around the router as a whole.
+    // A form's `_method` must be read before routing, so these layers wrap the whole router.
     Router::new().fallback_service(
         ServiceBuilder::new()
             .layer(trace_requests(state.settings.environment))
@@ -191,7 +191,7 @@ pub fn app(state: AppState) -> Router {
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(from_fn(request_body::end_in_time))
             .layer(from_fn(method_override))
-            // The second press of a button gets the first one's answer.
+            // A form that is sent twice gets the response of the first time.
             .layer(state.sigra.idempotency())
             .service(routes),
     )

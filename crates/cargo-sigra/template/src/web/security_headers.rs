@@ -1,4 +1,4 @@
-//! Headers that make browsers careful with our pages.
+//! Security headers of all responses.
 
 use axum::{
     extract::{Request, State},
@@ -10,11 +10,11 @@ use axum::{
 use super::state::AppState;
 use crate::config::Environment;
 
-/// Own files only: no inline script or style, no frames around us, no forms to elsewhere.
+/// Allows only our own files: no inline scripts or styles, no framing, no forms to other sites.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Browsers use https alone, for a year.
+/// Browsers use only https for a year.
 const HSTS: &str = "max-age=31536000";
 const HSTS_FOR_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
 
@@ -24,7 +24,8 @@ pub async fn security_headers(State(state): State<AppState>, request: Request, n
     set(headers, "content-security-policy", CONTENT_SECURITY_POLICY);
     set(headers, "x-content-type-options", "nosniff");
     set(headers, "x-frame-options", "DENY");
-    // No path, for it may hold a token. `no-referrer` would make browsers send `Origin: null` with our own forms.
+    // Without the path, which may contain a token. `no-referrer` would make browsers send `Origin: null` with our own
+    // forms.
     set(headers, "referrer-policy", "strict-origin");
     set(headers, "cross-origin-opener-policy", "same-origin");
     set(headers, "cross-origin-resource-policy", "same-origin");

@@ -1,4 +1,4 @@
-//! What happened to the user's account lately.
+//! Recent activity in the user's account.
 
 use std::net::IpAddr;
 
@@ -21,11 +21,11 @@ pub struct Before {
     before: Option<Uuid>,
 }
 
-/// A page of events, the newest first.
+/// A page of events, newest first.
 #[derive(Serialize)]
 pub struct Activity {
     events: Vec<Event>,
-    /// To be asked for with `before`.
+    /// The value of `before` for the next page.
     older: Option<Uuid>,
 }
 
@@ -33,7 +33,7 @@ pub struct Activity {
 struct Event {
     /// One of the names in `sigra::telemetry` and `sigra::audit`.
     action: String,
-    /// How often, within an hour from then.
+    /// How often it happened within the hour that followed.
     times: u64,
     #[serde(with = "time::serde::rfc3339")]
     inserted_at: OffsetDateTime,

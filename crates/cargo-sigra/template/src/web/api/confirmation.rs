@@ -16,19 +16,19 @@ use crate::{
     },
 };
 
-/// What to ask before a link is used.
+/// What a frontend needs to know before it uses a link.
 #[derive(Serialize)]
 pub struct Link {
     email: String,
-    /// The address is confirmed: there is nothing left to do.
+    /// The email address is confirmed already: there is nothing left to do.
     confirmed: bool,
-    /// This browser is not the one that registered, nor logged in to the account: the account's password confirms, and
-    /// so does a new one. Where there is none, only a new one does.
+    /// This browser neither registered the account nor is logged in to it. Confirming takes the account's password, or
+    /// a new one. An account without a password needs a new one.
     password_required: bool,
     has_password: bool,
 }
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(State(accounts): State<Accounts>, Json(asked): Json<Address>) -> Result<StatusCode> {
     accounts.deliver_user_confirmation_instructions(&asked.email).await?;
     Ok(StatusCode::ACCEPTED)
@@ -59,7 +59,8 @@ pub async fn update(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets a new password, for who has the mailbox and not the password. Whoever registered the account is out.
+/// Sets a new password, for an owner of the mailbox who doesn't know the current one. Locks out the person who
+/// registered the account.
 pub async fn take_over(
     State(accounts): State<Accounts>,
     session: CookieSession,

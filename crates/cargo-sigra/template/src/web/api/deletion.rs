@@ -14,14 +14,14 @@ use crate::{
     web::{error::Result, forms::Address, user_auth::CLEAR_SITE_DATA},
 };
 
-/// When the account goes; `null`: it is gone.
+/// When the account will be deleted. `null` if it was deleted.
 #[derive(Serialize)]
 pub struct Deletion {
     #[serde(with = "time::serde::rfc3339::option")]
     delete_after: Option<OffsetDateTime>,
 }
 
-/// The address of the account is to be typed once more.
+/// Requires the email address of the account, as a confirmation.
 pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,

@@ -1,4 +1,4 @@
-//! The user's devices: where they are logged in, and logging out there.
+//! The user's devices: where they are logged in, and logging them out.
 
 use std::net::IpAddr;
 
@@ -25,14 +25,14 @@ use crate::{
 #[derive(Serialize)]
 pub struct Devices {
     sessions: Vec<Device>,
-    /// Whether there are more than these, which were used last.
+    /// Whether there are more sessions than these, the most recently used ones.
     has_more: bool,
     // <mfa>
     trusted_browsers: Vec<Trusted>,
     // </mfa>
 }
 
-/// A session. It shows no token and no hash.
+/// A session. It contains no token and no hash.
 #[derive(Serialize)]
 struct Device {
     id: SessionId,
@@ -61,7 +61,7 @@ impl Device {
 }
 
 // <mfa>
-/// A browser that needs no second factor.
+/// A trusted browser, which skips the second factor.
 #[derive(Serialize)]
 struct Trusted {
     id: Uuid,
@@ -105,7 +105,7 @@ pub async fn delete(
     Ok(found(accounts.delete_user_session(scope.user(), id, &session.client()).await?).into_response())
 }
 
-/// How many ended.
+/// How many sessions ended.
 #[derive(Serialize)]
 pub struct Ended {
     ended: usize,
@@ -130,7 +130,7 @@ pub async fn delete_all(
 }
 
 // <mfa>
-/// Asks a trusted browser for the second factor again.
+/// Stops trusting a browser, which must present the second factor again.
 pub async fn distrust(
     State(accounts): State<Accounts>,
     session: CookieSession,

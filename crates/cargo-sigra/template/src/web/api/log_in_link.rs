@@ -1,4 +1,4 @@
-//! Logging in by a link.
+//! Logging in with a link.
 
 use axum::{
     Json,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -29,7 +29,7 @@ pub async fn create(
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Logs nobody in: the frontend asks first, for it may be somebody else's link.
+/// Logs nobody in. The frontend must ask first, because the link may be an attacker's.
 pub async fn show(State(accounts): State<Accounts>, Path(token): Path<String>) -> Result<Json<Link>> {
     link_of(accounts.get_user_by_log_in_token(&token).await?.map(|user| user.email))
 }

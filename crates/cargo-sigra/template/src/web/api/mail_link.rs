@@ -10,7 +10,8 @@ pub struct Link {
     email: String,
 }
 
-/// Whose address a link is about, to be asked before it is used. That changes nothing: mail scanners open links too.
+/// Returns the email address of a link, for the frontend to show before it uses the link. Changes nothing, because mail
+/// scanners open links too.
 pub fn link_of(email: Option<String>) -> Result<Json<Link>> {
     let email = email.ok_or(Refusal::Link)?;
     Ok(Json(Link { email }))

@@ -1,4 +1,4 @@
-//! The user's second factors: setting them up, and giving them up.
+//! The user's second factors: setting them up and removing them.
 
 use axum::{
     Json,
@@ -23,10 +23,10 @@ use crate::{
     web::{error::Result, forms::FirstCode},
 };
 
-/// Backup codes are for who has another factor.
+/// Backup codes require another second factor.
 const NO_SECOND_FACTOR: Problem = Problem::new(StatusCode::CONFLICT).code("no_second_factor");
 
-/// What the user has.
+/// The user's second factors.
 #[derive(Serialize)]
 pub struct Factors {
     totp: Option<Used>,
@@ -34,11 +34,11 @@ pub struct Factors {
     passkeys: Vec<Passkey>,
     // </passkeys>
     backup_codes: u32,
-    /// Whether they can do nothing else before they have one.
+    /// Whether the user must set one up before they can do anything else.
     required: bool,
 }
 
-/// When something was set up, and when it was used.
+/// When a second factor was added and last used.
 #[derive(Serialize)]
 struct Used {
     #[serde(with = "time::serde::rfc3339")]
@@ -57,16 +57,16 @@ struct Passkey {
 }
 // </passkeys>
 
-/// What an authenticator app needs to know.
+/// What an authenticator app needs.
 #[derive(Serialize)]
 pub struct TotpOptions {
-    /// An SVG.
+    /// An SVG image.
     qr_code: String,
     manual_key: String,
     url: String,
 }
 
-/// Backup codes, to be shown once. `null` for who has some already.
+/// Backup codes to show once. `null` for a user who has some already.
 #[derive(Serialize)]
 pub struct Codes {
     backup_codes: Option<Vec<String>>,
@@ -78,7 +78,7 @@ impl From<Option<&BackupCodes>> for Codes {
     }
 }
 
-/// What setting up a factor is answered with.
+/// Responds after a second factor was set up.
 pub fn enrolled(enrolled: Checked<Enrolled>) -> Result<Json<Codes>> {
     match enrolled {
         Checked::Valid(enrolled) => Ok(Json(enrolled.backup_codes.as_ref().into())),
@@ -86,8 +86,7 @@ pub fn enrolled(enrolled: Checked<Enrolled>) -> Result<Json<Codes>> {
     }
 }
 
-/// An address that is not confirmed may be somebody else's, and whoever proves that it is theirs takes the account
-/// over without the factor.
+/// An unconfirmed email address may belong to someone else, who can take the account over without the second factor.
 pub async fn require_confirmed_address(enrolment: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     match enrolment.scope().user().confirmed_at {
         Some(_) => next.run(request).await,

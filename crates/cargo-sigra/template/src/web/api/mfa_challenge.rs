@@ -1,4 +1,4 @@
-//! The second factor of a log-in: all that is open, besides logging out, to who has shown the first one alone.
+//! The second factor of a login. While it is pending, users can only present it or log out.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::{
     web::{error::Result, forms::Answer},
 };
 
-/// What the user can answer with.
+/// The second factors that the user can present.
 #[derive(Serialize)]
 pub struct Offer {
     totp: bool,
@@ -32,7 +32,7 @@ pub struct Completed {
     status: &'static str,
     user: Me,
     notices: Vec<Notice>,
-    /// After a backup code.
+    /// Present after a backup code.
     backup_codes_left: Option<u32>,
 }
 

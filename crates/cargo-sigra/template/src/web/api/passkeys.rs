@@ -1,4 +1,4 @@
-//! Passkeys: adding, naming and removing them, and logging in with one.
+//! Passkeys: adding, renaming and removing them, and logging in with one.
 
 use axum::{
     Json,

@@ -1,4 +1,4 @@
-//! Taking an account back by the link of a mail.
+//! Recovering an account with a link from an email.
 
 use axum::{
     Json,

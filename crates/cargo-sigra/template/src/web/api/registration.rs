@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration.
 
 use axum::{Json, extract::State, http::StatusCode};
 use sigra::CookieSession;
@@ -8,7 +8,7 @@ use crate::{
     web::{error::Result, forms::Registration},
 };
 
-/// A taken address gets the same answer, unless the application's owner has decided otherwise.
+/// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,

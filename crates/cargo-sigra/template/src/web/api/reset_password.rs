@@ -1,4 +1,4 @@
-//! Setting a new password by a link.
+//! Resetting a password with a link.
 
 use axum::{
     Json,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,

@@ -45,7 +45,7 @@ use crate::{
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The largest body that is read, in bytes.
+/// The maximum size of a body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// All routes at a glance.
@@ -136,7 +136,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(state.sigra.fetch_current_scope())
-        // Nothing here is the same for everybody.
+        // Every response depends on the user.
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
         // <app>
         .route("/healthz", get(health::show))
@@ -144,7 +144,7 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn(name_route))
         .with_state(state.clone());
 
-    // As the pages' router does, this goes around the whole: also a body that is too large is answered with JSON.
+    // These layers wrap the whole router, so that even a body that is too large is answered with JSON.
     Router::new().fallback_service(
         ServiceBuilder::new()
             .layer(trace_requests(state.settings.environment))
@@ -154,13 +154,13 @@ pub fn app(state: AppState) -> Router {
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(from_fn(request_body::end_in_time))
-            // For who sends a header `Idempotency-Key`.
+            // For clients that send the header `Idempotency-Key`.
             .layer(state.sigra.idempotency())
             .service(routes),
     )
 }
 
-/// Whoever asks is a program: nobody is led to a page by a redirect, and every error is a problem in JSON.
+/// Treats every client as a program: no redirects to pages, and every error is a problem in JSON.
 async fn speak_json(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(header::ACCEPT, JSON);
     next.run(request).await

@@ -18,26 +18,26 @@ use crate::{
     web::{error::Result, forms::Credentials, user_auth::CLEAR_SITE_DATA},
 };
 
-/// What the user should know.
+/// What the frontend should tell the user.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
     // <magic_link>
-    /// The account had a password until now, which may have been somebody else's.
+    /// The account's password was removed, because someone else may have chosen it.
     PasswordRemoved,
     // </magic_link>
-    /// The account was to be deleted, and is kept.
+    /// The account was scheduled for deletion, and the login canceled that.
     DeletionCancelled,
 }
 
-/// What came of a log-in.
+/// The outcome of a login.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
     /// The user is logged in.
     Complete { user: Me, notices: Vec<Notice> },
     // <mfa>
-    /// The second factor is still to be shown, at `/users/mfa-challenge`.
+    /// The user must present their second factor at `/users/mfa-challenge`.
     SecondFactorPending,
     // </mfa>
 }
@@ -58,7 +58,7 @@ pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) ->
     log_out(&accounts, &session).await
 }
 
-/// Welcomes the user, or says what is still to come.
+/// Responds to a login: it is complete, or the second factor is pending.
 pub fn answer(log_in: LogIn) -> Result<Json<Outcome>> {
     match log_in {
         LogIn::Complete(logged_in) => {
@@ -81,7 +81,7 @@ pub fn notices(logged_in: &LoggedIn) -> Vec<Notice> {
     notices.into_iter().flatten().collect()
 }
 
-/// Logs the browser out. Its session's live connections end.
+/// Logs the browser out, and closes the live connections of its session.
 pub async fn log_out(accounts: &Accounts, session: &CookieSession) -> Result<Response> {
     accounts.sigra().log_out(session).await?;
     Ok((StatusCode::NO_CONTENT, [CLEAR_SITE_DATA]).into_response())

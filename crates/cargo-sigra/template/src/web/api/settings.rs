@@ -1,4 +1,4 @@
-//! The user's address and password. Each change needs a recent authentication when it is asked for.
+//! The user's email address and password. Each change requires sudo mode.
 
 use axum::{
     Json,
@@ -44,7 +44,7 @@ pub async fn change_email(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// All other devices are logged out.
+/// Logs out all other devices.
 pub async fn update_password(
     State(accounts): State<Accounts>,
     session: CookieSession,

@@ -1,4 +1,4 @@
-//! Who is logged in.
+//! The logged-in user.
 
 use axum::{Json, http::StatusCode};
 use serde::Serialize;
@@ -11,7 +11,7 @@ pub struct Me {
     email: String,
 }
 
-/// Who is logged in, for programs.
+/// Returns the logged-in user, for programs.
 pub async fn me(scope: Option<Scope<User>>) -> Result<Json<Me>, Problem> {
     let scope = scope.ok_or(Problem::new(StatusCode::UNAUTHORIZED).code("authentication_required"))?;
     Ok(Json(Me { email: scope.user().email.clone() }))

@@ -1,4 +1,4 @@
-//! What happened to the user's account lately.
+//! Recent activity in the user's account.
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -32,7 +32,7 @@ struct Event {
     what: String,
     at: String,
     from: String,
-    /// What to do if it was not the user.
+    /// What to do if it wasn't the user.
     remedy: &'static str,
 }
 
@@ -74,7 +74,7 @@ fn in_words(action: &str) -> &str {
         telemetry::TOKEN_REUSED => "A session was used in two browsers, so it was ended",
         telemetry::REAUTHENTICATION_SUCCESS => "Confirmed it's you",
         // <mfa>
-        telemetry::MFA_CHALLENGED => "Was asked for a second factor",
+        telemetry::MFA_CHALLENGED => "Started two-factor authentication",
         telemetry::MFA_FAILURE => "Entered a wrong second factor",
         audit::TOTP_ENABLED => "Set up an authenticator app",
         audit::TOTP_DISABLED => "Removed the authenticator app",
@@ -102,7 +102,8 @@ fn in_words(action: &str) -> &str {
     }
 }
 
-/// What helps against a thief, event by event: a new password alone gets neither a second factor out nor an address back.
+/// Returns what to do against a thief after each event. A new password alone neither removes a second factor nor
+/// restores an email address.
 fn remedy_for(action: &str) -> &'static str {
     match action {
         telemetry::LOGIN_SUCCESS | telemetry::REAUTHENTICATION_SUCCESS => {

@@ -1,5 +1,5 @@
-//! Confirming an email address. Opening the link changes nothing, for mail scanners open it too: its page has a
-//! button. In another browser than the one that registered it asks for the account's password, or for a new one.
+//! Confirming an email address. Opening the link changes nothing, because mail scanners open links too: its page has a
+//! button. In a browser that didn't register the account, the page asks for the account's password or a new one.
 
 use askama::Template;
 use axum::{
@@ -47,7 +47,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     })
 }
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -99,10 +99,10 @@ pub async fn update(
 ) -> Result<Response> {
     let password = form.ok().and_then(|Form(form)| form.password);
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
-        // Whether by this press of the button, or by one before.
+        // The button may have been pressed before.
         Ok(user) => return lead_to_log_in(&session, &user, CONFIRMED),
         Err(Refusal::Link) => return bad_link(&session, ASK_PATH),
-        // The page was shown while the browser was still logged in: it asks now.
+        // The browser was still logged in when the page was shown. It must ask for the password now.
         Err(Refusal::PasswordRequired) => {
             return Ok(Redirect::to(&format!("{ASK_PATH}/{token}")).into_response());
         }
@@ -115,7 +115,7 @@ pub async fn update(
     }
 }
 
-/// For who has the mailbox, and not the password.
+/// For an owner of the mailbox who doesn't know the password.
 pub async fn new_password(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -156,7 +156,7 @@ fn password_page(
 }
 
 fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
-    const EXPLANATION: &str = "Set a new password to make this account yours alone. Whoever created it is logged out, and \
-                               their password no longer works.";
+    const EXPLANATION: &str = "Set a new password to make this account only yours. The person who created it is logged out, \
+                               and their password no longer works.";
     NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, EXPLANATION)
 }

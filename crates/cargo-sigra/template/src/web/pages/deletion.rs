@@ -1,4 +1,4 @@
-//! Deleting the account: a page of its own, which asks for its address to be typed.
+//! Deleting the account, on a page that asks the user to type their email address.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -22,7 +22,7 @@ use crate::{
 struct DeletePage {
     layout: Layout,
     email: String,
-    /// Until when a log-in keeps the account.
+    /// The day until which logging in keeps the account.
     keep_until: Option<String>,
     problem: Option<&'static str>,
 }
@@ -41,7 +41,7 @@ pub async fn delete(
     Sudo(scope): Sudo<User>,
     form: Result<Form<Address>, Response>,
 ) -> Result<Response> {
-    // Without the form nothing was typed.
+    // Without a form, nothing was typed.
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
         Ok(delete_after) => user_auth::log_out_user(accounts.sigra(), &session, &goodbye(delete_after)).await,

@@ -1,4 +1,4 @@
-//! The user's devices: where they are logged in, and logging out there.
+//! The user's devices: where they are logged in, and logging them out.
 
 use std::net::IpAddr;
 
@@ -28,14 +28,14 @@ use crate::{
 struct DevicesPage {
     layout: Layout,
     devices: Vec<Device>,
-    /// Whether there are more.
+    /// Whether there are more than these.
     has_more: bool,
     // <mfa>
     trusted: Vec<Trusted>,
     // </mfa>
 }
 
-/// One row of the page. It shows no token and no hash.
+/// One row of the page. It contains no token and no hash.
 struct Device {
     id: SessionId,
     name: String,
@@ -47,7 +47,7 @@ struct Device {
 }
 
 // <mfa>
-/// A browser that needs no second factor.
+/// A trusted browser, which skips the second factor.
 struct Trusted {
     id: Uuid,
     name: String,
@@ -150,7 +150,7 @@ pub async fn delete_all(
 }
 
 // <mfa>
-/// Asks a trusted browser for the second factor again.
+/// Stops trusting a browser, which must present the second factor again.
 pub async fn distrust(
     State(accounts): State<Accounts>,
     session: CookieSession,

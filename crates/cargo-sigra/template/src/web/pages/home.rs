@@ -1,4 +1,4 @@
-//! The pages that you replace with your own.
+//! Pages to replace with your own.
 
 use askama::Template;
 use sigra::{CookieSession, Scope};

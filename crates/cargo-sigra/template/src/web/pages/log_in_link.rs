@@ -1,5 +1,5 @@
-//! Logging in by a link. Opening it logs nobody in, for mail scanners open it too: its page has a button, which
-//! also asks before somebody else's link logs this browser in.
+//! Logging in with a link. Opening it logs nobody in, because mail scanners open links too: its page has a button. It
+//! also keeps an attacker's link from logging this browser in without asking.
 
 use axum::{
     extract::{Path, State},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,

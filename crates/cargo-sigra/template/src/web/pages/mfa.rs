@@ -1,4 +1,4 @@
-//! The user's second factors: setting them up, and giving them up.
+//! The user's second factors: setting them up and removing them.
 
 use askama::Template;
 use axum::{
@@ -41,9 +41,10 @@ struct SettingsPage {
     // </passkeys>
     backup_codes: u32,
     has_any: bool,
-    /// Whether there is one that the user can do without.
+    /// Whether the user can remove a second factor.
     may_remove: bool,
-    /// On how many other devices the user is logged in: who has changed a factor may want to end that (OWASP ASVS 7.4.3).
+    /// The number of other devices where the user is logged in. After changing a factor, they may want to log those out
+    /// (OWASP ASVS 7.4.3).
     other_devices: usize,
 }
 
@@ -53,7 +54,7 @@ impl SettingsPage {
     }
 }
 
-/// When something was set up, and when it was used.
+/// When a second factor was added and last used.
 struct Used {
     added: String,
     last_used: String,
@@ -188,7 +189,8 @@ fn keep(
     Ok(accounts.sigra().mfa().keep_backup_codes(session, scope.user(), &form.idempotency_key, codes)?)
 }
 
-/// The page of backup codes, reloaded: the browser sends the form once more, and nothing is to be done again.
+/// Shows the page of backup codes again after a reload: the browser resends the form, which must not generate new
+/// codes.
 pub(super) fn shown_again(
     accounts: &Accounts,
     session: &CookieSession,
@@ -200,7 +202,7 @@ pub(super) fn shown_again(
     Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
-/// One backup code is not worth ten new ones.
+/// One backup code must not be enough to get ten new ones.
 fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
     const WHY: &str = "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then \
          try again. If you have lost both, set up a new app or passkey first.";
@@ -211,12 +213,12 @@ fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
     Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
 }
 
-/// Says why the last one stays.
+/// Tells the user why the last second factor can't be removed.
 pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
     Ok(session.put_flash(Flash::Error, "Your account requires a second factor. Set up another one first.")?)
 }
 
-/// Shows the backup codes that come with the first factor, or leads back.
+/// Shows the backup codes that come with the first factor, or returns to the settings.
 pub(super) fn welcome(
     accounts: &Accounts,
     session: &CookieSession,
@@ -230,7 +232,7 @@ pub(super) fn welcome(
         return Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response());
     };
     keep(accounts, session, enrolment.scope(), form, &codes)?;
-    // Who had to set one up wanted to go somewhere else.
+    // A user who was sent here to set one up continues to the page that they wanted.
     let return_to = session.take_return_to();
     let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);
     let layout = Layout::new("Backup codes", session, Some(enrolment.scope()));
@@ -260,7 +262,7 @@ async fn totp_page(
     }))
 }
 
-/// Who must set up a second factor has nowhere else to go.
+/// Leaves out the navigation for users who must set up a second factor first.
 fn layout(title: &'static str, session: &CookieSession, enrolment: &MfaEnrolment<User>) -> Layout {
     match enrolment.is_required() {
         true => Layout::without_nav(title, session),

@@ -1,4 +1,4 @@
-//! The second factor of a log-in: the only page, besides logging out, for who has shown the first one alone.
+//! The second factor of a login. While it is pending, users can open only this page and log out.
 
 use askama::Template;
 use axum::{

@@ -1,4 +1,4 @@
-//! Setting a new password by a link: the page that asks for it, and what follows.
+//! Setting a new password with a link: the page that asks for it, and what follows.
 
 use askama::Template;
 use axum::response::Response;
@@ -25,7 +25,7 @@ pub struct NewPasswordPage {
 }
 
 impl NewPasswordPage {
-    /// For the account with this address; the form is sent to `action`.
+    /// A page for the account with this email address. The form is sent to `action`.
     pub fn new(
         session: &CookieSession,
         scope: Option<&Scope<User>>,
@@ -37,7 +37,7 @@ impl NewPasswordPage {
         Self { layout, action, email, explanation, password_problem: None, confirmation_problem: None }
     }
 
-    /// With what is wrong beside its field.
+    /// Adds an error beside its field.
     fn with_problem(mut self, refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Invalid(problems) => {
@@ -50,15 +50,15 @@ impl NewPasswordPage {
     }
 }
 
-/// What a link is answered with.
+/// What to respond after a link was used.
 pub struct Answers {
-    /// To who can log in now.
+    /// The message for a user who can log in now.
     pub done: &'static str,
-    /// Where to ask for another link.
+    /// The page to request another link.
     pub ask_path: &'static str,
 }
 
-/// Leads to the log-in page, or shows the form again with what is wrong: `form_again`, if the link is still good.
+/// Redirects to the login page, or shows the form again with its errors: `form_again`, if the link is still valid.
 pub async fn answer(
     session: &CookieSession,
     changed: Result<User, Refusal>,

@@ -1,4 +1,4 @@
-//! Taking an account back by the link of a mail. Opening it changes nothing, for mail scanners open it too.
+//! Recovering an account with a link from an email. Opening it changes nothing, because mail scanners open links too.
 
 use axum::{
     extract::{Path, State},
@@ -16,7 +16,7 @@ use crate::{
     web::{error::Result, forms::NewPassword, layout::Page},
 };
 
-/// What helps who has no good link any more.
+/// Where to go with an invalid link.
 const ASK_PATH: &str = "/users/reset-password";
 const DONE: &str = "You got your account back. You can log in with your new password now.";
 

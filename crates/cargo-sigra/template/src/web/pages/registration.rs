@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration.
 
 use askama::Template;
 use axum::{
@@ -30,7 +30,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     page(&session, scope.as_ref(), String::new(), Problems::default())
 }
 
-/// A taken address gets the same answer, unless the application's owner has decided otherwise.
+/// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,

@@ -1,4 +1,4 @@
-//! Setting a new password by a link.
+//! Resetting a password with a link.
 
 use askama::Template;
 use axum::{
@@ -33,7 +33,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     })
 }
 
-/// The same answer for every address.
+/// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -56,7 +56,7 @@ pub async fn edit(
     }
 }
 
-/// Whoever is logged in here is so no longer, if it was their password.
+/// Ends all sessions of the user, also in this browser.
 pub async fn update(
     State(accounts): State<Accounts>,
     session: CookieSession,

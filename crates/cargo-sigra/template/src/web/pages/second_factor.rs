@@ -1,4 +1,4 @@
-//! Showing a second factor: what pages ask for it.
+//! Presenting a second factor: what pages offer.
 
 use serde::Deserialize;
 use sigra::mfa::SecondFactors;
@@ -7,22 +7,22 @@ use sigra::mfa::SecondFactors;
 use crate::accounts::Accounts;
 // </passkeys>
 
-/// What a page's address says.
+/// The query of the page.
 #[derive(Deserialize)]
 pub struct Options {
-    /// To show a field for a backup code.
+    /// Whether to show a field for a backup code.
     #[serde(default)]
     pub backup_code: bool,
 }
 
-/// What a page offers.
+/// The second factors that a page offers.
 pub struct Prompt {
     pub has_totp: bool,
     /// Whether the field is for a backup code.
     pub backup_code: bool,
     pub has_backup_codes: bool,
     // <passkeys>
-    /// The domain of the passkeys, for who has one.
+    /// The domain of the user's passkeys, if they have any.
     pub passkey_domain: Option<String>,
     // </passkeys>
 }
@@ -40,7 +40,7 @@ impl Prompt {
     }
 
     // <passkeys>
-    /// For who has passkeys.
+    /// Offers passkeys to a user who has some.
     pub fn with_passkeys(mut self, accounts: &Accounts, factors: &SecondFactors) -> Self {
         self.passkey_domain = accounts.policy().passkey_domain.clone().filter(|_| !factors.passkeys.is_empty());
         self

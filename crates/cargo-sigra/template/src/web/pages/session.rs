@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The entry of the cookie session that keeps the address typed, so that it need not be typed again.
+/// The entry of the cookie session that fills in the email address on the next login page.
 const EMAIL: &str = "email";
 
 const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
@@ -74,15 +74,15 @@ pub async fn create(
     }
 }
 
-/// Leads to the form, with the address filled in of who can log in now, and says why.
+/// Redirects to the login page with the user's email address filled in, and a message.
 pub fn lead_to_log_in(session: &CookieSession, user: &User, message: &str) -> Result<Response> {
     session.put_flash(Flash::Info, message)?;
     session.put(EMAIL, &user.email)?;
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
-/// The form again, if no password is to be looked at: of who keeps no cookies, and would be anonymous on the next page
-/// without a word, and after too many attempts.
+/// Returns the form again if the password must not be checked: after too many attempts, or in a browser without
+/// cookies, which would stay logged out without an explanation.
 async fn not_tried(
     accounts: &Accounts,
     session: &CookieSession,

@@ -1,4 +1,4 @@
-//! The user's settings: their address, their password, their account. Each change needs a recent authentication when it is asked for.
+//! The user's settings: email address, password and account. Each change requires sudo mode.
 
 use askama::Template;
 use axum::{

@@ -1,5 +1,4 @@
-//! Confirming that it is still the user, before something sensitive: by their second factor, or by their password if
-//! they have none.
+//! Sudo mode: before a sensitive action, users present their second factor, or enter their password if they have none.
 
 use askama::Template;
 use axum::{
