@@ -242,7 +242,7 @@ fn it_is_told_how_a_setting_is_for_accounts_alone() {
     let error = settings_of_host_error("APP_ENV", "staging");
     assert_eq!(
         error,
-        "APP_ENV is `staging`: it must be dev, test or prod (a setting for accounts alone has AUTH_ before its name, as in AUTH_APP_ENV)"
+        "APP_ENV is `staging`: it must be dev, test or prod (to set it only for accounts, put AUTH_ before its name, as in AUTH_APP_ENV)"
     );
     assert!(!error.contains('\n'));
 }
@@ -279,7 +279,7 @@ async fn a_pool_without_foreign_keys_is_refused() {
     let database = TestDatabase::create();
     let pool = Pool::connect_with(options(&database.url).foreign_keys(false)).await.expect("a pool");
     let refused = database::prepare_own(&pool).await.expect_err("sessions would outlive their users").to_string();
-    assert!(refused.contains("leave out `.foreign_keys(false)`"), "{refused}");
+    assert!(refused.contains("remove `.foreign_keys(false)`"), "{refused}");
 }
 
 fn options(url: &str) -> <Connection as sqlx::Connection>::Options {

@@ -1,4 +1,4 @@
-//! The application, put together: the database, the accounts and the routes.
+//! The wiring of the application: the database, the accounts and the routes.
 
 use axum::Router;
 use sigra::{
@@ -26,14 +26,14 @@ pub enum StartError {
     Mail(#[from] MailError),
 }
 
-/// The routes, and what their handlers work with.
+/// The routes and the state of their handlers.
 pub struct App {
     pub router: Router,
     pub state: AppState,
 }
 
 impl App {
-    /// On the database that the settings name.
+    /// Opens the database that the settings name.
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         settings.warn();
         let pool = database::open(&settings.database_url).await?;
@@ -41,7 +41,7 @@ impl App {
     }
 
     // <install>
-    /// On a database that is open already.
+    /// Uses a database that is open already.
     pub async fn open_in(pool: &Pool, settings: Settings) -> Result<Self, StartError> {
         settings.warn();
         database::prepare_own(pool).await?;
@@ -56,7 +56,7 @@ impl App {
     }
 }
 
-/// What handlers work with. Nothing runs in the background yet: tests build it too.
+/// Creates the state of the handlers. Starts no background task, so tests can use it too.
 pub fn state(settings: Settings, pool: Pool) -> Result<AppState, StartError> {
     let sigra = Sigra::new(user_auth::configure(settings.sigra.clone()), pool)?;
     let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());

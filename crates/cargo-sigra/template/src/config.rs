@@ -1,4 +1,4 @@
-//! The settings, from the environment and a file `.env`, checked before anything starts.
+//! The settings, from the environment and the file `.env`. They are checked before anything starts.
 
 pub mod database_url;
 mod env;
@@ -26,7 +26,7 @@ use url::Url;
 
 pub use self::{env::Env, environment::Environment, error::SettingsError, public_url::is_loopback};
 
-/// Where it listens, unless `HOST` and `PORT` say otherwise.
+/// Where the application listens, unless `HOST` and `PORT` are set.
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 4000;
 
@@ -34,14 +34,14 @@ const DEFAULT_PORT: u16 = 4000;
 /// activity prolongs it. A stolen cookie works no longer than this; a lower value makes your users log in more often.
 const DEFAULT_SESSION_TTL: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
-/// When accounts are deleted that were registered and never used, unless `UNCONFIRMED_TTL` says otherwise.
+/// When accounts that were never used are deleted, unless `UNCONFIRMED_TTL` is set.
 const DEFAULT_UNCONFIRMED_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How long the owner of a deleted account can have it back, unless `DELETION_GRACE` says otherwise.
+/// How long users can get a deleted account back, unless `DELETION_GRACE` is set.
 const DEFAULT_DELETION_GRACE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 // <install>
-/// Before the name of a setting that is for accounts alone: `AUTH_APP_ENV` goes before `APP_ENV`, which the rest of the
+/// The prefix of a setting that is only for accounts: `AUTH_APP_ENV` overrides `APP_ENV`, which the rest of the
 /// application may use for something else.
 pub const ENV_PREFIX: &str = "AUTH_";
 // </install>
@@ -51,33 +51,33 @@ pub const ENV_PREFIX: &str = "AUTH_";
 pub struct Settings {
     pub environment: Environment,
     pub listen: SocketAddr,
-    /// The address that users know. Links are built from it, never from a request's `Host`.
+    /// The URL that users know. Links are built from it, never from a request's `Host`.
     pub public_url: Url,
-    /// Whether browsers are told to use https for all hosts below the one of `public_url`, too.
+    /// Whether HSTS also covers all subdomains of the host of `public_url`.
     pub hsts_include_subdomains: bool,
     pub database_url: String,
     // <app>
-    /// What is logged, as a filter of `tracing-subscriber`.
+    /// The log filter, in the syntax of `tracing-subscriber`.
     pub log_filter: String,
     // </app>
-    /// Where mails go, who they are from, and where they are answered.
+    /// Where emails go, their sender, and where replies go.
     pub smtp_url: String,
     pub mail_from: String,
     pub mail_reply_to: Option<String>,
 
-    /// What is asked of accounts, and when they are deleted.
+    /// The requirements for accounts, and when they are deleted.
     pub require_confirmation: bool,
     pub reveal_taken_addresses: bool,
     pub notify_new_devices: bool,
     pub unconfirmed_ttl: Option<Duration>,
     pub deletion_grace: Option<Duration>,
     // <passkeys>
-    /// The domain that passkeys are kept for. Without one there are none.
+    /// The domain that passkeys belong to. `None` turns passkeys off.
     pub passkey_domain: Option<String>,
     // </passkeys>
     /// Keys, sessions, origins and limits.
     pub sigra: Config,
-    /// What is allowed, and probably not meant.
+    /// Settings that are allowed, but probably a mistake.
     pub warnings: Vec<String>,
 }
 
@@ -92,8 +92,8 @@ impl Settings {
     // </app>
 
     // <install>
-    /// The settings of accounts in an application that has settings of its own. Where it listens, and what its `HOST` and
-    /// `PORT` look like, is its own affair.
+    /// Reads the settings of accounts in an application with its own settings. Accepts any `HOST` and `PORT`, because
+    /// the application decides where it listens.
     pub fn of_accounts(env: &Env) -> Result<Self, SettingsError> {
         let host = env.text("HOST")?.and_then(|host| host.parse().ok()).unwrap_or(DEFAULT_HOST);
         let port = env.text("PORT")?.and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
@@ -125,7 +125,7 @@ impl Settings {
         // <app>
         if environment == Environment::Dev && !listen.ip().to_canonical().is_loopback() {
             warnings.push(format!(
-                "APP_ENV is dev, and it listens on {listen}: whoever reaches it can log in as demo@example.com"
+                "APP_ENV is dev, and the application listens on {listen}: anyone who can reach it can log in as demo@example.com"
             ));
         }
         // </app>
@@ -155,7 +155,7 @@ impl Settings {
         })
     }
 
-    /// Puts the warnings into the log.
+    /// Logs the warnings.
     pub fn warn(&self) {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
@@ -163,7 +163,7 @@ impl Settings {
     }
 }
 
-/// What the environment says to the library. Paths and cookies are the web's, which adds them.
+/// Reads the library's settings. `web` adds paths and cookies.
 fn library_config(env: &Env, environment: Environment, public_url: &Url) -> Result<Config, SettingsError> {
     let prod = environment == Environment::Prod;
     let mut config = Config::new("my_app", secret::secret_key_base(env, environment)?)
@@ -196,14 +196,14 @@ fn library_config(env: &Env, environment: Environment, public_url: &Url) -> Resu
     Ok(config)
 }
 
-/// Whose pages may send forms: its own, and those that `TRUSTED_ORIGINS` adds.
+/// Returns the origins whose pages may send forms: the application's own, and those in `TRUSTED_ORIGINS`.
 fn trusted_origins(env: &Env, public_url: &Url) -> Result<Vec<String>, SettingsError> {
     let mut origins = env.list("TRUSTED_ORIGINS", "origins such as https://admin.example.com, separated by commas")?;
     origins.push(public_url.origin().ascii_serialization());
     Ok(origins)
 }
 
-/// A network, or one address.
+/// A network, or a single IP address.
 struct Proxies(IpNet);
 
 impl FromStr for Proxies {
@@ -216,12 +216,12 @@ impl FromStr for Proxies {
 }
 
 fn trusted_proxies(env: &Env) -> Result<Vec<IpNet>, SettingsError> {
-    let expected = "addresses or networks such as 127.0.0.1 or 10.0.0.0/8, separated by commas";
+    let expected = "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8, separated by commas";
     let proxies = env.list::<Proxies>("TRUSTED_PROXIES", expected)?;
     Ok(proxies.into_iter().map(|Proxies(network)| network).collect())
 }
 
-/// Without limits a password can be guessed: only development and tests may turn them off.
+/// Without rate limits, passwords can be guessed. So only development and tests can turn them off.
 fn rate_limits(env: &Env, prod: bool) -> Result<bool, SettingsError> {
     const NAME: &str = "RATE_LIMITS";
     let expected = if prod { "on when APP_ENV is prod" } else { "on or off" };
@@ -233,8 +233,8 @@ fn rate_limits(env: &Env, prod: bool) -> Result<bool, SettingsError> {
 }
 
 // <passkeys>
-/// The domain that passkeys are kept for, and the origin of the pages that use them. Browsers make none for an IP
-/// address; on a development machine they do for `localhost`.
+/// Returns the domain that passkeys belong to, and the origin of the pages that use them. Browsers don't support
+/// passkeys at IP addresses, so development uses `localhost`.
 fn relying_party(
     env: &Env,
     public_url: &Url,
@@ -252,13 +252,13 @@ fn relying_party(
             ("localhost".to_owned(), format!("http://localhost:{}", listen.port()))
         }
         None => {
-            warnings.push(format!("there are no passkeys: browsers make none at an IP address, as in {origin}"));
+            warnings.push(format!("passkeys are off: browsers don't support them at an IP address, such as {origin}"));
             return Ok(None);
         }
     };
     match RelyingParty::new(&domain, &origin).check() {
         Err(error) if !prod => {
-            warnings.push(format!("there are no passkeys: {error}"));
+            warnings.push(format!("passkeys are off: {error}"));
             Ok(None)
         }
         _ => Ok(Some((domain, origin))),
@@ -266,7 +266,7 @@ fn relying_party(
 }
 // </passkeys>
 
-/// Browsers refuse a cookie whose domain is not the page's, or one above it.
+/// Checks that the cookie domain is the page's domain or a parent. Browsers refuse other cookies.
 fn check_cookie_domain(
     env: &Env,
     public_url: &Url,

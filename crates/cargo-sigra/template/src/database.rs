@@ -50,13 +50,13 @@ use crate::config::database_url::of_path;
 /// A pool of connections to the [`Database`].
 pub type Pool = sqlx::Pool<Database>;
 
-/// One of them.
+/// A connection to the database.
 pub type Connection = <Database as sqlx::Database>::Connection;
 
 /// How long a request waits for a connection before it is answered with 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Opens the database that a URL names.
+/// Opens the database at a URL.
 pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     // <sqlite>
     let url = &*of_path(url);
@@ -68,7 +68,7 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
     let database = format!("`{}`", without_secrets(url));
     let unreachable = |error| DatabaseError::Unreachable { database: database.clone(), error };
     let options = backend::options(url).map_err(unreachable)?;
-    // One connection first: a pool tries until it times out, and then can't say why.
+    // Connect once first: a pool retries until it times out, which hides the cause.
     let conn = Box::new(backend::connect(&options).await.map_err(unreachable)?);
     let conn = prepare(conn, &database).await?;
     conn.close().await.map_err(unreachable)?;
@@ -76,7 +76,7 @@ pub async fn open(url: &str) -> Result<Pool, DatabaseError> {
 }
 
 // <install>
-/// Prepares a database that the application has opened by itself.
+/// Prepares a database that the application has opened.
 pub async fn prepare_own(pool: &Pool) -> Result<(), DatabaseError> {
     let database = "of the application".to_owned();
     let mut conn =
@@ -86,7 +86,7 @@ pub async fn prepare_own(pool: &Pool) -> Result<(), DatabaseError> {
 }
 // </install>
 
-/// Brings the schema up to date, and gives the connection back.
+/// Brings the schema up to date, and returns the connection.
 async fn prepare<C>(conn: C, database: &str) -> Result<C, DatabaseError>
 where
     C: DerefMut<Target = Connection> + Send + 'static,
@@ -104,7 +104,7 @@ where
 }
 
 // <migrates>
-/// On a thread of its own: the application may be started in a task, which moves between threads, and the future of a
+/// Runs on its own thread: the application may start in a task that moves between threads, and the future of a
 /// migration can't.
 async fn migrate<C>(mut conn: C) -> Result<C, MigrateError>
 where

@@ -58,7 +58,7 @@ fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    let failed = |error| format!("HOST and PORT say to listen on {address}, which fails: {error}");
+    let failed = |error| format!("can't listen on {address}, as HOST and PORT say: {error}");
     TcpListener::bind(address).await.map_err(failed)
 }
 
@@ -69,7 +69,7 @@ fn welcome(settings: &Settings) {
     if settings.environment == Environment::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
         if settings.smtp_url.starts_with("memory:") {
-            println!("Mails that it sends are at http://localhost:{}/dev/mailbox", settings.listen.port());
+            println!("Its emails are at http://localhost:{}/dev/mailbox", settings.listen.port());
         }
     }
 }
@@ -83,7 +83,7 @@ async fn finish_work(state: &AppState) {
     };
     if tokio::time::timeout(LAST_WORK, last_work).await.is_err() {
         let mails = mailer.leave().await;
-        tracing::warn!(mails, "not all mails could be sent: the next start sends what is left");
+        tracing::warn!(mails, "some emails were not sent before the shutdown: the next start sends them");
     }
 }
 
@@ -91,7 +91,7 @@ async fn finish_work(state: &AppState) {
 async fn shutdown_signal() {
     let interrupt = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "Ctrl-C can't be listened to");
+            tracing::error!(%error, "can't listen for Ctrl-C");
             std::future::pending::<()>().await;
         }
     };
@@ -100,7 +100,7 @@ async fn shutdown_signal() {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),
             Err(error) => {
-                tracing::error!(%error, "SIGTERM can't be listened to");
+                tracing::error!(%error, "can't listen for SIGTERM");
                 std::future::pending::<()>().await;
             }
         }

@@ -41,7 +41,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => drop(connections.spawn(talk(stream, peer, app.clone(), stopping.clone()))),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection can't be accepted");
+                    tracing::warn!(%error, "can't accept a connection");
                     sleep(ACCEPT_AGAIN).await;
                 }
             }
@@ -76,7 +76,7 @@ async fn talk(stream: TcpStream, peer: SocketAddr, app: Router, mut stopping: wa
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 

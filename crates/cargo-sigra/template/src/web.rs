@@ -1,4 +1,4 @@
-//! HTTP: routes, pages, and who may see them.
+//! HTTP: routes, pages, and access control.
 
 // <api>
 pub mod api;

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::{env::Env, error::SettingsError};
 
-/// Where users are while you develop.
+/// The database of development.
 // <template>
 #[cfg(feature = "postgres")]
 pub const DEFAULT_URL: &str = "postgres://localhost/my_app_dev";
@@ -27,12 +27,12 @@ pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
 // </sqlite>
 // </!template>
 
-/// `DATABASE_URL`, or the database of development.
+/// Returns `DATABASE_URL`, or the database of development.
 pub fn database_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
     let url = env.text("DATABASE_URL")?;
     // <app>
     if prod && url.is_none() {
-        warnings.push(format!("DATABASE_URL is not set: users are in {DEFAULT_URL}, as in development"));
+        warnings.push(format!("DATABASE_URL is not set: users are in the development database, {DEFAULT_URL}"));
     }
     // </app>
     // <sqlite>
@@ -44,7 +44,7 @@ pub fn database_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result
 }
 
 // <sqlite>
-/// A file of SQLite's may be named by its path alone, as in `app.db`.
+/// Accepts the path of an SQLite file, such as `app.db`, as a URL.
 // <template>
 #[cfg(not(feature = "postgres"))]
 // </template>
@@ -53,14 +53,14 @@ pub fn of_path(url: &str) -> Cow<'_, str> {
 }
 
 // <template>
-/// PostgreSQL is at no path.
+/// PostgreSQL has no file paths.
 #[cfg(feature = "postgres")]
 pub fn of_path(url: &str) -> Cow<'_, str> {
     url.into()
 }
 // </template>
 
-/// Whether SQLite would keep the data in memory, or in a file that it deletes.
+/// Returns whether SQLite would keep the data in memory, or in a temporary file.
 fn is_in_memory(url: &str) -> bool {
     let url = of_path(url);
     let Some(rest) = url.strip_prefix("sqlite:") else { return false };
@@ -73,7 +73,7 @@ fn is_in_memory(url: &str) -> bool {
 }
 // </sqlite>
 
-/// A URL that may be shown. A password may stand before the host, or among the parameters.
+/// Returns a URL without passwords, which may be before the host or in the parameters.
 pub fn without_secrets(url: &str) -> String {
     if !url.contains(['@', '?']) {
         return url.to_owned();

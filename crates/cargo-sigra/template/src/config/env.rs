@@ -1,17 +1,17 @@
-//! The environment: settings by their names, as text, numbers and times.
+//! The environment: settings by name, as text, numbers and durations.
 
 use std::{collections::HashMap, env, ffi::OsString, str::FromStr, time::Duration};
 
 use super::{env_file, error::SettingsError};
 
-/// No time is longer: 10 years, in seconds.
+/// The longest duration: 10 years, in seconds.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 
-/// Variables by their names. An empty value counts as not set, and blanks around a value are dropped.
+/// Variables by name. An empty value counts as not set, and whitespace around a value is removed.
 pub struct Env(HashMap<String, OsString>);
 
 impl Env {
-    /// The environment of this process, and what the file `.env` adds to it.
+    /// Reads the environment of this process, and the file `.env` for variables that aren't set.
     pub fn read() -> Result<Self, SettingsError> {
         let file = env_file::read()?.into_iter().map(|(name, value)| (name, value.into()));
         let process = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -19,7 +19,7 @@ impl Env {
     }
 
     // <install>
-    /// A variable that has the prefix goes before the one without it, also if it is empty.
+    /// Makes a variable with the prefix override the one without it, even if it is empty.
     pub fn with_prefix_first(mut self, prefix: &str) -> Self {
         let without_prefix =
             |(name, value): (&String, &OsString)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone()));
@@ -50,7 +50,7 @@ impl Env {
         }
     }
 
-    /// `0` turns it off.
+    /// Returns `None` for `0`, which turns the setting off.
     pub fn seconds_or_none(&self, name: &'static str, default: Duration) -> Result<Option<Duration>, SettingsError> {
         let expected = "a whole number of seconds, from 0 to 315360000 (10 years)";
         match self.parsed::<u64>(name, expected)? {
@@ -72,7 +72,7 @@ impl Env {
     }
 }
 
-/// Of two values for one name, the later one counts.
+/// Of two values for one name, the later one wins.
 impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())

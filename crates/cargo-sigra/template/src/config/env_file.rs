@@ -1,4 +1,4 @@
-//! The file `.env`: settings for this machine alone. Git ignores it.
+//! The file `.env`: settings for this machine only. Git ignores it.
 
 use std::{collections::HashMap, fs, io};
 
@@ -6,10 +6,11 @@ use super::error::SettingsError;
 
 const ENV_FILE: &str = ".env";
 
-/// Stands for `$` while the file is read, so that nothing is put in its place: a code point that no text has.
+/// Replaces `$` while the file is parsed, to prevent variable substitution. It is a code point that never occurs in
+/// text.
 const DOLLAR: &str = "\u{fdd0}";
 
-/// What the file says. No file says nothing.
+/// Reads the file. A missing file has no settings.
 pub fn read() -> Result<HashMap<String, String>, SettingsError> {
     match fs::read_to_string(ENV_FILE) {
         Ok(text) => parse(&text),
@@ -18,7 +19,7 @@ pub fn read() -> Result<HashMap<String, String>, SettingsError> {
     }
 }
 
-/// A value is what is written: `$` begins no variable. Windows may have put a byte order mark before all.
+/// Takes values literally: `$` doesn't start a variable. Windows editors may put a byte order mark at the start.
 fn parse(text: &str) -> Result<HashMap<String, String>, SettingsError> {
     let text = text.trim_start_matches('\u{feff}').replace('$', DOLLAR);
     let settings = dotenvy::from_read_iter(text.as_bytes()).map(|setting| match setting {
@@ -30,7 +31,7 @@ fn parse(text: &str) -> Result<HashMap<String, String>, SettingsError> {
     settings.collect()
 }
 
-/// The number of the line that could not be read to its end.
+/// Returns the number of the line that couldn't be parsed.
 fn line_that_ends_with(text: &str, rest: &str) -> usize {
     let rest = rest.lines().next().unwrap_or_default().trim_end();
     let is_it = |line: &str| !line.trim_start().starts_with('#') && line.trim_end().ends_with(rest);

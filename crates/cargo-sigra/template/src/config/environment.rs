@@ -1,4 +1,4 @@
-//! `APP_ENV`: what kind of machine the application runs on.
+//! `APP_ENV`: the kind of machine that the application runs on.
 
 use std::str::FromStr;
 

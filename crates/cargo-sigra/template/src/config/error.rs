@@ -1,4 +1,5 @@
-//! Why the settings can't be used. Each error is one sentence that names the variable, for whoever starts the application.
+//! Why the settings are invalid. Each error is one sentence that names the variable, for the person who starts the
+//! application.
 
 use sigra::{ConfigError, SecretKeyBaseError, config::IpNet};
 
@@ -14,8 +15,8 @@ pub enum SettingsError {
         "APP_ENV is not set, and {name} is `{value}`: set APP_ENV=prod to serve others, or APP_ENV=dev to develop at such an address"
     )]
     ForgottenEnvironment { name: &'static str, value: String },
-    // It is not shown: a password may be in it.
-    #[error("{0} has an @ in it: it must be an address such as https://app.example.com, without a user or password")]
+    // The value isn't shown, because it may contain a password.
+    #[error("{0} has an @ in it: it must be a URL such as https://app.example.com, without a user name or password")]
     Credentials(&'static str),
 
     #[error("{0} is too short: {1}")]
@@ -24,7 +25,7 @@ pub enum SettingsError {
         "SECRET_KEY_BASE has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
     )]
     PredictableSecret,
-    #[error("the secret for development can't be kept in `{file}`: {reason}")]
+    #[error("can't store the secret for development in `{file}`: {reason}")]
     DevSecret { file: &'static str, reason: String },
 
     #[error(
@@ -40,14 +41,14 @@ pub enum SettingsError {
     )]
     OutsideCookieDomain { host: String, domain: String },
     #[error(
-        "TRUSTED_PROXIES has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
+        "TRUSTED_PROXIES has {0}, so any client could forge its IP address: name only the networks of your own proxies, such as 10.0.0.0/8"
     )]
     TrustsEverybody(IpNet),
     #[error(
         "TRUSTED_ORIGINS has `{0}`, which is not an origin: write scheme and host, such as `https://app.example.com`, with no path"
     )]
     Origin(String),
-    /// What the library refuses and no variable of its own decides.
+    /// An error of the library that has no variable of its own.
     #[error(transparent)]
     Sigra(ConfigError),
 
@@ -62,14 +63,14 @@ pub enum SettingsError {
 
     #[error("`.env` can't be read: {0}")]
     EnvFile(std::io::Error),
-    // The line is not shown: it may hold a secret.
+    // The line isn't shown, because it may contain a secret.
     #[error(
-        "line {0} of `.env` is no setting: write NAME=value, with single quotes around a value that has spaces, quotes, backslashes or a # in it"
+        "line {0} of `.env` is not a setting: write NAME=value, with single quotes around a value that has spaces, quotes, backslashes or a # in it"
     )]
     EnvLine(usize),
 }
 
-/// The library names functions of its `Config`. Whoever sets a variable has to read the variable's name.
+/// The library's errors name functions of `Config`. Operators need the names of their variables.
 impl From<ConfigError> for SettingsError {
     fn from(error: ConfigError) -> Self {
         match error {

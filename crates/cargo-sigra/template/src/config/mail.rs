@@ -1,22 +1,22 @@
-//! Where mails go, and who they are from.
+//! Where emails go, and their sender.
 
 use sigra::mail::normalize_address;
 use url::{Host, Url};
 
 use super::{env::Env, error::SettingsError, public_url::is_loopback};
 
-/// In production the password for the mail server is sent by TLS alone, or not at all.
+/// In production, the password of the mail server must not be sent without TLS.
 pub fn smtp_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
     let url = env.text("SMTP_URL")?;
     if !prod {
         return Ok(url.unwrap_or_else(|| "memory:".to_owned()));
     }
     let Some(url) = url else {
-        warnings.push("SMTP_URL is not set: no mail is sent, so nobody can reset a password".to_owned());
+        warnings.push("SMTP_URL is not set: no emails are sent, so users can't reset their passwords".to_owned());
         return Ok("none:".to_owned());
     };
     if url.starts_with("memory:") {
-        warnings.push("SMTP_URL is `memory:`: mails are kept in memory, and nobody gets them".to_owned());
+        warnings.push("SMTP_URL is `memory:`: emails stay in memory, and nobody receives them".to_owned());
     }
     if let Some(server) = Url::parse(&url).ok().filter(is_smtp_without_tls) {
         if server.password().is_some() {
@@ -24,7 +24,9 @@ pub fn smtp_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<Str
         }
         let host = server.host_str().and_then(|host| Host::parse(host).ok());
         if !host.is_some_and(|host| is_loopback(&host)) {
-            warnings.push("SMTP_URL asks for no TLS: mails, and the links in them, can be read on the way".to_owned());
+            warnings.push(
+                "SMTP_URL doesn't require TLS: emails, and the links in them, can be read on the network".to_owned(),
+            );
         }
     }
     Ok(url)
@@ -42,7 +44,7 @@ pub fn mail_from(env: &Env, public_url: &Url) -> Result<String, SettingsError> {
 
 pub fn mail_reply_to(env: &Env) -> Result<Option<String>, SettingsError> {
     const NAME: &str = "MAIL_REPLY_TO";
-    let expected = "an address alone, such as help@example.com";
+    let expected = "an email address such as help@example.com";
     let Some(value) = env.text(NAME)? else { return Ok(None) };
     normalize_address(&value).map(Some).ok_or(SettingsError::Invalid { name: NAME, value, expected })
 }

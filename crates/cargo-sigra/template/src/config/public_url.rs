@@ -1,4 +1,4 @@
-//! The address that users type, and who can reach it.
+//! The URL that users type, and who can reach it.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,14 @@ const NAME: &str = "PUBLIC_URL";
 
 pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError> {
     let expected = if prod {
-        "an address such as https://app.example.com, without a path"
+        "a URL such as https://app.example.com, without a path"
     } else {
-        "an address such as http://localhost:4000, without a path"
+        "a URL such as http://localhost:4000, without a path"
     };
     let value = match env.text(NAME)? {
         Some(value) => value,
         None if prod => {
-            return Err(SettingsError::Missing { name: NAME, mend: "set it to the address that users type" });
+            return Err(SettingsError::Missing { name: NAME, mend: "set it to the URL that users type" });
         }
         None => format!("http://{listen}"),
     };
@@ -32,8 +32,8 @@ pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, Sett
     }
 }
 
-/// Without `APP_ENV` it is a development machine, where everybody knows the demo user's password and can read all mails.
-/// So others must not reach it.
+/// Without `APP_ENV` the application runs in development mode: the demo user's password is public, and everyone can
+/// read all emails. So it must not be reachable from other machines.
 pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<(), SettingsError> {
     let forgotten = |name, value| Err(SettingsError::ForgottenEnvironment { name, value });
     let is_here = public_url.host().is_some_and(|host| is_loopback(&host));
@@ -46,8 +46,8 @@ pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<()
     Ok(())
 }
 
-/// Whether a name or an address always leads to the machine that asks. `localhost` and what is below it do (RFC 6761
-/// section 6.3); any other name may be made to lead here.
+/// Returns whether a host always means this machine. That holds for `localhost` and its subdomains (RFC 6761 section
+/// 6.3). The owner of any other name can point it here.
 pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
         Host::Domain(name) => {

@@ -1,4 +1,4 @@
-//! The secret that all keys are derived from, and those that it has replaced.
+//! The secret that all keys are derived from, and the secrets that it replaced.
 
 use std::{
     fmt, fs,
@@ -15,10 +15,10 @@ use super::{env::Env, environment::Environment, error::SettingsError};
 const NAME: &str = "SECRET_KEY_BASE";
 const FALLBACKS: &str = "SECRET_KEY_BASE_FALLBACKS";
 
-/// Where the secret of a development machine is kept, so that a restart logs nobody out.
+/// The file with the secret of a development machine, so that a restart doesn't log anyone out.
 const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
 
-/// How often to look again while another process writes the file.
+/// How often to read the file again while another process writes it.
 const DEV_SECRET_TRIES: u32 = 100;
 const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
 
@@ -34,7 +34,7 @@ pub fn secret_key_base(env: &Env, environment: Environment) -> Result<SecretKeyB
     }
 }
 
-/// Secrets that are being rotated out, separated by commas, the newest first.
+/// Returns secrets that are being rotated out, newest first.
 pub fn older_secrets(env: &Env) -> Result<Vec<SecretKeyBase>, SettingsError> {
     let secrets = env.text(FALLBACKS)?.unwrap_or_default();
     let secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty());
@@ -45,7 +45,8 @@ fn parse(name: &'static str, secret: &str) -> Result<SecretKeyBase, SettingsErro
     SecretKeyBase::new(secret).map_err(|error| SettingsError::ShortSecret(name, error))
 }
 
-/// The first start makes one. Only one of several that start at the same moment may: the others read what it has written.
+/// Reads the secret, or creates it at the first start. If several processes start concurrently, one creates it and the
+/// others read it.
 fn kept_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -54,7 +55,7 @@ fn kept_dev_secret(file: &Path) -> Result<SecretKeyBase, SettingsError> {
     for _ in 0..DEV_SECRET_TRIES {
         match fs::read_to_string(file) {
             Ok(kept) if !kept.trim().is_empty() => return parse(DEV_SECRET_FILE, kept.trim()),
-            // Another process has created the file, and not written to it yet.
+            // Another process has created the file and not yet written it.
             Ok(_) => thread::sleep(DEV_SECRET_AGAIN),
             Err(_) => match options.open(file) {
                 Ok(mut created) => {

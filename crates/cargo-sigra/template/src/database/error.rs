@@ -1,4 +1,4 @@
-//! Why there is no database. Each error is one sentence, for whoever starts the application.
+//! Why the database can't be used. Each error is one sentence, for the person who starts the application.
 
 // <migrates>
 use sqlx::migrate::MigrateError;
@@ -15,11 +15,11 @@ pub enum DatabaseError {
     Migration { database: String, error: MigrateError },
     // </migrates>
     // <install>
-    #[error("the database {database} has no tables of accounts: run your migrations before accounts start ({error})")]
+    #[error("the database {database} has no tables for accounts: run your migrations before accounts start ({error})")]
     Unmigrated { database: String, error: sqlx::Error },
     // <sqlite>
     #[error(
-        "foreign keys are off in the database {0}, so that sessions would outlive their users: leave out `.foreign_keys(false)`"
+        "foreign keys are off in the database {0}, so sessions would outlive their users: remove `.foreign_keys(false)`"
     )]
     NoForeignKeys(String),
     // </sqlite>

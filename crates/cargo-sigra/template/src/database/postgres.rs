@@ -62,7 +62,7 @@ pub(super) async fn check_settings(conn: &mut PgConnection, database: &str) -> R
     let unreachable = |error| DatabaseError::Unreachable { database: database.to_owned(), error };
     let lock_timeout: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(conn).await.map_err(unreachable)?;
     if lock_timeout == "0" {
-        tracing::warn!("lock_timeout is 0: requests wait without a limit for what is locked, such as by a migration");
+        tracing::warn!("lock_timeout is 0: requests wait indefinitely for locks, such as those of a migration");
     }
     Ok(())
 }

@@ -121,15 +121,15 @@ pub(super) async fn check_settings(conn: &mut SqliteConnection, database: &str) 
     }
     if journal_mode == "delete" {
         tracing::warn!(
-            "the database has no write-ahead log, so that whoever reads waits for who writes: connect with \
+            "the database has no write-ahead log, so readers wait for writers: connect with \
              `.journal_mode(SqliteJournalMode::Wal)`"
         );
     }
     if synchronous < 2 {
-        tracing::warn!("`synchronous` is below FULL: a power failure may bring back sessions that were ended");
+        tracing::warn!("`synchronous` is below FULL: a power failure may restore sessions that have ended");
     }
     if busy_timeout == 0 {
-        tracing::warn!("`busy_timeout` is 0: a request fails if somebody else is writing at the same moment");
+        tracing::warn!("`busy_timeout` is 0: a request fails while another connection is writing");
     }
     Ok(())
 }

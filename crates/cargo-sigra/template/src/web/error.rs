@@ -25,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
     // <pages>
-    #[error("a page can't be rendered: {0}")]
+    #[error("can't render a page: {0}")]
     Template(#[from] askama::Error),
     // </pages>
 }
@@ -52,7 +52,7 @@ impl IntoResponse for Error {
             Self::Refused(refusal) => refusal.into_response(),
             // <pages>
             Self::Template(error) => {
-                tracing::error!(%error, "a page can't be rendered");
+                tracing::error!(%error, "can't render a page");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
             }
             // </pages>

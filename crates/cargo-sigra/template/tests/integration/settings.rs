@@ -35,7 +35,7 @@ fn production_needs_a_secret_and_a_public_url() {
     );
     assert_eq!(
         error(&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)]),
-        "PUBLIC_URL is not set, and APP_ENV=prod needs it: set it to the address that users type"
+        "PUBLIC_URL is not set, and APP_ENV=prod needs it: set it to the URL that users type"
     );
     assert!(settings(&PROD).is_ok());
 }
@@ -94,16 +94,16 @@ fn each_invalid_setting_is_named_in_one_sentence() {
         ),
         ("COOKIE_DOMAIN", "co.uk", "COOKIE_DOMAIN is `co.uk`, a public suffix that browsers refuse"),
         ("COOKIE_DOMAIN", "https://a.com", "COOKIE_DOMAIN is `https://a.com`, which is not a domain name"),
-        ("PUBLIC_URL", "example.com", "PUBLIC_URL is `example.com`: it must be an address such as"),
-        ("PUBLIC_URL", "ftp://example.com", "PUBLIC_URL is `ftp://example.com`: it must be an address such as"),
-        ("PUBLIC_URL", "http://a.com/app", "PUBLIC_URL is `http://a.com/app`: it must be an address such as"),
-        ("PUBLIC_URL", "http://a.com/#", "PUBLIC_URL is `http://a.com/#`: it must be an address such as"),
-        ("PUBLIC_URL", "http://a.com?", "PUBLIC_URL is `http://a.com?`: it must be an address such as"),
-        ("MAIL_REPLY_TO", "nobody", "MAIL_REPLY_TO is `nobody`: it must be an address alone, such as help@example.com"),
+        ("PUBLIC_URL", "example.com", "PUBLIC_URL is `example.com`: it must be a URL such as"),
+        ("PUBLIC_URL", "ftp://example.com", "PUBLIC_URL is `ftp://example.com`: it must be a URL such as"),
+        ("PUBLIC_URL", "http://a.com/app", "PUBLIC_URL is `http://a.com/app`: it must be a URL such as"),
+        ("PUBLIC_URL", "http://a.com/#", "PUBLIC_URL is `http://a.com/#`: it must be a URL such as"),
+        ("PUBLIC_URL", "http://a.com?", "PUBLIC_URL is `http://a.com?`: it must be a URL such as"),
+        ("MAIL_REPLY_TO", "nobody", "MAIL_REPLY_TO is `nobody`: it must be an email address such as help@example.com"),
         (
             "TRUSTED_PROXIES",
             "everyone",
-            "TRUSTED_PROXIES is `everyone`: it must be addresses or networks such as 127.0.0.1",
+            "TRUSTED_PROXIES is `everyone`: it must be IP addresses or networks such as 127.0.0.1",
         ),
     ] {
         let message = error(&[(name, value)]);
@@ -236,10 +236,10 @@ fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
     {
         assert_eq!(warnings(url), [""; 0], "{url}");
     }
-    assert!(warnings("smtp://mail.example.com")[0].contains("can be read on the way"));
-    assert!(warnings("memory:")[0].contains("nobody gets them"));
+    assert!(warnings("smtp://mail.example.com")[0].contains("can be read on the network"));
+    assert!(warnings("memory:")[0].contains("nobody receives them"));
     let warnings = settings(&PROD).expect("good settings").warnings;
-    assert!(warnings[0].contains("nobody can reset a password"), "{warnings:?}");
+    assert!(warnings[0].contains("users can't reset their passwords"), "{warnings:?}");
     assert!(warnings[1].starts_with("DATABASE_URL is not set"), "{warnings:?}");
 }
 
@@ -260,7 +260,7 @@ fn development_starts_at_addresses_without_passkeys_and_says_so() {
     for url in ["http://my-app.test:4000", "http://app.example.com", "https://intranet"] {
         let settings = settings(&[("PUBLIC_URL", url)]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(settings.passkey_domain, None, "{url}");
-        assert!(settings.warnings[0].starts_with("there are no passkeys: "), "{:?}", settings.warnings);
+        assert!(settings.warnings[0].starts_with("passkeys are off: "), "{:?}", settings.warnings);
         assert!(settings.warnings[0].contains(url), "{:?}", settings.warnings);
     }
     let at_an_ip = settings(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).expect("good settings");
@@ -356,7 +356,7 @@ fn the_file_sets_what_the_environment_does_not() {
 #[test]
 fn an_invalid_line_is_refused_and_not_shown() {
     let said = said_beside("SECRET_KEY_BASE=hunter2 hunter2", &[]);
-    assert!(said.starts_with("my_app can't start: line 1 of `.env` is no setting"), "{said}");
+    assert!(said.starts_with("my_app can't start: line 1 of `.env` is not a setting"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
 
