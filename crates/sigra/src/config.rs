@@ -1,4 +1,4 @@
-//! Every setting, its default, and its check at start.
+//! The settings, with their defaults and checks.
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     password::breach::BreachCheck,
 };
 
-/// A network of proxies, for [`Config::trusted_proxies`].
+/// A network of IP addresses, for [`Config::trusted_proxies`].
 pub use ipnet::IpNet;
 
 pub use cookie::SameSite;
@@ -31,7 +31,7 @@ pub use crate::model::relying_party::RelyingParty;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// No time is longer, so that none overflows what it is added to.
+/// The longest duration of a setting. Longer ones could overflow when they are added to a time.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The settings of [`Sigra`](crate::Sigra), each with a default that is safe to ship.
@@ -92,7 +92,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, for an application whose cookies are named `_<app>_key` and
+    /// Creates the default settings of an application. Its cookies are named `_<app>_key` and
     /// `_<app>_web_user_remember_me`.
     #[must_use]
     pub fn new(app: &str, secret_key_base: SecretKeyBase) -> Self {
@@ -141,15 +141,17 @@ impl Config {
         }
     }
 
-    /// Secrets that are being rotated out: they verify, and no longer sign. A cookie that one of them
-    /// signed is signed again by the newest at its next use.
+    /// Sets the secrets that are being rotated out (default: none).
+    ///
+    /// They still verify, but no longer sign. A cookie that one of them signed is signed again with the newest when it
+    /// is next used.
     #[must_use]
     pub fn older_secrets(mut self, secrets: impl IntoIterator<Item = SecretKeyBase>) -> Self {
         self.secrets.older = secrets.into_iter().collect();
         self
     }
 
-    /// How long a session lasts, counted from the login (default: 60 days). No activity prolongs it.
+    /// Sets how long a session lasts after the login (default: 60 days). Activity doesn't extend it.
     ///
     /// NIST SP 800-63B-4 section 2.1.3 recommends at most 30 days at AAL1 and 24 hours at AAL2.
     #[must_use]
@@ -158,7 +160,7 @@ impl Config {
         self
     }
 
-    /// How long a session that is not remembered lasts without a request (default: no limit).
+    /// Sets how long a session that isn't remembered lasts without a request (default: no limit).
     ///
     /// NIST SP 800-63B-4 section 2.2.3 recommends at most one hour at AAL2.
     #[must_use]
@@ -167,79 +169,80 @@ impl Config {
         self
     }
 
-    /// The age from which a session token is replaced by a fresh one (default: 7 days).
+    /// Sets the age at which a session token is reissued (default: 7 days).
     #[must_use]
     pub fn session_reissue_age(mut self, age: Duration) -> Self {
         self.sessions.reissue_age = age;
         self
     }
 
-    /// How long a reissued token's predecessor stays good once the new one was seen, for requests that
-    /// were already on their way (default: 1 minute).
+    /// Sets how long the old token stays valid after the reissued one was first presented (default: 1 minute). Requests
+    /// that were already on their way still have the old one.
     #[must_use]
     pub fn reissue_grace(mut self, grace: Duration) -> Self {
         self.reissue_grace = grace;
         self
     }
 
-    /// How long an authentication counts as recent (default: 20 minutes).
+    /// Sets how long an authentication counts as recent (default: 20 minutes).
     #[must_use]
     pub fn sudo_ttl(mut self, ttl: Duration) -> Self {
         self.sudo_ttl = ttl;
         self
     }
 
-    /// How long a link is good that confirms an email address (default: 24 hours).
+    /// Sets the lifetime of a link that confirms an email address (default: 24 hours).
     #[must_use]
     pub fn confirm_ttl(mut self, ttl: Duration) -> Self {
         self.confirm_ttl = ttl;
         self
     }
 
-    /// How long a link is good that sets a new password (default: 60 minutes). NIST SP 800-63B-4 section
-    /// 4.2.1.2 allows at most 24 hours for what is sent by mail.
+    /// Sets the lifetime of a link that resets a password (default: 60 minutes).
+    ///
+    /// NIST SP 800-63B-4 section 4.2.1.2 allows at most 24 hours for a secret that is sent by email.
     #[must_use]
     pub fn reset_ttl(mut self, ttl: Duration) -> Self {
         self.reset_ttl = ttl;
         self
     }
 
-    /// How long a link is good that logs in (default: 15 minutes).
+    /// Sets the lifetime of a login link (default: 15 minutes).
     #[must_use]
     pub fn log_in_link_ttl(mut self, ttl: Duration) -> Self {
         self.log_in_link_ttl = ttl;
         self
     }
 
-    /// How long a link is good that changes an email address (default: 24 hours).
+    /// Sets the lifetime of a link that changes an email address (default: 24 hours).
     #[must_use]
     pub fn change_email_ttl(mut self, ttl: Duration) -> Self {
         self.change_email_ttl = ttl;
         self
     }
 
-    /// How long a link is good by which an account is [taken back](crate::Recovery::recover_in) (default: 7 days).
+    /// Sets the lifetime of a link that [recovers an account](crate::Recovery::recover_in) (default: 7 days).
     #[must_use]
     pub fn recovery_ttl(mut self, ttl: Duration) -> Self {
         self.recovery_ttl = ttl;
         self
     }
 
-    /// How long a log-in waits for its second factor (default: 10 minutes).
+    /// Sets how long a second factor can be pending after a login (default: 10 minutes).
     #[must_use]
     pub fn mfa_challenge_ttl(mut self, ttl: Duration) -> Self {
         self.sessions.challenge_ttl = ttl;
         self
     }
 
-    /// How long a browser is trusted without a second factor (default: 30 days).
+    /// Sets how long a trusted browser skips the second factor (default: 30 days).
     #[must_use]
     pub fn mfa_trust_ttl(mut self, ttl: Duration) -> Self {
         self.cookies.mfa_trust_ttl = ttl;
         self
     }
 
-    /// How many passkeys a user can have (default: 10).
+    /// Sets the maximum number of passkeys for each user (default: 10).
     #[cfg(feature = "passkeys")]
     #[must_use]
     pub fn passkeys_per_user(mut self, most: usize) -> Self {
@@ -247,23 +250,24 @@ impl Config {
         self
     }
 
-    /// What the application is called in authenticator apps (default: its name as given to [`new`](Self::new)).
+    /// Sets the name that authenticator apps show for the application (default: the name passed to
+    /// [`new`](Self::new)).
     #[must_use]
     pub fn mfa_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.mfa_issuer = issuer.into();
         self
     }
 
-    /// Name, path and `SameSite` of the cookie by which a browser is trusted without a second factor
-    /// (default: `_<app>_mfa_trust`). It logs nobody in.
+    /// Sets name, path and `SameSite` of the cookie of a trusted browser (default name: `_<app>_mfa_trust`). The cookie
+    /// logs nobody in.
     #[must_use]
     pub fn mfa_trust_cookie(mut self, options: CookieOptions) -> Self {
         self.cookies.mfa_trust = options;
         self
     }
 
-    /// Where a user is sent whose second factor is pending (default: `/users/mfa-challenge`), and the flash shown
-    /// there.
+    /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
+    /// that it shows.
     #[must_use]
     pub fn mfa_challenge_at(
         mut self,
@@ -275,8 +279,8 @@ impl Config {
         self
     }
 
-    /// Where a user is sent who [must have](crate::AuthUser::requires_second_factor) a second factor, and has none
-    /// (default: `/users/settings/mfa`), and the flash shown there.
+    /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
+    /// `/users/settings/mfa`), and the flash message that it shows.
     #[must_use]
     pub fn mfa_enrolment_at(
         mut self,
@@ -288,7 +292,7 @@ impl Config {
         self
     }
 
-    /// Whose passkeys they are (default: nobody's, and there are none).
+    /// Sets the WebAuthn relying party: the domain and the origin of passkeys (default: none, so passkeys are off).
     #[cfg(feature = "passkeys")]
     #[must_use]
     pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
@@ -296,67 +300,70 @@ impl Config {
         self
     }
 
-    /// Whether accounts and addresses are limited (default: yes). Off is for tests and development: without
-    /// limits a password can be guessed.
+    /// Turns the rate limits of accounts and IP addresses on or off (default: on). Turn them off only in tests and
+    /// development: without limits, passwords can be guessed.
     #[must_use]
     pub fn rate_limits(mut self, on: bool) -> Self {
         self.rate_limits = on;
         self
     }
 
-    /// How many requests an address may send to the pages of accounts (default: a hundred, then one a second).
+    /// Sets how many requests an IP address can send to the pages of accounts (default: 100, then one per second).
     #[must_use]
     pub fn address_limit(mut self, limit: AddressLimit) -> Self {
         self.address_limit = limit;
         self
     }
 
-    /// Name, path and `SameSite` of the cookie by which a browser is known again that somebody has logged in
-    /// with (default: `_<app>_device`). It logs nobody in.
+    /// Sets name, path and `SameSite` of the cookie of a known browser (default name: `_<app>_device`). The cookie logs
+    /// nobody in.
     #[must_use]
     pub fn device_cookie(mut self, options: CookieOptions) -> Self {
         self.cookies.device = options;
         self
     }
 
-    /// Name, path and `SameSite` of the cookie session.
+    /// Sets name, path and `SameSite` of the cookie session (default name: `_<app>_key`).
     #[must_use]
     pub fn session_cookie(mut self, options: CookieOptions) -> Self {
         self.cookies.session = options;
         self
     }
 
-    /// Name, path and `SameSite` of the remember-me cookie.
+    /// Sets name, path and `SameSite` of the remember-me cookie (default name: `_<app>_web_user_remember_me`).
     #[must_use]
     pub fn remember_me_cookie(mut self, options: CookieOptions) -> Self {
         self.cookies.remember_me = options;
         self
     }
 
-    /// Whether cookies are `Secure` (default: no; turn it on wherever there is TLS). Their names then begin with
-    /// `__Host-` or, where there is a [cookie domain](Self::cookie_domain) or a path of their own, with `__Secure-`
-    /// (RFC 6265bis section 4.1.3). A [secret](SecretKeyBase::is_predictable) that can be guessed is refused then.
+    /// Sets whether cookies are `Secure` (default: no). Turn it on wherever there is TLS.
+    ///
+    /// The names of `Secure` cookies begin with `__Host-` or, with a [cookie domain](Self::cookie_domain) or a path
+    /// other than `/`, with `__Secure-` (RFC 6265bis section 4.1.3). A [predictable](SecretKeyBase::is_predictable)
+    /// secret is then refused.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.cookies.secure = secure;
         self
     }
 
-    /// The `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
+    /// Sets the `Domain` of the cookies, to share a login among subdomains (default: none, this host only).
     #[must_use]
     pub fn cookie_domain(mut self, domain: impl Into<Option<String>>) -> Self {
         self.cookies.domain = domain.into().map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
         self
     }
 
-    /// Entries of the cookie session that survive a login, besides return-to (default: none).
+    /// Sets the entries of the cookie session that survive a login or a renewal, besides the path to return to
+    /// (default: none).
     #[must_use]
     pub fn survives_renewal<T: Into<String>>(mut self, entries: impl IntoIterator<Item = T>) -> Self {
         self.survives_renewal = entries.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Where a visitor is sent who must log in first (default: `/users/log-in`), and the flash shown there.
+    /// Sets the login page (default: `/users/log-in`), and the flash message for visitors who are redirected to it.
     #[must_use]
     pub fn log_in_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         self.log_in_path = path.into();
@@ -364,8 +371,8 @@ impl Config {
         self
     }
 
-    /// Where a user is sent whose authentication is no longer recent (default: `/users/sudo`), and the
-    /// flash shown there.
+    /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
+    /// redirected to it because their authentication is no longer recent.
     #[must_use]
     pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         self.sudo_path = path.into();
@@ -373,22 +380,22 @@ impl Config {
         self
     }
 
-    /// What is said to who has sent a form when sudo mode was over. They are led back to
-    /// [its page](crate::scope::FormPage) once they have confirmed that it is them.
+    /// Sets the flash message for a user who submitted a form after sudo mode had expired. Once they have
+    /// reauthenticated, they return to [the form's page](crate::scope::FormPage).
     #[must_use]
     pub fn sudo_form_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.sudo_form_message = message.into();
         self
     }
 
-    /// The cost of a password hash (default: OWASP's first choice for Argon2id).
+    /// Sets the cost of a password hash (default: OWASP's first choice for Argon2id).
     #[must_use]
     pub fn argon2(mut self, params: Argon2Params) -> Self {
         self.argon2 = params;
         self
     }
 
-    /// How many passwords are hashed at once (default: one a core). Each takes
+    /// Sets how many passwords are hashed at the same time (default: one for each core). Each takes
     /// [`Argon2Params::memory_kib`] of memory.
     #[must_use]
     pub fn password_workers(mut self, workers: usize) -> Self {
@@ -396,7 +403,7 @@ impl Config {
         self
     }
 
-    /// Asks a service whether a new password leaked in a breach (default: none). See
+    /// Sets the service that checks whether a new password leaked in a breach (default: none). See
     /// [`Sigra::check_breached`](crate::Sigra::check_breached).
     #[must_use]
     pub fn breach_check(mut self, check: impl Into<Option<BreachCheck>>) -> Self {
@@ -404,59 +411,62 @@ impl Config {
         self
     }
 
-    /// How long the body of an unsafe request may stand still before the rest of it is an error (default: 30 seconds).
-    /// Such a request runs to its end [whatever its client does](crate::scope::FetchCurrentScopeLayer), and must have
-    /// one.
+    /// Sets how long the body of an unsafe request can stall before reading it fails (default: 30 seconds).
+    ///
+    /// Such a request runs to its end [even if its client disconnects](crate::scope::FetchCurrentScopeLayer), so a body
+    /// that never ends would keep it running forever.
     #[must_use]
     pub fn body_patience(mut self, patience: Duration) -> Self {
         self.body_patience = patience;
         self
     }
 
-    /// How long a login waits for a free worker before it is answered with 503 (default: 5 seconds).
+    /// Sets how long a login waits for a free password worker before it gets a 503 (default: 5 seconds).
     #[must_use]
     pub fn password_wait(mut self, wait: Duration) -> Self {
         self.password_wait = wait;
         self
     }
 
-    /// Networks whose `X-Forwarded-For` is believed (default: none, the header is ignored). One that half of the
-    /// internet is in is refused: whoever sends a request could choose their address.
+    /// Sets the networks whose `X-Forwarded-For` is trusted (default: none, the header is ignored).
+    ///
+    /// A network that contains a large part of the internet is refused, because clients could then choose their own IP
+    /// address.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.trusted_proxies = networks.into_iter().collect();
         self
     }
 
-    /// Origins, such as `https://app.example.com`, that may send unsafe requests and open live
-    /// connections besides the application's own (default: none). Those of an app's own web view, such as
-    /// `capacitor://localhost` or `tauri://localhost`, may be among them.
+    /// Sets the origins, such as `https://app.example.com`, that can send unsafe requests and open live connections,
+    /// besides the application's own (default: none). Origins of an app's web view are allowed too, such as
+    /// `capacitor://localhost` or `tauri://localhost`.
     #[must_use]
     pub fn trusted_origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
         self.cookies.trusted_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How many scopes are kept in memory between requests (default: 10,000); 0 asks the database at every
-    /// request. A scope takes about a kilobyte, and what the host's user holds.
+    /// Sets how many scopes are kept in memory between requests (default: 10,000). With 0, every request queries the
+    /// database. A scope takes about a kilobyte, plus what the host's user holds.
     ///
-    /// A revoked session is never answered from here: see [`scope`](crate::scope#the-cache).
+    /// A revoked session is never served from the cache: see [`scope`](crate::scope#the-cache).
     #[must_use]
     pub fn cached_scopes(mut self, scopes: usize) -> Self {
         self.cached_scopes = scopes;
         self
     }
 
-    /// How long the events of the [audit trail](crate::audit) are kept (default: a year); `None`: for ever. They hold
-    /// addresses and browsers, which are personal data.
+    /// Sets how long the events of the [audit trail](crate::audit) are kept (default: a year). `None` keeps them
+    /// forever. They have IP addresses and browsers, which are personal data.
     #[must_use]
     pub fn audit_retention(mut self, retention: impl Into<Option<Duration>>) -> Self {
         self.audit_retention = retention.into();
         self
     }
 
-    /// How many live connections a session and a user may have at the same time, in each process (default: 50 and 200).
-    /// One more is answered with 429.
+    /// Sets how many live connections a session and a user can have at the same time, in each process (default: 50 and
+    /// 200). Further ones get a 429.
     #[cfg(feature = "live")]
     #[must_use]
     pub fn live_connections(mut self, limit: LiveLimit) -> Self {
@@ -464,8 +474,8 @@ impl Config {
         self
     }
 
-    /// How long live connections stay open while the database can't be asked whether their sessions are still good
-    /// (default: 5 minutes).
+    /// Sets how long live connections stay open while the database is unreachable, so that nobody knows whether their
+    /// sessions still exist (default: 5 minutes).
     #[cfg(feature = "live")]
     #[must_use]
     pub fn live_without_database(mut self, limit: Duration) -> Self {
@@ -473,23 +483,26 @@ impl Config {
         self
     }
 
-    /// How often expired rows are deleted in the background (default: every hour, give or take half of
-    /// it); `None` leaves that to [`purge_expired_tokens`](crate::Housekeeping::purge_expired).
+    /// Sets how often expired rows are purged in the background (default: an hour, plus or minus half of it). `None`
+    /// turns that off.
+    ///
+    /// The layer [`fetch_current_scope`](crate::Sigra::fetch_current_scope) starts the purge. A host that serves no
+    /// request through the layer must call [`purge_expired`](crate::Housekeeping::purge_expired) itself.
     #[must_use]
     pub fn purge_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.purge_interval = interval.into();
         self
     }
 
-    /// The clock that ages are measured with. Tests pass one that they can turn.
+    /// Sets the clock that ages are measured with (default: the system's). Tests pass one that they can advance.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Checks all settings. [`Sigra::new`](crate::Sigra::new) does so too; an application calls it
-    /// earlier to fail before it opens the database.
+    /// Checks all settings. [`Sigra::new`](crate::Sigra::new) does so too: call this to fail before you open the
+    /// database.
     ///
     /// ```
     /// use sigra::{Config, SecretKeyBase};
@@ -497,14 +510,15 @@ impl Config {
     /// let config = Config::new("my_app", SecretKeyBase::generate()?).cookie_domain("co.uk".to_owned());
     /// assert_eq!(
     ///     config.check().unwrap_err().to_string(),
-    ///     "`Config::cookie_domain` is `co.uk`, a public suffix that browsers refuse: use a domain of your own, such as `example.co.uk`",
+    ///     "`Config::cookie_domain` is `co.uk`, a public suffix that browsers refuse: use a domain of your own, such as \
+    ///      `example.co.uk`",
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], in one sentence that names the setting and the mend.
+    /// [`ConfigError`], in one sentence that names the setting and how to fix it.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (setting, duration) in [
             ("session_ttl", Some(self.sessions.ttl)),
@@ -568,7 +582,9 @@ fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(
     }
 }
 
-/// Private networks have a prefix of 8 and more bits (RFC 1918), or of 7 (RFC 4193). IPv4 is also a part of IPv6.
+/// Returns whether a network is too wide to have only proxies.
+///
+/// Private networks have a prefix of at least 8 bits (RFC 1918) or 7 bits (RFC 4193). IPv6 contains the IPv4 addresses.
 fn is_everybody(network: &IpNet) -> bool {
     match network {
         IpNet::V4(network) => network.prefix_len() < 8,
@@ -607,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_good() {
+    fn the_defaults_are_valid() {
         assert_eq!(config().check(), Ok(()));
         assert_eq!(config().secure(true).check(), Ok(()));
     }
@@ -651,7 +667,7 @@ mod tests {
                 assert!(error(&set(config(), time)).ends_with("must be between 1 second and 10 years"));
             }
         }
-        assert_eq!(config().password_wait(Duration::ZERO).check(), Ok(()), "who finds no free worker goes away");
+        assert_eq!(config().password_wait(Duration::ZERO).check(), Ok(()), "zero means not to wait");
         assert!(error(&config().password_wait(Duration::MAX)).contains("password_wait"));
         assert!(error(&config().body_patience(Duration::MAX)).contains("body_patience"));
         assert!(error(&config().purge_interval(Duration::MAX)).contains("purge_interval"));
@@ -663,14 +679,14 @@ mod tests {
     fn a_secret_that_can_be_guessed_is_refused_where_cookies_are_secure() {
         for secret in ["a".repeat(64), "0123456789".repeat(7), "secret".repeat(11), "Ab1".repeat(30)] {
             let config = Config::new("my_app", SecretKeyBase::new(secret.clone()).expect("long enough"));
-            assert_eq!(config.check(), Ok(()), "it does for development");
+            assert_eq!(config.check(), Ok(()), "accepted in development");
             let message = error(&config.secure(true));
             assert!(message.starts_with("the secret key base has too few") && !message.contains(&secret), "{message}");
         }
     }
 
     #[test]
-    fn a_network_of_everybody_is_no_network_of_proxies() {
+    fn a_network_that_clients_could_be_in_is_not_trusted() {
         let with = |network: &str| config().trusted_proxies([network.parse::<IpNet>().expect("a network")]);
         for everybody in ["0.0.0.0/0", "::/0", "128.0.0.0/1", "8000::/1", "::ffff:0.0.0.0/96", "::ffff:128.0.0.0/97"] {
             assert!(error(&with(everybody)).starts_with("`Config::trusted_proxies` has "), "{everybody}");
@@ -695,7 +711,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_cannot_be_done_is_refused() {
+    fn workers_scopes_parameters_and_origins_that_cannot_work_are_refused() {
         for workers in [0, usize::MAX] {
             let said = format!("`Config::password_workers` is {workers}: use at least 1");
             assert!(error(&config().password_workers(workers)).starts_with(&said));

@@ -1,20 +1,20 @@
-//! Authentication for axum that lives in your database: sessions that are rows, revoked at once.
+//! Authentication for axum, with sessions in your own database that you can revoke at once.
 //!
-//! * **A session is a row.** The browser holds 32 random bytes in a signed cookie, the database their
-//!   SHA-256. Delete the row, and the next request is anonymous; on other nodes milliseconds later.
-//! * **What a handler needs stands in its arguments.** [`Scope<User>`](Scope) for a logged-in user,
-//!   `Option<Scope<User>>` for everybody, [`Sudo<User>`](Sudo) for one who authenticated recently,
-//!   [`Live<User>`](live::Live) for a WebSocket that ends with its session.
-//! * **The user is yours.** Your table, your columns, your type; one query an authenticated request at most.
-//! * **A second factor that can't be walked around.** [Authenticator apps, backup codes, passkeys](mfa): until one is shown,
-//!   the session of who has one is nobody's.
-//! * **What an account needs.** [Tokens](EmailToken) that are sent by mail and work once, [limits] that all
-//!   nodes share and that leave a browser alone that is known, an [audit trail](audit), and a [mailer](mail) that keeps nobody waiting.
-//! * **Safe unless told otherwise.** Argon2id with bounded memory, the same work for unknown users, forged
-//!   requests refused before any handler runs, tokens renewed at every login, `__Host-` cookies under TLS.
+//! * **A session is a row.** The browser holds 32 random bytes in a signed cookie, and the database holds their
+//!   SHA-256. Delete the row, and the next request is anonymous. Other nodes follow milliseconds later.
+//! * **Handlers declare what they need.** [`Scope<User>`](Scope) for a logged-in user, `Option<Scope<User>>` for
+//!   everybody, [`Sudo<User>`](Sudo) for a user who authenticated recently, [`Live<User>`](live::Live) for a WebSocket
+//!   that ends with its session.
+//! * **The user is yours.** Your table, your columns, your type, and at most one query per authenticated request.
+//! * **A second factor that can't be bypassed.** [Authenticator apps, backup codes, passkeys](mfa): a user who has one
+//!   isn't logged in until they have presented it, however they logged in.
+//! * **What an account needs.** [Tokens](EmailToken) that are sent by email and work once, [rate limits](limits) that
+//!   all nodes share and that spare known browsers, an [audit trail](audit), and a [mailer](mail) that sends in the
+//!   background.
+//! * **Safe by default.** Argon2id with bounded memory, the same work for unknown users, forged requests refused before
+//!   any handler runs, a new token at every login, `__Host-` cookies under TLS.
 //!
-//! `cargo sigra` writes accounts, pages, migrations and tests into an application. Without it, this is a
-//! whole login:
+//! `cargo sigra` writes accounts, pages, migrations and tests into an application. Without it, a whole login is this:
 //!
 //! ```
 //! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
@@ -85,20 +85,21 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The tables are one of yours, with columns `id` and `hashed_password`, called `users` unless [`AuthUser::TABLE`] says
-//! otherwise; and beside it those of [`store::SQLITE_SCHEMA`], or `store::POSTGRES_SCHEMA` with the feature `postgres`.
+//! It needs your own table of users, with the columns `id` and `hashed_password`, and the tables of
+//! [`store::SQLITE_SCHEMA`], or of `store::POSTGRES_SCHEMA` with the feature `postgres`. Your table is called `users`,
+//! unless you set [`AuthUser::TABLE`].
 //!
 //! # Features
 //!
 //! | feature | default | what |
 //! |---|---|---|
-//! | `sqlite` | yes | the store on SQLite |
-//! | `postgres` | no | the store on PostgreSQL |
-//! | `mail` | yes | mails that are sent in the background, by SMTP, into files or into memory |
+//! | `sqlite` | yes | sessions in SQLite |
+//! | `postgres` | no | sessions in PostgreSQL |
+//! | `mail` | yes | emails that are sent in the background, by SMTP, into files or into memory |
 //! | `live` | yes | WebSockets and event streams that end with their session |
-//! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor; brings crates under MPL-2.0 |
-//! | `legacy-hashes` | no | passwords hashed by bcrypt, scrypt or PBKDF2, until their owner's next log-in |
-//! | `testing` | no | fixtures, a test client, a clock to turn and assertions, for a host's own tests |
+//! | `passkeys` | no | passkeys (WebAuthn), to log in with and as a second factor. Adds crates under MPL-2.0 |
+//! | `legacy-hashes` | no | password hashes by bcrypt, scrypt or PBKDF2, until the user's next login |
+//! | `testing` | no | fixtures, a test client, a clock that tests can advance, and assertions, for a host's own tests |
 
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::exhaustive_enums, clippy::exhaustive_structs)]

@@ -1,22 +1,30 @@
-//! Settings that can't be.
+//! Settings that can't be used.
 
 use ipnet::IpNet;
 
-/// A setting that can't be used, in one sentence for the person who starts the application.
+/// A setting that can't be used. Displays as one sentence that names the setting and how to fix it.
+///
+/// ```
+/// use sigra::{Config, ConfigError, SecretKeyBase};
+///
+/// let config = Config::new("my_app", SecretKeyBase::generate()?).password_workers(0);
+/// assert_eq!(config.check(), Err(ConfigError::PasswordWorkers(0)));
+/// # Ok::<(), sigra::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A time that is zero, or so long that it may overflow.
+    /// A duration that is zero, or so long that it may overflow.
     #[error("`Config::{0}` must be between 1 second and 10 years")]
     Duration(&'static str),
-    /// A secret that can be guessed, where cookies are [`Secure`](crate::Config::secure).
+    /// A secret that can be guessed, with cookies that are [`Secure`](crate::Config::secure).
     #[error(
         "the secret key base has too few different characters, or repeats itself: generate one with `openssl rand -base64 48`"
     )]
     PredictableSecret,
-    /// A network of proxies that so many are in that anybody could choose their address.
+    /// A network of proxies so wide that clients could choose their own IP address.
     #[error(
-        "`Config::trusted_proxies` has {0}, so whoever sends a request could choose their address: name the networks of your own proxies, such as 10.0.0.0/8"
+        "`Config::trusted_proxies` has {0}, so clients could choose their own IP address: name the networks of your own proxies, such as 10.0.0.0/8"
     )]
     TrustsEverybody(IpNet),
     /// A cookie domain that browsers refuse.
@@ -24,49 +32,49 @@ pub enum ConfigError {
         "`Config::cookie_domain` is `{0}`, a public suffix that browsers refuse: use a domain of your own, such as `example.{0}`"
     )]
     PublicSuffix(String),
-    /// A cookie domain that is no domain name.
+    /// A cookie domain that isn't a domain name.
     #[error(
-        "`Config::cookie_domain` is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
+        "`Config::cookie_domain` is `{0}`, which is not a domain name: use a name such as `example.com`, without scheme, port or path"
     )]
     CookieDomain(String),
     /// A cookie name with characters that RFC 6265 does not allow.
     #[error("`{0}` is not a cookie name: use ASCII letters, digits, `-` and `_`")]
     CookieName(String),
-    /// Two cookies of one name.
-    #[error("two cookies are both named `{0}`: give them different names")]
+    /// Two cookies with the same name.
+    #[error("two cookies are named `{0}`: give them different names")]
     SameCookieName(String),
     /// `SameSite=None` without `Secure`.
-    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn `Config::secure` on")]
+    #[error("the cookie `{0}` has SameSite=None, which browsers accept only with Secure: turn on `Config::secure`")]
     SameSiteNone(String),
-    /// No worker to verify passwords, or more than any machine has cores for.
+    /// No password workers, or more than any machine has cores for.
     #[error(
         "`Config::password_workers` is {0}: use at least 1, or nobody could log in, and at most {MAX_PASSWORD_WORKERS}"
     )]
     PasswordWorkers(usize),
     /// More scopes than fit into memory.
     #[error(
-        "`Config::cached_scopes` is {0}: use at most {MAX_CACHED_SCOPES}, each of which takes about a kilobyte of memory"
+        "`Config::cached_scopes` is {0}: use at most {MAX_CACHED_SCOPES}, because each takes about a kilobyte of memory"
     )]
     CachedScopes(usize),
-    /// Parameters that Argon2 can't be run with.
+    /// Parameters that Argon2 can't run with.
     #[error(
-        "Argon2id can't run with memory_kib: {memory_kib}, iterations: {iterations}, parallelism: {parallelism}: it needs 8 KiB for each lane, 4 GiB at most, and at least one iteration"
+        "Argon2id can't run with memory_kib: {memory_kib}, iterations: {iterations}, parallelism: {parallelism}: use at least 8 KiB for each lane, at most 4 GiB, and at least one iteration"
     )]
     Argon2 {
         /// Memory, in KiB.
         memory_kib: u32,
         /// Passes over the memory.
         iterations: u32,
-        /// Lanes.
+        /// The number of lanes.
         parallelism: u32,
     },
-    /// A path that would end a cookie's attribute.
-    #[error("`{0}` is not a cookie's path: write one that begins with `/`, in ASCII, without `;`")]
+    /// A cookie path that doesn't begin with `/`, or has characters that could end the attribute.
+    #[error("`{0}` is not a cookie's path: use one that begins with `/`, in ASCII, without `;`")]
     CookiePath(String),
-    /// A relying party that browsers refuse to make passkeys for.
+    /// A relying party that browsers don't make passkeys for.
     #[cfg(feature = "passkeys")]
     #[error(
-        "passkeys can't be made for the domain `{domain}` at `{origin}`: the origin must be https (or http://localhost), and the domain its host, or one above it that is yours"
+        "passkeys can't be made for the domain `{domain}` at `{origin}`: the origin must be https (or http://localhost), and the domain must be its host or a parent domain that you own"
     )]
     RelyingParty {
         /// The domain.
@@ -74,8 +82,8 @@ pub enum ConfigError {
         /// The origin.
         origin: String,
     },
-    /// An origin that no browser would ever send.
-    #[error("`{0}` is not an origin: write scheme and host, such as `https://app.example.com`, with no path")]
+    /// An origin that no browser ever sends.
+    #[error("`{0}` is not an origin: use scheme and host, such as `https://app.example.com`, without a path")]
     Origin(String),
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong at run time, and what the browser is told of it.
+//! The errors of the library at run time, and their responses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,19 +7,19 @@ use http::StatusCode;
 
 use crate::base::problem::{Problem, code};
 
-/// Among the extensions of a response: the handler came to an [`Error`], and to nothing else.
+/// An extension of a response, set if the handler failed with an [`Error`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
-    /// Whether the database is to blame.
+    /// Whether the database failed.
     pub by_database: bool,
 }
 
-/// An error of the library. As a response it says what a visitor needs, and nothing of the cause, which
-/// goes to the log.
+/// An error of the library. As a response, it says what a visitor can do, and nothing of the cause. The cause goes to
+/// the log.
 ///
 /// | error | status |
 /// |---|---|
-/// | [`Database`](Error::Database), the database can't be reached, or takes nothing for now | 503 with `Retry-After` |
+/// | [`Database`](Error::Database), the database can't be reached, or can't be used right now | 503 with `Retry-After` |
 /// | [`Database`](Error::Database), anything else | 500 |
 /// | [`PasswordWorkersBusy`](Error::PasswordWorkersBusy) | 503 with `Retry-After` |
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
@@ -42,81 +42,86 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] Arc<sqlx::Error>),
-    /// The host's own transaction has a level at which a change of password could miss a log-in at the same moment:
-    /// 500.
+    /// The host's own transaction isn't `READ COMMITTED`, so a change of password could miss a simultaneous login.
     #[error("the transaction is {0}: begin it with Sigra::begin, or with BEGIN ISOLATION LEVEL READ COMMITTED")]
     IsolationLevel(String),
-    /// All password workers stayed busy for as long as a login may wait.
+    /// No password worker became free within [`Config::password_wait`](crate::Config::password_wait).
     #[error("all password workers are busy: raise Config::password_workers, or slow the clients down")]
     PasswordWorkersBusy,
-    /// It was tried too often: wait so long before the next attempt.
+    /// There were too many attempts.
     #[error("too many attempts: try again in {} seconds", retry_after.as_secs() + 1)]
     TooManyAttempts {
-        /// How long to wait.
+        /// How long to wait before the next attempt.
         retry_after: Duration,
     },
-    /// The user was deleted, or got another password, between the check of the password and the login.
-    #[error("the user's credentials changed while they were being used")]
+    /// The user was deleted, or their password changed, between the check of the password and the login.
+    #[error("the user's credentials changed while they were being used: log in again")]
     CredentialsChanged,
-    /// The session ended while it was being renewed.
-    #[error("the session ended while it was being renewed")]
+    /// The session ended, or another request renewed it, before it could be renewed.
+    #[error("the session ended, or another request renewed it, before it could be renewed")]
     SessionEnded,
-    /// The user has a second factor, or must have one, and this was to be done without.
-    #[error("a second factor is needed")]
+    /// The user has, or must have, a second factor and didn't present it.
+    #[error("a second factor is required, and was not presented")]
     SecondFactorRequired,
-    /// Browsers drop cookies that are larger than 4096 bytes (RFC 6265bis section 5.6), so it was not sent.
+    /// The cookie would be larger than 4096 bytes, so it wasn't sent: browsers drop such cookies (RFC 6265bis section
+    /// 5.6).
     #[error("the cookie `{name}` would have {size} bytes, and browsers keep at most 4096: store less in it")]
     CookieTooLarge {
         /// The cookie's name.
         name: String,
-        /// Its name and value together, in bytes.
+        /// The size of its name and value together, in bytes.
         size: usize,
     },
-    /// An entry of the cookie session with a name that can't be part of a cookie's.
+    /// The name of an entry of the cookie session can't be part of a cookie's name.
     #[error("`{0}` can't name an entry of the cookie session: use ASCII letters, digits, `-` and `_`")]
     EntryName(String),
-    /// A value that can't be written as JSON.
+    /// A value can't be written as JSON.
     #[error("an entry of the cookie session can't be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
     PasswordHash(argon2::Error),
-    /// The user has shown a backup code, where another factor is asked for.
-    #[error("a backup code is not enough for this: the user must show a code of their app, or a passkey")]
+    /// The user presented a backup code where another factor is required.
+    #[error("a backup code is not enough: present a code of the authenticator app, or a passkey")]
     OtherFactorRequired,
-    /// The user has as many passkeys as they may.
+    /// The user already has the maximum number of passkeys.
     #[cfg(feature = "passkeys")]
-    #[error("a user can have {most} passkeys: one must be removed first, or Config::passkeys_per_user raised")]
+    #[error("a user can have at most {most} passkeys: remove one, or raise Config::passkeys_per_user")]
     TooManyPasskeys {
-        /// How many they may have.
+        /// The maximum number of passkeys for each user.
         most: usize,
     },
     /// A secret could not be encrypted.
     #[error("a secret could not be encrypted")]
     Encryption,
-    /// Passkeys are used, and the application does not say whose they are.
+    /// Passkeys are used without a [relying party](crate::Config::relying_party).
     #[cfg(feature = "passkeys")]
-    #[error("passkeys need to know the application's domain and origin: set Config::relying_party")]
+    #[error("passkeys need the application's domain and origin: set Config::relying_party")]
     NoRelyingParty,
-    /// A challenge for a passkey could not be made.
+    /// A challenge for a passkey could not be created.
     #[cfg(feature = "passkeys")]
-    #[error("a challenge for a passkey could not be made: {0}")]
+    #[error("a challenge for a passkey could not be created: {0}")]
     Passkey(webauthn_rs::prelude::WebauthnError),
-    /// The operating system gave no randomness.
-    #[error("the operating system gave no random bytes")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes")]
     Random,
 }
 
 impl Error {
-    /// Whether the database chose this transaction to fail so that another can go on: SQLSTATE 40001, a serialization
-    /// failure, or 40P01, a deadlock.
+    /// Returns whether the database rolled this transaction back so that another can continue: SQLSTATE 40001, a
+    /// serialization failure, or 40P01, a deadlock.
     pub(crate) fn is_serialization_failure(&self) -> bool {
         let Self::Database(error) = self else { return false };
         let code = error.as_database_error().and_then(|error| error.code());
         code.is_some_and(|code| code == "40001" || code == "40P01")
     }
 
-    /// Whether trying again in a moment may help.
+    /// Returns whether the same call may succeed in a moment. Such errors are answered with 503.
+    ///
+    /// ```
+    /// assert!(sigra::Error::from(sqlx::Error::PoolTimedOut).is_temporary());
+    /// assert!(!sigra::Error::from(sqlx::Error::RowNotFound).is_temporary());
+    /// ```
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -126,7 +131,7 @@ impl Error {
         }
     }
 
-    /// What is answered.
+    /// Returns the response.
     pub(crate) fn to_response(&self) -> Response {
         let failed = Failed { by_database: matches!(self, Self::Database(_)) };
         let mut response = self.problem().into_response();
@@ -134,7 +139,7 @@ impl Error {
         response
     }
 
-    /// Its status, and what to do. The cause goes to the log.
+    /// Returns the status, and what a client can do. The cause goes to the log.
     fn problem(&self) -> Problem {
         if self.is_temporary() {
             tracing::warn!(target: "sigra", error = %self, "service unavailable");
@@ -180,14 +185,16 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>) for a file that is busy, locked, unreadable, full
-/// or gone, for memory that ran out and for an interruption; and what PostgreSQL says
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>) while it is started, stopped, taken over or short of
-/// something:
+/// Returns whether a code of SQLite or PostgreSQL means that the database can't be used right now.
+///
+/// SQLite's [primary result codes](https://www.sqlite.org/rescode.html) say so of a file that is busy, locked,
+/// unreadable, full or gone, of exhausted memory and of an interruption. PostgreSQL's
+/// [codes](https://www.postgresql.org/docs/current/errcodes-appendix.html) say so while it starts, stops, fails over or
+/// lacks resources:
 ///
 /// * classes 08 (connection), 40 (rolled back: a deadlock), 53 (resources), 57 (operator intervention);
-/// * 25006: it only reads, for it is a standby by now;
-/// * 55000 and 55P03: it takes no connections, or a lock was not to be had in time.
+/// * 25006: it is read-only, because it has become a standby;
+/// * 55000 and 55P03: it accepts no connections, or a lock was not available in time.
 fn is_unavailable_code(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(sqlite) if code.len() < 5 => matches!(sqlite & 0xff, 5..=10 | 13..=15 | 23 | 26),
@@ -206,8 +213,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_by_itself_is_told_from_a_fault() {
-        // Busy, out of memory, an interruption, a failing and a full disk; the same in detail.
+    fn temporary_failures_are_told_from_faults() {
+        // Busy, out of memory, an interruption, a failing and a full disk, and extended codes of these.
         for code in ["5", "7", "9", "10", "13", "517", "778", "3338"] {
             assert!(is_unavailable_code(code), "SQLite {code}");
         }
@@ -224,7 +231,7 @@ mod tests {
         }
     }
 
-    /// The rows of the table above, as (status, cell of errors).
+    /// Returns the rows of the table above, as (status, cell of errors).
     fn documented() -> Vec<(u16, &'static str)> {
         let rows = include_str!("error.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
         let row = |row: &'static str| {
@@ -267,7 +274,7 @@ mod tests {
     }
 }
 
-/// A row was locked in a transaction whose next statement does not see what its lock has waited for.
+/// A row was locked in a transaction whose next statement doesn't see the changes that the lock waited for.
 #[derive(Debug, thiserror::Error)]
 #[error("the transaction is {0}, and locks need READ COMMITTED")]
 #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "SQLite has one level"))]

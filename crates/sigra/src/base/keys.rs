@@ -1,4 +1,4 @@
-//! `SECRET_KEY_BASE`, the keys derived from it, and their rotation.
+//! The secret of an application, the keys that are derived from it, and their rotation.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::base::{error::Error, token::random_bytes};
 
-/// The shortest secret that is accepted, in characters.
+/// The minimum length of a secret, in characters.
 pub const MIN_SECRET_LEN: usize = 64;
 
 /// The secret that every key is derived from (HKDF-SHA256, RFC 5869).
@@ -35,12 +35,12 @@ pub const MIN_SECRET_LEN: usize = 64;
 pub struct SecretKeyBase(SecretString);
 
 impl SecretKeyBase {
-    /// Takes a secret of at least [`MIN_SECRET_LEN`] characters. White space around it is not a part of it: a file
-    /// ends with a line feed.
+    /// Creates a secret of at least [`MIN_SECRET_LEN`] characters. White space around it is removed, such as the line
+    /// feed at the end of a file.
     ///
     /// # Errors
     ///
-    /// [`SecretKeyBaseError`] when the secret is shorter; the message never shows the secret.
+    /// [`SecretKeyBaseError`] if the secret is shorter. The message never shows the secret.
     pub fn new(secret: impl Into<String>) -> Result<Self, SecretKeyBaseError> {
         let secret = Zeroizing::new(secret.into());
         let secret = SecretString::from(secret.trim());
@@ -51,9 +51,10 @@ impl SecretKeyBase {
         Ok(Self(secret))
     }
 
-    /// Whether it is no secret, however long: it has fewer than 8 different characters, or repeats something that is
-    /// at most half as long. No random one does, be it hexadecimal or Base64.
-    /// [`Config::check`](crate::Config::check) refuses it where cookies are `Secure`.
+    /// Returns whether the secret can be guessed, however long it is: it has fewer than 8 different characters, or
+    /// repeats a part that is at most half as long. Random secrets, hexadecimal or Base64, do neither.
+    ///
+    /// [`Config::check`](crate::Config::check) refuses a predictable secret if cookies are `Secure`.
     ///
     /// ```
     /// use sigra::SecretKeyBase;
@@ -71,24 +72,24 @@ impl SecretKeyBase {
         different < VARIETY || (1..=bytes.len() / 2).any(repeats)
     }
 
-    /// A fresh random secret of 86 characters, for development and tests.
+    /// Generates a random secret of 86 characters, for development and tests.
     ///
     /// # Errors
     ///
-    /// [`Error::Random`] when the operating system has no randomness to give.
+    /// [`Error::Random`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, Error> {
         let bytes = Zeroizing::new(random_bytes::<64>()?);
         Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(*bytes))))
     }
 
-    /// The secret itself, to be written where only the application can read it.
+    /// Returns the secret itself. Write it only where nobody but the application can read it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// A key for one purpose. Two purposes never share a key, so a value that was signed for one is
-    /// not accepted for another.
+    /// Derives the key for one purpose. Two purposes never share a key, so that a value signed for one isn't accepted
+    /// for the other.
     fn derive(&self, purpose: &str) -> SigningKey {
         // HMAC pads a key with zeros to the length of a block.
         let mut key = Zeroizing::new([0; 64]);
@@ -105,7 +106,7 @@ impl SecretKeyBase {
 
     fn expand(&self, purpose: &str, key: &mut [u8]) {
         let derived = Hkdf::<Sha256>::new(None, self.0.expose_secret().as_bytes()).expand(purpose.as_bytes(), key);
-        debug_assert!(derived.is_ok(), "HKDF-SHA256 gives up to 8160 bytes");
+        debug_assert!(derived.is_ok(), "HKDF-SHA256 returns up to 8160 bytes");
     }
 }
 
@@ -115,7 +116,7 @@ impl fmt::Debug for SecretKeyBase {
     }
 }
 
-/// A secret that is too short to be one.
+/// A secret that is too short. Displays its length, and never the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the secret has {found} characters and needs at least {MIN_SECRET_LEN}: generate one with `openssl rand -base64 48`"
@@ -124,7 +125,7 @@ pub struct SecretKeyBaseError {
     found: usize,
 }
 
-/// The secret of today, and those of before that still verify and decrypt.
+/// The newest secret, and the older ones that still verify and decrypt.
 #[derive(Clone, Debug)]
 pub(crate) struct Secrets {
     pub newest: SecretKeyBase,
@@ -134,10 +135,10 @@ pub(crate) struct Secrets {
 /// HMAC-SHA256 (RFC 2104), ready to sign.
 type SigningKey = Hmac<Sha256>;
 
-/// The length of a key: as many bytes as SHA-256 gives (RFC 2104 section 3).
+/// The length of a key in bytes, which is that of a SHA-256 (RFC 2104 section 3).
 const KEY: usize = 32;
 
-/// The length of a signature in base64, which stands before what it signs.
+/// The length of a signature in Base64. It precedes the value that it signs.
 const SIGNATURE: usize = 44;
 
 /// The keys of one purpose: the newest signs, all verify.
@@ -147,10 +148,10 @@ pub(crate) struct SigningKeys {
     older: Vec<SigningKey>,
 }
 
-/// A value whose signature held.
+/// A value with a valid signature.
 pub(crate) struct Verified<'a> {
     pub value: &'a str,
-    /// Signed by a key that is being rotated out: sign it again.
+    /// Whether a key that is being rotated out signed it. If so, sign it again.
     pub outdated: bool,
 }
 
@@ -167,7 +168,7 @@ impl SigningKeys {
 
     pub fn verify<'a>(&self, signed: &'a str) -> Option<Verified<'a>> {
         let (signature, value) = signed.split_at_checked(SIGNATURE)?;
-        // The decoder wants room for an estimate.
+        // The decoder needs room for its estimate of the length.
         let mut mac = [0; SIGNATURE / 4 * 3];
         let len = STANDARD.decode_slice(signature, &mut mac).ok()?;
         let holds = |key: &SigningKey| key.clone().chain_update(value).verify_slice(&mac[..len]).is_ok();
@@ -178,10 +179,11 @@ impl SigningKeys {
     }
 }
 
-/// The length of a key's name, which stands before what it encrypts. It follows from the secret, and proves nothing.
+/// The length of a key's id in bytes. The id precedes what the key encrypts. It is derived from the secret, and isn't
+/// secret itself.
 const KEY_ID: usize = 8;
 
-/// The length of a nonce: so long that it can be random (draft-irtf-cfrg-xchacha section 3.1).
+/// The length of a nonce in bytes: long enough to be random (draft-irtf-cfrg-xchacha section 3.1).
 const NONCE: usize = 24;
 
 #[derive(Clone)]
@@ -204,12 +206,12 @@ impl EncryptionKeys {
         Self { newest: newest.derive_encryption_key(purpose), older }
     }
 
-    /// What everything begins with that the newest key has encrypted.
+    /// Returns the id that everything encrypted with the newest key begins with.
     pub fn newest_id(&self) -> &[u8] {
         &self.newest.id
     }
 
-    /// Encrypts for one context, such as a user: in another it can't be decrypted.
+    /// Encrypts a secret for one context, such as a user. It can't be decrypted in another.
     pub fn encrypt(&self, secret: &[u8], context: &str) -> Result<Vec<u8>, Error> {
         let nonce = random_bytes::<NONCE>()?;
         let payload = Payload { msg: secret, aad: context.as_bytes() };
@@ -218,7 +220,7 @@ impl EncryptionKeys {
         Ok([self.newest.id.as_slice(), &nonce, &encrypted].concat())
     }
 
-    /// `None` if it was changed, is of another context, or its key is no longer known.
+    /// Decrypts a secret. Returns `None` if it was changed, belongs to another context, or its key is no longer known.
     pub fn decrypt(&self, encrypted: &[u8], context: &str) -> Option<Zeroizing<Vec<u8>>> {
         let (id, rest) = encrypted.split_first_chunk::<KEY_ID>()?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE>()?;
@@ -234,14 +236,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn white_space_around_a_secret_is_not_a_part_of_it() {
+    fn white_space_around_a_secret_is_removed() {
         let of_file = SecretKeyBase::new(format!(" {}\r\n", "k".repeat(64))).expect("long enough");
         assert_eq!(of_file.expose(), "k".repeat(64));
         assert!(SecretKeyBase::new(" ".repeat(64)).is_err());
     }
 
     #[test]
-    fn what_is_random_is_not_predictable() {
+    fn random_secrets_are_not_predictable_and_repeated_ones_are() {
         for _ in 0..1000 {
             let bytes = random_bytes::<32>().expect("randomness");
             let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encrypted_before_a_rotation_is_decrypted_after_it() {
+    fn a_secret_encrypted_before_a_rotation_is_decrypted_after_it() {
         let old = EncryptionKeys::derive(&secrets(secret("a"), &[]), "p");
         let rotated = EncryptionKeys::derive(&secrets(secret("b"), &[secret("a")]), "p");
         let finished = EncryptionKeys::derive(&secrets(secret("b"), &[]), "p");
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encrypted_for_one_is_of_no_use_for_another() {
+    fn a_secret_encrypted_for_one_context_cannot_be_decrypted_in_another() {
         let keys = EncryptionKeys::derive(&secrets(secret("a"), &[]), "p");
         let encrypted = keys.encrypt(b"seed", "ada").expect("encrypted");
         assert!(keys.decrypt(&encrypted, "eve").is_none());

@@ -1,4 +1,4 @@
-//! Error answers: a plain sentence, which a host's layer replaces by a page of its own for people and by
+//! Error responses: plain text, which a host's layer replaces with a page for people and with
 //! `application/problem+json` (RFC 9457) for programs.
 
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-/// The words for programs, as the guides list them. The log tells by the same words why a request was refused.
+/// The codes for programs, as the guides list them. The log gives the same codes as the reason why a request was
+/// refused.
 pub(crate) mod code {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
     pub const CROSS_ORIGIN: &str = "cross_origin";
@@ -20,8 +21,8 @@ pub(crate) mod code {
     pub const TOO_MANY_PASSKEYS: &str = "too_many_passkeys";
 }
 
-/// An error answer that a host can render as it likes: it travels in the response's extensions too, so
-/// that a layer can replace its body by a page of the application's own.
+/// An error response that a host can render as it likes. It is also in the response's extensions, so that a layer can
+/// replace the body with a page of the application.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -39,44 +40,44 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem that its status says all of.
+    /// Creates a problem with a status, without a code.
     #[must_use]
     pub const fn new(status: StatusCode) -> Self {
         Self { status, code: None, retry_after: None }
     }
 
-    /// 503 with `Retry-After` (RFC 9110 section 10.2.3), rounded up to whole seconds.
+    /// Creates a 503 with `Retry-After` (RFC 9110 section 10.2.3), rounded up to whole seconds.
     #[must_use]
     pub const fn unavailable(retry_after: Duration) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: None, retry_after: Some(retry_after) }
     }
 
-    /// 429 with `Retry-After` (RFC 6585 section 4), rounded up to whole seconds.
+    /// Creates a 429 with `Retry-After` (RFC 6585 section 4), rounded up to whole seconds, and the code `rate_limited`.
     #[must_use]
     pub const fn too_many_requests(retry_after: Duration) -> Self {
         Self { status: StatusCode::TOO_MANY_REQUESTS, code: Some(code::RATE_LIMITED), retry_after: Some(retry_after) }
     }
 
-    /// A word for programs, such as `sudo_required`.
+    /// Sets the code for programs, such as `sudo_required`.
     #[must_use]
     pub const fn code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What happened, in two or three words.
+    /// Returns what happened, in two or three words: the status's name.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// What whoever sent the request can do about it, as a sentence or two, where that is known.
+    /// Returns what the client can do, in a sentence or two. `None` unless the status is 429.
     ///
     /// ```
     /// use std::time::Duration;
@@ -91,7 +92,15 @@ impl Problem {
         Some(format!("Too many attempts. Try again in {}.", in_words(wait)))
     }
 
-    /// The problem as JSON.
+    /// Returns the problem as JSON.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sigra::Problem;
+    ///
+    /// let problem = Problem::new(StatusCode::FORBIDDEN).code("sudo_required");
+    /// assert_eq!(problem.to_json(), r#"{"code":"sudo_required","status":403,"title":"Forbidden"}"#);
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut problem = serde_json::json!({ "title": self.title(), "status": self.status.as_u16() });
@@ -104,13 +113,13 @@ impl Problem {
         problem.to_string()
     }
 
-    /// The header `Retry-After`, in whole seconds, if there is something to wait for.
+    /// Returns the header `Retry-After`, in whole seconds. `None` if there is nothing to wait for.
     #[must_use]
     pub fn retry_after(&self) -> Option<HeaderValue> {
         self.retry_after.map(|wait| HeaderValue::from(wait.as_millis().div_ceil(1000) as u64))
     }
 
-    /// The answer as `application/problem+json`.
+    /// Returns the response as `application/problem+json`.
     #[must_use]
     pub fn into_json_response(self) -> Response {
         let mut response = self.into_response();
@@ -122,7 +131,7 @@ impl Problem {
     }
 }
 
-/// A time to wait as people say it: in the largest unit that fits, rounded up.
+/// Returns a duration in words, in the largest unit that fits, rounded up.
 fn in_words(wait: Duration) -> String {
     let seconds = wait.as_millis().div_ceil(1000).max(1);
     let (count, unit) = match seconds {
@@ -144,18 +153,18 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a request's sender can show.
+/// The kind of client that sent a request, which decides what it can display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a request comes from a browser or from a program")]
 pub enum Audience {
-    /// A person in front of a browser: pages and redirects.
+    /// A person with a browser, who gets pages and redirects.
     Browser,
-    /// A program: statuses and JSON.
+    /// A program, which gets statuses and JSON.
     Program,
 }
 
 impl Audience {
-    /// Judges by `Accept` and, where that says nothing, by `Sec-Fetch-Mode`.
+    /// Returns the audience, by `Accept` and, if that doesn't tell, by `Sec-Fetch-Mode`.
     ///
     /// ```
     /// use axum::http::{HeaderMap, HeaderValue};
@@ -179,7 +188,7 @@ impl Audience {
         }
     }
 
-    /// Whether the request is a person opening a page, who can be led elsewhere by a redirect.
+    /// Returns whether a person opens a page, so that a redirect can take them elsewhere.
     pub(crate) fn is_navigation(self, method: &Method) -> bool {
         self == Self::Browser && (method == Method::GET || method == Method::HEAD)
     }

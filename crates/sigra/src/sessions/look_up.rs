@@ -48,8 +48,12 @@ impl<U: AuthUser> Authenticated<U> {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Returns the scope of a token if its session exists and is live, and the user is active and logged in with every
-    /// factor they need.
+    /// Returns the scope of a session token. `None` if its session is gone or expired, or if its user is inactive or
+    /// hasn't presented or set up a second factor that is required.
+    ///
+    /// It works without the layer [`fetch_current_scope`](Sigra::fetch_current_scope), which also starts the hourly
+    /// purge: a host that serves no request through the layer must call
+    /// [`purge_expired`](crate::Housekeeping::purge_expired) itself.
     ///
     /// # Errors
     ///

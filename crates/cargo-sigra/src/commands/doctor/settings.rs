@@ -78,7 +78,7 @@ fn secret(env: &Environment) -> Finding {
         };
     };
     match SecretKeyBase::new(secret) {
-        Err(error) => Finding::bad("secret", error.to_string(), FIX),
+        Err(error) => Finding::bad("secret", format!("SECRET_KEY_BASE is too short: {error}"), FIX),
         Ok(secret) if !secret.is_predictable() => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
         Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, FIX),
         Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), FIX),
@@ -122,7 +122,8 @@ fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
     match checked {
         Err(error) => return Finding::bad("cookies", error.to_string(), "ask again: the system gives no random bytes"),
         Ok(Err(error)) => {
-            return Finding::bad("cookies", error.to_string(), "name a domain of your own, without a scheme");
+            let found = error.to_string().replace("`Config::cookie_domain`", "COOKIE_DOMAIN");
+            return Finding::bad("cookies", found, "name a domain of your own, without a scheme");
         }
         Ok(Ok(())) => {}
     }
@@ -150,7 +151,8 @@ fn proxies(env: &Environment) -> Finding {
     let secret = SecretKeyBase::generate();
     let checked = secret.map(|secret| Config::new("my_app", secret).trusted_proxies(networks.iter().copied()).check());
     if let Ok(Err(error)) = checked {
-        return Finding::bad("proxies", error.to_string(), FIX);
+        let found = error.to_string().replace("`Config::trusted_proxies`", "TRUSTED_PROXIES");
+        return Finding::bad("proxies", found, FIX);
     }
     let is_local = env.get("HOST").is_none_or(|host| host.parse().is_ok_and(|host: IpAddr| host.is_loopback()));
     match networks.len() {
