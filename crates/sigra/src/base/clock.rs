@@ -1,4 +1,4 @@
-//! The time that every age is measured against. Tests turn it; nothing else does.
+//! The clock that every age is measured with. Only tests move it.
 
 use std::{
     sync::{
@@ -10,17 +10,18 @@ use std::{
 
 use time::OffsetDateTime;
 
-/// A time so much later, or the last there is. Rows may hold any time, and settings any length.
+/// Adds a duration to a time. Saturates at the last time that can be represented, because rows can have any time and
+/// settings any duration.
 pub(crate) fn later(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
     at.saturating_add(by.try_into().unwrap_or(time::Duration::MAX))
 }
 
-/// A time so much earlier, or the Unix epoch: no row is older.
+/// Subtracts a duration from a time. Saturates at the Unix epoch, because no row is older.
 pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
     at.saturating_sub(by.try_into().unwrap_or(time::Duration::MAX)).max(OffsetDateTime::UNIX_EPOCH)
 }
 
-/// The system's clock in UTC, and an offset that tests move.
+/// The system's clock in UTC, plus an offset that tests can change.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -34,35 +35,35 @@ pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Where a stopped clock stands.
+    /// The time of a stopped clock, without the offset.
     stopped_at: Option<OffsetDateTime>,
     offset_ms: Arc<AtomicI64>,
-    /// By how much the clock of this process is wrong, in tests.
+    /// How far the clock of this process is wrong, in tests.
     skew: time::Duration,
 }
 
 impl Clock {
-    /// The system's clock.
+    /// Returns the system's clock.
     #[must_use]
     pub fn system() -> Self {
         Self::default()
     }
 
-    /// A clock that moves only when it is turned.
+    /// Returns a clock that moves only when a test [advances](Self::advance) it.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn stopped() -> Self {
         Self { stopped_at: Some(OffsetDateTime::now_utc()), ..Self::default() }
     }
 
-    /// The system's clock on a machine whose clock is wrong: ahead, or behind if it is negative.
+    /// Returns a clock that is wrong: ahead of the system's, or behind it if `skew` is negative.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn wrong_by(skew: time::Duration) -> Self {
         Self { skew, ..Self::default() }
     }
 
-    /// The time now, in UTC.
+    /// Returns the current time, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
         let now = self.stopped_at.unwrap_or_else(OffsetDateTime::now_utc).saturating_add(self.skew);
@@ -72,12 +73,12 @@ impl Clock {
         }
     }
 
-    /// What the database makes the time of that its own clock shows.
+    /// Returns what the database must do to the time of its own clock.
     pub(crate) fn server_time(&self) -> ServerTime {
         ServerTime { stopped_at_ms: self.stopped_at.map(to_ms), turned_by_ms: self.offset_ms.load(Ordering::Relaxed) }
     }
 
-    /// Turns the clock forward, for every clone of it.
+    /// Moves the clock forward, for all its clones.
     #[cfg(any(test, feature = "testing"))]
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
@@ -85,20 +86,20 @@ impl Clock {
     }
 }
 
-/// The time by the database's clock, which is the same for all processes, where this process's may differ by a
-/// minute. What tests do to a [`Clock`] is done to it too.
+/// The time by the database's clock. It is the same for all processes, whose own clocks may differ by a minute. What
+/// tests do to a [`Clock`] applies to it too.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTime {
     pub(crate) stopped_at_ms: Option<i64>,
     pub(crate) turned_by_ms: i64,
 }
 
-/// A length of time in milliseconds.
+/// Returns a duration in milliseconds.
 pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// Milliseconds since the Unix epoch, where a column holds no time.
+/// Returns the milliseconds since the Unix epoch, for columns that have numbers instead of times.
 pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_end_where_they_can_no_longer_be_told() {
+    fn times_saturate_instead_of_overflowing() {
         let last = later(OffsetDateTime::UNIX_EPOCH, Duration::MAX);
         assert_eq!(later(last, Duration::from_secs(1)), last);
         assert_eq!(last.year(), 9999);

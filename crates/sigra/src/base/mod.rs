@@ -1,4 +1,4 @@
-//! What everything stands on.
+//! The foundation of the other modules.
 
 pub(crate) mod clock;
 pub(crate) mod config_error;

@@ -1,8 +1,8 @@
-//! Which requests come from the application's own pages.
+//! The check that an unsafe request comes from the application's own pages.
 //!
-//! Cross-site request forgery is stopped by `Sec-Fetch-Site` and `Origin`, which browsers set and pages
-//! can't forge; there is no token that a login would have to renew. The check is
-//! [`tower_http::csrf`]'s. Where neither comes, `Referer` must not name another site. See the [OWASP cheat sheet] on Fetch Metadata.
+//! `Sec-Fetch-Site` and `Origin` stop cross-site request forgery: browsers set them, and pages can't forge them. There
+//! is no token that a login would have to renew. The check is that of [`tower_http::csrf`]. If a request has neither
+//! header, its `Referer` must not name another site. See the [OWASP cheat sheet] on Fetch Metadata.
 //!
 //! [OWASP cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html#fetch-metadata-headers
 
@@ -20,15 +20,15 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::base::{config_error::ConfigError, problem::code, telemetry};
 
-/// More than the longest name of a host has.
-const MAX_TOLD: usize = 300;
+/// How many bytes of a header are logged. The longest host name is shorter.
+const MAX_LOGGED: usize = 300;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Schemes of origins that are anybody's, or no origins at all.
+/// Schemes that anybody can have an origin of, or that have no origins.
 const NO_APPS: [&str; 9] = ["http", "https", "ws", "wss", "file", "data", "blob", "about", "javascript"];
 
-/// Judges where unsafe requests come from.
+/// Decides which origins are the application's own.
 pub(crate) struct OwnOrigins {
     sites: CsrfLayer,
     trusted: Vec<String>,
@@ -44,15 +44,15 @@ impl OwnOrigins {
         Ok(Self { sites, trusted: trusted.to_vec() })
     }
 
-    /// What there is to say against a request, if it is unsafe and does not come from the application's own pages.
+    /// Returns the request as a foreign one, if it is unsafe and doesn't come from the application's own pages.
     pub fn judge<B>(&self, request: &Request<B>) -> Option<ForeignRequest> {
         let (method, headers) = (request.method(), request.headers());
         let is_admitted = is_safe(method) || self.admits(request.uri(), headers);
         (!is_admitted).then(|| ForeignRequest::new(method, headers))
     }
 
-    /// Whether an unsafe request with these headers comes from the application's own pages, or from no browser at
-    /// all. A WebSocket's handshake is a `GET`, and must be asked this all the same (RFC 6455 section 10.2).
+    /// Returns whether an unsafe request with these headers comes from the application's own pages, or from no browser
+    /// at all. Check the handshake of a WebSocket too, although it is a `GET` (RFC 6455 section 10.2).
     pub fn admits(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let sent = |name| headers.get(name).filter(|value: &&HeaderValue| !value.is_empty());
         match (sent(header::ORIGIN), sent(SEC_FETCH_SITE)) {
@@ -62,13 +62,14 @@ impl OwnOrigins {
         }
     }
 
-    /// Old browsers send neither, and some proxies take both away. Then a page of another site is told by its address
-    /// alone. Who sends none is no browser, or hides it.
+    /// Returns whether the `Referer` doesn't name another site, for requests that have neither header: old browsers
+    /// don't send them, and some proxies remove them. A request without a `Referer` comes from no browser, or from one
+    /// that hides it.
     fn is_referred_from_here(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let Some(referer) = headers.get(header::REFERER) else { return true };
         let Ok(referer) = Uri::try_from(referer.as_bytes()) else { return false };
         let (Some(scheme), Some(authority)) = (referer.scheme_str(), referer.authority()) else {
-            // A path is on this host (RFC 9110 section 10.1.3).
+            // Without an authority, it is a path on this host (RFC 9110 section 10.1.3).
             return referer.authority().is_none();
         };
         let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
@@ -88,13 +89,13 @@ impl OwnOrigins {
         }
         let admit = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
         let judged = pin!(self.sites.layer(admit).call(probe));
-        // It waits for nothing.
+        // The check never waits, so one poll is enough.
         let Poll::Ready(Ok(response)) = judged.poll(&mut Context::from_waker(Waker::noop())) else { return false };
         response.extensions().get::<ProtectionError>().is_none()
     }
 }
 
-/// Whether it is the origin of an app's own web view, such as `capacitor://localhost`. No site has such a scheme.
+/// Returns whether an origin is that of an app's web view, such as `capacitor://localhost`. No site has such a scheme.
 fn is_app(origin: &str) -> bool {
     let Some((scheme, host)) = origin.split_once("://") else { return false };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
@@ -104,26 +105,27 @@ fn is_app(origin: &str) -> bool {
     is_scheme && is_host && !NO_APPS.contains(&scheme)
 }
 
-/// Whether a method changes nothing. `TRACE` is not among them: it is no method of a page.
+/// Returns whether a method is safe, which means that it changes nothing. `TRACE` doesn't count, because no page needs
+/// it.
 pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// A request from another origin, as far as the log tells of it.
+/// What is logged about a request from another origin.
 #[derive(Clone, Debug)]
 pub(crate) struct ForeignRequest {
     method: Method,
     origin: Option<String>,
     sec_fetch_site: Option<String>,
-    /// Without its path, which may hold a token.
+    /// Without the path, which may have a token in it.
     referer: Option<String>,
 }
 
 impl ForeignRequest {
     pub fn new(method: &Method, headers: &HeaderMap) -> Self {
-        let sent = |name| headers.get(name).map(|value: &HeaderValue| told(value.as_bytes()));
+        let sent = |name| headers.get(name).map(|value: &HeaderValue| loggable(value.as_bytes()));
         let referer = headers.get(header::REFERER).and_then(|value| Uri::try_from(value.as_bytes()).ok());
-        let site = |uri: Uri| Some(told(format!("{}://{}", uri.scheme_str()?, uri.host()?).as_bytes()));
+        let site = |uri: Uri| Some(loggable(format!("{}://{}", uri.scheme_str()?, uri.host()?).as_bytes()));
         Self {
             method: method.clone(),
             origin: sent(header::ORIGIN),
@@ -132,20 +134,19 @@ impl ForeignRequest {
         }
     }
 
-    /// Tells that it is refused (OWASP ASVS 16.3.2).
+    /// Logs that the request is refused (OWASP ASVS 16.3.2).
     pub fn tell_refused(&self, extensions: &Extensions) {
         let route = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
         tracing::info!(
             target: "sigra", event = telemetry::REQUEST_REFUSED, reason = code::CROSS_ORIGIN, method = %self.method, route,
             origin = self.origin, sec_fetch_site = self.sec_fetch_site, referer = self.referer,
-            "a request from another origin was refused: if the origin is yours, add it to TRUSTED_ORIGINS, or in code to \
-             Config::trusted_origins"
+            "a request from another origin was refused: if the origin is yours, add it to Config::trusted_origins"
         );
     }
 }
 
-/// What a visitor has written, short and on one line.
-fn told(bytes: &[u8]) -> String {
-    let bytes = &bytes[..bytes.len().min(MAX_TOLD)];
+/// Returns the text of a header for the log: cut to [`MAX_LOGGED`] bytes, and on one line.
+fn loggable(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(MAX_LOGGED)];
     String::from_utf8_lossy(bytes).escape_default().to_string()
 }

@@ -12,8 +12,8 @@ use tracing::{Instrument, Span};
 
 use crate::base::token::random_bytes;
 
-/// Work in the background that begins when it is first needed, begins again should its runtime have ended, and
-/// ends with its owner.
+/// Work in the background that starts when it is first needed, starts again if its runtime has ended, and ends when its
+/// owner is dropped.
 #[derive(Default)]
 pub(crate) struct Task(Mutex<Option<AbortOnDropHandle<()>>>);
 
@@ -29,10 +29,10 @@ impl Task {
     }
 }
 
-/// Work that goes on to its end when whoever waits for it goes away. Until then it is done where it is awaited, with
-/// all that belongs there: task-locals, spans, and what catches its panics.
+/// Work that runs to its end even if its future is dropped. Until then, it runs where it is awaited, with the
+/// task-locals, the spans and the panic handler of that place.
 pub(crate) struct ToTheEnd<T: Send + 'static> {
-    /// `None` when it is over. Not polled again after a panic.
+    /// `None` when the work has ended. It isn't polled again after a panic.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     abandoned: TaskTracker,
     runtime: Option<Handle>,
@@ -40,7 +40,7 @@ pub(crate) struct ToTheEnd<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> ToTheEnd<T> {
-    /// `abandoned` counts what goes on alone.
+    /// Wraps some work. `abandoned` tracks it if its future is dropped before it ends.
     pub fn new(abandoned: &TaskTracker, work: impl Future<Output = T> + Send + 'static) -> Self {
         Self {
             work: Some(Box::pin(work)),
@@ -72,7 +72,7 @@ impl<T: Send + 'static> Drop for ToTheEnd<T> {
     }
 }
 
-/// A time about as long, so that many processes don't do it all at once.
+/// Returns a random duration from half to one and a half times as long, so that many processes don't act at once.
 pub(crate) fn jittered(time: Duration) -> Duration {
     let random = random_bytes::<1>().map_or(128, |[byte]| byte);
     time / 2 + time * u32::from(random) / 255

@@ -1,11 +1,11 @@
-//! Tokens: 32 random bytes that a browser or a mail holds, and the SHA-256 that the database holds.
+//! Tokens: 32 random bytes in a browser or an email, and their SHA-256 in the database.
 //!
-//! A token has 256 bits of entropy, four times what [OWASP] asks of a session identifier, so a plain
-//! hash is enough: there is nothing to guess, and a stolen table gives no usable token.
+//! A token has 256 bits of entropy, four times what [OWASP] requires of a session identifier. A plain hash is enough:
+//! nobody can guess a token, and a stolen table has no usable one.
 //!
-//! All tokens that a session ever has begin with the same 16 bytes, its series. The other 16 are new in each. Whoever
-//! knows a token of before knows the series, and has 128 bits left to guess; by the series one can tell that the token
-//! was the session's, without a list of those that were replaced.
+//! All tokens of a session begin with the same 16 bytes, its series. The other 16 bytes are new in each token. A thief
+//! with an old token knows the series, and must still guess 128 bits. The series shows that a replaced token belonged
+//! to the session, without a list of replaced tokens.
 //!
 //! [OWASP]: https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html#session-id-entropy
 
@@ -20,10 +20,10 @@ use crate::base::error::Error;
 const TOKEN_LEN: usize = 32;
 const ENCODED_LEN: usize = 43;
 const COOKIE_SESSION_ID_LEN: usize = 16;
-/// How much of a session token is the same in all tokens of the session.
+/// How many bytes are the same in all tokens of a session.
 const SERIES_LEN: usize = 16;
 
-/// What a row of `users_tokens` is for. A token of one context is never accepted in another.
+/// The purpose of a row of `users_tokens`. A token of one context is never accepted in another.
 ///
 /// ```
 /// use sigra::token::Context;
@@ -38,18 +38,19 @@ pub enum Context<'a> {
     Session,
     /// A link that confirms an email address.
     Confirm,
-    /// A link that sets a new password.
+    /// A link that resets a password.
     ResetPassword,
     /// A link that logs in.
     LogIn,
-    /// A link that changes the email address, which is this one until then.
+    /// A link that changes the email address. The value is the current one.
     ChangeEmail(&'a str),
-    /// A link for who did not do what a mail tells of: it [takes the account back](crate::Recovery::recover_in).
+    /// A link that [recovers an account](crate::Recovery::recover_in), for a user who is told of a change that they
+    /// didn't make.
     Recovery,
 }
 
 impl<'a> Context<'a> {
-    /// The value of the column `context`.
+    /// Returns the value of the column `context`.
     #[must_use]
     pub fn name(self) -> Cow<'a, str> {
         match self {
@@ -92,10 +93,10 @@ impl RawToken {
     }
 }
 
-/// The raw secret that proves a session: 32 bytes from the operating system's random generator.
+/// The secret of a session: 32 bytes from the operating system's random generator.
 ///
-/// It redacts itself in `Debug`, is wiped when dropped, and has no `PartialEq`: tokens are compared
-/// by the database, through their [hash](TokenHash).
+/// `Debug` redacts it, and it is wiped when dropped. It has no `PartialEq`, because the database compares tokens by
+/// their [hash](TokenHash).
 ///
 /// ```
 /// use sigra::SessionToken;
@@ -111,18 +112,18 @@ impl RawToken {
 pub struct SessionToken(RawToken);
 
 impl SessionToken {
-    /// A fresh token.
+    /// Generates a new token.
     ///
     /// # Errors
     ///
-    /// [`Error::Random`] when the operating system has no randomness to give.
+    /// [`Error::Random`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, Error> {
         RawToken::generate().map(Self)
     }
 
-    /// Reads a token as the browser sends it: 43 characters of unpadded base64url (RFC 4648 section 5).
+    /// Parses a token as the browser sends it: 43 characters of unpadded base64url (RFC 4648 section 5).
     ///
-    /// Gives `None` for anything else, which makes the request anonymous.
+    /// Returns `None` for anything else, which makes the request anonymous.
     ///
     /// ```
     /// assert!(sigra::SessionToken::parse("not a token").is_none());
@@ -132,26 +133,26 @@ impl SessionToken {
         RawToken::parse(encoded).map(Self)
     }
 
-    /// The token as the browser holds it; wiped when dropped.
+    /// Returns the token as the browser has it. It is wiped when dropped.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<String> {
         self.0.encode()
     }
 
-    /// The SHA-256 of the token's bytes, as the database holds it.
+    /// Returns the SHA-256 of the token's bytes, as the database has it.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         self.0.hash()
     }
 
-    /// Another token of the same session.
+    /// Generates the next token of the same session.
     pub(crate) fn successor(&self) -> Result<Self, Error> {
         let mut next = RawToken::generate()?;
         next.0[..SERIES_LEN].copy_from_slice(&self.0.0[..SERIES_LEN]);
         Ok(Self(next))
     }
 
-    /// The hashes that the database knows the token by.
+    /// Returns the hashes that the database knows the token by.
     #[must_use]
     pub(crate) fn hashes(&self) -> SessionHashes {
         SessionHashes { token: self.hash(), series: self.series() }
@@ -162,8 +163,8 @@ impl SessionToken {
         TokenHash(series.finalize().into())
     }
 
-    /// The id of a cookie session that begins under this token. It follows from the token, so that
-    /// requests which take up a remembered token side by side begin the same cookie session.
+    /// Returns the id of a cookie session that begins under this token. It is derived from the token, so that
+    /// simultaneous requests with a remembered token begin the same cookie session.
     pub(crate) fn cookie_session_id(&self) -> CookieSessionId {
         let digest = Sha256::new().chain_update("sigra cookie session id").chain_update(self.0.0).finalize();
         let mut id = CookieSessionId::default();
@@ -172,11 +173,10 @@ impl SessionToken {
     }
 }
 
-/// The raw secret in a link that is sent by mail: 32 bytes from the operating system's random generator. It
-/// works once.
+/// The secret in a link that is sent by email: 32 bytes from the operating system's random generator. It works once.
 ///
-/// Like a [`SessionToken`] it redacts itself, is wiped when dropped and is compared by the database; that
-/// they are two types keeps one from being taken for the other.
+/// Like a [`SessionToken`], `Debug` redacts it, it is wiped when dropped, and the database compares it. They are two
+/// types, so that one can't be used as the other.
 ///
 /// ```
 /// use sigra::EmailToken;
@@ -191,35 +191,35 @@ impl SessionToken {
 pub struct EmailToken(RawToken);
 
 impl EmailToken {
-    /// A fresh token.
+    /// Generates a new token.
     ///
     /// # Errors
     ///
-    /// [`Error::Random`] when the operating system has no randomness to give.
+    /// [`Error::Random`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, Error> {
         RawToken::generate().map(Self)
     }
 
-    /// Reads a token as the link has it. Gives `None` for anything else.
+    /// Parses a token as the link has it. Returns `None` for anything else.
     #[must_use]
     pub fn parse(encoded: &str) -> Option<Self> {
         RawToken::parse(encoded).map(Self)
     }
 
-    /// The token as the link has it; wiped when dropped.
+    /// Returns the token as the link has it. It is wiped when dropped.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<String> {
         self.0.encode()
     }
 
-    /// The SHA-256 of the token's bytes, as the database holds it.
+    /// Returns the SHA-256 of the token's bytes, as the database has it.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         self.0.hash()
     }
 }
 
-/// The raw secret by which a browser is told from others: trusted without a second factor, or known.
+/// The secret that identifies a browser, as a trusted or as a known one.
 #[derive(Clone)]
 pub(crate) struct BrowserToken(RawToken);
 
@@ -253,13 +253,13 @@ impl fmt::Debug for EmailToken {
     }
 }
 
-/// Names a cookie session. It is no secret, and shown as the cookie has it.
+/// The id of a cookie session. It isn't secret, and displays as the cookie has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CookieSessionId([u8; COOKIE_SESSION_ID_LEN]);
 
 impl CookieSessionId {
     pub fn parse(encoded: &str) -> Option<Self> {
-        // The decoder wants room for an estimate.
+        // The decoder needs room for its estimate of the length.
         let mut decoded = [0; COOKIE_SESSION_ID_LEN + 2];
         let len = URL_SAFE_NO_PAD.decode_slice(encoded, &mut decoded).ok()?;
         decoded[..len].try_into().ok().map(Self)
@@ -278,7 +278,7 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// The SHA-256 of a token. It finds the token's row, and proves nothing.
+/// The SHA-256 of a token. It finds the token's row, but nobody can log in with it.
 ///
 /// ```
 /// let token = sigra::SessionToken::generate()?;
@@ -289,19 +289,19 @@ impl fmt::Debug for SessionToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The 32 bytes that stand in the column `token`.
+    /// Returns the 32 bytes of the column `token`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What the database knows a session token by.
+/// The hashes that the database knows a session token by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionHashes {
     /// The token's own hash, in the column `token`.
     pub token: TokenHash,
-    /// The hash of what all tokens of its session begin with, in the column `series`.
+    /// The hash of the bytes that all tokens of its session begin with, in the column `series`.
     pub series: TokenHash,
 }
 
@@ -323,7 +323,7 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// `N` bytes from the operating system's random generator.
+/// Returns `N` bytes from the operating system's random generator.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_canonical_spelling_is_a_token() {
+    fn only_the_canonical_encoding_is_a_token() {
         let token = SessionToken::generate().expect("randomness");
         let good = token.encode();
         for bad in [

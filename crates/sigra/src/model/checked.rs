@@ -1,4 +1,4 @@
-/// What came of checking what somebody showed: a code, what a passkey signed.
+/// The result of checking what a user presented, such as a code or the signature of a passkey.
 ///
 /// ```
 /// use sigra::mfa::Checked;
@@ -11,25 +11,25 @@
 /// }
 /// assert_eq!(answer(Checked::Valid("Ada")), "Ada");
 /// ```
-#[must_use = "it may be invalid: nothing is proven until you have looked"]
+#[must_use = "it may be invalid: check it before you rely on it"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a check passes or fails")]
 pub enum Checked<T = ()> {
-    /// It is good, and used up.
+    /// It was valid, and is used up.
     Valid(T),
-    /// It is wrong, was used before, or comes too late. Which of them, nobody is told.
+    /// It was wrong, used before, or expired. Callers can't tell which.
     Invalid,
 }
 
 impl<T> Checked<T> {
-    /// Whether it was good.
+    /// Returns whether it was valid.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         matches!(self, Self::Valid(_))
     }
 
-    /// What it turned out to be, if it was good.
-    #[must_use = "it may be invalid: nothing is proven until you have looked"]
+    /// Returns what it was found to be, if it was valid.
+    #[must_use = "it may be invalid: check it before you rely on it"]
     pub fn valid(self) -> Option<T> {
         match self {
             Self::Valid(value) => Some(value),
@@ -37,7 +37,7 @@ impl<T> Checked<T> {
         }
     }
 
-    /// The same answer about something else.
+    /// Maps the value, if it was valid.
     pub fn map<V>(self, change: impl FnOnce(T) -> V) -> Checked<V> {
         match self {
             Self::Valid(value) => Checked::Valid(change(value)),

@@ -1,4 +1,4 @@
-//! Who sends a request: its address and its browser.
+//! The client of a request: its IP address and its browser.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,24 +11,24 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use ipnet::IpNet;
 use woothee::parser::Parser;
 
-/// The longest user agent that is kept, in bytes.
+/// The maximum length of a user agent that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// A header that can't be read is reported at most this often: it comes with every request, if at all.
+/// How often an unreadable header is logged at most. A proxy that sends one does so with every request.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The address and user agent that a session is recorded with.
+/// The IP address and the user agent of a request, as a session and an audit event keep them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Client {
-    /// The address, where the server knows it.
+    /// The IP address, if the server knows it.
     pub ip: Option<IpAddr>,
     /// The header `User-Agent`, cut to 512 bytes.
     pub user_agent: Option<String>,
 }
 
 impl Client {
-    /// Creates a client, as for work that no request asked for.
+    /// Creates a client, for work outside of a request.
     ///
     /// ```
     /// let client = sigra::Client::new([192, 0, 2, 1], "curl/8.5");
@@ -40,7 +40,7 @@ impl Client {
     }
 }
 
-/// The client of a request, as far as it costs nothing to know: most requests never ask.
+/// The client of a request, read as far as that costs nothing, because most requests never need it.
 #[derive(Clone)]
 pub(crate) struct Sender {
     ip: Option<IpAddr>,
@@ -50,8 +50,8 @@ pub(crate) struct Sender {
 impl Sender {
     /// Reads the sender from a request.
     ///
-    /// The address is the peer's ([`ConnectInfo`]), unless the peer is a trusted proxy: then it is the last
-    /// address in `X-Forwarded-For` that no trusted proxy has. Nothing that an untrusted peer says counts.
+    /// The IP address is the peer's ([`ConnectInfo`]). If the peer is a trusted proxy, it is the last one in
+    /// `X-Forwarded-For` that isn't a trusted proxy's. What an untrusted peer claims is ignored.
     pub fn of<B>(request: &Request<B>, trusted_proxies: &[IpNet]) -> Self {
         let peer =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
@@ -65,7 +65,7 @@ impl Sender {
         Client {
             ip: self.ip,
             user_agent: self.user_agent.as_ref().map(|value| {
-                // What is past the end is not looked at, but for a letter that it may cut.
+                // Decode only what is kept, and the rest of a character that the limit may cut.
                 let bytes = &value.as_bytes()[..value.len().min(MAX_USER_AGENT + 4)];
                 let lossy = String::from_utf8_lossy(bytes);
                 lossy[..lossy.floor_char_boundary(MAX_USER_AGENT)].to_owned()
@@ -74,7 +74,7 @@ impl Sender {
     }
 }
 
-/// At most so many proxies are passed over. A header names more only if somebody wants it to be long.
+/// How many addresses of a header are read at most. Only an attacker would send more.
 const MAX_HOPS: usize = 32;
 
 fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> IpAddr {
@@ -95,7 +95,7 @@ fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -
     client
 }
 
-/// An address as proxies write it: alone, with a port, or in brackets, as IPv6 needs beside a port.
+/// Parses an IP address as proxies write it: by itself, with a port, or in brackets, which IPv6 needs before a port.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
     let bracketed = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
@@ -104,7 +104,7 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
-/// Says what can't be read, at most once a minute. It may hold anything, so it is not shown.
+/// Logs that a header can't be read, at most once a minute. The value isn't logged, because it can be anything.
 fn report_unreadable(proxy: IpAddr) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,12 +112,13 @@ fn report_unreadable(proxy: IpAddr) {
         *last = Some(Instant::now());
         tracing::warn!(
             target: "sigra", %proxy,
-            "a trusted proxy's X-Forwarded-For names a client that can't be read: the proxy is taken for the client"
+            "a trusted proxy's X-Forwarded-For can't be read, so the proxy counts as the client: configure the proxy to \
+             append IP addresses"
         );
     }
 }
 
-/// A browser and its system, in words that a person knows from their own machine.
+/// A browser and its operating system, by names that users know.
 ///
 /// ```
 /// use sigra::client::Device;
@@ -131,12 +132,12 @@ fn report_unreadable(proxy: IpAddr) {
 pub struct Device<'a> {
     /// The browser's name.
     pub browser: Option<&'a str>,
-    /// The system's name.
+    /// The operating system's name.
     pub system: Option<&'a str>,
 }
 
 impl<'a> Device<'a> {
-    /// Reads the names out of a user agent. They are what the browser claims, for display only.
+    /// Parses a user agent. Use the names only for display, because a browser can claim any.
     #[must_use]
     pub fn from_user_agent(user_agent: &'a str) -> Self {
         let known =
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    /// nginx joins what it appends with what the client wrote.
+    /// nginx appends to the value that the client sent.
     #[test]
     fn invariant_14_no_byte_of_a_client_hides_its_address() {
         for before in [&b"\xe9, "[..], b"\xff\xfe,", b"\x80, 6.6.6.6, \xc3, "] {

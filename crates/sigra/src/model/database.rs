@@ -1,8 +1,8 @@
-//! What is asked of a database, in bounds.
+//! The bounds that a database must meet.
 //!
-//! sqlx has a bound for each type that a statement is given or gives back: `Uuid: Encode<'q, DB>`. Such a bound on
-//! another type than `Self` would have to be repeated at every function. Here the same is said of the database,
-//! `DB: Encodes<'q, Uuid>`, and so a supertrait of [`Dialect`] can say it once.
+//! sqlx has a bound for each type of an argument or a column: `Uuid: Encode<'q, DB>`. Because it isn't a bound on
+//! `Self`, every function would have to repeat it. Here, it is a bound on the database, `DB: Encodes<'q, Uuid>`, so a
+//! supertrait of [`Dialect`] states it once.
 
 use std::pin::Pin;
 
@@ -15,10 +15,10 @@ use crate::{base::token::TokenHash, model::feed::Feed};
 /// A statement and its arguments.
 pub type SqlxQuery<DB> = sqlx::query::Query<'static, DB, <DB as Database>::Arguments>;
 
-/// What a database will have answered.
+/// The future of a statement's result.
 pub type Answer<'e, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'e>>;
 
-/// A database that the statements of `store` are written for: its words, and its own ways to hold what SQL has no
+/// A database that the statements of `store` are written for: its keywords, and how it binds values that SQL has no
 /// common type for.
 pub trait Dialect:
     Database<Arguments: IntoArguments<Self>, Connection: Runs<Self>>
@@ -32,46 +32,46 @@ pub trait Dialect:
     + StoresRef<str>
     + StoresRef<[u8]>
 {
-    /// Starts a transaction that may write.
+    /// The statement that begins a transaction that may write.
     const BEGIN: &'static str;
-    /// The time now by the database's clock, in milliseconds since the Unix epoch.
+    /// The current time by the database's clock, in milliseconds since the Unix epoch.
     const NOW_MS: &'static str;
-    /// The function that gives the least of its arguments.
+    /// The function that returns the least of its arguments.
     const LEAST: &'static str;
     /// Matches a column with the list that is the first argument, as [`bind_ids`](Self::bind_ids) and
     /// [`bind_tokens`](Self::bind_tokens) add it.
     const IN_LIST: &'static str;
-    /// The isolation level of the transaction, or NULL if there is one level only.
+    /// The isolation level of the transaction, or NULL if the database has only one level.
     const ISOLATION: &'static str;
-    /// Locks rows of users, named `u`, until the end of the transaction.
+    /// The clause that locks rows of users, named `u`, until the end of the transaction.
     const LOCK_USERS: &'static str;
-    /// Leaves rows alone that somebody else has locked.
+    /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
 
-    /// What tells of changes.
+    /// The feed of changes.
     type Feed: Feed<Database = Self>;
 
-    /// Whether another pool that connects as the host's does would find another database.
+    /// Returns whether another pool with the host's options would connect to another database.
     fn is_private(host: &Pool<Self>) -> bool;
 
-    /// Adds a list of ids.
+    /// Binds a list of ids.
     fn bind_ids(query: SqlxQuery<Self>, ids: &[Uuid]) -> SqlxQuery<Self>;
 
-    /// Adds a list of hashes.
+    /// Binds a list of hashes.
     fn bind_tokens(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
-    /// How many rows a statement has changed.
+    /// Returns how many rows a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
 }
 
-/// A time as a column holds it: `timestamptz`, or milliseconds since the Unix epoch where there is no such type. A time
-/// that can't be computed with and written down is an error.
+/// A time as a column has it: `timestamptz`, or milliseconds since the Unix epoch in a database without that type. A
+/// column's time that can't be represented is an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub OffsetDateTime);
 
-/// A database that takes values of a type in its statements.
+/// A database whose statements take arguments of a type.
 pub trait Encodes<'q, T>: Database {
-    /// Adds the next argument of a statement.
+    /// Binds the next argument of a statement.
     fn bind(query: SqlxQuery<Self>, value: T) -> SqlxQuery<Self>;
 }
 
@@ -81,9 +81,9 @@ impl<'q, DB: Database, T: Encode<'q, DB> + Type<DB>> Encodes<'q, T> for DB {
     }
 }
 
-/// A database that has values of a type in its rows.
+/// A database whose rows have values of a type.
 pub trait Decodes<'r, T>: Database {
-    /// The value of a column.
+    /// Returns the value of a column.
     fn value(row: &'r Self::Row, column: &'static str) -> sqlx::Result<T>;
 }
 
@@ -110,7 +110,7 @@ impl<DB, T> Stores<T> for DB where
 {
 }
 
-/// The same of a type that is borrowed: of the caller, and of the row.
+/// A database that has columns of a type, with values that are borrowed from the caller or from the row.
 pub trait StoresRef<T: ?Sized + 'static>:
     for<'q> Encodes<'q, &'q T>
     + for<'q> Encodes<'q, Option<&'q T>>
@@ -129,7 +129,7 @@ impl<DB, T: ?Sized + 'static> StoresRef<T> for DB where
 
 /// A database whose rows the host's user is read from.
 pub trait Reads<U>: Database {
-    /// The user in a row that has all their columns.
+    /// Returns the user in a row that has all their columns.
     fn user(row: &Self::Row) -> sqlx::Result<U>;
 }
 
@@ -144,13 +144,13 @@ pub trait Runs<DB: Database> {
     /// Runs a statement.
     fn execute<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::QueryResult>;
 
-    /// Its only row.
+    /// Runs a statement and returns its only row.
     fn fetch_one<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::Row>;
 
-    /// Its row, if there is one.
+    /// Runs a statement and returns its row, if there is one.
     fn fetch_optional<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Option<DB::Row>>;
 
-    /// Its rows.
+    /// Runs a statement and returns its rows.
     fn fetch_all<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Vec<DB::Row>>;
 }
 

@@ -1,43 +1,42 @@
-//! Whether a row that was read may have changed since. This is what lets a scope be kept in memory, and
-//! still end with its session.
+//! Finds out whether a row may have changed since it was read, so that a cached scope still ends with its session.
 //!
-//! A [`Feed`] is stamped before a row is read; what was read holds for as long as the feed says so of the
-//! stamp. A feed that isn't sure says no, and the database is asked.
+//! Take a stamp of a [`Feed`] before you read a row. The row is current as long as the feed confirms it for the stamp.
+//! A feed that isn't certain doesn't confirm it, and the database is queried.
 
 use std::fmt::Display;
 
-/// Tells of a database whether a row that was read may have changed since.
+/// Finds out whether a row of a database may have changed since it was read.
 pub trait Feed: Send + Sync + 'static {
-    /// Its database.
+    /// The database.
     type Database: sqlx::Database;
     /// A moment in the database's history, not later than the row that is read next.
     type Stamp: Clone + Send + Sync;
-    /// A session and a user, as far as their changes are told apart.
+    /// A session and its user, as precisely as the feed distinguishes changes.
     type Subject: Copy + Send + Sync;
 
-    /// A feed that has not begun, of sessions and of a table of users.
+    /// Creates a feed of sessions and of a table of users. It doesn't run yet.
     fn new(pool: sqlx::Pool<Self::Database>, users: &'static str) -> Self;
 
-    /// Begins, or begins again should its runtime have ended.
+    /// Starts the feed, or starts it again if its runtime has ended.
     fn ensure_running(&self);
 
-    /// The present moment, if the feed can tell what happens from now on.
+    /// Returns the current moment. `None` if the feed can't be certain to notice changes after it.
     fn stamp(&self) -> Option<Self::Stamp>;
 
-    /// The subject of these ids.
+    /// Returns the subject of these ids.
     fn subject(session: &dyn Display, user: &dyn Display) -> Self::Subject;
 
-    /// Whether nothing of the subject can have changed since.
+    /// Returns whether the subject can't have changed since a stamp.
     fn is_unchanged(&self, subject: &Self::Subject, since: &Self::Stamp) -> bool;
 
-    /// Notes a change that this process has made, so that it need not wait to be told.
+    /// Notes a change that this process made, so that the feed doesn't have to wait for its notification.
     fn note(&self, changed: &dyn Display);
 
     /// Resolves when another process may have changed something.
     #[cfg(feature = "live")]
     fn changed(&self) -> impl Future<Output = ()> + Send;
 
-    /// While it is sure of anything, waits until it knows of every change that was committed before.
+    /// Waits until the feed knows of every change that was committed before. Returns at once while it isn't certain.
     #[cfg(feature = "testing")]
     fn catch_up(&self) -> impl Future<Output = ()> + Send;
 }

@@ -1,8 +1,8 @@
-//! How often something may be tried.
+//! Limits of attempts, requests and connections.
 
 use std::{num::NonZeroU32, time::Duration};
 
-/// How often something may be tried for one account.
+/// How many attempts an account allows, and how long it delays further ones.
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,18 +15,18 @@ use std::{num::NonZeroU32, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limit {
-    /// How many attempts there are before the first delay.
+    /// The number of attempts before the first delay.
     pub free: i32,
     /// The first delay. It doubles with each attempt.
     pub delay: Duration,
-    /// The longest delay.
+    /// The maximum delay.
     pub max_delay: Duration,
-    /// After so long without an attempt it begins anew.
+    /// How long it takes without an attempt until the count starts again.
     pub forget_after: Duration,
 }
 
 impl Limit {
-    /// Sets how many attempts there are before the first delay.
+    /// Sets the number of attempts before the first delay.
     #[must_use]
     pub const fn free(mut self, free: i32) -> Self {
         self.free = free;
@@ -40,7 +40,7 @@ impl Limit {
         self
     }
 
-    /// Sets the longest delay.
+    /// Sets the maximum delay.
     #[must_use]
     pub const fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
@@ -54,7 +54,7 @@ impl Limit {
         self
     }
 
-    /// For passwords: five, then a second's delay that doubles up to a quarter of an hour.
+    /// The limit for passwords: 5 attempts, then a delay of 1 second that doubles up to 15 minutes.
     pub const LOG_IN: Self = Self {
         free: 5,
         delay: Duration::from_secs(1),
@@ -62,9 +62,10 @@ impl Limit {
         forget_after: Duration::from_secs(24 * 60 * 60),
     };
 
-    /// For second factors: five, then half a minute's delay that doubles up to an hour. Whoever gets here has the
-    /// password, and one code of six digits in half a million is right: at two dozen a day that takes decades
-    /// (OWASP ASVS 6.6.3).
+    /// The limit for second factors: 5 attempts, then a delay of 30 seconds that doubles up to an hour.
+    ///
+    /// An attacker here already has the password, and one in half a million codes of six digits is right. At two dozen
+    /// attempts a day, guessing takes decades (OWASP ASVS 6.6.3).
     pub const SECOND_FACTOR: Self = Self {
         free: 5,
         delay: Duration::from_secs(30),
@@ -72,9 +73,10 @@ impl Limit {
         forget_after: Duration::from_secs(24 * 60 * 60),
     };
 
-    /// For all browsers together that a user [has logged in with](crate::limits#known-browsers), beside what each of them is
-    /// limited by: a hundred failures in a row (NIST SP 800-63B-4 section 3.2.2). Past them they count with strangers,
-    /// until there is a success, or for a day.
+    /// The limit for all [known browsers](crate::limits#known-browsers) of a user together: 100 failures in a row (NIST
+    /// SP 800-63B-4 section 3.2.2). Each of them has a limit of its own, too.
+    ///
+    /// Beyond it, they are limited like unknown browsers, until a login succeeds, or for a day.
     pub const KNOWN_BROWSERS: Self = Self {
         free: 100,
         delay: Duration::from_secs(24 * 60 * 60),
@@ -82,8 +84,8 @@ impl Limit {
         forget_after: Duration::from_secs(24 * 60 * 60),
     };
 
-    /// For what a user does to their own account, and what takes work or a mail: a new password, say. Twenty, then ten
-    /// seconds' delay that doubles up to a quarter of an hour.
+    /// The limit for changes of one's own account that take work or send an email, such as a new password: 20, then a
+    /// delay of 10 seconds that doubles up to 15 minutes.
     pub const CHANGES: Self = Self {
         free: 20,
         delay: Duration::from_secs(10),
@@ -91,7 +93,7 @@ impl Limit {
         forget_after: Duration::from_secs(60 * 60),
     };
 
-    /// For mails: three in a quarter of an hour.
+    /// The limit for emails: 3 in 15 minutes.
     pub const MAIL: Self = Self {
         free: 3,
         delay: Duration::from_secs(15 * 60),
@@ -100,29 +102,37 @@ impl Limit {
     };
 }
 
-/// How many requests an address may send to the pages of accounts.
+/// How many requests an IP address can send to the pages of accounts.
 ///
-/// IPv6 addresses count by their /64, which is what one customer has. Requests whose address is not known, as of a server
-/// without axum's `ConnectInfo`, count as one client's, who may send ten times as many: that bounds what can be guessed
-/// at, and one visitor alone does not easily use up what is there for all. The log says once how to mend it.
+/// IPv6 addresses count by their /64, which is what one customer has. If the IP address is unknown, such as on a server
+/// without axum's `ConnectInfo`, all requests count as one client's, with ten times the limit. That bounds guessing, and
+/// one visitor can hardly use up the limit for all. The log says once how to fix it.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use sigra::limits::AddressLimit;
+///
+/// let limit = AddressLimit::default().burst(NonZeroU32::MIN.saturating_add(49));
+/// assert_eq!((limit.burst.get(), limit.per_minute.get()), (50, 60));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressLimit {
-    /// How many at once.
+    /// The number of requests at once.
     pub burst: NonZeroU32,
-    /// How many a minute after that.
+    /// The number of requests per minute after that.
     pub per_minute: NonZeroU32,
 }
 
 impl AddressLimit {
-    /// Sets how many requests may come at once.
+    /// Sets the number of requests at once.
     #[must_use]
     pub const fn burst(mut self, burst: NonZeroU32) -> Self {
         self.burst = burst;
         self
     }
 
-    /// Sets how many requests may come each minute after that.
+    /// Sets the number of requests per minute after that.
     #[must_use]
     pub const fn per_minute(mut self, per_minute: NonZeroU32) -> Self {
         self.per_minute = per_minute;
@@ -131,7 +141,7 @@ impl AddressLimit {
 }
 
 impl Default for AddressLimit {
-    /// A hundred, and one a second after that: an office behind one address can begin its day.
+    /// Returns 100 at once, and then one per second: enough for an office behind one IP address in the morning.
     fn default() -> Self {
         const HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
         const SIXTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
@@ -139,7 +149,7 @@ impl Default for AddressLimit {
     }
 }
 
-/// How many live connections there may be at the same time, in each process.
+/// How many live connections can be open at the same time, in each process.
 ///
 /// ```
 /// use sigra::{Config, SecretKeyBase, live::LiveLimit};
@@ -152,9 +162,9 @@ impl Default for AddressLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveLimit {
-    /// Of one session: of all tabs of a browser.
+    /// The maximum for one session: for all tabs of a browser.
     pub per_session: usize,
-    /// Of one user, in all their sessions.
+    /// The maximum for one user, in all their sessions.
     pub per_user: usize,
 }
 
@@ -177,7 +187,7 @@ impl LiveLimit {
 
 #[cfg(feature = "live")]
 impl Default for LiveLimit {
-    /// 50 of a session, 200 of a user.
+    /// Returns 50 for a session and 200 for a user.
     fn default() -> Self {
         Self { per_session: 50, per_user: 200 }
     }

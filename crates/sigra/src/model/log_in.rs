@@ -1,18 +1,17 @@
-//! How users log in, and whether they are logged in then.
+//! How users log in, and the result.
 
-/// Whether a log-in is complete.
-#[must_use = "a log-in may not be complete yet: lead the user to the challenge"]
+/// Whether a login is complete.
+#[must_use = "the login may not be complete yet: redirect the user to the challenge"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
 pub enum LogInOutcome {
     /// The user is logged in.
     Complete,
-    /// The user has a second factor, and must show it: lead them to the challenge.
+    /// The user must present their second factor: redirect them to the challenge.
     SecondFactorPending,
 }
 
-/// How a user proved who they are when they logged in: the `method` of the event and of its row in the audit trail
-/// (OWASP ASVS 16.3.1).
+/// The sign-in method of a login, which the log and the audit trail record as `method` (OWASP ASVS 16.3.1).
 ///
 /// ```
 /// use sigra::LogInMethod;
@@ -23,19 +22,19 @@ pub enum LogInOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogInMethod {
-    /// By their password.
+    /// A password.
     Password,
-    /// By a link that was mailed to them.
+    /// A link that was sent by email.
     Link,
-    /// By a passkey, which [logs in](crate::mfa::Passkeys::log_in) alone.
+    /// A passkey, which [logs in](crate::mfa::Passkeys::log_in) without a password.
     #[cfg(feature = "passkeys")]
     Passkey,
-    /// In another way, which the host names.
+    /// Another method, which the host names.
     Other(&'static str),
 }
 
 impl LogInMethod {
-    /// What a row says.
+    /// Returns the method that a row has, by its name.
     pub(crate) fn from_name(name: &str) -> Self {
         match name {
             "password" => Self::Password,
@@ -46,7 +45,7 @@ impl LogInMethod {
         }
     }
 
-    /// Its name in the log and in the audit trail.
+    /// Returns the name in the log and in the audit trail.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Plain data and the rules on it. No SQL, no HTTP.
+//! Plain data and the rules on it, without SQL and HTTP.
 
 pub(crate) mod audit;
 pub(crate) mod checked;

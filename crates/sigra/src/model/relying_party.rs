@@ -1,12 +1,13 @@
-//! Whose passkeys they are.
+//! The relying party of passkeys.
 
 use url::{Host, Url};
 use webauthn_rs::prelude::*;
 
 use crate::{base::config_error::ConfigError, model::second_factor::CEREMONY_TTL};
 
-/// Whose passkeys they are (WebAuthn section 4, "relying party"). Browsers keep a passkey for a domain, and sign with
-/// it only at an origin of that domain: which is why it can't be phished.
+/// The domain and the origin of passkeys (WebAuthn section 4, "relying party").
+///
+/// Browsers keep a passkey for a domain, and sign with it only at an origin of that domain, so it can't be phished.
 ///
 /// ```
 /// use sigra::config::RelyingParty;
@@ -22,21 +23,21 @@ pub struct RelyingParty {
 }
 
 impl RelyingParty {
-    /// The domain that passkeys are kept for, which can't be changed later, and the origin of the pages that use
-    /// them: at that domain, or below.
+    /// Creates a relying party from the domain of the passkeys, which can't be changed later, and the origin of the
+    /// pages that use them, at that domain or a subdomain.
     #[must_use]
     pub fn new(domain: impl Into<String>, origin: impl Into<String>) -> Self {
         Self { domain: domain.into(), origin: origin.into(), name: None }
     }
 
-    /// What people know the application by (default: its domain).
+    /// Sets the name that users know the application by (default: its domain).
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Whether browsers make passkeys for it, as [`Config::check`](crate::Config::check) checks too.
+    /// Checks that browsers make passkeys for it. [`Config::check`](crate::Config::check) does so too.
     ///
     /// ```
     /// use sigra::config::RelyingParty;
@@ -47,7 +48,7 @@ impl RelyingParty {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::RelyingParty`], which names both.
+    /// [`ConfigError::RelyingParty`], which names the domain and the origin.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.to_webauthn().map(drop)
     }
@@ -60,7 +61,7 @@ impl RelyingParty {
         builder.rp_name(name).timeout(CEREMONY_TTL).build().map_err(|_| refused())
     }
 
-    /// Browsers make passkeys for secure contexts only, and for domains that somebody can own.
+    /// Browsers make passkeys only in secure contexts, and only for domains that somebody can own.
     fn is_good_origin(&self, origin: &Url) -> bool {
         let is_localhost = self.domain == "localhost" || self.domain.ends_with(".localhost");
         let has_no_path = origin.path() == "/" && origin.query().is_none() && origin.fragment().is_none();

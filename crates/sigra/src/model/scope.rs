@@ -1,13 +1,13 @@
-//! The scope: who is acting, and what they have proved.
+//! The scope: the user and the session of a request, and what the user has presented.
 
 use std::{fmt, sync::Arc};
 
 use crate::model::{session::SessionRow, user::AuthUser};
 
-/// A logged-in user and the session they are acting under.
+/// A logged-in user and their session.
 ///
-/// As an argument it is a requirement: a person who is not logged in is led to the log-in page and back,
-/// a program gets 401. As `Option<Scope<User>>` it is a question.
+/// As an argument of a handler, it requires a login: a visitor is redirected to the login page and back, a program gets
+/// a 401. As `Option<Scope<User>>`, it is `None` for visitors.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -38,13 +38,13 @@ impl<U: AuthUser> Scope<U> {
         Self(Arc::new(Inner { user, session }))
     }
 
-    /// The user, as the database has them at this request.
+    /// Returns the user, as the database has them at this request.
     #[must_use]
     pub fn user(&self) -> &U {
         &self.0.user
     }
 
-    /// The session.
+    /// Returns the session.
     #[must_use]
     pub fn session(&self) -> &SessionRow {
         &self.0.session
@@ -57,15 +57,16 @@ impl<U: AuthUser> Clone for Scope<U> {
     }
 }
 
-/// Names the session, and says nothing of the user.
+/// Shows the session's id, and nothing of the user.
 impl<U: AuthUser> fmt::Debug for Scope<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
     }
 }
 
-/// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), as OWASP ASVS 7.5.1 asks before a
-/// sensitive change: with their second factor, if they have one. Others are led to the sudo page.
+/// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), with their second factor if they have one.
+///
+/// OWASP ASVS 7.5.1 requires that before a sensitive change. Other users are redirected to the sudo page.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -84,12 +85,12 @@ impl<U: AuthUser> fmt::Debug for Scope<U> {
 #[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
 
-/// How far a session goes.
+/// What a session allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clearance {
     /// The user is logged in.
     Full,
-    /// The user is to show their second factor, and can do nothing else.
+    /// The user must present their second factor, and can do nothing else.
     ChallengePending,
     /// The user must set up a second factor, and can do nothing else.
     EnrolmentRequired,
@@ -113,7 +114,7 @@ impl<U: AuthUser> Scope<U> {
     }
 }
 
-/// A user whose second factor is pending. For the pages that ask for it, and for nothing else.
+/// A user whose second factor is pending. Use it only for the pages of the challenge.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -132,15 +133,17 @@ impl<U: AuthUser> Scope<U> {
 pub struct MfaChallenge<U: AuthUser>(pub(crate) Scope<U>);
 
 impl<U: AuthUser> MfaChallenge<U> {
-    /// Who has shown their first factor.
+    /// Returns the user, who has presented only their first factor.
     #[must_use]
     pub fn user(&self) -> &U {
         self.0.user()
     }
 }
 
-/// A user who authenticated recently, and may set up a second factor: one who is logged in, or who
-/// [must have one](AuthUser::requires_second_factor) and can do nothing else until then.
+/// A user who authenticated recently, and can set up a second factor.
+///
+/// They are logged in, or [must have a second factor](AuthUser::requires_second_factor) and can do nothing else until
+/// they have set one up.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -166,13 +169,13 @@ impl<U: AuthUser> MfaChallenge<U> {
 pub struct MfaEnrolment<U: AuthUser>(pub(crate) Scope<U>);
 
 impl<U: AuthUser> MfaEnrolment<U> {
-    /// Who it is.
+    /// Returns the user and their session.
     #[must_use]
     pub fn scope(&self) -> &Scope<U> {
         &self.0
     }
 
-    /// Whether they can do nothing else until they have set one up.
+    /// Returns whether the user can do nothing else until they have set up a second factor.
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.0.clearance() == Clearance::EnrolmentRequired

@@ -1,4 +1,4 @@
-//! Second factors: what there are, what a user has, and what they show.
+//! Second factors: the kinds, those of a user, and what a user presents.
 
 use std::{fmt, time::Duration};
 
@@ -10,8 +10,9 @@ use uuid::Uuid;
 #[cfg(feature = "passkeys")]
 use webauthn_rs::prelude::PublicKeyCredential;
 
-/// A code as somebody typed it: of an authenticator app, or a backup code. Spaces and dashes don't matter. It redacts
-/// itself in `Debug` and is wiped when dropped.
+/// A code as a user typed it: of an authenticator app, or a backup code. Spaces and dashes are ignored.
+///
+/// `Debug` redacts it, and it is wiped when dropped.
 ///
 /// ```
 /// let code = sigra::mfa::MfaCode::new("123 456");
@@ -21,7 +22,7 @@ use webauthn_rs::prelude::PublicKeyCredential;
 pub struct MfaCode(SecretString);
 
 impl MfaCode {
-    /// Takes what was typed.
+    /// Creates a code from what the user typed.
     #[must_use]
     pub fn new(typed: impl AsRef<str>) -> Self {
         let is_sense = |c: &char| !c.is_whitespace() && *c != '-';
@@ -33,7 +34,7 @@ impl MfaCode {
     }
 }
 
-/// More than the longest code has.
+/// How many characters are kept. The longest code is shorter.
 const MAX_CODE: usize = 64;
 
 impl fmt::Debug for MfaCode {
@@ -49,26 +50,34 @@ impl<'de> Deserialize<'de> for MfaCode {
     }
 }
 
-/// What a user shows as their second factor.
+/// What a user presents as their second factor.
+///
+/// ```
+/// use sigra::mfa::{MfaCode, SecondFactor};
+///
+/// let code = MfaCode::new("123 456");
+/// let presented = SecondFactor::Code(&code);
+/// # let _ = presented;
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SecondFactor<'a> {
     /// A code that they typed.
     Code(&'a MfaCode),
-    /// What their browser signed with a passkey.
+    /// What the browser signed with a passkey.
     #[cfg(feature = "passkeys")]
     Passkey(&'a PublicKeyCredential),
 }
 
-/// What a second factor turned out to be.
+/// The second factor that a user presented, once it was found valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factor {
     /// A code of an authenticator app.
     Totp,
-    /// A backup code. It is used up.
+    /// A backup code, which is now used up.
     BackupCode {
-        /// How many are left. With two or fewer it is time for new ones.
+        /// How many are left. With two or fewer, the user should generate new ones.
         left: u32,
     },
     /// A passkey.
@@ -76,7 +85,7 @@ pub enum Factor {
 }
 
 impl Factor {
-    /// Which of them it is.
+    /// Returns the kind of the factor.
     #[must_use]
     pub const fn kind(self) -> FactorKind {
         match self {
@@ -91,7 +100,7 @@ impl Factor {
     }
 }
 
-/// The second factors that there are.
+/// The kinds of second factors.
 ///
 /// ```
 /// assert_eq!(sigra::mfa::FactorKind::BackupCode.name(), "backup_code");
@@ -108,7 +117,7 @@ pub enum FactorKind {
 }
 
 impl FactorKind {
-    /// Its name in the database, in the log and in the audit trail.
+    /// Returns the name in the database, in the log and in the audit trail.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -123,7 +132,7 @@ impl FactorKind {
     }
 }
 
-/// What a user has to log in with besides their password.
+/// The second factors of a user.
 ///
 /// ```
 /// # use sigra::mfa::SecondFactors;
@@ -136,7 +145,7 @@ impl FactorKind {
 pub struct SecondFactors {
     /// The authenticator app, if there is one.
     pub totp: Option<Totp>,
-    /// The passkeys, the first added first.
+    /// The passkeys, oldest first.
     #[cfg(feature = "passkeys")]
     pub passkeys: Vec<Passkey>,
     /// How many backup codes are left.
@@ -144,13 +153,13 @@ pub struct SecondFactors {
 }
 
 impl SecondFactors {
-    /// Whether the user is asked for one.
+    /// Returns whether there is one, so that the user must present it at a login.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.count() > 0
     }
 
-    /// How many there are, backup codes aside.
+    /// Returns how many there are, without backup codes.
     #[must_use]
     pub fn count(&self) -> usize {
         #[cfg(feature = "passkeys")]
@@ -165,23 +174,23 @@ impl SecondFactors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totp {
-    /// When.
+    /// When it was set up.
     pub inserted_at: OffsetDateTime,
-    /// When its last code was used.
+    /// When one of its codes was last used.
     pub last_used_at: OffsetDateTime,
 }
 
-/// How long a browser may take to sign a challenge with a passkey.
+/// How long a browser can take to sign a challenge with a passkey.
 pub(crate) const CEREMONY_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// A passkey of a user's.
+/// A passkey of a user.
 #[cfg(feature = "passkeys")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Passkey {
     /// The row's id.
     pub id: Uuid,
-    /// What its user calls it.
+    /// The name that the user gave it.
     pub name: String,
     /// When it was last used.
     pub last_used_at: OffsetDateTime,

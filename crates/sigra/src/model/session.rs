@@ -1,4 +1,4 @@
-//! The session: the row of a login, how long it lives, and what becomes of it.
+//! The session: the row of a login, its lifetime, and its renewal.
 
 use std::{
     net::IpAddr,
@@ -26,21 +26,21 @@ use crate::{
 /// `last_used_at` is written at most this often.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// How long sessions live, and their tokens.
+/// The lifetimes of sessions and their tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
-    /// From the login on.
+    /// Of a session, from the login.
     pub ttl: Duration,
-    /// Without a request, unless the user asked to be remembered.
+    /// Of a session without a request, unless it is remembered.
     pub idle_timeout: Option<Duration>,
-    /// While the second factor is pending.
+    /// Of a session whose second factor is pending.
     pub challenge_ttl: Duration,
-    /// Of a token, before it is replaced.
+    /// Of a token, before it is reissued.
     pub reissue_age: Duration,
 }
 
-/// Names a session: on the devices page, to its live connections, in the log. It is the row's id, and
-/// proves nothing.
+/// The id of a session's row, for the devices page, live connections and the log. It isn't secret: nobody can log in
+/// with it.
 pub type SessionId = Uuid;
 
 /// A row of `users_tokens` whose context is `session`, without its tokens.
@@ -56,43 +56,45 @@ pub type SessionId = Uuid;
 pub struct SessionRow {
     /// The row's id.
     pub id: SessionId,
-    /// When the user logged in. The session's age counts from here.
+    /// When the user logged in. The session's age is measured from here.
     pub inserted_at: OffsetDateTime,
     /// When the current token was issued.
     pub issued_at: OffsetDateTime,
-    /// When the user last proved who they are.
+    /// When the user last authenticated.
     pub authenticated_at: OffsetDateTime,
-    /// How they logged in; [`LogInMethod::Password`] too once they have shown it to confirm that it is them. `None`
-    /// for a session that was opened without a browser.
+    /// How the user logged in, or [`LogInMethod::Password`] since they reauthenticated with it. `None` if the session
+    /// was created without a browser.
     pub authenticated_by: Option<LogInMethod>,
-    /// Whether the user has shown their first factor only: such a session leads nowhere but to the
+    /// Whether the user has presented only their first factor. Such a session allows only the
     /// [challenge](crate::mfa).
     pub mfa_pending: bool,
-    /// When the user last showed a second factor: in this session, or before the browser was trusted that it was
+    /// When the user last presented a second factor: in this session, or when they trusted the browser that it was
     /// opened in.
     pub mfa_verified_at: Option<OffsetDateTime>,
-    /// Which second factor they showed last. To set one up is not to show it.
+    /// The second factor that the user presented last. Setting one up doesn't count.
     pub mfa_verified_by: Option<FactorKind>,
     /// When the session was last used, to within five minutes.
     pub last_used_at: OffsetDateTime,
     /// Whether the user asked to be remembered.
     pub remembered: bool,
-    /// The address it was opened from.
+    /// The IP address that it was opened from.
     pub ip: Option<IpAddr>,
-    /// The browser it was opened in.
+    /// The user agent of the browser that it was opened in.
     pub user_agent: Option<String>,
 }
 
 impl SessionRow {
-    /// The browser and system in words: `Firefox on Linux`.
+    /// Returns the browser and its operating system in words: `Firefox on Linux`.
     #[must_use]
     pub fn device(&self) -> String {
         Device::from_user_agent(self.user_agent.as_deref().unwrap_or_default()).to_string()
     }
 
-    /// Whether the user may set a new password without showing the one before (OWASP ASVS 6.2.3): they have shown
-    /// it in this session, or two other proofs. A link alone proves a mailbox, and a passkey alone a device; neither is
-    /// the password. For who is in [sudo mode](crate::Sudo).
+    /// Returns whether the user can set a new password without entering the current one (OWASP ASVS 6.2.3). Check it
+    /// in addition to [sudo mode](crate::Sudo).
+    ///
+    /// They can if they presented the password in this session, or two other proofs. A link proves only access to a
+    /// mailbox, and a passkey only that of a device.
     #[must_use]
     pub fn may_set_password(&self) -> bool {
         let is_passkey = |method: LogInMethod| method.name() == "passkey";
@@ -103,7 +105,7 @@ impl SessionRow {
         }
     }
 
-    /// When the session ends by itself if it is not used again.
+    /// Returns when the session expires if it isn't used again.
     pub(crate) fn expires_at(&self, lifetimes: &Lifetimes) -> OffsetDateTime {
         if self.mfa_pending {
             return later(self.inserted_at, lifetimes.challenge_ttl.min(lifetimes.ttl));
@@ -119,24 +121,24 @@ impl SessionRow {
         now < self.expires_at(lifetimes) && !self.is_ahead(lifetimes, now)
     }
 
-    /// Whether a wrong clock has written what its life is counted from. It may also be the clock here, so the row is not
-    /// to be deleted for that.
+    /// Returns whether a time that the lifetime is measured from lies in the future, because a clock is wrong. That may
+    /// be the clock of this process, so it is no reason to delete the row.
     pub(crate) fn is_ahead(&self, lifetimes: &Lifetimes, now: OffsetDateTime) -> bool {
         let counts_idle_time = lifetimes.idle_timeout.is_some() && !self.remembered && !self.mfa_pending;
         self.inserted_at > latest(now) || (counts_idle_time && self.last_used_at > latest(now))
     }
 
-    /// Until when there is nothing to do about it.
+    /// Returns the time until which the row needs no change: no expiry, no new token, no touch.
     pub(crate) fn fresh_until(&self, lifetimes: &Lifetimes) -> OffsetDateTime {
         self.expires_at(lifetimes).min(self.reissue_at(lifetimes)).min(self.touch_at(lifetimes))
     }
 
-    /// Whether its token is so old that a fresh one should take its place.
+    /// Returns whether the token is so old that it should be reissued.
     pub(crate) fn is_due_for_reissue(&self, lifetimes: &Lifetimes, now: OffsetDateTime) -> bool {
         now >= self.reissue_at(lifetimes) || self.issued_at > latest(now)
     }
 
-    /// Whether it is time to note that it is in use.
+    /// Returns whether it is time to update `last_used_at`.
     pub(crate) fn is_due_for_touch(&self, lifetimes: &Lifetimes, now: OffsetDateTime) -> bool {
         now >= self.touch_at(lifetimes)
     }
@@ -150,13 +152,13 @@ impl SessionRow {
         later(self.last_used_at, interval)
     }
 
-    /// What a clock that was ahead has noted is not recent.
+    /// Returns whether the user authenticated within an age. A time in the future, from a wrong clock, isn't recent.
     pub(crate) fn authenticated_within(&self, age: Duration, now: OffsetDateTime) -> bool {
         self.authenticated_at <= latest(now) && now < later(self.authenticated_at, age)
     }
 }
 
-/// The sessions of a user: the first hundred, and whether there are more.
+/// The first 100 sessions of a user, and whether there are more.
 ///
 /// ```
 /// # use sigra::session::SessionList;
@@ -173,7 +175,7 @@ pub struct SessionList {
 }
 
 impl SessionList {
-    /// As many as anybody reads. A user may have any number.
+    /// The maximum number of sessions in the list. A user can have any number.
     pub const MOST: usize = 100;
 
     pub(crate) fn first_of(mut sessions: Vec<SessionRow>) -> Self {
@@ -206,47 +208,47 @@ impl IntoIterator for SessionList {
     }
 }
 
-/// How a token relates to the row it found.
+/// How a token relates to the row that it found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is the row's token.
     Current,
-    /// It was issued to replace the row's token, and is seen for the first time.
+    /// It was issued to replace the row's token, and is presented for the first time.
     Next,
-    /// It was the session's token, whenever that was, or one that a login took the place of. After a reissue it is good
-    /// until the given time; after a login, a privilege change or a second reissue, never.
+    /// It was a token of the session before, or one that a login replaced. After a reissue, it is valid until the given
+    /// time. After a login, a change of privileges or a second reissue, it isn't valid.
     Previous(Option<OffsetDateTime>),
 }
 
-/// A session's row, its user, and how the token stands to it.
+/// A session's row, its user, and how the token relates to it.
 #[derive(Clone, Debug)]
 pub struct Found<U> {
     /// The session.
     pub session: SessionRow,
-    /// Its user.
+    /// The user.
     pub user: U,
-    /// How the token stands to the session.
+    /// How the token relates to the session.
     pub standing: Standing,
 }
 
-/// A session to be stored.
+/// A session to store.
 #[derive(Clone, Debug)]
 pub struct NewSession<'a, U: AuthUser> {
-    /// Whose it is. The row is written only if the user still has this password hash.
+    /// The user. The row is written only if they still have this password hash.
     pub user: &'a U,
     /// Whether the user asked to be remembered.
     pub remembered: bool,
-    /// From where.
+    /// The client that the user logged in from.
     pub client: &'a Client,
-    /// When.
+    /// The time of the login.
     pub now: OffsetDateTime,
-    /// A token that this login takes the place of.
+    /// The token that this login replaces.
     pub replaces: Option<TokenHash>,
-    /// How the user proved who they are.
+    /// The sign-in method.
     pub method: Option<LogInMethod>,
-    /// When the user showed a second factor, if they did. If not, and they have one, it is pending.
+    /// When the user presented a second factor, if they did. If they didn't, and have one, it is pending.
     pub mfa_verified_at: Option<OffsetDateTime>,
-    /// Which it was.
+    /// The second factor that they presented.
     pub mfa_verified_by: Option<FactorKind>,
 }
 
@@ -264,7 +266,7 @@ impl<'a, U: AuthUser> NewSession<'a, U> {
         }
     }
 
-    /// The row that it becomes, under an id of its own.
+    /// Returns the row that it becomes, with a new id.
     pub(crate) fn to_row(&self) -> SessionRow {
         SessionRow {
             id: Uuid::now_v7(),
@@ -283,35 +285,35 @@ impl<'a, U: AuthUser> NewSession<'a, U> {
     }
 }
 
-/// What becomes of a session that gets a new token at once.
+/// The renewal of a session, which replaces its token at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {
     /// The hash of the new token.
     pub token: TokenHash,
-    /// When.
+    /// The time of the renewal.
     pub now: OffsetDateTime,
-    /// What the user has proved with it.
+    /// What the user has proved, if anything.
     pub proof: Option<Proof>,
 }
 
-/// What a user proves in a session that they have.
+/// What a user proves in an existing session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// Once more who they are, by their password.
+    /// They reauthenticated with their password.
     Password,
-    /// Who they are, by a second factor: it is no longer pending.
+    /// They presented a second factor, which is no longer pending.
     SecondFactor(FactorKind),
-    /// That they have set a second factor up.
+    /// They set up a second factor.
     Enrolment,
 }
 
 impl Renewal {
-    /// When the user proved once more who they are, if they did.
+    /// Returns when the user authenticated, if they did.
     pub(crate) fn authenticated_at(&self) -> Option<OffsetDateTime> {
         matches!(self.proof, Some(Proof::Password | Proof::SecondFactor(_))).then_some(self.now)
     }
 
-    /// When the user has had a second factor, if they did not before.
+    /// Returns when the user presented or set up a second factor, if they did.
     pub(crate) fn mfa_verified_at(&self) -> Option<OffsetDateTime> {
         matches!(self.proof, Some(Proof::SecondFactor(_) | Proof::Enrolment)).then_some(self.now)
     }
@@ -328,27 +330,27 @@ impl Renewal {
     }
 }
 
-/// A token that a browser presents while it logs out, or logs in again: its session is to end.
+/// A token that a browser presents at a logout or at a new login, which ends its session.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedToken {
-    /// Its hashes.
+    /// The hashes of the token.
     pub token: SessionHashes,
-    /// The session that the request was let in under, whatever has become of its token since.
+    /// The session that the request was authenticated with, even if its token was replaced since.
     pub let_in: Option<SessionId>,
-    /// What was replaced after this moment may have crossed the request on its way: nobody has a copy for that.
+    /// A token that was replaced after this moment isn't reused: the request may have been on its way at that time.
     pub replaced_after: OffsetDateTime,
 }
 
-/// A session that was ended by who presented a token of it.
+/// A session that ended because a client presented a token of it.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedSession<Id> {
-    /// Which.
+    /// The session's id.
     pub id: SessionId,
-    /// Whose.
+    /// The user's id.
     pub user: Id,
-    /// Whether the token had been replaced so long ago that nobody should hold it: either who sent it, or who goes on
-    /// with the token that replaced it, has a copy (RFC 9700 section 4.14). Not if a renewal has replaced it, and nothing
-    /// since: the answer may have been lost.
+    /// Whether the token was replaced so long ago that either its sender or the client that uses its successor has a
+    /// copy (RFC 9700 section 4.14). False if a renewal replaced it and no other token has since: the response may have
+    /// been lost.
     pub is_reuse: bool,
 }
 
@@ -357,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_password_takes_the_one_before_or_two_other_proofs() {
+    fn a_new_password_needs_the_current_one_or_two_other_proofs() {
         let may = |method, factor| {
             let client = Client::default();
             let now = OffsetDateTime::UNIX_EPOCH;
@@ -386,6 +388,6 @@ mod tests {
         }
         assert!(may(link, Some(FactorKind::Passkey)));
         #[cfg(feature = "passkeys")]
-        assert!(!may(passkey, Some(FactorKind::Passkey)), "that is one thing, shown twice");
+        assert!(!may(passkey, Some(FactorKind::Passkey)), "it is one proof, presented twice");
     }
 }

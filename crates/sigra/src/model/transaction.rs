@@ -8,12 +8,12 @@ use crate::{
     model::user::{AuthUser, Connection},
 };
 
-/// A transaction that may write, as [`Sigra::begin`](crate::Sigra::begin) starts it: a connection, wherever one is asked
-/// for. Dropped before it is committed, it is rolled back.
+/// A transaction that may write, from [`Sigra::begin`](crate::Sigra::begin). It dereferences to a connection. If it is
+/// dropped before it is committed, it is rolled back.
 ///
-/// It knows what is to follow its commit, and only that: a mail that was [sent in
-/// it](crate::mail::Mailer::send_in), the new token of a session that was [renewed in
-/// it](crate::Sigra::renew_session_in). Where it is rolled back none of that happens.
+/// It has a list of actions for after its commit: to send an email that was [sent in
+/// it](crate::mail::Mailer::send_in), and to set the new token of a session that was [renewed in
+/// it](crate::Sigra::renew_session_in). If it is rolled back, none of them happens.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -42,18 +42,18 @@ impl<U: AuthUser> Transaction<U> {
         Self { database, after_commit: Vec::new() }
     }
 
-    /// Commits what was done, and does what was to follow.
+    /// Commits the transaction, and runs the actions that follow.
     ///
     /// # Errors
     ///
-    /// [`Error::Database`]. If the connection broke off, it may be committed all the same.
+    /// [`Error::Database`]. If the connection was lost, the transaction may have been committed nevertheless.
     pub async fn commit(self) -> Result<(), Error> {
         self.database.commit().await?;
         self.after_commit.into_iter().for_each(|follow_up| follow_up());
         Ok(())
     }
 
-    /// Takes back what was done, as dropping it does too, and waits until that has happened.
+    /// Rolls the transaction back, as dropping it does, and waits until that is done.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl<U: AuthUser> Transaction<U> {
         Ok(self.database.rollback().await?)
     }
 
-    /// Does something once it is committed. It must be something that may be lost: the process may end before.
+    /// Adds an action for after the commit. It may be lost, because the process can end before.
     pub(crate) fn after_commit(&mut self, follow_up: impl FnOnce() + Send + 'static) {
         self.after_commit.push(Box::new(follow_up));
     }
@@ -82,7 +82,7 @@ impl<U: AuthUser> DerefMut for Transaction<U> {
     }
 }
 
-/// Never shows what is in it.
+/// Never shows its content.
 impl<U: AuthUser> fmt::Debug for Transaction<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction").finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What the library needs to know of the host's user.
+//! What the library needs to know about the host's user.
 
 use std::{fmt, hash::Hash};
 
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::model::database::{Dialect, Reads, Stores};
 
-/// The host's user: a row of [its table](Self::TABLE), with whatever columns the host gives it.
+/// The host's user: a row of [its table](Self::TABLE), with any columns.
 ///
-/// Every authenticated request reads the session and the user in one query, and hands the user to
-/// [`sqlx::FromRow`]; a new column is a new field, and nothing else changes.
+/// An authenticated request reads the session and the user in one query, and the user is built by [`sqlx::FromRow`]. To
+/// add a column, add a field.
 ///
 /// ```
 /// use sigra::HashedPassword;
@@ -39,14 +39,14 @@ use crate::model::database::{Dialect, Reads, Stores};
     note = "extractors name the host's own user type: `Scope<User>`, `Sudo<User>`, `Live<User>`"
 )]
 pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
-    /// The type of the column `id`: a UUID or a 64-bit integer. As text (`Display`) it must read as the
-    /// database writes it, which announces a change of a user by that.
+    /// The type of the column `id`: a UUID or a 64-bit integer. Its `Display` must match the database's text for the
+    /// id, because the database announces changes of a user with it.
     type Id: Clone + Eq + Hash + fmt::Debug + fmt::Display + Send + Sync + Unpin + 'static;
 
-    /// The database that holds the users: `sqlx::Sqlite` or `sqlx::Postgres`.
+    /// The database of the users: `sqlx::Sqlite` or `sqlx::Postgres`.
     type Database: AuthDatabase<Self>;
 
-    /// The table that holds the users, as it is written in a statement. Needs the columns `id` and `hashed_password`.
+    /// The table of the users, as it is written in a statement. It needs the columns `id` and `hashed_password`.
     ///
     /// ```
     /// #[derive(Clone, sqlx::FromRow)]
@@ -65,31 +65,35 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     /// ```
     const TABLE: &'static str = "users";
 
-    /// The column `id`.
+    /// Returns the column `id`.
     fn id(&self) -> Self::Id;
 
-    /// The column `hashed_password`; `None` for a user who has no password.
+    /// Returns the column `hashed_password`. `None` if the user has no password.
     fn hashed_password(&self) -> Option<&HashedPassword>;
 
-    /// Whether the user may be logged in. It is asked at every request: one who is no longer active has
-    /// no session from the next request on, and no live connection a second later.
+    /// Returns whether the user can be logged in (default: true).
+    ///
+    /// It is checked at every request. When a user becomes inactive, their sessions end at the next request, and their
+    /// live connections within a second.
     fn is_active(&self) -> bool {
         true
     }
 
-    /// Whether the user must have a second factor, as administrators should (OWASP ASVS 6.3.3). It is asked at every
-    /// request: until they have set one up, they can do nothing else. See [`MfaEnrolment`](crate::mfa::MfaEnrolment).
+    /// Returns whether the user must have a second factor, as administrators should (OWASP ASVS 6.3.3; default: false).
+    ///
+    /// It is checked at every request: until the user has set one up, they can do nothing else. See
+    /// [`MfaEnrolment`](crate::mfa::MfaEnrolment).
     fn requires_second_factor(&self) -> bool {
         false
     }
 }
 
-/// A database that can hold the sessions of a type of users: [`sqlx::Sqlite`] or [`sqlx::Postgres`], for users that
+/// A database that can store the sessions of a type of users: [`sqlx::Sqlite`] or [`sqlx::Postgres`], for users that
 /// derive [`sqlx::FromRow`] and have an id that can be a column.
 ///
-/// It is a bound and nothing else. There is nothing to call, for what is written to the tables is also audited,
-/// announced, and ends what it must end: all of that is a matter of [`Sigra`](crate::Sigra). It is implemented for every
-/// database that the library knows, and can't be implemented for another.
+/// It is only a bound, without functions to call. Writes go through [`Sigra`](crate::Sigra), which also audits and
+/// announces them, and ends what they must end. The trait is implemented for every database that the library supports,
+/// and can't be implemented for others.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't store the sessions of `{U}`",
     note = "`{U}` must implement `sqlx::FromRow` (derive it), and `AuthUser::Id` must be a type that `{Self}` can store"
@@ -98,7 +102,7 @@ pub trait AuthDatabase<U: AuthUser>: Dialect + Reads<U> + Stores<U::Id> {}
 
 impl<DB, U: AuthUser> AuthDatabase<U> for DB where DB: Dialect + Reads<U> + Stores<U::Id> {}
 
-/// A password's hash in PHC string format, as the database holds it. It redacts itself in `Debug`.
+/// The hash of a password in PHC string format, as the database has it. `Debug` redacts it.
 ///
 /// ```
 /// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());
@@ -109,14 +113,14 @@ impl<DB, U: AuthUser> AuthDatabase<U> for DB where DB: Dialect + Reads<U> + Stor
 pub struct HashedPassword(String);
 
 impl HashedPassword {
-    /// The hash in PHC string format.
+    /// Returns the hash in PHC string format.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Names this very hash without telling it: for a browser to hold that knows which password an account had. Salts
-    /// are random, so the same password hashed once more has another name.
+    /// Returns a name of this hash that doesn't reveal it. A browser can keep it, to show later that an account still
+    /// has the same password. The salt is random, so hashing the same password again changes the name.
     ///
     /// ```
     /// let hash = sigra::HashedPassword::from("$argon2id$v=19$...".to_owned());

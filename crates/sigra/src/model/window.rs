@@ -1,4 +1,4 @@
-//! Which rows are good now, and which are over.
+//! The times of rows that are valid or expired now.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use time::OffsetDateTime;
 
 use crate::base::clock::{earlier, later};
 
-/// How far clocks that are right may differ.
+/// How far correct clocks can differ.
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// When a row must be from to be good now: not so long ago that its time is over, and no further ahead than clocks that
-/// are right may differ. What a wrong clock has written, or a time such as `infinity`, would be good for ever.
+/// The times of rows that are valid now: not expired, and no further in the future than correct clocks can differ.
+/// Otherwise, a row that a wrong clock wrote, or a time such as `infinity`, would be valid forever.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Those from after this time.
+    /// Rows are valid if they are from after this time.
     pub after: OffsetDateTime,
-    /// Those from no later than this.
+    /// Rows are valid if they are not from after this time.
     pub until: OffsetDateTime,
 }
 
@@ -25,16 +25,16 @@ impl Window {
     }
 }
 
-/// The latest time that a clock which is right may show by now.
+/// Returns the latest time that a correct clock can show now.
 pub(crate) fn latest(now: OffsetDateTime) -> OffsetDateTime {
     later(now, CLOCK_SKEW)
 }
 
-/// What is to be deleted of rows that are over.
+/// The expired rows to delete.
 #[derive(Clone, Copy, Debug)]
 pub struct Expired {
-    /// Those from before.
+    /// Rows from before this time are expired.
     pub before: OffsetDateTime,
-    /// At most so many.
+    /// The maximum number of rows to delete.
     pub limit: i64,
 }

@@ -423,7 +423,7 @@ async fn a_proxy_that_names_no_address_is_told_without_what_it_says() {
         let request = Request::get("/client").header("x-forwarded-for", forwarded_for);
         behind.send(request.body(axum::body::Body::empty()).unwrap()).await.text()
     };
-    let warned = || LOG.text().contains("names a client that can't be read");
+    let warned = || LOG.text().contains("X-Forwarded-For can't be read");
     assert_eq!(ask("203.0.113.9").await, "203.0.113.9");
     assert!(!warned());
     assert_eq!(ask("app.internal.example").await, "192.0.2.1");
