@@ -1,4 +1,4 @@
-//! [`Sigra`]: sessions that are rows, and the cookies that point to them.
+//! [`Sigra`] and its parts.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,8 +23,9 @@ use crate::{
     store::{self, OwnPool, Reader},
 };
 
-/// Works in a transaction of its own, and commits it. If the database lets it fail so that another can go on, it is
-/// tried once more; with a host's statements, which are called once, only if their turn had not come.
+/// Runs statements in a transaction of their own, and commits it. If the database rolls it back so that another can
+/// continue, it is tried once more. A host's statements are called only once, so with them, it is tried again only if
+/// they weren't called yet.
 macro_rules! transact {
     ($sigra:expr, $conn:ident => $work:expr) => {
         transact!($sigra, if true, tx => {
@@ -55,7 +56,8 @@ macro_rules! transact {
 
 pub(crate) use transact;
 
-/// A handle: a borrowed [`Sigra`] that shows what belongs to one feature, and the method that gives it.
+/// Defines a handle, which borrows [`Sigra`] and has the functions of one feature, and the function of [`Sigra`] that
+/// returns it.
 macro_rules! handle {
     ($(#[$docs:meta])* $name:ident, $(#[$accessor_docs:meta])* $accessor:ident) => {
         $(#[$docs])*
@@ -89,7 +91,7 @@ macro_rules! handle {
 
 pub(crate) use handle;
 
-/// The library's entrance: made once at start, cloned into the router's state.
+/// The entry point of the library. Create it once at start, and clone it into the router's state.
 ///
 /// ```
 /// # async fn make() -> Result<(), Box<dyn std::error::Error>> {
@@ -111,7 +113,7 @@ pub struct Sigra<U: AuthUser> {
     pub(crate) parts: Arc<Parts<U>>,
 }
 
-/// What it is made of. Each part is somebody's: see its type.
+/// The parts of [`Sigra`]. See their types.
 pub(crate) struct Parts<U: AuthUser> {
     pub config: Config,
     pub cookies: Cookies,
@@ -132,13 +134,13 @@ pub(crate) struct Parts<U: AuthUser> {
     pub health: Health,
 }
 
-/// Setting up.
+/// Set-up.
 impl<U: AuthUser> Sigra<U> {
-    /// Checks the settings and derives the keys.
+    /// Creates it from settings, which it checks, and the pool of the host's database.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], in one sentence for the person who starts the application.
+    /// [`ConfigError`], in one sentence that names the setting and how to fix it.
     pub fn new(config: Config, pool: Pool<U>) -> Result<Self, ConfigError> {
         config.check()?;
         let own_pool = OwnPool::like(&pool);
@@ -164,15 +166,24 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Self { parts: Arc::new(parts) })
     }
 
-    /// The pool that it was made with.
+    /// Returns the pool that it was created with.
     #[must_use]
     pub fn pool(&self) -> &Pool<U> {
         &self.parts.pool
     }
 
-    /// Waits until every request is answered that runs to its end although [its client is
-    /// gone](crate::scope::FetchCurrentScopeLayer). For a shutdown, after the server has ended and with a time limit of its own; and
-    /// for tests.
+    /// Waits for the requests that are still running although [their client
+    /// disconnected](crate::scope::FetchCurrentScopeLayer).
+    ///
+    /// Call it at a shutdown, after the server has stopped, with a time limit of your own. Tests can use it too.
+    ///
+    /// ```no_run
+    /// # async fn shut_down<U: sigra::AuthUser>(sigra: sigra::Sigra<U>) {
+    /// use std::time::Duration;
+    ///
+    /// let _ = tokio::time::timeout(Duration::from_secs(10), sigra.settle()).await;
+    /// # }
+    /// ```
     pub async fn settle(&self) {
         while !self.parts.abandoned.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -184,16 +195,19 @@ impl<U: AuthUser> Sigra<U> {
         self.parts.webauthn.as_ref().ok_or(Error::NoRelyingParty)
     }
 
-    /// The time now, by the [clock](Config::clock) that every age is measured with.
+    /// Returns the current time, by the [clock](Config::clock) that every age is measured with.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
         self.parts.config.clock.now()
     }
 
-    /// Starts a transaction that may write. On SQLite it waits for its turn at once, where one that only
-    /// turns out to write could fail, and a connection whose last transaction SQLite ended by itself, as on a full
-    /// disk, is replaced: sqlx would begin none on it any more. On PostgreSQL it is `READ COMMITTED`, whatever is the
-    /// default: a transaction of your own must be too, or what takes it answers with [`Error::IsolationLevel`].
+    /// Begins a transaction that may write.
+    ///
+    /// On SQLite, it waits for its turn to write at once, because a transaction that begins to write later could fail.
+    /// If SQLite ended the last transaction of a connection by itself, as on a full disk, it replaces the connection,
+    /// because sqlx can't begin another one on it. On PostgreSQL, the transaction is `READ COMMITTED`, whatever the
+    /// default is. A transaction of your own must be too, or functions that take it fail with
+    /// [`Error::IsolationLevel`].
     ///
     /// # Errors
     ///
@@ -205,12 +219,12 @@ impl<U: AuthUser> Sigra<U> {
 
 /// Passwords.
 impl<U: AuthUser> Sigra<U> {
-    /// Checks a password, with the same work whether or not there is a user: exactly one Argon2id
-    /// computation (OWASP ASVS 6.3.8). Pass `None` for an unknown address.
+    /// Verifies a password. Pass `None` if the email address has no user: the work is the same, exactly one Argon2id
+    /// computation (OWASP ASVS 6.3.8).
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] when too many are being checked already.
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_wait).
     #[tracing::instrument(level = "debug", name = "sigra.verify_password", skip_all)]
     pub async fn verify_password(&self, user: Option<&U>, password: &Password) -> Result<Verification, Error> {
         let stored = user.and_then(AuthUser::hashed_password);
@@ -221,12 +235,12 @@ impl<U: AuthUser> Sigra<U> {
         Ok(verification)
     }
 
-    /// Asks the [service](Config::breach_check), if there is one, whether a new password leaked. To be asked last, of
-    /// one that the [policy](crate::password::PasswordPolicy) accepts.
+    /// Checks that a new password didn't leak, with the [service](Config::breach_check) if one is set. Call it last,
+    /// for a password that the [policy](crate::password::PasswordPolicy) accepts.
     ///
     /// # Errors
     ///
-    /// [`PasswordProblem::Breached`], [`PasswordProblem::Unchecked`], as a sentence to show beside the field.
+    /// [`PasswordProblem::Breached`] or [`PasswordProblem::Unchecked`], as a sentence to show next to the field.
     pub async fn check_breached(&self, password: &Password) -> Result<(), PasswordProblem> {
         match &self.parts.config.breach_check {
             Some(service) => service.check(password).await,
@@ -238,7 +252,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] when too many are being hashed already.
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free [in time](Config::password_wait).
     pub async fn hash_password(&self, password: &Password) -> Result<HashedPassword, Error> {
         self.parts.passwords.hash(password).await
     }
@@ -246,16 +260,17 @@ impl<U: AuthUser> Sigra<U> {
 
 /// The cache of scopes.
 impl<U: AuthUser> Sigra<U> {
-    /// Whether scopes are kept in memory at present. If not, the database is asked at every request:
-    /// because [`Config::cached_scopes`] says so, because nobody has logged in yet, or because the process
-    /// can't be certain to hear of a revocation. An event [`telemetry::CACHE_BYPASSED`] says why.
+    /// Returns whether scopes are cached at the moment.
+    ///
+    /// If not, every request queries the database: because [`Config::cached_scopes`] is 0, because nobody has logged in
+    /// yet, or because the process might miss a revocation. An event [`telemetry::CACHE_BYPASSED`] says why.
     #[must_use]
     pub fn is_caching(&self) -> bool {
         self.parts.cache.stamp().is_some()
     }
 
-    /// Waits until this process knows of every change that was committed before, by whomever, and keeps
-    /// scopes again if it can: at most five seconds. For tests that change rows by hand.
+    /// Waits until this process knows of every change that was committed before, and caches scopes again if it can: at
+    /// most 5 seconds. For tests that change rows directly.
     #[cfg(feature = "testing")]
     pub async fn catch_up(&self) {
         self.parts.cache.catch_up().await;

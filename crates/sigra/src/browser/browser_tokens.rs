@@ -4,17 +4,17 @@ use zeroize::Zeroizing;
 
 use crate::base::token::{BrowserToken, TokenHash};
 
-/// How long a browser is known after it was logged in with. Browsers keep a cookie for no longer: RFC 6265bis
-/// section 5.6.
+/// How long a browser is known after a login. Browsers keep cookies no longer (RFC 6265bis section 5.6).
 pub(crate) const KNOWN_BROWSER_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// The tokens by which a browser is trusted. The user who has trusted it longest ago is asked again first.
+/// The tokens of a trusted browser. If there are too many users, the one who trusted it first is asked for a second
+/// factor again.
 pub(crate) type TrustTokens = BrowserTokens<4>;
 
-/// The tokens by which a browser is known.
+/// The tokens of a known browser.
 pub(crate) type KnownTokens = BrowserTokens<8>;
 
-/// Tokens that tell a browser from others: one for each of its users, the latest at the end, at most so many.
+/// Tokens that identify a browser: at most `MOST`, one for each of its users, the latest at the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BrowserTokens<const MOST: usize>(Vec<BrowserToken>);
 
@@ -23,7 +23,7 @@ impl<const MOST: usize> BrowserTokens<MOST> {
         value.split('.').map(BrowserToken::parse).collect::<Option<_>>().map(Self)
     }
 
-    /// What several cookies of the name hold together.
+    /// Joins the tokens of several cookies with the same name.
     pub fn all_of(cookies: Vec<Self>) -> Self {
         Self(cookies.into_iter().flat_map(|cookie| cookie.0).collect())
     }
@@ -47,7 +47,7 @@ impl<const MOST: usize> BrowserTokens<MOST> {
         self.0.iter().map(BrowserToken::hash).collect()
     }
 
-    /// Adds a token, in place of one.
+    /// Adds a token, which can replace another one.
     pub fn put(&mut self, token: BrowserToken, in_place_of: Option<TokenHash>) {
         let mut held = Vec::new();
         self.0.retain(|token| {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_holds_the_latest() {
+    fn a_browser_keeps_the_latest_tokens() {
         let tokens: Vec<BrowserToken> = (0..6).map(|_| BrowserToken::generate().expect("randomness")).collect();
         let mut held = TrustTokens::default();
         tokens.iter().for_each(|token| held.put(token.clone(), None));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_tokens_is_none() {
+    fn a_malformed_list_of_tokens_is_refused() {
         let token = BrowserToken::generate().expect("randomness").encode();
         for bad in ["", ".", "AAAA", &format!("{}.", *token), &format!(".{}", *token)] {
             assert!(TrustTokens::parse(bad).is_none(), "{bad:?}");

@@ -1,4 +1,4 @@
-//! How a cookie is set.
+//! The options of cookies.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -6,8 +6,10 @@ use cookie::SameSite;
 
 use crate::base::config_error::ConfigError;
 
-/// The options of one cookie that a host may choose. The rest is not open to choice: it is signed,
-/// `HttpOnly`, and `Secure` and `Domain` follow [`Config::secure`](crate::Config::secure) and [`Config::cookie_domain`](crate::Config::cookie_domain).
+/// The options of a cookie that a host can choose.
+///
+/// All cookies are signed and `HttpOnly`. `Secure` and `Domain` follow [`Config::secure`](crate::Config::secure) and
+/// [`Config::cookie_domain`](crate::Config::cookie_domain).
 ///
 /// ```
 /// use sigra::config::{CookieOptions, SameSite};
@@ -18,17 +20,17 @@ use crate::base::config_error::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CookieOptions {
-    /// Its name, without the prefix `__Host-` or `__Secure-`.
+    /// The name, without the prefix `__Host-` or `__Secure-`.
     pub name: Cow<'static, str>,
-    /// The path it is sent to.
+    /// The path that it is sent to.
     pub path: Cow<'static, str>,
-    /// Whether other sites' requests carry it. A second line of defence: `SameSite=Lax` alone does not
-    /// stop every forged request.
+    /// Whether it is sent with requests from other sites. This is only a second line of defense, because
+    /// `SameSite=Lax` doesn't stop every forged request.
     pub same_site: SameSite,
 }
 
 impl CookieOptions {
-    /// `Path=/; SameSite=Lax`, as a constant.
+    /// Creates options with a name, `Path=/` and `SameSite=Lax`.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), path: Cow::Borrowed("/"), same_site: SameSite::Lax }
@@ -82,7 +84,7 @@ pub(crate) struct CookieSettings {
 }
 
 impl CookieSettings {
-    /// The defaults of an application.
+    /// Returns the defaults of an application.
     pub fn of(app: &str) -> Self {
         let named = |suffix| CookieOptions::new(format!("_{app}_{suffix}"));
         Self {

@@ -1,4 +1,4 @@
-//! The cookie session of a request, and what becomes of its cookies.
+//! The cookie session of a request, and the cookies of its response.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,21 +30,21 @@ use crate::{
     },
 };
 
-/// What the entries begin with that hold messages, and are named after them.
+/// The prefix of entries with flash messages. The rest of their names is derived from the messages.
 const FLASH: &str = "flash-";
 
-/// With so many of them waiting, the next request puts them together in one.
+/// With this many entries of messages, the next request joins them into one.
 const MOST_FLASHES: usize = 4;
 
 const RETURN_TO: &str = "return_to";
-/// Says nothing: it shows that the browser keeps cookies.
+/// An entry without information, which only shows that the browser keeps cookies.
 const TRIAL: &str = "trial";
 
-/// The cookie session of one request. A handler takes it as an argument; clones are the same session.
+/// The cookie session of a request. A handler takes it as an argument. Clones share their state.
 ///
-/// What is put here is signed, and readable by the browser that holds it: no secrets. It goes out with an answer that
-/// stands for success: one that is an [`Error`], or whose status is 500 or more, leaves all entries as they were, so that
-/// no later page tells of what has failed. What a log-in, a renewal or a log-out has changed by then stays so.
+/// Entries are signed, but the browser can read them, so put no secrets there. If the response is an [`Error`], or its
+/// status is 500 or higher, all entries stay as they were, so that no later page shows a message of what failed. What a
+/// login, a renewal or a logout changed before stays changed.
 ///
 /// ```
 /// use axum::response::Redirect;
@@ -65,16 +65,16 @@ struct State {
     cookies: Cookies,
     sender: Sender,
     request: RequestCookies,
-    /// The tokens that the browser presented, whatever has become of them.
+    /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
-    /// The session that the request was let in under, and its token.
+    /// The session that the request was authenticated with, and its token.
     let_in: Option<SessionId>,
     acting: Option<TokenHash>,
     /// `None` while nobody is logged in.
     id: Option<CookieSessionId>,
-    /// What becomes of the answer. A handler's argument knows.
+    /// What the browser does with the response. It is known once a handler takes the session as an argument.
     visit: Visit,
-    /// Whether the entries that came are gone.
+    /// Whether the entries of the request were discarded.
     is_cleared: bool,
     /// Entries put (`Some`) or removed (`None`) by this request.
     outgoing: BTreeMap<String, Option<Vec<u8>>>,
@@ -109,19 +109,20 @@ impl CookieSession {
         (Self(Arc::new(Mutex::new(state))), tokens)
     }
 
-    /// The cookie-session id: new at every login and privilege change, `None` while nobody is logged in.
+    /// Returns the cookie-session id, which is new after every login and change of privileges. `None` while nobody is
+    /// logged in.
     #[must_use]
     pub fn id(&self) -> Option<String> {
         self.state().id.map(|id| id.to_string())
     }
 
-    /// Who sent the request.
+    /// Returns the client that sent the request.
     #[must_use]
     pub fn client(&self) -> Client {
         self.state().sender.client()
     }
 
-    /// An entry, if there is one and it has this type.
+    /// Returns an entry. `None` if there is none, or if it has another type.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_slice(&self.state().entry(name)?).ok()
@@ -131,7 +132,7 @@ impl CookieSession {
     ///
     /// # Errors
     ///
-    /// [`Error::CookieTooLarge`] past about 3 KB of JSON, [`Error::EntryName`], [`Error::Json`].
+    /// [`Error::CookieTooLarge`] for more than about 3 KB of JSON, [`Error::EntryName`], [`Error::Json`].
     pub fn put<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Error> {
         self.state().put(name, serde_json::to_vec(value)?)
     }
@@ -141,8 +142,8 @@ impl CookieSession {
         self.state().remove(name);
     }
 
-    /// Takes an entry out. A `HEAD` and a page that is only fetched in advance leave it where it is, for nobody may ever
-    /// see them.
+    /// Returns an entry and removes it. For a `HEAD` or a prefetched page, which the user may never see, it isn't
+    /// removed.
     #[must_use]
     pub fn take<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let value = self.get(name)?;
@@ -153,13 +154,14 @@ impl CookieSession {
         Some(value)
     }
 
-    /// Puts a message that the next page shows, if that [takes it](Self::take_flash) within a minute: later it would be out
-    /// of place. Unlike other entries it survives the login or logout of its own request. What two tabs put at the same
-    /// moment is both shown.
+    /// Puts a flash message for the next page, if that page [takes it](Self::take_flash) within a minute.
+    ///
+    /// Unlike other entries, it survives the login or logout of its own request. If two tabs put messages at the same
+    /// moment, both are shown.
     ///
     /// # Errors
     ///
-    /// [`Error::CookieTooLarge`] when the messages that wait together have more than about 3 KB.
+    /// [`Error::CookieTooLarge`] if all waiting messages together have more than about 3 KB.
     pub fn put_flash(&self, kind: Flash, text: impl Into<String>) -> Result<(), Error> {
         let message = FlashMessage { kind, text: text.into() };
         let mut state = self.state();
@@ -174,10 +176,12 @@ impl CookieSession {
         Ok(())
     }
 
-    /// Takes the messages that wait to be shown, if the answer is a page that somebody sees: for pictures, streams,
-    /// frames, fragments that a script asks for, `HEAD`, and pages that are only fetched in advance there are none, and
-    /// the next page has them. It is known by `Sec-Fetch-Mode`, `Sec-Fetch-Dest`, `Sec-Purpose`, `HX-Request` and
-    /// `Accept`. Call it in what all your pages share: a layout.
+    /// Returns the waiting flash messages and removes them, if the response is a page that the user sees. Call it in
+    /// the layout that all your pages share.
+    ///
+    /// Images, streams, frames, fragments for scripts, `HEAD` and prefetched pages get no messages and leave them to
+    /// the next page. They are recognized by `Sec-Fetch-Mode`, `Sec-Fetch-Dest`, `Sec-Purpose`, `HX-Request` and
+    /// `Accept`.
     ///
     /// ```
     /// use axum::response::Html;
@@ -198,12 +202,12 @@ impl CookieSession {
         }
         let waiting = state.waiting_flash();
         state.flash.clear();
-        // Those that have come, and no other: another tab may be putting one at this moment.
+        // Remove only those of this request, because another tab may be putting one right now.
         state.names_of(FLASH).iter().for_each(|name| state.remove(name));
         waiting.into_iter().map(|waiting| waiting.message).collect()
     }
 
-    /// Remembers where to return to after the login.
+    /// Puts the path to return to after the login.
     pub fn put_return_to(&self, path: &ReturnTo) {
         let json = serde_json::Value::from(path.as_str()).to_string().into_bytes();
         if let Err(error) = self.state().put(RETURN_TO, json) {
@@ -211,14 +215,15 @@ impl CookieSession {
         }
     }
 
-    /// Takes the path to return to.
+    /// Returns the path to return to, and removes it.
     #[must_use]
     pub fn take_return_to(&self) -> Option<ReturnTo> {
         self.take::<String>(RETURN_TO).as_deref().and_then(ReturnTo::parse)
     }
 
-    /// Gives the browser a cookie, unless it has one, to find out whether it keeps any: for the page with the log-in
-    /// form. If the form then comes [without any](Self::has_cookies), nobody can be logged in, and should be told why.
+    /// Sets a cookie unless the browser has one, to find out whether it keeps cookies. Call it on the page with the
+    /// login form. If the form is then submitted [without cookies](Self::has_cookies), tell the user why they can't log
+    /// in.
     ///
     /// # Errors
     ///
@@ -227,17 +232,18 @@ impl CookieSession {
         if self.has_cookies() { Ok(()) } else { self.put(TRIAL, &true) }
     }
 
-    /// Whether the browser sent any cookie of ours, whatever is in it. A browser that was [given
-    /// one](Self::try_cookies) and sends none keeps no cookies, or none that are `Secure` over plain HTTP, or none of a
-    /// foreign [domain](crate::Config::cookie_domain).
+    /// Returns whether the browser sent any cookie of the library, valid or not.
+    ///
+    /// If a browser [got one](Self::try_cookies) and sends none, it keeps no cookies, or refuses `Secure` cookies over
+    /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {
         let state = self.state();
         state.cookies.is_any_ours(&state.request)
     }
 
-    /// Whether this request logged a user in who had not logged in with this browser before, or not for 400 days, or
-    /// not since their password was changed. For telling them of a new device.
+    /// Returns whether this request logged in a user with a browser that is new to them, so that you can notify them:
+    /// they hadn't logged in with it before, or for 400 days, or since their password changed.
     ///
     /// ```
     /// # fn send_mail(_: &str) {}
@@ -252,14 +258,14 @@ impl CookieSession {
         self.state().is_new_browser
     }
 
-    /// The tokens by which the browser is known, each for another user.
+    /// Returns the tokens that the browser is known by, one for each user.
     pub(crate) fn known_tokens(&self) -> KnownTokens {
         let state = self.state();
         let written = state.device_write.clone();
         written.unwrap_or_else(|| KnownTokens::all_of(state.devices()))
     }
 
-    /// Makes the browser hold a token by which it is known from now on.
+    /// Gives the browser a token that it is known by from now on.
     pub(crate) fn keep_new_known_token(&self, token: BrowserToken) {
         let mut tokens = self.known_tokens();
         tokens.put(token, None);
@@ -268,37 +274,37 @@ impl CookieSession {
         state.is_new_browser = true;
     }
 
-    /// Makes the browser hold the tokens that it has for longer.
+    /// Extends the lifetime of the tokens that the browser is known by.
     pub(crate) fn keep_known_tokens(&self) {
         let tokens = self.known_tokens();
         self.state().device_write = Some(tokens);
     }
 
-    /// The tokens by which the browser is trusted without a second factor, each by another user.
+    /// Returns the tokens of a trusted browser, one for each user who trusted it.
     pub(crate) fn trust_tokens(&self) -> TrustTokens {
         let state = self.state();
         TrustTokens::all_of(state.cookies.read_mfa_trust(&state.request))
     }
 
-    /// Makes the browser hold another token, in place of one that it holds.
+    /// Gives the browser a token of a trusted one, which can replace one that it has.
     pub(crate) fn keep_trust_token(&self, token: BrowserToken, in_place_of: Option<TokenHash>) {
         let mut tokens = self.trust_tokens();
         tokens.put(token, in_place_of);
         self.state().mfa_trust_write = Some(tokens);
     }
 
-    /// The names of the entries of a kind of which each request has its own, the oldest first. They may be good no
-    /// longer.
+    /// Returns the names of the entries of a kind that each request has its own of, oldest first. The entries may have
+    /// become invalid.
     pub(crate) fn names_of_entries(&self, kind: &str) -> Vec<String> {
         self.state().names_of(kind)
     }
 
-    /// Every token that the browser presented.
+    /// Returns all tokens that the browser presented.
     pub(crate) fn presented(&self) -> Vec<SessionToken> {
         self.state().presented()
     }
 
-    /// The tokens that stand for the browser by now: those presented, or the one that took their place.
+    /// Returns the tokens that the browser has after the response: those presented, or the one that replaced them.
     pub(crate) fn held(&self) -> Vec<SessionToken> {
         let state = self.state();
         match &state.token_fate {
@@ -308,8 +314,8 @@ impl CookieSession {
         }
     }
 
-    /// Begins a new cookie session under a new token: everything but return-to and what the host lists is
-    /// dropped.
+    /// Begins a new cookie session under a new token. It keeps only the path to return to and the entries that the host
+    /// lists.
     pub(crate) fn renew(&self, token: SessionToken, remember_for: Option<Duration>, survivors: &[String]) {
         let mut state = self.state();
         let kept: Vec<(String, Vec<u8>)> = survivors
@@ -325,7 +331,7 @@ impl CookieSession {
         state.token_fate = TokenFate::Replace { token, remember_me };
     }
 
-    /// Ends the cookie session: everything is dropped.
+    /// Ends the cookie session, and removes all entries.
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.clear();
@@ -333,30 +339,30 @@ impl CookieSession {
         state.token_fate = TokenFate::expire_all();
     }
 
-    /// Lives under this token, of those that were presented, and the cookie session that it was presented in. A
-    /// remembered one begins a cookie session.
+    /// Continues under one of the presented tokens and the cookie session that it was presented in. A remembered token,
+    /// which has none, begins a new one.
     pub(crate) fn act_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
         let mut state = self.state();
         state.acting = Some(token.hash());
         state.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
     }
 
-    /// Notes the session that the request was let in under.
+    /// Notes the session that the request was authenticated with.
     pub(crate) fn let_in_under(&self, session: SessionId) {
         self.state().let_in = Some(session);
     }
 
-    /// The session that the request was let in under, whatever has become of its token since.
+    /// Returns the session that the request was authenticated with, even if its token was replaced since.
     pub(crate) fn let_in(&self) -> Option<SessionId> {
         self.state().let_in
     }
 
-    /// Lives on without a token: what it holds was found dead.
+    /// Continues without a token, because those of the browser have no session.
     pub(crate) fn disown(&self) {
         self.state().id = None;
     }
 
-    /// Whether this request logged in or out, so that nothing else may write the token cookies.
+    /// Returns whether this request logged in or out, so that nothing else may write the token cookies.
     pub(crate) fn is_settled(&self) -> bool {
         !self.state().token_fate.is_keep()
     }
@@ -365,8 +371,8 @@ impl CookieSession {
         self.state().token_fate = fate;
     }
 
-    /// Leaves the entries as they were, for the request came to nothing. Those of a cookie session that it has renewed
-    /// or ended went with that; only its messages are taken back then.
+    /// Leaves the entries as they were, because the request failed. If it has renewed or ended the cookie session, the
+    /// entries are gone already, and only its messages are taken back.
     pub(crate) fn take_entries_back(&self) {
         let mut state = self.state();
         state.flash.clear();
@@ -375,12 +381,12 @@ impl CookieSession {
         }
     }
 
-    /// Notes what becomes of the answer.
+    /// Notes what the browser does with the response.
     pub(crate) fn note_visit(&self, visit: Visit) {
         self.state().visit = visit;
     }
 
-    /// Writes what changed. Tells whether there was anything.
+    /// Writes what changed to the response. Returns whether anything did.
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
         let mut state = self.state();
         state.settle_flash();
@@ -431,7 +437,7 @@ impl CookieSession {
 }
 
 impl State {
-    /// The token that the request acts under comes first.
+    /// Returns the presented tokens, beginning with the one that the request was authenticated with.
     fn presented(&self) -> Vec<SessionToken> {
         let PresentedTokens { key, remember_me } = &self.presented;
         let mut presented: Vec<SessionToken> = Vec::new();
@@ -470,7 +476,7 @@ impl State {
         }
     }
 
-    /// Removes every entry, this request's flash excepted.
+    /// Removes all entries, except for the flash messages of this request.
     fn clear(&mut self) {
         self.outgoing = self.cookies.entry_names(&self.request).into_iter().map(|name| (name, None)).collect();
         self.is_cleared = true;
@@ -517,17 +523,17 @@ impl State {
     }
 }
 
-/// A name for an entry of a kind of which each request has its own. Later ones come later in the alphabet.
+/// Returns a new name for an entry of a kind that each request has its own of. Names sort by time.
 pub(crate) fn new_name(kind: &str) -> String {
     format!("{kind}{}", Uuid::now_v7().simple())
 }
 
-/// Whether an entry is of such a kind. What a host calls an entry may begin in the same way.
+/// Returns whether an entry is of such a kind. It checks the id too, because a host's entry can have the same prefix.
 fn is_of(kind: &str, name: &str) -> bool {
     name.strip_prefix(kind).is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Never shows what is in it.
+/// Never shows the content.
 impl fmt::Debug for CookieSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieSession").finish_non_exhaustive()

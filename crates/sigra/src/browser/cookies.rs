@@ -1,4 +1,4 @@
-//! The cookies on the wire: their names, attributes, signatures and sizes.
+//! Reads and writes cookies: their names, attributes, signatures and sizes.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -20,23 +20,24 @@ use crate::{
     },
 };
 
-/// Browsers drop cookies whose name and value together have more bytes: RFC 6265bis section 5.6.
+/// The maximum size of a cookie's name and value together, in bytes. Browsers drop larger ones (RFC 6265bis section
+/// 5.6).
 const MAX_COOKIE: usize = 4096;
 
-/// Room for the signature, the id and the separators around an entry's value.
+/// The size of the signature, the id and the separators around an entry's value.
 const ENTRY_OVERHEAD: usize = 44 + 22 + 2;
 
-/// How many cookies of one name are tried. A browser sends one, and one more for each domain that the name was
-/// set for.
+/// How many cookies with the same name are tried at most. A browser sends one for each domain that the name was set
+/// for.
 const MOST_OF_A_NAME: usize = 8;
 
-/// How many entries are read, and expired at a login.
+/// How many entries are read, and expired at a login, at most.
 const MOST_ENTRIES: usize = 32;
 
-/// For how many domains besides its own a cookie is expired.
+/// For how many other domains a cookie is expired at most.
 const MOST_DOMAINS: usize = 8;
 
-/// The cookies of one request, as they came. Whatever is asked of them takes time in proportion to their length.
+/// The cookies of a request, unparsed. Each search takes time in proportion to their length.
 #[derive(Clone, Default)]
 pub(crate) struct RequestCookies(Vec<HeaderValue>);
 
@@ -45,7 +46,7 @@ impl RequestCookies {
         Self(headers.get_all(header::COOKIE).iter().cloned().collect())
     }
 
-    /// Names and values, in the browser's order.
+    /// Returns names and values, in the browser's order.
     fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let pairs = self.0.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
         pairs.map(<[u8]>::trim_ascii).map(|pair| match pair.iter().position(|byte| *byte == b'=') {
@@ -55,10 +56,11 @@ impl RequestCookies {
     }
 }
 
-/// What the browser presented under a name: once or, if cookies of several scopes have it, several times.
+/// The values that the browser presented under a name: one, or several if cookies of several domains or paths have the
+/// name.
 #[derive(Clone, Debug)]
 pub(crate) struct Presented<T> {
-    /// How many were looked at.
+    /// How many were tried.
     came: usize,
     first: Option<Signed<T>>,
     others: Vec<Signed<T>>,
@@ -67,7 +69,7 @@ pub(crate) struct Presented<T> {
 #[derive(Clone, Debug)]
 struct Signed<T> {
     value: T,
-    /// By a key that is being rotated out.
+    /// Whether a key that is being rotated out signed it.
     outdated: bool,
 }
 
@@ -93,22 +95,22 @@ impl<T> Presented<T> {
         }
     }
 
-    /// Whether no cookie of the name came.
+    /// Returns whether there was no cookie of the name.
     pub fn is_absent(&self) -> bool {
         self.came == 0
     }
 
-    /// Whether one came, and none that is good: tampered with, truncated, or not ours.
+    /// Returns whether there were only invalid ones: changed, truncated, or not signed by this application.
     pub fn is_invalid(&self) -> bool {
         self.came > 0 && self.first.is_none()
     }
 
-    /// Those that are good.
+    /// Returns the valid ones.
     pub fn valid(&self) -> impl Iterator<Item = &T> {
         self.signed().map(|signed| &signed.value)
     }
 
-    /// The one that came, if it is good.
+    /// Returns the value if there was exactly one, and it is valid.
     pub fn only(&self) -> Option<&T> {
         let first = self.first.as_ref().filter(|_| self.came == 1);
         first.map(|signed| &signed.value)
@@ -123,13 +125,13 @@ impl<T> Presented<T> {
     }
 }
 
-/// What is longer than a cookie can be is not even looked at.
+/// Verifies a signature. Values that are longer than a cookie can be are refused without any work.
 fn verify<'a>(keys: &SigningKeys, value: &'a [u8]) -> Option<Verified<'a>> {
     let value = str::from_utf8(value).ok().filter(|value| value.len() <= MAX_COOKIE)?;
     keys.verify(value)
 }
 
-/// The session cookie: it exists exactly while somebody is logged in.
+/// The session cookie. It exists exactly while a user is logged in.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCookie {
     pub id: CookieSessionId,
@@ -144,7 +146,7 @@ pub(crate) struct PresentedTokens {
 }
 
 impl PresentedTokens {
-    /// Whether the request brings no session, not even one that is not good.
+    /// Returns whether the request has no session cookie, not even an invalid one.
     pub fn is_absent(&self) -> bool {
         self.key.is_absent() && self.remember_me.is_absent()
     }
@@ -163,7 +165,7 @@ struct Inner {
     entry_prefix: String,
     entry_keys: SigningKeys,
     domain: Option<String>,
-    /// Other domains that a cookie may be left for. `None` stands for this very host.
+    /// Other domains that a cookie may be left for. `None` is this host itself.
     other_domains: Vec<Option<String>>,
     secure: bool,
     clock: Clock,
@@ -177,7 +179,7 @@ struct Named {
 }
 
 impl Named {
-    /// Of these a browser keeps one for each host.
+    /// Returns whether a browser keeps one such cookie for each host.
     fn is_of_this_host(&self) -> bool {
         self.name.starts_with(HOST_PREFIX)
     }
@@ -212,8 +214,8 @@ impl Cookies {
         self.0.clock.now()
     }
 
-    /// Finds the session tokens among the cookies of a request. Other people's cookies are passed over, whatever is
-    /// in them.
+    /// Finds the session tokens among the cookies of a request. Cookies that aren't the library's are ignored, whatever
+    /// is in them.
     pub fn read_tokens(&self, request: &RequestCookies) -> PresentedTokens {
         let (key, remember_me) = (&self.0.key, &self.0.remember_me);
         let mut presented = PresentedTokens::default();
@@ -237,7 +239,7 @@ impl Cookies {
         self.expire(jar, &self.0.key, &self.0.key.name);
     }
 
-    /// The cookie by which an answer gives the browser a session token: its name and value.
+    /// Returns name and value of the cookie that a response sets a session token with, if it does.
     pub fn token_given<'h>(&self, answer: &'h HeaderMap) -> Option<&'h [u8]> {
         let mut pairs =
             answer.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
@@ -255,7 +257,8 @@ impl Cookies {
         self.expire(jar, &self.0.remember_me, &self.0.remember_me.name);
     }
 
-    /// The tokens by which a browser is known: one list, unless cookies of several scopes have the name.
+    /// Returns the tokens that a browser is known by: one list, unless cookies of several domains or paths have the
+    /// name.
     pub fn read_devices(&self, request: &RequestCookies) -> Vec<KnownTokens> {
         read_all(&self.0.device, request, KnownTokens::parse)
     }
@@ -275,7 +278,7 @@ impl Cookies {
         self.set(jar, mfa_trust, &mfa_trust.name, value, Some(self.0.mfa_trust_ttl));
     }
 
-    /// An entry's JSON, if it was written under this cookie-session id: the first that was, if there are several.
+    /// Returns the JSON of an entry that was written under this cookie-session id: the first, if there are several.
     pub fn read_entry(&self, name: &str, request: &RequestCookies, id: Option<CookieSessionId>) -> Option<Vec<u8>> {
         let id = shown(id);
         let decode = |value: &[u8]| {
@@ -289,7 +292,7 @@ impl Cookies {
         entries.take(MOST_OF_A_NAME).find_map(|(_, value)| decode(value))
     }
 
-    /// Whether any cookie came that is, or claims to be, ours.
+    /// Returns whether there is any cookie with a name of the library, valid or not.
     pub fn is_any_ours(&self, request: &RequestCookies) -> bool {
         let Inner { key, remember_me, device, mfa_trust, .. } = &*self.0;
         let is_ours =
@@ -297,12 +300,12 @@ impl Cookies {
         request.pairs().any(|(name, _)| is_ours(name)) || self.entries(request).next().is_some()
     }
 
-    /// Whether a cookie came that is, or claims to be, this entry.
+    /// Returns whether there is a cookie with the name of this entry, valid or not.
     pub fn has_entry(&self, name: &str, request: &RequestCookies) -> bool {
         self.entries(request).any(|(entry, _)| entry == name.as_bytes())
     }
 
-    /// The names of the entries that came, or the first of them.
+    /// Returns the names of the request's entries, at most [`MOST_ENTRIES`].
     pub fn entry_names(&self, request: &RequestCookies) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (name, _) in self.entries(request) {
@@ -331,7 +334,7 @@ impl Cookies {
         self.expire(jar, &self.0.key, &self.entry_name(name));
     }
 
-    /// Refuses an entry whose cookie a browser would not keep.
+    /// Checks that a browser would keep the cookie of an entry.
     pub fn check_entry(&self, name: &str, json: &[u8]) -> Result<(), Error> {
         if !is_entry_name(name) {
             return Err(Error::EntryName(name.to_owned()));
@@ -358,8 +361,8 @@ impl Cookies {
         jar.append(&expired(self.cookie(named, name, String::new(), self.0.domain.as_deref())));
     }
 
-    /// Expires what other domains may have left under a name that came. It would come again, beside what is set
-    /// now. No login ever writes there, so this undoes none.
+    /// Expires the cookies of a presented name that may be left for other domains. Otherwise, the browser would send
+    /// them along with the one that is set now. No login writes cookies for those domains, so this undoes none.
     fn expire_elsewhere(&self, jar: &mut SetCookies<'_>, named: &Named, name: &str) {
         if self.0.other_domains.is_empty() || named.is_of_this_host() || !jar.came(name) {
             return;
@@ -384,7 +387,7 @@ impl Cookies {
     }
 }
 
-/// The headers of a response, and the cookies of the request that it answers.
+/// The headers of a response, and the cookies of its request.
 pub(crate) struct SetCookies<'r> {
     pub headers: &'r mut HeaderMap,
     pub request: &'r RequestCookies,
@@ -398,7 +401,7 @@ impl SetCookies<'_> {
     fn append(&mut self, cookie: &Cookie<'_>) {
         match HeaderValue::try_from(cookie.to_string()) {
             Ok(value) => drop(self.headers.append(header::SET_COOKIE, value)),
-            Err(_) => tracing::error!(target: "sigra", cookie = cookie.name(), "a cookie is no valid header"),
+            Err(_) => tracing::error!(target: "sigra", cookie = cookie.name(), "a cookie is not a valid header"),
         }
     }
 }
@@ -420,8 +423,8 @@ fn is_entry_name(name: &str) -> bool {
 
 const HOST_PREFIX: &str = "__Host-";
 
-/// RFC 6265bis section 4.1.3: a browser takes a `__Host-` cookie only from this very host, and a `__Secure-` cookie only
-/// over TLS.
+/// Returns the name with its prefix (RFC 6265bis section 4.1.3): a browser accepts a `__Host-` cookie only from the
+/// host itself, and a `__Secure-` cookie only over TLS.
 fn prefixed(options: &CookieOptions, settings: &CookieSettings) -> String {
     let prefix = match (settings.secure, &settings.domain) {
         (true, None) if options.path == "/" => HOST_PREFIX,
@@ -431,8 +434,8 @@ fn prefixed(options: &CookieOptions, settings: &CookieSettings) -> String {
     format!("{prefix}{}", options.name)
 }
 
-/// The domains that cookies may be left for, from before [`Config::cookie_domain`] was changed or by a neighbour: of the
-/// application's hosts, and those above them that are still its owner's.
+/// Returns the domains that cookies may be left for, from before `Config::cookie_domain` was changed or by a neighbor:
+/// those of the application's hosts, and their parent domains that belong to the same owner.
 fn other_domains(settings: &CookieSettings) -> Vec<Option<String>> {
     let own = settings.domain.as_deref();
     let registrable = |host: &str| psl::domain_str(host).map(str::to_owned);
@@ -458,7 +461,7 @@ fn other_domains(settings: &CookieSettings) -> Vec<Option<String>> {
     domains
 }
 
-/// The host of an origin, if it has a name.
+/// Returns the host of an origin, unless it is an IP address.
 fn host_of(origin: &str) -> Option<String> {
     let uri: Uri = origin.parse().ok()?;
     let host = uri.host()?;
@@ -471,7 +474,7 @@ fn decode_key(value: &str) -> Option<KeyCookie> {
     Some(KeyCookie { id: CookieSessionId::parse(id)?, token: SessionToken::parse(token)? })
 }
 
-/// Nothing, for an entry that was written while nobody was logged in.
+/// Returns the id as an entry has it: empty if nobody was logged in when the entry was written.
 fn shown(id: Option<CookieSessionId>) -> String {
     id.map_or_else(String::new, |id| id.to_string())
 }

@@ -4,19 +4,23 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-/// What kind of message a flash is.
+/// The kind of a flash message.
+///
+/// ```
+/// assert_eq!(sigra::Flash::Error.as_str(), "error");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Flash {
-    /// Something went well, or is worth knowing.
+    /// A success, or a notice.
     Info,
-    /// Something went wrong.
+    /// A failure.
     Error,
 }
 
 impl Flash {
-    /// `info` or `error`: a class for the style sheet.
+    /// Returns `info` or `error`, such as for a class in a style sheet.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,13 +30,13 @@ impl Flash {
     }
 }
 
-/// A message for the next page that is shown.
+/// A message that the next page shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FlashMessage {
-    /// Its kind.
+    /// The kind.
     pub kind: Flash,
-    /// Its text, not escaped.
+    /// The text. It isn't escaped.
     pub text: String,
 }
 
@@ -50,8 +54,8 @@ impl FlashMessage {
     }
 }
 
-/// How long a message waits for its page. One that is shown later is out of place: the page of a host that shows none may
-/// have been the one that it was for.
+/// How long a message waits for a page. Later, it would be out of place: the page that it was for may have been one
+/// that shows no messages.
 const FLASH_TTL: Duration = Duration::from_secs(60);
 
 /// A message in the cookie, and when it was put there, in seconds since 1970.
@@ -60,7 +64,7 @@ pub(crate) struct WaitingFlash {
     #[serde(flatten)]
     pub message: FlashMessage,
     at: i64,
-    /// What tells the order of two, whatever the clock of the configuration says: in nanoseconds.
+    /// Orders the messages: nanoseconds by the system's clock, even if the configuration has another one.
     #[serde(default)]
     order: u64,
 }
@@ -75,14 +79,17 @@ impl WaitingFlash {
         self.order
     }
 
-    /// Another process, whose clock may be ahead, may have put it there.
+    /// Returns whether the message can still be shown. A process whose clock is ahead may have put it there.
     pub fn is_current(&self, now: OffsetDateTime) -> bool {
         self.at.abs_diff(now.unix_timestamp()) <= FLASH_TTL.as_secs()
     }
 }
 
-/// The entry of these messages. Others have another one, so that no tab writes over what another has put at the same moment;
-/// and an answer's cookies have the same names whoever it is for, and whenever.
+/// Returns the name of the entry for these messages.
+///
+/// Different messages have different entries, so that tabs don't overwrite each other's at the same moment. The same
+/// messages always have the same entry, so that the names of a response's cookies depend neither on the user nor on the
+/// time.
 pub(crate) fn name_of(kind: &str, messages: &[WaitingFlash]) -> String {
     let mut hash = Sha256::new();
     for WaitingFlash { message, .. } in messages {

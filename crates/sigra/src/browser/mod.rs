@@ -1,4 +1,4 @@
-//! What the browser holds.
+//! Cookies and what is in them.
 
 pub(crate) mod browser_tokens;
 pub(crate) mod cookie_options;

@@ -2,12 +2,12 @@ use std::fmt;
 
 use http::{Uri, uri::PathAndQuery};
 
-/// The longest path that is kept to return to, in bytes.
+/// The maximum length of a path, in bytes.
 const MAX_LEN: usize = 2048;
 
 /// A path of this application to return to after the login.
 ///
-/// It can only be a path: whatever a browser could read as another host, a scheme or a header is refused
+/// It can only be a path. Anything that a browser could interpret as another host, a scheme or a header is refused
 /// (OWASP "Unvalidated Redirects and Forwards", CWE-601).
 ///
 /// ```
@@ -22,7 +22,7 @@ const MAX_LEN: usize = 2048;
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// Takes a path with its query, of at most 2048 bytes. `None` for anything else.
+    /// Parses a path with its query, of at most 2048 bytes. Returns `None` for anything else.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let mut bytes = path.bytes();
@@ -32,20 +32,20 @@ impl ReturnTo {
         (local && printable && is_path && path.len() <= MAX_LEN).then(|| Self(path.to_owned()))
     }
 
-    /// The path and query of a request.
+    /// Returns the path and query of a request. `None` if they can't be returned to.
     #[must_use]
     pub fn from_uri(uri: &Uri) -> Option<Self> {
         Self::parse(uri.path_and_query()?.as_str())
     }
 
-    /// The path.
+    /// Returns the path and query.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The path alone: a query may hold what no log should.
+/// Shows the path without the query, which may have something in it that must not be logged.
 impl fmt::Debug for ReturnTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.0.split('?').next().unwrap_or_default();
@@ -57,7 +57,7 @@ impl fmt::Debug for ReturnTo {
 mod tests {
     use super::*;
 
-    /// CVE-2025-27143 and its relatives: what has passed for a local path elsewhere.
+    /// CVE-2025-27143 and similar: what was accepted as a local path elsewhere.
     #[test]
     fn invariant_7_return_to_is_a_path_on_the_same_origin() {
         for attack in [

@@ -1,28 +1,28 @@
-//! What becomes of a token that a browser presents, from the look-up that decides it to the cookies that say it.
+//! What happens to a token that a browser presents. The lookup decides it, and the response's cookies carry it out.
 
 use std::time::Duration;
 
 use crate::base::token::{SessionHashes, SessionToken};
 
-/// What becomes of a presented token, and of the cookies that hold it.
+/// What happens to a presented token, and to its cookies.
 #[derive(Clone, Default)]
 pub(crate) enum TokenFate {
-    /// The browser keeps it: it is good, or another response replaces it.
+    /// The browser keeps it, because it is valid, or because another response replaces it.
     #[default]
     Keep,
-    /// The browser gets another one, or the same one in fresh cookies.
+    /// The browser gets another one, or the same one in new cookies.
     Replace { token: SessionToken, remember_me: RememberMe },
-    /// Its cookies expire: these tokens stand for nothing.
+    /// Its cookies expire, because these tokens have no session.
     Expire { dead: Vec<SessionHashes>, key: bool, remember_me: bool },
 }
 
 impl TokenFate {
-    /// A token that stands for nothing.
+    /// Expires both cookies of a token that has no session.
     pub fn dead(token: &SessionToken) -> Self {
         Self::Expire { dead: vec![token.hashes()], key: true, remember_me: true }
     }
 
-    /// Both cookies expire, whatever they hold.
+    /// Expires both cookies, whatever is in them.
     pub fn expire_all() -> Self {
         Self::Expire { dead: Vec::new(), key: true, remember_me: true }
     }
@@ -32,7 +32,7 @@ impl TokenFate {
     }
 }
 
-/// What becomes of the remember-me cookie when a token is replaced.
+/// What happens to the remember-me cookie when a token is replaced.
 #[derive(Clone, Copy)]
 pub(crate) enum RememberMe {
     Keep,
@@ -41,7 +41,7 @@ pub(crate) enum RememberMe {
 }
 
 impl RememberMe {
-    /// Written together with a token of its own session.
+    /// Writes the cookie again if the session is remembered, and otherwise leaves it.
     pub fn lasting(remembered: Option<Duration>) -> Self {
         remembered.map_or(Self::Keep, Self::For)
     }

@@ -1,30 +1,30 @@
 use http::{HeaderMap, HeaderValue, Method, request::Parts};
 
-/// What becomes of the answer to a request.
+/// What the browser does with the response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visit {
-    /// Somebody sees it, as the page in a tab of their browser.
+    /// It shows the response as a page in a tab.
     Page,
-    /// It is part of a page, or an answer to a script: a picture, a stream, a frame, a fragment.
+    /// It uses the response as part of a page or in a script: an image, a stream, a frame, a fragment.
     Part,
-    /// Nobody sees it, or nobody knows yet: a `HEAD`, or a page that is fetched in case it is asked for.
+    /// It doesn't show the response, or not yet: to a `HEAD`, or a page that is prefetched.
     Unseen,
 }
 
-/// Requests for a page that may never be shown. Turbo can't set the first, and sends the second.
+/// Headers of requests for a page that may never be shown. Turbo can't set the first, and sends the second.
 const SPECULATION: [&str; 5] = ["sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz"];
 
-/// What scripts send that put an answer into the page that is there.
+/// Headers of scripts that put the response into the current page.
 const FRAGMENTS: [&str; 4] = ["hx-request", "turbo-frame", "x-up-version", "x-pjax"];
 
 impl Visit {
-    /// Judges by Fetch Metadata (W3C), which browsers send over TLS and to this machine, and otherwise by `Accept`.
+    /// Decides by Fetch Metadata (W3C), which browsers send over TLS and to localhost, and otherwise by `Accept`.
     pub fn of(method: &Method, headers: &HeaderMap) -> Self {
         let sent = |name: &str| headers.get(name).map(HeaderValue::as_bytes).filter(|value| !value.is_empty());
         if method == Method::HEAD || SPECULATION.iter().any(|name| sent(name).is_some_and(is_speculative)) {
             return Self::Unseen;
         }
-        // A script that follows a link in place of the browser says so.
+        // A script that follows a link instead of the browser sends `hx-boosted`.
         let is_fragment = FRAGMENTS.iter().any(|name| sent(name).is_some()) && sent("hx-boosted").is_none();
         let is_script = sent("x-requested-with") == Some(b"XMLHttpRequest");
         let is_top_level = sent("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
@@ -34,7 +34,7 @@ impl Visit {
         if is_page && !is_fragment && !is_script { Self::Page } else { Self::Part }
     }
 
-    /// Whether a person opens a page, who can be led back to it.
+    /// Returns whether a person opens a page, so that they can be redirected back to it.
     pub fn is_page_opened(parts: &Parts) -> bool {
         parts.method == Method::GET && Self::of(&parts.method, &parts.headers) == Self::Page
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_sees_in_a_tab_is_a_page() {
+    fn a_response_that_is_shown_in_a_tab_is_a_page() {
         for headers in [
             &[BROWSER][..],
             &[BROWSER, NAVIGATION],
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fetched_in_advance_is_not_seen() {
+    fn a_prefetched_page_is_unseen() {
         for speculation in [
             ("sec-purpose", "prefetch"),
             ("sec-purpose", "prefetch;prerender"),

@@ -105,8 +105,8 @@ impl Limit {
 /// How many requests an IP address can send to the pages of accounts.
 ///
 /// IPv6 addresses count by their /64, which is what one customer has. If the IP address is unknown, such as on a server
-/// without axum's `ConnectInfo`, all requests count as one client's, with ten times the limit. That bounds guessing, and
-/// one visitor can hardly use up the limit for all. The log says once how to fix it.
+/// without axum's `ConnectInfo`, all requests count as one client's, with ten times the limit. That bounds guessing,
+/// and one visitor can hardly use up the limit for all. The log says once how to fix it.
 ///
 /// ```
 /// use std::num::NonZeroU32;

@@ -8,14 +8,14 @@ use crate::password::{password::Password, policy::PasswordProblem};
 type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send>>;
 
-/// How long an answer is waited for, unless said otherwise.
+/// The default of [`BreachCheck::timeout`].
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks a service whether a new password leaked in a breach (OWASP ASVS 6.2.12). Set it with
+/// Checks with a service whether a new password leaked in a breach (OWASP ASVS 6.2.12). Set it with
 /// [`Config::breach_check`](crate::Config::breach_check).
 ///
-/// The library sends nothing anywhere by itself: the host brings the client, and decides what becomes of a password
-/// while the service does not answer. By default it is accepted.
+/// The library sends nothing by itself: the host brings the HTTP client. While the service doesn't respond, passwords
+/// are accepted, unless the check [fails closed](Self::fail_closed).
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -39,7 +39,7 @@ pub struct BreachCheck {
 }
 
 impl BreachCheck {
-    /// Asks by a function that tells whether a password leaked.
+    /// Creates a check from a function that returns whether a password leaked.
     pub fn new<F, E>(ask: impl Fn(Password) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<bool, E>> + Send + 'static,
@@ -52,14 +52,14 @@ impl BreachCheck {
         Self { ask: Arc::new(ask), timeout: TIMEOUT, fails_closed: false }
     }
 
-    /// How long an answer is waited for (default: 2 seconds).
+    /// Sets how long to wait for the service (default: 2 seconds).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Refuses passwords while the service fails, in place of accepting them.
+    /// Refuses passwords while the service fails, instead of accepting them.
     #[must_use]
     pub fn fail_closed(mut self) -> Self {
         self.fails_closed = true;
@@ -70,14 +70,14 @@ impl BreachCheck {
     ///
     /// # Errors
     ///
-    /// [`PasswordProblem::Breached`], and [`PasswordProblem::Unchecked`] if the service fails and it is to
-    /// [fail closed](Self::fail_closed).
+    /// [`PasswordProblem::Breached`]. If the service fails and the check [fails closed](Self::fail_closed),
+    /// [`PasswordProblem::Unchecked`].
     pub async fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
         let answer = tokio::time::timeout(self.timeout, (self.ask)(password.clone())).await;
         let error = match answer {
             Ok(Ok(true)) => return Err(PasswordProblem::Breached),
             Ok(Ok(false)) => return Ok(()),
-            // An error of an HTTP client may show the address that it asked, and with it a part of the hash.
+            // An error of an HTTP client may show the URL, and with it a part of the hash.
             Ok(Err(_)) => "the service failed",
             Err(_) => "the service did not answer in time",
         };
@@ -93,9 +93,10 @@ impl fmt::Debug for BreachCheck {
     }
 }
 
-/// What Pwned Passwords, by Have I Been Pwned, and services like it are asked: the first five of the forty hexadecimal
-/// digits of the password's SHA-1. The service answers with the rest of all that it knows of, and does not learn which
-/// it was asked about (k-anonymity).
+/// A query of Pwned Passwords, by Have I Been Pwned, or a similar service.
+///
+/// The query is the first 5 of the 40 hexadecimal digits of the password's SHA-1. The service responds with the other
+/// digits of all leaked passwords that begin with these, so it doesn't learn which password is checked (k-anonymity).
 ///
 /// ```
 /// use sigra::{Password, password::PwnedRange};
@@ -108,7 +109,7 @@ impl fmt::Debug for BreachCheck {
 pub struct PwnedRange(Zeroizing<String>);
 
 impl PwnedRange {
-    /// Of a password.
+    /// Creates the query for a password.
     #[must_use]
     pub fn of(password: &Password) -> Self {
         let mut digits = Zeroizing::new(String::with_capacity(40));
@@ -120,13 +121,14 @@ impl PwnedRange {
         Self(digits)
     }
 
-    /// What is sent.
+    /// Returns the first 5 digits, which are sent to the service.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.0[..5]
     }
 
-    /// Whether an answer has it: lines of the other 35 digits, a colon and how often it leaked.
+    /// Returns whether a response has the password. Each line has the other 35 digits, a colon, and how often it
+    /// leaked.
     #[must_use]
     pub fn is_in(&self, answer: &str) -> bool {
         answer.lines().filter_map(|line| line.trim().split_once(':')).any(|(suffix, count)| {
@@ -152,13 +154,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_leaked_is_refused() {
+    async fn a_leaked_password_is_refused() {
         assert_eq!(check(BreachCheck::new(|_| async { io::Result::Ok(true) })).await, Err(PasswordProblem::Breached));
         assert_eq!(check(BreachCheck::new(|_| async { io::Result::Ok(false) })).await, Ok(()));
     }
 
     #[tokio::test]
-    async fn while_the_service_fails_the_host_decides() {
+    async fn while_the_service_fails_passwords_are_accepted_unless_it_fails_closed() {
         let failing = BreachCheck::new(|_| async { Err::<bool, _>("away") });
         let silent = BreachCheck::new(|_| std::future::pending::<io::Result<bool>>());
         for broken in [failing, silent.timeout(Duration::from_millis(5))] {

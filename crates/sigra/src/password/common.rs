@@ -1,24 +1,24 @@
-//! Passwords that are tried first: lists of those that leaked, and the rules that long ones are put together by.
+//! Detects common passwords: those of lists of leaked ones, and long ones that are composed of common parts.
 //!
-//! Few of the passwords that leaked have the 15 characters that are asked for, so guessing programs put longer ones
-//! together: `Password12345678`, `qwertyuiopasdfgh`, `letmeinletmein1`. A password is cut here into such parts in the
-//! way that costs the fewest guesses, and is common if they are too few.
+//! Few leaked passwords have the 15 characters that the policy requires, so guessing programs compose longer ones:
+//! `Password12345678`, `qwertyuiopasdfgh`, `letmeinletmein1`. This module splits a password into such parts in the way
+//! that takes the fewest guesses. If they are too few, the password is common.
 
 use std::{collections::HashSet, sync::LazyLock};
 
-/// In lower case.
+/// Leaked passwords, in lower case.
 static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| entries(include_str!("common.txt")).collect());
 
-/// Shorter ones, that common passwords are put together from.
+/// Shorter words that common passwords are composed of.
 static WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| entries(include_str!("words.txt")).collect());
 
-/// What stands between them.
+/// Words between other words.
 const FILLERS: [&str; 30] = [
     "and", "are", "can", "for", "has", "her", "his", "how", "into", "is", "like", "me", "much", "my", "not", "now",
     "of", "one", "our", "she", "so", "that", "the", "this", "to", "was", "with", "you", "your", "yours",
 ];
 
-/// Keys beside each other, on English, German and French keyboards, and the alphabet. They are read backwards too.
+/// Adjacent keys on English, German and French keyboards, and the alphabet. They are matched backward too.
 const LINES: [&str; 24] = [
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890",
@@ -46,27 +46,27 @@ const LINES: [&str; 24] = [
     "@wsx",
 ];
 
-/// A password that takes less than two to the power of so many guesses is common.
+/// A password that takes fewer guesses than two to this power is common.
 const ENOUGH: u32 = 43;
 
-/// Of longer ones the beginning decides.
+/// Only so many characters of a password are examined, to bound the work.
 const LONGEST: usize = 256;
 
 /// The longest word that is looked up.
 const LONGEST_WORD: usize = 24;
 
-/// A repeated unit of at most this many characters makes no password: `abcdabcdabcdabcd`.
+/// A password that repeats a unit of at most this many characters is common: `abcdabcdabcdabcd`.
 const SHORT_UNIT: usize = 4;
 
 /// How many guesses the parts of a password take, as powers of two.
 mod guesses {
     pub const WORD: u32 = 12;
-    /// A word that was there before: how often is guessed with the word.
+    /// A repeated word takes no more guesses: the number of repetitions is guessed with the word.
     pub const AGAIN: u32 = 0;
     pub const FILLER: u32 = 6;
-    /// Keys or letters in a row.
+    /// Adjacent keys or letters.
     pub const RUN: u32 = 7;
-    /// One character, several times.
+    /// A repeated character.
     pub const SAME: u32 = 5;
     pub const DIGIT: u32 = 3;
     pub const PUNCTUATION: u32 = 3;
@@ -78,7 +78,7 @@ fn entries(list: &'static str) -> impl Iterator<Item = &'static str> {
     list.lines().filter(|line| !line.starts_with('#'))
 }
 
-/// Whether a password is one of those that are tried first.
+/// Returns whether a password is common.
 pub(super) fn is_common(password: &str) -> bool {
     let folded = password.to_lowercase();
     if COMMON.contains(folded.as_str()) {
@@ -93,16 +93,16 @@ pub(super) fn is_common(password: &str) -> bool {
     fewest_guesses(&chars[..chars.len().min(LONGEST)]) < ENOUGH
 }
 
-/// The shortest run of characters that the whole is a repetition of, at least twice.
+/// Returns the shortest unit that the password repeats at least twice, with the last repetition possibly cut.
 fn repeated_unit(chars: &[char]) -> Option<&[char]> {
     let repeats = |len: &usize| chars.iter().zip(&chars[*len..]).all(|(a, b)| a == b);
     (1..=chars.len() / 2).find(repeats).map(|len| &chars[..len])
 }
 
-/// The guesses that the password takes when it is cut into parts in the best way, as a power of two.
+/// Returns the fewest guesses that a password takes over all ways to split it into parts, as a power of two.
 fn fewest_guesses(chars: &[char]) -> u32 {
     let spellings = [chars.to_vec(), plain(chars, 'i'), plain(chars, 'l')];
-    // What it takes from each place on to the end.
+    // The guesses for the rest of the password, from each position.
     let mut fewest = vec![0; chars.len() + 1];
     for at in (0..chars.len()).rev() {
         let single = guesses_of(chars[at]) + fewest[at + 1];
@@ -112,7 +112,7 @@ fn fewest_guesses(chars: &[char]) -> u32 {
     fewest[0]
 }
 
-/// The parts that begin at a place: their length, and what they take.
+/// Returns the parts that begin at a position, as (length, guesses).
 fn parts_at<'a>(
     chars: &'a [char],
     spellings: &'a [Vec<char>; 3],
@@ -121,7 +121,7 @@ fn parts_at<'a>(
     let same = chars[at..].iter().take_while(|char| **char == chars[at]).count();
     let run = LINES.iter().map(|line| run_along(line, &chars[at..])).max().unwrap_or_default();
     let words = spellings.iter().flat_map(move |spelling| words_at(spelling, at));
-    // A part of a run is a run: `123456` is as good as its first three to whoever guesses.
+    // Each part of a run is a run too: `123456` takes as many guesses as `123`.
     let of_runs = [(same, guesses::SAME), (run, guesses::RUN)].into_iter();
     of_runs.flat_map(|(longest, guesses)| (3..=longest).map(move |len| (len, guesses))).chain(words)
 }
@@ -139,7 +139,7 @@ fn words_at(spelling: &[char], at: usize) -> impl Iterator<Item = (usize, u32)> 
     })
 }
 
-/// How many characters follow a line of keys, forwards or backwards.
+/// Returns how many characters follow a line of keys, forward or backward.
 fn run_along(line: &str, chars: &[char]) -> usize {
     let follow = |keys: &mut dyn Iterator<Item = char>| {
         let from_first = keys.skip_while(|key| *key != chars[0]);
@@ -157,7 +157,7 @@ fn guesses_of(char: char) -> u32 {
     }
 }
 
-/// Letters in place of the digits and signs that look like them. A 1 is an i or an l.
+/// Replaces digits and signs by the letters that they look like. A 1 is an i or an l.
 fn plain(chars: &[char], one: char) -> Vec<char> {
     let letter = |char: &char| match char {
         '0' => 'o',
@@ -175,12 +175,12 @@ fn plain(chars: &[char], one: char) -> Vec<char> {
 mod tests {
     use super::*;
 
-    /// As long as the default policy asks for.
+    /// Returns the entries that are as long as the default policy requires.
     fn long(list: &'static str) -> impl Iterator<Item = &'static str> {
         entries(list).filter(|entry| entry.chars().count() >= 15)
     }
 
-    /// OWASP ASVS 6.2.4: at least the 3,000 most common that the policy would let through.
+    /// OWASP ASVS 6.2.4: at least the 3,000 most common passwords that the policy would otherwise accept.
     #[test]
     fn invariant_15_thousands_of_common_passwords_are_as_long_as_the_policy_asks() {
         let list = include_str!("common.txt");
@@ -193,7 +193,7 @@ mod tests {
         assert!(entries(include_str!("words.txt")).all(|word| word.chars().all(|char| char.is_ascii_lowercase())));
     }
 
-    /// What guessing programs put together from shorter ones.
+    /// Returns passwords as guessing programs compose them.
     fn put_together() -> Vec<String> {
         let words = ["password", "qwerty", "letmein", "welcome", "dragon", "football", "iloveyou", "princess"];
         let mut put_together = Vec::new();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_nobody_tries_first_are_no_common_password() {
+    fn uncommon_words_are_not_a_common_password() {
         for password in [
             "tunnel walrus copper lantern",
             "magnet orchid puddle seventeen",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_password_takes_no_long_time() {
+    fn a_long_password_is_checked_within_a_second() {
         let password: String = "1l0v3y0u".chars().cycle().take(1023).chain(['?']).collect();
         let begun = std::time::Instant::now();
         assert!(is_common(&password));

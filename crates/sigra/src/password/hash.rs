@@ -1,4 +1,4 @@
-//! One computation of Argon2id: a new hash, or the check against a stored one.
+//! One computation of Argon2id: a new hash, or the verification of a stored one.
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -15,23 +15,22 @@ use crate::{
 
 const OUTPUT_LEN: usize = 32;
 
-/// A stored hash that asks for more memory than this is taken for a corrupt one.
+/// The maximum memory of a stored hash. One with more counts as corrupt.
 const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
 
-/// So is one that asks for more work: memory times passes, some seconds of it.
+/// The maximum work of a stored hash, which is memory times passes: a few seconds. One with more counts as corrupt.
 const MAX_STORED_WORK_KIB: u64 = 4 * 1024 * 1024;
 
-/// What came of checking a password.
-#[must_use = "the password may be wrong: nobody is to be logged in before you have looked"]
+/// The result of verifying a password.
+#[must_use = "the password may be wrong: check it before you log anybody in"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
 pub enum Verification {
-    /// There is no such user, the user has no password, or it is another one. Which of them, nobody is told.
+    /// There is no such user, the user has no password, or the password is wrong. Callers can't tell which.
     Invalid,
-    /// It is the user's password.
+    /// The password is right.
     Valid,
-    /// It is the user's password, and was hashed with parameters that are no longer the configured ones:
-    /// store this hash in place of the old one.
+    /// The password is right, but its hash doesn't have the configured parameters. Store this hash instead.
     Outdated(HashedPassword),
 }
 
@@ -69,7 +68,7 @@ fn derive(
     Ok(output)
 }
 
-/// A stored hash that can be computed again.
+/// A parsed hash, to verify passwords against.
 pub(crate) struct Stored {
     argon2: Argon2<'static>,
     salt: Vec<u8>,
@@ -102,7 +101,7 @@ impl Stored {
         })
     }
 
-    /// Stands in for a user who doesn't exist: the same work, and no password that matches.
+    /// Returns a hash for a user who doesn't exist. It takes the same work, and no password matches.
     pub fn nobody(argon2: &Argon2<'static>) -> Self {
         Self { argon2: argon2.clone(), salt: vec![0; 16], expected: vec![0; OUTPUT_LEN] }
     }

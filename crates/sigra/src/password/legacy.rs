@@ -1,4 +1,4 @@
-//! Hashes that users bring along from elsewhere: verified, and replaced by Argon2id at the first log-in.
+//! Hashes that were migrated from another system. They are verified, and replaced by Argon2id at the first login.
 
 use argon2::{Block, password_hash::phc::PasswordHash};
 use sha2::{Sha256, Sha512};
@@ -14,16 +14,16 @@ use crate::{
     },
 };
 
-/// A stored hash that asks for more work than this, some seconds of it, is taken for a corrupt one.
+/// The maximum work of a stored hash: a few seconds. One with more counts as corrupt.
 const MAX_BCRYPT_COST: u32 = 16;
 const MAX_PBKDF2_ITERATIONS: u32 = 20_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// In bytes. bcrypt leaves out what comes after, so a longer password can't be told from one with another end
-/// (CVE-2025-22228).
+/// The maximum length of a password with bcrypt, in bytes. bcrypt ignores the rest, so it can't distinguish longer
+/// passwords with different ends (CVE-2025-22228).
 const MAX_BCRYPT_PASSWORD: usize = 72;
 
-/// In bytes. A shorter one is one that was cut off.
+/// The minimum length of a hash, in bytes. A shorter one was cut off.
 const MIN_OUTPUT: usize = 16;
 
 /// A hash by another function than Argon2.
@@ -33,7 +33,7 @@ pub(super) enum Legacy {
     Pbkdf2 { function: Pbkdf2, iterations: u32, salt: Vec<u8>, expected: Vec<u8> },
 }
 
-/// What PBKDF2 is made of.
+/// The hash function of PBKDF2.
 #[derive(Clone, Copy)]
 pub(super) enum Pbkdf2 {
     Sha256,
@@ -41,7 +41,7 @@ pub(super) enum Pbkdf2 {
 }
 
 impl Legacy {
-    /// `None` for what is none, or is none that can be computed.
+    /// Parses a hash. Returns `None` if it isn't a supported legacy hash, or if its parameters can't be computed.
     pub fn parse(stored: &HashedPassword) -> Option<Self> {
         let stored = stored.as_str();
         if stored.starts_with("$2") {
@@ -57,7 +57,7 @@ impl Legacy {
             "scrypt" => {
                 let (log_n, r, p) = (u8::try_from(param("ln")?).ok()?, param("r")?, param("p")?);
                 let bytes = 1_u64.checked_shl(log_n.into())?.checked_mul(128)?.checked_mul(r.into())?;
-                // Before anything is computed with them: larger ones overflow.
+                // Check this before computing anything with the parameters: larger ones overflow.
                 if bytes.checked_mul(p.into())? > MAX_SCRYPT_BYTES {
                     return None;
                 }
@@ -81,7 +81,7 @@ impl Legacy {
         is_bounded.then_some(Self::Pbkdf2 { function, iterations, salt, expected })
     }
 
-    /// Outdated, if it matches at all.
+    /// Verifies a password. If it is right, the result is always `Outdated`.
     pub fn verify(
         &self,
         configured: &argon2::Argon2<'static>,
@@ -97,7 +97,7 @@ impl Legacy {
     fn matches(&self, password: &Password) -> bool {
         let typed = password.expose().as_bytes();
         let (found, expected) = match self {
-            // With the same work for a password that is too long.
+            // Compute first, so that a password that is too long takes the same work.
             Self::Bcrypt(stored) => {
                 return bcrypt::verify(typed, stored).unwrap_or(false) && is_all_bcrypt_reads(typed);
             }
@@ -121,7 +121,8 @@ impl Legacy {
     }
 }
 
-/// bcrypt reads at most 72 bytes, and reads a password with zero bytes in it like others that repeat its parts.
+/// Returns whether bcrypt reads all of a password. It reads at most 72 bytes, and reads a password with zero bytes like
+/// others that repeat its parts.
 fn is_all_bcrypt_reads(typed: &[u8]) -> bool {
     typed.len() <= MAX_BCRYPT_PASSWORD && !typed.contains(&0)
 }
@@ -133,7 +134,8 @@ mod tests {
     use super::*;
     use crate::{config::Argon2Params, password::Passwords};
 
-    /// Made by other programs: the first is of the test vectors of crypt_blowfish, the others by Python's hashlib.
+    /// Hashes of other programs: the first is from the test vectors of crypt_blowfish, the others are from Python's
+    /// hashlib.
     const HASHES: [(&str, &str); 6] = [
         ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
         ("U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
@@ -165,7 +167,8 @@ mod tests {
         }
     }
 
-    /// CVE-2025-22228. Were it let in, what was typed would be hashed anew, and its end would become the password's.
+    /// CVE-2025-22228. If it were accepted, what was typed would be hashed again, and its end would become part of the
+    /// password.
     #[tokio::test]
     async fn invariant_15_a_password_that_bcrypt_would_cut_off_is_refused() {
         for version in ["2a", "2b", "2y"] {
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn corrupt_ones_are_wrong_passwords() {
+    async fn a_corrupt_legacy_hash_is_a_wrong_password() {
         for (password, stored) in HASHES {
             let password = Password::new(password);
             // What is left of a longer hash when it is cut off is a shorter one, of the same password.

@@ -1,4 +1,4 @@
-//! How much work a hash is.
+//! The cost of a password hash.
 
 use crate::base::config_error::ConfigError;
 
@@ -16,23 +16,23 @@ use crate::base::config_error::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Argon2Params {
-    /// Memory, in KiB.
+    /// The memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
+    /// The number of passes over the memory.
     pub iterations: u32,
-    /// Lanes.
+    /// The number of lanes.
     pub parallelism: u32,
 }
 
 impl Argon2Params {
     /// Creates parameters: memory in KiB, passes over it, and lanes. [`Config::check`](crate::Config::check) refuses
-    /// what can't be computed.
+    /// those that Argon2 can't run with.
     #[must_use]
     pub const fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Self {
         Self { memory_kib, iterations, parallelism }
     }
 
-    /// The cheapest parameters there are. They protect nothing: for tests that log in often.
+    /// The cheapest possible parameters, for tests that log in often. They protect nothing.
     #[cfg(any(test, feature = "testing"))]
     pub const INSECURE_FOR_TESTS: Self = Self { memory_kib: 8, iterations: 1, parallelism: 1 };
 

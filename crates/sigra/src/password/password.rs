@@ -1,4 +1,4 @@
-//! A password as it was typed.
+//! A password as a user typed it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
-/// A password as somebody typed it, in NFC. It redacts itself in `Debug` and is wiped when dropped.
+/// A password as a user typed it, in NFC. `Debug` redacts it, and it is wiped when dropped.
 ///
 /// ```
 /// use sigra::Password;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 pub struct Password(SecretString);
 
 impl Password {
-    /// Takes what was typed, and normalises it to NFC.
+    /// Creates a password from what the user typed, which is normalized to NFC.
     #[must_use]
     pub fn new(typed: impl Into<String>) -> Self {
         let typed = Zeroizing::new(typed.into());
@@ -30,7 +30,7 @@ impl Password {
         Self(SecretString::from(typed.nfc().collect::<String>()))
     }
 
-    /// Whether it is the same, as when it was typed twice. In constant time.
+    /// Returns whether two passwords are the same, in constant time. Use it for a password that must be typed twice.
     ///
     /// ```
     /// use sigra::Password;
@@ -43,13 +43,13 @@ impl Password {
         self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
     }
 
-    /// Its length in code points, the unit in which NIST SP 800-63B-4 counts.
+    /// Returns the length in code points, the unit of NIST SP 800-63B-4.
     #[must_use]
     pub fn code_points(&self) -> usize {
         self.0.expose_secret().chars().count()
     }
 
-    /// The password itself, to be checked against rules. It goes into no log and no message.
+    /// Returns the password itself, to check it against rules. Never put it into a log or a message.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

@@ -2,18 +2,17 @@ use zeroize::Zeroizing;
 
 use crate::password::{common::is_common, password::Password};
 
-/// A password must have so many characters that are not of words that an attacker knows.
+/// How many characters a password must have besides the words that an attacker knows.
 const CONTEXT_REST: usize = 8;
 
-/// What a new password must be: long, and not among those that are tried first.
+/// The rules for a new password: it must be long, and not common.
 ///
-/// There are no rules of composition: NIST SP 800-63B-4 section 3.1.1.2 forbids them, and asks for 15
-/// characters where the password is the only factor and 8 where there is a second.
+/// There are no composition rules: NIST SP 800-63B-4 section 3.1.1.2 forbids them. It requires 15 characters if the
+/// password is the only factor, and 8 if there is a second one.
 ///
-/// Those that are tried first are thousands that leaked (OWASP ASVS 6.2.4), and what is put together from them:
-/// keys and letters in a row, repetitions, two or three common passwords joined, with digits, years and signs around
-/// them, or in digits that look like letters. For those that leaked elsewhere, see
-/// [`BreachCheck`](super::BreachCheck).
+/// Common are thousands of leaked passwords (OWASP ASVS 6.2.4), and what is composed of them: adjacent keys and
+/// letters, repetitions, and two or three common passwords together, also with digits, years and signs around them, or
+/// with digits in place of letters. For passwords that leaked elsewhere, see [`BreachCheck`](super::BreachCheck).
 ///
 /// ```
 /// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
@@ -27,14 +26,14 @@ const CONTEXT_REST: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PasswordPolicy {
-    /// The least number of code points (default: 15).
+    /// The minimum number of code points (default: 15).
     pub min: usize,
-    /// The greatest number of code points (default: 1024). It bounds the work, not the choice.
+    /// The maximum number of code points (default: 1024). It only bounds the work.
     pub max: usize,
 }
 
 impl PasswordPolicy {
-    /// Creates a policy from the least and the greatest number of code points.
+    /// Creates a policy from the minimum and maximum number of code points.
     ///
     /// ```
     /// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
@@ -47,14 +46,14 @@ impl PasswordPolicy {
         Self { min, max }
     }
 
-    /// For applications that require a second factor: 8 code points.
+    /// The policy for applications that require a second factor: at least 8 code points.
     pub const WITH_SECOND_FACTOR: Self = Self { min: 8, max: 1024 };
 
-    /// Checks a new password. Not to be asked at login: an old password stays good.
+    /// Checks a new password. Don't check it at a login: an old password stays valid.
     ///
     /// # Errors
     ///
-    /// [`PasswordProblem`], as a sentence to show beside the field.
+    /// [`PasswordProblem`], as a sentence to show next to the field.
     pub fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
         let length = password.code_points();
         if length < self.min {
@@ -68,9 +67,9 @@ impl PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// Checks a new password, and that it is not made of words that an attacker knows of its owner or of the
-    /// application: an email address, a name (OWASP ASVS 6.1.2, 6.2.11). Words of less than four characters are
-    /// left out.
+    /// Checks a new password, and that it isn't composed of words that an attacker knows about the user or the
+    /// application, such as an email address or a name (OWASP ASVS 6.1.2, 6.2.11). Words of fewer than 4 characters are
+    /// ignored.
     ///
     /// ```
     /// use sigra::{Password, password::{PasswordPolicy, PasswordProblem}};
@@ -84,7 +83,7 @@ impl PasswordPolicy {
     ///
     /// # Errors
     ///
-    /// [`PasswordProblem`], as a sentence to show beside the field.
+    /// [`PasswordProblem`], as a sentence to show next to the field.
     pub fn check_in_context(&self, password: &Password, words: &[&str]) -> Result<(), PasswordProblem> {
         self.check(password)?;
         let folded = Zeroizing::new(password.expose().to_lowercase());
@@ -103,32 +102,32 @@ impl Default for PasswordPolicy {
     }
 }
 
-/// Why a new password is refused. Displays as a sentence or two for the user, to be shown beside the field.
+/// Why a new password is refused. Displays as a sentence or two for the user, to show next to the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordProblem {
     /// It is too short.
     #[error("Your password should be at least {min} characters.")]
     TooShort {
-        /// The least number of code points.
+        /// The minimum number of code points.
         min: usize,
     },
     /// It is too long.
     #[error("Your password should be at most {max} characters.")]
     TooLong {
-        /// The greatest number of code points.
+        /// The maximum number of code points.
         max: usize,
     },
-    /// It is made of words that an attacker knows of its owner.
+    /// It is composed of words that an attacker knows about the user.
     #[error("Your password is too close to your email address or to this site's name. Choose other words.")]
     Contextual,
-    /// It is one of those that are tried first.
+    /// It is common, so attackers try it first.
     #[error("This password is too common. Choose another one.")]
     Common,
     /// It [leaked](super::BreachCheck) elsewhere.
     #[error("This password has leaked in a data breach of another site. Choose one that you don't use anywhere else.")]
     Breached,
-    /// Nobody can say at present whether it leaked.
+    /// The service that checks whether it leaked failed.
     #[error("This password can't be checked right now. Try again in a minute.")]
     Unchecked,
 }
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn invariant_15_no_rules_of_composition() {
+    fn invariant_15_there_are_no_composition_rules() {
         for good in ["all lower case words", "482901573648201", "   spaces first, ?", "ALL UPPER CASE WORDS"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }

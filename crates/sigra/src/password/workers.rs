@@ -1,4 +1,4 @@
-//! The bounded number of threads that passwords are hashed on.
+//! The password workers: a bounded number of threads that hash passwords.
 
 use std::{
     fmt,
@@ -22,13 +22,13 @@ use crate::{
     },
 };
 
-/// How far password workers stand back (`nice(2)`): as far as there is.
+/// The niceness of password workers (`nice(2)`): the lowest priority.
 #[cfg(target_os = "linux")]
 const WORKER_NICENESS: i32 = 19;
 
-/// Hashes and verifies passwords, a bounded number at a time.
+/// Hashes and verifies passwords, a bounded number at the same time.
 ///
-/// [`Sigra`](crate::Sigra) has one; a host that hashes elsewhere makes its own.
+/// [`Sigra`](crate::Sigra) has one. A host that hashes passwords without it can create its own.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -48,16 +48,16 @@ pub struct Passwords {
     argon2: Argon2<'static>,
     workers: Arc<Semaphore>,
     wait: Duration,
-    /// Argon2's memory, kept between computations: at most one buffer a worker.
+    /// Argon2's memory, kept between computations: at most one buffer for each worker.
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
-    /// At most `workers` computations at once; others wait for at most `wait`.
+    /// Creates it with at most `workers` computations at the same time. Others wait for at most `wait`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Argon2`] when Argon2 can't run with these parameters.
+    /// [`ConfigError::Argon2`] if Argon2 can't run with these parameters.
     pub fn new(params: Argon2Params, workers: usize, wait: Duration) -> Result<Self, ConfigError> {
         Ok(Self {
             argon2: params.to_argon2()?,
@@ -71,20 +71,20 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] when no worker gets free in time, and [`Error::Random`].
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free in time, and [`Error::Random`].
     pub async fn hash(&self, password: &Password) -> Result<HashedPassword, Error> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
         self.compute(move |memory| hash(&argon2, &password, memory)).await?
     }
 
-    /// Checks a password against a stored hash, or against none, with the same work either way
-    /// (OWASP Authentication Cheat Sheet, "Authentication and Error Messages").
+    /// Verifies a password against a stored hash. Without one, the work is the same (OWASP Authentication Cheat Sheet,
+    /// "Authentication and Error Messages").
     ///
-    /// A stored hash that can't be read counts as one that doesn't match.
+    /// A stored hash that can't be read doesn't match.
     ///
     /// # Errors
     ///
-    /// [`Error::PasswordWorkersBusy`] when no worker gets free in time.
+    /// [`Error::PasswordWorkersBusy`] if no worker becomes free in time.
     pub async fn verify(&self, stored: Option<&HashedPassword>, password: &Password) -> Result<Verification, Error> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
         let stored = stored.cloned();
@@ -101,8 +101,8 @@ impl Passwords {
         .await?
     }
 
-    /// Runs one computation on a worker. Its permit goes with it, so a request that is given up does not
-    /// let another one in before the work has really ended.
+    /// Runs a computation on a worker. The worker holds the permit, so that a dropped request doesn't let another one
+    /// in before its work has ended.
     async fn compute<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -117,16 +117,16 @@ impl Passwords {
         let (done, result) = oneshot::channel();
         let worker = move || {
             let _permit = permit;
-            let_pages_go_first();
+            lower_priority();
             let mut memory = lock(&buffers).pop().unwrap_or_default();
             let result = work(&mut memory);
             memory.truncate(blocks); // a stored hash may have asked for more
             memory.shrink_to_fit();
             lock(&buffers).push(memory);
-            // Nobody waits any more if the request was given up.
+            // Nobody receives the result if the request was dropped.
             drop(done.send(result));
         };
-        // A thread of its own, for its priority would stay with a thread of the runtime's pool.
+        // Use a new thread, because a thread of the runtime's pool would keep the low priority.
         thread::Builder::new()
             .name("sigra-password".to_owned())
             .spawn(worker)
@@ -135,12 +135,12 @@ impl Passwords {
     }
 }
 
-/// Lowers the priority of this thread, so that pages are served at once while passwords are hashed on the
-/// same cores.
-fn let_pages_go_first() {
+/// Lowers the priority of this thread, so that requests are served without delay while passwords are hashed on the same
+/// cores.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, WORKER_NICENESS) {
-        tracing::debug!(target: "sigra", %error, "password workers run at the priority of everything else");
+        tracing::debug!(target: "sigra", %error, "the priority of password workers can't be lowered");
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_verifies_its_own_password_alone() {
+    async fn a_hash_verifies_only_its_own_password() {
         let passwords = passwords();
         let stored = passwords.hash(&Password::new("sesame open")).await.expect("a hash");
         assert!(stored.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
@@ -252,6 +252,6 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(permit);
-        assert!(waiting.await.expect("it ends").is_ok(), "who waits gets the worker that becomes free");
+        assert!(waiting.await.expect("it ends").is_ok(), "a waiting password gets the worker that becomes free");
     }
 }
