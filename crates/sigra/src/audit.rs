@@ -104,6 +104,19 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     /// Returns up to `limit` events of a user's account, the newest first. For the next page, pass the ID of the last
     /// event as `before`.
     ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn latest_actions(sigra: &sigra::Sigra<User>, user: i64) -> sigra::Result<Vec<String>> {
+    ///     let events = sigra.audit().list(&user, None, 20).await?;
+    ///     Ok(events.into_iter().map(|event| event.action).collect())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].

@@ -85,6 +85,26 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     /// Compare [`Sent::to`] with the user's email address: a token proves only that its user has the mailbox it was
     /// sent to.
     ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{Sigra, token::{Context, EmailToken}};
+    ///
+    /// async fn confirm(sigra: &Sigra<User>, token: &EmailToken) -> sigra::Result<bool> {
+    ///     let mut tx = sigra.begin().await?;
+    ///     let sent = sigra.email_tokens().take(&mut tx, token, Context::Confirm).await?;
+    ///     let Some(sent) = sent.filter(|sent| sent.to == sent.user.email) else { return Ok(false) };
+    ///     let confirm = sqlx::query("UPDATE users SET confirmed_at = unixepoch() WHERE id = $1").bind(sent.user.id);
+    ///     confirm.execute(&mut *tx).await?;
+    ///     tx.commit().await?;
+    ///     Ok(true)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].

@@ -67,7 +67,7 @@ struct Heard {
     beat: watch::Sender<u64>,
 }
 
-/// A session and a user, by a hash of their ids.
+/// A session and a user, by a hash of their IDs.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     session: u64,

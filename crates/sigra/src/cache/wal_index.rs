@@ -139,7 +139,7 @@ async fn watch(pool: SqlitePool, index: Arc<OnceLock<Option<Index>>>) {
     }
 }
 
-/// The header from before SQLite was asked for its version, the version, and the header from after that.
+/// The header before SQLite returns its version, the version, and the header after that.
 struct Look {
     before: Header,
     version: i64,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_between_two_reads_is_no_reason_for_distrust() {
+    async fn a_commit_between_two_reads_does_not_cause_distrust() {
         let (_folder, pool, index) = database().await;
         let mut comparison = Comparison::default();
         for round in 0..5 {

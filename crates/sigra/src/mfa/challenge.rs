@@ -124,8 +124,8 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(Checked::Valid(factor))
     }
 
-    /// Counts the attempt, or takes the challenge that a passkey signed out of the database. This happens once, even if
-    /// the transaction that follows is retried.
+    /// Counts the attempt, or takes the challenge that a passkey answered out of the database. This happens once, even
+    /// if the transaction that follows is retried.
     async fn limit_answer<'a>(
         self,
         session: &CookieSession,

@@ -37,6 +37,18 @@ pub struct Enrolled {
 impl<U: AuthUser> Mfa<'_, U> {
     /// Returns the second factors of a user.
     ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn uses_an_app(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<bool> {
+    ///     Ok(sigra.mfa().list(&user.id).await?.totp.is_some())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].
@@ -288,7 +300,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         Ok(enrolled)
     }
 
-    /// Finishes removing a factor. The locked row says whether the user must have one, because that may have changed
+    /// Finishes removing a factor. Reads from the locked row if the user must have one, because that may have changed
     /// since the request began.
     pub(super) async fn disenrol(self, tx: &mut Transaction<U>, locked: &U) -> Result<(), Error> {
         let user = locked.id();

@@ -68,6 +68,19 @@ impl<U: AuthUser> TrustedBrowsers<'_, U> {
     /// Returns the browsers that a user trusts, the most recent first: at most 16. A user who trusts one more loses the
     /// trust in the oldest.
     ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// async fn names(sigra: &sigra::Sigra<User>, user: &User) -> sigra::Result<Vec<String>> {
+    ///     let trusted = sigra.trusted_browsers().list(&user.id).await?;
+    ///     Ok(trusted.iter().map(|browser| browser.device()).collect())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].

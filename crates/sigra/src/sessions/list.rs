@@ -11,6 +11,21 @@ impl<U: AuthUser> Sessions<'_, U> {
     /// Returns the user's live sessions, the most recently used first: at most 100, and [whether there are
     /// more](SessionList::has_more).
     ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{Scope, Sigra};
+    ///
+    /// async fn count_others(sigra: &Sigra<User>, scope: &Scope<User>) -> sigra::Result<usize> {
+    ///     let sessions = sigra.sessions().list(&scope.user().id).await?;
+    ///     Ok(sessions.iter().filter(|session| session.id != scope.session().id).count())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].
