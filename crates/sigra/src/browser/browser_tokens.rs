@@ -7,8 +7,8 @@ use crate::base::token::{BrowserToken, TokenHash};
 /// How long a browser is known after a login. Browsers keep cookies no longer (RFC 6265bis section 5.6).
 pub(crate) const KNOWN_BROWSER_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// The tokens of a trusted browser. If there are too many users, the one who trusted it first is asked for a second
-/// factor again.
+/// The tokens of a trusted browser. If there are too many users, the one who trusted it first must present a
+/// second factor again.
 pub(crate) type TrustTokens = BrowserTokens<4>;
 
 /// The tokens of a known browser.

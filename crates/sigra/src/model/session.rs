@@ -122,7 +122,7 @@ impl SessionRow {
     }
 
     /// Returns whether a time that the lifetime is measured from lies in the future, because a clock is wrong. That may
-    /// be the clock of this process, so it is no reason to delete the row.
+    /// be the clock of this process, so don't delete the row for it.
     pub(crate) fn is_ahead(&self, lifetimes: &Lifetimes, now: OffsetDateTime) -> bool {
         let counts_idle_time = lifetimes.idle_timeout.is_some() && !self.remembered && !self.mfa_pending;
         self.inserted_at > latest(now) || (counts_idle_time && self.last_used_at > latest(now))

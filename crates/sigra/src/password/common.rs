@@ -49,7 +49,7 @@ const LINES: [&str; 24] = [
 /// A password that takes fewer guesses than two to this power is common.
 const ENOUGH: u32 = 43;
 
-/// Only so many characters of a password are examined, to bound the work.
+/// How many characters of a password are examined at most, to bound the work.
 const LONGEST: usize = 256;
 
 /// The longest word that is looked up.
