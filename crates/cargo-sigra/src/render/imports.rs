@@ -91,7 +91,8 @@ fn comment_above(gap: &str) -> &str {
     let mut begin = gap.len();
     for line in gap.split_inclusive('\n').rev() {
         let is_comment = line.trim_start().starts_with("//") && !line.trim_start().starts_with("//!");
-        if !is_comment && !(begin == gap.len() && !line.ends_with('\n') && line.trim().is_empty()) {
+        let is_indentation = begin == gap.len() && !line.ends_with('\n') && line.trim().is_empty();
+        if !is_comment && !is_indentation {
             break;
         }
         begin -= line.len();

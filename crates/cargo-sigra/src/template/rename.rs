@@ -102,7 +102,7 @@ fn is_kept(before: &str, word: &str, behind: &str) -> bool {
     let is_in = |phrase: &&str| {
         phrase.split_once(word).is_some_and(|(start, end)| before.ends_with(start) && behind.starts_with(end))
     };
-    OF_TABLES.iter().any(|name| word.contains(name)) || PHRASES.iter().any(|phrase| is_in(&phrase))
+    OF_TABLES.iter().any(|name| word.contains(name)) || PHRASES.iter().any(is_in)
 }
 
 /// Whether the word is the table in a statement, and not in a comment or in a path.
