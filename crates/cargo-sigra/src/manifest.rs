@@ -75,7 +75,7 @@ fn is_sources(folder: &str) -> bool {
 pub enum ManifestError {
     #[error("there is no `{0}`: run this in an application that `cargo sigra new` or `cargo sigra install` generated")]
     Missing(PathBuf),
-    #[error("`{path}` can't be read: {error}. Restore it from version control")]
+    #[error("can't read `{path}`: {error}. Restore it from version control")]
     Unreadable { path: PathBuf, error: String },
     #[error("the record of what was generated can't be made: {0}")]
     Unmakable(io::Error),

@@ -56,7 +56,7 @@ fn an_application_on_sqlite_is_examined() {
     let path = app.root().join("notes.db");
     let url = format!("sqlite://{}", path.display());
     let settings = [("DATABASE_URL", &*url)];
-    Report::of(&app, &settings).assert("database", "warning", "there is no file yet");
+    Report::of(&app, &settings).assert("database", "warning", "the database file does not exist yet");
 
     wait_for(async {
         let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&path).create_if_missing(true)).await;
@@ -65,8 +65,8 @@ fn an_application_on_sqlite_is_examined() {
         pool.close().await;
     });
     let report = Report::of(&app, &settings);
-    report.assert("database", "good", "SQLite answers");
-    report.assert("migrations", "good", "all 1 are run");
+    report.assert("database", "good", "can connect to SQLite");
+    report.assert("migrations", "good", "all 1 are applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
     wait_for(async {
@@ -79,10 +79,10 @@ fn an_application_on_sqlite_is_examined() {
 
     let migrations = app.root().join("migrations");
     fs::write(migrations.join("20990101000000_add_notes.sql"), "CREATE TABLE notes (id INTEGER);").expect("written");
-    Report::of(&app, &settings).assert("migrations", "warning", "1 of 2 are not run");
+    Report::of(&app, &settings).assert("migrations", "warning", "1 of 2 are not applied");
     let first = fs::read_dir(&migrations).expect("a folder").flatten().map(|entry| entry.path()).min().expect("a file");
     fs::write(&first, "CREATE TABLE users (id INTEGER);").expect("written");
-    Report::of(&app, &settings).assert("migrations", "bad", "was changed after it was run");
+    Report::of(&app, &settings).assert("migrations", "bad", "was changed after it was applied");
 }
 
 #[test]
@@ -92,15 +92,15 @@ fn an_application_on_postgres_is_examined() {
     let url = cluster.create_database().expect("a database");
     let settings = [("DATABASE_URL", &*url)];
     let report = Report::of(&app, &settings);
-    report.assert("database", "good", "PostgreSQL answers");
-    report.assert("migrations", "warning", "1 of 1 are not run");
+    report.assert("database", "good", "can connect to PostgreSQL");
+    report.assert("migrations", "warning", "1 of 1 are not applied");
 
     wait_for(async {
         let pool = PgPool::connect(&url).await.expect("a database");
         migrations(&app.root()).await.run(&pool).await.expect("migrated");
     });
     let report = Report::of(&app, &settings);
-    report.assert("migrations", "good", "all 1 are run");
+    report.assert("migrations", "good", "all 1 are applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
     wait_for(async {
@@ -137,7 +137,7 @@ fn production_is_not_started_without_its_settings() {
     let report = Report::of(&app, &good);
     report.assert("secret", "good", "");
     report.assert("address", "good", "");
-    report.assert("mail", "warning", "nobody can reset a password");
+    report.assert("mail", "warning", "users can't reset their passwords");
     report.assert("database", "warning", "as in development");
     let in_memory = [&good[..], &[("DATABASE_URL", "sqlite::memory:")]].concat();
     Report::of(&app, &in_memory).assert("database", "bad", "is in memory");
@@ -150,10 +150,10 @@ fn a_forgotten_environment_is_told() {
     report.assert(
         "environment",
         "bad",
-        "APP_ENV is not set, which is dev, and PUBLIC_URL is https://notes.example.com",
+        "APP_ENV is not set, which means dev, but PUBLIC_URL is https://notes.example.com",
     );
     let report = Report::of(&app, &[("APP_ENV", "dev"), ("HOST", "0.0.0.0")]);
-    report.assert("environment", "warning", "whoever reaches it can log in");
+    report.assert("environment", "warning", "anyone who can connect can log in");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn settings_of_a_file_are_those_that_the_environment_does_not_say() {
     let output = sigra_with(&app.root(), &[], &["doctor", "--env-file", "service.env"]);
     assert!(said(&output).contains("APP_ENV is prod") && said(&output).contains("PUBLIC_URL is not set"));
     let output = sigra_with(&app.root(), &[], &["doctor", "--env-file", "none.env"]);
-    assert!(!output.status.success() && said(&output).contains("`none.env` can't be read"), "{}", said(&output));
+    assert!(!output.status.success() && said(&output).contains("can't read `none.env`"), "{}", said(&output));
 
     fs::write(app.root().join(".env"), "SECRET_KEY_BASE=hunter2 hunter2\n").expect("written");
     let output = sigra_with(&app.root(), &[], &["doctor"]);

@@ -22,9 +22,9 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "cargo sigra", bin_name = "cargo sigra", version, styles = STYLES, propagate_version = true)]
 #[command(after_help = "Examples:
-  cargo sigra new my_app                  A new application, by a few questions
-  cargo sigra new my_app --yes            The same, without questions
-  cargo sigra help new                    What else there is to choose")]
+  cargo sigra new my_app                  Create an application, after a few questions
+  cargo sigra new my_app --yes            Create one with the defaults
+  cargo sigra help new                    Show all options of a command")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -42,38 +42,38 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// Merges what this version would generate into what you have made of it
+/// Upgrades generated code to this version, and keeps your changes
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo install cargo-sigra && cargo sigra upgrade
-  cargo sigra upgrade --dry-run                   Says what it would do
+  cargo sigra upgrade --dry-run                   Shows what it would do
 
-What both have changed in the same place is marked as git does, and listed. Migrations are only ever added.")]
+Conflicts are listed, and marked as git does. Migrations are only added, never changed.")]
 pub struct Upgrade {
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Go on with changes that are not committed
+    /// Continue even if there are uncommitted changes
     #[arg(long)]
     pub force: bool,
-    /// Don't ask cargo first whether all dependencies fit together
+    /// Don't check first that Cargo can resolve all dependencies
     #[arg(long)]
     pub no_resolve: bool,
-    /// Take the library from a checkout of Sigra: its folder `crates/sigra`
+    /// Use the library of a checkout of Sigra: the path of its folder `crates/sigra`
     #[arg(long, value_name = "PATH", env = "SIGRA_PATH", hide_env = true, value_hint = ValueHint::DirPath)]
     pub sigra_path: Option<PathBuf>,
 }
 
-/// Checks the settings, database, mail and clock of the application in this folder
+/// Checks the settings, database, email and clock of the application in this folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo sigra doctor                              With the settings of this shell, and of `.env`
-  cargo sigra doctor --env-file /etc/my_app.env   With those of a service
-  cargo sigra doctor --json                       For programs
+  cargo sigra doctor                              Checks the settings of this shell and of `.env`
+  cargo sigra doctor --env-file /etc/my_app.env   Checks the settings of a service
+  cargo sigra doctor --json                       Prints JSON, for scripts
 
-It exits with 1 if something is wrong, and with 0 if there are only warnings.")]
+The exit code is 1 if there are problems, and 0 if there are only warnings.")]
 pub struct Doctor {
-    /// Read what the environment doesn't say from this file, in place of `.env`
+    /// Read settings from this file instead of `.env`. Environment variables override it
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Print JSON
@@ -81,32 +81,32 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// Lists the routes, and what each requires of who asks
+/// Lists the routes, and what each requires of a client
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo sigra routes                              All of them
-  cargo sigra routes | grep POST                  Some of them")]
+  cargo sigra routes                              Lists all routes
+  cargo sigra routes | grep POST                  Lists some of them")]
 pub struct Routes {}
 
-/// Makes a new application whose users register, log in and manage their accounts
+/// Creates an application whose users register, log in and manage their accounts
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo sigra new my_app                          Asks for what is not said here
-  cargo sigra new my_app --yes                    SQLite, and everything there is
+  cargo sigra new my_app                          Asks a few questions
+  cargo sigra new my_app --yes                    Uses SQLite and all features
   cargo sigra new my_app --db postgres --id bigint
-  cargo sigra new shop --no-magic-link --no-live  Without two of the parts
+  cargo sigra new shop --no-magic-link --no-live  Leaves two features out
   cargo sigra new club --user Member --table members
-  cargo sigra new backend --api-only              JSON in place of pages")]
+  cargo sigra new backend --api-only              Has a JSON API instead of pages")]
 pub struct New {
-    /// The folder to make. Its last part is the application's name
+    /// The folder to create. Its last part is the application's name
     #[arg(value_hint = ValueHint::DirPath)]
     pub path: PathBuf,
     #[command(flatten)]
     pub parts: Parts,
-    /// JSON in place of pages, for a frontend of its own or an app on a phone
+    /// Generate a JSON API instead of pages, for a separate frontend or a mobile app
     #[arg(long)]
     pub api_only: bool,
-    /// Ask nothing: what is not said here is the default
+    /// Ask no questions, and use the defaults
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -115,75 +115,75 @@ pub struct New {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo sigra install --dry-run                   Shows what it would change
-  cargo sigra install --check                     Compiles it in a copy before it changes anything
-  cargo sigra install                             Asks for what is not said here
+  cargo sigra install --check                     Compiles a changed copy first
+  cargo sigra install                             Asks a few questions
   cargo sigra install --user Member --table members
 
-All code goes into one module. Your own files get a few lines: dependencies, `mod auth;`, and accounts around your
-router. It can be run again, and never overwrites a file that it did not write.")]
+All code goes into one module. Your own files get a few lines: dependencies, `mod auth;`, and the call that adds accounts
+to your router. You can run it again. It never overwrites a file that it didn't write.")]
 pub struct Install {
     #[command(flatten)]
     pub parts: Parts,
-    /// The module to make [default: auth]
+    /// The module to create [default: auth]
     #[arg(long, value_name = "NAME")]
     pub module: Option<String>,
     /// The folder for migrations [default: where yours are]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub migrations: Option<PathBuf>,
-    /// The program that serves your routes, if there are several
+    /// The binary that serves your routes, if there are several
     #[arg(long, value_name = "NAME")]
     pub bin: Option<String>,
-    /// Show the changes as a diff, and make none
+    /// Show the changes as a diff, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Compile a copy with the changes first, and make none if that fails
+    /// Compile a changed copy first, and change nothing if that fails
     #[arg(long)]
     pub check: bool,
-    /// Don't ask cargo first whether all dependencies fit together
+    /// Don't check first that Cargo can resolve all dependencies
     #[arg(long, conflicts_with = "check")]
     pub no_resolve: bool,
-    /// Go on with changes that are not committed
+    /// Continue even if there are uncommitted changes
     #[arg(long)]
     pub force: bool,
-    /// Ask nothing: what is not said here is the default
+    /// Ask no questions, and use the defaults
     #[arg(long, short)]
     pub yes: bool,
 }
 
-/// What the application is to have.
+/// The features and names of the application.
 #[derive(Clone, Debug, Args)]
 pub struct Parts {
     /// The database [default: sqlite]
     #[arg(long, value_name = "DATABASE")]
     pub db: Option<Database>,
-    /// What users are known by in the database [default: uuid]
+    /// The type of user ids in the database [default: uuid]
     #[arg(long, value_name = "TYPE")]
     pub id: Option<Id>,
-    /// No second factor, and so no passkeys
+    /// Leave out two-factor authentication, and with it passkeys
     #[arg(long)]
     pub no_mfa: bool,
-    /// No passkeys
+    /// Leave out passkeys
     #[arg(long)]
     pub no_passkeys: bool,
-    /// No logging in by a link in a mail
+    /// Leave out login by a link in an email
     #[arg(long)]
     pub no_magic_link: bool,
-    /// No WebSockets that end with their session
+    /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
-    /// The type of a user
+    /// The name of the user type
     #[arg(long, value_name = "TYPE", default_value = "User")]
     pub user: String,
-    /// The table of users, which their paths begin with too [default: the plural of the type]
+    /// The table of users, and the start of their paths [default: the plural of the type]
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// Take the library from a checkout of Sigra: its folder `crates/sigra`
+    /// Use the library of a checkout of Sigra: the path of its folder `crates/sigra`
     #[arg(long, value_name = "PATH", env = "SIGRA_PATH", hide_env = true, value_hint = ValueHint::DirPath)]
     pub sigra_path: Option<PathBuf>,
 }
 
 impl Parts {
-    /// Whether parts were left out by flags, so that nobody need be asked.
+    /// Returns whether flags leave out features, so that there is no need to ask.
     pub fn leave_out_any(&self) -> bool {
         self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live
     }
@@ -192,13 +192,13 @@ impl Parts {
         UserNames::parse(&self.user, self.table.as_deref())
     }
 
-    /// Where the library is taken from.
+    /// Returns where the library comes from.
     pub fn sigra(&self, application: &Path) -> Result<SigraSource, SigraSourceError> {
         SigraSource::of(self.sigra_path.as_deref(), application)
     }
 }
 
-/// Generates single things
+/// Generates a secret
 #[derive(Debug, Subcommand)]
 pub enum Gen {
     /// Prints a new secret for SECRET_KEY_BASE

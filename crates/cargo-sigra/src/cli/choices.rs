@@ -55,7 +55,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
 
 fn ask_database() -> Result<Database, QuestionError> {
     let answers = vec![
-        Answer(Database::Sqlite, "SQLite: a file beside the application"),
+        Answer(Database::Sqlite, "SQLite: a file next to the application"),
         Answer(Database::Postgres, "PostgreSQL: a server"),
     ];
     Ok(Select::new("Which database?", answers).prompt()?.0)
@@ -63,23 +63,23 @@ fn ask_database() -> Result<Database, QuestionError> {
 
 fn ask_id() -> Result<Id, QuestionError> {
     let answers = vec![
-        Answer(Id::Uuid, "UUIDs: they tell nobody how many users there are"),
-        Answer(Id::Bigint, "Integers, counted up"),
+        Answer(Id::Uuid, "UUIDs, which don't reveal how many users there are"),
+        Answer(Id::Bigint, "Integers: 1, 2, 3, …"),
     ];
-    Ok(Select::new("What are users known by?", answers).prompt()?.0)
+    Ok(Select::new("Which type of user id?", answers).prompt()?.0)
 }
 
 fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
     let parts = vec![
-        Answer(Part::Mfa, "a second factor"),
-        Answer(Part::Passkeys, "passkeys (they need the second factor)"),
-        Answer(Part::MagicLink, "logging in by a link in a mail"),
-        Answer(Part::Live, "WebSockets that end with their session"),
+        Answer(Part::Mfa, "two-factor authentication"),
+        Answer(Part::Passkeys, "passkeys (need two-factor authentication)"),
+        Answer(Part::MagicLink, "login by a link in an email"),
+        Answer(Part::Live, "WebSockets that close when their session ends"),
     ];
     let all: Vec<usize> = (0..parts.len()).collect();
-    let wanted = MultiSelect::new("Which parts?", parts)
+    let wanted = MultiSelect::new("Which features?", parts)
         .with_default(&all)
-        .with_help_message("space leaves one out, enter goes on")
+        .with_help_message("space to select or clear, enter to continue")
         .prompt()?;
     let mut chosen = Choices { mfa: false, passkeys: false, magic_link: false, live: false, ..choices };
     for Answer(part, _) in wanted {

@@ -58,7 +58,7 @@ pub enum InstallError {
     NoModule(String),
     #[error("accounts are already in the module `{there}`, not in `{asked}`: leave `--module` out")]
     OtherModule { there: String, asked: String },
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Host(#[from] HostError),

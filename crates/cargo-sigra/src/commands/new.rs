@@ -74,7 +74,7 @@ pub fn run(args: &New) -> Result<(), NewError> {
     match git::init_unless_inside(&args.path) {
         Ok(true) => terminal::step("create", ".git/"),
         Ok(false) => {}
-        Err(error) => terminal::warn(format!("there is no repository yet: {error}")),
+        Err(error) => terminal::warn(format!("no git repository was created: {error}")),
     }
     plan.sigra.say();
     if let Some(workspace) = workspace::around(&args.path) {

@@ -19,7 +19,7 @@ use crate::{
 /// Why the routes can't be told.
 #[derive(Debug, thiserror::Error)]
 pub enum RoutesError {
-    #[error("`{path}` can't be read: {error}. The routes are looked for there")]
+    #[error("can't read the routes in `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("`{path}` can't be understood: {error}. Does it compile?")]
     NotRust { path: PathBuf, error: syn::Error },

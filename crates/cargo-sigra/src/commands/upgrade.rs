@@ -34,7 +34,7 @@ pub enum UpgradeError {
         env!("CARGO_PKG_VERSION")
     )]
     Newer { theirs: String },
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{0} {files} conflicts: look for `<<<<<<<` and resolve them, then run the tests", files = if *.0 == 1 { "file has" } else { "files have" })]
     Conflicts(usize),
@@ -137,7 +137,7 @@ fn show(change: &Change) {
         Kind::Remove => (GOOD, "remove", ""),
         Kind::Conflict => (BAD, "conflict", ""),
         Kind::LeaveDeleted => (WARNING, "skip", " (it has changed, and you have deleted it)"),
-        Kind::LeaveUnneeded => (WARNING, "keep", " (it is no longer needed, and you have changed it)"),
+        Kind::LeaveUnneeded => (WARNING, "keep", " (not needed any more, but you changed it)"),
         Kind::LeaveMigration => (WARNING, "keep", " (a new application gets another one; migrations are only added)"),
     };
     anstream::println!("  {} {}{why}", styled(style, format!("{verb:>9}")), change.path);

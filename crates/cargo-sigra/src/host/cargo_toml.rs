@@ -39,7 +39,7 @@ const HAS_DEFAULTS: [&str; 8] =
 /// Why the dependencies can't be added.
 #[derive(Debug, thiserror::Error)]
 pub enum DependencyError {
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("`{path}` can't be understood: {error}")]
     Toml { path: PathBuf, error: TomlError },

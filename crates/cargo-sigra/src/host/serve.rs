@@ -32,7 +32,7 @@ use super::{
 pub enum ServeError {
     #[error("there are several programs here, and it isn't clear which one serves your routes: choose one of {0}")]
     Programs(String),
-    #[error("there is no program `{asked}` here: choose one of {there}")]
+    #[error("this package has no binary `{asked}`: use one of {there}")]
     NoProgram { asked: String, there: String },
     #[error("this package has no library or program to hold accounts")]
     Nothing,

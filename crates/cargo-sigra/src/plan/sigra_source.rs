@@ -39,7 +39,7 @@ pub enum SigraSourceError {
     #[error("`--sigra-path {path}` has version {version} of the library, and this program needs {SIGRA_VERSION}")]
     OtherVersion { path: PathBuf, version: String },
     #[error(
-        "this program was built from a checkout that is no longer there, and the registry has no version {SIGRA_VERSION} of \
+        "the checkout that this program was built from does not exist any more, and the registry has no version {SIGRA_VERSION} of \
          `sigra`: say where the library is, by `--sigra-path path/to/crates/sigra`"
     )]
     NotPublished,

@@ -14,7 +14,7 @@ use crate::{
 /// A mistake in the template's `Cargo.toml`. The tests find it before a user can.
 #[derive(Debug, thiserror::Error)]
 pub enum CargoTomlError {
-    #[error("the template's Cargo.toml can't be read: {0}")]
+    #[error("can't parse the template's Cargo.toml: {0}")]
     Toml(#[from] TomlError),
     #[error("the template's Cargo.toml lacks `{0}`")]
     Lacks(String),

@@ -14,7 +14,7 @@ pub enum MetadataError {
     Cargo(io::Error),
     #[error("`cargo metadata` failed: {0}")]
     Refused(String),
-    #[error("what `cargo metadata` says can't be read: {0}")]
+    #[error("can't parse the output of `cargo metadata`: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 

@@ -30,7 +30,7 @@ pub struct TemplateFile {
 
 /// Why the template can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the template in `{path}`, which {OTHER} names, can't be read: {error}")]
+#[error("can't read the template in `{path}`, the value of {OTHER}: {error}")]
 pub struct TemplateError {
     path: PathBuf,
     error: io::Error,

@@ -1,4 +1,4 @@
-//! Whether this machine's clock can be believed: sessions and links are good for so long.
+//! Checks this machine's clock, because sessions and links expire by it.
 
 use std::time::Duration;
 
@@ -6,23 +6,27 @@ use time::OffsetDateTime;
 
 use super::finding::Finding;
 
-/// A difference that harms nobody.
+/// A difference that does no harm.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
-const FIX: &str = "let the clock be set by NTP: `timedatectl set-ntp true`";
+const FIX: &str = "set the clock by NTP: `timedatectl set-ntp true`";
 
-/// `database` is the time of its server, if that is another machine; `newest` when the newest token was made.
+/// Checks the clock. `database` is the time of the database server, if that is another machine; `newest` is when the
+/// newest session was created.
 pub fn check(now: OffsetDateTime, database: Option<OffsetDateTime>, newest: Option<OffsetDateTime>) -> Finding {
     if let Some(ahead) = newest.map(|newest| newest - now).filter(|ahead| *ahead > TOLERANCE) {
-        let found = format!("the newest session is {} seconds from now: the clock was set back", ahead.whole_seconds());
+        let found = format!(
+            "the newest session is from {} seconds in the future: the clock was set back",
+            ahead.whole_seconds()
+        );
         return Finding::bad("clock", found, FIX);
     }
     match database.map(|database| (now - database).abs()) {
         Some(apart) if apart > TOLERANCE => {
-            let found = format!("it and the database's are {} seconds apart", apart.whole_seconds());
+            let found = format!("it differs from the database's clock by {} seconds", apart.whole_seconds());
             Finding::bad("clock", found, FIX)
         }
-        Some(_) => Finding::good("clock", "it and the database's agree"),
+        Some(_) => Finding::good("clock", "it agrees with the database's clock"),
         None => Finding::good("clock", "no session is from the future"),
     }
 }
@@ -33,7 +37,7 @@ mod tests {
     use crate::commands::doctor::finding::Status;
 
     #[test]
-    fn a_clock_that_is_wrong_is_found() {
+    fn a_wrong_clock_is_found() {
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let minute = Duration::from_secs(60);
         for (database, newest, status) in [

@@ -18,18 +18,18 @@ use crate::{
     plan::{choices::Database, migrations::Migrations},
 };
 
-/// A database that takes longer is away.
+/// The time after which a database counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the database says.
+/// What was read from the database.
 struct Answers {
-    /// Migrations that it has run, by their version, with what they were.
+    /// The applied migrations: their checksums by version.
     applied: BTreeMap<i64, Vec<u8>>,
-    /// Its own time, if it is another machine's.
+    /// Its time, if it can be another machine.
     now: Option<OffsetDateTime>,
-    /// When the newest token was made.
+    /// When the newest token was created.
     newest: Option<OffsetDateTime>,
-    /// Users' addresses that are written in another way than most.
+    /// Users' email addresses with unusual characters or dots.
     addresses: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
     let given = env.get("DATABASE_URL");
     let is_forgotten = given.is_none() && env.is_prod();
     let url = given.map_or(default, |url| match manifest.choices.db {
-        // As the application does: a path alone names a file.
+        // As the application does: a path without a scheme names a file.
         Database::Sqlite if !url.contains(':') || url == ":memory:" => format!("sqlite://{url}"),
         _ => url,
     });
@@ -52,23 +52,23 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         }
     };
     if is_forgotten {
-        let found = format!("DATABASE_URL is not set: users are in {url}, as in development");
+        let found = format!("DATABASE_URL is not set: the database is {url}, as in development");
         return vec![Finding::warning("database", found, format!("DATABASE_URL={example}"))];
     }
     let scheme = url.split_once(':').map_or(url.as_str(), |(scheme, _)| scheme).to_owned();
     if !schemes.iter().any(|known| url.starts_with(known)) {
-        let found = format!("DATABASE_URL begins with `{scheme}:`, and the application is built for {asked}");
+        let found = format!("DATABASE_URL begins with `{scheme}:`, but the application is built for {asked}");
         return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
     }
     if env.is_prod() && (url.contains(":memory:") || url.contains("mode=memory")) {
-        let found = "DATABASE_URL is in memory: all users are gone after a restart";
+        let found = "DATABASE_URL is in memory: a restart deletes all users";
         return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
     }
     if let (Database::Sqlite, false) = (manifest.choices.db, is_there(&url)) {
         return vec![Finding::warning(
             "database",
-            "there is no file yet",
-            "start the application: it makes and migrates it",
+            "the database file does not exist yet",
+            "start the application, which creates and migrates it",
         )];
     }
     let users = &*manifest.users.plural;
@@ -79,17 +79,17 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
     };
     match answers {
         Ok(Ok(answers)) => vec![
-            Finding::good("database", format!("{asked} answers")),
+            Finding::good("database", format!("can connect to {asked}")),
             migrations(root, &manifest.migrations, &answers.applied).await,
             clock::check(OffsetDateTime::now_utc(), answers.now, answers.newest),
             addresses(&answers.addresses, users),
         ],
         Ok(Err(error)) => {
-            vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is up")]
+            vec![Finding::bad("database", error.to_string(), "check DATABASE_URL, and that the database is running")]
         }
         Err(_) => {
-            let found = format!("it does not answer in {} seconds", PATIENCE.as_secs());
-            vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is up")]
+            let found = format!("it does not respond within {} seconds", PATIENCE.as_secs());
+            vec![Finding::bad("database", found, "check DATABASE_URL, and that the database is running")]
         }
     }
 }
@@ -124,7 +124,7 @@ async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Ans
     Ok(Answers { applied: applied.into_iter().collect(), now: None, newest, addresses })
 }
 
-/// Which migrations were run, by the table that sqlx keeps, or that `sqlx.toml` names in its place.
+/// Selects the applied migrations from the table of sqlx, or the one that `sqlx.toml` names instead.
 fn applied(migrations: &str) -> String {
     format!("SELECT version, checksum FROM {migrations} WHERE success ORDER BY version")
 }
@@ -156,7 +156,7 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<A
     Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
 }
 
-/// Addresses with other letters than most, or with dots where none belong.
+/// Selects email addresses with unusual characters, or with misplaced dots.
 fn unusual(has_other_letters: &str, users: &str) -> String {
     format!(
         "SELECT email FROM \"{users}\" WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
@@ -164,15 +164,15 @@ fn unusual(has_other_letters: &str, users: &str) -> String {
     )
 }
 
-/// Whoever has an address in another form than it is looked up in can't log in.
+/// Checks that email addresses have the form in which they are looked up. Other users can't log in.
 fn addresses(unusual: &[String], users: &str) -> Finding {
     let is_lost = |address: &&String| normalize_address(address) != Some(address.to_ascii_lowercase());
     match unusual.iter().filter(is_lost).count() {
-        0 => Finding::good("addresses", "all are as they are looked up"),
+        0 => Finding::good("addresses", "all are in normalized form"),
         count => Finding::warning(
             "addresses",
-            format!("{count} in the table {users} are not as they are looked up: their users can't log in"),
-            "write them as `sigra::mail::normalize_address` does: no dot too many, and the domain in ASCII, as in xn--bcher-kva.example",
+            format!("{count} in the table {users} are not in normalized form: their users can't log in"),
+            "update them to what `sigra::mail::normalize_address` returns: without extra dots, and with the domain in ASCII, such as xn--bcher-kva.example",
         ),
     }
 }
@@ -182,7 +182,7 @@ async fn migrations(root: &Path, place: &Migrations, applied: &BTreeMap<i64, Vec
     let own = match Migrator::new(root.join(folder)).await {
         Ok(own) => own,
         Err(error) => {
-            return Finding::bad("migrations", format!("`{folder}` can't be read: {error}"), "bring it back");
+            return Finding::bad("migrations", format!("can't read `{folder}`: {error}"), "restore the folder");
         }
     };
     let own: BTreeMap<i64, Vec<u8>> = own
@@ -197,25 +197,29 @@ fn compare(place: &Migrations, own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<
     let folder = &place.folder;
     let is_other = |(version, checksum): &(&i64, &Vec<u8>)| own.get(version).is_some_and(|own| own != *checksum);
     if let Some((version, _)) = applied.iter().find(is_other) {
-        let fix = format!("bring its file in `{folder}` back as it was, and put the change into a new one");
-        return Finding::bad("migrations", format!("{version} was changed after it was run"), fix);
+        let fix = format!("restore its file in `{folder}`, and put the change into a new migration");
+        return Finding::bad("migrations", format!("{version} was changed after it was applied"), fix);
     }
     if let Some(version) = applied.keys().find(|version| !own.contains_key(version)) {
         let fix = format!(
-            "bring its file back into `{folder}`, or go on with the version of the application that has it. If another folder \
-             has it, two sets of migrations are run on one database: put them into one"
+            "restore its file in `{folder}`, or use the version of the application that has it. If another folder has it, two \
+             folders of migrations are applied to one database: merge them"
         );
-        return Finding::bad("migrations", format!("the database has run {version}, which is not in `{folder}`"), fix);
+        return Finding::bad(
+            "migrations",
+            format!("{version} is applied to the database, but is not in `{folder}`"),
+            fix,
+        );
     }
     match own.keys().filter(|version| !applied.contains_key(version)).count() {
-        0 => Finding::good("migrations", format!("all {} are run", own.len())),
+        0 => Finding::good("migrations", format!("all {} are applied", own.len())),
         count => Finding::warning(
             "migrations",
-            format!("{count} of {} are not run", own.len()),
+            format!("{count} of {} are not applied", own.len()),
             if place.by_host {
-                format!("run those in `{folder}` as your application does, before accounts start")
+                format!("apply those in `{folder}` as your application does, before accounts start")
             } else {
-                "start the application: it runs them".to_owned()
+                "start the application, which applies them".to_owned()
             },
         ),
     }
@@ -227,7 +231,7 @@ mod tests {
     use crate::commands::doctor::finding::Status;
 
     #[test]
-    fn addresses_that_are_never_looked_up_are_found() {
+    fn addresses_that_are_not_normalized_are_found() {
         let all = |addresses: &[&str]| addresses.iter().map(|address| (*address).to_owned()).collect::<Vec<_>>();
         let good = ["Ada@Example.com", "o'brien@example.com", "\u{dc}nal@example.com", "ada@localhost"];
         assert_eq!(addresses(&all(&good), "users").status, Status::Good);
@@ -237,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn migrations_are_compared_by_what_they_were() {
+    fn migrations_are_compared_by_their_checksums() {
         let files = |versions: &[(i64, u8)]| versions.iter().map(|(version, sum)| (*version, vec![*sum])).collect();
         for (own, applied, status, said) in [
             (&[(1, 1), (2, 2)][..], &[(1, 1), (2, 2)][..], Status::Good, "all 2"),
             (&[(1, 1), (2, 2)], &[(1, 1)], Status::Warning, "1 of 2"),
             (&[(1, 1)], &[(1, 9)], Status::Bad, "1 was changed"),
-            (&[(1, 1)], &[(1, 1), (2, 2)], Status::Bad, "has run 2"),
+            (&[(1, 1)], &[(1, 1), (2, 2)], Status::Bad, "2 is applied"),
         ] {
             let finding = compare(&Migrations::default(), &files(own), &files(applied));
             assert_eq!(finding.status, status);

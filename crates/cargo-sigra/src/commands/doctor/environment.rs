@@ -1,4 +1,4 @@
-//! The settings that the application would see.
+//! The settings, as the application would read them.
 
 use std::{
     collections::HashMap,
@@ -11,25 +11,26 @@ use crate::render::module::prefix;
 /// Why the settings can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     // The line is not shown: it may hold a secret.
     #[error("`{path}` has a line that isn't a setting: write NAME=value, with quotes around a value with spaces")]
     NoSetting { path: PathBuf },
 }
 
-/// What the application reads where it runs.
+/// The file that the application reads in its working directory.
 const ENV_FILE: &str = ".env";
 
 pub struct Environment {
     file: HashMap<String, String>,
-    /// Of the names that go before others, in an application that accounts were installed into.
+    /// The prefix of setting names that override the others, in an application that accounts were installed into.
     prefix: Option<String>,
     ignores_process: bool,
 }
 
 impl Environment {
-    /// Of this process, on top of a file's. Without a file named, that is `.env`, if there is one.
+    /// Reads the settings of this process, which override those of the file. Without a file, that is `.env`, if it
+    /// exists.
     pub fn read(file: Option<&Path>, module: Option<&str>) -> Result<Self, EnvironmentError> {
         let file = match settings_in(file.unwrap_or(Path::new(ENV_FILE))) {
             Err(EnvironmentError::Unreadable { error, .. })
@@ -42,7 +43,7 @@ impl Environment {
         Ok(Self { file, prefix: module.map(prefix), ignores_process: false })
     }
 
-    /// A setting. An empty one is none, and blanks around one are not a part of it.
+    /// Returns a setting, without surrounding spaces. An empty setting counts as not set.
     pub fn get(&self, name: &str) -> Option<String> {
         let prefixed = self.prefix.as_ref().and_then(|prefix| self.find(&format!("{prefix}{name}")));
         let value = prefixed.or_else(|| self.find(name))?;
@@ -54,7 +55,7 @@ impl Environment {
         of_process.or_else(|| self.file.get(name).cloned())
     }
 
-    /// `APP_ENV`, by the name that the application has for it.
+    /// Returns `APP_ENV`, by the name that the application uses.
     pub fn kind(&self) -> Option<Result<&'static str, String>> {
         let name = self.get("APP_ENV")?;
         Some(match name.to_ascii_lowercase().as_str() {

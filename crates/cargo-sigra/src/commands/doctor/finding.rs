@@ -1,4 +1,4 @@
-//! What was looked at, and how it is.
+//! The result of a check.
 
 use serde::Serialize;
 
@@ -10,13 +10,13 @@ pub enum Status {
     Bad,
 }
 
-/// What was looked at, and what was found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub check: &'static str,
     pub status: Status,
     pub found: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

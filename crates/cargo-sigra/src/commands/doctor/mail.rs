@@ -1,4 +1,4 @@
-//! Whether mails can be sent.
+//! Checks that emails can be sent.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{environment::Environment, finding::Finding};
 
-/// A mail server that takes longer is away.
+/// The time after which a mail server counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const FIX: &str = "SMTP_URL=smtp://user:password@mail.example.com:587?tls=required";
@@ -18,12 +18,16 @@ pub async fn check(env: &Environment) -> Vec<Finding> {
     let from = env.get("MAIL_FROM").unwrap_or_else(|| "My App <no-reply@localhost>".to_owned());
     let Some(url) = url else {
         return vec![match env.is_prod() {
-            true => Finding::warning("mail", "SMTP_URL is not set: nobody can reset a password", FIX),
-            false => Finding::good("mail", "SMTP_URL is not set: mails are kept in memory"),
+            true => Finding::warning(
+                "mail",
+                "SMTP_URL is not set: no email is sent, so users can't reset their passwords",
+                FIX,
+            ),
+            false => Finding::good("mail", "SMTP_URL is not set: emails are kept in memory"),
         }];
     };
     if env.is_prod() && url.starts_with("memory:") {
-        return vec![Finding::warning("mail", "SMTP_URL is `memory:`: nobody gets the mails", FIX)];
+        return vec![Finding::warning("mail", "SMTP_URL is `memory:`: emails are not sent", FIX)];
     }
     if let Err(error) = Mailer::from_url(&url, &from) {
         return vec![Finding::bad("mail", error.to_string(), FIX)];
@@ -34,17 +38,17 @@ pub async fn check(env: &Environment) -> Vec<Finding> {
     }
     match server(&url) {
         Some((host, port)) => vec![reach(&host, port).await],
-        None => vec![Finding::good("mail", "mails are not sent to a server")],
+        None => vec![Finding::good("mail", "SMTP_URL does not name a mail server: emails are not sent")],
     }
 }
 
 async fn reach(host: &str, port: u16) -> Finding {
     let found = match timeout(PATIENCE, TcpStream::connect((host, port))).await {
-        Ok(Ok(_)) => return Finding::good("mail", format!("{host}:{port} answers")),
-        Ok(Err(error)) => format!("{host}:{port} can't be reached: {error}"),
-        Err(_) => format!("{host}:{port} does not answer in {} seconds", PATIENCE.as_secs()),
+        Ok(Ok(_)) => return Finding::good("mail", format!("can connect to {host}:{port}")),
+        Ok(Err(error)) => format!("can't connect to {host}:{port}: {error}"),
+        Err(_) => format!("{host}:{port} does not respond within {} seconds", PATIENCE.as_secs()),
     };
-    Finding::bad("mail", found, "check host and port in SMTP_URL, and the firewall")
+    Finding::bad("mail", found, "check the host and port in SMTP_URL, and the firewall")
 }
 
 fn is_without_tls(url: &Url) -> bool {
@@ -52,7 +56,7 @@ fn is_without_tls(url: &Url) -> bool {
     url.scheme() == "smtp" && tls.is_none_or(|(_, value)| value != "required")
 }
 
-/// Where the mail server is. The address may hold a password, and is shown nowhere.
+/// Returns the host and port of the mail server. The URL can contain a password, so it is never shown.
 fn server(url: &str) -> Option<(String, u16)> {
     let url = Url::parse(url).ok()?;
     let port = match (url.scheme(), url.query()) {
@@ -77,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_answers_is_good_and_one_that_does_not_is_bad() {
+    fn a_mail_server_must_be_reachable() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("smtp://ada:secret@{}", listener.local_addr().expect("an address"));
         assert_eq!(of(&[("SMTP_URL", &url)]).status, Status::Good);
@@ -88,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_server_production_is_warned() {
+    fn production_without_a_mail_server_is_a_warning() {
         assert_eq!(of(&[]).status, Status::Good);
         assert_eq!(of(&[("APP_ENV", "prod")]).status, Status::Warning);
         assert_eq!(of(&[("SMTP_URL", "none:")]).status, Status::Good);
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_the_one_that_mails_go_to() {
+    fn the_port_is_the_one_that_emails_are_sent_to() {
         for (url, port) in [
             ("smtp://a.com", 25),
             ("smtp://a.com?tls=required", 587),

@@ -1,4 +1,4 @@
-//! Settings that can be judged without asking anybody.
+//! Checks of settings that need no connection.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::{environment::Environment, finding::Finding};
 use crate::manifest::Manifest;
 
-/// Times in seconds, and the longest that the application takes: 10 years.
+/// The longest time that the application accepts, in seconds: 10 years.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 const TIMES: [&str; 7] = [
     "SESSION_TTL",
@@ -20,7 +20,7 @@ const TIMES: [&str; 7] = [
     "CONFIRM_TTL",
     "AUDIT_RETENTION",
 ];
-/// Those that may be 0 too.
+/// Times that can be 0 too.
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
 pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
@@ -32,13 +32,13 @@ fn environment(env: &Environment) -> Finding {
     match (env.kind(), reached) {
         (None, Some(reached)) => Finding::bad(
             "environment",
-            format!("APP_ENV is not set, which is dev, and {reached}: the application does not start"),
-            "APP_ENV=prod, or APP_ENV=dev to develop there",
+            format!("APP_ENV is not set, which means dev, but {reached}: the application does not start"),
+            "APP_ENV=prod, or APP_ENV=dev if this is for development",
         ),
         (Some(Ok("dev")), Some(reached)) => Finding::warning(
             "environment",
-            format!("APP_ENV is dev, and {reached}: whoever reaches it can log in as the demo user"),
-            "APP_ENV=prod, if it is not for development",
+            format!("APP_ENV is dev, but {reached}: anyone who can connect can log in as the demo user"),
+            "APP_ENV=prod, unless this is for development",
         ),
         (None, None) => Finding::good("environment", "APP_ENV is not set: dev"),
         (Some(Ok(name)), _) => Finding::good("environment", format!("APP_ENV is {name}")),
@@ -48,7 +48,7 @@ fn environment(env: &Environment) -> Finding {
     }
 }
 
-/// The setting by which others than this machine are let in, or users of it by TLS.
+/// Returns the setting that makes the application reachable from other machines, or over TLS.
 fn reached_from_elsewhere(env: &Environment) -> Option<String> {
     let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     let is_here = |url: &Url| match url.host() {
@@ -70,60 +70,64 @@ fn reached_from_elsewhere(env: &Environment) -> Option<String> {
 
 fn secret(env: &Environment) -> Finding {
     const FIX: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
-    const PREDICTABLE: &str = "SECRET_KEY_BASE has too few different characters, or repeats itself";
+    const PREDICTABLE: &str = "SECRET_KEY_BASE is predictable: it has too few different characters, or repeats itself";
     let Some(secret) = env.get("SECRET_KEY_BASE") else {
         return match env.is_prod() {
             true => Finding::bad("secret", "SECRET_KEY_BASE is not set", FIX),
-            false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside of prod one is made"),
+            false => Finding::good("secret", "SECRET_KEY_BASE is not set: outside prod, one is generated"),
         };
     };
     match SecretKeyBase::new(secret) {
         Err(error) => Finding::bad("secret", format!("SECRET_KEY_BASE is too short: {error}"), FIX),
         Ok(secret) if !secret.is_predictable() => Finding::good("secret", "SECRET_KEY_BASE is long enough"),
         Ok(_) if env.is_prod() => Finding::bad("secret", PREDICTABLE, FIX),
-        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}: prod would refuse it"), FIX),
+        Ok(_) => Finding::warning("secret", format!("{PREDICTABLE}. Prod refuses it"), FIX),
     }
 }
 
 fn address(env: &Environment) -> Finding {
-    const FIX: &str = "set it to the address that users type, such as https://app.example.com";
+    const FIX: &str = "set it to the URL that users open, such as https://app.example.com";
     let Some(text) = env.get("PUBLIC_URL") else {
         return match env.is_prod() {
             true => Finding::bad("address", "PUBLIC_URL is not set", FIX),
-            false => Finding::good("address", "PUBLIC_URL is not set: links lead to where it listens"),
+            false => {
+                Finding::good("address", "PUBLIC_URL is not set: links use the address that the application listens on")
+            }
         };
     };
     if text.contains('@') {
-        return Finding::bad("address", "PUBLIC_URL has a user name or a password in it", FIX);
+        return Finding::bad("address", "PUBLIC_URL contains a user name or a password", FIX);
     }
     match Url::parse(&text) {
         Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
-            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which has more than scheme, host and port"), FIX)
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, but can only have scheme, host and port"), FIX)
         }
         Ok(url) if env.is_prod() && url.scheme() != "https" => Finding::bad(
             "address",
-            format!("PUBLIC_URL is `{text}`, and browsers send the cookies by https alone"),
+            format!("PUBLIC_URL is `{text}`, but browsers send the cookies only over https"),
             FIX,
         ),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            Finding::bad("address", format!("PUBLIC_URL is `{text}`, which isn't a web address"), FIX)
+            Finding::bad("address", format!("PUBLIC_URL is `{text}`, but must begin with http:// or https://"), FIX)
         }
-        Ok(_) => Finding::good("address", format!("links lead to {text}")),
+        Ok(_) => Finding::good("address", format!("links begin with {text}")),
         Err(error) => Finding::bad("address", format!("PUBLIC_URL is `{text}`: {error}"), FIX),
     }
 }
 
 fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
     let Some(domain) = env.get("COOKIE_DOMAIN") else {
-        return Finding::good("cookies", "COOKIE_DOMAIN is not set: cookies are this host's alone");
+        return Finding::good("cookies", "COOKIE_DOMAIN is not set: only this host gets the cookies");
     };
     let config = SecretKeyBase::generate().map(|secret| Config::new(&manifest.app.ident(), secret));
     let checked = config.map(|config| config.secure(env.is_prod()).cookie_domain(Some(domain.clone())).check());
     match checked {
-        Err(error) => return Finding::bad("cookies", error.to_string(), "ask again: the system gives no random bytes"),
+        Err(error) => {
+            return Finding::bad("cookies", error.to_string(), "try again: the system returned no random bytes");
+        }
         Ok(Err(error)) => {
             let found = error.to_string().replace("`Config::cookie_domain`", "COOKIE_DOMAIN");
-            return Finding::bad("cookies", found, "name a domain of your own, without a scheme");
+            return Finding::bad("cookies", found, "set COOKIE_DOMAIN to your own domain, without a scheme");
         }
         Ok(Ok(())) => {}
     }
@@ -131,11 +135,11 @@ fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
     let url = env.get("PUBLIC_URL").and_then(|url| Url::parse(&url).ok());
     let host = url.as_ref().and_then(Url::host_str).unwrap_or(&domain);
     if host == domain || host.ends_with(&format!(".{domain}")) {
-        return Finding::good("cookies", format!("all hosts below {domain} share the log-in"));
+        return Finding::good("cookies", format!("all hosts under {domain} share the login"));
     }
     let found =
-        format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies");
-    let fix = "set both to the same domain, or leave COOKIE_DOMAIN out";
+        format!("the host of PUBLIC_URL, `{host}`, is not in COOKIE_DOMAIN, `{domain}`: browsers refuse the cookies");
+    let fix = "use the same domain in both, or unset COOKIE_DOMAIN";
     if env.is_prod() { Finding::bad("cookies", found, fix) } else { Finding::warning("cookies", found, fix) }
 }
 
@@ -145,7 +149,7 @@ fn proxies(env: &Environment) -> Finding {
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     let networks: Vec<Result<IpNet, &str>> = names.map(network).collect();
     if let Some(Err(name)) = networks.iter().find(|network| network.is_err()) {
-        return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which isn't a network"), FIX);
+        return Finding::bad("proxies", format!("TRUSTED_PROXIES has `{name}`, which is not a network"), FIX);
     }
     let networks: Vec<IpNet> = networks.into_iter().flatten().collect();
     let secret = SecretKeyBase::generate();
@@ -158,25 +162,25 @@ fn proxies(env: &Environment) -> Finding {
     match networks.len() {
         0 if env.is_prod() && is_local => Finding::warning(
             "proxies",
-            "it listens on this machine alone, and believes no proxy: all users seem to have one address",
+            "the application is only reachable from this machine, but trusts no proxy: all users seem to have one IP address",
             "TRUSTED_PROXIES=127.0.0.1/32, if the proxy is on this machine",
         ),
-        0 => Finding::good("proxies", "no proxy is believed"),
-        1 => Finding::good("proxies", format!("{} is believed", networks[0])),
-        count => Finding::good("proxies", format!("{count} networks are believed")),
+        0 => Finding::good("proxies", "no proxy is trusted"),
+        1 => Finding::good("proxies", format!("{} is trusted", networks[0])),
+        count => Finding::good("proxies", format!("{count} networks are trusted")),
     }
 }
 
-/// One machine may be written as its address.
+/// Parses a network, or a single IP address.
 fn network(name: &str) -> Result<IpNet, &str> {
     name.parse().or_else(|_| name.parse().map(|ip: IpAddr| ip.into())).map_err(|_| name)
 }
 
 fn limits(env: &Environment) -> Finding {
     match env.get("RATE_LIMITS").as_deref() {
-        None | Some("on") => Finding::good("limits", "attempts to log in are limited"),
-        Some("off") if !env.is_prod() => Finding::good("limits", "RATE_LIMITS is off, which prod would refuse"),
-        Some("off") => Finding::bad("limits", "RATE_LIMITS is off: passwords can be guessed", "leave RATE_LIMITS out"),
+        None | Some("on") => Finding::good("limits", "login attempts are limited"),
+        Some("off") if !env.is_prod() => Finding::good("limits", "RATE_LIMITS is off, which prod refuses"),
+        Some("off") => Finding::bad("limits", "RATE_LIMITS is off: passwords can be guessed", "unset RATE_LIMITS"),
         Some(other) => Finding::bad("limits", format!("RATE_LIMITS is `{other}`"), "set it to on or off"),
     }
 }
@@ -187,10 +191,10 @@ fn times(env: &Environment) -> Finding {
     let mut given = times.filter_map(|(name, least)| Some((name, env.get(name)?, least)));
     match given.find(|(_, value, least)| !is_good(value, *least)) {
         Some((name, value, least)) => {
-            let fix = format!("give a whole number of seconds, from {least} to 315360000 (10 years)");
+            let fix = format!("use a whole number of seconds from {least} to 315360000 (10 years)");
             Finding::bad("times", format!("{name} is `{value}`"), fix)
         }
-        None => Finding::good("times", "all are whole seconds, or left as they are"),
+        None => Finding::good("times", "all are whole seconds, or the defaults"),
     }
 }
 
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found() {
+    fn wrong_settings_are_found() {
         let prod = ("APP_ENV", "prod");
         let short = "x".repeat(63);
         let monotonous = "ab".repeat(40);
@@ -231,16 +235,16 @@ mod tests {
             (&[("PUBLIC_URL", "http://app.a.com")], "environment", "PUBLIC_URL is http://app.a.com"),
             (&[("HOST", "0.0.0.0")], "environment", "HOST is 0.0.0.0"),
             (&[prod], "address", "not set"),
-            (&[prod, ("PUBLIC_URL", "http://a.com")], "address", "https alone"),
-            (&[("PUBLIC_URL", "https://a.com/app")], "address", "more than"),
-            (&[("PUBLIC_URL", "https://a.com/#")], "address", "more than"),
-            (&[("PUBLIC_URL", "https://ada:secret@a.com")], "address", "a password in it"),
-            (&[("PUBLIC_URL", "ftp://a.com")], "address", "isn't a web address"),
+            (&[prod, ("PUBLIC_URL", "http://a.com")], "address", "only over https"),
+            (&[("PUBLIC_URL", "https://a.com/app")], "address", "can only have"),
+            (&[("PUBLIC_URL", "https://a.com/#")], "address", "can only have"),
+            (&[("PUBLIC_URL", "https://ada:secret@a.com")], "address", "a password"),
+            (&[("PUBLIC_URL", "ftp://a.com")], "address", "must begin with"),
             (&[("PUBLIC_URL", "a.com")], "address", "`a.com`"),
             (&[("COOKIE_DOMAIN", "co.uk")], "cookies", "co.uk"),
-            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "is at `b.com`"),
-            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://ba.com")], "cookies", "is at `ba.com`"),
-            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://[::1]")], "cookies", "is at `[::1]`"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://b.com")], "cookies", "`b.com`, is not"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://ba.com")], "cookies", "`ba.com`, is not"),
+            (&[prod, ("COOKIE_DOMAIN", "a.com"), ("PUBLIC_URL", "https://[::1]")], "cookies", "`[::1]`, is not"),
             (&[("TRUSTED_PROXIES", "10.0.0.0/8, proxy")], "proxies", "`proxy`"),
             (&[("TRUSTED_PROXIES", "::/0")], "proxies", "::/0"),
             (&[("TRUSTED_PROXIES", "0.0.0.0/1, 128.0.0.0/1")], "proxies", "0.0.0.0/1"),
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_left_alone() {
+    fn right_settings_are_accepted() {
         for (settings, name) in [
             (&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)][..], "secret"),
             (&[("APP_ENV", "Production"), ("SECRET_KEY_BASE", SECRET)], "environment"),

@@ -29,7 +29,7 @@ pub enum Obstacle {
     Outside { path: String, target: PathBuf },
     #[error("`{first}` and `{second}` are the same file, because of a link: replace the link with a copy")]
     Twice { first: String, second: String },
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: String, error: io::Error },
     #[error("`{path}` would no longer be valid Rust, which is a bug in cargo-sigra: {error}")]
     NotRust { path: String, error: syn::Error },

@@ -166,7 +166,7 @@ impl Done {
         }
         if write.is_there {
             if !fs::symlink_metadata(&write.target)?.is_file() {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is no longer a file"));
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a file any more"));
             }
             let aside = Builder::new()
                 .prefix(".sigra-old-")

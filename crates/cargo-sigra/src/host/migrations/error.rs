@@ -8,7 +8,7 @@ use crate::system::{cargo::MetadataError, questions::QuestionError};
 /// Why the host's migrations or its table can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    #[error("`{path}` can't be read: {error}")]
+    #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
         "`{path}` can't be marked as changed, so that Cargo compiles the new migration in: {error}. Save it once more"

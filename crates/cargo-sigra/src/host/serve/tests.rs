@@ -376,7 +376,7 @@ fn a_program_is_asked_for_where_several_may_serve() {
     assert!(refused.ends_with("choose one of `--bin a`, `--bin b`"), "{refused}");
     assert_eq!(
         ask(Some("c")).err().expect("refused").to_string(),
-        "there is no program `c` here: choose one of `--bin a`, `--bin b`"
+        "this package has no binary `c`: use one of `--bin a`, `--bin b`"
     );
     let chosen = ask(Some("b")).expect("a survey");
     assert_eq!(chosen.around().expect("certain").source.path, Path::new("src/b.rs"));
