@@ -24,6 +24,10 @@ use tracing_subscriber::EnvFilter;
 // </app>
 use url::Url;
 
+use self::database_url::DEFAULT_URL;
+// <sqlite>
+use self::database_url::is_in_memory;
+// </sqlite>
 pub use self::{env::Env, environment::Environment, error::SettingsError, public_url::is_loopback};
 
 /// Where the application listens, unless `HOST` and `PORT` are set.
@@ -121,8 +125,16 @@ impl Settings {
         sigra.check()?;
         check_cookie_domain(env, &public_url, prod, &mut warnings)?;
         let smtp_url = mail::smtp_url(env, prod, &mut warnings)?;
-        let database_url = database_url::database_url(env, prod, &mut warnings)?;
+        let database_url = env.text("DATABASE_URL")?;
+        // <sqlite>
+        if prod && database_url.as_deref().is_some_and(is_in_memory) {
+            return Err(SettingsError::InMemory);
+        }
+        // </sqlite>
         // <app>
+        if prod && database_url.is_none() {
+            warnings.push(format!("DATABASE_URL is not set: users are in the development database, {DEFAULT_URL}"));
+        }
         if environment == Environment::Dev && !listen.ip().to_canonical().is_loopback() {
             warnings.push(format!(
                 "APP_ENV is dev, and the application listens on {listen}: anyone who can reach it can log in as demo@example.com"
@@ -134,7 +146,7 @@ impl Settings {
             environment,
             listen,
             hsts_include_subdomains: env.switch("HSTS_INCLUDE_SUBDOMAINS")?.unwrap_or(false),
-            database_url,
+            database_url: database_url.unwrap_or_else(|| DEFAULT_URL.to_owned()),
             // <app>
             log_filter: log_filter(env)?,
             // </app>

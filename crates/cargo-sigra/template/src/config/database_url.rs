@@ -9,8 +9,6 @@ use url::Url;
 use url::form_urlencoded;
 // </sqlite>
 
-use super::{env::Env, error::SettingsError};
-
 /// The database of development.
 // <template>
 #[cfg(feature = "postgres")]
@@ -26,22 +24,6 @@ pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
 // pub const DEFAULT_URL: &str = "sqlite://my_app_dev.db";
 // </sqlite>
 // </!template>
-
-/// Returns `DATABASE_URL`, or the database of development.
-pub fn database_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
-    let url = env.text("DATABASE_URL")?;
-    // <app>
-    if prod && url.is_none() {
-        warnings.push(format!("DATABASE_URL is not set: users are in the development database, {DEFAULT_URL}"));
-    }
-    // </app>
-    // <sqlite>
-    if prod && url.as_deref().is_some_and(is_in_memory) {
-        return Err(SettingsError::InMemory);
-    }
-    // </sqlite>
-    Ok(url.unwrap_or_else(|| DEFAULT_URL.to_owned()))
-}
 
 // <sqlite>
 /// Accepts the path of an SQLite file, such as `app.db`, as a URL.
@@ -61,7 +43,7 @@ pub fn of_path(url: &str) -> Cow<'_, str> {
 // </template>
 
 /// Returns whether SQLite would keep the data in memory, or in a temporary file.
-fn is_in_memory(url: &str) -> bool {
+pub fn is_in_memory(url: &str) -> bool {
     let url = of_path(url);
     let Some(rest) = url.strip_prefix("sqlite:") else { return false };
     let (file, params) = rest.split_once('?').unwrap_or((rest, ""));
