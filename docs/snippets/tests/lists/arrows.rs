@@ -20,6 +20,8 @@ pub struct Modules(BTreeMap<Path, Module>);
 struct Module {
     file: String,
     children: BTreeSet<String>,
+    /// The files of children that are not where their names say, the first of several.
+    paths: BTreeMap<String, String>,
     /// What a facade lends its name to. `None` for a file with code of its own.
     facade: Option<BTreeMap<String, Path>>,
     uses: Vec<Use>,
@@ -48,14 +50,16 @@ impl Modules {
             let text = read(&file).unwrap_or_else(|| panic!("{file} can't be read"));
             let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
             let (parent, name) = file.rsplit_once('/').expect("a folder");
+            let parent = parent.to_owned();
             let folder = match name {
-                "main.rs" | "lib.rs" | "mod.rs" => parent.to_owned(),
+                "main.rs" | "lib.rs" | "mod.rs" => parent.clone(),
                 _ => file.trim_end_matches(".rs").to_owned(),
             };
             let module = Module::of(file, &path, &syntax);
             for child in &module.children {
-                let files = [format!("{folder}/{child}.rs"), format!("{folder}/{child}/mod.rs")];
-                let file = files.into_iter().find(|file| read(file).is_some());
+                let named = [format!("{folder}/{child}.rs"), format!("{folder}/{child}/mod.rs")];
+                let elsewhere = module.paths.get(child).map(|path| format!("{parent}/{path}"));
+                let file = elsewhere.into_iter().chain(named).find(|file| read(file).is_some());
                 let file = file.unwrap_or_else(|| panic!("{folder} has no module {child}"));
                 pending.push((with(&path, child), file));
             }
@@ -111,6 +115,11 @@ impl Module {
                 _ => None,
             })
             .collect();
+        let paths = items.iter().filter_map(|item| match item {
+            Item::Mod(module) => Some((module.ident.to_string(), path_of(&module.attrs)?)),
+            _ => None,
+        });
+        let paths = paths.collect();
         let is_facade = items.iter().all(|item| match item {
             Item::Mod(module) => module.content.is_none(),
             Item::Use(import) => !matches!(import.vis, Visibility::Inherited),
@@ -122,8 +131,20 @@ impl Module {
         Imports(&mut reader).visit_file(syntax);
         let facade = is_facade.then(|| reader.names.clone());
         reader.visit_file(syntax);
-        Self { file, children, facade, uses: reader.uses }
+        Self { file, children, paths, facade, uses: reader.uses }
     }
+}
+
+/// `database/sqlite.rs` for `#[cfg_attr(…, path = "database/sqlite.rs")]`.
+fn path_of(attributes: &[Attribute]) -> Option<String> {
+    attributes.iter().find_map(|attribute| {
+        let text = match &attribute.meta {
+            syn::Meta::List(list) if list.path.is_ident("cfg_attr") => list.tokens.to_string(),
+            _ => return None,
+        };
+        let (_, path) = text.split_once("path = \"")?;
+        Some(path.split_once('"')?.0.to_owned())
+    })
 }
 
 /// Reads the paths of a file that stay in its crate.

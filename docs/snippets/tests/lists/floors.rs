@@ -251,3 +251,11 @@ fn the_library_has_floors() {
         ],
     );
 }
+
+#[test]
+fn the_template_has_floors() {
+    assert_floors(
+        "crates/cargo-sigra/template/src/lib.rs",
+        &[&["config", "dates"], &["database"], &["accounts"], &["web"], &["app"], &["beside"], &["server"]],
+    );
+}

@@ -50,7 +50,7 @@ impl Accounts {
         }
         self.sigra.email_tokens().delete(&mut tx, &user.id, context).await?;
         // An unconfirmed owner loses the address to a user who proves that they have the mailbox.
-        let owner = super::get_user_by_normalized_email(&mut tx, email).await?;
+        let owner = super::context::get_user_by_normalized_email(&mut tx, email).await?;
         let (kind, mail) = match owner.filter(|owner| owner.confirmed_at.is_some()) {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
             None => {
@@ -128,7 +128,7 @@ impl Accounts {
         claimant: &User,
         email: &str,
     ) -> Result<(), sigra::Error> {
-        match super::get_user_by_normalized_email(&mut *conn, email).await? {
+        match super::context::get_user_by_normalized_email(&mut *conn, email).await? {
             Some(holder) => self.sigra.sessions().lock_both_in(conn, &claimant.id, &holder.id).await,
             None => Ok(()),
         }
@@ -144,7 +144,7 @@ impl Accounts {
         claimant: &User,
         client: &Client,
     ) -> Result<Option<Revoked>, sigra::Error> {
-        let holder = super::get_user_by_normalized_email(conn, email).await?;
+        let holder = super::context::get_user_by_normalized_email(conn, email).await?;
         let Some(holder) = holder.filter(|holder| holder.id != claimant.id && holder.confirmed_at.is_none()) else {
             return Ok(None);
         };

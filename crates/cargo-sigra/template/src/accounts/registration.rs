@@ -88,7 +88,7 @@ impl Accounts {
             // </uuid>
             .fetch_optional(&mut *conn)
             .await?;
-        let existing = super::get_user_by_normalized_email(conn, email).await?;
+        let existing = super::context::get_user_by_normalized_email(conn, email).await?;
         let action = if inserted.is_some() { audit::REGISTERED } else { REGISTRATION_REFUSED };
         let audit = audit::Audit::new(action).of(existing.as_ref().map(|user| user.id)).from(client);
         self.sigra.audit().record_repeatable(conn, &audit).await?;

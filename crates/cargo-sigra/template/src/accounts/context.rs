@@ -1,0 +1,146 @@
+//! [`Accounts`]: what its functions share, and users by their email address and password.
+
+use sigra::{
+    Client, HashedPassword, Password, Sigra, Verification, audit::Audit, limits::Limit, mail::Mailer, telemetry,
+};
+use url::Url;
+
+use super::{
+    policy::{DEMO_EMAIL, DEMO_PASSWORD, Policy},
+    user::{User, normalize_email},
+    user_notifier::UserNotifier,
+};
+use crate::database::{Connection, Pool};
+
+/// A transaction, with the emails that are sent when it commits.
+pub type Transaction = sigra::Transaction<User>;
+
+/// Functions on users and tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts {
+    pub(super) pool: Pool,
+    pub(super) sigra: Sigra<User>,
+    pub(super) notifier: UserNotifier,
+    pub(super) policy: Policy,
+}
+
+/// Users.
+impl Accounts {
+    /// Links in mails begin with the public URL.
+    pub fn new(sigra: Sigra<User>, mailer: Mailer, public_url: Url, policy: Policy) -> Self {
+        let notifier = UserNotifier::new(sigra.clone(), mailer, public_url, policy.mail_reply_to.clone());
+        Self { pool: sigra.pool().clone(), sigra, notifier, policy }
+    }
+
+    pub fn sigra(&self) -> &Sigra<User> {
+        &self.sigra
+    }
+
+    pub fn mailer(&self) -> &Mailer {
+        self.notifier.mailer()
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub async fn get_user_by_email(&self, email: &str) -> Result<Option<User>, sigra::Error> {
+        let Some(email) = normalize_email(email) else { return Ok(None) };
+        get_user_by_normalized_email(&mut *self.pool.acquire().await?, &email).await
+    }
+
+    /// Returns the user if the password is theirs. An unknown address and a wrong password take the same work and get the
+    /// same answer.
+    pub async fn get_user_by_email_and_password(
+        &self,
+        email: &str,
+        password: &Password,
+        client: &Client,
+    ) -> Result<Option<User>, sigra::Error> {
+        let user = self.get_user_by_email(email).await?;
+        match self.sigra.verify_password(user.as_ref(), password).await? {
+            Verification::Invalid => {
+                let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);
+                self.sigra.audit().record_repeatable(&mut *self.pool.acquire().await?, &audit).await?;
+                Ok(None)
+            }
+            Verification::Valid => Ok(user),
+            Verification::Outdated(rehashed) => self.replace_password_hash(user, rehashed, password).await,
+        }
+    }
+
+    /// Creates the demo user of development, unless it exists.
+    pub async fn seed_demo_user(&self) -> Result<(), sigra::Error> {
+        let password = Password::new(DEMO_PASSWORD);
+        let client = Client::default();
+        if self.get_user_by_email(DEMO_EMAIL).await?.is_none() {
+            let hashed_password = self.sigra.hash_password(&password).await?;
+            let mut tx = self.sigra.begin().await?;
+            if let Ok(user) = self.insert_user(&mut tx, DEMO_EMAIL, &hashed_password, &client).await? {
+                self.confirm_in(&mut tx, &user, &client).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces an outdated password hash. If the hash has changed since it was read, checks the password against the new
+    /// hash: a concurrent login may have replaced it, or the user may have changed the password.
+    async fn replace_password_hash(
+        &self,
+        user: Option<User>,
+        rehashed: HashedPassword,
+        password: &Password,
+    ) -> Result<Option<User>, sigra::Error> {
+        let Some(user) = user else { return Ok(None) };
+        let updated = sqlx::query_as(
+            "UPDATE users SET hashed_password = $1, updated_at = $2 WHERE id = $3 AND hashed_password = $4 RETURNING *",
+        )
+        .bind(rehashed)
+        .bind(self.sigra.now())
+        .bind(user.id)
+        .bind(user.hashed_password)
+        .fetch_optional(&self.pool)
+        .await?;
+        if updated.is_some() {
+            return Ok(updated);
+        }
+        let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user.id).fetch_optional(&self.pool).await?;
+        let is_valid = self.sigra.verify_password(user.as_ref(), password).await? != Verification::Invalid;
+        Ok(user.filter(|_| is_valid))
+    }
+
+    /// Records an audit event of a user that someone else may have caused.
+    pub(super) async fn record_attempt(
+        &self,
+        conn: &mut Connection,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.audit().record_repeatable(conn, &Audit::new(action).of(user.id).from(client)).await
+    }
+
+    /// Counts a change to the user's own account before it is made, if it takes a password hash or sends an email.
+    pub async fn limit_changes(&self, purpose: &str, user: &User) -> Result<(), sigra::Error> {
+        self.sigra.limits().check(Limit::CHANGES, purpose, &user.id.to_string()).await
+    }
+
+    /// Records what a user did to their own account, in the same transaction.
+    pub(super) async fn record(
+        &self,
+        conn: &mut Connection,
+        action: &'static str,
+        user: &User,
+        client: &Client,
+    ) -> Result<(), sigra::Error> {
+        self.sigra.audit().record(conn, &Audit::new(action).of(user.id).by(user.id).from(client)).await
+    }
+}
+
+pub(super) async fn get_user_by_normalized_email(
+    conn: &mut Connection,
+    email: &str,
+) -> Result<Option<User>, sigra::Error> {
+    Ok(sqlx::query_as("SELECT * FROM users WHERE lower(email) = $1").bind(email).fetch_optional(conn).await?)
+}
