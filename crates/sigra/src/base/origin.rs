@@ -140,7 +140,7 @@ impl ForeignRequest {
         tracing::info!(
             target: "sigra", event = telemetry::REQUEST_REFUSED, reason = code::CROSS_ORIGIN, method = %self.method, route,
             origin = self.origin, sec_fetch_site = self.sec_fetch_site, referer = self.referer,
-            "a request from another origin was refused: if the origin is yours, add it to Config::trusted_origins"
+            "a request from another origin was refused: if the origin is yours, add it to Config::trusted_origins (TRUSTED_ORIGINS in generated applications)"
         );
     }
 }
