@@ -96,7 +96,7 @@ pub enum InstallError {
     Trial(#[from] TrialError),
 }
 
-/// Where everything goes, unless another module is asked for.
+/// The default module of the generated files.
 const MODULE: &str = "auth";
 
 /// Where git is told what to ignore.
@@ -181,7 +181,7 @@ fn with_pool<'a>(survey: &'a Survey, sources: &[String], db: Database) -> (Optio
     }
 }
 
-/// The module of accounts: the one that they are in, or else the one that is asked for.
+/// The module of accounts: the existing one, otherwise the one of `--module`.
 fn module_name(args: &Install, host: &Host, before: Option<&Manifest>) -> Result<String, InstallError> {
     if let Some(manifest) = before {
         let there = manifest.module.clone().unwrap_or_default();

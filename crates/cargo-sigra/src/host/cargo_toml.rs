@@ -1,4 +1,4 @@
-//! What the generated code depends on, added to the host's `Cargo.toml`. What stands there stays as it is.
+//! What the generated code depends on, added to the host's `Cargo.toml`. Existing lines stay as they are.
 
 use std::{
     io,

@@ -85,7 +85,7 @@ impl Lock {
         let of = |name: &str| self.package.iter().filter(move |locked| locked.name == name).collect::<Vec<_>>();
         let lines = of(package).into_iter().flat_map(|locked| &locked.dependencies);
         let lines = lines.map(|line| line.split(' ').collect::<Vec<_>>()).filter(|line| line.first() == Some(&name));
-        // The version stands there only if the lock file has several.
+        // The version is there only if the lock file has several.
         let held = lines.flat_map(|line| {
             of(name).into_iter().filter(move |it| line.get(1).is_none_or(|version| *version == it.version.to_string()))
         });

@@ -149,7 +149,7 @@ impl Survey {
         self.crates.iter().flat_map(|krate| &krate.tree.sources)
     }
 
-    /// Files that are no Rust: what they serve is not known.
+    /// Files that aren't Rust: what they serve is unknown.
     pub fn riddles(&self) -> impl Iterator<Item = (String, String)> {
         let riddles = self.crates.iter().flat_map(|krate| &krate.tree.riddles);
         riddles.map(|riddle| (self.relative(&riddle.path), riddle.error.to_string()))

@@ -27,7 +27,7 @@ pub enum SigraSource {
     Registry,
     /// A checkout, as it is to be written.
     Path(String),
-    /// The checkout that this program was built from, for nothing else was asked for.
+    /// The checkout that this program was built from: the default.
     OwnCheckout(String),
 }
 
@@ -80,7 +80,7 @@ impl SigraSource {
         Some(path.map_or(Self::Registry, |path| Self::Path(path.to_owned())))
     }
 
-    /// A crate from the registry stands in a folder that has its version in the name.
+    /// A crate from the registry is in a folder with its version in the name.
     fn own(built_from: &Path, is_published: fn() -> bool) -> Result<Self, SigraSourceError> {
         let is_of_registry = built_from.ends_with(concat!("cargo-sigra-", env!("CARGO_PKG_VERSION")));
         if is_of_registry {

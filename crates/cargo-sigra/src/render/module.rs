@@ -22,7 +22,7 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
 /// What the template's settings say of the port.
 const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
 
-/// Before the names of settings that are for accounts alone.
+/// The prefix of settings that are only for accounts.
 pub fn prefix(module: &str) -> String {
     format!("{}_", module.to_ascii_uppercase())
 }

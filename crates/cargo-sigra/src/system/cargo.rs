@@ -23,7 +23,7 @@ pub fn command() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// What Cargo knows of the workspace around a folder: as much of it as is asked for.
+/// The parts of `cargo metadata` that the generator reads.
 pub fn metadata<T: DeserializeOwned>(root: &Path) -> Result<T, MetadataError> {
     let asked = command().current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]).output();
     let output = asked.map_err(MetadataError::Cargo)?;

@@ -20,7 +20,7 @@ pub fn step(verb: &str, what: impl Display) {
     anstream::println!("  {} {what}", styled(GOOD, format!("{verb:>9}")));
 }
 
-/// What somebody should know, and that is no error.
+/// A notice that is not an error.
 pub fn warn(text: impl Display) {
     anstream::eprintln!("{} {text}", styled(WARNING, "warning:"));
 }

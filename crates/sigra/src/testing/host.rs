@@ -288,7 +288,7 @@ pub trait TestHost: Sync {
     }
 
     /// Registers a [user with a second factor](Self::mfa_fixture), and returns them and a browser in which they have
-    /// just presented it.
+    /// presented it.
     ///
     /// ```
     /// # use sigra::testing::{TestHost, assert_status};

@@ -89,7 +89,7 @@ impl<U: AuthUser> Deferred<U> {
         extensions.get::<Self>().is_some()
     }
 
-    /// Inserts what the extractors use. Not the session: finding it in the extensions means that it was asked for.
+    /// Inserts what the extractors use. Leaves the session out: an extractor puts it into the extensions.
     pub fn provide(&self, extensions: &mut Extensions) {
         extensions.insert(self.clone());
         extensions.insert(AnyDeferred(Arc::new(self.clone())));
@@ -130,7 +130,7 @@ impl<U: AuthUser> Deferred<U> {
         Err(SessionRejection::CrossOrigin)
     }
 
-    /// Returns the handler's response. If the session was asked for, finishes the response.
+    /// Returns the handler's response. Finishes the response if an extractor took the session.
     pub async fn respond(
         self,
         answer: impl Future<Output = Result<Response, Infallible>>,

@@ -1,6 +1,6 @@
 //! What a route requires.
 
-/// What has to be true of who asks.
+/// What a route requires of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
     Anybody,

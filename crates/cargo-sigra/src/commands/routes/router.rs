@@ -34,7 +34,7 @@ impl Gate {
     }
 }
 
-/// A route as it stands in the source.
+/// A route as it is in the source.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub method: String,
@@ -171,7 +171,7 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-/// A path as it is written. What is none, such as a closure, has no name.
+/// A path as it is written. Other expressions, such as closures, have no name.
 fn name_of(expr: &Expr) -> String {
     match expr {
         Expr::Path(path) => {

@@ -21,7 +21,7 @@ pub struct Source {
     pub file: File,
 }
 
-/// A file that is no Rust, and why not.
+/// A file that can't be parsed as Rust, and why.
 pub struct Riddle {
     pub path: PathBuf,
     pub error: syn::Error,
@@ -203,7 +203,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Whether a condition holds in tests alone.
+/// Returns whether a condition holds only in tests.
 fn needs_test(condition: &Meta) -> bool {
     match condition {
         Meta::Path(path) => path.is_ident("test"),

@@ -78,7 +78,7 @@ impl<'a> Declared<'a> {
         self.neighbours.insert(name, declared);
     }
 
-    /// What an own `Result` stands for, if that is clear.
+    /// The type behind an alias of `Result`, if it is clear.
     pub fn alias(&self, name: &str) -> Option<(&'a Type, &'a Names)> {
         match self.aliases.get(name).map(Vec::as_slice) {
             Some([alias]) => Some(*alias),
@@ -186,7 +186,7 @@ impl<'a> Visit<'a> for Reader<'a, '_> {
 #[derive(Clone)]
 pub struct Binding<'a> {
     pub name: String,
-    /// Where it stands in a tuple.
+    /// Its place in a tuple.
     pub place: Option<usize>,
     pub ty: Option<&'a Type>,
     pub init: Option<&'a Expr>,
@@ -254,7 +254,7 @@ impl<'a, 'b> Values<'a, 'b> {
         Some((&self.bindings[at], Self { bindings: &self.bindings[..at], ..self }))
     }
 
-    /// `place`: where the wanted value stands in the tuple that the expression gives.
+    /// `place`: the index of the wanted value in the tuple that the expression returns.
     fn at(self, expr: &Expr, place: Option<usize>, depth: usize) -> Option<Kind> {
         let depth = depth.checked_sub(1)?;
         match expr {

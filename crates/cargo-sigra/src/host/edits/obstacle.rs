@@ -1,4 +1,4 @@
-//! What stands in the way of an edit, found before anything is written.
+//! Obstacles of an edit, found before anything is written.
 
 use std::{
     fs, io,

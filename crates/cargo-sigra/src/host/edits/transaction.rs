@@ -36,7 +36,7 @@ fn listed(obstacles: &[Obstacle]) -> String {
     }
 }
 
-/// Edits that nothing stands in the way of.
+/// Edits without an obstacle.
 #[derive(Debug)]
 pub struct Transaction {
     writes: Vec<Write>,

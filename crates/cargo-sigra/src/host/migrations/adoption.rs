@@ -8,7 +8,7 @@ use crate::{
     sql::tables::{Column, Table},
 };
 
-/// An address has at most so many letters (RFC 5321 section 4.5.3.1.3, without its angle brackets).
+/// The longest email address (RFC 5321 section 4.5.3.1.3, without its angle brackets).
 const LONGEST_ADDRESS: u32 = 254;
 
 const INTEGERS: [&str; 3] = ["bigint", "int8", "bigserial"];

@@ -31,7 +31,7 @@ pub struct Folder {
     pub of_diesel: Vec<PathBuf>,
 }
 
-/// The folder that is asked for, or the one that there can be no doubt about.
+/// The folder of `--migrations`, or the only one that it can be.
 pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, MigrationError> {
     let members = workspace::members(root)?;
     let own = workspace::dependencies_of(&members, root);

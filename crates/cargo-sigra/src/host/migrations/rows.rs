@@ -10,7 +10,7 @@ use crate::plan::choices::Database;
 /// One that takes longer is away.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// So many users are named.
+/// At most this many users are named.
 const SHOWN: usize = 10;
 
 /// What its table of users holds.

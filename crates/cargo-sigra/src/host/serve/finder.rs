@@ -256,7 +256,7 @@ impl<'a> Finder<'a> {
         self.block_on = block_on;
     }
 
-    /// What may not be evaluated, or not just once.
+    /// Code that may run never, or more than once.
     fn branch(&mut self, inner: impl FnOnce(&mut Self)) {
         let outer = self.statement;
         if let Some(statement) = &mut self.statement {
@@ -465,7 +465,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// What a macro is given is no code before the macro has made some of it.
+    /// Tokens that a macro is given aren't code until it expands them.
     fn tokens(&mut self, name: &str, tokens: TokenStream, is_plain: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {

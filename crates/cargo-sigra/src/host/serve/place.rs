@@ -68,7 +68,7 @@ impl Place {
         )
     }
 
-    /// What stands before the statement, if it begins its line.
+    /// The text before the statement, if the statement begins its line.
     fn indent<'a>(&self, source: &'a str) -> Option<&'a str> {
         let line = source[..self.statement.start].rfind('\n').map_or(0, |at| at + 1);
         let before = &source[line..self.statement.start];

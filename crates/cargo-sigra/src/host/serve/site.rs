@@ -36,7 +36,7 @@ pub enum Doubt {
     Several(usize),
 }
 
-/// What it stands in.
+/// What it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     pub name: String,

@@ -26,7 +26,7 @@ pub struct Accounts {
 
 /// Users.
 impl Accounts {
-    /// Links in mails begin with the public URL.
+    /// Links in emails begin with the public URL.
     pub fn new(sigra: Sigra<User>, mailer: Mailer, public_url: Url, policy: Policy) -> Self {
         let notifier = UserNotifier::new(sigra.clone(), mailer, public_url, policy.mail_reply_to.clone());
         Self { pool: sigra.pool().clone(), sigra, notifier, policy }
