@@ -299,7 +299,7 @@ impl IntoResponse for MissingLayer {
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{Audience, mfa::MfaChallengeRejection};
+/// use sigra::{Audience, rejection::MfaChallengeRejection};
 ///
 /// let response = MfaChallengeRejection::NotPending(Audience::Program).into_response();
 /// assert_eq!(response.status(), StatusCode::CONFLICT);
@@ -332,7 +332,7 @@ impl IntoResponse for MfaChallengeRejection {
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
-/// use sigra::{mfa::MfaEnrolmentRejection, scope::ScopeRejection};
+/// use sigra::{rejection::MfaEnrolmentRejection, scope::ScopeRejection};
 ///
 /// let response = MfaEnrolmentRejection::from(ScopeRejection::Unauthenticated).into_response();
 /// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
