@@ -79,7 +79,7 @@ suite("a page of another origin", (world) => {
     const response = await answer;
     assert.equal(response.request().method(), "POST");
     assert.equal(response.status(), 403);
-    assert.match(await page.locator("main").innerText(), /did not come from one of our own pages/);
+    assert.match(await page.locator("main").innerText(), /didn't come from one of our own pages/);
   }
 });
 
