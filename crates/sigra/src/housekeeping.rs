@@ -68,7 +68,6 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     ///
     /// [`Error::Database`].
     pub async fn reencrypt_secrets(self) -> Result<u64, Error> {
-        use crate::store;
         const BATCH: i64 = 50;
         let (mut reencrypted, mut last) = (0, None);
         loop {

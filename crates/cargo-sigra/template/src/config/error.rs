@@ -7,8 +7,8 @@ use sigra::{ConfigError, SecretKeyBaseError, config::IpNet};
 pub enum SettingsError {
     #[error("{name} is `{value}`: it must be {expected}")]
     Invalid { name: &'static str, value: String, expected: &'static str },
-    #[error("{name} is not set, and APP_ENV=prod needs it: {mend}")]
-    Missing { name: &'static str, mend: &'static str },
+    #[error("{name} is not set, and APP_ENV=prod needs it: {fix}")]
+    Missing { name: &'static str, fix: &'static str },
     #[error("{0} is set to something that is not UTF-8 text")]
     NotText(&'static str),
     #[error(

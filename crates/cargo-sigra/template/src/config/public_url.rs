@@ -17,7 +17,7 @@ pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, Sett
     let value = match env.text(NAME)? {
         Some(value) => value,
         None if prod => {
-            return Err(SettingsError::Missing { name: NAME, mend: "set it to the URL that users type" });
+            return Err(SettingsError::Missing { name: NAME, fix: "set it to the URL that users type" });
         }
         None => format!("http://{listen}"),
     };

@@ -27,7 +27,7 @@ pub fn secret_key_base(env: &Env, environment: Environment) -> Result<SecretKeyB
         (Some(secret), _) => parse(NAME, &secret),
         (None, Environment::Prod) => Err(SettingsError::Missing {
             name: NAME,
-            mend: "set it to 64 or more random characters, as from `openssl rand -base64 48`",
+            fix: "set it to 64 or more random characters, as from `openssl rand -base64 48`",
         }),
         (None, Environment::Dev) => kept_dev_secret(Path::new(DEV_SECRET_FILE)),
         (None, Environment::Test) => SecretKeyBase::generate().map_err(dev_secret_error),

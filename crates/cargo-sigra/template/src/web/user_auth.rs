@@ -1,8 +1,8 @@
 //! Logging in and out, and who can call which route.
 //!
-//! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at a login and at a logout, then the checks that
-//! the router puts before routes. All of it is yours. What must be right and is hard to get right is in the crate
-//! `sigra`: tokens, cookies, the second factor, and who sends a request.
+//! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at a
+//! login and at a logout, then the checks that the router puts before routes. All of it is yours. What must be right and
+//! is hard to get right is in the crate `sigra`: tokens, cookies, the second factor, and who sends a request.
 
 use axum::{
     extract::{Request, State},
@@ -144,9 +144,7 @@ pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message:
     session.put_flash(Flash::Info, message)?;
     Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
 }
-// </pages>
 
-// <pages>
 /// Sends users who are logged in away from pages for visitors, such as the login page.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {

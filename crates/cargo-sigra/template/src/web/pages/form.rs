@@ -39,8 +39,10 @@ fn read<T: DeserializeOwned>(sent: &[u8]) -> Option<T> {
 
 /// Returns `email` for `user[email]`.
 fn field(name: &str) -> &str {
-    let inside = name.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
-    inside.unwrap_or(name)
+    match name.split_once('[') {
+        Some(("user" | "passkey", rest)) => rest.strip_suffix(']').unwrap_or(name),
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +60,9 @@ mod tests {
         let sent = |email: &str, code: Option<&str>| Some(Sent { email: email.into(), code: code.map(str::to_owned) });
         assert_eq!(read(b"user[email]=a%20b&user%5Bcode%5D=1&_method=put"), sent("a b", Some("1")));
         assert_eq!(read(b"email=true"), sent("true", None));
-        for bad in [&b""[..], b"user[email][]=a", b"user[email]=a&user[email]=b", b"user[email]=a&email=b"] {
+        for bad in
+            [&b""[..], b"user[email][]=a", b"user[email]=a&user[email]=b", b"user[email]=a&email=b", b"other[email]=a"]
+        {
             assert_eq!(read::<Sent>(bad), None);
         }
     }

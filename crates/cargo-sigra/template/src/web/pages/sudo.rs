@@ -57,7 +57,7 @@ pub async fn new(
 
 async fn page(accounts: &Accounts, layout: Layout, scope: &Scope<User>, backup_code: bool) -> Result<Page<SudoPage>> {
     // <!mfa>
-    // // There is but the password to ask for.
+    // // The password is the only proof to ask for.
     // let _ = (accounts, backup_code);
     // </!mfa>
     let user = scope.user();
