@@ -1,4 +1,4 @@
-//! The compiler's words to those who ask for what can't be: they name the mend.
+//! The compiler's messages for common mistakes: they say how to fix them.
 #![cfg(all(feature = "sqlite", feature = "testing"))]
 #![allow(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! SQLite on a disk that is full for a while. It ends transactions by itself then.
+//! SQLite on a disk that is full for some time: SQLite ends transactions by itself.
 #![cfg(all(feature = "sqlite", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -50,7 +50,7 @@ impl sigra::AuthUser for User {
 struct Host {
     sigra: Sigra<User>,
     pool: SqlitePool,
-    /// The pages that the file may have.
+    /// The maximum number of pages of the file.
     limit: Arc<AtomicI64>,
     _directory: TempDir,
 }
@@ -63,7 +63,7 @@ impl Host {
         let options = options.create_if_missing(true).foreign_keys(true).journal_mode(SqliteJournalMode::Wal);
         let (new, kept) = (limit.clone(), limit.clone());
         let pool = SqlitePoolOptions::new()
-            // Whoever comes next gets the connection on which the disk was full.
+            // The next query uses the connection that found the disk full.
             .max_connections(1)
             .after_connect(move |conn, _| {
                 let limit = new.load(Ordering::SeqCst);
@@ -86,7 +86,7 @@ impl Host {
         Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool, limit, _directory: directory }
     }
 
-    /// The file can't grow any more.
+    /// Stops the file from growing.
     async fn fill(&self) {
         let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&self.pool).await.unwrap();
         self.limit.store(pages, Ordering::SeqCst);
@@ -116,7 +116,7 @@ impl TestHost for Host {
         let health = async |State(sigra): State<Sigra<User>>| sigra.check_health().await.map(|()| "ok");
         let log_in = async |State(sigra): State<Sigra<User>>| -> sigra::Result<StatusCode> {
             let user = User { id: 1, hashed_password: None };
-            // Agents may be long.
+            // Long user agents fill pages quickly.
             let client = Client::new([192, 0, 2, 1], "a".repeat(200));
             for _ in 0..500 {
                 sigra.create_session(&user, false, &client).await?;
@@ -140,19 +140,19 @@ impl TestHost for Host {
 }
 
 #[tokio::test]
-async fn a_transaction_that_the_database_has_ended_is_not_the_end_of_its_connection() {
+async fn a_connection_is_usable_after_the_database_ended_its_transaction() {
     let host = Host::new().await;
     for _ in 0..3 {
         host.fill().await;
         for _ in 0..3 {
-            let error = host.write().await.expect_err("there is no room");
+            let error = host.write().await.expect_err("the disk is full");
             assert!(error.is_temporary(), "{error}");
         }
         let conn = host.pool.acquire().await.unwrap();
-        assert!(conn.is_in_transaction(), "as it believes: this is what the test is about");
+        assert!(conn.is_in_transaction(), "sqlx does not know that SQLite ended the transaction");
         drop(conn);
         host.make_room();
-        host.write().await.expect("there is room");
+        host.write().await.expect("the disk has room");
         drop(host.sigra.begin().await.expect("a transaction"));
     }
 }
@@ -164,7 +164,7 @@ async fn assert_unavailable(browser: &TestClient, method: &str, path: &str) {
 }
 
 #[tokio::test]
-async fn health_tells_that_nothing_can_be_written_and_is_good_again_by_itself() {
+async fn health_fails_while_the_disk_is_full_and_recovers_by_itself() {
     let host = Host::new().await;
     host.registered_fixture().await;
     let browser = host.client();
@@ -180,7 +180,7 @@ async fn health_tells_that_nothing_can_be_written_and_is_good_again_by_itself() 
 }
 
 #[tokio::test]
-async fn health_leaves_nothing_behind() {
+async fn the_health_check_leaves_no_rows() {
     let host = Host::new().await;
     host.sigra.check_health().await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM write_probes").fetch_one(&host.pool).await.unwrap();

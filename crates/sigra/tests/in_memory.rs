@@ -1,4 +1,4 @@
-//! A database in memory may exist for one connection only, which must not be taken away.
+//! A database in memory exists only as long as its one connection, so the library can't keep that connection.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -24,7 +24,7 @@ impl sigra::AuthUser for User {
 }
 
 #[tokio::test]
-async fn a_database_that_is_private_to_one_connection_works() {
+async fn an_in_memory_database_of_one_connection_works() {
     for options in [SqliteConnectOptions::new().in_memory(true), "sqlite::memory:".parse().unwrap()] {
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         let users =
@@ -39,7 +39,7 @@ async fn a_database_that_is_private_to_one_connection_works() {
             assert!(sigra.fetch_session(&token).await.unwrap().is_some());
             tokio::task::yield_now().await;
         }
-        assert!(!sigra.is_caching(), "there is no file to look at");
+        assert!(!sigra.is_caching(), "without a file, changes can't be noticed");
         sigra.delete_session(&token).await.unwrap();
         assert!(sigra.fetch_session(&token).await.unwrap().is_none());
     }

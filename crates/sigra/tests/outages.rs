@@ -1,4 +1,4 @@
-//! PostgreSQL that is restarted, gone, slow, or has lost its voice, while people are logged in.
+//! PostgreSQL is restarted, stopped, slow or doesn't notify, while users are logged in.
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -21,10 +21,10 @@ use sigra::{
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
-/// Longer than a node believes in a connection that says nothing, and a slow machine's moment more.
+/// Longer than a node trusts a listening connection that is silent, with time to spare on a slow machine.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// Longer than anybody waits.
+/// Longer than any request waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, sqlx::FromRow)]
@@ -67,23 +67,22 @@ impl Host {
         Self { sigra: Sigra::new(config, pool.clone()).unwrap(), pool, clock }
     }
 
-    /// Another process of the application, as good as.
+    /// Acts as another process of the application.
     fn another_node(&self) -> Sigra<User> {
         Sigra::new(config(), self.pool.clone()).unwrap()
     }
 
-    async fn remembered(&self) -> TestClient {
+    async fn browser_in_cache(&self) -> TestClient {
         let (_, browser) = self.authenticated_fixture().await;
         self.sigra.catch_up().await;
         assert_eq!(who(&browser).await, StatusCode::OK);
         browser
     }
 
-    /// Waits for something to become so.
-    async fn eventually(&self, is_so: impl AsyncFn(&Self) -> bool) {
+    async fn eventually(&self, condition: impl AsyncFn(&Self) -> bool) {
         let begun = Instant::now();
-        while !is_so(self).await {
-            assert!(begun.elapsed() < PATIENCE, "it did not come to pass");
+        while !condition(self).await {
+            assert!(begun.elapsed() < PATIENCE, "the condition was not met in time");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -121,7 +120,7 @@ impl TestHost for Host {
     }
 }
 
-/// 200, 401, or something worse.
+/// The status: 200 if the browser is logged in, 401 if it isn't.
 async fn who(browser: &TestClient) -> StatusCode {
     let request = Request::get("/me").header("accept", "application/json").body(axum::body::Body::empty());
     let response = browser.send(request.unwrap()).await;
@@ -132,10 +131,10 @@ async fn who(browser: &TestClient) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_server_that_is_restarted_loses_no_session_and_needs_no_restart_of_ours() {
+async fn sessions_survive_a_restart_of_the_database_server() {
     let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let (first, second) = (host.remembered().await, host.remembered().await);
+    let (first, second) = (host.browser_in_cache().await, host.browser_in_cache().await);
 
     cluster.stop().unwrap();
     host.eventually(async |host| !host.sigra.is_caching()).await;
@@ -143,7 +142,7 @@ async fn a_server_that_is_restarted_loses_no_session_and_needs_no_restart_of_our
     assert_eq!(who(&first).await, StatusCode::SERVICE_UNAVAILABLE);
     assert!(begun.elapsed() < PATIENCE);
     assert_eq!(who(&first).await, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!first.cookies().is_empty(), "it keeps its cookies");
+    assert!(!first.cookies().is_empty(), "its cookies are kept");
 
     cluster.restart().unwrap();
     host.eventually(async |_| who(&first).await == StatusCode::OK).await;
@@ -152,23 +151,23 @@ async fn a_server_that_is_restarted_loses_no_session_and_needs_no_restart_of_our
 }
 
 #[tokio::test]
-async fn a_server_that_was_restarted_while_nobody_looked_is_no_error() {
+async fn stale_connections_after_a_restart_cause_no_error() {
     let cluster = PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let browser = host.remembered().await;
+    let browser = host.browser_in_cache().await;
     cluster.stop().unwrap();
     cluster.restart().unwrap();
     host.eventually(async |host| !host.sigra.is_caching() || who(&browser).await == StatusCode::OK).await;
-    assert_eq!(who(&browser).await, StatusCode::OK, "the connection that was kept is stale, another is not");
+    assert_eq!(who(&browser).await, StatusCode::OK, "a stale connection is replaced");
 }
 
 #[tokio::test]
-async fn invariant_2_nothing_is_remembered_once_the_listening_connection_is_cut() {
+async fn invariant_2_the_cache_is_not_used_after_the_listening_connection_is_cut() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
     for _ in 0..3 {
-        let browser = host.remembered().await;
-        // In one statement, so that nothing can be heard of the second half.
+        let browser = host.browser_in_cache().await;
+        // In one statement, so that the deletion can't be announced.
         host.execute(
             "WITH cut AS (SELECT pg_terminate_backend(pid, 1000) AS done FROM pg_stat_activity
                           WHERE query LIKE 'LISTEN%' AND datname = current_database())
@@ -177,15 +176,15 @@ async fn invariant_2_nothing_is_remembered_once_the_listening_connection_is_cut(
         .await;
         host.eventually(async |_| who(&browser).await == StatusCode::UNAUTHORIZED).await;
         host.eventually(async |host| host.sigra.is_caching()).await;
-        assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED, "what was kept before is not believed again");
+        assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED, "the entry from before is not used again");
     }
 }
 
-/// Ends the connection that listens, of whichever node.
+/// Ends the listening connections of all nodes.
 const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
+async fn invariant_2_under_load_deleted_sessions_end_while_listening_connections_are_cut() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
     let user = host.registered_fixture().await;
@@ -196,7 +195,7 @@ async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
         while cuts.get() < 10 {
             let (token, row) = host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
             for node in [&host.sigra, &other] {
-                node.fetch_session(&token).await.unwrap().expect("it is there");
+                node.fetch_session(&token).await.unwrap().expect("the session exists");
             }
             host.sigra.sessions().delete(&user.id, row.id).await.unwrap();
             let deleted = Instant::now();
@@ -222,7 +221,7 @@ async fn invariant_2_under_fire_while_the_listening_connections_are_cut() {
 }
 
 #[tokio::test]
-async fn invariant_2_nothing_is_remembered_without_the_triggers() {
+async fn invariant_2_nothing_is_cached_without_the_triggers() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let tables_only = POSTGRES_SCHEMA.split_once("-- Announces every change of a session").unwrap().0;
     let host = Host::with(&cluster.create_database().unwrap(), tables_only).await;
@@ -235,10 +234,10 @@ async fn invariant_2_nothing_is_remembered_without_the_triggers() {
 }
 
 #[tokio::test]
-async fn invariant_2_nothing_is_remembered_while_a_trigger_is_disabled() {
+async fn invariant_2_nothing_is_cached_while_a_trigger_is_disabled() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let browser = host.remembered().await;
+    let browser = host.browser_in_cache().await;
     host.execute("ALTER TABLE users_tokens DISABLE TRIGGER sigra_announce").await;
     host.eventually(async |host| !host.sigra.is_caching()).await;
     host.execute("DELETE FROM users_tokens").await;
@@ -246,32 +245,32 @@ async fn invariant_2_nothing_is_remembered_while_a_trigger_is_disabled() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_emptied_is_announced_in_one_word() {
+async fn truncating_the_table_ends_all_sessions() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let browser = host.remembered().await;
+    let browser = host.browser_in_cache().await;
     host.execute("TRUNCATE users_tokens").await;
     host.sigra.catch_up().await;
     assert_eq!(who(&browser).await, StatusCode::UNAUTHORIZED);
 }
 
-/// The first so many statements that delete tokens are told that another transaction goes first.
-const LET_ANOTHER_GO_FIRST: &str = "
+/// Makes the first statements that delete tokens fail with `deadlock_detected`, as many as `refused` says.
+const DEADLOCKS: &str = "
     CREATE SEQUENCE tries;
     CREATE TABLE refused (tries bigint NOT NULL);
-    CREATE FUNCTION let_another_go_first() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    CREATE FUNCTION report_deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF nextval('tries') <= (SELECT tries FROM refused) THEN RAISE 'go' USING ERRCODE = '40P01'; END IF;
         RETURN NULL;
     END $$;
-    CREATE TRIGGER let_another_go_first BEFORE DELETE ON users_tokens EXECUTE FUNCTION let_another_go_first()";
+    CREATE TRIGGER report_deadlock BEFORE DELETE ON users_tokens EXECUTE FUNCTION report_deadlock()";
 
 #[tokio::test]
-async fn a_transaction_that_gave_way_to_another_is_tried_once_more() {
+async fn a_transaction_is_tried_again_once_after_a_deadlock() {
     for (tries, is_done) in [("INSERT INTO refused VALUES (1)", true), ("INSERT INTO refused VALUES (2)", false)] {
         let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
         let host = Host::on(&cluster.create_database().unwrap()).await;
         let (user, _) = host.authenticated_fixture().await;
-        host.execute(LET_ANOTHER_GO_FIRST).await;
+        host.execute(DEADLOCKS).await;
         host.execute(tries).await;
         let deleted = host.sigra.delete_all_sessions(&user.id).await;
         assert_eq!(deleted.is_ok(), is_done, "{deleted:?}");
@@ -279,12 +278,12 @@ async fn a_transaction_that_gave_way_to_another_is_tried_once_more() {
     }
 }
 
-/// It may have a shorter `session_ttl`, as while a new version is rolled out, or a clock that is ahead.
+/// A node purges what others still accept if its `session_ttl` is shorter, as during a rollout, or its clock is ahead.
 #[tokio::test]
-async fn invariant_2_what_another_node_purges_is_not_answered_from_memory() {
+async fn invariant_2_a_session_that_another_node_purges_leaves_the_cache() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
-    let browser = host.remembered().await;
+    let browser = host.browser_in_cache().await;
     let ahead = Clock::system();
     ahead.advance(Duration::from_secs(2 * 24 * 60 * 60));
     let stricter = config().session_ttl(Duration::from_secs(24 * 60 * 60)).clock(ahead);
@@ -295,7 +294,7 @@ async fn invariant_2_what_another_node_purges_is_not_answered_from_memory() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() {
+async fn requests_fail_soon_while_the_database_is_blocked_and_succeed_later() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -311,7 +310,7 @@ async fn a_database_that_does_not_answer_is_not_waited_for_and_forgiven_later() 
 }
 
 #[tokio::test]
-async fn connections_that_the_server_has_ended_cost_no_request() {
+async fn no_request_fails_after_the_server_ended_its_connections() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let url = cluster.create_database().unwrap();
     let host = Host::on(&url).await;
@@ -332,11 +331,11 @@ async fn connections_that_the_server_has_ended_cost_no_request() {
     }
 }
 
-/// What ends all connections, so that the next ones find the database as it is now.
+/// Ends all other connections, because a changed default applies only to new ones.
 const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// Changes what the database lets be done, and ends all connections to it.
+/// Changes the default of the database, and ends all other connections.
 async fn set_read_only(admin: &mut PgConnection, change: &str) {
     let change = format!("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$");
     admin.execute("SET default_transaction_read_only = off").await.unwrap();
@@ -345,7 +344,7 @@ async fn set_read_only(admin: &mut PgConnection, change: &str) {
 }
 
 #[tokio::test]
-async fn a_database_that_only_reads_for_now_still_lets_people_in() {
+async fn logged_in_users_are_served_while_the_database_is_read_only() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let url = cluster.create_database().unwrap();
     let host = Host::on(&url).await;
@@ -354,7 +353,7 @@ async fn a_database_that_only_reads_for_now_still_lets_people_in() {
     host.sigra.check_health().await.unwrap();
 
     set_read_only(&mut admin, "SET default_transaction_read_only = on").await;
-    // It is time for a new token, which can't be written.
+    // The token is due for a reissue, which can't be written.
     host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
     assert_eq!(who(&browser).await, StatusCode::OK);
     let refused = host.sigra.create_session(&user, false, &Client::default()).await.unwrap_err();
@@ -366,7 +365,7 @@ async fn a_database_that_only_reads_for_now_still_lets_people_in() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_has_locked_is_not_waited_for_for_ever() {
+async fn waiting_for_a_locked_user_ends_with_a_temporary_error() {
     let cluster = PostgresCluster::shared().unwrap_or_else(|error| panic!("{error}"));
     let host = Host::on(&cluster.create_database().unwrap()).await;
     let user = host.registered_fixture().await;

@@ -2,8 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "testing", feature = "passkeys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[path = "postgres/giving_way.rs"]
-mod giving_way;
+#[path = "postgres/deadlocks.rs"]
+mod deadlocks;
 mod suite;
 
 mod database {
@@ -14,25 +14,24 @@ mod database {
 
     pub type Database = sqlx::Postgres;
 
-    /// How many histories the model is compared with.
+    /// The number of histories that the model is compared with.
     pub const HISTORIES: u32 = 60;
 
-    /// As if the disk were full.
+    /// Makes updates fail, as if the disk were full.
     pub const REFUSE_UPDATES: &str =
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'full'; END $$;
          CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens EXECUTE FUNCTION refuse()";
 
-    /// Levels of isolation that a role or a database may default to.
+    /// Isolation levels that can be the default of a role or a database.
     pub const ISOLATION_LEVELS: &[&str] = &["read committed", "repeatable read", "serializable"];
 
-    /// How transactions begin whose locks are not enough.
-    pub const WRONG_BEGINNINGS: &[&str] =
-        &["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"];
+    /// Begin transactions at levels where row locks don't prevent stale reads.
+    pub const UNSAFE_BEGINS: &[&str] = &["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"];
 
-    /// Times that nobody can compute with.
-    pub const NO_TIMES: &[&str] = &["'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31'"];
+    /// Times outside the range of `time`.
+    pub const INVALID_TIMES: &[&str] = &["'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31'"];
 
-    /// The last time that can be told.
+    /// The latest time that `time` can represent.
     pub const LAST_TIME: &str = "'9999-12-31T23:59:59Z'";
 
     const USERS_WITH_UUIDS: &str = "CREATE TABLE users (
@@ -56,7 +55,7 @@ mod database {
         replaced
     });
 
-    /// A database of the test's own, in the cluster of the run.
+    /// A database for each test, in the cluster of the run.
     #[derive(Clone)]
     pub struct TestDatabase {
         url: String,
@@ -80,7 +79,7 @@ mod database {
             Self { url: cluster.create_database().unwrap_or_else(|error| panic!("{error}")) }
         }
 
-        /// What transactions are by default from the next connection on.
+        /// Sets the default isolation level of new connections.
         pub async fn default_to(&self, level: &'static str) {
             let set = format!(
                 "DO $$ BEGIN EXECUTE format($q$ALTER DATABASE %I SET default_transaction_isolation = '{level}'$q$, current_database()); END $$"
@@ -92,19 +91,18 @@ mod database {
             PgPoolOptions::new().max_connections(8).connect(&self.url).await.unwrap()
         }
 
-        /// All bytes that it has written: the files of its tables and indexes.
+        /// The content of the files of all tables and indexes.
         pub async fn files(&self) -> Vec<Vec<u8>> {
-            const FIRST_OF_OURS: i32 = 16384;
+            const FIRST_USER_OID: i32 = 16384;
             let pool = self.connect().await;
             sqlx::query("CHECKPOINT").execute(&pool).await.unwrap();
             let files = "SELECT pg_read_binary_file(file) FROM pg_class, pg_relation_filepath(oid) AS file
                          WHERE oid::integer >= $1 AND file IS NOT NULL";
-            sqlx::query_scalar(files).bind(FIRST_OF_OURS).fetch_all(&pool).await.unwrap()
+            sqlx::query_scalar(files).bind(FIRST_USER_OID).fetch_all(&pool).await.unwrap()
         }
     }
 
-    /// Without users, whose ids will be bigints. It is always the same one, for there will be hundreds, one
-    /// after the other.
+    /// Has no users yet; their IDs will be bigints. Always the same database, because the model empties it often.
     pub async fn emptied_database() -> PgPool {
         static DATABASE: LazyLock<TestDatabase> = LazyLock::new(TestDatabase::empty);
         let pool = PgPoolOptions::new().max_connections(1).connect(&DATABASE.url).await.unwrap();

@@ -20,24 +20,24 @@ mod database {
 
     pub type Database = sqlx::Sqlite;
 
-    /// How many histories the model is compared with.
+    /// The number of histories that the model is compared with.
     pub const HISTORIES: u32 = 600;
 
-    /// As if the disk were full.
+    /// Makes updates fail, as if the disk were full.
     pub const REFUSE_UPDATES: &str =
         "CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END";
 
-    /// There is one.
+    /// SQLite has only one level.
     pub const ISOLATION_LEVELS: &[&str] = &["serializable"];
 
-    /// None is.
-    pub const WRONG_BEGINNINGS: &[&str] = &[];
+    /// SQLite has no unsafe level.
+    pub const UNSAFE_BEGINS: &[&str] = &[];
 
-    /// Times that nobody can compute with.
-    pub const NO_TIMES: &[&str] =
+    /// Times outside the range of `time`, and garbage.
+    pub const INVALID_TIMES: &[&str] =
         &["'garbage'", "9223372036854775807", "-9223372036854775808", "253402300800000", "-62135596800001"];
 
-    /// The last time that can be told.
+    /// The latest time that `time` can represent.
     pub const LAST_TIME: &str = "253402300799999";
 
     const USERS_WITH_UUIDS: &str = "CREATE TABLE users (
@@ -50,7 +50,7 @@ mod database {
     )";
     const USERS_WITH_BIGINTS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, hashed_password TEXT)";
 
-    /// A file of the test's own.
+    /// A file for each test.
     #[derive(Clone)]
     pub struct TestDatabase {
         directory: Arc<TempDir>,
@@ -83,14 +83,14 @@ mod database {
             SqlitePoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
         }
 
-        /// All bytes that it has written.
+        /// The content of all files of the database.
         pub async fn files(&self) -> Vec<Vec<u8>> {
             let files = fs::read_dir(self.directory.path()).unwrap();
             files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
         }
     }
 
-    /// Without users, whose ids will be bigints. In memory, for there will be hundreds, one after the other.
+    /// Has no users yet; their IDs will be bigints. In memory, because the model empties it hundreds of times.
     pub async fn emptied_database() -> SqlitePool {
         static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| match TempDir::new_in("/dev/shm") {
             Ok(in_memory) => in_memory,

@@ -16,7 +16,7 @@ async fn actions(host: &Host, user: &User) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_the_library_does_is_recorded_once() {
+async fn each_action_is_recorded_once() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     assert_eq!(actions(&host, &user).await, [telemetry::LOGIN_SUCCESS]);
@@ -29,7 +29,7 @@ async fn what_the_library_does_is_recorded_once() {
 
 /// OWASP ASVS 16.3.1.
 #[tokio::test]
-async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
+async fn a_login_event_names_the_sign_in_method_or_the_second_factor() {
     let host = Host::new().await;
     let logged_in = async |user: &User| {
         let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_log_in_names_its_method_or_the_second_factor_that_completed_it() {
 }
 
 #[tokio::test]
-async fn an_event_is_gone_with_its_transaction() {
+async fn an_event_is_rolled_back_with_its_transaction() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut tx = host.sigra.begin().await.unwrap();
@@ -61,7 +61,7 @@ async fn an_event_is_gone_with_its_transaction() {
 }
 
 #[tokio::test]
-async fn an_event_says_who_did_what_and_from_where() {
+async fn an_event_has_the_user_the_actor_and_the_client() {
     let host = Host::new().await;
     let (user, admin) = (host.registered_fixture().await, host.registered_fixture().await);
     let client = Client::new([203, 0, 113, 7], "a browser");
@@ -77,7 +77,7 @@ async fn an_event_says_who_did_what_and_from_where() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_gaps() {
+async fn pages_of_events_have_no_gaps() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for number in 0..25 {
@@ -96,7 +96,7 @@ async fn pages_follow_each_other_without_gaps() {
 }
 
 #[tokio::test]
-async fn the_trail_outlives_the_account() {
+async fn the_audit_trail_is_kept_after_the_account_is_deleted() {
     let host = Host::new().await;
     let (user, _) = host.logged_in(false).await;
     host.execute("DELETE FROM users").await;
@@ -104,17 +104,17 @@ async fn the_trail_outlives_the_account() {
 }
 
 #[tokio::test]
-async fn a_log_in_whose_event_cannot_be_written_does_not_happen() {
+async fn a_login_fails_if_its_event_cannot_be_written() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     host.execute("DROP TABLE audit_events").await;
-    let answer = host.post_log_in(&host.client(), &user, false).await;
-    assert_eq!(answer.status(), 500);
+    let response = host.post_log_in(&host.client(), &user, false).await;
+    assert_eq!(response.status(), 500);
     assert_eq!(host.rows().await, 0);
 }
 
 #[tokio::test]
-async fn events_are_kept_for_a_year_unless_said_otherwise() {
+async fn events_are_purged_after_the_configured_retention() {
     for (retention, days, kept) in [(None, 4000, 1), (Some(DAY * 365), 365, 0), (Some(DAY * 365), 364, 1)] {
         let host = Host::with(|config| config.audit_retention(retention)).await;
         let mut conn = host.pool.acquire().await.unwrap();
@@ -127,9 +127,9 @@ async fn events_are_kept_for_a_year_unless_said_otherwise() {
     }
 }
 
-/// So that nobody fills the table with guesses at addresses that have no account.
+/// Otherwise guesses at email addresses without an account would fill the table.
 #[tokio::test]
-async fn events_of_nobody_are_counted_and_not_written_again() {
+async fn repeated_events_of_unknown_users_are_counted_in_one_row() {
     let host = Host::new().await;
     let client = |last: u8| Client::new([192, 0, 2, last], "");
     let (user, mut conn) = (host.registered_fixture().await, host.pool.acquire().await.unwrap());
@@ -140,7 +140,7 @@ async fn events_of_nobody_are_counted_and_not_written_again() {
     }
     drop(conn);
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&host.pool).await.unwrap();
-    assert_eq!(events, 3, "one of nobody's, and one of each address at the user's");
+    assert_eq!(events, 3, "one without a user, and one for each IP address with the user");
     let events = host.sigra.audit().list(&user.id, None, 100).await.unwrap();
     assert_eq!(events.iter().map(AuditEvent::times).collect::<Vec<_>>(), [10, 10]);
 }

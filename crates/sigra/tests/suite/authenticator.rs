@@ -1,11 +1,11 @@
-//! An authenticator in software: what a phone or a security key does, and what a dishonest one could.
+//! An authenticator in software: it does what a phone does, and what a dishonest one could do.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The user was there, and has shown it by a PIN or a fingerprint (WebAuthn section 6.1).
+/// Flags: the user was present, and verified by a PIN or a fingerprint (WebAuthn section 6.1).
 const PRESENT: u8 = 1;
 const VERIFIED: u8 = 4;
 const HAS_KEY: u8 = 64;
@@ -34,7 +34,7 @@ impl Authenticator {
         }
     }
 
-    /// The answer to a challenge that asks for a new passkey.
+    /// Answers a challenge that asks for a new passkey.
     pub fn register(&mut self, challenge: &Value) -> Value {
         let challenge = &challenge["publicKey"];
         self.user_handle = challenge["user"]["id"].clone();
@@ -52,7 +52,7 @@ impl Authenticator {
         }))
     }
 
-    /// The answer to a challenge that asks to sign.
+    /// Answers a challenge that asks for a signature.
     pub fn sign(&mut self, challenge: &Value) -> Value {
         self.counter += 1;
         let client_data = self.client_data("webauthn.get", &challenge["publicKey"]);

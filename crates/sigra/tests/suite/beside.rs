@@ -1,4 +1,4 @@
-//! The layer around routes that were there before: whoever asks who is there is protected, and nobody else notices it.
+//! The layer around routes of an existing application: it protects handlers with extractors, and changes no others.
 
 use axum::{
     Json, Router,
@@ -19,7 +19,7 @@ use sigra::{
 
 use super::host::{DAY, Host, KEY, MINUTE, User, assert_sets_no_cookie, token};
 
-/// An argument of the host's own, as its guide shows it.
+/// An extractor of the host, as in the guide.
 struct Admin(Scope<User>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Admin {
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     }
 }
 
-/// One that looks for itself.
+/// An extractor that reads the request's extensions itself.
 struct Found(Option<CookieSession>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Found {
@@ -42,7 +42,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Found {
     }
 }
 
-/// An API that anybody uses, from any origin, beside handlers that ask who is there.
+/// A public API for any origin, beside handlers with extractors.
 fn own_routes(host: &Host) -> Router {
     let (sigra, planted) = (host.sigra.clone(), host.sigra.clone());
     let guarded = Router::new().route("/guarded", any(async || "guarded")).route_layer(from_extractor::<SameOrigin>());
@@ -93,7 +93,7 @@ fn at_own_routes(host: &Host, browser: &TestClient) -> TestClient {
     client
 }
 
-/// What browsers send from pages of other origins.
+/// Headers that browsers send from pages of other origins.
 const FOREIGN: [&[(&str, &str)]; 5] = [
     &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
     &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:5173")],
@@ -123,7 +123,7 @@ async fn send_with(
 const UNSAFE: [Method; 5] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::TRACE];
 
 #[tokio::test]
-async fn invariant_8_no_other_origin_acts_as_a_user_at_a_hosts_own_routes() {
+async fn invariant_8_other_origins_cannot_act_as_a_user_at_the_hosts_own_routes() {
     let host = Host::new().await;
     let (user, logged_in) = host.logged_in(true).await;
     let browser = at_own_routes(&host, &logged_in);
@@ -158,9 +158,9 @@ async fn invariant_8_no_other_origin_acts_as_a_user_at_a_hosts_own_routes() {
     assert_eq!(browser.get("/scope").await.text(), user.email);
 }
 
-/// Logging the victim in as the attacker is an attack too, and brings no cookie.
+/// Login CSRF: the attacker logs the victim in to the attacker's account, which needs no cookie.
 #[tokio::test]
-async fn invariant_8_no_other_origin_logs_a_visitor_in() {
+async fn invariant_8_other_origins_cannot_log_a_visitor_in() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let visitor = TestClient::new(beside(&host));
@@ -179,9 +179,9 @@ async fn invariant_8_no_other_origin_logs_a_visitor_in() {
     assert_eq!(visitor.get("/scope").await.text(), user.email);
 }
 
-/// The pool is closed: whoever asks the database gets 503.
+/// The pool is closed, so a request that queries the database gets a 503.
 #[tokio::test]
-async fn invariant_8_a_forged_request_to_a_hosts_own_route_costs_no_query() {
+async fn invariant_8_a_forged_request_to_the_hosts_own_routes_does_not_query_the_database() {
     let host = Host::new().await;
     let (_, logged_in) = host.logged_in(true).await;
     let browser = at_own_routes(&host, &logged_in);
@@ -200,9 +200,9 @@ async fn invariant_8_a_forged_request_to_a_hosts_own_route_costs_no_query() {
     assert_status(&browser.get("/plain").await, 200);
 }
 
-/// The strict layer of accounts may stand inside of the other one.
+/// The strict layer of the accounts can be inside the other one.
 #[tokio::test]
-async fn invariant_8_a_layer_that_refuses_every_foreign_request_does_so_inside_of_one_that_asks() {
+async fn invariant_8_the_strict_layer_works_inside_the_layer_that_acts_only_where_asked() {
     let host = Host::new().await;
     let (user, logged_in) = host.logged_in(true).await;
     let nested = host.router().layer(host.sigra.fetch_current_scope().only_where_asked());
@@ -219,9 +219,9 @@ async fn invariant_8_a_layer_that_refuses_every_foreign_request_does_so_inside_o
     assert_eq!(client.get("/maybe").await.text(), "anonymous");
 }
 
-/// What could have been sent without any cookie is nobody's.
+/// A request without cookies could have been sent by any program, so it is safe to serve.
 #[tokio::test]
-async fn a_foreign_request_without_a_session_reaches_handlers_that_are_there_for_everybody() {
+async fn a_foreign_request_without_cookies_reaches_public_handlers() {
     let host = Host::new().await;
     let visitor = TestClient::new(beside(&host));
     for headers in FOREIGN {
@@ -229,13 +229,13 @@ async fn a_foreign_request_without_a_session_reaches_handlers_that_are_there_for
         assert_eq!((response.text().as_str(), response.header("vary")), ("nobody", Some("cookie")));
         assert_eq!(send(&visitor, &Method::POST, "/pending", headers).await.text(), "false");
     }
-    // Whether what it brings is good is not even asked.
+    // It is refused before its cookie is verified.
     visitor.set_cookie(KEY, "forged");
     assert_problem(&send(&visitor, &Method::POST, "/option", FOREIGN[0]).await, 403);
 }
 
 #[tokio::test]
-async fn a_trusted_origin_uses_the_session() {
+async fn a_trusted_origin_can_use_the_session() {
     let host = Host::with(|config| config.trusted_origins(["http://localhost:5173"])).await;
     let (user, logged_in) = host.logged_in(false).await;
     let browser = at_own_routes(&host, &logged_in);
@@ -247,12 +247,12 @@ async fn a_trusted_origin_uses_the_session() {
 }
 
 /// Status, headers and body.
-fn answer(response: &TestResponse) -> (StatusCode, http::HeaderMap, String) {
+fn comparable(response: &TestResponse) -> (StatusCode, http::HeaderMap, String) {
     (response.status(), response.headers().clone(), response.text())
 }
 
 #[tokio::test]
-async fn routes_that_never_ask_answer_as_they_did_without_the_layer() {
+async fn routes_without_extractors_respond_as_they_did_without_the_layer() {
     let host = Host::new().await;
     let (_, logged_in) = host.logged_in(true).await;
     host.clock().advance(DAY * 8);
@@ -263,7 +263,7 @@ async fn routes_that_never_ask_answer_as_they_did_without_the_layer() {
             for method in methods.iter().chain(&UNSAFE) {
                 for path in ["/plain", "/only-get", "/missing"] {
                     let (was, is) = (send(&before, method, path, headers), send(&browser, method, path, headers));
-                    assert_eq!(answer(&is.await), answer(&was.await), "{method} {path} {headers:?}");
+                    assert_eq!(comparable(&is.await), comparable(&was.await), "{method} {path} {headers:?}");
                 }
             }
         }
@@ -271,7 +271,7 @@ async fn routes_that_never_ask_answer_as_they_did_without_the_layer() {
 }
 
 #[tokio::test]
-async fn routes_that_ask_are_kept_by_no_cache_for_others() {
+async fn responses_of_routes_with_extractors_are_not_cached_for_others() {
     let host = Host::new().await;
     let (_, logged_in) = host.logged_in(true).await;
     let (browser, visitor) = (at_own_routes(&host, &logged_in), TestClient::new(beside(&host)));
@@ -285,9 +285,9 @@ async fn routes_that_ask_are_kept_by_no_cache_for_others() {
     }
 }
 
-/// The same requests with the layer that looks at every one, and with the one that waits to be asked.
+/// Sends the same requests through the strict layer, and through the one that acts only where asked.
 #[tokio::test]
-async fn who_asks_is_told_the_same_as_by_the_layer_that_always_looks() {
+async fn the_layer_that_acts_only_where_asked_finds_the_same_scope_as_the_strict_one() {
     let host = Host::new().await;
     let (user, logged_in) = host.logged_in(true).await;
     let always = TestClient::new(own_routes(&host).layer(host.sigra.fetch_current_scope()));
@@ -314,7 +314,7 @@ async fn who_asks_is_told_the_same_as_by_the_layer_that_always_looks() {
         host.clock().advance(MINUTE * 2);
         let old = token(client);
         assert_eq!(client.get("/option").await.text(), user.email);
-        assert_ne!(token(client).hash(), old.hash(), "it is reissued");
+        assert_ne!(token(client).hash(), old.hash(), "the token is reissued");
     }
     assert_status(&asked.post("/log-out", &[]).await, 200);
     for client in [&always, &asked] {
@@ -323,7 +323,7 @@ async fn who_asks_is_told_the_same_as_by_the_layer_that_always_looks() {
 }
 
 #[tokio::test]
-async fn the_argument_that_asks_for_the_own_origin_needs_the_layer() {
+async fn the_same_origin_extractor_requires_the_layer() {
     let host = Host::new().await;
     let client = TestClient::new(own_routes(&host));
     assert_status(&client.get("/guarded").await, 500);

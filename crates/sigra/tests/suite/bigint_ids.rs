@@ -1,4 +1,4 @@
-//! A table of users that was there before, with bigint ids.
+//! An existing users table, with bigint IDs.
 
 use axum::{
     Router,
@@ -72,7 +72,7 @@ async fn post_log_in(browser: &TestClient, id: i64, password: &'static str) -> S
 }
 
 #[tokio::test]
-async fn users_with_bigint_ids_log_in_and_out() {
+async fn users_with_bigint_ids_can_log_in_and_out() {
     const ADA: i64 = 1;
     const GRACE: i64 = i64::MAX;
     let database = TestDatabase::with_bigints().await;

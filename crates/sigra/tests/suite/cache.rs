@@ -1,4 +1,4 @@
-//! The cache of scopes, and who may make it lie: nobody.
+//! The cache of scopes: it must never return a scope that is no longer valid.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::host::{DAY, Host, MINUTE, User, token, who};
 
 const ROUNDS: usize = 20;
 
-/// A host that keeps scopes already, and a browser whose scope it keeps.
-async fn remembered() -> (Host, User, TestClient) {
+/// A host that is caching, and a browser whose scope is cached.
+async fn host_with_cached_scope() -> (Host, User, TestClient) {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     host.sigra().catch_up().await;
@@ -24,17 +24,17 @@ async fn remembered() -> (Host, User, TestClient) {
 }
 
 #[tokio::test]
-async fn a_remembered_scope_is_not_asked_for_again() {
-    let (host, user, browser) = remembered().await;
+async fn a_cached_scope_needs_no_query() {
+    let (host, user, browser) = host_with_cached_scope().await;
     let stranger = host.log_in(&user).await;
     assert_eq!(who(&browser).await, user.email);
     host.pool.close().await;
-    assert_eq!(who(&browser).await, user.email, "nothing has changed, and nobody needs to be asked");
+    assert_eq!(who(&browser).await, user.email, "nothing has changed, so the cache responds");
     assert_eq!(stranger.get("/maybe").await.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_where_that_is_turned_off() {
+async fn nothing_is_cached_if_caching_is_turned_off() {
     let host = Host::with(|config| config.cached_scopes(0)).await;
     let (user, browser) = host.authenticated_fixture().await;
     host.sigra().catch_up().await;
@@ -46,7 +46,7 @@ async fn nothing_is_remembered_where_that_is_turned_off() {
 
 #[tokio::test]
 async fn invariant_2_a_session_ends_before_the_call_that_deletes_it_returns() {
-    let (host, user, _) = remembered().await;
+    let (host, user, _) = host_with_cached_scope().await;
     let sigra = host.sigra();
     for round in 0..ROUNDS {
         let browser = host.log_in(&user).await;
@@ -71,8 +71,8 @@ async fn invariant_2_a_session_ends_before_the_call_that_deletes_it_returns() {
 }
 
 #[tokio::test]
-async fn invariant_2_others_are_logged_out_before_the_call_returns() {
-    let (host, user, browser) = remembered().await;
+async fn invariant_2_other_sessions_end_before_the_call_that_deletes_them_returns() {
+    let (host, user, browser) = host_with_cached_scope().await;
     let thief = host.log_in(&user).await;
     assert_eq!(who(&thief).await, user.email);
     let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();
@@ -81,8 +81,8 @@ async fn invariant_2_others_are_logged_out_before_the_call_returns() {
 }
 
 #[tokio::test]
-async fn invariant_2_a_row_that_is_deleted_by_hand_ends_its_session() {
-    let (host, user, browser) = remembered().await;
+async fn invariant_2_deleting_a_row_by_hand_ends_its_session() {
+    let (host, user, browser) = host_with_cached_scope().await;
     host.execute("UPDATE users_tokens SET user_agent = 'edited'").await;
     assert_eq!(who(&browser).await, user.email);
     host.execute("DELETE FROM users_tokens").await;
@@ -90,8 +90,8 @@ async fn invariant_2_a_row_that_is_deleted_by_hand_ends_its_session() {
 }
 
 #[tokio::test]
-async fn invariant_2_a_token_that_is_edited_by_hand_ends_its_session() {
-    let (host, _, browser) = remembered().await;
+async fn invariant_2_changing_a_tokens_context_by_hand_ends_its_session() {
+    let (host, _, browser) = host_with_cached_scope().await;
     host.execute("UPDATE users_tokens SET context = 'other'").await;
     assert_eq!(who(&browser).await, "anonymous");
 }
@@ -99,31 +99,31 @@ async fn invariant_2_a_token_that_is_edited_by_hand_ends_its_session() {
 #[tokio::test]
 async fn invariant_17_a_user_who_is_suspended_or_deleted_by_hand_is_logged_out() {
     for sql in ["UPDATE users SET suspended = true", "DELETE FROM users"] {
-        let (host, _, browser) = remembered().await;
+        let (host, _, browser) = host_with_cached_scope().await;
         host.execute(sql).await;
         assert_eq!(who(&browser).await, "anonymous", "{sql}");
     }
 }
 
 #[tokio::test]
-async fn a_user_is_seen_as_they_are_now() {
-    let (host, user, browser) = remembered().await;
+async fn a_cached_user_follows_changes_in_the_database() {
+    let (host, user, browser) = host_with_cached_scope().await;
     host.execute("UPDATE users SET nickname = 'Countess'").await;
     assert!(browser.get("/me").await.text().contains("Countess"));
     let rename = sqlx::query("UPDATE users SET nickname = 'Ada again' WHERE id = $1").bind(user.id);
     rename.execute(&host.pool).await.unwrap();
     host.sigra().sessions().announce_change(&user.id);
-    assert!(browser.get("/me").await.text().contains("Ada again"), "a host that says so need not wait");
+    assert!(browser.get("/me").await.text().contains("Ada again"), "a change that the host announces is seen at once");
 }
 
 #[tokio::test]
-async fn a_remembered_scope_expires_all_the_same() {
+async fn a_cached_scope_expires_with_its_session() {
     let host = Host::with(|config| config.session_ttl(DAY).session_idle_timeout(MINUTE * 30)).await;
     let (user, browser) = host.authenticated_fixture().await;
     host.sigra().catch_up().await;
     for _ in 0..3 {
         host.clock().advance(MINUTE * 29);
-        assert_eq!(who(&browser).await, user.email, "it is used, and that is noted");
+        assert_eq!(who(&browser).await, user.email, "activity extends the session");
     }
     let idle = browser.fork();
     host.clock().advance(MINUTE * 31);
@@ -135,12 +135,12 @@ async fn a_remembered_scope_expires_all_the_same() {
         host.clock().advance(MINUTE * 29);
     }
     host.clock().advance(MINUTE * 49);
-    assert_eq!(who(&browser).await, "anonymous", "a day is over");
+    assert_eq!(who(&browser).await, "anonymous", "a day has passed");
 }
 
 #[tokio::test]
-async fn invariant_2_another_node_hears_of_it() {
-    let (host, user, browser) = remembered().await;
+async fn invariant_2_a_session_deleted_on_one_node_ends_on_another() {
+    let (host, user, browser) = host_with_cached_scope().await;
     let other = host.restart(|config| config).await;
     let there = other.take_over(&browser);
     other.sigra().catch_up().await;
@@ -152,8 +152,8 @@ async fn invariant_2_another_node_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_table_that_gets_a_column_meanwhile_disturbs_nobody() {
-    let (host, user, browser) = remembered().await;
+async fn a_column_added_while_running_causes_no_error() {
+    let (host, user, browser) = host_with_cached_scope().await;
     host.execute("ALTER TABLE users ADD COLUMN shoe_size integer").await;
     host.execute("UPDATE users SET shoe_size = 38").await;
     for _ in 0..3 {
@@ -162,7 +162,7 @@ async fn a_table_that_gets_a_column_meanwhile_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_2_under_fire_nobody_is_let_in_once_the_delete_has_returned() {
+async fn invariant_2_under_load_a_deleted_session_is_refused_once_the_call_has_returned() {
     let host = Host::with(|config| config.session_reissue_age(DAY * 365)).await;
     let user = host.registered_fixture().await;
     host.sigra().catch_up().await;
@@ -175,12 +175,12 @@ async fn invariant_2_under_fire_nobody_is_let_in_once_the_delete_has_returned() 
     assert_eq!(let_in, 0, "of {} trials", trials());
 }
 
-/// The slow proofs ask for more.
+/// `./test --long` asks for more.
 fn trials() -> usize {
     std::env::var("REVOCATION_TRIALS").ok().and_then(|trials| trials.parse().ok()).unwrap_or(400)
 }
 
-/// Two readers hold on to a session while it is deleted. Counts those that were let in afterwards.
+/// Two readers use a session while it is deleted. Returns how many lookups succeeded afterward.
 async fn read_and_revoke(sigra: &Sigra<User>, user: &User, trials: usize) -> usize {
     let mut let_in = 0;
     for _ in 0..trials {
@@ -205,7 +205,7 @@ async fn read_until_refused(sigra: Sigra<User>, token: SessionToken) {
 }
 
 #[tokio::test]
-async fn expired_rows_are_purged_in_the_background_by_every_node_at_once() {
+async fn several_nodes_purge_expired_rows_in_the_background() {
     let often = Duration::from_millis(50);
     let host = Host::with(|config| config.purge_interval(often)).await;
     let (user, _) = host.authenticated_fixture().await;
@@ -228,15 +228,15 @@ async fn expired_rows_are_purged_in_the_background_by_every_node_at_once() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_busy_with_something_else_keeps_nobody_waiting_for_long() {
-    let (host, user, browser) = remembered().await;
+async fn lookups_succeed_while_the_host_uses_its_whole_pool() {
+    let (host, user, browser) = host_with_cached_scope().await;
     host.execute("UPDATE users SET nickname = 'Countess'").await;
-    // The host's own queries take every connection of its pool.
+    // The host's own queries use all connections of its pool.
     let mut hogs = Vec::new();
     for _ in 0..host.pool.options().get_max_connections() {
         hogs.push(host.pool.acquire().await.unwrap());
     }
-    assert!(timeout(Duration::from_millis(100), host.pool.acquire()).await.is_err(), "there is none left");
-    assert_eq!(who(&browser).await, user.email, "lookups have connections of their own");
+    assert!(timeout(Duration::from_millis(100), host.pool.acquire()).await.is_err(), "all connections are in use");
+    assert_eq!(who(&browser).await, user.email, "lookups have their own connections");
     drop(hogs);
 }

@@ -1,4 +1,4 @@
-//! The cookies on the wire, and what is kept in them.
+//! The cookies that are sent, and the entries in them.
 
 use axum::{
     Router,
@@ -15,16 +15,16 @@ use sigra::{
 
 use super::host::{self, DAY, Host, KEY, REMEMBER_ME, SECOND, get_request, log_in_form, who};
 
-/// What stands in the names of the cookies that hold messages.
+/// Part of the names of cookies with flash messages.
 const FLASH: &str = ".flash-";
 
-/// The names of the cookies that hold messages.
+/// The names of the cookies with flash messages.
 fn flashes(browser: &TestClient) -> Vec<String> {
     let names = browser.cookies().into_iter().map(|(name, _)| name);
     names.filter(|name| name.contains(FLASH)).collect()
 }
 
-/// `Set-Cookie` headers with `...` for values, and for what tells messages from others, by name.
+/// `Set-Cookie` headers sorted by name, with `...` for values and for the IDs of flash messages.
 fn attributes(response: &TestResponse) -> Vec<String> {
     let shown = |cookie: &cookie::Cookie<'static>| {
         let mut cookie = cookie.clone();
@@ -77,7 +77,7 @@ async fn cookies_have_exactly_these_attributes_without_tls() {
 }
 
 #[tokio::test]
-async fn cookies_have_the_host_prefix_under_tls() {
+async fn cookies_have_the_host_prefix_with_tls() {
     let host = Host::with(|config| config.secure(true)).await;
     let (user, browser) = host.logged_in(true).await;
     assert_eq!(who(&browser).await, user.email);
@@ -102,7 +102,7 @@ async fn cookies_have_the_host_prefix_under_tls() {
 }
 
 #[tokio::test]
-async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
+async fn cookies_with_a_domain_are_shared_by_subdomains_and_expired_for_it() {
     let host = Host::with(|config| config.secure(true).cookie_domain("example.com".to_owned())).await;
     let user = host.registered_fixture().await;
     let browser = host.client().origin("https://app.example.com");
@@ -132,12 +132,12 @@ async fn cookies_are_shared_among_subdomains_and_expired_with_their_domain() {
         "{browser:?}"
     );
 
-    // What the test browser keeps after a fixture follows the domain too.
+    // A browser that a fixture logged in has the domain too.
     assert_eq!(who(&host.log_in(&user).await).await, user.email);
 }
 
 #[tokio::test]
-async fn name_path_and_same_site_are_the_hosts_to_choose() {
+async fn cookie_name_path_and_same_site_can_be_configured() {
     let host = Host::with(|config| {
         let session = CookieOptions::named("sid").path("/app");
         let remember_me = CookieOptions::named("keep").same_site(SameSite::Strict);
@@ -157,7 +157,7 @@ async fn name_path_and_same_site_are_the_hosts_to_choose() {
 }
 
 #[tokio::test]
-async fn a_remembered_browser_survives_its_closing_and_another_does_not() {
+async fn only_a_remembered_browser_stays_logged_in_after_it_was_closed() {
     for remembered in [true, false] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(remembered).await;
@@ -172,7 +172,7 @@ async fn a_remembered_browser_survives_its_closing_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn a_remember_me_cookie_lives_as_long_as_its_session_and_no_longer() {
+async fn a_remember_me_cookie_expires_with_its_session() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     host.clock().advance(DAY * 2);
@@ -183,7 +183,7 @@ async fn a_remember_me_cookie_lives_as_long_as_its_session_and_no_longer() {
 }
 
 #[tokio::test]
-async fn entries_are_kept_until_they_are_removed_or_the_browser_is_closed() {
+async fn entries_are_kept_until_the_browser_is_closed() {
     let host = Host::new().await;
     let browser = host.client();
     assert_status(&put(&browser, "cart", "three apples").await, 204);
@@ -194,7 +194,7 @@ async fn entries_are_kept_until_they_are_removed_or_the_browser_is_closed() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_browsers_drop_is_an_error_and_never_sent() {
+async fn an_entry_too_large_for_a_cookie_is_an_error() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let before = browser.cookies();
@@ -203,7 +203,7 @@ async fn a_cookie_that_browsers_drop_is_an_error_and_never_sent() {
     host::assert_sets_no_cookie(&response);
     assert_eq!(browser.cookies(), before);
 
-    // The greatest that is accepted is kept by a browser, in a session with an id and in one without.
+    // A browser keeps the largest entry that is accepted, logged in or not.
     for browser in [host.client(), browser] {
         let mut longest = 0;
         for len in 2900..3100 {
@@ -218,7 +218,7 @@ async fn a_cookie_that_browsers_drop_is_an_error_and_never_sent() {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_a_cookie_is_an_error() {
+async fn an_entry_with_an_invalid_name_is_an_error() {
     let host = Host::new().await;
     for name in ["", "a b", "a;b", "a=b", "a.b", "é", "a\r\nb"] {
         let response = put(&host.client(), name, "x").await;
@@ -228,7 +228,7 @@ async fn an_entry_that_cannot_be_a_cookie_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_flash_is_shown_once_and_survives_the_login_of_its_own_request() {
+async fn a_flash_message_is_shown_once_and_survives_a_login_in_its_request() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     assert_eq!(browser.get("/flash").await.text(), "info: Welcome back!\n");
@@ -240,12 +240,16 @@ async fn a_flash_is_shown_once_and_survives_the_login_of_its_own_request() {
     for _ in 0..3 {
         browser.post("/log-in", &[("email", &user.email), ("password", "wrong")]).await;
     }
-    assert_eq!(browser.get("/flash").await.text(), "error: Invalid email or password\n", "said once");
+    assert_eq!(
+        browser.get("/flash").await.text(),
+        "error: Invalid email or password\n",
+        "three failed logins show one message"
+    );
 }
 
-/// Each answer sets a cookie of its own, so that none takes the place of another's, or away what came later.
+/// Each response sets its own cookie, so that none replaces or removes the message of another.
 #[tokio::test]
-async fn messages_that_tabs_put_at_the_same_moment_are_all_shown() {
+async fn flash_messages_of_concurrent_requests_are_all_shown() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     browser.get("/flash").await;
@@ -256,12 +260,12 @@ async fn messages_that_tabs_put_at_the_same_moment_are_all_shown() {
     let failed = post("/log-in", &format!("email={}&password=wrong", user.email));
     let (first, second) = (browser.fork(), browser.fork());
     let failed = first.send_without_storing(failed).await;
-    let said = second.send_without_storing(post("/flash", "text=Saved.")).await;
+    let saved = second.send_without_storing(post("/flash", "text=Saved.")).await;
     browser.store(&failed);
-    browser.store(&said);
+    browser.store(&saved);
     assert_eq!(flashes(&browser).len(), 2);
 
-    // A page that is opened before a message has come takes none away that comes later.
+    // A page doesn't remove messages that come after its request was sent.
     let page = browser.fork();
     let later = browser.fork().send_without_storing(post("/flash", "text=Sent.")).await;
     let shown = page.send_without_storing(get_request("/flash")).await;
@@ -272,9 +276,9 @@ async fn messages_that_tabs_put_at_the_same_moment_are_all_shown() {
     assert_eq!(flashes(&browser), [""; 0]);
 }
 
-/// Names that differ would tell answers apart that are to look the same.
+/// Different names would distinguish responses that must look the same.
 #[tokio::test]
-async fn one_message_is_in_a_cookie_of_one_name_whoever_gets_it() {
+async fn the_same_flash_message_has_the_same_cookie_name_in_every_browser() {
     let host = Host::new().await;
     let mut names = std::collections::BTreeSet::new();
     for text in ["Saved.", "Saved.", "Sent."] {
@@ -285,9 +289,9 @@ async fn one_message_is_in_a_cookie_of_one_name_whoever_gets_it() {
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
-/// Nobody takes them, as where only programs ask: they are put together.
+/// Messages that no page shows, as with JSON clients, are combined.
 #[tokio::test]
-async fn messages_that_wait_need_few_cookies() {
+async fn waiting_flash_messages_use_at_most_four_cookies() {
     let host = Host::new().await;
     let browser = host.client();
     let mut expected = String::new();
@@ -300,9 +304,9 @@ async fn messages_that_wait_need_few_cookies() {
     assert_eq!(flashes(&browser), [""; 0]);
 }
 
-/// What a host calls an entry may begin as those of messages do.
+/// The host can choose any name for an entry.
 #[tokio::test]
-async fn an_entry_of_a_host_is_no_message() {
+async fn an_entry_whose_name_starts_with_flash_is_not_a_message() {
     let host = Host::new().await;
     let browser = host.client();
     put(&browser, "flash-sale", "today").await;
@@ -311,7 +315,7 @@ async fn an_entry_of_a_host_is_no_message() {
 }
 
 #[tokio::test]
-async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
+async fn a_login_returns_to_the_page_that_the_visitor_opened() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -324,7 +328,7 @@ async fn a_visitor_returns_after_the_login_to_where_they_wanted() {
 }
 
 #[tokio::test]
-async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
+async fn invariant_7_no_request_makes_a_login_redirect_to_another_site() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for attack in ["//evil.example/me", "//evil.example", "///evil.example", "https://evil.example//evil.example/me"] {
@@ -336,10 +340,9 @@ async fn invariant_7_no_request_makes_a_login_lead_elsewhere() {
     }
 }
 
-/// The signature says that the application wrote it, and where; a value planted by a neighbouring
-/// subdomain is dropped.
+/// A neighboring subdomain can set the cookie, but can't sign it under this name.
 #[tokio::test]
-async fn invariant_7_a_planted_return_to_is_not_followed() {
+async fn invariant_7_a_planted_return_to_cookie_is_not_followed() {
     let host = Host::new().await;
     let (user, attacker) = host.logged_in(false).await;
     put(&attacker, "cart", "https://evil.example").await;
@@ -352,7 +355,7 @@ async fn invariant_7_a_planted_return_to_is_not_followed() {
 }
 
 #[tokio::test]
-async fn invariant_3_nothing_put_before_a_login_survives_it_but_return_to_and_what_is_listed() {
+async fn invariant_3_only_return_to_and_listed_entries_survive_a_login() {
     let host = Host::with(|config| config.survives_renewal(["locale"])).await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -361,13 +364,13 @@ async fn invariant_3_nothing_put_before_a_login_survives_it_but_return_to_and_wh
     }
     browser.get("/me").await;
     let fixated = browser.fork();
-    // The host takes return-to itself; what it doesn't take stays.
+    // The handler takes `return_to` itself.
     assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/me");
 
     for name in ["cart", "is_admin"] {
         assert_eq!(entry(&browser, name).await, "nothing", "{name}");
         assert_eq!(browser.cookie(&format!("{KEY}.{name}")), None, "{name}: its cookie is expired");
-        // Nor does it help to keep the old cookies and put them back.
+        // Setting the old cookies again doesn't help either.
         let planted = fixated.cookie(&format!("{KEY}.{name}")).unwrap();
         browser.set_cookie(&format!("{KEY}.{name}"), &planted);
         assert_eq!(entry(&browser, name).await, "nothing", "{name}");
@@ -377,7 +380,7 @@ async fn invariant_3_nothing_put_before_a_login_survives_it_but_return_to_and_wh
 }
 
 #[tokio::test]
-async fn invariant_3_entries_end_with_every_renewal_and_with_the_log_out() {
+async fn invariant_3_every_renewal_and_logout_deletes_entries() {
     for path in ["/log-in", "/renew", "/confirm", "/log-out"] {
         let host = Host::with(|config| config.survives_renewal(["locale"])).await;
         let (user, browser) = host.logged_in(true).await;
@@ -393,9 +396,9 @@ async fn invariant_3_entries_end_with_every_renewal_and_with_the_log_out() {
     }
 }
 
-/// The browser still has the session's cookie, and is anonymous all the same: so are its entries.
+/// The browser still has the cookies, but is anonymous.
 #[tokio::test]
-async fn entries_end_with_a_session_that_is_revoked_elsewhere() {
+async fn entries_are_invalid_after_their_session_is_revoked() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     put(&browser, "cart", "mine").await;
@@ -410,7 +413,7 @@ async fn entries_end_with_a_session_that_is_revoked_elsewhere() {
 }
 
 #[tokio::test]
-async fn entries_live_through_a_reissue() {
+async fn entries_survive_a_reissue() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     put(&browser, "cart", "mine").await;
@@ -422,7 +425,7 @@ async fn entries_live_through_a_reissue() {
 }
 
 #[tokio::test]
-async fn a_flash_that_no_page_showed_within_a_minute_is_never_shown() {
+async fn a_flash_message_expires_after_a_minute() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(SECOND * 60);
@@ -431,12 +434,12 @@ async fn a_flash_that_no_page_showed_within_a_minute_is_never_shown() {
     assert_eq!(browser.fork().get("/flash").await.text(), "");
     browser.get("/sudo?again").await;
     browser.post("/log-out", &[]).await;
-    assert_eq!(browser.get("/flash").await.text(), "info: Logged out successfully.\n", "newer ones are");
+    assert_eq!(browser.get("/flash").await.text(), "info: Logged out successfully.\n", "a newer message is shown");
     assert_eq!(flashes(&browser), [""; 0]);
 }
 
 #[tokio::test]
-async fn two_requests_at_once_lose_none_of_their_entries() {
+async fn two_concurrent_requests_keep_all_their_entries() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(false).await;
     tokio::join!(put(&browser, "one", "1"), put(&browser, "two", "2"), browser.get("/flash"));
@@ -445,7 +448,7 @@ async fn two_requests_at_once_lose_none_of_their_entries() {
 }
 
 #[tokio::test]
-async fn pages_of_users_are_kept_by_no_cache_and_shared_caches_ask_for_the_cookie() {
+async fn pages_of_users_are_not_cached_and_responses_vary_by_cookie() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let page = browser.get("/maybe").await;
@@ -457,18 +460,18 @@ async fn pages_of_users_are_kept_by_no_cache_and_shared_caches_ask_for_the_cooki
         assert_eq!(private.header("cache-control"), Some("no-store"), "it sets a cookie\n{private:?}");
     }
     let cached = browser.get("/cached").await;
-    assert_eq!(cached.header("cache-control"), Some("private, max-age=60"), "a host that says so means it");
+    assert_eq!(cached.header("cache-control"), Some("private, max-age=60"), "the host's own header is kept");
 }
 
 #[tokio::test]
-async fn most_requests_set_no_cookie() {
+async fn ordinary_requests_set_no_cookie() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     host::assert_sets_no_cookie(&browser.get("/maybe").await);
     host::assert_sets_no_cookie(&host.client().send(get_request("/maybe")).await);
 }
 
-/// How a handler ends that has put a message and an entry.
+/// How a handler ends after it put a message and an entry.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Database,
@@ -489,10 +492,10 @@ async fn put_and_end(session: CookieSession, end: End) -> sigra::Result<Response
 }
 
 #[tokio::test]
-async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
+async fn invariant_17_an_error_leaves_the_entries_unchanged() {
     let host = Host::new().await;
     let (_, known) = host.logged_in(false).await;
-    for (end, status, goes_out) in [
+    for (end, status, is_set) in [
         (End::Database, 503, false),
         (End::SessionEnded, 401, false),
         (End::Status(StatusCode::BAD_GATEWAY), 502, false),
@@ -512,14 +515,14 @@ async fn invariant_17_an_error_answer_leaves_the_entries_as_they_were() {
                 let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
                 let response = client.send(request).await;
                 assert_eq!(response.status(), status);
-                assert_eq!(entries() - before, if goes_out { 2 } else { 0 }, "{method} {end:?}: {response:?}");
+                assert_eq!(entries() - before, if is_set { 2 } else { 0 }, "{method} {end:?}: {response:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_message_that_an_error_answer_did_not_show_is_shown_by_the_next_page() {
+async fn a_flash_message_taken_by_a_failed_request_is_shown_by_the_next() {
     let host = Host::new().await;
     let take_and_fail = async |session: CookieSession| -> sigra::Result<()> {
         assert_eq!(session.take_flash().len(), 1);
@@ -535,7 +538,7 @@ async fn a_message_that_an_error_answer_did_not_show_is_shown_by_the_next_page()
 }
 
 #[tokio::test]
-async fn a_log_in_stands_although_what_came_after_it_failed() {
+async fn a_login_stays_valid_if_its_handler_fails_afterward() {
     let host = Host::new().await;
     let (user, _) = host.logged_in(false).await;
     let (sigra, who) = (host.sigra.clone(), user.clone());
@@ -547,7 +550,7 @@ async fn a_log_in_stands_although_what_came_after_it_failed() {
     let browser = TestClient::new(Router::new().route("/", post(log_in)).layer(host.sigra.fetch_current_scope()));
     assert_eq!(browser.post("/", &[]).await.status(), 503);
     let names: Vec<String> = browser.cookies().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["_my_app_device", KEY], "the session that is there, and no message");
+    assert_eq!(names, ["_my_app_device", KEY], "the session is set, the message is not");
 }
 
 async fn get_with(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> TestResponse {
@@ -556,7 +559,7 @@ async fn get_with(browser: &TestClient, path: &str, headers: &[(&str, &str)]) ->
 }
 
 #[tokio::test]
-async fn only_a_page_that_somebody_opens_is_returned_to_and_shows_messages() {
+async fn only_page_loads_set_return_to_and_show_flash_messages() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();

@@ -1,4 +1,4 @@
-//! Links that are sent by mail: for one thing, once, and not for long.
+//! Links in emails: for one purpose, valid once, and only for a limited time.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn take(sigra: &Sigra<User>, token: &EmailToken, context: Context<'_>) -> 
 }
 
 #[tokio::test]
-async fn a_token_is_found_as_often_as_one_likes_and_taken_once() {
+async fn a_token_can_be_looked_up_many_times_and_used_once() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for (context, _) in CONTEXTS {
@@ -58,7 +58,7 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
         }
         let session = sigra::SessionToken::parse(&token.encode()).unwrap();
         assert!(host.sigra.fetch_session(&session).await.unwrap().is_none(), "{context:?} as a session");
-        assert!(take(&host.sigra, &token, context).await.is_some(), "it was not used up by that");
+        assert!(take(&host.sigra, &token, context).await.is_some(), "a wrong context does not use it up");
     }
     let (session, _) = host.sigra.create_session(&user, false, &sigra::Client::default()).await.unwrap();
     let session = EmailToken::parse(&session.encode()).unwrap();
@@ -69,7 +69,7 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
 }
 
 #[tokio::test]
-async fn each_token_is_good_for_its_time() {
+async fn each_token_expires_after_its_ttl() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for (context, ttl) in CONTEXTS {
@@ -82,7 +82,7 @@ async fn each_token_is_good_for_its_time() {
 }
 
 #[tokio::test]
-async fn invariant_10_of_many_who_take_a_token_at_once_one_is_given_it() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_token_succeeds() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for _ in 0..20 {
@@ -97,7 +97,7 @@ async fn invariant_10_of_many_who_take_a_token_at_once_one_is_given_it() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
+async fn a_token_used_in_a_rolled_back_transaction_stays_valid() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::Confirm).await;
@@ -108,7 +108,7 @@ async fn a_token_that_was_taken_in_a_transaction_that_failed_is_good() {
 }
 
 #[tokio::test]
-async fn invariant_17_a_suspended_users_token_is_good_for_nothing() {
+async fn invariant_17_a_token_of_a_suspended_user_is_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::LogIn).await;
@@ -118,7 +118,7 @@ async fn invariant_17_a_suspended_users_token_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn invariant_9_all_tokens_of_a_user_go_at_once_and_nobody_elses() {
+async fn invariant_9_all_tokens_of_one_user_can_be_deleted_at_once() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let (stranger, _) = host.authenticated_fixture().await;
@@ -139,7 +139,7 @@ async fn invariant_9_all_tokens_of_a_user_go_at_once_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn expired_tokens_are_purged_and_others_are_not() {
+async fn expired_tokens_are_purged_and_others_are_kept() {
     let host = Host::new().await;
     let (user, _) = host.authenticated_fixture().await;
     for (context, _) in CONTEXTS {
@@ -153,7 +153,7 @@ async fn expired_tokens_are_purged_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn invariant_1_the_database_holds_no_raw_token() {
+async fn invariant_1_the_database_contains_no_raw_token() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = create(&host.sigra, &user, Context::ResetPassword).await;

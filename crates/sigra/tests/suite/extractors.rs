@@ -1,4 +1,4 @@
-//! What handlers ask for in their arguments, and what callers are told who may not have it.
+//! The extractors, and the responses to clients that they refuse.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, assert_sets_n
 use crate::database::Database;
 
 #[tokio::test]
-async fn a_person_who_must_log_in_is_led_there_and_told_why() {
+async fn a_visitor_is_redirected_to_the_login_page_with_a_message() {
     let host = Host::new().await;
     for method in [Method::GET, Method::HEAD] {
         let browser = host.client();
@@ -27,7 +27,7 @@ async fn a_person_who_must_log_in_is_led_there_and_told_why() {
 }
 
 #[tokio::test]
-async fn a_form_that_was_sent_without_a_login_is_refused_and_not_redirected() {
+async fn a_form_from_a_visitor_is_refused_without_a_redirect() {
     let host = Host::new().await;
     for response in [host.client().post("/me", &[]).await, host.client().delete("/me").await] {
         assert_problem(&response, StatusCode::UNAUTHORIZED);
@@ -37,7 +37,7 @@ async fn a_form_that_was_sent_without_a_login_is_refused_and_not_redirected() {
 }
 
 #[tokio::test]
-async fn programs_get_a_status_and_no_redirect() {
+async fn json_clients_get_a_status_instead_of_a_redirect() {
     let host = Host::new().await;
     let program = host.client().json();
     for response in [program.get("/me").await, program.post("/me", &[]).await, program.get("/sudo").await] {
@@ -58,7 +58,7 @@ async fn programs_get_a_status_and_no_redirect() {
 }
 
 #[tokio::test]
-async fn who_asks_is_judged_by_accept_and_then_by_the_fetch_mode() {
+async fn redirects_depend_on_the_accept_header_and_then_the_fetch_mode() {
     let host = Host::new().await;
     for (accept, mode, redirected) in [
         ("text/html", "cors", true),
@@ -76,19 +76,22 @@ async fn who_asks_is_judged_by_accept_and_then_by_the_fetch_mode() {
 }
 
 #[tokio::test]
-async fn a_stale_user_is_led_to_the_sudo_page_and_back() {
+async fn a_user_without_a_recent_login_is_redirected_to_the_sudo_page() {
     let host = Host::with(|config| config.sudo_at("/confirm-it-is-you", "Please confirm.")).await;
     let (_, browser) = host.logged_in(false).await;
     host.clock().advance(DAY);
     assert_redirected_to(&browser.get("/sudo?delete=yes").await, "/confirm-it-is-you");
     assert_eq!(browser.get("/flash").await.text(), "error: Please confirm.\n");
     assert_redirected_to(&browser.post("/sudo", &[]).await, "/confirm-it-is-you");
-    assert!(browser.cookie(&format!("{KEY}.return_to")).is_some(), "the page to return to is the one that was opened");
+    assert!(
+        browser.cookie(&format!("{KEY}.return_to")).is_some(),
+        "the page to return to is the one that was opened, not the form"
+    );
     assert_redirected_to(&host.client().get("/sudo").await, "/users/log-in");
 }
 
 #[tokio::test]
-async fn option_scope_asks_and_demands_nothing() {
+async fn an_optional_scope_accepts_visitors() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     assert_eq!(who(&browser).await, user.email);
@@ -110,8 +113,8 @@ impl std::io::Write for Log {
     }
 }
 
-/// What is logged while a browser opens a page. Only in a test with one thread.
-async fn logged(browser: &TestClient, path: &str) -> (sigra::testing::TestResponse, String) {
+/// Returns what is logged while a browser opens a page. Works only in a test with one thread.
+async fn open_and_log(browser: &TestClient, path: &str) -> (sigra::testing::TestResponse, String) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
@@ -123,7 +126,7 @@ async fn logged(browser: &TestClient, path: &str) -> (sigra::testing::TestRespon
 }
 
 #[tokio::test]
-async fn a_missing_layer_is_named_in_the_log_and_to_nobody_else() {
+async fn a_missing_layer_is_named_only_in_the_log() {
     let app = Router::new()
         .route("/Scope", get(|_: Scope<User>| async {}))
         .route("/Option", get(|_: Option<Scope<User>>| async {}))
@@ -133,17 +136,17 @@ async fn a_missing_layer_is_named_in_the_log_and_to_nobody_else() {
     for (path, argument) in
         [("/Scope", "Scope"), ("/Option", "Option<Scope>"), ("/Sudo", "Sudo"), ("/CookieSession", "CookieSession")]
     {
-        let (response, log) = logged(&browser, path).await;
+        let (response, log) = open_and_log(&browser, path).await;
         assert_status(&response, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.text(), "Internal Server Error");
-        let mend = format!(
+        let fix = format!(
             "`{argument}` was extracted on a route without the layer that provides it: add `.layer(sigra.fetch_current_scope())`"
         );
-        assert!(log.contains("ERROR") && log.contains(&mend), "{log}");
+        assert!(log.contains("ERROR") && log.contains(&fix), "{log}");
     }
 }
 
-/// Another application's user, in the same database.
+/// The user of another application on the same database.
 #[derive(Clone, sqlx::FromRow)]
 struct Admin {
     id: uuid::Uuid,
@@ -163,21 +166,21 @@ impl sigra::AuthUser for Admin {
 }
 
 #[tokio::test]
-async fn a_layer_for_another_user_type_is_a_missing_layer() {
+async fn a_layer_for_another_user_type_counts_as_missing() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let admins: Sigra<Admin> = Sigra::new(Config::new("my_app", host::secret("a")), host.pool.clone()).unwrap();
     let app = Router::new().route("/me", get(|_: Scope<User>| async {})).layer(admins.fetch_current_scope());
     let client = TestClient::new(app);
     client.set_cookie(KEY, &browser.cookie(KEY).unwrap());
-    let (response, log) = logged(&client, "/me").await;
+    let (response, log) = open_and_log(&client, "/me").await;
     assert_status(&response, 500);
     assert!(log.contains("for the same user type"), "{log}");
 }
 
-/// A nested router may carry the layer again: the outermost has done the work, once.
+/// A nested router can have the layer again: only the outermost one acts.
 #[tokio::test]
-async fn the_layer_may_be_there_twice() {
+async fn the_layer_can_be_added_twice() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(DAY * 7);
@@ -192,7 +195,7 @@ async fn the_layer_may_be_there_twice() {
 }
 
 #[tokio::test]
-async fn without_its_database_a_request_with_a_token_is_asked_to_come_back() {
+async fn requests_with_a_token_are_503_without_a_database() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let remembering = browser.fork();
@@ -207,17 +210,17 @@ async fn without_its_database_a_request_with_a_token_is_asked_to_come_back() {
             assert_problem(&response, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.header("retry-after"), Some("1"));
             assert_sets_no_cookie(&response);
-            assert!(!response.text().contains("pool"), "it says nothing of the cause");
+            assert!(!response.text().contains("pool"), "the response does not name the cause");
         }
         assert_status(&browser.post("/log-out", &[]).await, StatusCode::SERVICE_UNAVAILABLE);
     }
     assert_eq!((browser.cookies(), remembering.cookies()), before);
-    assert_eq!(who(&restarted.take_over(&browser)).await, user.email, "nobody was logged out");
+    assert_eq!(who(&restarted.take_over(&browser)).await, user.email, "the user is still logged in");
     assert!(remembering.cookie(REMEMBER_ME).is_some());
 }
 
 #[tokio::test]
-async fn without_its_database_anonymous_pages_are_served() {
+async fn anonymous_pages_are_served_without_a_database() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     host.pool.close().await;
@@ -230,9 +233,9 @@ async fn without_its_database_anonymous_pages_are_served() {
     assert_sets_no_cookie(&response);
 }
 
-/// The database goes while the handler is at work: the response is sent, and no cookie is judged.
+/// The response is sent, and no cookie is expired.
 #[tokio::test]
-async fn a_database_that_goes_meanwhile_takes_no_cookies_with_it() {
+async fn cookies_are_kept_if_the_database_fails_during_a_request() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let (_, dead) = host.logged_in(true).await;

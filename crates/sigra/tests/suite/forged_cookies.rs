@@ -1,4 +1,4 @@
-//! Cookies that were tampered with, forged, mixed up or come from elsewhere: anonymous, and never a 5xx.
+//! Requests with changed, forged, swapped or foreign cookies are anonymous, and never a 5xx.
 
 use axum::{
     body::Body,
@@ -17,7 +17,7 @@ fn assert_anonymous(response: &TestResponse, attack: &str) {
     );
 }
 
-/// A user who is logged in and remembered, and an attacker's browser beside them.
+/// A remembered user who is logged in, and the values of their cookies.
 struct Scene {
     host: Host,
     email: String,
@@ -45,7 +45,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn invariant_6_every_tampered_byte_makes_the_request_anonymous() {
+async fn invariant_6_a_cookie_with_any_changed_byte_is_anonymous() {
     let scene = Scene::new().await;
     for (name, value) in [(KEY, &scene.key), (REMEMBER_ME, &scene.remember_me)] {
         assert_eq!(scene.send(format!("{name}={value}")).await.text(), scene.email);
@@ -109,7 +109,7 @@ async fn invariant_6_garbage_of_every_kind_is_anonymous() {
 }
 
 #[tokio::test]
-async fn invariant_6_a_hundred_cookies_are_no_trouble_and_other_peoples_cookies_are_passed_over() {
+async fn invariant_6_hundreds_of_foreign_cookies_are_ignored() {
     let scene = Scene::new().await;
     let mut many: Vec<u8> = Vec::new();
     for i in 0..100 {
@@ -123,7 +123,7 @@ async fn invariant_6_a_hundred_cookies_are_no_trouble_and_other_peoples_cookies_
 }
 
 #[tokio::test]
-async fn invariant_6_a_bad_cookie_beside_a_good_one_logs_nobody_in() {
+async fn invariant_6_a_forged_session_cookie_is_anonymous_even_with_a_valid_remember_me_cookie() {
     let scene = Scene::new().await;
     let other = Scene::new().await;
     let bad_key = format!("{KEY}=forged; {REMEMBER_ME}={}", scene.remember_me);
@@ -131,14 +131,14 @@ async fn invariant_6_a_bad_cookie_beside_a_good_one_logs_nobody_in() {
     assert_anonymous(&response, &bad_key);
     assert_sets_no_cookie(&response);
 
-    // The same secret signed these, for another database.
+    // Signed with the same secret, but for another database.
     let foreign = format!("{KEY}={}; {REMEMBER_ME}={}", other.key, other.remember_me);
     assert_anonymous(&scene.send(&foreign).await, &foreign);
     scene.assert_unharmed().await;
 }
 
 #[tokio::test]
-async fn invariant_16_a_late_answer_to_a_forged_cookie_does_not_undo_a_login() {
+async fn invariant_16_a_late_response_to_a_forged_cookie_does_not_undo_a_login() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -152,9 +152,9 @@ async fn invariant_16_a_late_answer_to_a_forged_cookie_does_not_undo_a_login() {
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// The answer was ready before the login, and arrives after it: by then the forged cookie has become a good one.
+/// The response was ready before the login, and arrives after it, when the forged cookie has been replaced.
 #[tokio::test]
-async fn invariant_16_a_late_answer_to_a_forged_cookie_beside_a_good_one_does_not_undo_a_login() {
+async fn invariant_16_a_late_response_to_forged_and_valid_cookies_does_not_undo_a_login() {
     for remember_me in [false, true] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(true).await;
@@ -168,7 +168,7 @@ async fn invariant_16_a_late_answer_to_a_forged_cookie_beside_a_good_one_does_no
         let (user, browser) = host.logged_in(true).await;
         browser.set_cookie(KEY, "forged");
         let log_in = host.post_log_in(&browser, &user, remember_me);
-        let (late, _) = host.overtaken(&browser, "/slow", log_in).await;
+        let (late, _) = host.during_slow_request(&browser, "/slow", log_in).await;
         assert_eq!(late.text(), "anonymous");
         assert_sets_no_cookie(&late);
         browser.store(&late);
@@ -177,7 +177,7 @@ async fn invariant_16_a_late_answer_to_a_forged_cookie_beside_a_good_one_does_no
 }
 
 #[tokio::test]
-async fn invariant_6_a_login_over_forged_cookies_works() {
+async fn invariant_6_a_login_replaces_forged_cookies() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
@@ -189,7 +189,7 @@ async fn invariant_6_a_login_over_forged_cookies_works() {
 }
 
 #[tokio::test]
-async fn a_session_cookie_is_no_remember_me_cookie_and_the_other_way_round() {
+async fn session_and_remember_me_cookies_are_not_interchangeable() {
     let scene = Scene::new().await;
     for swapped in [
         format!("{KEY}={}", scene.remember_me),
@@ -203,7 +203,7 @@ async fn a_session_cookie_is_no_remember_me_cookie_and_the_other_way_round() {
 }
 
 #[tokio::test]
-async fn an_entry_is_good_under_its_own_name_and_in_its_own_cookie_session_alone() {
+async fn an_entry_is_valid_only_under_its_name_and_in_its_cookie_session() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let entry = async |browser: &TestClient, name: &str| browser.get(&format!("/get?name={name}")).await.text();
@@ -229,9 +229,9 @@ async fn an_entry_is_good_under_its_own_name_and_in_its_own_cookie_session_alone
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// CVE-2024-51996: nothing in a cookie says whose it is but the token, so there is nothing to splice.
+/// CVE-2024-51996: only the token in the cookie names the user, so splicing cookies gains nothing.
 #[tokio::test]
-async fn a_remember_me_cookie_spliced_of_two_users_logs_neither_in() {
+async fn a_remember_me_cookie_spliced_from_two_users_is_anonymous() {
     let host = Host::new().await;
     let (_, one) = host.logged_in(true).await;
     let (_, two) = host.logged_in(true).await;
@@ -246,16 +246,16 @@ async fn a_remember_me_cookie_spliced_of_two_users_logs_neither_in() {
 }
 
 #[tokio::test]
-async fn two_users_in_one_browser_are_never_mixed() {
+async fn with_cookies_of_two_users_the_session_cookie_decides() {
     let host = Host::new().await;
     let (first, one) = host.logged_in(true).await;
     let (_, two) = host.logged_in(true).await;
     let cookie = format!("{REMEMBER_ME}={}; {KEY}={}", two.cookie(REMEMBER_ME).unwrap(), one.cookie(KEY).unwrap());
-    assert_eq!(who_sends(&host.client(), &cookie).await.text(), first.email, "the cookie session decides");
+    assert_eq!(who_sends(&host.client(), &cookie).await.text(), first.email, "the session cookie decides");
 }
 
 #[tokio::test]
-async fn cookies_that_another_secret_signed_are_anonymous() {
+async fn cookies_signed_with_another_secret_are_anonymous() {
     let scene = Scene::new().await;
     let stranger = scene.host.restart(with_secret("z", &[], &scene.host)).await;
     for name in [KEY, REMEMBER_ME] {
@@ -279,7 +279,7 @@ fn with_secret(
 }
 
 #[tokio::test]
-async fn secrets_are_rotated_without_logging_anybody_out() {
+async fn rotating_the_secret_key_logs_no_user_out() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let (_, absent) = host.logged_in(true).await;
@@ -289,8 +289,8 @@ async fn secrets_are_rotated_without_logging_anybody_out() {
     let browser = rotated.take_over(&browser);
     let response = browser.get("/maybe").await;
     assert_eq!(response.text(), user.email);
-    let resigned: Vec<String> = response.set_cookies().iter().map(|cookie| cookie.name().to_owned()).collect();
-    assert_eq!(resigned, [KEY, REMEMBER_ME]);
+    let signed_again: Vec<String> = response.set_cookies().iter().map(|cookie| cookie.name().to_owned()).collect();
+    assert_eq!(signed_again, [KEY, REMEMBER_ME]);
     assert_sets_no_cookie(&browser.get("/maybe").await);
     assert_eq!(browser.get("/get?name=cart").await.text(), "mine");
 
@@ -298,11 +298,11 @@ async fn secrets_are_rotated_without_logging_anybody_out() {
     let browser = finished.take_over(&browser);
     assert_eq!(who(&browser).await, user.email);
     let absent = finished.take_over(&absent);
-    assert_eq!(who(&absent).await, "anonymous", "signed by a key that is gone");
+    assert_eq!(who(&absent).await, "anonymous", "signed with a removed secret");
 }
 
 #[tokio::test]
-async fn a_remembered_browser_that_was_closed_lives_through_a_rotation() {
+async fn a_closed_remembered_browser_stays_logged_in_after_a_rotation() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     browser.close_and_reopen();
@@ -313,11 +313,11 @@ async fn a_remembered_browser_that_was_closed_lives_through_a_rotation() {
     let finished = host.restart(with_secret("b", &[], &host)).await;
     let again = finished.client();
     again.set_cookie(REMEMBER_ME, &browser.cookie(REMEMBER_ME).unwrap());
-    assert_eq!(who(&again).await, user.email, "it was signed again");
+    assert_eq!(who(&again).await, user.email, "the cookie was signed again");
 }
 
 #[tokio::test]
-async fn invariant_6_the_same_holds_for_every_kind_of_request() {
+async fn invariant_6_forged_cookies_cause_no_error_for_forms_and_json() {
     let host = Host::new().await;
     let browser = host.client();
     for path in ["/log-out", "/put"] {

@@ -1,4 +1,4 @@
-//! Clients that hang up in the middle of a request, at every point where the application waits for anything.
+//! Clients that hang up during a request, at every point where the application waits.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -30,10 +30,10 @@ fn post_to(path: &str) -> Request<Body> {
     Request::post(path).body(Body::empty()).expect("a request")
 }
 
-/// How often each point is tried: where a request waits depends on how fast the database is.
+/// How often each point is tried. Where a request waits depends on the speed of the database.
 const ROUNDS: usize = 8;
 
-/// Sends a request again and again, to hang up one poll later each time, until it is answered.
+/// Sends a request repeatedly, and hangs up one poll later each time, until there is a response.
 async fn at_every_point(mut send: impl AsyncFnMut(usize) -> bool) {
     let mut hung_up = 0;
     for _ in 0..ROUNDS {
@@ -43,24 +43,24 @@ async fn at_every_point(mut send: impl AsyncFnMut(usize) -> bool) {
         }
         hung_up += polls;
     }
-    assert!(hung_up > ROUNDS, "it waits for something: {hung_up}");
+    assert!(hung_up > ROUNDS, "the request never waited: {hung_up}");
 }
 
 #[derive(Clone)]
 struct Owner {
     sigra: Sigra<User>,
-    /// How many times they were told.
-    told: Arc<AtomicUsize>,
+    /// The number of announcements after commits.
+    announced: Arc<AtomicUsize>,
 }
 
-/// Commits something, and then tells of it.
+/// Commits a change, waits, and announces it.
 async fn change(State(owner): State<Owner>, session: CookieSession) -> sigra::Result<()> {
     let mut tx = owner.sigra.begin().await?;
     let audit = sigra::audit::Audit::new("changed").from(&session.client());
     owner.sigra.audit().record(&mut tx, &audit).await?;
     tx.commit().await?;
     yield_now().await;
-    owner.told.fetch_add(1, Ordering::SeqCst);
+    owner.announced.fetch_add(1, Ordering::SeqCst);
     Ok(())
 }
 
@@ -71,9 +71,9 @@ async fn count_changes(host: &Host) -> usize {
 }
 
 #[tokio::test]
-async fn invariant_17_what_a_request_has_committed_is_told_whenever_its_client_hangs_up() {
+async fn invariant_17_a_request_that_committed_runs_to_its_end_even_if_its_client_hangs_up() {
     let host = Host::new().await;
-    let owner = Owner { sigra: host.sigra.clone(), told: Arc::default() };
+    let owner = Owner { sigra: host.sigra.clone(), announced: Arc::default() };
     let router = Router::new().route("/", post(change)).layer(host.sigra.fetch_current_scope());
     let router = router.with_state(owner.clone());
     let (_, browser) = host.logged_in(true).await;
@@ -83,20 +83,24 @@ async fn invariant_17_what_a_request_has_committed_is_told_whenever_its_client_h
     }
     for (who, client) in [("a visitor", &TestClient::new(router)), ("a user", &known)] {
         at_every_point(async |polls| {
-            let is_answered = client.send_and_hang_up(post_to("/"), polls).await.is_some();
+            let has_response = client.send_and_hang_up(post_to("/"), polls).await.is_some();
             host.sigra.settle().await;
-            assert_eq!(count_changes(&host).await, owner.told.load(Ordering::SeqCst), "{who}, after {polls} polls");
-            is_answered
+            assert_eq!(
+                count_changes(&host).await,
+                owner.announced.load(Ordering::SeqCst),
+                "{who}, after {polls} polls"
+            );
+            has_response
         })
         .await;
-        assert!(count_changes(&host).await > ROUNDS, "{who}: what was begun is done");
+        assert!(count_changes(&host).await > ROUNDS, "{who}: requests without a client were completed");
     }
 }
 
-/// What resolves when a live connection ends.
+/// Resolves when a live connection ends.
 type Ended = BoxFuture<'static, ()>;
 
-/// A live connection of a browser's session.
+/// Opens a live connection of a browser's session.
 async fn open_live_connection(host: &Host, browser: &TestClient) -> Ended {
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Ended>();
     let open = get(async move |live: Live<User>| {
@@ -113,17 +117,17 @@ async fn open_live_connection(host: &Host, browser: &TestClient) -> Ended {
         client.set_cookie(&name, &value);
     }
     assert_status(&client.get("/").await, StatusCode::OK);
-    receiver.try_recv().expect("it is open")
+    receiver.try_recv().expect("the connection is open")
 }
 
-/// As on the page of devices.
+/// Does what the devices page does.
 async fn log_out_everywhere(State(sigra): State<Sigra<User>>, scope: Scope<User>) -> sigra::Result<()> {
     sigra.delete_all_sessions(&scope.user().id).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn invariant_17_live_connections_end_with_their_session_whenever_the_client_hangs_up() {
+async fn invariant_17_live_connections_end_with_their_session_even_if_the_client_hangs_up() {
     let host = Host::new().await;
     let everywhere = Router::new()
         .route("/", post(log_out_everywhere))
@@ -137,20 +141,23 @@ async fn invariant_17_live_connections_end_with_their_session_whenever_the_clien
             for (name, value) in browser.cookies() {
                 client.set_cookie(&name, &value);
             }
-            let is_answered = client.send_and_hang_up(post_to(path), polls).await.is_some();
+            let has_response = client.send_and_hang_up(post_to(path), polls).await.is_some();
             host.sigra.settle().await;
-            let is_over = host.sigra.sessions().list(&user.id).await.expect("an answer").is_empty();
+            let session_has_ended = host.sigra.sessions().list(&user.id).await.expect("a result").is_empty();
             let has_ended = (&mut live).now_or_never().is_some();
-            assert_eq!(has_ended, is_over, "{path} after {polls} polls");
-            assert_eq!(host.sigra.fetch_session(&token(&browser)).await.expect("an answer").is_none(), is_over);
-            is_answered
+            assert_eq!(has_ended, session_has_ended, "{path} after {polls} polls");
+            assert_eq!(
+                host.sigra.fetch_session(&token(&browser)).await.expect("a result").is_none(),
+                session_has_ended
+            );
+            has_response
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn a_request_that_is_safe_ends_with_its_client() {
+async fn a_safe_request_is_canceled_when_its_client_hangs_up() {
     let host = Host::new().await;
     let finished = Arc::new(AtomicUsize::new(0));
     let counted = finished.clone();
@@ -166,7 +173,7 @@ async fn a_request_that_is_safe_ends_with_its_client() {
 }
 
 #[tokio::test]
-async fn a_panic_is_caught_where_it_was_and_one_that_nobody_waits_for_hurts_nobody() {
+async fn a_panic_reaches_outer_layers_and_is_harmless_after_the_client_hung_up() {
     let host = Host::new().await;
     let breaks = async || {
         yield_now().await;
@@ -177,7 +184,7 @@ async fn a_panic_is_caught_where_it_was_and_one_that_nobody_waits_for_hurts_nobo
     assert!(client.send_and_hang_up(post_to("/"), 1).await.is_none());
     host.sigra.settle().await;
     let caught = AssertUnwindSafe(client.send(post_to("/"))).catch_unwind().await;
-    assert!(caught.is_err(), "whoever catches panics around the layer sees it");
+    assert!(caught.is_err(), "an outer layer can catch the panic");
     host.sigra.settle().await;
 }
 
@@ -186,16 +193,16 @@ tokio::task_local! {
 }
 
 #[tokio::test]
-async fn a_handler_has_the_task_locals_of_the_layers_around() {
+async fn a_handler_sees_the_task_locals_of_outer_layers() {
     let host = Host::new().await;
     let route = post(async || REQUEST_ID.get().to_string());
     let client = TestClient::new(Router::new().route("/", route).layer(host.sigra.fetch_current_scope()));
     assert_eq!(REQUEST_ID.scope(42, client.send(post_to("/"))).await.text(), "42");
 }
 
-/// A client that neither sends the rest nor hangs up.
+/// The client neither sends the body nor hangs up.
 #[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for_for_ever() {
+async fn a_request_whose_body_never_arrives_times_out() {
     let host = Host::with(|config| config.body_patience(Duration::from_millis(100))).await;
     let route = post(async |body: Result<String, _>| -> StatusCode {
         body.map_or_else(|error: axum::extract::rejection::StringRejection| error.status(), |_| StatusCode::OK)

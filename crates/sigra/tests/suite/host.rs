@@ -1,4 +1,4 @@
-//! A small host on a database of its own.
+//! A small host, with a database for each test.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,9 +40,9 @@ pub struct User {
     pub nickname: Option<String>,
 }
 
-/// A nickname that can't be read, as after a column was changed.
+/// A nickname that can't be decoded, as after a column's type changed.
 pub const UNREADABLE: &str = "unreadable";
-/// One whose reading panics.
+/// A nickname that makes decoding panic.
 pub const PANICS: &str = "panics";
 
 impl FromRow<'_, Row> for User {
@@ -95,7 +95,7 @@ pub struct Host {
     database: TestDatabase,
 }
 
-/// The handler of `/slow` says that it has begun, and waits to be released.
+/// The handler of `/slow` reports that it began, and waits to be released.
 #[derive(Clone)]
 pub struct Slow {
     begun: Arc<Semaphore>,
@@ -107,7 +107,7 @@ impl Slow {
         Self { begun: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) }
     }
 
-    /// Waits until so many slow requests have reached their handler.
+    /// Waits until this number of slow requests has reached the handler.
     pub async fn begun(&self, requests: u32) {
         self.begun.acquire_many(requests).await.expect("never closed").forget();
     }
@@ -117,7 +117,7 @@ impl Slow {
     }
 }
 
-/// A secret of a test's own, as good as a random one where secrets are looked at.
+/// A secret that tests can recognize, which still passes the checks of secrets.
 pub fn secret(letter: &str) -> SecretKeyBase {
     SecretKeyBase::new(letter.repeat(64) + "0123456789").expect("long enough")
 }
@@ -131,7 +131,7 @@ impl Host {
         Self::on(TestDatabase::with_uuids().await, configure).await
     }
 
-    /// On a database whose transactions have this level of isolation, unless they say otherwise.
+    /// On a database with this default isolation level.
     pub async fn isolated_by(level: &'static str) -> Self {
         let database = TestDatabase::with_uuids().await;
         database.default_to(level).await;
@@ -160,11 +160,11 @@ impl Host {
             .mfa_challenge_at("/mfa-challenge", "Second factor, please.")
             .mfa_enrolment_at("/mfa", "Set up a second factor, please.")
             .relying_party(RelyingParty::new("localhost", "https://localhost"));
-        let sigra = Sigra::new(configure(config), pool.clone()).expect("good settings");
+        let sigra = Sigra::new(configure(config), pool.clone()).expect("valid settings");
         Self { sigra, pool, slow: Slow::new(), clock, database }
     }
 
-    /// Moves a browser's cookies to this host, as when the application was started again.
+    /// Copies a browser's cookies to this host, as after a restart of the application.
     pub fn take_over(&self, browser: &TestClient) -> TestClient {
         let moved = self.client();
         for (name, value) in browser.cookies() {
@@ -177,22 +177,21 @@ impl Host {
         browser.post("/log-in", &log_in_form(user, remember_me)).await
     }
 
-    /// Sends a slow request, does something else while its handler waits, and gives the response, which the
-    /// browser has not seen yet.
-    pub async fn overtaken<T>(
+    /// Sends a slow request, and awaits `other` while its handler waits. The browser hasn't stored the response yet.
+    pub async fn during_slow_request<T>(
         &self,
         browser: &TestClient,
         path: &str,
-        meanwhile: impl Future<Output = T>,
+        other: impl Future<Output = T>,
     ) -> (TestResponse, T) {
         let slow = browser.send_without_storing(get_request(path));
-        let meanwhile = async {
+        let other = async {
             self.slow.begun(1).await;
-            let done = meanwhile.await;
+            let done = other.await;
             self.slow.release(1);
             done
         };
-        tokio::join!(slow, meanwhile)
+        tokio::join!(slow, other)
     }
 
     /// Logs in through the form.
@@ -203,20 +202,20 @@ impl Host {
         (user, browser)
     }
 
-    /// How many rows there are that let somebody in, for everybody.
+    /// The number of rows in `users_tokens` that authenticate, of all users.
     pub async fn rows(&self) -> i64 {
         let count = "SELECT count(*) FROM users_tokens WHERE context <> 'known_browser'";
         sqlx::query_scalar(count).fetch_one(&self.pool).await.expect("a number")
     }
 
-    /// All bytes that the database has written.
+    /// The content of the database's files.
     pub async fn database_files(&self) -> Vec<Vec<u8>> {
         self.database.files().await
     }
 
-    /// Changes rows by hand, and waits until the application has heard of it.
+    /// Changes rows by hand, and waits until the application knows of it.
     pub async fn execute(&self, sql: &'static str) -> u64 {
-        let executed = sqlx::raw_sql(sql).execute(&self.pool).await.expect("a good statement");
+        let executed = sqlx::raw_sql(sql).execute(&self.pool).await.expect("a valid statement");
         self.sigra.catch_up().await;
         executed.rows_affected()
     }
@@ -228,7 +227,7 @@ impl Host {
             .bind(user.id)
             .execute(&self.pool)
             .await
-            .expect("the user is there");
+            .expect("the user exists");
         self.sigra.sessions().announce_change(&user.id);
     }
 }
@@ -284,14 +283,14 @@ pub fn log_in_form(user: &User, remember_me: bool) -> [(&str, &str); 3] {
     [("email", &user.email), ("password", VALID_PASSWORD), ("remember_me", remember_me)]
 }
 
-/// The email of who is logged in, or `anonymous`.
+/// The email address of the user who is logged in, or `anonymous`.
 pub async fn who(browser: &TestClient) -> String {
     let response = browser.get("/maybe").await;
     assert_eq!(response.status(), StatusCode::OK, "{response:?}");
     response.text()
 }
 
-/// The same, for a request with a `Cookie` header of the attacker's making.
+/// The same, for a request with this `Cookie` header.
 pub async fn who_sends(browser: &TestClient, cookie: impl AsRef<[u8]>) -> TestResponse {
     let request = Request::get("/maybe").header("cookie", cookie.as_ref()).body(axum::body::Body::empty());
     browser.send_without_storing(request.expect("a request")).await
@@ -325,7 +324,7 @@ pub struct App {
     slow: Slow,
 }
 
-/// Answers when the session ends.
+/// Responds when the session ends.
 async fn live(live: Live<User>) -> &'static str {
     live.ended().await;
     "ended"
@@ -415,12 +414,12 @@ async fn get_entry(session: CookieSession, Query(entry): Query<Entry>) -> String
     session.get(&entry.name).unwrap_or_else(|| "nothing".to_owned())
 }
 
-async fn put_flash(session: CookieSession, Form(form): Form<Said>) -> sigra::Result<()> {
+async fn put_flash(session: CookieSession, Form(form): Form<FlashForm>) -> sigra::Result<()> {
     session.put_flash(Flash::Info, form.text)
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct FlashForm {
     text: String,
 }
 
@@ -442,12 +441,12 @@ async fn cached() -> impl IntoResponse {
 
 #[derive(Deserialize)]
 struct SlowOptions {
-    /// An entry to put when released.
+    /// Value of an entry to put after the release.
     put: Option<String>,
-    /// To renew the session when released.
+    /// Whether to renew the session after the release.
     #[serde(default)]
     renew: bool,
-    /// To log the other devices out when released.
+    /// Whether to end all other sessions after the release.
     #[serde(default)]
     revoke_others: bool,
 }

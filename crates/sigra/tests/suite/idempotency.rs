@@ -1,4 +1,4 @@
-//! Buttons that are pressed twice.
+//! Double clicks, and requests that are sent again.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::host::{Host, KEY, User, token, who};
 
-/// A browser in front of the host with the layer around it.
+/// A browser at the host with the idempotency layer.
 fn client(host: &Host) -> TestClient {
     TestClient::new(router(host))
 }
@@ -34,7 +34,7 @@ async fn sessions(host: &Host) -> i64 {
     sqlx::query_scalar(count).fetch_one(&host.pool).await.expect("a number")
 }
 
-/// A user with backup codes, in a browser whose second factor is pending.
+/// A user with backup codes, and a browser whose second factor is pending.
 async fn pending(host: &Host) -> (User, TestClient, Vec<String>) {
     let (user, codes) = host.mfa_fixture().await;
     let browser = client(host);
@@ -43,7 +43,7 @@ async fn pending(host: &Host) -> (User, TestClient, Vec<String>) {
 }
 
 #[tokio::test]
-async fn invariant_10_a_log_in_that_is_pressed_twice_makes_one_session() {
+async fn invariant_10_a_double_click_on_log_in_creates_one_session() {
     let host = Host::new().await;
     let (user, key) = (host.registered_fixture().await, key());
     let (browser, again) = (client(&host), client(&host));
@@ -52,13 +52,13 @@ async fn invariant_10_a_log_in_that_is_pressed_twice_makes_one_session() {
     assert_redirected_to(&second, "/");
     assert_eq!(browser.cookie(KEY), again.cookie(KEY));
     assert_eq!((sessions(&host).await, who(&again).await), (1, user.email.clone()));
-    // Once more, with the cookies that the answer gave.
+    // Sent again, with the cookies from the response.
     assert_redirected_to(&log_in(&browser, &user, &key).await, "/");
     assert_eq!((sessions(&host).await, who(&again).await), (1, user.email));
 }
 
 #[tokio::test]
-async fn invariant_10_a_second_press_at_the_challenge_gets_the_answer_of_the_first() {
+async fn invariant_10_a_second_click_at_the_challenge_gets_the_response_of_the_first() {
     let host = Host::new().await;
     for with_key in [true, false] {
         let (user, browser, codes) = pending(&host).await;
@@ -73,7 +73,7 @@ async fn invariant_10_a_second_press_at_the_challenge_gets_the_answer_of_the_fir
 }
 
 #[tokio::test]
-async fn invariant_10_two_presses_at_the_same_moment_are_one() {
+async fn invariant_10_two_clicks_at_once_count_as_one() {
     let host = Host::new().await;
     let (user, browser, codes) = pending(&host).await;
     let again = browser.fork();
@@ -85,7 +85,7 @@ async fn invariant_10_two_presses_at_the_same_moment_are_one() {
 }
 
 #[tokio::test]
-async fn invariant_10_sixteen_copies_of_a_browser_use_one_code_once() {
+async fn invariant_10_sixteen_copies_of_a_browser_can_use_one_code_only_once() {
     let host = Host::new().await;
     let (user, browser, codes) = pending(&host).await;
     let mut attempts = JoinSet::new();
@@ -101,18 +101,18 @@ async fn invariant_10_sixteen_copies_of_a_browser_use_one_code_once() {
 }
 
 #[tokio::test]
-async fn a_press_whose_browser_hangs_up_is_done_and_answers_the_second() {
+async fn a_request_completes_after_its_browser_hung_up_and_a_retry_gets_its_response() {
     let host = Host::new().await;
     let (user, browser, codes) = pending(&host).await;
     let form = [("code", codes[0].as_str())];
     let hung_up = tokio::time::timeout(Duration::ZERO, browser.post("/mfa-challenge", &form)).await;
-    assert!(hung_up.is_err(), "it was too fast");
+    assert!(hung_up.is_err(), "the request finished before the browser hung up");
     assert_status(&browser.post("/mfa-challenge", &form).await, 200);
     assert_eq!(who(&browser).await, user.email);
 }
 
 #[tokio::test]
-async fn nobody_else_gets_an_answer() {
+async fn a_stored_response_is_returned_only_to_the_same_client() {
     let host = Host::new().await;
     let (user, key) = (host.registered_fixture().await, key());
     let browser = client(&host);
@@ -130,7 +130,7 @@ async fn nobody_else_gets_an_answer() {
     }
     log_in(&client(&host), &user, &self::key()).await;
     assert_eq!(sessions(&host).await, 5);
-    // With another password it is another request.
+    // A request with another password is a different request.
     let stranger = client(&host);
     let form = [("_idempotency_key", key.as_str()), ("email", &user.email), ("password", "a guess of a stranger")];
     assert_redirected_to(&stranger.post("/log-in", &form).await, "/log-in");
@@ -138,7 +138,7 @@ async fn nobody_else_gets_an_answer() {
 }
 
 #[tokio::test]
-async fn two_devices_that_send_the_same_form_are_two() {
+async fn the_same_form_from_two_devices_creates_two_sessions() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for browser in [client(&host), client(&host)] {
@@ -148,7 +148,7 @@ async fn two_devices_that_send_the_same_form_are_two() {
 }
 
 #[tokio::test]
-async fn invariant_3_a_token_that_was_replaced_is_dead_at_once_also_for_the_same_form() {
+async fn invariant_3_a_replaced_token_is_invalid_at_once_even_for_the_same_form() {
     let host = Host::new().await;
     let (user, logged_in) = host.logged_in(false).await;
     let owner = client(&host);
@@ -160,7 +160,7 @@ async fn invariant_3_a_token_that_was_replaced_is_dead_at_once_also_for_the_same
 }
 
 #[tokio::test]
-async fn wrong_codes_are_counted_each_time() {
+async fn every_wrong_code_is_counted() {
     let host = Host::new().await;
     let (_, browser, _) = pending(&host).await;
     let mut statuses = BTreeSet::new();
@@ -171,7 +171,7 @@ async fn wrong_codes_are_counted_each_time() {
 }
 
 #[tokio::test]
-async fn a_program_names_its_request_in_a_header() {
+async fn a_client_can_send_the_idempotency_key_in_a_header() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let program = client(&host).json();

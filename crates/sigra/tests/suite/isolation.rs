@@ -1,4 +1,4 @@
-//! Transactions that meet: whatever the database defaults to, and in whatever order.
+//! Concurrent transactions, at every default isolation level.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use sigra::{
 
 use super::{
     host::{Host, KEY, REMEMBER_ME},
-    races::{race_logins_and_log_outs, race_logins_with_a_change_of_password},
+    races::{race_logins_and_logouts, race_logins_with_a_change_of_password},
 };
-use crate::database::{ISOLATION_LEVELS, WRONG_BEGINNINGS};
+use crate::database::{ISOLATION_LEVELS, UNSAFE_BEGINS};
 
 const ROUNDS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_9_logins_with_the_old_password_never_outlive_its_change_whatever_the_isolation() {
+async fn invariant_9_no_login_with_the_old_password_outlives_its_change_at_any_isolation_level() {
     for level in ISOLATION_LEVELS {
         race_logins_with_a_change_of_password(Arc::new(Host::isolated_by(level).await)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_11_nothing_is_left_unseen_whatever_the_isolation() {
+async fn invariant_11_logging_out_everywhere_misses_no_login_at_any_isolation_level() {
     for level in ISOLATION_LEVELS {
-        race_logins_and_log_outs(Arc::new(Host::isolated_by(level).await)).await;
+        race_logins_and_logouts(Arc::new(Host::isolated_by(level).await)).await;
     }
 }
 
-/// A browser may hold the tokens of two sessions: one in its cookie session, another in its remember-me cookie.
+/// A browser can have the tokens of two sessions: one in its session cookie, another in its remember-me cookie.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
+async fn logouts_that_end_several_sessions_do_not_deadlock() {
     for level in ISOLATION_LEVELS {
         let host = Arc::new(Host::isolated_by(level).await);
         let user = host.registered_fixture().await;
@@ -53,8 +53,8 @@ async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
                     async move { host.sigra().delete_all_sessions(&user.id).await }
                 }),
             );
-            for answer in [by_one.unwrap(), by_other.unwrap()] {
-                assert!(!answer.status().is_server_error(), "{level}, round {round}: {answer:?}");
+            for response in [by_one.unwrap(), by_other.unwrap()] {
+                assert!(!response.status().is_server_error(), "{level}, round {round}: {response:?}");
             }
             everywhere.unwrap().unwrap();
             assert_sessions_invalidated(host.sigra(), &user).await;
@@ -62,9 +62,9 @@ async fn log_outs_that_end_several_sessions_do_not_wait_for_each_other() {
     }
 }
 
-/// Each logs in as somebody else than its browser is logged in as.
+/// Each browser logs in as the user of the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn log_ins_that_end_the_session_of_another_do_not_wait_for_each_other() {
+async fn logins_that_replace_sessions_of_each_others_users_do_not_deadlock() {
     for level in ISOLATION_LEVELS {
         let host = Arc::new(Host::isolated_by(level).await);
         let (ada, bea) = (host.registered_fixture().await, host.registered_fixture().await);
@@ -80,14 +80,14 @@ async fn log_ins_that_end_the_session_of_another_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn invariant_9_a_transaction_is_refused_in_which_locks_are_not_enough() {
+async fn invariant_9_transactions_of_an_unsafe_isolation_level_are_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let mut tx = host.sigra().begin().await.unwrap();
     let token =
         host.sigra().email_tokens().create(&mut tx, &user.id, Context::ResetPassword, &user.email).await.unwrap();
     tx.commit().await.unwrap();
-    for begin in WRONG_BEGINNINGS {
+    for begin in UNSAFE_BEGINS {
         let sigra = host.sigra();
         let mut tx = host.pool.begin_with(*begin).await.unwrap();
         let refused = [

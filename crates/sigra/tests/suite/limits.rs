@@ -1,4 +1,4 @@
-//! How often something may be tried, by whom, and when again.
+//! Rate limits of accounts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn attempt(host: &Host, limit: Limit) -> Option<Duration> {
 }
 
 #[tokio::test]
-async fn delays_grow_to_a_bound_and_lock_nobody_out() {
+async fn delays_grow_to_a_maximum_and_are_forgotten_after_a_day() {
     let host = Host::new().await;
     for _ in 0..3 {
         assert_eq!(attempt(&host, CODE).await, None);
@@ -27,19 +27,23 @@ async fn delays_grow_to_a_bound_and_lock_nobody_out() {
     for seconds in [1, 2, 4, 5, 5, 5] {
         assert_eq!(attempt(&host, CODE).await, Some(SECOND * seconds));
         host.clock().advance(SECOND * seconds - Duration::from_millis(1));
-        assert_eq!(attempt(&host, CODE).await, Some(Duration::from_millis(1)), "to be refused does not prolong it");
+        assert_eq!(
+            attempt(&host, CODE).await,
+            Some(Duration::from_millis(1)),
+            "a refused attempt does not extend the delay"
+        );
         host.clock().advance(Duration::from_millis(1));
         assert_eq!(attempt(&host, CODE).await, None);
     }
     host.clock().advance(DAY);
     for _ in 0..3 {
-        assert_eq!(attempt(&host, CODE).await, None, "it is forgotten after a day");
+        assert_eq!(attempt(&host, CODE).await, None, "attempts are forgotten after a day");
     }
     assert!(attempt(&host, CODE).await.is_some());
 }
 
 #[tokio::test]
-async fn a_limit_of_one_delays_the_second() {
+async fn a_limit_of_one_delays_the_second_attempt() {
     let host = Host::new().await;
     let once = CODE.free(1);
     assert_eq!(attempt(&host, once).await, None);
@@ -47,7 +51,7 @@ async fn a_limit_of_one_delays_the_second() {
 }
 
 #[tokio::test]
-async fn what_is_limited_is_one_account_for_one_purpose() {
+async fn a_limit_applies_to_one_account_and_one_purpose() {
     let host = Host::new().await;
     for _ in 0..3 {
         assert_eq!(attempt(&host, CODE).await, None);
@@ -59,9 +63,9 @@ async fn what_is_limited_is_one_account_for_one_purpose() {
     assert_eq!(attempt(&host, CODE).await, None);
 }
 
-/// CVE-2019-5421: attempts that came at once were counted as one.
+/// CVE-2019-5421: concurrent attempts were counted as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_attempts_at_once_no_more_are_let_through_than_one_after_the_other() {
+async fn concurrent_attempts_are_counted_like_sequential_ones() {
     let host = Host::new().await;
     let other = host.restart(|config| config).await;
     for round in 0..10 {
@@ -76,9 +80,9 @@ async fn of_many_attempts_at_once_no_more_are_let_through_than_one_after_the_oth
     }
 }
 
-/// Attempts that come at once are counted in another order than they were made in; nodes' clocks differ anyway.
+/// Concurrent attempts can be counted in any order, and the clocks of nodes differ.
 #[tokio::test]
-async fn free_attempts_are_free_wherever_and_whenever_they_are_made() {
+async fn differing_clocks_do_not_change_the_number_of_free_attempts() {
     let (ahead, behind) = (Clock::stopped(), Clock::stopped());
     ahead.advance(MINUTE);
     let host = Host::with(|config| config.clock(ahead)).await;
@@ -90,7 +94,7 @@ async fn free_attempts_are_free_wherever_and_whenever_they_are_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_free_is_let_through_also_when_it_comes_at_once() {
+async fn concurrent_free_attempts_are_all_allowed() {
     let host = Host::with(|config| config.clock(Clock::system())).await;
     let mut attempts = JoinSet::new();
     for account in 0..40 {
@@ -104,7 +108,7 @@ async fn what_is_free_is_let_through_also_when_it_comes_at_once() {
     assert!(attempts.join_all().await.into_iter().all(|allowed| allowed));
 }
 
-/// The database's clock decides, which all nodes share.
+/// All nodes use the database's clock.
 #[tokio::test]
 async fn a_limit_holds_on_nodes_whose_clocks_differ_by_a_minute() {
     let minute = time::Duration::minutes(1);
@@ -120,9 +124,9 @@ async fn a_limit_holds_on_nodes_whose_clocks_differ_by_a_minute() {
     }
 }
 
-/// An attempt that a wrong clock has counted would keep everybody out until that time has come.
+/// Otherwise one attempt counted by a wrong clock would lock the user out until that time.
 #[tokio::test]
-async fn a_clock_that_was_ahead_keeps_nobody_waiting() {
+async fn attempts_counted_by_a_clock_that_was_ahead_are_forgotten() {
     let (right, ahead) = (Clock::stopped(), Clock::stopped());
     ahead.advance(DAY * 365);
     let host = Host::with(|config| config.clock(ahead)).await;
@@ -131,13 +135,13 @@ async fn a_clock_that_was_ahead_keeps_nobody_waiting() {
     }
     let host = host.restart(|config| config.clock(right)).await;
     for _ in 0..3 {
-        assert_eq!(attempt(&host, CODE).await, None, "it begins anew");
+        assert_eq!(attempt(&host, CODE).await, None, "the count starts again");
     }
-    assert_eq!(attempt(&host, CODE).await, Some(SECOND), "and is counted as before");
+    assert_eq!(attempt(&host, CODE).await, Some(SECOND), "the fourth attempt is delayed as before");
 }
 
 #[tokio::test]
-async fn a_count_survives_a_restart() {
+async fn attempts_stay_counted_after_a_restart() {
     let host = Host::new().await;
     for _ in 0..3 {
         assert_eq!(attempt(&host, CODE).await, None);
@@ -157,7 +161,7 @@ async fn limits_can_be_turned_off() {
 }
 
 #[tokio::test]
-async fn counters_that_nobody_touches_are_purged() {
+async fn unused_counters_are_purged() {
     let host = Host::new().await;
     assert_eq!(attempt(&host, CODE).await, None);
     host.clock().advance(DAY * 2);
@@ -168,7 +172,7 @@ async fn counters_that_nobody_touches_are_purged() {
 }
 
 #[tokio::test]
-async fn the_database_does_not_say_whose_attempts_they_are() {
+async fn the_database_does_not_reveal_whose_attempts_are_counted() {
     let host = Host::new().await;
     host.sigra.limits().check(CODE, "code", "ada.lovelace@example.com").await.unwrap();
     for file in host.database_files().await {
@@ -177,7 +181,7 @@ async fn the_database_does_not_say_whose_attempts_they_are() {
 }
 
 #[test]
-fn too_many_attempts_are_429_and_say_when_to_try_again() {
+fn too_many_attempts_is_429_with_a_retry_after_header() {
     for (wait, header) in [(1, "1"), (1000, "1"), (1001, "2"), (30_500, "31")] {
         let error = Error::TooManyAttempts { retry_after: Duration::from_millis(wait) };
         let response = error.into_response();

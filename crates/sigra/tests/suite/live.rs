@@ -1,4 +1,4 @@
-//! Live connections: how many, for how long, and how they end.
+//! Live connections: their number, how long they stay open, and how they end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::host::{Host, SECOND};
 
-/// Longer than anything takes here on a slow machine.
+/// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open(browser: &Arc<TestClient>) -> JoinHandle<TestResponse> {
@@ -18,18 +18,18 @@ fn open(browser: &Arc<TestClient>) -> JoinHandle<TestResponse> {
     tokio::spawn(async move { browser.get("/live").await })
 }
 
-/// Waits a moment, in which what is refused is answered.
+/// Returns whether a connection is open, after enough time for a refusal.
 async fn is_open(connection: &JoinHandle<TestResponse>) -> bool {
     tokio::time::sleep(Duration::from_millis(100)).await;
     !connection.is_finished()
 }
 
-async fn answer(connection: JoinHandle<TestResponse>) -> TestResponse {
-    timeout(PATIENCE, connection).await.expect("an answer in time").expect("no panic")
+async fn response(connection: JoinHandle<TestResponse>) -> TestResponse {
+    timeout(PATIENCE, connection).await.expect("a response in time").expect("no panic")
 }
 
 #[tokio::test]
-async fn a_session_and_a_user_have_so_many_live_connections_and_no_more() {
+async fn live_connections_are_limited_for_each_session_and_user() {
     let host = Host::with(|config| config.live_connections(LiveLimit::default().per_session(2).per_user(3))).await;
     let (user, browser) = host.authenticated_fixture().await;
     let (browser, phone) = (Arc::new(browser), Arc::new(host.log_in(&user).await));
@@ -37,41 +37,41 @@ async fn a_session_and_a_user_have_so_many_live_connections_and_no_more() {
 
     let (first, second) = (open(&browser), open(&browser));
     assert!(is_open(&first).await && is_open(&second).await);
-    let third = answer(open(&browser)).await;
+    let third = response(open(&browser)).await;
     assert_status(&third, 429);
     assert_eq!(third.header("retry-after"), Some("10"));
 
     let on_phone = open(&phone);
-    assert!(is_open(&on_phone).await, "another session has its own");
-    assert_status(&answer(open(&phone)).await, 429);
-    assert!(is_open(&open(&Arc::new(stranger))).await, "another user has their own");
+    assert!(is_open(&on_phone).await, "each session has its own limit");
+    assert_status(&response(open(&phone)).await, 429);
+    assert!(is_open(&open(&Arc::new(stranger))).await, "each user has their own limit");
 
     first.abort();
     drop(first.await);
-    assert!(is_open(&open(&phone)).await, "a place is free again");
+    assert!(is_open(&open(&phone)).await, "the closed connection no longer counts");
 }
 
 #[tokio::test]
-async fn live_connections_outlast_the_database_for_a_while_and_no_longer() {
-    for (limit, goes_on) in [(SECOND, false), (SECOND * 300, true)] {
+async fn live_connections_stay_open_without_the_database_for_the_configured_time() {
+    for (limit, stays_open) in [(SECOND, false), (SECOND * 300, true)] {
         let host = Host::with(|config| config.live_without_database(limit)).await;
         let (_, browser) = host.authenticated_fixture().await;
         host.sigra().catch_up().await;
         let connection = open(&Arc::new(browser));
         tokio::time::sleep(SECOND * 2).await;
-        assert!(!connection.is_finished(), "the database vouches for it");
+        assert!(!connection.is_finished(), "the session is still in the database");
         host.pool.close().await;
-        if goes_on {
+        if stays_open {
             tokio::time::sleep(SECOND * 3).await;
             assert!(!connection.is_finished());
         } else {
-            assert_eq!(answer(connection).await.text(), "ended");
+            assert_eq!(response(connection).await.text(), "ended");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_all_live_connections_and_opens_no_more() {
+async fn stopping_the_server_ends_live_connections_and_refuses_new_ones() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let browser = Arc::new(browser);
@@ -79,6 +79,6 @@ async fn a_server_that_stops_ends_all_live_connections_and_opens_no_more() {
     assert!(is_open(&connection).await);
     timeout(PATIENCE, host.sigra().close_live_connections()).await.expect("in time");
     assert!(connection.is_finished() || !is_open(&connection).await);
-    assert_eq!(answer(connection).await.text(), "ended");
+    assert_eq!(response(connection).await.text(), "ended");
     assert_status(&browser.get("/live").await, 503);
 }

@@ -1,4 +1,4 @@
-//! Cookies by the thousand, and several of one name: from another domain than before, or planted by a neighbour.
+//! Thousands of cookies, and several of one name: set for different domains, or planted by a neighboring subdomain.
 
 use std::sync::{Arc, RwLock};
 
@@ -13,7 +13,7 @@ use super::host::{
     self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, assert_sets_no_cookie, log_in_form, token, who, who_sends,
 };
 
-/// What browsers can be made to send: hyper takes about 470 KB of headers.
+/// More cookies than browsers send: hyper accepts about 470 KB of headers.
 const FLOOD: usize = 25_000;
 
 fn flood(own: &TestClient) -> String {
@@ -32,7 +32,7 @@ async fn post(browser: &TestClient, path: &str, cookie: &str, form: &[(&str, &st
 }
 
 #[tokio::test]
-async fn invariant_6_a_flood_of_cookies_is_answered_with_few_and_hides_nothing() {
+async fn invariant_6_a_flood_of_cookies_hides_no_valid_cookie_and_few_are_set() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
@@ -50,12 +50,12 @@ async fn invariant_6_a_flood_of_cookies_is_answered_with_few_and_hides_nothing()
         assert!(response.set_cookies().len() <= 36 && set < 8 * 1024, "{path}: {set} bytes");
         browser.store(&response);
     }
-    assert_eq!(host.rows().await, 0, "the log out was one");
+    assert_eq!(host.rows().await, 0, "the logout ended the session");
 }
 
-/// Nothing but its length makes a value costly: what no browser could keep is not even hashed.
+/// A value longer than any browser stores is not even hashed.
 #[tokio::test]
-async fn invariant_6_a_cookie_past_every_size_and_many_of_one_name_are_anonymous() {
+async fn invariant_6_oversized_cookies_and_thousands_of_one_name_are_anonymous() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let key = browser.cookie(KEY).unwrap();
@@ -72,7 +72,7 @@ async fn invariant_6_a_cookie_past_every_size_and_many_of_one_name_are_anonymous
 }
 
 #[tokio::test]
-async fn invariant_6_of_several_cookies_of_one_name_each_that_verifies_is_tried() {
+async fn invariant_6_every_signed_cookie_of_one_name_is_tried() {
     let host = Host::new().await;
     let (user, dead) = host.logged_in(true).await;
     host.sigra().delete_all_sessions(&user.id).await.unwrap();
@@ -91,7 +91,7 @@ async fn invariant_6_of_several_cookies_of_one_name_each_that_verifies_is_tried(
             assert_eq!(who_sends(&host.client(), &cookie).await.text(), user.email, "{cookie}");
         }
     }
-    // In the cookie session that its own cookie began.
+    // The entry is valid in the cookie session of the valid session cookie.
     browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
     let entry = format!("{KEY}.cart=forged; {KEY}.cart={}", browser.cookie("_my_app_key.cart").unwrap());
     let cookie = format!("{KEY}={}; {KEY}={}; {entry}", dead.cookie(KEY).unwrap(), browser.cookie(KEY).unwrap());
@@ -99,9 +99,9 @@ async fn invariant_6_of_several_cookies_of_one_name_each_that_verifies_is_tried(
     assert_eq!(host.client().send(request).await.text(), "mine");
 }
 
-/// Somebody who can write cookies, such as a neighbouring subdomain, can't put the user into an account of theirs.
+/// An attacker who can set cookies, as on a neighboring subdomain, can't log the user in to the attacker's account.
 #[tokio::test]
-async fn invariant_6_two_good_cookies_of_different_users_make_the_request_anonymous() {
+async fn invariant_6_valid_cookies_of_two_users_make_the_request_anonymous() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let (_, tosser) = host.logged_in(true).await;
@@ -122,7 +122,7 @@ async fn invariant_6_two_good_cookies_of_different_users_make_the_request_anonym
 }
 
 #[tokio::test]
-async fn invariant_6_a_log_out_ends_every_session_whose_token_is_presented() {
+async fn invariant_6_a_logout_ends_every_session_whose_token_was_sent() {
     for planted_first in [true, false] {
         let host = Host::new().await;
         let (_, browser) = host.logged_in(false).await;
@@ -137,7 +137,7 @@ async fn invariant_6_a_log_out_ends_every_session_whose_token_is_presented() {
     }
 }
 
-/// The application behind a browser, which is started again with other settings.
+/// The application that a browser uses. It can be restarted with other settings.
 #[derive(Clone, Default)]
 struct Deployed(Arc<RwLock<Router>>);
 
@@ -166,9 +166,9 @@ fn cookies_named(response: &sigra::testing::TestResponse, name: &str) -> Vec<Str
     cookies.iter().filter(|cookie| cookie.name() == name).map(|cookie| format!("{:?}", cookie.domain())).collect()
 }
 
-/// Both cookies are sent, in an order that nobody chose, for as long as the old one lives.
+/// The browser sends both cookies, in any order, until the old one expires.
 #[tokio::test]
-async fn invariant_6_a_changed_cookie_domain_locks_nobody_out() {
+async fn invariant_6_a_changed_cookie_domain_locks_no_user_out() {
     let domains = [None, Some("example.com"), Some("app.example.com")];
     for (old, new) in domains.into_iter().flat_map(|old| domains.map(|new| (old, new))).filter(|(old, new)| old != new)
     {
@@ -186,7 +186,11 @@ async fn invariant_6_a_changed_cookie_domain_locks_nobody_out() {
 
             let form = log_in_form(&user, true);
             let response = browser.post("/log-in", &form).await;
-            assert_eq!(cookies_named(&response, KEY).last(), Some(&format!("{new:?}")), "its own is the last one set");
+            assert_eq!(
+                cookies_named(&response, KEY).last(),
+                Some(&format!("{new:?}")),
+                "the cookie of the new domain is set last"
+            );
             assert_eq!(browser.cookies().iter().filter(|(name, _)| name == KEY).count(), 1, "{old:?} -> {new:?}");
             assert_eq!(browser.cookies().iter().filter(|(name, _)| name == REMEMBER_ME).count(), 1);
             assert_eq!(who(&browser).await, user.email, "{old:?} -> {new:?}");
@@ -202,9 +206,9 @@ async fn invariant_6_a_changed_cookie_domain_locks_nobody_out() {
     }
 }
 
-/// A flash that nobody can take away would be shown on every page.
+/// Otherwise the message would be shown on every page.
 #[tokio::test]
-async fn an_entry_of_another_domain_is_taken_like_any_other() {
+async fn a_flash_message_set_for_another_domain_is_shown_once() {
     let (host, deployed) = (Host::new().await, Deployed::default());
     let (user, browser) = (host.registered_fixture().await, deployed.browser());
     deployed.deploy(&host, Some("app.example.com")).await;
@@ -215,15 +219,15 @@ async fn an_entry_of_another_domain_is_taken_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_only_this_host_can_set_is_left_nowhere_else() {
+async fn a_host_prefixed_cookie_is_expired_only_without_a_domain() {
     let host = Host::with(|config| config.secure(true).trusted_origins(["https://app.example.com"])).await;
     let (_, browser) = host.logged_in(true).await;
     let response = browser.post("/log-out", &[]).await;
     assert_eq!(cookies_named(&response, "__Host-_my_app_key"), ["None"]);
 }
 
-/// What a thief does who has a copy of the cookies, each time that the token is due for a new one.
-async fn renewed_by_a_thief(times: usize) -> (Host, host::User, TestClient, TestClient) {
+/// A thief with a copy of the cookies gets the reissued token, each time that it is due.
+async fn token_reissued_to_a_thief(times: usize) -> (Host, host::User, TestClient, TestClient) {
     let host = Host::new().await;
     let (user, owner) = host.logged_in(true).await;
     let thief = owner.fork();
@@ -233,9 +237,9 @@ async fn renewed_by_a_thief(times: usize) -> (Host, host::User, TestClient, Test
     }
     host.clock().advance(MINUTE + SECOND);
     let before = owner.cookies();
-    assert_eq!(who(&owner).await, "anonymous", "the thief has the token now");
-    assert_eq!(owner.cookies(), before, "the next log-in must bring it along");
-    assert_eq!(who(&thief).await, user.email, "a tab that slept is no reason to end a session");
+    assert_eq!(who(&owner).await, "anonymous", "the thief has the valid token");
+    assert_eq!(owner.cookies(), before, "the next login must send the old token");
+    assert_eq!(who(&thief).await, user.email, "an old token alone does not end a session");
     (host, user, owner, thief)
 }
 
@@ -246,27 +250,27 @@ async fn reuses(host: &Host, user: &host::User) -> Vec<sigra::audit::AuditEvent<
 }
 
 #[tokio::test]
-async fn invariant_2_a_token_that_was_replaced_however_often_ends_its_session_at_log_out_and_log_in() {
+async fn invariant_2_logout_or_login_with_a_replaced_token_ends_the_stolen_session() {
     for times in [1, 2, 8] {
         for (path, rows) in [("/log-out", 0), ("/log-in", 1)] {
-            let (host, user, owner, thief) = renewed_by_a_thief(times).await;
+            let (host, user, owner, thief) = token_reissued_to_a_thief(times).await;
             assert_status(&owner.post(path, &log_in_form(&user, true)).await, 303);
             let left = (who(&thief).await, host.rows().await);
             assert_eq!(left, ("anonymous".to_owned(), rows), "{path} after {times}");
             let reuses = reuses(&host, &user).await;
             assert_eq!(reuses.len(), 1, "{path} after {times}");
-            assert_eq!((reuses[0].actor, reuses[0].client.ip.is_some()), (None, true), "nobody knows which it was");
+            assert_eq!((reuses[0].actor, reuses[0].client.ip.is_some()), (None, true), "the actor is unknown");
         }
-        let (host, _, owner, thief) = renewed_by_a_thief(times).await;
+        let (host, _, owner, thief) = token_reissued_to_a_thief(times).await;
         host.sigra().delete_session(&token(&owner)).await.unwrap();
         assert_eq!(who(&thief).await, "anonymous");
     }
 }
 
-/// A thief who can confirm the password, too, or leads the application to renew the session.
+/// The thief knows the password too, or makes the application renew the session.
 #[tokio::test]
-async fn invariant_2_a_renewal_in_between_hides_no_reuse() {
-    let (host, user, owner, thief) = renewed_by_a_thief(1).await;
+async fn invariant_2_token_reuse_is_detected_after_renewals() {
+    let (host, user, owner, thief) = token_reissued_to_a_thief(1).await;
     for _ in 0..20 {
         assert_status(&thief.post("/renew", &[]).await, 204);
     }
@@ -276,9 +280,9 @@ async fn invariant_2_a_renewal_in_between_hides_no_reuse() {
     assert_eq!(reuses(&host, &user).await.len(), 1);
 }
 
-/// A request within the grace time, and one whose token was replaced by a log-in, prove no theft.
+/// Requests within the grace time, and with a token that a login replaced, do not indicate theft.
 #[tokio::test]
-async fn an_honest_log_out_is_no_reuse() {
+async fn an_ordinary_logout_is_not_token_reuse() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let tab = browser.fork();
@@ -291,13 +295,13 @@ async fn an_honest_log_out_is_no_reuse() {
     let browser = late.fork();
     host.post_log_in(&browser, &user, true).await;
     assert_status(&late.post("/log-out", &[]).await, 303);
-    assert_eq!(who(&browser).await, user.email, "what a log-in replaced ends nothing");
+    assert_eq!(who(&browser).await, user.email, "a token that a login replaced ends no session");
     assert!(reuses(&host, &user).await.is_empty());
 }
 
-/// A tab that is behind by two tokens, for they were replaced within the same minute.
+/// The tab has a token that was replaced twice within a minute.
 #[tokio::test]
-async fn a_late_log_out_beside_a_reissue_and_a_renewal_is_no_reuse() {
+async fn a_late_logout_after_a_reissue_and_a_renewal_is_not_token_reuse() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let tab = browser.fork();
@@ -310,9 +314,9 @@ async fn a_late_log_out_beside_a_reissue_and_a_renewal_is_no_reuse() {
     assert!(reuses(&host, &user).await.is_empty());
 }
 
-/// The browser holds the old token, and nobody the new one.
+/// The browser still has the old token, and no client has the new one.
 #[tokio::test]
-async fn a_renewal_whose_answer_was_lost_is_no_reuse_and_leaves_no_session_behind() {
+async fn a_renewal_whose_response_was_lost_is_not_token_reuse_and_leaves_no_session() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     browser.send_without_storing(Request::post("/renew").body(Body::empty()).unwrap()).await;

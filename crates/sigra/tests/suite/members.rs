@@ -1,4 +1,4 @@
-//! People who have a table of another name, in a database whose `users` are somebody else's.
+//! Users in a table of another name, in a database whose table `users` has another purpose.
 
 use sigra::{
     Client, Config, EmailToken, HashedPassword, Password, SecretKeyBase, Sigra, config::Argon2Params,
@@ -29,7 +29,7 @@ impl sigra::AuthUser for Member {
     }
 }
 
-/// Ada is a member. What is in `users` has her id and no more.
+/// Ada is a member. The row in `users` has the same ID, but isn't a user.
 async fn sigra_and_ada(database: &TestDatabase) -> (Sigra<Member>, Member) {
     let pool = database.connect().await;
     for sql in [
@@ -49,7 +49,7 @@ async fn sigra_and_ada(database: &TestDatabase) -> (Sigra<Member>, Member) {
 }
 
 #[tokio::test]
-async fn sessions_and_links_are_of_members() {
+async fn sessions_and_links_work_with_a_users_table_of_another_name() {
     let database = TestDatabase::with_bigints().await;
     let (sigra, ada) = sigra_and_ada(&database).await;
     let (token, row) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
@@ -66,7 +66,7 @@ async fn sessions_and_links_are_of_members() {
 }
 
 #[tokio::test]
-async fn a_member_with_another_password_is_not_logged_in() {
+async fn a_member_whose_password_changed_is_not_logged_in() {
     let database = TestDatabase::with_bigints().await;
     let (sigra, ada) = sigra_and_ada(&database).await;
     let update = sqlx::query("UPDATE members SET hashed_password = 'another'");
@@ -76,7 +76,7 @@ async fn a_member_with_another_password_is_not_logged_in() {
 }
 
 #[tokio::test]
-async fn scopes_of_members_are_kept_and_change_with_them() {
+async fn scopes_of_members_are_cached_and_follow_changes() {
     let database = TestDatabase::with_bigints().await;
     let (sigra, ada) = sigra_and_ada(&database).await;
     let (token, _) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the host of the tests offers around second factors.
+//! The routes of the test host for second factors.
 
 use axum::{
     Form, Json, Router,
@@ -174,7 +174,7 @@ fn as_text(codes: Option<BackupCodes>) -> String {
     codes.iter().flat_map(BackupCodes::iter).map(|code| code.to_string()).collect::<Vec<_>>().join("\n")
 }
 
-/// 200 with what came of it, 422 if nothing did.
+/// 200 with the outcome, or 422 if there is none.
 fn accepted(outcome: Option<String>) -> Response {
     outcome.map_or_else(|| StatusCode::UNPROCESSABLE_ENTITY.into_response(), IntoResponse::into_response)
 }

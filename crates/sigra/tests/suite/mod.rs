@@ -1,5 +1,5 @@
-//! Every test exists once, and runs on every database. What the databases don't share is in the module
-//! `database` of the crate's root.
+//! Every test is written once and runs on every database. Their differences are in the module `database` of the
+//! crate's root.
 
 mod audit;
 pub mod authenticator;
@@ -14,6 +14,7 @@ mod hanging_up;
 pub mod host;
 mod idempotency;
 mod isolation;
+mod late_responses;
 mod limits;
 mod live;
 mod many_cookies;
@@ -21,7 +22,6 @@ mod members;
 mod mfa_host;
 mod model;
 mod outbox;
-mod overtaking;
 pub mod passkeys;
 mod proxies_and_origin;
 mod races;

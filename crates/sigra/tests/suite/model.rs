@@ -1,6 +1,6 @@
-//! Random histories of several browsers, users and thieves, against a model that fits on two pages.
+//! Compares random histories of several browsers, users and thieves with a small model.
 //!
-//! `PROPTEST_CASES` says how many; failures shrink to the shortest history that still fails.
+//! `PROPTEST_CASES` is the number of histories. A failure shrinks to the shortest history that still fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,7 @@ const CHALLENGE_TTL: u64 = 10 * 60;
 const TRUST_TTL: u64 = 30 * DAY;
 const SUDO_TTL: u64 = 20 * 60;
 const STEP: u64 = 30;
-/// Steps that were before the model's time began.
+/// The TOTP step at which the model's time begins.
 const FIRST_STEP: u64 = 10;
 const CODES: usize = 10;
 const DAY: u64 = 24 * 3600;
@@ -62,8 +62,8 @@ pub enum Step {
     Visit {
         browser: usize,
     },
-    /// The answer is lost on the way.
-    VisitInVain {
+    /// The response doesn't reach the browser.
+    VisitWithLostResponse {
         browser: usize,
     },
     LogOut {
@@ -76,28 +76,28 @@ pub enum Step {
         browser: usize,
         session: usize,
     },
-    /// Somebody deletes the row by hand.
+    /// The row is deleted by hand.
     DeleteByHand {
         session: usize,
     },
     LogOutEverywhere {
         browser: usize,
     },
-    /// Sets up an authenticator app, in place of the one before.
+    /// Sets up an authenticator app, which replaces the one before.
     Enrol {
         browser: usize,
     },
     Disable {
         browser: usize,
     },
-    /// The code that one of the user's apps, of now or before, shows or showed some steps ago.
+    /// A code of one of the user's current or former apps, from some steps ago.
     AnswerWithCode {
         browser: usize,
         app: usize,
         steps_ago: u64,
         trust: bool,
     },
-    /// One of the backup codes that anybody ever got.
+    /// One of all backup codes that any user ever got.
     AnswerWithBackupCode {
         browser: usize,
         code: usize,
@@ -113,7 +113,7 @@ pub enum Step {
     ChangePassword {
         browser: usize,
     },
-    /// One browser's trust cookie is put into another.
+    /// Copies one browser's trust cookie to another.
     StealTrust {
         from: usize,
         to: usize,
@@ -127,7 +127,7 @@ pub enum Step {
     VisitWithStolen {
         loot: usize,
     },
-    /// Ends what goes on under the stolen tokens' successors.
+    /// Logs out with stolen cookies, whose tokens may have been replaced.
     LogOutWithStolen {
         loot: usize,
     },
@@ -145,15 +145,15 @@ prop_state_machine! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_history_goes_as_the_model_says(sequential 1..60 => Reality);
+    fn every_history_matches_the_model(sequential 1..60 => Reality);
 }
 
-/// Enough to be sure in a minute; the slow proofs ask for more.
+/// The number of histories. `./test --long` asks for more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(HISTORIES)
 }
 
-/// What the database should hold.
+/// A session that the database should have.
 #[derive(Clone, Debug)]
 struct Row {
     user: usize,
@@ -167,11 +167,11 @@ struct Row {
     token: Token,
     next: Option<(Token, u64)>,
     previous: Option<(Token, Option<u64>)>,
-    /// All that it ever had.
+    /// All tokens that the session ever had.
     series: BTreeSet<Token>,
 }
 
-/// What a browser should hold: tokens, and the key that signed them.
+/// The cookies that a browser should have: tokens, and the key that signed them.
 #[derive(Clone, Debug, Default)]
 struct Jar {
     session: Option<(Token, KeyGeneration)>,
@@ -179,10 +179,10 @@ struct Jar {
     trust: Option<(Vec<usize>, KeyGeneration)>,
 }
 
-/// What a user has set up.
+/// The second factors of a user.
 #[derive(Clone, Debug, Default)]
 struct Factors {
-    /// How many apps there were. The last one is good, if any is.
+    /// The number of apps so far. Only the last one can be valid.
     apps: usize,
     is_on: bool,
     last_step: u64,
@@ -200,7 +200,7 @@ pub struct Model {
     loot: Vec<Jar>,
     factors: [Factors; USERS],
     backup_codes: usize,
-    /// Whom a browser is trusted by, and since when.
+    /// The user who trusted a browser, and when, by the trust token.
     trusts: BTreeMap<usize, (usize, u64)>,
     trusts_given: usize,
     newest_key: KeyGeneration,
@@ -225,7 +225,7 @@ impl Model {
         self.tokens
     }
 
-    /// The row that a token points to, and whether it is good there.
+    /// Returns the session of a token, and whether the token is valid for it.
     fn find(&self, token: Token) -> Option<(usize, bool)> {
         let found = |matches: &dyn Fn(&Row) -> bool| self.rows.iter().find(|(_, row)| matches(row)).map(|(id, _)| *id);
         if let Some(id) = found(&|row| row.token == token || row.next.is_some_and(|(next, _)| next == token)) {
@@ -244,15 +244,15 @@ impl Model {
     }
 
     fn look_up(&mut self, token: Token) -> Lookup {
-        let Some((session, good)) = self.find(token) else { return Lookup::Dead };
+        let Some((session, is_valid)) = self.find(token) else { return Lookup::Dead };
         let now = self.now;
         let row = &self.rows[&session];
         let idle_for = now - row.last_used_at;
-        if self.is_over(row) {
+        if self.has_expired(row) {
             self.rows.remove(&session);
             return Lookup::Dead;
         }
-        if !good {
+        if !is_valid {
             return Lookup::Superseded;
         }
         let mut reissued = None;
@@ -261,8 +261,8 @@ impl Model {
             row.previous = Some((row.token, Some(now + GRACE)));
             (row.token, row.issued_at, row.next) = (token, now, None);
         } else if row.token == token && now - row.issued_at >= REISSUE_AGE {
-            let lost = row.next.is_none_or(|(_, issued_at)| now - issued_at > REISSUE_RETRY);
-            if lost {
+            let may_reissue = row.next.is_none_or(|(_, issued_at)| now - issued_at > REISSUE_RETRY);
+            if may_reissue {
                 let next = self.fresh_token();
                 let row = self.rows.get_mut(&session).unwrap();
                 row.next = Some((next, now));
@@ -276,7 +276,7 @@ impl Model {
         Lookup::Live { session, reissued }
     }
 
-    /// What the layer finds out of a jar.
+    /// Returns the session of a jar, and the cookies to set.
     fn authenticate(&mut self, jar: &Jar) -> (Option<usize>, Upkeep) {
         let forged =
             |cookie: &Option<(Token, KeyGeneration)>| cookie.is_some_and(|(_, key)| !self.accepted_keys.contains(&key));
@@ -308,13 +308,13 @@ impl Model {
         (None, Upkeep::Drop { session: jar.session.is_some(), remember_me: remember_me.is_some() })
     }
 
-    /// Whether a token is a session's own or its next one, and the session goes on.
-    fn is_to_be_held(&self, token: Token) -> bool {
-        let is_held = |row: &&Row| row.token == token || row.next.is_some_and(|(next, _)| next == token);
-        self.rows.values().find(is_held).is_some_and(|row| !self.is_over(row))
+    /// Returns whether a token is the current or the reissued one of a session that hasn't expired.
+    fn is_current(&self, token: Token) -> bool {
+        let has_token = |row: &&Row| row.token == token || row.next.is_some_and(|(next, _)| next == token);
+        self.rows.values().find(has_token).is_some_and(|row| !self.has_expired(row))
     }
 
-    fn is_over(&self, row: &Row) -> bool {
+    fn has_expired(&self, row: &Row) -> bool {
         let (age, idle_for) = (self.now - row.inserted_at, self.now - row.last_used_at);
         match row.pending {
             true => age >= CHALLENGE_TTL,
@@ -325,7 +325,7 @@ impl Model {
     fn keep_up(&self, jar: &mut Jar, upkeep: Upkeep) {
         match upkeep {
             Upkeep::None => {}
-            Upkeep::Write { token, .. } if !self.is_to_be_held(token) => {}
+            Upkeep::Write { token, .. } if !self.is_current(token) => {}
             Upkeep::Write { token, remembered } => {
                 jar.session = Some((token, self.newest_key));
                 if remembered {
@@ -339,21 +339,21 @@ impl Model {
         }
     }
 
-    /// The tokens of a jar whose signatures hold, the one that the request acts under first.
-    fn presented(&self, jar: &Jar, let_in: Option<usize>) -> Vec<Token> {
-        let good = |cookie: Option<(Token, KeyGeneration)>| cookie.filter(|(_, key)| self.accepted_keys.contains(key));
+    /// Returns the tokens of a jar whose signatures are valid. The token of the request's session is first.
+    fn presented(&self, jar: &Jar, session: Option<usize>) -> Vec<Token> {
+        let verified =
+            |cookie: Option<(Token, KeyGeneration)>| cookie.filter(|(_, key)| self.accepted_keys.contains(key));
         let mut tokens: Vec<Token> =
-            [jar.session, jar.remember_me].into_iter().filter_map(good).map(|(token, _)| token).collect();
+            [jar.session, jar.remember_me].into_iter().filter_map(verified).map(|(token, _)| token).collect();
         tokens.dedup();
-        tokens.sort_by_key(|token| let_in.is_some() && self.find(*token).map(|(session, _)| session) != let_in);
+        tokens.sort_by_key(|token| session.is_some() && self.find(*token).map(|(session, _)| session) != session);
         tokens
     }
 
-    /// Ends the session that a request was let in under, and those of its tokens: also of one that was replaced, however
-    /// long ago.
-    fn end_presented(&mut self, presented: &[Token], let_in: Option<usize>) {
+    /// Ends the session of a request, and those of the tokens that it sent, even if they were replaced long ago.
+    fn end_presented(&mut self, presented: &[Token], session: Option<usize>) {
         let is_presented = |row: &Row| presented.iter().any(|token| row.series.contains(token));
-        self.rows.retain(|session, row| Some(*session) != let_in && !is_presented(row));
+        self.rows.retain(|id, row| Some(*id) != session && !is_presented(row));
     }
 
     fn set_token(&self, jar: &mut Jar, token: Token, remembered: bool) {
@@ -361,7 +361,7 @@ impl Model {
         jar.remember_me = remembered.then_some((token, self.newest_key));
     }
 
-    /// When a user has trusted the browser with this jar.
+    /// Returns when a user trusted the browser with this jar.
     fn trusted_at(&self, jar: &Jar, user: usize) -> Option<u64> {
         let (tokens, _) = jar.trust.as_ref().filter(|(_, key)| self.accepted_keys.contains(key))?;
         let given = |token: &usize| {
@@ -386,16 +386,16 @@ impl Model {
         jar.trust = Some((tokens.split_off(oldest), self.newest_key));
     }
 
-    /// Whether a code is good, which it then no longer is.
+    /// Uses a code up. Returns whether it was valid.
     fn take_code(&mut self, user: usize, app: usize, steps_ago: u64) -> bool {
         let factors = &mut self.factors[user];
         let is_the_last = factors.is_on && app.is_multiple_of(factors.apps.max(1));
         let Some(step) = (FIRST_STEP + self.now / STEP).checked_sub(steps_ago) else { return false };
-        let is_good = is_the_last && steps_ago <= 1 && step > factors.last_step;
-        if is_good {
+        let is_valid = is_the_last && steps_ago <= 1 && step > factors.last_step;
+        if is_valid {
             factors.last_step = step;
         }
-        is_good
+        is_valid
     }
 
     fn renew(&mut self, jar: &mut Jar, session: usize) {
@@ -408,7 +408,7 @@ impl Model {
         self.set_token(jar, token, remembered);
     }
 
-    /// What follows when a user has shown their second factor.
+    /// Verifies a session after the user presented a second factor.
     fn verify(&mut self, jar: &mut Jar, session: usize) {
         let now = self.now;
         let row = self.rows.get_mut(&session).unwrap();
@@ -428,7 +428,7 @@ impl Model {
         self.now - self.rows[&session].authenticated_at < SUDO_TTL
     }
 
-    /// What follows every change of a user's factors.
+    /// Revokes trusted browsers and pending sessions, as every change of factors does.
     fn distrust(&mut self, user: usize) {
         self.trusts.retain(|_, (by, _)| *by != user);
         self.rows.retain(|_, row| row.user != user || !row.pending);
@@ -461,7 +461,7 @@ impl Model {
         self.renew(jar, session);
     }
 
-    /// Takes the step. Gives who the request of that step was, if it was one.
+    /// Takes a step. Returns the session that its request's handler saw, if the step was a request.
     fn take(&mut self, step: &Step) -> Option<Option<usize>> {
         match *step {
             Step::Visit { browser } => {
@@ -471,7 +471,7 @@ impl Model {
                 self.browsers[browser] = jar;
                 Some(self.seen(session))
             }
-            Step::VisitInVain { browser } => {
+            Step::VisitWithLostResponse { browser } => {
                 let jar = self.browsers[browser].clone();
                 let session = self.authenticate(&jar).0;
                 Some(self.seen(session))
@@ -486,9 +486,9 @@ impl Model {
             }
             Step::LogIn { browser, user, remember } => {
                 let mut jar = self.browsers[browser].clone();
-                let (let_in, _) = self.authenticate(&jar);
-                let presented = self.presented(&jar, let_in);
-                self.end_presented(&presented, let_in);
+                let (session, _) = self.authenticate(&jar);
+                let presented = self.presented(&jar, session);
+                self.end_presented(&presented, session);
                 let trusted_at = self.trusted_at(&jar, user);
                 let pending = self.factors[user].is_on && trusted_at.is_none();
                 let (token, now) = (self.fresh_token(), self.now);
@@ -617,17 +617,17 @@ impl Model {
         }
     }
 
-    /// Gives who it was.
+    /// Returns the session that the handler saw.
     fn log_out(&mut self, jar: &mut Jar) -> Option<usize> {
-        let (let_in, _) = self.authenticate(jar);
-        let before = self.seen(let_in);
-        let presented = self.presented(jar, let_in);
-        self.end_presented(&presented, let_in);
+        let (session, _) = self.authenticate(jar);
+        let before = self.seen(session);
+        let presented = self.presented(jar, session);
+        self.end_presented(&presented, session);
         *jar = Jar { trust: jar.trust.take(), ..Jar::default() };
         before
     }
 
-    /// What a handler sees of a session: nothing, while the second factor is pending.
+    /// Returns the session that a handler sees. A handler sees no session while the second factor is pending.
     fn seen(&self, session: Option<usize>) -> Option<usize> {
         session.filter(|session| !self.rows[session].pending)
     }
@@ -651,14 +651,14 @@ impl Model {
         let mut jar = self.browsers[browser].clone();
         let (session, upkeep) = self.authenticate(&jar);
         let seen = self.seen(session);
-        // What is dead is dropped by the next page.
+        // Only a later page expires invalid cookies.
         if let Some(session) = session {
             let jar_before = jar.clone();
             if self.rows[&session].pending == pending {
                 act(self, &mut jar, session);
             }
             let settled = jar.session != jar_before.session || jar.remember_me != jar_before.remember_me;
-            // A session that revoked itself is found gone when the cookies are written.
+            // If the session revoked itself, `keep_up` writes no cookies.
             if !settled {
                 self.keep_up(&mut jar, upkeep);
             }
@@ -680,7 +680,7 @@ impl ReferenceStateMachine for Model {
 
     fn transitions(_: &Self) -> BoxedStrategy<Step> {
         let browser = 0..BROWSERS;
-        // Mostly the present one, and now and then one from before.
+        // Mostly the current app, sometimes a former one.
         let apps = prop_oneof![3 => Just(0), 1 => 0..4usize];
         let pauses = prop_oneof![
             3 => Just(5),
@@ -695,7 +695,7 @@ impl ReferenceStateMachine for Model {
             3 => (browser.clone(), 0..USERS, any::<bool>())
                 .prop_map(|(browser, user, remember)| Step::LogIn { browser, user, remember }),
             8 => browser.clone().prop_map(|browser| Step::Visit { browser }),
-            4 => browser.clone().prop_map(|browser| Step::VisitInVain { browser }),
+            4 => browser.clone().prop_map(|browser| Step::VisitWithLostResponse { browser }),
             1 => browser.clone().prop_map(|browser| Step::LogOut { browser }),
             1 => browser.clone().prop_map(|browser| Step::Renew { browser }),
             1 => (browser.clone(), 0..50usize).prop_map(|(browser, session)| Step::Revoke { browser, session }),
@@ -728,7 +728,7 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Of a user: their apps, their backup codes, the browsers they trust, and the sessions that should not be.
+/// Counts a user's apps, backup codes, trusted browsers, and sessions that lack a second factor.
 const COUNTS: [&str; 4] = [
     "SELECT count(*) FROM users_totp WHERE user_id = $1",
     "SELECT count(*) FROM users_backup_codes WHERE user_id = $1",
@@ -737,12 +737,12 @@ const COUNTS: [&str; 4] = [
      AND NOT mfa_pending AND mfa_verified_at IS NULL AND EXISTS (SELECT 1 FROM users_totp f WHERE f.user_id = t.user_id)",
 ];
 
-/// The model's time begins with the first second of a step.
-fn at_the_beginning_of_a_step() -> Clock {
+/// Returns a clock at the start of a TOTP step, where the model's time begins.
+fn clock_at_the_start_of_a_step() -> Clock {
     let clock = Clock::stopped();
     let step = Duration::from_secs(STEP).as_nanos();
     let into = clock.now().unix_timestamp_nanos().unsigned_abs() % step;
-    // It counts milliseconds.
+    // The clock counts milliseconds.
     clock.advance(Duration::from_nanos(u64::try_from(step - into).unwrap()) + Duration::from_millis(1));
     clock
 }
@@ -754,7 +754,7 @@ struct Node {
     router: Router,
 }
 
-/// The real thing: two nodes over a database, and browsers with cookies.
+/// The system under test: two nodes on one database, and browsers with cookies.
 pub struct Reality {
     runtime: tokio::runtime::Runtime,
     pool: Pool<Database>,
@@ -763,7 +763,7 @@ pub struct Reality {
     nodes: Arc<RwLock<Vec<Node>>>,
     browsers: Vec<TestClient>,
     loot: Vec<TestClient>,
-    /// The real names of the model's sessions.
+    /// The IDs of the model's sessions.
     sessions: Vec<SessionId>,
     /// The keys of each user's authenticator apps.
     apps: [Vec<totp_rs::Totp>; USERS],
@@ -801,7 +801,7 @@ impl Reality {
         Node { sigra, router }
     }
 
-    /// Starts both nodes, again if need be.
+    /// Starts or restarts both nodes.
     fn deploy(&self) {
         *self.nodes.write().unwrap() = vec![self.node(), self.node()];
     }
@@ -828,7 +828,7 @@ impl Reality {
         usize::try_from(self.runtime.block_on(count).unwrap()).unwrap()
     }
 
-    /// Sets an app up, if that is open to the browser, and keeps its key and the codes that come with it.
+    /// Sets up an app, if the browser may, and keeps its key and the new backup codes.
     fn enrol(&mut self, browser: usize) -> Option<SessionId> {
         let response = self.runtime.block_on(self.browsers[browser].post("/enrol", &[]));
         assert!(response.status().is_success(), "{response:?}");
@@ -844,7 +844,7 @@ impl Reality {
         name
     }
 
-    /// What an app of a user's showed.
+    /// Returns the code that a user's app showed.
     fn code(&self, user: usize, app: usize, steps_ago: u64) -> String {
         let now = self.clock.now().unix_timestamp().unsigned_abs();
         let apps = &self.apps[user];
@@ -852,7 +852,7 @@ impl Reality {
         app.map_or_else(|| "000000".to_owned(), |app| app.generate(now - steps_ago * STEP).to_string())
     }
 
-    /// Whose browser it is, by the model.
+    /// Returns the user of a browser, according to the model.
     fn user_of(&self, browser: usize) -> usize {
         let mut model = self.model.clone();
         let jar = model.browsers[browser].clone();
@@ -1012,7 +1012,7 @@ async fn everywhere(
     Ok(name(&scope))
 }
 
-/// Passes each request to the node whose turn it is, as it is there now, once it has heard what the other did.
+/// Passes requests to the nodes in turn. Each first catches up with the changes of the other.
 fn balanced(nodes: Arc<RwLock<Vec<Node>>>) -> Router {
     let turn = Arc::new(AtomicUsize::new(0));
     Router::new().fallback_service(tower::service_fn(move |request| {
@@ -1035,7 +1035,7 @@ impl StateMachineTest for Reality {
         let reality = Self {
             runtime,
             pool,
-            clock: at_the_beginning_of_a_step(),
+            clock: clock_at_the_start_of_a_step(),
             secrets: vec![SecretKeyBase::generate().unwrap()],
             browsers: (0..BROWSERS).map(|_| TestClient::new(balanced(nodes.clone()))).collect(),
             nodes,
@@ -1057,7 +1057,7 @@ impl StateMachineTest for Reality {
         let expected = reality.model.take(&step);
         let found = match step {
             Step::Visit { browser } => Some(reality.visit(&reality.browsers[browser])),
-            Step::VisitInVain { browser } => Some(reality.visit(&reality.browsers[browser].fork())),
+            Step::VisitWithLostResponse { browser } => Some(reality.visit(&reality.browsers[browser].fork())),
             Step::VisitWithStolen { loot } => {
                 let loot = loot % reality.loot.len().max(1);
                 reality.loot.get(loot).map(|stolen| reality.visit(stolen))
@@ -1143,7 +1143,7 @@ impl StateMachineTest for Reality {
         };
         if let (Some(expected), Some(found)) = (expected, found) {
             let expected = expected.map(|session| reality.sessions[session]);
-            assert_eq!(found, expected, "who is it, after {step:?}?");
+            assert_eq!(found, expected, "the session of the request, in {step:?}");
         }
         reality
     }
@@ -1151,13 +1151,13 @@ impl StateMachineTest for Reality {
     fn check_invariants(reality: &Self, _: &Model) {
         let expected: BTreeSet<(SessionId, bool)> =
             reality.model.rows.iter().map(|(session, row)| (reality.sessions[*session], row.pending)).collect();
-        assert_eq!(reality.rows(), expected, "the rows that are left, and whether they wait for a second factor");
+        assert_eq!(reality.rows(), expected, "the sessions, and whether their second factor is pending");
         for (user, factors) in reality.model.factors.iter().enumerate() {
             let trusts = reality.model.trusts.values().filter(|(by, _)| *by == user).count();
             let [totp, codes, trusted, unverified] = COUNTS.map(|sql| reality.count(sql, user));
             assert_eq!((totp, codes), (usize::from(factors.is_on), factors.backup_codes.len()), "the factors");
             assert_eq!(trusted, trusts, "the trusted browsers");
-            assert_eq!(unverified, 0, "no session has fewer factors than its user");
+            assert_eq!(unverified, 0, "no session lacks the second factor of its user");
         }
         let jars = reality.model.browsers.iter().chain(&reality.model.loot);
         for (jar, client) in jars.zip(reality.browsers.iter().chain(&reality.loot)) {

@@ -1,4 +1,4 @@
-//! Mails that outlive the process that was to send them.
+//! Emails that outlive the process that should have sent them.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,21 @@ use super::host::Host;
 
 const FROM: &str = "MyApp <hello@example.com>";
 
-/// Longer than anything takes, on however slow a machine.
+/// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn mail() -> Mail {
     Mail::new("ada@example.com", "Hello", "A link that nobody else may read").html("<p>A link</p>")
 }
 
-/// A process whose mail server is away.
-fn unlucky(host: &Host) -> Mailer {
-    // Port 9 discards, where there is anybody.
+/// The mailer of a process whose mail server is down.
+fn mailer_without_server(host: &Host) -> Mailer {
+    // Port 9 is the discard service, so that no mail server is there.
     Mailer::from_url("smtp://127.0.0.1:9", FROM).expect("a mailer").kept_in(host.sigra.outbox())
 }
 
-/// A process whose mail server is there.
-fn lucky(host: &Host) -> Mailer {
+/// The mailer of a process whose mail server works.
+fn working_mailer(host: &Host) -> Mailer {
     Mailer::from_url("memory:", FROM).expect("a mailer").kept_in(host.sigra.outbox())
 }
 
@@ -34,17 +34,17 @@ async fn count(host: &Host) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM outgoing_mails").fetch_one(&host.pool).await.expect("a count")
 }
 
-async fn eventually(is_so: impl AsyncFn() -> bool) {
+async fn eventually(condition: impl AsyncFn() -> bool) {
     let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "it did not come to pass");
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "the condition was not met in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Mails that a process leaves when it ends.
-async fn leave_behind(host: &Host, mails: i64) {
-    let mailer = unlucky(host);
+/// Leaves emails unsent, as a process does when it ends.
+async fn leave_unsent(host: &Host, mails: i64) {
+    let mailer = mailer_without_server(host);
     for _ in 0..mails {
         mailer.send(mail());
     }
@@ -53,9 +53,9 @@ async fn leave_behind(host: &Host, mails: i64) {
 }
 
 #[tokio::test]
-async fn a_mail_that_was_sent_leaves_nothing() {
+async fn a_sent_email_leaves_no_row() {
     let host = Host::new().await;
-    let mailer = lucky(&host);
+    let mailer = working_mailer(&host);
     mailer.send(mail());
     mailer.settle().await;
     assert_eq!(sent(&mailer), [mail()]);
@@ -64,42 +64,42 @@ async fn a_mail_that_was_sent_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_waits_when_a_process_ends_is_sent_by_the_next_ones_and_once() {
+async fn emails_left_by_a_process_are_sent_exactly_once_by_others() {
     const MAILS: i64 = 50;
     let host = Host::new().await;
-    leave_behind(&host, MAILS).await;
-    let nodes: Vec<Mailer> = (0..4).map(|_| lucky(&host)).collect();
+    leave_unsent(&host, MAILS).await;
+    let nodes: Vec<Mailer> = (0..4).map(|_| working_mailer(&host)).collect();
     let all_sent = async || nodes.iter().map(|node| sent(node).len()).sum::<usize>() == 50;
     eventually(all_sent).await;
     eventually(async || count(&host).await == 0).await;
     for node in &nodes {
         node.settle().await;
     }
-    assert!(all_sent().await, "none is sent twice");
+    assert!(all_sent().await, "no email is sent twice");
     assert!(nodes.iter().all(|node| sent(node).iter().all(|sent| *sent == mail())));
 }
 
 #[tokio::test]
-async fn what_another_process_is_about_to_send_is_left_to_it_until_it_is_gone() {
+async fn an_email_is_left_to_its_process_until_that_process_has_ended() {
     let host = Host::new().await;
-    let mailer = unlucky(&host);
+    let mailer = mailer_without_server(&host);
     mailer.send(mail());
     eventually(async || count(&host).await == 1).await;
-    let other = lucky(&host);
+    let other = working_mailer(&host);
     tokio::time::sleep(Duration::from_millis(300)).await;
     other.settle().await;
     assert!(sent(&other).is_empty());
 
-    // As when it was killed some time ago.
-    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("let go");
-    let next = lucky(&host);
+    // As if it had been killed some time ago.
+    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("released");
+    let next = working_mailer(&host);
     eventually(async || sent(&next).len() + sent(&other).len() == 1).await;
 }
 
 #[tokio::test]
-async fn invariant_1_what_waits_is_not_readable_in_the_database() {
+async fn invariant_1_waiting_emails_are_not_readable_in_the_database() {
     let host = Host::new().await;
-    leave_behind(&host, 1).await;
+    leave_unsent(&host, 1).await;
     let contains = |file: &Vec<u8>, text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
     for file in host.database_files().await {
         for secret in ["A link", "ada@example.com", "Hello"] {
@@ -109,30 +109,30 @@ async fn invariant_1_what_waits_is_not_readable_in_the_database() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_any_more_is_given_up() {
+async fn an_email_that_waited_too_long_is_deleted_unsent() {
     let host = Host::new().await;
-    leave_behind(&host, 1).await;
+    leave_unsent(&host, 1).await;
     sqlx::query("UPDATE outgoing_mails SET inserted_at = 0").execute(&host.pool).await.expect("aged");
-    let next = lucky(&host);
+    let next = working_mailer(&host);
     eventually(async || count(&host).await == 0).await;
     next.settle().await;
-    assert!(sent(&next).is_empty(), "its links are no longer good");
+    assert!(sent(&next).is_empty(), "its links have expired");
 }
 
-/// A transaction that a mail is sent in.
-async fn begun_with(host: &Host, mailer: &Mailer) -> sigra::Transaction<super::host::User> {
+/// Begins a transaction, and sends an email in it.
+async fn transaction_with_email(host: &Host, mailer: &Mailer) -> sigra::Transaction<super::host::User> {
     let mut tx = host.sigra.begin().await.expect("a transaction");
     mailer.send_in(&mut tx, mail()).await.expect("kept");
     tx
 }
 
 #[tokio::test]
-async fn invariant_17_a_mail_is_sent_with_the_commit_of_what_it_tells_of_and_once() {
+async fn invariant_17_an_email_is_sent_once_after_its_transaction_commits() {
     let host = Host::new().await;
-    for mailer in [lucky(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
-        let tx = begun_with(&host, &mailer).await;
+    for mailer in [working_mailer(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
+        let tx = transaction_with_email(&host, &mailer).await;
         mailer.settle().await;
-        assert!(sent(&mailer).is_empty(), "not before");
+        assert!(sent(&mailer).is_empty(), "not before the commit");
         tx.commit().await.expect("committed");
         mailer.settle().await;
         assert_eq!(sent(&mailer), [mail()]);
@@ -141,54 +141,54 @@ async fn invariant_17_a_mail_is_sent_with_the_commit_of_what_it_tells_of_and_onc
 }
 
 #[tokio::test]
-async fn invariant_17_a_mail_of_what_was_rolled_back_is_never_sent() {
+async fn invariant_17_an_email_of_a_rolled_back_transaction_is_never_sent() {
     let host = Host::new().await;
-    for mailer in [lucky(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
-        begun_with(&host, &mailer).await.rollback().await.expect("rolled back");
-        drop(begun_with(&host, &mailer).await);
+    for mailer in [working_mailer(&host), Mailer::from_url("memory:", FROM).expect("a mailer")] {
+        transaction_with_email(&host, &mailer).await.rollback().await.expect("rolled back");
+        drop(transaction_with_email(&host, &mailer).await);
         mailer.settle().await;
         assert!(sent(&mailer).is_empty());
         assert_eq!((count(&host).await, mailer.leave().await), (0, 0));
     }
 }
 
-/// As when the process was killed as soon as the commit had reached the database: nobody has heard of it.
+/// As if the process was killed after the commit reached the database, but before its result came back.
 #[tokio::test]
-async fn invariant_17_a_mail_is_sent_whose_process_ended_in_the_middle_of_the_commit() {
+async fn invariant_17_an_email_is_sent_even_if_its_process_ended_during_the_commit() {
     let host = Host::new().await;
     let (mut committed, mut polls, mut at_once) = (0, 0, 0);
     loop {
-        let mailer = unlucky(&host);
-        let mut tx = begun_with(&host, &mailer).await;
-        let audit = sigra::audit::Audit::new("told");
+        let mailer = mailer_without_server(&host);
+        let mut tx = transaction_with_email(&host, &mailer).await;
+        let audit = sigra::audit::Audit::new("committed");
         host.sigra.audit().record(&mut tx, &audit).await.expect("recorded");
-        let is_over = abandon_after(polls, tx.commit()).await;
+        let is_done = abandon_after(polls, tx.commit()).await;
         drop(mailer);
-        if is_over && polls > 1 {
+        if is_done && polls > 1 {
             break;
         }
-        if is_over {
-            // The database has answered before anybody waited, which it does not every time.
+        if is_done {
+            // The commit finished at once, which doesn't happen every time.
             at_once += 1;
-            assert!(at_once < 1000, "it waits for the database");
+            assert!(at_once < 1000, "the commit never waited for the database");
             continue;
         }
         polls += 1;
-        // What the database was told to do, it does.
+        // The database may still complete the commit.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = 'told'")
+        let changes: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = 'committed'")
             .fetch_one(&host.pool)
             .await
             .expect("a count");
         assert_eq!(count(&host).await, changes, "after {polls} polls");
         committed = changes;
     }
-    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("let go");
-    let next = lucky(&host);
+    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("released");
+    let next = working_mailer(&host);
     eventually(async || i64::try_from(sent(&next).len()).expect("few") > committed).await;
 }
 
-/// Polls so many times, and then no more. Tells whether it was over.
+/// Polls `work` at most `polls` times. Returns whether it finished.
 async fn abandon_after(polls: usize, work: impl Future<Output = sigra::Result<()>>) -> bool {
     let (mut work, mut polled) = (std::pin::pin!(work), 0);
     std::future::poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! Passkeys: as a way in, as a second factor, and in the hands of somebody else.
+//! Passkeys: as sign-in method, as second factor, and used by attackers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub async fn send(browser: &TestClient, path: &str, answer: &Value) -> TestRespo
     browser.send(request(path, answer)).await
 }
 
-/// Adds a passkey through the pages. Gives the backup codes, if there were none before.
+/// Adds a passkey through the pages. Returns the new backup codes, or an empty string if there were codes before.
 async fn register(browser: &TestClient, authenticator: &mut Authenticator) -> String {
     let answer = authenticator.register(&challenge(browser, "/passkeys/register").await);
     let response = send(browser, "/passkeys/register", &answer).await;
@@ -41,7 +41,7 @@ async fn register(browser: &TestClient, authenticator: &mut Authenticator) -> St
     response.text()
 }
 
-/// Whether a new browser is logged in by a passkey.
+/// Returns whether a passkey logs in on a new browser.
 async fn logs_in(host: &Host, authenticator: &mut Authenticator) -> bool {
     let browser = host.client();
     let answer = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
@@ -68,7 +68,7 @@ async fn only_passkey(host: &Host, user: &User) -> sigra::mfa::Passkey {
 }
 
 #[tokio::test]
-async fn a_passkey_is_a_second_factor_from_then_on() {
+async fn a_new_passkey_is_required_as_second_factor() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
@@ -89,7 +89,7 @@ async fn a_passkey_is_a_second_factor_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_passkey_logs_in_by_itself() {
+async fn a_passkey_logs_in_without_a_password() {
     let host = Host::new().await;
     let (user, browser, mut authenticator) = user_with_passkey(&host).await;
     browser.post("/log-out", &[]).await;
@@ -105,7 +105,7 @@ async fn a_passkey_logs_in_by_itself() {
 }
 
 #[tokio::test]
-async fn sudo_mode_takes_a_passkey() {
+async fn sudo_mode_accepts_a_passkey_answer_once() {
     let host = Host::new().await;
     let (_, browser, mut authenticator) = user_with_passkey(&host).await;
     host.clock().advance(MINUTE * 20);
@@ -117,7 +117,7 @@ async fn sudo_mode_takes_a_passkey() {
 }
 
 #[tokio::test]
-async fn an_answer_is_good_once_in_the_browser_that_was_asked() {
+async fn a_passkey_answer_is_valid_once_and_only_in_its_browser() {
     let host = Host::new().await;
     let (user, _, mut authenticator) = user_with_passkey(&host).await;
     let (browser, thief) = (host.client(), host.client());
@@ -140,7 +140,7 @@ async fn an_answer_is_good_once_in_the_browser_that_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_10_of_many_who_send_one_answer_at_once_one_gets_in() {
+async fn invariant_10_only_one_of_many_copies_of_a_passkey_answer_succeeds() {
     let host = Arc::new(Host::new().await);
     let (_, _, mut authenticator) = user_with_passkey(&host).await;
     for _ in 0..10 {
@@ -157,9 +157,9 @@ async fn invariant_10_of_many_who_send_one_answer_at_once_one_gets_in() {
     }
 }
 
-/// The second answer to arrive takes nothing from the first.
+/// The second challenge to arrive must not replace the first.
 #[tokio::test]
-async fn invariant_16_two_tabs_that_ask_at_the_same_moment_are_both_answered() {
+async fn invariant_16_passkey_challenges_of_two_tabs_at_once_both_work() {
     let host = Host::new().await;
     let (user, _, mut authenticator) = user_with_passkey(&host).await;
     let browser = host.client();
@@ -167,17 +167,17 @@ async fn invariant_16_two_tabs_that_ask_at_the_same_moment_are_both_answered() {
     let (one, two) = tokio::join!(ask(), ask());
     browser.store(&one);
     browser.store(&two);
-    for question in [one, two] {
+    for page in [one, two] {
         let tab = browser.fork();
-        let answer = authenticator.sign(&question.json());
+        let answer = authenticator.sign(&page.json());
         assert_status(&send(&tab, "/passkeys/log-in", &answer).await, 200);
         assert_eq!(who(&tab).await, user.email);
     }
 }
 
-/// However often a page is opened, a browser keeps a handful of challenges.
+/// Otherwise opening the page often would fill the browser with cookies.
 #[tokio::test]
-async fn challenges_that_nobody_answers_make_way_for_new_ones() {
+async fn a_browser_keeps_at_most_eight_passkey_challenges() {
     let host = Host::new().await;
     let browser = host.client();
     for _ in 0..20 {
@@ -188,7 +188,7 @@ async fn challenges_that_nobody_answers_make_way_for_new_ones() {
 }
 
 #[tokio::test]
-async fn several_tabs_are_asked_at_once() {
+async fn eight_tabs_can_have_passkey_challenges_at_once() {
     let host = Host::new().await;
     let (user, _, mut authenticator) = user_with_passkey(&host).await;
     let browser = host.client();
@@ -205,21 +205,21 @@ async fn dishonest_authenticators_are_refused() {
     let host = Host::new().await;
     let (_, _, honest) = user_with_passkey(&host).await;
     let mut phished = Authenticator { origin: "https://localhost.evil.example", ..honest.clone() };
-    assert!(!logs_in(&host, &mut phished).await, "signed at another origin");
+    assert!(!logs_in(&host, &mut phished).await, "signed for another origin");
     let mut elsewhere = Authenticator { domain: "evil.example", ..honest.clone() };
-    assert!(!logs_in(&host, &mut elsewhere).await, "for another domain");
+    assert!(!logs_in(&host, &mut elsewhere).await, "signed for another domain");
     let mut unlocked = Authenticator { verifies: false, ..honest.clone() };
-    assert!(!logs_in(&host, &mut unlocked).await, "nobody has shown that they may use it");
+    assert!(!logs_in(&host, &mut unlocked).await, "the user was not verified");
     let mut stranger = Authenticator { credential_id: honest.credential_id.clone(), ..Authenticator::new() };
-    assert!(!logs_in(&host, &mut stranger).await, "another key under the same name");
-    assert!(!logs_in(&host, &mut Authenticator::new()).await, "an unknown one");
+    assert!(!logs_in(&host, &mut stranger).await, "another key with the same credential ID");
+    assert!(!logs_in(&host, &mut Authenticator::new()).await, "an unknown passkey");
     let (_, _, others) = user_with_passkey(&host).await;
     let mut misled = Authenticator { user_handle: others.user_handle, ..honest.clone() };
-    assert!(!logs_in(&host, &mut misled).await, "in another user's name");
+    assert!(!logs_in(&host, &mut misled).await, "with the user handle of another user");
 
     let mut clone = honest.clone();
     assert!(logs_in(&host, &mut honest.clone()).await);
-    assert!(!logs_in(&host, &mut clone).await, "its counter stands where it stood");
+    assert!(!logs_in(&host, &mut clone).await, "its counter has not increased");
 
     let (user, _, mut honest) = user_with_passkey(&host).await;
     let asked_before = host.client();
@@ -227,12 +227,12 @@ async fn dishonest_authenticators_are_refused() {
     let asked = challenge(&asked_before, "/passkeys/challenge").await;
     let mut clone = honest.clone();
     assert!(logs_in(&host, &mut honest).await);
-    let answer = send(&asked_before, "/passkeys/challenge", &clone.sign(&asked)).await;
-    assert_status(&answer, 422);
+    let response = send(&asked_before, "/passkeys/challenge", &clone.sign(&asked)).await;
+    assert_status(&response, 422);
 }
 
 #[tokio::test]
-async fn a_passkey_is_its_own_users() {
+async fn a_passkey_of_another_user_is_refused() {
     let host = Host::new().await;
     let (ada, adas, mut ada_key) = user_with_passkey(&host).await;
     let (grace, graces, mut grace_key) = user_with_passkey(&host).await;
@@ -256,7 +256,7 @@ async fn a_passkey_is_its_own_users() {
 }
 
 #[tokio::test]
-async fn a_removed_passkey_opens_nothing() {
+async fn a_removed_passkey_is_refused() {
     let host = Host::new().await;
     let (user, browser, mut authenticator) = user_with_passkey(&host).await;
     let id = only_passkey(&host, &user).await.id;
@@ -274,10 +274,10 @@ async fn a_removed_passkey_opens_nothing() {
 }
 
 #[tokio::test]
-async fn one_factor_may_go_while_another_stays() {
+async fn a_required_second_factor_can_be_removed_only_while_another_remains() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
-    assert_eq!(register(&browser, &mut Authenticator::new()).await, "", "there are codes already");
+    assert_eq!(register(&browser, &mut Authenticator::new()).await, "", "there are backup codes already");
     host.execute("UPDATE users SET admin = true").await;
     assert_status(&browser.post("/mfa/disable", &[]).await, 200);
     let factors = host.sigra.mfa().list(&user.id).await.unwrap();
@@ -297,7 +297,7 @@ async fn a_suspended_user_is_not_logged_in() {
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_without_an_error() {
+async fn malformed_passkey_answers_are_refused_without_a_server_error() {
     let host = Host::new().await;
     let (_, browser, mut authenticator) = user_with_passkey(&host).await;
     let good = authenticator.sign(&challenge(&browser, "/passkeys/log-in").await);
@@ -318,7 +318,7 @@ async fn nonsense_is_refused_without_an_error() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_passkeys_and_no_more() {
+async fn a_user_cannot_exceed_the_limit_of_passkeys() {
     let host = Host::with(|config| config.passkeys_per_user(1)).await;
     let (user, _) = host.mfa_fixture().await;
     let [here, there] = [host.client(), host.client()];
@@ -328,7 +328,7 @@ async fn a_user_has_so_many_passkeys_and_no_more() {
         assert_status(&browser.post("/mfa-challenge", &[("code", &code)]).await, 200);
         host.clock().advance(30 * SECOND);
     }
-    // Asked for while there was room, and answered when there is none.
+    // The challenge is from before the limit was reached.
     let late = Authenticator::new().register(&challenge(&there, "/passkeys/register").await);
     register(&here, &mut Authenticator::new()).await;
     assert_status(&send(&there, "/passkeys/register", &late).await, 409);

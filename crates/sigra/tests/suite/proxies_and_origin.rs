@@ -1,4 +1,4 @@
-//! Requests that other sites forge, and headers that anybody can write.
+//! Requests that other sites forge, and headers that any client can set.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -7,7 +7,7 @@ use tower::ServiceExt;
 
 use super::host::{Host, KEY, assert_sets_no_cookie, who};
 
-/// What browsers send when a page elsewhere submits a form.
+/// Headers that browsers send when a page of another site submits a form.
 const FORGED: [&[(&str, &str)]; 6] = [
     &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
     &[("sec-fetch-site", "same-site"), ("origin", "https://sub.localhost")],
@@ -36,7 +36,7 @@ async fn forge(browser: &TestClient, method: &Method, path: &str, headers: &[(&s
 }
 
 #[tokio::test]
-async fn invariant_8_no_other_site_sends_an_unsafe_request() {
+async fn invariant_8_unsafe_requests_of_other_sites_are_refused() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let before = browser.cookies();
@@ -54,9 +54,9 @@ async fn invariant_8_no_other_site_sends_an_unsafe_request() {
     assert_eq!(host.rows().await, 1);
 }
 
-/// A browser from before `Sec-Fetch-Site` sends `Origin` alone.
+/// Old browsers send only `Origin`.
 #[tokio::test]
-async fn invariant_8_the_origin_alone_is_enough_to_refuse() {
+async fn invariant_8_a_foreign_origin_is_refused_without_sec_fetch_site() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     for (origin, expected) in [
@@ -76,9 +76,9 @@ async fn invariant_8_the_origin_alone_is_enough_to_refuse() {
     }
 }
 
-/// The pool is closed: whatever asks the database is answered with 503.
+/// The pool is closed, so a request that queries the database gets a 503.
 #[tokio::test]
-async fn invariant_8_a_forged_request_costs_no_query() {
+async fn invariant_8_a_forged_request_does_not_query_the_database() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     host.pool.close().await;
@@ -89,7 +89,7 @@ async fn invariant_8_a_forged_request_costs_no_query() {
 }
 
 #[tokio::test]
-async fn a_link_on_another_site_opens_a_page() {
+async fn a_link_from_another_site_opens_a_page_as_the_user() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let headers = [("sec-fetch-site", "cross-site"), ("referer", "https://news.example/")];
@@ -97,15 +97,15 @@ async fn a_link_on_another_site_opens_a_page() {
 }
 
 #[tokio::test]
-async fn programs_that_send_no_origin_are_let_in() {
+async fn clients_that_send_no_origin_are_accepted() {
     let host = Host::new().await;
     let request = Request::post("/log-out").header("host", "localhost").body(Body::empty()).unwrap();
     assert_eq!(host.router().oneshot(request).await.unwrap().status(), StatusCode::SEE_OTHER);
 }
 
-/// Browsers that send neither `Origin` with a form nor `Sec-Fetch-Site`, and proxies that take both away.
+/// Some browsers send neither `Origin` nor `Sec-Fetch-Site` with a form, and some proxies remove both.
 #[tokio::test]
-async fn invariant_8_a_foreign_referer_is_refused_where_nothing_else_says_where_a_form_was() {
+async fn invariant_8_a_foreign_referer_is_refused_without_origin_and_sec_fetch_site() {
     let trusted = ["https://admin.example.com", "capacitor://localhost"];
     let host = Host::with(|config| config.trusted_origins(trusted)).await;
     for (referer, expected) in [
@@ -136,12 +136,12 @@ async fn invariant_8_a_foreign_referer_is_refused_where_nothing_else_says_where_
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     let request = Request::get("/maybe").header("host", "localhost").header("referer", "https://evil.example/");
     let response = host.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK, "a link may lead here from anywhere");
+    assert_eq!(response.status(), StatusCode::OK, "any site can link here");
 }
 
-/// Web views of apps have an origin of their own scheme.
+/// The web views of apps have origins with their own schemes.
 #[tokio::test]
-async fn the_origin_of_an_app_can_be_trusted() {
+async fn origins_of_mobile_and_desktop_apps_can_be_trusted() {
     let trusted = ["capacitor://localhost", "tauri://localhost", "ionic://app.example.com"];
     let host = Host::with(|config| config.trusted_origins(trusted)).await;
     for (origin, expected) in [
@@ -172,7 +172,7 @@ async fn the_origin_of_an_app_can_be_trusted() {
 }
 
 #[tokio::test]
-async fn what_is_refused_or_fails_before_a_handler_is_kept_by_no_shared_cache_for_others() {
+async fn refused_and_failed_responses_vary_by_cookie() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let refused = forge(&browser, &Method::POST, "/log-out", FORGED[0]).await;
@@ -183,7 +183,7 @@ async fn what_is_refused_or_fails_before_a_handler_is_kept_by_no_shared_cache_fo
 }
 
 #[tokio::test]
-async fn only_trusted_origins_send_unsafe_requests_from_elsewhere() {
+async fn only_trusted_origins_can_send_unsafe_cross_site_requests() {
     let host = Host::with(|config| config.trusted_origins(["https://admin.example.com"])).await;
     for (origin, expected) in [
         ("https://admin.example.com", 303),
@@ -199,7 +199,7 @@ async fn only_trusted_origins_send_unsafe_requests_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn invariant_14_the_host_header_leads_nobody_astray() {
+async fn invariant_14_redirects_ignore_the_host_header() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
     for (name, value) in [
@@ -218,9 +218,9 @@ async fn invariant_14_the_host_header_leads_nobody_astray() {
     assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/me");
 }
 
-/// A forged `X-Forwarded-Host` that agrees with a forged `Origin` proves nothing.
+/// A forged `X-Forwarded-Host` that matches a forged `Origin` is ignored.
 #[tokio::test]
-async fn invariant_14_forwarded_hosts_do_not_make_an_origin_ones_own() {
+async fn invariant_14_a_forwarded_host_does_not_make_a_foreign_origin_trusted() {
     let host = Host::new().await;
     let request = Request::post("/log-out")
         .header("host", "localhost")
@@ -239,7 +239,7 @@ const SPOOFED: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn invariant_14_addresses_in_headers_are_ignored_unless_a_trusted_proxy_says_so() {
+async fn invariant_14_ip_addresses_in_headers_are_ignored_unless_a_trusted_proxy_sent_them() {
     let peer = "203.0.113.7:443".parse().unwrap();
     let host = Host::new().await;
     let browser = host.client().peer(peer);
@@ -256,7 +256,7 @@ async fn invariant_14_addresses_in_headers_are_ignored_unless_a_trusted_proxy_sa
 }
 
 #[tokio::test]
-async fn invariant_14_a_session_is_recorded_with_the_address_that_was_seen() {
+async fn invariant_14_a_session_has_the_ip_address_of_the_connection() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client().peer("203.0.113.7:443".parse().unwrap());
@@ -271,7 +271,7 @@ async fn invariant_14_a_session_is_recorded_with_the_address_that_was_seen() {
 }
 
 #[tokio::test]
-async fn a_request_from_nowhere_with_a_strange_user_agent_is_served() {
+async fn a_request_without_ip_address_and_with_an_odd_user_agent_is_served() {
     let host = Host::new().await;
     let request =
         |user_agent: &[u8]| Request::get("/client").header("user-agent", user_agent).body(Body::empty()).unwrap();

@@ -1,4 +1,4 @@
-//! Many requests at once, on a real database and several threads.
+//! Many concurrent requests, on several threads.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::host::{DAY, Host, KEY, User, get_request, log_in_form, token, who};
 const AT_ONCE: usize = 16;
 const ROUNDS: usize = 20;
 
-/// Sends the same request many times at once; the responses are not stored yet.
+/// Sends the same request many times at once. The browser doesn't store the responses yet.
 async fn all_at_once(browser: &Arc<TestClient>, path: &'static str) -> Vec<TestResponse> {
     let mut requests = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -24,14 +24,14 @@ async fn all_at_once(browser: &Arc<TestClient>, path: &'static str) -> Vec<TestR
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_16_a_remembered_browser_is_opened_with_many_tabs() {
+async fn invariant_16_a_remembered_browser_can_be_reopened_with_many_tabs() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     browser.close_and_reopen();
     let browser = Arc::new(browser);
 
     let ids: BTreeSet<String> = all_at_once(&browser, "/session-id").await.iter().map(TestResponse::text).collect();
-    assert_eq!(ids.len(), 1, "they begin one cookie session: {ids:?}");
+    assert_eq!(ids.len(), 1, "all tabs get the same cookie session: {ids:?}");
     assert!(!ids.contains("none"));
 
     let mut responses = all_at_once(&browser, "/maybe").await;
@@ -41,13 +41,13 @@ async fn invariant_16_a_remembered_browser_is_opened_with_many_tabs() {
     responses.iter().for_each(|response| browser.store(response));
     browser.post("/put", &[("name", "cart"), ("value", "mine")]).await;
     browser.store(&late);
-    assert_eq!(browser.get("/get?name=cart").await.text(), "mine", "the last tab loses nothing");
+    assert_eq!(browser.get("/get?name=cart").await.text(), "mine", "the late response of a tab removes no entry");
     assert_eq!(ids.first(), Some(&browser.get("/session-id").await.text()));
     assert_eq!(host.rows().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_16_a_token_is_reissued_once_among_many_requests() {
+async fn invariant_16_many_concurrent_requests_reissue_a_token_once() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(DAY * 7);
@@ -68,7 +68,7 @@ async fn invariant_16_a_token_is_reissued_once_among_many_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_16_a_log_out_among_many_requests_is_final() {
+async fn invariant_16_no_concurrent_request_undoes_a_logout() {
     for age in [DAY, DAY * 7] {
         let host = Host::new().await;
         for round in 0..ROUNDS {
@@ -94,11 +94,11 @@ async fn invariant_16_a_log_out_among_many_requests_is_final() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_11_logins_and_log_outs_everywhere_at_once_leave_nothing_unseen() {
-    race_logins_and_log_outs(Arc::new(Host::new().await)).await;
+async fn invariant_11_logging_out_everywhere_misses_no_concurrent_login() {
+    race_logins_and_logouts(Arc::new(Host::new().await)).await;
 }
 
-pub async fn race_logins_and_log_outs(host: Arc<Host>) {
+pub async fn race_logins_and_logouts(host: Arc<Host>) {
     let user = host.registered_fixture().await;
     let mut tasks: JoinSet<Option<TestClient>> = JoinSet::new();
     for i in 0..48 {
@@ -134,7 +134,7 @@ pub async fn race_logins_and_log_outs(host: Arc<Host>) {
     }
 }
 
-/// What a change of password does, in the host's transaction.
+/// Changes a password in the host's transaction, and ends all sessions.
 async fn change_password(host: &Host, user: &User, password: &str) -> Result<(), Error> {
     let hash = host.sigra().hash_password(&Password::new(password)).await?;
     let mut tx = host.sigra().begin().await?;
@@ -149,10 +149,10 @@ async fn change_password(host: &Host, user: &User, password: &str) -> Result<(),
     Ok(())
 }
 
-/// The login has verified the old password, and the change ends all sessions: whichever commits first, no
-/// session of the old password is left.
+/// The logins have verified the old password before the change ends all sessions. No session of the old password
+/// may be left, whichever commits first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_9_logins_with_the_old_password_never_outlive_its_change() {
+async fn invariant_9_no_login_with_the_old_password_outlives_its_change() {
     race_logins_with_a_change_of_password(Arc::new(Host::new().await)).await;
 }
 
@@ -182,7 +182,7 @@ pub async fn race_logins_with_a_change_of_password(host: Arc<Host>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_browser_that_logs_in_many_times_at_once_is_logged_in() {
+async fn a_browser_that_logs_in_many_times_at_once_has_a_valid_session() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let before = browser.fork();
@@ -203,9 +203,9 @@ fn post(path: &str, body: &'static str) -> http::Request<axum::body::Body> {
     http::Request::post(path).body(body.into()).expect("a request")
 }
 
-/// A log out in one tab beside a confirmation in another: whichever commits first, nobody is logged in afterwards.
+/// One tab logs out while another renews the session. The session ends, whichever commits first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_11_a_log_out_beside_a_renewal_ends_the_session() {
+async fn invariant_11_a_logout_during_a_renewal_ends_the_session() {
     for path in ["/renew", "/confirm"] {
         for _ in 0..ROUNDS {
             let host = Host::new().await;
@@ -215,14 +215,14 @@ async fn invariant_11_a_log_out_beside_a_renewal_ends_the_session() {
             let (_, out) =
                 tokio::join!(tokio::spawn(async move { other.post(path, &[]).await }), tab.post("/log-out", &[]),);
             assert_eq!(out.status(), 303, "{out:?}");
-            assert_eq!(host.rows().await, 0, "{path}: the session of {} goes on", user.email);
+            assert_eq!(host.rows().await, 0, "{path}: the session of {} is still there", user.email);
         }
     }
 }
 
-/// The same for a log-in in place of the log out: the session that it takes the place of ends.
+/// One tab logs in again while another renews the session. The old session ends, whichever commits first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_11_a_log_in_beside_a_renewal_leaves_one_session() {
+async fn invariant_11_a_login_during_a_renewal_leaves_one_session() {
     for _ in 0..ROUNDS {
         let host = Host::new().await;
         let (user, tab) = host.logged_in(true).await;

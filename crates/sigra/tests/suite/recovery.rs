@@ -1,4 +1,4 @@
-//! Taking an account over from whoever registered it, and back from a thief.
+//! Taking over an account that someone else registered, and recovering one from a thief.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn factors(sigra: &Sigra<User>, user: &User) -> (usize, u32) {
 }
 
 #[tokio::test]
-async fn whoever_takes_an_account_over_has_it_alone() {
+async fn taking_an_account_over_ends_sessions_trusted_browsers_and_second_factors() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     let (stranger, theirs) = host.authenticated_fixture().await;
@@ -53,19 +53,19 @@ async fn whoever_takes_an_account_over_has_it_alone() {
 }
 
 #[tokio::test]
-async fn factors_from_before_the_link_stay_and_backup_codes_go() {
+async fn recovery_keeps_factors_older_than_the_link_and_deletes_backup_codes() {
     let host = Host::new().await;
     let (before, browser) = host.mfa_complete_fixture().await;
     host.clock().advance(DAY);
     let token = link(&host.sigra, &before).await;
     assert!(recover(&host.sigra, &token).await);
-    assert_eq!(factors(&host.sigra, &before).await, (1, 0), "a thief may have made new backup codes");
+    assert_eq!(factors(&host.sigra, &before).await, (1, 0), "a thief may have created new backup codes");
     assert_eq!(who(&browser).await, "anonymous");
 }
 
-/// A server whose clock is behind wrote the factor after the link, and says that it was before.
+/// A server whose clock is behind may have added the factor after the link, with an earlier time.
 #[tokio::test]
-async fn a_clock_that_is_behind_saves_no_factor() {
+async fn recovery_deletes_a_factor_added_a_minute_before_the_link() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     host.clock().advance(Duration::from_secs(60));
@@ -74,9 +74,9 @@ async fn a_clock_that_is_behind_saves_no_factor() {
     assert_eq!(factors(&host.sigra, &user).await, (0, 0));
 }
 
-/// Whoever changes the password, asks for links or is suspended meanwhile: nothing but time voids it.
+/// Otherwise a thief could revoke the owner's link by changing the password.
 #[tokio::test]
-async fn a_recovery_link_outlives_what_whoever_is_inside_does() {
+async fn a_recovery_link_is_valid_for_seven_days_even_if_the_password_changes() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let token = link(&host.sigra, &user).await;
@@ -95,25 +95,25 @@ async fn a_recovery_link_outlives_what_whoever_is_inside_does() {
     assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1);
 }
 
-/// The thief's are later ones, also if the server's clock is behind that wrote them.
+/// The thief's links are later ones, even if a server whose clock is behind created them.
 #[tokio::test]
-async fn a_link_voids_later_ones_and_no_earlier_one() {
+async fn recovery_revokes_later_links_but_not_earlier_ones() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let owners = link(&host.sigra, &user).await;
     let thiefs = link(&host.sigra, &user).await;
     assert!(recover(&host.sigra, &thiefs).await);
-    assert!(recover(&host.sigra, &owners).await, "an earlier one");
+    assert!(recover(&host.sigra, &owners).await, "an earlier link stays valid");
 
     let behind = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::minutes(-1)))).await;
     let owners = link(&host.sigra, &user).await;
     let thiefs = link(&behind.sigra, &user).await;
     assert!(recover(&host.sigra, &owners).await);
-    assert!(!recover(&host.sigra, &thiefs).await, "a later one");
+    assert!(!recover(&host.sigra, &thiefs).await, "a later link is revoked");
 }
 
 #[tokio::test]
-async fn invariant_10_of_many_who_recover_an_account_at_once_one_does() {
+async fn invariant_10_only_one_of_many_concurrent_recoveries_succeeds() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = link(&host.sigra, &user).await;

@@ -1,4 +1,4 @@
-//! The second factor, as an attacker would try to do without.
+//! The second factor, and how an attacker would try to bypass it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ async fn answer_and_trust(browser: &TestClient, code: &str) -> TestResponse {
     browser.post("/mfa-challenge", &[("code", code), ("trust_browser", "true")]).await
 }
 
-/// A browser that shows the password, on the way to the challenge.
+/// A browser that has entered the password, and is at the challenge.
 async fn with_password(host: &Host, user: &User) -> TestClient {
     let browser = host.client();
     assert_redirected_to(&host.post_log_in(&browser, user, false).await, "/mfa-challenge");
     browser
 }
 
-/// A browser that the user has trusted, and is logged out of.
+/// A browser that the user trusted and logged out of.
 async fn trusted_browser(host: &Host, user: &User) -> TestClient {
     let browser = with_password(host, user).await;
     assert_status(&answer_and_trust(&browser, &host.totp_code(user).await).await, 200);
@@ -45,20 +45,20 @@ async fn is_trusted(host: &Host, browser: &TestClient, user: &User) -> bool {
     match host.post_log_in(&browser, user, false).await.location() {
         Some("/") => true,
         Some("/mfa-challenge") => false,
-        elsewhere => panic!("led to {elsewhere:?}"),
+        elsewhere => panic!("redirected to {elsewhere:?}"),
     }
 }
 
-/// Sets up an authenticator app through the pages. Gives its codes, or an empty string if there were codes before.
+/// Sets up an authenticator app through the pages. Returns new backup codes, or "" if there were codes before.
 async fn enrol(host: &Host, browser: &TestClient) -> String {
     let key = browser.get("/mfa").await.text();
     let code = code_of(&key, host);
-    let answer = browser.post("/mfa", &[("code", &code)]).await;
-    assert_status(&answer, 200);
-    answer.text()
+    let response = browser.post("/mfa", &[("code", &code)]).await;
+    assert_status(&response, 200);
+    response.text()
 }
 
-/// What an app shows that has this key.
+/// Returns the code that an app with this key shows.
 fn code_of(manual_key: &str, host: &Host) -> String {
     let secret = totp_rs::Secret::try_from_base32(manual_key.replace(' ', "")).expect("a key");
     let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
@@ -71,7 +71,7 @@ async fn sessions(host: &Host) -> i64 {
 }
 
 #[tokio::test]
-async fn invariant_12_a_pending_second_factor_reaches_nothing_but_the_challenge_and_log_out() {
+async fn invariant_12_a_pending_second_factor_gives_access_only_to_the_challenge_and_logout() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     for path in ["/me", "/sudo", "/mfa", "/elsewhere"] {
@@ -84,7 +84,10 @@ async fn invariant_12_a_pending_second_factor_reaches_nothing_but_the_challenge_
     assert_status(&browser.get("/passkeys/register").await, 303);
     assert_eq!(who(&browser).await, "anonymous");
     assert!(host.sigra.fetch_session(&token(&browser)).await.unwrap().is_none());
-    assert!(host.sigra.sessions().list(&user.id).await.unwrap().is_empty(), "it is no device of the user's");
+    assert!(
+        host.sigra.sessions().list(&user.id).await.unwrap().is_empty(),
+        "a pending session is not listed as a device"
+    );
     assert_eq!(browser.get("/mfa-challenge").await.text(), user.email);
     assert_eq!(browser.get("/mfa-challenge").await.header("cache-control"), Some("no-store"));
 
@@ -93,14 +96,14 @@ async fn invariant_12_a_pending_second_factor_reaches_nothing_but_the_challenge_
 }
 
 #[tokio::test]
-async fn the_code_completes_the_log_in_and_leads_back() {
+async fn a_code_completes_the_login_and_replaces_the_session_token() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let browser = host.client();
     browser.get("/me?from=a+mail").await;
     let log_in = host.post_log_in(&browser, &user, true).await;
     assert_redirected_to(&log_in, "/mfa-challenge");
-    assert_eq!(browser.cookie(REMEMBER_ME), None, "nothing is remembered before the second factor");
+    assert_eq!(browser.cookie(REMEMBER_ME), None, "no remember-me cookie before the second factor");
     let (before, pending) = (browser.cookie(KEY), browser.fork());
 
     let wrong = answer(&browser, "000000").await;
@@ -108,7 +111,7 @@ async fn the_code_completes_the_log_in_and_leads_back() {
     assert_eq!(browser.cookie(KEY), before, "a wrong code changes nothing");
     assert_status(&answer(&browser, &host.totp_code(&user).await).await, 200);
 
-    // CVE-2023-46733: what was good before the second factor is dead after it.
+    // CVE-2023-46733: the token from before the second factor is invalid after it.
     assert_ne!(browser.cookie(KEY), before);
     assert_eq!(who(&pending).await, "anonymous");
     assert_redirected_to(&pending.get("/mfa-challenge").await, "/users/log-in");
@@ -127,7 +130,7 @@ async fn the_code_completes_the_log_in_and_leads_back() {
 }
 
 #[tokio::test]
-async fn a_pending_second_factor_waits_ten_minutes() {
+async fn a_pending_second_factor_expires_after_ten_minutes() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     host.clock().advance(MINUTE * 10 - SECOND);
@@ -141,11 +144,11 @@ async fn a_pending_second_factor_waits_ten_minutes() {
     let complete = with_password(&host, &user).await;
     assert_status(&answer(&complete, &host.totp_code(&user).await).await, 200);
     host.clock().advance(MINUTE * 10);
-    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1, "the one that was given up");
+    assert_eq!(host.sigra.housekeeping().purge_expired().await.unwrap(), 1, "the pending session");
     assert_eq!(who(&complete).await, user.email);
 }
 
-/// CVE-2021-43177: a code that was used is good no more, as long as it is shown and after.
+/// CVE-2021-43177: a used code is refused while the app still shows it, and later.
 #[tokio::test]
 async fn invariant_10_a_code_is_accepted_once() {
     let host = Host::new().await;
@@ -170,9 +173,9 @@ async fn forget_attempts(host: &Host) {
     sqlx::query("DELETE FROM auth_attempts").execute(&host.pool).await.unwrap();
 }
 
-/// A code that was used while a clock was ahead would refuse all codes until that time has come.
+/// Otherwise a code that was used while a clock was ahead would block all codes until that time.
 #[tokio::test]
-async fn a_clock_that_was_ahead_keeps_no_code_from_being_good() {
+async fn codes_are_accepted_after_a_clock_was_ahead() {
     let (right, ahead) = (Clock::stopped(), Clock::stopped());
     ahead.advance(DAY * 365);
     let host = Host::with(|config| config.clock(ahead)).await;
@@ -186,7 +189,7 @@ async fn a_clock_that_was_ahead_keeps_no_code_from_being_good() {
 }
 
 #[tokio::test]
-async fn a_code_of_the_step_before_is_good_and_others_are_not() {
+async fn only_codes_of_the_current_and_the_previous_step_are_accepted() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let old = host.totp_code(&user).await;
@@ -202,7 +205,7 @@ async fn a_code_of_the_step_before_is_good_and_others_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_10_of_many_who_use_a_code_at_once_one_gets_in() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_code_succeeds() {
     let host = Arc::new(Host::with(|config| config.rate_limits(false)).await);
     let (user, codes) = host.mfa_fixture().await;
     for backup_code in codes.iter().take(5) {
@@ -222,7 +225,7 @@ async fn invariant_10_of_many_who_use_a_code_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn backup_codes_work_once_each_and_new_ones_replace_them() {
+async fn each_backup_code_works_once_and_new_ones_replace_them() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     let old: Vec<String> = browser.post("/mfa/codes", &[]).await.text().lines().map(str::to_owned).collect();
@@ -241,9 +244,9 @@ async fn backup_codes_work_once_each_and_new_ones_replace_them() {
     assert_audit_event(host.sigra(), &user, audit::BACKUP_CODES_REGENERATED).await;
 }
 
-/// CVE-2026-76213: the attempts are the account's, and showing the password again gives no more of them.
+/// CVE-2026-76213: attempts count for the account, so entering the password again doesn't allow more.
 #[tokio::test]
-async fn wrong_codes_are_counted_over_all_sessions() {
+async fn wrong_codes_are_counted_across_all_sessions() {
     let host = Host::new().await;
     let (user, owners) = host.mfa_pending_fixture().await;
     assert_status(&answer(&owners, &host.totp_code(&user).await).await, 200);
@@ -265,9 +268,9 @@ async fn wrong_codes_are_counted_over_all_sessions() {
     assert_status(&answer(&attacker, "000000").await, 422);
 }
 
-/// Whoever has the password can slow the codes of new browsers down. The owner's own stay as quick as they were.
+/// An attacker with the password can cause delays for new browsers, but not for the owner's browser.
 #[tokio::test]
-async fn a_browser_that_has_set_a_factor_up_is_not_slowed_down_by_others() {
+async fn a_browser_that_set_up_a_factor_is_not_rate_limited_by_others() {
     let host = Host::new().await;
     let (user, owners) = host.authenticated_fixture().await;
     enrol(&host, &owners).await;
@@ -284,7 +287,7 @@ async fn a_browser_that_has_set_a_factor_up_is_not_slowed_down_by_others() {
 }
 
 #[tokio::test]
-async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
+async fn a_trusted_browser_skips_the_second_factor_for_thirty_days() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let browser = trusted_browser(&host, &user).await;
@@ -292,11 +295,11 @@ async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
     assert!(!is_trusted(&host, &host.client(), &user).await);
 
     let (stranger, _) = host.mfa_fixture().await;
-    assert!(!is_trusted(&host, &browser, &stranger).await, "trust is one user's");
+    assert!(!is_trusted(&host, &browser, &stranger).await, "a browser is trusted for one user");
     let strangers = trusted_browser(&host, &stranger).await;
     let stolen = host.client();
     stolen.set_cookie(TRUST, &strangers.cookie(TRUST).unwrap());
-    assert!(!is_trusted(&host, &stolen, &user).await, "another user's trust is of no use");
+    assert!(!is_trusted(&host, &stolen, &user).await, "the trust cookie of another user is ignored");
 
     let listed = host.sigra.trusted_browsers().list(&user.id).await.unwrap();
     assert_eq!(listed.len(), 1);
@@ -318,7 +321,7 @@ async fn a_trusted_browser_needs_the_password_alone_for_thirty_days() {
 }
 
 #[tokio::test]
-async fn of_several_trusted_browsers_one_can_be_forgotten() {
+async fn one_of_several_trusted_browsers_can_be_removed() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let (kept, forgotten) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);
@@ -331,7 +334,7 @@ async fn of_several_trusted_browsers_one_can_be_forgotten() {
 }
 
 #[tokio::test]
-async fn one_browser_is_trusted_by_several_users() {
+async fn one_browser_can_be_trusted_by_several_users() {
     let host = Host::new().await;
     let ((ada, _), (grace, _)) = (host.mfa_fixture().await, host.mfa_fixture().await);
     let browser = trusted_browser(&host, &ada).await;
@@ -340,9 +343,9 @@ async fn one_browser_is_trusted_by_several_users() {
     assert!(is_trusted(&host, &browser, &ada).await && is_trusted(&host, &browser, &grace).await);
 }
 
-/// GHSA-h6mp-mc7g-mg49: trust that was not signed by us.
+/// GHSA-h6mp-mc7g-mg49: a trust cookie was not verified.
 #[tokio::test]
-async fn a_forged_trust_is_none() {
+async fn a_forged_trust_cookie_is_ignored() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let browser = trusted_browser(&host, &user).await;
@@ -371,7 +374,7 @@ async fn a_forged_trust_is_none() {
 }
 
 #[tokio::test]
-async fn trust_ends_with_every_change_of_credentials() {
+async fn every_change_of_credentials_revokes_trusted_browsers() {
     let host = Host::with(|config| config.rate_limits(false)).await;
     for change in ["password", "new app", "new codes", "revoked"] {
         let (user, _) = host.mfa_fixture().await;
@@ -401,7 +404,7 @@ async fn trust_ends_with_every_change_of_credentials() {
 }
 
 #[tokio::test]
-async fn a_session_of_a_trusted_browser_is_in_sudo_mode_only_as_long_as_the_trust_is_fresh() {
+async fn a_login_on_a_browser_trusted_a_day_ago_is_not_in_sudo_mode() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let browser = trusted_browser(&host, &user).await;
@@ -415,7 +418,7 @@ async fn a_session_of_a_trusted_browser_is_in_sudo_mode_only_as_long_as_the_trus
 }
 
 #[tokio::test]
-async fn sudo_mode_takes_the_second_factor_of_who_has_one() {
+async fn sudo_mode_requires_the_second_factor_of_a_user_who_has_one() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     host.clock().advance(MINUTE * 20);
@@ -428,12 +431,12 @@ async fn sudo_mode_takes_the_second_factor_of_who_has_one() {
     assert_status(&browser.post("/sudo-code", &[("code", "000000")]).await, 422);
     assert_status(&browser.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
     assert_status(&browser.get("/sudo").await, 200);
-    assert_eq!(who(&stolen).await, "anonymous", "the token from before is dead");
+    assert_eq!(who(&stolen).await, "anonymous", "the old token is invalid");
     assert_audit_event(host.sigra(), &user, "auth.reauthentication.success").await;
 }
 
 #[tokio::test]
-async fn the_first_factor_ends_what_was_opened_without_and_gives_codes() {
+async fn the_first_factor_ends_other_sessions_and_creates_backup_codes() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
@@ -442,7 +445,7 @@ async fn the_first_factor_ends_what_was_opened_without_and_gives_codes() {
     assert_eq!(
         browser.get("/mfa").await.text(),
         browser.get("/mfa").await.text(),
-        "the same key, until it is confirmed"
+        "the key stays the same until it is confirmed"
     );
     assert_status(&browser.post("/mfa", &[("code", "000000")]).await, 422);
     assert!(!host.sigra.mfa().list(&user.id).await.unwrap().is_any());
@@ -460,21 +463,21 @@ async fn the_first_factor_ends_what_was_opened_without_and_gives_codes() {
     let pending = with_password(&host, &user).await;
     assert_status(&answer(&pending, &used).await, 422);
     host.clock().advance(STEP);
-    assert_eq!(enrol(&host, &browser).await, "", "another app, and the same codes");
+    assert_eq!(enrol(&host, &browser).await, "", "another app creates no new backup codes");
     assert_redirected_to(&pending.get("/mfa-challenge").await, "/users/log-in");
     assert_status(&answer(&with_password(&host, &user).await, codes.lines().next().unwrap()).await, 200);
 }
 
-/// The entries that hold the keys of apps that are being set up.
-fn under_way(browser: &TestClient) -> Vec<(String, String)> {
+/// The entries with keys of apps that are being set up.
+fn unconfirmed_keys(browser: &TestClient) -> Vec<(String, String)> {
     let mut cookies = browser.cookies();
     cookies.retain(|(name, _)| name.starts_with(&format!("{KEY}.totp-")));
     cookies
 }
 
-/// Whoever has scanned one of them must not be told that its code is wrong.
+/// A user who scanned either key must not be told that the code is wrong.
 #[tokio::test]
-async fn keys_that_two_tabs_show_at_the_same_moment_are_both_good_until_one_is_confirmed() {
+async fn keys_shown_by_two_tabs_at_once_are_valid_until_one_is_confirmed() {
     let host = Host::new().await;
     for confirmed in 0..2 {
         let (_, browser) = host.authenticated_fixture().await;
@@ -486,22 +489,22 @@ async fn keys_that_two_tabs_show_at_the_same_moment_are_both_good_until_one_is_c
             browser.store(&page);
         }
         assert_ne!(keys[0], keys[1]);
-        assert!(keys.contains(&browser.get("/mfa").await.text()), "a page that is opened later shows one of them");
+        assert!(keys.contains(&browser.get("/mfa").await.text()), "a page that is opened later shows one of the keys");
         let codes = keys.iter().map(|key| code_of(key, &host)).collect::<Vec<_>>();
         assert_status(&browser.post("/mfa", &[("code", &codes[confirmed])]).await, 200);
-        assert!(under_way(&browser).is_empty());
+        assert!(unconfirmed_keys(&browser).is_empty());
         assert_status(&browser.post("/mfa", &[("code", &codes[1 - confirmed])]).await, 422);
     }
 }
 
 #[tokio::test]
-async fn a_key_under_way_is_one_users_in_one_browser() {
+async fn an_unconfirmed_key_is_valid_only_for_its_user_and_browser() {
     let host = Host::new().await;
     let (_, adas) = host.authenticated_fixture().await;
     let (_, graces) = host.authenticated_fixture().await;
     let key = adas.get("/mfa").await.text();
     graces.get("/mfa").await;
-    let (name, entry) = under_way(&adas).pop().unwrap();
+    let (name, entry) = unconfirmed_keys(&adas).pop().unwrap();
     assert!(!entry.contains(&key.replace(' ', "")));
     graces.set_cookie(&name, &entry);
     assert_status(&graces.post("/mfa", &[("code", &code_of(&key, &host))]).await, 422);
@@ -509,13 +512,13 @@ async fn a_key_under_way_is_one_users_in_one_browser() {
 }
 
 #[tokio::test]
-async fn giving_up_the_last_factor_ends_what_waits_for_it() {
+async fn disabling_the_last_factor_ends_sessions_that_wait_for_it() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     let pending = with_password(&host, &user).await;
     host.clock().advance(MINUTE * 20);
     assert_redirected_to(&browser.post("/mfa/disable", &[]).await, "/users/sudo");
-    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "it takes sudo mode");
+    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "disabling an app requires sudo mode");
     assert_status(&browser.post("/sudo-code", &[("code", &host.totp_code(&user).await)]).await, 200);
     let pending_now = with_password(&host, &user).await;
     let stolen = browser.fork();
@@ -533,7 +536,7 @@ async fn giving_up_the_last_factor_ends_what_waits_for_it() {
 }
 
 #[tokio::test]
-async fn who_must_have_a_second_factor_can_do_nothing_before_setting_one_up() {
+async fn a_user_who_requires_a_second_factor_has_no_access_before_setting_one_up() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     assert_eq!(who(&browser).await, user.email);
@@ -558,13 +561,13 @@ async fn who_must_have_a_second_factor_can_do_nothing_before_setting_one_up() {
     enrol(&host, &browser).await;
     assert_eq!(who(&browser).await, user.email);
     assert_problem(&browser.post("/mfa/disable", &[]).await, 403);
-    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "the last factor stays");
+    assert!(host.sigra.mfa().list(&user.id).await.unwrap().is_any(), "the last factor is kept");
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// What was verified by a factor that is gone stands for none.
+/// A session that was verified by a removed factor counts as unverified.
 #[tokio::test]
-async fn who_gave_their_factor_up_and_must_have_one_later_sets_another_up() {
+async fn a_user_who_disabled_the_second_factor_sets_one_up_again_once_it_is_required() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     assert_status(&browser.post("/mfa/disable", &[]).await, 200);
@@ -574,9 +577,9 @@ async fn who_gave_their_factor_up_and_must_have_one_later_sets_another_up() {
     assert_redirected_to(&browser.get("/me").await, "/mfa");
 }
 
-/// A factor that is being set up is asked of every log-in that isn't ended by it.
+/// Every login either ends when the factor is set up, or must present it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_11_no_log_in_slips_past_a_factor_that_is_being_set_up() {
+async fn invariant_11_no_concurrent_login_bypasses_a_factor_that_is_being_set_up() {
     let host = Arc::new(Host::with(|config| config.rate_limits(false)).await);
     for _ in 0..20 {
         let (user, browser) = host.authenticated_fixture().await;
@@ -597,12 +600,12 @@ async fn invariant_11_no_log_in_slips_past_a_factor_that_is_being_set_up() {
         }
         let open: Vec<SessionId> =
             host.sigra.sessions().list(&user.id).await.unwrap().iter().map(|session| session.id).collect();
-        assert_eq!(open.len(), 1, "the one that set it up");
+        assert_eq!(open.len(), 1, "only the session that set up the factor");
     }
 }
 
 #[tokio::test]
-async fn sessions_without_a_browser_wait_for_the_second_factor_too() {
+async fn sessions_created_without_a_browser_wait_for_the_second_factor() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let (token, row) = host.sigra.create_session(&user, false, &sigra::Client::default()).await.unwrap();
@@ -611,7 +614,7 @@ async fn sessions_without_a_browser_wait_for_the_second_factor_too() {
 }
 
 #[tokio::test]
-async fn invariant_1_no_secret_of_a_second_factor_is_in_the_database() {
+async fn invariant_1_the_database_contains_no_secret_of_a_second_factor() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let key = browser.get("/mfa").await.text();
@@ -635,7 +638,7 @@ async fn invariant_1_no_secret_of_a_second_factor_is_in_the_database() {
 }
 
 #[tokio::test]
-async fn keys_are_rotated_and_secrets_follow() {
+async fn secrets_of_second_factors_can_be_encrypted_with_a_rotated_key() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let rotated = host.restart(|_| with_secrets(&host, "b", &["a"])).await;
@@ -652,9 +655,9 @@ async fn keys_are_rotated_and_secrets_follow() {
     assert_status(&answer(&with_password(&too_early, &user).await, &code).await, 200);
 }
 
-/// Whoever can write to the database, but not read the key, gives their own app to nobody else.
+/// An attacker who can write to the database, but doesn't know the key, can't use their own app for another account.
 #[tokio::test]
-async fn a_secret_opens_no_other_account() {
+async fn a_secret_copied_to_another_users_row_is_refused() {
     let host = Host::new().await;
     let ((grace, _), (mallory, _)) = (host.mfa_fixture().await, host.mfa_fixture().await);
     let swap = "UPDATE users_totp SET last_step = 0, secret = (SELECT secret FROM users_totp WHERE user_id = $1)
@@ -665,9 +668,9 @@ async fn a_secret_opens_no_other_account() {
     assert_status(&answer(&with_password(&host, &mallory).await, &code).await, 200);
 }
 
-/// A key was lost once, with more secrets than are looked at together. The next rotation is to reach the others.
+/// There are more unreadable secrets than fit in one batch, and the rotation must still reach the others.
 #[tokio::test]
-async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
+async fn unreadable_secrets_do_not_stop_the_rotation_of_others() {
     let host = Host::new().await;
     host.mfa_fixture().await;
     for _ in 0..50 {
@@ -681,7 +684,7 @@ async fn secrets_that_nobody_can_read_keep_no_other_from_being_rotated() {
     assert_eq!(rotated.sigra.housekeeping().reencrypt_secrets().await.unwrap(), 2);
 }
 
-/// The host's settings under another secret.
+/// The host's settings with other secrets.
 fn with_secrets(host: &Host, newest: &str, older: &[&str]) -> sigra::Config {
     sigra::Config::new("my_app", secret(newest))
         .older_secrets(older.iter().map(|letter| secret(letter)))
@@ -691,7 +694,7 @@ fn with_secrets(host: &Host, newest: &str, older: &[&str]) -> sigra::Config {
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_or_suspended_completes_nothing() {
+async fn a_deleted_or_suspended_user_cannot_complete_a_login() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     let code = host.totp_code(&user).await;
@@ -706,18 +709,18 @@ async fn a_user_who_is_gone_or_suspended_completes_nothing() {
 }
 
 #[tokio::test]
-async fn a_backup_code_makes_no_new_backup_codes() {
+async fn a_backup_code_cannot_be_used_to_create_new_backup_codes() {
     let host = Host::new().await;
     let (user, codes) = host.mfa_fixture().await;
     let codes: Vec<String> = codes.iter().map(|code| code.to_string()).collect();
     let browser = with_password(&host, &user).await;
     assert_status(&answer_and_trust(&browser, &codes[0]).await, 200);
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
-    // Nor does the trust that was given with it.
+    // Neither can a trusted browser whose trust it confirmed.
     browser.post("/log-out", &[]).await;
     assert_redirected_to(&host.post_log_in(&browser, &user, false).await, "/");
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
-    // Nor another app: what was set up was not shown.
+    // Neither can a new app, whose code hasn't been entered at a login.
     enrol(&host, &browser).await;
     assert_problem(&browser.post("/mfa/codes", &[]).await, 403);
     assert_eq!(host.sigra.mfa().list(&user.id).await.unwrap().backup_codes, 9);
@@ -729,7 +732,7 @@ async fn a_backup_code_makes_no_new_backup_codes() {
 }
 
 #[tokio::test]
-async fn ending_a_session_on_the_devices_page_ends_the_trust_of_its_browser() {
+async fn deleting_a_session_revokes_the_trust_of_its_browser() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let browser = trusted_browser(&host, &user).await;
@@ -740,7 +743,7 @@ async fn ending_a_session_on_the_devices_page_ends_the_trust_of_its_browser() {
     assert!(!is_trusted(&host, &browser, &user).await);
     assert!(host.sigra.trusted_browsers().list(&user.id).await.unwrap().is_empty());
 
-    // The one that trusted it, too.
+    // The same for the session in which the browser was trusted.
     let browser = with_password(&host, &user).await;
     host.clock().advance(STEP);
     assert_status(&answer_and_trust(&browser, &host.totp_code(&user).await).await, 200);
@@ -750,7 +753,7 @@ async fn ending_a_session_on_the_devices_page_ends_the_trust_of_its_browser() {
 }
 
 #[tokio::test]
-async fn a_trusted_browser_outlives_the_end_of_its_session_in_time() {
+async fn a_browser_stays_trusted_after_its_session_expires() {
     let host = Host::with(|config| config.session_idle_timeout(Some(30 * MINUTE))).await;
     let (user, _) = host.mfa_fixture().await;
     let browser = trusted_browser(&host, &user).await;
@@ -761,7 +764,7 @@ async fn a_trusted_browser_outlives_the_end_of_its_session_in_time() {
 }
 
 #[tokio::test]
-async fn ending_all_other_sessions_ends_the_trust_of_all_other_browsers() {
+async fn deleting_all_other_sessions_revokes_the_trust_of_their_browsers() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let (here, there) = (trusted_browser(&host, &user).await, trusted_browser(&host, &user).await);

@@ -1,4 +1,4 @@
-//! Sessions are rows: their tokens, ages and ends.
+//! Sessions: their rows, tokens, lifetimes and ends.
 
 use axum::http::StatusCode;
 use sigra::{
@@ -17,7 +17,7 @@ const GRACE: std::time::Duration = MINUTE;
 const RETRY: std::time::Duration = MINUTE;
 
 #[tokio::test]
-async fn a_login_writes_one_row_under_the_hash_of_the_cookies_token() {
+async fn a_login_writes_one_row_with_the_hash_of_the_session_token() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
 
@@ -35,7 +35,7 @@ async fn a_login_writes_one_row_under_the_hash_of_the_cookies_token() {
 }
 
 #[tokio::test]
-async fn a_session_is_asked_for_in_the_database() {
+async fn requiring_a_session_fails_after_it_ended() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let scope = host.sigra.fetch_session(&token(&browser)).await.unwrap().unwrap();
@@ -44,9 +44,8 @@ async fn a_session_is_asked_for_in_the_database() {
     assert!(matches!(host.sigra.sessions().require(&scope).await, Err(Error::SessionEnded)));
 }
 
-/// A user is known by a browser for as long as its cookie lives, and by no more than sixteen.
 #[tokio::test]
-async fn known_browsers_are_few_and_are_purged() {
+async fn a_user_has_at_most_16_known_browsers_and_old_ones_are_purged() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let known = "SELECT count(*) FROM users_tokens WHERE context = 'known_browser'";
@@ -60,7 +59,7 @@ async fn known_browsers_are_few_and_are_purged() {
     for _ in 0..3 {
         host.post_log_in(&browser, &user, false).await;
     }
-    assert_eq!(known().await, 16, "one browser is one, however often it is used");
+    assert_eq!(known().await, 16, "several logins on one browser are one known browser");
     host.clock().advance(DAY * 100);
     host.sigra.housekeeping().purge_expired().await.unwrap();
     assert_eq!(known().await, 1);
@@ -68,9 +67,9 @@ async fn known_browsers_are_few_and_are_purged() {
     assert_eq!(known().await, 0);
 }
 
-/// Who trusts another is asked again in the one that they have trusted for longest.
+/// The browser that was trusted first is no longer trusted when there are too many.
 #[tokio::test]
-async fn trusted_browsers_are_few() {
+async fn a_user_has_at_most_16_trusted_browsers() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     let mut browsers = Vec::new();
@@ -87,7 +86,7 @@ async fn trusted_browsers_are_few() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_and_unknown_addresses_log_nobody_in() {
+async fn wrong_passwords_and_unknown_email_addresses_are_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let nobody = host.unique_email();
@@ -103,7 +102,7 @@ async fn wrong_passwords_and_unknown_addresses_log_nobody_in() {
 }
 
 #[tokio::test]
-async fn the_scope_shows_the_user_as_the_database_has_them_now() {
+async fn the_scope_has_the_current_data_of_the_user() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     assert_eq!(browser.get("/me").await.json::<serde_json::Value>()["nickname"], "Ada");
@@ -112,7 +111,7 @@ async fn the_scope_shows_the_user_as_the_database_has_them_now() {
 }
 
 #[tokio::test]
-async fn logging_out_deletes_the_row_and_the_cookies_and_is_never_an_error() {
+async fn logging_out_deletes_the_row_and_the_cookies_and_always_succeeds() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let thief = browser.fork();
@@ -127,9 +126,9 @@ async fn logging_out_deletes_the_row_and_the_cookies_and_is_never_an_error() {
     }
 }
 
-/// The four ways in which a row goes, one of them behind the library's back.
+/// Deletes the row in four ways, one of them by hand.
 #[tokio::test]
-async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
+async fn invariant_2_a_token_is_valid_exactly_while_its_row_exists() {
     let host = Host::new().await;
     let sigra = host.sigra();
     let (user, _) = host.authenticated_fixture().await;
@@ -165,7 +164,7 @@ async fn invariant_2_a_token_is_good_exactly_while_its_row_exists() {
 }
 
 #[tokio::test]
-async fn nobody_ends_another_users_session() {
+async fn a_user_cannot_end_a_session_of_another_user() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let stranger = host.registered_fixture().await;
@@ -178,14 +177,14 @@ async fn nobody_ends_another_users_session() {
 
 #[tokio::test]
 #[should_panic(expected = "still has 1 usable session(s)")]
-async fn assert_sessions_invalidated_names_what_is_left() {
+async fn assert_sessions_invalidated_counts_the_sessions_that_are_left() {
     let host = Host::new().await;
     let (user, _browser) = host.authenticated_fixture().await;
     assert_sessions_invalidated(host.sigra(), &user).await;
 }
 
 #[tokio::test]
-async fn invariant_2_a_session_is_good_for_its_ttl_whatever_is_done_with_it() {
+async fn invariant_2_no_activity_extends_a_session_beyond_its_ttl() {
     for remembered in [false, true] {
         let host = Host::with(|config| config.session_ttl(DAY * 3)).await;
         let (user, browser) = host.logged_in(remembered).await;
@@ -196,14 +195,14 @@ async fn invariant_2_a_session_is_good_for_its_ttl_whatever_is_done_with_it() {
         assert_status(&browser.post("/confirm", &[]).await, 204);
         host.clock().advance(SECOND * 3);
         assert_eq!(who(&browser).await, "anonymous");
-        assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None), "dead cookies are expired");
+        assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None), "invalid cookies are expired");
         assert_eq!(host.rows().await, 0, "and the row is deleted");
     }
 }
 
-/// Enforced by the server, not by the cookie's age.
+/// The server enforces it, not the cookie's `Max-Age`.
 #[tokio::test]
-async fn invariant_2_a_stolen_remember_me_cookie_dies_with_its_session() {
+async fn invariant_2_a_stolen_remember_me_cookie_is_invalid_after_logout() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let thief = browser.fork();
@@ -216,7 +215,7 @@ async fn invariant_2_a_stolen_remember_me_cookie_dies_with_its_session() {
 }
 
 #[tokio::test]
-async fn invariant_2_idle_sessions_end_and_activity_prolongs_them() {
+async fn invariant_2_idle_sessions_end_and_activity_extends_them() {
     let host = Host::with(|config| config.session_idle_timeout(MINUTE * 30)).await;
     let (user, browser) = host.logged_in(false).await;
     for _ in 0..5 {
@@ -231,7 +230,7 @@ async fn invariant_2_idle_sessions_end_and_activity_prolongs_them() {
 }
 
 #[tokio::test]
-async fn remembered_sessions_skip_the_idle_timeout() {
+async fn remembered_sessions_have_no_idle_timeout() {
     let host = Host::with(|config| config.session_idle_timeout(MINUTE * 30)).await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(DAY * 59);
@@ -239,7 +238,7 @@ async fn remembered_sessions_skip_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn invariant_4_a_token_of_another_context_is_no_session() {
+async fn invariant_4_a_token_of_another_context_is_not_a_session_token() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     for context in ["confirm", "reset_password", "change:ada@example.com", "login", "mfa_trust", "Session", ""] {
@@ -252,14 +251,14 @@ async fn invariant_4_a_token_of_another_context_is_no_session() {
         assert!(host.sigra().fetch_session(&token(&browser)).await.unwrap().is_none(), "{context}");
         host.sigra().delete_session(&token(&browser)).await.unwrap();
         host.sigra().delete_all_sessions(&user.id).await.unwrap();
-        assert_eq!(host.rows().await, 1, "{context}: what is no session is not deleted as one");
+        assert_eq!(host.rows().await, 1, "{context}: a row that is not a session is not deleted as one");
     }
     host.execute("UPDATE users_tokens SET context = 'session' WHERE context <> 'known_browser'").await;
     assert_eq!(who(&browser).await, user.email);
 }
 
 #[tokio::test]
-async fn last_used_at_is_written_every_five_minutes_and_not_more_often() {
+async fn last_used_at_is_written_at_most_every_five_minutes() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let last_used_at = async || host.sigra().sessions().list(&user.id).await.unwrap()[0].last_used_at;
@@ -276,9 +275,9 @@ async fn last_used_at_is_written_every_five_minutes_and_not_more_often() {
     assert_eq!(last_used_at().await, at_login + MINUTE * 5);
 }
 
-/// Else a session with a timeout below five minutes would end while it is in use.
+/// Otherwise a session with a timeout of less than five minutes would end while it is used.
 #[tokio::test]
-async fn last_used_at_is_written_more_often_where_the_idle_timeout_is_short() {
+async fn last_used_at_is_written_more_often_with_a_short_idle_timeout() {
     let host = Host::with(|config| config.session_idle_timeout(MINUTE * 2)).await;
     let (user, browser) = host.logged_in(false).await;
     for _ in 0..20 {
@@ -288,7 +287,7 @@ async fn last_used_at_is_written_more_often_where_the_idle_timeout_is_short() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_though_its_activity_cannot_be_written() {
+async fn a_request_succeeds_even_if_last_used_at_cannot_be_written() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     host.execute(REFUSE_UPDATES).await;
@@ -297,7 +296,7 @@ async fn a_request_is_answered_though_its_activity_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn the_next_token_is_offered_once_and_taken_up() {
+async fn a_token_is_reissued_once_and_replaces_the_old_one() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let first = token(&browser);
@@ -314,39 +313,39 @@ async fn the_next_token_is_offered_once_and_taken_up() {
     assert_ne!(first.hash(), second.hash());
     assert_eq!(host.rows().await, 1);
     let scope = host.sigra().fetch_session(&second).await.unwrap().unwrap();
-    // The new token has no age yet.
+    // The new token isn't due for a reissue.
     assert_sets_no_cookie(&browser.get("/session-id").await);
     assert_eq!(host.sigra().fetch_session(&second).await.unwrap().unwrap().session().id, scope.session().id);
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// A token was on its way when it was replaced: another tab, an image.
+/// Other requests of the browser may have been sent with the old token, such as by another tab or for an image.
 #[tokio::test]
-async fn invariant_16_a_reissued_tokens_predecessor_is_good_for_a_grace_time() {
+async fn invariant_16_the_old_token_stays_valid_for_a_grace_time_after_a_reissue() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let tab = browser.fork();
     host.clock().advance(REISSUE_AGE);
     assert_eq!(who(&browser).await, user.email);
     host.clock().advance(RETRY - SECOND);
-    assert_eq!(who(&tab).await, user.email, "nobody has seen the new token");
+    assert_eq!(who(&tab).await, user.email, "the new token was not used yet");
 
-    assert_eq!(who(&browser).await, user.email, "now it was seen");
+    assert_eq!(who(&browser).await, user.email, "now the new token was used");
     host.clock().advance(GRACE - SECOND);
     assert_eq!(who(&tab).await, user.email, "within the grace time");
     assert_eq!(token(&tab).hash(), token(&tab.fork()).hash());
 
     host.clock().advance(SECOND);
     let response = tab.get("/maybe").await;
-    assert_eq!(response.text(), "anonymous", "after it");
-    // It takes nothing from the browser, which has the new one.
+    assert_eq!(response.text(), "anonymous", "after the grace time");
+    // The browser's new cookie must not be expired.
     assert_sets_no_cookie(&response);
     assert!(host.sigra().fetch_session(&token(&tab)).await.unwrap().is_none());
     assert_eq!(who(&browser).await, user.email);
 }
 
 #[tokio::test]
-async fn invariant_16_a_lost_response_logs_nobody_out() {
+async fn invariant_16_a_lost_response_does_not_log_the_user_out() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     host.clock().advance(REISSUE_AGE);
@@ -355,25 +354,30 @@ async fn invariant_16_a_lost_response_logs_nobody_out() {
 
     host.clock().advance(RETRY);
     let response = browser.send_without_storing(host::get_request("/maybe")).await;
-    assert_eq!((response.text(), response.set_cookies().len()), (user.email.clone(), 0), "not yet lost");
+    assert_eq!(
+        (response.text(), response.set_cookies().len()),
+        (user.email.clone(), 0),
+        "too early for another reissue"
+    );
     host.clock().advance(SECOND);
     let retried = browser.get("/maybe").await;
-    assert_eq!((retried.text(), retried.set_cookies().len()), (user.email.clone(), 1), "offered again");
+    assert_eq!((retried.text(), retried.set_cookies().len()), (user.email.clone(), 1), "reissued again");
 
     host.clock().advance(DAY * 30);
     assert_eq!(who(&browser).await, user.email);
     browser.store(&lost);
-    assert_eq!(who(&browser).await, "anonymous", "the one that was given up is good for nothing");
+    assert_eq!(who(&browser).await, "anonymous", "the lost token is invalid");
 }
 
 #[tokio::test]
-async fn a_reissue_keeps_what_is_left_of_a_remembered_session() {
+async fn a_reissue_does_not_extend_a_remembered_session() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(REISSUE_AGE);
     let response = browser.get("/maybe").await;
     let cookies = response.set_cookies();
-    let remember_me = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("it has the new token too");
+    let remember_me =
+        cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("the remember-me cookie is set too");
     assert_eq!(remember_me.max_age().unwrap().whole_seconds(), 53 * 24 * 60 * 60);
     assert_eq!(remembered_token(&browser).hash(), token(&browser).hash());
 
@@ -382,7 +386,7 @@ async fn a_reissue_keeps_what_is_left_of_a_remembered_session() {
 }
 
 #[tokio::test]
-async fn a_log_out_with_either_token_of_a_reissue_ends_the_session() {
+async fn logging_out_with_the_old_or_the_new_token_ends_the_session() {
     for with_the_old_one in [true, false] {
         let host = Host::new().await;
         let (_, old) = host.logged_in(false).await;
@@ -396,7 +400,7 @@ async fn a_log_out_with_either_token_of_a_reissue_ends_the_session() {
     }
 }
 
-async fn assert_old_token_is_dead(host: &Host, user: &User, before: &TestClient, browser: &TestClient) {
+async fn assert_old_token_is_invalid(host: &Host, user: &User, before: &TestClient, browser: &TestClient) {
     assert_ne!(token(before).hash(), token(browser).hash());
     assert!(host.sigra().fetch_session(&token(before)).await.unwrap().is_none());
     assert_eq!(who(before).await, "anonymous");
@@ -405,7 +409,7 @@ async fn assert_old_token_is_dead(host: &Host, user: &User, before: &TestClient,
 }
 
 #[tokio::test]
-async fn invariant_3_every_change_of_privilege_gives_a_new_token_and_a_new_cookie_session() {
+async fn invariant_3_every_change_of_privilege_replaces_the_token_and_the_cookie_session() {
     for path in ["/log-in", "/renew", "/confirm"] {
         for remembered in [false, true] {
             let host = Host::new().await;
@@ -416,7 +420,7 @@ async fn invariant_3_every_change_of_privilege_gives_a_new_token_and_a_new_cooki
             assert!(!response.status().is_client_error(), "{response:?}");
 
             assert_ne!(browser.get("/session-id").await.text(), id, "{path}");
-            assert_old_token_is_dead(&host, &user, &before, &browser).await;
+            assert_old_token_is_invalid(&host, &user, &before, &browser).await;
             assert_eq!(browser.cookie(REMEMBER_ME).is_some(), remembered, "{path}");
             if remembered {
                 assert_eq!(remembered_token(&browser).hash(), token(&browser).hash(), "{path}");
@@ -426,7 +430,7 @@ async fn invariant_3_every_change_of_privilege_gives_a_new_token_and_a_new_cooki
 }
 
 #[tokio::test]
-async fn invariant_3_a_login_in_an_aged_session_kills_both_of_its_tokens() {
+async fn invariant_3_a_renewal_during_a_reissue_revokes_both_tokens() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(false).await;
     let old = browser.fork();
@@ -440,7 +444,7 @@ async fn invariant_3_a_login_in_an_aged_session_kills_both_of_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_login_without_remember_me_forgets_the_one_before() {
+async fn a_login_without_remember_me_deletes_the_remember_me_cookie() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.post_log_in(&browser, &user, false).await;
@@ -450,28 +454,28 @@ async fn a_login_without_remember_me_forgets_the_one_before() {
 }
 
 #[tokio::test]
-async fn another_user_takes_the_browser_over() {
+async fn a_login_as_another_user_ends_the_session_of_the_first() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(true).await;
     let before = browser.fork();
     let second = host.registered_fixture().await;
     host.post_log_in(&browser, &second, false).await;
-    assert_old_token_is_dead(&host, &second, &before, &browser).await;
+    assert_old_token_is_invalid(&host, &second, &before, &browser).await;
 }
 
 #[tokio::test]
-async fn a_session_that_ended_meanwhile_is_not_renewed() {
+async fn a_session_that_ended_during_the_request_is_not_renewed() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let delete_all = host.sigra().delete_all_sessions(&user.id);
-    let (response, deleted) = host.overtaken(&browser, "/slow?renew=true", delete_all).await;
+    let (response, deleted) = host.during_slow_request(&browser, "/slow?renew=true", delete_all).await;
     assert_eq!(deleted.unwrap(), 1);
     assert_status(&response, StatusCode::UNAUTHORIZED);
     assert_eq!(host.rows().await, 0);
 }
 
 #[tokio::test]
-async fn sudo_needs_a_recent_authentication_and_activity_is_none() {
+async fn sudo_mode_requires_a_recent_login_and_activity_does_not_count() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     assert_eq!(browser.get("/sudo").await.text(), user.email);
@@ -503,11 +507,11 @@ async fn invariant_17_a_suspended_user_is_logged_out_everywhere_at_the_next_requ
     host.post_log_in(&browser, &user, false).await;
     assert_eq!(who(&browser).await, "anonymous");
     host.execute("UPDATE users SET suspended = false").await;
-    assert_eq!(who(&other).await, "anonymous", "what ended does not begin again");
+    assert_eq!(who(&other).await, "anonymous", "an ended session stays ended");
 }
 
 #[tokio::test]
-async fn invariant_17_a_deleted_users_sessions_are_gone() {
+async fn invariant_17_deleting_a_user_deletes_their_sessions() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.execute("DELETE FROM users").await;
@@ -519,7 +523,7 @@ async fn invariant_17_a_deleted_users_sessions_are_gone() {
 }
 
 #[tokio::test]
-async fn invariant_9_a_login_under_way_does_not_survive_a_change_of_password() {
+async fn invariant_9_a_login_fails_if_the_password_changes_after_it_was_verified() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let sigra: &Sigra<User> = host.sigra();
@@ -533,7 +537,7 @@ async fn invariant_9_a_login_under_way_does_not_survive_a_change_of_password() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_password_can_be_logged_in_otherwise() {
+async fn a_user_without_a_password_can_log_in_by_other_methods() {
     let host = Host::new().await;
     host.registered_fixture().await;
     host.execute("UPDATE users SET hashed_password = NULL").await;
@@ -560,7 +564,7 @@ async fn expired_rows_are_purged_and_others_are_kept() {
 }
 
 #[tokio::test]
-async fn purging_goes_on_to_the_last_batch() {
+async fn purging_continues_until_no_expired_row_is_left() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let (_, session) = host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap();
@@ -580,7 +584,7 @@ async fn purging_goes_on_to_the_last_batch() {
 }
 
 #[tokio::test]
-async fn devices_are_listed_the_last_used_first() {
+async fn sessions_are_listed_most_recently_used_first() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";

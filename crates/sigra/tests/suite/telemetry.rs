@@ -1,4 +1,4 @@
-//! What is told, and what is never told: no token, hash, cookie or password, anywhere.
+//! What is logged, and what never is: tokens, hashes, cookies and passwords.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,7 @@ use tracing_subscriber::{
 
 use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who};
 
-/// Everything that any thread of this process says, at every level.
+/// Everything that any thread of this process logs, at every level.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
     let writer = log.clone();
@@ -65,17 +65,17 @@ impl Write for Log {
     }
 }
 
-/// The events of the library, as they are told.
-static TOLD: Mutex<Vec<Told>> = Mutex::new(Vec::new());
+/// The events of the library, in order.
+static EVENTS: Mutex<Vec<LoggedEvent>> = Mutex::new(Vec::new());
 
 /// An event of the library, with its fields.
 #[derive(Clone, Debug)]
-struct Told {
+struct LoggedEvent {
     level: String,
     fields: BTreeMap<String, String>,
 }
 
-impl Told {
+impl LoggedEvent {
     fn name(&self) -> &str {
         &self.fields["event"]
     }
@@ -98,19 +98,19 @@ impl<S: Subscriber> Layer<S> for Listener {
         event.record(&mut fields);
         if event.metadata().target() == "sigra" && fields.0.contains_key("event") {
             let level = event.metadata().level().to_string().to_lowercase();
-            TOLD.lock().unwrap().push(Told { level, fields: fields.0 });
+            EVENTS.lock().unwrap().push(LoggedEvent { level, fields: fields.0 });
         }
     }
 }
 
-/// The last event of a name.
+/// Returns the last event with a name.
 #[track_caller]
-fn last_told(event: &str) -> Told {
-    let told = TOLD.lock().unwrap();
-    told.iter().rfind(|told| told.name() == event).unwrap_or_else(|| panic!("{event} was not told")).clone()
+fn last_event(event: &str) -> LoggedEvent {
+    let events = EVENTS.lock().unwrap();
+    events.iter().rfind(|logged| logged.name() == event).unwrap_or_else(|| panic!("{event} was not logged")).clone()
 }
 
-/// What must not be seen, in every spelling in which it might be.
+/// Secrets that must not be found, in each encoding.
 #[derive(Default)]
 struct Secrets(BTreeSet<Vec<u8>>);
 
@@ -145,20 +145,20 @@ impl Secrets {
     }
 
     #[track_caller]
-    fn assert_absent(&self, whence: &str, haystack: &[u8]) {
+    fn assert_absent(&self, place: &str, haystack: &[u8]) {
         for secret in &self.0 {
             let found = haystack.windows(secret.len()).position(|window| window == secret);
             if let Some(at) = found {
                 let context =
                     String::from_utf8_lossy(&haystack[at.saturating_sub(300)..(at + 100).min(haystack.len())]);
-                panic!("{whence} shows `{}`:\n{context}", String::from_utf8_lossy(secret));
+                panic!("{place} shows `{}`:\n{context}", String::from_utf8_lossy(secret));
             }
         }
     }
 }
 
-/// Everything that the library does, with each token it gave on the way.
-async fn live_a_life(host: &Host, secrets: &mut Secrets) -> (User, TestClient) {
+/// Uses the library in many ways, and collects each token.
+async fn use_sessions(host: &Host, secrets: &mut Secrets) -> (User, TestClient) {
     let (user, browser) = host.logged_in(true).await;
     secrets.add_browser(&browser);
     browser.post("/log-in", &[("email", &user.email), ("password", "wrong wrong wrong")]).await;
@@ -202,7 +202,7 @@ async fn live_a_life(host: &Host, secrets: &mut Secrets) -> (User, TestClient) {
 
 async fn secrets_of(host: &Host) -> (Secrets, User, TestClient) {
     let mut secrets = Secrets::default();
-    let (user, browser) = live_a_life(host, &mut secrets).await;
+    let (user, browser) = use_sessions(host, &mut secrets).await;
     secrets.add_text(VALID_PASSWORD);
     secrets.add_text(&VALID_PASSWORD.replace(' ', "+"));
     secrets.add_text("wrong wrong wrong");
@@ -214,7 +214,7 @@ async fn secrets_of(host: &Host) -> (Secrets, User, TestClient) {
 }
 
 #[tokio::test]
-async fn invariant_1_the_log_holds_no_secret_at_any_level() {
+async fn invariant_1_the_log_contains_no_secret_at_any_level() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
     let (mut secrets, user, browser) = secrets_of(&host).await;
@@ -228,17 +228,17 @@ async fn invariant_1_the_log_holds_no_secret_at_any_level() {
 
     let log = LOG.text();
     assert!(log.contains(telemetry::LOGIN_SUCCESS) && log.contains("service unavailable"), "the log is there");
-    // What sqlx and others say is the host's to switch on; it holds no bound values, which is checked too.
+    // This includes what sqlx and others log, which a host can turn on.
     secrets.assert_absent("the log", log.as_bytes());
 }
 
 #[tokio::test]
-async fn invariant_1_the_database_holds_no_token_and_no_password() {
+async fn invariant_1_the_database_contains_no_token_and_no_password() {
     let host = Host::new().await;
     let mut secrets = Secrets::default();
-    let (_, browser) = live_a_life(&host, &mut secrets).await;
+    let (_, browser) = use_sessions(&host, &mut secrets).await;
 
-    // Its hash is what it does hold.
+    // The database does contain the hash of the token.
     let hash = token(&browser).hash();
     let mut forbidden = Secrets::default();
     forbidden.add_token(&token(&browser));
@@ -252,7 +252,7 @@ async fn invariant_1_the_database_holds_no_token_and_no_password() {
     let files = host.database_files().await;
     assert!(
         files.iter().any(|bytes| bytes.windows(32).any(|window| window == hash.as_bytes())),
-        "it looks in the right place"
+        "the files contain the hash, so the search works"
     );
     for bytes in files {
         forbidden.assert_absent("the database", &bytes);
@@ -306,7 +306,7 @@ async fn invariant_1_no_error_and_no_error_page_shows_a_secret() {
     }
 }
 
-/// The table of the documentation: names with their levels and fields.
+/// The table in the documentation: names with their levels and fields.
 fn documented() -> Vec<(String, String, String)> {
     let source = include_str!("../../src/base/telemetry.rs");
     let name = |constant: &str| {
@@ -321,16 +321,15 @@ fn documented() -> Vec<(String, String, String)> {
     .collect()
 }
 
-/// What is not part of the life above: second factors, limits, live connections, mails, and what is done in the
-/// background of the host that it gives.
-async fn do_the_rest(host: &Host) -> Host {
+/// Uses second factors, limits, live connections and emails. Returns a host that purges often in the background.
+async fn use_everything_else(host: &Host) -> Host {
     let (user, _) = host.mfa_fixture().await;
     let browser = host.client();
     host.post_log_in(&browser, &user, false).await;
     browser.post("/mfa-challenge", &[("code", "000000")]).await;
     host.client().get("/me").await;
 
-    // The owner of a browser whose cookies somebody else has renewed.
+    // The owner's token was reissued to a thief.
     let (_, owner) = host.logged_in(true).await;
     let thief = owner.fork();
     host.clock().advance(DAY * 7);
@@ -377,45 +376,45 @@ async fn do_the_rest(host: &Host) -> Host {
     busy
 }
 
-/// The names are part of the interface: a host's alerts are built on them.
+/// Hosts build alerts on the names, so they are part of the interface.
 #[tokio::test]
-async fn every_event_is_told_under_its_documented_name_at_its_level_with_its_fields() {
+async fn every_event_is_logged_with_its_documented_name_level_and_fields() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
-    live_a_life(&host, &mut Secrets::default()).await;
-    let _busy = do_the_rest(&host).await;
+    use_sessions(&host, &mut Secrets::default()).await;
+    let _busy = use_everything_else(&host).await;
 
     let documented = documented();
-    let is_told = |event: &str| TOLD.lock().unwrap().iter().any(|told| told.name() == event);
+    let was_logged = |event: &str| EVENTS.lock().unwrap().iter().any(|logged| logged.name() == event);
     for (event, _, _) in &documented {
-        // What makes a process uncertain differs by database.
+        // What makes a process bypass its cache depends on the database.
         if event == telemetry::CACHE_BYPASSED {
             continue;
         }
         for _ in 0..100 {
-            if is_told(event) {
+            if was_logged(event) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(is_told(event), "{event} was not told");
+        assert!(was_logged(event), "{event} was not logged");
     }
-    for told in TOLD.lock().unwrap().iter() {
-        let row = documented.iter().find(|(event, _, _)| event == told.name());
-        let (_, level, fields) = row.unwrap_or_else(|| panic!("{} is not documented", told.name()));
-        assert!(level.contains(&told.level), "{told:?}");
-        for field in told.fields.keys().filter(|field| !["event", "message"].contains(&field.as_str())) {
-            assert!(fields.contains(&format!("`{field}`")), "`{field}` is not documented: {told:?}");
+    for logged in EVENTS.lock().unwrap().iter() {
+        let row = documented.iter().find(|(event, _, _)| event == logged.name());
+        let (_, level, fields) = row.unwrap_or_else(|| panic!("{} is not documented", logged.name()));
+        assert!(level.contains(&logged.level), "{logged:?}");
+        for field in logged.fields.keys().filter(|field| !["event", "message"].contains(&field.as_str())) {
+            assert!(fields.contains(&format!("`{field}`")), "`{field}` is not documented: {logged:?}");
         }
     }
     let log = LOG.text();
     for span in ["sigra.fetch_current_scope", "sigra.verify_password", "sigra.log_in", "sigra.log_out"] {
-        assert!(log.contains(span), "{span} was not told");
+        assert!(log.contains(span), "{span} was not logged");
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_names_no_address_is_told_without_what_it_says() {
+async fn an_unreadable_forwarded_header_is_logged_without_its_value() {
     LazyLock::force(&LOG);
     let host = Host::with(|config| config.trusted_proxies(["192.0.2.0/24".parse().unwrap()])).await;
     let behind = host.client().peer("192.0.2.1:443".parse().unwrap());
@@ -428,17 +427,17 @@ async fn a_proxy_that_names_no_address_is_told_without_what_it_says() {
     assert!(!warned());
     assert_eq!(ask("app.internal.example").await, "192.0.2.1");
     assert!(warned());
-    assert_eq!(LOG.text().matches("app.internal.example").count(), 0, "it may hold anything");
+    assert_eq!(LOG.text().matches("app.internal.example").count(), 0, "the value may be anything");
 }
 
 #[tokio::test]
-async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
+async fn events_have_the_id_of_a_known_user_and_none_otherwise() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let wrong = async |email: &str| {
         host.client().post("/log-in", &[("email", email), ("password", "wrong")]).await;
-        last_told(telemetry::LOGIN_FAILURE).fields
+        last_event(telemetry::LOGIN_FAILURE).fields
     };
     assert_eq!(wrong(&user.email).await["user_id"], user.id.to_string());
     assert!(!wrong("nobody@example.com").await.contains_key("user_id"));
@@ -446,7 +445,7 @@ async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
     host.post_log_in(&browser, &user, false).await;
     host.sigra().delete_all_sessions(&user.id).await.unwrap();
     for event in [telemetry::LOGIN_SUCCESS, telemetry::SESSION_REVOKED] {
-        assert_eq!(last_told(event).fields["user_id"], user.id.to_string());
+        assert_eq!(last_event(event).fields["user_id"], user.id.to_string());
     }
     let log = LOG.text();
     let debugged: Vec<&str> =
@@ -455,29 +454,29 @@ async fn users_are_told_by_their_id_and_unknown_ones_by_none() {
 }
 
 #[tokio::test]
-async fn a_host_that_serves_without_addresses_is_told_once_how_to_mend_it() {
+async fn a_missing_ip_address_is_logged_once_with_its_fix() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
-    let told = || LOG.text().matches("into_make_service_with_connect_info").count();
+    let logged = || LOG.text().matches("into_make_service_with_connect_info").count();
     host.sigra().limits().check_address(&sigra::Client::new([192, 0, 2, 1], "")).unwrap();
-    assert_eq!(told(), 0);
+    assert_eq!(logged(), 0);
     for _ in 0..1000 {
         host.sigra().limits().check_address(&sigra::Client::default()).unwrap();
     }
-    assert_eq!(told(), 1);
+    assert_eq!(logged(), 1);
     assert!(matches!(
         host.sigra().limits().check_address(&sigra::Client::default()),
         Err(Error::TooManyAttempts { .. })
     ));
-    assert_eq!(last_told(telemetry::RATE_LIMITED).fields["limit"], "address");
+    assert_eq!(last_event(telemetry::RATE_LIMITED).fields["limit"], "address");
 }
 
 /// OWASP ASVS 16.3.2.
 #[tokio::test]
-async fn refused_requests_are_told_with_the_reason() {
+async fn refused_requests_are_logged_with_the_reason() {
     LazyLock::force(&LOG);
     let host = Host::new().await;
-    let refused = || last_told(telemetry::REQUEST_REFUSED).fields;
+    let refused = || last_event(telemetry::REQUEST_REFUSED).fields;
     let visitor = host.client();
 
     let foreign = |origin: &str| {
@@ -486,18 +485,18 @@ async fn refused_requests_are_told_with_the_reason() {
     };
     assert_problem(&foreign("https://evil.example").await, 403);
     assert_eq!(refused()["reason"], "cross_origin");
-    assert_eq!(last_told(telemetry::REQUEST_REFUSED).level, "info");
+    assert_eq!(last_event(telemetry::REQUEST_REFUSED).level, "info");
     assert!(refused()["origin"].contains("https://evil.example"), "{:?}", refused());
     assert_eq!((refused()["method"].as_str(), refused()["route"].as_str()), ("POST", "/me"));
     assert!(refused()["message"].contains("trusted_origins"), "{:?}", refused());
     let referred = Request::post("/me").header("referer", "https://ada:hunter2@evil.example/reset/secret?token=secret");
     let referred = referred.header("origin", "").header("sec-fetch-site", "").body(axum::body::Body::empty());
     assert_problem(&visitor.send(referred.unwrap()).await, 403);
-    assert_eq!(refused()["referer"], "https://evil.example", "neither its path nor what may be secret");
+    assert_eq!(refused()["referer"], "https://evil.example", "neither the path nor anything secret");
     foreign(&format!("https://{}", "e".repeat(5000))).await;
-    assert!(refused()["origin"].len() < 400, "a visitor does not choose how much is logged");
+    assert!(refused()["origin"].len() < 400, "a visitor cannot fill the log");
     foreign("https://evil.example\u{85}\u{2028}event=\"auth.login.success\"").await;
-    assert!(refused()["origin"].is_ascii(), "nor where a line ends: {:?}", refused());
+    assert!(refused()["origin"].is_ascii(), "a visitor cannot add a line: {:?}", refused());
 
     visitor.get("/me").await;
     assert_eq!(refused()["reason"], "authentication_required");
@@ -506,9 +505,9 @@ async fn refused_requests_are_told_with_the_reason() {
     assert_eq!((refused()["reason"].as_str(), refused()["route"].as_str()), ("authentication_required", "/sudo"));
 
     let (user, browser) = host.logged_in(false).await;
-    let before = TOLD.lock().unwrap().len();
+    let before = EVENTS.lock().unwrap().len();
     assert_status(&browser.get("/sudo").await, 200);
-    assert!(TOLD.lock().unwrap()[before..].iter().all(|told| told.name() != telemetry::REQUEST_REFUSED));
+    assert!(EVENTS.lock().unwrap()[before..].iter().all(|logged| logged.name() != telemetry::REQUEST_REFUSED));
     host.clock().advance(MINUTE * 20);
     browser.get("/sudo").await;
     let scope = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap();

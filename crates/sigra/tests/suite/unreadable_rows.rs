@@ -1,5 +1,4 @@
-//! Rows that can't be read: a column that was changed beside us, a time that nobody can compute with. Each is its own
-//! user's misfortune, and nobody else's.
+//! Rows that can't be decoded, such as after a column's type changed. They must affect only their own user.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::host::{DAY, Host, PANICS, UNREADABLE, User, get_request, who};
-use crate::database::{LAST_TIME, NO_TIMES};
+use crate::database::{INVALID_TIMES, LAST_TIME};
 
 const TIMES: [&str; 4] = ["inserted_at", "issued_at", "last_used_at", "authenticated_at"];
 
@@ -36,7 +35,7 @@ impl Host {
     }
 }
 
-/// Requests of several browsers at once, so that they are looked up together.
+/// Sends requests of several browsers at once, so that their sessions are looked up in one query.
 async fn all_at_once(browsers: &[&Arc<TestClient>]) -> Vec<Vec<TestResponse>> {
     let mut requests = JoinSet::new();
     for _ in 0..20 {
@@ -53,7 +52,7 @@ async fn all_at_once(browsers: &[&Arc<TestClient>]) -> Vec<Vec<TestResponse>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_user_who_cannot_be_read_fails_nobody_else() {
+async fn an_unreadable_user_breaks_no_request_of_other_users() {
     let host = Host::with(|config| config.cached_scopes(0)).await;
     let (good, of_good) = host.authenticated_fixture().await;
     let (bad, of_bad) = host.authenticated_fixture().await;
@@ -65,16 +64,16 @@ async fn a_user_who_cannot_be_read_fails_nobody_else() {
         assert!(answers[1].iter().all(|answer| answer.status() == 500), "{nickname}: {:?}", answers[1]);
     }
     host.spoil_user(&bad, "readable").await;
-    assert_eq!(who(&of_bad).await, bad.email, "it keeps its cookies");
+    assert_eq!(who(&of_bad).await, bad.email, "the cookies are kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_session_whose_times_cannot_be_read_fails_nobody_else() {
+async fn a_session_with_unreadable_times_breaks_no_request_of_other_users() {
     for column in TIMES {
         let host = Host::with(|config| config.cached_scopes(0).session_idle_timeout(DAY)).await;
         let (good, of_good) = host.authenticated_fixture().await;
         let of_good = Arc::new(of_good);
-        for time in NO_TIMES {
+        for time in INVALID_TIMES {
             let (bad, of_bad) = host.authenticated_fixture().await;
             host.spoil_session(host.session_of(&bad).await, column, time).await;
             let answers = all_at_once(&[&of_good, &Arc::new(of_bad)]).await;
@@ -85,7 +84,7 @@ async fn a_session_whose_times_cannot_be_read_fails_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_last_time_there_is_panics_nowhere() {
+async fn the_latest_possible_time_causes_no_panic() {
     for column in TIMES {
         let host = Host::with(|config| config.session_idle_timeout(DAY)).await;
         let (user, browser) = host.logged_in(true).await;
@@ -95,20 +94,20 @@ async fn the_last_time_there_is_panics_nowhere() {
             assert!(!answer.status().is_server_error(), "{column} {path}: {answer:?}");
         }
         browser.close_and_reopen();
-        // One that was opened at the end of time is not open yet.
-        let (is_who, renewed) = if column == "inserted_at" { ("anonymous", 401) } else { (user.email.as_str(), 204) };
-        assert_eq!(who(&browser).await, is_who, "{column}");
+        // A session that was created in the future isn't valid yet.
+        let (seen_as, renewed) = if column == "inserted_at" { ("anonymous", 401) } else { (user.email.as_str(), 204) };
+        assert_eq!(who(&browser).await, seen_as, "{column}");
         assert_status(&browser.json().post("/renew", &[]).await, renewed);
     }
 }
 
-/// Whether the live connection of a browser is ended in time.
+/// Returns whether a live connection ends in time.
 async fn is_ended(connection: &mut tokio::task::JoinHandle<TestResponse>) -> bool {
     timeout(PATIENCE, connection).await.is_ok_and(|answer| answer.unwrap().text() == "ended")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invariant_17_live_connections_end_also_while_other_rows_cannot_be_read() {
+async fn invariant_17_live_connections_end_even_if_other_rows_are_unreadable() {
     for nickname in [UNREADABLE, PANICS] {
         let host = Host::new().await;
         let mut connections = Vec::new();
@@ -120,23 +119,23 @@ async fn invariant_17_live_connections_end_also_while_other_rows_cannot_be_read(
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         host.spoil_user(&users[0], nickname).await;
-        assert!(is_ended(&mut connections[0]).await, "{nickname}: nobody can tell that its session is good");
-        assert!(!connections[1].is_finished() && !connections[2].is_finished(), "{nickname}: others go on");
+        assert!(is_ended(&mut connections[0]).await, "{nickname}: its session can't be confirmed");
+        assert!(!connections[1].is_finished() && !connections[2].is_finished(), "{nickname}: others stay open");
 
         let delete = sqlx::query("DELETE FROM users_tokens WHERE user_id = $1").bind(users[1].id);
         delete.execute(&host.pool).await.unwrap();
-        assert!(is_ended(&mut connections[1]).await, "{nickname}: it is still swept");
-        assert!(!connections[2].is_finished(), "{nickname}: others go on");
+        assert!(is_ended(&mut connections[1]).await, "{nickname}: its session is still checked");
+        assert!(!connections[2].is_finished(), "{nickname}: others stay open");
     }
 }
 
 #[tokio::test]
-async fn the_sessions_that_can_be_read_are_listed() {
+async fn readable_sessions_are_listed_despite_unreadable_ones() {
     let host = Host::new().await;
     let (user, _) = host.authenticated_fixture().await;
     let spoilt = host.session_of(&user).await;
     host.log_in(&user).await;
-    for time in NO_TIMES {
+    for time in INVALID_TIMES {
         host.spoil_session(spoilt, "last_used_at", time).await;
         let listed = host.sigra().sessions().list(&user.id).await.unwrap();
         assert!(listed.len() == 1 && listed[0].id != spoilt, "{time}: {listed:?}");
@@ -145,14 +144,15 @@ async fn the_sessions_that_can_be_read_are_listed() {
 }
 
 #[tokio::test]
-async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
+async fn readable_audit_events_fill_their_pages_despite_unreadable_ones() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for number in 0..9 {
         let event = Audit::new(format!("event.{number}")).of(user.id);
         host.sigra().audit().record(&mut *host.pool.acquire().await.unwrap(), &event).await.unwrap();
     }
-    let spoil = format!("UPDATE audit_events SET inserted_at = {} WHERE action IN ('event.8', 'event.6')", NO_TIMES[0]);
+    let spoil =
+        format!("UPDATE audit_events SET inserted_at = {} WHERE action IN ('event.8', 'event.6')", INVALID_TIMES[0]);
     sqlx::query(AssertSqlSafe(spoil)).execute(&host.pool).await.unwrap();
     let mut listed = Vec::new();
     let mut before = None;
@@ -166,10 +166,10 @@ async fn the_events_that_can_be_read_are_listed_and_fill_their_pages() {
 }
 
 #[tokio::test]
-async fn the_passkeys_that_can_be_read_are_listed() {
+async fn readable_passkeys_are_listed_despite_unreadable_ones() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    for (number, time) in [LAST_TIME, NO_TIMES[0]].into_iter().enumerate() {
+    for (number, time) in [LAST_TIME, INVALID_TIMES[0]].into_iter().enumerate() {
         let insert = format!(
             "INSERT INTO users_passkeys (id, user_id, credential_id, user_handle, credential, name, last_used_at, inserted_at)
              VALUES ($1, $2, $3, $1, '{{}}', 'a passkey', {time}, {LAST_TIME})"

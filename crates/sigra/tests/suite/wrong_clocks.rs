@@ -1,4 +1,4 @@
-//! Times that a wrong clock has written, or that are none: what was made then is not good for ever.
+//! Rows with invalid times, or times from a wrong clock, must not be valid forever.
 
 use sigra::{
     Clock, EmailToken,
@@ -12,15 +12,15 @@ use super::{
     host::{DAY, Host, KEY, User, who},
     passkeys::{challenge, send, user_with_passkey},
 };
-use crate::database::{LAST_TIME, NO_TIMES};
+use crate::database::{INVALID_TIMES, LAST_TIME};
 
-/// Times that nobody can have been at.
+/// Invalid times, and one in the far future.
 fn times() -> impl Iterator<Item = &'static str> {
-    NO_TIMES.iter().copied().chain([LAST_TIME])
+    INVALID_TIMES.iter().copied().chain([LAST_TIME])
 }
 
 impl Host {
-    /// Gives the rows of a context another time.
+    /// Sets times in all rows of a context.
     async fn date(&self, context: &str, columns: &[&str], time: &str) {
         let set = columns.iter().map(|column| format!("{column} = {time}")).collect::<Vec<_>>().join(", ");
         let date = format!("UPDATE users_tokens SET {set} WHERE context = '{context}'");
@@ -36,7 +36,7 @@ async fn link(host: &Host, user: &User, context: Context<'_>) -> EmailToken {
     token
 }
 
-async fn is_good(host: &Host, token: &EmailToken, context: Context<'_>) -> bool {
+async fn is_valid(host: &Host, token: &EmailToken, context: Context<'_>) -> bool {
     let found = host.sigra.email_tokens().find(token, context).await.unwrap().is_some();
     let mut tx = host.sigra.begin().await.unwrap();
     let locked = host.sigra.email_tokens().lock(&mut tx, token, context).await.unwrap().is_some();
@@ -47,34 +47,34 @@ async fn is_good(host: &Host, token: &EmailToken, context: Context<'_>) -> bool 
 }
 
 #[tokio::test]
-async fn a_link_from_no_time_or_far_ahead_is_good_for_nothing() {
+async fn a_link_with_an_invalid_or_future_time_is_refused() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for context in [Context::Confirm, Context::ResetPassword, Context::LogIn, Context::Recovery] {
         for time in times() {
             let token = link(&host, &user, context).await;
-            assert!(is_good(&host, &token, context).await);
+            assert!(is_valid(&host, &token, context).await);
             host.date(&context.name(), &["inserted_at"], time).await;
-            assert!(!is_good(&host, &token, context).await, "{context:?} {time}");
+            assert!(!is_valid(&host, &token, context).await, "{context:?} {time}");
             let next = link(&host, &user, context).await;
-            assert!(is_good(&host, &next, context).await, "{context:?} after {time}");
+            assert!(is_valid(&host, &next, context).await, "{context:?} after {time}");
             host.execute("DELETE FROM users_tokens").await;
         }
     }
 }
 
-/// Clocks may differ by some minutes.
+/// The clocks of servers can differ by some minutes.
 #[tokio::test]
-async fn a_link_and_a_session_of_a_server_whose_clock_is_ahead_by_a_minute_are_good() {
+async fn a_link_and_a_session_of_a_server_whose_clock_is_a_minute_ahead_are_valid() {
     let host = Host::new().await;
     let ahead = host.restart(|config| config.clock(Clock::wrong_by(time::Duration::minutes(1)))).await;
     let user = host.registered_fixture().await;
-    assert!(is_good(&host, &link(&ahead, &user, Context::LogIn).await, Context::LogIn).await);
+    assert!(is_valid(&host, &link(&ahead, &user, Context::LogIn).await, Context::LogIn).await);
     assert_eq!(who(&host.take_over(&ahead.log_in(&user).await)).await, user.email);
 }
 
 #[tokio::test]
-async fn a_session_of_a_clock_that_was_far_ahead_lets_nobody_in_until_its_time_has_come() {
+async fn a_session_created_in_the_future_is_invalid_until_then() {
     let (right, ahead) = (Clock::stopped(), Clock::stopped());
     ahead.advance(DAY);
     let host = Host::with(|config| config.clock(ahead)).await;
@@ -83,25 +83,25 @@ async fn a_session_of_a_clock_that_was_far_ahead_lets_nobody_in_until_its_time_h
     let browser = host.take_over(&browser);
     assert_eq!(who(&browser).await, "anonymous");
     assert!(host.sigra.sessions().list(&user.id).await.unwrap().is_empty());
-    assert!(browser.cookie(KEY).is_some(), "it may be the clock here that is wrong");
+    assert!(browser.cookie(KEY).is_some(), "the clock of this server may be the wrong one");
     right.advance(DAY);
     assert_eq!(who(&browser).await, user.email);
 }
 
 #[tokio::test]
-async fn a_session_that_was_last_used_far_ahead_is_idle() {
+async fn a_session_last_used_in_the_future_counts_as_idle() {
     let host = Host::with(|config| config.session_idle_timeout(DAY)).await;
     let (user, browser) = host.logged_in(false).await;
     host.date("session", &["last_used_at"], LAST_TIME).await;
     assert_eq!(who(&browser).await, "anonymous");
     let (remembered_user, remembered) = host.logged_in(true).await;
     host.date("session", &["last_used_at"], LAST_TIME).await;
-    assert_eq!(who(&remembered).await, remembered_user.email, "no idle time counts for it");
+    assert_eq!(who(&remembered).await, remembered_user.email, "a remembered session has no idle timeout");
     assert_ne!(user.email, remembered_user.email);
 }
 
 #[tokio::test]
-async fn a_token_that_is_as_old_as_from_the_future_is_replaced() {
+async fn a_token_issued_in_the_future_is_reissued() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.date("session", &["issued_at"], LAST_TIME).await;
@@ -111,7 +111,7 @@ async fn a_token_that_is_as_old_as_from_the_future_is_replaced() {
 }
 
 #[tokio::test]
-async fn invariant_3_a_replaced_token_is_not_good_until_the_end_of_time() {
+async fn invariant_3_a_replaced_token_is_invalid_even_if_its_grace_time_never_ends() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let old = browser.fork();
@@ -122,7 +122,7 @@ async fn invariant_3_a_replaced_token_is_not_good_until_the_end_of_time() {
 }
 
 #[tokio::test]
-async fn what_was_proved_far_ahead_is_not_recent() {
+async fn a_login_in_the_future_is_not_recent() {
     let host = Host::new().await;
     let (_, browser) = host.logged_in(false).await;
     assert_status(&browser.get("/sudo").await, 200);
@@ -132,7 +132,7 @@ async fn what_was_proved_far_ahead_is_not_recent() {
 }
 
 #[tokio::test]
-async fn a_browser_that_was_trusted_at_no_time_or_far_ahead_is_not_trusted() {
+async fn a_browser_trusted_at_an_invalid_or_future_time_is_not_trusted() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     for time in times() {
@@ -145,14 +145,14 @@ async fn a_browser_that_was_trusted_at_no_time_or_far_ahead_is_not_trusted() {
     }
 }
 
-/// How many browsers of the user are known.
+/// The number of known browsers.
 async fn known(host: &Host) -> i64 {
     let known = "SELECT count(*) FROM users_tokens WHERE context = 'known_browser'";
     sqlx::query_scalar(known).fetch_one(&host.pool).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_browser_that_was_known_at_no_time_or_far_ahead_is_new() {
+async fn a_browser_known_at_an_invalid_or_future_time_counts_as_new() {
     for time in times() {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(false).await;
@@ -165,7 +165,7 @@ async fn a_browser_that_was_known_at_no_time_or_far_ahead_is_new() {
 }
 
 #[tokio::test]
-async fn a_passkeys_challenge_from_no_time_or_far_ahead_is_not_answered() {
+async fn a_passkey_challenge_with_an_invalid_or_future_time_is_refused() {
     let host = Host::new().await;
     let (_, _, mut authenticator): (User, TestClient, Authenticator) = user_with_passkey(&host).await;
     for time in times() {

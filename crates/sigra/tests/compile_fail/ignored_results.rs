@@ -1,4 +1,4 @@
-//! A password, a second factor and a log-in that are checked, and nobody looks at what came of it.
+//! A password, a second factor and a login whose results are ignored.
 #![deny(unused_must_use)]
 #![allow(dead_code)]
 

@@ -1,4 +1,4 @@
-//! Writing to the library's tables without the audit trail, the announcement and the end of sessions.
+//! Writing to the library's tables without recording events, announcing changes or ending sessions.
 
 use sigra::{AuthUser, SessionId};
 

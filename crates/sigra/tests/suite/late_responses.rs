@@ -1,4 +1,4 @@
-//! Responses that arrive late: after a login, a log out or a renewal (the class of Django ticket 21608).
+//! Responses that arrive after a login, a logout or a renewal (the class of Django ticket 21608).
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ fn token_cookies(browser: &TestClient) -> (Option<String>, Option<String>) {
 }
 
 async fn assert_slow_response_keeps_the_login(host: &Host, user: &User, browser: &TestClient) {
-    let (slow, _) = host.overtaken(browser, "/slow", host.post_log_in(browser, user, true)).await;
-    assert_eq!(slow.text(), "anonymous", "it began before the login");
+    let (slow, _) = host.during_slow_request(browser, "/slow", host.post_log_in(browser, user, true)).await;
+    assert_eq!(slow.text(), "anonymous", "the request began before the login");
     assert_sets_no_cookie(&slow);
     browser.store(&slow);
     assert_eq!(who(browser).await, user.email);
@@ -29,9 +29,9 @@ async fn invariant_16_a_slow_anonymous_response_does_not_undo_a_login() {
     assert_slow_response_keeps_the_login(&host, &user, &host.client()).await;
 }
 
-/// The slow response found dead cookies and would expire them, but by then they have been replaced.
+/// The slow request came with invalid cookies, but they have been replaced before it could expire them.
 #[tokio::test]
-async fn invariant_16_a_slow_response_with_dead_cookies_does_not_undo_a_login() {
+async fn invariant_16_a_slow_response_with_invalid_cookies_does_not_undo_a_login() {
     for closed in [false, true] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(true).await;
@@ -57,9 +57,9 @@ async fn invariant_16_a_slow_response_of_an_expired_session_does_not_undo_a_logi
     assert_slow_response_keeps_the_login(&host, &user, &browser).await;
 }
 
-/// A response that rehydrates, reissues or signs anew has a token to write, and must not when it is over.
+/// A request that restores a session cookie or reissues a token must not set cookies after the logout.
 #[tokio::test]
-async fn invariant_16_a_slow_response_does_not_bring_a_logged_out_session_back() {
+async fn invariant_16_a_slow_response_does_not_restore_cookies_after_logout() {
     for (closed, age) in [(false, Duration::ZERO), (false, REISSUE_AGE), (true, Duration::ZERO), (true, REISSUE_AGE)] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(true).await;
@@ -67,8 +67,8 @@ async fn invariant_16_a_slow_response_does_not_bring_a_logged_out_session_back()
         if closed {
             browser.close_and_reopen();
         }
-        let (slow, _) = host.overtaken(&browser, "/slow", browser.post("/log-out", &[])).await;
-        assert_eq!(slow.text(), user.email, "it began before the log out");
+        let (slow, _) = host.during_slow_request(&browser, "/slow", browser.post("/log-out", &[])).await;
+        assert_eq!(slow.text(), user.email, "the request began before the logout");
         assert_sets_no_cookie(&slow);
         browser.store(&slow);
         assert_eq!(token_cookies(&browser), (None, None));
@@ -84,7 +84,7 @@ async fn invariant_16_a_slow_response_does_not_undo_a_renewal() {
             let (user, browser) = host.logged_in(true).await;
             host.clock().advance(age);
             let (slow, renewed) =
-                host.overtaken(&browser, "/slow", browser.post(path, &log_in_form(&user, true))).await;
+                host.during_slow_request(&browser, "/slow", browser.post(path, &log_in_form(&user, true))).await;
             assert!(!renewed.status().is_client_error(), "{renewed:?}");
             assert_sets_no_cookie(&slow);
             browser.store(&slow);
@@ -95,7 +95,7 @@ async fn invariant_16_a_slow_response_does_not_undo_a_renewal() {
     }
 }
 
-/// It found a remembered token, and would put it back into the cookie session: over the one that replaced it.
+/// The slow request came with a remembered token, and must not restore it over its replacement.
 #[tokio::test]
 async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_undo_a_renewal() {
     for path in ["/log-in", "/renew", "/confirm"] {
@@ -103,10 +103,10 @@ async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_undo_a_rene
             let host = Host::new().await;
             let (user, browser) = host.logged_in(true).await;
             browser.close_and_reopen();
-            let meanwhile = browser.post(path, &log_in_form(&user, remember_me));
-            let (slow, renewed) = host.overtaken(&browser, "/slow", meanwhile).await;
+            let renewal = browser.post(path, &log_in_form(&user, remember_me));
+            let (slow, renewed) = host.during_slow_request(&browser, "/slow", renewal).await;
             assert!(!renewed.status().is_client_error(), "{renewed:?}");
-            assert_eq!(slow.text(), user.email, "it began before the renewal");
+            assert_eq!(slow.text(), user.email, "the request began before the renewal");
             assert_sets_no_cookie(&slow);
             browser.store(&slow);
             assert_eq!(who(&browser).await, user.email, "{path}");
@@ -115,24 +115,24 @@ async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_undo_a_rene
 }
 
 #[tokio::test]
-async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_bring_back_a_token_that_was_reissued() {
+async fn invariant_16_a_slow_response_to_a_reopened_browser_does_not_restore_a_replaced_token() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(REISSUE_AGE);
     browser.close_and_reopen();
     let other_tab = browser.fork();
-    assert_eq!(who(&browser).await, user.email, "it is given the next token");
-    let (slow, _) = host.overtaken(&other_tab, "/slow", who(&browser)).await;
+    assert_eq!(who(&browser).await, user.email, "the token is reissued");
+    let (slow, _) = host.during_slow_request(&other_tab, "/slow", who(&browser)).await;
     assert_eq!(slow.text(), user.email);
     assert_sets_no_cookie(&slow);
     browser.store(&slow);
     host.clock().advance(MINUTE + SECOND);
-    assert_eq!(who(&browser).await, user.email, "the grace time is over");
+    assert_eq!(who(&browser).await, user.email, "after the grace time");
 }
 
-/// It was sent before a log out, and its body has come when somebody is logged in again.
+/// The form was sent before a logout, and arrives after the next login.
 #[tokio::test]
-async fn invariant_16_a_late_form_of_a_session_that_ended_does_not_undo_the_next_login() {
+async fn invariant_16_a_late_form_of_an_ended_session_does_not_undo_the_next_login() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let late = browser.fork();
@@ -144,7 +144,7 @@ async fn invariant_16_a_late_form_of_a_session_that_ended_does_not_undo_the_next
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// It was sent before the renewal, and reaches the server after it.
+/// The request was sent before the renewal, and arrives after it.
 #[tokio::test]
 async fn invariant_16_a_late_request_with_the_old_token_does_not_clear_the_new_cookie() {
     for path in ["/log-in", "/renew", "/confirm"] {
@@ -165,8 +165,8 @@ async fn invariant_16_a_slow_response_writes_no_entry_into_another_cookie_sessio
     for path in ["/log-in", "/log-out", "/renew"] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(false).await;
-        let meanwhile = browser.post(path, &log_in_form(&user, false));
-        let (slow, _) = host.overtaken(&browser, "/slow?put=stale", meanwhile).await;
+        let renewal = browser.post(path, &log_in_form(&user, false));
+        let (slow, _) = host.during_slow_request(&browser, "/slow?put=stale", renewal).await;
         browser.store(&slow);
         assert_eq!(browser.get("/get?name=slow").await.text(), "nothing", "{path}");
         assert_eq!(who(&browser).await, if path == "/log-out" { "anonymous" } else { user.email.as_str() });
@@ -174,18 +174,19 @@ async fn invariant_16_a_slow_response_writes_no_entry_into_another_cookie_sessio
 }
 
 #[tokio::test]
-async fn invariant_3_a_slow_anonymous_response_writes_no_entry_into_a_login() {
+async fn invariant_3_a_slow_anonymous_request_writes_no_entry_into_a_later_login() {
     let host = Host::new().await;
     let (user, browser) = (host.registered_fixture().await, host.client());
-    let (slow, _) = host.overtaken(&browser, "/slow?put=planted", host.post_log_in(&browser, &user, false)).await;
+    let (slow, _) =
+        host.during_slow_request(&browser, "/slow?put=planted", host.post_log_in(&browser, &user, false)).await;
     browser.store(&slow);
     assert_eq!(browser.get("/get?name=slow").await.text(), "nothing");
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// Two responses carry the two tokens of a reissue; whichever arrives last, the browser stays logged in.
+/// Two responses set different tokens of one reissue. The browser stays logged in, whichever arrives last.
 #[tokio::test]
-async fn invariant_16_a_reissue_that_is_offered_twice_is_good_in_any_order() {
+async fn invariant_16_responses_with_reissued_tokens_can_arrive_in_any_order() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(REISSUE_AGE);
@@ -193,35 +194,35 @@ async fn invariant_16_a_reissue_that_is_offered_twice_is_good_in_any_order() {
         host.clock().advance(MINUTE + SECOND);
         browser.get("/maybe").await
     };
-    let (slow, retried) = host.overtaken(&browser, "/slow", retry).await;
+    let (slow, retried) = host.during_slow_request(&browser, "/slow", retry).await;
     assert_eq!(retried.set_cookies().len(), 2, "{retried:?}");
     browser.store(&slow);
     host.clock().advance(DAY);
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// A request that began before a renewal has lost its right to renew, or a thief could hold one open until
-/// the owner has renewed, and get the new token instead.
+/// Otherwise a thief could keep a request open until the owner has renewed the session, and get the new token.
 #[tokio::test]
 async fn invariant_3_a_request_that_began_before_a_renewal_cannot_renew() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let thief = browser.fork();
-    let (slow, _) = host.overtaken(&thief, "/slow?renew=true", browser.post("/confirm", &[])).await;
+    let (slow, _) = host.during_slow_request(&thief, "/slow?renew=true", browser.post("/confirm", &[])).await;
     thief.store(&slow);
     assert_status(&slow, 401);
     assert_eq!(who(&thief).await, "anonymous");
     assert_eq!(who(&browser).await, user.email);
 }
 
-/// A form that is sent twice by a double click: both responses arrive, in either order.
+/// A double click sends the form twice, and both responses arrive, in either order.
 #[tokio::test]
 async fn invariant_16_two_renewals_at_once_leave_the_browser_logged_in() {
     for slow_one_first in [true, false] {
         let host = Host::new().await;
         let (user, browser) = host.logged_in(true).await;
         let renew = http::Request::post("/renew").body(axum::body::Body::empty()).unwrap();
-        let (slow, quick) = host.overtaken(&browser, "/slow?renew=true", browser.send_without_storing(renew)).await;
+        let (slow, quick) =
+            host.during_slow_request(&browser, "/slow?renew=true", browser.send_without_storing(renew)).await;
         let (first, second) = if slow_one_first { (slow, quick) } else { (quick, slow) };
         browser.store(&first);
         browser.store(&second);
@@ -230,7 +231,7 @@ async fn invariant_16_two_renewals_at_once_leave_the_browser_logged_in() {
 }
 
 #[tokio::test]
-async fn one_request_may_renew_more_than_once() {
+async fn one_request_can_renew_its_session_twice() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     host.clock().advance(DAY);
@@ -239,7 +240,7 @@ async fn one_request_may_renew_more_than_once() {
 }
 
 #[tokio::test]
-async fn a_renewal_in_an_aged_session_works_with_any_good_token() {
+async fn a_renewal_works_with_the_old_token_within_the_grace_time() {
     for closed in [false, true] {
         let host = Host::new().await;
         let (user, old) = host.logged_in(true).await;
@@ -251,21 +252,21 @@ async fn a_renewal_in_an_aged_session_works_with_any_good_token() {
         if closed {
             old.close_and_reopen();
         }
-        // Within the grace time.
+        // Still within the grace time.
         assert_status(&old.post("/renew", &[]).await, 204);
         assert_eq!((who(&old).await, who(&next).await), (user.email, "anonymous".to_owned()));
     }
 }
 
-/// It fails closed: the session that asks is gone, so it has nothing to say about the others.
+/// Otherwise a thief whose session was ended could still end the owner's.
 #[tokio::test]
-async fn a_session_that_ended_meanwhile_ends_no_others() {
+async fn a_session_that_ended_during_the_request_cannot_end_others() {
     let host = Host::new().await;
     let (user, browser) = host.logged_in(true).await;
     let (_, thief) = (&user, host.log_in(&user).await);
     let stolen = host.sigra().fetch_session(&token(&thief)).await.unwrap().unwrap().session().id;
     let end = host.sigra().sessions().delete(&user.id, stolen);
-    let (slow, ended) = host.overtaken(&thief, "/slow?revoke_others=true", end).await;
+    let (slow, ended) = host.during_slow_request(&thief, "/slow?revoke_others=true", end).await;
     assert!(ended.unwrap());
     assert_status(&slow, 401);
     assert_eq!(who(&browser).await, user.email);

@@ -1,4 +1,4 @@
-//! A scope of something that is no user of the host's.
+//! A scope of a type that isn't the host's user.
 
 use axum::extract::FromRequestParts;
 use sigra::Scope;
