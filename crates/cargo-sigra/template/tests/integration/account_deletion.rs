@@ -20,7 +20,7 @@ async fn invariant_17_a_deleted_account_has_no_session_and_no_link() {
 
     assert_redirected_to(&delete_account(&browser, &user.email).await, "/");
 
-    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
     assert_eq!(host.count_tokens().await, 0);
     for device in [&browser, &other] {
         assert_redirected_to(&device.get("/dashboard").await, "/users/log-in");
@@ -61,7 +61,7 @@ async fn every_way_to_log_in_keeps_the_account() {
     // </magic_link>
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     host.client().put(&host.link_to(&user.email).await, &password_form(NEW, NEW)).await;
-    assert!(host.reload(&user).await.delete_after.is_some(), "nobody has logged in");
+    assert!(host.reload(&user).await.delete_after.is_some(), "no user has logged in");
     host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
     assert!(host.reload(&user).await.delete_after.is_none());
 }
@@ -75,7 +75,7 @@ async fn a_failed_login_does_not_keep_the_account() {
     assert!(host.reload(&user).await.delete_after.is_some());
 }
 
-/// A concurrent login and deletion: a user who is logged in afterwards keeps their account.
+/// A user who is logged in after a concurrent login and deletion keeps their account.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_a_login_during_the_deletion_keeps_the_account_or_ends() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -86,7 +86,7 @@ async fn invariant_11_a_login_during_the_deletion_keeps_the_account_or_ends() {
         tokio::join!(delete_account(&browser, &user.email), other.post("/users/log-in", &form));
         let is_in = other.get("/dashboard").await.status() == 200;
         let is_to_go = host.reload(&user).await.delete_after.is_some();
-        assert!(!(is_in && is_to_go), "round {round}: logged in to an account that will be gone");
+        assert!(!(is_in && is_to_go), "round {round}: logged in to an account that will be deleted");
     }
 }
 
@@ -100,7 +100,7 @@ async fn an_account_is_deleted_after_its_grace_period() {
     assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 0);
     host.clock().advance(Duration::from_secs(2));
     assert_eq!(host.accounts.delete_users_whose_time_is_over().await.expect("done"), 1);
-    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
     assert_status(&kept_browser.get("/dashboard").await, 200);
     host.reload(&kept).await;
 }
@@ -133,7 +133,7 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     assert_contains(&page, &format!("Type <strong class=\"breakable\">{}", user.email));
     assert_redirected_to(&delete_account(&browser, &format!(" {} ", user.email.to_uppercase())).await, "/");
     assert_contains(&browser.get("/").await, "Your account was deleted.");
-    assert!(host.accounts.get_user_by_email(&user.email).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email(&user.email).await.expect("a result").is_none());
 
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
@@ -147,19 +147,19 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
 }
 
 #[tokio::test]
-async fn one_press_of_a_button_deletes_nothing() {
+async fn deleting_an_account_requires_its_email_address_and_sudo_mode() {
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.registered_fixture().await;
-    for answer in [
+    for response in [
         browser.delete("/users/settings").await,
         browser.post("/users/settings", &[("_method", "delete")]).await,
         delete_account(&browser, "").await,
         delete_account(&browser, "nobody@example.com").await,
         delete_account(&browser, &other.email).await,
     ] {
-        assert_status(&answer, 422);
-        assert_contains(&answer, "That isn&#39;t the email address of your account.");
+        assert_status(&response, 422);
+        assert_contains(&response, "That isn&#39;t the email address of your account.");
     }
     host.reload(&user).await;
     assert_status(&browser.get("/dashboard").await, 200);
@@ -172,17 +172,17 @@ async fn a_login_that_keeps_the_account_is_announced_on_the_page_and_by_email() 
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_contains(
-        &browser.follow(&answer).await,
+        &browser.follow(&response).await,
         "Your account was scheduled for deletion. You logged in, so we kept it.",
     );
     let mails = host.mails_to(&user.email).await;
     let mail = mails.iter().find(|mail| mail.subject == "Your account will not be deleted").expect("an email");
     assert!(mail.text.contains("Firefox on Linux"), "{}", mail.text);
 
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert!(!browser.follow(&answer).await.text().contains("we kept it"));
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(!browser.follow(&response).await.text().contains("we kept it"));
     assert_eq!(host.mails_to(&user.email).await.len(), mails.len());
 }
 
@@ -198,14 +198,14 @@ async fn a_login_that_cannot_keep_the_account_fails() {
     // The audit event of a canceled deletion can't be written.
     let once = "CREATE UNIQUE INDEX once ON audit_events (action) WHERE action = 'auth.account.deletion_cancelled'";
     sqlx::query(once).execute(&host.pool).await.expect("an index");
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert!(answer.status().is_server_error());
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert!(response.status().is_server_error());
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
     assert!(host.reload(&user).await.delete_after.is_some());
     assert!(host.sigra().sessions().list(&user.id).await.expect("sessions").is_empty());
 }
 
-/// A week after their registration.
+/// Unused accounts are deleted a week after their registration.
 #[tokio::test]
 async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     let host = Host::new().await;
@@ -229,7 +229,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 0);
     host.clock().advance(Duration::from_secs(2));
     assert_eq!(host.accounts.delete_users_who_never_came().await.expect("done"), 1);
-    assert!(host.accounts.get_user_by_email(&unused.email).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email(&unused.email).await.expect("a result").is_none());
     for user in [&confirmed, &logged_in, &logged_out, &program, &imported, &young] {
         host.reload(user).await;
     }
@@ -263,8 +263,8 @@ async fn a_deleted_account_frees_its_address_and_leaves_audit_events() {
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
     delete_account(&browser, &user.email).await;
-    host.client().post("/users/register", &log_in_form(&user.email, "another good password")).await;
-    assert!(host.can_log_in(&user.email, "another good password").await);
+    host.client().post("/users/register", &log_in_form(&user.email, "another valid password")).await;
+    assert!(host.can_log_in(&user.email, "another valid password").await);
     let again = host.reload(&user).await;
     assert_ne!(again.id, user.id);
 

@@ -15,7 +15,7 @@ const THIEFS: &str = "what the thief has chosen";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A user, and a thief who has their password.
-async fn robbed(host: &Host) -> (User, TestClient) {
+async fn stolen_account(host: &Host) -> (User, TestClient) {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
     host.clock().advance(Duration::from_secs(60 * 60));
@@ -35,16 +35,16 @@ async fn recovery_link(host: &Host, email: &str) -> String {
 
 async fn change_address(host: &Host, browser: &TestClient, new: &str) {
     browser.put("/users/settings/email", &email_form(new)).await;
-    let answer = browser.post(&host.link_to(new).await, &[]).await;
-    assert_contains(&browser.follow(&answer).await, "Your email address was changed.");
+    let response = browser.post(&host.link_to(new).await, &[]).await;
+    assert_contains(&browser.follow(&response).await, "Your email address was changed.");
 }
 
-async fn take_back(link: &str, browser: &TestClient) -> bool {
+async fn recover(link: &str, browser: &TestClient) -> bool {
     browser.put(link, &password_form(NEW, NEW)).await.location() == Some("/users/log-in")
 }
 
 /// The owner can log in with the new password, and nobody else is logged in.
-async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
+async fn assert_owner_has_the_account(host: &Host, user: &User, thief: &TestClient) {
     assert!(host.can_log_in(&user.email, NEW).await, "the owner's password, and no second factor");
     for password in [VALID_PASSWORD, THIEFS] {
         assert!(!host.can_log_in(&user.email, password).await);
@@ -58,7 +58,7 @@ async fn assert_is_the_owners(host: &Host, user: &User, thief: &TestClient) {
 #[tokio::test]
 async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     assert_status(&enrol(&host, &thief).await, 200);
     let link = recovery_link(&host, &user.email).await;
     let mail = host.mails_to(&user.email).await.into_iter().find(|mail| mail.text.contains(&link)).expect("an email");
@@ -73,8 +73,8 @@ async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
     assert_status(&thief.get("/dashboard").await, 200);
     assert_status(&owner.put(&link, &password_form("short", "short")).await, 422);
     assert_status(&owner.put(&link, &password_form(NEW, "something else entirely")).await, 422);
-    assert!(take_back(&link, &owner).await);
-    assert_is_the_owners(&host, &user, &thief).await;
+    assert!(recover(&link, &owner).await);
+    assert_owner_has_the_account(&host, &user, &thief).await;
     assert_redirected_to(&owner.put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
     assert_redirected_to(&owner.get(&link).await, "/users/reset-password");
 
@@ -89,7 +89,7 @@ async fn the_email_about_a_first_factor_lets_the_owner_lock_out_a_thief() {
 #[tokio::test]
 async fn a_thief_cannot_revoke_the_link() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     enrol(&host, &thief).await;
     let link = recovery_link(&host, &user.email).await;
     thief.put("/users/settings/password", &password_form(THIEFS, THIEFS)).await;
@@ -98,15 +98,15 @@ async fn a_thief_cannot_revoke_the_link() {
     host.client().post("/users/reset-password", &email_form("again@example.com")).await;
     host.client().put(&host.link_to("again@example.com").await, &password_form(THIEFS, THIEFS)).await;
 
-    assert!(take_back(&link, &host.client()).await);
-    assert_is_the_owners(&host, &user, &thief).await;
+    assert!(recover(&link, &host.client()).await);
+    assert_owner_has_the_account(&host, &user, &thief).await;
 }
 
 /// A later factor needs no recovery link: its owner can log in with their own factor and remove it.
 #[tokio::test]
 async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     let host = Host::new().await;
-    let (user, browser) = robbed(&host).await;
+    let (user, browser) = stolen_account(&host).await;
     enrol(&host, &browser).await;
     host.clock().advance(Duration::from_secs(60));
     assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
@@ -116,57 +116,57 @@ async fn the_email_about_a_later_factor_says_where_to_remove_it() {
     assert!(!mail.text.contains("/users/recover/"));
 }
 
-/// Factors that were set up before belong to the owner.
+/// Factors that were set up before the change are the owner's.
 #[tokio::test]
 async fn a_factor_from_before_the_address_was_changed_stays() {
     let host = Host::new().await;
-    let (user, browser) = robbed(&host).await;
+    let (user, browser) = stolen_account(&host).await;
     enrol(&host, &browser).await;
     host.clock().advance(DAY);
     let thief = host.log_in(&user).await;
     thief.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
-    assert!(take_back(&link, &host.client()).await);
+    assert!(recover(&link, &host.client()).await);
     let owner = host.client();
-    let answer = owner.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
-    assert_redirected_to(&answer, "/users/mfa-challenge");
+    let response = owner.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_redirected_to(&response, "/users/mfa-challenge");
     host.clock().advance(Duration::from_secs(30));
     owner.post("/users/mfa-challenge", &[("user[code]", &host.totp_code(&user).await)]).await;
     assert_contains(&owner.get("/dashboard").await, &user.email);
     let factors = host.sigra().mfa().list(&user.id).await.expect("factors");
-    assert_eq!(factors.backup_codes, 0, "a thief may have made new ones");
+    assert_eq!(factors.backup_codes, 0, "a thief may have created new codes");
 }
 // </mfa>
 
 #[tokio::test]
 async fn the_email_to_the_old_address_restores_it() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
     thief.put("/users/settings/password", &password_form(THIEFS, THIEFS)).await;
-    assert!(take_back(&link, &host.client()).await);
-    assert_is_the_owners(&host, &user, &thief).await;
+    assert!(recover(&link, &host.client()).await);
+    assert_owner_has_the_account(&host, &user, &thief).await;
     assert!(!host.can_log_in("thief@example.com", THIEFS).await);
 }
 
 /// The thief gets such links too, once the account has their address.
 #[tokio::test]
-async fn of_two_recovery_links_the_earlier_one_wins_whichever_is_used_first() {
+async fn the_earlier_of_two_recovery_links_wins_whichever_is_used_first() {
     for thief_is_first in [false, true] {
         let host = Host::new().await;
-        let (user, thief) = robbed(&host).await;
+        let (user, thief) = stolen_account(&host).await;
         change_address(&host, &thief, "thief@example.com").await;
         change_address(&host, &thief, "again@example.com").await;
         let (owners, thiefs) =
             (recovery_link(&host, &user.email).await, recovery_link(&host, "thief@example.com").await);
         if thief_is_first {
-            assert!(take_back(&thiefs, &thief).await);
+            assert!(recover(&thiefs, &thief).await);
         }
-        assert!(take_back(&owners, &host.client()).await, "the thief first: {thief_is_first}");
-        assert!(!take_back(&thiefs, &thief).await);
-        assert_is_the_owners(&host, &user, &thief).await;
+        assert!(recover(&owners, &host.client()).await, "the thief first: {thief_is_first}");
+        assert!(!recover(&thiefs, &thief).await);
+        assert_owner_has_the_account(&host, &user, &thief).await;
     }
 }
 
@@ -184,20 +184,20 @@ async fn an_unconfirmed_address_gets_no_recovery_link() {
 #[tokio::test]
 async fn a_link_expires_after_a_week() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
     host.clock().advance(7 * DAY - Duration::from_secs(1));
     assert_status(&host.client().get(&link).await, 200);
     host.clock().advance(Duration::from_secs(1));
     assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
-    assert!(!take_back(&link, &host.client()).await);
+    assert!(!recover(&link, &host.client()).await);
 }
 
 #[tokio::test]
 async fn an_address_that_another_user_has_confirmed_since_stays_theirs() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
 
@@ -214,26 +214,26 @@ async fn an_address_that_another_user_has_confirmed_since_stays_theirs() {
 
     let unconfirm = sqlx::query("UPDATE users SET confirmed_at = NULL WHERE id = $1").bind(theirs.id);
     unconfirm.execute(&host.pool).await.expect("updated");
-    assert!(take_back(&link, &host.client()).await, "the link was not used up by that");
-    assert_is_the_owners(&host, &user, &thief).await;
+    assert!(recover(&link, &host.client()).await, "the failed attempt did not use up the link");
+    assert_owner_has_the_account(&host, &user, &thief).await;
     assert_redirected_to(&squatter.get("/dashboard").await, "/users/log-in");
 }
 
 #[tokio::test]
 async fn recovery_keeps_an_account_that_the_thief_deleted() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     delete_account(&thief, "thief@example.com").await;
-    assert!(take_back(&recovery_link(&host, &user.email).await, &host.client()).await);
+    assert!(recover(&recovery_link(&host, &user.email).await, &host.client()).await);
     assert!(host.reload(&user).await.delete_after.is_none());
-    assert_is_the_owners(&host, &user, &thief).await;
+    assert_owner_has_the_account(&host, &user, &thief).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_concurrent_uses_of_a_link_one_recovers_the_account() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_link_recovers_the_account() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
     let mut tries = JoinSet::new();
@@ -241,8 +241,8 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_recovers_the_account
         let (browser, link) = (host.client(), link.clone());
         tries.spawn(async move {
             let password = format!("the password of number {number}");
-            let answer = browser.put(&link, &password_form(&password, &password)).await;
-            (password, answer.location() == Some("/users/log-in"))
+            let response = browser.put(&link, &password_form(&password, &password)).await;
+            (password, response.location() == Some("/users/log-in"))
         });
     }
     let kept: Vec<String> =
@@ -251,12 +251,12 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_recovers_the_account
     assert!(host.can_log_in(&user.email, &kept[0]).await);
 }
 
-/// Whatever the thief does concurrently, the owner has the account afterwards.
+/// The owner has the account afterward, whatever the thief does concurrently.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_11_a_recovery_locks_out_a_thief_who_acts_at_the_same_time() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..6 {
-        let (user, thief) = robbed(&host).await;
+        let (user, thief) = stolen_account(&host).await;
         let (first, second) = (format!("first{round}@example.com"), format!("second{round}@example.com"));
         change_address(&host, &thief, &first).await;
         let link = recovery_link(&host, &user.email).await;
@@ -265,12 +265,12 @@ async fn invariant_11_a_recovery_locks_out_a_thief_who_acts_at_the_same_time() {
         let owner = host.client();
         let form = password_form(THIEFS, THIEFS);
         let (is_back, ..) = tokio::join!(
-            take_back(&link, &owner),
+            recover(&link, &owner),
             thief.post(&change, &[]),
             thief.put("/users/settings/password", &form),
         );
         assert!(is_back, "round {round}");
-        assert_is_the_owners(&host, &user, &thief).await;
+        assert_owner_has_the_account(&host, &user, &thief).await;
         assert_status(&thief.post(&change, &[]).await, 401);
     }
 }
@@ -278,17 +278,17 @@ async fn invariant_11_a_recovery_locks_out_a_thief_who_acts_at_the_same_time() {
 #[tokio::test]
 async fn invariant_4_only_a_recovery_link_recovers_an_account() {
     let host = Host::new().await;
-    let (user, thief) = robbed(&host).await;
+    let (user, thief) = stolen_account(&host).await;
     change_address(&host, &thief, "thief@example.com").await;
     let link = recovery_link(&host, &user.email).await;
     host.client().post("/users/reset-password", &email_form("thief@example.com")).await;
     let reset = host.link_to("thief@example.com").await;
     for token in [token_of(&reset), "x", &"A".repeat(43)] {
-        assert!(!take_back(&format!("/users/recover/{token}"), &host.client()).await);
+        assert!(!recover(&format!("/users/recover/{token}"), &host.client()).await);
     }
     for path in ["/users/reset-password", "/users/confirm"] {
         let elsewhere = format!("{path}/{}", token_of(&link));
         assert_redirected_to(&host.client().put(&elsewhere, &password_form(NEW, NEW)).await, path);
     }
-    assert!(take_back(&link, &host.client()).await);
+    assert!(recover(&link, &host.client()).await);
 }

@@ -24,9 +24,9 @@ async fn register(host: &Host, email: &str, password: &str) -> Result<User, Prob
 async fn a_user_is_found_by_email() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let found = host.accounts.get_user_by_email(&user.email.to_uppercase()).await.expect("an answer");
+    let found = host.accounts.get_user_by_email(&user.email.to_uppercase()).await.expect("a result");
     assert_eq!(found.map(|user| user.id), Some(user.id));
-    assert!(host.accounts.get_user_by_email("unknown@example.com").await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email("unknown@example.com").await.expect("a result").is_none());
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn the_demo_user_is_seeded_once() {
     assert_eq!(count, 1);
 }
 
-/// OWASP ASVS 7.2.3: 256 bits as 43 characters, none of which is always the same.
+/// OWASP ASVS 7.2.3: 256 bits as 43 characters, each of which varies.
 #[tokio::test]
 async fn every_session_token_is_different() {
     const TOKENS: usize = 100;
@@ -83,7 +83,7 @@ async fn every_session_token_is_different() {
         let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
         tokens.insert(token.encode().chars().collect::<Vec<char>>());
     }
-    assert_eq!(tokens.len(), TOKENS, "one is there twice");
+    assert_eq!(tokens.len(), TOKENS, "a token was generated twice");
     assert!(tokens.iter().all(|token| token.len() == 43));
     for place in 0..43 {
         let seen: BTreeSet<char> = tokens.iter().map(|token| token[place]).collect();
@@ -97,7 +97,7 @@ async fn every_session_token_is_different() {
     assert_eq!(host.count_tokens().await, 2);
     assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
     for token in [first, second] {
-        assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+        assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
     }
 }
 
@@ -107,24 +107,23 @@ async fn an_expired_token_is_rejected() {
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
     host.clock().advance(std::time::Duration::from_secs(60 * 24 * 60 * 60));
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
 }
 
-/// Addresses that were inserted in another way, such as by an existing application.
+/// The address may have been inserted by an existing application.
 #[tokio::test]
 async fn an_address_that_was_stored_in_capitals_is_found_and_taken() {
     let host = Host::new().await;
     let user = register(&host, "ada@example.com", VALID_PASSWORD).await.expect("a user");
     sqlx::query("UPDATE users SET email = 'Ada@Example.COM'").execute(&host.pool).await.expect("updated");
 
-    let found = host.accounts.get_user_by_email("ada@EXAMPLE.com").await.expect("an answer");
+    let found = host.accounts.get_user_by_email("ada@EXAMPLE.com").await.expect("a result");
     assert_eq!(found.map(|user| user.id), Some(user.id));
     let problems = register(&host, "ada@example.com", VALID_PASSWORD).await.expect_err("must be refused");
     assert_eq!(problems.email, Some("This email address has already been taken."));
 }
 
-/// As after the hash parameters were raised: several devices of one user log in concurrently, and each upgrades the
-/// hash.
+/// After the hash parameters are raised, several devices of one user log in concurrently, and each upgrades the hash.
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
     let host = Host::new().await;
@@ -138,12 +137,12 @@ async fn logins_that_upgrade_the_same_hash_at_once_all_succeed() {
         });
     }
     for found in logins.join_all().await {
-        assert_eq!(found.expect("an answer").map(|found| found.id), Some(user.id));
+        assert_eq!(found.expect("a result").map(|found| found.id), Some(user.id));
     }
     let wrong = stronger
         .get_user_by_email_and_password(&user.email, &Password::new("not the password"), &Client::default())
         .await;
-    assert!(wrong.expect("an answer").is_none());
+    assert!(wrong.expect("a result").is_none());
 }
 
 /// CVE-2019-19844: the Kelvin sign is not a K, and the dotless i is not an i.
@@ -152,7 +151,7 @@ async fn the_database_keeps_lookalike_addresses_apart() {
     let host = Host::new().await;
     register(&host, "mike@example.com", VALID_PASSWORD).await.expect("a user");
     for other in ["mi\u{212a}e@example.com", "m\u{131}ke@example.com"] {
-        assert!(host.accounts.get_user_by_email(other).await.expect("an answer").is_none());
+        assert!(host.accounts.get_user_by_email(other).await.expect("a result").is_none());
         let registered = register(&host, other, VALID_PASSWORD).await.expect("another user");
         assert_eq!(registered.email, other);
     }

@@ -61,17 +61,17 @@ async fn log_in(browser: &TestClient, email: &str, password: &str) -> TestRespon
 
 /// Returns the email address of the browser's user.
 async fn who(browser: &TestClient) -> Option<String> {
-    let answer = browser.get("/me").await;
-    match answer.status().as_u16() {
-        200 => answer.json::<Value>()["email"].as_str().map(str::to_owned),
+    let response = browser.get("/me").await;
+    match response.status().as_u16() {
+        200 => response.json::<Value>()["email"].as_str().map(str::to_owned),
         _ => None,
     }
 }
 
 #[track_caller]
-fn assert_code(answer: &TestResponse, status: u16, code: &str) {
-    assert_problem(answer, status);
-    assert_eq!(answer.json::<Value>()["code"], code);
+fn assert_code(response: &TestResponse, status: u16, code: &str) {
+    assert_problem(response, status);
+    assert_eq!(response.json::<Value>()["code"], code);
 }
 
 /// A visitor registers, confirms, logs in and logs out.
@@ -91,7 +91,7 @@ async fn a_visitor_can_register_confirm_log_in_and_log_out() {
     assert_eq!(browser.get(&confirm).await.json::<Value>()["confirmed"], true);
 
     let again = post(&api.client(), "/users/register", registration).await;
-    assert_eq!(seen(&again), seen(&registered), "a taken address gets the same answer");
+    assert_eq!(seen(&again), seen(&registered), "a taken address gets the same response");
 
     assert_eq!(who(&browser).await, None);
     let outcome = log_in(&browser, &email, VALID_PASSWORD).await.json::<Value>();
@@ -130,7 +130,7 @@ async fn a_link_alone_confirms_nothing_in_another_browser() {
     assert_code(&send(&owner, "PUT", &link, &json!({ "password": NEW })).await, 404, "bad_link");
 }
 
-/// The link is in the email to the old address.
+/// The recovery link is in the email to the old address.
 #[tokio::test]
 async fn an_owner_can_recover_a_stolen_account() {
     const NEW: &str = "a quite different password";
@@ -173,23 +173,23 @@ async fn a_link_that_removes_a_password_says_so() {
 #[tokio::test]
 async fn each_invalid_field_has_its_own_error() {
     let api = Api::new().await;
-    let answer = post(&api.client(), "/users/register", json!({ "email": "nobody", "password": "short" })).await;
-    assert_code(&answer, 422, "invalid");
-    let errors = &answer.json::<Value>()["errors"];
+    let response = post(&api.client(), "/users/register", json!({ "email": "nobody", "password": "short" })).await;
+    assert_code(&response, 422, "invalid");
+    let errors = &response.json::<Value>()["errors"];
     assert!(errors["email"].is_string() && errors["password"].is_string(), "{errors}");
 
     for nonsense in ["", "[]", "{\"email\": 1}", "{"] {
         let request = Request::post("/users/log-in").header("content-type", "application/json");
-        let answer = api.client().send(request.body(nonsense.to_owned().into()).expect("a request")).await;
-        assert!(answer.status().is_client_error(), "{nonsense}");
-        assert_problem(&answer, answer.status());
+        let response = api.client().send(request.body(nonsense.to_owned().into()).expect("a request")).await;
+        assert!(response.status().is_client_error(), "{nonsense}");
+        assert_problem(&response, response.status());
     }
     assert_problem(&api.client().get("/nowhere").await, 404);
     assert_problem(&api.client().get("/users/log-in").await, 405);
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
+async fn a_wrong_password_and_an_unknown_address_get_the_same_response() {
     let api = Api::new().await;
     let user = api.registered_fixture().await;
     let wrong = log_in(&api.client(), &user.email, "not the password").await;
@@ -210,7 +210,7 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
     }
 }
 
-/// No redirects to pages, whatever the request accepts.
+/// The API never redirects to pages, whatever the request accepts.
 #[tokio::test]
 async fn visitors_get_401_and_no_redirect() {
     let api = Api::new().await;
@@ -239,9 +239,9 @@ async fn visitors_get_401_and_no_redirect() {
         // </passkeys>
     ] {
         let request = Request::builder().method(method).uri(path).header("accept", "text/html");
-        let answer = api.client().send(request.body("{}".into()).expect("a request")).await;
-        assert_problem(&answer, 401);
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+        let response = api.client().send(request.body("{}".into()).expect("a request")).await;
+        assert_problem(&response, 401);
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{method} {path}");
     }
 }
 
@@ -284,11 +284,11 @@ async fn a_link_logs_in_once() {
     assert_status(&post(&browser, "/users/log-in/link", json!({ "email": user.email })).await, 202);
     let path = format!("/users/log-in/{}", api.token_mailed_to(&user.email).await);
     assert_eq!(browser.get(&path).await.json::<Value>()["email"], user.email);
-    assert_eq!(who(&browser).await, None, "opening it logs nobody in");
+    assert_eq!(who(&browser).await, None, "opening the link logs no user in");
     assert_status(&post(&browser, &path, json!({ "remember_me": true })).await, 200);
     assert_eq!(who(&browser).await.as_ref(), Some(&user.email));
     browser.close_and_reopen();
-    assert_eq!(who(&browser).await, Some(user.email), "it is remembered");
+    assert_eq!(who(&browser).await, Some(user.email), "the session is remembered");
     assert_code(&post(&api.client(), &path, json!({})).await, 404, "bad_link");
 }
 // </magic_link>
@@ -384,7 +384,7 @@ async fn an_unconfirmed_user_cannot_log_in_if_confirmation_is_required() {
 
 // <mfa>
 #[tokio::test]
-async fn invariant_12_a_pending_second_factor_opens_nothing_but_the_challenge() {
+async fn invariant_12_a_pending_second_factor_gives_access_only_to_the_challenge() {
     let api = Api::new().await;
     let (user, codes) = api.mfa_fixture().await;
     let browser = api.client();
@@ -501,9 +501,9 @@ async fn an_email_address_must_be_deliverable_and_has_one_form() {
     let api = Api::new().await;
     let registration = |email: &str| json!({ "email": email, "password": VALID_PASSWORD });
     for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>"] {
-        let answer = post(&api.client(), "/users/register", registration(email)).await;
-        assert_status(&answer, 422);
-        assert!(answer.text().contains("Enter a valid email address."), "{}", answer.text());
+        let response = post(&api.client(), "/users/register", registration(email)).await;
+        assert_status(&response, 422);
+        assert!(response.text().contains("Enter a valid email address."), "{}", response.text());
     }
     post(&api.client(), "/users/register", registration("ada@b\u{fc}cher.example")).await;
     let browser = api.client();

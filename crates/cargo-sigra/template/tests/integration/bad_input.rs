@@ -35,10 +35,10 @@ async fn an_unreadable_form_gets_a_helpful_error_page() {
         "user[email][]=a&user[password][]=c",
         "{\"user\":{}}",
     ] {
-        let answer = post(&browser, Some(FORM), body).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, "We couldn&#39;t read the form");
-        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+        let response = post(&browser, Some(FORM), body).await;
+        assert_status(&response, 422);
+        assert_contains(&response, "We couldn&#39;t read the form");
+        assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
     }
     assert_problem(&post(&browser.fork().json(), Some(FORM), "").await, 422);
 }
@@ -50,9 +50,9 @@ async fn wrong_content_types_are_refused() {
     for content_type in
         [None, Some("application/json"), Some("multipart/form-data; boundary=x"), Some("text/plain"), Some("")]
     {
-        let answer = post(&browser, content_type, "user[email]=a&user[password]=b").await;
-        assert_status(&answer, 415);
-        assert_contains(&answer, "application/x-www-form-urlencoded");
+        let response = post(&browser, content_type, "user[email]=a&user[password]=b").await;
+        assert_status(&response, 415);
+        assert_contains(&response, "application/x-www-form-urlencoded");
     }
 }
 
@@ -76,22 +76,22 @@ async fn strange_text_is_a_wrong_password() {
         "%22+OR+1%3D1+--",
         "%27+UNION+SELECT+*+FROM+users+--",
     ] {
-        let answer = post(&host.client(), Some(FORM), format!("user[email]={text}&user[password]={text}")).await;
-        assert_eq!((answer.status().as_u16(), answer.location()), (303, Some("/users/log-in")), "{text}");
+        let response = post(&host.client(), Some(FORM), format!("user[email]={text}&user[password]={text}")).await;
+        assert_eq!((response.status().as_u16(), response.location()), (303, Some("/users/log-in")), "{text}");
         let form = format!("user[email]={}&user[password]={text}", user.email);
-        let answer = post(&host.client(), Some(FORM), form).await;
-        assert_eq!((answer.status().as_u16(), answer.location()), (303, Some("/users/log-in")), "{text}");
+        let response = post(&host.client(), Some(FORM), form).await;
+        assert_eq!((response.status().as_u16(), response.location()), (303, Some("/users/log-in")), "{text}");
     }
-    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the table is as it was");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the table is unchanged");
 }
 
 #[tokio::test]
 async fn invariant_15_a_megabyte_of_password_is_refused_cheaply() {
     let host = Host::new().await;
     let body = format!("user[email]=a@example.com&user[password]={}", "x".repeat(1024 * 1024));
-    let answer = post(&host.client(), Some(FORM), body.clone()).await;
-    assert_status(&answer, 413);
-    assert_contains(&answer, "Send less.");
+    let response = post(&host.client(), Some(FORM), body.clone()).await;
+    assert_status(&response, 413);
+    assert_contains(&response, "Send less.");
     assert_problem(&post(&host.client().json(), Some(FORM), body).await, 413);
 
     let long = format!("user[email]=a@example.com&user[password]={}", "x".repeat(60_000));
@@ -115,14 +115,14 @@ async fn unknown_methods_and_paths_get_an_error_page() {
     ] {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let request = Request::builder().method(method.clone()).uri(path).body(Body::empty()).expect("a request");
-        let answer = browser.send(request).await;
-        assert_eq!(answer.status().as_u16(), status, "{method} {path}");
-        assert_contains(&answer, "<h1>");
+        let response = browser.send(request).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        assert_contains(&response, "<h1>");
     }
 }
 
 #[tokio::test]
-async fn invariant_6_many_and_huge_cookies_log_nobody_in() {
+async fn invariant_6_many_and_huge_cookies_log_no_user_in() {
     let host = Host::new().await;
     let many = (0..100).map(|n| format!("c{n}=v{n}")).collect::<Vec<_>>().join("; ");
     let huge = format!("_my_app_key={}", "A".repeat(8 * 1024));
@@ -130,19 +130,19 @@ async fn invariant_6_many_and_huge_cookies_log_nobody_in() {
     let twice = "_my_app_key=a; _my_app_key=b".to_owned();
     for cookie in [many, huge, entries, twice, ";;;===".to_owned(), "_my_app_key".to_owned(), String::new()] {
         let request = Request::get("/dashboard").header("cookie", &cookie).body(Body::empty()).expect("a request");
-        let answer = host.client().send(request).await;
-        assert_eq!(answer.status().as_u16(), 303, "{}", &cookie[..cookie.len().min(40)]);
+        let response = host.client().send(request).await;
+        assert_eq!(response.status().as_u16(), 303, "{}", &cookie[..cookie.len().min(40)]);
     }
     let bytes = Request::get("/dashboard").header("cookie", &b"_my_app_key=\xff\xfe; \xc3\x28=x"[..]);
-    let answer = host.client().send(bytes.body(Body::empty()).expect("a request")).await;
-    assert_eq!(answer.status().as_u16(), 303);
+    let response = host.client().send(bytes.body(Body::empty()).expect("a request")).await;
+    assert_eq!(response.status().as_u16(), 303);
 }
 
 #[tokio::test]
 async fn invariant_8_other_origins_are_refused_before_anything_is_done() {
     let host = Host::new().await;
     let (_, victim) = host.authenticated_fixture().await;
-    host.pool.close().await; // every request that needs the database now gets 503
+    host.pool.close().await; // From now on, every request that needs the database gets a 503.
     for (method, path) in [
         ("POST", "/users/log-in"),
         ("DELETE", "/users/log-out"),
@@ -160,33 +160,33 @@ async fn invariant_8_other_origins_are_refused_before_anything_is_done() {
                 "origin" => request.header("origin", value).header("sec-fetch-site", ""),
                 _ => request.header("origin", "https://evil.example").header(name, value),
             };
-            let answer = victim.send(request.body(Body::from("_method=delete")).expect("a request")).await;
-            assert_eq!(answer.status().as_u16(), 403, "{method} {path} {name}: {value}");
-            assert_contains(&answer, "one of our own pages");
+            let response = victim.send(request.body(Body::from("_method=delete")).expect("a request")).await;
+            assert_eq!(response.status().as_u16(), 403, "{method} {path} {name}: {value}");
+            assert_contains(&response, "one of our own pages");
         }
     }
 }
 
 #[tokio::test]
-async fn an_unreachable_database_gives_503_and_logs_nobody_out() {
+async fn an_unreachable_database_gives_503_and_logs_no_user_out() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     let cookie = browser.cookie("_my_app_key");
     host.pool.close().await;
     for path in ["/dashboard", "/", "/healthz"] {
-        let answer = browser.get(path).await;
-        assert_status(&answer, 503);
-        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
-        assert_contains(&answer, "Try again in a few seconds.");
+        let response = browser.get(path).await;
+        assert_status(&response, 503);
+        assert_eq!(response.header("retry-after"), Some("1"), "{path}");
+        assert_contains(&response, "Try again in a few seconds.");
     }
     assert_problem(&browser.fork().json().get("/me").await, 503);
     assert_eq!(browser.cookie("_my_app_key"), cookie, "the cookies are kept");
     assert_status(&host.client().get("/").await, 200);
 }
 
-/// Every status, for browsers and programs, in production.
+/// Checks every status, for browsers and JSON clients, in production.
 #[tokio::test]
-async fn every_answer_carries_the_security_headers() {
+async fn every_response_has_the_security_headers() {
     let host = Host::with(&PROD).await;
     let (_, user) = host.authenticated_fixture().await;
     let visitor = host.client();
@@ -195,28 +195,28 @@ async fn every_answer_carries_the_security_headers() {
         request.body(Body::empty()).expect("a request")
     };
     let html = ("accept", "text/html");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for path in ["/", "/users/log-in", "/users/register", "/nothing", "/static/app.css", "/healthz", "/dashboard"] {
-        answers.push((200, user.get(path).await));
-        answers.push((200, visitor.get(path).await));
+        responses.push((200, user.get(path).await));
+        responses.push((200, visitor.get(path).await));
     }
-    answers.push((303, visitor.get("/dashboard").await));
-    answers.push((401, visitor.send(request("GET", "/me", ("accept", "application/json"))).await));
-    answers.push((401, visitor.send(request("POST", "/users/sudo", html)).await));
-    answers.push((403, user.send(request("DELETE", "/users/log-out", ("sec-fetch-site", "cross-site"))).await));
-    answers.push((404, visitor.get("/nothing").await));
-    answers.push((405, visitor.send(request("PATCH", "/users/log-in", html)).await));
-    answers.push((413, post(&visitor, Some(FORM), "x".repeat(1024 * 1024)).await));
-    answers.push((415, post(&visitor, Some("text/plain"), "").await));
-    answers.push((422, post(&visitor, Some(FORM), "").await));
-    answers.push((422, post(&visitor.fork().json(), Some(FORM), "").await));
+    responses.push((303, visitor.get("/dashboard").await));
+    responses.push((401, visitor.send(request("GET", "/me", ("accept", "application/json"))).await));
+    responses.push((401, visitor.send(request("POST", "/users/sudo", html)).await));
+    responses.push((403, user.send(request("DELETE", "/users/log-out", ("sec-fetch-site", "cross-site"))).await));
+    responses.push((404, visitor.get("/nothing").await));
+    responses.push((405, visitor.send(request("PATCH", "/users/log-in", html)).await));
+    responses.push((413, post(&visitor, Some(FORM), "x".repeat(1024 * 1024)).await));
+    responses.push((415, post(&visitor, Some("text/plain"), "").await));
+    responses.push((422, post(&visitor, Some(FORM), "").await));
+    responses.push((422, post(&visitor.fork().json(), Some(FORM), "").await));
     host.pool.close().await;
-    answers.push((503, visitor.get("/healthz").await));
+    responses.push((503, visitor.get("/healthz").await));
 
-    let seen: BTreeSet<u16> = answers.iter().map(|(_, answer)| answer.status().as_u16()).collect();
-    let wanted: BTreeSet<u16> = answers.iter().map(|(status, _)| *status).collect();
-    assert_eq!(wanted.difference(&seen).collect::<Vec<_>>(), Vec::<&u16>::new(), "these were not given");
-    for (_, answer) in answers {
+    let seen: BTreeSet<u16> = responses.iter().map(|(_, response)| response.status().as_u16()).collect();
+    let wanted: BTreeSet<u16> = responses.iter().map(|(status, _)| *status).collect();
+    assert_eq!(wanted.difference(&seen).collect::<Vec<_>>(), Vec::<&u16>::new(), "no request caused these statuses");
+    for (_, response) in responses {
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "DENY"),
@@ -224,19 +224,19 @@ async fn every_answer_carries_the_security_headers() {
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
         ] {
-            assert_eq!(answer.header(name), Some(value), "{name}\n{answer:?}");
+            assert_eq!(response.header(name), Some(value), "{name}\n{response:?}");
         }
-        let transport = answer.header("strict-transport-security").unwrap_or_default();
-        assert!(transport.starts_with("max-age=31536000"), "{answer:?}");
-        let policy = answer.header("content-security-policy").unwrap_or_default();
+        let transport = response.header("strict-transport-security").unwrap_or_default();
+        assert!(transport.starts_with("max-age=31536000"), "{response:?}");
+        let policy = response.header("content-security-policy").unwrap_or_default();
         for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"] {
-            assert!(policy.contains(directive), "{directive}\n{answer:?}");
+            assert!(policy.contains(directive), "{directive}\n{response:?}");
         }
-        assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{answer:?}");
-        assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control-")), "{answer:?}");
-        if !answer.text().is_empty() {
-            let content_type = answer.header("content-type").unwrap_or_default();
-            assert!(content_type.contains("utf-8") || content_type.ends_with("json"), "{answer:?}");
+        assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{response:?}");
+        assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control-")), "{response:?}");
+        if !response.text().is_empty() {
+            let content_type = response.header("content-type").unwrap_or_default();
+            assert!(content_type.contains("utf-8") || content_type.ends_with("json"), "{response:?}");
         }
     }
 }

@@ -46,7 +46,7 @@ async fn the_page_names_devices_and_hides_tokens() {
         let cookie = browser.cookie("_my_app_key").expect("logged in");
         let (_, token) = cookie.rsplit_once('.').expect("id and token");
         let hash = SessionToken::parse(token).expect("a token").hash();
-        assert!(hashes.contains(&hash.as_bytes().to_vec()), "it is this one that the database has");
+        assert!(hashes.contains(&hash.as_bytes().to_vec()), "the database has this session");
         let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         for secret in [token, &hex, &hex.to_uppercase()] {
             assert!(!page.text().contains(secret), "a token or its hash is on the page");
@@ -54,7 +54,7 @@ async fn the_page_names_devices_and_hides_tokens() {
     }
 }
 
-/// The page has a limit, and mentions the other devices.
+/// The page lists at most 100 devices, and mentions that there are more.
 #[tokio::test]
 async fn a_user_with_many_devices_sees_the_most_recently_used_ones() {
     let host = Host::new().await;
@@ -97,8 +97,8 @@ async fn one_device_can_be_logged_out_from_another() {
     let sessions = host.sigra().sessions().list(&user.id).await.expect("sessions");
     let other = sessions.iter().find(|session| session.id != this_one.id).expect("the phone");
 
-    let answer = laptop.delete(&format!("/users/sessions/{}", other.id)).await;
-    assert_redirected_to(&answer, "/users/sessions");
+    let response = laptop.delete(&format!("/users/sessions/{}", other.id)).await;
+    assert_redirected_to(&response, "/users/sessions");
     assert_contains(&laptop.get("/users/sessions").await, "Logged out of that device.");
     assert_redirected_to(&phone.get("/dashboard").await, "/users/log-in");
     assert_status(&laptop.get("/dashboard").await, 200);
@@ -154,9 +154,9 @@ async fn all_other_devices_are_logged_out_and_this_one_stays() {
     let (user, browser) = host.authenticated_fixture().await;
     let other = host.log_in(&user).await;
     assert_contains(&browser.get("/users/sessions").await, "Log out of all other devices");
-    let answer = browser.delete("/users/sessions/others").await;
-    assert_redirected_to(&answer, "/users/sessions");
-    assert_contains(&browser.follow(&answer).await, "Logged out of all other devices.");
+    let response = browser.delete("/users/sessions/others").await;
+    assert_redirected_to(&response, "/users/sessions");
+    assert_contains(&browser.follow(&response).await, "Logged out of all other devices.");
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert_status(&browser.get("/dashboard").await, 200);
     let again = browser.delete("/users/sessions/others").await;

@@ -1,4 +1,4 @@
-//! Buttons that are pressed twice: the second press does no harm.
+//! Buttons that are pressed twice: the second press must do no harm.
 
 use sigra::{
     IdempotencyKey,
@@ -13,7 +13,7 @@ use crate::support::{Host, log_in_form};
 fn key_on(page: &TestResponse) -> String {
     let text = page.text();
     let (_, rest) = text.split_once("name=\"_idempotency_key\" value=\"").expect("a key");
-    rest.split_once('"').expect("its end").0.to_owned()
+    rest.split_once('"').expect("a closing quote").0.to_owned()
 }
 
 /// Opens a page and presses its button twice: before the response to the first press, and after it.
@@ -79,7 +79,7 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
         let subjects: Vec<_> = host.mails_to(&email).await.into_iter().map(|mail| mail.subject).collect();
         assert_eq!(subjects, ["Confirm your email address"]);
     }
-    // Another password means another person.
+    // A different password means a different person.
     let email = host.unique_email();
     host.client().post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
     host.client().post("/users/register", &log_in_form(&email, "six more words of somebody else")).await;
@@ -155,7 +155,7 @@ async fn invariant_10_an_app_that_is_set_up_twice_is_set_up_once() {
     let page = browser.get(path).await;
     let text = page.text();
     let (_, rest) = text.split_once("class=\"key\">").expect("a key");
-    let secret = rest.split_once('<').expect("its end").0.replace(' ', "");
+    let secret = rest.split_once('<').expect("a closing quote").0.replace(' ', "");
     let totp = totp_rs::Secret::try_from_base32(secret).expect("a key");
     let totp = totp_rs::Builder::new().with_secret(totp).build_noncompliant();
     let code = totp.generate(host.clock().now().unix_timestamp().unsigned_abs()).to_string();

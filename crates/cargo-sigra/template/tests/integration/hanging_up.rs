@@ -1,5 +1,5 @@
-//! Clients that hang up in the middle of a request, and processes that are killed there, at every point where the
-//! application waits. Everything that was done is still announced by email, and nothing else is.
+//! Clients hang up, and processes are killed, at every point of a request where the application waits. Each change that
+//! was made is announced by email, and no others.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const NEW_PASSWORD: &str = "a quite different password";
 /// The next process reads what the previous one encrypted.
 const ENVIRONMENT: &[(&str, &str)] = &[("RATE_LIMITS", "off"), ("SECRET_KEY_BASE", SECRET)];
 
-/// How often each point is tried: where a request waits depends on the speed of the database.
+/// How often each point is tried. Where a request waits depends on the speed of the database.
 const ROUNDS: usize = 2;
 
 /// The server that the client talks to.
@@ -46,7 +46,7 @@ const FRONTS: &[Front] = &[
 ];
 
 impl Front {
-    /// The same browser, talking to this server.
+    /// Returns a client of this server, with the cookies of a browser.
     fn client(self, host: &Host, browser: &TestClient) -> TestClient {
         let client = match self {
             Self::Pages => host.client(),
@@ -78,32 +78,32 @@ fn form(fields: &Value) -> String {
     for (name, value) in fields.as_object().into_iter().flatten() {
         match value.as_str() {
             Some(text) => form.append_pair(&format!("user[{name}]"), text),
-            // A field that a script fills in.
+            // A script fills in this field.
             None => form.append_pair(name, &value.to_string()),
         };
     }
     form.finish()
 }
 
-/// A request to send, and who gets the email.
+/// A request to send, and the recipient of its email.
 struct Attempt {
     browser: TestClient,
     request: Request<Body>,
-    told: String,
+    recipient: String,
 }
 
-/// Hangs up at every point, and kills the process there. If the change was made, an email with this subject announces
-/// it.
-async fn assert_told(
+/// Hangs up at every point, and kills the process at every point. If the change was made, an email with this subject
+/// announces it.
+async fn assert_emailed(
     subject: &str,
     prepare: impl AsyncFn(&Host, Front) -> Attempt + Sync,
     is_done: impl AsyncFn(&Host, &str) -> bool,
 ) {
-    assert_told_after_hanging_up(subject, &prepare, &is_done).await;
-    assert_told_after_a_kill(subject, &prepare, &is_done).await;
+    assert_emailed_after_hanging_up(subject, &prepare, &is_done).await;
+    assert_emailed_after_a_kill(subject, &prepare, &is_done).await;
 }
 
-async fn assert_told_after_hanging_up(
+async fn assert_emailed_after_hanging_up(
     subject: &str,
     prepare: &impl AsyncFn(&Host, Front) -> Attempt,
     is_done: &impl AsyncFn(&Host, &str) -> bool,
@@ -113,23 +113,23 @@ async fn assert_told_after_hanging_up(
     for front in FRONTS.iter().cycle().take(ROUNDS * FRONTS.len()) {
         let mut polls = 0;
         loop {
-            let Attempt { browser, request, told } = prepare(&host, *front).await;
-            let answer = browser.send_and_hang_up(request, polls).await;
+            let Attempt { browser, request, recipient } = prepare(&host, *front).await;
+            let response = browser.send_and_hang_up(request, polls).await;
             host.sigra().settle().await;
-            let is_told = host.mails_to(&told).await.iter().any(|mail| mail.subject == subject);
-            assert_eq!(is_told, is_done(&host, &told).await, "{subject}, after {polls} polls of {front:?}");
-            if let Some(answer) = answer {
-                assert!(is_told, "{subject}: {answer:?}");
+            let is_emailed = host.mails_to(&recipient).await.iter().any(|mail| mail.subject == subject);
+            assert_eq!(is_emailed, is_done(&host, &recipient).await, "{subject}, after {polls} polls of {front:?}");
+            if let Some(response) = response {
+                assert!(is_emailed, "{subject}: {response:?}");
                 break;
             }
             polls += 1;
         }
         hung_up += polls;
     }
-    assert!(hung_up > ROUNDS * FRONTS.len(), "it waits for something: {hung_up}");
+    assert!(hung_up > ROUNDS * FRONTS.len(), "the request never waited: {hung_up}");
 }
 
-async fn assert_told_after_a_kill(
+async fn assert_emailed_after_a_kill(
     subject: &str,
     prepare: &(impl AsyncFn(&Host, Front) -> Attempt + Sync),
     is_done: &impl AsyncFn(&Host, &str) -> bool,
@@ -140,29 +140,29 @@ async fn assert_told_after_a_kill(
     while answered < FRONTS.len() {
         let front = FRONTS[polls % FRONTS.len()];
         let killed = std::thread::scope(|scope| {
-            scope.spawn(|| run_and_kill(&database, front, polls, prepare)).join().expect("it does not panic")
+            scope.spawn(|| run_and_kill(&database, front, polls, prepare)).join().expect("the process does not panic")
         });
-        wait_for_the_dead(&next).await;
+        wait_for_killed_process(&next).await;
         let mut mails = killed.sent;
-        mails.extend(taken_up(&next, &killed.told).await);
-        mails.retain(|mail| mail.to == killed.told && mail.subject == subject);
-        let is_done = is_done(&next, &killed.told).await;
+        mails.extend(sent_later(&next, &killed.recipient).await);
+        mails.retain(|mail| mail.to == killed.recipient && mail.subject == subject);
+        let is_done = is_done(&next, &killed.recipient).await;
         // Two emails, if the process was killed after sending one and before recording that.
         assert_eq!(!mails.is_empty(), is_done, "{subject}, after {polls} polls of {front:?}");
-        answered += usize::from(killed.is_answered);
+        answered += usize::from(killed.has_response);
         polls += 1;
     }
-    assert!(polls > 2 * FRONTS.len(), "it waits for something: {polls}");
+    assert!(polls > 2 * FRONTS.len(), "the request never waited: {polls}");
 }
 
 /// What a process did before it was killed.
 struct Killed {
-    told: String,
+    recipient: String,
     sent: Vec<Mail>,
-    is_answered: bool,
+    has_response: bool,
 }
 
-/// A separate process, as far as the database can tell. Everything that it does ends with the request.
+/// Acts as a separate process. Everything that it does ends with the request.
 fn run_and_kill(
     database: &TestDatabase,
     front: Front,
@@ -172,28 +172,28 @@ fn run_and_kill(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let host = Host::on(database.clone(), ENVIRONMENT).await;
-        let Attempt { browser, request, told } = prepare(&host, front).await;
+        let Attempt { browser, request, recipient } = prepare(&host, front).await;
         host.accounts.mailer().settle().await;
-        let is_answered = browser.send_and_hang_up(request, polls).await.is_some();
+        let has_response = browser.send_and_hang_up(request, polls).await.is_some();
         let sent = host.accounts.mailer().mailbox().expect("emails are kept in memory").mails();
-        Killed { told, sent, is_answered }
+        Killed { recipient, sent, has_response }
     })
 }
 
-/// The database completes what it was told to do.
-async fn wait_for_the_dead(next: &Host) {
+/// Waits until the database has completed the statements of the killed process.
+async fn wait_for_killed_process(next: &Host) {
     tokio::time::sleep(Duration::from_millis(20)).await;
-    next.sigra().begin().await.expect("nobody is in the way").rollback().await.expect("rolled back");
+    next.sigra().begin().await.expect("a transaction").rollback().await.expect("rolled back");
 }
 
 /// Returns what a later process sends to an address.
-async fn taken_up(next: &Host, email: &str) -> Vec<Mail> {
-    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&next.pool).await.expect("let go");
+async fn sent_later(next: &Host, email: &str) -> Vec<Mail> {
+    sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&next.pool).await.expect("released");
     let mailer = sigra::mail::Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("a mailer");
     let mailer = mailer.kept_in(next.sigra().outbox());
     let begun = Instant::now();
-    while count_kept(next).await > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nobody takes it up");
+    while count_unsent(next).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no process sends the email");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     mailer.settle().await;
@@ -202,11 +202,11 @@ async fn taken_up(next: &Host, email: &str) -> Vec<Mail> {
     mails
 }
 
-async fn count_kept(host: &Host) -> i64 {
+async fn count_unsent(host: &Host) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM outgoing_mails").fetch_one(&host.pool).await.expect("a count")
 }
 
-/// Returns whether an audit event of a user was recorded, even if the user is gone.
+/// Returns whether an audit event of a user was recorded, even if the user was deleted.
 async fn is_recorded(host: &Host, action: &str, email: &str) -> bool {
     let recorded = "SELECT count(*) FROM audit_events e JOIN users u ON u.id = e.user_id
         WHERE e.action = $1 AND lower(u.email) = $2";
@@ -214,7 +214,7 @@ async fn is_recorded(host: &Host, action: &str, email: &str) -> bool {
     recorded.fetch_one(&host.pool).await.expect("a count") > 0
 }
 
-/// A logged-in user.
+/// A user with a confirmed email address, and their browser.
 async fn confirmed(host: &Host) -> (User, TestClient) {
     let (user, browser) = host.authenticated_fixture().await;
     host.confirm(&user).await;
@@ -222,46 +222,46 @@ async fn confirmed(host: &Host) -> (User, TestClient) {
 }
 
 #[tokio::test]
-async fn invariant_17_a_registration_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_registration_is_emailed_even_if_the_client_hangs_up() {
     let register = async |host: &Host, front: Front| {
-        let told = host.unique_email();
-        let fields = json!({ "email": told, "password": VALID_PASSWORD });
+        let recipient = host.unique_email();
+        let fields = json!({ "email": recipient, "password": VALID_PASSWORD });
         let request = front.request("POST", "/users/register", &fields);
-        Attempt { browser: front.client(host, &host.client()), request, told }
+        Attempt { browser: front.client(host, &host.client()), request, recipient }
     };
     let is_registered =
-        async |host: &Host, email: &str| host.accounts.get_user_by_email(email).await.expect("an answer").is_some();
-    assert_told("Confirm your email address", register, is_registered).await;
+        async |host: &Host, email: &str| host.accounts.get_user_by_email(email).await.expect("a result").is_some();
+    assert_emailed("Confirm your email address", register, is_registered).await;
 }
 
 #[tokio::test]
-async fn invariant_17_a_password_change_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_password_change_is_emailed_even_if_the_client_hangs_up() {
     let change = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let fields = json!({ "password": NEW_PASSWORD, "password_confirmation": NEW_PASSWORD });
         let request = front.request("PUT", "/users/settings/password", &fields);
-        Attempt { browser: front.client(host, &browser), request, told: user.email }
+        Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let is_changed = async |host: &Host, email: &str| is_recorded(host, sigra::audit::PASSWORD_CHANGED, email).await;
-    assert_told("Your password was changed", change, is_changed).await;
+    assert_emailed("Your password was changed", change, is_changed).await;
 }
 
 #[tokio::test]
-async fn invariant_17_a_password_reset_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_password_reset_is_emailed_even_if_the_client_hangs_up() {
     let reset = async |host: &Host, front: Front| {
         let user = host.registered_fixture().await;
         host.client().post("/users/reset-password", &email_form(&user.email)).await;
         let link = host.link_to(&user.email).await;
         let fields = json!({ "password": NEW_PASSWORD, "password_confirmation": NEW_PASSWORD });
         let request = front.request("PUT", &link, &fields);
-        Attempt { browser: front.client(host, &host.client()), request, told: user.email }
+        Attempt { browser: front.client(host, &host.client()), request, recipient: user.email }
     };
     let is_reset = async |host: &Host, email: &str| is_recorded(host, sigra::audit::PASSWORD_RESET, email).await;
-    assert_told("Your password was changed", reset, is_reset).await;
+    assert_emailed("Your password was changed", reset, is_reset).await;
 }
 
 #[tokio::test]
-async fn invariant_17_an_email_change_is_emailed_to_the_old_address_whenever_the_client_hangs_up() {
+async fn invariant_17_an_email_change_is_emailed_to_the_old_address_even_if_the_client_hangs_up() {
     let change = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let new = format!("new.{}", user.email);
@@ -271,40 +271,40 @@ async fn invariant_17_an_email_change_is_emailed_to_the_old_address_whenever_the
         Attempt {
             browser: front.client(host, &browser),
             request: front.request("POST", &path, &json!({})),
-            told: user.email,
+            recipient: user.email,
         }
     };
     let is_changed = async |host: &Host, email: &str| {
-        host.accounts.get_user_by_email(&format!("new.{email}")).await.expect("an answer").is_some()
+        host.accounts.get_user_by_email(&format!("new.{email}")).await.expect("a result").is_some()
     };
-    assert_told("Your email address was changed", change, is_changed).await;
+    assert_emailed("Your email address was changed", change, is_changed).await;
 }
 
 #[tokio::test]
-async fn invariant_17_a_deletion_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_deletion_is_emailed_even_if_the_client_hangs_up() {
     let delete = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let request = front.request("DELETE", "/users/settings", &json!({ "email": user.email }));
-        Attempt { browser: front.client(host, &browser), request, told: user.email }
+        Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let is_deleted = async |host: &Host, email: &str| {
-        let user = host.accounts.get_user_by_email(email).await.expect("an answer");
-        user.expect("it can be had back").delete_after.is_some()
+        let user = host.accounts.get_user_by_email(email).await.expect("a result");
+        user.expect("the account is kept during the grace period").delete_after.is_some()
     };
-    assert_told("Your account will be deleted", delete, is_deleted).await;
+    assert_emailed("Your account will be deleted", delete, is_deleted).await;
 }
 
 // <mfa>
 #[tokio::test]
-async fn invariant_17_a_new_second_factor_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_new_second_factor_is_emailed_even_if_the_client_hangs_up() {
     let enrol = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let code = code_of(host, &key_on(&browser.get("/users/settings/mfa/totp").await));
         let request = front.request("POST", "/users/settings/mfa/totp", &json!({ "code": code }));
-        Attempt { browser: front.client(host, &browser), request, told: user.email }
+        Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let has_factor = async |host: &Host, email: &str| is_recorded(host, sigra::audit::TOTP_ENABLED, email).await;
-    assert_told("A second factor was added to your account", enrol, has_factor).await;
+    assert_emailed("A second factor was added to your account", enrol, has_factor).await;
 }
 
 // <passkeys>
@@ -333,28 +333,28 @@ fn new_passkey(options: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn invariant_17_a_new_passkey_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_new_passkey_is_emailed_even_if_the_client_hangs_up() {
     let add = async |host: &Host, front: Front| {
         let (user, browser) = confirmed(host).await;
         let options = browser.post("/users/settings/passkeys/options", &[]).await.json::<Value>();
         let request =
             front.request("POST", "/users/settings/passkeys", &json!({ "credential": new_passkey(&options) }));
-        Attempt { browser: front.client(host, &browser), request, told: user.email }
+        Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let has_passkey = async |host: &Host, email: &str| is_recorded(host, sigra::audit::PASSKEY_ADDED, email).await;
-    assert_told("A second factor was added to your account", add, has_passkey).await;
+    assert_emailed("A second factor was added to your account", add, has_passkey).await;
 }
 // </passkeys>
 
 #[tokio::test]
-async fn invariant_17_a_removed_second_factor_is_emailed_whenever_the_client_hangs_up() {
+async fn invariant_17_a_removed_second_factor_is_emailed_even_if_the_client_hangs_up() {
     let remove = async |host: &Host, front: Front| {
         let (user, browser) = host.mfa_complete_fixture().await;
         host.confirm(&user).await;
         let request = front.request("DELETE", "/users/settings/mfa/totp", &json!({}));
-        Attempt { browser: front.client(host, &browser), request, told: user.email }
+        Attempt { browser: front.client(host, &browser), request, recipient: user.email }
     };
     let is_removed = async |host: &Host, email: &str| is_recorded(host, sigra::audit::TOTP_DISABLED, email).await;
-    assert_told("A second factor was removed from your account", remove, is_removed).await;
+    assert_emailed("A second factor was removed from your account", remove, is_removed).await;
 }
 // </mfa>

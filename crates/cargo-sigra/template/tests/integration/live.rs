@@ -18,7 +18,7 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 const NEW: &str = "a quite different password";
 
-/// Closing takes at most a second. The rest is for slow machines.
+/// Longer than closing takes, even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn serve(host: &Host) -> SocketAddr {
@@ -45,7 +45,7 @@ async fn connect(address: SocketAddr, client: &TestClient, origin: &str) -> Resu
 
 async fn open(address: SocketAddr, client: &TestClient) -> Socket {
     let mut socket = connect(address, client, &format!("http://{address}")).await.expect("an open socket");
-    let hello = socket.next().await.expect("a message").expect("a good one");
+    let hello = socket.next().await.expect("a message").expect("no socket error");
     assert!(hello.to_text().expect("text").contains("@"), "{hello:?}");
     socket
 }
@@ -76,7 +76,7 @@ async fn is_open(socket: &mut Socket) -> bool {
             }
         }
     };
-    timeout(PATIENCE, echo).await.expect("an answer in time")
+    timeout(PATIENCE, echo).await.expect("a response in time")
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn invariant_12_a_pending_second_factor_gets_no_live_connection() {
 }
 
 #[tokio::test]
-async fn a_user_who_must_set_up_a_second_factor_loses_their_live_connections() {
+async fn requiring_a_second_factor_ends_the_users_live_connections() {
     let host = Host::new().await;
     let address = serve(&host).await;
     let (_, browser) = host.authenticated_fixture().await;

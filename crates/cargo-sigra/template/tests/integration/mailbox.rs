@@ -40,9 +40,9 @@ async fn the_mailbox_opens_only_at_localhost() {
     let others =
         ["evil.example:4000", "localhost.evil.example", "192.168.1.5", "0.0.0.0", "[::2]", "app.example.com", ""];
     for name in others {
-        let answer = asked_by(name).await;
-        assert_status(&answer, 421);
-        assert_contains(&answer, "only opens at localhost");
+        let response = asked_by(name).await;
+        assert_status(&response, 421);
+        assert_contains(&response, "only opens at localhost");
     }
 }
 
@@ -53,7 +53,7 @@ async fn there_is_no_mailbox_when_emails_are_sent() {
 }
 
 #[tokio::test]
-async fn programs_read_the_newest_email_first() {
+async fn json_clients_get_the_newest_email_first() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     for path in ["/users/confirm", "/users/reset-password"] {

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 
 async fn guess(host: &Host, email: &str) {
     for _ in 0..5 {
-        let answer = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
-        assert_status(&answer, 303);
+        let response = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        assert_status(&response, 303);
     }
 }
 
@@ -25,24 +25,24 @@ async fn after_five_failures_even_the_right_password_has_to_wait() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     guess(&host, &user.email).await;
-    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_status(&answer, 429);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_contains(&answer, "Too many attempts. Try again in 1 second.");
+    let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_status(&response, 429);
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_contains(&response, "Too many attempts. Try again in 1 second.");
     host.clock().advance(Duration::from_secs(1));
-    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "nobody is locked out for good");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the delay ends");
     guess(&host, &user.email).await;
-    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await, "and it begins anew");
+    assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await, "the limit applies again");
 }
 
 #[tokio::test]
 async fn invariant_5_an_unknown_address_is_limited_in_the_same_way() {
     let host = Host::new().await;
     guess(&host, "nobody@example.com").await;
-    let answer = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
-    assert_status(&answer, 429);
+    let response = host.client().post("/users/log-in", &log_in_form("Nobody@Example.com ", VALID_PASSWORD)).await;
+    assert_status(&response, 429);
     let other = host.registered_fixture().await;
-    assert!(host.can_log_in(&other.email, VALID_PASSWORD).await, "others are not concerned");
+    assert!(host.can_log_in(&other.email, VALID_PASSWORD).await, "other users are not limited");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
         let form = log_in_form(&user.email, "a wrong password");
         let refused = host.client().post("/users/log-in", &form).await;
         assert_status(&refused, 429);
-        let wait: u64 = refused.header("retry-after").expect("how long").parse().expect("seconds");
+        let wait: u64 = refused.header("retry-after").expect("the time to wait").parse().expect("seconds");
         host.clock().advance(Duration::from_secs(wait));
         assert_status(&host.client().post("/users/log-in", &form).await, 303);
         waits.push(wait);
@@ -64,13 +64,13 @@ async fn each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn a_program_is_told_how_long_to_wait() {
+async fn a_rate_limited_json_client_gets_the_time_to_wait() {
     let host = Host::new().await;
     guess(&host, "nobody@example.com").await;
-    let answer = host.client().json().post("/users/log-in", &log_in_form("nobody@example.com", "wrong")).await;
-    assert_problem(&answer, 429);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.json::<Value>()["detail"], "Too many attempts. Try again in 1 second.");
+    let response = host.client().json().post("/users/log-in", &log_in_form("nobody@example.com", "wrong")).await;
+    assert_problem(&response, 429);
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.json::<Value>()["detail"], "Too many attempts. Try again in 1 second.");
 }
 
 /// The form keeps what was typed, except for the password, and offers other ways to log in.
@@ -85,22 +85,22 @@ async fn a_limited_visitor_sees_the_form_and_how_long_to_wait() {
     }
     let mut form = log_in_form(&user.email, VALID_PASSWORD);
     form.push(("user[remember_me]", "true"));
-    let answer = host.client().post("/users/log-in", &form).await;
-    assert_status(&answer, 429);
-    let wait = answer.header("retry-after").expect("how long");
-    assert_contains(&answer, &format!("Too many attempts. Try again in {wait} seconds."));
-    assert_contains(&answer, &format!("value=\"{}\"", user.email));
-    assert_contains(&answer, " checked>");
-    assert_contains(&answer, "href=\"/users/reset-password\"");
+    let response = host.client().post("/users/log-in", &form).await;
+    assert_status(&response, 429);
+    let wait = response.header("retry-after").expect("the time to wait");
+    assert_contains(&response, &format!("Too many attempts. Try again in {wait} seconds."));
+    assert_contains(&response, &format!("value=\"{}\"", user.email));
+    assert_contains(&response, " checked>");
+    assert_contains(&response, "href=\"/users/reset-password\"");
     // <magic_link>
-    assert_contains(&answer, "action=\"/users/log-in/link\"");
+    assert_contains(&response, "action=\"/users/log-in/link\"");
     // </magic_link>
-    assert!(!answer.text().contains(VALID_PASSWORD));
+    assert!(!response.text().contains(VALID_PASSWORD));
 }
 
 /// What a visitor sees, except for the address that they typed.
-fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
-    let (status, headers, text) = seen(answer);
+fn seen_with(response: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
+    let (status, headers, text) = seen(response);
     (status, headers, text.replace(email, "EMAIL"))
 }
 
@@ -109,14 +109,14 @@ fn seen_with(answer: &TestResponse, email: &str) -> (u16, Vec<String>, String) {
 async fn invariant_5_the_wait_does_not_reveal_whether_there_is_an_account() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for email in [&*user.email, &*host.unique_email()] {
         guess(&host, email).await;
         let right = host.client().post("/users/log-in", &log_in_form(email, VALID_PASSWORD)).await;
         let wrong = host.client().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
-        answers.extend([seen_with(&right, email), seen_with(&wrong, email)]);
+        responses.extend([seen_with(&right, email), seen_with(&wrong, email)]);
     }
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(responses.iter().all(|response| *response == responses[0]), "{responses:?}");
 }
 
 /// Logging in to one's own account in between must not allow more guesses at another account.
@@ -129,8 +129,8 @@ async fn logging_in_to_ones_own_account_gives_no_more_guesses_at_another() {
     for _ in 0..10 {
         browser.post("/users/log-in", &log_in_form(&attacker.email, VALID_PASSWORD)).await;
         browser.delete("/users/log-out").await;
-        let answer = browser.post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
-        wrong += usize::from(answer.status() == 303);
+        let response = browser.post("/users/log-in", &log_in_form(&victim.email, "a wrong password")).await;
+        wrong += usize::from(response.status() == 303);
     }
     assert_eq!(wrong, 5);
 }
@@ -144,11 +144,11 @@ async fn a_known_browser_is_limited_as_well() {
     known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     known.delete("/users/log-out").await;
     for _ in 0..5 {
-        let answer = known.fork().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
-        assert_status(&answer, 303);
+        let response = known.fork().post("/users/log-in", &log_in_form(&user.email, "a wrong password")).await;
+        assert_status(&response, 303);
     }
     assert_status(&known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 429);
-    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the others are not concerned");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "other browsers are not limited by the known one");
 }
 
 #[tokio::test]
@@ -160,11 +160,11 @@ async fn a_known_browser_is_not_delayed_by_the_guesses_of_others() {
     known.delete("/users/log-out").await;
     guess(&host, &user.email).await;
     assert!(!host.can_log_in(&user.email, VALID_PASSWORD).await);
-    let answer = known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_eq!(answer.location(), Some("/"));
+    let response = known.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_eq!(response.location(), Some("/"));
 }
 
-/// A browser in which the user has logged in.
+/// Returns a browser in which the user has logged in.
 async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
     let known = host.client();
     assert_eq!(known.post("/users/log-in", &log_in_form(email, password)).await.location(), Some("/"));
@@ -172,22 +172,22 @@ async fn known_browser(host: &Host, email: &str, password: &str) -> TestClient {
     known
 }
 
-/// Returns how many of these wrong passwords a browser may try.
+/// Returns how many of these wrong passwords are checked before the browser is limited.
 async fn guesses(browser: &TestClient, email: &str, tries: usize) -> usize {
-    let mut let_through = 0;
+    let mut checked = 0;
     for _ in 0..tries {
-        let answer = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
-        let_through += usize::from(answer.status() == 303);
+        let response = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        checked += usize::from(response.status() == 303);
     }
-    let_through
+    checked
 }
 
 /// Returns whether a browser is delayed by the guesses of others, which a known browser isn't.
 async fn is_known(host: &Host, browser: &TestClient, email: &str, password: &str) -> bool {
     guess(host, email).await;
-    let answer = browser.fork().post("/users/log-in", &log_in_form(email, password)).await;
+    let response = browser.fork().post("/users/log-in", &log_in_form(email, password)).await;
     host.clock().advance(Duration::from_secs(24 * 60 * 60));
-    answer.status() == 303
+    response.status() == 303
 }
 
 async fn new_device_mails(host: &Host, email: &str) -> usize {
@@ -206,15 +206,15 @@ async fn known_browsers_together_have_a_hundred_guesses() {
         known.push(known_browser.peer(SocketAddr::from(([203, 0, 113, number], 1))));
     }
     guess(&host, &user.email).await;
-    let mut let_through = 0;
+    let mut checked = 0;
     for _ in 0..20 {
         for browser in &known {
-            let_through += guesses(browser, &user.email, 1).await;
+            checked += guesses(browser, &user.email, 1).await;
         }
         host.clock().advance(Duration::from_secs(15 * 60));
     }
     // After that they count like unknown browsers, which have one guess in 15 minutes.
-    assert!((100..130).contains(&let_through), "{let_through}");
+    assert!((100..130).contains(&checked), "{checked}");
 
     // A success resets the count.
     host.clock().advance(Duration::from_secs(24 * 60 * 60));
@@ -309,14 +309,14 @@ async fn invariant_5_a_known_browser_cannot_find_out_which_addresses_have_accoun
     let (user, other) = (host.registered_fixture().await, host.registered_fixture().await);
     let browser = known_browser(&host, &user.email, VALID_PASSWORD).await;
     let unknown = host.unique_email();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for email in [&*other.email, &*unknown] {
         guess(&host, email).await;
-        let answer = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
-        answers.push(seen_with(&answer, email));
+        let response = browser.fork().post("/users/log-in", &log_in_form(email, "a wrong password")).await;
+        responses.push(seen_with(&response, email));
     }
-    assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0].0, 429);
+    assert_eq!(responses[0], responses[1]);
+    assert_eq!(responses[0].0, 429);
 }
 
 #[tokio::test]
@@ -329,8 +329,8 @@ async fn a_new_password_does_not_wait_for_guesses_at_the_old_one() {
     guess(&host, &user.email).await;
     let browser = host.client();
     browser.put(&link, &password_form(NEW, NEW)).await;
-    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
-    assert_eq!(answer.location(), Some("/"), "also in another browser");
+    let response = host.client().post("/users/log-in", &log_in_form(&user.email, NEW)).await;
+    assert_eq!(response.location(), Some("/"), "the new password works in another browser");
     let before = new_device_mails(&host, &user.email).await;
     browser.post("/users/log-in", &log_in_form(&user.email, NEW)).await;
     assert_eq!(new_device_mails(&host, &user.email).await, before, "the browser is known");
@@ -342,8 +342,8 @@ async fn abandoning_the_challenge_does_not_count_as_a_failed_login() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
     for _ in 0..12 {
-        let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-        assert_eq!(answer.location(), Some("/users/mfa-challenge"));
+        let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        assert_eq!(response.location(), Some("/users/mfa-challenge"));
     }
 }
 // </mfa>
@@ -449,12 +449,15 @@ async fn a_fourth_email_is_silently_not_sent() {
         "/users/confirm",
     ] {
         let before = host.mails_to(&user.email).await.len();
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for _ in 0..5 {
-            answers.push(seen(&host.client().post(path, &email_form(&user.email)).await));
+            responses.push(seen(&host.client().post(path, &email_form(&user.email)).await));
             host.mails_to(&user.email).await;
         }
-        assert!(answers.iter().all(|answer| answer.0 == 303 && *answer == answers[0]), "{path}: {answers:?}");
+        assert!(
+            responses.iter().all(|response| response.0 == 303 && *response == responses[0]),
+            "{path}: {responses:?}"
+        );
         assert_eq!(host.mails_to(&user.email).await.len() - before, 3, "{path}");
     }
     host.clock().advance(Duration::from_secs(15 * 60));
@@ -480,7 +483,7 @@ async fn requesting_links_does_not_delay_logins() {
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
-/// The reverse.
+/// A password that is guessed at must not block login links.
 #[tokio::test]
 async fn failed_logins_do_not_delay_login_links() {
     let host = Host::new().await;
@@ -505,7 +508,7 @@ async fn concurrently_requested_emails_are_all_counted() {
     assert_eq!(host.mails_to(&user.email).await.len(), 3);
 }
 
-/// Whichever client requests them.
+/// All clients share the limit of a recipient.
 #[tokio::test]
 async fn emails_are_limited_by_recipient() {
     let host = Host::new().await;
@@ -522,7 +525,7 @@ async fn emails_are_limited_by_recipient() {
     }
     let register = [("user[email]", &*owner.email), ("user[password]", VALID_PASSWORD)];
     host.client().post("/users/register", &register).await;
-    assert_eq!(host.mails_to(&owner.email).await.len(), 3, "that there is an account is one kind of mail");
+    assert_eq!(host.mails_to(&owner.email).await.len(), 3, "the email about a second registration counts too");
 }
 
 #[tokio::test]
@@ -546,9 +549,9 @@ async fn sudo_by_password_reveals_nothing_about_a_user_with_a_second_factor() {
     let mut seen_by_thief = Vec::new();
     for password in [VALID_PASSWORD, "a wrong password"] {
         let (user, browser) = host.mfa_complete_fixture().await;
-        let answer = browser.post("/users/sudo", &[("user[password]", password)]).await;
+        let response = browser.post("/users/sudo", &[("user[password]", password)]).await;
         let events = host.accounts.list_user_activity(&user, None).await.expect("events").events;
-        seen_by_thief.push((seen(&answer), events.into_iter().map(|event| event.action).collect::<Vec<_>>()));
+        seen_by_thief.push((seen(&response), events.into_iter().map(|event| event.action).collect::<Vec<_>>()));
     }
     assert_eq!(seen_by_thief[0], seen_by_thief[1]);
 }
@@ -603,7 +606,7 @@ async fn the_limit_of_an_ip_address_ignores_forged_headers() {
     let refused = noisy.send(ask(100)).await;
     assert_status(&refused, 429);
     assert!(refused.header("retry-after").is_some());
-    assert!(!refused.text().contains("You can also"), "they did not want to log in");
+    assert!(!refused.text().contains("You can also"), "the user was not logging in");
     let log_in = noisy.post("/users/log-in", &log_in_form("nobody@example.com", VALID_PASSWORD)).await;
     assert_status(&log_in, 429);
     // <magic_link>
@@ -622,7 +625,7 @@ fn limits_cannot_be_turned_off_in_production() {
 }
 
 #[tokio::test]
-async fn without_limits_nobody_waits() {
+async fn without_limits_no_request_waits() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let user = host.registered_fixture().await;
     for _ in 0..4 {

@@ -38,7 +38,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     let wrong = browser.post("/users/settings/mfa/totp", &[("user[code]", "000000")]).await;
     assert_status(&wrong, 422);
     assert_contains(&wrong, "That code is wrong or has expired.");
-    assert_eq!(key_on(&wrong), key_on(&page), "the app need not be set up again");
+    assert_eq!(key_on(&wrong), key_on(&page), "the key on the page stays the same");
 
     let enrolled = enrol(&host, &browser).await;
     assert_status(&enrolled, 200);
@@ -52,7 +52,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert_redirected_to(&other.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, CHALLENGE);
     let page = other.get(CHALLENGE).await;
     assert_contains(&page, "one-time-code");
-    assert!(!page.text().contains("Welcome back!"), "not yet");
+    assert!(!page.text().contains("Welcome back!"), "not before the second factor");
     let wrong = answer(&other, "000000").await;
     assert_redirected_to(&wrong, CHALLENGE);
     assert_contains(&other.follow(&wrong).await, "That code is wrong or has expired.");
@@ -61,7 +61,7 @@ async fn an_authenticator_app_is_required_once_it_is_set_up() {
     assert_contains(&other.follow(&right).await, "Welcome back!");
 }
 
-/// The application can't know which of the two codes was scanned.
+/// The application can't know which of the two keys was scanned.
 #[tokio::test]
 async fn an_app_can_be_set_up_in_either_of_two_tabs() {
     const TOTP: &str = "/users/settings/mfa/totp";
@@ -165,7 +165,7 @@ async fn every_sign_in_method_requires_the_second_factor() {
     assert_redirected_to(&by_password.get(CHALLENGE).await, "/users/log-in");
 
     let token = host.accounts.generate_user_session_token(&host.reload(&user).await).await.expect("a token");
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
 }
 
 #[tokio::test]
@@ -222,13 +222,13 @@ async fn a_pending_login_cannot_change_the_account() {
     assert!(host.reload(&user).await.delete_after.is_some());
     let pending = host.client();
     pending.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert!(host.reload(&user).await.delete_after.is_some(), "the password alone keeps no account");
+    assert!(host.reload(&user).await.delete_after.is_some(), "a pending login does not cancel the deletion");
     assert_redirected_to(&answer(&pending, &host.totp_code(&user).await).await, "/");
     assert!(host.reload(&user).await.delete_after.is_none());
 }
 
 #[tokio::test]
-async fn a_trusted_browser_is_listed_and_can_be_forgotten() {
+async fn a_trusted_browser_is_listed_and_can_be_removed() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_pending_fixture().await;
     let form = [("user[code]", &*host.totp_code(&user).await), ("user[trust_browser]", "true")];
@@ -241,7 +241,7 @@ async fn a_trusted_browser_is_listed_and_can_be_forgotten() {
     assert_contains(&page, "This browser");
     let text = page.text();
     let (_, rest) = text.split_once("/users/trusted-browsers/").expect("a form");
-    let path = format!("/users/trusted-browsers/{}", rest.split_once('"').expect("its end").0);
+    let path = format!("/users/trusted-browsers/{}", rest.split_once('"').expect("a closing tag").0);
     let (_, stranger) = host.authenticated_fixture().await;
     assert_status(&stranger.delete(&path).await, 404);
     assert_redirected_to(&browser.delete(&path).await, "/users/sessions");
@@ -251,7 +251,7 @@ async fn a_trusted_browser_is_listed_and_can_be_forgotten() {
 }
 
 #[tokio::test]
-async fn trust_ends_with_the_password_and_with_logging_out_everywhere() {
+async fn a_new_password_and_logging_out_everywhere_revoke_trusted_browsers() {
     for everywhere in [false, true] {
         let host = Host::new().await;
         let (user, browser) = host.mfa_complete_fixture().await;
@@ -396,9 +396,9 @@ async fn reloading_the_page_of_backup_codes_shows_the_same_codes() {
     let form = [("_idempotency_key", "0123456789abcdef0123456789abcdef")];
     let codes = codes_on(&browser.post(CODES, &form).await);
     assert_eq!(codes.len(), 10);
-    // After the time for which the response itself is kept.
+    // The stored response has expired.
     host.clock().advance(Duration::from_secs(60));
-    let reloaded = browser.fork().user_agent("another browser, for which no answer is kept");
+    let reloaded = browser.fork().user_agent("another browser, for which no response is stored");
     assert_eq!(codes_on(&reloaded.post(CODES, &form).await), codes);
     host.clock().advance(Duration::from_secs(10 * 60));
     let much_later = browser.fork().user_agent("another");

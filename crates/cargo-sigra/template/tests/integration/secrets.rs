@@ -12,13 +12,13 @@ use sigra::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Except for what `main` silences too.
+/// The filter silences what `main` silences too.
 const EVERYTHING: &str = "trace,tower_http::csrf=debug";
 const EMAIL: &str = "ada@example.com";
 const PASSWORDS: [&str; 4] =
     [VALID_PASSWORD, "the second password of all", "the third password of all", "a wrong password of all"];
 
-/// The log, at every level.
+/// Captures the log, at every level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -46,32 +46,32 @@ struct Reader {
 }
 
 impl Reader {
-    fn keep(&mut self, path: &str, answer: &TestResponse) {
-        let headers = answer.headers().iter().filter(|(name, _)| *name != "set-cookie");
+    fn keep(&mut self, path: &str, response: &TestResponse) {
+        let headers = response.headers().iter().filter(|(name, _)| *name != "set-cookie");
         let headers: String = headers.map(|(name, value)| format!("{name}: {value:?}\n")).collect();
-        self.pages.push((path.to_owned(), headers + &answer.text()));
+        self.pages.push((path.to_owned(), headers + &response.text()));
     }
 
     async fn get(&mut self, path: &str) {
-        let answer = self.browser.get(path).await;
-        self.keep(path, &answer);
+        let response = self.browser.get(path).await;
+        self.keep(path, &response);
     }
 
-    /// Also reads the page that it is redirected to.
+    /// Follows a redirect, and keeps that page too.
     async fn post(&mut self, path: &str, form: &[(&str, &str)]) {
-        let answer = self.browser.post(path, form).await;
-        self.keep(path, &answer);
-        self.follow(&answer).await;
+        let response = self.browser.post(path, form).await;
+        self.keep(path, &response);
+        self.follow(&response).await;
     }
 
     async fn put(&mut self, path: &str, form: &[(&str, &str)]) {
-        let answer = self.browser.put(path, form).await;
-        self.keep(path, &answer);
-        self.follow(&answer).await;
+        let response = self.browser.put(path, form).await;
+        self.keep(path, &response);
+        self.follow(&response).await;
     }
 
-    async fn follow(&mut self, answer: &TestResponse) {
-        if let Some(location) = answer.location() {
+    async fn follow(&mut self, response: &TestResponse) {
+        if let Some(location) = response.location() {
             self.get(location).await;
         }
     }
@@ -150,15 +150,15 @@ async fn invariant_1_passwords_and_links_are_in_no_table_no_log_and_no_page() {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "the log");
         assert_eq!(stored.iter().find(|text| text.contains(secret)), None, "the database");
-        // Except in the form on the page of the link itself.
+        // The form on the page of the link may contain it.
         let page = pages.iter().find(|(path, page)| page.contains(secret) && !path.contains(secret));
         assert_eq!(page, None, "a page");
     }
 
-    let last = EmailToken::parse(tokens.last().expect("a token")).expect("a good one");
+    let last = EmailToken::parse(tokens.last().expect("a token")).expect("a valid token");
     let hashes = sqlx::query_scalar("SELECT token FROM users_tokens WHERE context NOT IN ('session', 'known_browser')");
     let hashes: Vec<Vec<u8>> = hashes.fetch_all(&host.pool).await.expect("rows");
-    assert_eq!(hashes, [last.hash().as_bytes()], "there is its hash, and used links are gone");
+    assert_eq!(hashes, [last.hash().as_bytes()], "only the hash of the unused link is stored");
 }
 
 /// A page's URL leaks to everything that it loads or links to, unless `Referrer-Policy` prevents it.

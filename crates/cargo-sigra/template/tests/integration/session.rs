@@ -30,7 +30,7 @@ async fn the_login_form_works_with_password_managers() {
         assert_contains(&page, part);
     }
     for hindrance in ["onpaste", "autocomplete=\"off\"", "readonly"] {
-        assert!(!page.text().contains(hindrance), "{hindrance} keeps people from using a password manager");
+        assert!(!page.text().contains(hindrance), "{hindrance} breaks password managers");
     }
 }
 
@@ -47,12 +47,12 @@ async fn valid_credentials_log_in() {
     let user = host.registered_fixture().await;
     let browser = host.client();
 
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/");
-    assert_eq!(answer.status(), 303);
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/");
+    assert_eq!(response.status(), 303);
     assert_eq!(host.count_tokens().await, 1, "exactly one row is written");
     assert!(browser.cookie(SESSION).is_some());
-    assert!(browser.cookie(REMEMBER_ME).is_none(), "nobody asked to be remembered");
+    assert!(browser.cookie(REMEMBER_ME).is_none(), "the user did not ask to be remembered");
 
     let home = browser.get("/").await;
     assert_contains(&home, "Welcome back!");
@@ -66,8 +66,8 @@ async fn the_email_address_is_case_insensitive() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let typed = format!("  {} ", user.email.to_uppercase());
-    let answer = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/");
+    let response = host.client().post("/users/log-in", &log_in_form(&typed, VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/");
 }
 
 #[tokio::test]
@@ -78,12 +78,12 @@ async fn a_browser_is_remembered_only_if_the_value_is_true() {
         let browser = host.client();
         let mut form = log_in_form(&user.email, VALID_PASSWORD);
         form.push(("user[remember_me]", value));
-        let answer = browser.post("/users/log-in", &form).await;
+        let response = browser.post("/users/log-in", &form).await;
         assert_eq!(browser.cookie(REMEMBER_ME).is_some(), is_remembered, "{value:?}");
 
         browser.close_and_reopen();
         assert_eq!(browser.get("/dashboard").await.status() == 200, is_remembered, "{value:?}");
-        let cookies = answer.set_cookies();
+        let cookies = response.set_cookies();
         if is_remembered {
             let cookie = cookies.iter().find(|cookie| cookie.name() == REMEMBER_ME).expect("the cookie");
             assert_eq!(cookie.max_age().map(|age| age.whole_seconds()), Some(5_184_000));
@@ -104,7 +104,7 @@ async fn a_remembered_browser_gets_its_cookie_session_back() {
     assert!(browser.cookie(SESSION).is_none());
     assert_contains(&browser.get("/dashboard").await, &user.email);
     assert!(browser.cookie(SESSION).is_some());
-    assert_eq!(host.count_tokens().await, 1, "it is the same session");
+    assert_eq!(host.count_tokens().await, 1, "the session is the same");
 }
 
 #[tokio::test]
@@ -113,18 +113,18 @@ async fn a_login_returns_to_the_page_that_required_it() {
     let user = host.registered_fixture().await;
     let browser = host.client();
     assert_redirected_to(&browser.get("/dashboard?tab=2").await, "/users/log-in");
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/dashboard?tab=2");
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/dashboard?tab=2");
     assert_contains(&browser.get("/").await, "Welcome back!");
 }
 
 #[tokio::test]
-async fn invalid_credentials_lead_back_to_the_form() {
+async fn invalid_credentials_redirect_to_the_form() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
-    assert_redirected_to(&answer, "/users/log-in");
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    assert_redirected_to(&response, "/users/log-in");
     assert!(browser.cookie(SESSION).is_none());
     assert_eq!(host.count_tokens().await, 0);
 
@@ -137,20 +137,20 @@ async fn invalid_credentials_lead_back_to_the_form() {
 /// With the same password, and known and unknown addresses of the same length, every byte that doesn't depend on the
 /// address is the same.
 #[tokio::test]
-async fn invariant_5_an_unknown_address_and_a_wrong_password_get_the_same_answer() {
+async fn invariant_5_an_unknown_address_and_a_wrong_password_get_the_same_response() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let unknown = format!("x{}", &user.email[1..]);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for email in [&user.email, &unknown] {
         let browser = host.client();
-        let answer = browser.post("/users/log-in", &log_in_form(email, "not the password")).await;
+        let response = browser.post("/users/log-in", &log_in_form(email, "not the password")).await;
         let headers: Vec<(String, usize)> =
-            answer.headers().iter().map(|(name, value)| (name.to_string(), value.len())).collect();
+            response.headers().iter().map(|(name, value)| (name.to_string(), value.len())).collect();
         let page = without_keys(&browser.get("/users/log-in").await.text()).replace(email.as_str(), "EMAIL");
-        answers.push((answer.status(), answer.text().to_owned(), headers, page));
+        responses.push((response.status(), response.text().to_owned(), headers, page));
     }
-    assert_eq!(answers[0], answers[1]);
+    assert_eq!(responses[0], responses[1]);
 }
 
 #[tokio::test]
@@ -163,9 +163,9 @@ async fn logging_out_deletes_the_row_and_both_cookies() {
     browser.post("/users/log-in", &form).await;
     let thief = browser.fork();
 
-    let answer = browser.delete("/users/log-out").await;
-    assert_redirected_to(&answer, "/");
-    assert_eq!(answer.header("clear-site-data"), Some("\"cache\", \"storage\""));
+    let response = browser.delete("/users/log-out").await;
+    assert_redirected_to(&response, "/");
+    assert_eq!(response.header("clear-site-data"), Some("\"cache\", \"storage\""));
     assert_eq!(host.count_tokens().await, 0);
     assert!(browser.cookie(SESSION).is_none() && browser.cookie(REMEMBER_ME).is_none());
     assert_contains(&browser.get("/").await, "Logged out successfully.");
@@ -189,7 +189,7 @@ async fn a_plain_form_can_log_out() {
 }
 
 #[tokio::test]
-async fn a_get_logs_nobody_out() {
+async fn a_get_request_logs_no_user_out() {
     let host = Host::new().await;
     let (_, browser) = host.authenticated_fixture().await;
     assert_status(&browser.get("/users/log-out").await, 405);
@@ -213,7 +213,7 @@ async fn get(browser: &TestClient, path: &str, headers: &[(&str, &str)]) -> Test
     browser.send(request.body(Body::empty()).expect("a request")).await
 }
 
-/// Prefetched pages and parts of pages are not shown as a page.
+/// Prefetched pages and parts of pages must not use the message up.
 #[tokio::test]
 async fn a_message_and_the_typed_address_wait_for_a_page_that_is_shown() {
     let host = Host::new().await;
@@ -263,37 +263,37 @@ async fn a_login_returns_to_the_page_that_was_opened_and_not_to_a_part_of_one() 
             get(&browser, "/users/settings?part=1", &part).await;
             let head = Request::head("/users/settings?head=1").body(Body::empty()).expect("a request");
             browser.send(head).await;
-            let answer = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-            assert_redirected_to(&answer, "/dashboard?page=1");
+            let response = browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+            assert_redirected_to(&response, "/dashboard?page=1");
         }
     }
 }
 
 const COOKIE_LOST: &str = "Your browser didn&#39;t keep the cookie. Allow cookies for this site, then log in again.";
 
-/// The form says that its page has set a cookie.
+/// The fields of the form, with the one that reports that its page set a cookie.
 fn form_of_the_page(email: &str) -> Vec<(&str, &str)> {
     [log_in_form(email, VALID_PASSWORD), vec![("user[cookies]", "tried")]].concat()
 }
 
-/// Every request of a browser without cookies looks like its first.
+/// Each request of a browser without cookies looks like its first one.
 #[tokio::test]
-async fn a_browser_without_cookies_is_told_so_at_login() {
+async fn a_browser_without_cookies_gets_a_message_at_login() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let page = host.client().get("/users/log-in").await;
     assert_contains(&page, "name=\"user[cookies]\" value=\"tried\"");
     assert_contains(&page, "You need to allow cookies to log in.");
 
-    let answer = host.client().post("/users/log-in", &form_of_the_page(&user.email)).await;
-    assert_status(&answer, 422);
-    assert_contains(&answer, COOKIE_LOST);
-    assert_contains(&answer, &format!("value=\"{}\"", user.email));
+    let response = host.client().post("/users/log-in", &form_of_the_page(&user.email)).await;
+    assert_status(&response, 422);
+    assert_contains(&response, COOKIE_LOST);
+    assert_contains(&response, &format!("value=\"{}\"", user.email));
     assert_eq!(host.count_tokens().await, 0);
 
-    // A program that never opened the page, and keeps cookies from now on.
-    let answer = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/");
+    // This client never opened the page, and keeps cookies from now on.
+    let response = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/");
 }
 
 #[tokio::test]

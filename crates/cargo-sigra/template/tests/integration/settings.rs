@@ -20,7 +20,7 @@ fn error(env: &[(&str, &str)]) -> String {
 
 #[test]
 fn development_needs_nothing_to_be_set() {
-    let settings = settings(&[("APP_ENV", "test")]).expect("good settings");
+    let settings = settings(&[("APP_ENV", "test")]).expect("valid settings");
     assert_eq!(settings.environment, Environment::Test);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
     assert_eq!(settings.database_url, DEFAULT_URL);
@@ -49,7 +49,7 @@ fn app_env_accepts_the_common_names() {
         ("production", Environment::Prod),
         ("Production", Environment::Prod),
     ] {
-        let settings = settings(&[&[("APP_ENV", name)], &PROD[..]].concat()).expect("good settings");
+        let settings = settings(&[&[("APP_ENV", name)], &PROD[..]].concat()).expect("valid settings");
         assert_eq!(settings.environment, environment, "{name}");
     }
     assert!(error(&[("APP_ENV", "production")]).starts_with("PUBLIC_URL is not set"));
@@ -124,7 +124,7 @@ fn durations_have_a_maximum() {
     }
 }
 
-/// Returns what production says to these settings.
+/// Returns the error that these settings cause in production.
 fn error_in_prod(env: &[(&str, &str)]) -> String {
     error(&[env, &PROD[..]].concat())
 }
@@ -148,7 +148,7 @@ fn cookies_for_another_domain_than_the_public_one_are_refused_in_production() {
         let env = [("PUBLIC_URL", &*url), ("COOKIE_DOMAIN", domain)];
         let said = format!("PUBLIC_URL is at `{host}`, which is not in COOKIE_DOMAIN, `{domain}`");
         assert!(error_in_prod(&env).starts_with(&said), "{}", error_in_prod(&env));
-        let warnings = settings(&env).expect("it can be tried out").warnings;
+        let warnings = settings(&env).expect("development accepts it").warnings;
         assert!(warnings.iter().any(|warning| warning.starts_with(&said)), "{warnings:?}");
     }
     for domain in ["example.com", ".Example.com", "app.example.com"] {
@@ -212,8 +212,8 @@ fn only_development_has_the_demo_user() {
     ] {
         let database = TestDatabase::create();
         let server = Server::start_with(&database.url, env);
-        let answer = Browser::new().post(&server, "/users/log-in", &demo).expect("an answer");
-        assert_eq!((answer.status.as_u16(), &*answer.location), (303, leads_to), "{env:?}");
+        let response = Browser::new().post(&server, "/users/log-in", &demo).expect("a result");
+        assert_eq!((response.status.as_u16(), &*response.location), (303, leads_to), "{env:?}");
     }
 }
 
@@ -230,7 +230,7 @@ fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
     }
     let warnings = |url| {
         let env = [("SMTP_URL", url), ("DATABASE_URL", DEFAULT_URL)];
-        settings(&[&env[..], &PROD[..]].concat()).expect("good settings").warnings
+        settings(&[&env[..], &PROD[..]].concat()).expect("valid settings").warnings
     };
     for url in ["smtps://ada:hunter2@mail.example.com", "smtp://a:b@mail.example.com?tls=required", "smtp://127.0.0.1"]
     {
@@ -238,7 +238,7 @@ fn the_password_for_the_mail_server_is_sent_by_tls_in_production() {
     }
     assert!(warnings("smtp://mail.example.com")[0].contains("can be read on the network"));
     assert!(warnings("memory:")[0].contains("nobody receives them"));
-    let warnings = settings(&PROD).expect("good settings").warnings;
+    let warnings = settings(&PROD).expect("valid settings").warnings;
     assert!(warnings[0].contains("users can't reset their passwords"), "{warnings:?}");
     assert!(warnings[1].starts_with("DATABASE_URL is not set"), "{warnings:?}");
 }
@@ -263,10 +263,10 @@ fn development_starts_at_addresses_without_passkeys_and_says_so() {
         assert!(settings.warnings[0].starts_with("passkeys are off: "), "{:?}", settings.warnings);
         assert!(settings.warnings[0].contains(url), "{:?}", settings.warnings);
     }
-    let at_an_ip = settings(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).expect("good settings");
+    let at_an_ip = settings(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).expect("valid settings");
     assert!(at_an_ip.warnings[0].contains("http://192.0.2.1:4000"), "{:?}", at_an_ip.warnings);
     for env in [&[("PUBLIC_URL", "http://localhost:4000")], &[("PUBLIC_URL", "http://127.0.0.1:4000")]] {
-        let settings = settings(env).expect("good settings");
+        let settings = settings(env).expect("valid settings");
         assert_eq!((settings.passkey_domain.as_deref(), settings.warnings.len()), (Some("localhost"), 0));
     }
     let asked_for = error(&[("PUBLIC_URL", "http://my-app.test"), ("PASSKEY_DOMAIN", "my-app.test")]);
@@ -336,7 +336,7 @@ fn development_on_this_machine_needs_no_app_env() {
 }
 
 /// Returns the error of the application in a folder with this `.env`. It must not start.
-fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
+fn error_with_file(env_file: &str, env: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join(".env"), env_file).expect("written");
     let mut program = Command::new(env!("CARGO_BIN_EXE_my_app"));
@@ -347,30 +347,30 @@ fn said_beside(env_file: &str, env: &[(&str, &str)]) -> String {
 
 #[test]
 fn the_file_sets_what_the_environment_does_not() {
-    let said = said_beside("PORT=seven", &[]);
+    let said = error_with_file("PORT=seven", &[]);
     assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
-    let said = said_beside("PORT=seven", &[("PORT", "eight")]);
+    let said = error_with_file("PORT=seven", &[("PORT", "eight")]);
     assert!(said.starts_with("my_app can't start: PORT is `eight`"), "{said}");
 }
 
 #[test]
 fn an_invalid_line_is_refused_and_not_shown() {
-    let said = said_beside("SECRET_KEY_BASE=hunter2 hunter2", &[]);
+    let said = error_with_file("SECRET_KEY_BASE=hunter2 hunter2", &[]);
     assert!(said.starts_with("my_app can't start: line 1 of `.env` is not a setting"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[test]
 fn a_dollar_sign_is_literal() {
-    let said = said_beside("\u{feff}PORT=\"4$HOME${PATH}\"", &[]);
+    let said = error_with_file("\u{feff}PORT=\"4$HOME${PATH}\"", &[]);
     assert!(said.starts_with("my_app can't start: PORT is `4$HOME${PATH}`"), "{said}");
 }
 
 #[test]
 fn the_log_filter_is_a_setting_too() {
-    let said = said_beside("RUST_LOG=a=b=c", &[]);
+    let said = error_with_file("RUST_LOG=a=b=c", &[]);
     assert!(said.starts_with("my_app can't start: RUST_LOG is `a=b=c`: it must be a filter"), "{said}");
-    let log_filter = |env: &[(&str, &str)]| settings(env).expect("good settings").log_filter;
+    let log_filter = |env: &[(&str, &str)]| settings(env).expect("valid settings").log_filter;
     assert_eq!(log_filter(&[]), "info,sqlx=warn");
     assert_eq!(log_filter(&[("RUST_LOG", "off")]), "off");
 }
@@ -383,7 +383,7 @@ fn names_in_example() -> BTreeSet<String> {
     names.filter(is_name).map(str::to_owned).collect()
 }
 
-/// The names of all settings that are read: the words in capitals, as `"PORT"`, in the code that reads them.
+/// Returns the names of all settings that are read: strings in capitals, such as `"PORT"`, in the code that reads them.
 fn names_that_are_read() -> BTreeSet<String> {
     let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = fs::read_dir(code.join("config")).expect("a folder").map(|file| file.expect("a file").path());
@@ -427,11 +427,11 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
 fn the_example_file_is_valid() {
     let example = include_str!("../../.env.example");
     let all: String = example.lines().map(|line| format!("{}\n", uncommented(line))).collect();
-    let said = said_beside(&all, &[("PORT", "seven")]);
+    let said = error_with_file(&all, &[("PORT", "seven")]);
     assert!(said.starts_with("my_app can't start: PORT is `seven`"), "{said}");
 }
 
-/// Returns a setting of a line, also of one such as `#NAME=value`.
+/// Returns a line without its leading `#`, such as `NAME=value` for `#NAME=value`.
 fn uncommented(line: &str) -> &str {
     line.strip_prefix('#').filter(|setting| setting.starts_with(|c: char| c.is_ascii_uppercase())).unwrap_or(line)
 }
@@ -455,7 +455,7 @@ async fn an_unreachable_database_is_named() {
     // </!template>
     let error = database::open(url).await.expect_err("must be refused").to_string();
     assert!(error.starts_with(&format!("the database `{shown}` can't be opened: ")), "{error}");
-    assert!(!error.contains("timed out"), "it says what is wrong: {error}");
+    assert!(!error.contains("timed out"), "the error has no cause: {error}");
 }
 
 // <sqlite>
@@ -471,7 +471,7 @@ async fn a_database_file_can_be_given_as_a_path() {
     assert!(file.exists());
     assert!(error_in_prod(&[("DATABASE_URL", ":memory:")]).starts_with("DATABASE_URL is in memory"));
     let file_in_prod = settings(&[&[("DATABASE_URL", &*path)][..], &PROD[..]].concat());
-    assert_eq!(file_in_prod.expect("good settings").database_url, path);
+    assert_eq!(file_in_prod.expect("valid settings").database_url, path);
 }
 // </sqlite>
 

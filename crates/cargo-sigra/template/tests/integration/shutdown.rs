@@ -55,7 +55,7 @@ fn invariant_17_an_email_that_is_waiting_at_shutdown_is_sent_once_by_the_next_pr
     // No mail server listens there.
     let server = Server::start_with(&database.url, &[("SMTP_URL", "smtp://127.0.0.1:9")]);
     let registered = Browser::new().post(&server, "/users/register", &log_in_form("ada@example.com", VALID_PASSWORD));
-    assert_eq!(registered.expect("an answer").status, 303);
+    assert_eq!(registered.expect("a result").status, 303);
     server.wait_for_log("mail.delayed");
     let took = server.stop();
     assert!(took < TEN_SECONDS, "{took:?}");
@@ -65,7 +65,7 @@ fn invariant_17_an_email_that_is_waiting_at_shutdown_is_sent_once_by_the_next_pr
     let nodes = [(); 2].map(|()| Server::start_with(&database.url, &[("SMTP_URL", &to_folder)]));
     let begun = Instant::now();
     while mails_in(folder.path()).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is lost");
+        assert!(begun.elapsed() < Duration::from_secs(30), "the email was not sent");
         thread::sleep(Duration::from_millis(50));
     }
     for node in &nodes {

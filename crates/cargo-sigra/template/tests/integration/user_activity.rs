@@ -59,7 +59,7 @@ async fn paging_shows_every_event_once() {
             .and_then(|(_, rest)| rest.split_once('"'))
             .map(|(before, _)| format!("/users/settings/activity?before={before}"));
         pages.push(page);
-        assert!(pages.len() <= 3, "there is always another page");
+        assert!(pages.len() <= 3, "the last page was not reached");
     }
     let all = pages.concat();
     assert_eq!(all.matches("Logged in<").count(), 44);
@@ -67,7 +67,7 @@ async fn paging_shows_every_event_once() {
     assert!(!all.contains("No more activity."), "no link leads to an empty page");
 }
 
-/// What anybody can cause must not fill the table or the user's page.
+/// Events that any client can cause must not fill the table or the user's page.
 #[tokio::test]
 async fn repeated_events_are_merged_and_unknown_addresses_share_one_event() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
@@ -103,7 +103,7 @@ async fn paging_from_another_users_event_reveals_nothing() {
     assert!(own.iter().all(|event| event.user == Some(user.id)));
 }
 
-/// A user agent is user input.
+/// The client chooses its user agent.
 #[tokio::test]
 async fn a_user_agent_cannot_inject_markup() {
     let host = Host::new().await;
@@ -166,7 +166,7 @@ async fn a_login_from_a_new_browser_sends_one_email() {
         browser.delete("/users/log-out").await;
         browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     }
-    assert_eq!(notices().await, 1, "both are known");
+    assert_eq!(notices().await, 1, "both browsers are known");
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn an_action_that_cannot_be_recorded_fails() {
 
     let rename = async |sql: &'static str| sqlx::query(sql).execute(&host.pool).await.expect("renamed");
     rename("ALTER TABLE audit_events RENAME TO events_elsewhere").await;
-    for answer in [
+    for response in [
         host.client().post("/users/register", &log_in_form("free@example.com", VALID_PASSWORD)).await,
         host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await,
         browser.post(&links[0], &[]).await,
@@ -211,7 +211,7 @@ async fn an_action_that_cannot_be_recorded_fails() {
         browser.put("/users/settings/password", &password_form(NEW, NEW)).await,
         delete_account(&browser, &user.email).await,
     ] {
-        assert!(answer.status().is_server_error(), "{answer:?}");
+        assert!(response.status().is_server_error(), "{response:?}");
     }
     rename("ALTER TABLE events_elsewhere RENAME TO audit_events").await;
 
@@ -220,5 +220,5 @@ async fn an_action_that_cannot_be_recorded_fails() {
     assert_eq!((after.confirmed_at, after.delete_after), (None, None));
     assert_eq!(host.count_tokens().await, tokens);
     assert_status(&browser.get("/dashboard").await, 200);
-    assert!(host.accounts.get_user_by_email("free@example.com").await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_email("free@example.com").await.expect("a result").is_none());
 }

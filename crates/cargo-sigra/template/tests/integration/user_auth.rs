@@ -53,8 +53,8 @@ async fn a_login_returns_only_to_pages() {
     let visitor = host.client();
     assert_status(&visitor.delete("/users/sessions").await, 401);
     assert_status(&visitor.post("/users/sudo", &[("user[password]", "x")]).await, 401);
-    let answer = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/");
+    let response = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/");
 
     for nowhere in ["//evil.example/dashboard", "/\\evil.example", "/%2F%2Fevil.example", "https://evil.example/"] {
         let visitor = host.client();
@@ -62,13 +62,13 @@ async fn a_login_returns_only_to_pages() {
         if let Ok(request) = request {
             visitor.send(request).await;
         }
-        let answer = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
-        assert_redirected_to(&answer, "/");
+        let response = visitor.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+        assert_redirected_to(&response, "/");
     }
 }
 
 #[tokio::test]
-async fn programs_get_401_and_no_page() {
+async fn json_clients_get_401_and_no_page() {
     let host = Host::new().await;
     let program = host.client().json();
     for path in [
@@ -82,11 +82,11 @@ async fn programs_get_401_and_no_page() {
         assert_problem(&program.get(path).await, 401);
     }
     assert_status(&host.client().delete("/users/sessions").await, 401);
-    assert!(program.cookies().is_empty(), "no return-to for programs");
+    assert!(program.cookies().is_empty(), "no return_to for JSON clients");
 }
 
 #[tokio::test]
-async fn programs_learn_who_they_are() {
+async fn json_clients_can_fetch_the_current_user() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let me: serde_json::Value = browser.fork().json().get("/me").await.json();
@@ -112,7 +112,7 @@ async fn a_session_token_identifies_its_user() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
-    let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("a scope");
+    let scope = host.accounts.get_user_by_session_token(&token).await.expect("a result").expect("a scope");
     assert_eq!(scope.user().id, user.id);
 
     let stored: Vec<u8> =
@@ -120,7 +120,7 @@ async fn a_session_token_identifies_its_user() {
     assert_eq!(stored, token.hash().as_bytes());
 
     host.accounts.delete_user_session_token(&token).await.expect("deleted");
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("an answer").is_none());
+    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
     host.accounts.delete_user_session_token(&token).await.expect("deleting twice works");
 }
 
@@ -133,7 +133,7 @@ async fn the_password_of_a_user_is_checked() {
             .accounts
             .get_user_by_email_and_password(email, &sigra::Password::new(password), &Default::default())
             .await;
-        found.expect("an answer").map(|user| user.id)
+        found.expect("a result").map(|user| user.id)
     };
     assert_eq!(check(&user.email, VALID_PASSWORD).await, Some(user.id));
     assert_eq!(check(&user.email, "wrong").await, None);
@@ -209,8 +209,8 @@ async fn logging_out_everywhere_ends_every_session() {
     let second = host.log_in(&user).await;
     let (_, stranger) = host.authenticated_fixture().await;
 
-    let answer = first.delete("/users/sessions").await;
-    assert_redirected_to(&answer, "/");
+    let response = first.delete("/users/sessions").await;
+    assert_redirected_to(&response, "/");
     assert_contains(&first.get("/").await, "Logged out of all devices.");
     assert_sessions_invalidated(host.sigra(), &user).await;
     assert_redirected_to(&second.get("/dashboard").await, "/users/log-in");
@@ -231,7 +231,7 @@ async fn confirming_the_password_renews_the_session() {
     assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/");
     assert_status(&browser.get("/dashboard").await, 200);
     assert_redirected_to(&stolen.get("/dashboard").await, "/users/log-in");
-    assert_eq!(host.count_tokens().await, 1, "the session goes on");
+    assert_eq!(host.count_tokens().await, 1, "the session continues");
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn passwords_are_rehashed_when_the_parameters_change() {
         sqlx::query_scalar("SELECT hashed_password FROM users").fetch_one(&host.pool).await.expect("a hash")
     };
     let costly = sigra::config::Argon2Params::new(32, 2, 1);
-    let passwords = sigra::password::Passwords::new(costly, 1, Duration::from_secs(9)).expect("good parameters");
+    let passwords = sigra::password::Passwords::new(costly, 1, Duration::from_secs(9)).expect("valid parameters");
     let hash = passwords.hash(&sigra::Password::new(VALID_PASSWORD)).await.expect("a hash");
     sqlx::query("UPDATE users SET hashed_password = $1").bind(hash).execute(&host.pool).await.expect("updated");
 

@@ -38,13 +38,13 @@ async fn opening_the_link_changes_nothing_and_its_button_confirms() {
         assert_eq!(page.header("cache-control"), Some("no-store"));
     }
     browser.send(Request::head(&link).body(Body::empty()).expect("a request")).await;
-    assert!(host.reload(&user).await.confirmed_at.is_none(), "mail scanners open links");
+    assert!(host.reload(&user).await.confirmed_at.is_none(), "scanners of emails open links");
 
     assert_redirected_to(&browser.post(&link, &[]).await, "/users/log-in");
     assert!(host.reload(&user).await.confirmed_at.is_some());
 }
 
-/// In any browser that has the link.
+/// Any browser with the link shows it.
 #[tokio::test]
 async fn a_used_link_says_that_the_address_is_confirmed() {
     let host = Host::new().await;
@@ -52,9 +52,9 @@ async fn a_used_link_says_that_the_address_is_confirmed() {
     let browser = host.client();
     browser.post(&link, &PASSWORD).await;
     let confirmed = host.reload(&user).await;
-    let is_told = async |browser: &TestClient, answer: TestResponse| {
-        assert_redirected_to(&answer, "/users/log-in");
-        let page = browser.follow(&answer).await;
+    let is_told = async |browser: &TestClient, response: TestResponse| {
+        assert_redirected_to(&response, "/users/log-in");
+        let page = browser.follow(&response).await;
         assert_contains(&page, "Your email address is confirmed.");
         assert_contains(&page, &format!("value=\"{}\"", user.email));
     };
@@ -66,7 +66,7 @@ async fn a_used_link_says_that_the_address_is_confirmed() {
         assert_redirected_to(&browser.put(&link, &password_form(NEW, NEW)).await, "/users/confirm");
     }
     assert_eq!(host.reload(&user).await.confirmed_at, confirmed.confirmed_at);
-    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the link sets no password any more");
+    assert!(host.can_log_in(&user.email, VALID_PASSWORD).await, "the link can no longer set a password");
 }
 
 /// Pre-hijacking (Sudhodanan and Paverd, 2022): an attacker registers another person's address, and waits until its
@@ -86,15 +86,15 @@ async fn a_link_alone_confirms_nothing_in_another_browser() {
         assert_status(&wrong, 422);
         assert_contains(&wrong, "That isn&#39;t the account&#39;s password.");
     }
-    let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+    let user = host.accounts.get_user_by_email(&email).await.expect("a result").expect("a user");
     assert!(user.confirmed_at.is_none());
 
     assert_redirected_to(&owner.post(&link, &PASSWORD).await, "/users/log-in");
-    assert!(host.reload(&user).await.confirmed_at.is_some(), "who knows the password has registered");
+    assert!(host.reload(&user).await.confirmed_at.is_some(), "the password confirms the address");
 }
 
 #[tokio::test]
-async fn one_press_confirms_in_the_browser_that_registered() {
+async fn one_click_confirms_in_the_browser_that_registered() {
     let host = Host::new().await;
     for is_logged_in in [false, true] {
         let (browser, email) = (host.client(), host.unique_email());
@@ -106,14 +106,14 @@ async fn one_press_confirms_in_the_browser_that_registered() {
         assert_contains(&browser.get(&link).await, "Confirm my email address");
         assert!(!browser.get(&link).await.text().contains("user[password]"));
         browser.post(&link, &[]).await;
-        let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+        let user = host.accounts.get_user_by_email(&email).await.expect("a result").expect("a user");
         assert!(user.confirmed_at.is_some());
     }
 }
 
-/// The mark belongs to one account with the password that it had.
+/// The mark in the browser is valid only for the account with the password that it had.
 #[tokio::test]
-async fn the_browser_that_registered_proves_nothing_once_the_password_has_changed() {
+async fn the_browser_that_registered_needs_the_new_password_once_it_has_changed() {
     let host = Host::new().await;
     let (browser, email) = (host.client(), host.unique_email());
     browser.post("/users/register", &log_in_form(&email, VALID_PASSWORD)).await;
@@ -159,7 +159,7 @@ async fn the_owner_of_the_mailbox_can_take_the_account_over_without_the_password
     );
 }
 
-/// The whole attack: afterwards, only the owner has the account.
+/// Only the owner has the account after the attack.
 #[tokio::test]
 async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_takes_over() {
     let host = Host::new().await;
@@ -176,7 +176,7 @@ async fn an_attacker_who_registered_the_address_is_locked_out_once_its_owner_tak
     assert!(!host.can_log_in(&email, VALID_PASSWORD).await);
 }
 
-/// As an importer may have created it.
+/// An importer may have created such an account.
 #[tokio::test]
 async fn an_account_without_a_password_is_confirmed_by_setting_one() {
     let host = Host::new().await;
@@ -226,7 +226,7 @@ async fn invariant_10_after_a_concurrent_takeover_and_confirmation_the_account_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_concurrent_takeovers_one_succeeds() {
+async fn invariant_10_only_one_of_many_concurrent_takeovers_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let (user, link) = registered(&host).await;
     let mut tries = JoinSet::new();
@@ -234,8 +234,8 @@ async fn invariant_10_of_many_concurrent_takeovers_one_succeeds() {
         let (browser, link) = (host.client(), link.clone());
         tries.spawn(async move {
             let password = format!("the password of number {number}");
-            let answer = browser.put(&link, &password_form(&password, &password)).await;
-            (password, answer.location() == Some("/users/log-in"))
+            let response = browser.put(&link, &password_form(&password, &password)).await;
+            (password, response.location() == Some("/users/log-in"))
         });
     }
     let kept: Vec<String> =
@@ -299,7 +299,7 @@ async fn a_link_to_an_old_address_does_not_confirm_the_new_one() {
     change.execute(&host.pool).await.expect("updated");
     assert_redirected_to(&host.client().get(&link).await, "/users/confirm");
     assert_redirected_to(&host.client().post(&link, &[]).await, "/users/confirm");
-    let changed = host.accounts.get_user_by_email("other@example.com").await.expect("an answer").expect("a user");
+    let changed = host.accounts.get_user_by_email("other@example.com").await.expect("a result").expect("a user");
     assert!(changed.confirmed_at.is_none());
 }
 
@@ -345,11 +345,11 @@ async fn invariant_4_a_link_for_one_purpose_is_invalid_for_another() {
                 browser.put(&there, &password_form("another password", "another password")).await;
             }
         }
-        let taken_for_a_session = SessionToken::parse(token_of(link)).expect("it looks like one");
-        let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("an answer");
+        let taken_for_a_session = SessionToken::parse(token_of(link)).expect("a token");
+        let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("a result");
         assert_eq!(scope.is_some(), at == PATHS.len());
     }
-    assert_eq!(host.count_tokens().await, before, "all are still there");
+    assert_eq!(host.count_tokens().await, before, "all tokens are still there");
     assert!(host.reload(&user).await.confirmed_at.is_none());
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
@@ -399,7 +399,7 @@ async fn unconfirmed_users_cannot_log_in_if_confirmation_is_required() {
 }
 
 #[tokio::test]
-async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
+async fn invariant_5_requesting_a_link_gets_the_same_response_for_every_address() {
     let host = Host::new().await;
     let (unconfirmed, link) = registered(&host).await;
     host.client().post(&link, &PASSWORD).await;
@@ -407,13 +407,13 @@ async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() 
     let unconfirmed = host.registered_fixture().await;
     for email in [&*confirmed.email, &*unconfirmed.email, "nobody@example.com", "no address"] {
         let browser = host.client();
-        let answer = browser.post("/users/confirm", &email_form(email)).await;
-        assert_redirected_to(&answer, "/users/log-in");
+        let response = browser.post("/users/confirm", &email_form(email)).await;
+        assert_redirected_to(&response, "/users/log-in");
         assert_contains(
-            &browser.follow(&answer).await,
+            &browser.follow(&response).await,
             "If your email address is in our system and isn&#39;t confirmed yet",
         );
     }
-    assert_eq!(host.mails_to(&confirmed.email).await.len(), 1, "there is nothing left to confirm");
+    assert_eq!(host.mails_to(&confirmed.email).await.len(), 1, "a confirmed address gets no email");
     assert_eq!(host.mails_to(&unconfirmed.email).await.len(), 1);
 }

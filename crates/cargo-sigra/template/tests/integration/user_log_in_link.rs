@@ -9,24 +9,24 @@ use sigra::{
 };
 use tokio::task::JoinSet;
 
-async fn asked(host: &Host, email: &str) -> String {
+async fn requested_link(host: &Host, email: &str) -> String {
     host.client().post("/users/log-in/link", &email_form(email)).await;
     host.link_to(email).await
 }
 
 #[tokio::test]
-async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
+async fn opening_a_link_logs_no_user_in_and_its_button_logs_in_once() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let link = asked(&host, &user.email).await;
+    let link = requested_link(&host, &user.email).await;
     let browser = host.client();
     let page = browser.get(&link).await;
     assert_status(&page, 200);
     assert_contains(&page, &user.email);
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
 
-    let answer = browser.post(&link, &[("user[remember_me]", "true")]).await;
-    assert!(answer.status() == 303 && browser.get("/dashboard").await.status() == 200);
+    let response = browser.post(&link, &[("user[remember_me]", "true")]).await;
+    assert!(response.status() == 303 && browser.get("/dashboard").await.status() == 200);
     let events = host.sigra().audit().list(&user.id, None, 100).await.expect("the trail");
     let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a login");
     assert_eq!(log_in.metadata, serde_json::json!({ "method": "link" }));
@@ -38,14 +38,14 @@ async fn opening_a_link_logs_nobody_in_and_its_button_logs_in_once() {
 }
 
 #[tokio::test]
-async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
+async fn invariant_5_requesting_a_link_gets_the_same_response_for_every_address() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let ask = async |email: &str| {
         let browser = host.client();
-        let answer = browser.post("/users/log-in/link", &email_form(email)).await;
-        assert_redirected_to(&answer, "/users/log-in");
-        (seen(&answer), seen(&browser.follow(&answer).await))
+        let response = browser.post("/users/log-in/link", &email_form(email)).await;
+        assert_redirected_to(&response, "/users/log-in");
+        (seen(&response), seen(&browser.follow(&response).await))
     };
     let known = ask(&user.email).await;
     for email in ["nobody@example.com", "no address", ""] {
@@ -58,7 +58,7 @@ async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() 
 async fn a_link_expires_after_fifteen_minutes() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let link = asked(&host, &user.email).await;
+    let link = requested_link(&host, &user.email).await;
     host.clock().advance(Duration::from_secs(15 * 60 - 1));
     assert_status(&host.client().get(&link).await, 200);
     host.clock().advance(Duration::from_secs(1));
@@ -72,35 +72,35 @@ async fn a_user_is_remembered_only_on_request() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    browser.post(&asked(&host, &user.email).await, &[]).await;
+    browser.post(&requested_link(&host, &user.email).await, &[]).await;
     assert_status(&browser.get("/dashboard").await, 200);
     browser.close_and_reopen();
     assert_redirected_to(&browser.get("/dashboard").await, "/users/log-in");
 }
 
-/// CWE-384: cookies from before the login are worthless after it.
+/// CWE-384: cookies from before the login are invalid after it.
 #[tokio::test]
 async fn invariant_3_a_link_gives_new_cookies_and_ends_the_previous_session() {
     let host = Host::new().await;
     let (before, browser) = host.authenticated_fixture().await;
     let thief = browser.fork();
     let user = host.registered_fixture().await;
-    browser.post(&asked(&host, &user.email).await, &[]).await;
+    browser.post(&requested_link(&host, &user.email).await, &[]).await;
     assert!(browser.get("/dashboard").await.text().contains(&user.email));
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
     assert!(host.sigra().sessions().list(&before.id).await.expect("sessions").is_empty());
 }
 
-/// For users who confirm their address with the link, and for those who confirmed it earlier.
+/// Tests users who confirm their address with the link, and users who confirmed it earlier.
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_concurrent_uses_of_a_link_one_logs_in() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_link_logs_in() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for is_confirmed in [false, true, false, true, false, true] {
         let user = host.registered_fixture().await;
         if is_confirmed {
             host.confirm(&user).await;
         }
-        let link = asked(&host, &user.email).await;
+        let link = requested_link(&host, &user.email).await;
         let mut tries = JoinSet::new();
         for _ in 0..16 {
             let (browser, link) = (host.client(), link.clone());
@@ -123,14 +123,14 @@ async fn a_login_link_locks_out_an_attacker_who_registered_the_address_before_it
     host.client().post("/users/reset-password", &email_form(&victim.email)).await;
     let reset = host.link_to(&victim.email).await;
 
-    let link = asked(&host, &victim.email).await;
+    let link = requested_link(&host, &victim.email).await;
     let owner = host.client();
     owner.post(&link, &[]).await;
 
     assert_status(&owner.get("/dashboard").await, 200);
     assert_redirected_to(&attacker.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&host.client().get(&reset).await, "/users/reset-password");
-    assert!(!host.can_log_in(&victim.email, VALID_PASSWORD).await, "the attacker's password is gone");
+    assert!(!host.can_log_in(&victim.email, VALID_PASSWORD).await, "the attacker's password was removed");
     let victim = host.reload(&victim).await;
     assert!(victim.confirmed_at.is_some() && victim.hashed_password.is_none());
 }
@@ -141,29 +141,29 @@ async fn a_confirmed_user_keeps_password_and_devices() {
     let user = host.registered_fixture().await;
     host.confirm(&user).await;
     let laptop = host.log_in(&user).await;
-    let link = asked(&host, &user.email).await;
+    let link = requested_link(&host, &user.email).await;
     host.client().post(&link, &[]).await;
     assert_status(&laptop.get("/dashboard").await, 200);
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
-/// The user is told, because they may have registered the account themselves.
+/// The user must know, because they may have registered the account themselves.
 #[tokio::test]
 async fn a_link_that_removes_a_password_says_so_on_the_page_and_by_email() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
-    assert_contains(&browser.follow(&answer).await, "We removed the password that this account was registered with");
+    let response = browser.post(&requested_link(&host, &user.email).await, &[]).await;
+    assert_contains(&browser.follow(&response).await, "We removed the password that this account was registered with");
     let subjects: Vec<String> = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
     assert!(subjects.iter().any(|subject| subject == "Your password was removed"), "{subjects:?}");
 
     // There is no password left to remove.
-    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
-    assert!(!browser.follow(&answer).await.text().contains("was removed"));
+    let response = browser.post(&requested_link(&host, &user.email).await, &[]).await;
+    assert!(!browser.follow(&response).await.text().contains("was removed"));
 }
 
-/// This browser registered the account.
+/// The browser that registered the account keeps a mark.
 #[tokio::test]
 async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays() {
     let host = Host::new().await;
@@ -174,10 +174,10 @@ async fn in_the_browser_that_registered_a_link_confirms_and_the_password_stays()
         if is_logged_in {
             browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
         }
-        browser.post(&asked(&host, &email).await, &[]).await;
+        browser.post(&requested_link(&host, &email).await, &[]).await;
         assert_contains(&browser.get("/dashboard").await, &email);
         assert!(host.can_log_in(&email, VALID_PASSWORD).await);
-        let user = host.accounts.get_user_by_email(&email).await.expect("an answer").expect("a user");
+        let user = host.accounts.get_user_by_email(&email).await.expect("a result").expect("a user");
         assert!(user.confirmed_at.is_some());
     }
 }
@@ -187,13 +187,13 @@ async fn a_user_without_a_password_enters_sudo_mode_with_a_link() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = host.client();
-    browser.post(&asked(&host, &user.email).await, &[]).await;
+    browser.post(&requested_link(&host, &user.email).await, &[]).await;
     assert_status(&browser.get("/users/settings").await, 200);
     host.clock().advance(Duration::from_secs(30 * 60));
     assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
     assert_contains(&browser.get("/users/sudo").await, "/users/log-in/link");
-    let answer = browser.post(&asked(&host, &user.email).await, &[]).await;
-    assert_redirected_to(&answer, "/users/settings");
+    let response = browser.post(&requested_link(&host, &user.email).await, &[]).await;
+    assert_redirected_to(&response, "/users/settings");
     assert_status(&browser.get("/users/settings").await, 200);
 }
 
@@ -201,7 +201,7 @@ async fn a_user_without_a_password_enters_sudo_mode_with_a_link() {
 async fn invariant_8_another_site_cannot_log_a_browser_in_with_a_link() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let link = asked(&host, &user.email).await;
+    let link = requested_link(&host, &user.email).await;
     let request = axum::http::Request::post(&link)
         .header("origin", "https://evil.example")
         .header("sec-fetch-site", "cross-site")
@@ -217,7 +217,7 @@ async fn a_login_link_confirms_the_address_where_confirmation_is_required() {
     let refused = host.client().post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_redirected_to(&refused, "/users/confirm");
     let browser = host.client();
-    browser.post(&asked(&host, &user.email).await, &[]).await;
+    browser.post(&requested_link(&host, &user.email).await, &[]).await;
     assert_status(&browser.get("/dashboard").await, 200);
     assert!(host.reload(&user).await.confirmed_at.is_some());
 }

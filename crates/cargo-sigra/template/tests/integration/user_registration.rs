@@ -9,9 +9,9 @@ const ANOTHER: &str = "another good password";
 async fn a_new_user_gets_an_email_and_can_log_in() {
     let host = Host::new().await;
     let browser = host.client();
-    let answer = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/users/log-in");
-    assert_contains(&browser.follow(&answer).await, "open the link in the email");
+    let response = browser.post("/users/register", &log_in_form("ada@example.com", VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/users/log-in");
+    assert_contains(&browser.follow(&response).await, "open the link in the email");
     assert!(host.link_to("ada@example.com").await.starts_with("/users/confirm/"));
     assert_eq!(host.count_tokens().await, 1, "a link, and no session yet");
     assert!(host.can_log_in("ada@example.com", VALID_PASSWORD).await);
@@ -48,19 +48,19 @@ async fn invariant_5_a_taken_address_looks_like_a_free_one() {
         assert_eq!(seen(&taken), seen(&free), "{typed:?}");
         assert_eq!(seen(&visitor.follow(&taken).await), seen(&then), "{typed:?}");
     }
-    assert_eq!(host.reload(&user).await.hashed_password, hash, "the password is its owner's");
+    assert_eq!(host.reload(&user).await.hashed_password, hash, "the owner's password still works");
     let mails = host.mails_to(&user.email).await;
     assert!(!mails.is_empty() && mails.iter().all(|mail| mail.subject == "You already have an account"));
     assert!(!host.can_log_in(&user.email, ANOTHER).await && host.can_log_in(&user.email, VALID_PASSWORD).await);
 }
 
 #[tokio::test]
-async fn invariant_5_an_invalid_password_gets_the_same_answer_for_taken_and_free_addresses() {
+async fn invariant_5_an_invalid_password_gets_the_same_response_for_taken_and_free_addresses() {
     let host = Host::new().await;
     host.register("taken@example.com", &sigra::Password::new(VALID_PASSWORD)).await;
     let refused = async |email: &str| {
-        let answer = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
-        let (status, headers, page) = seen(&answer);
+        let response = host.client().post("/users/register", &log_in_form(email, "tooshort")).await;
+        let (status, headers, page) = seen(&response);
         (status, headers, page.replace(email, "an address"))
     };
     assert_eq!(refused("taken@example.com").await, refused("other@example.com").await);
@@ -84,14 +84,14 @@ async fn a_setting_reveals_taken_addresses() {
     let host = Host::with(&[("REVEAL_TAKEN_ADDRESSES", "true")]).await;
     let user = host.registered_fixture().await;
     for typed in [user.email.clone(), user.email.to_uppercase()] {
-        let answer = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
-        assert_status(&answer, 422);
+        let response = host.client().post("/users/register", &log_in_form(&typed, ANOTHER)).await;
+        assert_status(&response, 422);
         assert_contains(
-            &answer,
+            &response,
             "<p id=\"email_problem\" class=\"problem\">This email address has already been taken.</p>",
         );
-        assert_contains(&answer, &format!("value=\"{typed}\""));
-        assert!(!answer.text().contains(ANOTHER));
+        assert_contains(&response, &format!("value=\"{typed}\""));
+        assert!(!response.text().contains(ANOTHER));
     }
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
     assert!(host.mails_to(&user.email).await.is_empty());
@@ -100,27 +100,27 @@ async fn a_setting_reveals_taken_addresses() {
 #[tokio::test]
 async fn errors_appear_beside_their_fields_and_passwords_are_not_shown_again() {
     let host = Host::new().await;
-    let answer = host.client().post("/users/register", &log_in_form("not an address", "tooshort")).await;
-    assert_status(&answer, 422);
+    let response = host.client().post("/users/register", &log_in_form("not an address", "tooshort")).await;
+    assert_status(&response, 422);
     for part in ["id=\"email_problem\"", "id=\"password_problem\"", "value=\"not an address\"", "aria-invalid=\"true\""]
     {
-        assert_contains(&answer, part);
+        assert_contains(&response, part);
     }
-    assert!(!answer.text().contains("tooshort"));
+    assert!(!response.text().contains("tooshort"));
 
     let script = "\"><script>alert(1)</script>@example.com";
-    let answer = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
-    assert!(!answer.text().contains("<script>alert"), "{}", answer.text());
+    let response = host.client().post("/users/register", &log_in_form(script, "tooshort")).await;
+    assert!(!response.text().contains("<script>alert"), "{}", response.text());
 }
 
-/// Its owner would wait for an email that can't arrive.
+/// Otherwise the user would wait for an email that can't arrive.
 #[tokio::test]
 async fn undeliverable_addresses_are_refused() {
     let host = Host::new().await;
     for email in ["ada@example..com", "a@b@example.com", "<ada@example.com>", "ada@example.com.", ".ada@example.com"] {
-        let answer = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, "<p id=\"email_problem\" class=\"problem\">Enter a valid email address.</p>");
+        let response = host.client().post("/users/register", &log_in_form(email, ANOTHER)).await;
+        assert_status(&response, 422);
+        assert_contains(&response, "<p id=\"email_problem\" class=\"problem\">Enter a valid email address.</p>");
     }
 }
 
@@ -151,25 +151,25 @@ async fn invariant_15_a_password_made_of_the_address_or_the_site_name_is_refused
     passwords.extend((of_this_site.len() >= 6 * "four ".len()).then_some(&*of_this_site));
     for password in passwords {
         for email in ["ada.lovelace@example.com", "  Ada.Lovelace@Example.com "] {
-            let answer = host.client().post("/users/register", &log_in_form(email, password)).await;
-            assert_status(&answer, 422);
-            assert_contains(&answer, "too close to your email address");
+            let response = host.client().post("/users/register", &log_in_form(email, password)).await;
+            assert_status(&response, 422);
+            assert_contains(&response, "too close to your email address");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_concurrent_registrations_of_one_address_one_succeeds() {
+async fn only_one_of_many_concurrent_registrations_of_an_address_succeeds() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     let browsers: Vec<_> = (0..8).map(|_| host.client()).collect();
     let passwords: Vec<String> = (0..8).map(|at| format!("a password of number {at}")).collect();
-    let mut answers = tokio::task::JoinSet::new();
+    let mut responses = tokio::task::JoinSet::new();
     for (browser, password) in browsers.into_iter().zip(passwords.clone()) {
-        answers.spawn(async move {
+        responses.spawn(async move {
             browser.post("/users/register", &log_in_form("ada@example.com", &password)).await.status()
         });
     }
-    assert!(answers.join_all().await.iter().all(|status| *status == 303));
+    assert!(responses.join_all().await.iter().all(|status| *status == 303));
     let mut good = 0;
     for password in &passwords {
         good += usize::from(host.can_log_in("ada@example.com", password).await);

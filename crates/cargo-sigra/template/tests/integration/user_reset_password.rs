@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 const NEW: &str = "a quite different password";
 
-async fn asked(host: &Host) -> (my_app::accounts::User, String) {
+async fn requested_link(host: &Host) -> (my_app::accounts::User, String) {
     let user = host.registered_fixture().await;
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let link = host.link_to(&user.email).await;
@@ -19,16 +19,16 @@ async fn asked(host: &Host) -> (my_app::accounts::User, String) {
 }
 
 #[tokio::test]
-async fn invariant_5_requesting_a_link_gets_the_same_answer_for_every_address() {
+async fn invariant_5_requesting_a_link_gets_the_same_response_for_every_address() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let ask = async |email: &str| {
         let browser = host.client();
-        let answer = browser.post("/users/reset-password", &email_form(email)).await;
-        assert_redirected_to(&answer, "/users/log-in");
-        let page = browser.follow(&answer).await;
+        let response = browser.post("/users/reset-password", &email_form(email)).await;
+        assert_redirected_to(&response, "/users/log-in");
+        let page = browser.follow(&response).await;
         assert_contains(&page, "If your email address is in our system");
-        (seen(&answer), seen(&page))
+        (seen(&response), seen(&page))
     };
     let known = ask(&user.email).await;
     for email in ["nobody@example.com", "no address", "", "\0", "a@b\r\nBcc: eve@example.com", &"a".repeat(10_000)] {
@@ -85,7 +85,7 @@ async fn invariant_14_links_are_built_only_from_the_public_url() {
 #[tokio::test]
 async fn invariant_9_a_reset_ends_every_session_and_every_link() {
     let host = Host::new().await;
-    let (user, first) = asked(&host).await;
+    let (user, first) = requested_link(&host).await;
     let (laptop, phone) = (host.log_in(&user).await, host.log_in(&user).await);
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let second = host.link_to(&user.email).await;
@@ -110,22 +110,22 @@ async fn invariant_9_a_reset_ends_every_session_and_every_link() {
     assert_redirected_to(&browser.post(&log_in, &[]).await, "/users/log-in");
     // </magic_link>
     assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
-    assert!(host.reload(&user).await.confirmed_at.is_some(), "who opens the link has the address");
+    assert!(host.reload(&user).await.confirmed_at.is_some(), "using the link confirms the address");
     assert!(host.mails_to(&user.email).await.iter().any(|mail| mail.subject == "Your password was changed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_concurrent_uses_of_a_link_one_succeeds() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_link_succeeds() {
     let host = Host::new().await;
     for _ in 0..5 {
-        let (user, link) = asked(&host).await;
+        let (user, link) = requested_link(&host).await;
         let mut tries = JoinSet::new();
         for number in 0..16 {
             let (browser, link) = (host.client(), link.clone());
             tries.spawn(async move {
                 let password = format!("the password of number {number}");
-                let answer = browser.put(&link, &password_form(&password, &password)).await;
-                (answer.location() == Some("/users/log-in")).then_some(password)
+                let response = browser.put(&link, &password_form(&password, &password)).await;
+                (response.location() == Some("/users/log-in")).then_some(password)
             });
         }
         let winners: Vec<String> = tries.join_all().await.into_iter().flatten().collect();
@@ -137,7 +137,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_succeeds() {
 #[tokio::test]
 async fn a_refused_password_leaves_the_link_valid() {
     let host = Host::new().await;
-    let (user, link) = asked(&host).await;
+    let (user, link) = requested_link(&host).await;
     let browser = host.client();
     for (password, confirmation, problem) in [
         ("tooshort", "tooshort", "should be at least 15 characters"),
@@ -145,10 +145,10 @@ async fn a_refused_password_leaves_the_link_valid() {
         (NEW, "something else entirely", "The passwords don&#39;t match."),
         (&*user.email, &*user.email, "too close to your email address"),
     ] {
-        let answer = browser.put(&link, &password_form(password, confirmation)).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, problem);
-        assert!(!answer.text().contains(NEW));
+        let response = browser.put(&link, &password_form(password, confirmation)).await;
+        assert_status(&response, 422);
+        assert_contains(&response, problem);
+        assert!(!response.text().contains(NEW));
     }
     assert_redirected_to(&browser.put(&link, &password_form(NEW, NEW)).await, "/users/log-in");
 }
@@ -156,7 +156,7 @@ async fn a_refused_password_leaves_the_link_valid() {
 #[tokio::test]
 async fn a_link_expires_after_an_hour_and_its_page_is_not_cached() {
     let host = Host::new().await;
-    let (_, link) = asked(&host).await;
+    let (_, link) = requested_link(&host).await;
     let browser = host.client();
     let refused = browser.put(&link, &password_form("tooshort", "tooshort")).await;
     for page in [browser.get(&link).await, refused] {
@@ -168,7 +168,7 @@ async fn a_link_expires_after_an_hour_and_its_page_is_not_cached() {
     assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
 
     let host = Host::with(&[("RESET_TTL", "60")]).await;
-    let (user, link) = asked(&host).await;
+    let (user, link) = requested_link(&host).await;
     host.clock().advance(Duration::from_secs(60));
     assert_redirected_to(&host.client().put(&link, &password_form(NEW, NEW)).await, "/users/reset-password");
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
@@ -177,7 +177,7 @@ async fn a_link_expires_after_an_hour_and_its_page_is_not_cached() {
 #[tokio::test]
 async fn the_form_works_without_javascript() {
     let host = Host::new().await;
-    let (user, link) = asked(&host).await;
+    let (user, link) = requested_link(&host).await;
     let browser = host.client();
     let page = browser.get(&link).await;
     assert_contains(&page, &format!("action=\"{link}\" method=\"post\""));
@@ -192,7 +192,7 @@ async fn the_form_works_without_javascript() {
 #[tokio::test]
 async fn a_link_to_an_old_address_is_invalid() {
     let host = Host::new().await;
-    let (user, link) = asked(&host).await;
+    let (user, link) = requested_link(&host).await;
     let change = sqlx::query("UPDATE users SET email = 'new@example.com' WHERE id = $1").bind(user.id);
     change.execute(&host.pool).await.expect("updated");
     assert_redirected_to(&host.client().get(&link).await, "/users/reset-password");
@@ -224,7 +224,7 @@ async fn invariant_9_a_reset_revokes_a_pending_email_change() {
 async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_password_after_it() {
     const THIEFS: &str = "the password of a thief";
     let host = Host::new().await;
-    let (user, link) = asked(&host).await;
+    let (user, link) = requested_link(&host).await;
     let (thief, owner) = (host.log_in(&user).await, host.client());
     let body = async move {
         owner.put(&link, &password_form(NEW, NEW)).await;
@@ -247,14 +247,14 @@ async fn invariant_9_a_request_from_before_the_reset_does_not_change_the_passwor
 async fn a_reset_succeeds_during_concurrent_logins() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..10 {
-        let (user, link) = asked(&host).await;
+        let (user, link) = requested_link(&host).await;
         let mut log_ins = JoinSet::new();
         for _ in 0..6 {
             let (browser, email) = (host.log_in(&user).await, user.email.clone());
             log_ins.spawn(async move {
                 for _ in 0..3 {
-                    let answer = browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
-                    assert!(!answer.status().is_server_error(), "{answer:?}");
+                    let response = browser.post("/users/log-in", &log_in_form(&email, VALID_PASSWORD)).await;
+                    assert!(!response.status().is_server_error(), "{response:?}");
                 }
             });
         }
@@ -269,7 +269,7 @@ async fn a_reset_succeeds_during_concurrent_logins() {
 async fn invariant_9_the_first_of_several_concurrent_resets_revokes_the_other_links() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for _ in 0..10 {
-        let (user, link) = asked(&host).await;
+        let (user, link) = requested_link(&host).await;
         let mut links = vec![link];
         for _ in 0..5 {
             host.client().post("/users/reset-password", &email_form(&user.email)).await;
@@ -279,9 +279,9 @@ async fn invariant_9_the_first_of_several_concurrent_resets_revokes_the_other_li
         for link in links {
             let browser = host.client();
             resets.spawn(async move {
-                let answer = browser.put(&link, &password_form(NEW, NEW)).await;
-                assert!(!answer.status().is_server_error(), "{answer:?}");
-                answer.location() == Some("/users/log-in")
+                let response = browser.put(&link, &password_form(NEW, NEW)).await;
+                assert!(!response.status().is_server_error(), "{response:?}");
+                response.location() == Some("/users/log-in")
             });
         }
         assert_eq!(resets.join_all().await.into_iter().filter(|is_reset| *is_reset).count(), 1);

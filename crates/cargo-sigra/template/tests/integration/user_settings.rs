@@ -107,7 +107,7 @@ async fn invariant_9_a_new_password_ends_all_other_sessions() {
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
 
     assert_status(&browser.get("/dashboard").await, 200);
-    assert_ne!(browser.cookies(), cookies, "its token is a new one");
+    assert_ne!(browser.cookies(), cookies, "the session has a new token");
     assert_redirected_to(&other.get("/dashboard").await, "/users/log-in");
     assert_redirected_to(&thief.get("/dashboard").await, "/users/log-in");
     assert!(host.can_log_in(&user.email, NEW).await && !host.can_log_in(&user.email, VALID_PASSWORD).await);
@@ -164,9 +164,9 @@ async fn invariant_9_the_first_of_several_concurrent_password_changes_wins() {
         for (number, browser) in browsers.into_iter().enumerate() {
             changes.spawn(async move {
                 let password = format!("the password of number {number}");
-                let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
+                let response = browser.put(PASSWORD, &password_form(&password, &password)).await;
                 let is_in = browser.get("/dashboard").await.status() == 200;
-                (password, answer.location() == Some("/users/settings") && is_in)
+                (password, response.location() == Some("/users/settings") && is_in)
             });
         }
         let kept: Vec<String> =
@@ -199,9 +199,9 @@ async fn an_invalid_password_changes_nothing() {
     for (password, confirmation, problem) in
         [("tooshort", "tooshort", "at least 15 characters"), (NEW, "something else", "The passwords don&#39;t match.")]
     {
-        let answer = browser.put(PASSWORD, &password_form(password, confirmation)).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, problem);
+        let response = browser.put(PASSWORD, &password_form(password, confirmation)).await;
+        assert_status(&response, 422);
+        assert_contains(&response, problem);
     }
     assert_status(&other.get("/dashboard").await, 200);
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
@@ -286,7 +286,7 @@ async fn invariant_3_a_new_address_gives_the_session_a_new_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address() {
+async fn invariant_10_only_one_of_many_concurrent_uses_of_a_link_changes_the_address() {
     let host = Host::new().await;
     for round in 0..5 {
         let (user, browser) = host.authenticated_fixture().await;
@@ -297,8 +297,8 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address(
         for _ in 0..16 {
             let (device, link) = (host.log_in(&user).await, link.clone());
             tries.spawn(async move {
-                let answer = device.post(&link, &[]).await;
-                device.follow(&answer).await.text().contains("Your email address was changed.")
+                let response = device.post(&link, &[]).await;
+                device.follow(&response).await.text().contains("Your email address was changed.")
             });
         }
         assert_eq!(tries.join_all().await.into_iter().filter(|changed| *changed).count(), 1);
@@ -309,7 +309,7 @@ async fn invariant_10_of_many_concurrent_uses_of_a_link_one_changes_the_address(
 
 /// Two users get links to the same address. The first to use theirs gets it.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_concurrent_claims_to_an_address_one_succeeds() {
+async fn only_one_of_several_concurrent_claims_to_an_address_succeeds() {
     let host = Host::new().await;
     for round in 0..5 {
         let wanted = format!("wanted{round}@example.com");
@@ -328,7 +328,7 @@ async fn of_several_concurrent_claims_to_an_address_one_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_concurrent_email_changes_one_is_pending() {
+async fn only_one_of_several_concurrent_email_changes_stays_pending() {
     let host = Host::with(&[("RATE_LIMITS", "off")]).await;
     for round in 0..5 {
         let (user, _) = host.authenticated_fixture().await;
@@ -361,9 +361,9 @@ async fn a_link_sets_only_the_address_that_it_was_sent_to() {
         assert!(one.status() == 303 && two.status() == 303);
         let link = host.link_to(&mine).await;
         let page = browser.get(&link).await;
-        assert!(!page.text().contains(&theirs), "it offers another address");
+        assert!(!page.text().contains(&theirs), "the page shows the other address");
         browser.post(&link, &[]).await;
-        assert!(!browser.get("/dashboard").await.text().contains(&theirs), "nobody opened the link to {theirs}");
+        assert!(!browser.get("/dashboard").await.text().contains(&theirs), "the link to {theirs} was not opened");
     }
 }
 
@@ -374,9 +374,9 @@ async fn a_taken_address_looks_the_same_and_its_owner_is_notified() {
     let owner = host.registered_fixture().await;
     host.confirm(&owner).await;
     let ask = async |email: &str| {
-        let answer = browser.put(EMAIL, &email_form(email)).await;
-        assert_redirected_to(&answer, "/users/settings");
-        (seen(&answer), seen(&browser.follow(&answer).await))
+        let response = browser.put(EMAIL, &email_form(email)).await;
+        assert_redirected_to(&response, "/users/settings");
+        (seen(&response), seen(&browser.follow(&response).await))
     };
     assert_eq!(ask(&owner.email.to_uppercase()).await, ask("free@example.com").await);
     assert_eq!(host.mails_to(&owner.email).await[0].subject, "You already have an account");
@@ -398,9 +398,9 @@ async fn an_invalid_address_is_refused_beside_its_field() {
         ("a@b@example.com", "Enter a valid email address."),
         (&*user.email, "This is already your email address."),
     ] {
-        let answer = browser.put(EMAIL, &email_form(email)).await;
-        assert_status(&answer, 422);
-        assert_contains(&answer, problem);
+        let response = browser.put(EMAIL, &email_form(email)).await;
+        assert_status(&response, 422);
+        assert_contains(&response, problem);
     }
 }
 
@@ -437,7 +437,7 @@ async fn two_users_who_claim_each_others_addresses_get_no_error_and_one_succeeds
             tokio::spawn(async move { (adas.post(&to_bea, &[]).await.status(), adas) }),
             tokio::spawn(async move { (beas.post(&to_ada, &[]).await.status(), beas) }),
         );
-        let ((first, adas), (second, beas)) = (first.expect("an answer"), second.expect("an answer"));
+        let ((first, adas), (second, beas)) = (first.expect("a result"), second.expect("a result"));
         assert!(!first.is_server_error() && !second.is_server_error(), "round {round}: {first} {second}");
         let has_it = [(&adas, &bea), (&beas, &ada)].map(async |(browser, wanted)| {
             let page = browser.get("/dashboard").await;
@@ -468,15 +468,15 @@ async fn invariant_11_a_concurrent_claim_and_confirmation_give_an_address_to_one
     }
 }
 
-/// Returns where emails to the user go, and whether their earlier link is still valid.
-async fn asked_for(host: &Host, wanted: &str) -> (Vec<String>, u16) {
+/// Requests an email change. Returns the subjects of the emails to the user, and the status of their earlier link.
+async fn request_email_change(host: &Host, wanted: &str) -> (Vec<String>, u16) {
     let (user, browser) = host.authenticated_fixture().await;
     let own = host.unique_email();
     browser.put(EMAIL, &email_form(&own)).await;
     let pending = host.link_to(&own).await;
     assert_redirected_to(&browser.put(EMAIL, &email_form(wanted)).await, "/users/settings");
-    let told = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
-    (told, browser.get(&pending).await.status().as_u16())
+    let subjects = host.mails_to(&user.email).await.into_iter().map(|mail| mail.subject).collect();
+    (subjects, browser.get(&pending).await.status().as_u16())
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn invariant_5_requesting_an_email_change_does_not_reveal_whether_the_addr
     let taken = host.registered_fixture().await;
     host.confirm(&taken).await;
     let free = host.unique_email();
-    assert_eq!(asked_for(&host, &taken.email).await, asked_for(&host, &free).await);
+    assert_eq!(request_email_change(&host, &taken.email).await, request_email_change(&host, &free).await);
     assert_eq!(host.mails_to(&taken.email).await[0].subject, "You already have an account");
     assert_eq!(host.mails_to(&free).await[0].subject, "Confirm your new email address");
 }
@@ -506,18 +506,18 @@ async fn messages_of_two_tabs_at_the_same_moment_are_both_shown() {
     let page = browser.get("/users/settings").await;
     assert_contains(&page, "Open the link in the email that is on its way to your new address.");
     assert_contains(&page, "You are logged in on this device only.");
-    assert!(!browser.get("/users/settings").await.text().contains("this device only"), "said once");
+    assert!(!browser.get("/users/settings").await.text().contains("this device only"), "the message is shown once");
 }
 
-/// So that one account can't keep the password workers busy or fill a table.
+/// One account must not keep the password workers busy or fill a table.
 #[tokio::test]
 async fn changes_to_an_account_are_limited_by_user() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     for number in 0..20 {
         let password = format!("the password of number {number}");
-        let answer = browser.put(PASSWORD, &password_form(&password, &password)).await;
-        assert_redirected_to(&answer, "/users/settings");
+        let response = browser.put(PASSWORD, &password_form(&password, &password)).await;
+        assert_redirected_to(&response, "/users/settings");
     }
     let refused = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
     assert_status(&refused, 429);
@@ -527,8 +527,8 @@ async fn changes_to_an_account_are_limited_by_user() {
     assert!(host.can_log_in(&user.email, NEW).await);
 
     for number in 0..20 {
-        let answer = browser.put(EMAIL, &email_form(&format!("number{number}@example.com"))).await;
-        assert_redirected_to(&answer, "/users/settings");
+        let response = browser.put(EMAIL, &email_form(&format!("number{number}@example.com"))).await;
+        assert_redirected_to(&response, "/users/settings");
     }
     assert_status(&browser.put(EMAIL, &email_form("another@example.com")).await, 429);
 }
@@ -539,7 +539,7 @@ async fn session(host: &Host) -> CookieSession {
     let found = Arc::new(Mutex::new(Some(found)));
     let handler = get(async move |session: CookieSession| {
         let found = found.lock().expect("no panic").take().expect("one request");
-        assert!(found.send(session).is_ok(), "somebody waits");
+        assert!(found.send(session).is_ok(), "the test waits for the session");
     });
     TestClient::new(Router::new().route("/", handler).layer(host.sigra().fetch_current_scope())).get("/").await;
     session.await.expect("a session")
@@ -583,11 +583,11 @@ async fn invariant_17_a_change_fails_if_its_session_ends_in_the_meantime() {
     for action in [sigra::audit::PASSWORD_CHANGED, sigra::audit::EMAIL_CHANGED] {
         end_sessions_with(&host, action).await;
         let changes_password = action == sigra::audit::PASSWORD_CHANGED;
-        let answer = match changes_password {
+        let response = match changes_password {
             true => browser.put(PASSWORD, &password_form(NEW, NEW)).await,
             false => browser.post(&link, &[]).await,
         };
-        assert_status(&answer, 401);
+        assert_status(&response, 401);
         // <api>
         let program = TestClient::new(host.api.clone()).json();
         browser.cookies().iter().for_each(|(name, value)| program.set_cookie(name, value));
@@ -612,7 +612,7 @@ async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
-    let scope = host.accounts.get_user_by_session_token(&token).await.expect("an answer").expect("logged in");
+    let scope = host.accounts.get_user_by_session_token(&token).await.expect("a result").expect("logged in");
     let slow = Argon2Params::new(32 * 1024, 40, 1);
     let accounts = host.with_password_worker(slow, Duration::from_millis(10));
     let busy = accounts.clone();

@@ -21,10 +21,10 @@ use ureq::{
 
 use crate::support::log_in_form;
 
-/// The same in all processes, so that each can read the cookies of the others.
+/// All processes have the same secret, so that each can read the cookies of the others.
 const SECRET: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const SESSION_COOKIES: [&str; 2] = ["_my_app_key", "_my_app_web_user_remember_me"];
-/// Longer than anything takes, even on a slow machine.
+/// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server. Dropping it kills the process, even if a test fails.
@@ -39,14 +39,14 @@ impl Server {
         Self::start_with(database_url, &[])
     }
 
-    /// With additional settings.
+    /// Starts a server with additional settings.
     pub fn start_with(database_url: &str, settings: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(database_url, settings);
         let begun = Instant::now();
         let visitor = Browser::new();
         // Another process may have taken the port in the meantime.
         while !server.log().contains("listening") || visitor.status(&server, "/healthz", "") != Some(StatusCode::OK) {
-            assert!(begun.elapsed() < PATIENCE, "the server does not begin to answer");
+            assert!(begun.elapsed() < PATIENCE, "the server does not respond");
             if server.child().try_wait().expect("a child").is_some() {
                 server = Self::spawn(database_url, settings);
             }
@@ -61,7 +61,7 @@ impl Server {
         let to_log = || Stdio::from(File::options().append(true).open(log.path()).expect("the log"));
         let env = [("APP_ENV", "test"), ("DATABASE_URL", database_url), ("SECRET_KEY_BASE", SECRET)];
         let child = Command::new(env!("CARGO_BIN_EXE_my_app"))
-            // So that it doesn't read this machine's `.env`.
+            // The server must not read this machine's `.env`.
             .current_dir(env::temp_dir())
             .envs(env)
             .env("PORT", port.to_string())
@@ -79,36 +79,36 @@ impl Server {
         Self { child: Mutex::new(child), port, log }
     }
 
-    /// Like `kill -9`: it can't finish anything.
+    /// Kills the process, as `kill -9` does, before it can finish anything.
     pub fn kill(&self) {
         let mut child = self.child();
         child.kill().expect("killed");
         child.wait().expect("gone");
     }
 
-    /// Like a service manager: it may finish its work. Returns how long that takes.
+    /// Stops the process as a service manager does, so that it can finish its work. Returns how long that takes.
     pub fn stop(&self) -> Duration {
         let mut child = self.child();
         let begun = Instant::now();
-        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
-        assert!(told.success());
+        let signaled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+        assert!(signaled.success());
         while child.try_wait().expect("a child").is_none() {
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            assert!(begun.elapsed() < PATIENCE, "the server does not stop");
             thread::sleep(Duration::from_millis(20));
         }
         begun.elapsed()
     }
 
-    /// A raw connection.
+    /// Opens a raw connection.
     pub fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).expect("a connection")
     }
 
-    /// Waits until a text appears in its log.
+    /// Waits until a text appears in the server's log.
     pub fn wait_for_log(&self, text: &str) {
         let begun = Instant::now();
         while !self.log().contains(text) {
-            assert!(begun.elapsed() < PATIENCE, "the server does not say {text}");
+            assert!(begun.elapsed() < PATIENCE, "the log of the server has no {text}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -153,12 +153,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether the visitor was asked to log in: pages redirect to the login page, and forms are refused.
+    /// Returns whether the response asks to log in: pages redirect to the login page, and forms are refused.
     pub fn asks_to_log_in(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED || self.location == "/users/log-in"
     }
 
-    /// The id of the current session, which the page of devices lists first.
+    /// Returns the ID of the current session, which the devices page lists first.
     pub fn own_session_id(&self) -> Option<&str> {
         let (id, _) = self.body.split_once("action=\"/users/sessions/")?.1.split_once('"')?;
         Some(id)
@@ -172,7 +172,7 @@ impl Browser {
         Self { agent: config.build().into(), cookies: BTreeMap::new() }
     }
 
-    /// `None` if there was no response, or the server didn't know.
+    /// Opens a page. Returns `None` if there was no response, or the database was unreachable.
     pub fn get(&mut self, server: &Server, path: &str) -> Option<Answer> {
         let request = with_cookies(self.agent.get(server.url(path)), &self.cookie_header());
         self.take(request.call())
@@ -194,12 +194,12 @@ impl Browser {
         self.post(server, "/users/log-in", &form)
     }
 
-    /// Returns whether these cookies are logged in, whatever cookies this browser has.
+    /// Returns whether a request with these cookies is logged in, instead of this browser's cookies.
     pub fn is_logged_in(&self, server: &Server, cookies: &str) -> Option<bool> {
         match self.status(server, "/me", cookies)? {
             StatusCode::OK => Some(true),
             StatusCode::UNAUTHORIZED => Some(false),
-            status => panic!("/me answers {status}"),
+            status => panic!("the response of /me is {status}"),
         }
     }
 
@@ -210,7 +210,7 @@ impl Browser {
     }
 
     fn status(&self, server: &Server, path: &str, cookies: &str) -> Option<StatusCode> {
-        let mut response = told(with_cookies(self.agent.get(server.url(path)), cookies).call())?;
+        let mut response = reachable(with_cookies(self.agent.get(server.url(path)), cookies).call())?;
         // Reading the body makes the connection reusable.
         let _ = response.body_mut().read_to_string();
         Some(response.status())
@@ -221,7 +221,7 @@ impl Browser {
     }
 
     fn take(&mut self, result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Answer> {
-        let mut response = told(result)?;
+        let mut response = reachable(result)?;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
             self.take_cookie(cookie.to_str().expect("text"));
         }
@@ -248,12 +248,12 @@ fn with_cookies<B>(request: RequestBuilder<B>, cookies: &str) -> RequestBuilder<
 }
 
 /// Returns the response, unless there was none or the database was unreachable.
-fn told(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ureq::Body>> {
+fn reachable(result: Result<Response<ureq::Body>, ureq::Error>) -> Option<Response<ureq::Body>> {
     match result {
         Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => None,
         Ok(response) if response.status().is_server_error() => panic!("the server failed: {}", response.status()),
         Ok(response) => Some(response),
-        Err(ureq::Error::Timeout(_)) => panic!("no answer for {PATIENCE:?}"),
+        Err(ureq::Error::Timeout(_)) => panic!("no response for {PATIENCE:?}"),
         Err(_) => None,
     }
 }

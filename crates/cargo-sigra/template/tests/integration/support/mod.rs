@@ -31,7 +31,7 @@ pub struct Host {
     clock: Clock,
     router: Router,
     // <api>
-    /// The same with the JSON API.
+    /// The application with the JSON API.
     pub api: Router,
     // </api>
     _database: TestDatabase,
@@ -42,19 +42,19 @@ impl Host {
         Self::with(&[]).await
     }
 
-    /// With these environment variables.
+    /// Starts the application with these environment variables.
     pub async fn with(env: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::create(), env).await
     }
 
-    /// On this database.
+    /// Starts the application on this database.
     pub async fn on(database: TestDatabase, env: &[(&str, &str)]) -> Self {
         let clock = Clock::stopped();
-        let mut settings = settings(env).expect("good settings");
+        let mut settings = settings(env).expect("valid settings");
         settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
 
         let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
-        let state = state(settings, pool.clone()).expect("good settings");
+        let state = state(settings, pool.clone()).expect("valid settings");
         // <api>
         let api = web::api::app(state.clone());
         // </api>
@@ -71,29 +71,29 @@ impl Host {
         }
     }
 
-    /// The accounts with other hash parameters, as after an upgrade.
+    /// Returns the accounts with other hash parameters, as after an upgrade.
     pub fn with_argon2(&self, params: Argon2Params) -> Accounts {
         self.with_config(|config| config.argon2(params))
     }
 
-    /// The accounts with a single password worker and no waiting for it.
+    /// Returns the accounts with one password worker, and this time to wait for it.
     pub fn with_password_worker(&self, params: Argon2Params, wait: Duration) -> Accounts {
         let clock = self.clock.clone();
         self.with_config(|config| config.clock(clock).argon2(params).password_workers(1).password_wait(wait))
     }
 
-    /// The accounts on the same database, by other settings of the library.
+    /// Returns the accounts with other settings of the library, on the same database.
     fn with_config(&self, change: impl FnOnce(Config) -> Config) -> Accounts {
-        let mut settings = settings(&[]).expect("good settings");
+        let mut settings = settings(&[]).expect("valid settings");
         settings.sigra = change(settings.sigra);
-        state(settings, self.pool.clone()).expect("good settings").accounts
+        state(settings, self.pool.clone()).expect("valid settings").accounts
     }
 
     /// Returns the emails that were sent to an address, oldest first.
     pub async fn mails_to(&self, email: &str) -> Vec<Mail> {
         let mailer = self.accounts.mailer();
         mailer.settle().await;
-        let mut mails = mailer.mailbox().expect("mails are kept in memory").mails();
+        let mut mails = mailer.mailbox().expect("emails are kept in memory").mails();
         mails.retain(|mail| mail.to == email);
         mails
     }
@@ -101,20 +101,20 @@ impl Host {
     /// Returns the path of the link in the last email to an address.
     pub async fn link_to(&self, email: &str) -> String {
         let mails = self.mails_to(email).await;
-        let text = &mails.last().unwrap_or_else(|| panic!("no mail was sent to {email}")).text;
+        let text = &mails.last().unwrap_or_else(|| panic!("no email was sent to {email}")).text;
         let link = text.lines().find_map(|line| line.strip_prefix("http://127.0.0.1:4000"));
         link.unwrap_or_else(|| panic!("no link in {text}")).to_owned()
     }
 
     /// Returns the user as they are in the database now.
     pub async fn reload(&self, user: &User) -> User {
-        self.accounts.get_user_by_email(&user.email).await.expect("an answer").expect("the user is there")
+        self.accounts.get_user_by_email(&user.email).await.expect("a result").expect("the user exists")
     }
 
     /// Returns whether these credentials can log in.
     pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
-        let answer = self.client().post("/users/log-in", &log_in_form(email, password)).await;
-        answer.location() == Some("/")
+        let response = self.client().post("/users/log-in", &log_in_form(email, password)).await;
+        response.location() == Some("/")
     }
 
     /// Confirms the user's email address.
@@ -124,7 +124,7 @@ impl Host {
         self.sigra.catch_up().await;
     }
 
-    /// Returns the number of tokens that log someone in.
+    /// Returns the number of tokens, except those of known browsers.
     pub async fn count_tokens(&self) -> i64 {
         let count = "SELECT count(*) FROM users_tokens WHERE context <> 'known_browser'";
         let count = sqlx::query_scalar(count).fetch_one(&self.pool);
@@ -156,7 +156,7 @@ impl TestDatabase {
     // </sqlite>
 
     // <postgres>
-    /// In a cluster that is started for this test run, and stops with it.
+    /// The cluster starts with the test run, and stops with it.
     // <template>
     #[cfg(feature = "postgres")]
     // </template>
@@ -187,9 +187,9 @@ impl TestHost for Host {
     }
 }
 
-/// Reads settings from these variables, for tests unless they say otherwise.
+/// Reads settings from these variables. `APP_ENV` is `test` unless they set it.
 pub fn settings(env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    // Of two values for one name, the first one counts.
+    // The first value of a name wins, so the last ones go first.
     let given = env.iter().rev().copied();
     Settings::new(&[("APP_ENV", "test")].into_iter().chain(given).collect::<Env>())
 }
@@ -224,7 +224,7 @@ pub fn token_of(link: &str) -> &str {
 pub fn key_on(page: &TestResponse) -> String {
     let text = page.text();
     let (_, rest) = text.split_once("class=\"key\">").expect("a key");
-    rest.split_once('<').expect("its end").0.to_owned()
+    rest.split_once('<').expect("the end of the value").0.to_owned()
 }
 
 /// Returns the current code of an app with this key.
@@ -241,12 +241,12 @@ pub async fn enrol(host: &Host, browser: &TestClient) -> TestResponse {
 }
 // </mfa>
 
-/// Everything in a response that a visitor can see, except random parts.
-pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
-    let is_no_cookie = |name: &str| name != "set-cookie";
-    let headers = answer.headers().iter().filter(|(name, _)| is_no_cookie(name.as_str()));
+/// Returns everything that a visitor can see in a response, except random parts.
+pub fn seen(response: &TestResponse) -> (u16, Vec<String>, String) {
+    let is_cookie = |name: &str| name == "set-cookie";
+    let headers = response.headers().iter().filter(|(name, _)| !is_cookie(name.as_str()));
     let mut seen: Vec<String> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
-    for mut cookie in answer.set_cookies() {
+    for mut cookie in response.set_cookies() {
         cookie.set_value(format!("{} characters", cookie.value().len()));
         if let Some((name, _)) = cookie.name().split_once(".flash-") {
             cookie.set_name(format!("{name}.flash"));
@@ -254,14 +254,14 @@ pub fn seen(answer: &TestResponse) -> (u16, Vec<String>, String) {
         seen.push(cookie.to_string());
     }
     seen.sort();
-    (answer.status().as_u16(), seen, without_keys(&answer.text()))
+    (response.status().as_u16(), seen, without_keys(&response.text()))
 }
 
-/// A page without the idempotency keys of its forms, which are random.
+/// Removes the idempotency keys of forms, which are random.
 pub fn without_keys(page: &str) -> String {
     const KEY: &str = "name=\"_idempotency_key\" value=\"";
     let mut parts = page.split(KEY);
     let mut kept = parts.next().unwrap_or_default().to_owned();
-    parts.for_each(|part| kept.push_str(&part[part.find('"').expect("its end")..]));
+    parts.for_each(|part| kept.push_str(&part[part.find('"').expect("the end of the value")..]));
     kept
 }
