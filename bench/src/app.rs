@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use sigra::{Config, CookieSession, HashedPassword, LogInMethod, Scope, SecretKeyBase, Sigra};
+use sigra::{Config, CookieSession, HashedPassword, LogInMethod, RememberMe, Scope, SecretKeyBase, Sigra};
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
 
@@ -84,7 +84,7 @@ async fn log_in<U: Account>(
 ) -> Result<(), StatusCode> {
     let user = U::find_by_email(sigra.pool(), &email(number)).await.map_err(|_| StatusCode::NOT_FOUND)?;
     sigra
-        .log_in(&session, &user, LogInMethod::Password, false)
+        .log_in(&session, &user, LogInMethod::Password, RememberMe::No)
         .await
         .map(drop)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

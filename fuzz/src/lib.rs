@@ -17,11 +17,14 @@ use axum::{
     routing::{any, post},
 };
 use sigra::{
-    Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase,
-    SessionToken, Sigra, Verification,
+    Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
+    SecretKeyBase, SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, RelyingParty},
-    mfa::{MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor},
+    mfa::{
+        MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor,
+        TrustBrowser,
+    },
     password::Passwords,
     session::ReturnTo,
 };
@@ -81,7 +84,7 @@ async fn who(scope: Option<Scope<User>>) -> String {
 
 /// Whether the browser that somebody logs in with was known before.
 async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<String> {
-    let outcome = sigra.log_in(&session, &User { id: 7 }, LogInMethod::Password, false).await?;
+    let outcome = sigra.log_in(&session, &User { id: 7 }, LogInMethod::Password, RememberMe::No).await?;
     Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
 }
 
@@ -90,7 +93,7 @@ async fn log_in(
     session: CookieSession,
     Path(id): Path<i64>,
 ) -> sigra::Result<String> {
-    let outcome = sigra.log_in(&session, &User { id }, LogInMethod::Password, false).await?;
+    let outcome = sigra.log_in(&session, &User { id }, LogInMethod::Password, RememberMe::No).await?;
     Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
 }
 
@@ -115,7 +118,7 @@ async fn answer(
     body: Bytes,
 ) -> sigra::Result<String> {
     let code = MfaCode::new(String::from_utf8_lossy(&body));
-    let factor = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), true).await?;
+    let factor = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), TrustBrowser::Yes).await?;
     Ok(factor.valid().map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
 }
 

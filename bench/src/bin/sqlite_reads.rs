@@ -159,7 +159,7 @@ async fn open(args: &Args, path: &Path) -> Result<Database> {
     let user: SqliteUser = sqlx::query_as("SELECT * FROM users LIMIT 1").fetch_one(&pool).await?;
     let mut tokens = Vec::new();
     for _ in 0..1000 {
-        tokens.push(sigra.create_session(&user, false, &sigra::Client::default()).await?.0);
+        tokens.push(sigra.create_session(&user, sigra::RememberMe::No, &sigra::Client::default()).await?.0);
     }
     caching.catch_up().await;
     let connection = SqliteConnection::connect_with(&pool.connect_options()).await?.into();

@@ -18,7 +18,7 @@
 //!
 //! ```
 //! use axum::{Form, Router, extract::State, response::{Html, Redirect}, routing::{get, post}};
-//! use sigra::{Config, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, CookieSession, Sigra, Verification};
+//! use sigra::{Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope, SecretKeyBase, Sigra, Verification};
 //!
 //! #[derive(Clone, sqlx::FromRow)]
 //! struct User { id: i64, email: String, hashed_password: Option<HashedPassword> }
@@ -38,7 +38,7 @@
 //!     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
 //!     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
 //!         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-//!         (_, Some(user)) => Ok(match sigra.log_in(&session, &user, LogInMethod::Password, false).await? {
+//!         (_, Some(user)) => Ok(match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? {
 //!             LogInOutcome::Complete => Redirect::to("/dashboard"),
 //!             LogInOutcome::SecondFactorPending => Redirect::to("/users/mfa-challenge"),
 //!         }),
@@ -173,7 +173,7 @@ pub use self::{
     model::{
         checked::Checked,
         client::{self, Client},
-        log_in::{LogInMethod, LogInOutcome},
+        log_in::{LogInMethod, LogInOutcome, RememberMe},
         scope::{Scope, Sudo},
         session::{SessionId, SessionRow},
         transaction::Transaction,

@@ -14,7 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Client, Config, HashedPassword, Password, SecretKeyBase, Sigra,
+    Client, Config, HashedPassword, Password, RememberMe, SecretKeyBase, Sigra,
     config::Argon2Params,
     store::SQLITE_SCHEMA,
     testing::{TestClient, TestHost, assert_status},
@@ -119,7 +119,7 @@ impl TestHost for Host {
             // Long user agents fill pages quickly.
             let client = Client::new([192, 0, 2, 1], "a".repeat(200));
             for _ in 0..500 {
-                sigra.create_session(&user, false, &client).await?;
+                sigra.create_session(&user, RememberMe::No, &client).await?;
             }
             Ok(StatusCode::NO_CONTENT)
         };

@@ -2,7 +2,7 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use sigra::{Client, Config, HashedPassword, SecretKeyBase, Sigra, store::SQLITE_SCHEMA};
+use sigra::{Client, Config, HashedPassword, RememberMe, SecretKeyBase, Sigra, store::SQLITE_SCHEMA};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 #[derive(Clone, sqlx::FromRow)]
@@ -34,7 +34,7 @@ async fn an_in_memory_database_of_one_connection_works() {
         let sigra: Sigra<User> =
             Sigra::new(Config::new("my_app", SecretKeyBase::generate().unwrap()), pool.clone()).unwrap();
 
-        let (token, _) = sigra.create_session(&User { id: 1 }, false, &Client::default()).await.unwrap();
+        let (token, _) = sigra.create_session(&User { id: 1 }, RememberMe::No, &Client::default()).await.unwrap();
         for _ in 0..100 {
             assert!(sigra.fetch_session(&token).await.unwrap().is_some());
             tokio::task::yield_now().await;

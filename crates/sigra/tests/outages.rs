@@ -13,7 +13,7 @@ use axum::{
     routing::get,
 };
 use sigra::{
-    Client, Clock, Config, HashedPassword, Password, Scope, SecretKeyBase, Sigra,
+    Client, Clock, Config, HashedPassword, Password, RememberMe, Scope, SecretKeyBase, Sigra,
     config::Argon2Params,
     store::POSTGRES_SCHEMA,
     testing::{PostgresCluster, TestClient, TestHost},
@@ -193,7 +193,7 @@ async fn invariant_2_under_load_deleted_sessions_end_while_listening_connections
     let revoke = async {
         let mut let_in = (0, Duration::ZERO);
         while cuts.get() < 10 {
-            let (token, row) = host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
+            let (token, row) = host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap();
             for node in [&host.sigra, &other] {
                 node.fetch_session(&token).await.unwrap().expect("the session exists");
             }
@@ -356,12 +356,12 @@ async fn logged_in_users_are_served_while_the_database_is_read_only() {
     // The token is due for a reissue, which can't be written.
     host.clock().advance(Duration::from_secs(8 * 24 * 60 * 60));
     assert_eq!(who(&browser).await, StatusCode::OK);
-    let refused = host.sigra.create_session(&user, false, &Client::default()).await.unwrap_err();
+    let refused = host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap_err();
     assert!(refused.is_temporary(), "{refused}");
 
     set_read_only(&mut admin, "RESET default_transaction_read_only").await;
     assert_eq!(who(&browser).await, StatusCode::OK);
-    host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
+    host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -372,8 +372,8 @@ async fn waiting_for_a_locked_user_ends_with_a_temporary_error() {
     let mut elsewhere = host.pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM users FOR UPDATE").execute(&mut *elsewhere).await.unwrap();
     let begun = Instant::now();
-    let refused = host.sigra.create_session(&user, false, &Client::default()).await.unwrap_err();
+    let refused = host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap_err();
     assert!(refused.is_temporary() && begun.elapsed() < PATIENCE, "{refused} after {:?}", begun.elapsed());
     elsewhere.rollback().await.unwrap();
-    host.sigra.create_session(&user, false, &Client::default()).await.unwrap();
+    host.sigra.create_session(&user, RememberMe::No, &Client::default()).await.unwrap();
 }

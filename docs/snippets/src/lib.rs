@@ -100,8 +100,8 @@ pub mod prelude {
     };
     pub use serde::{Deserialize, Serialize};
     pub use sigra::{
-        Audience, Client, Config, CookieSession, Flash, HashedPassword, LogInMethod, Password, Problem, Scope,
-        SecretKeyBase, SessionId, Sigra, Sudo, Verification,
+        Audience, Client, Config, CookieSession, Flash, HashedPassword, LogInMethod, Password, Problem, RememberMe,
+        Scope, SecretKeyBase, SessionId, Sigra, Sudo, Verification,
         config::{Argon2Params, CookieOptions, SameSite},
     };
     pub use time::OffsetDateTime;

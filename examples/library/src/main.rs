@@ -10,8 +10,8 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase, Sigra,
-    Verification,
+    Config, CookieSession, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope, SecretKeyBase,
+    Sigra, Verification,
 };
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 use tokio::net::TcpListener;
@@ -50,7 +50,7 @@ async fn log_in(
     let user: Option<User> = by_email.fetch_optional(sigra.pool()).await?;
     match (sigra.verify_password(user.as_ref(), &form.password).await?, user) {
         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
-        (_, Some(user)) => match sigra.log_in(&session, &user, LogInMethod::Password, false).await? {
+        (_, Some(user)) => match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? {
             LogInOutcome::Complete => Ok(Redirect::to("/dashboard")),
             // It can't happen here: nobody can add a second factor.
             LogInOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),

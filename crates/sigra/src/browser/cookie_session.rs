@@ -21,7 +21,7 @@ use crate::{
         cookies::{Cookies, PresentedTokens, RequestCookies, SetCookies},
         flash::{Flash, FlashMessage, WaitingFlash, name_of},
         return_to::ReturnTo,
-        token_fate::{RememberMe, TokenFate},
+        token_fate::{RememberMeCookie, TokenFate},
         visit::Visit,
     },
     model::{
@@ -327,7 +327,7 @@ impl CookieSession {
         state.clear();
         state.outgoing.extend(kept.into_iter().map(|(name, json)| (name, Some(json))));
         state.id = Some(token.cookie_session_id());
-        let remember_me = remember_for.map_or(RememberMe::Expire, RememberMe::For);
+        let remember_me = remember_for.map_or(RememberMeCookie::Expire, RememberMeCookie::For);
         state.token_fate = TokenFate::Replace { token, remember_me };
     }
 
@@ -407,9 +407,9 @@ impl CookieSession {
                 let id = *id.get_or_insert_with(|| token.cookie_session_id());
                 cookies.set_key(&mut jar, id, &token);
                 match remember_me {
-                    RememberMe::Keep => {}
-                    RememberMe::For(max_age) => cookies.set_remember_me(&mut jar, &token, max_age),
-                    RememberMe::Expire => cookies.expire_remember_me(&mut jar),
+                    RememberMeCookie::Keep => {}
+                    RememberMeCookie::For(max_age) => cookies.set_remember_me(&mut jar, &token, max_age),
+                    RememberMeCookie::Expire => cookies.expire_remember_me(&mut jar),
                 }
             }
             TokenFate::Expire { key, remember_me, .. } => {

@@ -11,17 +11,12 @@ pub(crate) enum TokenFate {
     #[default]
     Keep,
     /// The browser gets another one, or the same one in new cookies.
-    Replace { token: SessionToken, remember_me: RememberMe },
+    Replace { token: SessionToken, remember_me: RememberMeCookie },
     /// Its cookies expire, because these tokens have no session.
     Expire { dead: Vec<SessionHashes>, key: bool, remember_me: bool },
 }
 
 impl TokenFate {
-    /// Expires both cookies of a token that has no session.
-    pub fn dead(token: &SessionToken) -> Self {
-        Self::Expire { dead: vec![token.hashes()], key: true, remember_me: true }
-    }
-
     /// Expires both cookies, whatever is in them.
     pub fn expire_all() -> Self {
         Self::Expire { dead: Vec::new(), key: true, remember_me: true }
@@ -34,13 +29,13 @@ impl TokenFate {
 
 /// What happens to the remember-me cookie when a token is replaced.
 #[derive(Clone, Copy)]
-pub(crate) enum RememberMe {
+pub(crate) enum RememberMeCookie {
     Keep,
     For(Duration),
     Expire,
 }
 
-impl RememberMe {
+impl RememberMeCookie {
     /// Writes the cookie again if the session is remembered, and otherwise leaves it.
     pub fn lasting(remembered: Option<Duration>) -> Self {
         remembered.map_or(Self::Keep, Self::For)

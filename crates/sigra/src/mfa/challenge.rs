@@ -6,7 +6,7 @@ use crate::{
         audit::{self, Audit},
         checked::Checked,
         scope::{MfaChallenge, Scope},
-        second_factor::{Factor, MfaCode, SecondFactor},
+        second_factor::{Factor, MfaCode, SecondFactor, TrustBrowser},
         session::Proof,
         transaction::Transaction,
         user::{AuthUser, Connection},
@@ -25,9 +25,7 @@ enum Answer<'a> {
 
 /// Presenting a second factor.
 impl<U: AuthUser> Mfa<'_, U> {
-    /// Completes a login whose second factor is pending, and [renews](crate::Sigra::renew_session) the session. With
-    /// `trust_browser`, logins in this browser skip the second factor for [30 days](crate::Config::mfa_trust_ttl) by
-    /// default.
+    /// Completes a login whose second factor is pending, and [renews](crate::Sigra::renew_session) the session.
     ///
     /// # Errors
     ///
@@ -37,7 +35,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
-        trust_browser: bool,
+        trust_browser: TrustBrowser,
     ) -> Result<Checked<Factor>, Error> {
         self.complete_with(session, challenge, answer, trust_browser, async |_, _| Ok(())).await
     }
@@ -53,7 +51,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         session: &CookieSession,
         challenge: &MfaChallenge<U>,
         answer: SecondFactor<'_>,
-        trust_browser: bool,
+        trust_browser: TrustBrowser,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         self.present(session, &challenge.0, answer, telemetry::LOGIN_SUCCESS, trust_browser, also).await
@@ -86,7 +84,7 @@ impl<U: AuthUser> Mfa<'_, U> {
         answer: SecondFactor<'_>,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
-        self.present(session, scope, answer, telemetry::REAUTHENTICATION_SUCCESS, false, also).await
+        self.present(session, scope, answer, telemetry::REAUTHENTICATION_SUCCESS, TrustBrowser::No, also).await
     }
 
     /// Counts the attempt, uses the second factor up, records `event` and renews the session.
@@ -96,14 +94,14 @@ impl<U: AuthUser> Mfa<'_, U> {
         scope: &Scope<U>,
         answer: SecondFactor<'_>,
         event: &'static str,
-        trust_browser: bool,
+        trust_browser: TrustBrowser,
         also: impl AsyncFnOnce(&mut Transaction<U>, Factor) -> Result<(), Error>,
     ) -> Result<Checked<Factor>, Error> {
         let (answer, mut also) = (self.limit_answer(session, scope, answer).await?, Some(also));
         let user = scope.user().id();
         let passed = transact!(self.sigra, if also.is_some(), tx => {
             let Some(factor) = self.take(tx, session, scope, &answer).await? else { return Ok(None) };
-            if trust_browser {
+            if trust_browser == TrustBrowser::Yes {
                 self.sigra.trusted_browsers().trust_in(tx, session, scope, factor.kind()).await?;
             }
             let audit = audit::own_event(event, &user, &session.client());

@@ -19,10 +19,10 @@
 //! #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
 //! # }
 //! use axum::{Form, extract::State, response::Redirect};
-//! use sigra::{CookieSession, Sigra, mfa::{Checked, MfaChallenge, MfaCode, SecondFactor}};
+//! use sigra::{CookieSession, Sigra, mfa::{Checked, MfaChallenge, MfaCode, SecondFactor, TrustBrowser}};
 //!
 //! #[derive(serde::Deserialize)]
-//! struct Answer { code: MfaCode, #[serde(default)] trust_browser: bool }
+//! struct Answer { code: MfaCode, #[serde(default)] trust_browser: TrustBrowser }
 //!
 //! async fn create(
 //!     State(sigra): State<Sigra<User>>,
@@ -89,9 +89,9 @@ pub use self::{
 };
 pub use crate::model::{
     checked::Checked,
-    log_in::{LogInMethod, LogInOutcome},
+    log_in::{LogInMethod, LogInOutcome, RememberMe},
     scope::{MfaChallenge, MfaEnrolment},
-    second_factor::{Factor, FactorKind, MfaCode, SecondFactor, SecondFactors, Totp},
+    second_factor::{Factor, FactorKind, MfaCode, SecondFactor, SecondFactors, Totp, TrustBrowser},
 };
 #[cfg(feature = "passkeys")]
 pub use crate::model::{relying_party::RelyingParty, second_factor::Passkey};

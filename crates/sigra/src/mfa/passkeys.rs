@@ -17,7 +17,7 @@ use crate::{
         audit,
         checked::Checked,
         client::{Client, Device},
-        log_in::{LogInMethod, LogInOutcome},
+        log_in::{LogInMethod, LogInOutcome, RememberMe},
         scope::{MfaChallenge, MfaEnrolment, Scope, Sudo},
         second_factor::{CEREMONY_TTL, FactorKind, Passkey, SecondFactors},
         session::Proof,
@@ -265,7 +265,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self,
         session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<LogInOutcome, Error> {
         self.log_in_with(session, log_in, remember_me, async |_| Ok(())).await
     }
@@ -280,7 +280,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
         self,
         session: &CookieSession,
         log_in: &PasskeyLogIn<U>,
-        remember_me: bool,
+        remember_me: RememberMe,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let (user, mut also) = (&log_in.user, Some(also));

@@ -1,5 +1,7 @@
 //! How users log in, and the result.
 
+use serde::Deserialize;
+
 /// Whether a login is complete.
 #[must_use = "the login may not be complete yet: redirect the user to the challenge"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,35 @@ pub enum LogInOutcome {
     Complete,
     /// The user must present their second factor: redirect them to the challenge.
     SecondFactorPending,
+}
+
+/// Whether the browser stays logged in after it is closed. In a form or in JSON, it is a boolean.
+///
+/// ```
+/// use sigra::RememberMe;
+///
+/// #[derive(serde::Deserialize)]
+/// struct LogIn { #[serde(default)] remember_me: RememberMe }
+///
+/// assert_eq!(serde_json::from_str::<LogIn>(r#"{ "remember_me": true }"#)?.remember_me, RememberMe::Yes);
+/// assert_eq!(serde_json::from_str::<LogIn>("{}")?.remember_me, RememberMe::No);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(from = "bool")]
+#[allow(clippy::exhaustive_enums, reason = "there is no third answer")]
+pub enum RememberMe {
+    /// The login lasts as long as the [session](crate::Config::session_ttl).
+    Yes,
+    /// The login ends when the browser is closed.
+    #[default]
+    No,
+}
+
+impl From<bool> for RememberMe {
+    fn from(is_checked: bool) -> Self {
+        if is_checked { Self::Yes } else { Self::No }
+    }
 }
 
 /// The sign-in method of a login, which the log and the audit trail record as `method` (OWASP ASVS 16.3.1).

@@ -50,6 +50,25 @@ impl<'de> Deserialize<'de> for MfaCode {
     }
 }
 
+/// Whether logins in this browser skip the second factor from now on, for [30
+/// days](crate::Config::mfa_trust_ttl) by default. In a form or in JSON, it is a boolean.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(from = "bool")]
+#[allow(clippy::exhaustive_enums, reason = "there is no third answer")]
+pub enum TrustBrowser {
+    /// The next login in this browser needs no second factor.
+    Yes,
+    /// The next login in this browser needs a second factor too.
+    #[default]
+    No,
+}
+
+impl From<bool> for TrustBrowser {
+    fn from(is_checked: bool) -> Self {
+        if is_checked { Self::Yes } else { Self::No }
+    }
+}
+
 /// What a user presents as their second factor.
 ///
 /// ```

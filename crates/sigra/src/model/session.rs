@@ -16,7 +16,7 @@ use crate::{
     },
     model::{
         client::{Client, Device},
-        log_in::LogInMethod,
+        log_in::{LogInMethod, RememberMe},
         second_factor::FactorKind,
         user::AuthUser,
         window::latest,
@@ -253,10 +253,10 @@ pub struct NewSession<'a, U: AuthUser> {
 }
 
 impl<'a, U: AuthUser> NewSession<'a, U> {
-    pub(crate) fn of(user: &'a U, remembered: bool, client: &'a Client, now: OffsetDateTime) -> Self {
+    pub(crate) fn of(user: &'a U, remember_me: RememberMe, client: &'a Client, now: OffsetDateTime) -> Self {
         Self {
             user,
-            remembered,
+            remembered: remember_me == RememberMe::Yes,
             client,
             now,
             replaces: None,

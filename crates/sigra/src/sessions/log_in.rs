@@ -6,7 +6,7 @@ use crate::{
     model::{
         audit::own_event,
         client::Client,
-        log_in::{LogInMethod, LogInOutcome},
+        log_in::{LogInMethod, LogInOutcome, RememberMe},
         session::{NewSession, SessionRow},
         transaction::Transaction,
         user::{AuthUser, Connection},
@@ -19,7 +19,7 @@ use crate::{
 /// A login by a first factor.
 pub(crate) struct LogIn {
     pub method: LogInMethod,
-    pub remember_me: bool,
+    pub remember_me: RememberMe,
     /// The second factor that the user already presented, if any.
     pub shown: Option<ShownFactor>,
 }
@@ -30,8 +30,7 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// One transaction deletes the browser's earlier session and writes a new one. The cookie session is renewed: of
     /// its entries, only the path to return to and those that the host [listed](crate::Config::survives_renewal)
-    /// survive (session fixation, CWE-384). With `remember_me`, the browser keeps the session after it is closed. The
-    /// log and the audit trail have the `method`.
+    /// survive (session fixation, CWE-384). The log and the audit trail have the `method`.
     ///
     /// # Errors
     ///
@@ -42,7 +41,7 @@ impl<U: AuthUser> Sigra<U> {
         session: &CookieSession,
         user: &U,
         method: LogInMethod,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<LogInOutcome, Error> {
         self.log_in_with(session, user, method, remember_me, async |_| Ok(())).await
     }
@@ -58,11 +57,11 @@ impl<U: AuthUser> Sigra<U> {
     /// #     fn id(&self) -> i64 { self.id }
     /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
     /// # }
-    /// use sigra::{LogInMethod, LogInOutcome, CookieSession, Sigra};
+    /// use sigra::{CookieSession, LogInMethod, LogInOutcome, RememberMe, Sigra};
     ///
     /// async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<LogInOutcome> {
     ///     sigra
-    ///         .log_in_with(session, user, LogInMethod::Password, false, async |tx| {
+    ///         .log_in_with(session, user, LogInMethod::Password, RememberMe::No, async |tx| {
     ///             let count = sqlx::query("UPDATE users SET log_ins = log_ins + 1 WHERE id = $1").bind(user.id);
     ///             count.execute(&mut **tx).await?;
     ///             Ok(())
@@ -79,7 +78,7 @@ impl<U: AuthUser> Sigra<U> {
         session: &CookieSession,
         user: &U,
         method: LogInMethod,
-        remember_me: bool,
+        remember_me: RememberMe,
         also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
     ) -> Result<LogInOutcome, Error> {
         let mut also = Some(also);
@@ -148,10 +147,10 @@ impl<U: AuthUser> Sigra<U> {
     pub async fn create_session(
         &self,
         user: &U,
-        remembered: bool,
+        remember_me: RememberMe,
         client: &Client,
     ) -> Result<(SessionToken, SessionRow), Error> {
-        self.open_session(NewSession::of(user, remembered, client, self.now())).await
+        self.open_session(NewSession::of(user, remember_me, client, self.now())).await
     }
 
     pub(crate) async fn open_session(&self, new: NewSession<'_, U>) -> Result<(SessionToken, SessionRow), Error> {

@@ -12,7 +12,7 @@ use crate::{
         telemetry,
         token::{SessionHashes, SessionToken, TokenHash},
     },
-    browser::token_fate::{RememberMe, TokenFate},
+    browser::token_fate::{RememberMeCookie, TokenFate},
     cache::scopes::Stamp,
     model::{
         scope::{Clearance, Scope},
@@ -47,6 +47,16 @@ impl<U: AuthUser> Authenticated<U> {
     }
 }
 
+/// What a presented token turned out to be.
+pub(crate) enum LookedUp<U: AuthUser> {
+    /// The token of a session.
+    Live(Scope<U>, TokenFate),
+    /// A token that another one has replaced.
+    Superseded,
+    /// A token without a session.
+    Dead,
+}
+
 impl<U: AuthUser> Sigra<U> {
     /// Returns the scope of a session token. `None` if its session is gone or expired, or if its user is inactive or
     /// hasn't presented or set up a second factor that is required.
@@ -79,16 +89,16 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Finds the session and user of a presented token, and does what is due: reissue the token, promote it, delete an
     /// expired session, update `last_used_at`.
-    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<Authenticated<U>, Error> {
+    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<LookedUp<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
         let (found, stamp) = self.find(token.hashes()).await?;
         let Some(mut found) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
-            return Ok(Authenticated::nobody(TokenFate::dead(token)));
+            return Ok(LookedUp::Dead);
         };
         if found.session.is_ahead(&self.parts.config.sessions, now) {
             tracing::warn!(target: "sigra", session_id = %found.session.id, "a session from the future was refused: check the clocks of your servers");
-            return Ok(Authenticated::nobody(TokenFate::dead(token)));
+            return Ok(LookedUp::Dead);
         }
         if !found.session.is_live(&self.parts.config.sessions, now) || !found.user.is_active() {
             tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
@@ -101,12 +111,12 @@ impl<U: AuthUser> Sigra<U> {
                 Ok::<(), Error>(())
             };
             self.keep_up("could not delete an expired session", deleted).await;
-            return Ok(Authenticated::nobody(TokenFate::dead(token)));
+            return Ok(LookedUp::Dead);
         }
         let mut fate = TokenFate::Keep;
         match found.standing {
             Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
-            Standing::Previous(_) => return Ok(Authenticated::nobody(TokenFate::Keep)),
+            Standing::Previous(_) => return Ok(LookedUp::Superseded),
             Standing::Next => {
                 let (sigra, next, id) = (self.clone(), hash, found.session.id);
                 let promoted = async move { sigra.promote(next, id, now).await };
@@ -116,14 +126,14 @@ impl<U: AuthUser> Sigra<U> {
                 let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
                 let issued = async move { sigra.reissue(token, id, now).await };
                 if let Some(token) = self.keep_up("could not reissue the token of a session", issued).await.flatten() {
-                    let remember_me = RememberMe::lasting(self.remember_for(&found.session));
+                    let remember_me = RememberMeCookie::lasting(self.remember_for(&found.session));
                     fate = TokenFate::Replace { token, remember_me };
                 }
             }
             Standing::Current => {}
         }
         self.touch(&mut found.session, now).await;
-        Ok(Authenticated { scope: Some(self.keep_scope(hash, found, stamp)), fate })
+        Ok(LookedUp::Live(self.keep_scope(hash, found, stamp), fate))
     }
 
     /// Returns whether a browser should keep this token: it was not replaced, and its session is live.

@@ -10,7 +10,13 @@ use crate::{
         cookies::{RequestCookies, SetCookies},
     },
     mfa::{backup_codes::BackupCodes, totp::TotpSecret},
-    model::{client::Client, log_in::LogInMethod, second_factor::FactorKind, session::NewSession, user::AuthUser},
+    model::{
+        client::Client,
+        log_in::{LogInMethod, RememberMe},
+        second_factor::FactorKind,
+        session::NewSession,
+        user::AuthUser,
+    },
     sigra::Sigra,
     store::{self, BrowserKind, NewBrowser, Seen},
     testing::client::TestClient,
@@ -48,7 +54,7 @@ impl<U: AuthUser> Sigra<U> {
             method: Some(LogInMethod::Password),
             mfa_verified_at,
             mfa_verified_by: mfa_verified_at.map(|_| FactorKind::Totp),
-            ..NewSession::of(user, false, &client, self.now())
+            ..NewSession::of(user, RememberMe::No, &client, self.now())
         };
         let (token, _) = self.open_session(new).await?;
         let mut headers = HeaderMap::new();

@@ -9,10 +9,10 @@ use crate::{
     browser::{
         cookie_session::CookieSession,
         cookies::PresentedTokens,
-        token_fate::{RememberMe, TokenFate},
+        token_fate::{RememberMeCookie, TokenFate},
     },
     model::{scope::Scope, user::AuthUser},
-    sessions::look_up::Authenticated,
+    sessions::look_up::{Authenticated, LookedUp},
     sigra::Sigra,
 };
 
@@ -80,19 +80,16 @@ async fn look_up_all<U: AuthUser>(
     let mut is_superseded = false;
     for candidate in candidates {
         sigra.ensure_purged();
-        let Authenticated { scope, fate } = sigra.look_up(candidate.0).await?;
-        match (scope, &found) {
-            (Some(scope), None) => found = Some((candidate, scope, fate)),
-            (Some(scope), Some((_, other, _))) if scope.user().id() != other.user().id() => {
+        match (sigra.look_up(candidate.0).await?, &found) {
+            (LookedUp::Live(scope, fate), None) => found = Some((candidate, scope, fate)),
+            (LookedUp::Live(scope, _), Some((_, other, _))) if scope.user().id() != other.user().id() => {
                 // One of them was planted, and there is no way to tell which.
                 tracing::info!(target: "sigra", event = telemetry::COOKIE_REJECTED);
                 return Ok(Some(anonymous(session, TokenFate::Keep)));
             }
-            (Some(_), Some(_)) => {}
-            (None, _) => match fate {
-                TokenFate::Expire { dead: tokens, .. } => dead.extend(tokens),
-                TokenFate::Keep | TokenFate::Replace { .. } => is_superseded = true,
-            },
+            (LookedUp::Live(..), Some(_)) => {}
+            (LookedUp::Superseded, _) => is_superseded = true,
+            (LookedUp::Dead, _) => dead.push(candidate.0.hashes()),
         }
     }
     Ok(match found {
@@ -110,7 +107,7 @@ async fn look_up_all<U: AuthUser>(
 /// Keeps the token but writes its cookies again: it came from the remember-me cookie, or must be signed with the newest
 /// key.
 fn in_fresh_cookies<U: AuthUser>(sigra: &Sigra<U>, token: &SessionToken, scope: &Scope<U>) -> TokenFate {
-    let remember_me = RememberMe::lasting(sigra.remember_for(scope.session()));
+    let remember_me = RememberMeCookie::lasting(sigra.remember_for(scope.session()));
     TokenFate::Replace { token: token.clone(), remember_me }
 }
 

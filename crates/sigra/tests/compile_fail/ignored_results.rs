@@ -4,7 +4,7 @@
 
 use sigra::{
     Password, CookieSession, Sigra,
-    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
 };
 
 #[derive(Clone, sqlx::FromRow)]
@@ -37,7 +37,7 @@ async fn challenge(
     scope: &sigra::Scope<User>,
     code: &MfaCode,
 ) -> sigra::Result<()> {
-    sigra.mfa().complete(session, challenge, SecondFactor::Code(code), false).await?;
+    sigra.mfa().complete(session, challenge, SecondFactor::Code(code), TrustBrowser::No).await?;
     sigra.mfa().reauthenticate(session, scope, SecondFactor::Code(code)).await?;
     Ok(())
 }
@@ -53,7 +53,7 @@ async fn enrolment(
 }
 
 async fn log_in(sigra: &Sigra<User>, session: &CookieSession, user: &User) -> sigra::Result<()> {
-    sigra.log_in(session, user, sigra::LogInMethod::Password, false).await?;
+    sigra.log_in(session, user, sigra::LogInMethod::Password, sigra::RememberMe::No).await?;
     Ok(())
 }
 

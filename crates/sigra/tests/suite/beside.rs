@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{Method, Request, StatusCode, header};
 use sigra::{
-    CookieSession, LogInMethod, Scope, Sudo,
+    CookieSession, LogInMethod, RememberMe, Scope, Sudo,
     mfa::{MfaChallenge, MfaEnrolment},
     scope::SameOrigin,
     testing::{TestClient, TestHost, TestResponse, assert_problem, assert_redirected_to, assert_status},
@@ -69,7 +69,7 @@ fn own_routes(host: &Host) -> Router {
                     .bind(email)
                     .fetch_one(planted.pool())
                     .await?;
-                planted.log_in(&session, &user, LogInMethod::Password, true).await.map(|_| "planted")
+                planted.log_in(&session, &user, LogInMethod::Password, RememberMe::Yes).await.map(|_| "planted")
             }),
         )
         .merge(guarded)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use sigra::{
-    SessionToken, Sigra,
+    RememberMe, SessionToken, Sigra,
     testing::{TestClient, TestHost},
 };
 use tokio::{task::JoinSet, time::timeout};
@@ -184,7 +184,7 @@ fn trials() -> usize {
 async fn read_and_revoke(sigra: &Sigra<User>, user: &User, trials: usize) -> usize {
     let mut let_in = 0;
     for _ in 0..trials {
-        let (token, row) = sigra.create_session(user, false, &sigra::Client::default()).await.unwrap();
+        let (token, row) = sigra.create_session(user, RememberMe::No, &sigra::Client::default()).await.unwrap();
         let mut readers = JoinSet::new();
         for _ in 0..2 {
             readers.spawn(read_until_refused(sigra.clone(), token.clone()));
@@ -210,7 +210,7 @@ async fn several_nodes_purge_expired_rows_in_the_background() {
     let host = Host::with(|config| config.purge_interval(often)).await;
     let (user, _) = host.authenticated_fixture().await;
     for _ in 0..600 {
-        host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap();
+        host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await.unwrap();
     }
     let other = host.restart(|config| config.purge_interval(often)).await;
     host.clock().advance(DAY * 61);

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{Request, StatusCode};
 use sigra::{
-    CookieSession, Flash, LogInMethod,
+    CookieSession, Flash, LogInMethod, RememberMe,
     config::{CookieOptions, SameSite},
     testing::{TestClient, TestHost, TestResponse, assert_redirected_to, assert_status},
 };
@@ -543,7 +543,7 @@ async fn a_login_stays_valid_if_its_handler_fails_afterward() {
     let (user, _) = host.logged_in(false).await;
     let (sigra, who) = (host.sigra.clone(), user.clone());
     let log_in = async move |session: CookieSession| -> sigra::Result<()> {
-        let _ = sigra.log_in(&session, &who, LogInMethod::Password, false).await?;
+        let _ = sigra.log_in(&session, &who, LogInMethod::Password, RememberMe::No).await?;
         session.put_flash(Flash::Info, "Welcome back!")?;
         Err(sqlx::Error::PoolTimedOut.into())
     };

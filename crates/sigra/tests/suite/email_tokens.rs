@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sigra::{EmailToken, Sigra, testing::TestHost, token::Context};
+use sigra::{EmailToken, RememberMe, Sigra, testing::TestHost, token::Context};
 use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, User};
@@ -60,7 +60,7 @@ async fn invariant_4_a_token_of_one_context_is_not_accepted_in_another() {
         assert!(host.sigra.fetch_session(&session).await.unwrap().is_none(), "{context:?} as a session");
         assert!(take(&host.sigra, &token, context).await.is_some(), "a wrong context does not use it up");
     }
-    let (session, _) = host.sigra.create_session(&user, false, &sigra::Client::default()).await.unwrap();
+    let (session, _) = host.sigra.create_session(&user, RememberMe::No, &sigra::Client::default()).await.unwrap();
     let session = EmailToken::parse(&session.encode()).unwrap();
     for (context, _) in CONTEXTS {
         assert!(take(&host.sigra, &session, context).await.is_none());

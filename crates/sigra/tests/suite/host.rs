@@ -11,8 +11,8 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Clock, Config, CookieSession, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, Scope, SecretKeyBase,
-    SessionToken, Sigra, Sudo, Verification,
+    Clock, Config, CookieSession, Flash, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
+    SecretKeyBase, SessionToken, Sigra, Sudo, Verification,
     config::{Argon2Params, RelyingParty},
     live::Live,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD},
@@ -335,7 +335,7 @@ struct LogIn {
     email: String,
     password: Password,
     #[serde(default)]
-    remember_me: bool,
+    remember_me: RememberMe,
 }
 
 async fn log_in(State(app): State<App>, session: CookieSession, Form(form): Form<LogIn>) -> sigra::Result<Response> {

@@ -1,7 +1,7 @@
 //! Users in a table of another name, in a database whose table `users` has another purpose.
 
 use sigra::{
-    Client, Config, EmailToken, HashedPassword, Password, SecretKeyBase, Sigra, config::Argon2Params,
+    Client, Config, EmailToken, HashedPassword, Password, RememberMe, SecretKeyBase, Sigra, config::Argon2Params,
     testing::VALID_PASSWORD, token::Context,
 };
 use sqlx::Row;
@@ -52,7 +52,7 @@ async fn sigra_and_ada(database: &TestDatabase) -> (Sigra<Member>, Member) {
 async fn sessions_and_links_work_with_a_users_table_of_another_name() {
     let database = TestDatabase::with_bigints().await;
     let (sigra, ada) = sigra_and_ada(&database).await;
-    let (token, row) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
+    let (token, row) = sigra.create_session(&ada, RememberMe::Yes, &Client::default()).await.unwrap();
     assert_eq!(sigra.fetch_session(&token).await.unwrap().unwrap().user().email, "ada@example.com");
     assert_eq!(sigra.sessions().list(&1).await.unwrap().first().map(|session| session.id), Some(row.id));
 
@@ -71,7 +71,7 @@ async fn a_member_whose_password_changed_is_not_logged_in() {
     let (sigra, ada) = sigra_and_ada(&database).await;
     let update = sqlx::query("UPDATE members SET hashed_password = 'another'");
     update.execute(sigra.pool()).await.unwrap();
-    let created = sigra.create_session(&ada, true, &Client::default()).await;
+    let created = sigra.create_session(&ada, RememberMe::Yes, &Client::default()).await;
     assert!(matches!(created, Err(sigra::Error::CredentialsChanged)), "{created:?}");
 }
 
@@ -79,7 +79,7 @@ async fn a_member_whose_password_changed_is_not_logged_in() {
 async fn scopes_of_members_are_cached_and_follow_changes() {
     let database = TestDatabase::with_bigints().await;
     let (sigra, ada) = sigra_and_ada(&database).await;
-    let (token, _) = sigra.create_session(&ada, true, &Client::default()).await.unwrap();
+    let (token, _) = sigra.create_session(&ada, RememberMe::Yes, &Client::default()).await.unwrap();
     sigra.fetch_session(&token).await.unwrap().unwrap();
     sigra.catch_up().await;
     assert!(sigra.is_caching());

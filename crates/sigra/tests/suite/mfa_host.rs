@@ -9,8 +9,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sigra::{
-    CookieSession, Scope, Sudo,
-    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    CookieSession, RememberMe, Scope, Sudo,
+    mfa::{BackupCodes, Checked, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
 };
 use uuid::Uuid;
 use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
@@ -39,7 +39,7 @@ async fn challenge(challenge: MfaChallenge<User>) -> String {
 struct Answer {
     code: MfaCode,
     #[serde(default)]
-    trust_browser: bool,
+    trust_browser: TrustBrowser,
 }
 
 async fn answer(
@@ -122,7 +122,7 @@ async fn log_in(
     let Checked::Valid(log_in) = app.sigra.passkeys().verify_log_in(&session, &answer).await? else {
         return Ok(accepted(None));
     };
-    let outcome = app.sigra.passkeys().log_in(&session, &log_in, false).await?;
+    let outcome = app.sigra.passkeys().log_in(&session, &log_in, RememberMe::No).await?;
     Ok(accepted(Some(format!("{outcome:?}"))))
 }
 
@@ -141,7 +141,7 @@ async fn answer_challenge(
     Json(answer): Json<PublicKeyCredential>,
 ) -> sigra::Result<Response> {
     let answer = SecondFactor::Passkey(&answer);
-    let factor = app.sigra.mfa().complete(&session, &challenge, answer, false).await?;
+    let factor = app.sigra.mfa().complete(&session, &challenge, answer, TrustBrowser::No).await?;
     Ok(accepted(factor.map(|factor| format!("{factor:?}")).valid()))
 }
 

@@ -885,7 +885,7 @@ async fn log_in(
     Path((user, remember)): Path<(i64, bool)>,
 ) -> sigra::Result<String> {
     let user = sqlx::query_as("SELECT * FROM users WHERE id = $1").bind(user).fetch_one(sigra.pool()).await?;
-    let _ = sigra.log_in(&session, &user, LogInMethod::Password, remember).await?;
+    let _ = sigra.log_in(&session, &user, LogInMethod::Password, remember.into()).await?;
     Ok(String::new())
 }
 
@@ -943,7 +943,7 @@ async fn answer(
     Path((code, trust)): Path<(MfaCode, bool)>,
 ) -> sigra::Result<String> {
     if let Some(challenge) = challenge {
-        let _ = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), trust).await?;
+        let _ = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), trust.into()).await?;
     }
     Ok(name(&scope))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use sigra::{
-    Error, Password, Revoked, Verification,
+    Error, Password, RememberMe, Revoked, Verification,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_sessions_invalidated},
 };
 use tokio::task::JoinSet;
@@ -164,9 +164,9 @@ pub async fn race_logins_with_a_change_of_password(host: Arc<Host>) {
         let mut logins: JoinSet<Result<(), Error>> = JoinSet::new();
         for _ in 0..8 {
             let (host, user) = (host.clone(), user.clone());
-            logins.spawn(
-                async move { host.sigra().create_session(&user, true, &sigra::Client::default()).await.map(drop) },
-            );
+            logins.spawn(async move {
+                host.sigra().create_session(&user, RememberMe::Yes, &sigra::Client::default()).await.map(drop)
+            });
         }
         change_password(&host, &user, &format!("another password {round}")).await.unwrap();
         for outcome in logins.join_all().await {
@@ -175,7 +175,7 @@ pub async fn race_logins_with_a_change_of_password(host: Arc<Host>) {
                 Err(error) => panic!("{error}"),
             }
         }
-        let late = host.sigra().create_session(&user, true, &sigra::Client::default()).await;
+        let late = host.sigra().create_session(&user, RememberMe::Yes, &sigra::Client::default()).await;
         assert!(matches!(late, Err(Error::CredentialsChanged)), "{late:?}");
         assert_sessions_invalidated(host.sigra(), &user).await;
     }

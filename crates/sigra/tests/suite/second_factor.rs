@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use sigra::{
-    Clock, SessionId, audit,
+    Clock, RememberMe, SessionId, audit,
     testing::{
         TestClient, TestHost, TestResponse, assert_audit_event, assert_problem, assert_redirected_to, assert_status,
     },
@@ -608,7 +608,7 @@ async fn invariant_11_no_concurrent_login_bypasses_a_factor_that_is_being_set_up
 async fn sessions_created_without_a_browser_wait_for_the_second_factor() {
     let host = Host::new().await;
     let (user, _) = host.mfa_fixture().await;
-    let (token, row) = host.sigra.create_session(&user, false, &sigra::Client::default()).await.unwrap();
+    let (token, row) = host.sigra.create_session(&user, RememberMe::No, &sigra::Client::default()).await.unwrap();
     assert!(row.mfa_pending);
     assert!(host.sigra.fetch_session(&token).await.unwrap().is_none());
 }

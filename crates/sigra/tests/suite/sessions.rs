@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use sigra::{
-    Error, Password, SessionToken, Sigra, Verification,
+    Error, Password, RememberMe, SessionToken, Sigra, Verification,
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
@@ -518,7 +518,7 @@ async fn invariant_17_deleting_a_user_deletes_their_sessions() {
     assert_eq!(host.rows().await, 0);
     assert_eq!(who(&browser).await, "anonymous");
     assert_eq!((browser.cookie(KEY), browser.cookie(REMEMBER_ME)), (None, None));
-    let created = host.sigra().create_session(&user, false, &sigra::Client::default()).await;
+    let created = host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await;
     assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
 }
 
@@ -531,7 +531,7 @@ async fn invariant_9_a_login_fails_if_the_password_changes_after_it_was_verified
     assert_eq!(verified, Verification::Valid);
     host.change_password(&user, "another correct horse").await;
 
-    let created = sigra.create_session(&user, false, &sigra::Client::default()).await;
+    let created = sigra.create_session(&user, RememberMe::No, &sigra::Client::default()).await;
     assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
     assert_eq!(host.rows().await, 0);
 }
@@ -547,7 +547,7 @@ async fn a_user_without_a_password_can_log_in_by_other_methods() {
     let response = host.post_log_in(&host.client(), &user, false).await;
     assert_redirected_to(&response, "/log-in");
     host.change_password(&user, VALID_PASSWORD).await;
-    let created = host.sigra().create_session(&user, false, &sigra::Client::default()).await;
+    let created = host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await;
     assert!(matches!(created, Err(Error::CredentialsChanged)), "{created:?}");
 }
 
@@ -567,7 +567,7 @@ async fn expired_rows_are_purged_and_others_are_kept() {
 async fn purging_continues_until_no_expired_row_is_left() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let (_, session) = host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap();
+    let (_, session) = host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await.unwrap();
     const COPY: &str =
         "INSERT INTO users_tokens (id, user_id, context, token, series, issued_at, inserted_at, last_used_at)
         SELECT $1, user_id, context, $2, $2, issued_at, inserted_at, last_used_at FROM users_tokens WHERE id = $3";

@@ -13,7 +13,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use sigra::{
-    Error, Password, SessionToken, Sigra, Verification,
+    Error, Password, RememberMe, SessionToken, Sigra, Verification,
     limits::Limit,
     live::Live,
     mail::{Mail, Mailer},
@@ -293,7 +293,7 @@ async fn invariant_1_no_error_and_no_error_page_shows_a_secret() {
     let (secrets, user, browser) = secrets_of(&host).await;
     let too_large = browser.post("/put", &[("name", "cart"), ("value", &"x".repeat(5000))]).await;
     host.change_password(&user, "another correct horse").await;
-    let changed = host.sigra().create_session(&user, false, &sigra::Client::default()).await.unwrap_err();
+    let changed = host.sigra().create_session(&user, RememberMe::No, &sigra::Client::default()).await.unwrap_err();
     host.pool.close().await;
     let gone: Error = host.sigra().fetch_session(&token(&browser)).await.unwrap_err();
     for shown in [

@@ -1,6 +1,6 @@
 //! Logging in, and what happens around a login.
 
-use sigra::{CookieSession, LogInMethod, LogInOutcome, telemetry};
+use sigra::{CookieSession, LogInMethod, LogInOutcome, RememberMe, telemetry};
 // <passkeys>
 use sigra::{
     Checked,
@@ -74,7 +74,7 @@ impl Accounts {
         session: &CookieSession,
         user: &User,
         method: LogInMethod,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<LogIn, sigra::Error> {
         if self.must_confirm(user) {
             return Ok(LogIn::Unconfirmed);
@@ -94,7 +94,7 @@ impl Accounts {
         &self,
         session: &CookieSession,
         answer: Option<&PublicKeyCredential>,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<Checked<LogIn>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let Checked::Valid(verified) = self.sigra.passkeys().verify_log_in(session, answer).await? else {
@@ -107,7 +107,7 @@ impl Accounts {
         &self,
         session: &CookieSession,
         verified: &PasskeyLogIn<User>,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<LogIn, sigra::Error> {
         let user = verified.user();
         if self.must_confirm(user) {

@@ -1,6 +1,6 @@
 //! Logging in with a link sent by email.
 
-use sigra::{Client, CookieSession, EmailToken, LogInMethod, Scope, audit, token::Context};
+use sigra::{Client, CookieSession, EmailToken, LogInMethod, RememberMe, Scope, audit, token::Context};
 
 use super::{Accounts, LogIn, Refusal, User};
 
@@ -38,7 +38,7 @@ impl Accounts {
         session: &CookieSession,
         scope: Option<&Scope<User>>,
         token: &str,
-        remember_me: bool,
+        remember_me: RememberMe,
     ) -> Result<LogIn, Refusal> {
         let taken = self.take_log_in_link(session, scope, token).await?.ok_or(Refusal::Link)?;
         let mut log_in = self.log_in(session, &taken.owner, LogInMethod::Link, remember_me).await?;

@@ -3,7 +3,7 @@
 
 use sigra::{
     Client, CookieSession, Sudo,
-    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    mfa::{BackupCodes, Checked, Enrolled, Factor, MfaChallenge, MfaCode, MfaEnrolment, SecondFactor, TrustBrowser},
 };
 // <passkeys>
 use sigra::mfa::RegisterPublicKeyCredential;
@@ -23,7 +23,7 @@ impl Accounts {
         session: &CookieSession,
         challenge: &MfaChallenge<User>,
         answer: Option<SecondFactor<'_>>,
-        trust_browser: bool,
+        trust_browser: TrustBrowser,
     ) -> Result<Checked<LoggedIn>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_cancelled) = (challenge.user(), false);

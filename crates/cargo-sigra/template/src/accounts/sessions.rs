@@ -1,7 +1,7 @@
 //! Sessions without a browser, and logging out on other devices. To log in a browser, use
 //! [`log_in`](super::Accounts::log_in).
 
-use sigra::{Client, Scope, SessionId, SessionToken, telemetry};
+use sigra::{Client, RememberMe, Scope, SessionId, SessionToken, telemetry};
 
 use super::{Accounts, User};
 
@@ -9,7 +9,7 @@ use super::{Accounts, User};
 impl Accounts {
     /// Creates a session and returns its token. Only a hash of the token is stored.
     pub async fn generate_user_session_token(&self, user: &User) -> Result<SessionToken, sigra::Error> {
-        let (token, _) = self.sigra.create_session(user, false, &Client::default()).await?;
+        let (token, _) = self.sigra.create_session(user, RememberMe::No, &Client::default()).await?;
         Ok(token)
     }
 

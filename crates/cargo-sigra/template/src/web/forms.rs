@@ -8,9 +8,9 @@ use serde::de::{DeserializeOwned, Error};
 // </passkeys>
 use serde_json::Value;
 // </pages>
-use sigra::Password;
+use sigra::{Password, RememberMe};
 // <mfa>
-use sigra::mfa::{MfaCode, SecondFactor};
+use sigra::mfa::{MfaCode, SecondFactor, TrustBrowser};
 // </mfa>
 // <passkeys>
 use sigra::mfa::{PublicKeyCredential, RegisterPublicKeyCredential};
@@ -28,7 +28,7 @@ pub struct Credentials {
     // <!pages>
     // #[serde(default)]
     // </!pages>
-    pub remember_me: bool,
+    pub remember_me: RememberMe,
     // <pages>
     /// `tried` if the page has set a cookie, which the browser should send with the form.
     #[serde(default)]
@@ -85,7 +85,7 @@ pub struct Remember {
     // <!pages>
     // #[serde(default)]
     // </!pages>
-    pub remember_me: bool,
+    pub remember_me: RememberMe,
 }
 // </magic_link>
 
@@ -139,7 +139,7 @@ pub struct Answer {
     // <!pages>
     // #[serde(default)]
     // </!pages>
-    pub trust_browser: bool,
+    pub trust_browser: TrustBrowser,
 }
 
 impl Answer {
@@ -217,21 +217,21 @@ pub struct PasskeyLogIn {
     // <!pages>
     // #[serde(default)]
     // </!pages>
-    pub remember_me: bool,
+    pub remember_me: RememberMe,
 }
 // </passkeys>
 
 // <pages>
 /// Reads a checkbox, which sends `true` if it is checked.
-fn checkbox<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+fn checkbox<'de, D: Deserializer<'de>, T: From<bool>>(deserializer: D) -> Result<T, D::Error> {
     let sent = Value::deserialize(deserializer)?;
     // <template>
     // JSON sends a boolean.
-    if let Value::Bool(is_ticked) = sent {
-        return Ok(is_ticked);
+    if let Value::Bool(is_checked) = sent {
+        return Ok(is_checked.into());
     }
     // </template>
-    Ok(sent == "true")
+    Ok((sent == "true").into())
 }
 
 // <passkeys>

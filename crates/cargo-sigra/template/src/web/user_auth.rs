@@ -19,7 +19,7 @@ use sigra::{
 };
 // <pages>
 use axum::response::{IntoResponse, Redirect};
-use sigra::{Flash, LogInMethod, Sigra, session::ReturnTo};
+use sigra::{Flash, LogInMethod, RememberMe, Sigra, session::ReturnTo};
 // </pages>
 
 use super::error::Result;
@@ -97,7 +97,7 @@ pub async fn log_in_user(
     session: &CookieSession,
     user: &User,
     method: LogInMethod,
-    remember_me: bool,
+    remember_me: RememberMe,
 ) -> Result<Redirect> {
     after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, LogInMethod, Problem, Scope, session::FlashMessage};
+use sigra::{CookieSession, Flash, LogInMethod, Problem, RememberMe, Scope, session::FlashMessage};
 
 use super::form::Form;
 use crate::{
@@ -92,7 +92,7 @@ async fn not_tried(
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
         layout: alert(Layout::new("Log in", session, scope)),
         email: form.email.clone(),
-        remember_me: form.remember_me,
+        remember_me: form.remember_me == RememberMe::Yes,
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
