@@ -21,6 +21,27 @@ use crate::{
 /// How many expired rows one batch deletes.
 const PURGE_BATCH: i64 = 50;
 
+/// How many secrets one batch encrypts again.
+const SECRETS_BATCH: i64 = 50;
+
+/// How many secrets [`reencrypt_secrets`](Housekeeping::reencrypt_secrets) found that an older secret key base
+/// encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reencrypted {
+    /// How many are now encrypted with the newest one.
+    pub secrets: u64,
+    /// How many can't be read, and were left as they are. The log has an error for each. Add the secret key base that
+    /// encrypted them to the [older ones](crate::Config::older_secrets).
+    pub unreadable: u64,
+}
+
+impl Reencrypted {
+    fn count(&mut self, was_readable: bool) {
+        *(if was_readable { &mut self.secrets } else { &mut self.unreadable }) += 1;
+    }
+}
+
 handle! {
     /// Purges expired rows, and encrypts secrets with the newest key. Returned by [`Sigra::housekeeping`].
     Housekeeping,
@@ -61,40 +82,48 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     }
 
     /// Encrypts again the secrets that an older secret key base encrypted, and returns how many there were. It runs in
-    /// the background, with [`purge_expired`](crate::Housekeeping::purge_expired). When it returns 0, the secrets that
-    /// it can read no longer need an [older one](crate::Config::older_secrets).
+    /// the background, with [`purge_expired`](crate::Housekeeping::purge_expired). When it encrypts none, no secret
+    /// that it can read needs an [older one](crate::Config::older_secrets) any more.
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn reencrypt_secrets(self) -> Result<u64, Error> {
-        const BATCH: i64 = 50;
-        let (mut reencrypted, mut last) = (0, None);
+    pub async fn reencrypt_secrets(self) -> Result<Reencrypted, Error> {
+        let mut done = Reencrypted::default();
+        let (mut last, mut skip) = (None, 0);
         loop {
             let mut conn = self.sigra.pool().acquire().await?;
             let newest = self.sigra.parts.encryption_keys.newest_id();
-            let outdated = store::totp::find_secrets::<U>(&mut conn, newest, last.as_ref(), BATCH).await?;
+            let batch = store::totp::find_secrets::<U>(&mut conn, newest, last.as_ref(), skip, SECRETS_BATCH).await?;
             drop(conn);
-            let was_all = outdated.len() < BATCH.unsigned_abs() as usize;
-            let mut read = Vec::with_capacity(outdated.len());
-            for row in outdated {
+            let is_last = batch.len() < SECRETS_BATCH.unsigned_abs() as usize;
+            for row in batch {
                 match row {
-                    Ok(row) => read.push(row),
-                    Err(error) => tracing::error!(target: "sigra", %error, "could not read a secret: it is skipped"),
+                    Ok((user, old)) => {
+                        let was_readable = self.reencrypt(&user, &old).await?;
+                        done.count(was_readable);
+                        (last, skip) = (Some(user), 0);
+                    }
+                    // It has no ID to go on after, so the next batch skips it by its place.
+                    Err(error) => {
+                        tracing::error!(target: "sigra", %error, "a row of users_totp can't be read: restore or delete it");
+                        done.count(false);
+                        skip += 1;
+                    }
                 }
             }
-            // Secrets that can't be read or decrypted are skipped, so that they don't block the others.
-            for (user, old) in &read {
-                let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { continue };
-                let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
-                transact!(self.sigra, conn => Ok(store::totp::replace_secret::<U>(conn, user, old, &new).await?))?;
-                reencrypted += 1;
-            }
-            match read.pop() {
-                Some((user, _)) if !was_all => last = Some(user),
-                _ => return Ok(reencrypted),
+            if is_last {
+                return Ok(done);
             }
         }
+    }
+
+    /// Encrypts a secret again. Returns whether it could be decrypted.
+    async fn reencrypt(self, user: &U::Id, old: &[u8]) -> Result<bool, Error> {
+        let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { return Ok(false) };
+        let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
+        transact!(self.sigra, conn => Ok(store::totp::replace_secret::<U>(conn, user, old, &new).await?))?;
+        Ok(true)
     }
 
     async fn purge(
@@ -126,8 +155,12 @@ async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
             Ok(purged) => tracing::info!(target: "sigra", event = telemetry::TOKENS_PURGED, purged),
             Err(error) => tracing::warn!(target: "sigra", %error, "could not purge expired tokens"),
         }
-        if let Err(error) = sigra.housekeeping().reencrypt_secrets().await {
-            tracing::warn!(target: "sigra", %error, "could not encrypt secrets with the newest key");
+        match sigra.housekeeping().reencrypt_secrets().await {
+            Ok(Reencrypted { unreadable: 0, .. }) => {}
+            Ok(Reencrypted { unreadable, .. }) => {
+                tracing::error!(target: "sigra", unreadable, "secrets of authenticator apps can't be read: see the errors before");
+            }
+            Err(error) => tracing::warn!(target: "sigra", %error, "could not encrypt secrets with the newest key"),
         }
     }
 }

@@ -169,7 +169,7 @@ pub use self::{
     browser::{cookie_session::CookieSession, flash::Flash},
     config::Config,
     email_tokens::EmailTokens,
-    housekeeping::Housekeeping,
+    housekeeping::{Housekeeping, Reencrypted},
     model::{
         checked::Checked,
         client::{self, Client},

@@ -62,7 +62,7 @@
 //! a key derived from the [`SecretKeyBase`](crate::SecretKeyBase), bound to its user. After you rotate that secret, a
 //! background task encrypts again what an older secret encrypted. Keep the older secret in
 //! [`Config::older_secrets`](crate::Config::older_secrets) until
-//! [`Housekeeping::reencrypt_secrets`](crate::Housekeeping::reencrypt_secrets) returns 0.
+//! [`Housekeeping::reencrypt_secrets`](crate::Housekeeping::reencrypt_secrets) finds none.
 
 pub(crate) mod backup_codes;
 pub(crate) mod challenge;

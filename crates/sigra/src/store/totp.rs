@@ -95,18 +95,20 @@ pub(crate) async fn delete_since<U: AuthUser>(
     Ok(delete.bind(user.clone()).bind(Time(since)).execute(conn).await? == 1)
 }
 
-/// Returns up to `limit` users and secrets whose secret doesn't start with `unlike`, ordered by user, after `after`. A
-/// row that can't be read is an error only for itself.
+/// Returns up to `limit` users and secrets whose secret doesn't start with `unlike`, ordered by user: those that follow
+/// `after`, without the first `skip` of them. A row that can't be read is an error only for itself.
 pub(crate) async fn find_secrets<U: AuthUser>(
     conn: &mut Connection<U>,
     unlike: &[u8],
     after: Option<&U::Id>,
+    skip: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<SealedTotp<U::Id>>> {
     const FIND: &str = "SELECT user_id, secret FROM users_totp
         WHERE substr(secret, 1, length($1)) <> $1 AND ($3 IS NULL OR user_id > $3)
-        ORDER BY user_id LIMIT $2";
-    let rows = query::<U::Database>(FIND).bind(unlike).bind(limit).bind(after.cloned()).fetch_all(conn).await?;
+        ORDER BY user_id LIMIT $2 OFFSET $4";
+    let find = query::<U::Database>(FIND).bind(unlike).bind(limit).bind(after.cloned()).bind(skip);
+    let rows = find.fetch_all(conn).await?;
     let secret = |row: &Row<U>| Ok((row.value("user_id")?, row.value("secret")?));
     Ok(rows.iter().map(|row| read(row, secret)).collect())
 }

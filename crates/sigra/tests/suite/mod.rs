@@ -26,6 +26,7 @@ pub mod passkeys;
 mod proxies_and_origin;
 mod races;
 mod recovery;
+mod reencryption;
 mod second_factor;
 mod sessions;
 mod telemetry;
