@@ -8,7 +8,7 @@ use axum::{
 };
 use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::FlashMessage};
 
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::accounts::User;
 
 /// What the layout shows: the title, the flash messages, and the logged-in user.
@@ -45,6 +45,15 @@ impl Layout {
     pub fn without_session(title: &'static str) -> Self {
         let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
         Self { title, flash: Vec::new(), email: None, has_nav: false, idempotency_key }
+    }
+}
+
+/// Returns the problem to show [above the form](Layout::alert) after too many attempts. Any other error fails the
+/// request.
+pub fn too_many_attempts(error: sigra::Error) -> Result<Problem> {
+    match error {
+        sigra::Error::TooManyAttempts { retry_after } => Ok(Problem::too_many_requests(retry_after)),
+        error => Err(error.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    CookieSession, Flash, Problem,
+    CookieSession, Flash,
     mfa::{Checked, MfaChallenge},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     web::{
         error::Result,
         forms::Answer,
-        layout::{Layout, Page},
+        layout::{Layout, Page, too_many_attempts},
         user_auth,
     },
 };
@@ -54,12 +54,11 @@ pub async fn create(
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response())
         }
-        Err(sigra::Error::TooManyAttempts { retry_after }) => {
-            let problem = Problem::too_many_requests(retry_after);
+        Err(error) => {
+            let problem = too_many_attempts(error)?;
             let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
             Ok(page(&accounts, &challenge, layout, false).await?.later(problem))
         }
-        Err(error) => Err(error.into()),
     }
 }
 

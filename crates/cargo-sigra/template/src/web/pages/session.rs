@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, LogInMethod, Problem, RememberMe, Scope, session::FlashMessage};
+use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope, session::FlashMessage};
 
 use super::form::Form;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     web::{
         error::Result,
         forms::Credentials,
-        layout::{Layout, Page},
+        layout::{Layout, Page, too_many_attempts},
         user_auth,
     },
 };
@@ -103,11 +103,11 @@ async fn not_tried(
         return Ok(Some(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
     }
     match accounts.limit_log_in(session, &form.email).await {
-        Err(sigra::Error::TooManyAttempts { retry_after }) => {
-            let problem = Problem::too_many_requests(retry_after);
+        Ok(()) => Ok(None),
+        Err(error) => {
+            let problem = too_many_attempts(error)?;
             Ok(Some(Page(page(&|layout| layout.alert(&problem))).later(problem)))
         }
-        counted => Ok(counted.map(|()| None)?),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
 // <mfa>
 use axum::extract::Query;
 // </mfa>
-use sigra::{Checked, CookieSession, Flash, Problem, Scope, session::ReturnTo};
+use sigra::{Checked, CookieSession, Flash, Scope, session::ReturnTo};
 
 use super::form::Form;
 // <mfa>
@@ -19,7 +19,7 @@ use crate::{
     web::{
         error::Result,
         forms::Reauthentication,
-        layout::{Layout, Page},
+        layout::{Layout, Page, too_many_attempts},
         user_auth,
     },
 };
@@ -93,11 +93,10 @@ pub async fn create(
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
         }
-        Err(sigra::Error::TooManyAttempts { retry_after }) => {
-            let problem = Problem::too_many_requests(retry_after);
+        Err(error) => {
+            let problem = too_many_attempts(error)?;
             let layout = Layout::new(TITLE, &session, Some(&scope)).alert(&problem);
             Ok(page(&accounts, layout, &scope, false).await?.later(problem))
         }
-        Err(error) => Err(error.into()),
     }
 }
