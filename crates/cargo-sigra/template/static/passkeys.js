@@ -31,7 +31,7 @@ const sign = (options) =>
 
 const send = (form, credential) => {
   isOpen = true;
-  form.elements.credential.value = JSON.stringify(credential);
+  form.querySelector("[name$='[credential]']").value = JSON.stringify(credential);
   // One "Keep me logged in" checkbox serves all ways to log in.
   const rememberMe = form.elements["user[remember_me]"];
   if (rememberMe) rememberMe.value = String(document.getElementById("user_remember_me").checked);

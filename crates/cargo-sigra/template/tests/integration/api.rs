@@ -189,6 +189,17 @@ async fn each_invalid_field_has_its_own_error() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_sent_twice_is_refused_unless_it_is_unknown() {
+    let api = Api::new().await;
+    let user = api.registered_fixture().await;
+    for (extra, status) in [(r#""email": "b""#, 422), (r#""theme": "dark", "theme": "light""#, 200)] {
+        let body = format!(r#"{{ "email": "{}", "password": "{VALID_PASSWORD}", {extra} }}"#, user.email);
+        let request = Request::post("/users/log-in").header("content-type", "application/json");
+        assert_status(&api.client().send(request.body(body.into()).expect("a request")).await, status);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_get_the_same_response() {
     let api = Api::new().await;
     let user = api.registered_fixture().await;

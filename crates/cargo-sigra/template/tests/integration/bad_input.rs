@@ -32,6 +32,8 @@ async fn an_unreadable_form_gets_a_helpful_error_page() {
         "user%5Bemail%5D",
         "&&&===&&",
         "user[email]=a&user[email]=b&user[password]=c",
+        "user[email]=a&passkey[email]=b&user[password]=c",
+        "email=a&password=c",
         "user[email][]=a&user[password][]=c",
         "{\"user\":{}}",
     ] {
@@ -41,6 +43,17 @@ async fn an_unreadable_form_gets_a_helpful_error_page() {
         assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
     }
     assert_problem(&post(&browser.fork().json(), Some(FORM), "").await, 422);
+}
+
+#[tokio::test]
+async fn a_field_that_no_form_has_is_ignored_even_twice() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let form = format!("user[email]={}&user[password]={}", user.email, VALID_PASSWORD.replace(' ', "+"));
+    for extra in ["email=b", "utm=1&utm=2", "user[theme]=dark&user[theme]=light"] {
+        let answer = post(&host.client(), Some(FORM), format!("{extra}&{form}")).await;
+        assert_eq!((answer.status().as_u16(), answer.location()), (303, Some("/")), "{extra}");
+    }
 }
 
 #[tokio::test]
