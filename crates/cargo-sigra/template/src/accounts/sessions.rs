@@ -1,30 +1,9 @@
-//! Sessions without a browser, and logging out on other devices. To log in a browser, use
-//! [`log_in`](super::Accounts::log_in).
+//! Logging out on other devices.
 
-use sigra::{Client, RememberMe, Scope, SessionId, SessionToken, telemetry};
+use sigra::{Client, Scope, SessionId, telemetry};
 
 use super::{Accounts, User};
 
-/// Sessions without a browser, such as for a program.
-impl Accounts {
-    /// Creates a session and returns its token. Only a hash of the token is stored.
-    pub async fn generate_user_session_token(&self, user: &User) -> Result<SessionToken, sigra::Error> {
-        let (token, _) = self.sigra.create_session(user, RememberMe::No, &Client::default()).await?;
-        Ok(token)
-    }
-
-    /// Returns the user and session of a token, unless the session has ended.
-    pub async fn get_user_by_session_token(&self, token: &SessionToken) -> Result<Option<Scope<User>>, sigra::Error> {
-        self.sigra.fetch_session(token).await
-    }
-
-    /// Ends a session. Does nothing if it has ended already.
-    pub async fn delete_user_session_token(&self, token: &SessionToken) -> Result<(), sigra::Error> {
-        self.sigra.delete_session(token).await
-    }
-}
-
-/// Logging out on other devices.
 impl Accounts {
     /// Logs the user out everywhere. Also forgets all trusted and known browsers.
     pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {

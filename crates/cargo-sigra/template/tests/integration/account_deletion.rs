@@ -218,7 +218,7 @@ async fn accounts_that_were_never_used_are_deleted_and_all_others_stay() {
     browser.post("/users/log-in", &log_in_form(&logged_out.email, VALID_PASSWORD)).await;
     browser.delete("/users/log-out").await;
     let program = host.registered_fixture().await;
-    let _ = host.accounts.generate_user_session_token(&program).await.expect("a token");
+    host.open_session(&program).await;
     let imported = host.registered_fixture().await;
     let forget = sqlx::query("DELETE FROM audit_events WHERE user_id = $1").bind(imported.id);
     forget.execute(&host.pool).await.expect("deleted");

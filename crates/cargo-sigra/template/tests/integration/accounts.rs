@@ -80,7 +80,7 @@ async fn every_session_token_is_different() {
     let user = host.registered_fixture().await;
     let mut tokens = BTreeSet::new();
     for _ in 0..TOKENS {
-        let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+        let token = host.open_session(&user).await;
         tokens.insert(token.encode().chars().collect::<Vec<char>>());
     }
     assert_eq!(tokens.len(), TOKENS, "a token was generated twice");
@@ -92,12 +92,12 @@ async fn every_session_token_is_different() {
     }
     host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted");
 
-    let first = host.accounts.generate_user_session_token(&user).await.expect("a token");
-    let second = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    let first = host.open_session(&user).await;
+    let second = host.open_session(&user).await;
     assert_eq!(host.count_tokens().await, 2);
     assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
     for token in [first, second] {
-        assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
+        assert!(host.scope_of(&token).await.is_none());
     }
 }
 
@@ -105,9 +105,9 @@ async fn every_session_token_is_different() {
 async fn an_expired_token_is_rejected() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    let token = host.open_session(&user).await;
     host.clock().advance(std::time::Duration::from_secs(60 * 24 * 60 * 60));
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
+    assert!(host.scope_of(&token).await.is_none());
 }
 
 /// The address may have been inserted by an existing application.

@@ -164,8 +164,8 @@ async fn every_sign_in_method_requires_the_second_factor() {
     waits(&after_reset, "reset").await;
     assert_redirected_to(&by_password.get(CHALLENGE).await, "/users/log-in");
 
-    let token = host.accounts.generate_user_session_token(&host.reload(&user).await).await.expect("a token");
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
+    let token = host.open_session(&host.reload(&user).await).await;
+    assert!(host.scope_of(&token).await.is_none());
 }
 
 #[tokio::test]
@@ -372,7 +372,7 @@ async fn passkey_forms_appear_only_where_passkeys_work() {
     let options = host.client().json().post("/users/log-in/passkey/options", &[]).await;
     assert_contains(&options, "\"challenge\"");
     assert_redirected_to(&host.client().post("/users/log-in/passkey", &[]).await, "/users/log-in");
-    assert_status(&host.client().post("/users/log-in/passkey", &[("credential", "{}")]).await, 422);
+    assert_status(&host.client().post("/users/log-in/passkey", &[("user[credential]", "{}")]).await, 422);
 
     let address = Host::with(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).await;
     assert!(!address.client().get("/users/log-in").await.text().contains("passkey\""));

@@ -111,17 +111,17 @@ async fn pages_of_users_are_not_cached() {
 async fn a_session_token_identifies_its_user() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let token = host.accounts.generate_user_session_token(&user).await.expect("a token");
-    let scope = host.accounts.get_user_by_session_token(&token).await.expect("a result").expect("a scope");
+    let token = host.open_session(&user).await;
+    let scope = host.scope_of(&token).await.expect("a scope");
     assert_eq!(scope.user().id, user.id);
 
     let stored: Vec<u8> =
         sqlx::query_scalar("SELECT token FROM users_tokens").fetch_one(&host.pool).await.expect("a row");
     assert_eq!(stored, token.hash().as_bytes());
 
-    host.accounts.delete_user_session_token(&token).await.expect("deleted");
-    assert!(host.accounts.get_user_by_session_token(&token).await.expect("a result").is_none());
-    host.accounts.delete_user_session_token(&token).await.expect("deleting twice works");
+    host.sigra().delete_session(&token).await.expect("deleted");
+    assert!(host.scope_of(&token).await.is_none());
+    host.sigra().delete_session(&token).await.expect("deleting twice works");
 }
 
 #[tokio::test]

@@ -324,7 +324,7 @@ async fn invariant_4_a_link_for_one_purpose_is_invalid_for_another() {
     // </magic_link>
     browser.put("/users/settings/email", &email_form("new@example.com")).await;
     let change = host.link_to("new@example.com").await;
-    let session = host.accounts.generate_user_session_token(&user).await.expect("a token");
+    let session = host.open_session(&user).await;
 
     let before = host.count_tokens().await;
     let links = [
@@ -346,7 +346,7 @@ async fn invariant_4_a_link_for_one_purpose_is_invalid_for_another() {
             }
         }
         let taken_for_a_session = SessionToken::parse(token_of(link)).expect("a token");
-        let scope = host.accounts.get_user_by_session_token(&taken_for_a_session).await.expect("a result");
+        let scope = host.scope_of(&taken_for_a_session).await;
         assert_eq!(scope.is_some(), at == PATHS.len());
     }
     assert_eq!(host.count_tokens().await, before, "all tokens are still there");

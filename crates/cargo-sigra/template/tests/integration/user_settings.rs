@@ -611,8 +611,8 @@ async fn invariant_17_a_change_fails_if_its_session_ends_in_the_meantime() {
 async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    let token = host.accounts.generate_user_session_token(&user).await.expect("a session");
-    let scope = host.accounts.get_user_by_session_token(&token).await.expect("a result").expect("logged in");
+    let token = host.open_session(&user).await;
+    let scope = host.scope_of(&token).await.expect("logged in");
     let slow = Argon2Params::new(32 * 1024, 40, 1);
     let accounts = host.with_password_worker(slow, Duration::from_millis(10));
     let busy = accounts.clone();
@@ -623,7 +623,7 @@ async fn nothing_is_hashed_for_a_session_that_has_ended() {
     let current = Password::new(VALID_PASSWORD);
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
     assert!(matches!(refused, Err(Refusal::Sigra(Error::PasswordWorkersBusy))), "{refused:?}");
-    host.accounts.delete_user_session_token(&token).await.expect("logged out");
+    host.sigra().delete_session(&token).await.expect("logged out");
     let refused = accounts.update_user_password(&session, &scope, Some(&current), &new, &new).await;
     assert!(matches!(refused, Err(Refusal::Sigra(Error::SessionEnded))), "{refused:?}");
     let refused = accounts.confirm_sudo_by_password(&session, &scope, &new).await;

@@ -11,7 +11,7 @@ use my_app::{
     database, web,
 };
 use sigra::{
-    Client, Clock, Config, Password, Sigra,
+    Client, Clock, Config, Password, RememberMe, Scope, SessionToken, Sigra,
     config::Argon2Params,
     mail::Mail,
     testing::{TestClient, TestHost, TestResponse},
@@ -115,6 +115,17 @@ impl Host {
     pub async fn can_log_in(&self, email: &str, password: &str) -> bool {
         let response = self.client().post("/users/log-in", &log_in_form(email, password)).await;
         response.location() == Some("/")
+    }
+
+    /// Opens a session that no browser has, and returns its token.
+    pub async fn open_session(&self, user: &User) -> SessionToken {
+        let opened = self.sigra.create_session(user, RememberMe::No, &Client::default()).await;
+        opened.expect("a session").0
+    }
+
+    /// Returns the user and the session that a token logs in.
+    pub async fn scope_of(&self, token: &SessionToken) -> Option<Scope<User>> {
+        self.sigra.fetch_session(token).await.expect("a result")
     }
 
     /// Confirms the user's email address.
