@@ -76,11 +76,9 @@ impl Front {
 fn form(fields: &Value) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields.as_object().into_iter().flatten() {
-        match value.as_str() {
-            Some(text) => form.append_pair(&format!("user[{name}]"), text),
-            // A script fills in this field.
-            None => form.append_pair(name, &value.to_string()),
-        };
+        // A script fills a field with JSON.
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        form.append_pair(&format!("user[{name}]"), &value);
     }
     form.finish()
 }
