@@ -1,7 +1,7 @@
-//! What a client was told is true, whatever is killed afterwards.
+//! After a crash, the server must not contradict any response from before it.
 //!
-//! Several people, each on several devices, log in and out while processes are killed. A journal keeps what
-//! they were told, and after every crash the servers have to agree with it.
+//! Several users, each on several devices, log in and out while processes are killed. A journal records the responses, and
+//! is compared with the server after each crash.
 
 use std::{
     sync::{
@@ -18,30 +18,30 @@ use crate::{
     support::TestDatabase,
 };
 
-const PEOPLE: usize = 3;
+const ACCOUNTS: usize = 3;
 const DEVICES: usize = 3;
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// What is known of a session. It only ever gets worse.
+/// What the responses say about a session. It only changes to a later variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// A login was answered, and nobody has asked for its end.
+    /// The login got a response, and no request has tried to end the session.
     Open,
-    /// Its end was asked for, and not answered: it may have gone either way.
-    Doubtful,
-    /// Its end was answered, or has been seen.
+    /// A request to end it got no response, so it may or may not have ended.
+    Unknown,
+    /// A response has confirmed its end.
     Ended,
 }
 
 struct Session {
-    /// What the page of devices calls it, if that was answered.
+    /// The ID on the devices page, once a response had it.
     id: Option<String>,
     standing: Standing,
-    /// All that it was ever known by, the newest last.
+    /// All cookies that it ever had, the newest last.
     cookies: Vec<String>,
 }
 
-struct Person {
+struct Account {
     email: String,
     journal: Mutex<Journal>,
 }
@@ -49,14 +49,14 @@ struct Person {
 #[derive(Default)]
 struct Journal {
     sessions: Vec<Session>,
-    /// How often the person has asked to be logged out everywhere, and how many of these are not over.
+    /// The number of requests to log out everywhere, and how many of them are still running.
     sweeps: u64,
     open_sweeps: u64,
-    /// How often something was learnt.
-    told: u64,
+    /// The number of responses that opened or ended a session.
+    responses: u64,
 }
 
-impl Person {
+impl Account {
     fn new(email: &str) -> Self {
         Self { email: email.to_owned(), journal: Mutex::default() }
     }
@@ -67,18 +67,18 @@ impl Person {
 }
 
 impl Journal {
-    fn worsen(&mut self, session: usize, standing: Standing) {
-        self.told += u64::from(standing == Standing::Ended);
+    fn update(&mut self, session: usize, standing: Standing) {
+        self.responses += u64::from(standing == Standing::Ended);
         let session = &mut self.sessions[session];
         session.standing = session.standing.max(standing);
     }
 
-    /// A moment, to be compared with a later one.
+    /// Returns a mark, to compare with a later one.
     fn sweep_mark(&self) -> (u64, u64) {
         (self.sweeps, self.open_sweeps)
     }
 
-    /// Whether nobody was about to end all sessions since.
+    /// Returns whether no request to log out everywhere was running since a mark.
     fn is_unswept(&self, since: (u64, u64)) -> bool {
         since == (self.sweeps, 0)
     }
@@ -88,12 +88,12 @@ impl Journal {
         self.open_sweeps += 1;
         let swept: Vec<usize> = (0..self.sessions.len()).collect();
         for session in &swept {
-            self.worsen(*session, Standing::Doubtful);
+            self.update(*session, Standing::Unknown);
         }
         swept
     }
 
-    /// Somebody else's device, of those that may be logged in.
+    /// Returns a random other session that may still be open.
     fn other_than(&self, own: usize) -> Option<(usize, String)> {
         let may_be_open = |session: &Session| session.standing != Standing::Ended;
         let others = self.sessions.iter().enumerate().filter(|(other, session)| *other != own && may_be_open(session));
@@ -105,14 +105,14 @@ impl Journal {
 
 /// A browser, and the session that it has.
 struct Device<'a> {
-    person: &'a Person,
+    account: &'a Account,
     browser: Browser,
     session: Option<usize>,
 }
 
 impl<'a> Device<'a> {
-    fn new(person: &'a Person) -> Self {
-        Self { person, browser: Browser::new(), session: None }
+    fn new(account: &'a Account) -> Self {
+        Self { account, browser: Browser::new(), session: None }
     }
 
     fn use_until(&mut self, stop: &AtomicBool, server: &Server) {
@@ -120,7 +120,7 @@ impl<'a> Device<'a> {
             match (self.session, random(64)) {
                 (None, _) | (_, 0..4) => self.log_in(server),
                 (_, 4..16) => self.leave_logged_in(),
-                (Some(session), 16..50) => self.look(server, session),
+                (Some(session), 16..50) => self.open_devices(server, session),
                 (Some(session), 50..57) => self.log_out(server, session),
                 (Some(session), 57..63) => self.log_out_of_another(server, session),
                 (Some(session), _) => self.log_out_everywhere(server, session),
@@ -128,171 +128,171 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Takes another device. The session goes on without anybody using it.
+    /// Changes to a new browser, and leaves the session open.
     fn leave_logged_in(&mut self) {
         self.browser = Browser::new();
         self.session = None;
     }
 
-    /// Ends the session that the browser had.
+    /// Logs in, which ends the session that the browser had.
     fn log_in(&mut self, server: &Server) {
-        let mark = self.person.journal().sweep_mark();
-        self.worsen(self.session, Standing::Doubtful);
-        let Some(answer) = self.browser.log_in(server, &self.person.email, random(2) == 0) else { return };
-        assert!(answer.status == 303 && !answer.asks_to_log_in(), "{} has the right password", self.person.email);
-        self.worsen(self.session, Standing::Ended);
-        let mut journal = self.person.journal();
-        let standing = if journal.is_unswept(mark) { Standing::Open } else { Standing::Doubtful };
-        journal.told += 1;
+        let mark = self.account.journal().sweep_mark();
+        self.update(self.session, Standing::Unknown);
+        let Some(response) = self.browser.log_in(server, &self.account.email, random(2) == 0) else { return };
+        assert!(response.status == 303 && !response.asks_to_log_in(), "{} has the right password", self.account.email);
+        self.update(self.session, Standing::Ended);
+        let mut journal = self.account.journal();
+        let standing = if journal.is_unswept(mark) { Standing::Open } else { Standing::Unknown };
+        journal.responses += 1;
         journal.sessions.push(Session { id: None, standing, cookies: vec![self.browser.session_cookies()] });
         let session = journal.sessions.len() - 1;
         drop(journal);
         self.session = Some(session);
-        self.look(server, session);
+        self.open_devices(server, session);
     }
 
-    /// Opens the page of devices, where this one is the first.
-    fn look(&mut self, server: &Server, session: usize) {
-        let before = self.person.journal().sessions[session].standing;
-        let Some(answer) = self.browser.get(server, "/users/sessions") else { return };
-        if answer.asks_to_log_in() {
-            return self.see_the_end(session);
+    /// Opens the devices page, which lists this session first.
+    fn open_devices(&mut self, server: &Server, session: usize) {
+        let before = self.account.journal().sessions[session].standing;
+        let Some(response) = self.browser.get(server, "/users/sessions") else { return };
+        if response.asks_to_log_in() {
+            return self.record_end(session);
         }
-        assert_eq!(answer.status, 200);
-        assert_ne!(before, Standing::Ended, "{}'s session {session} is over", self.person.email);
+        assert_eq!(response.status, 200);
+        assert_ne!(before, Standing::Ended, "{}'s session {session} had ended", self.account.email);
         let cookies = self.browser.session_cookies();
-        let mut journal = self.person.journal();
+        let mut journal = self.account.journal();
         let session = &mut journal.sessions[session];
-        session.id = session.id.take().or_else(|| answer.own_session_id().map(str::to_owned));
+        session.id = session.id.take().or_else(|| response.own_session_id().map(str::to_owned));
         if session.cookies.last() != Some(&cookies) {
             session.cookies.push(cookies);
         }
     }
 
     fn log_out(&mut self, server: &Server, session: usize) {
-        self.worsen(Some(session), Standing::Doubtful);
-        let Some(answer) = self.browser.delete(server, "/users/log-out") else { return };
-        assert_eq!((answer.status.as_u16(), answer.location.as_str()), (303, "/"));
+        self.update(Some(session), Standing::Unknown);
+        let Some(response) = self.browser.delete(server, "/users/log-out") else { return };
+        assert_eq!((response.status.as_u16(), response.location.as_str()), (303, "/"));
         self.end(session);
     }
 
     fn log_out_of_another(&mut self, server: &Server, session: usize) {
-        let Some((other, id)) = self.person.journal().other_than(session) else { return };
-        self.worsen(Some(other), Standing::Doubtful);
-        let Some(answer) = self.browser.delete(server, &format!("/users/sessions/{id}")) else { return };
-        if answer.asks_to_log_in() {
-            return self.see_the_end(session);
+        let Some((other, id)) = self.account.journal().other_than(session) else { return };
+        self.update(Some(other), Standing::Unknown);
+        let Some(response) = self.browser.delete(server, &format!("/users/sessions/{id}")) else { return };
+        if response.asks_to_log_in() {
+            return self.record_end(session);
         }
-        // 404: it was over already.
-        assert!(answer.status == 404 || answer.location == "/users/sessions", "{}", answer.status);
-        self.worsen(Some(other), Standing::Ended);
+        // The response is 404 if the session had already ended.
+        assert!(response.status == 404 || response.location == "/users/sessions", "{}", response.status);
+        self.update(Some(other), Standing::Ended);
     }
 
     fn log_out_everywhere(&mut self, server: &Server, session: usize) {
-        let swept = self.person.journal().begin_sweep();
-        let answer = self.browser.delete(server, "/users/sessions");
-        self.person.journal().open_sweeps -= 1;
-        let Some(answer) = answer else { return };
-        if answer.asks_to_log_in() {
-            return self.see_the_end(session);
+        let swept = self.account.journal().begin_sweep();
+        let response = self.browser.delete(server, "/users/sessions");
+        self.account.journal().open_sweeps -= 1;
+        let Some(response) = response else { return };
+        if response.asks_to_log_in() {
+            return self.record_end(session);
         }
-        assert_eq!((answer.status.as_u16(), answer.location.as_str()), (303, "/"));
+        assert_eq!((response.status.as_u16(), response.location.as_str()), (303, "/"));
         for session in swept {
             self.end(session);
         }
     }
 
-    /// The browser is asked to log in.
-    fn see_the_end(&mut self, session: usize) {
-        let standing = self.person.journal().sessions[session].standing;
-        assert_ne!(standing, Standing::Open, "nobody has ended {}'s session {session}", self.person.email);
+    /// Records that the server asked the browser to log in.
+    fn record_end(&mut self, session: usize) {
+        let standing = self.account.journal().sessions[session].standing;
+        assert_ne!(standing, Standing::Open, "no request ended {}'s session {session}", self.account.email);
         self.end(session);
     }
 
     fn end(&mut self, session: usize) {
-        self.worsen(Some(session), Standing::Ended);
+        self.update(Some(session), Standing::Ended);
         self.session = self.session.filter(|own| *own != session);
     }
 
-    fn worsen(&self, session: Option<usize>, standing: Standing) {
+    fn update(&self, session: Option<usize>, standing: Standing) {
         if let Some(session) = session {
-            self.person.journal().worsen(session, standing);
+            self.account.journal().update(session, standing);
         }
     }
 }
 
-/// How many sessions were compared with the journal.
+/// The number of sessions that were compared with the journal.
 #[derive(Debug, Default)]
 struct Compared {
     open: usize,
-    doubtful: usize,
+    unknown: usize,
     ended: usize,
 }
 
 impl Compared {
-    fn compare(&mut self, server: &Server, person: &Person) {
+    fn compare(&mut self, server: &Server, account: &Account) {
         let visitor = Browser::new();
-        for (number, session) in person.journal().sessions.iter_mut().enumerate() {
-            let named = format!("{}'s session {number}", person.email);
+        for (number, session) in account.journal().sessions.iter_mut().enumerate() {
+            let named = format!("{}'s session {number}", account.email);
             let newest = session.cookies.last().expect("a cookie");
             match session.standing {
                 Standing::Open => {
-                    assert!(is_logged_in(&visitor, server, newest), "{named} was open, and is lost");
+                    assert!(is_logged_in(&visitor, server, newest), "{named} was open, and was lost");
                     self.open += 1;
                 }
-                Standing::Doubtful => {
-                    self.doubtful += 1;
+                Standing::Unknown => {
+                    self.unknown += 1;
                     if is_logged_in(&visitor, server, newest) {
                         continue;
                     }
-                    // From now on it is over.
+                    // From now on, it must stay ended.
                     session.standing = Standing::Ended;
                 }
                 Standing::Ended => self.ended += 1,
             }
             if session.standing == Standing::Ended {
-                let is_over = |cookies: &String| !is_logged_in(&visitor, server, cookies);
-                assert!(session.cookies.iter().all(is_over), "{named} was over, and has come back");
+                let is_ended = |cookies: &String| !is_logged_in(&visitor, server, cookies);
+                assert!(session.cookies.iter().all(is_ended), "{named} had ended, and is open again");
             }
         }
     }
 }
 
-/// Asks until the server can say.
+/// Asks the server until it can respond.
 fn is_logged_in(visitor: &Browser, server: &Server, cookies: &str) -> bool {
     let begun = Instant::now();
     loop {
         if let Some(is_logged_in) = visitor.is_logged_in(server, cookies) {
             return is_logged_in;
         }
-        assert!(begun.elapsed() < RECOVERY, "the server does not recover");
+        assert!(begun.elapsed() < RECOVERY, "the server did not recover");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// People with their devices, and a server that may crash.
-struct Story<'a> {
-    people: &'a [Person],
+/// Users with their devices, and a server that crashes.
+struct Scenario<'a> {
+    accounts: &'a [Account],
     devices: Vec<Device<'a>>,
     compared: Compared,
     crashes: usize,
 }
 
-impl<'a> Story<'a> {
-    fn new(people: &'a [Person]) -> Self {
-        let devices = people.iter().flat_map(|person| (0..DEVICES).map(|_| Device::new(person))).collect();
-        Self { people, devices, compared: Compared::default(), crashes: 0 }
+impl<'a> Scenario<'a> {
+    fn new(accounts: &'a [Account]) -> Self {
+        let devices = accounts.iter().flat_map(|account| (0..DEVICES).map(|_| Device::new(account))).collect();
+        Self { accounts, devices, compared: Compared::default(), crashes: 0 }
     }
 
-    /// On a slow machine the first crashes may leave nothing to compare.
-    fn is_over(&self) -> bool {
+    /// On a slow machine, there may be nothing to compare after the first crashes.
+    fn is_done(&self) -> bool {
         let least = number("KILLS", 5);
         let is_compared = self.compared.open > 0 && self.compared.ended > 0;
         self.crashes >= least && (is_compared || self.crashes >= 10 * least)
     }
 
-    /// Uses the server from all devices until something has happened to it.
-    fn use_until(&mut self, server: &Server, happened: impl FnOnce()) {
+    /// Uses the server from all devices until it has crashed.
+    fn use_until(&mut self, server: &Server, crash: impl FnOnce()) {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let _stop = StopOnDrop(&stop);
@@ -300,35 +300,35 @@ impl<'a> Story<'a> {
                 scope.spawn(|| device.use_until(&stop, server));
             }
             thread::sleep(Duration::from_millis(200 + random(700)));
-            wait_for_an_answer(self.people);
-            happened();
+            wait_for_a_response(self.accounts);
+            crash();
         });
         self.crashes += 1;
     }
 
     fn compare(&mut self, server: &Server) {
-        for person in self.people {
-            self.compared.compare(server, person);
+        for account in self.accounts {
+            self.compared.compare(server, account);
         }
     }
 
     fn end(self) {
-        let Compared { open, doubtful, ended } = self.compared;
-        eprintln!("after {} crashes: {open} times open, {ended} times over, {doubtful} times not known", self.crashes);
+        let Compared { open, unknown, ended } = self.compared;
+        eprintln!("after {} crashes: {open} times open, {ended} times ended, {unknown} times unknown", self.crashes);
         assert!(open > 0 && ended > 0, "nothing was compared");
     }
 }
 
-/// What was answered last is what a crash could take back.
-fn wait_for_an_answer(people: &[Person]) {
-    let told = || people.iter().map(|person| person.journal().told).sum::<u64>();
-    let (begun, before) = (Instant::now(), told());
-    while told() == before && begun.elapsed() < RECOVERY {
+/// Waits for a response, because a crash is most likely to undo the latest one.
+fn wait_for_a_response(accounts: &[Account]) {
+    let responses = || accounts.iter().map(|account| account.journal().responses).sum::<u64>();
+    let (begun, before) = (Instant::now(), responses());
+    while responses() == before && begun.elapsed() < RECOVERY {
         thread::sleep(Duration::from_micros(50));
     }
 }
 
-/// Ends the use of a server, also when what happens to it fails.
+/// Ends the use of a server, even if the crash panics.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -337,38 +337,38 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-fn people(database: &TestDatabase) -> Vec<Person> {
-    let emails: Vec<String> = (0..PEOPLE).map(|number| format!("person{number}@example.com")).collect();
+fn accounts(database: &TestDatabase) -> Vec<Account> {
+    let emails: Vec<String> = (0..ACCOUNTS).map(|number| format!("account{number}@example.com")).collect();
     register(&database.url, &emails);
-    emails.iter().map(|email| Person::new(email)).collect()
+    emails.iter().map(|email| Account::new(email)).collect()
 }
 
 #[test]
-fn what_a_client_was_told_is_true_after_the_server_was_killed() {
+fn no_response_is_contradicted_after_the_server_was_killed() {
     let database = TestDatabase::create();
-    let people = people(&database);
-    let mut story = Story::new(&people);
+    let accounts = accounts(&database);
+    let mut scenario = Scenario::new(&accounts);
     let mut server = Server::start(&database.url);
-    while !story.is_over() {
-        story.use_until(&server, || server.kill());
+    while !scenario.is_done() {
+        scenario.use_until(&server, || server.kill());
         server = Server::start(&database.url);
-        story.compare(&server);
+        scenario.compare(&server);
     }
-    story.end();
+    scenario.end();
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn what_a_client_was_told_is_true_after_the_database_crashed() {
+fn no_response_is_contradicted_after_the_database_crashed() {
     let cluster = sigra::testing::PostgresCluster::start().unwrap_or_else(|error| panic!("{error}"));
     let database = TestDatabase { url: cluster.create_database().expect("a database") };
-    let people = people(&database);
-    let mut story = Story::new(&people);
+    let accounts = accounts(&database);
+    let mut scenario = Scenario::new(&accounts);
     let mut server = Server::start(&database.url);
-    while !story.is_over() {
-        // Every other time the server goes down with it.
-        let both = story.crashes % 2 == 1;
-        story.use_until(&server, || {
+    while !scenario.is_done() {
+        // Every other time, the server crashes too.
+        let both = scenario.crashes % 2 == 1;
+        scenario.use_until(&server, || {
             cluster.stop().expect("stopped");
             if both {
                 server.kill();
@@ -378,7 +378,7 @@ fn what_a_client_was_told_is_true_after_the_database_crashed() {
         if both {
             server = Server::start(&database.url);
         }
-        story.compare(&server);
+        scenario.compare(&server);
     }
-    story.end();
+    scenario.end();
 }

@@ -15,11 +15,11 @@ use tokio::runtime::Runtime;
 use crate::support::TestDatabase;
 
 const STARTS: usize = 6;
-/// Longer than anything takes, even on a slow machine.
+/// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn threads_that_start_at_once_all_find_the_database_ready() {
+fn concurrent_first_starts_all_find_the_database_ready() {
     for _ in 0..5 {
         let database = TestDatabase::create();
         let start = || {
@@ -59,12 +59,12 @@ impl Process {
     fn wait_until_it_listens(&mut self) {
         let begun = Instant::now();
         loop {
-            let said = fs::read_to_string(&self.1).unwrap_or_default();
-            if said.contains("listening") {
+            let log = fs::read_to_string(&self.1).unwrap_or_default();
+            if log.contains("listening") {
                 return;
             }
-            assert!(self.0.try_wait().expect("a child").is_none(), "it has ended: {said}");
-            assert!(begun.elapsed() < PATIENCE, "it does not begin to listen: {said}");
+            assert!(self.0.try_wait().expect("a child").is_none(), "the process has ended: {log}");
+            assert!(begun.elapsed() < PATIENCE, "the process does not listen: {log}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -78,7 +78,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn processes_that_start_at_once_share_a_database_a_secret_and_the_demo_user() {
+fn processes_that_start_concurrently_share_a_database_a_secret_and_the_demo_user() {
     let (database, folder) = (TestDatabase::create(), tempfile::tempdir().expect("a folder"));
     let mut processes: Vec<_> =
         (0..STARTS).map(|number| Process::start(number, folder.path(), &database.url)).collect();

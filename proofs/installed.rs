@@ -1,4 +1,4 @@
-//! Accounts in an application that has routes of its own.
+//! Accounts in an application that has its own routes.
 
 use crate::support::{Host, TestDatabase, log_in_form};
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn members(scope: Scope<User>) -> String {
     scope.user().email.clone()
 }
 
-/// An application with a few routes, and a page of its own for what is not there.
+/// An application with a few routes and a fallback, and accounts.
 fn beside_own_routes(host: &Host) -> TestClient {
     let own = Router::new()
         .route("/", get(hello))
@@ -40,7 +40,7 @@ fn beside_own_routes(host: &Host) -> TestClient {
 }
 
 #[tokio::test]
-async fn its_own_handlers_know_who_is_logged_in() {
+async fn the_applications_own_handlers_know_the_user() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = beside_own_routes(&host);
@@ -48,8 +48,8 @@ async fn its_own_handlers_know_who_is_logged_in() {
     assert_redirected_to(&browser.get("/members").await, "/users/log-in");
 
     assert_status(&browser.get("/users/log-in").await, 200);
-    let answer = browser.post("/users/log-in", &log_in_form(&user.email, sigra::testing::VALID_PASSWORD)).await;
-    assert_redirected_to(&answer, "/members");
+    let response = browser.post("/users/log-in", &log_in_form(&user.email, sigra::testing::VALID_PASSWORD)).await;
+    assert_redirected_to(&response, "/members");
     assert_contains(&browser.get("/members").await, &user.email);
 
     browser.post("/users/log-out", &[("_method", "delete")]).await;
@@ -57,7 +57,7 @@ async fn its_own_handlers_know_who_is_logged_in() {
 }
 
 #[tokio::test]
-async fn its_own_routes_stay_as_they_are() {
+async fn the_applications_own_routes_and_fallback_are_unchanged() {
     let host = Host::new().await;
     let browser = beside_own_routes(&host);
     assert_contains(&browser.get("/users").await, "the application's own");
@@ -68,7 +68,7 @@ async fn its_own_routes_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn links_with_a_token_arrive() {
+async fn links_with_a_token_reach_the_accounts() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let browser = beside_own_routes(&host);
@@ -76,7 +76,7 @@ async fn links_with_a_token_arrive() {
     assert_status(&browser.get(&host.link_to(&user.email).await).await, 200);
 }
 
-/// An API that pages of any origin use, and what is behind a scope.
+/// A public API for any origin, and routes with extractors.
 fn own_api() -> Router {
     let for_all =
         SetResponseHeaderLayer::overriding(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
@@ -90,7 +90,7 @@ fn own_api() -> Router {
         .route("/cart", post(async |session: CookieSession| session.put("cart", &1).map(|()| "added")))
 }
 
-/// What a browser sends from a page that a development server of another port has.
+/// Sends a request as a browser does from a page at another port, such as of a development server.
 async fn send_from_elsewhere(browser: &TestClient, method: &Method, path: &str, accept: &str) -> TestResponse {
     let request = Request::builder()
         .method(method)
@@ -103,7 +103,7 @@ async fn send_from_elsewhere(browser: &TestClient, method: &Method, path: &str, 
     browser.send(request.expect("a request")).await
 }
 
-/// The cookies of another browser.
+/// A client with the cookies of another browser.
 fn with_cookies_of(browser: &TestClient, router: Router) -> TestClient {
     let client = TestClient::new(router);
     for (name, value) in browser.cookies() {
@@ -113,11 +113,11 @@ fn with_cookies_of(browser: &TestClient, router: Router) -> TestClient {
 }
 
 #[tokio::test]
-async fn its_own_routes_answer_every_origin_as_before() {
+async fn the_applications_own_routes_respond_to_every_origin_as_before() {
     let host = Host::new().await;
     let (_, logged_in) = host.authenticated_fixture().await;
     let installed = || beside::beside(own_api(), host.router(), host.sigra());
-    let answer = |response: &TestResponse| -> (StatusCode, HeaderMap, String) {
+    let comparable = |response: &TestResponse| -> (StatusCode, HeaderMap, String) {
         (response.status(), response.headers().clone(), response.text())
     };
     let before = TestClient::new(own_api());
@@ -126,7 +126,7 @@ async fn its_own_routes_answer_every_origin_as_before() {
             for path in ["/api/todos", "/page", "/missing"] {
                 let was = send_from_elsewhere(&before, &method, path, "application/json").await;
                 let is = send_from_elsewhere(&browser, &method, path, "application/json").await;
-                assert_eq!(answer(&is), answer(&was), "{method} {path}");
+                assert_eq!(comparable(&is), comparable(&was), "{method} {path}");
             }
         }
         let created = send_from_elsewhere(&browser, &Method::POST, "/api/todos", "application/json").await;
@@ -135,7 +135,7 @@ async fn its_own_routes_answer_every_origin_as_before() {
 }
 
 #[tokio::test]
-async fn invariant_8_no_other_origin_acts_as_a_user_of_its_own_routes() {
+async fn invariant_8_other_origins_cannot_act_as_a_user_at_the_applications_own_routes() {
     let host = Host::new().await;
     let (user, logged_in) = host.authenticated_fixture().await;
     let browser = with_cookies_of(&logged_in, beside::beside(own_api(), host.router(), host.sigra()));
@@ -150,7 +150,7 @@ async fn invariant_8_no_other_origin_acts_as_a_user_of_its_own_routes() {
 }
 
 #[tokio::test]
-async fn its_own_pages_show_what_accounts_have_to_say_or_nobody_does() {
+async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
     let shown = async |session: CookieSession| {
@@ -167,11 +167,11 @@ async fn its_own_pages_show_what_accounts_have_to_say_or_nobody_does() {
     assert_eq!(browser.get("/silent").await.text(), "nothing");
     host.clock().advance(Duration::from_secs(61));
     let page = browser.get("/users/log-in").await;
-    assert!(!page.text().contains("Logged out successfully."), "it is out of place by then");
+    assert!(!page.text().contains("Logged out successfully."), "the message has expired");
     assert_eq!(browser.get("/").await.text(), "");
 }
 
-/// What the environment of an application says that has accounts in it.
+/// Reads the settings of accounts from the environment of an application.
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = [("SECRET_KEY_BASE", crate::support::SECRET)].into_iter().chain(env.iter().copied());
     let env = env.collect::<Env>().with_prefix_first(ENV_PREFIX);
@@ -179,7 +179,7 @@ fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
 }
 
 #[test]
-fn where_it_listens_is_its_own_affair() {
+fn unusual_host_and_port_settings_of_the_application_are_accepted() {
     for (host, port) in [("localhost", "http"), ("app.internal", "/run/app.sock"), ("127.0.0.1", "70000"), ("", "")] {
         let settings = settings_of_host(&[("HOST", host), ("PORT", port)]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/", "{host} {port}");
@@ -189,7 +189,7 @@ fn where_it_listens_is_its_own_affair() {
 }
 
 #[test]
-fn a_name_that_means_something_else_to_it_gives_way_to_one_with_a_prefix() {
+fn a_setting_with_the_prefix_overrides_one_that_the_application_uses_itself() {
     let others = [
         ("APP_ENV", "staging"),
         ("SECRET_KEY_BASE", "hunter2"),
@@ -212,12 +212,12 @@ fn a_name_that_means_something_else_to_it_gives_way_to_one_with_a_prefix() {
     ];
     let settings = settings_of_host(&[&others[..], &own[..]].concat()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((&*settings.smtp_url, &*settings.mail_from), ("memory:", "Shop <shop@example.com>"));
-    assert_eq!(settings.database_url, DEFAULT_URL, "an empty one counts as not set");
+    assert_eq!(settings.database_url, DEFAULT_URL, "an empty value counts as not set");
     assert_eq!(settings.environment, Environment::Dev);
 }
 
 #[test]
-fn a_forgotten_environment_is_no_development_machine_that_others_reach_in_it_either() {
+fn without_app_env_others_cannot_reach_accounts_in_an_application() {
     for (name, value) in [
         ("PUBLIC_URL", "https://app.example.com"),
         ("PUBLIC_URL", "http://app.example.com"),
@@ -238,7 +238,7 @@ fn a_forgotten_environment_is_no_development_machine_that_others_reach_in_it_eit
 }
 
 #[test]
-fn it_is_told_how_a_setting_is_for_accounts_alone() {
+fn an_error_says_how_to_set_a_value_only_for_accounts() {
     let error = settings_of_host_error("APP_ENV", "staging");
     assert_eq!(
         error,
@@ -263,7 +263,7 @@ fn accounts_can_be_started_in_a_task() {
 }
 
 #[tokio::test]
-async fn a_pool_of_the_applications_own_is_taken_and_migrated() {
+async fn a_pool_of_the_application_is_used_and_migrated() {
     let database = TestDatabase::create();
     let pool = Pool::connect_with(options(&database.url)).await.expect("a pool");
     for _ in 0..2 {

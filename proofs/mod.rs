@@ -1,7 +1,7 @@
-//! Proofs of the library and of the template, which the owner of an application doesn't get: servers that are killed,
-//! several on one database, databases that go away, and accounts beside the routes of another application.
+//! Tests of the template that aren't generated: killed servers, two servers on one database, outages, and accounts in
+//! another application.
 //!
-//! They are a part of the template's test program, which has the application and the server that they use.
+//! They are part of the template's test binary, because they use its application and its server.
 
 mod crash;
 mod first_starts;
@@ -18,12 +18,12 @@ use tokio::runtime::Runtime;
 
 use crate::support::settings;
 
-/// Registers users with [`VALID_PASSWORD`], at the cost that the servers ask of a password.
+/// Registers users with [`VALID_PASSWORD`], hashed with the parameters of the servers.
 fn register(database_url: &str, emails: &[String]) {
     let register = async {
         let pool = database::open(database_url).await.unwrap_or_else(|error| panic!("{error}"));
-        let settings = settings(&[]).expect("good settings");
-        let accounts = state(settings, pool.clone()).expect("good settings").accounts;
+        let settings = settings(&[]).expect("valid settings");
+        let accounts = state(settings, pool.clone()).expect("valid settings").accounts;
         for email in emails {
             let password = Password::new(VALID_PASSWORD);
             accounts.register_user(email, &password, &Client::default()).await.expect("a new user");
@@ -33,12 +33,12 @@ fn register(database_url: &str, emails: &[String]) {
     Runtime::new().expect("a runtime").block_on(register);
 }
 
-/// A number of the environment: the slow proofs ask for more.
+/// Returns a number from the environment. `./test --long` sets larger ones.
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`")))
 }
 
-/// A random number below a limit.
+/// Returns a random number below a limit.
 fn random(limit: u64) -> u64 {
     RandomState::new().build_hasher().finish() % limit
 }

@@ -1,4 +1,4 @@
-//! A server that goes away and comes back.
+//! Outages of the database server.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ async fn a_database_outage_gives_503_until_the_database_is_back() {
 
     cluster.stop().expect("stopped");
     for path in ["/healthz", "/dashboard"] {
-        let answer = browser.get(path).await;
-        assert_status(&answer, 503);
-        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        let response = browser.get(path).await;
+        assert_status(&response, 503);
+        assert_eq!(response.header("retry-after"), Some("1"), "{path}");
     }
 
     for path in ["/users/reset-password", "/users/log-in/link", "/users/confirm"] {
@@ -29,7 +29,7 @@ async fn a_database_outage_gives_503_until_the_database_is_back() {
     assert_contains(&browser.get("/dashboard").await, &user.email);
 }
 
-/// Ends all connections, so that the next ones find the database as it is now.
+/// Ends all other connections, because a changed default applies only to new ones.
 const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
@@ -49,7 +49,7 @@ async fn connections_closed_by_the_database_fail_no_request() {
     }
 }
 
-/// Changes what the database lets be done, and ends all connections to it.
+/// Changes the default of the database, and ends all other connections.
 async fn set_read_only(admin: &mut PgConnection, change: &str) {
     let change = format!("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$");
     admin.execute("SET default_transaction_read_only = off").await.expect("done");
@@ -78,7 +78,7 @@ async fn a_read_only_database_still_shows_pages_and_fails_the_health_check() {
 }
 
 #[tokio::test]
-async fn a_locked_row_is_not_waited_for_forever() {
+async fn waiting_for_a_locked_row_ends_with_503() {
     let database = TestDatabase::create();
     let admin = my_app::database::Pool::connect(&database.url).await.expect("a connection");
     let host = Host::on(database, &[]).await;

@@ -1,4 +1,4 @@
-//! Two servers on one database, and sessions that end at one of them while both are under fire.
+//! Two servers on one database: sessions end at one of them while both are under load.
 
 use std::{
     fmt,
@@ -16,23 +16,23 @@ use crate::{
     support::TestDatabase,
 };
 
-/// Trials at once.
+/// The number of concurrent trials.
 const LANES: usize = 2;
-/// How long the other server may take to hear of it. On SQLite it looks for itself.
+/// How long the other server may take to notice the end. On SQLite, it checks at each request.
 const BOUND: Duration = if cfg!(feature = "postgres") { Duration::from_secs(1) } else { Duration::ZERO };
-/// That many reads in a row, begun after the session has ended, are refused before readers believe it.
-const STAYS: usize = 5;
-/// No trial takes as long, on however slow a machine.
+/// Readers stop after this number of refused reads in a row that began after the end of the session.
+const REFUSALS: usize = 5;
+/// Longer than any trial takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the session ends, and the other server.
+/// The server at which the session ends, and the other one.
 #[derive(Clone, Copy)]
 struct Servers<'a> {
     here: &'a Server,
     there: &'a Server,
 }
 
-/// One person's browsers.
+/// The browsers of one user.
 struct Lane {
     email: String,
     victim: Browser,
@@ -45,12 +45,12 @@ struct Read {
     logged_in: bool,
 }
 
-/// What became of the reads that began after the session's end was answered.
+/// The reads that began after the response to the end of the session.
 struct Trial {
     reads: usize,
-    let_in_here: usize,
-    let_in_there: usize,
-    /// Until the first read there that was refused, as all were that followed. Zero, if nobody was let in.
+    accepted_here: usize,
+    accepted_there: usize,
+    /// The time until all reads there were refused. Zero if none was accepted.
     delay: Duration,
 }
 
@@ -61,11 +61,11 @@ impl Lane {
         Self { email, victim: Browser::new(), other: Browser::new(), readers }
     }
 
-    /// Two readers hold on to a session while it is ended.
+    /// Two readers use a session while it is ended.
     fn run(&mut self, servers: Servers) -> Trial {
-        self.victim.log_in(servers.here, &self.email, false).expect("an answer");
+        self.victim.log_in(servers.here, &self.email, false).expect("a response");
         let cookies = self.victim.session_cookies();
-        let devices = self.victim.get(servers.here, "/users/sessions").expect("an answer");
+        let devices = self.victim.get(servers.here, "/users/sessions").expect("a response");
         let id = devices.own_session_id().expect("a device");
         let (warm, ended) = (AtomicUsize::new(0), OnceLock::new());
         let Self { victim, other, readers: [reader_here, reader_there], email } = self;
@@ -84,22 +84,22 @@ impl Lane {
 impl Trial {
     fn new(here: &[Read], there: &[Read], ended: Instant) -> Self {
         let late = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended).count();
-        let let_in = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended && read.logged_in).count();
+        let accepted = |reads: &[Read]| reads.iter().filter(|read| read.begun > ended && read.logged_in).count();
         let last = there.iter().rposition(|read| read.begun > ended && read.logged_in);
         let then = |last: usize| there.get(last + 1).map_or(PATIENCE, |read| read.begun - ended);
         let delay = last.map_or(Duration::ZERO, then);
-        Self { reads: late(here) + late(there), let_in_here: let_in(here), let_in_there: let_in(there), delay }
+        Self { reads: late(here) + late(there), accepted_here: accepted(here), accepted_there: accepted(there), delay }
     }
 }
 
-/// Reads until it is refused, and for a while longer.
+/// Reads until the session is refused, and some more times.
 fn read(browser: &Browser, server: &Server, cookies: &str, warm: &AtomicUsize, ended: &OnceLock<Instant>) -> Vec<Read> {
     let mut reads = Vec::new();
     let mut refused = 0;
     let since = Instant::now();
-    while refused < STAYS && since.elapsed() < PATIENCE {
+    while refused < REFUSALS && since.elapsed() < PATIENCE {
         let begun = Instant::now();
-        let logged_in = browser.is_logged_in(server, cookies).expect("an answer");
+        let logged_in = browser.is_logged_in(server, cookies).expect("a response");
         let is_late = ended.get().is_some_and(|ended| begun > *ended);
         refused = if is_late && !logged_in { refused + 1 } else { 0 };
         reads.push(Read { begun, logged_in });
@@ -110,32 +110,31 @@ fn read(browser: &Browser, server: &Server, cookies: &str, warm: &AtomicUsize, e
     reads
 }
 
-/// Until both servers have had the time to keep the scope, and a little longer, lest it be always the same.
+/// Waits until both servers can have cached the scope, and for a random time, so that trials differ.
 fn wait_until_warm(warm: &AtomicUsize) {
     let begun = Instant::now();
     while warm.load(Ordering::Relaxed) < 2 {
-        assert!(begun.elapsed() < PATIENCE, "the readers get no answers");
+        assert!(begun.elapsed() < PATIENCE, "the readers get no responses");
         thread::sleep(Duration::from_micros(100));
     }
     thread::sleep(Duration::from_micros(random(2000)));
 }
 
-/// Returns when it is answered.
+/// Ends a session in one of three ways, and waits for the response.
 fn end_session(server: &Server, victim: &mut Browser, other: &mut Browser, email: &str, id: &str) {
-    let (browser, path, leads_to) = match random(8) {
+    let (browser, path, location) = match random(8) {
         0 => (other, "/users/sessions".to_owned(), "/"),
         1..4 => (other, format!("/users/sessions/{id}"), "/users/sessions"),
         _ => (victim, "/users/log-out".to_owned(), "/"),
     };
-    let mut answer = browser.delete(server, &path).expect("an answer");
-    if answer.asks_to_log_in() {
-        browser.log_in(server, email, false).expect("an answer");
-        answer = browser.delete(server, &path).expect("an answer");
+    let mut response = browser.delete(server, &path).expect("a response");
+    if response.asks_to_log_in() {
+        browser.log_in(server, email, false).expect("a response");
+        response = browser.delete(server, &path).expect("a response");
     }
-    assert_eq!((answer.status.as_u16(), answer.location.as_str()), (303, leads_to));
+    assert_eq!((response.status.as_u16(), response.location.as_str()), (303, location));
 }
 
-/// All trials.
 struct Report(Vec<Trial>);
 
 impl Report {
@@ -156,12 +155,12 @@ impl fmt::Display for Report {
         let percentile = |percent: usize| delays[(delays.len() - 1) * percent / 100];
         write!(
             f,
-            "{} trials, {} reads after the end: let in here {}, there {} (in {} trials), delay there p50 {:?} p99 {:?} max {:?}",
+            "{} trials, {} reads after the end: accepted here {}, there {} (in {} trials), delay there p50 {:?} p99 {:?} max {:?}",
             self.0.len(),
             self.sum(|trial| trial.reads),
-            self.sum(|trial| trial.let_in_here),
-            self.sum(|trial| trial.let_in_there),
-            self.sum(|trial| usize::from(trial.let_in_there > 0)),
+            self.sum(|trial| trial.accepted_here),
+            self.sum(|trial| trial.accepted_there),
+            self.sum(|trial| usize::from(trial.accepted_there > 0)),
             percentile(50),
             percentile(99),
             percentile(100),
@@ -169,7 +168,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The longest that this machine has kept a thread waiting which had work to do.
+/// Returns the longest time that this machine kept a runnable thread waiting.
 fn longest_stall(until: &AtomicBool) -> Duration {
     const NAP: Duration = Duration::from_millis(10);
     let mut longest = Duration::ZERO;
@@ -181,13 +180,13 @@ fn longest_stall(until: &AtomicBool) -> Duration {
     longest
 }
 
-/// Starts both, and waits until both remember scopes.
+/// Starts both servers, and waits until both cache scopes.
 fn start(database_url: &str, email: &str) -> [Server; 2] {
     let servers = [Server::start(database_url), Server::start(database_url)];
     for server in &servers {
         let mut browser = Browser::new();
-        browser.log_in(server, email, false).expect("an answer");
-        browser.get(server, "/").expect("an answer");
+        browser.log_in(server, email, false).expect("a response");
+        browser.get(server, "/").expect("a response");
         server.wait_for_log("auth.cache.resumed");
     }
     servers
@@ -202,25 +201,25 @@ fn run_lane(mut lane: Lane, servers: &[Server; 2], trials: usize) -> Vec<Trial> 
 }
 
 #[test]
-fn invariant_2_nobody_is_let_in_once_the_end_was_answered_and_soon_not_by_another_server_either() {
+fn invariant_2_a_deleted_session_is_refused_at_once_and_soon_by_the_other_server() {
     let trials = number("REVOCATION_TRIALS", 200);
     let database = TestDatabase::create();
     let lanes: Vec<Lane> = (0..LANES).map(Lane::new).collect();
     register(&database.url, &lanes.iter().map(|lane| lane.email.clone()).collect::<Vec<_>>());
     let servers = start(&database.url, &lanes[0].email);
-    let is_over = AtomicBool::new(false);
+    let is_done = AtomicBool::new(false);
     let (report, stall) = thread::scope(|scope| {
         let servers = &servers;
-        let stall = scope.spawn(|| longest_stall(&is_over));
+        let stall = scope.spawn(|| longest_stall(&is_done));
         let run = |lane| scope.spawn(move || run_lane(lane, servers, trials.div_ceil(LANES)));
         let running: Vec<_> = lanes.into_iter().map(run).collect();
         let trials: Vec<_> = running.into_iter().map(|lane| lane.join()).collect();
-        is_over.store(true, Ordering::Relaxed);
+        is_done.store(true, Ordering::Relaxed);
         let report = Report(trials.into_iter().flat_map(|lane| lane.expect("trials")).collect());
         (report, stall.join().expect("a stall"))
     });
-    eprintln!("{report}, the machine stood still for {stall:?}");
+    eprintln!("{report}, the machine stalled for {stall:?}");
     let bound = if BOUND.is_zero() { BOUND } else { BOUND + stall };
-    assert_eq!(report.sum(|trial| trial.let_in_here), 0, "{report}");
+    assert_eq!(report.sum(|trial| trial.accepted_here), 0, "{report}");
     assert!(report.delays().iter().all(|delay| *delay <= bound), "{report}");
 }
