@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_failures_are_told_from_faults() {
+    fn temporary_failures_are_distinguished_from_faults() {
         // Busy, out of memory, an interruption, a failing and a full disk, and extended codes of these.
         for code in ["5", "7", "9", "10", "13", "517", "778", "3338"] {
             assert!(is_unavailable_code(code), "SQLite {code}");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_answered_with_its_documented_status() {
+    fn every_error_has_its_documented_status() {
         let duration = Duration::from_secs(1);
         let json = serde_json::from_str::<u8>("no number").expect_err("no JSON");
         let errors = [

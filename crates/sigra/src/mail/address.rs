@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_have_one_form() {
+    fn each_address_has_one_normalized_form() {
         for (typed, stored) in [
             (" Ada@Example.COM\t", "ada@example.com"),
             ("o'brien+news@mail.example.co.uk", "o'brien+news@mail.example.co.uk"),
@@ -147,7 +147,7 @@ mod tests {
 
     /// CVE-2019-19844: letters that fold into others must stay themselves.
     #[test]
-    fn addresses_that_look_alike_stay_apart() {
+    fn lookalike_addresses_stay_different() {
         for address in ["m\u{131}ke@example.com", "mi\u{212a}e@example.com", "mike\u{130}@example.com"] {
             assert_eq!(normalize_address(address).as_deref(), Some(address));
         }

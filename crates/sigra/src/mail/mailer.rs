@@ -454,7 +454,7 @@ mod tests {
 
     /// Work that begins with the response can be measured by the next request (CWE-208).
     #[tokio::test]
-    async fn invariant_5_composing_begins_at_a_random_time_after_the_answer() {
+    async fn invariant_5_composing_begins_at_a_random_time_after_the_response() {
         let (begun, mailer) = (Instant::now(), mailer());
         let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..20 {

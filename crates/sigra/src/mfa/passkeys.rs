@@ -524,7 +524,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cleaned_and_cut() {
+    fn names_of_passkeys_are_cleaned_and_shortened() {
         assert_eq!(read_name("  My phone \u{7}").as_deref(), Some("My phone"));
         assert_eq!(read_name("\u{0}\n"), None);
         assert_eq!(read_name(&"a".repeat(100)).map(|name| name.len()), Some(MAX_NAME));

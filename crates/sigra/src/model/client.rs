@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn invariant_14_clients_are_told_apart_however_a_proxy_writes_them() {
+    fn invariant_14_clients_are_distinguished_in_every_format_of_a_proxy() {
         let trusted = &["192.0.2.0/24"];
         for (written, client) in [
             ("203.0.113.9:4711", "203.0.113.9"),

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn invariant_15_what_is_put_together_from_common_passwords_is_common() {
+    fn invariant_15_combinations_of_common_passwords_are_common() {
         let put_together = put_together();
         assert!(put_together.len() > 3000, "{}", put_together.len());
         for password in put_together {

@@ -147,7 +147,7 @@ mod tests {
     const CORRECT: &str = "correct horse battery staple";
 
     fn passwords() -> Passwords {
-        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("good parameters")
+        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("valid parameters")
     }
 
     #[tokio::test]
@@ -175,7 +175,7 @@ mod tests {
             for (length, is_good) in [(71, true), (72, true), (73, false), (100, false)] {
                 let right = Password::new("a".repeat(length));
                 let salt = *b"0123456789abcdef";
-                let hash = bcrypt::hash_with_salt(right.expose(), 4, salt).expect("a good cost").to_string();
+                let hash = bcrypt::hash_with_salt(right.expose(), 4, salt).expect("a valid cost").to_string();
                 let stored = HashedPassword::from(hash.replacen("$2b$", &format!("${version}$"), 1));
                 let verify =
                     async |password: &Password| passwords().verify(Some(&stored), password).await.expect("a worker");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn invariant_15_a_password_that_bcrypt_takes_for_another_is_refused() {
+    async fn invariant_15_a_password_that_bcrypt_confuses_with_another_is_refused() {
         let (_, stored) = HASHES[0];
         assert!(bcrypt::verify("U*U\0U*U", stored).expect("a hash"), "bcrypt takes them for one");
         let stored = HashedPassword::from(stored.to_owned());

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn passwords() -> Passwords {
-        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("good parameters")
+        Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_secs(60)).expect("valid parameters")
     }
 
     #[tokio::test]
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn invariant_15_passwords_are_normalised_to_nfc_and_never_truncated() {
+    async fn invariant_15_passwords_are_normalized_to_nfc_and_never_truncated() {
         let passwords = passwords();
         let composed = passwords.hash(&Password::new("caf\u{e9}")).await.expect("a hash");
         let decomposed = Password::new("cafe\u{301}");
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn outdated_parameters_are_verified_and_replaced() {
         let old = Argon2Params { memory_kib: 16, iterations: 2, parallelism: 1 };
-        let old = Passwords::new(old, 1, Duration::from_secs(60)).expect("good parameters");
+        let old = Passwords::new(old, 1, Duration::from_secs(60)).expect("valid parameters");
         let password = Password::new("correct horse");
         let stored = old.hash(&password).await.expect("a hash");
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn invariant_13_past_the_bound_a_password_waits_briefly_and_then_gives_up() {
+    async fn invariant_13_above_the_limit_a_password_check_waits_briefly_and_then_fails() {
         let passwords = Passwords::new(Argon2Params::INSECURE_FOR_TESTS, 1, Duration::from_millis(20)).expect("good");
         let permit = passwords.workers.clone().acquire_owned().await.expect("open");
         let begun = Instant::now();

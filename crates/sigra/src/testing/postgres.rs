@@ -381,7 +381,7 @@ mod tests {
 
     /// Process ids are reused. What an earlier process with the same id left must not matter.
     #[test]
-    fn a_process_is_not_taken_for_an_earlier_one_with_its_id() {
+    fn a_process_is_not_confused_with_an_earlier_one_of_the_same_id() {
         let now = Owner::of(process::id()).unwrap();
         let earlier = Owner { id: now.id, begun: "1".to_owned() };
         assert_ne!(now.note(), earlier.note());
