@@ -1,4 +1,4 @@
-//! Secrets that an older secret key base encrypted, among rows that can't be read.
+//! Encrypting secrets again after a rotation, with unreadable rows among them.
 
 use std::fmt;
 
@@ -89,9 +89,9 @@ impl TestHost for Host {
     }
 }
 
-/// More rows than one batch has can't be read, at the beginning and between two that can.
+/// More rows than fit in one batch are unreadable: some come first, others are between readable ones.
 #[tokio::test]
-async fn rows_that_cannot_be_read_are_counted_and_keep_no_other_from_being_reencrypted() {
+async fn unreadable_rows_are_counted_and_do_not_stop_the_reencryption_of_others() {
     let database = TestDatabase::with_bigints().await;
     let pool = database.connect().await;
     let before = Host::new(&pool, "a", &[]);
