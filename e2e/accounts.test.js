@@ -1,4 +1,4 @@
-// From the first visit to the last: registering, links by mail, settings, and deleting the account.
+// An account from registration to deletion: links in emails, settings, passwords.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { assertAnonymous, assertAt, assertFlash, logIn, openMail, press, send } from "./support/browser.js";
@@ -11,12 +11,12 @@ const PASSWORD_REMOVED =
   "because someone else may have chosen it. You can set a new one in your settings.";
 
 suite("an account", (world) => {
-  let people = 0;
+  let userCount = 0;
 
   withAndWithoutJavaScript((mode) => {
-    /** Somebody who has registered and logged in. */
+    /** Opens a browser in which a new user is logged in. */
     async function member() {
-      const email = `person${(people += 1)}@example.com`;
+      const email = `user${(userCount += 1)}@example.com`;
       const page = await world.browser(mode);
       await page.goto("/users/register");
       await send(page, { Email: email, Password: PASSWORD }, "Register");
@@ -26,7 +26,7 @@ suite("an account", (world) => {
       return { email, page };
     }
 
-    it("is registered, and its address confirmed by a button", async () => {
+    it("is registered, and its email address confirmed with a button", async () => {
       const { email, page } = await member();
       await openMail(page, email, "Confirm your email address");
       await press(page, "Confirm my email address");
@@ -35,7 +35,7 @@ suite("an account", (world) => {
       assert.match(await page.locator("main").innerText(), /Confirmed/);
     });
 
-    it("says what is wrong beside the field, and that a password is long enough", async () => {
+    it("shows errors next to the field, and when a password is long enough", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/register");
       const strength = () => page.evaluate(() => getComputedStyle(document.querySelector(".strength"), "::before").content);
@@ -52,7 +52,7 @@ suite("an account", (world) => {
       assert.equal(await page.getByLabel("Email").inputValue(), "no address");
     });
 
-    it("has its password reset, which logs out every other device", async () => {
+    it("gets a new password by a reset link, which logs out all other devices", async () => {
       const { email, page } = await member();
       const visitor = await world.browser(mode);
       await visitor.goto("/users/log-in");
@@ -68,7 +68,7 @@ suite("an account", (world) => {
       await assertAt(visitor, "/");
     });
 
-    it("tells the page that is opened from one at a link not which it was", async () => {
+    it("doesn't reveal the link of an email in the Referer", async () => {
       const { email } = await member();
       const page = await world.browser(mode);
       await page.goto("/users/reset-password");
@@ -80,7 +80,7 @@ suite("an account", (world) => {
       assert.equal(referer, `${new URL(page.url()).origin}/`);
     });
 
-    it("is logged in to by a link", async () => {
+    it("can be logged in to with a login link", async () => {
       const { email } = await member();
       const page = await world.browser(mode);
       await page.goto("/dashboard");
@@ -89,11 +89,11 @@ suite("an account", (world) => {
       await page.getByLabel("Keep me logged in").check();
       await press(page, "Log in");
       await assertAt(page, "/dashboard");
-      // It is not the browser that registered.
+      // This browser did not register.
       await assertFlash(page, "Welcome back!", PASSWORD_REMOVED);
     });
 
-    it("gets another address and another password", async () => {
+    it("changes its email address and its password", async () => {
       const { email, page } = await member();
       const other = await world.browser(mode);
       await logIn(other, { email, password: PASSWORD });
@@ -108,7 +108,7 @@ suite("an account", (world) => {
       await page.goto("/users/settings/activity");
       const events = await page.locator("main h2").allInnerTexts();
       for (const event of ["Changed the password", "Changed the email address", "Logged in", "Registered"]) {
-        assert.ok(events.includes(event), `${event} is in ${events}`);
+        assert.ok(events.includes(event), `${event} is not in ${events}`);
       }
       await assertAnonymous(other);
       await logIn(other, { email: `new-${email}`, password: NEW_PASSWORD });

@@ -11,17 +11,17 @@ suite("a page of another origin", (world) => {
   before(async () => {
     site = await startOtherSite(createServer((request, response) => respond(request, response, world.app.url)));
     origins = [
-      // Another port is the same site to a browser: SameSite cookies go along.
+      // Another port is the same site, so browsers send SameSite cookies.
       `http://127.0.0.1:${site.port}/`,
       `http://localhost:${site.port}/`,
-      // One that hides where it is from: `Origin: null`.
+      // A page that hides its origin: `Origin: null`.
       `http://127.0.0.1:${site.port}/hidden`,
     ];
   });
   after(() => site?.stop());
 
   withAndWithoutJavaScript((mode) => {
-    it("can't log anybody in or out", async () => {
+    it("can't log users in or out", async () => {
       const page = await world.browser(mode);
       for (const origin of origins) await assertRefused(page, origin, "Log in");
       assert.ok(!(await cookieNames(page.context())).includes(SESSION_COOKIE));
@@ -37,7 +37,7 @@ suite("a page of another origin", (world) => {
     });
   });
 
-  it("can't open the live connection, nor read who is logged in", async () => {
+  it("can't open the live connection or read who is logged in", async () => {
     const page = await world.browser();
     await logInUnseen(page);
     world.expectProblem(/WebSocket connection to .* failed: .*response code: 403/);
@@ -65,7 +65,7 @@ suite("a page of another origin", (world) => {
     await page.goto(`${origins[0]}frame`);
     const refusals = () => world.problems.filter((problem) => /frame-ancestors|X-Frame-Options/i.test(problem));
     for (let waits = 0; refusals().length < 2 && waits < 100; waits++) await page.waitForTimeout(50);
-    assert.equal(refusals().length, 2, "each of the two frames is refused");
+    assert.equal(refusals().length, 2, "both frames are refused");
     const frames = page.frames().slice(1);
     assert.equal(frames.length, 2);
     for (const frame of frames) assert.ok(!(await frame.content()).includes(EMAIL));
@@ -74,16 +74,16 @@ suite("a page of another origin", (world) => {
   async function assertRefused(page, origin, button) {
     world.expectProblem(/status of 403/);
     await page.goto(origin);
-    const answer = page.waitForResponse((response) => response.url().startsWith(world.app.url));
+    const pending = page.waitForResponse((response) => response.url().startsWith(world.app.url));
     await press(page, button);
-    const response = await answer;
+    const response = await pending;
     assert.equal(response.request().method(), "POST");
     assert.equal(response.status(), 403);
     assert.match(await page.locator("main").innerText(), /didn't come from one of our own pages/);
   }
 });
 
-/** The pages of somebody who wishes our users ill. */
+/** Responds with the pages of an attacker. */
 function respond(request, response, app) {
   const field = (name, value) => `<input type="hidden" name="${name}" value="${value}">`;
   const form = (path, button, ...fields) =>

@@ -50,7 +50,7 @@ suite("the devices page", (world) => {
       assert.deepEqual(await cookieNames(office.context()), []);
       await assertAnonymous(office);
 
-      // Here, the office is still on the page.
+      // This page still lists the office.
       world.expectProblem(/status of 404/);
       await press(here, "Log out", here.locator(".device", { hasText: "Chrome on Windows" }));
       assert.match(await here.locator("main").innerText(), /^404[\s\S]*Home/);
@@ -75,7 +75,7 @@ suite("the devices page", (world) => {
   });
 });
 
-/** The devices' names and badges, top to bottom. */
+/** Returns the names and badges of the devices, from top to bottom. */
 async function names(page) {
   const texts = await page.locator(".device h2").allInnerTexts();
   return texts.map((text) => text.replace(/\s+/g, " ").trim());

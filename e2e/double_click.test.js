@@ -1,4 +1,4 @@
-// Buttons that are pressed twice, with a script that keeps the second press back, and without.
+// Buttons that are pressed twice, with a script that prevents the second press, and without it.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { EMAIL, PASSWORD } from "./support/app.js";
@@ -29,7 +29,7 @@ suite("a double click", (world) => {
     });
   }
 
-  it("leaves a button that can be pressed again when its reader comes back", async () => {
+  it("leaves a button that works again after going back", async () => {
     const page = await world.browser();
     await page.goto("/users/reset-password");
     await page.getByLabel("Email").fill("nobody@example.com");

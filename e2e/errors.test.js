@@ -6,7 +6,7 @@ import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 suite("an error page", (world) => {
   withAndWithoutJavaScript((mode) => {
-    it("says what is wrong with an address, and leads home", async () => {
+    it("explains a wrong URL, and links to the home page", async () => {
       const page = await world.browser(mode);
       world.expectProblem(/status of 404/);
       assert.equal((await page.goto("/no/such/page")).status(), 404);
@@ -19,7 +19,7 @@ suite("an error page", (world) => {
       await assertHelpful(page, "405", /can't be opened in that way/);
     });
 
-    it("says what is wrong with a form", async () => {
+    it("explains what is wrong with a form", async () => {
       const page = await world.browser(mode);
       const send = async (password, name = "user[password]") => {
         await page.goto("/users/log-in");
@@ -40,7 +40,7 @@ suite("an error page", (world) => {
       await assertHelpful(page, "422", /fill it in again/);
     });
 
-    it("says that a session has ended, and leads to the log-in page", async () => {
+    it("says that the session has ended, and links to the login page", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page);
       const stale = await page.context().newPage();

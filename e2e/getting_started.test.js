@@ -1,4 +1,4 @@
-// The guide `docs/getting-started.md`, done as it says: every numbered step, in its order.
+// Follows the guide `docs/getting-started.md`: every numbered step, in order.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const EMAIL = "ada@example.com";
 const OLD = "a few words in a row";
 const NEW = "other words in another row";
 
-/** What the browsers do at each step, by how its text begins. */
+/** The actions for each step, by the beginning of its text. */
 const STEPS = {
   "Open the home page": async ({ first }) => {
     await first.goto("/");
@@ -74,22 +74,22 @@ const STEPS = {
   },
 };
 
-suite("the guide for getting started", (world) => {
+suite("the getting started guide", (world) => {
   let done = 0;
 
-  it("says what the browser is told to fill in", async () => {
+  it("contains the values that this test fills in", async () => {
     const guide = await text();
     for (const words of [EMAIL, OLD, NEW]) assert.ok(guide.includes(`\`${words}\``), words);
   });
 
   withAndWithoutJavaScript((mode) => {
     it("can be followed step by step", async () => {
-      // The second time the address is taken: a server of its own.
+      // A new server, because the email address is registered after the first time.
       if (done++) await world.restartApp();
       const browsers = { first: await world.browser(mode), other: await world.browser(mode) };
       const steps = await numberedSteps();
       const names = Object.keys(STEPS);
-      assert.equal(steps.length, names.length, "every step is done, and nothing else");
+      assert.equal(steps.length, names.length, "every step has an action, and every action a step");
       for (const [at, name] of names.entries()) {
         assert.ok(steps[at].startsWith(name), `step ${at + 1} is "${steps[at]}", and not "${name} ..."`);
         await STEPS[name](browsers);
@@ -102,7 +102,7 @@ function text() {
   return readFile(join(import.meta.dirname, "..", "docs", "getting-started.md"), "utf8");
 }
 
-/** The guide's steps, which must be numbered from one on. */
+/** Returns the steps of the guide, which must be numbered from one. */
 async function numberedSteps() {
   const found = [...(await text()).matchAll(/^(\d+)\. (.*(?:\n {3,}.*)*)/gm)];
   found.forEach(([, number], at) => assert.equal(Number(number), at + 1, "the steps are numbered in order"));

@@ -9,7 +9,7 @@ const WITHIN = 1000;
 const NAP = 20;
 
 suite("the live connection", (world) => {
-  it("ends when another device logs this one out", async () => {
+  it("closes when another device logs this one out", async () => {
     const [here, there] = [await world.browser(), await world.browser({ userAgent: IPHONE_SAFARI })];
     await logInUnseen(here);
     await logInUnseen(there);
@@ -24,7 +24,7 @@ suite("the live connection", (world) => {
     await there.getByText("on", { exact: true }).waitFor();
   });
 
-  it("ends when one logs out in another tab", async () => {
+  it("closes when the user logs out in another tab", async () => {
     const tab = await world.browser();
     await logInUnseen(tab, { rememberMe: true });
     const live = await openDashboard(await tab.context().newPage());
@@ -34,7 +34,7 @@ suite("the live connection", (world) => {
     await assertFlash(tab, "Logged out successfully.");
   });
 
-  it("ends on all devices when one logs out everywhere", async () => {
+  it("closes on all devices when the user logs out everywhere", async () => {
     const [here, there] = [await world.browser(), await world.browser()];
     await logInUnseen(here);
     await logInUnseen(there, { rememberMe: true });
@@ -52,12 +52,12 @@ suite("the live connection", (world) => {
     const live = await openDashboard(there);
     await here.goto("/");
     await press(here, "Log out");
-    await aSweep(there);
+    await waitForClosing(there);
     assert.deepEqual(live.closed, []);
     assert.equal(await there.locator("#live-status").innerText(), "on");
   });
 
-  it("stays with who confirms or logs in anew in another tab", async () => {
+  it("stays open when the user reauthenticates or logs in again in another tab", async () => {
     const tab = await world.browser();
     const stale = await tab.context().newPage();
     await stale.goto("/users/log-in");
@@ -66,7 +66,7 @@ suite("the live connection", (world) => {
     await tab.goto("/users/sudo");
     await tab.getByLabel("Password").fill(PASSWORD);
     await press(tab, "Continue");
-    await aSweep(tab);
+    await waitForClosing(tab);
     assert.deepEqual(live.closed, []);
 
     await follow(live.page, () => logIn(stale, { from: null }));
@@ -75,7 +75,7 @@ suite("the live connection", (world) => {
     assert.deepEqual(live.closed.map(({ code }) => code), [SESSION_ENDED]);
   });
 
-  it("comes back after an interruption, unless its session ended meanwhile", async () => {
+  it("reconnects after an interruption, unless its session has ended", async () => {
     const page = await world.browser();
     await logInUnseen(page);
     const live = await openDashboard(page);
@@ -86,14 +86,14 @@ suite("the live connection", (world) => {
     world.expectProblem(/WebSocket.* failed|status of 401/);
     await page.evaluate(() => window.sockets.at(-1).close());
     await page.getByText("reconnecting").waitFor();
-    // As from another device: this browser is not told.
+    // Like on another device, so this browser isn't notified.
     await page.request.delete("/users/log-out", { headers: { origin: world.app.url } });
     await page.waitForURL("/users/log-in");
     assert.ok(live.closed.every(({ code }) => code !== SESSION_ENDED));
   });
 });
 
-/** Opens the dashboard, and notes when its connections are closed and why. */
+/** Opens the dashboard, and records when its connections close and why. */
 async function openDashboard(page) {
   const live = { page, closed: [] };
   await page.exposeFunction("noteClose", (code) => live.closed.push({ code, at: Date.now() }));
@@ -112,12 +112,12 @@ async function openDashboard(page) {
   return live;
 }
 
-/** Waits until whatever ends within its time has ended. */
-async function aSweep(page) {
+/** Waits longer than closing a connection may take. */
+async function waitForClosing(page) {
   await page.waitForTimeout(WITHIN * 1.5);
 }
 
-/** Measures how long this machine keeps somebody waiting who has work to do. */
+/** Measures the longest delay of timers on this machine. */
 function watchForStalls() {
   let longest = 0;
   let due = Date.now() + NAP;
@@ -131,7 +131,7 @@ function watchForStalls() {
   };
 }
 
-/** Sends a form by which the connections end, and their pages with them. */
+/** Sends a form, and expects it to close the connections and to redirect their pages. */
 async function assertEnds(lives, sender, send) {
   let answeredAt;
   const longestStall = watchForStalls();
@@ -141,6 +141,6 @@ async function assertEnds(lives, sender, send) {
     await page.waitForURL("/users/log-in");
     assert.deepEqual(closed.map(({ code }) => code), [SESSION_ENDED]);
     const took = closed[0].at - answeredAt;
-    assert.ok(took < WITHIN + longestStall(), `closed ${took} ms after the answer`);
+    assert.ok(took < WITHIN + longestStall(), `closed ${took} ms after the response`);
   }
 }

@@ -20,7 +20,7 @@ const DAY = 24 * 60 * 60;
 
 suite("logging in", (world) => {
   withAndWithoutJavaScript((mode) => {
-    it("ends with the browser, unless one asks to be remembered", async () => {
+    it("ends with the browser, unless the user asks to stay logged in", async () => {
       const profile = await world.profile();
       let page = await world.restartable(profile, mode);
       await logIn(page);
@@ -57,7 +57,7 @@ suite("logging in", (world) => {
       assert.deepEqual(await cookieNames(page.context()), [SESSION_COOKIE, REMEMBER_ME_COOKIE]);
     });
 
-    it("leads back to the page that asked for it", async () => {
+    it("redirects back to the page that required it", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/sessions?x=1");
       await assertAt(page, "/users/log-in");
@@ -67,21 +67,21 @@ suite("logging in", (world) => {
       await assertFlash(page, "Welcome back!");
     });
 
-    it("refuses a bad password, and keeps the email typed", async () => {
+    it("refuses a wrong password, and keeps the email address", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/sessions?x=1");
       await logIn(page, { from: null, password: "not the password" });
       await assertRefused(page, EMAIL);
       assert.equal(await page.evaluate(() => document.activeElement.id), "user_password");
 
-      // An address that nobody has is refused in the same words.
+      // An unknown email address is refused with the same message.
       await logIn(page, { from: null, email: "nobody@example.com" });
       await assertRefused(page, "nobody@example.com");
       await page.reload();
       assert.equal(await page.locator(".flash").count(), 0);
       assert.equal(await page.getByLabel("Email").inputValue(), "");
 
-      // Nor is it ever taken for markup.
+      // It is never treated as markup.
       await page.getByLabel("Email").evaluate((input) => (input.type = "text"));
       await logIn(page, { from: null, email: `"><b>'&ü@example.com` });
       assert.equal(await page.locator("#user_email").getAttribute("value"), `"><b>'&ü@example.com`);
@@ -91,7 +91,7 @@ suite("logging in", (world) => {
       await assertAt(page, "/users/sessions?x=1");
     });
 
-    it("is asked for once more before something sensitive", async () => {
+    it("is required again before sensitive actions", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page);
       await page.goto("/users/sudo");
@@ -106,10 +106,10 @@ suite("logging in", (world) => {
       await press(page, "Continue");
       await assertLoggedIn(page);
       const after = (await page.context().cookies()).find((cookie) => cookie.name === SESSION_COOKIE).value;
-      assert.notEqual(after, before, "a session token of its own");
+      assert.notEqual(after, before, "a new session token");
     });
 
-    it("works with the keyboard alone", async () => {
+    it("works with only the keyboard", async () => {
       const page = await world.browser(mode);
       await page.goto("/users/log-in");
       assert.equal(await focused(page), "Email");
@@ -133,13 +133,13 @@ suite("logging in", (world) => {
       assert.deepEqual(await cookieNames(page.context()), [SESSION_COOKIE, REMEMBER_ME_COOKIE]);
     });
 
-    it("can be reached without walking through the header", async () => {
+    it("can be reached without tabbing through the header", async () => {
       const page = await world.browser(mode);
       await page.goto("/");
       await page.keyboard.press("Tab");
       assert.equal(await focused(page), "Skip to content");
       const box = await page.getByText("Skip to content").boundingBox();
-      assert.ok(box.x >= 0 && box.y >= 0, "the skip link is in sight");
+      assert.ok(box.x >= 0 && box.y >= 0, "the skip link is visible");
       await page.keyboard.press("Enter");
       assert.equal(await page.evaluate(() => document.activeElement.id), "main");
       await page.keyboard.press("Tab");
@@ -159,7 +159,7 @@ async function assertRefused(page, email) {
   assert.ok(!(await cookieNames(page.context())).includes(SESSION_COOKIE));
 }
 
-/** The name of what has the focus, which must be visible. */
+/** Returns the name of the focused element, whose focus must be visible. */
 async function focused(page) {
   const { name, outline } = await page.evaluate(() => {
     const element = document.activeElement;
@@ -167,6 +167,6 @@ async function focused(page) {
     const width = outlineStyle === "none" ? 0 : parseFloat(outlineWidth);
     return { name: (element.labels?.[0] ?? element).textContent.trim(), outline: width };
   });
-  assert.ok(outline >= 2, `the focus on "${name}" can be seen`);
+  assert.ok(outline >= 2, `the focus on "${name}" is visible`);
   return name;
 }

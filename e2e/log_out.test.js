@@ -19,13 +19,13 @@ import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 suite("logging out", (world) => {
   let withPageCache;
   before(async () => {
-    // As people have it, who go back to pages that the browser kept alive.
+    // With the back/forward cache, as users have it.
     withPageCache = await chromium.launch({ ...launchOptions(), ignoreDefaultArgs: ["--disable-back-forward-cache"] });
   });
   after(() => withPageCache?.close());
 
   withAndWithoutJavaScript((mode) => {
-    it("leaves nothing in the browser but the cookie by which it is known", async () => {
+    it("leaves only the cookie of the known browser", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page, { rememberMe: true });
       await page.goto("/");
@@ -46,7 +46,7 @@ suite("logging out", (world) => {
       await assertAnonymous(page);
     });
 
-    it("does not bring pages back with the back button", async () => {
+    it("hides pages from the back button", async () => {
       const page = await world.browser(mode, withPageCache);
       await logInUnseen(page);
       await page.goto("/dashboard");
@@ -60,7 +60,7 @@ suite("logging out", (world) => {
       }
     });
 
-    it("works on the page that the live connection is on", async () => {
+    it("works on the page with the live connection", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page);
       await page.goto("/dashboard");

@@ -1,4 +1,4 @@
-// Mails through a real mail server, which is away at times.
+// Emails through a real mail server, with outages.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, describe, it } from "node:test";
@@ -15,7 +15,7 @@ describe("mail", { timeout: 60_000 }, () => {
     for (const stop of running.reverse()) await stop();
   });
 
-  /** A mail server that keeps what it gets: `{ port, mails }`. */
+  /** Starts a mail server that keeps received emails: `{ port, mails }`. */
   async function startMailServer(port = 0, options = {}) {
     const mails = [];
     const server = new SMTPServer({
@@ -46,11 +46,11 @@ describe("mail", { timeout: 60_000 }, () => {
 
   async function arrival(mails, count = 1) {
     for (let waited = 0; mails.length < count && waited < 30_000; waited += 50) await sleep(50);
-    assert.equal(mails.length, count, "mails arrived");
+    assert.equal(mails.length, count, "emails arrived");
     return mails[count - 1];
   }
 
-  it("arrives as text and as HTML, with a link to the public address", async () => {
+  it("arrives as text and as HTML, with a link to PUBLIC_URL", async () => {
     const server = await startMailServer();
     const app = await startAppWith(server.port);
     assert.equal((await register(app, "ada@example.com")).status, 303);
@@ -65,7 +65,7 @@ describe("mail", { timeout: 60_000 }, () => {
     assert.equal((await fetch(link)).status, 200);
   });
 
-  it("is sent later when the server is away, and the registration is not lost", async () => {
+  it("is sent later if the server is down, and the registration succeeds", async () => {
     const away = await startMailServer();
     await away.stop();
     const app = await startAppWith(away.port);
@@ -74,10 +74,10 @@ describe("mail", { timeout: 60_000 }, () => {
     const back = await startMailServer(away.port);
     const mail = await arrival(back.mails);
     assert.equal(mail.to.text, "grace@example.com");
-    assert.ok(!app.log().includes("grace@example.com"), "the log has no address");
+    assert.ok(!app.log().includes("grace@example.com"), "the log has no email address");
   });
 
-  it("is given up when the server refuses it for good, and that is said", async () => {
+  it("is given up if the server refuses it permanently, and the log says so", async () => {
     const refusal = Object.assign(new Error("no such mailbox: eve@example.com"), { responseCode: 550 });
     const server = await startMailServer(0, { onRcptTo: (address, session, done) => done(refusal) });
     const app = await startAppWith(server.port);

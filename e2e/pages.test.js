@@ -3,7 +3,7 @@ import { it } from "node:test";
 import { eachPage, faults, stretchEmail } from "./support/pages.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
-// 320 px is what a desktop browser has left at 400 % zoom.
+// 320 px is the width of a desktop browser at 400 % zoom.
 const LOOKS = [
   { width: 1280, colorScheme: "light" },
   { width: 768, colorScheme: "light" },
@@ -17,7 +17,7 @@ const LOOKS_WITH_LONG_EMAIL = [
 
 suite("every page", (world) => {
   withAndWithoutJavaScript((mode) => {
-    it("can be read by everybody, on every screen", async () => {
+    it("is accessible, on every screen", async () => {
       const found = new Map();
       const look = async (name, page, looks) => {
         for (const { width, colorScheme } of looks) {
@@ -40,7 +40,7 @@ suite("every page", (world) => {
     });
   });
 
-  it("lets no inline script run", async () => {
+  it("runs no inline script", async () => {
     const page = await world.browser();
     await page.route("/", async (route) => {
       const response = await route.fetch();

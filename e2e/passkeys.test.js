@@ -1,4 +1,4 @@
-// Passkeys, with an authenticator of the browser's own (WebAuthn section 11, "virtual authenticators").
+// Passkeys, with a virtual authenticator of the browser (WebAuthn section 11).
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { REMEMBER_ME_COOKIE, assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
@@ -7,9 +7,9 @@ import { suite } from "./support/suite.js";
 const PASSWORD = "four words in a row";
 
 suite("a passkey", (world) => {
-  let people = 0;
+  let userCount = 0;
 
-  /** A browser on a device that unlocks passkeys, and offers them where the address is typed only if told so. */
+  /** Opens a browser with an authenticator. It only offers passkeys in the email field if asked to. */
   async function device({ offers = false } = {}) {
     const page = await world.browser();
     if (!offers) {
@@ -33,18 +33,18 @@ suite("a passkey", (world) => {
   }
 
   async function member(options) {
-    const person = { email: `keyed${(people += 1)}@example.com`, password: PASSWORD };
+    const user = { email: `keyed${(userCount += 1)}@example.com`, password: PASSWORD };
     const here = await device(options);
-    // What is offered would be chosen by itself.
+    // The virtual authenticator would choose an offered passkey immediately.
     await here.answer(false);
     await here.page.goto("/users/register");
-    await send(here.page, { Email: person.email, Password: PASSWORD }, "Register");
-    await openMail(here.page, person.email, "Confirm your email address");
+    await send(here.page, { Email: user.email, Password: PASSWORD }, "Register");
+    await openMail(here.page, user.email, "Confirm your email address");
     await press(here.page, "Confirm my email address");
-    await logIn(here.page, person);
+    await logIn(here.page, user);
     await assertAt(here.page, "/");
     await here.answer(true);
-    return { person, ...here };
+    return { user, ...here };
   }
 
   async function add(page, name) {
@@ -53,7 +53,7 @@ suite("a passkey", (world) => {
   }
 
   it("is added, named, and logs in without a password", async () => {
-    const { person, page } = await member();
+    const { user, page } = await member();
     await add(page, "My laptop");
     await assertFlash(page, "Passkey added.");
     assert.equal(await page.locator(".codes li").count(), 10);
@@ -67,10 +67,10 @@ suite("a passkey", (world) => {
     await press(page, "Use a passkey");
     await assertAt(page, "/dashboard");
     await assertFlash(page, "Welcome back!");
-    await openMail(page, person.email, "A second factor was added");
+    await openMail(page, user.email, "A second factor was added");
   });
 
-  it("is offered where the address is typed", async () => {
+  it("is offered in the email field", async () => {
     const { page, answer } = await member({ offers: true });
     await add(page, "My laptop");
     await answer(false);
@@ -85,7 +85,7 @@ suite("a passkey", (world) => {
     await assertFlash(page, "Welcome back!");
   });
 
-  it("keeps its user logged in if they ask for it", async () => {
+  it("keeps its user logged in if they chose that", async () => {
     const { page } = await member();
     await add(page, "My laptop");
     await page.getByRole("link", { name: "I've saved my codes" }).click();
@@ -98,12 +98,12 @@ suite("a passkey", (world) => {
     assert.ok(names.includes(REMEMBER_ME_COOKIE), names.join());
   });
 
-  it("is asked for in a dialog that an offer, however late, does not close", async () => {
+  it("is requested in a dialog that a late offer doesn't close", async () => {
     const page = await world.browser();
     await page.addInitScript(() => {
       PublicKeyCredential.isConditionalMediationAvailable = async () => true;
       globalThis.asked = [];
-      // A dialog that its user takes their time with.
+      // The user takes a while to answer the dialog.
       navigator.credentials.get = ({ mediation = "modal", signal }) => {
         const question = { mediation, isClosed: false };
         globalThis.asked.push(question);
@@ -117,13 +117,13 @@ suite("a passkey", (world) => {
     });
     let isFirst = true;
     await page.route("**/users/log-in/passkey/options", async (route) => {
-      const answer = await route.fetch();
+      const response = await route.fetch();
       if (isFirst) {
         isFirst = false;
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
-      // The page may have given it up.
-      await route.fulfill({ response: answer }).catch(() => {});
+      // The page may have canceled it.
+      await route.fulfill({ response }).catch(() => {});
     });
     await page.goto("/users/log-in");
     await page.getByRole("button", { name: "Use a passkey" }).click();
@@ -133,12 +133,12 @@ suite("a passkey", (world) => {
     assert.equal(await page.getByRole("alert").count(), 0);
   });
 
-  it("is the second factor after the password, and confirms that it is still the user", async () => {
-    const { person, page } = await member();
+  it("is a second factor after the password, and reauthenticates", async () => {
+    const { user, page } = await member();
     await add(page, "My laptop");
     await page.getByRole("link", { name: "I've saved my codes" }).click();
     await press(page, "Log out");
-    await logIn(page, person);
+    await logIn(page, user);
     await assertAt(page, "/users/mfa-challenge");
     await press(page, "Use a passkey");
     await assertAt(page, "/");
@@ -150,11 +150,11 @@ suite("a passkey", (world) => {
     await press(page, /^Remove/);
     await assertFlash(page, "Passkey removed.");
     await press(page, "Log out");
-    await logIn(page, person);
+    await logIn(page, user);
     await assertAt(page, "/");
   });
 
-  it("is named after the browser that made it, unless it is given a name", async () => {
+  it("is named after the browser that created it, unless the user names it", async () => {
     const { page } = await member();
     await page.goto("/users/settings/mfa");
     await press(page, "Add a passkey");
@@ -163,7 +163,7 @@ suite("a passkey", (world) => {
     await page.getByRole("heading", { name: "on Linux" }).waitFor();
   });
 
-  it("is refused by whom can't unlock it, with another way left", async () => {
+  it("fails if the user can't unlock it, and other ways remain", async () => {
     const { page, unlock } = await member();
     await unlock(false);
     await page.goto("/users/settings/mfa");
@@ -173,7 +173,7 @@ suite("a passkey", (world) => {
     await assertAt(page, "/users/settings/mfa");
   });
 
-  it("is not offered without a script, or at another name", async () => {
+  it("is not offered without a script, or on another host", async () => {
     const plain = await world.browser({ javaScriptEnabled: false });
     await plain.goto("/users/log-in");
     assert.ok(!(await plain.getByRole("button", { name: "Use a passkey" }).isVisible()));

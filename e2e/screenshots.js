@@ -1,4 +1,4 @@
-// Saves a picture of every page, as it is on a desk and on a phone, in the light and in the dark.
+// Saves a screenshot of every page, on a desktop and on a phone, in light and dark mode.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { chromium } from "playwright-core";

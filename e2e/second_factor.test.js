@@ -1,4 +1,4 @@
-// The second factor: setting it up, showing it, and living without it.
+// The second factor: setting it up, presenting it, and removing it.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { it } from "node:test";
@@ -9,23 +9,23 @@ import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 const PASSWORD = "four words in a row";
 
 suite("a second factor", (world) => {
-  let people = 0;
+  let userCount = 0;
 
   withAndWithoutJavaScript((mode) => {
-    /** Somebody who has registered and logged in. */
+    /** Opens a browser in which a new user is logged in. */
     async function member() {
-      const person = { email: `${mode.javaScriptEnabled ? "scripted" : "plain"}${(people += 1)}@example.com`, password: PASSWORD };
+      const user = { email: `${mode.javaScriptEnabled ? "scripted" : "plain"}${(userCount += 1)}@example.com`, password: PASSWORD };
       const page = await world.browser(mode);
       await page.goto("/users/register");
-      await send(page, { Email: person.email, Password: PASSWORD }, "Register");
-      await openMail(page, person.email, "Confirm your email address");
+      await send(page, { Email: user.email, Password: PASSWORD }, "Register");
+      await openMail(page, user.email, "Confirm your email address");
       await press(page, "Confirm my email address");
-      await logIn(page, person);
+      await logIn(page, user);
       await assertAt(page, "/");
-      return { person, page };
+      return { user, page };
     }
 
-    /** Sets up an app, and keeps the backup codes. */
+    /** Sets up an authenticator app, and returns it with the backup codes. */
     async function enrol(page) {
       await page.goto("/users/settings");
       await page.getByRole("link", { name: "Two-factor authentication" }).click();
@@ -37,8 +37,8 @@ suite("a second factor", (world) => {
       return { app, codes };
     }
 
-    it("is set up, asked for, and trusted away for a browser", async () => {
-      const { person, page } = await member();
+    it("is set up, required, and skipped in a trusted browser", async () => {
+      const { user, page } = await member();
       await page.goto("/users/settings/mfa/totp");
       const qr = await page.getByRole("img", { name: "QR code for an authenticator app" }).locator("svg").boundingBox();
       assert.ok(qr.width >= 200 && qr.width === qr.height, JSON.stringify(qr));
@@ -49,7 +49,7 @@ suite("a second factor", (world) => {
       await press(page, "Log out");
 
       await page.goto("/dashboard");
-      await logIn(page, { ...person, from: null });
+      await logIn(page, { ...user, from: null });
       await assertAt(page, "/users/mfa-challenge");
       await page.goto("/dashboard");
       await assertAt(page, "/users/mfa-challenge");
@@ -61,20 +61,20 @@ suite("a second factor", (world) => {
       await assertFlash(page, "Welcome back!");
 
       await press(page, "Log out");
-      await logIn(page, person);
+      await logIn(page, user);
       await assertAt(page, "/");
       await page.goto("/users/sessions");
       await press(page, /^Stop trusting/);
       await press(page, /^Log out of/);
-      await logIn(page, person);
+      await logIn(page, user);
       await assertAt(page, "/users/mfa-challenge");
       await press(page, "Cancel");
       await assertAnonymous(page);
-      await openMail(page, person.email, "A second factor was added");
+      await openMail(page, user.email, "A second factor was added");
     });
 
-    it("is replaced by a backup code, once", async () => {
-      const { person, page } = await member();
+    it("can be replaced by a backup code once", async () => {
+      const { user, page } = await member();
       const { codes } = await enrol(page);
       const [download] = await Promise.all([
         page.waitForEvent("download"),
@@ -87,15 +87,15 @@ suite("a second factor", (world) => {
       const elsewhere = await world.browser(mode);
       for (const [code, answer] of [[codes[0], "/"], [codes[0], "/users/mfa-challenge"], [codes[1].toUpperCase(), "/"]]) {
         await elsewhere.context().clearCookies();
-        await logIn(elsewhere, person);
+        await logIn(elsewhere, user);
         await elsewhere.getByRole("link", { name: "Use a backup code" }).click();
         await send(elsewhere, { "Backup code": code }, "Continue");
         await assertAt(elsewhere, answer);
       }
     });
 
-    it("is asked for before something sensitive, and given up", async () => {
-      const { person, page } = await member();
+    it("is required before sensitive actions, and can be removed", async () => {
+      const { user, page } = await member();
       const { app, codes } = await enrol(page);
       await page.goto("/users/sudo");
       assert.equal(await page.getByLabel("Password").count(), 0);
@@ -111,7 +111,7 @@ suite("a second factor", (world) => {
       await press(page, /^Remove/);
       await assertFlash(page, "Authenticator app removed.");
       await press(page, "Log out");
-      await logIn(page, person);
+      await logIn(page, user);
       await assertAt(page, "/");
       assert.ok(app);
     });

@@ -1,4 +1,4 @@
-// One login for several subdomains, and none for anybody else.
+// A login that several subdomains share, but no other site.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { DEVICE_COOKIE, REMEMBER_ME_COOKIE, SESSION_COOKIE, assertAt, logIn, press } from "./support/browser.js";
@@ -11,7 +11,7 @@ suite("subdomains", (world) => {
     return new URL(page.url()).pathname === "/dashboard";
   };
 
-  it("share a login under COOKIE_DOMAIN, and its end", async () => {
+  it("share a login and a logout under COOKIE_DOMAIN", async () => {
     await world.restartApp({ COOKIE_DOMAIN: "my-app.localhost" });
     const page = await world.browser();
     await logIn(page, { from: at("app.my-app.localhost", "/users/log-in"), rememberMe: true });
@@ -34,7 +34,7 @@ suite("subdomains", (world) => {
     assert.ok(!(await isLoggedIn(page, "app.my-app.localhost")), "logged out of both");
   });
 
-  it("share nothing without it", async () => {
+  it("don't share a login without COOKIE_DOMAIN", async () => {
     await world.restartApp();
     const page = await world.browser();
     await logIn(page, { from: at("app.my-app.localhost", "/users/log-in") });

@@ -1,4 +1,4 @@
-// The application as a real process: on a free port, in a fresh folder, with an empty database.
+// Runs the application as a process: on a free port, in a new folder, with an empty database.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -15,7 +15,7 @@ const START_TIMEOUT = 15_000;
 const STOP_TIMEOUT = 3_000;
 
 /**
- * Starts the application, and answers when it is up: `{ url, port, log(), stop() }`. Passkeys need it to have a name,
+ * Starts the application, and waits until it responds: `{ url, port, log(), stop() }`. Passkeys need a host name,
  * such as `localhost`.
  */
 export async function startApp(env = {}, host = "127.0.0.1") {
@@ -51,7 +51,7 @@ export async function startApp(env = {}, host = "127.0.0.1") {
   };
 
   const deadline = Date.now() + START_TIMEOUT;
-  // Another process may have taken the port meanwhile, and would answer in its place.
+  // Another process may have taken the port in the meantime, and would respond instead.
   while (!log.includes("listening") || !(await isUp(url))) {
     if (Date.now() > deadline || child.exitCode !== null || child.pid === undefined) {
       await stop();
@@ -62,7 +62,7 @@ export async function startApp(env = {}, host = "127.0.0.1") {
   return { url, port, log: () => log, stop };
 }
 
-/** Serves one page from another origin than the application's: `{ port, stop() }`. */
+/** Serves pages from another origin: `{ port, stop() }`. */
 export async function startOtherSite(server) {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,4 +1,4 @@
-// An authenticator app, as on a phone.
+// An authenticator app.
 import { setTimeout as sleep } from "node:timers/promises";
 import { TOTP } from "otpauth";
 
@@ -12,18 +12,18 @@ export class AuthenticatorApp {
     this.#totp = new TOTP({ secret: key.replaceAll(/\s/g, "") });
   }
 
-  /** Takes the key from the page that sets it up. */
+  /** Reads the key from the page that sets up the app. */
   static async scan(page) {
     return new AuthenticatorApp(await page.locator(".key").textContent());
   }
 
-  /** What it shows now. */
+  /** Returns the current code. */
   code() {
     this.#lastStep = Math.floor(Date.now() / STEP);
     return this.#totp.generate();
   }
 
-  /** A code works once: waits until it shows another. */
+  /** Waits for the next code, because each one works only once. */
   async nextCode() {
     await sleep((this.#lastStep + 1) * STEP - Date.now() + 50);
     return this.code();

@@ -1,4 +1,4 @@
-// Chromium, and what people do with it.
+// Chromium, and common actions of users.
 import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -15,7 +15,7 @@ export const SESSION_COOKIE = "_my_app_key";
 export const REMEMBER_ME_COOKIE = "_my_app_web_user_remember_me";
 export const DEVICE_COOKIE = "_my_app_device";
 
-/** How Chromium is started. */
+/** Returns the options to start Chromium. */
 export function launchOptions() {
   return {
     executablePath: process.env.CHROMIUM || onPath("chromium"),
@@ -31,7 +31,7 @@ export function launchOptions() {
   };
 }
 
-/** Notes what a page complains about: script errors, refused content, failed requests. */
+/** Records the problems of pages: script errors, refused content, failed requests. */
 export function watch(context, problems) {
   context.on("weberror", (error) => problems.push(`script error: ${error.error()}`));
   context.on("console", (message) => {
@@ -39,18 +39,18 @@ export function watch(context, problems) {
   });
 }
 
-/** Does what makes the browser load another page, and waits for that page. */
+/** Runs an action that loads another page, and waits for that page. */
 export async function follow(page, action) {
   const loaded = page.waitForEvent("load");
   await Promise.all([loaded, action()]);
 }
 
-/** Presses a button of a form, and waits for the page it leads to. */
+/** Presses a button of a form, and waits for the next page. */
 export function press(page, name, within = page) {
   return follow(page, () => within.getByRole("button", { name }).click());
 }
 
-/** Fills in the log-in page and sends it. With `from: null`, the page that is open already. */
+/** Fills in the login page and sends it. With `from: null`, uses the current page. */
 export async function logIn(page, options = {}) {
   const { email = EMAIL, password = PASSWORD, rememberMe = false, from = "/users/log-in" } = options;
   if (from) await page.goto(from);
@@ -66,14 +66,14 @@ export async function send(page, fields, button, within = page) {
   await press(page, button, within);
 }
 
-/** Opens the link of the newest mail to an address, as the mailbox page shows it. */
+/** Opens the link in the newest email to an address, from the mailbox page. */
 export async function openMail(page, email, subject) {
   await page.goto("/dev/mailbox");
   const mail = page.locator("article", { hasText: `To ${email}` }).filter({ hasText: subject }).first();
   await follow(page, () => mail.getByRole("link").click());
 }
 
-/** Logs in without a page to look at, for tests of what comes after. */
+/** Logs in without opening the login page. */
 export async function logInUnseen(page, { rememberMe = false } = {}) {
   const form = { "user[email]": EMAIL, "user[password]": PASSWORD, ...(rememberMe && { "user[remember_me]": "true" }) };
   const response = await page.request.post("/users/log-in", { form, maxRedirects: 0 });
@@ -100,7 +100,7 @@ export async function assertLoggedIn(page) {
   assert.match(await page.locator("main").innerText(), new RegExp(EMAIL));
 }
 
-/** The names of the cookies but for the one by which the browser is known again: it logs nobody in. */
+/** Returns the names of all cookies, except that of the known browser, which logs nobody in. */
 export async function cookieNames(context) {
   const names = (await context.cookies()).map((cookie) => cookie.name);
   return names.filter((name) => name !== DEVICE_COOKIE).sort();
@@ -116,5 +116,5 @@ function onPath(name) {
       // Not in this folder.
     }
   }
-  throw new Error(`${name} is not on the PATH: install it, or say where it is with the variable CHROMIUM`);
+  throw new Error(`${name} is not on the PATH: install it, or set CHROMIUM to its path`);
 }

@@ -1,4 +1,4 @@
-// All pages there are to see, and what every one of them owes its readers.
+// All pages of the application, and the rules that each must follow.
 import { EMAIL } from "./app.js";
 import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, openMail, press, send } from "./browser.js";
 import { AuthenticatorApp } from "./authenticator_app.js";
@@ -7,7 +7,7 @@ export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
 /**
- * Opens each page in turn, and hands it over with its name. `browser(options)` opens a browser of its own.
+ * Opens each page, and passes it to `visit` with its name. `browser(options)` opens a new browser.
  * Three devices are logged in at the end.
  */
 export async function eachPage(browser, options, visit) {
@@ -61,10 +61,10 @@ export async function eachPage(browser, options, visit) {
   await open("devices", "/users/sessions");
 }
 
-/** How many have set up a second factor. */
+/** The number of users who set up a second factor. */
 let adas = 0;
 
-/** What somebody sees who sets up a second factor. They are logged out at the end. */
+/** Visits the pages of setting up a second factor. The user is logged out at the end. */
 async function secondFactorPages(page, open) {
   const ada = { email: `ada${(adas += 1)}@example.com`, password: "a good long password" };
   await page.goto("/users/register");
@@ -98,7 +98,7 @@ async function secondFactorPages(page, open) {
   await press(page, "Log out");
 }
 
-/** A page is as wide as its longest email address. Shows one that is as long as they get in life. */
+/** Replaces the email address with a very long one, because pages must not get wider than the screen. */
 export async function stretchEmail(page) {
   const long = "maximiliane.von-und-zu-hohenlohe-langenburg@international.example-corporation.com";
   await page.evaluate(
@@ -111,7 +111,7 @@ export async function stretchEmail(page) {
   );
 }
 
-/** What is wrong with the page as it is shown now, in words. Runs inside the page. */
+/** Returns descriptions of what is wrong with the current page. Runs inside the page. */
 export function faults() {
   const found = [];
   const check = (holds, fault) => holds || found.push(fault);

@@ -1,4 +1,4 @@
-// What all test files share: a server and a browser of their own, and a close look at every page they open.
+// The frame of all test files: a server and a browser for each, and checks of every page that they open.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,8 +11,8 @@ import { launchOptions, watch } from "./browser.js";
 const ACTION_TIMEOUT = 10_000;
 
 /**
- * A group of tests against one server. After each test its browsers are closed, and must have complained of
- * nothing.
+ * Defines a group of tests with one server. After each test, its browsers are closed, and must have reported no
+ * problems.
  */
 export function suite(name, define, host) {
   describe(name, { timeout: 80_000 }, () => {
@@ -24,7 +24,7 @@ export function suite(name, define, host) {
   });
 }
 
-/** Runs the same tests for people with and without JavaScript. */
+/** Runs the same tests with and without JavaScript. */
 export function withAndWithoutJavaScript(define) {
   for (const javaScriptEnabled of [true, false]) {
     describe(`with JavaScript ${javaScriptEnabled ? "on" : "off"}`, () => define({ javaScriptEnabled }));
@@ -46,25 +46,25 @@ class World {
     this.chromium = await chromium.launch(launchOptions());
   }
 
-  /** A server with an empty database, in place of the one before. */
+  /** Starts a server with an empty database, in place of the previous one. */
   async restartApp(env = {}) {
     await this.app.stop();
     this.app = await startApp(env, this.host);
   }
 
-  /** A browser of its own, with a page open: what it stores, it shares with no other. */
+  /** Opens a new browser with a page. It shares no storage with others. */
   async browser(options = {}, chromium = this.chromium) {
     return this.#open(await chromium.newContext({ baseURL: this.app.url, ...options }));
   }
 
-  /** A folder to keep a browser's data in, for [`restartable`]. */
+  /** Creates a folder for a browser's data, for [`restartable`]. */
   async profile() {
     const folder = await mkdtemp(join(tmpdir(), "my_app-profile-"));
     this.#folders.push(folder);
     return folder;
   }
 
-  /** A whole browser process with its data in a folder. Close its context, and start it again. */
+  /** Starts a browser process with its data in a folder. To restart it, close its context and call this again. */
   async restartable(profile, options = {}) {
     const context = await chromium.launchPersistentContext(profile, {
       ...launchOptions(),
@@ -74,7 +74,7 @@ class World {
     return this.#open(context, context.pages()[0]);
   }
 
-  /** Says that a test makes the browser complain, and of what. */
+  /** Expects the browser to report a problem. */
   expectProblem(pattern) {
     this.#expected.push(pattern);
   }
@@ -85,9 +85,9 @@ class World {
     await Promise.all(contexts.map((context) => context.close()));
     await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })));
     const surprises = problems.filter((problem) => !expected.some((pattern) => pattern.test(problem)));
-    assert.deepEqual(surprises, [], "the browser complained");
+    assert.deepEqual(surprises, [], "the browser reported problems");
     for (const pattern of expected) {
-      assert.ok(problems.some((problem) => pattern.test(problem)), `the browser did not complain of ${pattern}`);
+      assert.ok(problems.some((problem) => pattern.test(problem)), `the browser did not report ${pattern}`);
     }
   }
 

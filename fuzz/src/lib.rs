@@ -1,5 +1,5 @@
-//! What must hold for any bytes at all. Each function is a fuzz target, and runs in the ordinary tests over
-//! the seeds and some thousand random inputs.
+//! Properties that must hold for any bytes. Each function is a fuzz target. The ordinary tests run it with the seeds
+//! and some thousand random inputs.
 
 #[cfg(test)]
 mod seeds;
@@ -50,23 +50,23 @@ impl sigra::AuthUser for User {
     }
 }
 
-/// A host with one user, who is logged in.
+/// A host with two users: one is logged in, and the second factor of the other is pending.
 struct Host {
     runtime: Runtime,
     app: Router,
-    /// The cookie that proves it: name and value.
+    /// The session cookie of the first user: name and value.
     cookie: (String, String),
-    /// That of another user, whose second factor is pending.
+    /// The session cookie of the second user.
     pending: (String, String),
-    /// The key of their authenticator app.
+    /// The key of the second user's authenticator app.
     key: String,
     passwords: Passwords,
 }
 
 async fn log_in_at(app: &Router, path: &str) -> (String, String) {
     let request = Request::post(path).body(Body::empty()).expect("a request");
-    let answer = app.clone().oneshot(request).await.expect("an answer");
-    let set = answer.headers().get_all(header::SET_COOKIE).iter();
+    let response = app.clone().oneshot(request).await.expect("a response");
+    let set = response.headers().get_all(header::SET_COOKIE).iter();
     let mut set = set.map(|value| cookie::Cookie::parse(value.to_str().expect("text").to_owned()).expect("a cookie"));
     let cookie = set.find(|cookie| cookie.name() == "_app_key").expect("a session");
     (cookie.name().to_owned(), cookie.value().to_owned())
@@ -76,13 +76,13 @@ thread_local! {
     static HOST: OnceCell<Host> = const { OnceCell::new() };
 }
 
-const NOBODY: &str = "nobody";
+const ANONYMOUS: &str = "anonymous";
 
-async fn who(scope: Option<Scope<User>>) -> String {
-    scope.map_or(NOBODY.to_owned(), |scope| format!("user {}", scope.user().id))
+async fn current_user(scope: Option<Scope<User>>) -> String {
+    scope.map_or(ANONYMOUS.to_owned(), |scope| format!("user {}", scope.user().id))
 }
 
-/// Whether the browser that somebody logs in with was known before.
+/// Logs in, and returns whether the browser was already known.
 async fn known(State(sigra): State<Sigra<User>>, session: CookieSession) -> sigra::Result<String> {
     let outcome = sigra.log_in(&session, &User { id: 7 }, LogInMethod::Password, RememberMe::No).await?;
     Ok((outcome == LogInOutcome::Complete && !session.is_new_browser()).to_string())
@@ -94,10 +94,10 @@ async fn log_in(
     Path(id): Path<i64>,
 ) -> sigra::Result<String> {
     let outcome = sigra.log_in(&session, &User { id }, LogInMethod::Password, RememberMe::No).await?;
-    Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { NOBODY.to_owned() })
+    Ok(if outcome == LogInOutcome::Complete { format!("user {id}") } else { ANONYMOUS.to_owned() })
 }
 
-/// Sets up an authenticator app, and gives its key.
+/// Sets up an authenticator app, and returns its key.
 async fn enrol(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
@@ -119,28 +119,28 @@ async fn answer(
 ) -> sigra::Result<String> {
     let code = MfaCode::new(String::from_utf8_lossy(&body));
     let factor = sigra.mfa().complete(&session, &challenge, SecondFactor::Code(&code), TrustBrowser::Yes).await?;
-    Ok(factor.valid().map_or(NOBODY.to_owned(), |factor| format!("{factor:?}")))
+    Ok(factor.valid().map_or(ANONYMOUS.to_owned(), |factor| format!("{factor:?}")))
 }
 
-/// Whom an answer of a passkey logs in, or adds a passkey to, in a browser that was asked for one.
+/// Begins a login with a passkey, and returns the user that the response in the body logs in.
 async fn answer_with_passkey(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
     body: Bytes,
 ) -> sigra::Result<String> {
     let asked = sigra.passkeys().begin_log_in(&session).await?;
-    let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(NOBODY.to_owned()) };
-    // As if it were for this challenge: past the first check.
+    let Ok(mut answer) = serde_json::from_slice::<PublicKeyCredential>(&body) else { return Ok(ANONYMOUS.to_owned()) };
+    // Use the current challenge, to pass the first check.
     let challenge = serde_json::to_value(&asked).expect("JSON")["publicKey"]["challenge"].clone();
     let client_data = serde_json::json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN });
     answer.response.client_data_json = client_data.to_string().into();
-    let who = sigra.passkeys().verify_log_in(&session, &answer).await?;
-    Ok(who.valid().map_or(NOBODY.to_owned(), |who| format!("user {}", who.user().id)))
+    let outcome = sigra.passkeys().verify_log_in(&session, &answer).await?;
+    Ok(outcome.valid().map_or(ANONYMOUS.to_owned(), |found| format!("user {}", found.user().id)))
 }
 
 const ORIGIN: &str = "https://localhost";
 
-/// What an app with this key shows now, and showed before.
+/// Returns the codes of an app with this key: the previous and the current one.
 fn codes(key: &str) -> [String; 2] {
     let secret = totp_rs::Secret::try_from_base32(key.replace(' ', "")).expect("a key");
     let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
@@ -161,9 +161,9 @@ impl Host {
             let secret = SecretKeyBase::new("0123456789abcdef".repeat(4)).expect("long enough");
             let config = Config::new("app", secret).rate_limits(false);
             let config = config.relying_party(RelyingParty::new("localhost", ORIGIN));
-            let sigra: Sigra<User> = Sigra::new(config, pool).expect("good settings");
+            let sigra: Sigra<User> = Sigra::new(config, pool).expect("valid settings");
             let app = Router::new()
-                .route("/who", any(who))
+                .route("/current-user", any(current_user))
                 .route("/known", any(known))
                 .route("/log-in/{id}", post(log_in))
                 .route("/enrol", post(enrol))
@@ -175,30 +175,30 @@ impl Host {
             let enrolling = log_in_at(&app, "/log-in/8").await;
             let request = Request::post("/enrol").header(header::COOKIE, format!("{}={}", enrolling.0, enrolling.1));
             let enrolled =
-                app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+                app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("a response");
             let key = to_bytes(enrolled.into_body(), 10_000).await.expect("a body");
             let pending = log_in_at(&app, "/log-in/8").await;
             (app, cookie, pending, String::from_utf8_lossy(&key).into_owned())
         });
         let passwords = Passwords::new(Argon2Params::new(8, 1, 1), 1, Duration::from_secs(60));
-        Self { runtime, app, cookie, pending, key, passwords: passwords.expect("good parameters") }
+        Self { runtime, app, cookie, pending, key, passwords: passwords.expect("valid parameters") }
     }
 
-    /// Who sent the request, as the application sees it, and what it wants the browser to keep.
-    fn ask(&self, request: Request<Body>) -> (StatusCode, String, Vec<String>) {
+    /// Sends a request, and returns the status, the user in the body, and the cookies that it sets.
+    fn send(&self, request: Request<Body>) -> (StatusCode, String, Vec<String>) {
         self.runtime.block_on(async {
-            let answer = self.app.clone().oneshot(request).await.expect("an answer");
-            let status = answer.status();
-            let set = answer.headers().get_all(header::SET_COOKIE).iter();
+            let response = self.app.clone().oneshot(request).await.expect("a response");
+            let status = response.status();
+            let set = response.headers().get_all(header::SET_COOKIE).iter();
             let set = set.map(|value| value.to_str().expect("visible ASCII").to_owned()).collect();
-            let body = to_bytes(answer.into_body(), 10_000).await.expect("a body");
+            let body = to_bytes(response.into_body(), 10_000).await.expect("a body");
             (status, String::from_utf8_lossy(&body).into_owned(), set)
         })
     }
 
-    fn ask_with_cookies(&self, cookies: HeaderValue) -> (StatusCode, String, Vec<String>) {
-        let request = Request::get("/who").header(header::COOKIE, cookies);
-        self.ask(request.body(Body::empty()).expect("a request"))
+    fn send_with_cookies(&self, cookies: HeaderValue) -> (StatusCode, String, Vec<String>) {
+        let request = Request::get("/current-user").header(header::COOKIE, cookies);
+        self.send(request.body(Body::empty()).expect("a request"))
     }
 }
 
@@ -206,12 +206,12 @@ fn with_host<T>(run: impl FnOnce(&Host) -> T) -> T {
     HOST.with(|host| run(host.get_or_init(Host::new)))
 }
 
-/// Any cookies but the genuine ones leave the request anonymous, and the answer well formed.
+/// Cookies that aren't genuine leave the request anonymous, and the response well-formed.
 pub fn cookie_session(data: &[u8]) {
     let Ok(cookies) = HeaderValue::from_bytes(data) else { return };
     with_host(|host| {
-        let (status, who, set) = host.ask_with_cookies(cookies);
-        assert_eq!((status, who.as_str()), (StatusCode::OK, NOBODY));
+        let (status, user, set) = host.send_with_cookies(cookies);
+        assert_eq!((status, user.as_str()), (StatusCode::OK, ANONYMOUS));
         for cookie in set {
             let parsed = cookie::Cookie::parse(cookie.as_str()).expect("a cookie that browsers can read");
             assert!(parsed.name().starts_with("_app_") && parsed.http_only() == Some(true), "{cookie}");
@@ -219,8 +219,7 @@ pub fn cookie_session(data: &[u8]) {
     });
 }
 
-/// The genuine cookie with anything changed is not genuine. The data says where and how: pairs of a
-/// position and a mask; what is left over is appended.
+/// The genuine cookie isn't accepted with any change. The data is pairs of a position and a mask, then bytes to append.
 pub fn signature(data: &[u8]) {
     with_host(|host| {
         let (name, genuine) = &host.cookie;
@@ -233,38 +232,38 @@ pub fn signature(data: &[u8]) {
         value.extend(rest.iter().filter(|byte| byte.is_ascii_alphanumeric()));
         let cookies = [name.as_bytes(), b"=", &value].concat();
         let Ok(cookies) = HeaderValue::from_bytes(&cookies) else { return };
-        let (_, who, _) = host.ask_with_cookies(cookies);
-        // A change that only adds what cookie syntax ignores leaves the value as it was.
+        let (_, user, _) = host.send_with_cookies(cookies);
+        // A change that only adds what the cookie syntax ignores doesn't change the value.
         let seen: &[u8] = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let expected = if seen == genuine.as_bytes() { "user 7" } else { NOBODY };
-        assert_eq!(who, expected, "{}", String::from_utf8_lossy(&value));
+        let expected = if seen == genuine.as_bytes() { "user 7" } else { ANONYMOUS };
+        assert_eq!(user, expected, "{}", String::from_utf8_lossy(&value));
     });
 }
 
-/// Whatever is accepted as a path to return to leads to the same origin, and comes out as it went in.
+/// Any path that is accepted to return to leads to the same origin, and isn't changed.
 pub fn return_to(data: &[u8]) {
     let Ok(path) = str::from_utf8(data) else { return };
     let Some(accepted) = ReturnTo::parse(path) else { return };
     assert_eq!(accepted.as_str(), path);
     let here = Url::parse("https://host.example/users/log-in").expect("a URL");
-    let there = here.join(path).expect("a browser can follow it");
-    assert_eq!(there.origin(), here.origin(), "{path}");
+    let target = here.join(path).expect("a browser can follow it");
+    assert_eq!(target.origin(), here.origin(), "{path}");
     assert!(HeaderValue::from_str(path).is_ok());
 }
 
-/// An unsafe request is served only if the browser says that it comes from here, or no browser says
-/// anything. The data is the headers Origin, Host and Sec-Fetch-Site, a line each.
+/// An unsafe request is served only if the browser says that it comes from the same origin, or if the origin is
+/// missing. The data is the headers Origin, Host and Sec-Fetch-Site, one on each line.
 pub fn origin(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let mut next = || HeaderValue::from_bytes(lines.next().unwrap_or_default());
     let (Ok(origin), Ok(host_name), Ok(site)) = (next(), next(), next()) else { return };
     let request = Request::builder()
         .method(Method::POST)
-        .uri("/who")
+        .uri("/current-user")
         .header(header::ORIGIN, &origin)
         .header(header::HOST, &host_name)
         .header("sec-fetch-site", &site);
-    let (status, ..) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
+    let (status, ..) = with_host(|host| host.send(request.body(Body::empty()).expect("a request")));
     if status == StatusCode::FORBIDDEN {
         return;
     }
@@ -280,23 +279,23 @@ pub fn origin(data: &[u8]) {
     assert!(vouched_for || silent || same, "{origin:?} at {host_name:?}, {site:?}");
 }
 
-/// No cookie that was not signed makes a browser known.
+/// An unsigned cookie never makes a browser known.
 pub fn known_device(data: &[u8]) {
     let Ok(cookie) = HeaderValue::from_bytes(&[b"_app_device=", data].concat()) else { return };
     let request = Request::get("/known").header(header::COOKIE, cookie);
-    let (status, known, _) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
+    let (status, known, _) = with_host(|host| host.send(request.body(Body::empty()).expect("a request")));
     assert_eq!((status, known.as_str()), (StatusCode::OK, "false"));
 }
 
-/// No cookie that was not signed makes a browser trusted.
+/// An unsigned cookie never makes a browser trusted.
 pub fn mfa_trust(data: &[u8]) {
     let Ok(cookie) = HeaderValue::from_bytes(&[b"_app_mfa_trust=", data].concat()) else { return };
     let request = Request::post("/log-in/8").header(header::COOKIE, cookie);
-    let (status, who, _) = with_host(|host| host.ask(request.body(Body::empty()).expect("a request")));
-    assert_eq!((status, who.as_str()), (StatusCode::OK, NOBODY));
+    let (status, user, _) = with_host(|host| host.send(request.body(Body::empty()).expect("a request")));
+    assert_eq!((status, user.as_str()), (StatusCode::OK, ANONYMOUS));
 }
 
-/// Whatever is typed, only the code that the app shows completes a log-in.
+/// Only the code of the app completes a login.
 pub fn mfa_code(data: &[u8]) {
     with_host(|host| {
         let typed: String = String::from_utf8_lossy(data).chars().filter(char::is_ascii_digit).collect();
@@ -305,22 +304,22 @@ pub fn mfa_code(data: &[u8]) {
         }
         let (name, value) = &host.pending;
         let request = Request::post("/answer").header(header::COOKIE, format!("{name}={value}"));
-        let (status, who, _) = host.ask(request.body(data.to_vec().into()).expect("a request"));
-        // A pending log-in waits ten minutes, and fuzzing may take longer.
-        assert!(status == StatusCode::UNAUTHORIZED || who == NOBODY, "{status} {who}");
+        let (status, user, _) = host.send(request.body(data.to_vec().into()).expect("a request"));
+        // A pending login expires after ten minutes, and fuzzing can take longer.
+        assert!(status == StatusCode::UNAUTHORIZED || user == ANONYMOUS, "{status} {user}");
         assert!(!format!("{:?}", MfaCode::new(&typed)).contains(&typed) || typed.is_empty());
     });
 }
 
-/// No answer that no passkey has signed logs anybody in, and none makes the check panic.
+/// A response that no passkey signed never logs anyone in, and never makes the check panic.
 pub fn passkey(data: &[u8]) {
     let request = Request::post("/passkey").body(data.to_vec().into()).expect("a request");
-    let (status, who, _) = with_host(|host| host.ask(request));
-    assert_eq!((status, who.as_str()), (StatusCode::OK, NOBODY));
+    let (status, user, _) = with_host(|host| host.send(request));
+    assert_eq!((status, user.as_str()), (StatusCode::OK, ANONYMOUS));
     drop(serde_json::from_slice::<RegisterPublicKeyCredential>(data));
 }
 
-/// A token has exactly one spelling.
+/// A token has exactly one encoding.
 pub fn token(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     if let Some(token) = EmailToken::parse(text) {
@@ -333,7 +332,7 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// No stored hash makes the check panic, or a password good that it was not made of.
+/// A stored hash never makes the check panic, and never accepts a password that it wasn't made from.
 pub fn phc(data: &[u8]) {
     let stored = HashedPassword::from(String::from_utf8_lossy(data).into_owned());
     with_host(|host| {
@@ -343,7 +342,7 @@ pub fn phc(data: &[u8]) {
     });
 }
 
-/// Any user agent has a name that can be shown.
+/// Any user agent has a name to show.
 pub fn user_agent(data: &[u8]) {
     let user_agent = String::from_utf8_lossy(data);
     assert!(!Device::from_user_agent(&user_agent).to_string().is_empty());

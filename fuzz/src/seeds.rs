@@ -1,4 +1,4 @@
-//! The fuzz targets over their seeds and random inputs, without libFuzzer.
+//! Runs the fuzz targets with their seeds and with random inputs, without libFuzzer.
 
 use std::{fs, path::Path};
 
@@ -47,7 +47,7 @@ proptest! {
         }
     }
 
-    /// Seeds with a few bytes changed, cut and joined: nearer to what is accepted.
+    /// Mutated seeds have a few bytes changed and are cut, so they are closer to accepted inputs.
     #[test]
     fn every_target_holds_on_mutated_seeds(
         pick in any::<prop::sample::Index>(),

@@ -1,4 +1,4 @@
-//! The command line: its flags, and the questions in place of those that were not given.
+//! The command line: flags, and questions in place of missing flags.
 
 pub mod arguments;
 pub mod choices;

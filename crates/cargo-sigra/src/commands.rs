@@ -1,4 +1,4 @@
-//! What `cargo sigra` does, a module for each command.
+//! The commands of `cargo sigra`, one module for each.
 
 pub mod completions;
 pub mod doctor;

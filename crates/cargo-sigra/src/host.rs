@@ -1,4 +1,4 @@
-//! The application that accounts are installed into: what is there, and how it is changed.
+//! The existing application that accounts are installed into: what it has, and how its files are edited.
 
 pub mod cargo_toml;
 pub mod code;

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Cargo calls `cargo-sigra sigra new`, and people may call `cargo-sigra new`.
+/// Returns the arguments. Cargo runs `cargo-sigra sigra new`, and users can run `cargo-sigra new`.
 fn arguments() -> impl Iterator<Item = std::ffi::OsString> {
     let by_cargo = env::args_os().nth(1).is_some_and(|first| first == "sigra");
     env::args_os().enumerate().filter(move |(place, _)| !by_cargo || *place != 1).map(|(_, argument)| argument)

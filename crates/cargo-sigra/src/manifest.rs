@@ -1,5 +1,5 @@
-//! What was generated, kept in the application: `.sigra/manifest.toml` says which files and from which choices, and
-//! `.sigra/base.tar.gz` holds them as they were, for an upgrade to tell the host's changes from ours.
+//! The record of generated files in the application: `.sigra/manifest.toml` has the choices and checksums, and
+//! `.sigra/base.tar.gz` the files as they were generated. An upgrade compares them with the host's files.
 
 use std::{
     collections::BTreeMap,
@@ -22,39 +22,39 @@ use crate::{
     system::text_file::TextFile,
 };
 
-/// What is said of the folder where it is.
-pub const SUMMARY: &str = ".sigra/ (what was generated, for `cargo sigra upgrade`)";
+/// The line about the folder in the list of created files.
+pub const SUMMARY: &str = ".sigra/ (a record for `cargo sigra upgrade`)";
 
 const FOLDER: &str = ".sigra";
 const MANIFEST: &str = "manifest.toml";
 const BASE: &str = "base.tar.gz";
 const ATTRIBUTES: &str = ".gitattributes";
 
-/// Settings such as `core.autocrlf` and `* text` would make another archive of it.
-const ARCHIVE_STAYS: &str = "# An archive: not to be changed by git.\nbase.tar.gz binary\n";
+/// Keeps settings such as `core.autocrlf` and `* text` from changing the archive.
+const ARCHIVE_STAYS: &str = "# An archive, which git must not change.\nbase.tar.gz binary\n";
 
-const HEADER: &str = "# What `cargo sigra` has generated here, and from what. Commit this folder: with it, `cargo sigra upgrade`\n\
-     # brings in what is new without losing what you changed. There is no need to edit it.\n\n";
+const HEADER: &str = "# The record of what `cargo sigra` generated. Commit this folder: `cargo sigra upgrade` needs it to\n\
+     # keep your changes. Don't edit it.\n\n";
 
-/// What an application was generated from, and each file's SHA-256 as it was.
+/// The choices that an application was generated with, and the SHA-256 of each file as it was generated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Of this program.
+    /// The version of this program.
     pub version: String,
     pub app: AppName,
-    /// The module that holds everything, in an application that was there before.
+    /// The module of accounts, in an existing application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// The folder that the module is in.
+    /// The folder that contains the module.
     #[serde(default = "sources", skip_serializing_if = "is_sources")]
     pub folder: String,
-    /// Where it listens, if that was known.
+    /// The port that the application listens on, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// What made a table of users that was there before one of ours.
+    /// The SQL that made an existing table the users table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<String>,
-    /// Where migrations are, and who runs them.
+    /// The folder of migrations, and who runs them.
     #[serde(default)]
     pub migrations: Migrations,
     pub users: UserNames,
@@ -70,16 +70,16 @@ fn is_sources(folder: &str) -> bool {
     folder == SOURCES
 }
 
-/// Why the record of what was generated can't be used.
+/// Why the record can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("there is no `{0}`: run this in an application that `cargo sigra new` or `cargo sigra install` generated")]
     Missing(PathBuf),
     #[error("can't read `{path}`: {error}. Restore it from version control")]
     Unreadable { path: PathBuf, error: String },
-    #[error("the record of what was generated can't be made: {0}")]
-    Unmakable(io::Error),
-    #[error("`{0}` doesn't match `manifest.toml` beside it. Restore both from version control")]
+    #[error("can't record what was generated: {0}")]
+    Unwritable(io::Error),
+    #[error("`{0}` doesn't match `manifest.toml` next to it. Restore both from version control")]
     Differs(PathBuf),
 }
 
@@ -99,7 +99,7 @@ impl Manifest {
         }
     }
 
-    /// What to generate the same from again.
+    /// Returns the plan that generates the same application again.
     pub fn plan(&self, sigra: SigraSource) -> Plan {
         Plan {
             app: self.app.clone(),
@@ -115,7 +115,7 @@ impl Manifest {
         }
     }
 
-    /// Of the application in a folder.
+    /// Reads the record of the application in a folder.
     pub fn read(root: &Path) -> Result<Self, ManifestError> {
         let path = root.join(FOLDER).join(MANIFEST);
         if !path.exists() {
@@ -126,11 +126,11 @@ impl Manifest {
         toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))
     }
 
-    /// What writes it into an application, with the files as they were generated.
+    /// Returns the edits that write the record into an application.
     pub fn edits(&self, files: &Files) -> Result<Vec<Edit>, ManifestError> {
         let path = |name: &str| format!("{FOLDER}/{name}");
-        let text = toml::to_string_pretty(self).map_err(|error| ManifestError::Unmakable(io::Error::other(error)))?;
-        let packed = pack(files).map_err(ManifestError::Unmakable)?;
+        let text = toml::to_string_pretty(self).map_err(|error| ManifestError::Unwritable(io::Error::other(error)))?;
+        let packed = pack(files).map_err(ManifestError::Unwritable)?;
         Ok(vec![
             Edit::put(&path(MANIFEST), format!("{HEADER}{text}")),
             Edit::put(&path(ATTRIBUTES), ARCHIVE_STAYS.to_owned()),
@@ -138,7 +138,7 @@ impl Manifest {
         ])
     }
 
-    /// The files as they were generated.
+    /// Returns the files as they were generated.
     pub fn base(&self, root: &Path) -> Result<Files, ManifestError> {
         let path = root.join(FOLDER).join(BASE);
         let unreadable = |error: io::Error| ManifestError::Unreadable { path: path.clone(), error: error.to_string() };
@@ -153,10 +153,10 @@ fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An archive holds nothing beside its folder: a file of another package is named so in it.
+/// Replaces `..` in the paths of another package's files, because an archive can't contain files outside its folder.
 const PARENT: (&str, &str) = ("../", "..%2F");
 
-/// The same files give the same bytes, whenever and by whomever they are packed.
+/// Packs files. The same files always result in the same bytes.
 fn pack(files: &Files) -> io::Result<Vec<u8>> {
     let gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     let mut archive = tar::Builder::new(gzip);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_comes_back_and_is_always_the_same_bytes() {
+    fn packing_is_deterministic_and_reversible() {
         let packed = pack(&files()).expect("packed");
         assert_eq!(packed, pack(&files()).expect("packed"));
         assert_eq!(unpack(&packed).expect("files"), files());

@@ -1,4 +1,4 @@
-//! What is wanted: an application's name and its users', its parts, and where the library is taken from.
+//! What the user wants: names, features, and the source of the library.
 
 pub mod choices;
 pub mod migrations;
@@ -9,32 +9,32 @@ pub mod users;
 
 use self::{choices::Choices, migrations::Migrations, names::AppName, sigra_source::SigraSource, users::UserNames};
 
-/// Where the sources of a new application are.
+/// The folder of a new application's sources.
 pub const SOURCES: &str = "src";
 
-/// What an application is generated from.
+/// Everything that determines the generated application.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub app: AppName,
     pub users: UserNames,
     pub choices: Choices,
     pub sigra: SigraSource,
-    /// The module that is to hold everything, in an application that was there before.
+    /// The module for everything, in an existing application.
     pub module: Option<String>,
-    /// The folder that the module is in: `src`, unless the crate begins elsewhere.
+    /// The folder of the module: `src`, unless the crate's root is elsewhere.
     pub folder: String,
-    /// Where an application that was there before listens, if that is known.
+    /// The port that an existing application listens on, if known.
     pub port: Option<u16>,
-    /// Where migrations are, and who runs them.
+    /// The folder of migrations, and who runs them.
     pub migrations: Migrations,
-    /// What makes the host's table one of users, in place of a new table.
+    /// The SQL that makes the host's table the users table, instead of creating a new table.
     pub adopted: Option<String>,
-    /// The host's `rustfmt.toml`, if it has code of its own.
+    /// The host's `rustfmt.toml`. `None` for a new application.
     pub rustfmt: Option<String>,
 }
 
 impl Plan {
-    /// A new application.
+    /// Returns the plan of a new application.
     pub fn new(app: AppName, users: UserNames, choices: Choices, sigra: SigraSource) -> Self {
         Self {
             app,
@@ -50,7 +50,7 @@ impl Plan {
         }
     }
 
-    /// Whether a region of the template is kept. `None` if there is no such region.
+    /// Returns whether a region of the template is kept. `None` if no region has that name.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         match region {
             "new_users" => Some(self.adopted.is_none()),

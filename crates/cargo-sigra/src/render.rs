@@ -1,4 +1,4 @@
-//! From the template to an application's files, in memory.
+//! Renders an application's files from the template, in memory.
 
 pub mod application;
 pub mod cargo_toml;

@@ -1,4 +1,4 @@
-//! What SQL says: which tables it leaves behind, and what undoes it.
+//! Reads SQL: the tables that it creates, and the statements that revert it.
 
 pub mod reversal;
 pub mod statements;

@@ -1,4 +1,4 @@
-//! What this program asks of others: Cargo, git, the terminal and who sits at it, and files.
+//! The outside world: Cargo, git, the terminal, the user's answers, and files.
 
 pub mod cargo;
 pub mod git;

@@ -1,4 +1,4 @@
-//! The template: its files, the regions in them, and the names that they have.
+//! The template: its files, their regions, and the names in them.
 
 pub mod files;
 pub mod read;

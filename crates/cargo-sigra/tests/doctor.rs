@@ -1,4 +1,4 @@
-//! The doctor of applications as they are generated, with the databases that they would have.
+//! `cargo sigra doctor` in generated applications, with real databases.
 
 mod generated;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 use sigra::testing::PostgresCluster;
 use sqlx::{PgPool, SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
 
-/// What the doctor says.
+/// The output of the doctor.
 struct Report {
-    is_well: bool,
+    is_ok: bool,
     findings: BTreeMap<String, Value>,
 }
 
@@ -23,7 +23,7 @@ impl Report {
         });
         let findings =
             findings.into_iter().map(|finding| (finding["check"].as_str().unwrap_or_default().into(), finding));
-        Self { is_well: output.status.success(), findings: findings.collect() }
+        Self { is_ok: output.status.success(), findings: findings.collect() }
     }
 
     #[track_caller]
@@ -33,7 +33,7 @@ impl Report {
         assert!(finding["found"].as_str().is_some_and(|text| text.contains(found)), "{finding}");
         assert_eq!(finding["fix"].is_string(), status != "good", "{finding}");
         let is_bad = |finding: &Value| finding["status"] == "bad";
-        assert_eq!(self.is_well, !self.findings.values().any(is_bad), "the exit status tells of what is bad");
+        assert_eq!(self.is_ok, !self.findings.values().any(is_bad), "the exit status shows whether there are problems");
     }
 }
 
@@ -51,7 +51,7 @@ async fn migrations(root: &Path) -> Migrator {
 }
 
 #[test]
-fn an_application_on_sqlite_is_examined() {
+fn an_application_on_sqlite_is_checked() {
     let app = Generated::new("notes", &[]);
     let path = app.root().join("notes.db");
     let url = format!("sqlite://{}", path.display());
@@ -86,7 +86,7 @@ fn an_application_on_sqlite_is_examined() {
 }
 
 #[test]
-fn an_application_on_postgres_is_examined() {
+fn an_application_on_postgres_is_checked() {
     let app = Generated::new("photo-blog", &["--db", "postgres"]);
     let cluster = PostgresCluster::start().expect("a cluster");
     let url = cluster.create_database().expect("a database");
@@ -118,7 +118,7 @@ fn an_application_on_postgres_is_examined() {
     cluster.stop().expect("stopped");
     let report = Report::of(&app, &settings);
     report.assert("database", "bad", "");
-    assert!(!report.findings.contains_key("migrations"), "nothing is known of them");
+    assert!(!report.findings.contains_key("migrations"), "they are unknown");
     let password = "hunter2-hunter2";
     let with_password = url.replacen("postgres://", &format!("postgres://ada:{password}@"), 1);
     let output = sigra_with(&app.root(), &[("DATABASE_URL", &with_password)], &["doctor"]);
@@ -126,7 +126,7 @@ fn an_application_on_postgres_is_examined() {
 }
 
 #[test]
-fn production_is_not_started_without_its_settings() {
+fn missing_settings_are_problems_in_production() {
     let app = Generated::new("notes", &[]);
     let report = Report::of(&app, &[("APP_ENV", "prod")]);
     report.assert("secret", "bad", "");
@@ -144,7 +144,7 @@ fn production_is_not_started_without_its_settings() {
 }
 
 #[test]
-fn a_forgotten_environment_is_told() {
+fn an_unset_environment_is_reported() {
     let app = Generated::new("notes", &[]);
     let report = Report::of(&app, &[("PUBLIC_URL", "https://notes.example.com")]);
     report.assert(
@@ -157,7 +157,7 @@ fn a_forgotten_environment_is_told() {
 }
 
 #[test]
-fn settings_of_a_file_are_those_that_the_environment_does_not_say() {
+fn environment_variables_override_settings_of_a_file() {
     let app = Generated::new("notes", &[]);
     fs::write(app.root().join(".env"), "APP_ENV=test\nPUBLIC_URL=\"https://notes.example.com\"\n").expect("written");
     let report = Report::of(&app, &[]);

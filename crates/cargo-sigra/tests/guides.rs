@@ -1,4 +1,4 @@
-//! The guides know the files that are generated.
+//! The guides describe the files that are generated.
 
 mod generated;
 
@@ -10,7 +10,7 @@ use generated::workspace;
 const FOLDERS: [&str; 4] = ["templates/", "migrations/", "tests/integration/support/", "tests/integration/server/"];
 
 #[test]
-fn every_file_of_the_template_has_its_reason() {
+fn every_file_of_the_template_is_in_the_guide() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
     let guide = fs::read_to_string(workspace().join("docs/generated-files.md")).expect("the guide");
     let mut paths = Vec::new();
@@ -18,11 +18,11 @@ fn every_file_of_the_template_has_its_reason() {
     assert!(paths.len() > 70, "{paths:?}");
     paths.retain(|path| !FOLDERS.iter().any(|folder| path.starts_with(folder)));
     let missing: Vec<_> = paths.iter().filter(|path| !guide.contains(&format!("`{path}`"))).collect();
-    assert!(missing.is_empty(), "docs/generated-files.md says nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/generated-files.md doesn't mention {missing:?}");
 }
 
 #[test]
-fn the_guide_names_no_file_that_is_not_there() {
+fn the_guide_only_names_files_that_exist() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
     let guide = fs::read_to_string(workspace().join("docs/generated-files.md")).expect("the guide");
     let named = guide.split('`').skip(1).step_by(2);

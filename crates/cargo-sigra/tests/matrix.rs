@@ -1,13 +1,14 @@
-//! Applications as they are generated: each builds without a warning, and passes clippy and its own tests.
+//! Generated applications build without warnings, and pass clippy and their own tests.
 
 mod generated;
 
 use generated::{Generated, Workspace};
 
-/// The common ones. Each is built by itself in the long run, with no more features of its dependencies than it asks for.
+/// The common choices. In the long run, each application is also built separately, with only its own features of
+/// dependencies.
 #[test]
-#[ignore = "a step of its own in `./test`: it builds applications, which would slow other tests down"]
-fn applications_of_all_kinds_are_good() {
+#[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
+fn the_common_applications_pass_their_checks() {
     let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
     let workspace = Workspace::of(&[
         ("notes", &flags("")),
@@ -19,14 +20,14 @@ fn applications_of_all_kinds_are_good() {
     workspace.check();
 
     let mut server = workspace.serve("server");
-    assert_eq!(server.get("/").0, 200, "the guestbook is open");
+    assert_eq!(server.get("/").0, 200, "the guestbook needs no login");
     server.use_accounts("users", "user");
 }
 
-/// Words of Rust and of SQL where they can be taken, and tables that are called as one of their rows.
+/// Names that are words of Rust and SQL, and tables with a singular name.
 #[test]
 #[ignore = "for the long run"]
-fn applications_with_the_worst_names_are_good() {
+fn applications_with_difficult_names_pass_their_checks() {
     let flags = |flags: &'static str| flags.split_whitespace().collect::<Vec<_>>();
     Workspace::of(&[
         ("union", &flags("--user Order --table order")),
@@ -36,7 +37,7 @@ fn applications_with_the_worst_names_are_good() {
     .check();
 }
 
-/// One test for each row, so that each has a name and none waits for the others.
+/// Declares a test for each row, so that they have names and run in parallel.
 macro_rules! matrix {
     ($($name:ident: $flags:literal),* $(,)?) => {
         $(

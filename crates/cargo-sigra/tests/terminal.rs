@@ -1,9 +1,9 @@
-//! What people read in the terminal, word for word. `TRYCMD=overwrite` writes it anew.
+//! The output of the commands, word for word. `TRYCMD=overwrite` updates it.
 
 use std::process::Command;
 
 #[test]
-fn a_secret_is_new_and_one_that_the_library_takes() {
+fn a_secret_is_new_and_accepted_by_the_library() {
     let secret = || {
         let printed = Command::new(env!("CARGO_BIN_EXE_cargo-sigra")).args(["gen", "secret"]).output();
         let text = String::from_utf8(printed.expect("the generator").stdout).expect("text");
@@ -17,6 +17,6 @@ fn a_secret_is_new_and_one_that_the_library_takes() {
 }
 
 #[test]
-fn the_terminal_says_what_is_written_here() {
+fn the_output_matches_the_snapshots() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd").case("tests/cmd/*.toml");
 }

@@ -1,4 +1,4 @@
-//! An application in which every generated file was edited, and a template in which every file has changed.
+//! Upgrades of an application with edits in every file, to a template with changes in every file.
 
 mod generated;
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 const MINE: &str = "Mine, at the top.";
 const NEWER: &str = "Newer, at the bottom.";
 
-/// The template, to be changed.
+/// Returns a copy of the template.
 fn template() -> TempDir {
     let copy = tempfile::tempdir().expect("a folder");
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
@@ -67,7 +67,7 @@ fn commit(folder: &Path) {
     git(folder, &["commit", "--quiet", "--message", "Work"]);
 }
 
-/// What was generated, but for the record of it.
+/// Returns the generated files, without the record of them.
 fn hosts_files(root: &Path) -> Vec<PathBuf> {
     let mut files = files_in(root);
     files.retain(|path| !path.starts_with(root.join(".sigra")) && !path.ends_with("Cargo.lock"));
@@ -83,7 +83,7 @@ fn upgrade(app: &Generated, template: &Path, flags: &[&str]) -> Output {
 }
 
 #[test]
-fn no_edit_is_lost_where_every_file_was_edited() {
+fn no_edit_is_lost_if_every_file_was_edited() {
     let app = Generated::new("diary", &[]);
     git(&app.root(), &["init", "--quiet"]);
     for path in hosts_files(&app.root()) {
@@ -114,11 +114,11 @@ fn no_edit_is_lost_where_every_file_was_edited() {
 
     commit(&app.root());
     let again = upgrade(&app, template.path(), &[]);
-    assert_eq!(said(&again), "There is nothing new.\n");
+    assert_eq!(said(&again), "Everything is up to date.\n");
 }
 
 #[test]
-fn a_checkout_with_crlf_conflicts_where_any_other_does() {
+fn a_checkout_with_crlf_has_the_same_conflicts() {
     let app = Generated::new("diary", &[]);
     git(&app.root(), &["init", "--quiet"]);
     git(&app.root(), &["config", "core.autocrlf", "true"]);
@@ -129,7 +129,7 @@ fn a_checkout_with_crlf_conflicts_where_any_other_does() {
     let read = |path: &str| fs::read_to_string(app.root().join(path)).expect("text");
     assert!(read(user).contains("\r\n") && read(".sigra/manifest.toml").contains("\r\n"));
     let template = template();
-    assert_eq!(said(&upgrade(&app, template.path(), &[])), "There is nothing new.\n");
+    assert_eq!(said(&upgrade(&app, template.path(), &[])), "Everything is up to date.\n");
 
     fs::write(app.root().join(user), format!("// {MINE}\r\n{}", read(user))).expect("written");
     replace(&app.root().join(home), "Good to see you", "Nice to see you");
@@ -154,7 +154,7 @@ fn a_checkout_with_crlf_conflicts_where_any_other_does() {
 
 #[test]
 #[ignore = "for the long run: it builds an application"]
-fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
+fn independent_changes_are_merged_into_code_that_compiles() {
     let app = Generated::new("diary", &["--no-live"]);
     git(&app.root(), &["init", "--quiet"]);
     append(&app.root().join("src/accounts/user.rs"), MINE);
@@ -180,12 +180,12 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&dry), said(&output));
     let expected = [
-        "       keep migrations/20260101000000_create_users_auth_tables.sql (a new application gets another one; \
+        "       keep migrations/20260101000000_create_users_auth_tables.sql (new applications get a different one, but \
          migrations are only added)",
         "     create migrations/20260301000000_newer.sql",
         "      merge src/accounts/user.rs",
         "     update src/web/layout.rs",
-        "       skip tests/integration/bad_input.rs (it has changed, and you have deleted it)",
+        "       skip tests/integration/bad_input.rs (it changed, but you deleted it)",
         "     remove tests/integration/mailbox.rs",
         "     update tests/integration/main.rs",
     ];
@@ -194,7 +194,7 @@ fn what_is_not_in_each_others_way_is_merged_into_code_that_compiles() {
 }
 
 #[test]
-fn what_could_not_be_undone_is_refused() {
+fn uncommitted_changes_are_refused() {
     let app = Generated::new("diary", &[]);
     let template = template();
     prepend(&template.path().join("src/web/layout.rs"), NEWER);

@@ -72,16 +72,16 @@ pub struct AuditTrail;
 #[doc = include_str!("../../asvs.md")]
 pub struct Asvs;
 
-/// The application that the guides speak of, on a database of its own.
+/// The application of the guides, with its own database.
 #[path = "../../../crates/cargo-sigra/template/tests/integration/support/mod.rs"]
 pub mod support;
 
-/// Tests of the guides are documentation tests, where the test harness is not.
+/// Lets the snippets use `#[tokio::test]`, because documentation tests run without the test harness.
 pub mod tokio {
     pub use ::tokio::{main as test, *};
 }
 
-/// What the guides take for granted in a file of the application.
+/// Imports that the snippets of the guides leave out.
 pub mod prelude {
     pub use std::time::Duration;
 

@@ -52,7 +52,7 @@ async fn log_in(
         (Verification::Invalid, _) | (_, None) => Ok(Redirect::to("/users/log-in")),
         (_, Some(user)) => match sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await? {
             LogInOutcome::Complete => Ok(Redirect::to("/dashboard")),
-            // It can't happen here: nobody can add a second factor.
+            // This can't happen here, because users can't add a second factor.
             LogInOutcome::SecondFactorPending => Ok(Redirect::to("/users/log-in")),
         },
     }
@@ -76,7 +76,7 @@ fn app(sigra: Sigra<User>) -> Router {
         .with_state(sigra)
 }
 
-/// Opens the file, or creates it with the tables and one user.
+/// Opens the database file, or creates it with the tables and one user.
 async fn database(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
     let is_new = !std::fs::exists(file)?;
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
@@ -99,7 +99,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = app(database("example.db").await?);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("Listening on http://127.0.0.1:3000/dashboard");
-    // Failed logins are counted for each client's address.
+    // Failed logins are counted for each IP address.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

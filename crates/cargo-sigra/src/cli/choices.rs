@@ -1,4 +1,4 @@
-//! What is asked, one question at a time. Every answer has a flag that gives it, and a default.
+//! The questions. Each has a flag that answers it, and a default.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     system::questions::QuestionError,
 };
 
-/// An answer, and how it reads.
+/// A value to choose, and its text in the list.
 struct Answer<T>(T, &'static str);
 
 impl<T> fmt::Display for Answer<T> {
@@ -19,7 +19,7 @@ impl<T> fmt::Display for Answer<T> {
     }
 }
 
-/// A part that can be left out, and where it is noted.
+/// A feature that can be left out.
 #[derive(Clone, Copy)]
 enum Part {
     Mfa,
@@ -28,7 +28,7 @@ enum Part {
     Live,
 }
 
-/// The choices that the flags make, and questions for the others if somebody can answer.
+/// Returns the choices of the flags, and asks for those without a flag if `can_ask`.
 pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, QuestionError> {
     let given = Choices {
         place,

@@ -19,7 +19,7 @@ use crate::{
     system::terminal::{BAD, GOOD, STRONG, WARNING, styled},
 };
 
-/// Why nothing was checked, or how many problems were found.
+/// Why nothing was checked, or the number of problems that were found.
 #[derive(Debug, thiserror::Error)]
 pub enum DoctorError {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub enum DoctorError {
     #[error("can't write the findings as JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0} {problems} found", problems = if *.0 == 1 { "problem" } else { "problems" })]
-    Unwell(usize),
+    Problems(usize),
 }
 
 pub fn run(args: &Doctor) -> Result<(), DoctorError> {
@@ -47,7 +47,7 @@ pub fn run(args: &Doctor) -> Result<(), DoctorError> {
     }
     match findings.iter().filter(|finding| finding.status == Status::Bad).count() {
         0 => Ok(()),
-        count => Err(DoctorError::Unwell(count)),
+        count => Err(DoctorError::Problems(count)),
     }
 }
 

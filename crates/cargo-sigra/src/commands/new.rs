@@ -30,7 +30,7 @@ use crate::{
     template::taken::{self, TakenError},
 };
 
-/// Why there is no new application.
+/// Why no application was created.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
     #[error("`{0}` isn't empty: choose another name, or run `cargo sigra install` there if it is an application")]
@@ -55,7 +55,7 @@ pub enum NewError {
 
 pub fn run(args: &New) -> Result<(), NewError> {
     let app = name_of(&args.path)?;
-    refuse_what_is_there(&args.path)?;
+    refuse_nonempty_folder(&args.path)?;
     let users = args.parts.user_names()?;
     let choices = choices::choose(&args.parts, Place::New, questions::can_ask(args.yes))?;
     let choices = Choices { api_only: args.api_only, ..choices };
@@ -76,10 +76,10 @@ pub fn run(args: &New) -> Result<(), NewError> {
         Ok(false) => {}
         Err(error) => terminal::warn(format!("no git repository was created: {error}")),
     }
-    plan.sigra.say();
+    plan.sigra.print_note();
     if let Some(workspace) = workspace::around(&args.path) {
         anstream::println!(
-            "\n{} `{}` is a workspace around it. Add \"{}\" to its `members`, and move the `[profile]` tables there",
+            "\n{} `{}` is a workspace that contains it. Add \"{}\" to its `members`, and move the `[profile]` tables there",
             styled(WARNING, "warning:"),
             workspace.display(),
             args.path.display()
@@ -96,8 +96,8 @@ fn name_of(path: &Path) -> Result<AppName, NewError> {
     Ok(app)
 }
 
-/// An empty folder is as good as none.
-fn refuse_what_is_there(path: &Path) -> Result<(), NewError> {
+/// Accepts an empty folder like a missing one.
+fn refuse_nonempty_folder(path: &Path) -> Result<(), NewError> {
     let is_free = match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -113,7 +113,7 @@ fn next_commands(path: &Path, plan: &Plan) -> Vec<String> {
     vec![format!("cd {}", in_shell(path)), run, "cargo test".to_owned()]
 }
 
-/// As a shell takes it.
+/// Quotes a path for a shell, if necessary.
 fn in_shell(path: &Path) -> String {
     let path = path.to_string_lossy();
     let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-~\\:".contains(c));
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_written_as_a_shell_takes_it() {
+    fn a_path_is_quoted_for_the_shell() {
         for (path, written) in [
             ("apps/my_app", "apps/my_app"),
             ("Übung/app", "Übung/app"),

@@ -1,4 +1,4 @@
-//! `cargo sigra routes`: read from the application's own source, as it is now.
+//! `cargo sigra routes`: lists the routes that it finds in the application's source.
 
 mod handlers;
 mod requirement;
@@ -16,20 +16,20 @@ use crate::{
     template::rename,
 };
 
-/// Why the routes can't be told.
+/// Why the routes can't be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum RoutesError {
     #[error("can't read the routes in `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("`{path}` can't be understood: {error}. Does it compile?")]
+    #[error("can't parse `{path}`: {error}. Check that it compiles")]
     NotRust { path: PathBuf, error: syn::Error },
-    #[error("`{0}` has no `Router::new().route(…)` that could be read")]
+    #[error("found no `Router::new().route(…)` in `{0}`")]
     NoRoutes(PathBuf),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
 
-/// A route as it is shown.
+/// A line of the list.
 #[derive(Debug, PartialEq, Eq)]
 struct Route {
     method: String,
@@ -90,12 +90,12 @@ fn requirement(gates: &[Gate]) -> Requirement {
 
 fn in_words(route: &Route, user: &str) -> String {
     let requirement = match route.requirement {
-        Requirement::Anybody => "anybody".to_owned(),
+        Requirement::Anybody => "anyone".to_owned(),
         Requirement::Visitor => "visitors only".to_owned(),
-        Requirement::Pending => format!("a {user} without their second factor"),
-        Requirement::Enrolment => format!("a {user}, or who must set up a second factor"),
+        Requirement::Pending => format!("a {user} with a pending second factor"),
+        Requirement::Enrolment => format!("a {user}, even if not enrolled yet"),
         Requirement::User => format!("a {user}"),
-        Requirement::Sudo => format!("a {user} who has just confirmed it is them"),
+        Requirement::Sudo => format!("a {user} who logged in recently"),
     };
     if route.is_limited { requirement + ", limited" } else { requirement }
 }
@@ -113,7 +113,7 @@ fn print(routes: &[Route], user: &str) {
             route.handler
         );
     }
-    anstream::println!("\n\"limited\": rate limited per client address.");
+    anstream::println!("\n\"limited\": rate limited for each IP address.");
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_templates_routes_say_what_they_require() {
+    fn the_requirements_of_the_templates_routes_are_found() {
         let routes = of_template();
         for (method, path, requirement, is_limited) in [
             ("GET", "/", Requirement::Anybody, false),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_has_added_is_read_too() {
+    fn routes_that_the_host_added_are_found() {
         let source = r#"
             pub fn app(state: AppState) -> Router {
                 let api = Router::new().route("/things", get(things::index).post(things::create));

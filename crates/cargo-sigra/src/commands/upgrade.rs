@@ -1,4 +1,4 @@
-//! `cargo sigra upgrade`: what a newer version would generate, merged into what the host has made of it.
+//! `cargo sigra upgrade`: merges what this version generates into the host's code.
 
 mod change;
 
@@ -14,7 +14,7 @@ use crate::{
         cargo_toml::{self, DependencyError},
         edits::{Edit, EditError, Transaction},
         package::{Host, HostError},
-        trial::{self, TrialError, Wanted},
+        trial::{self, Checks, TrialError},
     },
     manifest::{Manifest, ManifestError},
     plan::sigra_source::{SigraSource, SigraSourceError},
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Why nothing was merged, or not all of it.
+/// Why nothing was merged, or which files have conflicts.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
     #[error(
@@ -59,7 +59,7 @@ pub enum UpgradeError {
 pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let root = Path::new(".");
     let manifest = Manifest::read(root)?;
-    refuse_older_programs(&manifest.version)?;
+    refuse_newer_code(&manifest.version)?;
     let base = manifest.base(root)?;
     if !args.dry_run && !args.force {
         git::refuse_changed_files(root)?;
@@ -69,7 +69,7 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     plan.rustfmt = host.as_ref().and_then(|host| host.rustfmt.clone());
     let newer = application::formatted_files(&plan)?;
     let changes = change::all(&base, &newer, |path| read(root, path))?;
-    // In an application that was there before, Cargo.toml is the host's.
+    // In an existing application, the host owns Cargo.toml.
     let dependencies = match &host {
         Some(host) => cargo_toml::add(host, &plan)?,
         None => None,
@@ -80,8 +80,8 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     let conflicts = changes.iter().filter(|change| change.kind == Kind::Conflict).count();
     let conflicting_manifest =
         changes.iter().any(|change| change.kind == Kind::Conflict && change.path == "Cargo.toml");
-    let wanted = Wanted { resolve: !args.no_resolve && !conflicting_manifest, compile: false };
-    trial::run(root, &edits.iter().collect::<Vec<_>>(), wanted)?;
+    let checks = Checks { resolve: !args.no_resolve && !conflicting_manifest, compile: false };
+    trial::run(root, &edits.iter().collect::<Vec<_>>(), checks)?;
     if !args.dry_run {
         transaction.commit()?;
     }
@@ -92,13 +92,13 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
         terminal::step("change", &edit.path);
     }
     if changes.is_empty() && dependencies.is_none() {
-        anstream::println!("There is nothing new.");
+        anstream::println!("Everything is up to date.");
     }
     if conflicts > 0 && !args.dry_run { Err(UpgradeError::Conflicts(conflicts)) } else { Ok(()) }
 }
 
-/// An older program knows nothing of what a newer one has generated.
-fn refuse_older_programs(theirs: &str) -> Result<(), UpgradeError> {
+/// Refuses to run if a newer version generated the code: this one doesn't know what it generated.
+fn refuse_newer_code(theirs: &str) -> Result<(), UpgradeError> {
     let numbers =
         |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).filter_map(|n| n.parse().ok()).collect() };
     if numbers(theirs) > numbers(env!("CARGO_PKG_VERSION")) {
@@ -136,9 +136,11 @@ fn show(change: &Change) {
         Kind::Merge => (GOOD, "merge", ""),
         Kind::Remove => (GOOD, "remove", ""),
         Kind::Conflict => (BAD, "conflict", ""),
-        Kind::LeaveDeleted => (WARNING, "skip", " (it has changed, and you have deleted it)"),
-        Kind::LeaveUnneeded => (WARNING, "keep", " (not needed any more, but you changed it)"),
-        Kind::LeaveMigration => (WARNING, "keep", " (a new application gets another one; migrations are only added)"),
+        Kind::LeaveDeleted => (WARNING, "skip", " (it changed, but you deleted it)"),
+        Kind::LeaveUnneeded => (WARNING, "keep", " (it isn't needed anymore, but you changed it)"),
+        Kind::LeaveMigration => {
+            (WARNING, "keep", " (new applications get a different one, but migrations are only added)")
+        }
     };
     anstream::println!("  {} {}{why}", styled(style, format!("{verb:>9}")), change.path);
 }

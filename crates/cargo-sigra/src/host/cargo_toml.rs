@@ -1,4 +1,4 @@
-//! What the generated code depends on, added to the host's `Cargo.toml`. Existing lines stay as they are.
+//! Adds the dependencies of the generated code to the host's `Cargo.toml`. Existing lines keep their form.
 
 use std::{
     io,
@@ -23,27 +23,27 @@ use crate::{
     },
 };
 
-/// What the generated code needs and these crates turn on by themselves.
+/// Features that the generated code needs and that are default features of these crates.
 const DEFAULTS: [(&str, &[&str]); 2] = [
     ("axum", &["form", "http1", "json", "matched-path", "query", "tokio", "tracing"]),
     ("sqlx", &["macros", "migrate"]),
 ];
 
-/// Crates whose feature `full` is all that the generated code needs of them.
+/// Crates whose feature `full` has everything that the generated code needs.
 const WITH_FULL: [&str; 3] = ["tokio", "tower", "tower-http"];
 
-/// Crates that have default features, of which the generated code needs some.
+/// Crates whose default features the generated code needs.
 const HAS_DEFAULTS: [&str; 8] =
     ["askama", "serde", "serde_json", "time", "tracing", "tracing-subscriber", "url", "uuid"];
 
-/// Why the dependencies can't be added.
+/// Why dependencies can't be added.
 #[derive(Debug, thiserror::Error)]
 pub enum DependencyError {
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("`{path}` can't be understood: {error}")]
+    #[error("can't parse `{path}`: {error}")]
     Toml { path: PathBuf, error: TomlError },
-    #[error("can't add features to `{0}` in Cargo.toml: unexpected format. Write it on a line of its own")]
+    #[error("can't add features to `{0}` in Cargo.toml because of its format: write it on a separate line")]
     Shape(String),
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -53,7 +53,7 @@ pub enum DependencyError {
     CargoToml(#[from] CargoTomlError),
 }
 
-/// What the generated code asks for.
+/// What the generated code requires.
 pub struct Template {
     pub edition: String,
     pub rust_version: String,
@@ -75,14 +75,14 @@ impl Needed {
     }
 }
 
-/// What a line turns on.
+/// The features that a dependency enables.
 struct Features {
     named: Vec<String>,
     has_defaults: bool,
 }
 
 impl Features {
-    /// With what it inherits.
+    /// Returns the features of the host's dependency, including those that it inherits.
     fn of(dependency: &Dependency) -> Self {
         Self { named: dependency.features.clone(), has_defaults: dependency.uses_default_features }
     }
@@ -99,7 +99,7 @@ impl Features {
             || self.has_defaults && defaults()
     }
 
-    /// What the generated code needs beyond.
+    /// Returns the features that the generated code needs and this dependency doesn't enable.
     fn missing(&self, needed: &Needed) -> Vec<String> {
         let name = &*needed.name;
         let defaults = HAS_DEFAULTS.contains(&name) && needed.features.has_defaults && !self.has_defaults;
@@ -136,13 +136,13 @@ fn manifest(folder: &Path) -> Result<(String, DocumentMut), DependencyError> {
     Ok((text, doc))
 }
 
-/// Whether the package's line is the workspace's.
+/// Returns whether the package inherits this dependency from its workspace.
 pub fn is_inherited(host: &Host, key: &str) -> bool {
     let line = |doc: &DocumentMut| doc.get("dependencies")?.get(key)?.get("workspace")?.as_bool();
     manifest(&host.root).is_ok_and(|(_, doc)| line(&doc) == Some(true))
 }
 
-/// What the template asks for, for these choices.
+/// Returns what the template requires with these choices.
 pub fn of_template(plan: &Plan) -> Result<Template, DependencyError> {
     let manifest = read::files()?.into_iter().find(|file| file.path == "Cargo.toml");
     let text = manifest.ok_or_else(|| CargoTomlError::Lacks("package".to_owned()))?.text;
@@ -159,7 +159,7 @@ pub fn of_template(plan: &Plan) -> Result<Template, DependencyError> {
     Ok(Template { edition: of_package("edition")?, rust_version: of_package("rust-version")?, dependencies })
 }
 
-/// `[workspace.dependencies]`, from which the packages of a workspace inherit.
+/// `[workspace.dependencies]`, which the packages of a workspace inherit.
 struct Shared(DocumentMut);
 
 impl Shared {
@@ -171,8 +171,8 @@ impl Shared {
         self.0.get("workspace")?.get("dependencies")?.get(name)
     }
 
-    /// The line for a crate that the package has none of. What the workspace has in a version that won't do is not
-    /// inherited: other packages go on with theirs.
+    /// Returns the line for a crate that the package doesn't depend on yet. A workspace dependency in an unsuitable
+    /// version isn't inherited, because other packages need it as it is.
     fn line(&self, needed: &Needed, is_dotted: bool) -> Item {
         let good = |item: &&Item| {
             let is_same = item.get("package").and_then(Item::as_str).is_none_or(|package| package == needed.name);

@@ -1,4 +1,4 @@
-//! The host's own code, as far as it can be understood without compiling it.
+//! The host's own code, read without compiling it.
 
 pub mod names;
 pub mod tree;

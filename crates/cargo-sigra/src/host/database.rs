@@ -1,11 +1,11 @@
-//! Which database a host is on, by what can be seen of it: accounts go there too.
+//! Detects the database of a host, because accounts go there too.
 
 use std::{collections::BTreeSet, path::Path};
 
 use super::{dependency::Dependency, package::Host};
 use crate::plan::choices::Database;
 
-/// What a host can be on.
+/// A database engine that a host can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Engine {
     Sqlite,
@@ -13,7 +13,7 @@ enum Engine {
     MySql,
 }
 
-/// A crate that speaks to a database, and its feature for it. Of some, the crate is enough.
+/// Crates that use a database, and their feature for it. Without a feature, the crate is enough.
 const CRATES: [(&str, Option<&str>, Engine); 26] = [
     ("sqlx", Some("sqlite"), Engine::Sqlite),
     ("sqlx", Some("sqlite-unbundled"), Engine::Sqlite),
@@ -43,10 +43,10 @@ const CRATES: [(&str, Option<&str>, Engine); 26] = [
     ("mysql_async", None, Engine::MySql),
 ];
 
-/// Where a host says its `DATABASE_URL`, beginning with what it itself reads.
+/// Files in which a host sets `DATABASE_URL`. Those that it reads come first.
 const ENV_FILES: [&str; 5] = [".env", ".env.local", ".env.example", ".env.sample", ".env.template"];
 
-/// How the addresses of a database begin or end. Diesel takes a file's name for one of SQLite.
+/// The beginnings and ends of database URLs. Diesel accepts a file name for SQLite.
 const SCHEMES: [(&str, Engine); 6] = [
     ("postgres:", Engine::Postgres),
     ("postgresql:", Engine::Postgres),
@@ -57,18 +57,19 @@ const SCHEMES: [(&str, Engine); 6] = [
 ];
 const FILES: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
 
-/// Why it must be said where accounts go.
+/// Why the database must be chosen with a flag.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
-    #[error("`{0}` uses SQLite and PostgreSQL: say where accounts are to be kept, by `--db sqlite` or `--db postgres`")]
+    #[error("`{0}` uses SQLite and PostgreSQL: choose the database for accounts with `--db sqlite` or `--db postgres`")]
     Both(String),
     #[error(
-        "`{0}` uses MySQL, where accounts can't be kept: give them a database of their own, by `--db sqlite` or `--db postgres`"
+        "`{0}` uses MySQL, which accounts don't support: give them a separate database with `--db sqlite` or `--db postgres`"
     )]
     MySql(String),
 }
 
-/// The host's database, if one can be seen. What is in doubt is left to be asked, if somebody can answer.
+/// Returns the host's database, if it can be detected. If several are possible, returns `None` if the user can be
+/// asked, and fails otherwise.
 pub fn of(host: &Host, can_ask: bool) -> Result<Option<Database>, DatabaseError> {
     let by_url = url(&[&host.root, &host.workspace]);
     let engines = match by_url {
@@ -104,7 +105,7 @@ fn engines<'a>(dependencies: impl IntoIterator<Item = &'a Dependency>) -> BTreeS
     dependencies.into_iter().flat_map(of).collect()
 }
 
-/// What the first `DATABASE_URL` is of.
+/// Returns the engine of the first `DATABASE_URL`.
 fn url(folders: &[&Path]) -> Option<Engine> {
     let files = folders.iter().flat_map(|folder| ENV_FILES.map(|name| folder.join(name)));
     let variables = files.filter_map(|path| dotenvy::from_path_iter(path).ok()).flatten().flatten();
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_a_database_says_what_it_is_of() {
+    fn the_engine_is_detected_by_the_url() {
         for (url, engine) in [
             ("postgres://ada@localhost/blog", Some(Engine::Postgres)),
             ("postgresql:///blog", Some(Engine::Postgres)),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_a_host_reads_comes_before_its_examples() {
+    fn env_files_come_before_their_examples() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(url(&[folder.path()]), None);
         fs::write(folder.path().join(".env.example"), "DATABASE_URL=sqlite://blog.db\n").expect("written");
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_doubt_is_not_decided() {
+    fn an_ambiguous_database_is_not_chosen() {
         use Engine::{MySql, Postgres, Sqlite};
         let decided = |engines: &[Engine]| decided(&engines.iter().copied().collect(), "blog");
         assert_eq!(decided(&[]), Ok(None));

@@ -1,35 +1,35 @@
-//! What packages say they depend on: their own lines, as `cargo metadata` and `Cargo.lock` have them.
+//! The dependencies that packages declare, from `cargo metadata` and `Cargo.lock`.
 
 use std::{fs, path::Path};
 
 use semver::{Comparator, Op, Prerelease, Version, VersionReq};
 use serde::Deserialize;
 
-/// A line of `[dependencies]` or of a table beside it, with what it inherits from the workspace.
+/// A dependency of a package, including what it inherits from the workspace.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Dependency {
-    /// Of the package. The line may call it otherwise.
+    /// The name of the package. The host's code may rename it.
     pub name: String,
     pub req: VersionReq,
-    /// `dev` or `build`, and none for what the package itself needs.
+    /// `dev` or `build`. `None` for a normal dependency.
     kind: Option<String>,
     rename: Option<String>,
     pub optional: bool,
     pub uses_default_features: bool,
     pub features: Vec<String>,
-    /// The platforms that it is for, if not for all.
+    /// The platforms that it is for. `None` means all.
     pub target: Option<String>,
-    /// A registry or a repository. A path has none.
+    /// A registry or a repository. `None` for a path.
     source: Option<String>,
 }
 
 impl Dependency {
-    /// What code calls it, but for `-`.
+    /// Returns its name in `Cargo.toml`. In code, `-` becomes `_`.
     pub fn key(&self) -> &str {
         self.rename.as_deref().unwrap_or(&self.name)
     }
 
-    /// Whether the package itself can use it, and not its tests or its build script alone.
+    /// Returns whether it is a normal dependency, not only of tests or of the build script.
     pub fn is_of_package(&self) -> bool {
         self.kind.is_none()
     }
@@ -39,7 +39,8 @@ impl Dependency {
     }
 }
 
-/// Whether some version meets both. If one does, so does the lowest that either of their parts allows.
+/// Returns whether some version meets both requirements. If one does, so does the lowest version that one of their
+/// parts allows.
 pub fn overlap(one: &VersionReq, other: &VersionReq) -> bool {
     let parts = one.comparators.iter().chain(&other.comparators);
     let mut lowest = parts.map(lowest).chain([Version::new(0, 0, 0)]);
@@ -58,7 +59,7 @@ fn lowest(part: &Comparator) -> Version {
     }
 }
 
-/// The versions that `Cargo.lock` holds.
+/// The versions in `Cargo.lock`.
 #[derive(Debug, Default, Deserialize)]
 pub struct Lock {
     #[serde(default)]
@@ -74,18 +75,19 @@ struct Locked {
 }
 
 impl Lock {
-    /// Of a workspace. One that is not there, or not to be understood, holds nothing: Cargo says so itself.
+    /// Reads the lock file of a workspace. A missing or invalid file counts as empty, because Cargo reports that
+    /// itself.
     pub fn of(workspace: &Path) -> Self {
         let text = fs::read_to_string(workspace.join("Cargo.lock")).unwrap_or_default();
         toml::from_str(&text).unwrap_or_default()
     }
 
-    /// The versions of a crate that a package is built with. Its dev-dependencies may add another one.
+    /// Returns the versions of a crate that a package is built with. Its dev-dependencies can add another one.
     pub fn versions(&self, package: &str, name: &str) -> Vec<&Version> {
         let of = |name: &str| self.package.iter().filter(move |locked| locked.name == name).collect::<Vec<_>>();
         let lines = of(package).into_iter().flat_map(|locked| &locked.dependencies);
         let lines = lines.map(|line| line.split(' ').collect::<Vec<_>>()).filter(|line| line.first() == Some(&name));
-        // The version is there only if the lock file has several.
+        // The version is only there if the lock file has several.
         let held = lines.flat_map(|line| {
             of(name).into_iter().filter(move |it| line.get(1).is_none_or(|version| *version == it.version.to_string()))
         });
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn requirements_overlap_where_a_version_meets_both() {
+    fn requirements_overlap_if_a_version_meets_both() {
         for theirs in [
             "0.8",
             "=0.8.9",
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_says_which_of_several_versions_a_package_has() {
+    fn a_packages_version_is_found_among_several_in_the_lock_file() {
         let lock: Lock = toml::from_str(
             "version = 4\n[[package]]\nname = \"web\"\nversion = \"0.1.0\"\ndependencies = [\"axum 0.7.9\", \"tokio\"]\n\
              [[package]]\nname = \"axum\"\nversion = \"0.7.9\"\n[[package]]\nname = \"axum\"\nversion = \"0.8.4\"\n\

@@ -1,4 +1,4 @@
-//! Changes to files: all of them are made, or none.
+//! Edits of files, made all together or not at all.
 
 mod edit;
 mod line_endings;

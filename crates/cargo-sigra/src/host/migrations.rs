@@ -1,4 +1,4 @@
-//! The host's migrations: where they are, how far they go, and whether they make a table of users that is to be kept.
+//! The host's migrations: their folder, the newest one, and whether they create a users table to keep.
 
 mod adoption;
 mod error;

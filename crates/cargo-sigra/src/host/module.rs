@@ -1,4 +1,4 @@
-//! `mod auth;` in the host's crate, and accounts around its router.
+//! Adds `mod auth;` to the host's crate, and accounts to its router.
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +18,10 @@ pub enum ModuleError {
     #[error("`{module}` can't be the module's name because {by}. Choose another, such as `--module {other}`")]
     Taken { module: String, by: String, other: &'static str },
     #[error("can't parse `{path}`: {error}. Check that it compiles")]
-    NoRust { path: PathBuf, error: String },
+    NotRust { path: PathBuf, error: String },
 }
 
-/// The edits of the crate's root, and of the file that serves the router. They may be one.
+/// Returns the edits of the crate's root and of the file that serves the router, which can be the same.
 pub fn declare(plan: &Plan, survey: &Survey, around: Option<Around>) -> Vec<Edit> {
     let mut edits = Vec::new();
     let module = plan.module.as_deref().unwrap_or_default();
@@ -41,12 +41,12 @@ pub fn declare(plan: &Plan, survey: &Survey, around: Option<Around>) -> Vec<Edit
     edits
 }
 
-/// Refuses a name that something else in the crate's root has, or files of it have.
+/// Refuses a module name that the crate's root or the host's files already use.
 pub fn refuse_taken(host: &Host, survey: &Survey, module: &str, folder: &str) -> Result<(), ModuleError> {
     let taken = |by: String| ModuleError::Taken { module: module.to_owned(), by, other: other_than(module) };
     let Some(root) = survey.source_of_root() else {
-        let error = survey.riddles().next().map(|(_, error)| error).unwrap_or_default();
-        return Err(ModuleError::NoRust { path: survey.root().to_owned(), error });
+        let error = survey.unparsed().next().map(|(_, error)| error).unwrap_or_default();
+        return Err(ModuleError::NotRust { path: survey.root().to_owned(), error });
     };
     if let Some(line) = named(root, module) {
         return Err(taken(format!("{}:{line} has something of that name", survey.relative(&root.path))));
@@ -54,7 +54,7 @@ pub fn refuse_taken(host: &Host, survey: &Survey, module: &str, folder: &str) ->
     for path in [format!("{module}.rs"), module.to_owned()] {
         let path = Path::new(folder).join(path);
         if host.root.join(&path).exists() {
-            return Err(taken(format!("`{}` is there", path.to_string_lossy().replace('\\', "/"))));
+            return Err(taken(format!("`{}` already exists", path.to_string_lossy().replace('\\', "/"))));
         }
     }
     Ok(())
@@ -64,7 +64,7 @@ fn other_than(module: &str) -> &'static str {
     if module == "login" { "sign_in" } else { "login" }
 }
 
-/// The line of an item that a module can't share its name with.
+/// Returns the line of an item that has the module's name.
 fn named(root: &Source, name: &str) -> Option<usize> {
     let has_name = |item: &&Item| match item {
         Item::Mod(item) => item.ident == name,
@@ -91,7 +91,8 @@ fn imports(tree: &UseTree, name: &str, before: Option<&syn::Ident>) -> bool {
     }
 }
 
-/// After the last module, or else after the imports. A program does not call all that it is given, and says so.
+/// Adds the module after the last one, or else after the imports. In a binary, warnings about unused code are off,
+/// because the host doesn't call everything.
 fn with_module(source: &str, module: &str, is_library: bool) -> String {
     let Ok(file) = parse_rust(source) else { return source.to_owned() };
     let is_there = |item: &Item| matches!(item, Item::Mod(found) if found.ident == module);
@@ -101,9 +102,7 @@ fn with_module(source: &str, module: &str, is_library: bool) -> String {
     let declaration = if is_library {
         format!("pub mod {module};")
     } else {
-        format!(
-            "#[allow(dead_code, unused_imports, reason = \"what is not used yet is there to be used\")]\nmod {module};"
-        )
+        format!("#[allow(dead_code, unused_imports, reason = \"not all of it is used yet\")]\nmod {module};")
     };
     let last_module = file.items.iter().rev().find(|item| matches!(item, Item::Mod(found) if found.content.is_none()));
     let last_use = || file.items.iter().rev().find(|item| matches!(item, Item::Use(_)));
@@ -124,7 +123,7 @@ mod tests {
     use crate::host::code::tree::tests::tree;
 
     #[test]
-    fn a_module_is_declared_where_it_is_looked_for() {
+    fn a_module_is_declared_next_to_the_others() {
         for (before, after) in [
             ("mod a;\n\nuse b;\n\nfn main() {}\n", "mod a;\npub mod auth;\n\nuse b;\n\nfn main() {}\n"),
             ("//! Docs.\n\nuse b;\n\nfn main() {}\n", "//! Docs.\n\nuse b;\n\npub mod auth;\n\nfn main() {}\n"),
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_something_in_the_root_has_is_taken() {
+    fn a_name_that_the_root_already_uses_is_taken() {
         for (root, line) in [
             ("mod auth;", Some(1)),
             ("fn main() {}\npub mod auth { }", Some(2)),

@@ -1,4 +1,4 @@
-//! The application that accounts are installed into, as Cargo knows it.
+//! The host's package, as Cargo describes it.
 
 use std::{env, fs, io, path::PathBuf};
 
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::system::cargo::{self, MetadataError};
 
-/// Why the application is not one that accounts can be installed into.
+/// Why accounts can't be installed into this package.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("can't read this folder: {0}")]
     Folder(io::Error),
     #[error("can't install accounts into this package: {0}")]
-    NoPackage(String),
-    #[error("this folder has no Cargo.toml of a package: go to the package that serves your routes")]
-    Elsewhere,
+    InvalidPackage(String),
+    #[error("this folder has no `Cargo.toml` with a package: go to the package that serves your routes")]
+    NoPackage,
     #[error(transparent)]
     Metadata(MetadataError),
 }
@@ -29,15 +29,15 @@ pub struct Host {
     pub package: String,
     pub edition: String,
     pub rust_version: Option<String>,
-    /// Its libraries and programs.
+    /// Its libraries and binaries.
     pub targets: Vec<Target>,
-    /// The libraries beside it in its workspace.
+    /// The libraries of other packages in its workspace.
     pub neighbours: Vec<Target>,
     pub dependencies: Vec<Dependency>,
-    /// Of the other packages in its workspace.
+    /// The dependencies of other packages in its workspace.
     pub others_dependencies: Vec<Dependency>,
     pub workspace: PathBuf,
-    /// How the host formats its code.
+    /// The host's settings of rustfmt.
     pub rustfmt: Option<String>,
 }
 
@@ -58,11 +58,11 @@ struct Package {
 }
 
 impl Host {
-    /// The package of the folder that one is in.
+    /// Finds the package in the current folder.
     pub fn find() -> Result<Self, HostError> {
         let here = env::current_dir().and_then(fs::canonicalize).map_err(HostError::Folder)?;
         let metadata: Metadata = cargo::metadata(&here).map_err(|error| match error {
-            MetadataError::Refused(said) => HostError::NoPackage(said.trim_start_matches("error: ").to_owned()),
+            MetadataError::Refused(said) => HostError::InvalidPackage(said.trim_start_matches("error: ").to_owned()),
             error => HostError::Metadata(error),
         })?;
         let is_here = |package: &Package| {
@@ -73,7 +73,7 @@ impl Host {
                 .is_some_and(|folder| folder == here)
         };
         let (mut here_are, others): (Vec<_>, Vec<_>) = metadata.packages.into_iter().partition(is_here);
-        let package = here_are.pop().ok_or(HostError::Elsewhere)?;
+        let package = here_are.pop().ok_or(HostError::NoPackage)?;
         Ok(Self::of(package, others, here, metadata.workspace_root))
     }
 
@@ -102,7 +102,7 @@ impl Host {
         }
     }
 
-    /// What the package itself depends on. Tests and build scripts have dependencies of their own.
+    /// Returns the package's normal dependencies, without those of tests and build scripts.
     pub fn own_dependencies(&self) -> impl Iterator<Item = &Dependency> {
         self.dependencies.iter().filter(|dependency| dependency.is_of_package())
     }

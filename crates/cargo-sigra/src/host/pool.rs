@@ -1,4 +1,4 @@
-//! The host's own pool, handed over to its accounts: so that users are in the database of its other tables.
+//! Passes the host's own database pool to accounts, so that users are stored next to its other tables.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,34 +15,34 @@ use syn::{
 
 use crate::{plan::choices::Database, system::text_file::parse_rust};
 
-/// What is called around the router, and what in its place with a pool.
+/// The function around the router, and its variant that takes a pool.
 const WITH_ACCOUNTS: &str = "with_accounts";
 const WITH_ACCOUNTS_IN: &str = "with_accounts_in";
 
-/// What a pool has in its name that nobody else needs.
+/// The name of a copied pool, which nothing else in the host should use.
 const OWN_NAME: &str = "accounts_pool";
 
-/// What gives the value of a result, or ends.
+/// Methods that return the value of a result, or end the program.
 const UNWRAPPED_BY: [&str; 5] = ["unwrap", "expect", "context", "with_context", "unwrap_or_else"];
 
-/// The names of functions that give a pool, wherever in the host's sources.
-pub fn functions(sources: &[String], db: Database) -> BTreeSet<String> {
+/// Returns the names of all functions in the host's sources that return a pool.
+pub fn functions_that_return_pools(sources: &[String], db: Database) -> BTreeSet<String> {
     let mut functions = Functions { db, known: BTreeMap::new() };
     for source in sources {
         if let Ok(file) = parse_rust(source) {
             functions.visit_file(&file);
         }
     }
-    functions.known.into_iter().filter_map(|(name, gives_pool)| gives_pool.then_some(name)).collect()
+    functions.known.into_iter().filter_map(|(name, returns_pool)| returns_pool.then_some(name)).collect()
 }
 
-/// Whether there is one somewhere.
+/// Returns whether the sources mention a pool.
 pub fn is_named_in(sources: &[String], db: Database) -> bool {
     sources.iter().any(|source| source.contains(pool_type(db)))
 }
 
-/// The source with the one pool handed over that the accounts in it can see. `None` if there is none, or several.
-pub fn handed_over(source: &str, functions: &BTreeSet<String>, db: Database) -> Option<String> {
+/// Returns the source with the pool passed to `with_accounts`, if exactly one pool is in scope there.
+pub fn with_pool_passed(source: &str, functions: &BTreeSet<String>, db: Database) -> Option<String> {
     let file = parse_rust(source).ok()?;
     let mut finder = Finder { db, functions, scopes: Vec::new(), found: None };
     finder.visit_file(&file);
@@ -50,7 +50,7 @@ pub fn handed_over(source: &str, functions: &BTreeSet<String>, db: Database) -> 
     let mut edits = vec![(name, WITH_ACCOUNTS_IN.to_owned())];
     let given = match &pool.kind {
         Kind::Borrowed => pool.name.clone(),
-        Kind::Owned(from) if is_given_away(&source[from.end..arguments.start], &pool.name) => {
+        Kind::Owned(from) if may_be_moved(&source[from.end..arguments.start], &pool.name) => {
             let line = source[..from.start].rfind('\n').map_or(0, |at| at + 1);
             let indent: String = source[line..].chars().take_while(|c| c.is_whitespace() && *c != '\n').collect();
             let own = format!("\n{indent}let {OWN_NAME} = {}.clone();", pool.name);
@@ -67,25 +67,25 @@ pub fn handed_over(source: &str, functions: &BTreeSet<String>, db: Database) -> 
     Some(changed)
 }
 
-/// Whether a name may be moved in these lines. A copy too many does no harm.
-fn is_given_away(lines: &str, name: &str) -> bool {
+/// Returns whether a variable might be moved in these lines. If in doubt, it is copied, which does no harm.
+fn may_be_moved(lines: &str, name: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let words = |word: &str| {
         let at = lines.match_indices(word).map(|(at, _)| at).collect::<Vec<_>>();
         let length = word.len();
         at.into_iter().filter(move |at| !lines[..*at].ends_with(is_word) && !lines[at + length..].starts_with(is_word))
     };
-    let is_lent = |at: usize| {
+    let is_borrowed = |at: usize| {
         let (before, after) = (lines[..at].trim_end(), lines[at + name.len()..].trim_start());
         before.ends_with(['&', '.']) || after.starts_with('.')
     };
-    words("move").next().is_some() || words(name).any(|at| !is_lent(at))
+    words("move").next().is_some() || words(name).any(|at| !is_borrowed(at))
 }
 
 struct Found {
-    /// The last part of the function's path.
+    /// The last segment of the function's path.
     name: Range<usize>,
-    /// What it is given.
+    /// Its arguments.
     arguments: Range<usize>,
     pool: Binding,
 }
@@ -99,7 +99,7 @@ struct Binding {
 
 #[derive(Clone)]
 enum Kind {
-    /// By this statement.
+    /// Bound by this statement.
     Owned(Range<usize>),
     Borrowed,
 }
@@ -117,7 +117,7 @@ impl Finder<'_> {
             FnArg::Typed(typed) => Some((name_of(&typed.pat)?, &*typed.ty)),
             FnArg::Receiver(_) => None,
         });
-        // One that is not lent may be given away before a statement could make a copy.
+        // An owned parameter could be moved before any statement could copy it.
         let bindings = parameters.map(|(name, ty)| {
             let is_pool = matches!(ty, Type::Reference(lent) if is_pool(&lent.elem, self.db));
             Binding { name, kind: Kind::Borrowed, is_pool }
@@ -129,17 +129,17 @@ impl Finder<'_> {
         let init = local.init.as_ref().map(|init| &*init.expr);
         let (name, is_pool) = match &local.pat {
             Pat::Type(typed) => (name_of(&typed.pat)?, is_pool(&typed.ty, self.db)),
-            pat => (name_of(pat)?, init.is_some_and(|init| self.gives_pool(init))),
+            pat => (name_of(pat)?, init.is_some_and(|init| self.returns_pool(init))),
         };
         Some(Binding { name, kind: Kind::Owned(local.span().byte_range()), is_pool })
     }
 
-    fn gives_pool(&self, init: &Expr) -> bool {
+    fn returns_pool(&self, init: &Expr) -> bool {
         match init {
-            Expr::Await(waited) => self.gives_pool(&waited.base),
-            Expr::Try(tried) => self.gives_pool(&tried.expr),
+            Expr::Await(waited) => self.returns_pool(&waited.base),
+            Expr::Try(tried) => self.returns_pool(&tried.expr),
             Expr::MethodCall(call) if UNWRAPPED_BY.iter().any(|name| call.method == name) => {
-                self.gives_pool(&call.receiver)
+                self.returns_pool(&call.receiver)
             }
             Expr::MethodCall(call) => {
                 call.method.to_string().starts_with("connect")
@@ -201,7 +201,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 }
 
-/// What each function gives: whether it is a pool, or a result with one.
+/// Whether each function returns a pool, or a result with one.
 struct Functions {
     db: Database,
     known: BTreeMap<String, bool>,
@@ -209,12 +209,12 @@ struct Functions {
 
 impl Functions {
     fn add(&mut self, signature: &Signature) {
-        let gives_pool = match &signature.output {
+        let returns_pool = match &signature.output {
             ReturnType::Type(_, ty) => is_pool(ty, self.db) || inside(ty).is_some_and(|ty| is_pool(ty, self.db)),
             ReturnType::Default => false,
         };
-        let known = self.known.entry(signature.ident.to_string()).or_insert(gives_pool);
-        *known &= gives_pool;
+        let known = self.known.entry(signature.ident.to_string()).or_insert(returns_pool);
+        *known &= returns_pool;
     }
 }
 
@@ -228,7 +228,7 @@ impl<'ast> Visit<'ast> for Functions {
     }
 }
 
-/// `T` of `Result<T, …>`.
+/// Returns `T` of `Result<T, …>`.
 fn inside(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
@@ -256,7 +256,7 @@ fn name_of(pat: &Pat) -> Option<String> {
     }
 }
 
-/// Without white space.
+/// Returns tokens without white space.
 fn code(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string().replace(' ', "")
 }
@@ -268,13 +268,15 @@ mod tests {
     fn changed(body: &str) -> Option<String> {
         let source =
             format!("async fn main() {{\n    {body}\n    let app = crate::auth::with_accounts(app).await?;\n}}\n");
-        let functions =
-            functions(&["async fn open() -> anyhow::Result<SqlitePool> { todo!() }".to_owned()], Database::Sqlite);
-        handed_over(&source, &functions, Database::Sqlite)
+        let functions = functions_that_return_pools(
+            &["async fn open() -> anyhow::Result<SqlitePool> { todo!() }".to_owned()],
+            Database::Sqlite,
+        );
+        with_pool_passed(&source, &functions, Database::Sqlite)
     }
 
     #[test]
-    fn a_pool_is_lent_where_the_router_is_served() {
+    fn a_pool_in_scope_is_passed_to_accounts() {
         for pool in [
             "let pool = SqlitePool::connect(\"sqlite://a.db\").await?;",
             "let pool = sqlx::SqlitePool::connect_with(options).await.expect(\"a database\");",
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_given_away_before_is_copied_in_time() {
+    fn a_pool_that_is_moved_before_is_cloned_first() {
         for app in [
             "let app = Router::new().with_state(pool);",
             "let state = AppState { pool };",
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certain_is_left_alone() {
+    fn an_ambiguous_pool_is_not_passed() {
         for body in [
             "let app = Router::new();",
             "let pool = PgPool::connect(\"postgres://localhost\").await?;",
@@ -314,7 +316,7 @@ mod tests {
             assert_eq!(changed(body), None, "{body}");
         }
         let parameter = "async fn serve(pool: &SqlitePool, app: Router) { auth::with_accounts(app).await }";
-        let changed = handed_over(parameter, &BTreeSet::new(), Database::Sqlite).expect("a pool");
+        let changed = with_pool_passed(parameter, &BTreeSet::new(), Database::Sqlite).expect("a pool");
         assert!(changed.contains("auth::with_accounts_in(app, pool).await"), "{changed}");
     }
 }

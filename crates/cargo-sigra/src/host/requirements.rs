@@ -1,4 +1,4 @@
-//! What a host must have for the generated code to compile in it. All that it lacks is said at once.
+//! Checks that the generated code would compile in the host, and reports everything that is missing at once.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::plan::Plan;
 
-/// Crates whose types the generated code shares with the host and with the library, and what their new versions ask for.
+/// Crates whose types the generated code shares with the host and with the library, and their change logs.
 const SHARED: [(&str, &str); 2] = [
     ("axum", "https://github.com/tokio-rs/axum/blob/main/axum/CHANGELOG.md"),
     ("sqlx", "https://github.com/launchbadge/sqlx/blob/main/CHANGELOG.md"),
 ];
 
-/// Crates that the generated code compiles with in older versions too.
+/// Crates that the generated code also compiles with in older versions.
 const OLDER: [(&str, &str); 3] = [("thiserror", ">=1, <3"), ("tower", ">=0.4, <0.6"), ("tower-http", ">=0.5, <0.8")];
 
 /// Why the generated code would not compile in the host.
@@ -29,7 +29,7 @@ pub enum RequirementError {
     Dependency(#[from] DependencyError),
 }
 
-/// One a line.
+/// A list with one line for each entry.
 #[derive(Debug)]
 pub struct List(Vec<Unmet>);
 
@@ -39,17 +39,17 @@ impl fmt::Display for List {
     }
 }
 
-/// Something that the host lacks, and what to do.
+/// Something that the host lacks, and the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Unmet {
     #[error(
-        "it uses Rust edition {there}, not {needed}: run `cargo fix --edition`, then set `edition = \"{needed}\"` in Cargo.toml"
+        "it uses Rust edition {found}, not {needed}: run `cargo fix --edition`, then set `edition = \"{needed}\"` in Cargo.toml"
     )]
-    Edition { there: String, needed: String },
+    Edition { found: String, needed: String },
     #[error(
-        "its `rust-version` is {there}, but the generated code needs {needed}: set `rust-version = \"{needed}\"` in Cargo.toml"
+        "its `rust-version` is {found}, but the generated code needs {needed}: set `rust-version = \"{needed}\"` in Cargo.toml"
     )]
-    RustVersion { there: String, needed: String },
+    RustVersion { found: String, needed: String },
     #[error("it doesn't depend on axum: run `cargo add axum`, or go to the package that serves your routes")]
     NoAxum,
     #[error("it requires {name} {req}, but the generated code needs {name} {needed}: change {}{}", place(*.is_inherited), guide(.name))]
@@ -61,11 +61,11 @@ enum Unmet {
     )]
     Optional(String),
     #[error(
-        "it calls the package `{package}` `{key}`, but the generated code means {key}: give `{package}` another name"
+        "it calls the package `{package}` `{key}`, but the generated code uses the package {key}: give `{package}` another name"
     )]
     OtherPackage { key: String, package: String },
     #[error(
-        "its {0} isn't from the registry, unlike the library's: require a version, and name the other source in `[patch.crates-io]`"
+        "its {0} isn't from the registry, unlike the library's: require a version, and put the other source in `[patch.crates-io]`"
     )]
     Source(String),
 }
@@ -74,28 +74,28 @@ fn place(is_inherited: bool) -> &'static str {
     if is_inherited { "`[workspace.dependencies]`" } else { "it in Cargo.toml" }
 }
 
-/// Where it is said what a new version of a crate asks for.
+/// Returns a note with the change log of a crate, if there is one.
 fn guide(name: &str) -> String {
     let guide = SHARED.iter().find(|(shared, _)| *shared == name);
-    guide.map(|(_, url)| format!(". What changes: {url}")).unwrap_or_default()
+    guide.map(|(_, url)| format!(". For the changes, see {url}")).unwrap_or_default()
 }
 
-/// Whether the generated code can be compiled in the host.
+/// Checks that the generated code can be compiled in the host.
 pub fn check(host: &Host, plan: &Plan) -> Result<(), RequirementError> {
     let template = cargo_toml::of_template(plan)?;
     let mut unmet = Vec::new();
     if is_older(&host.edition, &template.edition) {
-        unmet.push(Unmet::Edition { there: host.edition.clone(), needed: template.edition });
+        unmet.push(Unmet::Edition { found: host.edition.clone(), needed: template.edition });
     }
-    if let Some(there) = host.rust_version.clone().filter(|there| is_older(there, &template.rust_version)) {
-        unmet.push(Unmet::RustVersion { there, needed: template.rust_version });
+    if let Some(found) = host.rust_version.clone().filter(|found| is_older(found, &template.rust_version)) {
+        unmet.push(Unmet::RustVersion { found, needed: template.rust_version });
     }
     if !host.own_dependencies().any(|dependency| dependency.name == "axum") {
         unmet.push(Unmet::NoAxum);
     }
     let lock = Lock::of(&host.workspace);
     for needed in &template.dependencies {
-        unmet.extend(host.own_dependencies().filter_map(|there| of_dependency(host, &lock, needed, there)));
+        unmet.extend(host.own_dependencies().filter_map(|found| of_dependency(host, &lock, needed, found)));
     }
     unmet.dedup();
     if unmet.is_empty() {
@@ -104,38 +104,38 @@ pub fn check(host: &Host, plan: &Plan) -> Result<(), RequirementError> {
     Err(RequirementError::Unmet { package: host.package.clone(), unmet: List(unmet) })
 }
 
-/// Of versions such as `1.94`, and of editions.
+/// Compares versions such as `1.94`, or editions.
 fn is_older(one: &str, other: &str) -> bool {
     let numbers = |version: &str| version.split('.').filter_map(|n| n.parse().ok()).collect::<Vec<u64>>();
     numbers(one) < numbers(other)
 }
 
-/// What is wrong with a line of the host's, if it is about this crate.
-fn of_dependency(host: &Host, lock: &Lock, needed: &Needed, there: &Dependency) -> Option<Unmet> {
+/// Returns the problem of a dependency of the host, if it concerns this crate.
+fn of_dependency(host: &Host, lock: &Lock, needed: &Needed, found: &Dependency) -> Option<Unmet> {
     let name = needed.name.clone();
-    let is_shared = SHARED.iter().any(|(shared, _)| *shared == there.name) && there.name == name;
-    let is_named_so = there.key() == name;
-    if is_named_so && there.name != name {
-        return Some(Unmet::OtherPackage { key: name, package: there.name.clone() });
+    let is_shared = SHARED.iter().any(|(shared, _)| *shared == found.name) && found.name == name;
+    let has_name = found.key() == name;
+    if has_name && found.name != name {
+        return Some(Unmet::OtherPackage { key: name, package: found.name.clone() });
     }
-    // Under another name an old version may stand beside, for a crate that needs it.
-    let is_beside = || host.own_dependencies().any(|dependency| dependency.key() == name);
-    if !is_named_so && (!is_shared || is_beside()) {
+    // An old version can be renamed and used next to the new one, by a crate that needs it.
+    let has_both = || host.own_dependencies().any(|dependency| dependency.key() == name);
+    if !has_name && (!is_shared || has_both()) {
         return None;
     }
-    if is_shared && !there.is_from_registry() {
+    if is_shared && !found.is_from_registry() {
         return Some(Unmet::Source(name));
     }
     let good = good_versions(needed);
-    if !overlap(&good, &there.req) {
-        let is_inherited = cargo_toml::is_inherited(host, there.key());
-        return Some(Unmet::Version { name, req: there.req.to_string(), needed: number(&needed.req), is_inherited });
+    if !overlap(&good, &found.req) {
+        let is_inherited = cargo_toml::is_inherited(host, found.key());
+        return Some(Unmet::Version { name, req: found.req.to_string(), needed: number(&needed.req), is_inherited });
     }
-    if is_named_so && there.optional {
+    if has_name && found.optional {
         return Some(Unmet::Optional(name));
     }
     let held = lock.versions(&host.package, &name);
-    let bad = held.into_iter().filter(|version| there.req.matches(version)).find(|version| !good.matches(version))?;
+    let bad = held.into_iter().filter(|version| found.req.matches(version)).find(|version| !good.matches(version))?;
     Some(Unmet::Locked { name, version: bad.to_string(), needed: number(&needed.req) })
 }
 
@@ -144,7 +144,7 @@ fn good_versions(needed: &Needed) -> VersionReq {
     older.unwrap_or_else(|| needed.req.clone())
 }
 
-/// As people write it.
+/// Returns the number of a requirement, without its operator.
 fn number(req: &VersionReq) -> String {
     req.to_string().trim_start_matches('^').to_owned()
 }

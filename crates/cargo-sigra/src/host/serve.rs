@@ -1,5 +1,5 @@
-//! Where the host serves its router, wherever in its sources, and what goes there. One place that is certain is
-//! changed; of any other, its owner is told what to write.
+//! Finds where the host serves its router. If exactly one place is certain, accounts are added there. Otherwise the
+//! host is told what to write.
 
 mod errors;
 mod finder;
@@ -27,51 +27,52 @@ use super::{
     target::{Kind, Target},
 };
 
-/// Why it can't be told where accounts go.
+/// Why no place for accounts was found.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("there are several programs here, and it isn't clear which one serves your routes: choose one of {0}")]
+    #[error("this package has several binaries: choose the one that serves your routes with {0}")]
     Programs(String),
-    #[error("this package has no binary `{asked}`: use one of {there}")]
-    NoProgram { asked: String, there: String },
-    #[error("this package has no library or program to hold accounts")]
+    #[error("this package has no binary `{asked}`: use one of {programs}")]
+    NoProgram { asked: String, programs: String },
+    #[error("this package has no library or binary to add accounts to")]
     Nothing,
     #[error(
-        "`{name}` is a single file, and Cargo takes the files beside it for programs: run `mkdir {folder}/{name} && git mv \
+        "the binary `{name}` is a single file, and Cargo would treat new files next to it as binaries: run `mkdir {folder}/{name} && git mv \
          {folder}/{name}.rs {folder}/{name}/main.rs`, commit, and install again"
     )]
     OneFile { name: String, folder: String },
-    #[error("`{0}` is outside the package, so files of the package can't be its modules")]
+    #[error("`{0}` is outside the package, so accounts can't be a module of it: move it into the package")]
     Outside(PathBuf),
 }
 
-/// A file of the host's, and what it is with accounts around its router.
+/// A file of the host, and its text with accounts around the router.
 #[derive(Debug)]
 pub struct Around<'a> {
     pub source: &'a Source,
     pub after: String,
 }
 
-/// A library or program of the host's, and all its files.
+/// A library or binary of the host, with its files.
 pub struct Crate {
     target: Target,
     tree: Tree,
 }
 
-/// What the host serves, and where accounts belong.
+/// What the host serves, and where accounts go.
 pub struct Survey {
     crates: Vec<Crate>,
-    /// The crate that the module goes into.
+    /// The index of the crate that gets the module.
     home: usize,
     pub sites: Vec<Site>,
     has_accounts: bool,
     module: String,
-    /// Of the package.
+    /// The folder of the package.
     root: PathBuf,
 }
 
 impl Survey {
-    /// `program`: the one that serves, if its owner has said so. `is_there`: whether the module is declared already.
+    /// Surveys the host's crates. `program` is the binary that serves, if `--bin` names it. `is_there` means that the
+    /// module is already declared.
     pub fn of(host: &Host, module: &str, program: Option<&str>, is_there: bool) -> Result<Self, ServeError> {
         let read = |target: &Target| Crate { target: target.clone(), tree: Tree::of(&target.root, module) };
         let crates = host.targets.iter().map(read).collect();
@@ -120,7 +121,7 @@ impl Survey {
         Ok(Self { crates, home, sites, has_accounts, module: module.to_owned(), root })
     }
 
-    /// The crate's root that declares the module.
+    /// Returns the root file of the crate that declares the module.
     pub fn root(&self) -> &Path {
         &self.crates[self.home].target.root
     }
@@ -133,7 +134,7 @@ impl Survey {
         self.crates.iter().any(|krate| krate.target.kind == Kind::Program)
     }
 
-    /// The folder of the module, below the package's.
+    /// Returns the folder of the module, relative to the package.
     pub fn folder(&self) -> Result<String, ServeError> {
         let root = self.root();
         let Ok(relative) = root.strip_prefix(&self.root) else { return Err(ServeError::Outside(root.to_owned())) };
@@ -144,47 +145,47 @@ impl Survey {
         Ok(folder)
     }
 
-    /// The files of the crates, without those of accounts.
+    /// Returns the files of the crates, without the module of accounts.
     pub fn sources(&self) -> impl Iterator<Item = &Source> + Clone {
         self.crates.iter().flat_map(|krate| &krate.tree.sources)
     }
 
-    /// Files that aren't Rust: what they serve is unknown.
-    pub fn riddles(&self) -> impl Iterator<Item = (String, String)> {
-        let riddles = self.crates.iter().flat_map(|krate| &krate.tree.riddles);
-        riddles.map(|riddle| (self.relative(&riddle.path), riddle.error.to_string()))
+    /// Returns files that aren't valid Rust, with the error. What they serve is unknown.
+    pub fn unparsed(&self) -> impl Iterator<Item = (String, String)> {
+        let unparsed = self.crates.iter().flat_map(|krate| &krate.tree.unparsed);
+        unparsed.map(|file| (self.relative(&file.path), file.error.to_string()))
     }
 
     pub fn port(&self) -> Option<u16> {
         port::find(self.sources())
     }
 
-    /// The functions that serve.
+    /// Returns the names of the functions that serve.
     pub fn serving(&self) -> Vec<String> {
         self.sites.iter().filter_map(|site| site.function.as_ref()).map(|function| function.name.clone()).collect()
     }
 
-    /// The crate's root, if it can be understood.
+    /// Returns the root file of the crate, if it is valid Rust.
     pub fn source_of_root(&self) -> Option<&Source> {
         self.crates[self.home].tree.sources.iter().find(|source| source.path == self.root())
     }
 
-    /// The one place that is certain.
+    /// Returns the place that accounts can be added to, if exactly one is certain.
     pub fn certain(&self) -> Option<(&Site, &Source)> {
-        if self.has_accounts || self.riddles().next().is_some() {
+        if self.has_accounts || self.unparsed().next().is_some() {
             return None;
         }
         let site = self.sites.iter().find(|site| site.certain().is_some())?;
         Some((site, self.source(site)?))
     }
 
-    /// The file of the certain place, as it would be.
+    /// Returns the file of the certain place, with accounts added.
     pub fn around(&self) -> Option<Around<'_>> {
         let (site, source) = self.certain()?;
         Some(Around { source, after: site.certain()?.around(&source.text, &self.with_accounts(site)) })
     }
 
-    /// Whether accounts are around something already.
+    /// Returns whether accounts are already around a router.
     pub fn has_accounts(&self) -> bool {
         self.has_accounts
     }
@@ -197,12 +198,12 @@ impl Survey {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('\\', "/")
     }
 
-    /// The function, as it is called from there.
+    /// Returns the path of the function, as called from a place.
     fn with_accounts(&self, site: &Site) -> String {
         format!("{}::with_accounts", self.module_from(site.crates.first().copied()))
     }
 
-    /// The module, as a crate of this package or another one has it.
+    /// Returns the path of the module, as seen from a crate.
     fn module_from(&self, krate: Option<usize>) -> String {
         if krate == Some(self.home) {
             format!("crate::{}", self.module)
@@ -211,26 +212,26 @@ impl Survey {
         }
     }
 
-    /// The module where handlers are: in its own crate.
+    /// Returns the path of the module as seen from the host's handlers, which are in the same crate.
     pub fn module_path(&self) -> String {
         format!("crate::{}", self.module)
     }
 
-    /// What the host's owner has to write, if it was not written for them.
+    /// Returns what the host has to write, if it wasn't written automatically.
     pub fn advice(&self) -> Vec<String> {
         if self.has_accounts || self.certain().is_some() {
             return Vec::new();
         }
         let mut advice =
-            vec!["Accounts aren't around a router yet, because it isn't certain where yours is served.".to_owned()];
-        for (path, error) in self.riddles() {
-            advice.push(format!("{path} can't be understood: {error}. What it serves is not known."));
+            vec!["Accounts aren't added to your router yet, because it isn't clear where it is served.".to_owned()];
+        for (path, error) in self.unparsed() {
+            advice.push(format!("Can't parse {path}: {error}. What it serves is unknown."));
         }
         for site in &self.sites {
             let Some(source) = self.source(site) else { continue };
             let lines = indented(&site.lines(&source.text, &self.with_accounts(site)));
             let place = format!("{}:{}", self.relative(&site.path), site.line);
-            let verb = if site.shape == Shape::Loco { "In its `impl Hooks`, write" } else { "There, write" };
+            let verb = if site.shape == Shape::Loco { "In its `impl Hooks`, write" } else { "Write there" };
             let remark = site.remark().map(|remark| format!("\n\n{remark}")).unwrap_or_default();
             advice.push(format!("{place} {}. {verb}\n\n{lines}{remark}", site.reason()));
         }
@@ -243,7 +244,7 @@ impl Survey {
                 binding("app", &call, "app", &Wait::Await, false)
             );
             advice.push(format!(
-                "No place was found where a router is served. In the async function that does it, write\n\n{}",
+                "Found no place where a router is served. In the async function that serves yours, write\n\n{}",
                 indented(&lines)
             ));
         }
@@ -256,12 +257,12 @@ fn indented(lines: &str) -> String {
     lines.lines().map(indent).collect::<Vec<_>>().join("\n")
 }
 
-/// One program and the libraries, if its owner has named it.
+/// Returns the libraries and, if `--bin` names one, only that binary.
 fn chosen(crates: Vec<Crate>, program: Option<&str>) -> Result<Vec<Crate>, ServeError> {
     let Some(asked) = program else { return Ok(crates) };
     let is_asked = |krate: &Crate| krate.target.kind == Kind::Program && krate.target.name == asked;
     if !crates.iter().any(is_asked) {
-        return Err(ServeError::NoProgram { asked: asked.to_owned(), there: programs(&crates) });
+        return Err(ServeError::NoProgram { asked: asked.to_owned(), programs: programs(&crates) });
     }
     Ok(crates.into_iter().filter(|krate| krate.target.kind != Kind::Program || is_asked(krate)).collect())
 }
@@ -286,7 +287,7 @@ fn with_names<'a>(
     crates.iter().enumerate().flat_map(of)
 }
 
-/// What speaks against a place that is clear in itself.
+/// Returns why a place that is clear by itself isn't certain.
 fn doubt_of(site: &Site, servers: usize, crates: &[Crate]) -> Option<Doubt> {
     if servers > 1 {
         return Some(Doubt::Several(servers));
@@ -310,7 +311,8 @@ fn doubt_of(site: &Site, servers: usize, crates: &[Crate]) -> Option<Doubt> {
     }
 }
 
-/// Handlers are where the routes are: in the library, if what serves has one.
+/// Returns the index of the crate for the module. Handlers are next to the routes, so it is the library if the serving
+/// binary uses one.
 fn home(crates: &[Crate], sites: &[Site], program: Option<&str>) -> Result<usize, ServeError> {
     let library = crates.iter().position(|krate| krate.target.kind == Kind::Library);
     let of = |krate: usize| sites.iter().any(|site| site.crates.contains(&krate));
@@ -345,7 +347,7 @@ impl Crate {
         self.tree.sources.first().is_some_and(|root| root.file.items.iter().any(is_it))
     }
 
-    /// Whether its code names another crate.
+    /// Returns whether its code uses another crate.
     fn uses(&self, krate: &str) -> bool {
         let (path, import) = (format!(" {krate} ::"), format!("use {krate} "));
         let names = |source: &Source| {

@@ -1,4 +1,4 @@
-//! Routes of the host's where accounts answer from now on.
+//! Finds routes of the host that accounts would take over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,18 @@ use syn::{
 
 use super::code::{names::Names, tree::Source};
 
-/// A route, and where it is declared.
+/// A route, and the place of its declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
     pub source: &'a Source,
     pub line: usize,
     pub path: String,
-    /// Of the routers that it is nested in.
+    /// The paths of the routers that it is nested in.
     nests: Vec<String>,
 }
 
-/// All that begin with the prefix, as seen from the functions that serve: what is nested below another path does not.
+/// Returns all routes whose full path begins with the prefix. The search starts at the functions that serve, so routers
+/// that are nested below another path don't count.
 pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], prefix: &str) -> Vec<Route<'a>> {
     let mut functions = Vec::new();
     for source in sources {
@@ -33,7 +34,7 @@ pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], p
     for start in starts {
         routers.collect(start, "", &[], &mut Walk::default(), &mut found);
     }
-    // What is in a router that is nested there is not told once more.
+    // The nesting itself is reported, so not the routes inside.
     let is_inside = |route: &Route| route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
     found.retain(|route| route.path.starts_with(prefix) && !is_inside(route));
     found.sort_by(|a, b| (&a.source.path, a.line, &a.path).cmp(&(&b.source.path, b.line, &b.path)));
@@ -55,23 +56,23 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// What a function makes of routers.
+/// The parts of routers that a function creates.
 struct Function<'a> {
     module: Vec<String>,
     name: String,
     parts: Vec<Part<'a>>,
 }
 
-/// At a path, a route or what another function gives.
+/// A route or a call of another function, at a path.
 #[derive(Clone)]
 struct Part<'a> {
     path: String,
     nests: Vec<String>,
-    what: What<'a>,
+    kind: PartKind<'a>,
 }
 
 #[derive(Clone)]
-enum What<'a> {
+enum PartKind<'a> {
     Route(&'a Source, usize),
     Call(Vec<String>),
 }
@@ -81,10 +82,11 @@ struct Routers<'a> {
 }
 
 impl<'a> Routers<'a> {
-    /// The functions that serve and who calls them; or else all that nobody calls.
+    /// Returns the functions that serve and their callers. If these have no routes, returns all functions that nothing
+    /// calls.
     fn starts(&self, serving: &[String]) -> Vec<usize> {
         let calls = |function: &Function, name: &String| {
-            function.parts.iter().any(|part| matches!(&part.what, What::Call(path) if path.last() == Some(name)))
+            function.parts.iter().any(|part| matches!(&part.kind, PartKind::Call(path) if path.last() == Some(name)))
         };
         let is_start =
             |function: &&Function| serving.iter().any(|name| function.name == *name || calls(function, name));
@@ -108,9 +110,9 @@ impl<'a> Routers<'a> {
         all.filter(|(_, function)| is_wanted(function)).map(|(at, _)| at).collect()
     }
 
-    /// The functions that a part of another one may call.
+    /// Returns the functions that a part of another one may call.
     fn called(&self, by: usize, part: &Part) -> Vec<usize> {
-        let What::Call(path) = &part.what else { return Vec::new() };
+        let PartKind::Call(path) = &part.kind else { return Vec::new() };
         let Some((name, before)) = path.split_last() else { return Vec::new() };
         let here = self.positions(&|function| {
             before.is_empty() && function.name == *name && function.module == self.functions[by].module
@@ -119,7 +121,7 @@ impl<'a> Routers<'a> {
             return here;
         }
         let exact = self.positions(&|function| function.name == *name && function.module.ends_with(before));
-        // Of a type nothing is known here but its name.
+        // Only the name of a type is known here.
         let is_of_type = before.last().is_none_or(|last| last.starts_with(char::is_uppercase));
         if exact.is_empty() && is_of_type { self.positions(&|function| function.name == *name) } else { exact }
     }
@@ -133,9 +135,9 @@ impl<'a> Routers<'a> {
             let path = format!("{prefix}{}", part.path);
             let own = part.nests.iter().map(|nest| format!("{prefix}{nest}"));
             let nests: Vec<String> = above.iter().cloned().chain(own).collect();
-            match part.what {
-                What::Route(source, line) => found.push(Route { source, line, path, nests }),
-                What::Call(_) => {
+            match part.kind {
+                PartKind::Route(source, line) => found.push(Route { source, line, path, nests }),
+                PartKind::Call(_) => {
                     for inner in self.called(at, part) {
                         self.collect(inner, &path, &nests, walk, found);
                     }
@@ -146,12 +148,12 @@ impl<'a> Routers<'a> {
     }
 }
 
-/// Which functions have been looked at.
+/// The functions that the search visited.
 #[derive(Default)]
 struct Walk {
-    /// Those that call the one that is looked at. A router can't be nested in itself.
+    /// The callers of the current function. A router can't be nested in itself.
     callers: Vec<usize>,
-    /// All, each with the path that its router is nested at.
+    /// All visited functions, each with the path that its router is nested at.
     seen: BTreeSet<(usize, String)>,
 }
 
@@ -192,13 +194,13 @@ impl<'a> Reader<'a, '_> {
 struct Body<'a, 'b> {
     source: &'a Source,
     names: &'b Names,
-    /// Routers that have a name, until another one takes them in.
+    /// Routers in variables, until another router takes them in.
     named: BTreeMap<String, Vec<Part<'a>>>,
     loose: Vec<Part<'a>>,
 }
 
 impl<'a> Body<'a, '_> {
-    /// What its last expression gives.
+    /// Returns the parts of its last expression.
     fn block(&mut self, block: &'a Block) -> Vec<Part<'a>> {
         let mut last = Vec::new();
         for statement in &block.stmts {
@@ -243,7 +245,7 @@ impl<'a> Body<'a, '_> {
                     parts.push(Part {
                         path: String::new(),
                         nests: Vec::new(),
-                        what: What::Call(path.map(str::to_owned).collect()),
+                        kind: PartKind::Call(path.map(str::to_owned).collect()),
                     });
                 }
                 parts
@@ -288,7 +290,7 @@ impl<'a> Body<'a, '_> {
         let mut parts = self.parts(&call.receiver);
         let arguments: Vec<&Expr> = call.args.iter().collect();
         let line = call.method.span().start().line;
-        let route = |path: String| Part { path, nests: Vec::new(), what: What::Route(self.source, line) };
+        let route = |path: String| Part { path, nests: Vec::new(), kind: PartKind::Route(self.source, line) };
         match (call.method.to_string().as_str(), &arguments[..]) {
             ("route" | "route_service", [path, _]) => parts.extend(text(path).map(route)),
             ("nest" | "nest_service", [prefix, inner]) => {
@@ -309,7 +311,7 @@ impl<'a> Body<'a, '_> {
                     parts.push(Part {
                         path: String::new(),
                         nests: Vec::new(),
-                        what: What::Call(vec![method.to_owned()]),
+                        kind: PartKind::Call(vec![method.to_owned()]),
                     });
                 }
             }
@@ -341,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_at_the_top_are_found() {
+    fn routes_at_the_top_level_are_found() {
         for (main, expected) in [
             ("let app = Router::new().route(\"/users/{id}\", get(user)); serve(l, app).await", "/users/{id}"),
             ("let app = Router::new(); let app = app.nest(\"/users\", other::router()); serve(l, app)", "/users/"),
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_below_another_path_is_no_collision() {
+    fn routes_nested_below_another_path_do_not_collide() {
         for main in [
             "let app = Router::new().nest(\"/api/v1\", users::router()); serve(l, app)",
             "let api = users::router(); let app = Router::new().nest(\"/api\", api); serve(l, app)",
@@ -388,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_of_one_name_are_told_apart_by_their_modules() {
+    fn functions_with_the_same_name_are_distinguished_by_their_modules() {
         let main = "mod users; mod pages; async fn main() { let app = pages::router().nest(\"/api\", users::router()); serve(l, app); }";
         let users = "pub fn router() -> Router { Router::new().route(\"/users/me\", get(me)) }";
         let pages = "pub fn router() -> Router { Router::new().route(\"/about\", get(about)) }";
@@ -396,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_serves_nothing_is_read_from_what_nobody_calls() {
+    fn in_a_library_the_search_starts_at_functions_that_nothing_calls() {
         let lib = "pub fn app() -> Router { Router::new().nest(\"/api\", inner()).merge(top()) } fn inner() -> Router { \
                    Router::new().route(\"/users/a\", get(a)) } fn top() -> Router { Router::new().route(\"/users/b\", get(b)) }";
         assert_found(&[("src/lib.rs", lib)], &["/users/b"]);

@@ -1,10 +1,10 @@
-//! What Cargo builds of a package: its library and its programs.
+//! The targets of a package: its library and its binaries.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// As `cargo metadata` has it.
+/// A target in the output of `cargo metadata`.
 #[derive(Debug, Deserialize)]
 pub struct CargoTarget {
     name: String,
@@ -14,9 +14,9 @@ pub struct CargoTarget {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// That other crates can use.
+    /// A library that other crates can use.
     Library,
-    /// That is loaded by what is not written in Rust, and that no crate can use.
+    /// A library for programs that aren't written in Rust. No crate can use it.
     Loaded,
     Program,
 }
@@ -24,14 +24,14 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Target {
     pub kind: Kind,
-    /// As Cargo knows it: `my-app`.
+    /// Its name in Cargo, such as `my-app`.
     pub name: String,
-    /// The file that the crate begins with.
+    /// The root file of the crate.
     pub root: PathBuf,
 }
 
 impl Target {
-    /// Of tests, benches, examples, build scripts and macros nothing is served.
+    /// Returns libraries and binaries. Tests, benches, examples, build scripts and macros don't serve anything.
     pub fn of(target: CargoTarget) -> Option<Self> {
         let is = |kinds: &[&str]| target.kind.iter().any(|kind| kinds.contains(&kind.as_str()));
         let kind = if is(&["lib", "rlib", "dylib"]) {
@@ -46,13 +46,13 @@ impl Target {
         Some(Self { kind, name: target.name, root: real(&target.src_path) })
     }
 
-    /// What the crate is called in code.
+    /// Returns the name of the crate in code.
     pub fn crate_name(&self) -> String {
         self.name.replace('-', "_")
     }
 }
 
-/// As the folder is called that one is in: a file that is a link stays where it is linked.
+/// Resolves links in the file's folder, but not the file itself: if it is a link, it stays one.
 fn real(path: &Path) -> PathBuf {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     folder.zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_library_or_a_program_or_nothing_that_serves() {
+    fn only_libraries_and_binaries_are_targets() {
         assert_eq!(target(&["lib"]), Some(Kind::Library));
         assert_eq!(target(&["cdylib", "rlib"]), Some(Kind::Library));
         assert_eq!(target(&["cdylib"]), Some(Kind::Loaded));

@@ -1,5 +1,4 @@
-//! The changes, tried in a copy of the host before they are made: whether Cargo finds versions of all dependencies that
-//! fit together, and whether it compiles.
+//! Tries the edits in a copy of the host first: whether Cargo can resolve all dependencies, and whether it compiles.
 
 mod copy;
 mod reason;
@@ -10,47 +9,47 @@ use self::copy::{Copy, CopyError, cargo};
 use super::edits::Edit;
 use crate::system::interruption;
 
-/// Why the changes are not made.
+/// Why the edits are not made.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     #[error(transparent)]
     Copy(#[from] CopyError),
     #[error("can't run cargo: {0}")]
     Cargo(io::Error),
-    #[error("nothing was written: cargo can't find versions of all dependencies that fit together{why}\n\ncargo says: {said}", why = reason::explained(.said))]
+    #[error("nothing was written: cargo can't resolve the dependencies{why}\n\ncargo says: {said}", why = reason::explained(.said))]
     Conflict { said: String },
     #[error(
         "nothing was written: cargo can't resolve your dependencies even without the changes. Fix that first, or pass `--no-resolve`\n\ncargo says: {0}"
     )]
     Before(String),
     #[error(
-        "nothing was written: cargo can't reach the registry to check that the dependencies fit together. Try again with a network, or pass `--no-resolve` to skip the check\n\ncargo says: {0}"
+        "nothing was written: cargo can't reach the registry to resolve the dependencies. Try again with a network, or pass `--no-resolve` to skip the check\n\ncargo says: {0}"
     )]
     Unreachable(String),
-    #[error("nothing was written: your application would not compile with accounts. See the errors above")]
+    #[error("nothing was written: your application wouldn't compile with accounts. Fix the errors above")]
     DoesNotCompile,
     #[error("stopped; nothing was written")]
     Stopped,
 }
 
-/// What is tried.
+/// The checks to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Checks {
     pub resolve: bool,
     pub compile: bool,
 }
 
 /// Tries the edits of a package in a copy.
-pub fn run(root: &Path, edits: &[&Edit], wanted: Wanted) -> Result<(), TrialError> {
+pub fn run(root: &Path, edits: &[&Edit], checks: Checks) -> Result<(), TrialError> {
     interruption::watch();
     let changes_manifest = edits.iter().any(|edit| copy::is_manifest(&edit.path));
-    if wanted.compile {
+    if checks.compile {
         let copy = Copy::whole(root)?;
         copy.apply(edits)?;
         resolve(&copy, root)?;
         return compile(&copy, root);
     }
-    if wanted.resolve && changes_manifest {
+    if checks.resolve && changes_manifest {
         let copy = Copy::of_manifests(root)?;
         copy.apply(edits)?;
         return resolve(&copy, root);
@@ -58,13 +57,13 @@ pub fn run(root: &Path, edits: &[&Edit], wanted: Wanted) -> Result<(), TrialErro
     Ok(())
 }
 
-/// With what is on this machine if that is enough, for it takes no time.
+/// Resolves the dependencies. Tries it offline first, which takes no time.
 fn resolve(copy: &Copy, root: &Path) -> Result<(), TrialError> {
     let Err(offline) = update(copy, root, &["--offline"])? else { return Ok(()) };
     let Err(online) = update(copy, root, &[])? else { return Ok(()) };
-    if reason::is_of_network(&online) {
-        // What can't be for want of a native library's other version is no matter of what was downloaded.
-        let said = if reason::is_of_links(&offline) { offline } else { online };
+    if reason::is_network_error(&online) {
+        // A conflict of native libraries isn't caused by missing downloads, so report that instead.
+        let said = if reason::is_links_conflict(&offline) { offline } else { online };
         return Err(TrialError::Unreachable(said));
     }
     let before = Copy::of_manifests(root)?;
@@ -75,7 +74,7 @@ fn resolve(copy: &Copy, root: &Path) -> Result<(), TrialError> {
     }
 }
 
-/// Finds versions of what is new, and keeps the others. What Cargo says if it finds none.
+/// Finds versions for new dependencies, and keeps the others. If it finds none, returns Cargo's message.
 fn update(copy: &Copy, root: &Path, flags: &[&str]) -> Result<Result<(), String>, TrialError> {
     let mut command = cargo(root);
     command.args(["update", "--workspace", "--color", "never", "--manifest-path"]).arg(copy.manifest()).args(flags);
@@ -87,7 +86,7 @@ fn update(copy: &Copy, root: &Path, flags: &[&str]) -> Result<Result<(), String>
     Ok(Err(reason::said(&String::from_utf8_lossy(&output.stderr), copy)))
 }
 
-/// In the host's own target folder: nothing has to be compiled twice.
+/// Compiles the copy in the host's target folder, so that nothing is compiled twice.
 fn compile(copy: &Copy, root: &Path) -> Result<(), TrialError> {
     let mut command = cargo(root);
     command.args(["check", "--manifest-path"]).arg(copy.manifest()).env("CARGO_TARGET_DIR", copy.target_folder());
@@ -96,7 +95,7 @@ fn compile(copy: &Copy, root: &Path) -> Result<(), TrialError> {
     if status.success() { Ok(()) } else { Err(TrialError::DoesNotCompile) }
 }
 
-/// Ctrl-C ends what Cargo does as well, which says nothing of the dependencies then.
+/// Fails if the user pressed Ctrl-C. That also ends Cargo, so its result doesn't count.
 fn refuse_if_stopped() -> Result<(), TrialError> {
     if interruption::has_come() { Err(TrialError::Stopped) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! A workspace around a new application: Cargo refuses a package that is in the folder of one and not its member.
+//! Finds a workspace around a new application, because Cargo refuses a package inside a workspace that isn't a member.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use toml_edit::DocumentMut;
 
-/// The `Cargo.toml` of the workspace that a folder is in.
+/// Returns the `Cargo.toml` of the workspace that contains a folder.
 pub fn around(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let manifests = folder.ancestors().skip(1).map(|folder| folder.join("Cargo.toml"));

@@ -1,28 +1,28 @@
-//! What an application is to have.
+//! The choices of the user.
 
 use serde::{Deserialize, Serialize};
 
-/// The database that it is built for.
+/// The database that the application is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Database {
-    /// A file beside the application
+    /// A file next to the application
     Sqlite,
     /// A PostgreSQL server
     Postgres,
 }
 
-/// What users are known by in the database.
+/// The type of user ids in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Id {
-    /// UUIDv7: tells nobody how many users there are
+    /// UUIDv7: doesn't reveal how many users there are
     Uuid,
-    /// 64-bit integers, counted up
+    /// 64-bit integers: 1, 2, 3, …
     Bigint,
 }
 
-/// Whether the application is new, or was there before.
+/// Whether the application is new or already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
@@ -30,7 +30,7 @@ pub enum Place {
     Existing,
 }
 
-/// All choices. They are kept with the application, for an upgrade to make the same ones.
+/// All choices. The application's record keeps them for upgrades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choices {
     pub place: Place,
@@ -40,13 +40,13 @@ pub struct Choices {
     pub passkeys: bool,
     pub magic_link: bool,
     pub live: bool,
-    /// JSON in place of pages. No application had it at first.
+    /// Whether it has a JSON API instead of pages. Records of older versions don't have this field.
     #[serde(default)]
     pub api_only: bool,
 }
 
 impl Choices {
-    /// For people.
+    /// Returns the choices as text, to print.
     pub fn in_words(&self) -> String {
         let mut words = vec![
             match self.db {
@@ -54,24 +54,24 @@ impl Choices {
                 Database::Postgres => "PostgreSQL",
             },
             match self.id {
-                Id::Uuid => "users have UUIDs",
-                Id::Bigint => "users are counted",
+                Id::Uuid => "user ids are UUIDs",
+                Id::Bigint => "user ids are integers",
             },
         ];
         let parts = [
-            (self.mfa, "a second factor", "no second factor"),
+            (self.mfa, "two-factor authentication", "no two-factor authentication"),
             (self.passkeys, "passkeys", "no passkeys"),
-            (self.magic_link, "links to log in", "no links to log in"),
+            (self.magic_link, "login links", "no login links"),
             (self.live, "WebSockets", "no WebSockets"),
         ];
         words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
         if self.api_only {
-            words.push("JSON in place of pages");
+            words.push("a JSON API instead of pages");
         }
         words.join(", ")
     }
 
-    /// Whether a region of the template is kept. `None` if there is no such region.
+    /// Returns whether a region of the template is kept. `None` if no region has that name.
     pub fn keeps(&self, region: &str) -> Option<bool> {
         Some(match region {
             "mfa" => self.mfa,
@@ -83,10 +83,10 @@ impl Choices {
             "sqlite" => self.db == Database::Sqlite,
             "postgres" => self.db == Database::Postgres,
             "uuid" => self.id == Id::Uuid,
-            // What a whole application has, and what one needs that had its own before.
+            // Parts of a complete application, and parts for an existing one.
             "app" => self.place == Place::New,
             "install" => self.place == Place::Existing,
-            // What only the template itself needs, which is built for either database.
+            // Parts that only the template needs, which is built for both databases.
             "template" => false,
             _ => return None,
         })

@@ -1,4 +1,4 @@
-//! Where the migrations of an application are, and who runs them.
+//! The folder of an application's migrations, and who runs them.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ const FOLDER: &str = "migrations";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Migrations {
-    /// The folder, seen from the package's: `migrations`, or `../db/migrations`.
+    /// The folder, relative to the package: `migrations`, or `../db/migrations`.
     pub folder: String,
-    /// The version of the newest that was there before, as it is written: ours come after it.
+    /// The version of the newest existing migration, as written in its name. Ours come after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Whether each is a pair of `.up.sql` and `.down.sql`.
+    /// Whether each migration is a pair of `.up.sql` and `.down.sql`.
     pub reversible: bool,
-    /// Whether the application runs them by itself, and accounts must not.
+    /// Whether the host runs the migrations, so that accounts must not.
     pub by_host: bool,
 }
 
@@ -28,8 +28,8 @@ impl Default for Migrations {
 }
 
 impl Migrations {
-    /// The version of the first of ours, the second and so on, whose own are times. Where others are numbered, it is a
-    /// number of the same width.
+    /// Returns the version of our first migration, the second, and so on. Our own versions are times. If the host
+    /// numbers its migrations, returns a number of the same width.
     pub fn version(&self, own: u64, number: u64) -> String {
         let Some((after, newest)) = self.after.as_ref().and_then(|after| Some((after, after.parse::<u64>().ok()?)))
         else {
@@ -42,13 +42,13 @@ impl Migrations {
         }
     }
 
-    /// Whether a path is one of ours: no migration is ever changed.
+    /// Returns whether a path is in this folder.
     pub fn has(&self, path: &str) -> bool {
         path.strip_prefix(&self.folder).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
-/// `20260101000000` of `20260101000000_create_users.sql`.
+/// Returns `20260101000000` for `20260101000000_create_users.sql`.
 pub fn version(path: &Path) -> Option<u64> {
     written_version(path)?.parse().ok()
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ours_come_after_the_hosts_in_the_hosts_own_numbering() {
+    fn our_migrations_come_after_the_hosts_in_its_numbering() {
         let after = |after: &str| Migrations { after: Some(after.to_owned()), ..Migrations::default() };
         let own = 20_260_101_000_000;
         assert_eq!(Migrations::default().version(own, 1), "20260101000000");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_no_folder_beside_it() {
+    fn a_folder_with_the_same_prefix_is_another_one() {
         let db = Migrations { folder: "../db/migrations".to_owned(), ..Migrations::default() };
         assert!(db.has("../db/migrations/1_a.sql") && !db.has("../db/migrations2/1_a.sql") && !db.has("src/a.rs"));
     }

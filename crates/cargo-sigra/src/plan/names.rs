@@ -1,21 +1,21 @@
-//! Names of the application, and what the template calls it.
+//! Names of the application.
 
 use serde::{Deserialize, Serialize};
 
-/// Crates that Rust comes with, and folders that Cargo makes beside its programs.
+/// Crates that come with Rust, and folders that Cargo creates next to binaries.
 const OF_RUST: [&str; 5] = ["alloc", "core", "proc_macro", "std", "test"];
 const OF_CARGO: [&str; 4] = ["build", "deps", "examples", "incremental"];
 
-/// What no file can be called on Windows, whatever it ends in.
+/// File names that Windows reserves, with any extension.
 const OF_WINDOWS: [&str; 22] = [
     "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt1", "lpt2", "lpt3",
     "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
 ];
 
-/// crates.io takes no longer one.
+/// The longest name that crates.io accepts.
 const MAX_NAME: usize = 64;
 
-/// Why something can't be called that.
+/// Why a name can't be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NameError {
     #[error(
@@ -31,7 +31,7 @@ pub enum NameError {
     )]
     Taken(String),
     #[error(
-        "`--user {0}` is not a valid type name: use letters and digits, and start with an uppercase letter, as in `--user Member`"
+        "`--user {0}` is not a valid type name: use letters and digits, and start with an uppercase letter, such as `--user Member`"
     )]
     Type(String),
     #[error(
@@ -39,7 +39,7 @@ pub enum NameError {
     )]
     TypeOfRust { name: String, word: String },
     #[error(
-        "`--table {0}` is not a valid table name: use lowercase letters, digits and `_`, 40 at most, as in `--table members`"
+        "`--table {0}` is not a valid table name: use lowercase letters, digits and `_`, at most 40, such as `--table members`"
     )]
     Table(String),
     #[error(
@@ -52,12 +52,12 @@ pub enum NameError {
     UserTaken { singular: String, plural: String, word: String },
 }
 
-/// Whether Rust has the word for itself, in one of its editions.
+/// Returns whether a word is a keyword in some edition of Rust.
 pub fn is_keyword(word: &str) -> bool {
     word == "gen" || syn::parse_str::<syn::Ident>(word).is_err()
 }
 
-/// What the name of a crate or of a module is elsewhere, if anything.
+/// Returns what else a crate or module of this name would be.
 pub fn reserved(ident: &str) -> Option<&'static str> {
     let lists: [(bool, &str); 4] = [
         (is_keyword(ident), "a Rust keyword"),
@@ -68,13 +68,13 @@ pub fn reserved(ident: &str) -> Option<&'static str> {
     lists.into_iter().find_map(|(is_in, what)| is_in.then_some(what))
 }
 
-/// The name of an application, in each of its spellings.
+/// The name of an application, which has several spellings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AppName(String);
 
 impl AppName {
-    /// Of a new application.
+    /// Parses the name of a new application.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         let is_split = name.split(['_', '-']).any(str::is_empty);
@@ -91,34 +91,34 @@ impl AppName {
         }
     }
 
-    /// Of an application that is there: whatever Cargo takes.
+    /// Returns the name of an existing application, which can be anything that Cargo accepts.
     pub fn of_package(name: &str) -> Self {
         Self(name.to_owned())
     }
 
-    /// As Cargo knows it: `my-app`.
+    /// Returns the name for Cargo: `my-app`.
     pub fn package(&self) -> &str {
         &self.0
     }
 
-    /// As Rust, cookies and file names have it: `my_app`. Packages may have letters of all alphabets.
+    /// Returns the name for Rust, cookies and files: `my_app`. Letters outside ASCII are left out.
     pub fn ident(&self) -> String {
         let ident: String = self.words().map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
         let ident: String = ident.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         if ident.contains(|c: char| c.is_ascii_alphanumeric()) { ident } else { "app".to_owned() }
     }
 
-    /// As people read it: `MyApp`.
+    /// Returns the name for titles: `MyApp`.
     pub fn title(&self) -> String {
         self.words().map(capitalized).collect()
     }
 
-    /// Without anything between its words: `myapp`.
+    /// Returns the name without separators: `myapp`.
     pub fn joined(&self) -> String {
         self.ident().replace('_', "")
     }
 
-    /// As in host names: `my-app`.
+    /// Returns the name for host names: `my-app`.
     pub fn dashed(&self) -> String {
         self.ident().replace('_', "-")
     }
@@ -128,7 +128,7 @@ impl AppName {
     }
 }
 
-/// `my_app` for `MyApp`.
+/// Returns `my_app` for `MyApp`.
 fn small(name: &str) -> String {
     let mut small = String::new();
     let mut is_in_word = false;
@@ -140,7 +140,7 @@ fn small(name: &str) -> String {
     small
 }
 
-/// `Word` of `word`.
+/// Returns `Word` for `word`.
 pub fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rust_or_cargo_would_refuse_is_refused_here() {
+    fn names_that_rust_or_cargo_refuse_are_refused() {
         let long = "a".repeat(65);
         for name in ["", "1st", "my app", "../up", "a/b", "über", "_x", "-x", "my__app", "my-_app", "app_", &long] {
             assert_eq!(AppName::parse(name), Err(NameError::Letters(name.to_owned())));

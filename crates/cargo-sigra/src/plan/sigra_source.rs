@@ -1,4 +1,4 @@
-//! Where an application gets the library from: the registry, or a checkout of it.
+//! The source of the library: the registry, or a checkout.
 
 use std::{
     env, fs, io,
@@ -13,43 +13,43 @@ use crate::system::{
     terminal::{STRONG, styled},
 };
 
-/// The version of the library that goes with this program.
+/// The version of the library that belongs to this program.
 pub const SIGRA_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The folder that this program was built from, and the library's beside it in a checkout.
+/// The folder that this program was built from, and the library's folder next to it in a checkout.
 const BUILT_FROM: &str = env!("CARGO_MANIFEST_DIR");
 const BESIDE: &str = "../sigra";
 
-/// What `Cargo.toml` says of the library.
+/// The source of the library for `Cargo.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SigraSource {
-    /// The registry, in this program's version.
+    /// The registry, in the version of this program.
     Registry,
-    /// A checkout, as it is to be written.
+    /// A checkout, by the path to write into `Cargo.toml`.
     Path(String),
-    /// The checkout that this program was built from: the default.
+    /// The checkout that this program was built from, which is the default.
     OwnCheckout(String),
 }
 
-/// Why the library can't be had.
+/// Why there is no source of the library.
 #[derive(Debug, thiserror::Error)]
 pub enum SigraSourceError {
     #[error("`--sigra-path {0}` is not the library: in a checkout of Sigra, that is the folder `crates/sigra`")]
     NoLibrary(PathBuf),
-    #[error("`--sigra-path {path}` has version {version} of the library, and this program needs {SIGRA_VERSION}")]
+    #[error("`--sigra-path {path}` has version {version} of the library, but this program needs {SIGRA_VERSION}")]
     OtherVersion { path: PathBuf, version: String },
     #[error(
-        "the checkout that this program was built from does not exist any more, and the registry has no version {SIGRA_VERSION} of \
-         `sigra`: say where the library is, by `--sigra-path path/to/crates/sigra`"
+        "the checkout that this program was built from doesn't exist anymore, and the registry has no version {SIGRA_VERSION} of \
+         `sigra`: pass the path of the library with `--sigra-path path/to/crates/sigra`"
     )]
     NotPublished,
-    #[error("the current folder is not known: {0}")]
+    #[error("can't find the current folder: {0}")]
     CurrentFolder(io::Error),
 }
 
 impl SigraSource {
-    /// For the application in a folder, which may not be there yet. What is asked for comes first, then what the
-    /// application has, then where this program comes from.
+    /// Returns the source for the application in a folder, which need not exist yet: `--sigra-path`, what the
+    /// application already uses, or where this program was built.
     pub fn of(asked: Option<&Path>, application: &Path) -> Result<Self, SigraSourceError> {
         match asked {
             Some(path) => Self::asked(path, application),
@@ -57,7 +57,7 @@ impl SigraSource {
         }
     }
 
-    /// A relative path is written relative to the application, so that it holds wherever both are moved or cloned to.
+    /// Keeps a relative path relative to the application, so that it stays valid if both are moved or cloned together.
     fn asked(path: &Path, application: &Path) -> Result<Self, SigraSourceError> {
         let there = path.canonicalize().map_err(|_| SigraSourceError::NoLibrary(path.to_owned()))?;
         match version_of(&there) {
@@ -72,7 +72,7 @@ impl SigraSource {
         Ok(Self::Path(relative(&application, &there).unwrap_or(there).to_string_lossy().replace('\\', "/")))
     }
 
-    /// As the application's `Cargo.toml` has it.
+    /// Returns the source in the application's `Cargo.toml`.
     fn declared(application: &Path) -> Option<Self> {
         let doc: DocumentMut = fs::read_to_string(application.join("Cargo.toml")).ok()?.parse().ok()?;
         let sigra = doc.get("dependencies")?.get("sigra")?;
@@ -80,7 +80,7 @@ impl SigraSource {
         Some(path.map_or(Self::Registry, |path| Self::Path(path.to_owned())))
     }
 
-    /// A crate from the registry is in a folder with its version in the name.
+    /// Returns the source of this program. A crate from the registry is in a folder with its version in the name.
     fn own(built_from: &Path, is_published: fn() -> bool) -> Result<Self, SigraSourceError> {
         let is_of_registry = built_from.ends_with(concat!("cargo-sigra-", env!("CARGO_PKG_VERSION")));
         if is_of_registry {
@@ -94,17 +94,17 @@ impl SigraSource {
         }
     }
 
-    /// What nobody asked for is said.
-    pub fn say(&self) {
+    /// Prints a note about a default that the user didn't choose.
+    pub fn print_note(&self) {
         if let Self::OwnCheckout(path) = self {
             let note = styled(STRONG, "note:");
             anstream::println!(
-                "\n{note} Cargo.toml takes Sigra from {path}, which this program was built from. Another checkout: `--sigra-path`"
+                "\n{note} Cargo.toml uses Sigra from {path}, which this program was built from. To use another checkout, pass `--sigra-path`"
             );
         }
     }
 
-    /// What is written as the path.
+    /// Returns the path to write into `Cargo.toml`.
     pub fn path(&self) -> Option<&str> {
         match self {
             Self::Registry => None,
@@ -113,10 +113,10 @@ impl SigraSource {
     }
 }
 
-/// Whether the registry has this version of the library.
+/// Returns whether the registry has this version of the library.
 fn is_published() -> bool {
     let version = format!("sigra@{SIGRA_VERSION}");
-    // Elsewhere, for in a workspace that has a package of this name Cargo would show that one.
+    // In a temporary folder, because in a workspace with a package of this name, Cargo would show that one.
     let asked = cargo::command()
         .args(["info", "--quiet", "--registry", "crates-io", &version])
         .current_dir(env::temp_dir())
@@ -124,7 +124,7 @@ fn is_published() -> bool {
     asked.is_ok_and(|output| output.status.success())
 }
 
-/// The version of the library in a folder, if it is there.
+/// Returns the version of the library in a folder, if it is there.
 fn version_of(folder: &Path) -> Option<String> {
     #[derive(Deserialize)]
     struct Metadata {
@@ -141,12 +141,12 @@ fn version_of(folder: &Path) -> Option<String> {
         .arg(manifest)
         .output();
     let metadata: Metadata = serde_json::from_slice(&asked.ok()?.stdout).ok()?;
-    // A workspace has other packages too, of which none has its name.
+    // A workspace can contain other packages.
     let is_library = folder.join("src/lib.rs").exists();
     metadata.packages.into_iter().find(|it| it.name == "sigra" && is_library).map(|it| it.version)
 }
 
-/// A folder without links in its path, though its last parts may not be there yet.
+/// Resolves links in the path of a folder, which need not exist yet.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let there = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
@@ -156,7 +156,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// The way from one folder to another. There is none between two drives of Windows.
+/// Returns the relative path from one folder to another. `None` if they are on different drives of Windows.
 fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
     let (from, to): (Vec<Component>, Vec<Component>) = (from.components().collect(), to.components().collect());
     let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_the_library_begins_where_the_application_is() {
+    fn the_path_to_the_library_is_relative_to_the_application() {
         let way = |from, to| relative(Path::new(from), Path::new(to)).expect("a way");
         assert_eq!(way("/code/apps/shop", "/code/sigra/crates/sigra"), Path::new("../../sigra/crates/sigra"));
         assert_eq!(way("/code/sigra", "/code/sigra/crates/sigra"), Path::new("crates/sigra"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_is_taken_as_it_was_asked_for() {
+    fn a_path_to_a_checkout_stays_absolute_or_relative() {
         let folder = tempfile::tempdir().expect("a folder");
         let application = folder.path().join("shop");
         let asked = SigraSource::of(Some(&library()), &application).expect("a source");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_keeps_the_library_that_it_has() {
+    fn an_application_keeps_its_source_of_the_library() {
         let folder = tempfile::tempdir().expect("a folder");
         let with = |line: &str| {
             let manifest = format!("[package]\nname = \"shop\"\n[dependencies]\n{line}\n");

@@ -1,6 +1,6 @@
-//! Words of SQL. A table that is called by one of them is written in quotes.
+//! Reserved words of SQL. A table with such a name is quoted.
 
-/// What PostgreSQL or SQLite does not take for the name of a table everywhere.
+/// Words that PostgreSQL or SQLite doesn't accept as a table name everywhere.
 const RESERVED: &str = "
     add all alter analyse analyze and any array as asc asymmetric authorization autoincrement between bigint binary bit
     boolean both case cast char character check coalesce collate collation column commit concurrently constraint create
@@ -28,14 +28,14 @@ mod tests {
 
     use super::*;
 
-    /// What <https://sqlite.org/lang_keywords.html> has beside PostgreSQL's words.
+    /// Keywords in <https://sqlite.org/lang_keywords.html> that PostgreSQL doesn't have.
     const OF_SQLITE: &str = "abort action after autoincrement before conflict database detach exclusive explain fail filter
         first following glob groups ignore immediate indexed instead key last match materialized nulls others partition
         plan pragma preceding query range recursive regexp reindex release rename replace restrict rollback rows savepoint
         temp temporary ties trigger unbounded vacuum view virtual without";
 
     #[test]
-    fn every_word_that_a_database_does_not_take_for_a_table_is_known() {
+    fn every_word_that_a_database_refuses_as_a_table_name_is_known() {
         Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
             let url = PostgresCluster::shared().and_then(|cluster| cluster.create_database()).expect("PostgreSQL");
             let mut postgres = PgConnection::connect(&url).await.expect("a connection");
@@ -45,12 +45,12 @@ mod tests {
                 assert!(is_reserved(word), "{word} on PostgreSQL");
             }
             for word in words.iter().map(|(word, _)| word.as_str()).chain(OF_SQLITE.split_whitespace()) {
-                assert!(is_reserved(word) || is_taken_by_sqlite(word).await, "{word} on SQLite");
+                assert!(is_reserved(word) || is_accepted_by_sqlite(word).await, "{word} on SQLite");
             }
         });
     }
 
-    async fn is_taken_by_sqlite(word: &str) -> bool {
+    async fn is_accepted_by_sqlite(word: &str) -> bool {
         let mut sqlite = SqliteConnection::connect("sqlite::memory:").await.expect("a connection");
         let statements = format!(
             "CREATE TABLE {word} (id INTEGER PRIMARY KEY, email TEXT); CREATE INDEX by_email ON {word} (email);

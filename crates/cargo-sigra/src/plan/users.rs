@@ -1,4 +1,4 @@
-//! What users are called: `User` and `users`, or whatever the application calls its people.
+//! The names of users: `User` and `users`, or others that the application chooses.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,14 @@ use super::{
     sql_words,
 };
 
-/// What names of tables begin with that the databases keep for themselves.
+/// Prefixes of table names that databases reserve.
 const OF_DATABASES: [&str; 2] = ["pg_", "sqlite_"];
 
-/// PostgreSQL cuts off what is longer than 63 letters, and names of indexes are longer than the table's.
+/// The longest table name. PostgreSQL truncates names after 63 characters, and names of indexes are longer than the
+/// table's.
 const MAX_TABLE: usize = 40;
 
-/// The names of a user and of all users.
+/// The names of one user and of all users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserNames {
     /// The type: `User`.
@@ -29,7 +30,7 @@ impl Default for UserNames {
 }
 
 impl UserNames {
-    /// From `--user Member --table members`. The table is the plural of the type, unless it is said.
+    /// Parses `--user Member --table members`. The default table is the plural of the type.
     pub fn parse(singular: &str, plural: Option<&str>) -> Result<Self, NameError> {
         let is_type = singular.starts_with(|c: char| c.is_ascii_uppercase())
             && singular.chars().all(|c| c.is_ascii_alphanumeric())
@@ -56,12 +57,12 @@ impl UserNames {
         Ok(names)
     }
 
-    /// The table as it is written in a statement.
+    /// Returns the table's name for SQL, quoted if necessary.
     pub fn in_sql(&self) -> String {
         self.quoted("\"")
     }
 
-    /// The same in a string of Rust.
+    /// Returns the table's name for SQL in a string of Rust.
     pub fn in_rust(&self) -> String {
         self.quoted("\\\"")
     }
@@ -74,18 +75,18 @@ impl UserNames {
         }
     }
 
-    /// Whether the table is the one that the library knows.
+    /// Returns whether the table has the library's default name.
     pub fn has_users_table(&self) -> bool {
         self.plural == "users"
     }
 
-    /// `team_member` of `TeamMember`.
+    /// Returns `team_member` for `TeamMember`.
     pub fn snake(&self) -> String {
         snake_case(&self.singular)
     }
 }
 
-/// `TeamMember` as `team_member`.
+/// Returns `team_member` for `TeamMember`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for letter in name.chars() {
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_can_not_be_are_refused() {
+    fn invalid_names_are_refused() {
         for (singular, plural) in [
             ("member", None),
             ("Team Member", None),

@@ -1,4 +1,4 @@
-//! From the template to an application's files, in memory.
+//! Renders all files of an application.
 
 use super::{
     cargo_toml::{self, CargoTomlError},
@@ -30,16 +30,16 @@ pub enum GenerateError {
     Rustfmt(#[from] RustfmtError),
 }
 
-/// All that is generated for an application. If it can't be formatted as the host is, that is said: it is as good.
+/// Returns all files of an application. If the host's formatting settings can't be used, prints a warning.
 pub fn files(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = unformatted_files(plan)?;
-    if let Some(error) = rustfmt::format_as_far_as_possible(&mut generated, plan.rustfmt.as_deref())? {
-        terminal::warn(format!("{error}. The generated code is not formatted as yours is"));
+    if let Some(error) = rustfmt::format_with_fallback(&mut generated, plan.rustfmt.as_deref())? {
+        terminal::warn(format!("{error}. The generated code isn't formatted like yours"));
     }
     Ok(generated)
 }
 
-/// The same, and formatted: what is to be compared with it is so too.
+/// Returns all files of an application, formatted. Fails if they can't be: an upgrade compares them with others.
 pub fn formatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     let mut generated = unformatted_files(plan)?;
     rustfmt::format(&mut generated, plan.rustfmt.as_deref())?;
@@ -65,7 +65,7 @@ fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
     Ok(generated)
 }
 
-/// The migration that begins everything, as it would be for a new application.
+/// Returns the first migration, as it would be in a new application.
 pub fn first_migration(plan: &Plan) -> Result<String, GenerateError> {
     let folder = files::migrations(plan.choices.db);
     let first = read::files()?.into_iter().find(|file| file.path.starts_with(folder));
@@ -76,7 +76,7 @@ fn text_of(file: &TemplateFile, plan: &Plan) -> Result<String, GenerateError> {
     let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
     let text = match &*file.path {
         "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
-        // Style sheets know no users, and properties such as `user-select`.
+        // Style sheets contain no names of users, but properties such as `user-select`.
         path if path.ends_with(".css") => text,
         _ => rename::app(&plan.app, &rename::users(&plan.users, &file.path, &text)),
     };

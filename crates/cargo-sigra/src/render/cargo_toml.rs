@@ -1,4 +1,4 @@
-//! The `Cargo.toml` of a new application: the template's, without what ties it to this repository.
+//! Renders the `Cargo.toml` of a new application: the template's, without its ties to this repository.
 
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, TomlError, Value};
 
@@ -11,7 +11,7 @@ use crate::{
     system::cargo::DEPENDENCY_TABLES,
 };
 
-/// A mistake in the template's `Cargo.toml`. The tests find it before a user can.
+/// A mistake in the template's `Cargo.toml`. Tests find it before users do.
 #[derive(Debug, thiserror::Error)]
 pub enum CargoTomlError {
     #[error("can't parse the template's Cargo.toml: {0}")]
@@ -20,7 +20,7 @@ pub enum CargoTomlError {
     Lacks(String),
 }
 
-/// What an application of its own needs.
+/// Returns the `Cargo.toml` of an application.
 pub fn of_application(text: &str, plan: &Plan) -> Result<String, CargoTomlError> {
     let mut doc = dependencies_of(text, plan)?;
     for key in ["name", "default-run"] {
@@ -29,7 +29,7 @@ pub fn of_application(text: &str, plan: &Plan) -> Result<String, CargoTomlError>
     Ok(doc.to_string())
 }
 
-/// The template's `Cargo.toml` for one database, with the library from where it is to be had.
+/// Returns the template's `Cargo.toml` for one database, with the source of the library.
 pub fn dependencies_of(text: &str, plan: &Plan) -> Result<DocumentMut, CargoTomlError> {
     let mut doc: DocumentMut = text.parse()?;
     let database = features_of(&doc, plan.choices.db)?;
@@ -49,7 +49,7 @@ pub fn dependencies_of(text: &str, plan: &Plan) -> Result<DocumentMut, CargoToml
     Ok(doc)
 }
 
-/// What the template's feature for a database turns on.
+/// Returns the features that the template's feature for a database enables.
 fn features_of(doc: &DocumentMut, db: Database) -> Result<Vec<String>, CargoTomlError> {
     let name = match db {
         Database::Sqlite => "sqlite",
@@ -67,7 +67,7 @@ fn add_feature(doc: &mut DocumentMut, dependency: &str, feature: &str) -> Result
     Ok(())
 }
 
-/// Regions had to stand on lines of their own.
+/// Joins lists of features, which the template's regions break into lines.
 fn put_on_one_line(dependencies: &mut dyn TableLike) {
     for (_, dependency) in dependencies.iter_mut() {
         if let Some(features) = dependency.get_mut("features").and_then(Item::as_array_mut) {

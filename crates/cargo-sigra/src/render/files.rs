@@ -1,11 +1,11 @@
-//! An application's files, before they are written.
+//! Files of an application, before they are written.
 
 use std::collections::BTreeMap;
 
-/// By their path in the application, with `/` between its parts.
+/// Texts by their paths in the application, with `/` as separator.
 pub type Files = BTreeMap<String, String>;
 
-/// A line for each file at the top and each folder there.
+/// Returns a line for each top-level file and folder.
 pub fn summary<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = Vec::new();

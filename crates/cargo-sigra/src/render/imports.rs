@@ -1,5 +1,5 @@
-//! One block of `use` in a generated file. Regions split imports from one crate into several items; they are merged here,
-//! as rustfmt does with `imports_granularity = "Crate"` and `group_imports = "StdExternalCrate"`, which are not stable yet.
+//! Merges the imports of generated files, which regions split into several items. The result is that of rustfmt with
+//! `imports_granularity = "Crate"` and `group_imports = "StdExternalCrate"`, which aren't stable yet.
 
 use std::{
     cmp::Ordering,
@@ -10,7 +10,8 @@ use std::{
 
 use syn::{Item, ItemUse, UseTree, spanned::Spanned};
 
-/// The text with its imports merged, also in its inline modules. What can't be parsed stays as it is: rustfmt refuses it.
+/// Returns the text with merged imports, including those of inline modules. Text that can't be parsed is returned
+/// unchanged, because rustfmt reports it.
 pub fn merged(text: &str) -> String {
     let Ok(file) = syn::parse_file(text) else { return text.to_owned() };
     let mut runs = Vec::new();
@@ -23,7 +24,7 @@ pub fn merged(text: &str) -> String {
     merged
 }
 
-/// Imports with nothing else between them.
+/// Adjacent imports.
 struct Run {
     range: Range<usize>,
     imports: Vec<Import>,
@@ -31,9 +32,9 @@ struct Run {
 
 struct Import {
     group: Group,
-    /// Attributes and visibility: only imports that have the same are merged.
+    /// Attributes and visibility. Only imports with the same are merged.
     before: String,
-    /// What is imported. `None` if a comment belongs to it, or its path begins with `::`: then it stays as it is written.
+    /// The imported paths. `None` if the import stays as it is, because it has a comment or a leading `::`.
     paths: Option<Vec<Path>>,
     root: String,
     text: String,
@@ -46,7 +47,7 @@ enum Group {
     Crate,
 }
 
-/// The names before the last one, and the last one: a name, `name as other` or `*`.
+/// The path before the last name, and the last name: `name`, `name as other` or `*`.
 struct Path(Vec<String>, String);
 
 fn find_runs(text: &str, items: &[Item], begin: usize, runs: &mut Vec<Run>) {
@@ -86,7 +87,7 @@ fn has_comment(gap: &str) -> bool {
     gap.contains("//") || gap.contains("/*")
 }
 
-/// The lines of a comment with no blank line between it and what follows.
+/// Returns the comment directly above an item, without a blank line between them.
 fn comment_above(gap: &str) -> &str {
     let mut begin = gap.len();
     for line in gap.split_inclusive('\n').rev() {
@@ -101,7 +102,7 @@ fn comment_above(gap: &str) -> &str {
     if has_comment(above) { above.trim_start() } else { "" }
 }
 
-/// Behind a comment in the same line.
+/// Returns the end of a comment on the same line.
 fn end_of_comment(text: &str, end: usize) -> usize {
     let line = text[end..].split('\n').next().unwrap_or_default();
     if line.trim_start().starts_with("//") { end + line.len() } else { end }
@@ -154,7 +155,7 @@ fn collect(tree: &UseTree, before: &mut Vec<String>, found: &mut Vec<Path>) {
 }
 
 impl Run {
-    /// The imports in three groups: of the standard library, of other crates, and of this one.
+    /// Returns the imports in three groups: the standard library, other crates, and this crate.
     fn block(&self) -> String {
         let mut groups = BTreeMap::<Group, Vec<(String, String)>>::new();
         let mut trees = BTreeMap::<(Group, &str, &str), Tree>::new();
@@ -178,13 +179,13 @@ impl Run {
     }
 }
 
-/// As rustfmt orders them: `self`, `super`, `crate`, and the rest by name.
+/// Compares names in the order of rustfmt: `self`, `super`, `crate`, then by name.
 fn order(a: &str, b: &str) -> Ordering {
     let rank = |name: &str| ["self", "super", "crate"].iter().position(|first| *first == name).unwrap_or(3);
     rank(a).cmp(&rank(b)).then_with(|| a.cmp(b))
 }
 
-/// What is imported, by the first name of its path.
+/// Imports, by the first name of their path.
 #[derive(Default)]
 struct Tree {
     /// Names that are imported themselves: `name`, `name as other`, `*`.
@@ -219,7 +220,7 @@ impl fmt::Display for Tree {
 }
 
 impl Tree {
-    /// Without braces around them.
+    /// Returns the content without braces.
     fn parts(&self) -> String {
         let text = self.to_string();
         text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text).to_owned()
@@ -233,7 +234,7 @@ mod tests {
     #[track_caller]
     fn assert_merged(text: &str, expected: &str) {
         assert_eq!(merged(text), expected);
-        assert_eq!(merged(expected), expected, "it stays so");
+        assert_eq!(merged(expected), expected, "merging is idempotent");
     }
 
     #[test]
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_group_each_for_std_other_crates_and_this_one() {
+    fn std_other_crates_and_this_crate_are_separate_groups() {
         assert_merged(
             "//! A file.\n\nmod a;\n\nuse crate::b;\nuse super::c;\nuse url::Url;\nuse self::a::A;\nuse std::fmt;\nuse axum::Router;\n\nfn a() {}\n",
             "//! A file.\n\nmod a;\n\nuse std::fmt;\n\nuse axum::Router;\nuse url::Url;\n\nuse self::a::A;\nuse super::c;\nuse crate::b;\n\nfn a() {}\n",
@@ -271,7 +272,7 @@ mod tests {
             "use b::B;\n// Why this one.\nuse a::A;\nuse b::C; // And this.\nuse b::D;\n",
             "// Why this one.\nuse a::A;\nuse b::C; // And this.\nuse b::{B, D};\n",
         );
-        // This one belongs to no import.
+        // A comment that belongs to no import.
         let apart = "use a::B;\n\n// A section.\n\nuse a::A;\n";
         assert_merged(apart, apart);
         let commented = "use a::B;\n// use a::A;\n\nfn b() {}\n";
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_modules_have_their_own() {
+    fn imports_of_inline_modules_are_merged_separately() {
         assert_merged(
             "use a::A;\n\nmod tests {\n    use super::a;\n    use super::b;\n\n    fn f() {}\n}\n\nuse a::B;\n",
             "use a::A;\n\nmod tests {\n    use super::{a, b};\n\n    fn f() {}\n}\n\nuse a::B;\n",
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rust_stays_as_it_is() {
+    fn text_that_is_not_rust_is_unchanged() {
         assert_merged("use a::b;\nuse {", "use a::b;\nuse {");
     }
 }

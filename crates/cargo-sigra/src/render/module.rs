@@ -1,5 +1,4 @@
-//! Where the template's files go in an application that was there before: all of them into one module, with paths of
-//! their own.
+//! Moves the template's files into one module of an existing application, with separate paths.
 
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use crate::{
     sql::reversal,
 };
 
-/// What a web application has of its own, and where ours goes in place of it.
+/// Returns paths that a web application is likely to have itself, and our replacements.
 fn addresses(plural: &str) -> [(&'static str, String); 4] {
     [
         ("\"/live\"", format!("\"/{plural}/live\"")),
@@ -19,18 +18,18 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// What the template's settings say of the port.
+/// The default port in the template's settings.
 const DEFAULT_PORT: &str = "const DEFAULT_PORT: u16 = 4000;";
 
-/// The prefix of settings that are only for accounts.
+/// Returns the prefix of settings that are only for accounts.
 pub fn prefix(module: &str) -> String {
     format!("{}_", module.to_ascii_uppercase())
 }
 
-/// What the template says of its migrations.
+/// How the template embeds its migrations.
 const OWN_MIGRATIONS: &str = "sqlx::migrate!(\"./migrations\")";
 
-/// All files, at their new places.
+/// Returns all files at their new places.
 pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
     let (mut migrations, mut moved) = (0, Files::new());
     for (path, text) in files {
@@ -50,13 +49,14 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
     moved
 }
 
-/// What takes a folder of migrations in. A name alone is refused there, for it might be meant from the file's own folder.
+/// Returns the code that embeds a folder of migrations. sqlx refuses a plain name, which could be relative to the file.
 fn embedded(folder: &str) -> String {
     let begin = if folder.starts_with("../") { "" } else { "./" };
     format!("sqlx::migrate!(\"{begin}{folder}\")")
 }
 
-/// Where the host's migrations are, after them, and with what undoes it if theirs have that.
+/// Moves a migration to the host's folder, after the existing ones, with a migration that reverts it if the host's have
+/// that.
 fn migration(path: &str, text: &str, number: u64, plan: &Plan) -> Vec<(String, String)> {
     let text = match &plan.adopted {
         Some(adopted) if number == 1 => format!("{adopted}\n{}", text.trim_start()),
@@ -84,15 +84,15 @@ fn path_of(path: &str, module: &str, folder: &str) -> String {
     }
 }
 
-/// A path in a folder, which may be the package's own.
+/// Returns a path in a folder, which can be the package itself.
 fn within(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-/// Its paths in code, in pages and on disk.
+/// Replaces the paths in code and pages.
 fn text_at(text: &str, module: &str, folder: &str, plural: &str) -> String {
     let prefix = prefix(module);
-    // From the folder `web` in the module's.
+    // Relative to the folder `web` of the module.
     let up = "../".repeat(2 + folder.split('/').filter(|part| !part.is_empty()).count());
     let moved = text
         .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
@@ -111,7 +111,7 @@ mod tests {
     use crate::plan::migrations::Migrations;
 
     #[test]
-    fn migrations_go_where_the_hosts_are() {
+    fn migrations_are_moved_to_the_hosts_folder() {
         let paths = |migrations: Migrations| {
             let plan = Plan { migrations, ..Plan::default_for_tests() };
             let ours = migration("migrations/20260101000000_create.sql", "CREATE TABLE a (id BLOB);", 1, &plan);
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn migrations_are_taken_in_from_any_folder() {
+    fn migrations_of_any_folder_can_be_embedded() {
         assert_eq!(embedded("migrations"), OWN_MIGRATIONS);
         assert_eq!(embedded("../db/migrations"), "sqlx::migrate!(\"../db/migrations\")");
     }
 
     #[test]
-    fn code_and_pages_find_each_other() {
+    fn paths_in_code_match_the_moved_files() {
         for (path, moved) in [
             ("src/lib.rs", "src/auth.rs"),
             ("src/web/router.rs", "src/auth/web/router.rs"),
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(text_at(text, "auth", "src", "users"), moved);
     }
     #[test]
-    fn a_module_is_beside_the_root_of_its_crate() {
+    fn the_module_is_next_to_the_root_of_its_crate() {
         for (folder, root, page, up) in [
             ("", "auth.rs", "auth/web/assets.rs", "../../static/auth/a.css"),
             ("backend", "backend/auth.rs", "backend/auth/web/assets.rs", "../../../static/auth/a.css"),

@@ -1,4 +1,4 @@
-//! Formatting what was generated: without a region, or with a longer name, lines are broken elsewhere.
+//! Formats generated code, because removing regions and renaming change where lines break.
 
 use std::{
     fs, io,
@@ -13,23 +13,23 @@ use crate::system::text_file::TextFile;
 /// The edition of the template.
 const EDITION: &str = "2024";
 
-/// How the template is formatted, and so what is generated from it.
+/// The formatting of the template, and of new applications.
 const SETTINGS: &str = "max_width = 120\nuse_small_heuristics = \"Max\"\n";
 
 /// Why the code was not formatted.
 #[derive(Debug, thiserror::Error)]
 pub enum RustfmtError {
-    #[error("rustfmt can't be run, which is part of Rust: `rustup component add rustfmt` ({0})")]
+    #[error("can't run rustfmt: {0}. Install it with `rustup component add rustfmt`")]
     Missing(io::Error),
-    #[error("rustfmt does not accept the settings in your rustfmt.toml: {0}")]
+    #[error("rustfmt doesn't accept the settings in your rustfmt.toml: {0}")]
     Settings(String),
-    #[error("rustfmt refuses the generated code, which is a mistake of this program:\n{0}")]
+    #[error("rustfmt refuses the generated code, which is a bug in cargo-sigra:\n{0}")]
     Refused(String),
-    #[error("the generated code can't be formatted in a temporary folder: {0}")]
+    #[error("can't format the generated code in a temporary folder: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Formats all Rust files: by the host's `rustfmt.toml`, or ours.
+/// Formats all Rust files with the host's `rustfmt.toml`, or ours.
 pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
     match (format_by(files, settings.unwrap_or(SETTINGS)), settings) {
         (Err(RustfmtError::Refused(said)), Some(_)) if format_by(&mut files.clone(), "").is_ok() => {
@@ -39,12 +39,9 @@ pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtEr
     }
 }
 
-/// The same, and if the host's settings are of no use, as rustfmt does by default: that they are is told. Without rustfmt
-/// there is no code: an upgrade could not compare it.
-pub fn format_as_far_as_possible(
-    files: &mut Files,
-    settings: Option<&str>,
-) -> Result<Option<RustfmtError>, RustfmtError> {
+/// Formats all Rust files. If the host's settings are invalid, uses rustfmt's defaults and returns the error as a
+/// warning. Fails without rustfmt, because an upgrade couldn't compare unformatted code.
+pub fn format_with_fallback(files: &mut Files, settings: Option<&str>) -> Result<Option<RustfmtError>, RustfmtError> {
     match format(files, settings) {
         Ok(()) => Ok(None),
         Err(error @ (RustfmtError::Missing(_) | RustfmtError::Io(_))) => Err(error),
@@ -53,7 +50,7 @@ pub fn format_as_far_as_possible(
     }
 }
 
-/// In a folder where they find each other's modules.
+/// Formats the files in a temporary folder, where they find each other's modules.
 fn format_by(files: &mut Files, settings: &str) -> Result<(), RustfmtError> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("rustfmt.toml"), settings)?;
@@ -71,19 +68,19 @@ fn format_by(files: &mut Files, settings: &str) -> Result<(), RustfmtError> {
     }
     run(sources.iter().map(|(path, _)| path.as_path()))?;
     for (path, text) in sources {
-        // Settings may ask for other line endings, which are not a matter of texts here.
+        // Settings can ask for other line endings, but texts in memory have only `\n`.
         *text = TextFile::read(&path)?.text;
     }
     Ok(())
 }
 
-/// A file of the host's after a change: formatted if it was so before.
+/// Formats a file of the host after a change, if it was formatted before.
 pub fn keep_formatted(before: &str, after: String, settings: Option<&str>) -> String {
     let was_formatted = formatted(before, settings).is_ok_and(|formatted| formatted == before);
     if was_formatted { formatted(&after, settings).unwrap_or(after) } else { after }
 }
 
-/// Through a pipe: in a folder, rustfmt would look for the files of modules.
+/// Formats a text through a pipe. In a folder, rustfmt would search for the files of modules.
 fn formatted(text: &str, settings: Option<&str>) -> Result<String, RustfmtError> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("rustfmt.toml"), settings.unwrap_or(SETTINGS))?;
@@ -123,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rust_is_formatted_and_nothing_else() {
+    fn only_rust_is_formatted() {
         let mut files = Files::from([
             ("src/lib.rs".to_owned(), "mod  a;\n".to_owned()),
             ("src/a.rs".to_owned(), "fn  a( ) { }\n".to_owned()),
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_formatted_if_it_was_so() {
+    fn a_changed_file_is_formatted_if_it_was_formatted_before() {
         let after = "mod a;\nfn b( ) { }\n".to_owned();
         assert_eq!(keep_formatted("mod a;\n", after.clone(), None), "mod a;\nfn b() {}\n");
         assert_eq!(keep_formatted("mod  a;\n", after.clone(), None), after);
@@ -147,26 +144,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rust_is_refused() {
+    fn invalid_rust_is_refused() {
         let mut files = Files::from([("src/lib.rs".to_owned(), "fn {\n".to_owned())]);
         assert!(matches!(format(&mut files, None), Err(RustfmtError::Refused(_))));
         assert!(matches!(format(&mut files, Some("")), Err(RustfmtError::Refused(_))));
     }
 
     #[test]
-    fn settings_that_are_of_no_use_do_no_harm() {
+    fn invalid_settings_fall_back_to_the_defaults() {
         let files = Files::from([("src/lib.rs".to_owned(), "fn  a( ) { }\n".to_owned())]);
-        for (settings, is_told) in [
+        for (settings, is_reported) in [
             ("max_width = \"wide\"\n", true),
             ("edition = \"2030\"\n", true),
-            ("this is no TOML", true),
+            ("not TOML", true),
             ("imports_granularity = \"Crate\"\nwrap_comments = true\n", false),
             ("newline_style = \"Windows\"\n", false),
         ] {
             let mut formatted = files.clone();
-            let error = format_as_far_as_possible(&mut formatted, Some(settings)).expect("rustfmt");
+            let error = format_with_fallback(&mut formatted, Some(settings)).expect("rustfmt");
             assert_eq!(formatted["src/lib.rs"], "fn a() {}\n", "{settings}");
-            assert_eq!(matches!(error, Some(RustfmtError::Settings(_))), is_told, "{settings}");
+            assert_eq!(matches!(error, Some(RustfmtError::Settings(_))), is_reported, "{settings}");
         }
     }
 }

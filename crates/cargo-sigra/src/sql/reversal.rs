@@ -1,4 +1,4 @@
-//! What undoes a migration: the `.down.sql` beside its `.up.sql`.
+//! Reverts a migration: writes the `.down.sql` for an `.up.sql`.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use sqlparser::ast::{AlterTableOperation, Statement};
 use super::statements::{parsed, statements};
 use crate::plan::choices::Database;
 
-/// Each statement's opposite, the last one first, and functions when nothing calls them any more. What goes with its table
-/// is not dropped by itself.
+/// Returns the statements that revert a migration, in reverse order, with functions last, when nothing calls them
+/// anymore. What is dropped together with its table needs no statement.
 pub fn of(sql: &str, db: Database) -> String {
     let (mut dropped, mut functions, mut made) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (statement, _) in statements(sql, db).iter().filter_map(|tokens| parsed(tokens, db)) {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_last_goes_first() {
+    fn statements_are_reverted_in_reverse_order() {
         let up = "ALTER TABLE users ADD COLUMN a TEXT;
             CREATE UNIQUE INDEX users_email ON users (lower(email));
             CREATE TABLE tokens (id BLOB PRIMARY KEY, user_id REFERENCES users (id));

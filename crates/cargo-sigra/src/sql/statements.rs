@@ -1,4 +1,4 @@
-//! The statements of a file of SQL, one by one.
+//! Splits SQL into statements.
 
 use sqlparser::{
     ast::Statement,
@@ -17,8 +17,8 @@ fn dialect(db: Database) -> &'static dyn Dialect {
     }
 }
 
-/// Each statement by itself, for what follows one that can't be understood may be understood. What is not SQL at all is
-/// one statement without a beginning.
+/// Returns each statement by itself, so that one that can't be parsed doesn't affect the others. Text that isn't SQL is
+/// returned as a single statement.
 pub fn statements(sql: &str, db: Database) -> Vec<Vec<Token>> {
     let tokens = Tokenizer::new(dialect(db), sql).tokenize().unwrap_or_default();
     let all = tokens.split(|token| *token == Token::SemiColon);
@@ -28,7 +28,7 @@ pub fn statements(sql: &str, db: Database) -> Vec<Vec<Token>> {
     code.filter(|statement| !statement.is_empty()).collect()
 }
 
-/// A statement. The parser knows no collation where a column's type is changed: it comes beside it.
+/// Parses a statement. Also returns the collation of a changed column type, which the parser doesn't support.
 pub fn parsed(tokens: &[Token], db: Database) -> Option<(Statement, Option<String>)> {
     let parse = |tokens: Vec<Token>| {
         let mut parser = Parser::new(dialect(db)).with_tokens(tokens);

@@ -1,4 +1,4 @@
-//! The tables that migrations leave behind, as far as SQL tells.
+//! Finds the tables that migrations create.
 
 use sqlparser::{
     ast::{
@@ -12,17 +12,17 @@ use sqlparser::{
 use super::statements::{is_word, parsed, statements};
 use crate::plan::choices::Database;
 
-/// Schemas that a name without one is looked up in.
+/// Schemas of names that are written without one.
 const DEFAULT_SCHEMAS: [&str; 2] = ["public", "main"];
 
-/// Types that count by themselves.
+/// Types that generate their values.
 const SERIAL: [&str; 6] = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
 
-/// All tables, in the order in which they were made.
+/// All tables, in the order of their creation.
 #[derive(Debug, Default)]
 pub struct Tables {
     tables: Vec<Table>,
-    /// Statements on tables that can't be understood, each with the names in it.
+    /// Statements about tables that can't be parsed, each with the names in it.
     unreadable: Vec<(String, Vec<String>)>,
 }
 
@@ -30,22 +30,22 @@ pub struct Tables {
 pub struct Table {
     pub name: String,
     pub columns: Vec<Column>,
-    /// The columns of its primary key, and of constraints by which they are unique.
+    /// The columns of its primary key and of each unique constraint.
     keys: Vec<Vec<String>>,
-    /// Whether it is made from another one, so that its columns are not known.
+    /// Whether it is created from another table, so that its columns are unknown.
     pub is_copy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// In small letters: `integer`, `varchar(100)`.
+    /// The type in lowercase: `integer`, `varchar(100)`.
     pub ty: String,
     pub collation: Option<String>,
     pub is_not_null: bool,
-    /// Whether a row that does not give it gets something.
-    fills_itself: bool,
-    /// All of it, as it was written.
+    /// Whether it has a value in rows that don't set it.
+    has_default: bool,
+    /// The whole definition, as written.
     pub definition: String,
 }
 
@@ -58,13 +58,13 @@ impl Tables {
         self.tables.iter()
     }
 
-    /// A statement that may have done anything to this table.
+    /// Returns a statement that could have done anything to this table.
     pub fn unreadable(&self, name: &str) -> Option<&str> {
         let has = |names: &[String]| names.iter().any(|found| found.eq_ignore_ascii_case(name));
         self.unreadable.iter().find(|(_, names)| has(names)).map(|(statement, _)| statement.as_str())
     }
 
-    /// Adds what a file does to what was there before.
+    /// Adds the effects of a file.
     pub fn read(&mut self, sql: &str, db: Database) {
         let names = Names(db);
         for tokens in statements(sql, db) {
@@ -134,7 +134,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Whether no two rows have the same in a column.
+    /// Returns whether the values of a column are unique.
     pub fn is_key(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key.len() == 1 && key[0] == name)
     }
@@ -159,7 +159,7 @@ impl Table {
         if is_primary {
             for column in self.columns.iter_mut().filter(|column| key.contains(&column.name)) {
                 column.is_not_null = true;
-                column.fills_itself |= column.ty == "integer" && key.len() == 1 && names.is_sqlite();
+                column.has_default |= column.ty == "integer" && key.len() == 1 && names.is_sqlite();
             }
         }
         self.keys.push(key);
@@ -208,7 +208,7 @@ impl Column {
         Self {
             name: names.ident(&column.name),
             is_not_null: is_primary || has(|option| matches!(option, ColumnOption::NotNull)),
-            fills_itself: is_given
+            has_default: is_given
                 || SERIAL.contains(&ty.as_str())
                 || (ty == "integer" && is_primary && names.is_sqlite()),
             collation,
@@ -217,14 +217,14 @@ impl Column {
         }
     }
 
-    /// Whether each new row has to give it.
+    /// Returns whether each new row must set the column.
     pub fn is_required(&self) -> bool {
-        self.is_not_null && !self.fills_itself
+        self.is_not_null && !self.has_default
     }
 
-    /// Whether a row that does not give it gets something.
-    pub fn fills_itself(&self) -> bool {
-        self.fills_itself
+    /// Returns whether the column has a value in rows that don't set it.
+    pub fn has_default(&self) -> bool {
+        self.has_default
     }
 
     fn alter(&mut self, operation: AlterColumnOperation, collation: Option<&str>) {
@@ -232,9 +232,9 @@ impl Column {
             AlterColumnOperation::SetNotNull => self.is_not_null = true,
             AlterColumnOperation::DropNotNull => self.is_not_null = false,
             AlterColumnOperation::SetDefault { .. } | AlterColumnOperation::AddGenerated { .. } => {
-                self.fills_itself = true
+                self.has_default = true
             }
-            AlterColumnOperation::DropDefault => self.fills_itself = false,
+            AlterColumnOperation::DropDefault => self.has_default = false,
             AlterColumnOperation::SetDataType { data_type, .. } => {
                 self.ty = data_type.to_string().to_ascii_lowercase();
                 self.collation = collation.map(str::to_owned);
@@ -244,7 +244,7 @@ impl Column {
     }
 }
 
-/// How a database tells names apart: SQLite never by their letters' case, PostgreSQL only those in quotes.
+/// How a database compares names: SQLite ignores case, and PostgreSQL does so unless the name is quoted.
 #[derive(Clone, Copy)]
 struct Names(Database);
 
@@ -261,7 +261,7 @@ impl Names {
         }
     }
 
-    /// With its schema, unless it is the one of names without.
+    /// Returns a name with its schema, unless that is a default one.
     fn of(self, name: &ObjectName) -> String {
         let parts = name.0.iter().filter_map(|part| match part {
             ObjectNamePart::Identifier(ident) => Some(self.ident(ident)),
@@ -274,14 +274,14 @@ impl Names {
         }
     }
 
-    /// Of a column that is written as an expression.
+    /// Returns the name of a column that is written as an expression.
     fn fold(self, written: &str) -> String {
         let bare = written.trim_matches(['"', '`', '[', ']']);
         if self.is_sqlite() || bare == written { bare.to_ascii_lowercase() } else { bare.to_owned() }
     }
 }
 
-/// `CREATE`, `ALTER` or `DROP`, and soon after it `TABLE`.
+/// Returns whether a statement begins with `CREATE`, `ALTER` or `DROP`, and soon has `TABLE`.
 fn is_about_tables(tokens: &[Token]) -> bool {
     let begins = [Keyword::CREATE, Keyword::ALTER, Keyword::DROP];
     tokens.first().is_some_and(|first| begins.iter().any(|keyword| is_word(first, *keyword)))
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_read_as_people_write_them() {
+    fn common_forms_of_sql_are_read() {
         let sql = "
             create table if not exists users (
                 id INTEGER PRIMARY KEY, -- the number; and no more
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_later_migrations_do_is_done() {
+    fn later_migrations_are_applied() {
         let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT NOT NULL, age int);";
         for (then, left) in [
             ("DROP TABLE IF EXISTS users;", vec![]),
@@ -361,14 +361,14 @@ mod tests {
         );
         let users = tables.get("users").expect("users");
         let column = |name| users.column(name).expect("a column");
-        assert_eq!((column("id").ty.as_str(), column("id").fills_itself), ("bigint", true));
+        assert_eq!((column("id").ty.as_str(), column("id").has_default), ("bigint", true));
         assert_eq!((column("email").ty.as_str(), column("email").collation.as_deref()), ("text", Some("C")));
         assert!(column("email").is_required() && !column("name").is_required());
         assert!(users.is_key("id") && users.is_key("email") && !users.is_key("name"));
     }
 
     #[test]
-    fn names_in_quotes_and_schemas_are_told_apart() {
+    fn quoted_names_and_schemas_are_distinguished() {
         let sql =
             "CREATE TABLE \"Users\" (\"Id\" int); CREATE TABLE auth.users (id int); CREATE TABLE main.posts (id int);";
         assert_eq!(names(sql, Database::Postgres), ["Users: Id", "auth.users: id", "posts: id"]);
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_known_to_be_there() {
+    fn unparsed_statements_are_remembered() {
         let sql = "CREATE TRIGGER t AFTER UPDATE ON users BEGIN UPDATE users SET a = 1; END;
             CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DROP TABLE users; END $$;
             CREATE TABLE users (id int);
@@ -390,13 +390,13 @@ mod tests {
     }
 
     #[test]
-    fn what_each_row_must_give_is_known() {
+    fn required_columns_are_found() {
         let is_required = |definition: &str, db| {
             let tables = read(&format!("CREATE TABLE t (a {definition});"), db);
             tables.get("t").and_then(|table| table.column("a")).expect("a column").is_required()
         };
         assert!(is_required("TEXT NOT NULL", Database::Sqlite));
-        assert!(is_required("bigint PRIMARY KEY", Database::Postgres), "it does not count");
+        assert!(is_required("bigint PRIMARY KEY", Database::Postgres), "it doesn't generate its values");
         for definition in
             ["TEXT", "TEXT NOT NULL DEFAULT ''", "bigserial NOT NULL", "bigint GENERATED ALWAYS AS IDENTITY"]
         {

@@ -1,4 +1,4 @@
-//! Cargo, and what it says of the packages around a folder.
+//! Runs Cargo, and reads what it knows about packages.
 
 use std::{env, io, path::Path, process::Command};
 
@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 /// The tables of a `Cargo.toml` that list dependencies.
 pub const DEPENDENCY_TABLES: [&str; 2] = ["dependencies", "dev-dependencies"];
 
-/// Why Cargo does not say it.
+/// Why Cargo's metadata can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
-    #[error("`cargo metadata` can't be run: {0}")]
+    #[error("can't run `cargo metadata`: {0}")]
     Cargo(io::Error),
     #[error("`cargo metadata` failed: {0}")]
     Refused(String),
@@ -18,12 +18,12 @@ pub enum MetadataError {
     Unreadable(#[from] serde_json::Error),
 }
 
-/// The one that runs this program, if one does.
+/// Returns the Cargo that runs this program, or the default one.
 pub fn command() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// The parts of `cargo metadata` that the generator reads.
+/// Returns the parts of `cargo metadata` that the generator reads.
 pub fn metadata<T: DeserializeOwned>(root: &Path) -> Result<T, MetadataError> {
     let asked = command().current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]).output();
     let output = asked.map_err(MetadataError::Cargo)?;

@@ -1,4 +1,4 @@
-//! What is asked of git.
+//! Runs git.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// How many files an error names.
+/// The largest number of files that an error names.
 const SHOWN: usize = 5;
 
-/// Why git did not do what was asked.
+/// Why git failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("`git {command}` failed: {said}")]
@@ -33,17 +33,17 @@ pub enum GitError {
     NoWorkTree,
 }
 
-/// Begins a repository, as `cargo new` does: unless there is one around the folder, or no git.
+/// Creates a repository like `cargo new`: unless the folder is already in one, or git isn't installed.
 pub fn init_unless_inside(folder: &Path) -> Result<bool, GitError> {
     match work_tree(folder) {
         Err(GitError::NoRepository) => checked(folder, &["init", "--quiet"]).map(|_| true),
-        // In a repository that git won't look into, another one would only hide what is wrong.
+        // If git refuses to read a repository around it, a new one would only hide the problem.
         Ok(_) | Err(GitError::Missing(_) | GitError::NoWorkTree | GitError::Ownership(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// The top of the repository that a folder is in. `None` if it is in none, or git can't tell.
+/// Returns the top folder of the repository that contains a folder. `None` if it isn't in one, or git fails.
 pub fn top_level(folder: &Path) -> Option<PathBuf> {
     work_tree(folder).ok()
 }
@@ -63,14 +63,14 @@ fn work_tree(folder: &Path) -> Result<PathBuf, GitError> {
     })
 }
 
-/// What git itself says to add: the top of the repository, as it knows it.
+/// Returns the path that git suggests adding, or the folder.
 fn safe_directory(said: &str, folder: &Path) -> String {
     let named =
         said.lines().find_map(|line| line.trim().split_once("safe.directory ").map(|(_, path)| path.to_owned()));
     named.unwrap_or_else(|| folder.display().to_string())
 }
 
-/// Files that are changed and not committed, in a folder and elsewhere in its repository.
+/// Returns files with uncommitted changes in a folder, and elsewhere in its repository.
 fn changed_files(folder: &Path, elsewhere: &[&Path]) -> Result<Vec<PathBuf>, GitError> {
     work_tree(folder)?;
     let elsewhere: Vec<String> = elsewhere.iter().map(|path| format!(":(literal){}", path.display())).collect();
@@ -81,12 +81,12 @@ fn changed_files(folder: &Path, elsewhere: &[&Path]) -> Result<Vec<PathBuf>, Git
     Ok(text.split('\0').filter_map(|entry| entry.get(3..)).map(PathBuf::from).collect())
 }
 
-/// For what changes files: it can be seen and undone only if all was committed before.
+/// Refuses uncommitted changes, so that the user can review and undo what the generator changes.
 pub fn refuse_changed_files(folder: &Path) -> Result<(), GitError> {
     refuse_changed_files_at(folder, &[])
 }
 
-/// The same, of some files elsewhere in the repository too.
+/// Also refuses uncommitted changes in some files elsewhere in the repository.
 pub fn refuse_changed_files_at(folder: &Path, elsewhere: &[&Path]) -> Result<(), GitError> {
     let changed = changed_files(folder, elsewhere)?;
     if changed.is_empty() {
@@ -97,19 +97,19 @@ pub fn refuse_changed_files_at(folder: &Path, elsewhere: &[&Path]) -> Result<(),
     Err(GitError::Changed(shown.join(", ") + &more))
 }
 
-/// Whether a file would be ignored. Without a repository, or without git, none is.
+/// Returns whether git ignores a file. False without git or a repository.
 pub fn ignores(folder: &Path, file: &str) -> bool {
     run(folder, &["check-ignore", "--quiet", "--", file]).is_ok_and(|output| output.status.success())
 }
 
-/// Whether a file is in the repository already: to ignore it would change nothing.
+/// Returns whether git tracks a file. Ignoring it then has no effect.
 pub fn tracks(folder: &Path, file: &str) -> bool {
     run(folder, &["ls-files", "--error-unmatch", "--", &format!(":(literal){file}")])
         .is_ok_and(|output| output.status.success())
 }
 
-/// How a checkout would write each of these text files: whether its lines would end in `\r\n`. Of a path that is not in
-/// the answer, git would change nothing.
+/// Returns whether a checkout writes each of these text files with `\r\n`. Paths are missing if git doesn't convert
+/// them.
 pub fn checks_out_with_crlf(folder: &Path, paths: &[String]) -> BTreeMap<String, bool> {
     let paths = paths.iter().map(String::as_str);
     let args: Vec<&str> = ["check-attr", "-z", "text", "eol", "--"].into_iter().chain(paths).collect();
@@ -131,12 +131,12 @@ pub fn checks_out_with_crlf(folder: &Path, paths: &[String]) -> BTreeMap<String,
     known.collect()
 }
 
-/// The same of any text file, in a repository that is yet to be made.
+/// Returns whether a checkout would write any text file with `\r\n`, in a repository that doesn't exist yet.
 pub fn would_check_out_with_crlf(folder: &Path) -> bool {
     Conversion::of_folder(folder).of("unspecified", "unspecified").unwrap_or_default()
 }
 
-/// What a repository's settings do to text files.
+/// The settings of a repository that convert text files.
 struct Conversion {
     autocrlf: String,
     eol: String,
@@ -151,7 +151,7 @@ impl Conversion {
         Self { autocrlf: setting("core.autocrlf"), eol: setting("core.eol") }
     }
 
-    /// By gitattributes(5): `eol` decides, then whether the file is `text`, then the settings.
+    /// Applies the rules of gitattributes(5): `eol` decides, then whether the file is `text`, then the settings.
     fn of(&self, text: &str, eol: &str) -> Option<bool> {
         let by_autocrlf = match &*self.autocrlf {
             "true" | "yes" | "on" | "1" => Some(true),
@@ -180,7 +180,7 @@ fn checked(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
     Err(GitError::Failed { command: args.join(" "), said: text_of(&output.stderr).trim().to_owned() })
 }
 
-/// In English, for some of what git says has to be understood.
+/// Runs git in English, because some of its messages are parsed.
 fn run(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).args(args).env("LC_ALL", "C").stdin(Stdio::null());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_folder_is_told_apart() {
+    fn each_kind_of_folder_is_recognized() {
         let plain = tempfile::tempdir().expect("a folder");
         assert!(matches!(work_tree(plain.path()), Err(GitError::NoRepository)));
         let bare = tempfile::tempdir().expect("a folder");
@@ -212,7 +212,7 @@ mod tests {
         assert!(matches!(refuse_changed_files(bare.path()), Err(GitError::NoWorkTree)));
         assert!(!init_unless_inside(bare.path()).expect("none"));
         let unborn = repository();
-        refuse_changed_files(unborn.path()).expect("nothing is there to be lost");
+        refuse_changed_files(unborn.path()).expect("nothing can be lost");
         assert!(matches!(refuse_changed_files(&unborn.path().join(".git")), Err(GitError::NoWorkTree)));
         fs::write(unborn.path().join("a b.rs"), "").expect("written");
         let changed = refuse_changed_files(unborn.path()).expect_err("it is not committed");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_says_of_a_foreign_repository_is_understood() {
+    fn the_path_in_gits_message_about_ownership_is_found() {
         let said = "fatal: detected dubious ownership in repository at '/srv/a b'\nTo add an exception for this directory, \
                     call:\n\n\tgit config --global --add safe.directory '/srv/a b'";
         assert_eq!(safe_directory(said, Path::new("/srv/a b/web")), "'/srv/a b'");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_tracked_is_known() {
+    fn tracked_files_are_recognized() {
         let folder = repository();
         fs::write(folder.path().join(".env"), "").expect("written");
         assert!(!tracks(folder.path(), ".env"));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_as_after_a_checkout() {
+    fn line_endings_match_those_of_a_checkout() {
         let folder = repository();
         let paths = ["src/a.rs", "b.sql", "c.svg"].map(str::to_owned);
         let crlf = || {

@@ -1,4 +1,4 @@
-//! Ctrl-C, and who else ends programs: what has been begun is undone first.
+//! Handles Ctrl-C and requests to stop, so that unfinished work can be undone first.
 
 use std::sync::{
     Arc, OnceLock,
@@ -12,19 +12,19 @@ use signal_hook::{
 
 static HAS_COME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From here on, a signal does not end this program: it is asked whether there was one.
+/// Catches signals from now on. They no longer end this program, which must call `has_come`.
 pub fn watch() {
     HAS_COME.get_or_init(|| {
         let has_come = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Without it, a signal ends the program at once.
+            // If this fails, a signal ends the program immediately.
             let _ = flag::register(signal, Arc::clone(&has_come));
         }
         has_come
     });
 }
 
-/// Whether this program was told to stop while it watched.
+/// Returns whether a signal was caught.
 pub fn has_come() -> bool {
     HAS_COME.get().is_some_and(|has_come| has_come.load(Ordering::Relaxed))
 }

@@ -1,4 +1,4 @@
-//! Questions to who sits at the terminal.
+//! Asks the user at the terminal.
 
 use std::{io, io::IsTerminal};
 
@@ -8,26 +8,26 @@ use inquire::{InquireError, Select};
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
     #[error("cancelled; nothing was written. Pass `--yes` to accept the defaults")]
-    Left,
+    Cancelled,
     #[error("can't ask questions here: {0}. Pass the answers as flags, or `--yes`")]
-    Unaskable(InquireError),
+    CannotAsk(InquireError),
 }
 
 impl From<InquireError> for QuestionError {
     fn from(error: InquireError) -> Self {
         match error {
-            InquireError::OperationCanceled | InquireError::OperationInterrupted => Self::Left,
-            error => Self::Unaskable(error),
+            InquireError::OperationCanceled | InquireError::OperationInterrupted => Self::Cancelled,
+            error => Self::CannotAsk(error),
         }
     }
 }
 
-/// Whether somebody is there who can answer.
+/// Returns whether a user can answer.
 pub fn can_ask(yes: bool) -> bool {
     !yes && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Which of several things is meant: its place among them.
+/// Asks for one of several answers, and returns its index.
 pub fn choose(question: &str, answers: Vec<String>) -> Result<usize, QuestionError> {
     Ok(Select::new(question, answers).raw_prompt()?.index)
 }

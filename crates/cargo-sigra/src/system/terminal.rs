@@ -1,4 +1,4 @@
-//! What is written to the terminal. Colours are dropped where nobody sees them.
+//! Writes to the terminal. Output to a file or a pipe has no colors.
 
 use std::fmt::Display;
 
@@ -10,22 +10,22 @@ pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub const COMMAND: Style = AnsiColor::Cyan.on_default().bold();
 pub const STRONG: Style = Style::new().bold();
 
-/// Text in a style.
+/// Returns text in a style.
 pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A line that says what was done to what.
+/// Prints a line about a step, such as a created file.
 pub fn step(verb: &str, what: impl Display) {
     anstream::println!("  {} {what}", styled(GOOD, format!("{verb:>9}")));
 }
 
-/// A notice that is not an error.
+/// Prints a warning.
 pub fn warn(text: impl Display) {
     anstream::eprintln!("{} {text}", styled(WARNING, "warning:"));
 }
 
-/// The commands to go on with.
+/// Prints the commands to run next.
 pub fn next_commands(commands: &[String]) {
     anstream::println!("\nNext:\n");
     for command in commands {

@@ -1,5 +1,4 @@
-//! Text as other people's editors leave it: with a byte order mark, with CRLF. It is changed without them, and
-//! written back with them.
+//! Text files with a byte order mark or CRLF. Texts are edited without these, and written back with them.
 
 use std::{fs, io, path::Path};
 
@@ -7,14 +6,14 @@ use diffy::{DiffOptions, Line};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The text of a file, with `\n` at the end of each line, and what it takes to write it back as it was.
+/// The text of a file, with `\n` at the end of each line, and what is needed to write it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
     pub text: String,
     has_byte_order_mark: bool,
     /// Whether each line ends in `\r\n`.
     lines: Vec<bool>,
-    /// Whether new ones do.
+    /// Whether new lines end in `\r\n`.
     has_crlf: bool,
 }
 
@@ -23,17 +22,17 @@ impl TextFile {
         fs::read_to_string(path).map(|stored| Self::decode(&stored))
     }
 
-    /// Nothing yet.
+    /// Returns a new, empty file.
     pub fn new(has_crlf: bool) -> Self {
         Self { text: String::new(), has_byte_order_mark: false, lines: Vec::new(), has_crlf }
     }
 
-    /// Whether its lines end in `\r\n`.
+    /// Returns whether its lines end in `\r\n`.
     pub fn has_crlf(&self) -> bool {
         self.has_crlf
     }
 
-    /// Where lines end in several ways, new ones end as most do.
+    /// Decodes a file. If line endings are mixed, new lines get the most frequent one.
     pub fn decode(stored: &str) -> Self {
         let text = stored.strip_prefix(BYTE_ORDER_MARK);
         let lines: Vec<bool> = stored.split_inclusive('\n').map(|line| line.ends_with("\r\n")).collect();
@@ -45,7 +44,7 @@ impl TextFile {
         }
     }
 
-    /// Another text in place of this one, as it is to be stored: each line that stays ends as it did.
+    /// Encodes a new text for this file. Each line that stays keeps its ending.
     pub fn encode(&self, text: &str) -> String {
         let is_mixed = self.lines.iter().any(|has_crlf| *has_crlf != self.has_crlf);
         let stored = match (is_mixed, self.has_crlf) {
@@ -67,7 +66,7 @@ impl TextFile {
             text.split_inclusive('\n').zip(before).for_each(|(line, has_crlf)| push(line, has_crlf));
             return stored;
         }
-        // With all lines around a change, so that the one hunk is the whole file.
+        // With enough context that the only hunk is the whole file.
         let patch = DiffOptions::new().set_context_len(self.lines.len()).create_patch(&self.text, text);
         for line in patch.hunks().iter().flat_map(|hunk| hunk.lines()) {
             match line {
@@ -80,7 +79,7 @@ impl TextFile {
     }
 }
 
-/// Parses Rust so that spans are offsets into this very text: `syn` leaves a `#!` line out of them.
+/// Parses Rust so that spans are offsets into this text. `syn` itself leaves out a `#!` line.
 pub fn parse_rust(text: &str) -> syn::Result<syn::File> {
     match text.strip_prefix("#!") {
         Some(rest) if !rest.trim_start().starts_with('[') => {
@@ -97,7 +96,7 @@ mod tests {
     use syn::spanned::Spanned;
 
     #[test]
-    fn what_an_editor_has_put_there_stays() {
+    fn byte_order_marks_and_line_endings_are_kept() {
         for stored in ["a\nb\n", "a\r\nb\r\n", "\u{feff}a\r\nb\r\n", "\u{feff}a\n", "", "a"] {
             let file = TextFile::decode(stored);
             assert!(!file.text.contains(['\r', '\u{feff}']), "{stored:?}");
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_end_in_several_ways_stay_as_they_are() {
+    fn mixed_line_endings_are_kept() {
         let stored = "a\r\nb\nc\r\nd\r\ne";
         let file = TextFile::decode(stored);
         assert_eq!(file.encode(&file.text), stored);
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn places_in_a_script_are_places_in_its_file() {
+    fn spans_in_a_script_are_offsets_in_its_file() {
         for text in ["#!/usr/bin/env cargo\nfn main() {}\n", "#![allow(dead_code)]\nfn main() {}\n", "fn main() {}\n"] {
             let file = parse_rust(text).expect("Rust");
             let span = file.items.last().expect("a function").span().byte_range();

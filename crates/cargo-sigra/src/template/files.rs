@@ -1,9 +1,9 @@
-//! Which files of the template an application gets, and where. Files that belong to a feature as a whole are
-//! listed here, and not marked.
+//! Decides which files of the template an application gets, and where. Files that belong to a feature as a whole are
+//! listed here instead of being marked.
 
 use crate::plan::choices::{Choices, Database};
 
-/// What a path begins with, and the region that all of it belongs to.
+/// Prefixes of paths, and the feature that these files belong to.
 const OF_FEATURES: &[(&str, &str)] = &[
     ("src/accounts/log_in_link.rs", "magic_link"),
     ("src/web/api/log_in_link.rs", "magic_link"),
@@ -36,7 +36,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/web/pages/home.rs", "app"),
     ("templates/home.html", "app"),
     ("templates/dashboard.html", "app"),
-    // They begin with what an application has that is all ours.
+    // The tests start the whole application.
     ("tests/", "app"),
     (".gitignore", "app"),
     (".env.example", "app"),
@@ -47,10 +47,10 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/beside.rs", "install"),
 ];
 
-/// What pages are made of, and tested with.
+/// Prefixes of paths of pages, and of their tests.
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
-/// What is there without pages too.
+/// Prefixes of paths that an application without pages has too.
 const OF_ALL: [&str; 20] = [
     "src/web/api",
     "src/web/development.rs",
@@ -74,7 +74,7 @@ const OF_ALL: [&str; 20] = [
     "tests/integration/support/",
 ];
 
-/// Whether the application gets the file.
+/// Returns whether the application gets a file.
 pub fn is_kept(path: &str, choices: &Choices) -> bool {
     let is_in = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
     let is_of_pages = is_in(&OF_PAGES) && !is_in(&OF_ALL);
@@ -82,12 +82,12 @@ pub fn is_kept(path: &str, choices: &Choices) -> bool {
     regions.all(|(_, region)| choices.keeps(region) == Some(true)) && !(is_of_pages && choices.api_only)
 }
 
-/// Where it is in the application. One database needs no folder of its own.
+/// Returns the path of a file in the application. With one database, migrations need no subfolder.
 pub fn moved(path: &str, choices: &Choices) -> String {
     path.replace(migrations(choices.db), "migrations")
 }
 
-/// Where the template has the migrations for a database.
+/// Returns the template's folder of migrations for a database.
 pub fn migrations(db: Database) -> &'static str {
     match db {
         Database::Sqlite => "migrations/sqlite",
@@ -101,7 +101,7 @@ mod tests {
     use crate::template::read;
 
     #[test]
-    fn every_row_of_the_table_is_of_something() {
+    fn every_prefix_matches_a_file() {
         let is_there = |prefix: &str| read::embedded().iter().any(|file| file.path.starts_with(prefix));
         for (prefix, region) in OF_FEATURES {
             assert!(Choices::ALL.keeps(region).is_some(), "{prefix}");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn files_go_with_their_features() {
+    fn files_are_left_out_with_their_feature() {
         let without = Choices { live: false, magic_link: false, ..Choices::ALL };
         let paths: Vec<_> = read::embedded().into_iter().map(|file| file.path).collect();
         let kept = |choices: &Choices| paths.iter().filter(|path| is_kept(path, choices)).count();

@@ -1,4 +1,4 @@
-//! The template: a complete application, embedded in this program.
+//! Reads the template: a complete application, embedded in this program.
 
 use std::{
     env, fs, io,
@@ -9,21 +9,21 @@ use include_dir::{Dir, DirEntry, include_dir};
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/embedded");
 
-/// What can't keep its name in `embedded/`: a folder with a `Cargo.toml` is left out of the published crate, and
-/// a `.gitignore` would be obeyed there.
+/// Files with another name in `embedded/`: Cargo leaves a folder with a `Cargo.toml` out of the published crate, and
+/// git would apply a `.gitignore`.
 const RENAMED: [(&str, &str); 3] =
     [("manifest.toml", "Cargo.toml"), ("gitignore", ".gitignore"), ("env.example", ".env.example")];
 
-/// A folder to read the template from in place of the one in this program: to try what another one gives.
+/// The environment variable with a folder to read the template from, to try changes without compiling them in.
 const OTHER: &str = "SIGRA_TEMPLATE";
 
-/// What a build, a run or an editor leaves in a folder.
+/// Files that a build, a run or an editor leaves in a folder.
 const LEFTOVERS: [&str; 4] = [".db", ".my_app_dev_secret", "Cargo.lock", "target/"];
 
 /// A file of the template.
 #[derive(Clone, Debug)]
 pub struct TemplateFile {
-    /// Where it is in the template, with `/` between its parts.
+    /// The path in the template, with `/` as separator.
     pub path: String,
     pub text: String,
 }
@@ -36,7 +36,7 @@ pub struct TemplateError {
     error: io::Error,
 }
 
-/// All files of the template.
+/// Returns all files of the template.
 pub fn files() -> Result<Vec<TemplateFile>, TemplateError> {
     let mut found = match env::var_os(OTHER) {
         Some(folder) => {
@@ -49,7 +49,7 @@ pub fn files() -> Result<Vec<TemplateFile>, TemplateError> {
     Ok(found)
 }
 
-/// The files that this program has in it.
+/// Returns the files that are embedded in this program.
 pub fn embedded() -> Vec<TemplateFile> {
     let mut found = Vec::new();
     collect(&EMBEDDED, &mut found);
@@ -91,7 +91,7 @@ fn on_disk(root: &Path, folder: &Path) -> io::Result<Vec<TemplateFile>> {
 mod tests {
     use super::*;
 
-    /// Whoever adds a folder to the template must link it.
+    /// If this fails, link the new folder of the template in `embedded/`.
     #[test]
     fn every_file_of_the_template_is_embedded() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");

@@ -1,9 +1,9 @@
-//! Regions of the template's files: lines between `<name>` and `</name>`, each alone in a comment.
+//! Regions of the template's files: lines between `<name>` and `</name>`, each on a separate line in a comment.
 //!
-//! A region is kept if its feature is, and `<!name>` … `</!name>` if it is not. What stands in the latter is
-//! commented out, for the template compiles with all features; it loses its comment signs when it is kept.
+//! A region is kept with its feature, and `<!name>` … `</!name>` without it. Code in the latter is commented out,
+//! because the template compiles with all features, and uncommented if it is kept.
 
-/// How a kind of file writes a comment that takes a line.
+/// The syntax of comments in a kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comments {
     open: &'static str,
@@ -11,7 +11,7 @@ pub struct Comments {
 }
 
 impl Comments {
-    /// By the end of the file's name. `None` for files that have no regions.
+    /// Returns the syntax by the extension of a file. `None` for files without regions.
     pub fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let extension = name.rsplit('.').next().unwrap_or(name);
@@ -27,7 +27,7 @@ impl Comments {
         Some(Self { open, close })
     }
 
-    /// What a comment says, if the line is one.
+    /// Returns the text of a comment, if the line is one.
     fn content(self, line: &str) -> Option<&str> {
         let inside = line.trim().strip_prefix(self.open)?.strip_suffix(self.close)?;
         // Askama's signs against white space belong to the comment.
@@ -35,7 +35,7 @@ impl Comments {
         Some(inside)
     }
 
-    /// The line without its comment signs. What was indented inside of it stays so.
+    /// Returns the line without its comment signs. Indentation inside the comment is kept.
     fn uncomment(self, line: &str) -> Option<String> {
         let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
         let content = self.content(line)?;
@@ -44,7 +44,7 @@ impl Comments {
     }
 }
 
-/// A mistake in the template. The tests find each before a user can.
+/// A mistake in the template. Tests find it before users do.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the template's `{path}`, line {line}: {mistake}")]
 pub struct RegionError {
@@ -55,18 +55,18 @@ pub struct RegionError {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 enum Mistake {
-    #[error("`</{0}>` closes what is not open")]
+    #[error("`</{0}>` closes a region that isn't open")]
     NotOpen(String),
-    #[error("`<{0}>` is not closed")]
+    #[error("`<{0}>` isn't closed")]
     NotClosed(String),
-    #[error("no feature is called `{0}`")]
+    #[error("unknown region `{0}`")]
     Unknown(String),
-    #[error("what is kept only without a feature must be commented out")]
+    #[error("code that is kept only without a feature must be commented out")]
     NotCommentedOut,
 }
 
 struct Region {
-    /// As it is written: with `!` if it is kept only without the feature.
+    /// The name in the marker, with `!` if the region is kept only without the feature.
     name: String,
     is_kept: bool,
     line: usize,
@@ -77,7 +77,7 @@ enum Marker<'a> {
     Close(&'a str),
 }
 
-/// The file's text with the regions that are wanted, and without any marker. `is_kept` knows every name.
+/// Returns the text with the wanted regions and without markers. `is_kept` returns `None` for unknown names.
 pub fn apply(path: &str, text: &str, is_kept: impl Fn(&str) -> Option<bool>) -> Result<String, RegionError> {
     let Some(comments) = Comments::of(path) else { return Ok(text.to_owned()) };
     let failed = |line: usize, mistake| RegionError { path: path.to_owned(), line: line + 1, mistake };
@@ -115,7 +115,7 @@ pub fn apply(path: &str, text: &str, is_kept: impl Fn(&str) -> Option<bool>) -> 
     }
 }
 
-/// A comment that is nothing but a marker.
+/// Parses a comment that contains only a marker.
 fn marker(content: &str) -> Option<Marker<'_>> {
     let inside = content.trim().strip_prefix('<')?.strip_suffix('>')?;
     let (is_close, name) = match inside.strip_prefix('/') {
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_region_goes_with_its_feature_and_its_markers_always() {
+    fn a_region_is_removed_without_its_feature_and_markers_always() {
         let text = "a\n    // <live>\n    b\n    // </live>\nc\n";
         assert_eq!(with("a.rs", text, &["live"]).as_deref(), Ok("a\n    b\nc\n"));
         assert_eq!(with("a.rs", text, &[]).as_deref(), Ok("a\nc\n"));
     }
 
     #[test]
-    fn what_is_kept_without_a_feature_loses_its_comment_signs() {
+    fn code_that_is_kept_without_a_feature_is_uncommented() {
         let text = "// <live>\nlet a = 1;\n// </live>\n// <!live>\n//     let a = 2; // two\n\n// </!live>\n";
         assert_eq!(with("a.rs", text, &["live"]).as_deref(), Ok("let a = 1;\n"));
         assert_eq!(with("a.rs", text, &[]).as_deref(), Ok("    let a = 2; // two\n\n"));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_file_has_its_own_comments() {
+    fn every_kind_of_file_has_its_comment_syntax() {
         for (path, text) in [
             ("a.js", "// <live>\nx\n// </live>\n"),
             ("a.sql", "-- <live>\nx\n-- </live>\n"),
@@ -179,21 +179,24 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_marker_stays() {
+    fn text_that_only_resembles_a_marker_is_kept() {
         let text = "// Vec<live> is a type\n// <live\n// < live >\nlet a: Vec<u8>;\n";
         assert_eq!(with("a.rs", text, &[]).as_deref(), Ok(text));
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         for (text, mistake) in [
-            ("a\n// <live>\n", "the template's `a.rs`, line 2: `<live>` is not closed"),
-            ("// </live>\n", "the template's `a.rs`, line 1: `</live>` closes what is not open"),
-            ("// <live>\n// <mfa>\n// </live>\n", "the template's `a.rs`, line 3: `</live>` closes what is not open"),
-            ("// <life>\n", "the template's `a.rs`, line 1: no feature is called `life`"),
+            ("a\n// <live>\n", "the template's `a.rs`, line 2: `<live>` isn't closed"),
+            ("// </live>\n", "the template's `a.rs`, line 1: `</live>` closes a region that isn't open"),
+            (
+                "// <live>\n// <mfa>\n// </live>\n",
+                "the template's `a.rs`, line 3: `</live>` closes a region that isn't open",
+            ),
+            ("// <life>\n", "the template's `a.rs`, line 1: unknown region `life`"),
             (
                 "// <!live>\nlet a = 1;\n// </!live>\n",
-                "the template's `a.rs`, line 2: what is kept only without a feature must be commented out",
+                "the template's `a.rs`, line 2: code that is kept only without a feature must be commented out",
             ),
         ] {
             assert_eq!(with("a.rs", text, &["live"]), Err(mistake.to_owned()));

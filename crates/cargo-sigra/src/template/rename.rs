@@ -1,16 +1,15 @@
-//! An application's names in place of the template's.
+//! Replaces the template's names with those of the application.
 
 use crate::plan::{
     names::{AppName, capitalized},
     users::UserNames,
 };
 
-/// Names that the library gives to tables and columns, and what is made of them. They stay, whatever the application
-/// calls its users.
+/// Names of the library's tables and columns, and parts of names derived from them. They stay, with any names of users.
 const OF_TABLES: [&str; 7] =
     ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
 
-/// Other words of the library and of the web, with as much around them as tells them from the application's own.
+/// Other words of the library and the web, with enough context to distinguish them from the application's own.
 const PHRASES: [&str; 7] = [
     // The trait of a user, the test host's type, and the user of a scope.
     "AuthUser",
@@ -23,11 +22,11 @@ const PHRASES: [&str; 7] = [
     "://user",
 ];
 
-/// What stands before the table's name in a statement, and where the code says it.
+/// Words before a table's name in a statement, or before its name in code.
 const BEFORE_TABLE: [&str; 9] =
     ["FROM ", "INTO ", "UPDATE ", "TABLE ", "REFERENCES ", "ON ", "JOIN ", "EXISTS ", "TABLE: &'static str = \""];
 
-/// Puts the application's name in place of the template's, in a text.
+/// Replaces the template's name with the application's, in a text.
 pub fn app(name: &AppName, text: &str) -> String {
     text.replace("CARGO_BIN_EXE_my_app", &format!("CARGO_BIN_EXE_{}", name.package()))
         .replace("my_app", &name.ident())
@@ -36,7 +35,7 @@ pub fn app(name: &AppName, text: &str) -> String {
         .replace("myapp", &name.joined())
 }
 
-/// Puts the names of users in place of the template's, in a file. Rust has its statements in strings.
+/// Replaces the names of users in a file. In Rust, statements are in strings, so quotes are escaped.
 pub fn users(names: &UserNames, path: &str, text: &str) -> String {
     if *names == UserNames::default() {
         return text.to_owned();
@@ -61,18 +60,18 @@ pub fn users(names: &UserNames, path: &str, text: &str) -> String {
     renamed
 }
 
-/// The same in the name of a file or of a function: each is renamed as the other.
+/// Replaces the names of users in the name of a file or a function.
 pub fn users_in_name(names: &UserNames, name: &str) -> String {
     if *names == UserNames::default() { name.to_owned() } else { word_of(names, name) }
 }
 
-/// Each part of an identifier: `list_user_sessions`, `UserNotifier`.
+/// Replaces the names in each part of an identifier, such as `list_user_sessions` or `UserNotifier`.
 fn word_of(names: &UserNames, word: &str) -> String {
     if word == "users" {
         return names.plural.clone();
     }
     let singular = names.snake();
-    // Where the table is called as one of its rows, functions still tell one user from all.
+    // If the table has a singular name, functions still need a plural for all users.
     let plural = if names.plural == singular { format!("{singular}s") } else { names.plural.clone() };
     let plural_type: String = plural.split('_').map(capitalized).collect();
     let names = [("users", &plural), ("user", &singular), ("Users", &plural_type), ("User", &names.singular)];
@@ -97,7 +96,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Whether a word is the library's or the web's.
+/// Returns whether a word belongs to the library or the web.
 fn is_kept(before: &str, word: &str, behind: &str) -> bool {
     let is_in = |phrase: &&str| {
         phrase.split_once(word).is_some_and(|(start, end)| before.ends_with(start) && behind.starts_with(end))
@@ -105,7 +104,7 @@ fn is_kept(before: &str, word: &str, behind: &str) -> bool {
     OF_TABLES.iter().any(|name| word.contains(name)) || PHRASES.iter().any(is_in)
 }
 
-/// Whether the word is the table in a statement, and not in a comment or in a path.
+/// Returns whether the word is a table in a statement, and not part of a comment or a path.
 fn is_in_statement(before: &str, behind: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
     let is_comment = line.starts_with("//") || line.starts_with("--");
@@ -113,7 +112,7 @@ fn is_in_statement(before: &str, behind: &str) -> bool {
     !is_comment && (has_column || BEFORE_TABLE.iter().any(|word| before.ends_with(word)))
 }
 
-/// `user` in `user_auth`, and not in `username`.
+/// Returns whether a name is a whole word: `user` in `user_auth`, but not in `username`.
 fn is_whole(before: &str, name: &str, behind: &str) -> bool {
     let goes_on = behind.starts_with(|c: char| c.is_ascii_lowercase());
     let goes_on_before =
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_all_its_spellings() {
+    fn all_spellings_of_a_name_are_replaced() {
         let name = AppName::parse("photo-blog_2").expect("a name");
         assert_eq!(name.package(), "photo-blog_2");
         assert_eq!(
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_may_be_called_otherwise_than_a_new_application() {
+    fn an_existing_package_can_have_any_name() {
         let name = AppName::of_package("Über-Shop_");
         assert_eq!(app(&name, "my_app MyApp my-app myapp"), "ber_shop ÜberShop ber-shop bershop");
         assert_eq!(app(&AppName::of_package("日本"), "my_app my-app"), "app app");
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_applications_is_renamed() {
+    fn the_applications_own_names_are_replaced() {
         let text =
             "pub struct User; UserNotifier list_user_sessions(users) \"/users/log-in\" user[email] Users user_email";
         assert_eq!(
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_library_and_of_the_web_stay() {
+    fn names_of_the_library_and_of_the_web_are_kept() {
         for text in [
             "users_tokens_user_id_context",
             "users_totp",
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_and_columns_of_the_library_keep_their_names() {
+    fn the_librarys_tables_and_columns_keep_their_names() {
         use sigra::store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
 
         let schemas = format!("{POSTGRES_SCHEMA}\n{SQLITE_SCHEMA}");
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_sql_is_in_quotes_where_it_is_a_table() {
+    fn a_reserved_word_is_quoted_where_it_is_a_table() {
         let orders = UserNames::parse("Order", Some("order")).expect("names");
         let sql = "CREATE TABLE users (id);\nCREATE UNIQUE INDEX users_email ON users (email); -- of users\n";
         assert_eq!(

@@ -1,5 +1,4 @@
-//! Names that the generated code has for something else. They are found in the template itself, so that they are those
-//! of the code that would be generated.
+//! Refuses names that the generated code uses for something else. They are found in the template itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +23,13 @@ use crate::{
     system::cargo::DEPENDENCY_TABLES,
 };
 
-/// What the template itself is called.
+/// The name of the template.
 const TEMPLATE: &str = "my_app";
 
-/// A module that is only ever imported from, by its full path. So an application may have its name.
+/// A module that is only imported by its full path, so an application can have the same name.
 const APP: &str = "app";
 
-/// Why names can't be taken.
+/// Why a name can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TakenError {
     #[error(transparent)]
@@ -39,7 +38,7 @@ pub enum TakenError {
     Template(#[from] TemplateError),
 }
 
-/// A crate is called by its name wherever the library is used, and would be mistaken for what is called so there.
+/// Refuses names of dependencies, modules and imports, which would be mistaken for the application's crate.
 pub fn refuse_app(app: &AppName) -> Result<(), TakenError> {
     let files = read::files()?;
     let mut taken = dependencies(&files);
@@ -56,7 +55,7 @@ pub fn refuse_app(app: &AppName) -> Result<(), TakenError> {
     }
 }
 
-/// Whether the module of an installation can't be called that: for Rust, for what is in it, or for what it depends on.
+/// Returns whether a module can't have this name, because Rust, its content or a dependency uses it.
 pub fn is_taken_for_module(module: &str) -> Result<bool, TemplateError> {
     let files = read::files()?;
     Ok(modules(&files).any(|inner| inner == module)
@@ -64,7 +63,7 @@ pub fn is_taken_for_module(module: &str) -> Result<bool, TemplateError> {
         || dependencies(&files).contains(module))
 }
 
-/// Two names of the template must not become one, in what is generated for these choices.
+/// Refuses names of users that would give two things in the generated code the same name.
 pub fn refuse_users(users: &UserNames, choices: &Choices) -> Result<(), TakenError> {
     if *users == UserNames::default() {
         return Ok(());
@@ -87,9 +86,9 @@ pub fn refuse_users(users: &UserNames, choices: &Choices) -> Result<(), TakenErr
     }
 }
 
-/// A file of Rust.
+/// A Rust file.
 struct Code {
-    /// Before and after they are renamed.
+    /// Its words, before and after renaming.
     words: Vec<(String, String)>,
     literals: Vec<String>,
 }
@@ -120,7 +119,7 @@ fn words_and_literals(text: &str) -> (Vec<String>, Vec<String>) {
     found
 }
 
-/// In a statement, a column or another table may be called as the table would be; in an address, another page.
+/// Returns a clash in a string: a column or another table in a statement, or another page in a path.
 fn clash_in_literal(users: &UserNames, literal: &str) -> Option<String> {
     if users.has_users_table() {
         return None;
@@ -135,7 +134,7 @@ fn clash_in_literal(users: &UserNames, literal: &str) -> Option<String> {
     is_taken.then(|| users.plural.clone())
 }
 
-/// Tables and indexes share their names.
+/// Returns a clash of tables and indexes, which share one namespace.
 fn clash_of_tables(users: &UserNames, files: &[TemplateFile]) -> Option<String> {
     let mut renamed = Renamed::default();
     for file in files.iter().filter(|file| file.path.ends_with(".sql")) {
@@ -154,7 +153,7 @@ fn clash_of_tables(users: &UserNames, files: &[TemplateFile]) -> Option<String> 
     renamed.clash()
 }
 
-/// Some systems do not tell capital letters from small ones.
+/// Returns a clash of paths, regardless of case, because some file systems ignore it.
 fn clash_of_paths(users: &UserNames, files: &[TemplateFile]) -> Option<String> {
     let mut renamed = Renamed::default();
     files
@@ -163,7 +162,7 @@ fn clash_of_paths(users: &UserNames, files: &[TemplateFile]) -> Option<String> {
     renamed.clash()
 }
 
-/// What was called how before it was renamed.
+/// The names before renaming, by the names afterwards.
 #[derive(Default)]
 struct Renamed(BTreeMap<String, BTreeSet<String>>);
 
@@ -178,18 +177,18 @@ impl Renamed {
         self.0.entry(after).or_default().insert(before);
     }
 
-    /// A name that two have now.
+    /// Returns a name that two things have now.
     fn clash(self) -> Option<String> {
         self.0.into_iter().find(|(_, before)| before.len() > 1).map(|(after, _)| after)
     }
 }
 
-/// At the top of its crate.
+/// Returns the modules at the top of the crate.
 fn modules(files: &[TemplateFile]) -> impl Iterator<Item = &str> {
     files.iter().filter_map(|file| file.path.strip_prefix("src/")?.strip_suffix(".rs"))
 }
 
-/// As code calls them.
+/// Returns the dependencies, by their names in code.
 fn dependencies(files: &[TemplateFile]) -> BTreeSet<String> {
     let manifest = files.iter().find(|file| file.path == "Cargo.toml").and_then(|file| file.text.parse().ok());
     let doc: DocumentMut = manifest.unwrap_or_default();
@@ -220,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_application_is_not_called_as_what_it_uses() {
+    fn an_application_can_not_have_the_name_of_something_it_uses() {
         for name in ["web", "database", "dotenvy", "axum", "tower-http", "config", "accounts", "sigra", "tempfile"] {
             let app = AppName::parse(name).expect("a name");
             assert!(matches!(refuse_app(&app), Err(TakenError::Name(NameError::Taken(_)))), "{name}");
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_not_called_as_what_the_code_has_beside_them() {
+    fn users_can_not_have_the_name_of_another_type() {
         for singular in [
             "Form", "Path", "Result", "State", "Json", "Option", "Session", "Scope", "Error", "String", "Vec", "Some",
             "Email", "Url", "Password", "Router",
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_not_called_as_what_is_beside_it() {
+    fn the_table_can_not_have_the_name_of_another_table_or_path() {
         for table in
             ["users_tokens", "audit_events", "static", "dev", "me", "e", "t", "email", "audit_events_inserted_at"]
         {
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_not_called_as_what_is_in_it() {
+    fn a_module_can_not_have_the_name_of_something_in_it() {
         for module in
             ["accounts", "beside", "config", "database", "web", "axum", "gen", "mod", "tower_http", "con", "std"]
         {

@@ -1,4 +1,4 @@
-//! A generated application in a folder of its own.
+//! Generated applications in temporary folders.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod server;
@@ -21,8 +21,8 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// With the library of this checkout, and the versions of its dependencies. Each test has a name of its own for
-    /// it, since all share one target folder.
+    /// Generates an application with the library of this checkout and the versions in its `Cargo.lock`. Each test needs
+    /// another name, because all share one target folder.
     pub fn new(name: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let output = sigra(folder.path(), &[&["new", name, "--yes"], flags].concat());
@@ -37,7 +37,7 @@ impl Generated {
         self.folder.path().join(&self.name)
     }
 
-    /// Formatted, without warnings, and good by its own tests.
+    /// Checks that it is formatted, has no warnings, and passes its own tests.
     pub fn check(&self) {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
@@ -45,20 +45,20 @@ impl Generated {
         remove_programs(&self.root());
     }
 
-    /// Beside the tests' own artifacts, so that dependencies are built once.
+    /// Runs Cargo in the target folder of these tests, so that dependencies are built once.
     pub fn cargo(&self, args: &[&str]) {
         cargo(&self.root(), args);
     }
 }
 
-/// Applications in one workspace, so that what they share is built once.
+/// Applications in one workspace, so that shared dependencies are built once.
 pub struct Workspace {
     folder: TempDir,
 }
 
 impl Workspace {
-    /// With the profiles of this checkout too: what was built for its own tests serves here. The folder has a name
-    /// as people give: with a space, an apostrophe and an umlaut.
+    /// Generates the applications, with the profiles of this checkout so that its build results are reused. The
+    /// folder's name has a space, an apostrophe and an umlaut, as users' folders can.
     pub fn of(applications: &[(&str, &[&str])]) -> Self {
         let folder = tempfile::Builder::new().prefix("Übung's apps ").tempdir().expect("a folder");
         let mut manifest: DocumentMut = read(&workspace().join("Cargo.toml")).parse().expect("TOML");
@@ -75,7 +75,7 @@ impl Workspace {
         Self { folder }
     }
 
-    /// The example in `examples/workspace` too, with accounts installed.
+    /// Adds the example in `examples/workspace`, with accounts installed.
     pub fn with_example(self) -> Self {
         let example = workspace().join("examples/workspace");
         copy(&example.join("crates"), &self.folder.path().join("crates"));
@@ -91,7 +91,7 @@ impl Workspace {
         self
     }
 
-    /// Formatted, without warnings, and good by their own tests.
+    /// Checks that they are formatted, have no warnings, and pass their own tests.
     pub fn check(&self) {
         for args in [
             &["fmt", "--all", "--check"][..],
@@ -102,7 +102,7 @@ impl Workspace {
         }
     }
 
-    /// Starts a program that the tests have built.
+    /// Starts a binary that the tests built.
     pub fn serve(&self, program: &str) -> Server {
         let own = self.folder.path().join(format!("{program}.served"));
         fs::copy(target_folder().join("debug").join(program), &own).expect("the program");
@@ -136,12 +136,12 @@ pub fn sigra(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().expect("the generator")
 }
 
-/// With settings of the application's in the environment.
+/// Runs the generator with environment variables.
 pub fn sigra_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Output {
     command(folder, args).envs(settings.iter().copied()).output().expect("the generator")
 }
 
-/// As a version would that has another template.
+/// Runs the generator with another template, like another version.
 pub fn sigra_with_template(folder: &Path, args: &[&str], template: &Path) -> Output {
     command(folder, args).env("SIGRA_TEMPLATE", template).output().expect("the generator")
 }
@@ -152,10 +152,10 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs Cargo, which must succeed.
+/// Runs Cargo, and expects it to succeed.
 pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
-    // Settings of the run of these tests are not those of the application's.
+    // Variables that Cargo sets for these tests must not reach the application.
     for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTFLAGS"] {
         command.env_remove(name);
     }
@@ -166,8 +166,8 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     output
 }
 
-/// All of them together would fill the disk. `cargo clean` would take programs of the same name with them, which
-/// other tests are about to run.
+/// Removes the binaries that a test built, because all of them together would fill the disk. `cargo clean` would also
+/// remove binaries with the same name that other tests are about to run.
 pub fn remove_programs(folder: &Path) {
     let args = ["test", "--offline", "--workspace", "--no-run", "--message-format", "json"];
     let built = cargo(folder, &args);
@@ -192,7 +192,7 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// Where these tests are built too.
+/// The target folder of these tests.
 pub fn target_folder() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder")
 }

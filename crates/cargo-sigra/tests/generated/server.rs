@@ -1,4 +1,4 @@
-//! An application that runs, and a browser at it.
+//! A running application, and a client of it.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ impl Server {
         let begun = Instant::now();
         while server.agent().get(&server.url).call().is_err() {
             assert!(server.child.try_wait().expect("a child").is_none(), "the application has ended");
-            assert!(begun.elapsed() < PATIENCE, "the application does not begin to answer");
+            assert!(begun.elapsed() < PATIENCE, "the application doesn't respond");
             thread::sleep(Duration::from_millis(20));
         }
         server
@@ -49,21 +49,21 @@ impl Server {
         config.build().into()
     }
 
-    /// The status, where it leads, and the body.
+    /// Returns the status, the target of a redirect, and the body.
     pub fn get(&mut self, path: &str) -> (u16, String, String) {
         let request = self.agent().get(format!("{}{path}", self.url)).header(header::ACCEPT, "text/html");
-        self.take(request.header(header::COOKIE, self.cookie_header()).call().expect("an answer"))
+        self.take(request.header(header::COOKIE, self.cookie_header()).call().expect("a response"))
     }
 
     pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> (u16, String, String) {
         let request = self.agent().post(format!("{}{path}", self.url)).header(header::ACCEPT, "text/html");
         let request = request.header(header::COOKIE, self.cookie_header()).header(header::ORIGIN, &self.url);
-        self.take(request.send_form(form.iter().copied()).expect("an answer"))
+        self.take(request.send_form(form.iter().copied()).expect("a response"))
     }
 
-    /// What a page of another origin gets from the application's own routes: statuses, headers and bodies.
-    pub fn answers_from_elsewhere(&self) -> Vec<String> {
-        let mut answers = Vec::new();
+    /// Returns the responses of the application's own routes to a page of another origin: statuses, headers and bodies.
+    pub fn responses_to_another_origin(&self) -> Vec<String> {
+        let mut responses = Vec::new();
         for method in ["POST", "GET", "HEAD", "DELETE", "OPTIONS", "TRACE"] {
             for path in ["/", "/api/todos", "/missing"] {
                 let request = ureq::http::Request::builder()
@@ -74,25 +74,25 @@ impl Server {
                     .header("cookie", self.cookie_header())
                     .header("content-type", "application/json")
                     .header("access-control-request-method", "POST");
-                let answer = match method {
+                let response = match method {
                     "POST" => self.agent().run(request.body(r#"{"title":"Water the plants"}"#).expect("a request")),
                     _ => self.agent().run(request.body(()).expect("a request")),
                 };
-                let mut answer = answer.expect("an answer");
-                answer.headers_mut().remove("date");
-                let text = answer.body_mut().read_to_string().expect("text");
-                answers.push(format!("{method} {path}: {} {:?} {text}", answer.status(), answer.headers()));
+                let mut response = response.expect("a response");
+                response.headers_mut().remove("date");
+                let text = response.body_mut().read_to_string().expect("text");
+                responses.push(format!("{method} {path}: {} {:?} {text}", response.status(), response.headers()));
             }
         }
-        answers
+        responses
     }
 
     pub fn cookie_header(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    pub fn take(&mut self, mut answer: ureq::http::Response<ureq::Body>) -> (u16, String, String) {
-        for cookie in answer.headers().get_all(header::SET_COOKIE) {
+    pub fn take(&mut self, mut response: ureq::http::Response<ureq::Body>) -> (u16, String, String) {
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
             let (pair, attributes) = cookie.to_str().expect("text").split_once(';').expect("attributes");
             let (name, value) = pair.split_once('=').expect("a cookie");
             self.cookies.remove(name);
@@ -100,23 +100,23 @@ impl Server {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        let location = answer.headers().get(header::LOCATION);
+        let location = response.headers().get(header::LOCATION);
         let location = location.map(|location| location.to_str().expect("text").to_owned()).unwrap_or_default();
-        (answer.status().as_u16(), location, answer.body_mut().read_to_string().expect("text"))
+        (response.status().as_u16(), location, response.body_mut().read_to_string().expect("text"))
     }
 
-    /// Somebody registers, logs in, sees their devices and logs out.
-    pub fn use_accounts(&mut self, people: &str, person: &str) {
-        let path = |rest: &str| format!("/{people}/{rest}");
-        let (email, password) = (format!("{person}[email]"), format!("{person}[password]"));
+    /// Registers a user who logs in, opens their sessions and logs out.
+    pub fn use_accounts(&mut self, plural: &str, singular: &str) {
+        let path = |rest: &str| format!("/{plural}/{rest}");
+        let (email, password) = (format!("{singular}[email]"), format!("{singular}[password]"));
         let form = [(email.as_str(), "grace@example.com"), (password.as_str(), PASSWORD)];
-        assert_eq!(self.get(&path("sessions")).1, path("log-in"), "visitors are led away");
+        assert_eq!(self.get(&path("sessions")).1, path("log-in"), "visitors are redirected");
         assert_eq!(self.get(&path("register")).0, 200);
         let registered = self.post(&path("register"), &form);
         assert_eq!((registered.0, &registered.1), (303, &path("log-in")), "{}", registered.2);
         assert!(self.get(&path("dev/mailbox")).2.contains("Confirm your email address"));
         assert_eq!(self.get(&path("static/app.css")).0, 200);
-        assert_eq!(self.post(&path("log-in"), &form).1, path("sessions"), "to where they wanted");
+        assert_eq!(self.post(&path("log-in"), &form).1, path("sessions"), "to the page that they opened first");
         assert!(self.get(&path("sessions")).2.contains("This device"));
         assert!(self.get(&path("me")).2.contains("grace@example.com"));
         self.post(&path("log-out"), &[("_method", "delete")]);

@@ -1,4 +1,4 @@
-//! Hosts that are built with their accounts, and used.
+//! Existing applications that are built with accounts, and used.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn nested_routers_in_a_library_get_accounts() {
 
 #[test]
 #[ignore = "for the long run: it builds an application"]
-fn a_table_of_users_is_adopted_with_its_rows() {
+fn an_existing_users_table_is_adopted_with_its_rows() {
     let host = Host::new("users", "").installed(&[]).checked();
     let migration = host.read("migrations/20260401120001_create_users_auth_tables.sql");
     assert!(migration.contains("ALTER TABLE users ADD COLUMN hashed_password TEXT;\n"), "{migration}");
@@ -51,7 +51,7 @@ fn a_table_of_users_is_adopted_with_its_rows() {
 
 #[test]
 #[ignore = "for the long run: it builds an application"]
-fn accounts_have_a_table_beside_one_of_users() {
+fn accounts_can_have_a_separate_table_next_to_an_existing_one() {
     let host = Host::new("users", "").installed(&["--user", "Member", "--table", "members"]).checked();
     let migration = host.read("migrations/20260401120001_create_members_auth_tables.sql");
     assert!(migration.starts_with("CREATE TABLE members ("), "{migration}");
@@ -63,11 +63,11 @@ fn accounts_have_a_table_beside_one_of_users() {
 
 #[test]
 #[ignore = "for the long run: it has dependencies that nothing else here has"]
-fn axum_logins_example_gets_accounts_beside_its_own() {
+fn the_example_of_axum_login_gets_accounts_next_to_its_own() {
     let host = Host::new("axum_login", "");
     let refused = host.install(&[]);
-    let said_of = "has no column `email`: add one first";
-    assert!(!refused.status.success() && said(&refused).contains(said_of), "{}", said(&refused));
+    let message = "has no column `email`: add one first";
+    assert!(!refused.status.success() && said(&refused).contains(message), "{}", said(&refused));
     assert_eq!(host.changes(), "");
     let migration = "ALTER TABLE users ADD COLUMN email TEXT;\n";
     fs::write(host.root().join("migrations/20260601000000_add_email.sql"), migration).expect("written");
@@ -91,22 +91,22 @@ fn axum_logins_example_gets_accounts_beside_its_own() {
 
 #[test]
 #[ignore = "for the long run: it builds an application"]
-fn a_library_without_a_router_is_told_what_to_write() {
+fn a_library_without_a_router_gets_advice() {
     let host = Host::new("library", "").installed(&[]).checked();
     let again = said(&host.install(&["--dry-run"]));
     assert!(again.contains("    let app = pages::auth::with_accounts(app).await.unwrap_or_else("), "{again}");
     host.cargo(&["clean", "--package", "pages"]);
 }
 
-/// CORS, a pool of its own, and every lint there is.
+/// This host has CORS, a pool, and all lints.
 #[test]
 #[ignore = "for the long run: it builds an application twice"]
-fn a_layered_api_answers_every_origin_as_before_and_stays_clean_by_its_own_lints() {
+fn a_layered_api_still_responds_to_every_origin_and_passes_its_own_lints() {
     let host = Host::new("layered", "");
-    let before = host.serve("layered").answers_from_elsewhere();
+    let before = host.serve("layered").responses_to_another_origin();
     let host = host.installed(&[]).checked();
     let mut server = host.serve("layered");
-    assert_eq!(server.answers_from_elsewhere(), before);
+    assert_eq!(server.responses_to_another_origin(), before);
     server.use_accounts("users", "user");
-    assert_eq!(server.answers_from_elsewhere(), before, "for a browser that has cookies too");
+    assert_eq!(server.responses_to_another_origin(), before, "also with cookies");
 }

@@ -1,4 +1,4 @@
-//! What is written into a host, without building it.
+//! What an installation writes, without building the host.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn nothing_of_the_hosts_is_overwritten() {
+fn the_hosts_files_are_not_overwritten() {
     let host = Host::new("hello", "");
     fs::write(host.root().join("src/auth.rs"), "//! Mine.\n").expect("written");
     let dirty = host.install(&[]);
@@ -17,7 +17,7 @@ fn nothing_of_the_hosts_is_overwritten() {
     let taken = host.install(&[]);
     assert!(
         !taken.status.success()
-            && said(&taken).contains("because `src/auth.rs` is there. Choose another, such as `--module login`"),
+            && said(&taken).contains("because `src/auth.rs` already exists. Choose another, such as `--module login`"),
         "{}",
         said(&taken)
     );
@@ -27,7 +27,7 @@ fn nothing_of_the_hosts_is_overwritten() {
 }
 
 #[test]
-fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
+fn lines_of_the_hosts_cargo_toml_are_kept() {
     let host = Host::new("hello", "").installed(&[]);
     let manifest = host.read("Cargo.toml");
     for line in [
@@ -35,7 +35,7 @@ fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
         "axum = { version = \"0.8\", features = [\"macros\", \"ws\"] } # as it comes",
         "tokio = { version = \"1\", features = [\"full\"] }",
     ] {
-        assert!(manifest.lines().any(|there| there == line), "{manifest}");
+        assert!(manifest.lines().any(|found| found == line), "{manifest}");
     }
     let host = Host::new("nested", "").installed(&[]);
     let manifest = host.read("Cargo.toml");
@@ -46,13 +46,13 @@ fn what_stands_in_the_hosts_manifest_stays_as_it_is() {
 }
 
 #[test]
-fn links_lead_to_where_the_host_listens() {
+fn links_use_the_port_of_the_host() {
     let host = Host::new("hello", "");
     let output = said(&host.install(&[]));
     assert!(output.contains("\nOpen http://localhost:3000/users/register in a browser."), "{output}");
     assert!(host.read("src/auth/config.rs").contains("const DEFAULT_PORT: u16 = 3000;"));
     host.commit();
-    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
 
     let host = Host::new("library", "");
     let output = said(&host.install(&[]));
@@ -67,7 +67,7 @@ fn links_lead_to_where_the_host_listens() {
 #[test]
 fn secrets_and_databases_are_kept_out_of_the_repository() {
     let host = Host::new("hello", "").installed(&[]);
-    // `*.db*` was there.
+    // `*.db*` was already ignored.
     assert_eq!(host.read(".gitignore"), "/target\n*.served\n*.db*\nCargo.lock\n.*_dev_secret\n.env\n");
 
     let host = Host::new("hello", "");
@@ -79,7 +79,7 @@ fn secrets_and_databases_are_kept_out_of_the_repository() {
 }
 
 #[test]
-fn what_the_host_has_made_of_it_stays_at_the_next_install_and_upgrade() {
+fn the_hosts_changes_survive_another_install_and_an_upgrade() {
     let host = Host::new("hello", "").installed(&[]);
     let path = host.root().join("src/auth/accounts/user.rs");
     let mine = fs::read_to_string(&path).expect("text") + "// Mine.\n";
@@ -87,7 +87,7 @@ fn what_the_host_has_made_of_it_stays_at_the_next_install_and_upgrade() {
     host.commit();
     assert!(host.install(&[]).status.success());
     let upgraded = sigra(&host.root(), &["upgrade"]);
-    assert_eq!(said(&upgraded), "There is nothing new.\n");
+    assert_eq!(said(&upgraded), "Everything is up to date.\n");
     assert_eq!(fs::read_to_string(&path).expect("text"), mine);
 
     let manifest = host.read("Cargo.toml");
@@ -97,5 +97,5 @@ fn what_the_host_has_made_of_it_stays_at_the_next_install_and_upgrade() {
     host.commit();
     let upgraded = sigra(&host.root(), &["upgrade"]);
     assert_eq!(said(&upgraded), "     change Cargo.toml\n");
-    assert!(host.read("Cargo.toml").contains("thiserror = \"2\""), "what is missing is added again");
+    assert!(host.read("Cargo.toml").contains("thiserror = \"2\""), "a missing dependency is added again");
 }

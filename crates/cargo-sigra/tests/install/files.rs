@@ -1,4 +1,4 @@
-//! Files as other people's editors and settings leave them, and what prevents writing.
+//! Files with other line endings, byte order marks and formatting, and files that can't be written.
 
 use std::{fs, path::Path, process::Command};
 
@@ -18,7 +18,7 @@ fn with_crlf(text: &str) -> String {
 }
 
 #[test]
-fn a_byte_order_mark_a_script_line_and_line_endings_stay() {
+fn byte_order_marks_script_lines_and_line_endings_are_kept() {
     let plain = Host::new("hello", "").installed(&[]).read("src/main.rs");
     for (begin, main) in [
         ("\u{feff}", format!("\u{feff}{MAIN}")),
@@ -30,7 +30,11 @@ fn a_byte_order_mark_a_script_line_and_line_endings_stay() {
         let expected = if main.contains('\r') { with_crlf(&plain) } else { plain.clone() };
         assert_eq!(host.read("src/main.rs"), format!("{begin}{expected}"));
         let other = host.read("src/auth.rs");
-        assert_eq!(other.matches("\r\n").count() > 0, main.contains('\r'), "new files are like those that are there");
+        assert_eq!(
+            other.matches("\r\n").count() > 0,
+            main.contains('\r'),
+            "new files have the line endings of existing ones"
+        );
     }
     let manifest = with_crlf(&format!("\u{feff}{}", include_str!("../hosts/hello/Cargo.toml")));
     let host = Host::with("hello", &[("Cargo.toml", &manifest)]).installed(&[]);
@@ -40,7 +44,7 @@ fn a_byte_order_mark_a_script_line_and_line_endings_stay() {
 }
 
 #[test]
-fn a_checkout_with_crlf_gets_files_as_it_would_check_them_out() {
+fn new_files_have_the_line_endings_of_a_checkout() {
     let host = Host::new("hello", "");
     git(&host.root(), &["config", "core.autocrlf", "true"]);
     check_out_again(&host);
@@ -53,54 +57,54 @@ fn a_checkout_with_crlf_gets_files_as_it_would_check_them_out() {
         assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{}", path.display());
     }
     check_out_again(&host);
-    assert_eq!(host.tree(), written, "a checkout changes no byte, of the migrations and the archive neither");
-    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert_eq!(host.tree(), written, "a checkout changes no byte, not even in migrations and the archive");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
     assert_eq!(host.changes(), "");
 }
 
 #[test]
-fn an_archive_is_no_text_whatever_the_repository_says() {
+fn the_archive_is_binary_with_any_gitattributes() {
     let host = Host::with("hello", &[(".gitattributes", "* text eol=crlf\n")]);
     check_out_again(&host);
     let host = host.installed(&[]);
     let archive = fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes");
     check_out_again(&host);
     assert_eq!(fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes"), archive);
-    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
 }
 
-/// Every file, as git writes it.
+/// Writes every file again, like a fresh checkout.
 fn check_out_again(host: &Host) {
     git(&host.root(), &["rm", "--quiet", "--cached", "-r", "."]);
     git(&host.root(), &["reset", "--quiet", "--hard"]);
 }
 
 #[test]
-fn what_is_in_the_way_is_told_and_nothing_is_written() {
+fn obstacles_are_reported_and_nothing_is_written() {
     let host = Host::with("hello", &[("static", "A file.\n"), ("templates/auth/base.html/more.html", "")]);
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("nothing was written: "), "{told}");
-    assert!(told.contains("needs `static` to be a folder, but it is a file: move it"), "{told}");
-    assert!(!told.contains("Installed"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("nothing was written: "), "{message}");
+    assert!(message.contains("needs `static` to be a folder, but it is a file: move it"), "{message}");
+    assert!(!message.contains("Installed"), "{message}");
 }
 
 #[cfg(unix)]
 #[test]
-fn what_is_read_only_and_links_stay_as_they_are() {
+fn read_only_files_and_links_are_kept() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let host = Host::new("hello", "");
     let manifest = host.root().join("Cargo.toml");
     fs::set_permissions(&manifest, fs::Permissions::from_mode(0o444)).expect("set");
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("Cargo.toml` is read-only: make it writable"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("Cargo.toml` is read-only: make it writable"), "{message}");
 
     let other = tempfile::tempdir().expect("a folder");
     let host = Host::new("hello", "");
     symlink(other.path(), host.root().join("templates")).expect("linked");
     host.commit();
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("is a link that leads out of the repository"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("is a link that leads out of the repository"), "{message}");
     assert_eq!(fs::read_dir(other.path()).expect("a folder").count(), 0);
 
     let host = Host::new("hello", "");
@@ -114,18 +118,18 @@ fn what_is_read_only_and_links_stay_as_they_are() {
 }
 
 #[test]
-fn code_is_as_good_where_rustfmt_is_of_no_use() {
+fn invalid_settings_of_rustfmt_are_a_warning() {
     let main = MAIN.replace("    let app = Router", "    let  app = Router");
     for settings in ["max_width = \"wide\"\n", "this is not TOML"] {
         let host = Host::with("hello", &[("rustfmt.toml", settings), ("src/main.rs", &main)]);
         let output = host.install(&[]);
         assert!(output.status.success(), "{}", said(&output));
         assert!(
-            said(&output).contains("rustfmt does not accept the settings in your rustfmt.toml"),
+            said(&output).contains("rustfmt doesn't accept the settings in your rustfmt.toml"),
             "{}",
             said(&output)
         );
-        assert!(host.read("src/main.rs").contains("    let  app = Router"), "what was not formatted is left so");
+        assert!(host.read("src/main.rs").contains("    let  app = Router"), "unformatted code is left as it is");
     }
     let host = Host::with("hello", &[("rustfmt.toml", "imports_granularity = \"Crate\"\n")]);
     let output = host.install(&[]);

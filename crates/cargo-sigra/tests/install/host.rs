@@ -1,4 +1,4 @@
-//! Applications of `tests/hosts`, each in a repository of its own.
+//! Existing applications from `tests/hosts`.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::generated::{cargo, copy, git, said, server::Server, sigra, sigra_with, target_folder, workspace};
 
-/// An application of `tests/hosts`, committed to a repository of its own.
+/// An application from `tests/hosts`, committed to a separate repository.
 pub struct Host {
     folder: TempDir,
-    /// The folder of the package in it.
+    /// The folder of the package, relative to the repository.
     package: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl Host {
         host
     }
 
-    /// One of them with other files.
+    /// Returns a host with some files replaced or added.
     pub fn with(name: &str, files: &[(&str, &str)]) -> Self {
         let host = Self::new(name, "");
         for (path, text) in files {
@@ -42,7 +42,7 @@ impl Host {
         host
     }
 
-    /// All that is in its folder, but for what git keeps: files with their bytes, links, and what may be done with them.
+    /// Returns the content of its folder except `.git`: files with their bytes, links, and permissions.
     pub fn tree(&self) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.folder.path().to_owned()];
@@ -63,7 +63,7 @@ impl Host {
         found
     }
 
-    /// Refused, with nothing changed. What is said of it.
+    /// Expects an installation to fail without changing anything, and returns the message.
     pub fn refuses(&self, settings: &[(&str, &str)], flags: &[&str]) -> String {
         let before = self.tree();
         let output = sigra_with(&self.root(), settings, &[&["install", "--yes"], flags].concat());
@@ -81,7 +81,7 @@ impl Host {
         git(self.folder.path(), &["commit", "--quiet", "--message", "Work"]);
     }
 
-    /// What is there and not committed.
+    /// Returns uncommitted changes.
     pub fn changes(&self) -> String {
         let status = Command::new("git").current_dir(self.folder.path()).args(["status", "--porcelain"]).output();
         said(&status.expect("git"))
@@ -100,12 +100,12 @@ impl Host {
         assert!(output.status.success(), "{}", said(&output));
         self.commit();
         let again = self.install(flags);
-        assert!(said(&again).contains("Everything is there already."), "{}", said(&again));
-        assert_eq!(self.changes(), "", "once is enough");
+        assert!(said(&again).contains("Everything is already installed."), "{}", said(&again));
+        assert_eq!(self.changes(), "", "a second installation changes nothing");
         self
     }
 
-    /// Formatted, and without warnings.
+    /// Checks that it is formatted and has no warnings.
     pub fn checked(self) -> Self {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"]);
@@ -116,7 +116,7 @@ impl Host {
         cargo(&self.root(), args);
     }
 
-    /// Starts it, and clears its artifacts away.
+    /// Starts it, and removes its build results.
     pub fn serve(&self, program: &str) -> Server {
         self.cargo(&["build"]);
         let built = target_folder().join("debug").join(program);

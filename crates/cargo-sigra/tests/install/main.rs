@@ -1,4 +1,4 @@
-//! Accounts in applications that were there before, each of another shape.
+//! Accounts in existing applications of many kinds.
 
 mod applications;
 mod edits;

@@ -1,4 +1,4 @@
-//! What git says of the host's folder.
+//! Repositories of the host.
 
 use std::fs;
 
@@ -8,29 +8,29 @@ use crate::{
 };
 
 #[test]
-fn a_repository_of_another_user_is_told_as_such() {
+fn a_repository_of_another_user_is_refused_with_the_fix() {
     let host = Host::new("hello", "");
-    let told = host.refuses(&[("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")], &[]);
-    assert!(told.contains("its folder belongs to another user"), "{told}");
-    assert!(told.contains("`git config --global --add safe.directory "), "{told}");
-    assert!(!told.contains("isn't in a git repository"), "{told}");
+    let message = host.refuses(&[("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")], &[]);
+    assert!(message.contains("its folder belongs to another user"), "{message}");
+    assert!(message.contains("`git config --global --add safe.directory "), "{message}");
+    assert!(!message.contains("isn't in a git repository"), "{message}");
 }
 
 #[test]
-fn what_git_has_not_been_given_yet_could_not_be_brought_back() {
+fn uncommitted_files_are_refused() {
     let host = Host::new("hello", "");
     fs::remove_dir_all(host.root().join(".git")).expect("removed");
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("isn't in a git repository"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("isn't in a git repository"), "{message}");
     git(&host.root(), &["init", "--quiet"]);
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("uncommitted changes: ") && told.contains("Cargo.toml"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("uncommitted changes: ") && message.contains("Cargo.toml"), "{message}");
     host.commit();
     host.installed(&[]);
 }
 
 #[test]
-fn a_work_tree_beside_its_repository_is_one() {
+fn a_git_worktree_is_a_repository() {
     let host = Host::new("hello", "");
     git(&host.root(), &["worktree", "add", "--quiet", "beside"]);
     let beside = host.root().join("beside");
@@ -41,7 +41,7 @@ fn a_work_tree_beside_its_repository_is_one() {
 }
 
 #[test]
-fn an_env_file_that_is_tracked_is_told_and_not_ignored() {
+fn a_tracked_env_file_is_reported_and_not_ignored() {
     let host = Host::with("hello", &[(".gitignore", "/target\n"), (".env", "EXAMPLE=1\n")]);
     let output = host.install(&[]);
     assert!(output.status.success(), "{}", said(&output));
@@ -51,7 +51,7 @@ fn an_env_file_that_is_tracked_is_told_and_not_ignored() {
 
 #[cfg(unix)]
 #[test]
-fn changes_behind_a_link_are_changes_too() {
+fn uncommitted_changes_behind_a_link_are_found() {
     let host = Host::new("member", "web");
     let (main, shared) = (host.root().join("src/main.rs"), host.root().join("../start.rs"));
     fs::rename(&main, &shared).expect("moved");
@@ -59,8 +59,8 @@ fn changes_behind_a_link_are_changes_too() {
     host.commit();
     let text = fs::read_to_string(&shared).expect("text");
     fs::write(&shared, format!("{text}// Mine.\n")).expect("written");
-    let told = host.refuses(&[], &[]);
-    assert!(told.contains("uncommitted changes: start.rs"), "{told}");
+    let message = host.refuses(&[], &[]);
+    assert!(message.contains("uncommitted changes: start.rs"), "{message}");
     host.commit();
     let host = host.installed(&[]);
     assert!(fs::read_to_string(shared).expect("text").contains("with_accounts"));

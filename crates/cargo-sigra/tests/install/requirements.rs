@@ -1,13 +1,13 @@
-//! What a host must have, and what it is told that has not.
+//! Requirements of hosts, and the messages if they aren't met.
 
 use std::fs;
 
 use crate::{generated::said, host::Host};
 
-/// These hosts have dependencies that nothing here is built with.
+/// These hosts have dependencies that these tests are not built with.
 const UNRESOLVED: &str = "--no-resolve";
 
-/// With other dependencies, and other tables beside them.
+/// Returns a host with other package settings and tables.
 fn with(package: &str, tables: &str) -> Host {
     let host = Host::new("hello", "");
     let manifest = format!("[package]\nname = \"hello\"\nversion = \"0.1.0\"\n{package}\n{tables}\n");
@@ -30,7 +30,7 @@ fn refused(host: &Host, words: &[&str]) {
 }
 
 #[test]
-fn all_that_a_host_lacks_is_said_at_once() {
+fn all_unmet_requirements_are_reported_at_once() {
     let host = with(
         "edition = \"2021\"\nrust-version = \"1.80\"",
         "[dependencies]\naxum = \"0.7\"\nsqlx = { version = \"0.8\", features = [\"postgres\"] }\naskama = \"0.12\"\n\
@@ -43,9 +43,9 @@ fn all_that_a_host_lacks_is_said_at_once() {
             "can't install accounts into `hello` yet:\n  - ",
             "edition 2021, not 2024: run `cargo fix --edition`",
             "`rust-version = \"1.94\"`",
-            "requires axum ^0.7, but the generated code needs axum 0.8: change it in Cargo.toml. What changes: \
+            "requires axum ^0.7, but the generated code needs axum 0.8: change it in Cargo.toml. For the changes, see \
              https://github.com/tokio-rs/axum/",
-            "needs sqlx 0.9: change it in Cargo.toml. What changes: https://github.com/launchbadge/sqlx/",
+            "needs sqlx 0.9: change it in Cargo.toml. For the changes, see https://github.com/launchbadge/sqlx/",
             "needs askama 0.16",
             "needs tower 0.5",
             "tokio is optional",
@@ -55,7 +55,7 @@ fn all_that_a_host_lacks_is_said_at_once() {
 }
 
 #[test]
-fn what_only_tests_and_build_scripts_have_is_added_for_the_package_itself() {
+fn dependencies_of_tests_and_build_scripts_are_added_for_the_package_itself() {
     let tables = "[dependencies]\naxum = \"0.8\"\n[dev-dependencies]\ntower = \"0.5\"\nserde_json = \"1\"\nsqlx = \"0.9\"\n\
                   [build-dependencies]\ntime = \"0.2\"\n[target.'cfg(unix)'.dependencies]\nuuid = \"1\"\n";
     let host = with("edition = \"2024\"", tables).installed(&[UNRESOLVED]);
@@ -71,7 +71,7 @@ fn what_only_tests_and_build_scripts_have_is_added_for_the_package_itself() {
 }
 
 #[test]
-fn a_version_is_refused_only_if_the_line_allows_no_good_one() {
+fn a_version_is_refused_only_if_the_requirement_allows_no_suitable_one() {
     let host = with_dependencies(
         "axum = \"=0.8.9\"\nsqlx = { version = \">=0.9, <0.9.20\", features = [\"sqlite\"] }\ntower = \"0.4.13\"\nthiserror = \"1\"\n",
     )
@@ -92,7 +92,7 @@ fn a_version_is_refused_only_if_the_line_allows_no_good_one() {
 }
 
 #[test]
-fn a_crate_that_goes_by_another_name_gets_a_line_of_its_own() {
+fn a_renamed_dependency_is_added_again_under_its_own_name() {
     let host = with_dependencies("web = { package = \"axum\", version = \"0.8\" }\n").installed(&[UNRESOLVED]);
     let manifest = host.read("Cargo.toml");
     assert!(manifest.contains("web = { package = \"axum\", version = \"0.8\" }\n"), "{manifest}");
@@ -105,7 +105,7 @@ fn a_crate_that_goes_by_another_name_gets_a_line_of_its_own() {
     refused(&forked, &["its axum isn't from the registry", "`[patch.crates-io]`"]);
 }
 
-/// A workspace that shares its dependencies, with one package.
+/// Returns a workspace with shared dependencies and one package.
 fn in_workspace(shared: &str, dependencies: &str) -> Host {
     let host = Host::new("member", "web");
     let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = [\"web\"]\n\n[workspace.dependencies]\n{shared}");
@@ -118,7 +118,7 @@ fn in_workspace(shared: &str, dependencies: &str) -> Host {
 }
 
 #[test]
-fn what_the_workspace_has_is_inherited_from_it() {
+fn dependencies_of_the_workspace_are_inherited() {
     let shared = "axum = { version = \"0.8\", default-features = false, features = [\"http1\", \"tokio\", \"json\"] }\n\
                   tokio = { version = \"1\", features = [\"full\"] }\nurl = \"2\"\nserde = \"1\"\naskama = \"0.12\"\n\
                   time = { version = \"0.3\", default-features = false }\n";
@@ -133,7 +133,7 @@ fn what_the_workspace_has_is_inherited_from_it() {
         "time = { workspace = true, features = [\"default\", \"formatting\", \"macros\"] }",
         "askama = \"0.16\"",
     ] {
-        assert!(manifest.lines().any(|there| there == line), "no {line} in\n{manifest}");
+        assert!(manifest.lines().any(|found| found == line), "no {line} in\n{manifest}");
     }
     let old = in_workspace("axum = \"0.7\"\n", "axum.workspace = true\n");
     refused(&old, &["requires axum ^0.7, but the generated code needs axum 0.8: change `[workspace.dependencies]`"]);
@@ -148,7 +148,7 @@ fn features_are_added_in_the_style_of_the_list() {
 }
 
 #[test]
-fn accounts_go_into_the_database_that_the_host_is_on() {
+fn accounts_use_the_hosts_database() {
     let is_on = |host: Host, database: &str| {
         let output = said(&host.install(&["--dry-run", "--migrations", "sql", UNRESOLVED]));
         let sigra = "+sigra = {";
@@ -171,5 +171,5 @@ fn accounts_go_into_the_database_that_the_host_is_on() {
     refused(&with_dependencies(both), &["uses SQLite and PostgreSQL", "`--db sqlite` or `--db postgres`"]);
     assert!(with_dependencies(both).install(&["--db", "postgres", UNRESOLVED]).status.success());
     let mysql = "axum = \"0.8\"\nsqlx = { version = \"0.9\", features = [\"mysql\"] }\n";
-    refused(&with_dependencies(mysql), &["uses MySQL, where accounts can't be kept"]);
+    refused(&with_dependencies(mysql), &["uses MySQL, which accounts don't support"]);
 }

@@ -1,4 +1,4 @@
-//! Where accounts go in hosts of many shapes, and what is printed where that is not certain.
+//! Where accounts are added in hosts of many kinds, and the advice if that isn't certain.
 
 use std::{fs, process::Output};
 
@@ -12,7 +12,7 @@ const MANIFEST: &str = "[package]\nname = \"site\"\nversion = \"0.1.0\"\nedition
 const MAIN: &str = "use axum::{Router, routing::get};\n\n#[tokio::main]\nasync fn main() {\n    let app = Router::new().route(\"/\", get(|| async { \"Hello\" }));\n    \
                     let listener = tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await.unwrap();\n    axum::serve(listener, app).await.unwrap();\n}\n";
 
-/// A host of these files beside its manifest.
+/// Returns a host with these files.
 fn host_of(files: &[(&str, &str)]) -> Host {
     let host = Host::new("hello", "");
     fs::remove_dir_all(host.root().join("src")).expect("removed");
@@ -40,16 +40,16 @@ fn installed(host: &Host, flags: &[&str]) -> String {
 }
 
 #[test]
-fn the_place_of_the_change_is_named() {
+fn the_place_of_the_change_is_printed() {
     let host = host_of(&[("src/main.rs", MAIN)]);
     let output = installed(&host, &[]);
     let line = host.read("src/main.rs").lines().position(|line| line.contains("with_accounts(")).expect("a call") + 1;
-    assert!(output.contains(&format!("Accounts are around the router that src/main.rs:{line} serves.")), "{output}");
-    assert!(!output.contains("around a router yet"), "{output}");
+    assert!(output.contains(&format!("Accounts were added to the router that src/main.rs:{line} serves.")), "{output}");
+    assert!(!output.contains("added to your router yet"), "{output}");
 }
 
 #[test]
-fn of_several_servers_none_is_changed() {
+fn several_servers_are_not_changed() {
     let metrics = "\nasync fn metrics(l: tokio::net::TcpListener) {\n    axum::serve(l, axum::Router::new()).await.unwrap();\n}\n";
     let main = format!("{MAIN}{metrics}");
     let host = host_of(&[("src/main.rs", &main)]);
@@ -63,7 +63,7 @@ fn of_several_servers_none_is_changed() {
 }
 
 #[test]
-fn a_server_in_tests_is_not_taken_for_the_hosts() {
+fn servers_in_tests_are_ignored() {
     let tests = "#[cfg(test)]\nmod tests {\n    #[tokio::test]\n    async fn t() {\n        axum::serve(l, axum::Router::new()).await.unwrap();\n    }\n}\n";
     let host = host_of(&[
         ("src/main.rs", &format!("mod airgap;\n{MAIN}")),
@@ -79,7 +79,7 @@ fn a_server_in_tests_is_not_taken_for_the_hosts() {
 }
 
 #[test]
-fn a_module_that_is_there_is_not_mixed_with_ours() {
+fn an_existing_module_is_not_mixed_with_ours() {
     let with_module = format!("mod auth;\n{MAIN}");
     let folder = host_of(&[("src/main.rs", &with_module), ("src/auth/mod.rs", "")]);
     refused(
@@ -94,11 +94,11 @@ fn a_module_that_is_there_is_not_mixed_with_ours() {
         host_of(&[("src/main.rs", &format!("mod web;\nuse web::auth;\n{MAIN}")), ("src/web.rs", "pub mod auth {}")]);
     refused(&imported, &[], "because src/main.rs:2 has something of that name");
     let orphan = host_of(&[("src/main.rs", MAIN), ("src/auth/mod.rs", "")]);
-    refused(&orphan, &[], "because `src/auth` is there");
+    refused(&orphan, &[], "because `src/auth` already exists");
 }
 
 #[test]
-fn the_module_is_beside_the_root_of_its_crate() {
+fn the_module_is_next_to_the_root_of_its_crate() {
     let manifest = format!("{MANIFEST}\n[[bin]]\nname = \"backend\"\npath = \"backend/main.rs\"\n");
     let host = host_of(&[("Cargo.toml", &manifest), ("backend/main.rs", MAIN)]);
     let host = host.installed(&[]);
@@ -107,11 +107,11 @@ fn the_module_is_beside_the_root_of_its_crate() {
     assert!(!host.root().join("src").exists());
     let routes = said(&sigra(&host.root(), &["routes"]));
     assert!(routes.contains("/users/log-in"), "{routes}");
-    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
 }
 
 #[test]
-fn the_program_that_serves_gets_the_module() {
+fn the_serving_binary_gets_the_module() {
     let two = format!(
         "{MANIFEST}\n[[bin]]\nname = \"client\"\npath = \"src/client.rs\"\n\n[[bin]]\nname = \"site\"\npath = \"src/main.rs\"\n"
     );
@@ -121,14 +121,14 @@ fn the_program_that_serves_gets_the_module() {
     assert!(one_serves.read("src/main.rs").contains("mod auth;"));
 
     let both_serve = host_of(&[("Cargo.toml", &two), ("src/client.rs", MAIN), ("src/main.rs", MAIN)]);
-    refused(&both_serve, &[], "choose one of `--bin client`, `--bin site`");
+    refused(&both_serve, &[], "choose the one that serves your routes with `--bin client`, `--bin site`");
     installed(&both_serve, &["--bin", "client"]);
     assert!(both_serve.read("src/client.rs").contains("crate::auth::with_accounts(app)"));
     assert_eq!(both_serve.read("src/main.rs"), MAIN);
 }
 
 #[test]
-fn a_program_and_its_library_have_one_module() {
+fn a_binary_and_its_library_share_the_module() {
     let manifest = format!("{MANIFEST}\n[lib]\nname = \"the_shop\"\npath = \"src/lib.rs\"\n");
     let main = format!("use the_shop as _;\n{MAIN}");
     let host = host_of(&[
@@ -142,17 +142,17 @@ fn a_program_and_its_library_have_one_module() {
 }
 
 #[test]
-fn routes_where_accounts_answer_are_told_before_anything_is_written() {
+fn colliding_routes_are_reported_before_anything_is_written() {
     let main = MAIN.replace(
         ".route(\"/\",",
         ".nest(\"/users\", Router::new().route(\"/me\", get(|| async { \"me\" }))).route(\"/\",",
     );
     let host = host_of(&[("src/main.rs", &main)]);
-    refused(&host, &[], "accounts answer below `/users/`, and would from now on in place of `/users/` (src/main.rs:5)");
+    refused(&host, &[], "accounts would serve `/users/` in place of `/users/` (src/main.rs:5)");
     installed(&host, &["--user", "Member", "--table", "members", "--dry-run"]);
     assert!(
         installed(&host, &["--force"])
-            .contains("warning: accounts answer below `/users/` from now on, and no longer `/users/` (src/main.rs:5)")
+            .contains("warning: accounts now serve `/users/`, in place of `/users/` (src/main.rs:5)")
     );
 
     let nested = MAIN.replace(
@@ -164,7 +164,7 @@ fn routes_where_accounts_answer_are_told_before_anything_is_written() {
 }
 
 #[test]
-fn the_port_of_the_environment_has_a_default() {
+fn the_default_of_a_port_from_the_environment_is_used() {
     let main = MAIN.replace(
         "bind(\"127.0.0.1:3000\")",
         "bind((\"0.0.0.0\", std::env::var(\"PORT\").ok().and_then(|port| port.parse::<u16>().ok()).unwrap_or(3000)))",
@@ -181,7 +181,7 @@ fn the_port_of_the_environment_has_a_default() {
 }
 
 #[test]
-fn leptos_is_refused_for_its_optional_axum() {
+fn leptos_is_refused_because_its_axum_is_optional() {
     let manifest = MANIFEST.replace("axum = \"0.8\"", "axum = { version = \"0.8\", optional = true }");
     let manifest =
         format!("{manifest}\n[features]\nssr = [\"dep:axum\"]\n\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n");
@@ -193,7 +193,7 @@ fn leptos_is_refused_for_its_optional_axum() {
     refused(&host, &[], "axum is optional, but");
 }
 
-/// One statement a line, each of another shape.
+/// Different forms of serving, one on each line.
 const SHAPES: &str = r#"use std::future::IntoFuture;
 
 use axum::{Router, routing::get};
@@ -241,7 +241,7 @@ pub async fn service(l: TcpListener) {
 
 #[test]
 #[ignore = "for the long run: it builds an application"]
-fn the_lines_that_are_printed_compile_where_they_are_pasted() {
+fn printed_code_compiles_where_it_is_pasted() {
     let host = host_of(&[("src/main.rs", SHAPES)]);
     let output = installed(&host, &[]);
     let main = host.read("src/main.rs");
@@ -253,7 +253,7 @@ fn the_lines_that_are_printed_compile_where_they_are_pasted() {
         lines[line - 1 + moved] = pasted;
     }
     let handler =
-        output.split("who may call it:\n\n").nth(1).and_then(|rest| rest.split("\n\nWith").next()).expect("a handler");
+        output.split("who can call it:\n\n").nth(1).and_then(|rest| rest.split("\n\nWith").next()).expect("a handler");
     let routed = "\npub fn greeting() -> axum::Router {\n    axum::Router::new().route(\"/hello\", axum::routing::get(hello))\n}\n";
     let module = format!("pub mod pasted {{\n{handler}\n{routed}}}\n");
     fs::write(host.root().join("src/main.rs"), format!("{}\n{module}", lines.join("\n"))).expect("written");
@@ -261,7 +261,7 @@ fn the_lines_that_are_printed_compile_where_they_are_pasted() {
     host.cargo(&["clean", "--package", "site"]);
 }
 
-/// The lines for each place. Of a service that has a name they go where it is made.
+/// Returns the printed code for each place. If the service is a variable, the code goes where it is created.
 fn blocks(output: &str) -> Vec<(usize, String)> {
     output
         .split("\nsrc/main.rs:")

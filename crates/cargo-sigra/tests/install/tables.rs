@@ -1,4 +1,4 @@
-//! Hosts whose users, migrations and pools are their own.
+//! Hosts with their own users, migrations and pools.
 
 use std::{fs, future::Future, path::Path};
 
@@ -17,7 +17,7 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// The registration says what the warning has told to write.
+/// Edits the registration as the warning says.
 fn fill_required_columns(host: &Host) {
     let path = host.root().join("src/auth/accounts/registration.rs");
     let code = fs::read_to_string(&path).expect("text");
@@ -29,7 +29,7 @@ fn fill_required_columns(host: &Host) {
 }
 
 #[test]
-fn migrations_of_a_workspace_go_where_its_users_are() {
+fn migrations_go_to_the_package_with_the_users_table() {
     let host = Host::new("shop", "crates/server");
     let output = host.install(&[]);
     let text = said(&output);
@@ -37,7 +37,7 @@ fn migrations_of_a_workspace_go_where_its_users_are() {
     assert!(text.contains("INSERT INTO users (full_name, password_hash, email, "), "{text}");
     assert!(text.contains("UPDATE users SET hashed_password = password_hash"), "{text}");
     let (warned, installed) = (text.find("warning:"), text.find("Installed"));
-    assert!(warned < installed, "it is said before anything is written: {text}");
+    assert!(warned < installed, "the warning comes before anything is written: {text}");
 
     let up = host.read("../db/migrations/0003_create_users_auth_tables.up.sql");
     assert!(up.contains("ALTER TABLE users ADD COLUMN hashed_password TEXT;\n"), "{up}");
@@ -53,8 +53,8 @@ fn migrations_of_a_workspace_go_where_its_users_are() {
 
     host.commit();
     let again = said(&host.install(&[]));
-    assert!(again.contains("Everything is there already."), "{again}");
-    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "There is nothing new.\n");
+    assert!(again.contains("Everything is already installed."), "{again}");
+    assert_eq!(said(&sigra(&host.root(), &["upgrade"])), "Everything is up to date.\n");
 }
 
 #[test]
@@ -70,23 +70,23 @@ fn a_workspace_with_its_own_users_and_pool_gets_accounts() {
 }
 
 #[test]
-fn ids_of_32_bits_and_folding_addresses_are_refused_with_what_to_write() {
+fn ids_of_32_bits_and_case_insensitive_addresses_are_refused_with_a_fix() {
     let users = "CREATE TABLE users (id serial PRIMARY KEY, email citext NOT NULL, full_name text NOT NULL);";
     let host = Host::with("hello", &[("migrations/20240101000000_users.sql", users)]);
     let refused = host.install(&["--db", "postgres"]);
     let text = said(&refused);
     assert!(!refused.status.success(), "{text}");
-    for mend in [
+    for fix in [
         "ALTER TABLE users ALTER COLUMN id TYPE bigint;",
         "ALTER TABLE users ALTER COLUMN email TYPE text COLLATE \"C\";",
         "`--user Member --table members`",
     ] {
-        assert!(text.contains(mend), "{text}");
+        assert!(text.contains(fix), "{text}");
     }
     assert_eq!(host.changes(), "");
 
-    let mended = "ALTER TABLE users ALTER COLUMN id TYPE bigint, ALTER COLUMN email TYPE text;";
-    fs::write(host.root().join("migrations/20240102000000_mend.sql"), mended).expect("written");
+    let fixed = "ALTER TABLE users ALTER COLUMN id TYPE bigint, ALTER COLUMN email TYPE text;";
+    fs::write(host.root().join("migrations/20240102000000_fix.sql"), fixed).expect("written");
     host.commit();
     let installed = host.install(&["--db", "postgres"]);
     assert!(installed.status.success(), "{}", said(&installed));
@@ -95,7 +95,7 @@ fn ids_of_32_bits_and_folding_addresses_are_refused_with_what_to_write() {
 }
 
 #[test]
-fn rows_with_the_same_address_are_named_before_anything_is_written() {
+fn rows_with_equal_addresses_are_reported_before_anything_is_written() {
     let host = Host::new("users", "");
     let file = host.root().join("forum.db");
     let url = format!("sqlite://{}", file.display());
@@ -114,13 +114,13 @@ fn rows_with_the_same_address_are_named_before_anything_is_written() {
     assert!(!refused.status.success() && text.contains("addresses that differ only in case: 1 and 2"), "{text}");
     assert_eq!(host.changes(), "");
 
-    // Without a database to ask, it is the migration that says so, and nothing is half done.
+    // Without a database, the migration fails as a whole with this message.
     assert!(said(&host.install(&[])).contains("GROUP BY 1 HAVING count(*) > 1"));
     wait_for(async {
         let pool = SqlitePool::connect(&url).await.expect("a database");
         let migrations = Migrator::new(host.root().join("migrations")).await.expect("migrations");
-        let failed = migrations.run(&pool).await.expect_err("two of one address").to_string();
-        assert!(failed.contains("have the same address but for capital letters: merge them first"), "{failed}");
+        let failed = migrations.run(&pool).await.expect_err("two rows with equal addresses").to_string();
+        assert!(failed.contains("have addresses that differ only in case: merge them first"), "{failed}");
         let columns = "SELECT count(*) FROM pragma_table_info('users')";
         let columns: i64 = sqlx::query_scalar(columns).fetch_one(&pool).await.expect("a number");
         assert_eq!(columns, 3);
@@ -128,7 +128,7 @@ fn rows_with_the_same_address_are_named_before_anything_is_written() {
 }
 
 #[test]
-fn rows_with_the_same_address_are_named_on_postgres_too() {
+fn rows_with_equal_addresses_are_reported_on_postgres() {
     let users = "CREATE TABLE users (id bigserial PRIMARY KEY, email varchar(255));
         INSERT INTO users (email) VALUES ('Ada@example.com'), ('ada@example.com'), (NULL), (NULL);";
     let host = Host::with("hello", &[("migrations/20240101000000_users.sql", users)]);
@@ -160,15 +160,15 @@ fn rows_with_the_same_address_are_named_on_postgres_too() {
             ran
         })
     };
-    let failed = migrate().expect_err("two of one address");
-    assert!(failed.contains("have the same address but for capital letters: merge them first"), "{failed}");
+    let failed = migrate().expect_err("two rows with equal addresses");
+    assert!(failed.contains("have addresses that differ only in case: merge them first"), "{failed}");
     execute("DELETE FROM users WHERE id = 2; INSERT INTO users (email) VALUES ('\u{dc}nal@example.com')");
-    migrate().expect("nothing is in the way any more");
-    // The address of a look-alike is another one.
+    migrate().expect("no conflict is left");
+    // Letters outside ASCII are compared exactly.
     execute("INSERT INTO users (email, inserted_at, updated_at) VALUES ('\u{fc}nal@example.com', now(), now())");
 }
 
-/// Everything that a schema is made of.
+/// Returns everything that a schema consists of.
 const OF_SQLITE: &str = "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE name NOT LIKE '%sqlx%' \
      AND name NOT LIKE 'sqlite%' ORDER BY name)";
 const OF_POSTGRES: &str = "SELECT string_agg(line, ';' ORDER BY line) FROM (
@@ -179,7 +179,7 @@ const OF_POSTGRES: &str = "SELECT string_agg(line, ';' ORDER BY line) FROM (
      UNION SELECT routine_name FROM information_schema.routines WHERE routine_schema = 'public') AS lines";
 
 #[test]
-fn a_migration_with_one_that_undoes_it_leaves_nothing_behind() {
+fn reverting_a_migration_restores_the_schema() {
     let of_sqlite = Host::new("shop", "crates/server").installed(&[]);
     let folder = of_sqlite.root().join("../db/migrations");
     wait_for(async {

@@ -1,4 +1,4 @@
-//! Hosts whose dependencies Cargo resolves before anything is written.
+//! Cargo resolves the host's dependencies before anything is written.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use crate::{
     host::Host,
 };
 
-/// Nobody answers there.
+/// Settings without a network: nothing responds there.
 const NO_NETWORK: [(&str, &str); 3] =
     [("CARGO_HTTP_PROXY", "http://127.0.0.1:1"), ("HTTPS_PROXY", "http://127.0.0.1:1"), ("CARGO_NET_RETRY", "0")];
 
 const MANIFEST: &str = include_str!("../hosts/hello/Cargo.toml");
 
-/// A host with a dependency of its own.
+/// Returns a host with another dependency.
 fn host(dependency: &str, package: &str) -> Host {
     Host::with(
         "hello",
@@ -30,17 +30,17 @@ fn host(dependency: &str, package: &str) -> Host {
 }
 
 #[test]
-fn two_packages_that_link_one_library_are_told_before() {
+fn two_packages_that_link_the_same_library_are_refused() {
     let host = host("own = { path = \"own\" }", "links = \"sqlite3\"\n");
-    let told = host.refuses(&NO_NETWORK, &[]);
-    assert!(told.contains("which links to `sqlite3`") && told.contains("sqlx"), "{told}");
-    assert!(told.contains(&format!("({}", host.root().canonicalize().expect("a folder").display())), "{told}");
+    let message = host.refuses(&NO_NETWORK, &[]);
+    assert!(message.contains("which links to `sqlite3`") && message.contains("sqlx"), "{message}");
+    assert!(message.contains(&format!("({}", host.root().canonicalize().expect("a folder").display())), "{message}");
     let dry = sigra_with(&host.root(), &NO_NETWORK, &["install", "--yes", "--dry-run"]);
-    assert!(!dry.status.success(), "a dry run tells it too: {}", said(&dry));
+    assert!(!dry.status.success(), "a dry run also fails: {}", said(&dry));
 }
 
 #[test]
-fn a_member_of_a_workspace_is_tried_within_it() {
+fn a_member_of_a_workspace_is_resolved_in_its_workspace() {
     let host = Host::new("member", "web");
     let output = sigra_with(&host.root(), &NO_NETWORK, &["install", "--yes"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -62,15 +62,15 @@ fn dependencies_by_paths_are_found_from_the_copy() {
 }
 
 #[test]
-fn without_a_network_it_goes_on_only_when_told_to() {
+fn without_a_network_only_no_resolve_continues() {
     let host = host("a-package-that-nobody-has-published = \"1\"", "");
-    let told = host.refuses(&NO_NETWORK, &[]);
-    assert!(told.contains("cargo can't reach the registry") && told.contains("`--no-resolve`"), "{told}");
+    let message = host.refuses(&NO_NETWORK, &[]);
+    assert!(message.contains("cargo can't reach the registry") && message.contains("`--no-resolve`"), "{message}");
     let output = sigra_with(&host.root(), &NO_NETWORK, &["install", "--yes", "--no-resolve"]);
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// A cargo that does another thing in place of a command.
+/// Returns a cargo that runs other code instead of a command.
 #[cfg(unix)]
 fn cargo_that(command: &str, does: &str) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
@@ -84,30 +84,30 @@ fn cargo_that(command: &str, does: &str) -> tempfile::TempDir {
 
 #[cfg(unix)]
 #[test]
-fn who_stops_it_finds_all_as_it_was() {
+fn an_interrupted_installation_changes_nothing() {
     for (command, flags) in [("check", &["--check"][..]), ("update", &[])] {
         let cargo = cargo_that(command, "kill -INT $PPID; exit 0");
         let host = Host::new("hello", "");
         let path = cargo.path().join("cargo").display().to_string();
         let temporary = tempfile::tempdir().expect("a folder");
         let settings = [("CARGO", path.as_str()), ("TMPDIR", temporary.path().to_str().expect("text"))];
-        let told = host.refuses(&settings, flags);
-        assert!(told.contains("stopped; nothing was written"), "{told}");
+        let message = host.refuses(&settings, flags);
+        assert!(message.contains("stopped; nothing was written"), "{message}");
         assert_eq!(fs::read_dir(temporary.path()).expect("a folder").count(), 0, "no copy is left");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn what_does_not_compile_is_not_written() {
+fn nothing_is_written_if_the_changed_copy_does_not_compile() {
     let cargo = cargo_that("check", "cat \"$3\" \"${3%Cargo.toml}src/main.rs\" >&2; exit 101");
     let host = Host::new("hello", "");
     let path = cargo.path().join("cargo").display().to_string();
-    let told = host.refuses(&[("CARGO", &path)], &["--check"]);
-    assert!(told.contains("would not compile with accounts"), "{told}");
+    let message = host.refuses(&[("CARGO", &path)], &["--check"]);
+    assert!(message.contains("wouldn't compile with accounts"), "{message}");
     assert!(
-        told.contains("\naskama = ") && told.contains("with_accounts(app)"),
-        "it is a copy with the changes: {told}"
+        message.contains("\naskama = ") && message.contains("with_accounts(app)"),
+        "the copy has the changes: {message}"
     );
 }
 
@@ -130,8 +130,11 @@ fn a_copy_is_compiled_before_anything_is_written() {
     assert_eq!(host.tree(), before);
     fs::write(host.root().join("src/main.rs"), main.replace("N.to_string()", "M.to_string()")).expect("written");
     host.commit();
-    let told = host.refuses(&settings, &["--check"]);
-    assert!(told.contains("would not compile with accounts") && told.contains("cannot find value `M`"), "{told}");
+    let message = host.refuses(&settings, &["--check"]);
+    assert!(
+        message.contains("wouldn't compile with accounts") && message.contains("cannot find value `M`"),
+        "{message}"
+    );
     git(&host.root(), &["checkout", "--quiet", "HEAD~", "--", "src/main.rs"]);
     host.commit();
     let output = sigra_with(&host.root(), &settings, &["install", "--yes", "--check"]);

@@ -1,7 +1,7 @@
-//! Which file of a crate uses which: by its imports, by paths in its code, and by paths in what macros are given.
+//! Finds which files of a crate use which others, by imports and by paths in code and macros.
 //!
-//! What only tests use is left out. A file that holds nothing but `mod` and `pub use` is a facade: what is taken through
-//! it is taken from the file that defines it.
+//! Code for tests is left out. A file that only has `mod` and `pub use` is a facade: what is imported through it counts
+//! as imported from the file that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,29 +11,29 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// `["web", "router"]` for `crate::web::router`.
+/// A module path, such as `["web", "router"]` for `crate::web::router`.
 type Path = Vec<String>;
 
-/// A crate's files, by the module that each is.
+/// The files of a crate, by module.
 pub struct Modules(BTreeMap<Path, Module>);
 
 struct Module {
     file: String,
     children: BTreeSet<String>,
-    /// The files of children that are not where their names say, the first of several.
+    /// The files of children with a `path` attribute. If there are several, the first one.
     paths: BTreeMap<String, String>,
-    /// What a facade lends its name to. `None` for a file with code of its own.
+    /// The names that a facade exports. `None` for a file with its own code.
     facade: Option<BTreeMap<String, Path>>,
     uses: Vec<Use>,
 }
 
-/// A path as it is from the crate's root on.
+/// A path that begins at the crate's root.
 struct Use {
     path: Path,
     line: usize,
 }
 
-/// A file uses something that another one defines.
+/// A use of something that another file defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrow {
     pub from: Path,
@@ -42,7 +42,7 @@ pub struct Arrow {
 }
 
 impl Modules {
-    /// Those of the crate that begins with this file. `read` gives the text of a file that is there.
+    /// Reads the modules of a crate. `read` returns the text of a file, if it exists.
     pub fn of(root: &str, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut pending = vec![(Path::new(), root.to_owned())];
@@ -68,7 +68,7 @@ impl Modules {
         Self(modules)
     }
 
-    /// All but the file that the crate begins with.
+    /// Returns all modules except the root.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().filter(|path| !path.is_empty())
     }
@@ -77,7 +77,7 @@ impl Modules {
         &self.0[path].file
     }
 
-    /// Who uses whom. What the crate begins with may use everything, and is left out.
+    /// Returns all uses, except those of the root file, which can use everything.
     pub fn arrows(&self) -> BTreeSet<Arrow> {
         let mut arrows = BTreeSet::new();
         for (from, module) in self.0.iter().filter(|(path, _)| !path.is_empty()) {
@@ -90,15 +90,16 @@ impl Modules {
         arrows
     }
 
-    /// The module that defines what a path leads to. `None` for a facade itself: what it is for, other paths say.
+    /// Returns the module that defines the item at a path. `None` for a facade itself, because other paths show what it
+    /// is used for.
     fn defined_in(&self, path: &[String]) -> Option<Path> {
         let is_module = |length: &usize| self.0.contains_key(&path[..*length]);
         let length = (0..=path.len()).rev().find(is_module).unwrap_or_default();
         let (module, rest) = path.split_at(length);
         match (&self.0[module].facade, rest.split_first()) {
             (Some(_), None) => None,
-            (Some(lent), Some((name, rest))) if !module.is_empty() && lent.contains_key(name) => {
-                self.defined_in(&[lent[name].as_slice(), rest].concat())
+            (Some(exported), Some((name, rest))) if !module.is_empty() && exported.contains_key(name) => {
+                self.defined_in(&[exported[name].as_slice(), rest].concat())
             }
             _ => Some(module.to_owned()),
         }
@@ -127,7 +128,7 @@ impl Module {
         });
         let mut reader = Reader { here: path.to_owned(), root: path, names: BTreeMap::new(), uses: Vec::new() };
         reader.names.extend(children.iter().map(|child| (child.clone(), with(path, child))));
-        // Names are known before the code that uses them, which may stand above.
+        // Collect names first, because code can use names that are imported further down.
         Imports(&mut reader).visit_file(syntax);
         let facade = is_facade.then(|| reader.names.clone());
         reader.visit_file(syntax);
@@ -135,7 +136,7 @@ impl Module {
     }
 }
 
-/// `database/sqlite.rs` for `#[cfg_attr(…, path = "database/sqlite.rs")]`.
+/// Returns `database/sqlite.rs` for `#[cfg_attr(…, path = "database/sqlite.rs")]`.
 fn path_of(attributes: &[Attribute]) -> Option<String> {
     attributes.iter().find_map(|attribute| {
         let text = match &attribute.meta {
@@ -147,18 +148,18 @@ fn path_of(attributes: &[Attribute]) -> Option<String> {
     })
 }
 
-/// Reads the paths of a file that stay in its crate.
+/// Collects the paths of a file that stay in its crate.
 struct Reader<'a> {
-    /// The module that is read: the file's, or one inside of it.
+    /// The current module: the file's, or one inside it.
     here: Path,
     root: &'a [String],
-    /// What the file's imports and child modules are called in it.
+    /// The names of the file's imports and child modules.
     names: BTreeMap<String, Path>,
     uses: Vec<Use>,
 }
 
 impl Reader<'_> {
-    /// From the crate's root on. `None` if it leads to another crate, or is a name of the file's own.
+    /// Returns a path from the crate's root. `None` if it leads to another crate, or is a local name.
     fn absolute(&self, segments: &[String]) -> Option<Path> {
         let (first, mut rest) = segments.split_first()?;
         let mut path = match &**first {
@@ -180,7 +181,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Paths in what is not parsed.
+    /// Collects paths in unparsed tokens.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is_colons = |at: usize| tokens[at..].iter().take(2).filter(|token| is(token, ':')).count() == 2;
@@ -209,7 +210,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `{a, b::c}` behind a path, in what is not parsed.
+    /// Collects the paths of `{a, b::c}` after a path, in unparsed tokens.
     fn group(&mut self, before: &[String], tokens: TokenStream) {
         for part in tokens.into_iter().collect::<Vec<_>>().split(|token| is(token, ',')) {
             let names = part.iter().filter_map(|token| match token {
@@ -281,11 +282,11 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.tokens(list.tokens.clone());
     }
 
-    /// `pub(in crate::web)` uses nothing.
+    /// Skips visibilities, because `pub(in crate::web)` uses nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
-/// Collects what a file's imports call things.
+/// Collects the names of a file's imports.
 struct Imports<'r, 'a>(&'r mut Reader<'a>);
 
 impl<'ast> Visit<'ast> for Imports<'_, '_> {
@@ -313,7 +314,7 @@ impl<'ast> Visit<'ast> for Imports<'_, '_> {
 
 struct Import {
     path: Path,
-    /// What it is called here. `None` for `*`.
+    /// The name in this file. `None` for `*`.
     name: Option<String>,
     line: usize,
 }
@@ -350,7 +351,7 @@ fn with(path: &[String], name: &str) -> Path {
     path.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
+/// Returns whether an item has `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     let is_test = |list: &MetaList| {
         let tokens = list.tokens.to_string();

@@ -1,4 +1,4 @@
-//! `docs/asvs.md`: every requirement of levels 1 and 2 has one row, and every row's evidence is there.
+//! `docs/asvs.md`: every requirement of levels 1 and 2 has one row, and the evidence of every row exists.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{
     tables::{code, table},
 };
 
-/// Every id of the standard with its level, in its order.
+/// All ids of the standard with their levels, in order.
 const STANDARD: &str = include_str!("asvs-5.0.0.txt");
 
 const STATES: [&str; 5] = ["met", "host", "deviation", "not applicable", "not yet"];
@@ -35,7 +35,7 @@ fn rows() -> Vec<Row> {
     .collect()
 }
 
-/// The ids that `6.2.1-6.2.3` or `6.2.1` stands for.
+/// Returns the ids in a range such as `6.2.1-6.2.3`, or a single one.
 fn expand(range: &str) -> Vec<String> {
     let position = |id: &str| {
         let found = standard().iter().position(|(known, _)| *known == id);
@@ -50,29 +50,29 @@ fn every_requirement_of_levels_1_and_2_has_one_row_in_order() {
     let rows = rows();
     let number = |row: &Row| row.ids[0].split('.').map(|part| part.parse().expect("a number")).collect::<Vec<u32>>();
     for pair in rows.windows(2) {
-        assert!(number(&pair[0]) < number(&pair[1]), "{} stands before {}", pair[0].ids[0], pair[1].ids[0]);
+        assert!(number(&pair[0]) < number(&pair[1]), "{} comes before {}", pair[0].ids[0], pair[1].ids[0]);
     }
     let mut listed = BTreeSet::new();
     for id in rows.into_iter().flat_map(|row| row.ids) {
-        assert!(listed.insert(id.clone()), "{id} is there twice");
+        assert!(listed.insert(id.clone()), "{id} is listed twice");
     }
     let missing = standard().into_iter().filter(|(id, level)| *level <= 2 && !listed.contains(*id));
     assert_eq!(missing.collect::<Vec<_>>(), []);
 }
 
 #[test]
-fn every_row_says_how_far_it_is_met_and_what_is_met_is_shown() {
+fn every_row_has_a_state_and_met_requirements_have_evidence() {
     for row in rows() {
         let id = &row.ids[0];
         assert!(STATES.contains(&row.state.as_str()), "{id} is `{}`", row.state);
         let is_shown = !code(&row.shown_by).is_empty() || row.shown_by.starts_with("by construction");
-        assert!(row.state != "met" || is_shown, "{id} is met, and nothing shows it");
+        assert!(row.state != "met" || is_shown, "{id} is met, but has no evidence");
     }
 }
 
-/// A Rust test by its name, a test in the browser by its file, and what is no test by its path.
+/// Evidence is the name of a Rust test, or the path of a browser test or another file.
 #[test]
-fn every_test_and_file_that_is_named_exists() {
+fn every_named_test_and_file_exists() {
     let (page, tests) = (read("docs/asvs.md"), tests());
     let precedents = table(&page, &["precedent", "what went wrong", "test"]).into_iter().map(|row| row[2].clone());
     let evidence = rows().into_iter().map(|row| row.shown_by).chain(precedents);

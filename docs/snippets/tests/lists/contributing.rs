@@ -1,4 +1,4 @@
-//! The map in CONTRIBUTING leads to files that are there.
+//! The tables in CONTRIBUTING.md name files that exist.
 
 use std::{collections::BTreeSet, fs};
 
@@ -7,7 +7,7 @@ use super::{
     tables::{code, table},
 };
 
-/// What is in a folder of sources, without the endings of files and the crate's root.
+/// Returns the modules in a folder of sources, without the crate's root.
 fn modules(folder: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(root().join(folder)).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
@@ -18,7 +18,7 @@ fn modules(folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_answer_to_where_is_the_rule_is_a_file_that_has_the_word_to_look_for() {
+fn each_file_in_where_is_the_rule_exists_and_has_the_word_to_look_for() {
     let rows = table(&read("CONTRIBUTING.md"), &["where is the rule for", "file", "look for"]);
     assert!(rows.len() >= 20, "{}", rows.len());
     for row in rows {
@@ -33,7 +33,7 @@ fn each_answer_to_where_is_the_rule_is_a_file_that_has_the_word_to_look_for() {
 }
 
 #[test]
-fn the_floors_in_contributing_have_every_module() {
+fn the_tables_of_modules_are_complete() {
     let page = read("CONTRIBUTING.md");
     for (folder, head) in [
         ("crates/sigra/src", "module of the library"),

@@ -1,8 +1,8 @@
-//! What `deny.toml` says of dependencies that it makes an exception for.
+//! The reasons for exceptions in `deny.toml` still hold.
 
 use super::sources::read;
 
-/// The packages of `Cargo.lock` that depend on this one.
+/// Returns the packages of `Cargo.lock` that depend on this one.
 fn dependents(package: &str) -> Vec<String> {
     let lock = read("Cargo.lock");
     let packages = lock.split("[[package]]").skip(1).filter(|entry| {
@@ -13,10 +13,11 @@ fn dependents(package: &str) -> Vec<String> {
     packages.filter_map(name).collect()
 }
 
-/// RUSTSEC-2023-0071 is about private keys. `rsa` comes with `webauthn-rs-core`, which only verifies by public ones.
+/// RUSTSEC-2023-0071 concerns private keys. `rsa` is a dependency of `webauthn-rs-core`, which only verifies with
+/// public keys.
 #[test]
-fn rsa_comes_with_passkeys_alone() {
-    assert!(read("deny.toml").contains("RUSTSEC-2023-0071"), "without the exception, this test can go");
+fn only_passkeys_depend_on_rsa() {
+    assert!(read("deny.toml").contains("RUSTSEC-2023-0071"), "without the exception, delete this test");
     assert_eq!(dependents("rsa"), ["crypto-glue"]);
     assert_eq!(dependents("crypto-glue"), ["webauthn-attestation-ca", "webauthn-rs-core"]);
     assert_eq!(dependents("webauthn-rs-core"), ["webauthn-rs"]);

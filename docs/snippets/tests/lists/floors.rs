@@ -1,5 +1,5 @@
-//! The floors of each crate, the lowest first: a file uses its own folder and lower floors, from the module that defines
-//! a thing, never the crate's root; and no files use each other in a circle.
+//! The floors of each crate, from the lowest up. A file only uses its own folder and lower floors, by the module that
+//! defines an item and not through the crate's root. No files use each other in a circle.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -11,46 +11,46 @@ use super::{
     sources::root,
 };
 
-/// Modules by their path, `/` between its parts. Two on one floor know nothing of each other.
+/// Modules by their path, with `/` as separator. Modules on the same floor don't use each other.
 type Floors<'a> = &'a [&'a [&'a str]];
 
 #[track_caller]
 fn assert_floors(crate_root: &str, floors: Floors) {
     let read = |file: &str| fs::read_to_string(root().join(file)).ok();
-    let wrong = faults(&Modules::of(crate_root, &read), floors);
-    assert!(wrong.is_empty(), "{crate_root}: {} faults\n{}", wrong.len(), wrong.join("\n"));
+    let wrong = violations(&Modules::of(crate_root, &read), floors);
+    assert!(wrong.is_empty(), "{crate_root}: {} violations\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// What breaks the rule, one line each.
-fn faults(modules: &Modules, floors: Floors) -> Vec<String> {
+/// Returns all violations, one line each.
+fn violations(modules: &Modules, floors: Floors) -> Vec<String> {
     let arrows = modules.arrows();
     let mut wrong = misplaced(modules, floors);
     wrong.extend(arrows.iter().filter_map(|arrow| {
-        let fault = fault(arrow, floors)?;
-        Some(format!("{}:{} -> {} {fault}", modules.file(&arrow.from), arrow.line, modules.file(&arrow.to)))
+        let violation = violation(arrow, floors)?;
+        Some(format!("{}:{} -> {} {violation}", modules.file(&arrow.from), arrow.line, modules.file(&arrow.to)))
     }));
     wrong.extend(circles(modules, &arrows));
     wrong
 }
 
-/// Modules without a floor, and floors without a module.
+/// Returns modules without a floor, and floors without a module.
 fn misplaced(modules: &Modules, floors: Floors) -> Vec<String> {
-    let homeless = modules.paths().filter(|path| floor(path, floors).is_none() && !is_above(path, floors));
+    let unlisted = modules.paths().filter(|path| floor(path, floors).is_none() && !is_above(path, floors));
     let mut wrong: Vec<String> =
-        homeless.map(|path| format!("{} is on no floor: list it", modules.file(path))).collect();
+        unlisted.map(|path| format!("{} is on no floor: list it", modules.file(path))).collect();
     let known: BTreeSet<String> = modules.paths().map(|path| path.join("/")).collect();
     let listed = floors.iter().flat_map(|floor| floor.iter());
-    wrong.extend(listed.filter(|entry| !known.contains(**entry)).map(|entry| format!("{entry} is not there")));
+    wrong.extend(listed.filter(|entry| !known.contains(**entry)).map(|entry| format!("{entry} doesn't exist")));
     wrong
 }
 
-/// Whether a module only holds others that are listed one by one.
+/// Returns whether a module only contains others that are listed one by one.
 fn is_above(path: &[String], floors: Floors) -> bool {
     let folder = format!("{}/", path.join("/"));
     floors.iter().flat_map(|floor| floor.iter()).any(|entry| entry.starts_with(&folder))
 }
 
-/// The number of a module's floor, and what it is listed as there: the longest entry that it is, or is in.
+/// Returns the number of a module's floor and its entry there: the longest entry that is the module or contains it.
 fn floor<'a>(path: &[String], floors: Floors<'a>) -> Option<(usize, &'a str)> {
     let path = path.join("/");
     let is_in = |entry: &str| path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -58,9 +58,9 @@ fn floor<'a>(path: &[String], floors: Floors<'a>) -> Option<(usize, &'a str)> {
     entries.filter(|(_, entry)| is_in(entry)).max_by_key(|(_, entry)| entry.len())
 }
 
-fn fault(arrow: &Arrow, floors: Floors) -> Option<&'static str> {
+fn violation(arrow: &Arrow, floors: Floors) -> Option<&'static str> {
     if arrow.to.is_empty() {
-        return Some("takes it from the crate's root: name the module that defines it");
+        return Some("uses the crate's root: name the module that defines it");
     }
     let ((from, own), (to, other)) = (floor(&arrow.from, floors)?, floor(&arrow.to, floors)?);
     match from.cmp(&to) {
@@ -71,7 +71,7 @@ fn fault(arrow: &Arrow, floors: Floors) -> Option<&'static str> {
     }
 }
 
-/// The shortest circle through each file that is in one.
+/// Returns the shortest circle through each file that is in one.
 fn circles(modules: &Modules, arrows: &BTreeSet<Arrow>) -> Vec<String> {
     let mut next: BTreeMap<&[String], BTreeSet<&[String]>> = BTreeMap::new();
     for arrow in arrows.iter().filter(|arrow| !arrow.to.is_empty()) {
@@ -89,7 +89,7 @@ fn circles(modules: &Modules, arrows: &BTreeSet<Arrow>) -> Vec<String> {
     found
 }
 
-/// A module, those between, and itself.
+/// Returns the shortest path from a module back to itself.
 fn way_back<'a>(
     start: &'a [String],
     next: &BTreeMap<&'a [String], BTreeSet<&'a [String]>>,
@@ -110,10 +110,10 @@ fn way_back<'a>(
     None
 }
 
-/// The faults of a small crate.
-fn faults_of(files: &[(&str, &str)], floors: Floors) -> Vec<String> {
+/// Returns the violations in a small crate.
+fn violations_of(files: &[(&str, &str)], floors: Floors) -> Vec<String> {
     let files: BTreeMap<&str, &str> = files.iter().copied().collect();
-    faults(&Modules::of("src/lib.rs", &|file| files.get(file).map(|text| (*text).to_owned())), floors)
+    violations(&Modules::of("src/lib.rs", &|file| files.get(file).map(|text| (*text).to_owned())), floors)
 }
 
 const ROOT: (&str, &str) = ("src/lib.rs", "mod base; mod model; mod web; pub use web::router::Router;");
@@ -122,7 +122,7 @@ const FACADE: (&str, &str) =
     ("src/web/mod.rs", "//! Pages.\nmod page; pub mod router;\npub(crate) use self::{page::Page, router::Router};");
 
 #[test]
-fn a_house_in_order_has_no_faults() {
+fn correct_code_has_no_violations() {
     let files = [
         ROOT,
         FACADE,
@@ -132,11 +132,11 @@ fn a_house_in_order_has_no_faults() {
         ("src/web/page.rs", "use crate::{base, model::{user::User, self}}; pub struct Page;"),
         ("src/web/router.rs", "use super::Page; pub struct Router;"),
     ];
-    assert_eq!(faults_of(&files, FLOORS), Vec::<String>::new());
+    assert_eq!(violations_of(&files, FLOORS), Vec::<String>::new());
 }
 
 #[test]
-fn each_way_to_write_an_arrow_is_seen() {
+fn each_way_to_use_a_module_is_found() {
     for up in [
         "use crate::web::router::Router;",
         "use crate::{model, web::{page, router::{self}}};",
@@ -162,13 +162,16 @@ fn each_way_to_write_an_arrow_is_seen() {
             ("src/web/page.rs", "pub struct Page;"),
             ("src/web/router.rs", "pub struct Router;"),
         ];
-        let faults = faults_of(&files, FLOORS);
-        assert!(faults.contains(&"src/base.rs:1 -> src/web/router.rs points up".to_owned()), "{up}: {faults:?}");
+        let violations = violations_of(&files, FLOORS);
+        assert!(
+            violations.contains(&"src/base.rs:1 -> src/web/router.rs points up".to_owned()),
+            "{up}: {violations:?}"
+        );
     }
 }
 
 #[test]
-fn what_a_child_takes_from_its_parent_and_gives_back_is_a_circle() {
+fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
     let files = [
         ROOT,
         ("src/base.rs", ""),
@@ -182,11 +185,11 @@ fn what_a_child_takes_from_its_parent_and_gives_back_is_a_circle() {
         "src/model.rs -> src/model/user.rs -> src/model.rs is a circle",
         "src/web/page.rs -> src/web/router.rs -> src/web/page.rs is a circle",
     ];
-    assert_eq!(faults_of(&files, FLOORS), expected);
+    assert_eq!(violations_of(&files, FLOORS), expected);
 }
 
 #[test]
-fn the_root_the_side_and_what_is_not_listed_are_named() {
+fn uses_of_the_root_and_of_the_same_floor_and_unlisted_modules_are_reported() {
     let files = [
         ("src/lib.rs", "mod base; mod model; mod web; mod stray;"),
         ("src/base.rs", "use crate::Router;"),
@@ -196,19 +199,19 @@ fn the_root_the_side_and_what_is_not_listed_are_named() {
     ];
     let expected = [
         "src/stray.rs is on no floor: list it",
-        "mail is not there",
-        "src/base.rs:1 -> src/lib.rs takes it from the crate's root: name the module that defines it",
+        "mail doesn't exist",
+        "src/base.rs:1 -> src/lib.rs uses the crate's root: name the module that defines it",
         "src/model.rs:1 -> src/web.rs points to the side: both are on one floor",
     ];
-    assert_eq!(faults_of(&files, &[&["base", "mail"], &["model", "web"]]), expected);
+    assert_eq!(violations_of(&files, &[&["base", "mail"], &["model", "web"]]), expected);
 }
 
 #[test]
-fn the_generator_has_floors() {
+fn the_generator_respects_its_floors() {
     assert_floors(
         "crates/cargo-sigra/src/main.rs",
         &[
-            // Other programs, the terminal, files.
+            // Other programs, the terminal, and files.
             &["system"],
             &["plan"],
             &["sql", "template"],
@@ -231,7 +234,7 @@ fn the_generator_has_floors() {
 }
 
 #[test]
-fn the_library_has_floors() {
+fn the_library_respects_its_floors() {
     assert_floors(
         "crates/sigra/src/lib.rs",
         &[
@@ -253,7 +256,7 @@ fn the_library_has_floors() {
 }
 
 #[test]
-fn the_template_has_floors() {
+fn the_template_respects_its_floors() {
     assert_floors(
         "crates/cargo-sigra/template/src/lib.rs",
         &[&["config", "dates"], &["database"], &["accounts"], &["web"], &["app"], &["beside"], &["server"]],

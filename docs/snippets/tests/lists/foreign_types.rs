@@ -1,4 +1,4 @@
-//! Types of other crates in the library's public API: each is a promise that binds both crates' versions.
+//! Types of other crates in the library's public API. Each one binds the versions of both crates.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::sources::read;
 
-/// What rustdoc knows of the library, as `cargo doc` has written it with `crates/sigra/rustdoc-json` for rustdoc.
+/// Reads the documentation of the library, which `cargo doc` writes as JSON with `crates/sigra/rustdoc-json` as
+/// rustdoc.
 fn documentation() -> Value {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder").join("doc/sigra.json");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| {
@@ -18,7 +19,7 @@ fn documentation() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The types and traits of other crates that this mentions.
+/// Collects the types and traits of other crates that a value mentions.
 fn collect(value: &Value, documentation: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -32,7 +33,7 @@ fn collect(value: &Value, documentation: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The whole path, if it is of another crate than the library and the standard library.
+/// Returns the full path of an item, unless it belongs to the library or the standard library.
 fn foreign(id: u64, documentation: &Value) -> Option<String> {
     let summary = &documentation["paths"][id.to_string()];
     let path: Vec<_> = summary["path"].as_array()?.iter().filter_map(Value::as_str).collect();
@@ -40,7 +41,7 @@ fn foreign(id: u64, documentation: &Value) -> Option<String> {
     is_foreign.then(|| path.join("::"))
 }
 
-/// An item without what it contains, and an implementation only if it was written.
+/// Returns the signature of an item, without the items inside. Generated implementations are left out.
 fn signature(item: &Value) -> Value {
     let inner = &item["inner"];
     let implementation = &inner["impl"];
@@ -52,7 +53,7 @@ fn signature(item: &Value) -> Value {
     if inner["module"].is_object() { Value::Null } else { inner.clone() }
 }
 
-/// `allowed_external_types` is read by cargo-check-external-types too.
+/// Reads `allowed_external_types`, which cargo-check-external-types uses too.
 fn allowed() -> BTreeSet<String> {
     let manifest = read("crates/sigra/Cargo.toml");
     let list = manifest.split("allowed_external_types = [").nth(1).and_then(|rest| rest.split(']').next());
@@ -65,7 +66,7 @@ fn allows(entry: &str, path: &str) -> bool {
 }
 
 #[test]
-#[ignore = "a step of its own in `./test`, which writes the documentation as JSON first"]
+#[ignore = "a separate step of `./test`, which writes the documentation as JSON first"]
 fn types_of_other_crates_in_the_public_api_are_allowed() {
     let documentation = documentation();
     let mut found = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What hosts and their monitoring build upon: names of events, errors, codes, cookies and settings.
+//! Names that hosts and their monitoring depend on: events, errors, codes, cookies and settings.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use super::{
 fn assert_same(what: &str, documented: BTreeSet<String>, actual: BTreeSet<String>) {
     let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
     let undocumented = only(&actual, &documented);
-    let imagined = only(&documented, &actual);
+    let nonexistent = only(&documented, &actual);
     assert!(
-        undocumented.is_empty() && imagined.is_empty(),
-        "{what}: not documented {undocumented:?}, not there {imagined:?}"
+        undocumented.is_empty() && nonexistent.is_empty(),
+        "{what}: not documented {undocumented:?}, documented but nonexistent {nonexistent:?}"
     );
 }
 
-/// What stands in backticks in the first column.
+/// Returns the names in backticks in the first column.
 fn names(rows: &[Vec<String>]) -> BTreeSet<String> {
     rows.iter().flat_map(|row| code(&row[0])).collect()
 }
@@ -51,12 +51,12 @@ fn the_guide_lists_every_name_of_the_audit_trail() {
     let own = [audit.clone(), files("crates/cargo-sigra/template/src/accounts", ".rs").concat()].concat();
     let own = constants(&own).into_iter().filter(|(_, value)| value.starts_with("auth."));
     let mut actual: BTreeSet<String> = own.map(|(_, value)| value).collect();
-    // The log tells some of them as well.
-    let told: Vec<&str> = block(&audit, "pub use crate::base::telemetry::{").split([' ', ',', '\n']).collect();
-    let told = constants(&read("crates/sigra/src/base/telemetry.rs"))
+    // Some of these events are logged as well.
+    let shared: Vec<&str> = block(&audit, "pub use crate::base::telemetry::{").split([' ', ',', '\n']).collect();
+    let shared = constants(&read("crates/sigra/src/base/telemetry.rs"))
         .into_iter()
-        .filter(|(name, _)| told.contains(&name.as_str()));
-    actual.extend(told.map(|(_, value)| value));
+        .filter(|(name, _)| shared.contains(&name.as_str()));
+    actual.extend(shared.map(|(_, value)| value));
     assert_same("audit events", documented, actual);
 }
 
@@ -78,7 +78,7 @@ fn the_guide_and_the_documentation_list_every_error() {
 }
 
 #[test]
-fn the_guides_list_every_code_of_an_error_answer() {
+fn the_guides_list_every_code_of_an_error_response() {
     let problem = read("crates/sigra/src/base/problem.rs");
     let library = constants(block(&problem, "pub(crate) mod code {")).into_iter().map(|(_, value)| value);
     let library: BTreeSet<String> = library.collect();
@@ -103,7 +103,7 @@ fn the_guide_lists_every_cookie() {
     let cookies = source.split(": named(\"").skip(1).filter_map(|rest| rest.split('"').next());
     let mut actual: BTreeSet<String> = cookies.map(|name| format!("_my_app_{name}")).collect();
     assert!(!actual.is_empty());
-    // Entries of the cookie session are named after it.
+    // Their names begin with that of the cookie session.
     actual.extend(["_my_app_key.flash-...", "_my_app_key.return_to"].map(str::to_owned));
     assert_same("cookies", documented, actual);
 }

@@ -1,4 +1,4 @@
-//! `docs/invariants.md` and the tests that bear its numbers.
+//! `docs/invariants.md`, and the tests with its numbers.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use super::{
 fn every_invariant_has_a_test_and_every_numbered_test_an_invariant() {
     let listed: Vec<u32> = table(&read("docs/invariants.md"), &["number", "rule"])
         .iter()
-        .map(|row| row[0].parse().unwrap_or_else(|_| panic!("{} is no number", row[0])))
+        .map(|row| row[0].parse().unwrap_or_else(|_| panic!("{} isn't a number", row[0])))
         .collect();
-    assert_eq!(listed, (1..=listed.len() as u32).collect::<Vec<_>>(), "they are numbered from one, without a gap");
+    assert_eq!(listed, (1..=listed.len() as u32).collect::<Vec<_>>(), "they are numbered from one without gaps");
 
     let mut shown = BTreeSet::new();
     for test in tests() {
         let Some(rest) = test.strip_prefix("invariant_") else { continue };
         let number = rest.split('_').next().and_then(|number| number.parse().ok());
-        let number: u32 = number.unwrap_or_else(|| panic!("{test} bears no number"));
-        assert!(listed.contains(&number), "{test} bears the number of no invariant");
+        let number: u32 = number.unwrap_or_else(|| panic!("{test} has no number"));
+        assert!(listed.contains(&number), "{test} has the number of an invariant that doesn't exist");
         shown.insert(number);
     }
     let listed: BTreeSet<u32> = listed.into_iter().collect();
-    assert_eq!(listed.difference(&shown).collect::<Vec<_>>(), Vec::<&u32>::new(), "no test shows these");
+    assert_eq!(listed.difference(&shown).collect::<Vec<_>>(), Vec::<&u32>::new(), "these have no test");
 }

@@ -1,4 +1,4 @@
-//! Pages link to pages and headings that are there, and what they call a quotation is one.
+//! Pages link to pages and headings that exist, and quote files correctly.
 
 use std::{fs, path::Path};
 
@@ -11,12 +11,12 @@ pub fn pages() -> Vec<String> {
     guides.chain(["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned)).collect()
 }
 
-/// A page without its blocks of code.
+/// Returns a page without its code blocks.
 pub fn prose(page: &str) -> String {
     page.split("```").step_by(2).collect()
 }
 
-/// As GitHub and mdBook make them of headings.
+/// Returns the anchors that GitHub and mdBook create from headings.
 fn anchors(page: &str) -> Vec<String> {
     let headings = prose(page);
     let headings = headings.lines().filter(|line| line.starts_with('#'));
@@ -62,9 +62,9 @@ fn every_guide_is_in_the_summary_in_the_readme_and_compiled() {
     }
 }
 
-/// "This is the handler, from `src/web/pages/session.rs`:", and then it.
+/// A quotation is introduced by "This is the handler, from `src/web/pages/session.rs`:".
 #[test]
-fn what_is_quoted_from_a_file_stands_there() {
+fn quoted_code_is_in_its_file() {
     let mut quotations = 0;
     for path in pages() {
         for rest in read(&path).split("This is the handler, from `").skip(1) {
@@ -72,7 +72,7 @@ fn what_is_quoted_from_a_file_stands_there() {
             let block = rest.split("```").nth(1).and_then(|block| block.split_once('\n')).expect("a block").1;
             let visible: Vec<&str> = block.lines().filter(|line| *line != "#" && !line.starts_with("# ")).collect();
             let source = read(&format!("crates/cargo-sigra/template/{file}"));
-            assert!(source.contains(&visible.join("\n")), "{path} does not quote {file}");
+            assert!(source.contains(&visible.join("\n")), "{path} misquotes {file}");
             quotations += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! What the guides list is what the code has: neither more nor less.
+//! Lists in the guides match the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod arrows;

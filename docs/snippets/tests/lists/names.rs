@@ -1,4 +1,4 @@
-//! What the guides name in the text between their snippets, the sources have.
+//! Names in the text of the guides exist in the sources.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-/// Whether it can be the name of a function, a field, a column or a setting.
+/// Returns whether a word can be the name of a function, a field, a column or a setting.
 fn is_name(word: &str) -> bool {
     let is_lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_whole = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.ends_with('_');
@@ -43,7 +43,7 @@ fn every_name_in_the_guides_is_in_the_sources() {
     assert_eq!(unknown, Vec::<String>::new());
 }
 
-/// With one space between words, as Rust and HTML show a text that goes over several lines.
+/// Returns a text with single spaces, like Rust and HTML show a text on several lines.
 fn on_one_line(text: &str) -> String {
     text.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! What the README of a folder lists is what the folder has.
+//! Lists in README files match their folders.
 
 use std::{collections::BTreeSet, fs};
 
@@ -7,7 +7,7 @@ use super::{
     tables::{code, table},
 };
 
-/// The names of the files in a folder with this ending, which is replaced.
+/// Returns the names of the files in a folder with an ending, which is replaced.
 fn names(folder: &str, ending: &str, by: &str) -> BTreeSet<String> {
     let files = fs::read_dir(root().join(folder)).expect("a folder");
     let files = files.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());

@@ -1,9 +1,9 @@
-//! The schema is written down in `crates/sigra/src/store`: what a migration, the other database and the guides say of it
-//! is the same.
+//! The library's schema in `crates/sigra/src/store` matches the template's migrations, the other database, and the
+//! guides.
 
 use super::sources::{files, read};
 
-/// What the library's file for a database says, and the template's migration.
+/// Returns the library's schema for a database, and the template's migration.
 fn library_and_migration(database: &str) -> (String, String) {
     let migration = "20260101000000_create_users_auth_tables.sql";
     (
@@ -12,7 +12,7 @@ fn library_and_migration(database: &str) -> (String, String) {
     )
 }
 
-/// The migration as an application has it whose ids are UUIDs, or numbers.
+/// Returns the migration for an application with UUIDs or with integers as ids.
 fn migration_for(migration: &str, has_uuids: bool) -> String {
     let mut is_left_out = false;
     let mut kept = String::new();
@@ -22,7 +22,7 @@ fn migration_for(migration: &str, has_uuids: bool) -> String {
             "-- <!uuid>" => is_left_out = has_uuids,
             "-- </uuid>" | "-- </!uuid>" => is_left_out = false,
             _ if is_left_out => {}
-            // A line that the generator takes the comment off.
+            // The generator uncomments this line.
             _ if !has_uuids => kept.extend([
                 line.replacen("-- user_id", "user_id", 1).replacen("-- actor_id", "actor_id", 1).as_str(),
                 "\n",
@@ -33,7 +33,7 @@ fn migration_for(migration: &str, has_uuids: bool) -> String {
     kept
 }
 
-/// Without the blanks that columns are aligned by.
+/// Returns lines without the spaces that align columns.
 fn words(sql: &str) -> Vec<String> {
     sql.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
@@ -51,7 +51,7 @@ fn the_migrations_end_with_the_schema_of_the_library() {
 }
 
 #[test]
-fn the_migrations_for_other_ids_differ_in_the_ids_of_users_alone() {
+fn the_migrations_for_other_ids_differ_only_in_the_ids_of_users() {
     for (database, differ) in [("sqlite", 0), ("postgres", 6)] {
         let (library, migration) = library_and_migration(database);
         let library = words(&library);
@@ -81,7 +81,7 @@ fn both_databases_have_the_same_tables_columns_and_indexes() {
     );
 }
 
-/// A line without the words for types, and for what depends on them.
+/// Returns a line without types, and without what depends on them.
 fn common(line: &str) -> String {
     const TYPES: [&str; 11] =
         ["BLOB", "TEXT", "INTEGER", "uuid", "bytea", "text", "timestamptz", "boolean", "bigint", "integer", "smallint"];
@@ -97,7 +97,7 @@ fn common(line: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_the_guides_delete_is_there() {
+async fn delete_statements_in_the_guides_are_valid() {
     let database = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
     sqlx::raw_sql("CREATE TABLE users (id BLOB PRIMARY KEY)").execute(&database).await.unwrap();
     sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&database).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the sources hold, read as text.
+//! Reads the sources as text.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders that hold what was made, not written.
+/// Folders with files that aren't ours.
 const NOT_OURS: [&str; 4] = ["target", "node_modules", ".git", "wip"];
 
 pub fn root() -> PathBuf {
@@ -17,7 +17,7 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// All files with this ending under a folder of the repository.
+/// Returns the texts of all files with an ending in a folder of the repository.
 pub fn files(folder: &str, ending: &str) -> Vec<String> {
     let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
     while let Some(folder) = folders.pop() {
@@ -34,7 +34,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found
 }
 
-/// The names of all tests.
+/// Returns the names of all tests.
 pub fn tests() -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for source in ["crates", "docs/snippets", "fuzz", "bench"].iter().flat_map(|folder| files(folder, ".rs")) {
@@ -54,7 +54,7 @@ pub fn tests() -> BTreeSet<String> {
     tests
 }
 
-/// The text constants of a source, as `(name, value)`.
+/// Returns the string constants of a source, as `(name, value)`.
 pub fn constants(source: &str) -> Vec<(String, String)> {
     let constant = |line: &str| {
         let (name, value) = line.trim().trim_start_matches("pub ").strip_prefix("const ")?.split_once(": &str = \"")?;
@@ -63,7 +63,7 @@ pub fn constants(source: &str) -> Vec<(String, String)> {
     source.lines().filter_map(constant).collect()
 }
 
-/// The block of a source that begins with this line, up to the line that closes it.
+/// Returns the block that begins with a line, up to its closing brace.
 pub fn block<'s>(source: &'s str, first_line: &str) -> &'s str {
     let start = source.find(first_line).unwrap_or_else(|| panic!("no `{first_line}`"));
     let indent = source[..start].rsplit('\n').next().unwrap_or_default();

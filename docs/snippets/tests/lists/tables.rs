@@ -1,6 +1,6 @@
-//! Tables of Markdown.
+//! Reads tables in Markdown.
 
-/// The rows of the table whose head begins with these cells, without the head.
+/// Returns the rows of the table whose header begins with these cells, without the header.
 pub fn table(page: &str, head: &[&str]) -> Vec<Vec<String>> {
     let mut lines = page.lines().map(|line| line.trim_start_matches("///").trim_start_matches("//!").trim());
     let is_head =
@@ -13,7 +13,7 @@ fn cells(row: &str) -> Vec<String> {
     row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
-/// What a cell has in backticks.
+/// Returns the texts in backticks in a cell.
 pub fn code(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

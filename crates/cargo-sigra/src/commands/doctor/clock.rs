@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::finding::Finding;
 
-/// A difference that does no harm.
+/// The largest harmless difference.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 const FIX: &str = "set the clock by NTP: `timedatectl set-ntp true`";

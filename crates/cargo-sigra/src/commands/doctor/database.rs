@@ -1,4 +1,4 @@
-//! Whether the database is there, and has the schema that the application's migrations make.
+//! Checks that the database is reachable and has the schema of the application's migrations.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -21,11 +21,11 @@ use crate::{
 /// The time after which a database counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was read from the database.
+/// Data that was read from the database.
 struct Answers {
-    /// The applied migrations: their checksums by version.
+    /// The checksums of the applied migrations, by version.
     applied: BTreeMap<i64, Vec<u8>>,
-    /// Its time, if it can be another machine.
+    /// The time of the database server. `None` if the database is on this machine.
     now: Option<OffsetDateTime>,
     /// When the newest token was created.
     newest: Option<OffsetDateTime>,
@@ -39,9 +39,9 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),
     };
     let given = env.get("DATABASE_URL");
-    let is_forgotten = given.is_none() && env.is_prod();
+    let is_unset = given.is_none() && env.is_prod();
     let url = given.map_or(default, |url| match manifest.choices.db {
-        // As the application does: a path without a scheme names a file.
+        // Like the application: a path without a scheme names a file.
         Database::Sqlite if !url.contains(':') || url == ":memory:" => format!("sqlite://{url}"),
         _ => url,
     });
@@ -51,7 +51,7 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
             ("PostgreSQL", &["postgres:", "postgresql:"][..], "postgres://user:password@host/database")
         }
     };
-    if is_forgotten {
+    if is_unset {
         let found = format!("DATABASE_URL is not set: the database is {url}, as in development");
         return vec![Finding::warning("database", found, format!("DATABASE_URL={example}"))];
     }
@@ -64,7 +64,7 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
         let found = "DATABASE_URL is in memory: a restart deletes all users";
         return vec![Finding::bad("database", found, format!("DATABASE_URL={example}"))];
     }
-    if let (Database::Sqlite, false) = (manifest.choices.db, is_there(&url)) {
+    if let (Database::Sqlite, false) = (manifest.choices.db, file_exists(&url)) {
         return vec![Finding::warning(
             "database",
             "the database file does not exist yet",
@@ -94,7 +94,7 @@ pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<F
     }
 }
 
-fn is_there(url: &str) -> bool {
+fn file_exists(url: &str) -> bool {
     let options: Result<SqliteConnectOptions, _> = url.parse();
     options.is_ok_and(|options| options.get_filename().exists())
 }
@@ -157,14 +157,14 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<A
 }
 
 /// Selects email addresses with unusual characters, or with misplaced dots.
-fn unusual(has_other_letters: &str, users: &str) -> String {
+fn unusual(has_unusual: &str, users: &str) -> String {
     format!(
-        "SELECT email FROM \"{users}\" WHERE email {has_other_letters} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
+        "SELECT email FROM \"{users}\" WHERE email {has_unusual} OR email LIKE '%..%' OR email LIKE '%.' OR email LIKE '.%' \
          OR email NOT LIKE '%@%.%' LIMIT 10000"
     )
 }
 
-/// Checks that email addresses have the form in which they are looked up. Other users can't log in.
+/// Checks that stored email addresses are normalized. Users with other addresses can't log in.
 fn addresses(unusual: &[String], users: &str) -> Finding {
     let is_lost = |address: &&String| normalize_address(address) != Some(address.to_ascii_lowercase());
     match unusual.iter().filter(is_lost).count() {

@@ -1,4 +1,4 @@
-//! The settings, as the application would read them.
+//! The settings, read the way the application reads them.
 
 use std::{
     collections::HashMap,
@@ -13,17 +13,17 @@ use crate::render::module::prefix;
 pub enum EnvironmentError {
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
-    // The line is not shown: it may hold a secret.
+    // The line isn't shown, because it can contain a secret.
     #[error("`{path}` has a line that isn't a setting: write NAME=value, with quotes around a value with spaces")]
-    NoSetting { path: PathBuf },
+    InvalidLine { path: PathBuf },
 }
 
-/// The file that the application reads in its working directory.
+/// The settings file that the application reads in its working directory.
 const ENV_FILE: &str = ".env";
 
 pub struct Environment {
     file: HashMap<String, String>,
-    /// The prefix of setting names that override the others, in an application that accounts were installed into.
+    /// The prefix of setting names that override the others, in an existing application with accounts.
     prefix: Option<String>,
     ignores_process: bool,
 }
@@ -55,7 +55,7 @@ impl Environment {
         of_process.or_else(|| self.file.get(name).cloned())
     }
 
-    /// Returns `APP_ENV`, by the name that the application uses.
+    /// Returns `APP_ENV`, normalized. Fails with the value if the application doesn't know it.
     pub fn kind(&self) -> Option<Result<&'static str, String>> {
         let name = self.get("APP_ENV")?;
         Some(match name.to_ascii_lowercase().as_str() {
@@ -84,10 +84,10 @@ impl Environment {
     }
 }
 
-/// Stands for `$` while the file is read, so that nothing is put in its place: a code point that no text has.
+/// Replaces `$` while the file is parsed, so that dotenvy substitutes no variables. No text contains this code point.
 const DOLLAR: &str = "\u{fdd0}";
 
-/// As the application reads them: a value is what is written, and a byte order mark is skipped.
+/// Reads a settings file like the application: values are literal, and a byte order mark is skipped.
 fn settings_in(path: &Path) -> Result<HashMap<String, String>, EnvironmentError> {
     let unreadable = |error| EnvironmentError::Unreadable { path: path.to_owned(), error };
     let text = fs::read_to_string(path).map_err(unreadable)?;
@@ -95,7 +95,7 @@ fn settings_in(path: &Path) -> Result<HashMap<String, String>, EnvironmentError>
     let settings = dotenvy::from_read_iter(text.as_bytes()).map(|setting| match setting {
         Ok((name, value)) => Ok((name, value.replace(DOLLAR, "$"))),
         Err(dotenvy::Error::Io(error)) => Err(unreadable(error)),
-        Err(_) => Err(EnvironmentError::NoSetting { path: path.to_owned() }),
+        Err(_) => Err(EnvironmentError::InvalidLine { path: path.to_owned() }),
     });
     settings.collect()
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_a_module_a_name_with_its_prefix_goes_before() {
+    fn a_setting_with_the_prefix_of_the_module_overrides_the_plain_one() {
         let settings =
             [("APP_ENV", "Production"), ("SMTP_URL", "hosts.own"), ("AUTH_SMTP_URL", ""), ("AUTH_PORT", "1")];
         let of_module = Environment::of(&settings).in_module("auth");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_what_is_written() {
+    fn values_are_literal() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         fs::write(file.path(), "\u{feff}A=pa$$word\nB=\"A$AP ${HOME}\" # a shop\n").expect("written");
         let settings = settings_in(file.path()).expect("settings");

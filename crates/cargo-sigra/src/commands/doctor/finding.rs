@@ -1,4 +1,4 @@
-//! The result of a check.
+//! Results of checks.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub struct Finding {
     pub check: &'static str,
     pub status: Status,
     pub found: String,
-    /// How to fix it.
+    /// How to fix the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

@@ -32,8 +32,8 @@ pub async fn check(env: &Environment) -> Vec<Finding> {
     if let Err(error) = Mailer::from_url(&url, &from) {
         return vec![Finding::bad("mail", error.to_string(), FIX)];
     }
-    let is_in_the_clear = Url::parse(&url).is_ok_and(|url| url.password().is_some() && is_without_tls(&url));
-    if env.is_prod() && is_in_the_clear {
+    let leaks_password = Url::parse(&url).is_ok_and(|url| url.password().is_some() && is_without_tls(&url));
+    if env.is_prod() && leaks_password {
         return vec![Finding::bad("mail", "SMTP_URL has a password, which would be sent without TLS", FIX)];
     }
     match server(&url) {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn production_without_a_mail_server_is_a_warning() {
+    fn a_missing_mail_server_is_a_warning_in_production() {
         assert_eq!(of(&[]).status, Status::Good);
         assert_eq!(of(&[("APP_ENV", "prod")]).status, Status::Warning);
         assert_eq!(of(&[("SMTP_URL", "none:")]).status, Status::Good);

@@ -1,4 +1,4 @@
-//! Checks of settings that need no connection.
+//! Checks of settings without connecting to anything.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ const TIMES: [&str; 7] = [
     "CONFIRM_TTL",
     "AUDIT_RETENTION",
 ];
-/// Times that can be 0 too.
+/// Times that can also be 0.
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
 pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_found() {
+    fn invalid_settings_are_found() {
         let prod = ("APP_ENV", "prod");
         let short = "x".repeat(63);
         let monotonous = "ab".repeat(40);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn right_settings_are_accepted() {
+    fn valid_settings_are_accepted() {
         for (settings, name) in [
             (&[("APP_ENV", "prod"), ("SECRET_KEY_BASE", SECRET)][..], "secret"),
             (&[("APP_ENV", "Production"), ("SECRET_KEY_BASE", SECRET)], "environment"),

@@ -1,4 +1,4 @@
-//! What an installation ends with: what was written, and how to go on.
+//! The end of an installation: prints what was written, and the next steps.
 
 use crate::{
     host::{edits::Edit, package::Host, serve::Survey},
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// What was written.
-pub fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
+/// Prints the files that were written.
+pub fn report(created: &[Edit], edits: &[Edit], is_first: bool) {
     if created.is_empty() && edits.is_empty() {
-        anstream::println!("Everything is there already.");
+        anstream::println!("Everything is already installed.");
     }
     for line in files::summary(created.iter().map(|edit| &edit.path)) {
         terminal::step("create", line);
@@ -27,60 +27,60 @@ pub fn say(created: &[Edit], edits: &[Edit], is_first: bool) {
     }
 }
 
-/// What is left for the host to do.
+/// Prints what is left for the host to do.
 pub fn advise(host: &Host, plan: &Plan, survey: &Survey, edits: &[Edit], shadowed: &[String]) {
     let plural = &plan.users.plural;
     if let Some((path, line)) = changed_line(edits) {
-        anstream::println!("\nAccounts are around the router that {path}:{line} serves.");
+        anstream::println!("\nAccounts were added to the router that {path}:{line} serves.");
     }
     for paragraph in survey.advice() {
         anstream::println!("\n{paragraph}");
     }
     if git::tracks(&host.root, ".env") {
         anstream::println!(
-            "\n{} git tracks `.env`, so that secrets in it are in the repository. If they are no examples: `git rm --cached .env`, \
-             and add it to .gitignore",
+            "\n{} git tracks `.env`, so its secrets are in the repository. Unless they are only examples, run `git rm --cached .env` \
+             and add `.env` to .gitignore",
             styled(WARNING, "warning:")
         );
     }
     for route in shadowed {
-        anstream::println!(
-            "\n{} accounts answer below `/{plural}/` from now on, and no longer {route}",
-            styled(WARNING, "warning:")
-        );
+        anstream::println!("\n{} accounts now serve `/{plural}/`, in place of {route}", styled(WARNING, "warning:"));
     }
-    anstream::println!("\nA handler's arguments say who may call it:\n");
+    anstream::println!("\nThe arguments of a handler decide who can call it:\n");
     print_code(&handler(&survey.module_path(), &plan.users.singular));
-    anstream::println!("\nWith `Option<Scope<{}>>` visitors may too. Links for your own pages:\n", plan.users.singular);
+    anstream::println!(
+        "\nWith `Option<Scope<{}>>` visitors can call it too. Links for your own pages:\n",
+        plan.users.singular
+    );
     print_code(&links(plural));
     anstream::println!(
-        "\nYour own routes answer as before, to every origin. A handler that asks for a scope answers 403 to forms and scripts \
-         of other origins: name yours in {}",
+        "\nYour own routes still accept requests from every origin. A handler with a scope returns 403 to forms and scripts \
+         from other origins. List yours in {}",
         styled(STRONG, "TRUSTED_ORIGINS")
     );
     anstream::println!(
-        "\nA setting that your application uses otherwise, such as `APP_ENV`, is {} for accounts",
+        "\nIf your application already uses a setting, such as `APP_ENV`, set {} for accounts instead",
         styled(STRONG, format!("{}APP_ENV", module::prefix(plan.module.as_deref().unwrap_or_default())))
     );
     if plan.port.is_none() {
         anstream::println!(
-            "\nLinks in emails begin with http://127.0.0.1:4000: set {} if your router is served elsewhere",
+            "\nLinks in emails begin with http://127.0.0.1:4000: set {} if your router is served somewhere else",
             styled(STRONG, "PUBLIC_URL")
         );
     }
     terminal::next_commands(&next_commands(plan, survey));
     let path = format!("/{plural}/register");
-    // Browsers let passkeys be made at `localhost`, and not at an address.
+    // Browsers support passkeys on `localhost`, but not on an IP address.
     match plan.port.filter(|_| survey.has_program()) {
         Some(port) => anstream::println!(
-            "\nOpen {} in a browser. Mails that are sent while you develop are at http://localhost:{port}/{plural}/dev/mailbox.",
+            "\nOpen {} in a browser. In development, emails are kept at http://localhost:{port}/{plural}/dev/mailbox.",
             styled(STRONG, format!("http://localhost:{port}{path}"))
         ),
         None => anstream::println!("\nOpen {} where your application listens.", styled(STRONG, path)),
     }
 }
 
-/// Where accounts were put around a router.
+/// Returns where accounts were added to a router.
 fn changed_line(edits: &[Edit]) -> Option<(&str, usize)> {
     edits.iter().filter(|edit| edit.path.ends_with(".rs")).find_map(|edit| {
         let line = edit
@@ -97,7 +97,7 @@ fn print_code(code: &str) {
     }
 }
 
-/// The shortest handler that knows who asks.
+/// Returns the shortest handler that uses the logged-in user.
 fn handler(module: &str, user: &str) -> String {
     format!(
         "use {module}::accounts::{user};\nuse sigra::Scope;\n\nasync fn hello(scope: Scope<{user}>) -> String {{\n    \
@@ -118,7 +118,7 @@ fn next_commands(plan: &Plan, survey: &Survey) -> Vec<String> {
     if plan.choices.db == Database::Postgres {
         commands.push("export DATABASE_URL=postgres://user:password@localhost/database".to_owned());
     }
-    // A library is run by another package.
+    // Another package runs a library.
     if survey.has_program() {
         commands.push("cargo run".to_owned());
     }

@@ -1,4 +1,4 @@
-//! What a handler requires: it says so in its arguments.
+//! Finds what a handler requires, by the types of its arguments.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -6,22 +6,22 @@ use syn::{FnArg, GenericArgument, Item, PathArguments, Type};
 
 use super::requirement::Requirement;
 
-/// Gives the source of a module.
+/// Returns the source of a module.
 type Source<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 
-/// The handlers of the modules beside the router.
+/// The handlers of the modules next to the router.
 pub struct Handlers<'a> {
     read: Source<'a>,
     modules: RefCell<BTreeMap<String, Vec<(String, Requirement)>>>,
 }
 
 impl<'a> Handlers<'a> {
-    /// `read` gives the source of a module.
+    /// Creates it from `read`, which returns the source of a module.
     pub fn new(read: impl Fn(&str) -> Option<String> + 'a) -> Self {
         Self { read: Box::new(read), modules: RefCell::default() }
     }
 
-    /// What the handler asks for. Of one whose source is elsewhere nothing is known.
+    /// Returns what the handler requires. A handler whose source isn't found counts as open to anyone.
     pub fn requirement(&self, handler: &str) -> Requirement {
         let Some((module, function)) = handler.rsplit_once("::") else { return Requirement::Anybody };
         let module = module.rsplit("::").next().unwrap_or(module);
@@ -47,7 +47,7 @@ fn functions(source: Option<String>) -> Vec<(String, Requirement)> {
     functions.map(|signature| (signature.ident.to_string(), requirement(&signature.inputs))).collect()
 }
 
-/// `Option<Scope<User>>` requires nothing; `Result<Scope<User>, _>` neither.
+/// Returns what an argument of this type requires. `Option<Scope<User>>` and `Result<Scope<User>, _>` require nothing.
 fn of_type(ty: &Type) -> Requirement {
     let Type::Path(path) = ty else { return Requirement::Anybody };
     let Some(last) = path.path.segments.last() else { return Requirement::Anybody };

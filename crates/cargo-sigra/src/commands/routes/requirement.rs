@@ -1,13 +1,13 @@
-//! What a route requires.
+//! Requirements of routes.
 
 /// What a route requires of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
     Anybody,
     Visitor,
-    /// Who has shown the first factor, and not yet the second.
+    /// A user whose second factor is pending.
     Pending,
-    /// A user, or who has to set up a second factor before they are one.
+    /// A user, or somebody who must set up a second factor before using the account.
     Enrolment,
     User,
     Sudo,

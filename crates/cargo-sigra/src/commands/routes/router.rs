@@ -1,4 +1,4 @@
-//! Routes in the source of a router: chains of `.route(…)`, and the layers that lie around them.
+//! Finds routes in the source of a router: chains of `.route(…)`, and the layers around them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use syn::{
 
 const METHODS: [&str; 9] = ["get", "post", "put", "patch", "delete", "head", "options", "trace", "any"];
 
-/// A layer that lets some pass and others not.
+/// A layer that refuses some requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     RequireSudo,
@@ -20,7 +20,7 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// The functions' names in this application.
+    /// Returns the gates by the names that their functions have in this application.
     pub fn named(rename: impl Fn(&str) -> String) -> Vec<(String, Self)> {
         [
             ("require_sudo_mode", Self::RequireSudo),
@@ -34,17 +34,17 @@ impl Gate {
     }
 }
 
-/// A route as it is in the source.
+/// A route in the source.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub method: String,
     pub path: String,
     pub gates: Vec<Gate>,
-    /// Where its handler is: `session::new`.
+    /// The path of its handler, such as `session::new`.
     pub handler: String,
 }
 
-/// All routes of a file.
+/// Returns all routes of a file.
 pub fn read(file: &File, gates: &[(String, Gate)]) -> Vec<Found> {
     let mut reader = Reader { gates, named: BTreeMap::new(), loose: Vec::new() };
     reader.visit_file(file);
@@ -53,7 +53,7 @@ pub fn read(file: &File, gates: &[(String, Gate)]) -> Vec<Found> {
 
 struct Reader<'a> {
     gates: &'a [(String, Gate)],
-    /// Routers that have a name, until another router takes them in.
+    /// Routers that were assigned to a variable, and are not yet part of another router.
     named: BTreeMap<String, Vec<Found>>,
     loose: Vec<Found>,
 }
@@ -77,7 +77,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// The routes of an expression. Later links of a chain lie around the earlier ones.
+    /// Returns the routes of an expression. Later calls of a chain are layers around the earlier ones.
     fn routes_of(&mut self, expr: &Expr) -> Vec<Found> {
         match expr {
             Expr::MethodCall(call) => self.routes_of_call(call),
@@ -115,7 +115,7 @@ impl Reader<'_> {
         routes
     }
 
-    /// The gates that an expression names anywhere in it.
+    /// Returns the gates that are named anywhere in an expression.
     fn gates_in(&self, layer: &Expr) -> Vec<Gate> {
         struct Names(Vec<String>);
         impl<'ast> Visit<'ast> for Names {
@@ -129,7 +129,7 @@ impl Reader<'_> {
     }
 }
 
-/// `get(a).post(b)` at a path.
+/// Returns the routes of `get(a).post(b)` at a path.
 fn routes_at(path: &Expr, methods: &Expr) -> Vec<Found> {
     let Some(path) = text(path) else { return Vec::new() };
     let found = |method: &str, handler: &Expr| Found {
@@ -171,7 +171,7 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-/// A path as it is written. Other expressions, such as closures, have no name.
+/// Returns a path as text. Other expressions, such as closures, have no name.
 fn name_of(expr: &Expr) -> String {
     match expr {
         Expr::Path(path) => {

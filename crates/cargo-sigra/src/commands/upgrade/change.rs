@@ -1,18 +1,18 @@
-//! What an upgrade does to each file. It never loses what the host has written.
+//! Decides what an upgrade does to each file. It never loses the host's changes.
 
 use diffy::{ConflictStyle, MergeOptions};
 
 use crate::render::files::Files;
 
-/// What is to be done.
+/// What an upgrade does to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Create,
-    /// The host has not touched it.
+    /// The host didn't change it.
     Update,
-    /// Both have changed it, in different places.
+    /// Both changed it, in different places.
     Merge,
-    /// Both have changed it in the same place.
+    /// Both changed it, in the same place.
     Conflict,
     Remove,
     LeaveDeleted,
@@ -20,7 +20,7 @@ pub enum Kind {
     LeaveMigration,
 }
 
-/// A file, what is to be done, what it holds, and what it is to hold if it is written.
+/// A file, what to do with it, its text before, and its text afterwards if it is written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     pub path: String,
@@ -29,7 +29,8 @@ pub struct Change {
     pub text: Option<String>,
 }
 
-/// All that differs between what was generated and what would be now. `read` gives what the host has.
+/// Returns the changes for everything that differs between the code that was generated and `newer`. `read` returns the
+/// host's text.
 pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<String>, E>) -> Result<Vec<Change>, E> {
     let mut paths: Vec<&String> = base.keys().chain(newer.keys().filter(|path| !base.contains_key(*path))).collect();
     paths.sort();
@@ -51,7 +52,7 @@ pub fn all<E>(base: &Files, newer: &Files, read: impl Fn(&str) -> Result<Option<
 }
 
 fn change(path: &str, base: Option<&str>, newer: Option<&str>, host: Option<&str>) -> Option<(Kind, Option<String>)> {
-    // A database has run it: what it says can't be taken back.
+    // A database may already have run it, and that can't be undone.
     if path.ends_with(".sql") && base.is_some() {
         return Some((Kind::LeaveMigration, None));
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_has_not_touched_is_updated() {
+    fn files_that_the_host_did_not_change_are_updated() {
         assert_eq!(of("a", Some(BASE), Some(NEWER), Some(BASE)), Some((Kind::Update, Some(NEWER.to_owned()))));
         assert_eq!(of("a", None, Some(NEWER), None), Some((Kind::Create, Some(NEWER.to_owned()))));
         assert_eq!(of("a", Some(BASE), None, Some(BASE)), Some((Kind::Remove, None)));
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_hosts_alone_is_left_alone() {
+    fn the_hosts_own_changes_are_kept() {
         for (base, newer, host) in [
             (Some(BASE), Some(BASE), Some("mine")),
             (Some(BASE), Some(BASE), None),

@@ -1,4 +1,4 @@
-//! What the names in a file stand for, by its `use`.
+//! Resolves the names in a file by its imports.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// The imports of a file, wherever in it.
+/// The imports of a file, including those in its functions.
 #[derive(Default)]
 pub struct Names {
     imported: BTreeMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
 }
 
-/// `use a as b; use b as a;` leads nowhere.
+/// The longest chain of renames to follow, because `use a as b; use b as a;` is endless.
 const LONGEST_CHAIN: usize = 4;
 
 impl Names {
@@ -24,7 +24,7 @@ impl Names {
         names
     }
 
-    /// A path as it is from its crate on: `axum::serve` for `serve` after `use axum::serve`.
+    /// Returns a path that begins with its crate: `axum::serve` for `serve` after `use axum::serve`.
     pub fn full(&self, path: &Path) -> String {
         self.full_of(&path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>())
     }
@@ -45,12 +45,12 @@ impl Names {
         segments.join("::")
     }
 
-    /// Whether a name that is not imported by itself may come from a crate: by `use axum::*`.
+    /// Returns whether a name that has no import could come from a crate, by `use axum::*`.
     pub fn may_come_from(&self, name: &str, krate: &str) -> bool {
         !self.imported.contains_key(name) && self.globs.iter().any(|glob| *glob == [krate])
     }
 
-    /// Whether a crate is named in an import.
+    /// Returns whether an import names a crate.
     pub fn import_from(&self, krate: &str) -> bool {
         let paths = self.imported.values().chain(&self.globs);
         paths.into_iter().any(|path| path.first().is_some_and(|first| first == krate))
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_for_what_was_imported() {
+    fn names_are_resolved_by_imports() {
         for (source, name, full) in [
             ("", "axum::serve", "axum::serve"),
             ("use axum::serve;", "serve", "axum::serve"),

@@ -1,4 +1,4 @@
-//! The files of a crate, found as the compiler finds them: from its root, by `mod x;`. Tests are left out.
+//! Finds the files of a crate like the compiler: from its root, by `mod x;`. Tests are left out.
 
 use std::{
     io,
@@ -15,14 +15,14 @@ pub struct Source {
     pub path: PathBuf,
     /// `["web", "app"]` for `crate::web::app`.
     pub module: Vec<String>,
-    /// What the places in `file` are offsets into.
+    /// The source that the spans in `file` refer to.
     pub text: String,
-    /// Without what is compiled for tests only.
+    /// The parsed source, without items that are only compiled for tests.
     pub file: File,
 }
 
-/// A file that can't be parsed as Rust, and why.
-pub struct Riddle {
+/// A file that isn't valid Rust.
+pub struct Unparsed {
     pub path: PathBuf,
     pub error: syn::Error,
 }
@@ -31,14 +31,14 @@ pub struct Riddle {
 #[derive(Default)]
 pub struct Tree {
     pub sources: Vec<Source>,
-    pub riddles: Vec<Riddle>,
+    pub unparsed: Vec<Unparsed>,
 }
 
 /// Reads a file.
 type Read<'a> = &'a dyn Fn(&Path) -> io::Result<TextFile>;
 
 impl Tree {
-    /// Without the module at the crate's root that has this name.
+    /// Reads a crate, without the module `without` at its root.
     pub fn of(root: &Path, without: &str) -> Self {
         Self::read(root, without, &TextFile::read)
     }
@@ -49,13 +49,13 @@ impl Tree {
         tree
     }
 
-    /// A file, and those of its modules, which are in the folder `children`. A module that is not there is missed by the
-    /// compiler too.
+    /// Adds a file and its modules, which are in the folder `children`. Skips a missing file, which the compiler
+    /// reports anyway.
     fn add(&mut self, path: &Path, children: &Path, module: &[String], without: &str, read: Read) {
         let Ok(TextFile { text, .. }) = read(path) else { return };
         let mut file = match parse_rust(&text) {
             Ok(file) => file,
-            Err(error) => return self.riddles.push(Riddle { path: path.to_owned(), error }),
+            Err(error) => return self.unparsed.push(Unparsed { path: path.to_owned(), error }),
         };
         drop_tests(&mut file.items);
         let mut places = Vec::new();
@@ -75,16 +75,16 @@ impl Tree {
     }
 }
 
-/// Where `mod x;` stands.
+/// The place of a `mod x;`.
 struct Place<'a> {
-    /// Of the file.
+    /// The folder of the file.
     folder: &'a Path,
-    /// Of the files of its modules.
+    /// The folder of its modules' files.
     children: &'a Path,
     module: &'a [String],
 }
 
-/// A module, and the files that it may be in, each with the folder of its own modules.
+/// A module and the files that it could be in, each with the folder of its own modules.
 type Module = (Vec<String>, Vec<(PathBuf, PathBuf)>);
 
 fn modules(items: &[Item], place: &Place, found: &mut Vec<Module>) {
@@ -195,7 +195,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// `#[cfg(test)]`, `#[test]` and the like: `#[tokio::test]`, `#[sqlx::test]`.
+/// Returns whether an item is only compiled for tests: `#[cfg(test)]`, `#[test]`, `#[tokio::test]`, `#[sqlx::test]`.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => list.parse_args::<Meta>().is_ok_and(|meta| needs_test(&meta)),
@@ -225,7 +225,7 @@ pub mod tests {
 
     use super::*;
 
-    /// The crate of these files, the first of which is its root.
+    /// Returns a crate with these files. The first one is its root.
     pub fn tree(files: &[(&str, &str)]) -> Tree {
         let texts: BTreeMap<PathBuf, &str> = files.iter().map(|(path, text)| (path.into(), *text)).collect();
         let missing = || io::Error::from(io::ErrorKind::NotFound);
@@ -254,7 +254,7 @@ pub mod tests {
                 ("backend/b/mod.rs", "mod f;"),
                 ("backend/b/f.rs", ""),
                 ("backend/c/d.rs", ""),
-                ("backend/of_nobody.rs", ""),
+                ("backend/unused.rs", ""),
             ],
             &[
                 ("backend/main.rs", ""),
@@ -268,7 +268,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_path_leads_elsewhere() {
+    fn path_attributes_are_followed() {
         assert_modules(
             &[
                 ("src/main.rs", "mod a;\n#[path = \"other/x.rs\"]\nmod x;"),
@@ -308,11 +308,8 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_rust_is_told() {
+    fn files_that_are_not_rust_are_reported() {
         let tree = tree(&[("src/main.rs", "mod a;"), ("src/a.rs", "fn {")]);
-        assert_eq!(
-            tree.riddles.iter().map(|riddle| riddle.path.as_path()).collect::<Vec<_>>(),
-            [Path::new("src/a.rs")]
-        );
+        assert_eq!(tree.unparsed.iter().map(|file| file.path.as_path()).collect::<Vec<_>>(), [Path::new("src/a.rs")]);
     }
 }

@@ -1,4 +1,4 @@
-//! What an expression gives, as far as the sources show it: a router, or a listener. What they do not show is `None`.
+//! Finds whether an expression is a router or a listener, as far as the sources show. `None` means unknown.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ pub enum Kind {
     Unix,
 }
 
-/// Deeper than anybody writes, and no circle.
+/// The depth at which the search ends, because definitions can be circular. No real code is nested this deep.
 const DEPTH: usize = 12;
 
-/// What gives the value inside, or another one of its kind.
+/// Methods that return the value inside, or another one of its kind.
 const THROUGH: [&str; 12] = [
     "unwrap",
     "expect",
@@ -36,7 +36,7 @@ const THROUGH: [&str; 12] = [
     "inspect_err",
 ];
 
-/// What makes a router of a router.
+/// Methods of a router that return a router.
 const OF_ROUTERS: [&str; 13] = [
     "route",
     "route_service",
@@ -55,7 +55,8 @@ const OF_ROUTERS: [&str; 13] = [
 
 const CONSTRUCTORS: [&str; 4] = ["new", "default", "bind", "from_std"];
 
-/// What the crates declare, by name: functions of one name are told apart by nobody here, so that all must agree.
+/// The declarations of the crates, by name. Functions with the same name aren't distinguished, so all of them must
+/// agree.
 #[derive(Default)]
 pub struct Declared<'a> {
     functions: BTreeMap<String, Vec<(&'a Signature, &'a Names)>>,
@@ -78,7 +79,7 @@ impl<'a> Declared<'a> {
         self.neighbours.insert(name, declared);
     }
 
-    /// The type behind an alias of `Result`, if it is clear.
+    /// Returns the type behind an alias, if there is only one of that name.
     pub fn alias(&self, name: &str) -> Option<(&'a Type, &'a Names)> {
         match self.aliases.get(name).map(Vec::as_slice) {
             Some([alias]) => Some(*alias),
@@ -94,7 +95,7 @@ impl<'a> Declared<'a> {
         agreed(found)
     }
 
-    /// The value of a type, or at a place in a tuple of it. A result is as good as what is in it.
+    /// Returns the kind of a type, or of an element of a tuple. A `Result` counts as the value inside.
     pub fn of_type(&self, ty: &Type, names: &Names, place: Option<usize>) -> Option<Kind> {
         self.of_type_in(ty, names, place, DEPTH)
     }
@@ -128,7 +129,7 @@ impl<'a> Declared<'a> {
     }
 }
 
-/// The first type between `<` and `>`.
+/// Returns the first type between `<` and `>`.
 pub fn argument(arguments: &PathArguments) -> Option<&Type> {
     let PathArguments::AngleBracketed(arguments) = arguments else { return None };
     arguments.args.iter().find_map(|argument| match argument {
@@ -140,7 +141,7 @@ pub fn argument(arguments: &PathArguments) -> Option<&Type> {
 
 fn kind_named(full: &str) -> Option<Kind> {
     match full {
-        // `Router` alone is what a prelude has imported.
+        // A plain `Router` comes from a prelude.
         "axum::Router" | "axum::routing::Router" | "Router" => Some(Kind::Router),
         "tokio::net::TcpListener" | "TcpListener" | "net::TcpListener" => Some(Kind::Tcp),
         "tokio::net::UnixListener" | "UnixListener" | "net::UnixListener" => Some(Kind::Unix),
@@ -182,18 +183,18 @@ impl<'a> Visit<'a> for Reader<'a, '_> {
     }
 }
 
-/// A name in a function, and where its value comes from.
+/// A variable in a function, and where its value comes from.
 #[derive(Clone)]
 pub struct Binding<'a> {
     pub name: String,
-    /// Its place in a tuple.
+    /// Its index in a tuple.
     pub place: Option<usize>,
     pub ty: Option<&'a Type>,
     pub init: Option<&'a Expr>,
 }
 
 impl<'a> Binding<'a> {
-    /// A pattern of which nothing is known.
+    /// Creates a binding whose value is unknown.
     pub fn unknown(name: String) -> Self {
         Self { name, place: None, ty: None, init: None }
     }
@@ -204,7 +205,7 @@ impl<'a> Binding<'a> {
         Some(Self { name: name.ident.to_string(), place: None, ty: Some(&argument.ty), init: None })
     }
 
-    /// Of `let`, one for each name in it.
+    /// Returns the bindings of a `let`, one for each name.
     pub fn of_let(pattern: &'a Pat, ty: Option<&'a Type>, init: Option<&'a Expr>, place: Option<usize>) -> Vec<Self> {
         match pattern {
             Pat::Ident(name) if name.subpat.is_none() => {
@@ -232,12 +233,12 @@ impl<'ast> Visit<'ast> for All {
     }
 }
 
-/// What can be asked about a value at one place.
+/// The values that are visible at one place.
 #[derive(Clone, Copy)]
 pub struct Values<'a, 'b> {
     pub declared: &'b Declared<'a>,
     pub names: &'b Names,
-    /// What has a name there, the innermost last.
+    /// The variables in scope, the innermost last.
     pub bindings: &'b [Binding<'a>],
 }
 
@@ -246,7 +247,7 @@ impl<'a, 'b> Values<'a, 'b> {
         self.at(expr, None, DEPTH)
     }
 
-    /// The binding of a plain name, and what could be seen there.
+    /// Returns the binding of a variable, and the values that are visible there.
     pub fn binding(self, expr: &Expr) -> Option<(&'b Binding<'a>, Self)> {
         let Expr::Path(path) = expr else { return None };
         let name = path.path.get_ident()?.to_string();
@@ -254,7 +255,7 @@ impl<'a, 'b> Values<'a, 'b> {
         Some((&self.bindings[at], Self { bindings: &self.bindings[..at], ..self }))
     }
 
-    /// `place`: the index of the wanted value in the tuple that the expression returns.
+    /// Returns the kind of an expression. `place` is the index of the value in the tuple that the expression returns.
     fn at(self, expr: &Expr, place: Option<usize>, depth: usize) -> Option<Kind> {
         let depth = depth.checked_sub(1)?;
         match expr {
@@ -291,7 +292,7 @@ impl<'a, 'b> Values<'a, 'b> {
         }
     }
 
-    /// Of a block that names nothing itself.
+    /// Returns the kind of a block's last expression. Variables of the block count as unknown.
     fn of_block(self, block: &Block, place: Option<usize>, depth: usize) -> Option<Kind> {
         let Some(Stmt::Expr(last, None)) = block.stmts.last() else { return None };
         let mut bindings = self.bindings.to_vec();
@@ -310,7 +311,7 @@ impl<'a, 'b> Values<'a, 'b> {
         if THROUGH.contains(&&*method) {
             return self.at(&call.receiver, place, depth);
         }
-        // utoipa's router gives axum's, and a description of it.
+        // utoipa's router returns an axum router and its description.
         if method == "split_for_parts" && place == Some(0) {
             return Some(Kind::Router);
         }
@@ -336,13 +337,13 @@ impl<'a, 'b> Values<'a, 'b> {
         {
             return Some(kind);
         }
-        // Another type's `new` gives that type.
+        // `new` of another type returns that type.
         let krate = full.split("::").next().and_then(|first| self.declared.neighbours.get(first));
         if CONSTRUCTORS.contains(&last) { None } else { krate.unwrap_or(self.declared).function(last, place) }
     }
 }
 
-/// Whether an arm gives nothing, for it leaves.
+/// Returns whether a match arm has no value, because it returns, breaks or panics.
 fn leaves(expr: &Expr) -> bool {
     match expr {
         Expr::Return(_) | Expr::Break(_) | Expr::Continue(_) => true,
@@ -366,7 +367,7 @@ fn leaves(expr: &Expr) -> bool {
 mod tests {
     use super::{super::tree::tests::tree, *};
 
-    /// What the tail of `main` gives.
+    /// Returns the kind of the last expression of `main`.
     fn kind_in(declarations: &str, main: &str) -> Option<Kind> {
         let source = format!("{declarations}\nasync fn main() {{ {main} }}");
         let tree = tree(&[("src/main.rs", &source)]);
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_router_is_told_by_where_it_comes_from() {
+    fn routers_are_recognized_by_their_origin() {
         for (declarations, main) in [
             ("use axum::Router;", "let app = Router::new().route(\"/\", get(home)); app"),
             ("", "axum::Router::<()>::new().layer(x)"),
@@ -412,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_something_else_is_no_router() {
+    fn ambiguous_values_are_not_routers() {
         for (declarations, main) in [
             ("use axum::Router;", "NormalizePathLayer::trim_trailing_slash().layer(Router::new())"),
             ("use axum::Router;", "let app = Router::new(); let app = NormalizePath::trim_trailing_slash(app); app"),
@@ -429,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_told_by_where_it_comes_from() {
+    fn listeners_are_recognized_by_their_origin() {
         for (main, kind) in [
             ("tokio::net::TcpListener::bind(a).await?", Some(Kind::Tcp)),
             ("let l = TcpListener::bind(a).await.unwrap(); l", Some(Kind::Tcp)),

@@ -1,26 +1,26 @@
-//! A change to a file.
+//! An edit of a file.
 
 use anstyle::AnsiColor;
 
 use crate::system::terminal::{STRONG, styled};
 
-/// A file that is to be written, as it was and as it will be. The text of both has no byte order mark, and its lines
-/// end in `\n`: what the host's file has of these stays as it is.
+/// A file to write, with its text before and after. Neither text has a byte order mark, and their lines end in `\n`:
+/// the file on disk keeps its own.
 #[derive(Clone, Debug)]
 pub struct Edit {
-    /// Below the package's folder, with `/` between its parts.
+    /// The path relative to the package's folder, with `/` as separator.
     pub path: String,
     pub(super) before: Before,
     pub(super) after: After,
     pub(super) must_parse: bool,
 }
 
-/// What has to be there for the edit to be right.
+/// What the file must contain before the edit.
 #[derive(Clone, Debug)]
 pub(super) enum Before {
     Nothing,
     Text(String),
-    /// The file is this program's own.
+    /// Anything: the file belongs to this program.
     Anything,
 }
 
@@ -36,7 +36,7 @@ impl Edit {
         Self { path: path.to_owned(), before, after, must_parse: true }
     }
 
-    /// A file that is not there yet.
+    /// Creates a file, which must not exist yet.
     pub fn create(path: &str, text: &str) -> Self {
         Self::new(path, Before::Nothing, After::Text(text.to_owned()))
     }
@@ -49,27 +49,27 @@ impl Edit {
         Self::new(path, Before::Text(before.to_owned()), After::Nothing)
     }
 
-    /// A text of this program's own, whatever is there.
+    /// Writes a text file of this program, whether it exists or not.
     pub fn put(path: &str, text: String) -> Self {
         Self::new(path, Before::Anything, After::Text(text))
     }
 
-    /// What is no text, whatever is there.
+    /// Writes a binary file of this program, whether it exists or not.
     pub fn put_bytes(path: &str, bytes: Vec<u8>) -> Self {
         Self::new(path, Before::Anything, After::Bytes(bytes))
     }
 
-    /// The text has places in it that its owner must put right.
+    /// Marks the text as containing conflicts that the host must resolve, so it need not parse.
     pub fn with_conflicts(self) -> Self {
         Self { must_parse: false, ..self }
     }
 
-    /// The text that the file will have.
+    /// Returns the new text of the file.
     pub fn text(&self) -> Option<&str> {
         if let After::Text(text) = &self.after { Some(text) } else { None }
     }
 
-    /// What the file will hold. `None` if it will go.
+    /// Returns the new content of the file. `None` if the file is removed.
     pub fn content(&self) -> Option<&[u8]> {
         match &self.after {
             After::Nothing => None,
@@ -78,7 +78,7 @@ impl Edit {
         }
     }
 
-    /// As `git diff` shows it.
+    /// Prints the edit like `git diff`.
     pub fn print_diff(&self) {
         let before = if let Before::Text(text) = &self.before { Some(text.as_str()) } else { None };
         let from = if before.is_some() { format!("a/{}", self.path) } else { "/dev/null".to_owned() };

@@ -1,15 +1,15 @@
-//! How the lines of new files end: as they would after a checkout. A migration that another branch brings back is then
-//! the same bytes as the one that a database has run.
+//! Line endings of new files: the same as after a checkout. So a migration that another branch adds has the same bytes
+//! as the one that a database already ran.
 
 use std::{collections::BTreeSet, path::Path};
 
 use crate::system::{git, text_file::TextFile};
 
-/// Files that every package has one of. New ones are like the first.
+/// Files that almost every package has. New files follow the first that exists.
 const MODELS: [&str; 3] = ["src/lib.rs", "src/main.rs", "Cargo.toml"];
 
-/// Those of the paths below a folder, which need not be there, whose lines are to end in `\r\n`: by what git does at a
-/// checkout or, where it leaves files as they are, by what is there already.
+/// Returns the paths whose lines must end in `\r\n`: those that git converts at a checkout or, if git converts none,
+/// all of them if the host's files do. The folder need not exist.
 pub fn of_new_files(root: &Path, paths: &[&str]) -> BTreeSet<String> {
     let folder = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
     let below = root.strip_prefix(folder).unwrap_or(Path::new(""));
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_repository_new_files_are_like_those_that_are_there() {
+    fn without_a_repository_new_files_have_the_line_endings_of_existing_ones() {
         let folder = tempfile::tempdir().expect("a folder");
         let of_new_files = || of_new_files(folder.path(), &["src/auth.rs"]).len();
         assert_eq!(of_new_files(), 0);

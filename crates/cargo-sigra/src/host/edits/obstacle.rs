@@ -1,4 +1,4 @@
-//! Obstacles of an edit, found before anything is written.
+//! Problems of an edit, found before anything is written.
 
 use std::{
     fs, io,
@@ -10,7 +10,7 @@ use toml_edit::DocumentMut;
 use super::edit::{After, Before, Edit};
 use crate::system::text_file::{self, TextFile};
 
-/// Why a file can't be written as it should be, and what to do about it.
+/// Why a file can't be written, and how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {
     #[error("`{0}` already exists: move it, or run this again")]
@@ -37,19 +37,19 @@ pub enum Obstacle {
     NotToml { path: String, error: Box<toml_edit::TomlError> },
 }
 
-/// What is written where, once nothing is in its way.
+/// A file to write, after all checks passed.
 #[derive(Debug)]
 pub struct Write {
-    /// As its owner knows it.
+    /// The path that the host knows it by.
     pub path: String,
-    /// The file itself, behind all links.
+    /// The file itself, with all links resolved.
     pub target: PathBuf,
     pub is_there: bool,
-    /// `None` if the file is to go.
+    /// `None` if the file is removed.
     pub content: Option<Vec<u8>>,
 }
 
-/// Where an edit goes and what it writes. `None` if the file is as it should be already.
+/// Returns the file that an edit writes. `None` if it already has that content.
 pub fn write_of(edit: &Edit, root: &Path, limit: &Path, ends_in_crlf: bool) -> Result<Option<Write>, Obstacle> {
     let (target, is_there) = place(root, limit, &edit.path)?;
     let stored = if is_there { Some(read(edit, &target)?) } else { None };
@@ -64,7 +64,7 @@ pub fn write_of(edit: &Edit, root: &Path, limit: &Path, ends_in_crlf: bool) -> R
             file
         }
         (Before::Nothing, None) => TextFile::new(ends_in_crlf),
-        // What a broken file of ours held is of no use to anybody.
+        // If our own file is broken, its old content is of no use.
         (Before::Anything, stored) => {
             let stored = stored.as_deref().and_then(|stored| std::str::from_utf8(stored).ok());
             stored.map_or_else(|| TextFile::new(ends_in_crlf), TextFile::decode)
@@ -85,7 +85,7 @@ pub fn write_of(edit: &Edit, root: &Path, limit: &Path, ends_in_crlf: bool) -> R
     Ok(Some(Write { path: edit.path.clone(), target, is_there, content }))
 }
 
-/// The file behind all links, and whether it is there.
+/// Returns the file with all links resolved, and whether it exists.
 fn place(root: &Path, limit: &Path, path: &str) -> Result<(PathBuf, bool), Obstacle> {
     let wanted = root.join(path);
     let unreadable = |error| Obstacle::Unreadable { path: path.to_owned(), error };
@@ -128,7 +128,7 @@ fn decoded(edit: &Edit, stored: &[u8]) -> Result<TextFile, Obstacle> {
     })
 }
 
-/// What did not parse before can't be expected to do so afterwards.
+/// Checks that the new text parses. If the old text didn't parse, the new one need not either.
 fn parse(edit: &Edit, text: &str, before: &TextFile) -> Result<(), Obstacle> {
     let path = || edit.path.clone();
     if !edit.must_parse {
@@ -143,7 +143,7 @@ fn parse(edit: &Edit, text: &str, before: &TextFile) -> Result<(), Obstacle> {
     Ok(())
 }
 
-/// Whoever has taken the right to write away has meant it, though a superuser could.
+/// Refuses read-only files, which are protected on purpose, even if a superuser could write them.
 fn refuse_read_only(target: &Path, is_there: bool) -> Result<(), Obstacle> {
     let is_read_only = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly());
     let folder = target.ancestors().skip(1).find(|folder| folder.is_dir());

@@ -1,5 +1,5 @@
-//! Writing: new texts go beside their files first. Then each takes its place by a rename, and what was there is kept
-//! until all have.
+//! Writes files all together: first to temporary files next to them, which are then renamed. The old files are kept
+//! until all are renamed.
 
 use std::{
     collections::BTreeMap,
@@ -25,8 +25,8 @@ pub enum EditError {
     Unwritable { path: String, error: io::Error },
     #[error("stopped; nothing was changed")]
     Stopped,
-    #[error("{cause}, except for what couldn't be restored: {left}")]
-    NotPutBack { cause: Box<EditError>, left: String },
+    #[error("{cause}, but some files couldn't be restored: {left}")]
+    NotRestored { cause: Box<EditError>, left: String },
 }
 
 fn listed(obstacles: &[Obstacle]) -> String {
@@ -36,14 +36,14 @@ fn listed(obstacles: &[Obstacle]) -> String {
     }
 }
 
-/// Edits without an obstacle.
+/// Edits that passed all checks.
 #[derive(Debug)]
 pub struct Transaction {
     writes: Vec<Write>,
 }
 
 impl Transaction {
-    /// Finds all that is in the way, of edits in the folder of a package.
+    /// Checks the edits of a package, and finds all obstacles.
     pub fn prepare<'a>(root: &Path, edits: impl IntoIterator<Item = &'a Edit>) -> Result<Self, EditError> {
         let edits: Vec<&Edit> = edits.into_iter().collect();
         let unwritable = |error| EditError::Unwritable { path: root.display().to_string(), error };
@@ -72,28 +72,28 @@ impl Transaction {
         }
     }
 
-    /// Files that are there and are not in the package's folder: a link leads to them, or a workspace has them.
+    /// Returns existing files outside the package's folder: behind a link, or elsewhere in the workspace.
     pub fn elsewhere(&self, root: &Path) -> Vec<&Path> {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let there = self.writes.iter().filter(|write| write.is_there);
         there.map(|write| write.target.as_path()).filter(|target| !target.starts_with(&root)).collect()
     }
 
-    /// Writes all, or nothing.
+    /// Writes all files or none.
     pub fn commit(self) -> Result<(), EditError> {
         interruption::watch();
         self.commit_while(|| if interruption::has_come() { Err(EditError::Stopped) } else { Ok(()) })
     }
 
-    fn commit_while(self, mut go_on: impl FnMut() -> Result<(), EditError>) -> Result<(), EditError> {
+    fn commit_while(self, mut proceed: impl FnMut() -> Result<(), EditError>) -> Result<(), EditError> {
         let mut staged = Vec::new();
         for write in &self.writes {
-            go_on()?;
+            proceed()?;
             staged.push(stage(write).map_err(|error| unwritable(write, error))?);
         }
         let mut done = Done::default();
         for (write, staged) in self.writes.iter().zip(staged) {
-            let result = go_on().and_then(|()| done.put(write, staged).map_err(|error| unwritable(write, error)));
+            let result = proceed().and_then(|()| done.put(write, staged).map_err(|error| unwritable(write, error)));
             if let Err(cause) = result {
                 return Err(done.undo(cause));
             }
@@ -102,7 +102,7 @@ impl Transaction {
     }
 }
 
-/// The folder that no link may lead out of: the repository or, without one, the folder that all edits are in.
+/// Returns the folder that links must not leave: the repository or, without one, the folder of all edits.
 fn limit(root: &Path, edits: &[&Edit]) -> io::Result<PathBuf> {
     let folder = nearest_folder(&root.join("Cargo.toml")).canonicalize()?;
     if let Some(top) = git::top_level(&folder) {
@@ -116,7 +116,7 @@ fn unwritable(write: &Write, error: io::Error) -> EditError {
     EditError::Unwritable { path: write.path.clone(), error }
 }
 
-/// The new content, in the same file system as the file that it will be.
+/// Writes the new content to a temporary file, in the same file system as its destination.
 fn stage(write: &Write) -> io::Result<Option<NamedTempFile>> {
     let Some(content) = &write.content else { return Ok(None) };
     let mut builder = Builder::new();
@@ -133,7 +133,7 @@ fn stage(write: &Write) -> io::Result<Option<NamedTempFile>> {
     Ok(Some(staged))
 }
 
-/// A superuser's own files would be in the way of who has the package.
+/// Keeps the file's owner when a superuser writes it. Otherwise the package's owner couldn't change it anymore.
 #[cfg(unix)]
 fn keep_owner(before: &fs::Metadata, path: &Path) {
     use std::os::unix::fs::{MetadataExt, chown};
@@ -147,7 +147,7 @@ fn nearest_folder(path: &Path) -> &Path {
     path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(path)
 }
 
-/// What was done so far.
+/// The steps that are done.
 #[derive(Default)]
 struct Done(Vec<Step>);
 
@@ -180,14 +180,14 @@ impl Done {
         Ok(())
     }
 
-    /// From the last step to the first. What can't be undone is told, and kept.
+    /// Undoes the steps in reverse order. Keeps what can't be undone, and names it in the error.
     fn undo(self, cause: EditError) -> EditError {
         let mut left = Vec::new();
         for step in self.0.into_iter().rev() {
             match step {
                 Step::MadeFolder(folder) => {
                     if fs::remove_dir(&folder).is_err() {
-                        left.push(format!("the folder `{}` was made", folder.display()));
+                        left.push(format!("the folder `{}` was created", folder.display()));
                     }
                 }
                 Step::Wrote(path) => {
@@ -203,7 +203,7 @@ impl Done {
                 }
             }
         }
-        if left.is_empty() { cause } else { EditError::NotPutBack { cause: Box::new(cause), left: left.join(", ") } }
+        if left.is_empty() { cause } else { EditError::NotRestored { cause: Box::new(cause), left: left.join(", ") } }
     }
 }
 
@@ -211,7 +211,7 @@ impl Done {
 mod tests {
     use super::*;
 
-    /// All that is in a folder: its files with their bytes, its links, and what may be done with them.
+    /// Returns the content of a folder: its files with their bytes, its links, and permissions.
     fn tree(folder: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_written() {
+    fn all_files_are_written() {
         let folder = package();
         Transaction::prepare(folder.path(), &edits()).and_then(Transaction::commit).expect("written");
         let files = tree(folder.path()).into_iter().filter(|(path, _)| path.is_file());
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_at_any_step_leaves_all_as_it_was() {
+    fn a_failure_at_any_step_changes_nothing() {
         let folder = package();
         let before = tree(folder.path());
         let mut steps = 0;
@@ -293,11 +293,11 @@ mod tests {
             assert_eq!(tree(folder.path()), before, "after {steps} steps");
             steps += 1;
         }
-        assert_eq!(steps, 2 * 6, "each file is written, and put in its place");
+        assert_eq!(steps, 2 * 6, "each file is written and renamed");
     }
 
     #[test]
-    fn a_folder_that_was_not_there_goes_again() {
+    fn a_folder_that_was_created_is_removed_after_a_failure() {
         let folder = package();
         let before = tree(folder.path());
         let edits = [Edit::create("src/main.rs", MAIN), Edit::create("migrations/1.sql", "")];
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_into_the_way_leaves_all_else_as_it_was() {
+    fn an_obstacle_that_appears_in_the_meantime_changes_nothing() {
         for path in ["src/auth.rs", "src/auth/a/b.rs", ".sigra/base.tar.gz", "src/main.rs"] {
             let folder = package();
             let transaction = Transaction::prepare(folder.path(), &edits()).expect("good");
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_takes_no_more_leaves_all_as_it_was() {
+    fn a_failed_write_changes_nothing() {
         let folder = package();
         let name = "a".repeat(300);
         let edits = [edits(), vec![Edit::create(&format!("src/{name}/{name}.rs"), "")]].concat();
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_in_the_way_is_told_at_once() {
+    fn all_obstacles_are_reported_at_once() {
         let folder = package();
         let root = folder.path();
         fs::create_dir(root.join("src/auth.rs")).expect("made");
@@ -360,8 +360,8 @@ mod tests {
             ],
         ]
         .concat();
-        let told = obstacles(root, &edits);
-        for (told, expected) in told.iter().zip([
+        let found = obstacles(root, &edits);
+        for (found, expected) in found.iter().zip([
             "`src/auth.rs` is a folder, but a file must be written there: move it",
             "`src/auth/a/b.rs` needs `src/auth` to be a folder, but it is a file: move it",
             "`src/main.rs` has changed in the meantime: run this again",
@@ -369,13 +369,13 @@ mod tests {
             "`rustfmt.toml` would no longer be valid TOML, which is a bug in cargo-sigra: ",
             "`old.txt` already exists: move it, or run this again",
         ]) {
-            assert!(told.starts_with(expected), "{told}");
+            assert!(found.starts_with(expected), "{found}");
         }
-        assert_eq!(told.len(), 6, "{told:?}");
+        assert_eq!(found.len(), 6, "{found:?}");
     }
 
     #[test]
-    fn what_did_not_parse_before_may_stay_so() {
+    fn a_file_that_did_not_parse_before_need_not_parse_afterwards() {
         let folder = package();
         let broken = "fn main() {\n<<<<<<< ours\n";
         fs::write(folder.path().join("src/main.rs"), broken).expect("written");
@@ -383,18 +383,18 @@ mod tests {
         Transaction::prepare(folder.path(), [&edit]).expect("its owner fixes it");
         let edit = Edit::change("Cargo.toml", "[package]\n", "<<<<<<< ours\n".to_owned());
         assert!(Transaction::prepare(folder.path(), [&edit]).is_err());
-        Transaction::prepare(folder.path(), [&edit.with_conflicts()]).expect("it is to be put right by hand");
+        Transaction::prepare(folder.path(), [&edit.with_conflicts()]).expect("it has to be fixed by hand");
     }
 
     #[test]
-    fn what_is_as_it_should_be_is_not_written() {
+    fn unchanged_files_are_not_written() {
         let folder = package();
         let edits = [Edit::change("src/main.rs", MAIN, MAIN.to_owned()), Edit::put("old.txt", "old\n".to_owned())];
         assert!(Transaction::prepare(folder.path(), &edits).expect("good").writes.is_empty());
     }
 
     #[test]
-    fn a_byte_order_mark_and_line_endings_stay() {
+    fn a_byte_order_mark_and_line_endings_are_kept() {
         let folder = package();
         let path = folder.path().join("src/main.rs");
         fs::write(&path, "\u{feff}#!/bin/x\r\nfn main() {}\r\n").expect("written");
@@ -407,7 +407,7 @@ mod tests {
         Transaction::prepare(folder.path(), &edits).and_then(Transaction::commit).expect("written");
         let text = |path: &str| fs::read_to_string(folder.path().join(path)).expect("text");
         assert_eq!(text("src/main.rs"), "\u{feff}#!/bin/x\r\nfn main() {}\r\nmod auth;\r\n");
-        assert_eq!(text("src/auth.rs"), "mod a;\r\n", "as what is there");
+        assert_eq!(text("src/auth.rs"), "mod a;\r\n", "like the existing files");
         assert_eq!(text("base"), "\n");
     }
 
@@ -422,21 +422,21 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_only_is_left_alone() {
+        fn read_only_files_are_refused() {
             let folder = package();
             set_mode(&folder.path().join("src/main.rs"), 0o444);
-            let told = obstacles(folder.path(), &edits());
+            let found = obstacles(folder.path(), &edits());
             let main = folder.path().canonicalize().expect("a folder").join("src/main.rs");
-            assert_eq!(told, [format!("`{}` is read-only: make it writable", main.display())]);
+            assert_eq!(found, [format!("`{}` is read-only: make it writable", main.display())]);
             set_mode(&folder.path().join("src/main.rs"), 0o644);
             set_mode(&folder.path().join("src"), 0o555);
-            let told = obstacles(folder.path(), &edits());
-            assert!(told.len() == 3 && told[0].contains("/src` is read-only"), "{told:?}");
+            let found = obstacles(folder.path(), &edits());
+            assert!(found.len() == 3 && found[0].contains("/src` is read-only"), "{found:?}");
             set_mode(&folder.path().join("src"), 0o755);
         }
 
         #[test]
-        fn what_may_be_done_with_a_file_stays() {
+        fn permissions_of_a_file_are_kept() {
             let folder = package();
             set_mode(&folder.path().join("src/main.rs"), 0o750);
             Transaction::prepare(folder.path(), &edits()).and_then(Transaction::commit).expect("written");
@@ -448,7 +448,7 @@ mod tests {
         }
 
         #[test]
-        fn a_link_stays_and_its_file_is_written() {
+        fn a_link_is_kept_and_its_target_is_written() {
             let folder = package();
             let root = folder.path();
             fs::rename(root.join("src/main.rs"), root.join("program.rs")).expect("moved");
@@ -459,31 +459,31 @@ mod tests {
         }
 
         #[test]
-        fn links_out_of_the_package_and_to_nothing_are_refused() {
+        fn links_that_are_broken_or_leave_the_package_are_refused() {
             let (folder, other) = (package(), package());
             let root = folder.path();
             fs::remove_file(root.join("src/main.rs")).expect("removed");
             symlink(other.path().join("src/main.rs"), root.join("src/main.rs")).expect("linked");
             symlink(other.path(), root.join("src/auth")).expect("linked");
             symlink("nowhere", root.join("src/auth.rs")).expect("linked");
-            let told = obstacles(root, &edits());
-            assert_eq!(told.len(), 3, "{told:?}");
-            assert_eq!(told[0], "`src/auth.rs` is a broken link: fix or remove it");
+            let found = obstacles(root, &edits());
+            assert_eq!(found.len(), 3, "{found:?}");
+            assert_eq!(found[0], "`src/auth.rs` is a broken link: fix or remove it");
             assert!(
-                told[1].starts_with("`src/auth/a/b.rs` is a link that leads out of the repository, to "),
-                "{told:?}"
+                found[1].starts_with("`src/auth/a/b.rs` is a link that leads out of the repository, to "),
+                "{found:?}"
             );
-            assert!(told[2].starts_with("`src/main.rs` is a link that leads out of the repository, to "), "{told:?}");
+            assert!(found[2].starts_with("`src/main.rs` is a link that leads out of the repository, to "), "{found:?}");
         }
 
         #[test]
-        fn two_names_of_one_file_are_refused() {
+        fn two_edits_of_one_file_are_refused() {
             let folder = package();
             symlink("old.txt", folder.path().join("older.txt")).expect("linked");
             let edits = [Edit::put("old.txt", "a".to_owned()), Edit::put("older.txt", "b".to_owned())];
-            let told = obstacles(folder.path(), &edits);
+            let found = obstacles(folder.path(), &edits);
             assert_eq!(
-                told,
+                found,
                 ["`old.txt` and `older.txt` are the same file, because of a link: replace the link with a copy"]
             );
         }

@@ -1,4 +1,4 @@
-//! What the host's migrations do, and what that means for ours.
+//! The effects of the host's migrations, and what they mean for ours.
 
 use std::{
     fs::{self, File},
@@ -25,17 +25,17 @@ use crate::{
     system::text_file::TextFile,
 };
 
-/// What the host's migrations do.
+/// The host's migrations.
 pub struct Existing {
     root: PathBuf,
     folder: Folder,
-    /// Of the folder that ours go to, and what else makes tables.
+    /// The SQL of the folder that ours go to, and of other tools that create tables.
     texts: Vec<String>,
     migrations: Migrations,
 }
 
 impl Existing {
-    /// Of the package in a folder, if need be after a question.
+    /// Finds the migrations of a package. Asks which folder to use if there are several and `can_ask`.
     pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Self, MigrationError> {
         let folder = folder::find(root, asked, can_ask)?;
         let own = files(&folder.path)?;
@@ -55,12 +55,12 @@ impl Existing {
         Ok(Self { root: root.to_owned(), folder, texts, migrations })
     }
 
-    /// Where ours go, and who runs them.
+    /// Returns where our migrations go, and who runs them.
     pub fn migrations(&self) -> Migrations {
         self.migrations.clone()
     }
 
-    /// All code that the package is made of.
+    /// Returns all source code of the package.
     pub fn sources(&self) -> Vec<String> {
         self.folder.sources.iter().filter_map(|path| Some(TextFile::read(path).ok()?.text)).collect()
     }
@@ -71,13 +71,13 @@ impl Existing {
         tables
     }
 
-    /// What the ids of the host's users are, if it has any.
+    /// Returns the id type of the host's users table, if it has one.
     pub fn id_of(&self, users: &UserNames, db: Database) -> Option<Id> {
         let tables = self.tables(db);
         tables.get(&users.plural)?.column("id").and_then(|id| adoption::id_of(id, db))
     }
 
-    /// What makes the host's table one of users. `None` if it has none.
+    /// Returns the SQL that makes the host's table the users table. `None` if it has none.
     pub fn adopted(
         &self,
         users: &UserNames,
@@ -89,7 +89,7 @@ impl Existing {
         ours.read(template, db);
         let table = users.plural.as_str();
         if let Some(statement) = theirs.unreadable(table) {
-            return Err(MigrationError::Riddle { table: table.to_owned(), statement: statement.to_owned() });
+            return Err(MigrationError::Unparsed { table: table.to_owned(), statement: statement.to_owned() });
         }
         if let Some(taken) = ours.iter().find(|ours| ours.name != table && theirs.get(&ours.name).is_some()) {
             return Err(MigrationError::Taken(taken.name.clone()));
@@ -102,7 +102,7 @@ impl Existing {
         Ok(Some(adoption::statements(theirs, ours, users, db)))
     }
 
-    /// Runs them in memory, where that is possible, and looks at the rows of a database that can be reached.
+    /// Runs the migrations in memory, if possible, and checks the rows of a database that can be reached.
     pub fn rehearse(&self, users: &UserNames, files: &Files, db: Database) -> Result<(), MigrationError> {
         let ours = files.iter().filter(|(path, _)| self.migrations.has(path) && !path.ends_with(".down.sql"));
         let ours: Vec<String> = ours.map(|(_, text)| text.clone()).collect();
@@ -118,20 +118,20 @@ impl Existing {
         }
     }
 
-    /// What the host has to know of a table that is kept.
+    /// Returns warnings about a table that is kept.
     pub fn warnings(&self, users: &UserNames, files: &Files, db: Database) -> Vec<String> {
         let tables = self.tables(db);
         let Some(table) = tables.get(&users.plural) else { return Vec::new() };
         let mut warnings = Vec::new();
         match self.rows(table, db) {
             Some(rows) if rows.without > 0 => warnings.push(format!(
-                "{} rows of `{}` have no address: their users can't log in until they have one",
+                "{} rows of `{}` have no email address: these users can't log in without one",
                 rows.without, table.name
             )),
             Some(_) => {}
             None if self.is_migrated(&tables) => {}
             None => warnings.push(format!(
-                "rows of `{0}` whose addresses differ in capital letters alone stop the migration. This finds them: \
+                "the migration fails if rows of `{0}` have addresses that differ only in case. To find them: \
                  SELECT lower(email) FROM {1} GROUP BY 1 HAVING count(*) > 1",
                 table.name,
                 users.in_sql()
@@ -139,7 +139,7 @@ impl Existing {
         }
         let code = files.iter().find(|(path, _)| path.ends_with("accounts/registration.rs"));
         warnings.extend(code.and_then(|(path, code)| {
-            // As the host has made it since.
+            // The host may have changed the file.
             let code = fs::read_to_string(self.root.join(path)).unwrap_or_else(|_| code.clone());
             unfilled(table, users, path, &code, db)
         }));
@@ -150,12 +150,13 @@ impl Existing {
         rows::rows(&self.root, &self.folder.workspace, &table.name, db)
     }
 
-    /// Whether ours are among them already.
+    /// Returns whether our migrations are already among them.
     fn is_migrated(&self, tables: &Tables) -> bool {
         tables.get("users_tokens").is_some()
     }
 
-    /// Cargo does not see a new file in a folder: what compiles it in is built again when it is newer.
+    /// Updates the modification time of the files that embed migrations, because Cargo doesn't notice a new file in a
+    /// folder.
     pub fn touch(&self) -> Result<(), MigrationError> {
         for path in &self.folder.run_by {
             let opened = File::options().append(true).open(path);
@@ -166,7 +167,7 @@ impl Existing {
     }
 }
 
-/// Columns that every row must have, and that the generated code does not know: where they go, and how.
+/// Returns a warning about required columns that the generated code doesn't fill, with the code to write.
 fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Database) -> Option<String> {
     let begins = format!("INSERT INTO {} (", users.in_rust());
     let (columns, rest) = code.split_once(&begins)?.1.split_once(')')?;
@@ -180,14 +181,14 @@ fn unfilled(table: &Table, users: &UserNames, path: &str, code: &str, db: Databa
     let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
     let placeholders = missing.iter().map(|column| adoption::placeholder(column, db)).collect::<Vec<_>>().join(", ");
     let mut said = format!(
-        "every row of `{}` must have {}, which a registration does not give: it fails until {path} says\n\n    \
+        "every row of `{}` must have {}, which registrations don't fill: they fail until you write this in {path}:\n\n    \
          {begins}{names}, {columns}) VALUES ({placeholders}, {values})\n",
         table.name,
         quoted(&missing.iter().map(|column| column.name.clone()).collect::<Vec<_>>()),
     );
     if let Some(hash) = missing.iter().find(|column| column.name.contains("pass") || column.name.contains("pwd")) {
         said += &format!(
-            "\n  Hashes that are in `{0}` can be handed over, if they are PHC strings or bcrypt's: UPDATE {1} SET hashed_password = {0}",
+            "\n  To keep existing hashes in `{0}`, if they are PHC strings or bcrypt hashes: UPDATE {1} SET hashed_password = {0}",
             hash.name,
             users.in_sql()
         );
@@ -203,7 +204,7 @@ mod tests {
         CREATE TABLE audit_events (id BLOB);";
     const MANIFEST: &str = "[package]\nname = \"host\"\nedition = \"2024\"\n[dependencies]\nsqlx = \"0.9\"\n";
 
-    /// A package, or several, in a folder.
+    /// Creates a folder with these files.
     fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         for (path, text) in files {
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_users_gets_what_it_lacks() {
+    fn an_adopted_users_table_gets_its_missing_columns() {
         let host = existing(
             "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, full_name TEXT NOT NULL, password_hash TEXT NOT NULL);",
         );
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_can_be_none_of_users_is_refused() {
+    fn a_table_that_is_not_suitable_for_users_is_refused() {
         let users = UserNames::default();
         let of_names = existing("create table users (id integer primary key, username text not null);");
         let refused = adopted(&of_names, &users, Id::Bigint).expect_err("no address").to_string();
@@ -270,12 +271,13 @@ mod tests {
         assert!(matches!(adopted(&of_texts, &users, Id::Uuid), Err(MigrationError::Unusable { .. })));
         let taken = existing("CREATE TABLE audit_events (id INTEGER);");
         assert!(matches!(adopted(&taken, &users, Id::Uuid), Err(MigrationError::Taken(_))));
-        let riddle = existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT); ALTER TABLE users FROBNICATE;");
-        assert!(matches!(adopted(&riddle, &users, Id::Bigint), Err(MigrationError::Riddle { .. })));
+        let unparsed =
+            existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT); ALTER TABLE users FROBNICATE;");
+        assert!(matches!(adopted(&unparsed, &users, Id::Bigint), Err(MigrationError::Unparsed { .. })));
     }
 
     #[test]
-    fn what_makes_a_table_one_of_users_says_what_is_in_its_way() {
+    fn adopting_a_table_fails_with_a_clear_message_if_addresses_are_equal() {
         let host = existing("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);");
         let sql = adopted(&host, &UserNames::default(), Id::Bigint).expect("good").expect("a table");
         let with_rows = |rows: &str| {
@@ -290,8 +292,8 @@ mod tests {
             ),
             None
         );
-        let failed = with_rows("('Ada@x.example'), ('ada@x.example')").expect("two of one address");
-        assert!(failed.contains("have the same address but for capital letters: merge them first"), "{failed}");
+        let failed = with_rows("('Ada@x.example'), ('ada@x.example')").expect("two rows with the same address");
+        assert!(failed.contains("have addresses that differ only in case: merge them first"), "{failed}");
     }
 
     const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = [\"server\", \"db\", \"other\"]\n";
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn migrations_of_another_package_are_found_and_left_to_it() {
+    fn migrations_of_another_package_are_found_and_run_by_it() {
         let folder = workspace_with(&[
             ("db/src/lib.rs", RUN),
             ("db/migrations/0001_a.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);"),
@@ -334,15 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_doubt_a_flag_is_asked_for() {
+    fn an_ambiguous_folder_requires_a_flag() {
         let sql = ("other/migrations/1_a.sql", "CREATE TABLE a (id int);");
-        let of_a_stranger = workspace_with(&[("db/src/lib.rs", ""), sql]);
-        let refused = found(of_a_stranger.path(), "server", None).err().expect("doubt").to_string();
+        let unrelated = workspace_with(&[("db/src/lib.rs", ""), sql]);
+        let refused = found(unrelated.path(), "server", None).err().expect("ambiguous").to_string();
         assert!(refused.contains("`../other/migrations`") && refused.contains("`migrations`"), "{refused}");
 
         let two = "fn f() { sqlx::migrate!(\"./a\"); sqlx::migrate!(\"./b\"); }";
         let two = workspace_with(&[("db/src/lib.rs", two), ("db/a/1_a.sql", ""), ("db/b/1_b.sql", "")]);
-        let refused = found(two.path(), "server", None).err().expect("doubt").to_string();
+        let refused = found(two.path(), "server", None).err().expect("ambiguous").to_string();
         assert!(refused.contains("`--migrations ../db/a`"), "{refused}");
         assert!(found(two.path(), "server", Some("../db/b")).expect("said").migrations().by_host);
 
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_other_programs_are_seen_or_asked_about() {
+    fn tables_of_other_tools_are_found_or_require_a_flag() {
         let diesel = "[package]\nname = \"db\"\nedition = \"2024\"\n[dependencies]\ndiesel = \"2\"\n";
         let up = (
             "db/migrations/2024-01-01-000000_users/up.sql",
@@ -359,7 +361,10 @@ mod tests {
         );
         let folder = workspace_with(&[("db/Cargo.toml", diesel), ("db/src/lib.rs", ""), up]);
         let refused = found(folder.path(), "server", None).err().expect("Diesel").to_string();
-        assert!(refused.starts_with("Diesel makes the tables") && refused.contains("`--migrations sql`"), "{refused}");
+        assert!(
+            refused.starts_with("Diesel creates the tables") && refused.contains("`--migrations sql`"),
+            "{refused}"
+        );
         assert!(matches!(found(folder.path(), "server", Some("../db/migrations")), Err(MigrationError::OfDiesel(_))));
         let host = found(folder.path(), "server", Some("sql")).expect("said");
         assert_eq!(host.id_of(&UserNames::default(), Database::Sqlite), Some(Id::Bigint), "its tables are known");

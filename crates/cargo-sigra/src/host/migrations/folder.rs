@@ -1,4 +1,4 @@
-//! Where the host's migrations are, and whether it runs them by itself.
+//! Finds the folder of the host's migrations, and whether the host runs them itself.
 
 use std::{
     fs,
@@ -16,22 +16,22 @@ use crate::{
     system::{questions, text_file::TextFile},
 };
 
-/// Where `sqlx` looks unless it is told otherwise.
+/// The default folder of `sqlx`.
 const DEFAULT: &str = "migrations";
 
 #[derive(Debug)]
 pub struct Folder {
     pub path: PathBuf,
     pub workspace: PathBuf,
-    /// The files of the host that run what is in it.
+    /// The host's files that run these migrations.
     pub run_by: Vec<PathBuf>,
-    /// All code that the package is made of.
+    /// All source files of the package.
     pub sources: Vec<PathBuf>,
-    /// Folders of other programs, whose migrations make tables too.
+    /// Folders of Diesel, whose migrations create tables too.
     pub of_diesel: Vec<PathBuf>,
 }
 
-/// The folder of `--migrations`, or the only one that it can be.
+/// Returns the folder of `--migrations`, or the only possible one.
 pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, MigrationError> {
     let members = workspace::members(root)?;
     let own = workspace::dependencies_of(&members, root);
@@ -68,8 +68,8 @@ pub fn find(root: &Path, asked: Option<&Path>, can_ask: bool) -> Result<Folder, 
     Ok(Folder { path, workspace, run_by, sources, of_diesel })
 }
 
-/// Nothing that the package depends on runs migrations: those that lie where they are looked for may be run from a
-/// shell.
+/// Returns the possible folders if no dependency of the package runs migrations. Those in the default places may be run
+/// from a shell.
 fn unclear(
     root: &Path,
     members: &[Member],
@@ -100,7 +100,9 @@ fn chosen(root: &Path, mut found: Vec<PathBuf>, can_ask: bool) -> Result<PathBuf
             return Err(several(root, found));
         }
         let folders = found.iter().map(|path| shown(root, path)).collect();
-        return Ok(found.swap_remove(questions::choose("Which migrations make the tables of accounts?", folders)?));
+        return Ok(
+            found.swap_remove(questions::choose("Which folder should the migrations of accounts go to?", folders)?)
+        );
     }
     Ok(found.swap_remove(0))
 }
@@ -114,12 +116,12 @@ fn has_sql(folder: &Path) -> bool {
     files.map(|entry| entry.path()).any(|path| path.is_file() && path.extension().is_some_and(|end| end == "sql"))
 }
 
-/// Whether there are folders with an `up.sql` in it.
+/// Returns whether a folder has subfolders with an `up.sql`.
 fn is_of_diesel(folder: &Path) -> bool {
     fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| entry.path().join("up.sql").is_file())
 }
 
-/// The files of sqlx in a folder that are run at a start, and those of Diesel: the oldest first.
+/// Returns the migrations of sqlx that a start runs, and those of Diesel, oldest first.
 pub fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, MigrationError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()),

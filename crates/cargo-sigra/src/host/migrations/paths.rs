@@ -1,8 +1,8 @@
-//! Paths of folders, as they are compared and as they are shown.
+//! Paths of folders, for comparing and printing.
 
 use std::path::{Component, Path, PathBuf};
 
-/// As seen from the package, with `/` between its parts.
+/// Returns a path relative to the package, with `/` as separator.
 pub fn shown(root: &Path, path: &Path) -> String {
     let common = root.components().zip(path.components()).take_while(|(a, b)| a == b).count();
     let up = root.components().skip(common).map(|_| "..".to_owned());
@@ -11,7 +11,7 @@ pub fn shown(root: &Path, path: &Path) -> String {
     if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
-/// Without `.` and `..`; links are followed as far as there is something.
+/// Returns a path without `.` and `..`, with links resolved if it exists.
 pub fn normalized(path: &Path) -> PathBuf {
     if let Ok(found) = path.canonicalize() {
         return found;

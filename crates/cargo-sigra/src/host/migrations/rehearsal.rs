@@ -1,11 +1,12 @@
-//! All migrations, run in memory: where that works at all, ours must too.
+//! Runs all migrations in memory: if the host's succeed there, ours must too.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
-/// What would write into files.
+/// Statements that would write files.
 const LEAVES_MEMORY: [&str; 2] = ["ATTACH", "VACUUM"];
 
-/// Why ours can't be run after the host's. The host's own may need more than SQLite has by itself: then nothing is known.
+/// Returns the error of running our migrations after the host's. `None` if they succeed, or if the host's need more
+/// than plain SQLite, so that nothing is known.
 pub fn on_sqlite(hosts: &[String], ours: &[String]) -> Option<String> {
     if hosts.iter().any(|sql| LEAVES_MEMORY.iter().any(|word| sql.to_ascii_uppercase().contains(word))) {
         return None;
@@ -34,10 +35,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_found() {
+    fn conflicts_with_the_hosts_schema_are_found() {
         let ours = "CREATE TABLE audit_events (id BLOB);";
         assert_eq!(rehearsed("CREATE TABLE users (id INTEGER PRIMARY KEY);", ours), None);
-        let failed = rehearsed("CREATE VIEW audit_events AS SELECT 1;", ours).expect("in the way");
+        let failed = rehearsed("CREATE VIEW audit_events AS SELECT 1;", ours).expect("a conflict");
         assert!(failed.contains("audit_events already exists"), "{failed}");
         assert_eq!(rehearsed("SELECT of_an_extension();", ours), None, "nothing is known");
     }

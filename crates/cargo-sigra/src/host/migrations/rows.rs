@@ -1,4 +1,4 @@
-//! The database that `DATABASE_URL` names, if it can be reached: what its rows are in the way of.
+//! Reads the database that `DATABASE_URL` names, if it is reachable, to find rows that would make our migration fail.
 
 use std::{collections::BTreeMap, env, path::Path, time::Duration};
 
@@ -7,30 +7,30 @@ use tokio::time::timeout;
 
 use crate::plan::choices::Database;
 
-/// One that takes longer is away.
+/// The time after which a database counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// At most this many users are named.
+/// The largest number of rows that a message names.
 const SHOWN: usize = 10;
 
-/// What its table of users holds.
+/// Problems in the existing users table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// The ids of users whose addresses are the same but for capital letters.
+    /// The ids of users whose email addresses differ only in case, in groups.
     pub same: Vec<String>,
-    /// How many have no address at all.
+    /// The number of users without an email address.
     pub without: i64,
 }
 
 impl Rows {
-    /// Groups of ids, as they are shown.
+    /// Returns the groups of ids as text.
     pub fn shown(&self) -> String {
         let more = if self.same.len() > SHOWN { ", and others" } else { "" };
         self.same.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ") + more
     }
 }
 
-/// `None` if there is no database, or no such table in it.
+/// Returns the problems of the users table. `None` if the database or the table doesn't exist.
 pub fn rows(root: &Path, workspace: &Path, table: &str, db: Database) -> Option<Rows> {
     let url = url(&[root, workspace])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
@@ -44,7 +44,7 @@ pub fn rows(root: &Path, workspace: &Path, table: &str, db: Database) -> Option<
     runtime.block_on(async { timeout(PATIENCE, asked).await.ok().flatten() })
 }
 
-/// As the application would read it.
+/// Returns the URL that the application would use.
 fn url(folders: &[&Path]) -> Option<String> {
     const NAME: &str = "DATABASE_URL";
     let in_file = |folder: &&Path| {

@@ -1,4 +1,4 @@
-//! Where code says which migrations are run: `sqlx::migrate!("…")`, and the like of other programs.
+//! Finds which migrations the code runs: `sqlx::migrate!("…")`, and other tools.
 
 use std::{
     fmt, fs,
@@ -10,7 +10,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use super::{paths::normalized, sqlx_toml, workspace::Member};
 use crate::system::text_file::TextFile;
 
-/// Folders of a package whose code is not in its programs.
+/// Folders of a package whose code isn't part of its binaries.
 const NOT_IN_PROGRAMS: [&str; 4] = ["target", "tests", "benches", "examples"];
 
 /// A folder of migrations, and the file that runs them.
@@ -20,7 +20,7 @@ pub struct Run {
     pub folder: PathBuf,
 }
 
-/// Another program that makes tables.
+/// A tool other than sqlx that creates tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     Diesel,
@@ -49,7 +49,7 @@ impl Tool {
         tools.into_iter().filter_map(|(tool, is_there)| is_there.then_some(tool)).collect()
     }
 
-    /// Where its migrations may be.
+    /// Returns the folders that its migrations can be in.
     pub fn folders(self, root: &Path) -> Vec<PathBuf> {
         match self {
             Self::Diesel => root.ancestors().take(3).map(|folder| folder.join("migrations")).collect(),
@@ -58,7 +58,7 @@ impl Tool {
     }
 }
 
-/// What a package runs, but for its tests.
+/// Returns the migrations that a package runs, outside its tests.
 pub fn of(member: &Member) -> Vec<Run> {
     if !member.dependencies.iter().any(|(name, _)| name == "sqlx") {
         return Vec::new();
@@ -70,7 +70,7 @@ pub fn of(member: &Member) -> Vec<Run> {
         let Ok(tokens) = file.text.trim_start_matches("#!/").parse::<TokenStream>() else { continue };
         for named in named_in(tokens) {
             let named = named.as_deref().unwrap_or(&default);
-            // Those that are read at run time are looked for in the folder that the program runs in.
+            // Paths that are read at run time are relative to the folder that the program runs in.
             let folders = [&member.root, &member.workspace].map(|root| normalized(&root.join(named)));
             let folder = folders.iter().find(|folder| folder.is_dir()).unwrap_or(&folders[0]).clone();
             runs.push(Run { source: source.clone(), folder });
@@ -79,7 +79,7 @@ pub fn of(member: &Member) -> Vec<Run> {
     runs
 }
 
-/// All Rust of a package's programs, but not of packages below it.
+/// Returns all source files of a package's binaries, without packages in subfolders.
 pub fn sources(root: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -97,7 +97,7 @@ pub fn sources(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The folders that a file names: `None` for the default.
+/// Returns the folders that a file names. `None` stands for the default folder.
 fn named_in(tokens: TokenStream) -> Vec<Option<String>> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut found = Vec::new();
@@ -133,13 +133,13 @@ fn named_in(tokens: TokenStream) -> Vec<Option<String>> {
     found
 }
 
-/// `#[cfg(test)]`.
+/// Returns whether an attribute is `#[cfg(test)]`.
 fn is_for_tests(attribute: &TokenStream) -> bool {
     let text = attribute.to_string().replace(' ', "");
     text.starts_with("cfg(") && text.contains("test") && !text.contains("not(test")
 }
 
-/// Behind the braces or the semicolon of the item that begins here.
+/// Returns the index after the braces or the semicolon of the item that begins here.
 fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
     let is_end = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_found_wherever_they_are_named() {
+    fn folders_are_found_in_all_forms_of_calls() {
         for (source, folder) in [
             ("async fn f() { sqlx::migrate!().run(&pool).await?; }", None),
             ("static M: Migrator = sqlx::migrate!(\"./sql\");", Some("./sql")),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tests_and_comments_name_is_not_run() {
+    fn migrations_in_tests_and_comments_are_ignored() {
         for source in [
             "#[cfg(test)] mod tests { fn f() { sqlx::migrate!(\"a\") } }",
             "#[cfg(test)] static M: Migrator = sqlx::migrate!();",

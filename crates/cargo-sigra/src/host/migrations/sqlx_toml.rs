@@ -1,4 +1,4 @@
-//! `sqlx.toml`: where sqlx keeps what it has run, and where it looks for migrations.
+//! `sqlx.toml`: the table of applied migrations, and the folder of migrations.
 
 use std::{fs, path::Path};
 
@@ -22,12 +22,12 @@ fn sqlx_toml(root: &Path) -> Migrate {
     toml::from_str::<SqlxToml>(&text).unwrap_or_default().migrate
 }
 
-/// The folder of migrations that is not named in code.
+/// Returns the folder of migrations that `sqlx::migrate!()` uses.
 pub fn default_folder(root: &Path) -> String {
     sqlx_toml(root).migrations_dir.unwrap_or_else(|| "migrations".to_owned())
 }
 
-/// The table in which the crate around a folder keeps which migrations were run.
+/// Returns the name of the table with the applied migrations, for the crate that contains a folder.
 pub fn table_around(folder: &Path) -> String {
     let named = folder.ancestors().take(4).find_map(|folder| sqlx_toml(folder).table_name);
     named.unwrap_or_else(|| "_sqlx_migrations".to_owned())

@@ -1,4 +1,4 @@
-//! The packages of the host's workspace, and which of them it is made of.
+//! The packages of the host's workspace, and those that the host depends on.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::system::cargo::{self, MetadataError};
 pub struct Member {
     pub root: PathBuf,
     pub workspace: PathBuf,
-    /// What it depends on, but for its tests and build script: by name and, in the same workspace, by folder.
+    /// Its normal dependencies: the name and, in the same workspace, the folder.
     pub dependencies: Vec<(String, Option<PathBuf>)>,
 }
 
@@ -49,7 +49,7 @@ pub fn members(root: &Path) -> Result<Vec<Member>, MetadataError> {
     Ok(metadata.packages.into_iter().map(member).collect())
 }
 
-/// The package in this folder, and all of the workspace that it depends on.
+/// Returns the package in this folder, and all packages of the workspace that it depends on.
 pub fn dependencies_of<'a>(members: &'a [Member], root: &Path) -> Vec<&'a Member> {
     let at = |root: &Path| members.iter().find(|member| member.root == root);
     let mut found: Vec<&Member> = at(root).into_iter().collect();

@@ -1,4 +1,4 @@
-//! Which errors of a function ours can become by `?`.
+//! Finds whether a function can return our errors with `?`.
 
 use syn::{PathArguments, ReturnType, Type, TypeParamBound};
 
@@ -7,10 +7,10 @@ use crate::host::code::{
     values::{Declared, argument},
 };
 
-/// Results whose error takes every other one.
+/// Result types whose error can be made from any other.
 const RESULTS: [&str; 4] = ["anyhow::Result", "eyre::Result", "color_eyre::Result", "color_eyre::eyre::Result"];
 
-/// Errors that take every other one.
+/// Error types that can be made from any other.
 const ERRORS: [&str; 8] = [
     "anyhow::Error",
     "eyre::Report",
@@ -22,7 +22,8 @@ const ERRORS: [&str; 8] = [
     "lambda_runtime::Error",
 ];
 
-/// Errors of a known kind go up; others are the host's own, which ours may not be made into.
+/// Returns whether our errors can be returned with `?`. Only known types count, because the host's own may not convert
+/// ours.
 pub fn takes_ours(output: &ReturnType, names: &Names, declared: &Declared) -> bool {
     match output {
         ReturnType::Type(_, ty) => is_result(ty, names, declared, true),
@@ -59,7 +60,7 @@ fn second(arguments: &PathArguments) -> Option<&Type> {
     }
 }
 
-/// `Box<dyn Error>` and the like.
+/// Returns whether a type is `Box<dyn Error>` or one of `ERRORS`.
 fn is_error(ty: &Type, names: &Names) -> bool {
     let Type::Path(path) = ty else { return false };
     if ERRORS.contains(&&*names.full(&path.path)) {
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_goes_up_where_the_function_takes_every_error() {
+    fn question_mark_is_used_if_the_function_returns_any_error() {
         for source in [
             "fn main() -> Result<(), Box<dyn std::error::Error>> {}",
             "use std::error::Error; fn main() -> Result<(), Box<dyn Error + Send + Sync>> {}",
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_hosts_own_is_not_taken_for_one_that_takes_ours() {
+    fn question_mark_is_not_used_with_the_hosts_own_error() {
         for source in [
             "fn main() {}",
             "fn main() -> Result<(), MyError> {}",

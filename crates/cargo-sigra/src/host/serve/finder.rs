@@ -1,4 +1,4 @@
-//! All places in a file where something is served.
+//! Finds all places in a file where something is served.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::{
@@ -21,7 +21,7 @@ use crate::host::code::{
     values::{Binding, Declared, Kind, Values},
 };
 
-/// What a file serves, and whether accounts are around something in it.
+/// What a file serves, and whether it already has accounts.
 #[derive(Default)]
 pub struct Found {
     pub sites: Vec<Site>,
@@ -44,7 +44,7 @@ pub fn find(source: &Source, names: &Names, declared: &Declared) -> Found {
     finder.found
 }
 
-/// What code runs in: a function, a closure or an async block.
+/// A function, a closure or an async block.
 #[derive(Clone, Copy)]
 struct Body<'a> {
     is_async: bool,
@@ -52,18 +52,18 @@ struct Body<'a> {
     function: Option<(&'a Signature, &'a Block)>,
 }
 
-/// The innermost statement that is being looked at.
+/// The innermost statement around the visited code.
 #[derive(Clone, Copy)]
 struct Statement {
     begin: usize,
     end: usize,
-    /// Whether all of it is evaluated, and in order.
+    /// Whether it is always evaluated as a whole, and in order.
     is_straight: bool,
     is_conditional: bool,
     bodies: usize,
 }
 
-/// `let x = …;`, which may be where a service is made.
+/// A `let x = …;`, which can create a service.
 struct Let<'a> {
     name: String,
     init: &'a Expr,
@@ -80,7 +80,7 @@ struct Finder<'a> {
     bindings: Vec<Binding<'a>>,
     lets: Vec<Let<'a>>,
     statement: Option<Statement>,
-    /// What waits for the future in a function that is not async.
+    /// The runtime that waits for a future in a function that isn't async.
     block_on: Option<String>,
     found: Found,
 }
@@ -208,7 +208,7 @@ impl<'a> Visit<'a> for Finder<'a> {
         self.visit_expr(&call.receiver);
         let outer = self.block_on.take();
         if method == "block_on" {
-            // Only what has a name is the same runtime a second time.
+            // Only a variable is sure to be the same runtime if it is written twice.
             self.block_on = matches!(&*call.receiver, Expr::Path(_)).then(|| self.text(call.receiver.span()));
         }
         call.args.iter().for_each(|argument| self.visit_expr(argument));
@@ -256,7 +256,7 @@ impl<'a> Finder<'a> {
         self.block_on = block_on;
     }
 
-    /// Code that may run never, or more than once.
+    /// Visits code that may run never, or more than once.
     fn branch(&mut self, inner: impl FnOnce(&mut Self)) {
         let outer = self.statement;
         if let Some(statement) = &mut self.statement {
@@ -292,7 +292,7 @@ impl<'a> Finder<'a> {
         full == "axum::serve" || full == "serve" && self.names.may_come_from("serve", "axum")
     }
 
-    /// Whether what `.serve(…)` is called on comes from a crate, as far as this function shows.
+    /// Returns whether the server of `.serve(…)` comes from a crate, as far as this function shows.
     fn is_server(&self, call: &ExprMethodCall, krate: &str) -> bool {
         let mut receiver = &*call.receiver;
         let mut values = self.values();
@@ -329,7 +329,7 @@ impl<'a> Finder<'a> {
         self.push(shape, span, place, doubt);
     }
 
-    /// Where accounts go for what is served, and what speaks against it.
+    /// Returns where to add accounts to a served value, and why that isn't certain.
     fn around(&self, app: &'a Expr, make: Make) -> (Option<Place>, Option<Doubt>) {
         let (router, made) = made_of(app, make);
         let values = self.values();
@@ -342,12 +342,12 @@ impl<'a> Finder<'a> {
                 at.map(|at| &self.lets[at]).filter(|of| binding.init.is_some_and(|init| std::ptr::eq(init, of.init)));
             if let Some(of) = of {
                 let there = Values { bindings: &self.bindings[..of.bindings], ..there };
-                // A service that has a name.
+                // The service is a variable.
                 let (inner, made) = made_of(of.init, make);
                 if makes_service(of.init) && there.kind(inner) == Some(Kind::Router) && std::ptr::eq(router, app) {
                     return self.place_in(Some(of.statement), Some(&of.body), inner, of.init, made);
                 }
-                // A router in something else.
+                // The router is wrapped in something else.
                 if let Some(inner) = wrapped(of.init).find(|inner| there.kind(inner) == Some(Kind::Router)) {
                     let place = self.place_in(Some(of.statement), Some(&of.body), inner, inner, Make::Nothing).0;
                     return (place, Some(Doubt::Wrapped));
@@ -429,7 +429,7 @@ impl<'a> Finder<'a> {
         });
     }
 
-    /// `Ok(router.into())` at the end of what Shuttle runs.
+    /// Finds `Ok(router.into())` at the end of a function that Shuttle runs.
     fn shuttle(&mut self, function: &'a ItemFn) -> Option<Site> {
         let is_main = |attribute: &Attribute| self.names.full(attribute.path()) == "shuttle_runtime::main";
         if !function.attrs.iter().any(is_main) {
@@ -465,7 +465,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// Tokens that a macro is given aren't code until it expands them.
+    /// Searches the tokens of a macro, which aren't code until the macro expands them.
     fn tokens(&mut self, name: &str, tokens: TokenStream, is_plain: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {
@@ -494,7 +494,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// `app` of `app.into_make_service()`, and what is to be made of it.
+/// Splits `app.into_make_service()` into `app` and what makes a service of it.
 fn made_of(app: &Expr, make: Make) -> (&Expr, Make) {
     match app {
         Expr::MethodCall(call) if call.method == "into_make_service_with_connect_info" => (&call.receiver, Make::Kept),
@@ -509,7 +509,7 @@ fn makes_service(app: &Expr) -> bool {
     matches!(app, Expr::MethodCall(call) if call.method.to_string().starts_with("into_make_service"))
 }
 
-/// What a call is given.
+/// Returns the arguments of a call.
 fn wrapped(expr: &Expr) -> impl Iterator<Item = &Expr> {
     let arguments = match expr {
         Expr::Call(call) => Some(&call.args),
@@ -519,7 +519,7 @@ fn wrapped(expr: &Expr) -> impl Iterator<Item = &Expr> {
     arguments.into_iter().flatten()
 }
 
-/// Accounts are around it, in a database of their own or in the host's.
+/// Returns whether a function adds accounts.
 fn is_ours(full: &str) -> bool {
     matches!(full.rsplit("::").next(), Some("with_accounts" | "with_accounts_in"))
 }
@@ -542,7 +542,7 @@ fn has_cfg(statement: &Stmt) -> bool {
     attributes.iter().any(|attribute| matches!(&attribute.meta, Meta::List(list) if list.path.is_ident("cfg")))
 }
 
-/// `axum::serve` before its parentheses.
+/// Returns the path before a call's parentheses, such as `axum::serve`.
 fn path_before(tokens: &[TokenTree]) -> Vec<String> {
     let mut path = Vec::new();
     let mut rest = tokens.iter().rev();
@@ -556,7 +556,7 @@ fn path_before(tokens: &[TokenTree]) -> Vec<String> {
     path
 }
 
-/// How often a function is called: by its name, in code and in macros.
+/// Counts the calls of a function, by its name, in code and in macros.
 pub struct Calls<'a> {
     function: &'a Function,
     pub count: usize,

@@ -1,35 +1,35 @@
-//! A router in a source, and the same source with accounts around it.
+//! A router in a source file, and the same source with accounts added.
 
 use std::ops::Range;
 
 use syn::Expr;
 
-/// What is made of the router with accounts.
+/// How the router with accounts becomes a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
-    /// As the host makes it.
+    /// Like the host does it.
     Kept,
-    /// A service that knows its clients' addresses, which limits are counted by.
+    /// A service that knows the IP addresses of clients, which rate limits need.
     ConnectInfo,
     Nothing,
 }
 
-/// How the accounts are waited for.
+/// How to wait for the accounts to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     Await,
-    /// By a runtime that has this name.
+    /// With the runtime in this variable.
     BlockOn(String),
 }
 
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The statement that accounts go before.
+    /// The statement that accounts are added before.
     pub statement: Range<usize>,
     pub router: Range<usize>,
-    /// The router with what makes a service of it.
+    /// The router, including the call that makes a service of it.
     pub service: Range<usize>,
-    /// What the router with accounts is called.
+    /// The variable for the router with accounts.
     pub name: String,
     pub make: Make,
     pub wait: Wait,
@@ -39,13 +39,13 @@ pub struct Place {
 const MAKE: &str = ".into_make_service_with_connect_info::<std::net::SocketAddr>()";
 
 impl Place {
-    /// The source with accounts around the router.
+    /// Returns the source with accounts around the router.
     pub fn around(&self, source: &str, with_accounts: &str) -> String {
         let statement = self.changed(source, with_accounts);
         format!("{}{statement}{}", &source[..self.statement.start], &source[self.statement.end..])
     }
 
-    /// The statement alone, as it would be, from the edge of the page on.
+    /// Returns only the changed statement, without indentation.
     pub fn lines(&self, source: &str, with_accounts: &str) -> String {
         let indent = self.indent(source).unwrap_or_default().to_owned();
         let changed = self.changed(source, with_accounts);
@@ -68,7 +68,7 @@ impl Place {
         )
     }
 
-    /// The text before the statement, if the statement begins its line.
+    /// Returns the indentation of the statement, if it begins its line.
     fn indent<'a>(&self, source: &'a str) -> Option<&'a str> {
         let line = source[..self.statement.start].rfind('\n').map_or(0, |at| at + 1);
         let before = &source[line..self.statement.start];
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// `let app = crate::auth::with_accounts(app).await?;`
+/// Returns a statement such as `let app = crate::auth::with_accounts(app).await?;`.
 pub fn binding(name: &str, with_accounts: &str, router: &str, wait: &Wait, can_fail: bool) -> String {
     let failed = if can_fail { "?" } else { ".unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"))" };
     match wait {
@@ -85,7 +85,8 @@ pub fn binding(name: &str, with_accounts: &str, router: &str, wait: &Wait, can_f
     }
 }
 
-/// The router's own name, which nobody needs once it has been given away; or else one that the function doesn't know.
+/// Returns the variable for the router with accounts: the router's own, which is moved anyway, or one that the function
+/// doesn't use yet.
 pub fn name_for(router: &Expr, text: &str, function: &str) -> String {
     if matches!(router, Expr::Path(path) if path.path.get_ident().is_some()) {
         return text.to_owned();

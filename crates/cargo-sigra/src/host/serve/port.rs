@@ -1,4 +1,4 @@
-//! The port that a host listens at, as far as its sources show it.
+//! Finds the port that a host listens on, as far as its sources show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,8 @@ use syn::{
 
 use crate::host::code::tree::Source;
 
-/// The one port that is written out: in what a listener is bound to, in what that is made of, or beside the word.
+/// Returns the port, if the sources contain exactly one: in the address of a listener, in what that is made from, or
+/// next to the word "port".
 pub fn find<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Option<u16> {
     let mut written = Written::default();
     sources.for_each(|source| written.visit_file(&source.file));
@@ -20,7 +21,7 @@ pub fn find<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Option<u16
     for address in &written.bound {
         written.follow(address.to_token_stream(), &mut seen, &mut ports);
     }
-    only(&ports).or_else(|| only(&written.beside_the_word).filter(|_| ports.is_empty()))
+    only(&ports).or_else(|| only(&written.next_to_the_word).filter(|_| ports.is_empty()))
 }
 
 fn only(ports: &BTreeSet<u16>) -> Option<u16> {
@@ -29,13 +30,13 @@ fn only(ports: &BTreeSet<u16>) -> Option<u16> {
 
 #[derive(Default)]
 struct Written<'a> {
-    /// What listeners are bound to.
+    /// The addresses of listeners.
     bound: Vec<&'a Expr>,
-    /// What has a name.
+    /// The values of variables and constants.
     named: BTreeMap<String, Vec<TokenStream>>,
     bodies: BTreeMap<String, Vec<&'a Block>>,
-    /// `let port = …`, `env::var("PORT")…`
-    beside_the_word: BTreeSet<u16>,
+    /// Numbers next to the word "port": `let port = …`, `env::var("PORT")…`.
+    next_to_the_word: BTreeSet<u16>,
 }
 
 impl<'a> Visit<'a> for Written<'a> {
@@ -50,8 +51,8 @@ impl<'a> Visit<'a> for Written<'a> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'a ExprMethodCall) {
-        if call.method.to_string().starts_with("unwrap_or") && says_port(call.receiver.to_token_stream()) {
-            self.beside_the_word.extend(call.args.iter().flat_map(|argument| numbers(argument.to_token_stream())));
+        if call.method.to_string().starts_with("unwrap_or") && mentions_port(call.receiver.to_token_stream()) {
+            self.next_to_the_word.extend(call.args.iter().flat_map(|argument| numbers(argument.to_token_stream())));
         }
         visit::visit_expr_method_call(self, call);
     }
@@ -80,12 +81,12 @@ impl<'a> Visit<'a> for Written<'a> {
         visit::visit_item_fn(self, function);
     }
 
-    /// `#[arg(long, default_value_t = 3000)] port: u16`
+    /// Finds `#[arg(long, default_value_t = 3000)] port: u16`.
     fn visit_field(&mut self, field: &'a Field) {
         let is_port = field.ident.as_ref().is_some_and(|name| is_word(&name.to_string()));
         for attribute in field.attrs.iter().filter(|_| is_port) {
             if let syn::Meta::List(list) = &attribute.meta {
-                self.beside_the_word.extend(numbers(list.tokens.clone()));
+                self.next_to_the_word.extend(numbers(list.tokens.clone()));
             }
         }
     }
@@ -97,11 +98,11 @@ impl<'a> Written<'a> {
             Expr::Lit(literal) => number(&literal.lit),
             _ => None,
         };
-        self.beside_the_word.extend(literal.filter(|_| is_word(name)));
+        self.next_to_the_word.extend(literal.filter(|_| is_word(name)));
         self.named.entry(name.to_owned()).or_default().push(value.to_token_stream());
     }
 
-    /// All ports in an expression, and in what its names stand for.
+    /// Collects all ports in an expression, and in the values of its variables.
     fn follow(&self, tokens: TokenStream, seen: &mut BTreeSet<String>, ports: &mut BTreeSet<u16>) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for token in &tokens {
@@ -128,7 +129,7 @@ impl<'a> Written<'a> {
                 TokenTree::Punct(_) => {}
             }
         }
-        if says_port(tokens.iter().cloned().collect()) {
+        if mentions_port(tokens.iter().cloned().collect()) {
             ports.extend(defaults(&tokens));
         }
     }
@@ -149,7 +150,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// What `unwrap_or…` is given.
+/// Returns the numbers in the arguments of `unwrap_or…`.
 fn defaults(tokens: &[TokenTree]) -> Vec<u16> {
     let is_default = |token: &TokenTree| matches!(token, TokenTree::Ident(name) if name.to_string().starts_with("unwrap_or") || name == "map_or");
     let after = tokens.windows(2).filter(|pair| is_default(&pair[0]));
@@ -166,12 +167,12 @@ fn is_word(name: &str) -> bool {
     name.to_ascii_lowercase().split('_').any(|word| word == "port")
 }
 
-/// Whether a port is spoken of, as in `env::var("PORT")`.
-fn says_port(tokens: TokenStream) -> bool {
+/// Returns whether code mentions a port, such as `env::var("PORT")`.
+fn mentions_port(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(name) => is_word(&name.to_string()),
         TokenTree::Literal(text) => is_word(text.to_string().trim_matches('"')),
-        TokenTree::Group(group) => says_port(group.stream()),
+        TokenTree::Group(group) => mentions_port(group.stream()),
         TokenTree::Punct(_) => false,
     })
 }
@@ -185,7 +186,7 @@ fn numbers(tokens: TokenStream) -> Vec<u16> {
     tokens.into_iter().flat_map(of).collect()
 }
 
-/// `3000` or `"3000"`.
+/// Parses `3000` or `"3000"`.
 fn number(literal: &Lit) -> Option<u16> {
     let port = match literal {
         Lit::Int(number) => number.base10_parse().ok(),
@@ -195,7 +196,7 @@ fn number(literal: &Lit) -> Option<u16> {
     port.filter(|port| *port > 0)
 }
 
-/// Of an address such as `127.0.0.1:3000`, `[::1]:3000` or `{host}:3000`.
+/// Parses the port of an address such as `127.0.0.1:3000`, `[::1]:3000` or `{host}:3000`.
 fn port_of(literal: &Lit) -> Option<u16> {
     let Lit::Str(text) = literal else { return None };
     let text = text.value();
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_found_where_it_is_written_out() {
+    fn a_literal_port_is_found() {
         for address in [
             "\"127.0.0.1:3000\"",
             "\"localhost:3000\"",
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_clear_is_none() {
+    fn an_ambiguous_port_is_not_found() {
         for source in [
             "fn main() { bind(address()) }",
             "fn main() { bind(\"127.0.0.1:0\") }",

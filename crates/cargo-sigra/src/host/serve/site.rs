@@ -1,10 +1,10 @@
-//! A place where something is served, and what its owner has to write there.
+//! A place where something is served, and what the host has to write there.
 
 use std::{fmt, path::PathBuf};
 
 use super::place::{Place, Wait, binding};
 
-/// What serves.
+/// The server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Axum,
@@ -16,7 +16,7 @@ pub enum Shape {
     Other,
 }
 
-/// Why it is left to its owner.
+/// Why the change is left to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
     Macro(String),
@@ -27,16 +27,16 @@ pub enum Doubt {
     Listener,
     NoRouter,
     Wrapped,
-    /// `axum::serve` is named, and not called with two arguments.
+    /// `axum::serve` is mentioned, but not called with two arguments.
     Value,
     Shared,
-    /// So often, by others that each have a router.
+    /// Called this many times, with different routers.
     Called(String, usize),
     GivenRouter(String),
     Several(usize),
 }
 
-/// What it is in.
+/// The function that contains the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     pub name: String,
@@ -54,25 +54,25 @@ pub struct Site {
     pub doubt: Option<Doubt>,
     pub function: Option<Function>,
     pub can_fail: bool,
-    /// That the file belongs to.
+    /// The indices of the crates that the file belongs to.
     pub crates: Vec<usize>,
 }
 
 impl Site {
-    /// The place where accounts can go without anybody's help.
+    /// Returns the place, if accounts can be added automatically.
     pub fn certain(&self) -> Option<&Place> {
         self.place.as_ref().filter(|_| self.shape == Shape::Axum && self.doubt.is_none())
     }
 
-    /// Why it was not changed, after the name of its place.
+    /// Returns why it wasn't changed, to print after its path and line.
     pub fn reason(&self) -> String {
         let by_shape = match self.shape {
             Shape::Axum => None,
             Shape::AxumServer => Some("serves with axum_server"),
             Shape::Hyper => Some("serves each connection with hyper"),
             Shape::Lambda => Some("runs on AWS Lambda"),
-            Shape::Shuttle => Some("gives its router to Shuttle"),
-            Shape::Loco => Some("gives its router to Loco"),
+            Shape::Shuttle => Some("passes its router to Shuttle"),
+            Shape::Loco => Some("passes its router to Loco"),
             Shape::Other => Some("serves with a server that is not axum's"),
         };
         match (by_shape, &self.doubt) {
@@ -83,7 +83,7 @@ impl Site {
         }
     }
 
-    /// What to write there.
+    /// Returns what to write there.
     pub fn lines(&self, source: &str, with_accounts: &str) -> String {
         let plain = |wait: &Wait| binding("app", with_accounts, "app", wait, self.can_fail);
         match (self.shape, &self.place, &self.doubt) {
@@ -92,8 +92,8 @@ impl Site {
                  {with_accounts}(router).await.map_err(loco_rs::Error::msg)\n}}"
             ),
             (Shape::Hyper, ..) => format!(
-                "// Once, before connections are accepted:\n{}\n\
-                 // For each request, with the address that `accept` has given:\n\
+                "// Once, before accepting connections:\n{}\n\
+                 // For each request, with the address that `accept` returned:\n\
                  request.extensions_mut().insert(axum::extract::ConnectInfo(address));",
                 plain(&Wait::Await)
             ),
@@ -115,20 +115,22 @@ impl Site {
         }
     }
 
-    /// What else its owner should know.
+    /// Returns a note about consequences.
     pub fn remark(&self) -> Option<&'static str> {
         match (self.shape, &self.doubt) {
-            (_, Some(Doubt::Unix)) | (Shape::Lambda | Shape::Shuttle | Shape::Loco, _) => {
-                Some("The client's address is not known there: all clients share the limits that are counted by it.")
-            }
-            (_, Some(Doubt::Listener)) => Some(
-                "If it is a TCP listener, serve `app.into_make_service_with_connect_info::<std::net::SocketAddr>()`: limits are \
-                 counted by the client's address.",
+            (_, Some(Doubt::Unix)) | (Shape::Lambda | Shape::Shuttle | Shape::Loco, _) => Some(
+                "The IP addresses of clients are unknown there, so all clients share the rate limits of one IP address.",
             ),
-            (_, Some(Doubt::NoRouter)) => Some("Accounts go around a `Router`: where it is one still."),
+            (_, Some(Doubt::Listener)) => Some(
+                "If it is a TCP listener, serve `app.into_make_service_with_connect_info::<std::net::SocketAddr>()`: rate limits \
+                 need the IP addresses of clients.",
+            ),
+            (_, Some(Doubt::NoRouter)) => {
+                Some("Accounts can only be added to a `Router`, before it is wrapped in something else.")
+            }
             (Shape::Other, _) => Some(
-                "Limits are counted by the client's address: serve `app.into_make_service_with_connect_info::<std::net::SocketAddr>()` \
-                 if the server can.",
+                "Rate limits need the IP addresses of clients: serve `app.into_make_service_with_connect_info::<std::net::SocketAddr>()` \
+                 if the server supports it.",
             ),
             _ => None,
         }
@@ -141,14 +143,14 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Macro(name) => write!(f, "serves inside `{name}!`"),
-            Self::Sync => f.write_str("serves in a function that is not async"),
+            Self::Sync => f.write_str("serves in a function that isn't async"),
             Self::Branch => f.write_str("serves in the middle of an expression"),
             Self::Conditional => f.write_str("serves under a `cfg`"),
             Self::Unix => f.write_str("serves on a Unix socket"),
             Self::Listener => f.write_str("serves on a listener that may not be a `TcpListener`"),
-            Self::NoRouter => f.write_str("serves what may not be a `Router`"),
+            Self::NoRouter => f.write_str("serves a value that may not be a `Router`"),
             Self::Wrapped => f.write_str("serves a `Router` inside another service"),
-            Self::Value => f.write_str("passes `axum::serve` on"),
+            Self::Value => f.write_str("passes `axum::serve` as a value"),
             Self::Shared => f.write_str("belongs to more than one crate"),
             Self::Called(name, times) => write!(f, "serves in `{name}`, which is called {times} times"),
             Self::GivenRouter(name) => write!(f, "serves the router that `{name}` is called with from elsewhere"),

@@ -1,4 +1,4 @@
-//! Hosts as their owners write them: which place is changed, and what is said of the others.
+//! Typical hosts: which place is changed, and what the advice for the others is.
 
 use super::*;
 use crate::host::code::tree::tests::tree;
@@ -24,14 +24,14 @@ fn of_main(source: &str) -> Survey {
     survey(vec![program("site", &[("src/main.rs", source)])])
 }
 
-/// Of one file, as it is after the change.
+/// Returns the text of a file after the change.
 #[track_caller]
 fn around(source: &str) -> String {
     let survey = of_main(source);
     survey.around().unwrap_or_else(|| panic!("{:?}", survey.sites)).after
 }
 
-/// What is said of the one place that is not changed.
+/// Returns the advice for a place that isn't changed.
 #[track_caller]
 fn advice(source: &str) -> String {
     let survey = of_main(source);
@@ -42,7 +42,7 @@ fn advice(source: &str) -> String {
 const PLAIN: &str = "use axum::Router;\n\n#[tokio::main]\nasync fn main() {\n    let app = Router::new();\n    let listener = tokio::net::TcpListener::bind(\"127.0.0.1:3000\").await.unwrap();\n    // Serves.\n    axum::serve(listener, app).await.unwrap();\n}\n";
 
 #[test]
-fn a_plain_hello_world_is_served_with_accounts() {
+fn a_plain_hello_world_gets_accounts() {
     let after = PLAIN.replace(
         "    axum::serve(listener, app)",
         "    let app = crate::auth::with_accounts(app).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    \
@@ -52,7 +52,7 @@ fn a_plain_hello_world_is_served_with_accounts() {
     assert!(of_main(PLAIN).advice().is_empty());
 }
 
-/// In a function of these statements, whose listener and router are clear.
+/// Returns a function with these statements, whose listener and router are known.
 fn serving(result: &str, statements: &str) -> String {
     format!(
         "use axum::Router;\nasync fn main(){result} {{\n    let l = tokio::net::TcpListener::bind(a).await.unwrap();\n    \
@@ -61,7 +61,7 @@ fn serving(result: &str, statements: &str) -> String {
 }
 
 #[test]
-fn axums_serve_is_known_by_all_its_names() {
+fn axum_serve_is_recognized_under_all_names() {
     for (import, call) in [
         ("use axum::serve;", "serve"),
         ("use axum::serve as go;", "go"),
@@ -78,7 +78,7 @@ fn axums_serve_is_known_by_all_its_names() {
 }
 
 #[test]
-fn errors_go_up_where_they_can() {
+fn errors_are_returned_if_possible() {
     for (result, failed) in [
         (" -> Result<(), Box<dyn std::error::Error>>", "?;"),
         (" -> anyhow::Result<()>", "?;"),
@@ -100,7 +100,7 @@ fn errors_go_up_where_they_can() {
 }
 
 #[test]
-fn nothing_of_the_hosts_is_hidden() {
+fn the_hosts_variables_are_not_shadowed() {
     let after = around(&serving(
         "",
         "let app = state();\n    axum::serve(l, router).with_graceful_shutdown(stop(app.clone())).await.unwrap();",
@@ -121,7 +121,7 @@ fn nothing_of_the_hosts_is_hidden() {
 }
 
 #[test]
-fn a_statement_that_does_not_begin_its_line_is_not_torn() {
+fn a_statement_in_the_middle_of_a_line_stays_on_it() {
     let after = around(&serving("", "tokio::spawn(async move { axum::serve(l, router).await.unwrap() });"));
     let expected = "tokio::spawn(async move { let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| \
                     panic!(\"accounts can't start: {error}\")); axum::serve(l, router.into_make_service_with_connect_info::\
@@ -137,7 +137,7 @@ fn a_statement_that_does_not_begin_its_line_is_not_torn() {
 }
 
 #[test]
-fn what_the_host_makes_of_its_router_stays() {
+fn the_hosts_own_make_service_is_kept() {
     let after = around(&serving(
         "",
         "axum::serve(l, router.into_make_service_with_connect_info::<Addr>()).with_graceful_shutdown(stop()).await.unwrap();",
@@ -149,7 +149,7 @@ fn what_the_host_makes_of_its_router_stays() {
 }
 
 #[test]
-fn a_service_that_has_a_name_is_made_of_the_router_with_accounts() {
+fn a_service_in_a_variable_is_made_from_the_router_with_accounts() {
     let after =
         around(&serving("", "let service = router.into_make_service();\n    axum::serve(l, service).await.unwrap();"));
     let expected = "    let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    \
@@ -163,14 +163,14 @@ fn a_service_that_has_a_name_is_made_of_the_router_with_accounts() {
 }
 
 #[test]
-fn tests_comments_and_texts_serve_nothing_and_have_no_accounts() {
+fn tests_comments_and_strings_are_ignored() {
     let tests = "\n#[cfg(test)]\nmod tests {\n    async fn other() { axum::serve(l, crate::auth::with_accounts(app)).await; }\n}\n\
                  #[tokio::test]\nasync fn t() { axum::serve(l, app).await; }\n// with_accounts(app)\nconst T: &str = \"auth::with_accounts(app)\";\n";
     assert!(around(&format!("{PLAIN}{tests}")).contains("crate::auth::with_accounts(app).await"));
 }
 
 #[test]
-fn accounts_that_are_there_are_seen_in_code() {
+fn existing_accounts_are_recognized() {
     for call in [
         "crate::auth::with_accounts(app).await",
         "with_accounts_in(app, &pool).await",
@@ -182,30 +182,30 @@ fn accounts_that_are_there_are_seen_in_code() {
 }
 
 #[test]
-fn of_several_servers_none_is_changed_and_all_are_named() {
+fn several_servers_are_all_listed_and_not_changed() {
     let metrics = format!(
         "{PLAIN}\nasync fn metrics(l: tokio::net::TcpListener) {{\n    axum::serve(l, axum::Router::new()).await.unwrap();\n}}\n"
     );
-    let told = advice(&metrics);
+    let printed = advice(&metrics);
     assert!(
-        told.contains(
-            "src/main.rs:8 is one of 2 servers. There, write\n\n    let app = crate::auth::with_accounts(app)"
+        printed.contains(
+            "src/main.rs:8 is one of 2 servers. Write there\n\n    let app = crate::auth::with_accounts(app)"
         ),
-        "{told}"
+        "{printed}"
     );
-    assert!(told.contains("src/main.rs:12 is one of 2 servers. There, write\n\n    let app = crate::auth::with_accounts(axum::Router::new())"), "{told}");
+    assert!(printed.contains("src/main.rs:12 is one of 2 servers. Write there\n\n    let app = crate::auth::with_accounts(axum::Router::new())"), "{printed}");
     let tls = serving(
         "",
         "if tls {\n        axum_server::bind_rustls(a, c).serve(router.into_make_service()).await.unwrap();\n    } else {\n        axum::serve(l, router).await.unwrap();\n    }",
     );
-    let told = advice(&tls);
-    let expected = "src/main.rs:6 serves with axum_server, and is one of 2 servers. There, write\n\n    let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    \
+    let printed = advice(&tls);
+    let expected = "src/main.rs:6 serves with axum_server, and is one of 2 servers. Write there\n\n    let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    \
                     axum_server::bind_rustls(a, c).serve(router.into_make_service_with_connect_info::<std::net::SocketAddr>()).await.unwrap();";
-    assert!(told.contains(expected), "{told}");
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[test]
-fn a_function_that_serves_more_than_once_is_left_alone() {
+fn a_function_that_is_called_several_times_is_not_changed() {
     let twice = "use axum::Router;\nasync fn serve(app: Router, port: u16) {\n    let l = tokio::net::TcpListener::bind(port).await.unwrap();\n    \
                  axum::serve(l, app).await.unwrap();\n}\n#[tokio::main]\nasync fn main() { tokio::join!(serve(a(), 3000), serve(b(), 4000)); }\n";
     assert!(advice(twice).contains("src/main.rs:4 serves in `serve`, which is called 2 times."));
@@ -215,35 +215,36 @@ fn a_function_that_serves_more_than_once_is_left_alone() {
     assert!(advice(&from_elsewhere).contains("serves the router that `serve` is called with from elsewhere"));
     let method = "use axum::Router;\nstruct A;\nimpl A { async fn run(self) { let l = tokio::net::TcpListener::bind(a).await.unwrap(); axum::serve(l, Router::new()).await.unwrap(); } }\n\
                   async fn main() { sqlx::migrate!().run(&pool).await; A.run().await; }";
-    assert!(around(method).contains("with_accounts"), "another function `run` is no call of it");
+    assert!(around(method).contains("with_accounts"), "calling another function `run` doesn't count");
 }
 
 #[test]
-fn what_is_no_tcp_listener_gets_no_addresses() {
+fn connect_info_is_only_added_for_tcp_listeners() {
     let unix =
         serving("", "let l = tokio::net::UnixListener::bind(p).unwrap();\n    axum::serve(l, router).await.unwrap();");
-    let told = advice(&unix);
-    assert!(told.contains("src/main.rs:6 serves on a Unix socket."), "{told}");
+    let printed = advice(&unix);
+    assert!(printed.contains("src/main.rs:6 serves on a Unix socket."), "{printed}");
     assert!(
-        told.contains("    axum::serve(l, router).await.unwrap();") && told.contains("all clients share the limits"),
-        "{told}"
+        printed.contains("    axum::serve(l, router).await.unwrap();")
+            && printed.contains("all clients share the rate limits"),
+        "{printed}"
     );
     let unknown = serving("", "let l = listener();\n    axum::serve(l, router.into_make_service()).await.unwrap();");
-    let told = advice(&unknown);
+    let printed = advice(&unknown);
     assert!(
-        told.contains("a listener that may not be a `TcpListener`")
-            && told.contains("axum::serve(l, router.into_make_service())"),
-        "{told}"
+        printed.contains("a listener that may not be a `TcpListener`")
+            && printed.contains("axum::serve(l, router.into_make_service())"),
+        "{printed}"
     );
 }
 
 #[test]
-fn what_is_no_router_is_left_to_its_owner() {
+fn values_that_may_not_be_routers_are_not_changed() {
     for (statements, said) in [
         ("axum::serve(l, ServiceExt::<Request>::into_make_service(router)).await.unwrap();", "may not be a `Router`"),
         (
             "axum::serve(l, build()).await.unwrap();",
-            "may not be a `Router`. There, write\n\n    let app = crate::auth::with_accounts(build())",
+            "may not be a `Router`. Write there\n\n    let app = crate::auth::with_accounts(build())",
         ),
         (
             "let router = NormalizePathLayer::trim_trailing_slash().layer(router);\n    axum::serve(l, ServiceExt::<Request>::into_make_service(router)).await.unwrap();",
@@ -251,55 +252,55 @@ fn what_is_no_router_is_left_to_its_owner() {
         ),
         (
             "let app = NormalizePath::trim_trailing_slash(router);\n    axum::serve(l, app.into_make_service()).await.unwrap();",
-            "a `Router` inside another service. There, write\n\n    let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    let app = NormalizePath::trim_trailing_slash(router);",
+            "a `Router` inside another service. Write there\n\n    let router = crate::auth::with_accounts(router).await.unwrap_or_else(|error| panic!(\"accounts can't start: {error}\"));\n    let app = NormalizePath::trim_trailing_slash(router);",
         ),
         (
             "hyper_util::server::conn::auto::Builder::new(e).serve_connection_with_upgrades(io, s).await.unwrap();",
-            "with hyper. There, write",
+            "with hyper. Write there",
         ),
     ] {
-        let told = advice(&serving("", statements));
-        assert!(told.contains(said), "{told}");
+        let printed = advice(&serving("", statements));
+        assert!(printed.contains(said), "{printed}");
     }
 }
 
 #[test]
-fn where_nothing_can_be_awaited_nothing_is_changed() {
+fn a_function_that_is_not_async_is_not_changed() {
     let sync = "use axum::Router;\nfn server(l: TcpListener) -> Serve { axum::serve(l, Router::new()) }";
-    let told = advice(sync);
+    let printed = advice(sync);
     assert!(
-        told.contains("src/main.rs:2 serves in a function that is not async.")
-            && told.contains("In the async function that calls it"),
-        "{told}"
+        printed.contains("src/main.rs:2 serves in a function that isn't async.")
+            && printed.contains("In the async function that calls it"),
+        "{printed}"
     );
     let blocking = "use axum::Router;\nfn main() {\n    let l = TcpListener::bind(a);\n    rt.block_on(axum::serve(l, Router::new()).into_future());\n}";
-    let told = advice(blocking);
+    let printed = advice(blocking);
     assert!(
-        told.contains("    let app = rt.block_on(crate::auth::with_accounts(Router::new())).unwrap_or_else("),
-        "{told}"
+        printed.contains("    let app = rt.block_on(crate::auth::with_accounts(Router::new())).unwrap_or_else("),
+        "{printed}"
     );
 }
 
 #[test]
-fn what_may_not_be_evaluated_is_left_alone() {
+fn conditional_code_is_not_changed() {
     for (statements, said) in [
         ("tokio::select! { _ = axum::serve(l, router) => {}, _ = stop() => {} }", "serves inside `select!`"),
         (
             "tokio::join!(axum::serve(l, router).into_future());",
-            "serves inside `join!`. There, write\n\n    let router = crate::auth::with_accounts(router)",
+            "serves inside `join!`. Write there\n\n    let router = crate::auth::with_accounts(router)",
         ),
         ("match x { 1 => axum::serve(l, router).await.unwrap(), _ => {} }", "serves in the middle of an expression"),
         ("x && axum::serve(l, router).await.is_ok();", "serves in the middle of an expression"),
         ("#[cfg(unix)]\n    axum::serve(l, router).await.unwrap();", "serves under a `cfg`"),
-        ("run(axum::serve);", "passes `axum::serve` on"),
+        ("run(axum::serve);", "passes `axum::serve` as a value"),
     ] {
-        let told = advice(&serving("", statements));
-        assert!(told.contains(said), "{told}");
+        let printed = advice(&serving("", statements));
+        assert!(printed.contains(said), "{printed}");
     }
 }
 
 #[test]
-fn other_hosts_of_routers_get_lines_of_their_own() {
+fn other_servers_get_their_own_advice() {
     for (source, lines) in [
         (
             "use lambda_http::{run, Error};\nasync fn main() -> Result<(), Error> {\n    let app = axum::Router::new();\n    run(app).await\n}",
@@ -319,16 +320,16 @@ fn other_hosts_of_routers_get_lines_of_their_own() {
         ),
         ("fn main() {}", "    let app = crate::auth::with_accounts(app).await.unwrap_or_else("),
     ] {
-        let told = advice(source);
-        assert!(told.contains(lines), "{told}");
+        let printed = advice(source);
+        assert!(printed.contains(lines), "{printed}");
     }
 }
 
 #[test]
-fn a_file_that_is_no_rust_makes_nothing_certain() {
+fn nothing_is_changed_if_a_file_is_not_valid_rust() {
     let survey = survey(vec![program("site", &[("src/main.rs", &format!("mod a;\n{PLAIN}")), ("src/a.rs", "fn {")])]);
     assert!(survey.certain().is_none());
-    assert!(survey.advice().join("\n").contains("src/a.rs can't be understood"));
+    assert!(survey.advice().join("\n").contains("Can't parse src/a.rs"));
 }
 
 #[test]
@@ -336,7 +337,7 @@ fn the_module_goes_where_the_routes_are() {
     let lib = || library("the_shop", &[("src/lib.rs", "pub mod pages;"), ("src/pages.rs", "")]);
     let with_lib = format!("use the_shop::pages;\n{PLAIN}");
 
-    // A program with its library, whatever it is called, and wherever in it the server is.
+    // A binary with its library, under any name, and with the server anywhere in it.
     let main = survey(vec![lib(), program("shop", &[("src/main.rs", &with_lib)])]);
     assert_eq!(main.root(), Path::new("src/lib.rs"));
     assert!(main.around().expect("certain").after.contains("the_shop::auth::with_accounts(app)"));
@@ -352,12 +353,12 @@ fn the_module_goes_where_the_routes_are() {
         survey(vec![library("shop", &[("src/lib.rs", PLAIN)]), program("shop", &[("src/main.rs", "fn main() {}")])]);
     assert!(inside.around().expect("certain").after.contains("crate::auth::with_accounts(app)"));
 
-    // A library that the program does not use.
+    // A library that the binary doesn't use.
     let apart = survey(vec![lib(), program("shop", &[("src/main.rs", PLAIN)])]);
     assert_eq!(apart.root(), Path::new("src/main.rs"));
     assert!(apart.around().expect("certain").after.contains("crate::auth::with_accounts(app)"));
 
-    // Two programs and no library.
+    // Two binaries, and no library.
     let client = || program("client", &[("src/client.rs", "fn main() {}")]);
     let two = survey(vec![client(), program("site", &[("src/main.rs", PLAIN)])]);
     assert_eq!(two.root(), Path::new("src/main.rs"));
@@ -369,11 +370,11 @@ fn the_module_goes_where_the_routes_are() {
 }
 
 #[test]
-fn a_program_is_asked_for_where_several_may_serve() {
+fn a_binary_must_be_chosen_if_several_could_serve() {
     let two = || vec![program("a", &[("src/a.rs", PLAIN)]), program("b", &[("src/b.rs", PLAIN)])];
     let ask = |program| Survey::of_crates(two(), &[], "auth", program, false, PathBuf::new());
     let refused = ask(None).err().expect("refused").to_string();
-    assert!(refused.ends_with("choose one of `--bin a`, `--bin b`"), "{refused}");
+    assert!(refused.ends_with("with `--bin a`, `--bin b`"), "{refused}");
     assert_eq!(
         ask(Some("c")).err().expect("refused").to_string(),
         "this package has no binary `c`: use one of `--bin a`, `--bin b`"
@@ -396,7 +397,7 @@ fn a_file_of_two_crates_is_not_changed() {
 }
 
 #[test]
-fn a_router_of_another_crate_of_the_workspace_is_known() {
+fn a_router_from_another_crate_of_the_workspace_is_recognized() {
     let web =
         [library("shop-web", &[("web/src/lib.rs", "use axum::Router; pub fn app() -> Router { Router::new() }")])];
     let main = "async fn main() { let l = tokio::net::TcpListener::bind(a).await.unwrap(); axum::serve(l, shop_web::app()).await.unwrap() }";
@@ -412,7 +413,7 @@ fn a_router_of_another_crate_of_the_workspace_is_known() {
 }
 
 #[test]
-fn a_library_alone_is_called_by_its_own_name() {
+fn a_package_with_only_a_library_is_called_by_its_name() {
     let alone = survey(vec![library("my-pages", &[("src/lib.rs", "pub fn about() {}")])]);
     assert!(alone.advice().join("\n").contains("    let app = my_pages::auth::with_accounts(app).await"));
 }

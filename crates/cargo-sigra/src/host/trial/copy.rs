@@ -1,4 +1,4 @@
-//! A copy of a workspace: all of it, or as much as Cargo needs to find versions of its dependencies.
+//! A copy of a workspace: everything, or only what Cargo needs to resolve the dependencies.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use crate::{
     system::cargo::{self, MetadataError},
 };
 
-/// Why there is no copy.
+/// Why the copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     #[error("can't copy the workspace to try the changes in it: {0}")]
@@ -25,10 +25,10 @@ pub enum CopyError {
     Metadata(#[from] MetadataError),
 }
 
-/// What is large, and of no use to the compiler.
+/// Large folders that the compiler doesn't need.
 const LEFT_OUT: [&str; 2] = [".git", "node_modules"];
 
-/// What marks a folder whose files can be made anew, such as `target`.
+/// The file that marks a folder as a cache, such as `target`.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 
 #[derive(Debug, Deserialize)]
@@ -49,30 +49,30 @@ struct Target {
     src_path: PathBuf,
 }
 
-/// A copy, which goes when this is dropped.
+/// A copy, which is deleted when it is dropped.
 pub struct Copy {
     folder: TempDir,
-    /// Of the host: where its workspace is, and the package in it.
+    /// The host's workspace, and the package in it.
     workspace: PathBuf,
     package: PathBuf,
     target: PathBuf,
     manifests: BTreeSet<PathBuf>,
 }
 
-/// Cargo, with the host's settings: it looks for them around the folder that it runs in.
+/// Returns a command that runs Cargo in the host's folder, so that the host's Cargo settings apply.
 pub fn cargo(root: &Path) -> Command {
     let mut command = cargo::command();
     command.current_dir(root);
     command
 }
 
-/// Whether a path is that of a manifest.
+/// Returns whether a path is that of a `Cargo.toml`.
 pub fn is_manifest(path: &str) -> bool {
     Path::new(path).file_name().is_some_and(|name| name == "Cargo.toml")
 }
 
 impl Copy {
-    /// The manifests and the versions, and an empty file for each that a manifest must find.
+    /// Copies the `Cargo.toml` files and `Cargo.lock`, with an empty file for each target.
     pub fn of_manifests(root: &Path) -> Result<Self, CopyError> {
         let metadata: Metadata = cargo::metadata(root)?;
         let copy = Self::empty(root, &metadata)?;
@@ -92,7 +92,7 @@ impl Copy {
         Ok(copy)
     }
 
-    /// All that is in the workspace's folder, but for what was built.
+    /// Copies everything in the workspace's folder, except build results.
     pub fn whole(root: &Path) -> Result<Self, CopyError> {
         let metadata: Metadata = cargo::metadata(root)?;
         let copy = Self::empty(root, &metadata)?;
@@ -101,7 +101,7 @@ impl Copy {
     }
 
     fn empty(root: &Path, metadata: &Metadata) -> Result<Self, CopyError> {
-        // As Cargo names them: on Windows, the full path of a folder has another form.
+        // Paths in the form that Cargo uses: on Windows, `canonicalize` returns another one.
         let workspace = metadata.workspace_root.clone();
         let manifests = metadata.packages.iter().map(|package| package.manifest_path.clone());
         let here = root.canonicalize()?;
@@ -116,7 +116,7 @@ impl Copy {
         })
     }
 
-    /// The package's own manifest.
+    /// Returns the `Cargo.toml` of the package.
     pub fn manifest(&self) -> PathBuf {
         self.in_package("Cargo.toml")
     }
@@ -125,7 +125,7 @@ impl Copy {
         &self.target
     }
 
-    /// What is said of the copy, as said of the host.
+    /// Replaces paths of the copy with paths of the host.
     pub fn named(&self, text: &str) -> String {
         let copy = self.folder.path();
         let real = copy.canonicalize().unwrap_or_else(|_| copy.to_owned());
@@ -133,7 +133,7 @@ impl Copy {
         text.replace(&real.display().to_string(), &workspace).replace(&copy.display().to_string(), &workspace)
     }
 
-    /// Makes the changes here.
+    /// Applies the edits to the copy.
     pub fn apply(&self, edits: &[&Edit]) -> Result<(), CopyError> {
         for edit in edits {
             let path = self.in_package(&edit.path);
@@ -151,7 +151,7 @@ impl Copy {
         normal(&self.folder.path().join(package).join(path))
     }
 
-    /// Where something of the workspace is in the copy. `None` if it is elsewhere, which stays there.
+    /// Returns where a file of the workspace is in the copy. `None` if it is outside the workspace, and isn't copied.
     fn place_of(&self, path: &Path) -> Option<PathBuf> {
         let path = normal(path);
         path.strip_prefix(&self.workspace).ok().map(|path| self.folder.path().join(path))
@@ -166,7 +166,7 @@ impl Copy {
             let is_link = entry.file_type()?.is_symlink();
             match kind {
                 Ok(kind) if kind.is_file() => drop(fs::copy(&path, &to)?),
-                // A folder behind a link may be above this one.
+                // A folder behind a link can contain this one.
                 Ok(kind) if kind.is_dir() && is_link => link(&path.canonicalize()?, &to)?,
                 Ok(kind) if kind.is_dir() && !self.leaves_out(&path) => self.copy_folder(&path, &to)?,
                 _ => {}
@@ -181,7 +181,7 @@ impl Copy {
             || LEFT_OUT.iter().any(|name| folder.file_name().is_some_and(|there| there == *name))
     }
 
-    /// What a manifest names by a path and is not in the copy is where it was.
+    /// Corrects the paths in each `Cargo.toml` to files that aren't in the copy.
     fn fix_paths(&self) -> io::Result<()> {
         for manifest in &self.manifests {
             let Some(copy) = self.place_of(manifest).filter(|copy| copy.is_file()) else { continue };
@@ -224,7 +224,7 @@ fn link(_: &Path, _: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Without `..`, which a link's target would make something else of.
+/// Resolves `..`, which would lead elsewhere behind a link.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {

@@ -1,9 +1,9 @@
-//! What Cargo says when it finds no versions, in a sentence.
+//! Explains why Cargo can't resolve the dependencies.
 
 use super::copy::Copy;
 
-/// What a request to a registry ends with that nobody answers.
-const OF_NETWORK: [&str; 8] = [
+/// Words in Cargo's message if a registry is unreachable.
+const NETWORK_ERRORS: [&str; 8] = [
     "Could not resolve host",
     "Could not connect to",
     "Couldn't connect to",
@@ -14,40 +14,40 @@ const OF_NETWORK: [&str; 8] = [
     "download of config.json failed",
 ];
 
-/// The error, without what came before it, and about the host in place of its copy.
+/// Returns the error in Cargo's output, with paths of the host instead of those of the copy.
 pub fn said(stderr: &str, copy: &Copy) -> String {
     let from = stderr.find("error:").map_or(0, |at| at + "error:".len());
     copy.named(stderr[from..].trim())
 }
 
-pub fn is_of_network(said: &str) -> bool {
-    OF_NETWORK.iter().any(|words| said.contains(words))
+pub fn is_network_error(said: &str) -> bool {
+    NETWORK_ERRORS.iter().any(|words| said.contains(words))
 }
 
-pub fn is_of_links(said: &str) -> bool {
+pub fn is_links_conflict(said: &str) -> bool {
     said.contains("links to the native library")
 }
 
-/// Which packages are at odds, and what to do, after what is said of it. Nothing if Cargo's own words have to do.
+/// Returns an explanation of which packages conflict and how to fix it. Empty if Cargo's message has to do.
 pub fn explained(said: &str) -> String {
     let Some(library) = between(said, "links to the native library `", "`") else {
         return String::new();
     };
-    // The package that can't have it is told first, then the one that has it already.
-    let (wanted, there) = said.split_once("which links to").unwrap_or((said, ""));
-    let owner = |chain: &str| asked_by(chain).unwrap_or_else(|| "another package".to_owned());
-    let (wanted_by, there_by) = (owner(wanted), owner(there));
+    // Cargo first names the package that can't have the library, then the one that already has it.
+    let (wanted, existing) = said.split_once("which links to").unwrap_or((said, ""));
+    let owner = |chain: &str| required_by(chain).unwrap_or_else(|| "another package".to_owned());
+    let (wanted_by, existing_by) = (owner(wanted), owner(existing));
     let range = between(wanted, "versions that meet the requirements `", "`");
     let range = range.map(|range| format!(" ({} {range})", name_of(wanted))).unwrap_or_default();
     format!(
-        ": `{wanted_by}`{range} and `{there_by}` each bring another version of the native library `{library}`, and a program \
-         can have only one: change the version of one of the two so that they agree"
+        ": `{wanted_by}`{range} and `{existing_by}` need different versions of the native library `{library}`, but a program \
+         can have only one: change one of their versions so that they agree"
     )
 }
 
-/// The dependency of the host's own that a chain of requirements begins with: the last in it, and one from a registry if
-/// there is any.
-fn asked_by(chain: &str) -> Option<String> {
+/// Returns the host's own dependency at the start of a chain of requirements: the last one in it, preferably from a
+/// registry.
+fn required_by(chain: &str) -> Option<String> {
     let of_kind = |kind: &str| {
         let mut named = chain.lines().filter_map(|line| between(line, &format!("... which satisfies {kind} `"), "`"));
         named.next_back().and_then(|dependency| dependency.split([' ', '=']).next()).map(str::to_owned)
@@ -55,7 +55,7 @@ fn asked_by(chain: &str) -> Option<String> {
     of_kind("dependency").or_else(|| of_kind("path dependency"))
 }
 
-/// The package that no version was found of.
+/// Returns the package for which no version was found.
 fn name_of(said: &str) -> &str {
     between(said, "failed to select a version for `", "`").unwrap_or("which needs")
 }
@@ -88,16 +88,16 @@ package `libsqlite3-sys v0.38.0`
         let explained = explained(LINKS);
         assert!(
             explained.starts_with(
-                ": `sqlx` (libsqlite3-sys >=0.30.1, <0.38.0) and `rusqlite` each bring another version of the native \
+                ": `sqlx` (libsqlite3-sys >=0.30.1, <0.38.0) and `rusqlite` need different versions of the native \
                  library `sqlite3`"
             ),
             "{explained}"
         );
-        assert!(is_of_links(LINKS) && !is_of_network(LINKS));
+        assert!(is_links_conflict(LINKS) && !is_network_error(LINKS));
     }
 
     #[test]
-    fn other_reasons_are_told_in_cargos_own_words() {
+    fn other_reasons_are_left_to_cargos_message() {
         assert_eq!(explained("no matching package named `a` found"), "");
     }
 }

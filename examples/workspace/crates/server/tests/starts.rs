@@ -1,4 +1,4 @@
-//! The program starts, and answers.
+//! The server starts and responds.
 
 use std::{
     error::Error,
@@ -10,7 +10,7 @@ use std::{
 };
 
 #[test]
-fn it_answers() -> Result<(), Box<dyn Error>> {
+fn the_server_responds() -> Result<(), Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("guestbook-{}", std::process::id()));
     std::fs::create_dir(&folder)?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -23,15 +23,15 @@ fn it_answers() -> Result<(), Box<dyn Error>> {
         thread::sleep(Duration::from_millis(100));
         TcpStream::connect(address).ok()
     });
-    let mut answer = String::new();
+    let mut response = String::new();
     if let Some(mut connection) = connection {
         connection.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        connection.read_to_string(&mut answer)?;
+        connection.read_to_string(&mut response)?;
     }
 
     server.kill()?;
     server.wait()?;
     std::fs::remove_dir_all(&folder)?;
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
     Ok(())
 }

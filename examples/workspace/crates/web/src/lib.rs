@@ -1,4 +1,4 @@
-//! A guestbook: everyone reads it, and everyone writes in it.
+//! A guestbook that everyone can read and write.
 
 use axum::{
     Form, Router,

@@ -1,6 +1,6 @@
 use axum::{Router, routing::get};
 
-#[allow(dead_code, unused_imports, reason = "what is not used yet is there to be used")]
+#[allow(dead_code, unused_imports, reason = "not all of it is used yet")]
 mod auth;
 
 #[tokio::main]
