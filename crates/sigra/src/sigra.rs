@@ -155,7 +155,7 @@ impl<U: AuthUser> Sigra<U> {
             webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
             #[cfg(feature = "live")]
             live: LiveConnections::default(),
-            cache: ScopeCache::new(config.cached_scopes, own_pool.pool().clone()),
+            cache: ScopeCache::new(config.cached_scopes, &config.secrets, own_pool.pool().clone()),
             reader: Reader::new(pool.clone(), own_pool),
             purge: Task::default(),
             abandoned: TaskTracker::new(),

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::base::{error::Error, token::random_bytes};
+use crate::base::{error::Error, fingerprint::FingerprintKey, token::random_bytes};
 
 /// The minimum length of a secret, in characters.
 pub const MIN_SECRET_LEN: usize = 64;
@@ -130,6 +130,15 @@ pub struct SecretKeyBaseError {
 pub(crate) struct Secrets {
     pub newest: SecretKeyBase,
     pub older: Vec<SecretKeyBase>,
+}
+
+impl Secrets {
+    /// Derives the key of the fingerprints for one purpose, from the newest secret.
+    pub fn fingerprint_key(&self, purpose: &str) -> FingerprintKey {
+        let mut key = Zeroizing::new([0; 16]);
+        self.newest.expand(purpose, &mut *key);
+        FingerprintKey::new(&key)
+    }
 }
 
 /// HMAC-SHA256 (RFC 2104), ready to sign.

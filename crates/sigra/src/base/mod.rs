@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod config_error;
 pub(crate) mod error;
+pub(crate) mod fingerprint;
 pub(crate) mod keys;
 pub(crate) mod origin;
 pub(crate) mod problem;

@@ -28,8 +28,8 @@
 //! | [`CACHE_BYPASSED`] | warn on PostgreSQL, info on SQLite | `reason` | scopes are not cached, and every request queries the database |
 //! | [`CACHE_RESUMED`] | info | | scopes are cached from now on |
 //!
-//! Spans, at level debug: `sigra.fetch_current_scope`, `sigra.verify_password`, `sigra.log_in`,
-//! `sigra.log_out`.
+//! Spans, at level debug: `sigra.fetch_current_scope` (unless the scope is cached), `sigra.verify_password`,
+//! `sigra.log_in`, `sigra.log_out`.
 
 /// A user logged in.
 pub const LOGIN_SUCCESS: &str = "auth.login.success";

@@ -15,7 +15,10 @@ use base64::{Engine, display::Base64Display, engine::general_purpose::URL_SAFE_N
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::base::error::Error;
+use crate::base::{
+    error::Error,
+    fingerprint::{Fingerprint, FingerprintKey},
+};
 
 const TOKEN_LEN: usize = 32;
 const ENCODED_LEN: usize = 43;
@@ -143,6 +146,13 @@ impl SessionToken {
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         self.0.hash()
+    }
+
+    /// Returns the fingerprint of the token by itself, without a cookie.
+    pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Fingerprint {
+        let mut fingerprint = key.begin();
+        fingerprint.add(b't', &self.0.0);
+        fingerprint.finish()
     }
 
     /// Generates the next token of the same session.

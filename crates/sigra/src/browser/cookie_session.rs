@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     base::{
         error::Error,
+        fingerprint::{Fingerprint, FingerprintKey},
         token::{BrowserToken, CookieSessionId, SessionToken, TokenHash},
     },
     browser::{
@@ -59,16 +60,24 @@ const TRIAL: &str = "trial";
 /// }
 /// ```
 #[derive(Clone)]
-pub struct CookieSession(Arc<Mutex<State>>);
+pub struct CookieSession(Arc<Inner>);
 
-struct State {
+struct Inner {
     cookies: Cookies,
     sender: Sender,
     request: RequestCookies,
+    /// The session that the request was authenticated with.
+    let_in: OnceLock<SessionId>,
+    /// Created when it is needed, because most requests of logged-in users neither read nor write an entry.
+    state: OnceLock<Box<Mutex<State>>>,
+}
+
+struct State {
+    cookies: Cookies,
+    request: RequestCookies,
     /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
-    /// The session that the request was authenticated with, and its token.
-    let_in: Option<SessionId>,
+    /// The token that the request was authenticated with.
     acting: Option<TokenHash>,
     /// `None` while nobody is logged in.
     id: Option<CookieSessionId>,
@@ -86,27 +95,29 @@ struct State {
 }
 
 impl CookieSession {
-    pub(crate) fn read(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> (Self, PresentedTokens) {
-        let request = RequestCookies::of(headers);
-        let tokens = cookies.read_tokens(&request);
-        let state = State {
+    pub(crate) fn new(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> Self {
+        Self(Arc::new(Inner {
             cookies: cookies.clone(),
             sender,
-            request,
-            id: tokens.key.valid().next().map(|key| key.id),
-            presented: tokens.clone(),
-            let_in: None,
-            acting: None,
-            visit: Visit::Page,
-            is_cleared: false,
-            outgoing: BTreeMap::new(),
-            flash: Vec::new(),
-            token_fate: TokenFate::Keep,
-            device_write: None,
-            is_new_browser: false,
-            mfa_trust_write: None,
-        };
-        (Self(Arc::new(Mutex::new(state))), tokens)
+            request: RequestCookies::of(headers),
+            let_in: OnceLock::new(),
+            state: OnceLock::new(),
+        }))
+    }
+
+    /// Returns the fingerprint of the token cookies, without verifying them. `None` if there is no session cookie.
+    pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Option<Fingerprint> {
+        self.0.cookies.fingerprint(&self.0.request, key)
+    }
+
+    /// Returns whether the request has a session cookie, valid or not.
+    pub(crate) fn has_token(&self) -> bool {
+        self.0.cookies.has_token(&self.0.request)
+    }
+
+    /// Returns the tokens that the browser presented, verified.
+    pub(crate) fn tokens(&self) -> PresentedTokens {
+        self.state().presented.clone()
     }
 
     /// Returns the cookie-session id, which is new after every login and change of privileges. `None` while nobody is
@@ -119,7 +130,7 @@ impl CookieSession {
     /// Returns the client that sent the request.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.state().sender.client()
+        self.0.sender.client()
     }
 
     /// Returns an entry. `None` if there is none, or if it has another type.
@@ -238,8 +249,7 @@ impl CookieSession {
     /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {
-        let state = self.state();
-        state.cookies.is_any_ours(&state.request)
+        self.0.cookies.is_any_ours(&self.0.request)
     }
 
     /// Returns whether this request logged in a user with a browser that is new to them, so that you can notify them:
@@ -282,8 +292,7 @@ impl CookieSession {
 
     /// Returns the tokens of a trusted browser, one for each user who trusted it.
     pub(crate) fn trust_tokens(&self) -> TrustTokens {
-        let state = self.state();
-        TrustTokens::all_of(state.cookies.read_mfa_trust(&state.request))
+        TrustTokens::all_of(self.0.cookies.read_mfa_trust(&self.0.request))
     }
 
     /// Gives the browser a token of a trusted one, which can replace one that it has.
@@ -349,12 +358,12 @@ impl CookieSession {
 
     /// Notes the session that the request was authenticated with.
     pub(crate) fn let_in_under(&self, session: SessionId) {
-        self.state().let_in = Some(session);
+        self.0.let_in.get_or_init(|| session);
     }
 
     /// Returns the session that the request was authenticated with, even if its token was replaced since.
     pub(crate) fn let_in(&self) -> Option<SessionId> {
-        self.state().let_in
+        self.0.let_in.get().copied()
     }
 
     /// Continues without a token, because those of the browser have no session.
@@ -364,7 +373,7 @@ impl CookieSession {
 
     /// Returns whether this request logged in or out, so that nothing else may write the token cookies.
     pub(crate) fn is_settled(&self) -> bool {
-        !self.state().token_fate.is_keep()
+        self.changes().is_some_and(|state| !state.token_fate.is_keep())
     }
 
     pub(crate) fn decide(&self, fate: TokenFate) {
@@ -374,7 +383,7 @@ impl CookieSession {
     /// Leaves the entries as they were, because the request failed. If it has renewed or ended the cookie session, the
     /// entries are gone already, and only its messages are taken back.
     pub(crate) fn take_entries_back(&self) {
-        let mut state = self.state();
+        let Some(mut state) = self.changes() else { return };
         state.flash.clear();
         if state.token_fate.is_keep() {
             state.outgoing.clear();
@@ -388,7 +397,7 @@ impl CookieSession {
 
     /// Writes what changed to the response. Returns whether anything did.
     pub(crate) fn commit(&self, headers: &mut HeaderMap) -> bool {
-        let mut state = self.state();
+        let Some(mut state) = self.changes() else { return false };
         state.settle_flash();
         let changed = !state.token_fate.is_keep()
             || state.device_write.is_some()
@@ -432,11 +441,37 @@ impl CookieSession {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.0.state.get_or_init(|| Box::new(Mutex::new(State::of(&self.0))));
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the state if anything has needed it, so that there can be changes.
+    fn changes(&self) -> Option<MutexGuard<'_, State>> {
+        self.0.state.get().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl State {
+    fn of(Inner { cookies, request, .. }: &Inner) -> Self {
+        let presented = cookies.read_tokens(request);
+        let id = presented.key.valid().next().map(|key| key.id);
+        Self {
+            cookies: cookies.clone(),
+            request: request.clone(),
+            presented,
+            id,
+            acting: None,
+            visit: Visit::Page,
+            is_cleared: false,
+            outgoing: BTreeMap::new(),
+            flash: Vec::new(),
+            token_fate: TokenFate::Keep,
+            device_write: None,
+            is_new_browser: false,
+            mfa_trust_write: None,
+        }
+    }
+
     /// Returns the presented tokens, beginning with the one that the request was authenticated with.
     fn presented(&self) -> Vec<SessionToken> {
         let PresentedTokens { key, remember_me } = &self.presented;

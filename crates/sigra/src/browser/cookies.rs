@@ -5,12 +5,14 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, Uri, header};
+use memchr::memchr;
 use time::OffsetDateTime;
 
 use crate::{
     base::{
         clock::Clock,
         error::Error,
+        fingerprint::{Fingerprint, FingerprintKey},
         keys::{Secrets, SigningKeys, Verified},
         token::{CookieSessionId, SessionToken},
     },
@@ -39,21 +41,46 @@ const MOST_DOMAINS: usize = 8;
 
 /// The cookies of a request, unparsed. Each search takes time in proportion to their length.
 #[derive(Clone, Default)]
-pub(crate) struct RequestCookies(Vec<HeaderValue>);
+pub(crate) struct RequestCookies {
+    /// Browsers send one header on HTTP/1 (RFC 6265 section 5.4), and can send several on HTTP/2.
+    first: Option<HeaderValue>,
+    others: Vec<HeaderValue>,
+}
 
 impl RequestCookies {
     pub fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get_all(header::COOKIE).iter().cloned().collect())
+        let Some(first) = headers.get(header::COOKIE) else { return Self::default() };
+        let others = headers.get_all(header::COOKIE).iter().skip(1).cloned().collect();
+        Self { first: Some(first.clone()), others }
     }
 
-    /// Returns names and values, in the browser's order.
-    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let pairs = self.0.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-        pairs.map(<[u8]>::trim_ascii).map(|pair| match pair.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &[][..]),
-        })
+    /// Returns the cookies, in the browser's order: each a name, `=`, and a value.
+    fn cookies(&self) -> impl Iterator<Item = &[u8]> {
+        self.first.iter().chain(&self.others).flat_map(|header| split(header.as_bytes()))
     }
+
+    /// Returns names and values.
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.cookies().map(|cookie| split_at_byte(cookie, b'=').unwrap_or((cookie, &[])))
+    }
+}
+
+/// Splits a header into its cookies.
+fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(header);
+    std::iter::from_fn(move || {
+        let (cookie, after) = match split_at_byte(rest?, b';') {
+            Some((cookie, after)) => (cookie, Some(after)),
+            None => (rest?, None),
+        };
+        rest = after;
+        Some(cookie.trim_ascii())
+    })
+}
+
+fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr(byte, bytes)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
 }
 
 /// The values that the browser presented under a name: one, or several if cookies of several domains or paths have the
@@ -146,9 +173,10 @@ pub(crate) struct PresentedTokens {
 }
 
 impl PresentedTokens {
-    /// Returns whether the request has no session cookie, not even an invalid one.
-    pub fn is_absent(&self) -> bool {
-        self.key.is_absent() && self.remember_me.is_absent()
+    /// Returns whether the cookies need no change while their token is the current one of its session: there is one
+    /// session cookie, which is valid, and the newest key signed all valid ones.
+    pub fn are_settled(&self) -> bool {
+        self.key.only().is_some() && !self.key.is_outdated() && !self.remember_me.is_outdated()
     }
 }
 
@@ -179,6 +207,11 @@ struct Named {
 }
 
 impl Named {
+    /// Returns the value of a cookie of this name.
+    fn value<'c>(&self, cookie: &'c [u8]) -> Option<&'c [u8]> {
+        cookie.strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")
+    }
+
     /// Returns whether a browser keeps one such cookie for each host.
     fn is_of_this_host(&self) -> bool {
         self.name.starts_with(HOST_PREFIX)
@@ -227,6 +260,29 @@ impl Cookies {
             }
         }
         presented
+    }
+
+    /// Returns whether there is a session or remember-me cookie, valid or not.
+    pub fn has_token(&self, request: &RequestCookies) -> bool {
+        let names = [&self.0.key.name, &self.0.remember_me.name];
+        request.pairs().any(|(name, _)| names.iter().any(|ours| ours.as_bytes() == name))
+    }
+
+    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` if there is no session
+    /// cookie.
+    pub fn fingerprint(&self, request: &RequestCookies, key: &FingerprintKey) -> Option<Fingerprint> {
+        let (session, remember_me) = (&self.0.key, &self.0.remember_me);
+        let (mut fingerprint, mut has_session) = (key.begin(), false);
+        // Unlike a loop, `for_each` goes through the cookies of one header without a branch between them.
+        request.cookies().for_each(|cookie| {
+            if let Some(value) = session.value(cookie) {
+                has_session = true;
+                fingerprint.add(b's', value);
+            } else if let Some(value) = remember_me.value(cookie) {
+                fingerprint.add(b'r', value);
+            }
+        });
+        has_session.then(|| fingerprint.finish())
     }
 
     pub fn set_key(&self, jar: &mut SetCookies<'_>, id: CookieSessionId, token: &SessionToken) {

@@ -1,10 +1,16 @@
-use std::fmt::Display;
+use std::{fmt::Display, hash::BuildHasherDefault};
 
-use quick_cache::sync::Cache;
-use time::OffsetDateTime;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use crate::{
-    base::token::TokenHash,
+    base::{
+        clock::to_ms,
+        fingerprint::{AsIs, Fingerprint, FingerprintKey},
+        keys::Secrets,
+    },
     model::{database::Dialect, feed::Feed, scope::Scope, session::Lifetimes, user::AuthUser},
 };
 
@@ -12,19 +18,23 @@ type FeedOf<U> = <<U as AuthUser>::Database as Dialect>::Feed;
 
 pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 
-/// Caches the scopes of recent requests.
+/// Caches the scopes of recent requests, by the fingerprint of what the client presented: its token cookies, byte for
+/// byte, or a token. What was verified once is neither verified nor hashed again.
 ///
 /// It can only confirm that a token is valid. In every other case the database is queried, also whenever the [`Feed`]
 /// isn't sure that the session and the user are unchanged.
 pub(crate) struct ScopeCache<U: AuthUser> {
     feed: FeedOf<U>,
-    scopes: Option<Cache<TokenHash, Cached<U>>>,
+    fingerprints: FingerprintKey,
+    scopes: Option<Scopes<U>>,
 }
+
+type Scopes<U> = Cache<Fingerprint, Cached<U>, UnitWeighter, BuildHasherDefault<AsIs>>;
 
 struct Cached<U: AuthUser> {
     scope: Scope<U>,
-    /// When the session expires, or its row needs an update.
-    fresh_until: OffsetDateTime,
+    /// When the session expires, or its row needs an update, in milliseconds since the Unix epoch.
+    fresh_until: i64,
     subject: <FeedOf<U> as Feed>::Subject,
     stamp: Stamp<U>,
 }
@@ -41,14 +51,27 @@ impl<U: AuthUser> Clone for Cached<U> {
 }
 
 impl<U: AuthUser> ScopeCache<U> {
-    pub fn new(capacity: usize, pool: sqlx::Pool<U::Database>) -> Self {
-        let scopes = (capacity > 0).then(|| Cache::new(capacity));
-        Self { feed: Feed::new(pool, U::TABLE), scopes }
+    pub fn new(capacity: usize, secrets: &Secrets, pool: sqlx::Pool<U::Database>) -> Self {
+        let scopes = (capacity > 0).then(|| {
+            Cache::with(
+                capacity,
+                capacity as u64,
+                UnitWeighter,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            )
+        });
+        Self { feed: Feed::new(pool, U::TABLE), fingerprints: secrets.fingerprint_key("sigra scope cache"), scopes }
     }
 
-    /// Returns the scope of a token, if a query is known to return the same.
-    pub fn get(&self, token: &TokenHash, now: OffsetDateTime) -> Option<Scope<U>> {
-        let cached = self.scopes.as_ref()?.get(token)?;
+    /// Returns the key of the fingerprints.
+    pub fn fingerprints(&self) -> &FingerprintKey {
+        &self.fingerprints
+    }
+
+    /// Returns the scope of what a client presented, if a query is known to return the same. Now is in milliseconds since the Unix epoch.
+    pub fn get(&self, presented: Fingerprint, now: i64) -> Option<Scope<U>> {
+        let cached = self.scopes.as_ref()?.get(&presented)?;
         let is_good = now < cached.fresh_until
             && cached.scope.user().is_active()
             && self.feed.is_unchanged(&cached.subject, &cached.stamp);
@@ -67,12 +90,12 @@ impl<U: AuthUser> ScopeCache<U> {
         }
     }
 
-    /// Caches the scope of a current token.
-    pub fn insert(&self, token: TokenHash, scope: Scope<U>, stamp: Option<Stamp<U>>, lifetimes: &Lifetimes) {
+    /// Caches the scope of a current token, under the fingerprint of what it was presented in.
+    pub fn insert(&self, presented: Fingerprint, scope: Scope<U>, stamp: Option<Stamp<U>>, lifetimes: &Lifetimes) {
         if let (Some(scopes), Some(stamp)) = (&self.scopes, stamp) {
             let subject = FeedOf::<U>::subject(&scope.session().id, &scope.user().id());
-            let fresh_until = scope.session().fresh_until(lifetimes);
-            scopes.insert(token, Cached { scope, fresh_until, subject, stamp });
+            let fresh_until = to_ms(scope.session().fresh_until(lifetimes));
+            scopes.insert(presented, Cached { scope, fresh_until, subject, stamp });
         }
     }
 

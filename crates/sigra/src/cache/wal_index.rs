@@ -18,14 +18,9 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use crate::{
     base::{task::Task, telemetry},
-    cache::wal_index::file::IndexFile,
+    cache::wal_index::file::{Header, IndexFile},
     model::feed::Feed,
 };
-
-/// The size of the header. The file has two copies in a row, so that a reader notices one that is half written.
-const HEADER: usize = 48;
-
-type Header = [u8; HEADER];
 
 const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -94,10 +89,7 @@ impl Feed for WalIndex {
 impl Index {
     /// Returns the header, or `None` while a writer changes it.
     fn header(&self) -> Option<Header> {
-        let mut copies = [0; 2 * HEADER];
-        self.file.read_start(&mut copies).ok()?;
-        let (first, second) = copies.split_at(HEADER);
-        if first == second { first.try_into().ok() } else { None }
+        self.file.header()
     }
 
     /// Returns a number that changes with every commit of another connection, as SQLite itself counts.

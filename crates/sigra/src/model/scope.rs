@@ -1,6 +1,6 @@
 //! The scope: the user and the session of a request, and what the user has presented.
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use crate::model::{session::SessionRow, user::AuthUser};
 
@@ -36,6 +36,15 @@ struct Inner<U> {
 impl<U: AuthUser> Scope<U> {
     pub(crate) fn new(user: U, session: SessionRow) -> Self {
         Self(Arc::new(Inner { user, session }))
+    }
+
+    /// Returns the scope without its type, for the extensions of a request.
+    pub(crate) fn into_any(self) -> Arc<dyn Any + Send + Sync> {
+        self.0
+    }
+
+    pub(crate) fn from_any(scope: Arc<dyn Any + Send + Sync>) -> Option<Self> {
+        scope.downcast().ok().map(Self)
     }
 
     /// Returns the user, as the database has them at this request.

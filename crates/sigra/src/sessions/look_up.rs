@@ -8,6 +8,7 @@ use crate::{
     base::{
         clock::{earlier, later},
         error::Error,
+        fingerprint::Fingerprint,
         task::ToTheEnd,
         telemetry,
         token::{SessionHashes, SessionToken, TokenHash},
@@ -69,12 +70,13 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
-        let hash = token.hash();
-        let scope = match self.cached(&hash) {
+        let fingerprint = token.fingerprint(self.parts.cache.fingerprints());
+        let scope = match self.cached(fingerprint) {
             Some(scope) => Some(scope),
             None => {
                 let (found, stamp) = self.find(token.hashes()).await?;
-                found.filter(|found| self.is_good(found)).map(|found| self.keep_scope(hash, found, stamp))
+                let found = found.filter(|found| self.is_good(found));
+                found.map(|found| self.keep_scope(Some(fingerprint), found, stamp))
             }
         };
         Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
@@ -82,14 +84,18 @@ impl<U: AuthUser> Sigra<U> {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    /// Returns the cached scope of a token.
-    pub(crate) fn cached(&self, token: &TokenHash) -> Option<Scope<U>> {
-        self.parts.cache.get(token, self.now())
+    /// Returns the cached scope of what a client presented.
+    pub(crate) fn cached(&self, presented: Fingerprint) -> Option<Scope<U>> {
+        self.parts.cache.get(presented, self.parts.config.clock.now_ms())
     }
 
     /// Finds the session and user of a presented token, and does what is due: reissue the token, promote it, delete an
-    /// expired session, update `last_used_at`.
-    pub(crate) async fn look_up(&self, token: &SessionToken) -> Result<LookedUp<U>, Error> {
+    /// expired session, update `last_used_at`. The scope is cached under the fingerprint, if there is one.
+    pub(crate) async fn look_up(
+        &self,
+        token: &SessionToken,
+        presented: Option<Fingerprint>,
+    ) -> Result<LookedUp<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
         let (found, stamp) = self.find(token.hashes()).await?;
         let Some(mut found) = found else {
@@ -133,7 +139,7 @@ impl<U: AuthUser> Sigra<U> {
             Standing::Current => {}
         }
         self.touch(&mut found.session, now).await;
-        Ok(LookedUp::Live(self.keep_scope(hash, found, stamp), fate))
+        Ok(LookedUp::Live(self.keep_scope(presented, found, stamp), fate))
     }
 
     /// Returns whether a browser should keep this token: it was not replaced, and its session is live.
@@ -168,10 +174,10 @@ impl<U: AuthUser> Sigra<U> {
     }
 
     /// Returns the scope of a found session, and caches it if the token is the current one.
-    fn keep_scope(&self, token: TokenHash, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
+    fn keep_scope(&self, presented: Option<Fingerprint>, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
         let scope = Scope::new(found.user, found.session);
-        if found.standing == Standing::Current {
-            self.parts.cache.insert(token, scope.clone(), stamp, &self.parts.config.sessions);
+        if let Some(presented) = presented.filter(|_| found.standing == Standing::Current) {
+            self.parts.cache.insert(presented, scope.clone(), stamp, &self.parts.config.sessions);
         }
         scope
     }

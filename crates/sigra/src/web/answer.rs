@@ -63,8 +63,9 @@ pub(crate) fn not_asked(why: impl IntoResponse) -> Response {
 /// Keeps responses that depend on cookies out of shared caches, and those that show a user out of all caches (OWASP
 /// ASVS 14.2.2, 14.3.2).
 pub(crate) fn keep_private(headers: &mut HeaderMap, private: bool) {
+    headers.reserve(2);
     headers.append(header::VARY, HeaderValue::from_static("cookie"));
-    if private && !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if private {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     base::{
         error::Error,
+        fingerprint::Fingerprint,
         telemetry,
         token::{CookieSessionId, SessionHashes, SessionToken},
     },
@@ -17,20 +18,18 @@ use crate::{
 };
 
 /// Returns the cached scope of a token whose cookies need no change.
-pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, tokens: &PresentedTokens) -> Option<Scope<U>> {
-    let _span = tracing::debug_span!("sigra.fetch_current_scope").entered();
-    let key = tokens.key.only().filter(|_| !tokens.key.is_outdated() && !tokens.remember_me.is_outdated());
-    key.and_then(|key| sigra.cached(&key.token.hash()))
+pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
+    sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints())?)
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
 pub(crate) async fn authenticate<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
-    tokens: &PresentedTokens,
     is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
-    let PresentedTokens { key, remember_me } = tokens;
+    let tokens = session.tokens();
+    let PresentedTokens { key, remember_me } = &tokens;
     if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
         // A cookie with a bad signature logs nobody in, and neither does one that comes beside it. It stays until a
         // login overwrites it or the browser is closed: no row can tell whether that has happened by the time this
@@ -39,14 +38,17 @@ pub(crate) async fn authenticate<U: AuthUser>(
         return Ok(anonymous(session, TokenFate::Keep));
     }
 
+    // What is cached is never verified again, so only what needs no change is.
+    let presented = if tokens.are_settled() { session.fingerprint(sigra.parts.cache.fingerprints()) } else { None };
     // The cookie session decides. The remember-me cookie counts only if the cookie session has no live token.
     let in_key: Vec<Candidate<'_>> = key.valid().map(|key| (&key.token, Some(key.id))).collect();
     let is_new = |token: &&SessionToken| in_key.iter().all(|(known, _)| known.hash() != token.hash());
     let remembered = remember_me.valid().filter(is_new).map(|token| (token, None)).collect();
     let is_outdated = key.is_outdated() || remember_me.is_outdated();
     let mut dead = Vec::new();
-    for candidates in [in_key.clone(), remembered] {
-        if let Some(authenticated) = look_up_all(sigra, session, candidates, is_outdated, &mut dead).await? {
+    for (candidates, presented) in [(in_key.clone(), presented), (remembered, None)] {
+        let found = look_up_all(sigra, session, candidates, presented, is_outdated, &mut dead).await?;
+        if let Some(authenticated) = found {
             return Ok(authenticated);
         }
     }
@@ -73,6 +75,7 @@ async fn look_up_all<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
     candidates: Vec<Candidate<'_>>,
+    presented: Option<Fingerprint>,
     is_outdated: bool,
     dead: &mut Vec<SessionHashes>,
 ) -> Result<Option<Authenticated<U>>, Error> {
@@ -80,7 +83,7 @@ async fn look_up_all<U: AuthUser>(
     let mut is_superseded = false;
     for candidate in candidates {
         sigra.ensure_purged();
-        match (sigra.look_up(candidate.0).await?, &found) {
+        match (sigra.look_up(candidate.0, presented).await?, &found) {
             (LookedUp::Live(scope, fate), None) => found = Some((candidate, scope, fate)),
             (LookedUp::Live(scope, _), Some((_, other, _))) if scope.user().id() != other.user().id() => {
                 // One of them was planted, and there is no way to tell which.

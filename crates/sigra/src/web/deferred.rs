@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     base::origin::ForeignRequest,
-    browser::{cookie_session::CookieSession, cookies::PresentedTokens},
+    browser::cookie_session::CookieSession,
     model::{scope::Scope, user::AuthUser},
     sessions::look_up::Authenticated,
     sigra::Sigra,
@@ -32,10 +32,10 @@ pub(crate) async fn current<U: AuthUser>(
     parts: &mut Parts,
     argument: &'static str,
 ) -> Result<Current<U>, SessionRejection> {
-    if let Some(current) = parts.extensions.get::<Current<U>>() {
-        return Ok(current.clone());
+    match Current::of(&parts.extensions) {
+        Some(current) => Ok(current),
+        None => deferred::<U>(parts, argument)?.ask(parts).await,
     }
-    deferred::<U>(parts, argument)?.ask(parts).await
 }
 
 /// Returns the result of the lookup, for an optional argument.
@@ -43,10 +43,10 @@ pub(crate) async fn current_if_any<U: AuthUser>(
     parts: &mut Parts,
     argument: &'static str,
 ) -> Result<Option<Current<U>>, SessionRejection> {
-    if let Some(current) = parts.extensions.get::<Current<U>>() {
-        return Ok(Some(current.clone()));
+    match Current::of(&parts.extensions) {
+        Some(current) => Ok(Some(current)),
+        None => deferred::<U>(parts, argument)?.ask_if_any(parts).await,
     }
-    deferred::<U>(parts, argument)?.ask_if_any(parts).await
 }
 
 fn deferred<U: AuthUser>(parts: &Parts, argument: &'static str) -> Result<Deferred<U>, MissingLayer> {
@@ -59,7 +59,6 @@ pub(crate) struct Deferred<U: AuthUser>(Arc<Inner<U>>);
 struct Inner<U: AuthUser> {
     sigra: Sigra<U>,
     session: CookieSession,
-    tokens: PresentedTokens,
     is_safe: bool,
     foreign: Option<ForeignRequest>,
     is_asked: AtomicBool,
@@ -73,15 +72,9 @@ impl<U: AuthUser> Clone for Deferred<U> {
 }
 
 impl<U: AuthUser> Deferred<U> {
-    pub fn new(
-        sigra: Sigra<U>,
-        session: CookieSession,
-        tokens: PresentedTokens,
-        foreign: Option<ForeignRequest>,
-        is_safe: bool,
-    ) -> Self {
+    pub fn new(sigra: Sigra<U>, session: CookieSession, foreign: Option<ForeignRequest>, is_safe: bool) -> Self {
         let (is_asked, authenticated) = (AtomicBool::new(false), OnceCell::new());
-        Self(Arc::new(Inner { sigra, session, tokens, is_safe, foreign, is_asked, authenticated }))
+        Self(Arc::new(Inner { sigra, session, is_safe, foreign, is_asked, authenticated }))
     }
 
     /// Returns whether an outer layer has inserted one.
@@ -105,7 +98,7 @@ impl<U: AuthUser> Deferred<U> {
     /// Looks up the user, for an optional argument. Returns `None` if the request comes from another origin and has no
     /// session token, because anybody could have sent it.
     pub async fn ask_if_any(&self, parts: &mut Parts) -> Result<Option<Current<U>>, SessionRejection> {
-        if self.0.foreign.is_some() && self.0.tokens.is_absent() {
+        if self.0.foreign.is_some() && !self.0.session.has_token() {
             self.0.is_asked.store(true, Ordering::Relaxed);
             return Ok(None);
         }
@@ -113,12 +106,12 @@ impl<U: AuthUser> Deferred<U> {
     }
 
     async fn find(&self, extensions: &Extensions) -> Result<Option<Scope<U>>, SessionRejection> {
-        let Inner { sigra, session, tokens, is_safe, is_asked, authenticated, .. } = &*self.0;
+        let Inner { sigra, session, is_safe, is_asked, authenticated, .. } = &*self.0;
         is_asked.store(true, Ordering::Relaxed);
         self.refuse_foreign(extensions)?;
-        let found = authenticated.get_or_try_init(async || match cached(sigra, tokens) {
+        let found = authenticated.get_or_try_init(async || match cached(sigra, session) {
             Some(scope) => Ok(Authenticated::known(scope)),
-            None => authenticate(sigra, session, tokens, *is_safe).await,
+            None => authenticate(sigra, session, *is_safe).await,
         });
         let authenticated = found.await.map_err(|error| SessionRejection::Failed(Arc::new(error)))?;
         Ok(authenticated.scope.clone())

@@ -11,7 +11,7 @@ use crate::{
         user::AuthUser,
     },
     web::{
-        current::Current,
+        current::{Current, session_of},
         deferred::{AnyDeferred, current, current_if_any},
         rejection::{
             MfaChallengeRejection, MfaEnrolmentRejection, MissingLayer, ScopeRejection, SessionRejection, SudoRejection,
@@ -23,7 +23,10 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Scope<U> {
     type Rejection = ScopeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ScopeRejection> {
-        require(&current(parts, "Scope").await?, parts)
+        match Current::full_scope(&parts.extensions) {
+            Some(scope) => Ok(scope),
+            None => require(&current(parts, "Scope").await?, parts),
+        }
     }
 }
 
@@ -55,7 +58,7 @@ impl<S: Sync> FromRequestParts<S> for CookieSession {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let session = match parts.extensions.get::<Self>() {
+        let session = match session_of(&parts.extensions) {
             Some(session) => session.clone(),
             None => {
                 let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("CookieSession"))?;

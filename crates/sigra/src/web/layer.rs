@@ -23,7 +23,7 @@ use crate::{
         problem::{Problem, code},
         task::ToTheEnd,
     },
-    browser::{cookie_session::CookieSession, cookies::PresentedTokens},
+    browser::cookie_session::CookieSession,
     model::{client::Sender, scope::Scope, user::AuthUser},
     sessions::look_up::Authenticated,
     sigra::Sigra,
@@ -169,9 +169,9 @@ where
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
-        let (session, tokens) = CookieSession::read(&self.sigra.parts.cookies, request.headers(), sender);
+        let session = CookieSession::new(&self.sigra.parts.cookies, request.headers(), sender);
         if self.concern == Concern::Asking {
-            let deferred = Deferred::new(self.sigra.clone(), session, tokens, foreign, is_safe);
+            let deferred = Deferred::new(self.sigra.clone(), session, foreign, is_safe);
             deferred.provide(request.extensions_mut());
             let answered = deferred.respond(self.ready_inner().call(request));
             return self.to_the_end_unless(is_safe, answered);
@@ -180,12 +180,12 @@ where
             let patience = self.sigra.parts.config.body_patience;
             request = request.map(|body| impatient(body, patience));
         }
-        let known = cached(&self.sigra, &tokens);
+        let known = cached(&self.sigra, &session);
         if is_safe && known.is_some() {
             Current::provide(request.extensions_mut(), &self.sigra, &session, known);
             return ResponseFuture::Cached { future: self.inner.call(request), session };
         }
-        let answered = respond(self.sigra.clone(), self.ready_inner(), request, session, tokens, known);
+        let answered = respond(self.sigra.clone(), self.ready_inner(), request, session, known);
         self.to_the_end_unless(is_safe, answered)
     }
 }
@@ -246,7 +246,6 @@ async fn respond<S, U>(
     mut inner: S,
     mut request: Request,
     session: CookieSession,
-    tokens: PresentedTokens,
     known: Option<Scope<U>>,
 ) -> Result<Response, Infallible>
 where
@@ -255,7 +254,7 @@ where
 {
     let authenticated = match known {
         Some(scope) => Ok(Authenticated::known(scope)),
-        None => authenticate(&sigra, &session, &tokens, is_safe(request.method())).await,
+        None => authenticate(&sigra, &session, is_safe(request.method())).await,
     };
     let authenticated = match authenticated {
         Ok(authenticated) => authenticated,

@@ -14,12 +14,12 @@ use crate::{
         problem::{Audience, Problem, code},
         telemetry,
     },
-    browser::{cookie_session::CookieSession, flash::Flash, return_to::ReturnTo, visit::Visit},
+    browser::{flash::Flash, return_to::ReturnTo, visit::Visit},
     model::{
         scope::{Clearance, Scope},
         user::AuthUser,
     },
-    web::current::Current,
+    web::current::{Current, session_of},
 };
 
 /// Why a handler that takes a [`Scope`](crate::scope::Scope) wasn't called.
@@ -231,7 +231,7 @@ fn remember_where(parts: &Parts, message: &str) {
 }
 
 fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
-    let Some(session) = parts.extensions.get::<CookieSession>() else { return };
+    let Some(session) = session_of(&parts.extensions) else { return };
     if let Some(path) = path {
         session.put_return_to(&path);
     }

@@ -1,12 +1,10 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use crate::{
-    browser::cookie_session::CookieSession,
-    web::{
-        deferred::AnyDeferred,
-        rejection::{MissingLayer, SessionRejection},
-    },
+use crate::web::{
+    current::session_of,
+    deferred::AnyDeferred,
+    rejection::{MissingLayer, SessionRejection},
 };
 
 /// Refuses unsafe requests from pages of other origins with 403. Clients that aren't browsers pass, and so do `GET`,
@@ -31,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for SameOrigin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         // If there is a session already, requests from other origins were refused before.
-        if parts.extensions.get::<CookieSession>().is_none() {
+        if session_of(&parts.extensions).is_none() {
             let deferred = parts.extensions.get::<AnyDeferred>().ok_or(MissingLayer("SameOrigin"))?;
             deferred.refuse_foreign(&parts.extensions)?;
         }

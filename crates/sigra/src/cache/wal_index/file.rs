@@ -1,3 +1,5 @@
+//! The file of the WAL index.
+
 use std::{
     fs::{self, File},
     io,
@@ -11,10 +13,21 @@ use std::{
 /// SQLite's
 /// (<https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>). They
 /// are therefore closed only once they are deleted, when the locks no longer matter.
-static OPEN: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<Arc<Open>>> = Mutex::new(Vec::new());
+
+/// The size of the header. The file has two copies in a row, so that a reader notices one that is half written.
+const HEADER: usize = 48;
+
+pub type Header = [u8; HEADER];
 
 /// A WAL index, open for reading.
-pub struct IndexFile(Arc<File>);
+pub struct IndexFile(Arc<Open>);
+
+struct Open {
+    file: File,
+    #[cfg(all(unix, feature = "mmap"))]
+    map: io::Result<sigra_wal_index::MappedIndex>,
+}
 
 /// Each file is opened only once.
 impl PartialEq for IndexFile {
@@ -30,24 +43,36 @@ impl IndexFile {
         use std::os::unix::fs::MetadataExt;
 
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|file| Arc::strong_count(file) > 1 || file.metadata().map_or(true, |file| file.nlink() > 0));
+        open.retain(|open| Arc::strong_count(open) > 1 || open.file.metadata().map_or(true, |file| file.nlink() > 0));
         let wanted = match fs::metadata(path) {
             Ok(wanted) => wanted,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let is_wanted = |file: &fs::Metadata| (file.dev(), file.ino()) == (wanted.dev(), wanted.ino());
-        if let Some(file) = open.iter().find(|file| file.metadata().is_ok_and(|file| is_wanted(&file))) {
-            return Ok(Some(Self(file.clone())));
+        if let Some(known) = open.iter().find(|open| open.file.metadata().is_ok_and(|file| is_wanted(&file))) {
+            return Ok(Some(Self(known.clone())));
         }
-        let file = Arc::new(File::open(path)?);
-        open.push(file.clone());
-        Ok(Some(Self(file)))
+        let file = File::open(path)?;
+        let opened = Arc::new(Open {
+            #[cfg(feature = "mmap")]
+            map: sigra_wal_index::MappedIndex::open(&file),
+            file,
+        });
+        open.push(opened.clone());
+        Ok(Some(Self(opened)))
     }
 
-    /// Reads the first bytes.
-    pub fn read_start(&self, bytes: &mut [u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&*self.0, bytes, 0)
+    /// Returns the header, or `None` while a writer changes it.
+    pub fn header(&self) -> Option<Header> {
+        #[cfg(feature = "mmap")]
+        if let Ok(map) = &self.0.map {
+            return map.header();
+        }
+        let mut copies = [0; 2 * HEADER];
+        std::os::unix::fs::FileExt::read_exact_at(&self.0.file, &mut copies, 0).ok()?;
+        let (first, second) = copies.split_at(HEADER);
+        if first == second { first.try_into().ok() } else { None }
     }
 }
 
@@ -58,7 +83,7 @@ impl IndexFile {
         Ok(None)
     }
 
-    pub fn read_start(&self, _: &mut [u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub fn header(&self) -> Option<Header> {
+        None
     }
 }
