@@ -64,3 +64,43 @@ impl Fingerprinting {
         Fingerprint(self.0.finish128().as_u128())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(key: u8, parts: &[(u8, &[u8])]) -> u128 {
+        let mut fingerprint = FingerprintKey::new(&[key; 16]).begin();
+        parts.iter().for_each(|(tag, bytes)| fingerprint.add(*tag, bytes));
+        fingerprint.finish().0
+    }
+
+    #[test]
+    fn other_keys_tags_bytes_and_splits_have_other_fingerprints() {
+        let all = [
+            fingerprint(1, &[(b's', b"token")]),
+            fingerprint(2, &[(b's', b"token")]),
+            fingerprint(1, &[(b'r', b"token")]),
+            fingerprint(1, &[(b's', b"tokem")]),
+            fingerprint(1, &[(b's', b"tok"), (b's', b"en")]),
+            fingerprint(1, &[(b's', b"token"), (b's', b"")]),
+            fingerprint(1, &[(b's', b"token"), (b'r', b"")]),
+            fingerprint(1, &[(b'r', b"token"), (b's', b"")]),
+            fingerprint(1, &[]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[at + 1..].iter().all(|other| other != one), "{at}");
+        }
+        assert_eq!(all[0], fingerprint(1, &[(b's', b"token")]));
+    }
+
+    /// The test vector of the authors: the key is 00 to 0f, and the input is empty
+    /// (<https://github.com/veorq/SipHash/blob/master/vectors.h>).
+    #[test]
+    fn the_hash_is_siphash_2_4_with_128_bits() {
+        let key: [u8; 16] = std::array::from_fn(|at| at as u8);
+        let of_nothing = FingerprintKey::new(&key).begin().finish().0;
+        let expected = 0xa3_81_7f_04_ba_25_a8_e6_6d_f6_72_14_c7_55_02_93_u128;
+        assert_eq!(of_nothing.to_le_bytes(), expected.to_be_bytes());
+    }
+}

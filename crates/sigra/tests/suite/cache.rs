@@ -9,7 +9,7 @@ use sigra::{
 };
 use tokio::{task::JoinSet, time::timeout};
 
-use super::host::{DAY, Host, MINUTE, User, token, who};
+use super::host::{DAY, Host, KEY, MINUTE, REMEMBER_ME, User, token, who, who_sends};
 
 const ROUNDS: usize = 20;
 
@@ -31,6 +31,65 @@ async fn a_cached_scope_needs_no_query() {
     host.pool.close().await;
     assert_eq!(who(&browser).await, user.email, "nothing has changed, so the cache responds");
     assert_eq!(stranger.get("/maybe").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// The pool is closed, so that a response with the user's email address can only be a cached one.
+#[tokio::test]
+async fn invariant_6_only_the_exact_cookies_that_were_verified_are_answered_from_the_cache() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.sigra().catch_up().await;
+    assert_eq!(who(&browser).await, user.email);
+    let (key, remember_me) = (browser.cookie(KEY).unwrap(), browser.cookie(REMEMBER_ME).unwrap());
+    host.pool.close().await;
+    let client = host.client();
+    let header = |key: &str, remember_me: &str| format!("{KEY}={key}; {REMEMBER_ME}={remember_me}");
+    let cached = who_sends(&client, header(&key, &remember_me)).await;
+    assert_eq!(cached.text(), user.email);
+    let others = who_sends(&client, format!("theme=dark; {}; lang=de", header(&key, &remember_me))).await;
+    assert_eq!(others.text(), user.email, "cookies of other names don't matter");
+
+    for (name, value) in [(KEY, &key), (REMEMBER_ME, &remember_me)] {
+        for at in 0..value.len() {
+            let mut changed = value.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            let sent = if name == KEY { header(&changed, &remember_me) } else { header(&key, &changed) };
+            assert_ne!(who_sends(&client, &sent).await.text(), user.email, "{sent}");
+        }
+    }
+    for other in [
+        format!("{KEY}={key}"),
+        format!("{REMEMBER_ME}={remember_me}"),
+        format!("{REMEMBER_ME}={remember_me}; {KEY}={key}"),
+        header(&remember_me, &key),
+        format!("{KEY}={key}; {}", header(&key, &remember_me)),
+        format!("{}; {REMEMBER_ME}={remember_me}", header(&key, &remember_me)),
+        header(&key[1..], &remember_me),
+        header(&key, ""),
+        format!("{KEY}={key}{REMEMBER_ME}={remember_me}"),
+    ] {
+        assert_ne!(who_sends(&client, &other).await.text(), user.email, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_6_invalid_and_doubled_cookies_are_never_cached() {
+    let host = Host::new().await;
+    let (user, browser) = host.logged_in(true).await;
+    host.sigra().catch_up().await;
+    let key = browser.cookie(KEY).unwrap();
+    let (doubled, forged) = (format!("{KEY}={key}; {KEY}={key}"), format!("{KEY}={key}; {KEY}=A{}", &key[1..]));
+    let client = host.client();
+    for cookies in [&doubled, &forged] {
+        for _ in 0..3 {
+            assert_eq!(who_sends(&client, cookies).await.text(), user.email);
+        }
+    }
+    host.pool.close().await;
+    for cookies in [&doubled, &forged] {
+        assert_eq!(who_sends(&client, cookies).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }
 
 #[tokio::test]

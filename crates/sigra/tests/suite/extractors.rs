@@ -2,10 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Body, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    routing::{get, post},
+};
 use http::{Method, Request, StatusCode};
 use sigra::{
-    Config, CookieSession, HashedPassword, Scope, Sigra, Sudo,
+    Config, CookieSession, HashedPassword, LogInMethod, RememberMe, Scope, Sigra, Sudo,
     testing::{TestClient, TestHost, assert_problem, assert_redirected_to, assert_status},
 };
 
@@ -176,6 +181,34 @@ async fn a_layer_for_another_user_type_counts_as_missing() {
     let (response, log) = open_and_log(&client, "/me").await;
     assert_status(&response, 500);
     assert!(log.contains("for the same user type"), "{log}");
+}
+
+/// An application can have two types of user, each with cookies of its own.
+#[tokio::test]
+async fn layers_for_two_types_of_user_find_both() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let admin = Admin { id: host.registered_fixture().await.id };
+    let admins: Sigra<Admin> = Sigra::new(Config::new("admins", host::secret("b")), host.pool.clone()).unwrap();
+    let log_in = async |State(sigra): State<Sigra<Admin>>, session: CookieSession, Path(id): Path<uuid::Uuid>| {
+        sigra.log_in(&session, &Admin { id }, LogInMethod::Passkey, RememberMe::No).await.map(drop)
+    };
+    let both = async |user: Scope<User>, admin: Scope<Admin>| format!("{} {}", user.user().email, admin.user().id);
+    let app = Router::new()
+        .route("/log-in/{id}", post(log_in))
+        .route("/both", get(both))
+        .layer(admins.fetch_current_scope())
+        .layer(host.sigra().fetch_current_scope())
+        .with_state(admins.clone());
+    let client = TestClient::new(app);
+    client.set_cookie(KEY, &browser.cookie(KEY).unwrap());
+    assert_status(&client.get("/both").await, StatusCode::SEE_OTHER);
+    assert_status(&client.post(&format!("/log-in/{}", admin.id), &[]).await, StatusCode::OK);
+    host.sigra().catch_up().await;
+    admins.catch_up().await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/both").await.text(), format!("{} {}", user.email, admin.id));
+    }
 }
 
 /// A nested router can have the layer again: only the outermost one acts.
