@@ -189,6 +189,7 @@ async fn layers_for_two_types_of_user_find_both() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
     let admin = Admin { id: host.registered_fixture().await.id };
+    host.execute("UPDATE users SET hashed_password = NULL").await;
     let admins: Sigra<Admin> = Sigra::new(Config::new("admins", host::secret("b")), host.pool.clone()).unwrap();
     let log_in = async |State(sigra): State<Sigra<Admin>>, session: CookieSession, Path(id): Path<uuid::Uuid>| {
         sigra.log_in(&session, &Admin { id }, LogInMethod::Passkey, RememberMe::No).await.map(drop)
