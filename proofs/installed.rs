@@ -12,7 +12,7 @@ use axum::{
 use my_app::{
     accounts::User,
     beside,
-    config::{ENV_PREFIX, Env, Environment, Settings, database_url::DEFAULT_URL},
+    config::{AppEnv, ENV_PREFIX, Settings, Variables, database_url::DEFAULT_URL},
     database::{self, Connection, Pool},
 };
 use sigra::{
@@ -174,7 +174,7 @@ async fn flash_messages_of_accounts_are_shown_by_the_applications_own_pages() {
 /// Reads the settings of accounts from the environment of an application.
 fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = [("SECRET_KEY_BASE", crate::support::SECRET)].into_iter().chain(env.iter().copied());
-    let env = env.collect::<Env>().with_prefix_first(ENV_PREFIX);
+    let env = env.collect::<Variables>().with_prefix_first(ENV_PREFIX);
     Settings::of_accounts(&env).map_err(|error| error.to_string())
 }
 
@@ -213,7 +213,7 @@ fn a_setting_with_the_prefix_overrides_one_that_the_application_uses_itself() {
     let settings = settings_of_host(&[&others[..], &own[..]].concat()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((&*settings.smtp_url, &*settings.mail_from), ("memory:", "Shop <shop@example.com>"));
     assert_eq!(settings.database_url, DEFAULT_URL, "an empty value counts as not set");
-    assert_eq!(settings.environment, Environment::Dev);
+    assert_eq!(settings.app_env, AppEnv::Dev);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn an_error_says_how_to_set_a_value_only_for_accounts() {
 }
 
 fn settings_of_host_error(name: &str, value: &str) -> String {
-    let settings = Settings::of_accounts(&[(name, value)].into_iter().collect::<Env>());
+    let settings = Settings::of_accounts(&[(name, value)].into_iter().collect::<Variables>());
     beside::StartError::from(settings.err().expect("must be refused")).to_string()
 }
 

@@ -56,8 +56,8 @@ pub enum InstallError {
         "can't use `--module {0}`: use lowercase letters, digits and `_`, such as `--module login`. It can't be a Rust keyword, a dependency, or a name that the module uses"
     )]
     InvalidModule(String),
-    #[error("accounts are already in the module `{existing}`, not in `{asked}`: leave `--module` out")]
-    OtherModule { existing: String, asked: String },
+    #[error("accounts are already in the module `{existing}`, not in `{given}`: leave `--module` out")]
+    OtherModule { existing: String, given: String },
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(transparent)]
@@ -190,8 +190,8 @@ fn around_router<'a>(
 fn module_name(args: &Install, host: &Host, before: Option<&Manifest>) -> Result<String, InstallError> {
     if let Some(manifest) = before {
         let existing = manifest.module.clone().unwrap_or_default();
-        return match args.module.as_ref().filter(|asked| **asked != existing) {
-            Some(asked) => Err(InstallError::OtherModule { existing, asked: asked.clone() }),
+        return match args.module.as_ref().filter(|given| **given != existing) {
+            Some(given) => Err(InstallError::OtherModule { existing, given: given.clone() }),
             None => Ok(existing),
         };
     }

@@ -67,7 +67,7 @@ fn routes_of(source: &str, handlers: &Handlers, rename: impl Fn(&str) -> String)
         .into_iter()
         .map(|found| Route {
             requirement: requirement(&found.gates).max(handlers.requirement(&found.handler)),
-            is_limited: found.gates.contains(&Gate::LimitAddress) && !matches!(&*found.method, "GET" | "HEAD"),
+            is_limited: found.gates.contains(&Gate::LimitIpAddress) && !matches!(&*found.method, "GET" | "HEAD"),
             method: found.method,
             path: found.path,
             handler: found.handler,
@@ -81,9 +81,9 @@ fn requirement(gates: &[Gate]) -> Requirement {
     let of_gate = |gate: &Gate| match gate {
         Gate::RequireSudo => Requirement::Sudo,
         Gate::RequireUser => Requirement::User,
-        Gate::RequireEnrolment => Requirement::Enrolment,
+        Gate::AllowEnrolment => Requirement::Enrolment,
         Gate::VisitorsOnly => Requirement::Visitor,
-        Gate::LimitAddress => Requirement::Anybody,
+        Gate::LimitIpAddress => Requirement::Anybody,
     };
     gates.iter().map(of_gate).max().unwrap_or(Requirement::Anybody)
 }

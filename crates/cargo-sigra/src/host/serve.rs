@@ -1,5 +1,5 @@
 //! Finds where the host serves its router. If exactly one place is certain, accounts are added there. Otherwise the
-//! host is told what to write.
+//! user gets the lines to write.
 
 mod errors;
 mod finder;
@@ -32,8 +32,8 @@ use super::{
 pub enum ServeError {
     #[error("this package has several binaries: choose the one that serves your routes with {0}")]
     Programs(String),
-    #[error("this package has no binary `{asked}`: use one of {programs}")]
-    NoProgram { asked: String, programs: String },
+    #[error("this package has no binary `{program}`: use one of {programs}")]
+    NoProgram { program: String, programs: String },
     #[error("this package has no library or binary to add accounts to")]
     Nothing,
     #[error(
@@ -262,7 +262,7 @@ fn chosen(crates: Vec<Crate>, program: Option<&str>) -> Result<Vec<Crate>, Serve
     let Some(asked) = program else { return Ok(crates) };
     let is_asked = |krate: &Crate| krate.target.kind == Kind::Program && krate.target.name == asked;
     if !crates.iter().any(is_asked) {
-        return Err(ServeError::NoProgram { asked: asked.to_owned(), programs: programs(&crates) });
+        return Err(ServeError::NoProgram { program: asked.to_owned(), programs: programs(&crates) });
     }
     Ok(crates.into_iter().filter(|krate| krate.target.kind != Kind::Program || is_asked(krate)).collect())
 }

@@ -83,7 +83,7 @@ fn update(copy: &Copy, root: &Path, flags: &[&str]) -> Result<Result<(), String>
     if output.status.success() {
         return Ok(Ok(()));
     }
-    Ok(Err(reason::said(&String::from_utf8_lossy(&output.stderr), copy)))
+    Ok(Err(reason::message(&String::from_utf8_lossy(&output.stderr), copy)))
 }
 
 /// Compiles the copy in the host's target folder, so that nothing is compiled twice.

@@ -50,15 +50,15 @@ pub enum SigraSourceError {
 impl SigraSource {
     /// Returns the source for the application in a folder, which need not exist yet: `--sigra-path`, what the
     /// application already uses, or where this program was built.
-    pub fn of(asked: Option<&Path>, application: &Path) -> Result<Self, SigraSourceError> {
-        match asked {
-            Some(path) => Self::asked(path, application),
+    pub fn of(path: Option<&Path>, application: &Path) -> Result<Self, SigraSourceError> {
+        match path {
+            Some(path) => Self::at(path, application),
             None => Self::declared(application).map_or_else(|| Self::own(Path::new(BUILT_FROM), is_published), Ok),
         }
     }
 
     /// Keeps a relative path relative to the application, so that it stays valid if both are moved or cloned together.
-    fn asked(path: &Path, application: &Path) -> Result<Self, SigraSourceError> {
+    fn at(path: &Path, application: &Path) -> Result<Self, SigraSourceError> {
         let there = path.canonicalize().map_err(|_| SigraSourceError::NoLibrary(path.to_owned()))?;
         match version_of(&there) {
             Some(version) if version == SIGRA_VERSION => {}
@@ -117,11 +117,11 @@ impl SigraSource {
 fn is_published() -> bool {
     let version = format!("sigra@{SIGRA_VERSION}");
     // In a temporary folder, because in a workspace with a package of this name, Cargo would show that one.
-    let asked = cargo::command()
+    let output = cargo::command()
         .args(["info", "--quiet", "--registry", "crates-io", &version])
         .current_dir(env::temp_dir())
         .output();
-    asked.is_ok_and(|output| output.status.success())
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// Returns the version of the library in a folder, if it is there.
@@ -136,11 +136,11 @@ fn version_of(folder: &Path) -> Option<String> {
         version: String,
     }
     let manifest = folder.join("Cargo.toml").canonicalize().ok()?;
-    let asked = cargo::command()
+    let output = cargo::command()
         .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
         .arg(manifest)
         .output();
-    let metadata: Metadata = serde_json::from_slice(&asked.ok()?.stdout).ok()?;
+    let metadata: Metadata = serde_json::from_slice(&output.ok()?.stdout).ok()?;
     // A workspace can contain other packages.
     let is_library = folder.join("src/lib.rs").exists();
     metadata.packages.into_iter().find(|it| it.name == "sigra" && is_library).map(|it| it.version)

@@ -32,8 +32,8 @@ pub enum RustfmtError {
 /// Formats all Rust files with the host's `rustfmt.toml`, or ours.
 pub fn format(files: &mut Files, settings: Option<&str>) -> Result<(), RustfmtError> {
     match (format_by(files, settings.unwrap_or(SETTINGS)), settings) {
-        (Err(RustfmtError::Refused(said)), Some(_)) if format_by(&mut files.clone(), "").is_ok() => {
-            Err(RustfmtError::Settings(said))
+        (Err(RustfmtError::Refused(message)), Some(_)) if format_by(&mut files.clone(), "").is_ok() => {
+            Err(RustfmtError::Settings(message))
         }
         (result, _) => result,
     }

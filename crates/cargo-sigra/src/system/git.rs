@@ -13,8 +13,8 @@ const SHOWN: usize = 5;
 /// Why git failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    #[error("`git {command}` failed: {said}")]
-    Failed { command: String, said: String },
+    #[error("`git {command}` failed: {stderr}")]
+    Failed { command: String, stderr: String },
     #[error("can't run git: {0}. Install it, or pass `--force` to go without")]
     Missing(io::Error),
     #[error("these files have uncommitted changes: {0}. Commit them first, or pass `--force`")]
@@ -54,19 +54,19 @@ fn work_tree(folder: &Path) -> Result<PathBuf, GitError> {
     if output.status.success() {
         return Ok(PathBuf::from(text_of(&output.stdout).trim_end_matches(['\r', '\n'])));
     }
-    let said = text_of(&output.stderr).trim().to_owned();
-    Err(match said.as_str() {
-        _ if said.contains("dubious ownership") => GitError::Ownership(safe_directory(&said, folder)),
-        _ if said.contains("must be run in a work tree") => GitError::NoWorkTree,
-        _ if said.contains("not a git repository") => GitError::NoRepository,
-        _ => GitError::Failed { command: args.join(" "), said },
+    let stderr = text_of(&output.stderr).trim().to_owned();
+    Err(match stderr.as_str() {
+        _ if stderr.contains("dubious ownership") => GitError::Ownership(safe_directory(&stderr, folder)),
+        _ if stderr.contains("must be run in a work tree") => GitError::NoWorkTree,
+        _ if stderr.contains("not a git repository") => GitError::NoRepository,
+        _ => GitError::Failed { command: args.join(" "), stderr },
     })
 }
 
 /// Returns the path that git suggests adding, or the folder.
-fn safe_directory(said: &str, folder: &Path) -> String {
+fn safe_directory(stderr: &str, folder: &Path) -> String {
     let named =
-        said.lines().find_map(|line| line.trim().split_once("safe.directory ").map(|(_, path)| path.to_owned()));
+        stderr.lines().find_map(|line| line.trim().split_once("safe.directory ").map(|(_, path)| path.to_owned()));
     named.unwrap_or_else(|| folder.display().to_string())
 }
 
@@ -114,9 +114,9 @@ pub fn checks_out_with_crlf(folder: &Path, paths: &[String]) -> BTreeMap<String,
     let paths = paths.iter().map(String::as_str);
     let args: Vec<&str> = ["check-attr", "-z", "text", "eol", "--"].into_iter().chain(paths).collect();
     let Some(output) = run(folder, &args).ok().filter(|output| output.status.success()) else { return BTreeMap::new() };
-    let said = text_of(&output.stdout);
+    let stdout = text_of(&output.stdout);
     let mut attributes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
-    let fields: Vec<&str> = said.split('\0').collect();
+    let fields: Vec<&str> = stdout.split('\0').collect();
     for field in fields.chunks_exact(3) {
         let of_path = attributes.entry(field[0]).or_default();
         match field[1] {
@@ -177,7 +177,7 @@ fn checked(folder: &Path, args: &[&str]) -> Result<Output, GitError> {
     if output.status.success() {
         return Ok(output);
     }
-    Err(GitError::Failed { command: args.join(" "), said: text_of(&output.stderr).trim().to_owned() })
+    Err(GitError::Failed { command: args.join(" "), stderr: text_of(&output.stderr).trim().to_owned() })
 }
 
 /// Runs git in English, because some of its messages are parsed.
@@ -238,9 +238,9 @@ mod tests {
 
     #[test]
     fn the_path_in_gits_message_about_ownership_is_found() {
-        let said = "fatal: detected dubious ownership in repository at '/srv/a b'\nTo add an exception for this directory, \
+        let stderr = "fatal: detected dubious ownership in repository at '/srv/a b'\nTo add an exception for this directory, \
                     call:\n\n\tgit config --global --add safe.directory '/srv/a b'";
-        assert_eq!(safe_directory(said, Path::new("/srv/a b/web")), "'/srv/a b'");
+        assert_eq!(safe_directory(stderr, Path::new("/srv/a b/web")), "'/srv/a b'");
         assert_eq!(safe_directory("fatal: detected dubious ownership", Path::new("/srv")), "/srv");
     }
 
@@ -258,8 +258,8 @@ mod tests {
         let folder = repository();
         let paths = ["src/a.rs", "b.sql", "c.svg"].map(str::to_owned);
         let crlf = || {
-            let answer = checks_out_with_crlf(folder.path(), &paths);
-            paths.clone().map(|path| answer.get(&path).copied())
+            let attributes = checks_out_with_crlf(folder.path(), &paths);
+            paths.clone().map(|path| attributes.get(&path).copied())
         };
         checked(folder.path(), &["config", "core.autocrlf", "false"]).expect("set");
         assert_eq!(crlf(), [None; 3]);

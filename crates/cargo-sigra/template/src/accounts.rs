@@ -32,7 +32,7 @@ pub use self::mfa::FEW_BACKUP_CODES;
 pub use self::{
     activity::Activity,
     context::{Accounts, Transaction},
-    log_in::{LogIn, LoggedIn},
+    log_in::{NextStep, Welcome},
     policy::Policy,
     refusal::Refusal,
     sudo::Proof,

@@ -8,7 +8,7 @@ use sigra::{
 
 use crate::{
     accounts::{Accounts, Policy},
-    config::{Environment, Settings, SettingsError},
+    config::{AppEnv, Settings, SettingsError},
     database::{self, DatabaseError, Pool},
     web::{self, AppState, user_auth},
 };
@@ -69,7 +69,7 @@ fn policy(settings: &Settings) -> Policy {
         require_confirmation: settings.require_confirmation,
         reveal_taken_addresses: settings.reveal_taken_addresses,
         notify_new_devices: settings.notify_new_devices,
-        allow_demo_password: settings.environment == Environment::Dev,
+        allow_demo_password: settings.app_env == AppEnv::Dev,
         mail_reply_to: settings.mail_reply_to.clone(),
         unconfirmed_ttl: settings.unconfirmed_ttl,
         deletion_grace: settings.deletion_grace,

@@ -14,7 +14,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use crate::{
     accounts::User,
     app::{self, App},
-    config::{ENV_PREFIX, Env, Environment, Settings, SettingsError, database_url::DEFAULT_URL},
+    config::{AppEnv, ENV_PREFIX, Settings, SettingsError, Variables, database_url::DEFAULT_URL},
     database::Pool,
 };
 
@@ -51,7 +51,7 @@ impl<E: Into<app::StartError>> From<E> for StartError {
 /// application with its own pool calls [`with_accounts_in`] instead.
 pub async fn with_accounts(own: Router) -> Result<Router, StartError> {
     let settings = settings()?;
-    if settings.environment == Environment::Prod && settings.database_url == DEFAULT_URL {
+    if settings.app_env == AppEnv::Prod && settings.database_url == DEFAULT_URL {
         tracing::warn!("users are in the development database, {DEFAULT_URL}: set DATABASE_URL");
     }
     let App { router, state } = App::open(settings).await?;
@@ -66,12 +66,12 @@ pub async fn with_accounts_in(own: Router, pool: &Pool) -> Result<Router, StartE
 }
 
 fn settings() -> Result<Settings, SettingsError> {
-    Settings::of_accounts(&Env::read()?.with_prefix_first(ENV_PREFIX))
+    Settings::of_accounts(&Variables::read()?.with_prefix_first(ENV_PREFIX))
 }
 
 /// Puts the routes of accounts beside an application's own.
 pub fn beside(own: Router, accounts: Router, sigra: &Sigra<User>) -> Router {
-    // Handlers that take no scope answer requests of every origin, as before.
+    // Handlers that take no scope accept requests of every origin, as before.
     let own = own.layer(sigra.fetch_current_scope().only_where_asked());
     let by_path = from_fn_with_state(accounts, by_path);
     Router::new().fallback_service(ServiceBuilder::new().layer(by_path).service(own))

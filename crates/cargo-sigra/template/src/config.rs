@@ -1,13 +1,13 @@
 //! The settings, from the environment and the file `.env`. They are checked before anything starts.
 
+mod app_env;
 pub mod database_url;
-mod env;
 mod env_file;
-mod environment;
 mod error;
 mod mail;
 mod public_url;
 mod secret;
+mod variables;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -28,7 +28,7 @@ use self::database_url::DEFAULT_URL;
 // <sqlite>
 use self::database_url::is_in_memory;
 // </sqlite>
-pub use self::{env::Env, environment::Environment, error::SettingsError, public_url::is_loopback};
+pub use self::{app_env::AppEnv, error::SettingsError, public_url::is_loopback, variables::Variables};
 
 /// Where the application listens, unless `HOST` and `PORT` are set.
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -53,7 +53,7 @@ pub const ENV_PREFIX: &str = "AUTH_";
 /// All settings of the application.
 #[derive(Clone)]
 pub struct Settings {
-    pub environment: Environment,
+    pub app_env: AppEnv,
     pub listen: SocketAddr,
     /// The URL that users know. Links are built from it, never from a request's `Host`.
     pub public_url: Url,
@@ -88,7 +88,7 @@ pub struct Settings {
 impl Settings {
     // <app>
     /// The settings of the application.
-    pub fn new(env: &Env) -> Result<Self, SettingsError> {
+    pub fn new(env: &Variables) -> Result<Self, SettingsError> {
         let host = env.parsed("HOST", "an IP address such as 127.0.0.1")?.unwrap_or(DEFAULT_HOST);
         let port = env.parsed("PORT", "a port number such as 4000")?.unwrap_or(DEFAULT_PORT);
         Self::at(SocketAddr::new(host, port), env)
@@ -98,24 +98,24 @@ impl Settings {
     // <install>
     /// Reads the settings of accounts in an application with its own settings. Accepts any `HOST` and `PORT`, because
     /// the application decides where it listens.
-    pub fn of_accounts(env: &Env) -> Result<Self, SettingsError> {
+    pub fn of_accounts(env: &Variables) -> Result<Self, SettingsError> {
         let host = env.text("HOST")?.and_then(|host| host.parse().ok()).unwrap_or(DEFAULT_HOST);
         let port = env.text("PORT")?.and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
         Self::at(SocketAddr::new(host, port), env)
     }
     // </install>
 
-    fn at(listen: SocketAddr, env: &Env) -> Result<Self, SettingsError> {
-        let said = env.parsed("APP_ENV", "dev, test or prod")?;
-        let environment = said.unwrap_or(Environment::Dev);
-        let prod = environment == Environment::Prod;
+    fn at(listen: SocketAddr, env: &Variables) -> Result<Self, SettingsError> {
+        let given = env.parsed("APP_ENV", "dev, test or prod")?;
+        let app_env = given.unwrap_or(AppEnv::Dev);
+        let prod = app_env == AppEnv::Prod;
         let public_url = public_url::public_url(env, prod, listen)?;
-        if said.is_none() {
+        if given.is_none() {
             public_url::refuse_to_serve_others(listen, &public_url)?;
         }
 
         let mut warnings = Vec::new();
-        let sigra = library_config(env, environment, &public_url)?;
+        let sigra = library_config(env, app_env, &public_url)?;
         // <passkeys>
         let relying_party = relying_party(env, &public_url, listen, prod, &mut warnings)?;
         let passkey_domain = relying_party.as_ref().map(|(domain, _)| domain.clone());
@@ -135,7 +135,7 @@ impl Settings {
         if prod && database_url.is_none() {
             warnings.push(format!("DATABASE_URL is not set: users are in the development database, {DEFAULT_URL}"));
         }
-        if environment == Environment::Dev && !listen.ip().to_canonical().is_loopback() {
+        if app_env == AppEnv::Dev && !listen.ip().to_canonical().is_loopback() {
             warnings.push(format!(
                 "APP_ENV is dev, and the application listens on {listen}: anyone who can reach it can log in as demo@example.com"
             ));
@@ -143,7 +143,7 @@ impl Settings {
         // </app>
 
         Ok(Self {
-            environment,
+            app_env,
             listen,
             hsts_include_subdomains: env.switch("HSTS_INCLUDE_SUBDOMAINS")?.unwrap_or(false),
             database_url: database_url.unwrap_or_else(|| DEFAULT_URL.to_owned()),
@@ -176,9 +176,9 @@ impl Settings {
 }
 
 /// Reads the library's settings. `web` adds paths and cookies.
-fn library_config(env: &Env, environment: Environment, public_url: &Url) -> Result<Config, SettingsError> {
-    let prod = environment == Environment::Prod;
-    let mut config = Config::new("my_app", secret::secret_key_base(env, environment)?)
+fn library_config(env: &Variables, app_env: AppEnv, public_url: &Url) -> Result<Config, SettingsError> {
+    let prod = app_env == AppEnv::Prod;
+    let mut config = Config::new("my_app", secret::secret_key_base(env, app_env)?)
         .older_secrets(secret::older_secrets(env)?)
         .secure(prod)
         .cookie_domain(env.text("COOKIE_DOMAIN")?)
@@ -209,7 +209,7 @@ fn library_config(env: &Env, environment: Environment, public_url: &Url) -> Resu
 }
 
 /// Returns the origins whose pages may send forms: the application's own, and those in `TRUSTED_ORIGINS`.
-fn trusted_origins(env: &Env, public_url: &Url) -> Result<Vec<String>, SettingsError> {
+fn trusted_origins(env: &Variables, public_url: &Url) -> Result<Vec<String>, SettingsError> {
     let mut origins = env.list("TRUSTED_ORIGINS", "origins such as https://admin.example.com, separated by commas")?;
     origins.push(public_url.origin().ascii_serialization());
     Ok(origins)
@@ -227,14 +227,14 @@ impl FromStr for Proxies {
     }
 }
 
-fn trusted_proxies(env: &Env) -> Result<Vec<IpNet>, SettingsError> {
+fn trusted_proxies(env: &Variables) -> Result<Vec<IpNet>, SettingsError> {
     let expected = "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8, separated by commas";
     let proxies = env.list::<Proxies>("TRUSTED_PROXIES", expected)?;
     Ok(proxies.into_iter().map(|Proxies(network)| network).collect())
 }
 
 /// Without rate limits, passwords can be guessed. So only development and tests can turn them off.
-fn rate_limits(env: &Env, prod: bool) -> Result<bool, SettingsError> {
+fn rate_limits(env: &Variables, prod: bool) -> Result<bool, SettingsError> {
     const NAME: &str = "RATE_LIMITS";
     let expected = if prod { "on when APP_ENV is prod" } else { "on or off" };
     match env.text(NAME)?.as_deref() {
@@ -248,7 +248,7 @@ fn rate_limits(env: &Env, prod: bool) -> Result<bool, SettingsError> {
 /// Returns the domain that passkeys belong to, and the origin of the pages that use them. Browsers don't support
 /// passkeys at IP addresses, so development uses `localhost`.
 fn relying_party(
-    env: &Env,
+    env: &Variables,
     public_url: &Url,
     listen: SocketAddr,
     prod: bool,
@@ -280,7 +280,7 @@ fn relying_party(
 
 /// Checks that the cookie domain is the page's domain or a parent. Browsers refuse other cookies.
 fn check_cookie_domain(
-    env: &Env,
+    env: &Variables,
     public_url: &Url,
     prod: bool,
     warnings: &mut Vec<String>,
@@ -300,7 +300,7 @@ fn check_cookie_domain(
 }
 
 // <app>
-fn log_filter(env: &Env) -> Result<String, SettingsError> {
+fn log_filter(env: &Variables) -> Result<String, SettingsError> {
     const NAME: &str = "RUST_LOG";
     let filter = env.text(NAME)?.unwrap_or_else(|| "info,sqlx=warn".to_owned());
     match EnvFilter::try_new(&filter) {

@@ -53,7 +53,7 @@ pub type Pool = sqlx::Pool<Database>;
 /// A connection to the database.
 pub type Connection = <Database as sqlx::Database>::Connection;
 
-/// How long a request waits for a connection before it is answered with 503.
+/// How long a request waits for a connection before the response is 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens the database at a URL.

@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
 use my_app::{
     app::App,
-    config::{Env, Environment, Settings},
+    config::{AppEnv, Settings, Variables},
     server,
     web::AppState,
 };
@@ -29,10 +29,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let settings = Settings::new(&Env::read()?)?;
+    let settings = Settings::new(&Variables::read()?)?;
     start_log(&settings.log_filter)?;
     let App { router, state } = App::open(settings).await?;
-    if state.settings.environment == Environment::Dev {
+    if state.settings.app_env == AppEnv::Dev {
         state.accounts.seed_demo_user().await?;
     }
     let listener = listen(state.settings.listen).await?;
@@ -65,8 +65,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
 /// Logs the URL, and tells developers how to log in.
 fn welcome(settings: &Settings) {
     let url = &settings.public_url;
-    tracing::info!(%url, environment = ?settings.environment, "listening");
-    if settings.environment == Environment::Dev {
+    tracing::info!(%url, environment = ?settings.app_env, "listening");
+    if settings.app_env == AppEnv::Dev {
         println!("my_app is at {url} - log in as demo@example.com with `correct horse battery staple`");
         if settings.smtp_url.starts_with("memory:") {
             println!("Its emails are at http://localhost:{}/dev/mailbox", settings.listen.port());

@@ -28,7 +28,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted: the process may have no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Serves until the shutdown begins. Then no connection is accepted, and open requests are answered while there is time.
+/// Serves until the shutdown begins. Then no connection is accepted, and open requests get responses while there is time.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Output = ()>) {
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -39,7 +39,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
             // Finished connections leave the set, so that it doesn't grow.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => drop(connections.spawn(talk(stream, peer, app.clone(), stopping.clone()))),
+                Ok((stream, peer)) => drop(connections.spawn(serve_connection(stream, peer, app.clone(), stopping.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
                     sleep(ACCEPT_AGAIN).await;
@@ -56,11 +56,11 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: impl Future<Out
     connections.shutdown().await;
 }
 
-/// Answers the requests of one connection.
-async fn talk(stream: TcpStream, peer: SocketAddr, app: Router, mut stopping: watch::Receiver<bool>) {
+/// Responds to the requests of one connection.
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, mut stopping: watch::Receiver<bool>) {
     // Responses are small: send each at once, without waiting for more to send (Nagle's algorithm).
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request| answer(app.clone(), peer, request));
+    let service = service_fn(move |request| respond(app.clone(), peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -80,7 +80,7 @@ async fn talk(stream: TcpStream, peer: SocketAddr, app: Router, mut stopping: wa
     }
 }
 
-async fn answer(app: Router, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn respond(app: Router, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
     app.oneshot(request).await

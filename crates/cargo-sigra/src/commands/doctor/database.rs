@@ -22,7 +22,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Data that was read from the database.
-struct Answers {
+struct Contents {
     /// The checksums of the applied migrations, by version.
     applied: BTreeMap<i64, Vec<u8>>,
     /// The time of the database server. `None` if the database is on this machine.
@@ -99,7 +99,7 @@ fn file_exists(url: &str) -> bool {
     options.is_ok_and(|options| options.get_filename().exists())
 }
 
-async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
+async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Contents> {
     let options: SqliteConnectOptions = url.parse()?;
     let mut conn = SqliteConnection::connect_with(&options.create_if_missing(false).read_only(true)).await?;
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
@@ -121,7 +121,7 @@ async fn of_sqlite(url: &str, users: &str, migrations: &str) -> sqlx::Result<Ans
         false => Vec::new(),
     };
     conn.close().await?;
-    Ok(Answers { applied: applied.into_iter().collect(), now: None, newest, addresses })
+    Ok(Contents { applied: applied.into_iter().collect(), now: None, newest, addresses })
 }
 
 /// Selects the applied migrations from the table of sqlx, or the one that `sqlx.toml` names instead.
@@ -134,7 +134,7 @@ fn milliseconds(row: SqliteRow) -> sqlx::Result<Option<OffsetDateTime>> {
     Ok(at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()))
 }
 
-async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<Answers> {
+async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<Contents> {
     let mut conn = PgConnection::connect(url).await?;
     let exists = async |conn: &mut PgConnection, table: &str| -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(conn).await
@@ -153,7 +153,7 @@ async fn of_postgres(url: &str, users: &str, migrations: &str) -> sqlx::Result<A
     };
     let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut conn).await?;
     conn.close().await?;
-    Ok(Answers { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
+    Ok(Contents { applied: applied.into_iter().collect(), now: Some(now), newest, addresses })
 }
 
 /// Selects email addresses with unusual characters, or with misplaced dots.

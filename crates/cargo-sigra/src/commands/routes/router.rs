@@ -14,9 +14,9 @@ const METHODS: [&str; 9] = ["get", "post", "put", "patch", "delete", "head", "op
 pub enum Gate {
     RequireSudo,
     RequireUser,
-    RequireEnrolment,
+    AllowEnrolment,
     VisitorsOnly,
-    LimitAddress,
+    LimitIpAddress,
 }
 
 impl Gate {
@@ -25,9 +25,9 @@ impl Gate {
         [
             ("require_sudo_mode", Self::RequireSudo),
             ("require_authenticated_user", Self::RequireUser),
-            ("require_mfa_enrolment", Self::RequireEnrolment),
+            ("allow_mfa_enrolment", Self::AllowEnrolment),
             ("redirect_if_user_is_authenticated", Self::VisitorsOnly),
-            ("limit_address", Self::LimitAddress),
+            ("limit_ip_address", Self::LimitIpAddress),
         ]
         .map(|(name, gate)| (rename(name), gate))
         .into()

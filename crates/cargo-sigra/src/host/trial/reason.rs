@@ -15,7 +15,7 @@ const NETWORK_ERRORS: [&str; 8] = [
 ];
 
 /// Returns the error in Cargo's output, with paths of the host instead of those of the copy.
-pub fn said(stderr: &str, copy: &Copy) -> String {
+pub fn message(stderr: &str, copy: &Copy) -> String {
     let from = stderr.find("error:").map_or(0, |at| at + "error:".len());
     copy.named(stderr[from..].trim())
 }

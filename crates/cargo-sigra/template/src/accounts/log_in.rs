@@ -11,23 +11,23 @@ use sigra::{
 use super::{Accounts, Transaction, User, user::normalize_email};
 use crate::database::Connection;
 
-/// The outcome of a login.
+/// What comes next in a login.
 #[must_use = "a login may not be complete yet: send the user to the next step"]
 #[derive(Clone, Debug)]
-pub enum LogIn {
-    /// The user is logged in.
-    Complete(LoggedIn),
+pub enum NextStep {
+    /// Welcome the user, who is logged in now.
+    Welcome(Welcome),
     // <mfa>
     /// The user must present a second factor.
-    SecondFactorPending,
+    SecondFactor,
     // </mfa>
     /// The user must confirm their email address first, as the [policy](super::Policy) requires.
-    Unconfirmed,
+    ConfirmEmail,
 }
 
-/// A completed login, and what the user should know about it.
+/// A user who is logged in now, and what they should know about the login.
 #[derive(Clone, Debug)]
-pub struct LoggedIn {
+pub struct Welcome {
     pub user: User,
     /// Whether the login canceled the deletion of the account.
     pub deletion_cancelled: bool,
@@ -41,7 +41,7 @@ pub struct LoggedIn {
     // </mfa>
 }
 
-impl LoggedIn {
+impl Welcome {
     pub(super) fn new(user: &User, deletion_cancelled: bool) -> Self {
         Self {
             user: user.clone(),
@@ -75,9 +75,9 @@ impl Accounts {
         user: &User,
         method: LogInMethod,
         remember_me: RememberMe,
-    ) -> Result<LogIn, sigra::Error> {
+    ) -> Result<NextStep, sigra::Error> {
         if self.must_confirm(user) {
-            return Ok(LogIn::Unconfirmed);
+            return Ok(NextStep::ConfirmEmail);
         }
         let mut deletion_cancelled = false;
         let also = async |tx: &mut Transaction| {
@@ -85,7 +85,7 @@ impl Accounts {
             Ok(())
         };
         let outcome = self.sigra.log_in_with(session, user, method, remember_me, also).await?;
-        self.logged_in(session, user, outcome, deletion_cancelled).await
+        self.next_step(session, user, outcome, deletion_cancelled).await
     }
 
     // <passkeys>
@@ -95,7 +95,7 @@ impl Accounts {
         session: &CookieSession,
         answer: Option<&PublicKeyCredential>,
         remember_me: RememberMe,
-    ) -> Result<Checked<LogIn>, sigra::Error> {
+    ) -> Result<Checked<NextStep>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let Checked::Valid(verified) = self.sigra.passkeys().verify_log_in(session, answer).await? else {
             return Ok(Checked::Invalid);
@@ -108,10 +108,10 @@ impl Accounts {
         session: &CookieSession,
         verified: &PasskeyLogIn<User>,
         remember_me: RememberMe,
-    ) -> Result<LogIn, sigra::Error> {
+    ) -> Result<NextStep, sigra::Error> {
         let user = verified.user();
         if self.must_confirm(user) {
-            return Ok(LogIn::Unconfirmed);
+            return Ok(NextStep::ConfirmEmail);
         }
         let mut deletion_cancelled = false;
         let also = async |tx: &mut Transaction| {
@@ -119,7 +119,7 @@ impl Accounts {
             Ok(())
         };
         let outcome = self.sigra.passkeys().log_in_with(session, verified, remember_me, also).await?;
-        self.logged_in(session, user, outcome, deletion_cancelled).await
+        self.next_step(session, user, outcome, deletion_cancelled).await
     }
     // </passkeys>
 
@@ -128,23 +128,23 @@ impl Accounts {
         self.policy.require_confirmation && user.confirmed_at.is_none()
     }
 
-    async fn logged_in(
+    async fn next_step(
         &self,
         session: &CookieSession,
         user: &User,
         outcome: LogInOutcome,
         deletion_cancelled: bool,
-    ) -> Result<LogIn, sigra::Error> {
+    ) -> Result<NextStep, sigra::Error> {
         match outcome {
             LogInOutcome::Complete => {
                 self.announce_log_in(user, deletion_cancelled);
-                Ok(LogIn::Complete(LoggedIn::new(user, deletion_cancelled)))
+                Ok(NextStep::Welcome(Welcome::new(user, deletion_cancelled)))
             }
             LogInOutcome::SecondFactorPending => {
                 // The password was right, so this wasn't a guess, even if the challenge fails.
                 self.forget_log_ins(session, user).await?;
                 // <mfa>
-                Ok(LogIn::SecondFactorPending)
+                Ok(NextStep::SecondFactor)
                 // </mfa>
                 // <!mfa>
                 // // Users can't set one up here, so nobody has one.

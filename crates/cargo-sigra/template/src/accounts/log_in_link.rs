@@ -2,7 +2,7 @@
 
 use sigra::{Client, CookieSession, EmailToken, LogInMethod, RememberMe, Scope, audit, token::Context};
 
-use super::{Accounts, LogIn, Refusal, User};
+use super::{Accounts, NextStep, Refusal, User};
 
 /// The user whom a link logs in.
 struct Taken {
@@ -39,13 +39,13 @@ impl Accounts {
         scope: Option<&Scope<User>>,
         token: &str,
         remember_me: RememberMe,
-    ) -> Result<LogIn, Refusal> {
+    ) -> Result<NextStep, Refusal> {
         let taken = self.take_log_in_link(session, scope, token).await?.ok_or(Refusal::Link)?;
-        let mut log_in = self.log_in(session, &taken.owner, LogInMethod::Link, remember_me).await?;
-        if let LogIn::Complete(logged_in) = &mut log_in {
-            logged_in.password_removed = taken.password_removed;
+        let mut next_step = self.log_in(session, &taken.owner, LogInMethod::Link, remember_me).await?;
+        if let NextStep::Welcome(welcome) = &mut next_step {
+            welcome.password_removed = taken.password_removed;
         }
-        Ok(log_in)
+        Ok(next_step)
     }
 
     /// Uses up a link, and returns the user to log in.

@@ -10,7 +10,7 @@ use sigra::mfa::RegisterPublicKeyCredential;
 use uuid::Uuid;
 // </passkeys>
 
-use super::{Accounts, LoggedIn, Transaction, User};
+use super::{Accounts, Transaction, User, Welcome};
 
 /// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
@@ -24,11 +24,11 @@ impl Accounts {
         challenge: &MfaChallenge<User>,
         answer: Option<SecondFactor<'_>>,
         trust_browser: TrustBrowser,
-    ) -> Result<Checked<LoggedIn>, sigra::Error> {
+    ) -> Result<Checked<Welcome>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let (user, mut deletion_cancelled) = (challenge.user(), false);
         let also = async |tx: &mut Transaction, factor: Factor| {
-            self.tell_of_backup_code(tx, user, factor).await?;
+            self.notify_of_backup_code(tx, user, factor).await?;
             deletion_cancelled = self.complete_log_in(tx, session, user).await?;
             Ok(())
         };
@@ -40,7 +40,7 @@ impl Accounts {
         if factor.is_valid() {
             self.announce_log_in(user, deletion_cancelled);
         }
-        Ok(factor.map(|factor| LoggedIn { backup_codes_left: left(factor), ..LoggedIn::new(user, deletion_cancelled) }))
+        Ok(factor.map(|factor| Welcome { backup_codes_left: left(factor), ..Welcome::new(user, deletion_cancelled) }))
     }
 
     /// Sets up the authenticator app that this browser has begun to enroll, if the code is right.
@@ -51,18 +51,18 @@ impl Accounts {
         code: &MfaCode,
     ) -> Result<Checked<Enrolled>, sigra::Error> {
         let user = enrolment.scope().user();
-        let tell = async |tx: &mut Transaction, enrolled: &Enrolled| {
+        let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, "An authenticator app", enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
-        self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, tell).await
+        self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, notify).await
     }
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
-        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.mfa().disable_totp_with(session, sudo, tell).await
+        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.mfa().disable_totp_with(session, sudo, notify).await
     }
 
     /// Replaces the backup codes. Returns `None` for a user without a second factor.
@@ -72,8 +72,8 @@ impl Accounts {
         sudo: &Sudo<User>,
     ) -> Result<Option<BackupCodes>, sigra::Error> {
         let mail = self.notifier.backup_codes_regenerated(sudo.0.user());
-        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.mfa().regenerate_backup_codes_with(session, sudo, tell).await
+        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.mfa().regenerate_backup_codes_with(session, sudo, notify).await
     }
 
     // <passkeys>
@@ -87,11 +87,11 @@ impl Accounts {
     ) -> Result<Checked<Enrolled>, sigra::Error> {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let user = enrolment.scope().user();
-        let tell = async |tx: &mut Transaction, enrolled: &Enrolled| {
+        let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
             let mail = self.notifier.second_factor_added(user, "A passkey", enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
-        self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, tell).await
+        self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, notify).await
     }
 
     /// Removes a passkey. Returns whether it was the user's.
@@ -102,12 +102,12 @@ impl Accounts {
         id: Uuid,
     ) -> Result<bool, sigra::Error> {
         let mail = self.notifier.second_factor_removed(sudo.0.user(), "A passkey");
-        let tell = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
-        self.sigra.passkeys().delete_with(session, sudo, id, tell).await
+        let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
+        self.sigra.passkeys().delete_with(session, sudo, id, notify).await
     }
     // </passkeys>
 
-    pub(super) async fn tell_of_backup_code(
+    pub(super) async fn notify_of_backup_code(
         &self,
         tx: &mut Transaction,
         user: &User,

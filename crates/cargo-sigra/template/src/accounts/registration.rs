@@ -43,7 +43,7 @@ impl Accounts {
                 self.send_confirmation_instructions(&mut tx, user).await?;
             }
             Err(Some(owner)) if !self.policy.reveal_taken_addresses => {
-                self.tell_of_registration(&mut tx, owner, password).await?;
+                self.notify_of_registration(&mut tx, owner, password).await?;
             }
             _ => {}
         }
@@ -98,7 +98,7 @@ impl Accounts {
     /// Notifies the owner of an address that someone tried to register it. A user who registered a moment ago and
     /// pressed the button twice gets no second email. Finding that out takes a password hash, so it happens after the
     /// response.
-    async fn tell_of_registration(
+    async fn notify_of_registration(
         &self,
         tx: &mut Transaction,
         owner: &User,

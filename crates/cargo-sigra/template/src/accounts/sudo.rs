@@ -43,9 +43,9 @@ impl Accounts {
         scope: &Scope<User>,
         answer: SecondFactor<'_>,
     ) -> Result<Checked, sigra::Error> {
-        let tell =
-            async |tx: &mut Transaction, factor: Factor| self.tell_of_backup_code(tx, scope.user(), factor).await;
-        let confirmed = self.sigra.mfa().reauthenticate_with(session, scope, answer, tell).await?;
+        let notify =
+            async |tx: &mut Transaction, factor: Factor| self.notify_of_backup_code(tx, scope.user(), factor).await;
+        let confirmed = self.sigra.mfa().reauthenticate_with(session, scope, answer, notify).await?;
         Ok(confirmed.map(|_| ()))
     }
     // </mfa>

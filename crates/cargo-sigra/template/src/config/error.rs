@@ -14,7 +14,7 @@ pub enum SettingsError {
     #[error(
         "APP_ENV is not set, and {name} is `{value}`: set APP_ENV=prod to serve others, or APP_ENV=dev to develop at such an address"
     )]
-    ForgottenEnvironment { name: &'static str, value: String },
+    ForgottenAppEnv { name: &'static str, value: String },
     // The value isn't shown, because it may contain a password.
     #[error("{0} has an @ in it: it must be a URL such as https://app.example.com, without a user name or password")]
     Credentials(&'static str),

@@ -3,10 +3,10 @@
 use sigra::mail::normalize_address;
 use url::{Host, Url};
 
-use super::{env::Env, error::SettingsError, public_url::is_loopback};
+use super::{error::SettingsError, public_url::is_loopback, variables::Variables};
 
 /// In production, the password of the mail server must not be sent without TLS.
-pub fn smtp_url(env: &Env, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
+pub fn smtp_url(env: &Variables, prod: bool, warnings: &mut Vec<String>) -> Result<String, SettingsError> {
     let url = env.text("SMTP_URL")?;
     if !prod {
         return Ok(url.unwrap_or_else(|| "memory:".to_owned()));
@@ -37,12 +37,12 @@ fn is_smtp_without_tls(url: &Url) -> bool {
     url.scheme() == "smtp" && tls.is_none_or(|(_, value)| value != "required")
 }
 
-pub fn mail_from(env: &Env, public_url: &Url) -> Result<String, SettingsError> {
+pub fn mail_from(env: &Variables, public_url: &Url) -> Result<String, SettingsError> {
     let domain = public_url.domain().unwrap_or("localhost");
     Ok(env.text("MAIL_FROM")?.unwrap_or_else(|| format!("MyApp <no-reply@{domain}>")))
 }
 
-pub fn mail_reply_to(env: &Env) -> Result<Option<String>, SettingsError> {
+pub fn mail_reply_to(env: &Variables) -> Result<Option<String>, SettingsError> {
     const NAME: &str = "MAIL_REPLY_TO";
     let expected = "an email address such as help@example.com";
     let Some(value) = env.text(NAME)? else { return Ok(None) };

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use url::{Host, Url};
 
-use super::{env::Env, error::SettingsError};
+use super::{error::SettingsError, variables::Variables};
 
 const NAME: &str = "PUBLIC_URL";
 
-pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError> {
+pub fn public_url(env: &Variables, prod: bool, listen: SocketAddr) -> Result<Url, SettingsError> {
     let expected = if prod {
         "a URL such as https://app.example.com, without a path"
     } else {
@@ -35,7 +35,7 @@ pub fn public_url(env: &Env, prod: bool, listen: SocketAddr) -> Result<Url, Sett
 /// Without `APP_ENV` the application runs in development mode: the demo user's password is public, and everyone can
 /// read all emails. So it must not be reachable from other machines.
 pub fn refuse_to_serve_others(listen: SocketAddr, public_url: &Url) -> Result<(), SettingsError> {
-    let forgotten = |name, value| Err(SettingsError::ForgottenEnvironment { name, value });
+    let forgotten = |name, value| Err(SettingsError::ForgottenAppEnv { name, value });
     let is_here = public_url.host().is_some_and(|host| is_loopback(&host));
     if public_url.scheme() == "https" || !is_here {
         return forgotten(NAME, public_url.origin().ascii_serialization());

@@ -10,7 +10,7 @@ use std::{
 
 use sigra::SecretKeyBase;
 
-use super::{env::Env, environment::Environment, error::SettingsError};
+use super::{app_env::AppEnv, error::SettingsError, variables::Variables};
 
 const NAME: &str = "SECRET_KEY_BASE";
 const FALLBACKS: &str = "SECRET_KEY_BASE_FALLBACKS";
@@ -22,20 +22,20 @@ const DEV_SECRET_FILE: &str = ".my_app_dev_secret";
 const DEV_SECRET_TRIES: u32 = 100;
 const DEV_SECRET_AGAIN: Duration = Duration::from_millis(10);
 
-pub fn secret_key_base(env: &Env, environment: Environment) -> Result<SecretKeyBase, SettingsError> {
-    match (env.text(NAME)?, environment) {
+pub fn secret_key_base(env: &Variables, app_env: AppEnv) -> Result<SecretKeyBase, SettingsError> {
+    match (env.text(NAME)?, app_env) {
         (Some(secret), _) => parse(NAME, &secret),
-        (None, Environment::Prod) => Err(SettingsError::Missing {
+        (None, AppEnv::Prod) => Err(SettingsError::Missing {
             name: NAME,
             fix: "set it to 64 or more random characters, as from `openssl rand -base64 48`",
         }),
-        (None, Environment::Dev) => kept_dev_secret(Path::new(DEV_SECRET_FILE)),
-        (None, Environment::Test) => SecretKeyBase::generate().map_err(dev_secret_error),
+        (None, AppEnv::Dev) => kept_dev_secret(Path::new(DEV_SECRET_FILE)),
+        (None, AppEnv::Test) => SecretKeyBase::generate().map_err(dev_secret_error),
     }
 }
 
 /// Returns secrets that are being rotated out, newest first.
-pub fn older_secrets(env: &Env) -> Result<Vec<SecretKeyBase>, SettingsError> {
+pub fn older_secrets(env: &Variables) -> Result<Vec<SecretKeyBase>, SettingsError> {
     let secrets = env.text(FALLBACKS)?.unwrap_or_default();
     let secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty());
     secrets.map(|secret| parse(FALLBACKS, secret)).collect()

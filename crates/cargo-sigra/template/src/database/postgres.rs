@@ -31,7 +31,7 @@ pub(super) const EXAMPLE: &str = "postgres://user:password@host/database, or bui
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["postgres:", "postgresql:"];
 
-/// How long a statement waits for a lock, such as a migration's, before the request is answered with 503.
+/// How long a statement waits for a lock, such as a migration's, before the response is 503.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
 pub(super) fn pool_options() -> PgPoolOptions {

@@ -34,7 +34,7 @@ pub(super) const EXAMPLE: &str = "sqlite://path/to/file.db, or build it with the
 // </!template>
 pub(super) const SCHEMES: &[&str] = &["sqlite:"];
 
-/// How long a statement waits for another writer, before the request is answered with 503.
+/// How long a statement waits for another writer, before the response is 503.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a start waits for another server that prepares the same file.

@@ -1,4 +1,4 @@
-//! The JSON API, for a separate frontend or a mobile app. It uses the same cookies as pages do, and answers with
+//! The JSON API, for a separate frontend or a mobile app. It uses the same cookies as pages do, and responds with
 //! problems (RFC 9457) instead of redirects.
 
 mod account;

@@ -1,4 +1,4 @@
-//! Pages for development, which answer only to this machine.
+//! Pages for development, only for clients on this machine.
 
 use axum::{
     extract::Request,

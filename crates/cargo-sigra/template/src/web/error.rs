@@ -13,6 +13,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Nothing has that name or id.
 pub const NOT_FOUND: Problem = Problem::new(StatusCode::NOT_FOUND);
 
+// <api>
+/// The user must confirm their email address first.
+pub const UNCONFIRMED: Problem = Problem::new(StatusCode::FORBIDDEN).code("confirmation_required");
+// </api>
+
 /// Why a request failed. The cause goes to the log, never to the browser.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -11,11 +11,11 @@ use tower_http::{
 };
 use tracing::{Level, Span, field};
 
-use crate::config::Environment;
+use crate::config::AppEnv;
 
-/// Logs how requests were answered: all of them in development, and always those that failed.
-pub fn trace_requests(environment: Environment) -> TraceRequests {
-    let level = if environment == Environment::Dev { Level::INFO } else { Level::DEBUG };
+/// Logs the status of each response: all of them in development, and always those that failed.
+pub fn trace_requests(app_env: AppEnv) -> TraceRequests {
+    let level = if app_env == AppEnv::Dev { Level::INFO } else { Level::DEBUG };
     TraceLayer::new_for_http()
         .make_span_with(request_span as MakeRequestSpan)
         .on_response(DefaultOnResponse::new().level(level))

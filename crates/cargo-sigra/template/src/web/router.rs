@@ -41,7 +41,7 @@ use super::pages::{mfa, mfa_challenge};
 // <passkeys>
 use super::{pages::passkeys, passkey_options};
 // </passkeys>
-use crate::config::Environment;
+use crate::config::AppEnv;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -83,7 +83,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address))
         .route_layer(Extension(FormPage("/users/settings")));
 
     // <mfa>
@@ -94,10 +94,10 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys", post(passkeys::create))
         .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
         // </passkeys>
-        .route_layer(from_fn(user_auth::require_confirmed_address))
+        .route_layer(from_fn(user_auth::require_confirmed_email))
         .route("/users/settings/mfa", get(mfa::index))
-        .route_layer(from_fn(user_auth::require_mfa_enrolment))
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
+        .route_layer(from_fn(user_auth::allow_mfa_enrolment))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address))
         .route_layer(Extension(FormPage(user_auth::MFA_ENROLMENT_PATH)));
     // </mfa>
 
@@ -126,7 +126,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/passkey", post(passkeys::log_in))
         .route("/users/log-in/passkey/options", post(passkey_options::log_in))
         // </passkeys>
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address))
         // Their URLs contain tokens, and their forms passwords.
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
@@ -139,11 +139,11 @@ pub fn app(state: AppState) -> Router {
         // </live>
         .route("/me", get(account::me));
 
-    let development = match state.settings.environment {
-        Environment::Dev | Environment::Test => {
+    let development = match state.settings.app_env {
+        AppEnv::Dev | AppEnv::Test => {
             Router::new().route("/dev/mailbox", get(mailbox::index)).route_layer(from_fn(require_localhost))
         }
-        Environment::Prod => Router::new(),
+        AppEnv::Prod => Router::new(),
     };
 
     let pages = Router::new()
@@ -184,7 +184,7 @@ pub fn app(state: AppState) -> Router {
     // A form's `_method` must be read before routing, so these layers wrap the whole router.
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .layer(trace_requests(state.settings.environment))
+            .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::state::AppState;
-use crate::config::Environment;
+use crate::config::AppEnv;
 
 /// Allows only our own files: no inline scripts or styles, no framing, no forms to other sites.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -29,7 +29,7 @@ pub async fn security_headers(State(state): State<AppState>, request: Request, n
     set(headers, "referrer-policy", "strict-origin");
     set(headers, "cross-origin-opener-policy", "same-origin");
     set(headers, "cross-origin-resource-policy", "same-origin");
-    if state.settings.environment == Environment::Prod {
+    if state.settings.app_env == AppEnv::Prod {
         let is_for_all = state.settings.hsts_include_subdomains;
         set(headers, "strict-transport-security", if is_for_all { HSTS_FOR_SUBDOMAINS } else { HSTS });
     }

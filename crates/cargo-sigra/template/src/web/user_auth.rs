@@ -1,8 +1,9 @@
 //! Logging in and out, and who can call which route.
 //!
 //! First come the settings that you can change here (how long a session lasts is in `config.rs`), then what happens at a
-//! login and at a logout, then the checks that the router puts before routes. All of it is yours. What must be right and
-//! is hard to get right is in the crate `sigra`: tokens, cookies, the second factor, and who sends a request.
+//! login and at a logout, then the checks that the router puts before routes. Handlers check too: one that takes a
+//! `Scope<User>` or a `Sudo<User>` is only called for such a user. All of it is yours. What must be right and is hard to
+//! get right is in the crate `sigra`: tokens, cookies, the second factor, and who sends a request.
 
 use axum::{
     extract::{Request, State},
@@ -19,13 +20,18 @@ use sigra::{
 };
 // <pages>
 use axum::response::{IntoResponse, Redirect};
-use sigra::{Flash, LogInMethod, RememberMe, Sigra, session::ReturnTo};
+use sigra::{Flash, LogInMethod, RememberMe, session::ReturnTo};
 // </pages>
 
 use super::error::Result;
+// <api>
+// <mfa>
+use super::error::UNCONFIRMED;
+// </mfa>
+// </api>
 use crate::accounts::{Accounts, User};
 // <pages>
-use crate::accounts::{LogIn, LoggedIn};
+use crate::accounts::{NextStep, Welcome};
 // <mfa>
 use crate::accounts::FEW_BACKUP_CODES;
 // </mfa>
@@ -44,8 +50,12 @@ const SESSION_COOKIE: CookieOptions = CookieOptions::named("_my_app_key").same_s
 const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user_remember_me").same_site(SameSite::Lax);
 
 // <pages>
+/// Where a login and a logout lead, unless the login was for another page.
+const HOME_PATH: &str = "/";
+
 pub const LOG_IN_PATH: &str = "/users/log-in";
 pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
+pub const CONFIRM_PATH: &str = "/users/confirm";
 const CONFIRM_MESSAGE: &str = "You must confirm your email address first: open the link that we sent you.";
 pub const SUDO_PATH: &str = "/users/sudo";
 pub const SUDO_MESSAGE: &str = "Confirm it's you to continue.";
@@ -58,16 +68,17 @@ pub const MFA_ENROLMENT_MESSAGE: &str = "Your account requires a second factor. 
 
 pub const LOG_OUT_MESSAGE: &str = "Logged out successfully.";
 
-const SIGNED_IN_PATH: &str = "/";
-
 // <magic_link>
 const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
     with, because someone else may have chosen it. You can set a new one in your settings.";
 // </magic_link>
 // </pages>
 
-/// What the browser deletes at a logout, so that the next person at a shared computer finds no pages in its cache. Without
-/// it, the back button can show them.
+/// What the browser deletes at a logout, for the next person at a shared computer: cached pages, which the back button
+/// could show, and what scripts stored, such as in `localStorage`.
+///
+/// Cookies aren't in the list. The library expires those of the session, and others must stay, such as the one that
+/// makes this browser known.
 pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
     (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
 
@@ -102,60 +113,70 @@ pub async fn log_in_user(
     after_log_in(session, accounts.log_in(session, user, method, remember_me).await?)
 }
 
-/// Redirects to the next step of a login: the page that asked for it, or home. A user with a second factor goes to the
-/// challenge first, and isn't logged in before they pass it.
-pub fn after_log_in(session: &CookieSession, log_in: LogIn) -> Result<Redirect> {
-    match log_in {
-        LogIn::Complete(logged_in) => welcome_user(session, &logged_in),
+/// Redirects to the next step of a login.
+///
+/// A user who is logged in goes to the page that required the login, or home. A user with a second factor goes to the
+/// challenge, and isn't logged in before they pass it. A user who must confirm their email address isn't logged in
+/// either: they go to the page that sends another link.
+pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redirect> {
+    match next_step {
+        NextStep::Welcome(welcome) => welcome_user(session, &welcome),
         // <mfa>
-        LogIn::SecondFactorPending => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
+        NextStep::SecondFactor => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
-        LogIn::Unconfirmed => {
+        NextStep::ConfirmEmail => {
             session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
-            Ok(Redirect::to("/users/confirm"))
+            Ok(Redirect::to(CONFIRM_PATH))
         }
     }
 }
 
-/// Welcomes a user who has presented all their factors, and shows the messages that come with the login.
-pub fn welcome_user(session: &CookieSession, logged_in: &LoggedIn) -> Result<Redirect> {
+/// Redirects a user who is logged in now, with the messages that come with the login.
+///
+/// If this fails, the user stays logged in and gets an error page. It fails only if the messages together have more than
+/// about 3 KB, the size of a cookie.
+pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redirect> {
     let return_to = session.take_return_to();
     session.put_flash(Flash::Info, "Welcome back!")?;
-    if logged_in.deletion_cancelled {
+    if welcome.deletion_cancelled {
         session.put_flash(Flash::Info, "Your account was scheduled for deletion. You logged in, so we kept it.")?;
     }
     // <magic_link>
-    if logged_in.password_removed {
+    if welcome.password_removed {
         session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
     }
     // </magic_link>
     // <mfa>
-    if let Some(left) = logged_in.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
+    if let Some(left) = welcome.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
         let codes = if left == 1 { "1 backup code" } else { &format!("{left} backup codes") };
         session.put_flash(Flash::Error, format!("You have {codes} left. Generate new codes in your settings."))?;
     }
     // </mfa>
-    Ok(Redirect::to(return_to.as_ref().map_or(SIGNED_IN_PATH, ReturnTo::as_str)))
+    Ok(Redirect::to(return_to.as_ref().map_or(HOME_PATH, ReturnTo::as_str)))
 }
 
 /// Logs the browser out, and redirects home with a message. Deletes the session, and closes its live connections.
-pub async fn log_out_user(sigra: &Sigra<User>, session: &CookieSession, message: &str) -> Result<Response> {
-    sigra.log_out(session).await?;
+///
+/// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it is
+/// for the next page, not for the user who was logged in.
+pub async fn log_out_user(accounts: &Accounts, session: &CookieSession, message: &str) -> Result<Response> {
+    accounts.sigra().log_out(session).await?;
     session.put_flash(Flash::Info, message)?;
-    Ok(([CLEAR_SITE_DATA], Redirect::to("/")).into_response())
+    Ok(([CLEAR_SITE_DATA], Redirect::to(HOME_PATH)).into_response())
 }
 
 /// Sends users who are logged in away from pages for visitors, such as the login page.
 pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, request: Request, next: Next) -> Response {
     match scope {
-        Some(_) => Redirect::to(SIGNED_IN_PATH).into_response(),
+        Some(_) => Redirect::to(HOME_PATH).into_response(),
         None => next.run(request).await,
     }
 }
 // </pages>
 
-/// Limits how many requests a client address can send, to everything that changes an account or lets someone guess.
-pub async fn limit_address(
+/// Limits how many requests a client's IP address can send to routes that change an account or let someone guess. `GET`
+/// and other safe methods pass, and aren't counted: they change nothing.
+pub async fn limit_ip_address(
     State(accounts): State<Accounts>,
     session: CookieSession,
     request: Request,
@@ -177,20 +198,25 @@ pub async fn require_authenticated_user(_: Scope<User>, request: Request, next: 
 }
 
 /// Requires a user who proved who they are within the last minutes (`SUDO_TTL`). A stolen session alone doesn't pass.
+///
+/// No route of the generated router uses it, because its handlers take a `Sudo<User>`. It is for routes of your own.
 pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
 // <mfa>
-/// Requires a login, and lets users through who must set up a second factor before they can do anything else.
-pub async fn require_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
+/// Lets users set up a second factor: it requires a recent login, like [`require_sudo_mode`]. Users who must have a second
+/// factor and have none yet pass too. They can do nothing else.
+pub async fn allow_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
 // <pages>
-/// Requires a confirmed email address before a second factor is set up. An unconfirmed address may belong to someone else,
-/// and its owner can take the account over without the factor.
-pub async fn require_confirmed_address(
+/// Requires a confirmed email address before users set up a second factor.
+///
+/// An unconfirmed email address may belong to someone else. With a link that is sent to it, that person can take the
+/// account over, which removes the second factor.
+pub async fn require_confirmed_email(
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
     request: Request,
@@ -203,4 +229,21 @@ pub async fn require_confirmed_address(
     Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
 }
 // </pages>
+
+// <api>
+/// Requires a confirmed email address before users set up a second factor.
+///
+/// An unconfirmed email address may belong to someone else. With a link that is sent to it, that person can take the
+/// account over, which removes the second factor.
+pub async fn require_confirmed_email_json(
+    enrolment: MfaEnrolment<User>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    match enrolment.scope().user().confirmed_at {
+        Some(_) => Ok(next.run(request).await),
+        None => Err(UNCONFIRMED.into()),
+    }
+}
+// </api>
 // </mfa>

@@ -10,7 +10,7 @@ use crate::{
     support::{Host, PROD, SECRET, TestDatabase, log_in_form, settings},
 };
 use my_app::{
-    config::{Env, Environment, Settings, database_url::DEFAULT_URL},
+    config::{AppEnv, Settings, Variables, database_url::DEFAULT_URL},
     database,
 };
 
@@ -21,7 +21,7 @@ fn error(env: &[(&str, &str)]) -> String {
 #[test]
 fn development_needs_nothing_to_be_set() {
     let settings = settings(&[("APP_ENV", "test")]).expect("valid settings");
-    assert_eq!(settings.environment, Environment::Test);
+    assert_eq!(settings.app_env, AppEnv::Test);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
     assert_eq!(settings.database_url, DEFAULT_URL);
     assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
@@ -43,14 +43,14 @@ fn production_needs_a_secret_and_a_public_url() {
 #[test]
 fn app_env_accepts_the_common_names() {
     for (name, environment) in [
-        ("development", Environment::Dev),
-        ("DEV", Environment::Dev),
-        ("Test", Environment::Test),
-        ("production", Environment::Prod),
-        ("Production", Environment::Prod),
+        ("development", AppEnv::Dev),
+        ("DEV", AppEnv::Dev),
+        ("Test", AppEnv::Test),
+        ("production", AppEnv::Prod),
+        ("Production", AppEnv::Prod),
     ] {
         let settings = settings(&[&[("APP_ENV", name)], &PROD[..]].concat()).expect("valid settings");
-        assert_eq!(settings.environment, environment, "{name}");
+        assert_eq!(settings.app_env, environment, "{name}");
     }
     assert!(error(&[("APP_ENV", "production")]).starts_with("PUBLIC_URL is not set"));
 }
@@ -293,7 +293,7 @@ fn whitespace_around_a_value_is_removed() {
 /// Settings without `APP_ENV`.
 fn without_environment(env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = [("SECRET_KEY_BASE", SECRET)].into_iter().chain(env.iter().copied());
-    Settings::new(&env.collect::<Env>()).map_err(|error| error.to_string())
+    Settings::new(&env.collect::<Variables>()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn development_on_this_machine_needs_no_app_env() {
         &[("PUBLIC_URL", "http://[::1]:4000")],
     ] {
         let settings = without_environment(env).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(settings.environment, Environment::Dev);
+        assert_eq!(settings.app_env, AppEnv::Dev);
     }
 }
 

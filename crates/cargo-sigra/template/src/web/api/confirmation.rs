@@ -29,8 +29,8 @@ pub struct Link {
 }
 
 /// Responds in the same way for every email address.
-pub async fn create(State(accounts): State<Accounts>, Json(asked): Json<Address>) -> Result<StatusCode> {
-    accounts.deliver_user_confirmation_instructions(&asked.email).await?;
+pub async fn create(State(accounts): State<Accounts>, Json(body): Json<Address>) -> Result<StatusCode> {
+    accounts.deliver_user_confirmation_instructions(&body.email).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -52,9 +52,9 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    asked: Option<Json<Confirmation>>,
+    body: Option<Json<Confirmation>>,
 ) -> Result<StatusCode> {
-    let password = asked.and_then(|Json(asked)| asked.password);
+    let password = body.and_then(|Json(body)| body.password);
     accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -65,9 +65,9 @@ pub async fn take_over(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Path(token): Path<String>,
-    Json(asked): Json<NewPassword>,
+    Json(body): Json<NewPassword>,
 ) -> Result<StatusCode> {
     let client = session.client();
-    accounts.take_over_by_confirmation(&token, &asked.password, asked.confirmation(), &client).await?;
+    accounts.take_over_by_confirmation(&token, &body.password, body.confirmation(), &client).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -26,9 +26,9 @@ pub async fn delete(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    asked: Option<Json<Address>>,
+    body: Option<Json<Address>>,
 ) -> Result<Response> {
-    let typed = asked.map(|Json(asked)| asked.email).unwrap_or_default();
+    let typed = body.map(|Json(body)| body.email).unwrap_or_default();
     let delete_after = accounts.delete_user(&scope, &typed, &session.client()).await?;
     accounts.sigra().log_out(&session).await?;
     Ok(([CLEAR_SITE_DATA], Json(Deletion { delete_after })).into_response())

@@ -9,7 +9,7 @@ use sigra::{CookieSession, Scope};
 
 use super::{
     mail_link::{Link, link_of},
-    session::{Outcome, answer},
+    session::{Outcome, respond},
 };
 use crate::{
     accounts::{Accounts, User},
@@ -23,9 +23,9 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<Address>,
+    Json(body): Json<Address>,
 ) -> Result<StatusCode> {
-    accounts.deliver_log_in_link(&asked.email, session.client()).await?;
+    accounts.deliver_log_in_link(&body.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -39,7 +39,7 @@ pub async fn update(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
-    Json(asked): Json<Remember>,
+    Json(body): Json<Remember>,
 ) -> Result<Json<Outcome>> {
-    answer(accounts.log_in_by_link(&session, scope.as_ref(), &token, asked.remember_me).await?)
+    respond(accounts.log_in_by_link(&session, scope.as_ref(), &token, body.remember_me).await?)
 }

@@ -1,12 +1,6 @@
 //! The user's second factors: setting them up and removing them.
 
-use axum::{
-    Json,
-    extract::{Request, State},
-    http::StatusCode,
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use sigra::{
     CookieSession, Problem, Sudo,
@@ -17,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 // </passkeys>
 
-use super::refusal::{UNCONFIRMED, WRONG_CREDENTIALS, found};
+use super::refusal::{WRONG_CREDENTIALS, found};
 use crate::{
     accounts::{Accounts, User},
     web::{error::Result, forms::FirstCode},
@@ -86,14 +80,6 @@ pub fn enrolled(enrolled: Checked<Enrolled>) -> Result<Json<Codes>> {
     }
 }
 
-/// An unconfirmed email address may belong to someone else, who can take the account over without the second factor.
-pub async fn require_confirmed_address(enrolment: MfaEnrolment<User>, request: Request, next: Next) -> Response {
-    match enrolment.scope().user().confirmed_at {
-        Some(_) => next.run(request).await,
-        None => UNCONFIRMED.into_response(),
-    }
-}
-
 pub async fn index(State(accounts): State<Accounts>, enrolment: MfaEnrolment<User>) -> Result<Json<Factors>> {
     let factors = accounts.sigra().mfa().list(&enrolment.scope().user().id).await?;
     let used = |inserted_at, last_used_at| Used { inserted_at, last_used_at };
@@ -126,9 +112,9 @@ pub async fn create_totp(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
-    Json(asked): Json<FirstCode>,
+    Json(body): Json<FirstCode>,
 ) -> Result<Json<Codes>> {
-    enrolled(accounts.enable_totp(&session, &enrolment, &asked.code).await?)
+    enrolled(accounts.enable_totp(&session, &enrolment, &body.code).await?)
 }
 
 pub async fn delete_totp(

@@ -51,15 +51,15 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     challenge: MfaChallenge<User>,
-    Json(asked): Json<Answer>,
+    Json(body): Json<Answer>,
 ) -> Result<Json<Completed>> {
-    let (answer, trust_browser) = (asked.second_factor(), asked.trust_browser);
+    let (answer, trust_browser) = (body.second_factor(), body.trust_browser);
     match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await? {
-        Checked::Valid(logged_in) => Ok(Json(Completed {
+        Checked::Valid(welcome) => Ok(Json(Completed {
             status: "complete",
-            user: (&logged_in.user).into(),
-            notices: notices(&logged_in),
-            backup_codes_left: logged_in.backup_codes_left,
+            user: (&welcome.user).into(),
+            notices: notices(&welcome),
+            backup_codes_left: welcome.backup_codes_left,
         })),
         Checked::Invalid => Err(WRONG_CREDENTIALS.into()),
     }

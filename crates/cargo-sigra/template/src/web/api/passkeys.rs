@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     mfa::{Codes, enrolled},
     refusal::{FAILED_LOG_IN, found},
-    session::{Outcome, answer},
+    session::{Outcome, respond},
 };
 use crate::{
     accounts::{Accounts, User},
@@ -25,18 +25,18 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     enrolment: MfaEnrolment<User>,
-    Json(asked): Json<NewPasskey>,
+    Json(body): Json<NewPasskey>,
 ) -> Result<Json<Codes>> {
-    enrolled(accounts.add_passkey(&session, &enrolment, &asked.name, asked.credential.as_ref()).await?)
+    enrolled(accounts.add_passkey(&session, &enrolment, &body.name, body.credential.as_ref()).await?)
 }
 
 pub async fn update(
     State(accounts): State<Accounts>,
     scope: Scope<User>,
     Path(id): Path<Uuid>,
-    Json(asked): Json<PasskeyName>,
+    Json(body): Json<PasskeyName>,
 ) -> Result<StatusCode> {
-    Ok(found(accounts.sigra().passkeys().rename(&scope.user().id, id, &asked.name).await?))
+    Ok(found(accounts.sigra().passkeys().rename(&scope.user().id, id, &body.name).await?))
 }
 
 pub async fn delete(
@@ -51,10 +51,10 @@ pub async fn delete(
 pub async fn log_in(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<PasskeyLogIn>,
+    Json(body): Json<PasskeyLogIn>,
 ) -> Result<Json<Outcome>> {
-    match accounts.log_in_with_passkey(&session, asked.credential.as_ref(), asked.remember_me).await? {
-        Checked::Valid(log_in) => answer(log_in),
+    match accounts.log_in_with_passkey(&session, body.credential.as_ref(), body.remember_me).await? {
+        Checked::Valid(next_step) => respond(next_step),
         Checked::Invalid => Err(FAILED_LOG_IN.into()),
     }
 }

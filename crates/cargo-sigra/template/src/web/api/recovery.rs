@@ -21,8 +21,8 @@ pub async fn update(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Path(token): Path<String>,
-    Json(asked): Json<NewPassword>,
+    Json(body): Json<NewPassword>,
 ) -> Result<StatusCode> {
-    accounts.recover_account(&token, &asked.password, asked.confirmation(), &session.client()).await?;
+    accounts.recover_account(&token, &body.password, body.confirmation(), &session.client()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

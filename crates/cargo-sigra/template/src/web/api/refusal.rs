@@ -3,9 +3,6 @@
 use axum::http::StatusCode;
 use sigra::Problem;
 
-/// The user must confirm their email address first.
-pub const UNCONFIRMED: Problem = Problem::new(StatusCode::FORBIDDEN).code("confirmation_required");
-
 /// A wrong password, code or passkey.
 pub const WRONG_CREDENTIALS: Problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY).code("wrong_credentials");
 

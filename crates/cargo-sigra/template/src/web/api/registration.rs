@@ -12,8 +12,8 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<Registration>,
+    Json(body): Json<Registration>,
 ) -> Result<StatusCode> {
-    accounts.register_user_here(&session, &asked.email, &asked.password).await?;
+    accounts.register_user_here(&session, &body.email, &body.password).await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -20,9 +20,9 @@ use crate::{
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<Address>,
+    Json(body): Json<Address>,
 ) -> Result<StatusCode> {
-    accounts.deliver_user_reset_password_instructions(&asked.email, session.client()).await?;
+    accounts.deliver_user_reset_password_instructions(&body.email, session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -34,8 +34,8 @@ pub async fn update(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Path(token): Path<String>,
-    Json(asked): Json<NewPassword>,
+    Json(body): Json<NewPassword>,
 ) -> Result<StatusCode> {
-    accounts.reset_user_password(&session, &token, &asked.password, asked.confirmation()).await?;
+    accounts.reset_user_password(&session, &token, &body.password, body.confirmation()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

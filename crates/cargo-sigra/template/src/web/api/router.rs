@@ -29,7 +29,7 @@ use crate::web::health;
 use crate::web::live;
 // </live>
 use crate::{
-    config::Environment,
+    config::AppEnv,
     web::{
         development::require_localhost,
         error,
@@ -70,7 +70,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys/{id}", put(passkeys::update).delete(passkeys::delete))
         // </passkeys>
         .route_layer(from_fn(user_auth::require_authenticated_user))
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
 
     // <mfa>
     let mfa_enrolment = Router::new()
@@ -80,10 +80,10 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/passkeys", post(passkeys::create))
         .route("/users/settings/passkeys/options", post(passkey_options::enrolment))
         // </passkeys>
-        .route_layer(from_fn(mfa::require_confirmed_address))
+        .route_layer(from_fn(user_auth::require_confirmed_email_json))
         .route("/users/settings/mfa", get(mfa::index))
-        .route_layer(from_fn(user_auth::require_mfa_enrolment))
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
+        .route_layer(from_fn(user_auth::allow_mfa_enrolment))
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
     // </mfa>
 
     let limited = Router::new()
@@ -110,7 +110,7 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/passkey", post(passkeys::log_in))
         .route("/users/log-in/passkey/options", post(passkey_options::log_in))
         // </passkeys>
-        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_address));
+        .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
 
     let everybody = Router::new()
         // <live>
@@ -118,11 +118,11 @@ pub fn app(state: AppState) -> Router {
         // </live>
         .route("/me", get(account::me));
 
-    let development = match state.settings.environment {
-        Environment::Dev | Environment::Test => {
+    let development = match state.settings.app_env {
+        AppEnv::Dev | AppEnv::Test => {
             Router::new().route("/dev/mailbox", get(mailbox::index)).route_layer(from_fn(require_localhost))
         }
-        Environment::Prod => Router::new(),
+        AppEnv::Prod => Router::new(),
     };
 
     let routes = Router::new()
@@ -144,10 +144,10 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn(name_route))
         .with_state(state.clone());
 
-    // These layers wrap the whole router, so that even a body that is too large is answered with JSON.
+    // These layers wrap the whole router, so that even a body that is too large gets a response in JSON.
     Router::new().fallback_service(
         ServiceBuilder::new()
-            .layer(trace_requests(state.settings.environment))
+            .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
             .layer(from_fn(error_pages))

@@ -9,13 +9,14 @@ use axum::{
 use serde::Serialize;
 use sigra::{CookieSession, LogInMethod};
 
-use super::{
-    account::Me,
-    refusal::{FAILED_LOG_IN, UNCONFIRMED},
-};
+use super::{account::Me, refusal::FAILED_LOG_IN};
 use crate::{
-    accounts::{Accounts, LogIn, LoggedIn},
-    web::{error::Result, forms::Credentials, user_auth::CLEAR_SITE_DATA},
+    accounts::{Accounts, NextStep, Welcome},
+    web::{
+        error::{Result, UNCONFIRMED},
+        forms::Credentials,
+        user_auth::CLEAR_SITE_DATA,
+    },
 };
 
 /// What the frontend should tell the user.
@@ -45,11 +46,11 @@ pub enum Outcome {
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Json(asked): Json<Credentials>,
+    Json(body): Json<Credentials>,
 ) -> Result<Json<Outcome>> {
-    accounts.limit_log_in(&session, &asked.email).await?;
-    match accounts.get_user_by_email_and_password(&asked.email, &asked.password, &session.client()).await? {
-        Some(user) => answer(accounts.log_in(&session, &user, LogInMethod::Password, asked.remember_me).await?),
+    accounts.limit_log_in(&session, &body.email).await?;
+    match accounts.get_user_by_email_and_password(&body.email, &body.password, &session.client()).await? {
+        Some(user) => respond(accounts.log_in(&session, &user, LogInMethod::Password, body.remember_me).await?),
         None => Err(FAILED_LOG_IN.into()),
     }
 }
@@ -58,25 +59,25 @@ pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) ->
     log_out(&accounts, &session).await
 }
 
-/// Responds to a login: it is complete, or the second factor is pending.
-pub fn answer(log_in: LogIn) -> Result<Json<Outcome>> {
-    match log_in {
-        LogIn::Complete(logged_in) => {
-            Ok(Json(Outcome::Complete { user: (&logged_in.user).into(), notices: notices(&logged_in) }))
+/// Responds to a login: the user is logged in, must present a second factor, or must confirm their email address.
+pub fn respond(next_step: NextStep) -> Result<Json<Outcome>> {
+    match next_step {
+        NextStep::Welcome(welcome) => {
+            Ok(Json(Outcome::Complete { user: (&welcome.user).into(), notices: notices(&welcome) }))
         }
         // <mfa>
-        LogIn::SecondFactorPending => Ok(Json(Outcome::SecondFactorPending)),
+        NextStep::SecondFactor => Ok(Json(Outcome::SecondFactorPending)),
         // </mfa>
-        LogIn::Unconfirmed => Err(UNCONFIRMED.into()),
+        NextStep::ConfirmEmail => Err(UNCONFIRMED.into()),
     }
 }
 
-pub fn notices(logged_in: &LoggedIn) -> Vec<Notice> {
+pub fn notices(welcome: &Welcome) -> Vec<Notice> {
     let notices = [
         // <magic_link>
-        logged_in.password_removed.then_some(Notice::PasswordRemoved),
+        welcome.password_removed.then_some(Notice::PasswordRemoved),
         // </magic_link>
-        logged_in.deletion_cancelled.then_some(Notice::DeletionCancelled),
+        welcome.deletion_cancelled.then_some(Notice::DeletionCancelled),
     ];
     notices.into_iter().flatten().collect()
 }

@@ -20,9 +20,9 @@ pub async fn update_email(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Json(asked): Json<Address>,
+    Json(body): Json<Address>,
 ) -> Result<StatusCode> {
-    accounts.deliver_user_update_email_instructions(scope.user(), &asked.email, &session.client()).await?;
+    accounts.deliver_user_update_email_instructions(scope.user(), &body.email, &session.client()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -49,9 +49,9 @@ pub async fn update_password(
     State(accounts): State<Accounts>,
     session: CookieSession,
     Sudo(scope): Sudo<User>,
-    Json(asked): Json<ChangedPassword>,
+    Json(body): Json<ChangedPassword>,
 ) -> Result<StatusCode> {
-    let ChangedPassword { current_password, new } = &asked;
+    let ChangedPassword { current_password, new } = &body;
     let current = current_password.as_ref();
     accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await?;
     Ok(StatusCode::NO_CONTENT)

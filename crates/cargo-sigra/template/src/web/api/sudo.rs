@@ -13,9 +13,9 @@ pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
-    Json(asked): Json<Reauthentication>,
+    Json(body): Json<Reauthentication>,
 ) -> Result<StatusCode> {
-    match accounts.confirm_sudo(&session, &scope, asked.proof()).await? {
+    match accounts.confirm_sudo(&session, &scope, body.proof()).await? {
         Checked::Valid(()) => Ok(StatusCode::NO_CONTENT),
         Checked::Invalid => Err(WRONG_CREDENTIALS.into()),
     }

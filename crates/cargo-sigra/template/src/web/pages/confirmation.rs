@@ -11,7 +11,7 @@ use sigra::{CookieSession, Flash, Scope};
 use super::{
     form::Form,
     mail_link::{AskPage, LinkPage, bad_link},
-    new_password::{self, Answers, NewPasswordPage},
+    new_password::{self, NewPasswordPage, Responses},
     session::lead_to_log_in,
 };
 use crate::{
@@ -20,11 +20,10 @@ use crate::{
         error::Result,
         forms::{Address, Confirmation, NewPassword},
         layout::{Layout, Page},
-        user_auth,
+        user_auth::{CONFIRM_PATH, LOG_IN_PATH},
     },
 };
 
-const ASK_PATH: &str = "/users/confirm";
 const TITLE: &str = "Confirm your email address";
 const CONFIRMED: &str = "Your email address is confirmed.";
 const TAKEN_OVER: &str = "Your email address is confirmed and your password is set. You can log in now.";
@@ -42,7 +41,7 @@ struct ConfirmPage {
 pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
         layout: Layout::new(TITLE, &session, scope.as_ref()),
-        action: ASK_PATH,
+        action: CONFIRM_PATH,
         explanation: "We'll send you a new link if your email address isn't confirmed yet.",
     })
 }
@@ -59,7 +58,7 @@ pub async fn create(
         "If your email address is in our system and isn't confirmed yet, you'll receive a link shortly. We send at most \
          three links in 15 minutes; earlier ones still work.",
     )?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+    Ok(Redirect::to(LOG_IN_PATH).into_response())
 }
 
 pub async fn edit(
@@ -69,7 +68,7 @@ pub async fn edit(
     Path(token): Path<String>,
 ) -> Result<Response> {
     let Some(user) = accounts.get_user_by_confirmation_token(&token).await? else {
-        return bad_link(&session, ASK_PATH);
+        return bad_link(&session, CONFIRM_PATH);
     };
     if user.confirmed_at.is_some() {
         return lead_to_log_in(&session, &user, CONFIRMED);
@@ -77,7 +76,7 @@ pub async fn edit(
     if accounts.is_registrant(&session, scope.as_ref(), &user) {
         let page = LinkPage {
             layout: Layout::new(TITLE, &session, scope.as_ref()),
-            action: format!("{ASK_PATH}/{token}"),
+            action: format!("{CONFIRM_PATH}/{token}"),
             explanation: format!("Is {} your email address?", user.email),
             label: "Confirm my email address",
             remember_me: false,
@@ -85,7 +84,7 @@ pub async fn edit(
         return Ok(Page(page).into_response());
     }
     if user.hashed_password.is_none() {
-        return Ok(Redirect::to(&format!("{ASK_PATH}/{token}/new-password")).into_response());
+        return Ok(Redirect::to(&format!("{CONFIRM_PATH}/{token}/new-password")).into_response());
     }
     Ok(password_page(&session, scope.as_ref(), token, user.email, None).into_response())
 }
@@ -101,17 +100,17 @@ pub async fn update(
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // The button may have been pressed before.
         Ok(user) => return lead_to_log_in(&session, &user, CONFIRMED),
-        Err(Refusal::Link) => return bad_link(&session, ASK_PATH),
+        Err(Refusal::Link) => return bad_link(&session, CONFIRM_PATH),
         // The browser was still logged in when the page was shown. It must ask for the password now.
         Err(Refusal::PasswordRequired) => {
-            return Ok(Redirect::to(&format!("{ASK_PATH}/{token}")).into_response());
+            return Ok(Redirect::to(&format!("{CONFIRM_PATH}/{token}")).into_response());
         }
         Err(Refusal::WrongPassword) => Refusal::WrongPassword.to_string(),
         Err(refusal) => return Err(refusal.into()),
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) => Ok(password_page(&session, scope.as_ref(), token, user.email, Some(problem)).refused()),
-        None => bad_link(&session, ASK_PATH),
+        None => bad_link(&session, CONFIRM_PATH),
     }
 }
 
@@ -125,7 +124,7 @@ pub async fn new_password(
     match accounts.get_user_by_confirmation_token(&token).await? {
         Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, CONFIRMED),
         Some(user) => Ok(Page(new_password_page(&session, scope.as_ref(), &token, user)).into_response()),
-        None => bad_link(&session, ASK_PATH),
+        None => bad_link(&session, CONFIRM_PATH),
     }
 }
 
@@ -142,7 +141,7 @@ pub async fn take_over(
         let user = accounts.get_user_by_confirmation_token(&token).await?;
         Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))
     };
-    new_password::answer(&session, changed, Answers { done: TAKEN_OVER, ask_path: ASK_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done: TAKEN_OVER, ask_path: CONFIRM_PATH }, form_again).await
 }
 
 fn password_page(
@@ -158,5 +157,5 @@ fn password_page(
 fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
     const EXPLANATION: &str = "Set a new password to make this account only yours. The person who created it is logged out, \
                                and their password no longer works.";
-    NewPasswordPage::new(session, scope, format!("{ASK_PATH}/{token}"), user.email, EXPLANATION)
+    NewPasswordPage::new(session, scope, format!("{CONFIRM_PATH}/{token}"), user.email, EXPLANATION)
 }

@@ -44,7 +44,7 @@ pub async fn delete(
     // Without a form, nothing was typed.
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
-        Ok(delete_after) => user_auth::log_out_user(accounts.sigra(), &session, &goodbye(delete_after)).await,
+        Ok(delete_after) => user_auth::log_out_user(&accounts, &session, &goodbye(delete_after)).await,
         Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
         Err(refusal) => Err(refusal.into()),
     }

@@ -118,7 +118,7 @@ pub async fn delete(
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
     if id == scope.session().id {
-        return user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await;
+        return user_auth::log_out_user(&accounts, &session, user_auth::LOG_OUT_MESSAGE).await;
     }
     if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
         return Err(NOT_FOUND.into());
@@ -146,7 +146,7 @@ pub async fn delete_all(
     scope: Scope<User>,
 ) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
-    user_auth::log_out_user(accounts.sigra(), &session, "Logged out of all devices.").await
+    user_auth::log_out_user(&accounts, &session, "Logged out of all devices.").await
 }
 
 // <mfa>

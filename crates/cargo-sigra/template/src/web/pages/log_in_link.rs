@@ -59,7 +59,7 @@ pub async fn update(
     Form(form): Form<Remember>,
 ) -> Result<Response> {
     match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
-        Ok(log_in) => Ok(user_auth::after_log_in(&session, log_in)?.into_response()),
+        Ok(next_step) => Ok(user_auth::after_log_in(&session, next_step)?.into_response()),
         Err(Refusal::Link) => bad_link(&session, user_auth::LOG_IN_PATH),
         Err(refusal) => Err(refusal.into()),
     }

@@ -178,7 +178,7 @@ pub async fn create_backup_codes(
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
-/// Keeps the codes that a form was answered with, for a reload of their page.
+/// Keeps the codes of the response to a form, for a reload of their page.
 fn keep(
     accounts: &Accounts,
     session: &CookieSession,

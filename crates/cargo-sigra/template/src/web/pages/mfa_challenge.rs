@@ -49,7 +49,7 @@ pub async fn create(
 ) -> Result<Response> {
     let (answer, trust_browser) = (form.second_factor(), form.trust_browser);
     match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await {
-        Ok(Checked::Valid(logged_in)) => Ok(user_auth::welcome_user(&session, &logged_in)?.into_response()),
+        Ok(Checked::Valid(welcome)) => Ok(user_auth::welcome_user(&session, &welcome)?.into_response()),
         Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::MFA_CHALLENGE_PATH).into_response())

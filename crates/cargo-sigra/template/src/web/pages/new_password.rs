@@ -51,7 +51,7 @@ impl NewPasswordPage {
 }
 
 /// What to respond after a link was used.
-pub struct Answers {
+pub struct Responses {
     /// The message for a user who can log in now.
     pub done: &'static str,
     /// The page to request another link.
@@ -59,20 +59,20 @@ pub struct Answers {
 }
 
 /// Redirects to the login page, or shows the form again with its errors: `form_again`, if the link is still valid.
-pub async fn answer(
+pub async fn respond(
     session: &CookieSession,
     changed: Result<User, Refusal>,
-    answers: Answers,
+    responses: Responses,
     form_again: impl Future<Output = sigra::Result<Option<NewPasswordPage>>>,
 ) -> Result<Response> {
     let refusal = match changed {
-        Ok(owner) => return lead_to_log_in(session, &owner, answers.done),
-        Err(Refusal::Link) => return bad_link(session, answers.ask_path),
+        Ok(owner) => return lead_to_log_in(session, &owner, responses.done),
+        Err(Refusal::Link) => return bad_link(session, responses.ask_path),
         Err(refusal @ (Refusal::Invalid(_) | Refusal::AddressTaken)) => refusal,
         Err(refusal) => return Err(refusal.into()),
     };
     match form_again.await? {
         Some(form) => Ok(Page(form.with_problem(&refusal)).refused()),
-        None => bad_link(session, answers.ask_path),
+        None => bad_link(session, responses.ask_path),
     }
 }

@@ -82,7 +82,7 @@ pub async fn log_in(
     Form(form): Form<PasskeyLogIn>,
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
-        Checked::Valid(log_in) => Ok(user_auth::after_log_in(&session, log_in)?.into_response()),
+        Checked::Valid(next_step) => Ok(user_auth::after_log_in(&session, next_step)?.into_response()),
         Checked::Invalid => {
             session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())

@@ -9,7 +9,7 @@ use sigra::{CookieSession, Scope};
 use super::{
     form::Form,
     mail_link::bad_link,
-    new_password::{self, Answers, NewPasswordPage},
+    new_password::{self, NewPasswordPage, Responses},
 };
 use crate::{
     accounts::{Accounts, User},
@@ -49,7 +49,7 @@ pub async fn update(
         let email = accounts.get_email_by_recovery_token(&token).await?;
         Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))
     };
-    new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {

@@ -10,7 +10,7 @@ use sigra::{CookieSession, Flash, Scope};
 use super::{
     form::Form,
     mail_link::{AskPage, LINK_ON_ITS_WAY, bad_link},
-    new_password::{self, Answers, NewPasswordPage},
+    new_password::{self, NewPasswordPage, Responses},
 };
 use crate::{
     accounts::{Accounts, User},
@@ -69,7 +69,7 @@ pub async fn update(
         let user = accounts.get_user_by_reset_password_token(&token).await?;
         Ok(user.map(|user| page(&session, scope.as_ref(), &token, user)))
     };
-    new_password::answer(&session, changed, Answers { done: DONE, ask_path: ASK_PATH }, form_again).await
+    new_password::respond(&session, changed, Responses { done: DONE, ask_path: ASK_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {

@@ -112,5 +112,5 @@ async fn not_tried(
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) -> Result<Response> {
-    user_auth::log_out_user(accounts.sigra(), &session, user_auth::LOG_OUT_MESSAGE).await
+    user_auth::log_out_user(&accounts, &session, user_auth::LOG_OUT_MESSAGE).await
 }

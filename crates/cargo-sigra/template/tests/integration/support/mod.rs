@@ -7,7 +7,7 @@ use axum::Router;
 use my_app::{
     accounts::{Accounts, User},
     app::state,
-    config::{Env, Settings, SettingsError},
+    config::{Settings, SettingsError, Variables},
     database, web,
 };
 use sigra::{
@@ -202,7 +202,7 @@ impl TestHost for Host {
 pub fn settings(env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     // The first value of a name wins, so the last ones go first.
     let given = env.iter().rev().copied();
-    Settings::new(&[("APP_ENV", "test")].into_iter().chain(given).collect::<Env>())
+    Settings::new(&[("APP_ENV", "test")].into_iter().chain(given).collect::<Variables>())
 }
 
 /// The fields of a form that requests an email.

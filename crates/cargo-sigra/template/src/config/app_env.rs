@@ -2,14 +2,15 @@
 
 use std::str::FromStr;
 
+/// The value of `APP_ENV`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Environment {
+pub enum AppEnv {
     Dev,
     Test,
     Prod,
 }
 
-impl FromStr for Environment {
+impl FromStr for AppEnv {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {

@@ -1,4 +1,4 @@
-//! The environment: settings by name, as text, numbers and durations.
+//! Environment variables, and those of the file `.env`: settings by name, as text, numbers and durations.
 
 use std::{collections::HashMap, env, ffi::OsString, str::FromStr, time::Duration};
 
@@ -8,9 +8,9 @@ use super::{env_file, error::SettingsError};
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Variables by name. An empty value counts as not set, and whitespace around a value is removed.
-pub struct Env(HashMap<String, OsString>);
+pub struct Variables(HashMap<String, OsString>);
 
-impl Env {
+impl Variables {
     /// Reads the environment of this process, and the file `.env` for variables that aren't set.
     pub fn read() -> Result<Self, SettingsError> {
         let file = env_file::read()?.into_iter().map(|(name, value)| (name, value.into()));
@@ -73,7 +73,7 @@ impl Env {
 }
 
 /// Of two values for one name, the later one wins.
-impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Env {
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
