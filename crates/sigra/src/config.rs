@@ -96,6 +96,7 @@ impl Config {
     /// `_<app>_web_user_remember_me`.
     #[must_use]
     pub fn new(app: &str, secret_key_base: SecretKeyBase) -> Self {
+        let mfa_trust_ttl = 30 * DAY;
         Self {
             secrets: Secrets { newest: secret_key_base, older: Vec::new() },
             sessions: Lifetimes { ttl: 60 * DAY, idle_timeout: None, challenge_ttl: 10 * MINUTE, reissue_age: 7 * DAY },
@@ -111,7 +112,7 @@ impl Config {
             mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
-            cookies: CookieSettings::of(app),
+            cookies: CookieSettings::of(app, mfa_trust_ttl),
             survives_renewal: Vec::new(),
             log_in_path: "/users/log-in".into(),
             log_in_message: "You must log in to access this page.".into(),

@@ -41,10 +41,10 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`], whose response is 503 if the failure may be temporary.
     pub async fn check_health(&self) -> Result<(), Error> {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let health = &self.parts.health;
         let mut last = health.last.lock().await;
-        if let Some(probe) = last.as_ref().filter(|probe| probe.at >= asked) {
+        if let Some(probe) = last.as_ref().filter(|probe| probe.at >= requested) {
             // Another call finished a probe while this one waited.
             return probe.outcome.clone().map_err(Error::Database);
         }

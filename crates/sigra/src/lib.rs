@@ -182,7 +182,7 @@ pub use self::{
     },
     password::{Password, Verification},
     recovery::{Recovered, Recovery},
-    sessions::{browsers::KnownBrowsers, revoke::Revoked},
+    sessions::{known_browsers::KnownBrowsers, revoke::Revoked},
     sigra::Sigra,
     web::{
         idempotency::{self, IdempotencyKey},

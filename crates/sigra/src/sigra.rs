@@ -14,7 +14,7 @@ use crate::{
     browser::cookies::Cookies,
     cache::scopes::ScopeCache,
     config::Config,
-    in_process::{addresses::Addresses, answers::Answers, health::Health},
+    in_process::{addresses::Addresses, health::Health, stored_responses::StoredResponses},
     model::{
         transaction::Transaction,
         user::{AuthUser, HashedPassword, Pool},
@@ -123,7 +123,7 @@ pub(crate) struct Parts<U: AuthUser> {
     pub cache: ScopeCache<U>,
     pub passwords: Passwords,
     pub addresses: Addresses,
-    pub answers: Answers,
+    pub stored_responses: StoredResponses,
     pub encryption_keys: EncryptionKeys,
     #[cfg(feature = "passkeys")]
     pub webauthn: Option<webauthn_rs::Webauthn>,
@@ -149,7 +149,7 @@ impl<U: AuthUser> Sigra<U> {
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
-            answers: Answers::default(),
+            stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
             #[cfg(feature = "passkeys")]
             webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,

@@ -116,7 +116,7 @@ impl Error {
         code.is_some_and(|code| code == "40001" || code == "40P01")
     }
 
-    /// Returns whether the same call may succeed in a moment. Such errors are answered with 503.
+    /// Returns whether the same call may succeed in a moment. The response to such an error is 503.
     ///
     /// ```
     /// assert!(sigra::Error::from(sqlx::Error::PoolTimedOut).is_temporary());

@@ -135,7 +135,7 @@ impl ForeignRequest {
     }
 
     /// Logs that the request is refused (OWASP ASVS 16.3.2).
-    pub fn tell_refused(&self, extensions: &Extensions) {
+    pub fn log_refused(&self, extensions: &Extensions) {
         let route = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
         tracing::info!(
             target: "sigra", event = telemetry::REQUEST_REFUSED, reason = code::CROSS_ORIGIN, method = %self.method, route,

@@ -84,15 +84,15 @@ pub(crate) struct CookieSettings {
 }
 
 impl CookieSettings {
-    /// Returns the defaults of an application.
-    pub fn of(app: &str) -> Self {
+    /// Returns the defaults of an application, with the time that a browser is trusted.
+    pub fn of(app: &str, mfa_trust_ttl: Duration) -> Self {
         let named = |suffix| CookieOptions::new(format!("_{app}_{suffix}"));
         Self {
             session: named("key"),
             remember_me: named("web_user_remember_me"),
             device: named("device"),
             mfa_trust: named("mfa_trust"),
-            mfa_trust_ttl: Duration::from_secs(30 * 24 * 60 * 60),
+            mfa_trust_ttl,
             secure: false,
             domain: None,
             trusted_origins: Vec::new(),

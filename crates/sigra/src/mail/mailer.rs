@@ -398,24 +398,28 @@ mod tests {
     use super::*;
 
     /// A mail server that gives each email the next of these replies. Returns the emails.
-    async fn serve(listener: &TcpListener, answers: &[&str]) -> Vec<String> {
+    async fn serve(listener: &TcpListener, responses: &[&str]) -> Vec<String> {
         let mut mails = Vec::new();
-        while mails.len() < answers.len() {
+        while mails.len() < responses.len() {
             let (stream, _) = listener.accept().await.expect("a client");
-            talk(BufReader::new(stream), answers, &mut mails).await.expect("a client that understands");
+            talk(BufReader::new(stream), responses, &mut mails).await.expect("a client that understands");
         }
         mails
     }
 
     /// Speaks SMTP with one client, until it disconnects or no reply is left.
-    async fn talk(mut stream: BufReader<TcpStream>, answers: &[&str], mails: &mut Vec<String>) -> std::io::Result<()> {
+    async fn talk(
+        mut stream: BufReader<TcpStream>,
+        responses: &[&str],
+        mails: &mut Vec<String>,
+    ) -> std::io::Result<()> {
         stream.write_all(b"220 test\r\n").await?;
         let (mut mail, mut line) = (None, String::new());
-        while mails.len() < answers.len() && stream.read_line(&mut line).await? > 0 {
-            let answer = match (&mut mail, line.trim_end()) {
+        while mails.len() < responses.len() && stream.read_line(&mut line).await? > 0 {
+            let response = match (&mut mail, line.trim_end()) {
                 (Some(_), ".") => {
                     mails.extend(mail.take());
-                    answers[mails.len() - 1]
+                    responses[mails.len() - 1]
                 }
                 (Some(mail), _) => {
                     mail.push_str(&line);
@@ -427,8 +431,8 @@ mod tests {
                 }
                 (None, _) => "250 good",
             };
-            if !answer.is_empty() {
-                stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+            if !response.is_empty() {
+                stream.write_all(format!("{response}\r\n").as_bytes()).await?;
             }
             line.clear();
         }

@@ -23,7 +23,7 @@ const BATCH: i64 = 20;
 /// The context that the emails are encrypted for.
 const CONTEXT: &str = "outgoing mail";
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// An email from the outbox.
 pub(super) struct Kept {
@@ -35,10 +35,10 @@ pub(super) struct Kept {
 
 trait Rows: Send + Sync {
     fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error>;
-    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()>;
-    fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()>;
-    fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>>;
-    fn delete(&self, id: Uuid) -> Answer<'_, ()>;
+    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> BoxFuture<'a, ()>;
+    fn hold(&self, id: Uuid, hold: Duration) -> BoxFuture<'_, ()>;
+    fn take(&self, hold: Duration) -> BoxFuture<'_, Vec<Kept>>;
+    fn delete(&self, id: Uuid) -> BoxFuture<'_, ()>;
 }
 
 impl Outbox {
@@ -95,7 +95,7 @@ impl<U: AuthUser> Rows for Sigra<U> {
         self.parts.encryption_keys.encrypt(&json, CONTEXT)
     }
 
-    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> Answer<'a, ()> {
+    fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let sealed = self.seal(mail)?;
             let mut conn = self.pool().acquire().await?;
@@ -103,13 +103,13 @@ impl<U: AuthUser> Rows for Sigra<U> {
         })
     }
 
-    fn hold(&self, id: Uuid, hold: Duration) -> Answer<'_, ()> {
+    fn hold(&self, id: Uuid, hold: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             Ok(store::outgoing_mails::hold::<U::Database>(&mut *self.pool().acquire().await?, id, hold).await?)
         })
     }
 
-    fn take(&self, hold: Duration) -> Answer<'_, Vec<Kept>> {
+    fn take(&self, hold: Duration) -> BoxFuture<'_, Vec<Kept>> {
         Box::pin(async move {
             let mut conn = self.pool().acquire().await?;
             let taken = store::outgoing_mails::take::<U::Database>(&mut conn, hold, BATCH).await?;
@@ -117,7 +117,7 @@ impl<U: AuthUser> Rows for Sigra<U> {
         })
     }
 
-    fn delete(&self, id: Uuid) -> Answer<'_, ()> {
+    fn delete(&self, id: Uuid) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             Ok(store::outgoing_mails::delete::<U::Database>(&mut *self.pool().acquire().await?, id).await?)
         })

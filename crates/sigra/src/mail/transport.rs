@@ -53,7 +53,7 @@ impl MailError {
 /// Returns a reason that can be logged. The server's own text can repeat the email address.
 fn reason(error: &lettre::transport::smtp::Error) -> String {
     match error.status() {
-        Some(code) => format!("it answered {code}"),
+        Some(code) => format!("it responded with {code}"),
         None if error.is_timeout() => "it timed out".to_owned(),
         None if error.is_tls() => "the TLS connection failed".to_owned(),
         None => "the connection failed".to_owned(),

@@ -105,12 +105,12 @@ impl<U: AuthUser> Mfa<'_, U> {
     ///     code: &MfaCode,
     /// ) -> sigra::Result<Checked<Enrolled>> {
     ///     let email = &enrolment.scope().user().email;
-    ///     let tell = async |tx: &mut sigra::Transaction<User>, enrolled: &Enrolled| {
+    ///     let notify = async |tx: &mut sigra::Transaction<User>, enrolled: &Enrolled| {
     ///         let link = enrolled.recovery.as_ref().map(|token| format!("https://app.example.com/recover/{}", *token.encode()));
     ///         let text = format!("An app was set up. It wasn't you? {}", link.unwrap_or_default());
     ///         mailer.send_in(tx, Mail::new(email, "A second factor was added", text)).await
     ///     };
-    ///     sigra.mfa().confirm_totp_with(session, enrolment, email, code, tell).await
+    ///     sigra.mfa().confirm_totp_with(session, enrolment, email, code, notify).await
     /// }
     /// ```
     ///

@@ -25,7 +25,7 @@ use crate::{
         user::{AuthUser, Connection},
         window::Window,
     },
-    sessions::{browsers::ShownFactor, log_in::LogIn},
+    sessions::{log_in::LogIn, trusted_browser::PresentedFactor},
     sigra::{Sigra, handle, transact},
     store::{self, PasskeyRow},
 };
@@ -256,7 +256,8 @@ impl<U: AuthUser> Passkeys<'_, U> {
     }
 
     /// Logs in a user whose passkey was verified. A passkey is two factors: something they have, unlocked by something
-    /// they know or are. No other factor is needed.
+    /// they know or are. No other factor is required. That the device was unlocked is certain: user verification is
+    /// required, and `webauthn-rs` refuses an answer without it (WebAuthn section 7.2).
     ///
     /// # Errors
     ///
@@ -290,9 +291,9 @@ impl<U: AuthUser> Passkeys<'_, U> {
             if !self.note(tx, &log_in.used).await? {
                 return Err(Error::CredentialsChanged);
             }
-            let shown = ShownFactor { at: self.sigra.now(), kind: Some(FactorKind::Passkey), trusted: None };
-            let as_asked = LogIn { method: LogInMethod::Passkey, remember_me, shown: Some(shown) };
-            self.sigra.log_in_in(tx, session, user, as_asked, &mut also).await
+            let presented = PresentedFactor { at: self.sigra.now(), kind: Some(FactorKind::Passkey), trusted: None };
+            let as_requested = LogIn { method: LogInMethod::Passkey, remember_me, presented: Some(presented) };
+            self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
         })
     }
 

@@ -16,7 +16,7 @@ use crate::{base::token::TokenHash, model::feed::Feed};
 pub type SqlxQuery<DB> = sqlx::query::Query<'static, DB, <DB as Database>::Arguments>;
 
 /// The future of a statement's result.
-pub type Answer<'e, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'e>>;
+pub type BoxFuture<'e, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'e>>;
 
 /// A database that the statements of `store` are written for: its keywords, and how it binds values that SQL has no
 /// common type for.
@@ -142,35 +142,35 @@ impl<DB: Database, U: for<'r> FromRow<'r, DB::Row>> Reads<U> for DB {
 /// A connection that runs statements.
 pub trait Runs<DB: Database> {
     /// Runs a statement.
-    fn execute<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::QueryResult>;
+    fn execute<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, DB::QueryResult>;
 
     /// Runs a statement and returns its only row.
-    fn fetch_one<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::Row>;
+    fn fetch_one<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, DB::Row>;
 
     /// Runs a statement and returns its row, if there is one.
-    fn fetch_optional<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Option<DB::Row>>;
+    fn fetch_optional<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, Option<DB::Row>>;
 
     /// Runs a statement and returns its rows.
-    fn fetch_all<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Vec<DB::Row>>;
+    fn fetch_all<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, Vec<DB::Row>>;
 }
 
 impl<DB: Database<Arguments: IntoArguments<DB>>, C> Runs<DB> for C
 where
     for<'c> &'c mut C: Executor<'c, Database = DB>,
 {
-    fn execute<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::QueryResult> {
+    fn execute<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, DB::QueryResult> {
         Executor::execute(self, query)
     }
 
-    fn fetch_one<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, DB::Row> {
+    fn fetch_one<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, DB::Row> {
         Executor::fetch_one(self, query)
     }
 
-    fn fetch_optional<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Option<DB::Row>> {
+    fn fetch_optional<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, Option<DB::Row>> {
         Executor::fetch_optional(self, query)
     }
 
-    fn fetch_all<'e>(&'e mut self, query: SqlxQuery<DB>) -> Answer<'e, Vec<DB::Row>> {
+    fn fetch_all<'e>(&'e mut self, query: SqlxQuery<DB>) -> BoxFuture<'e, Vec<DB::Row>> {
         Executor::fetch_all(self, query)
     }
 }

@@ -25,8 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// // `get` is any HTTP client's.
 /// let check = BreachCheck::new(|password: Password| async move {
 ///     let range = PwnedRange::of(&password);
-///     let answer = get(format!("https://api.pwnedpasswords.com/range/{}", range.prefix())).await?;
-///     io::Result::Ok(range.is_in(&answer))
+///     let response = get(format!("https://api.pwnedpasswords.com/range/{}", range.prefix())).await?;
+///     io::Result::Ok(range.is_in(&response))
 /// });
 /// let check = check.timeout(Duration::from_secs(1)).fail_closed();
 /// # let _ = check;
@@ -46,7 +46,7 @@ impl BreachCheck {
         E: Into<BoxError>,
     {
         let ask = move |password| -> Answer {
-            let answer = ask(password);
+            let response = ask(password);
             Box::pin(async move { answer.await.map_err(Into::into) })
         };
         Self { ask: Arc::new(ask), timeout: TIMEOUT, fails_closed: false }
@@ -73,7 +73,7 @@ impl BreachCheck {
     /// [`PasswordProblem::Breached`]. If the service fails and the check [fails closed](Self::fail_closed),
     /// [`PasswordProblem::Unchecked`].
     pub async fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
-        let answer = tokio::time::timeout(self.timeout, (self.ask)(password.clone())).await;
+        let response = tokio::time::timeout(self.timeout, (self.ask)(password.clone())).await;
         let error = match answer {
             Ok(Ok(true)) => return Err(PasswordProblem::Breached),
             Ok(Ok(false)) => return Ok(()),

@@ -11,7 +11,7 @@ use crate::{
         transaction::Transaction,
         user::{AuthUser, Connection},
     },
-    sessions::browsers::ShownFactor,
+    sessions::trusted_browser::PresentedFactor,
     sigra::{Sigra, transact},
     store,
 };
@@ -21,7 +21,7 @@ pub(crate) struct LogIn {
     pub method: LogInMethod,
     pub remember_me: RememberMe,
     /// The second factor that the user already presented, if any.
-    pub shown: Option<ShownFactor>,
+    pub presented: Option<PresentedFactor>,
 }
 
 impl<U: AuthUser> Sigra<U> {
@@ -85,8 +85,8 @@ impl<U: AuthUser> Sigra<U> {
         transact!(self, if also.is_some(), tx => {
             self.lock_presented(tx, session, user).await?;
             self.lock_user(tx, user).await?;
-            let shown = self.shown_before(tx, session, &user.id()).await?;
-            self.log_in_in(tx, session, user, LogIn { method, remember_me, shown }, &mut also).await
+            let presented = self.presented_before(tx, session, &user.id()).await?;
+            self.log_in_in(tx, session, user, LogIn { method, remember_me, presented }, &mut also).await
         })
     }
 
@@ -105,17 +105,17 @@ impl<U: AuthUser> Sigra<U> {
         let new = NewSession {
             replaces: presented.first().map(SessionToken::hash),
             method: Some(log_in.method),
-            mfa_verified_at: log_in.shown.map(|shown| shown.at),
-            mfa_verified_by: log_in.shown.and_then(|shown| shown.kind),
+            mfa_verified_at: log_in.presented.map(|presented| presented.at),
+            mfa_verified_by: log_in.presented.and_then(|presented| presented.kind),
             ..NewSession::of(user, log_in.remember_me, &client, self.now())
         };
         let (token, row) = insert_session::<U>(tx, new).await?;
-        if let Some(trusted) = log_in.shown.and_then(|shown| shown.trusted) {
+        if let Some(trusted) = log_in.presented.and_then(|presented| presented.trusted) {
             store::browsers::note_session::<U>(tx, trusted, row.id).await?;
         }
         let replaced = self.end_presented_in(tx, session).await?;
         if !row.mfa_pending {
-            self.remember_browser_with(tx, session, &user.id(), log_in.shown.map(|shown| shown.at)).await?;
+            self.remember_browser_with(tx, session, &user.id(), log_in.presented.map(|presented| presented.at)).await?;
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
         let method = log_in.method.name();

@@ -1,7 +1,7 @@
 //! Login, lookup, renewal, revocation and logout.
 
-pub(crate) mod browsers;
 pub(crate) mod handle;
+pub(crate) mod known_browsers;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod log_in;
@@ -9,3 +9,4 @@ pub(crate) mod log_out;
 pub(crate) mod look_up;
 pub(crate) mod renew;
 pub(crate) mod revoke;
+pub(crate) mod trusted_browser;

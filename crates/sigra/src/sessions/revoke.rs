@@ -39,6 +39,13 @@ impl Revoked {
 impl<U: AuthUser> Sigra<U> {
     /// Deletes all sessions of a user, in every browser, and returns how many there were.
     ///
+    /// It deletes nothing else: trusted and known browsers stay. To log a user out everywhere, also call
+    /// [`TrustedBrowsers::delete_all_in`](crate::mfa::TrustedBrowsers::delete_all_in) and
+    /// [`KnownBrowsers::delete_all_in`](crate::KnownBrowsers::delete_all_in), in one transaction with
+    /// [`Sessions::delete_all_in`](crate::session::Sessions::delete_all_in).
+    /// [`EmailTokens::delete_all_in`](crate::EmailTokens::delete_all_in) does all of that and also revokes the tokens in
+    /// emails.
+    ///
     /// # Errors
     ///
     /// [`Error::Database`].

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     base::token::TokenHash,
-    model::database::{Answer, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
+    model::database::{BoxFuture, Decodes, Dialect, Encodes, Runs as _, SqlxQuery, Time},
 };
 
 /// A statement and its arguments.
@@ -42,17 +42,17 @@ impl<DB: Dialect> Query<DB> {
     }
 
     /// Runs the statement, and returns its only row.
-    pub fn fetch_one(self, conn: &mut DB::Connection) -> Answer<'_, DB::Row> {
+    pub fn fetch_one(self, conn: &mut DB::Connection) -> BoxFuture<'_, DB::Row> {
         conn.fetch_one(self.0)
     }
 
     /// Runs the statement, and returns its row, if there is one.
-    pub fn fetch_optional(self, conn: &mut DB::Connection) -> Answer<'_, Option<DB::Row>> {
+    pub fn fetch_optional(self, conn: &mut DB::Connection) -> BoxFuture<'_, Option<DB::Row>> {
         conn.fetch_optional(self.0)
     }
 
     /// Runs the statement, and returns its rows.
-    pub fn fetch_all(self, conn: &mut DB::Connection) -> Answer<'_, Vec<DB::Row>> {
+    pub fn fetch_all(self, conn: &mut DB::Connection) -> BoxFuture<'_, Vec<DB::Row>> {
         conn.fetch_all(self.0)
     }
 }

@@ -20,10 +20,10 @@ use crate::{
     sessions::look_up::Authenticated,
     sigra::Sigra,
     web::{
-        answer::{doubt_if_failed, keep_private, look_after},
         authenticate::{authenticate, cached},
         current::Current,
         rejection::{MissingLayer, SessionRejection},
+        response::{doubt_if_failed, keep_private, look_after},
     },
 };
 
@@ -119,16 +119,16 @@ impl<U: AuthUser> Deferred<U> {
 
     fn refuse_foreign(&self, extensions: &Extensions) -> Result<(), SessionRejection> {
         let Some(foreign) = &self.0.foreign else { return Ok(()) };
-        foreign.tell_refused(extensions);
+        foreign.log_refused(extensions);
         Err(SessionRejection::CrossOrigin)
     }
 
     /// Returns the handler's response. Finishes the response if an extractor took the session.
     pub async fn respond(
         self,
-        answer: impl Future<Output = Result<Response, Infallible>>,
+        response: impl Future<Output = Result<Response, Infallible>>,
     ) -> Result<Response, Infallible> {
-        let mut response = answer.await?;
+        let mut response = response.await?;
         let Inner { sigra, session, is_asked, authenticated, .. } = &*self.0;
         if !is_asked.load(Ordering::Relaxed) {
             return Ok(response);

@@ -28,10 +28,10 @@ use crate::{
     sessions::look_up::Authenticated,
     sigra::Sigra,
     web::{
-        answer::{finish, forget_if_failed, look_after, not_asked},
         authenticate::{authenticate, cached},
         current::Current,
         deferred::Deferred,
+        response::{finish, forget_if_failed, look_after, not_called},
     },
 };
 
@@ -160,8 +160,8 @@ where
         let is_safe = is_safe(request.method());
         let foreign = self.sigra.parts.own_origins.judge(&request);
         if let (Concern::All, Some(foreign)) = (self.concern, &foreign) {
-            foreign.tell_refused(request.extensions());
-            let refused = not_asked(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
+            foreign.log_refused(request.extensions());
+            let refused = not_called(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
             return ResponseFuture::Other { future: Box::pin(ready(Ok(refused))) };
         }
         // A nested router can have the layer again. Only the outermost one acts.
@@ -173,8 +173,8 @@ where
         if self.concern == Concern::Asking {
             let deferred = Deferred::new(self.sigra.clone(), session, foreign, is_safe);
             deferred.provide(request.extensions_mut());
-            let answered = deferred.respond(self.ready_inner().call(request));
-            return self.to_the_end_unless(is_safe, answered);
+            let response = deferred.respond(self.ready_inner().call(request));
+            return self.to_the_end_unless(is_safe, response);
         }
         if !is_safe {
             let patience = self.sigra.parts.config.body_patience;
@@ -185,8 +185,8 @@ where
             Current::provide(request.extensions_mut(), &self.sigra, &session, known);
             return ResponseFuture::Cached { future: self.inner.call(request), session };
         }
-        let answered = respond(self.sigra.clone(), self.ready_inner(), request, session, known);
-        self.to_the_end_unless(is_safe, answered)
+        let response = respond(self.sigra.clone(), self.ready_inner(), request, session, known);
+        self.to_the_end_unless(is_safe, response)
     }
 }
 
@@ -200,12 +200,12 @@ impl<S: Clone, U: AuthUser> FetchCurrentScope<S, U> {
     fn to_the_end_unless<F>(
         &self,
         is_safe: bool,
-        answered: impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+        response: impl Future<Output = Result<Response, Infallible>> + Send + 'static,
     ) -> ResponseFuture<F> {
         if is_safe {
-            return ResponseFuture::Other { future: Box::pin(answered) };
+            return ResponseFuture::Other { future: Box::pin(response) };
         }
-        ResponseFuture::Other { future: Box::pin(ToTheEnd::new(&self.sigra.parts.abandoned, answered)) }
+        ResponseFuture::Other { future: Box::pin(ToTheEnd::new(&self.sigra.parts.abandoned, response)) }
     }
 }
 
@@ -258,7 +258,7 @@ where
     };
     let authenticated = match authenticated {
         Ok(authenticated) => authenticated,
-        Err(error) => return Ok(not_asked(error)),
+        Err(error) => return Ok(not_called(error)),
     };
     Current::provide(request.extensions_mut(), &sigra, &session, authenticated.scope.clone());
     let response = inner.call(request).await?;

@@ -47,7 +47,7 @@ use crate::{
     sigra::Sigra,
     web::{
         deferred::current,
-        rejection::{SessionRejection, tell},
+        rejection::{SessionRejection, log_refusal},
     },
 };
 
@@ -68,7 +68,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// The shortest time between sweeps, however much changes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_BATCH: usize = 500;
-/// How long the database may take to answer a sweep.
+/// How long the database may take to respond to a sweep.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client with too many connections should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -225,11 +225,11 @@ impl<S: Sync, U: AuthUser, M: OnMount<U>> FromRequestParts<S> for Live<U, M> {
         let current = current::<U>(parts, "Live").await?;
         let sigra = &current.sigra;
         let Some(scope) = current.scope().cloned() else {
-            tell(&current, parts, code::AUTHENTICATION_REQUIRED);
+            log_refusal(&current, parts, code::AUTHENTICATION_REQUIRED);
             return Err(LiveRejection::Unauthenticated);
         };
         if !sigra.parts.own_origins.admits(&parts.uri, &parts.headers) {
-            ForeignRequest::new(&parts.method, &parts.headers).tell_refused(&parts.extensions);
+            ForeignRequest::new(&parts.method, &parts.headers).log_refused(&parts.extensions);
             return Err(SessionRejection::CrossOrigin.into());
         }
         let connection = sigra.parts.live.register(sigra, &scope)?;

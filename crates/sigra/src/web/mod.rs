@@ -1,6 +1,5 @@
 //! The layers, the extractors, and their rejections.
 
-pub(crate) mod answer;
 pub(crate) mod authenticate;
 pub(crate) mod current;
 pub(crate) mod deferred;
@@ -10,4 +9,5 @@ pub(crate) mod layer;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod rejection;
+pub(crate) mod response;
 pub(crate) mod same_origin;

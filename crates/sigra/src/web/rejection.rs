@@ -71,14 +71,14 @@ impl ScopeRejection {
             }
             Some(Clearance::Full) | None => return Self::log_in(current, parts),
         };
-        tell(current, parts, rejection.code());
+        log_refusal(current, parts, rejection.code());
         rejection
     }
 
     /// Returns the rejection that asks for a login, or for another one.
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
-        tell(current, parts, code::AUTHENTICATION_REQUIRED);
+        log_refusal(current, parts, code::AUTHENTICATION_REQUIRED);
         lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
 
@@ -95,7 +95,7 @@ impl ScopeRejection {
 
 /// Logs a request that is refused because its session doesn't give access (OWASP ASVS 16.3.2). Not its path, which can
 /// have the token of a link.
-pub(crate) fn tell<U: AuthUser>(current: &Current<U>, parts: &Parts, reason: &'static str) {
+pub(crate) fn log_refusal<U: AuthUser>(current: &Current<U>, parts: &Parts, reason: &'static str) {
     let scope = current.found.as_ref();
     tracing::info!(
         target: "sigra", event = telemetry::REQUEST_REFUSED, reason, method = %parts.method,
@@ -145,7 +145,7 @@ pub enum SudoRejection {
 impl SudoRejection {
     pub(crate) fn stale<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
-        tell(current, parts, code::SUDO_REQUIRED);
+        log_refusal(current, parts, code::SUDO_REQUIRED);
         let audience = Audience::of(&parts.headers);
         if audience == Audience::Program {
             return Self::Stale;

@@ -1,3 +1,5 @@
+//! The extractor of the check for requests from other origins. The rule itself is in `base::origin`.
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 

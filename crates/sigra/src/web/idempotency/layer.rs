@@ -18,10 +18,10 @@ use tower::{Layer, Service, ServiceExt};
 use super::request::{self, Repeatable, Sent};
 use crate::{
     base::{error::Error, problem::Problem, task::ToTheEnd, token::random_bytes},
-    in_process::answers::{Answer, First, MAX_ANSWER, Place},
+    in_process::stored_responses::{First, MAX_BODY, Place, StoredResponse},
     model::user::AuthUser,
     sigra::Sigra,
-    web::answer::AtChallenge,
+    web::response::AtChallenge,
 };
 
 /// A random key for one display of a form.
@@ -140,7 +140,7 @@ where
         Err(refused) => return Ok(refused),
     };
     let Repeatable { request, key, cookies } = repeatable;
-    match sigra.parts.answers.place(key, &cookies) {
+    match sigra.parts.stored_responses.place(key, &cookies) {
         Place::First(place) => {
             // After a double click, a browser disconnects the first request and shows the response to the second.
             let abandoned = sigra.parts.abandoned.clone();
@@ -150,8 +150,8 @@ where
             };
             ToTheEnd::new(&abandoned, work).await
         }
-        Place::Repeat(repeat) => match repeat.answer(&cookies).await {
-            Some(answer) => Ok(answer),
+        Place::Repeat(repeat) => match repeat.response(&cookies).await {
+            Some(response) => Ok(response),
             None => inner.oneshot(request).await,
         },
         Place::Full => inner.oneshot(request).await,
@@ -162,16 +162,16 @@ where
 async fn keep<U: AuthUser>(sigra: &Sigra<U>, response: Response, place: First) -> Response {
     let status = response.status();
     let again_is_right = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-    let is_small = response.body().size_hint().upper().is_some_and(|size| size <= MAX_ANSWER as u64);
+    let is_small = response.body().size_hint().upper().is_some_and(|size| size <= MAX_BODY as u64);
     if again_is_right || !is_small {
         return response;
     }
     let (parts, body) = response.into_parts();
-    match to_bytes(body, MAX_ANSWER).await {
+    match to_bytes(body, MAX_BODY).await {
         Ok(body) => {
             let token = sigra.parts.cookies.token_given(&parts.headers).map(<[u8]>::to_vec);
             let is_at_challenge = parts.extensions.get::<AtChallenge>().is_some();
-            place.publish(Answer { parts: parts.clone(), body: body.clone(), token, is_at_challenge });
+            place.publish(StoredResponse { parts: parts.clone(), body: body.clone(), token, is_at_challenge });
             Response::from_parts(parts, Body::from(body))
         }
         Err(error) => {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     base::problem::Audience,
     browser::cookies::RequestCookies,
-    in_process::answers::{Key, SentCookies},
+    in_process::stored_responses::{Key, SentCookies},
     model::{client::Sender, user::AuthUser},
     sigra::Sigra,
     web::layer::impatient,

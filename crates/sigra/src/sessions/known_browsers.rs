@@ -1,11 +1,11 @@
+//! Known browsers: those that a user has logged in with. They have their own count of failed logins.
+
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     base::{error::Error, token::BrowserToken},
     browser::{browser_tokens::KNOWN_BROWSER_TTL, cookie_session::CookieSession},
     model::{
-        second_factor::FactorKind,
         user::{AuthUser, Connection},
         window::Window,
     },
@@ -13,7 +13,6 @@ use crate::{
     store::{self, Browser, BrowserKind, NewBrowser, Seen},
 };
 
-/// Known browsers, see [limits](crate::limits#known-browsers).
 impl<U: AuthUser> Sigra<U> {
     /// Like [`remember_in`](crate::KnownBrowsers::remember_in), and records when the user presented a second factor in
     /// it.
@@ -63,52 +62,6 @@ impl<U: AuthUser> Sigra<U> {
         let used = Window::of(KNOWN_BROWSER_TTL, self.now());
         let known = store::browsers::find::<U>(conn, BrowserKind::Known, &tokens, used).await?;
         Ok(known.into_iter().find(|known| Some(&known.user) == user))
-    }
-}
-
-/// A second factor that was already presented, so that the login doesn't ask for it.
-#[derive(Clone, Copy)]
-pub(crate) struct ShownFactor {
-    pub at: OffsetDateTime,
-    pub kind: Option<FactorKind>,
-    /// The trusted browser that it was presented in.
-    pub trusted: Option<Uuid>,
-}
-
-impl<U: AuthUser> Sigra<U> {
-    /// Returns the second factor that the user presented when they trusted this browser, if they did.
-    pub(crate) async fn shown_before(
-        &self,
-        conn: &mut Connection<U>,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<Option<ShownFactor>, Error> {
-        let trusted = self.find_trusted_browser(conn, session, user).await?;
-        Ok(trusted.map(|trusted| ShownFactor {
-            at: trusted.inserted_at,
-            kind: trusted.verified_by,
-            trusted: Some(trusted.id),
-        }))
-    }
-
-    pub(crate) async fn find_trusted_browser(
-        &self,
-        conn: &mut Connection<U>,
-        session: &CookieSession,
-        user: &U::Id,
-    ) -> Result<Option<Browser<U::Id>>, Error> {
-        let tokens = session.trust_tokens().hashes();
-        if tokens.is_empty() {
-            return Ok(None);
-        }
-        let used = self.trusted_within();
-        let found = store::browsers::find::<U>(conn, BrowserKind::Trusted, &tokens, used).await?;
-        Ok(found.into_iter().find(|trusted| trusted.user == *user))
-    }
-
-    /// Returns the window in which a browser must have been trusted to be trusted now.
-    pub(crate) fn trusted_within(&self) -> Window {
-        Window::of(self.parts.config.cookies.mfa_trust_ttl, self.now())
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn finish(mut response: Response, session: &CookieSession, is_authent
 }
 
 /// Returns a response for which the handler wasn't called.
-pub(crate) fn not_asked(why: impl IntoResponse) -> Response {
+pub(crate) fn not_called(why: impl IntoResponse) -> Response {
     let mut response = why.into_response();
     keep_private(response.headers_mut(), false);
     response

@@ -26,7 +26,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 const DOUBLE: usize = 2;
 
 /// The largest body that is kept, in bytes.
-pub(crate) const MAX_ANSWER: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// The maximum total size of stored bodies, in bytes.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -53,7 +53,7 @@ impl SentCookies {
 }
 
 /// A stored response.
-pub(crate) struct Answer {
+pub(crate) struct StoredResponse {
     pub parts: Parts,
     pub body: Bytes,
     /// The cookie with the session token that the response sets.
@@ -62,7 +62,7 @@ pub(crate) struct Answer {
     pub is_at_challenge: bool,
 }
 
-impl Answer {
+impl StoredResponse {
     fn to_response(&self) -> Response {
         Response::from_parts(self.parts.clone(), Body::from(self.body.clone()))
     }
@@ -76,7 +76,7 @@ impl Answer {
 #[derive(Clone)]
 enum Progress {
     Working,
-    Answered(Arc<Answer>),
+    Responded(Arc<StoredResponse>),
     /// There is no response to share, so each request does the work.
     Gone,
 }
@@ -113,7 +113,7 @@ impl Entry {
 
 /// The stored responses of this process.
 #[derive(Clone, Default)]
-pub(crate) struct Answers(Arc<Mutex<Table>>);
+pub(crate) struct StoredResponses(Arc<Mutex<Table>>);
 
 struct Table {
     entries: HashMap<Key, Arc<Entry>>,
@@ -136,7 +136,7 @@ pub(crate) enum Place {
     Full,
 }
 
-impl Answers {
+impl StoredResponses {
     /// Returns the place of a request.
     pub(crate) fn place(&self, key: Key, cookies: &SentCookies) -> Place {
         let mut table = self.table();
@@ -154,7 +154,7 @@ impl Answers {
         });
         entry.arrive();
         table.entries.insert(key, entry.clone());
-        Place::First(First { answers: self.clone(), key, entry, is_published: false })
+        Place::First(First { stored: self.clone(), key, entry, is_published: false })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -164,7 +164,7 @@ impl Answers {
 
 /// The first request, which does the work.
 pub(crate) struct First {
-    answers: Answers,
+    stored: StoredResponses,
     key: Key,
     entry: Arc<Entry>,
     is_published: bool,
@@ -172,30 +172,30 @@ pub(crate) struct First {
 
 impl First {
     /// Sends the response to all requests that wait for it, and keeps it for later ones.
-    pub fn publish(mut self, answer: Answer) {
+    pub fn publish(mut self, response: StoredResponse) {
         // Without a key, only a response to the second-factor challenge is shared: a token that a login or a
         // confirmation has replaced is invalid at once.
-        let is_shared = self.key.is_named || (answer.is_at_challenge && answer.token.is_some());
+        let is_shared = self.key.is_named || (response.is_at_challenge && response.token.is_some());
         if !is_shared {
             return;
         }
-        let size = answer.body.len();
+        let size = response.body.len();
         let keep = {
-            let mut table = self.answers.table();
+            let mut table = self.stored.table();
             if table.bytes + size > MAX_BYTES {
                 return;
             }
             table.bytes += size;
             if self.key.is_named { table.keep.0 } else { table.keep.1 }
         };
-        self.entry.progress.send_replace(Progress::Answered(Arc::new(answer)));
+        self.entry.progress.send_replace(Progress::Responded(Arc::new(response)));
         self.is_published = true;
 
-        let (answers, key) = (Arc::downgrade(&self.answers.0), self.key);
+        let (stored, key) = (Arc::downgrade(&self.stored.0), self.key);
         tokio::spawn(async move {
             tokio::time::sleep(keep).await;
-            let Some(answers) = answers.upgrade().map(Answers) else { return };
-            let mut table = answers.table();
+            let Some(stored) = stored.upgrade().map(StoredResponses) else { return };
+            let mut table = stored.table();
             table.entries.remove(&key);
             table.bytes -= size;
         });
@@ -206,7 +206,7 @@ impl Drop for First {
     fn drop(&mut self) {
         self.entry.leave();
         if !self.is_published {
-            self.answers.table().entries.remove(&self.key);
+            self.stored.table().entries.remove(&self.key);
             self.entry.progress.send_replace(Progress::Gone);
         }
     }
@@ -220,18 +220,18 @@ pub(crate) struct Repeat {
 
 impl Repeat {
     /// Waits for the first request's response, and returns it if this request can have it too.
-    pub async fn answer(self, cookies: &SentCookies) -> Option<Response> {
+    pub async fn response(self, cookies: &SentCookies) -> Option<Response> {
         let mut progress = self.entry.progress.subscribe();
         let progress = progress.wait_for(|progress| !matches!(progress, Progress::Working)).await.ok()?.clone();
-        let Progress::Answered(answer) = progress else { return None };
+        let Progress::Responded(response) = progress else { return None };
         let is_for_this_one = if self.is_named {
-            self.entry.cookies == *cookies || answer.has_reached(cookies)
+            self.entry.cookies == *cookies || response.has_reached(cookies)
         } else {
             // A client that tries one code in many requests at once isn't a browser.
             tokio::time::sleep(MOMENT).await;
             !self.entry.presses().are_crowded
         };
-        is_for_this_one.then(|| answer.to_response())
+        is_for_this_one.then(|| response.to_response())
     }
 }
 
@@ -253,13 +253,13 @@ mod tests {
         SentCookies(b"theme=dark".to_vec())
     }
 
-    fn answer(body: usize) -> Answer {
+    fn stored_response(body: usize) -> StoredResponse {
         let (parts, ()) = http::Response::new(()).into_parts();
-        Answer { parts, body: vec![b'a'; body].into(), token: None, is_at_challenge: false }
+        StoredResponse { parts, body: vec![b'a'; body].into(), token: None, is_at_challenge: false }
     }
 
-    fn first(answers: &Answers, name: u8) -> Option<First> {
-        match answers.place(key(name), &cookies()) {
+    fn first(stored: &StoredResponses, name: u8) -> Option<First> {
+        match stored.place(key(name), &cookies()) {
             Place::First(first) => Some(first),
             Place::Repeat(_) | Place::Full => None,
         }
@@ -267,43 +267,43 @@ mod tests {
 
     #[tokio::test]
     async fn a_response_is_forgotten_after_its_time() {
-        let answers = Answers::default();
-        answers.table().keep.0 = Duration::from_millis(200);
-        first(&answers, 1).expect("nothing is kept").publish(answer(3));
-        let Place::Repeat(repeat) = answers.place(key(1), &cookies()) else { panic!("it is forgotten") };
-        assert!(repeat.answer(&cookies()).await.is_some());
+        let stored = StoredResponses::default();
+        stored.table().keep.0 = Duration::from_millis(200);
+        first(&stored, 1).expect("nothing is kept").publish(stored_response(3));
+        let Place::Repeat(repeat) = stored.place(key(1), &cookies()) else { panic!("it is forgotten") };
+        assert!(repeat.response(&cookies()).await.is_some());
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert_eq!(answers.table().bytes, 0);
-        assert!(first(&answers, 1).is_some());
+        assert_eq!(stored.table().bytes, 0);
+        assert!(first(&stored, 1).is_some());
     }
 
     #[tokio::test]
     async fn a_repeat_does_the_work_if_the_first_request_ends_without_a_response() {
-        let answers = Answers::default();
-        let working = first(&answers, 1);
-        let Place::Repeat(repeat) = answers.place(key(1), &cookies()) else { panic!("it is not known") };
+        let stored = StoredResponses::default();
+        let working = first(&stored, 1);
+        let Place::Repeat(repeat) = stored.place(key(1), &cookies()) else { panic!("it is not known") };
         drop(working);
-        assert!(repeat.answer(&cookies()).await.is_none());
-        assert!(answers.table().entries.is_empty());
+        assert!(repeat.response(&cookies()).await.is_none());
+        assert!(stored.table().entries.is_empty());
     }
 
     #[tokio::test]
     async fn stored_responses_are_bounded() {
-        let answers = Answers::default();
+        let stored = StoredResponses::default();
         for name in 0..=255 {
-            first(&answers, name).expect("a place").publish(answer(MAX_ANSWER));
+            first(&stored, name).expect("a place").publish(stored_response(MAX_BODY));
         }
-        assert_eq!(answers.table().bytes, MAX_BYTES);
-        let (kept, many) = (answers.table().entries.len(), MAX_ENTRIES as u32);
-        assert_eq!(kept * MAX_ANSWER, MAX_BYTES);
+        assert_eq!(stored.table().bytes, MAX_BYTES);
+        let (kept, many) = (stored.table().entries.len(), MAX_ENTRIES as u32);
+        assert_eq!(kept * MAX_BODY, MAX_BYTES);
         let working: Vec<_> = (0..many)
             .map(|number| {
                 let mut digest = [0; 32];
                 digest[..4].copy_from_slice(&number.to_be_bytes());
-                answers.place(Key { digest, is_named: false }, &cookies())
+                stored.place(Key { digest, is_named: false }, &cookies())
             })
             .collect();
         assert!(matches!(working.last(), Some(Place::Full)));
-        assert_eq!(answers.table().entries.len(), MAX_ENTRIES);
+        assert_eq!(stored.table().entries.len(), MAX_ENTRIES);
     }
 }
