@@ -19,9 +19,9 @@ let anew;
 /** Fetches what the browser signs: a `PublicKeyCredentialCreationOptionsJSON` to create a passkey. */
 const fetchOptions = async (form, signal) => {
   const headers = { accept: "application/json" };
-  const answer = await fetch(form.dataset.passkey, { method: "POST", headers, signal });
-  if (!answer.ok) throw new Error(`the answer is ${answer.status}`);
-  return (await answer.json()).publicKey;
+  const response = await fetch(form.dataset.passkey, { method: "POST", headers, signal });
+  if (!response.ok) throw new Error(`the response is ${response.status}`);
+  return (await response.json()).publicKey;
 };
 
 const sign = (options) =>

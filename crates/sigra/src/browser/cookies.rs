@@ -296,9 +296,9 @@ impl Cookies {
     }
 
     /// Returns name and value of the cookie that a response sets a session token with, if it does.
-    pub fn token_given<'h>(&self, answer: &'h HeaderMap) -> Option<&'h [u8]> {
+    pub fn token_given<'h>(&self, headers: &'h HeaderMap) -> Option<&'h [u8]> {
         let mut pairs =
-            answer.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
+            headers.get_all(header::SET_COOKIE).iter().filter_map(|set| set.as_bytes().split(|b| *b == b';').next());
         let value = |pair: &'h [u8]| pair.strip_prefix(self.0.key.name.as_bytes())?.strip_prefix(b"=");
         pairs.rfind(|pair| value(pair).is_some_and(|value| !value.is_empty()))
     }
