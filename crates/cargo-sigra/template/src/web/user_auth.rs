@@ -199,14 +199,14 @@ pub async fn require_authenticated_user(_: Scope<User>, request: Request, next: 
 
 /// Requires a user who proved who they are within the last minutes (`SUDO_TTL`). A stolen session alone doesn't pass.
 ///
-/// No route of the generated router uses it, because its handlers take a `Sudo<User>`. It is for routes of your own.
+/// It is for routes of your own. The generated router doesn't use it, because handlers there take a `Sudo<User>`.
 pub async fn require_sudo_mode(_: sigra::Sudo<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
 // <mfa>
-/// Lets users set up a second factor: it requires a recent login, like [`require_sudo_mode`]. Users who must have a second
-/// factor and have none yet pass too. They can do nothing else.
+/// Lets users set up a second factor. It requires a recent login, like [`require_sudo_mode`]. Unlike that, it also lets
+/// users through who must set up a second factor before they can do anything else.
 pub async fn allow_mfa_enrolment(_: MfaEnrolment<User>, request: Request, next: Next) -> Response {
     next.run(request).await
 }
