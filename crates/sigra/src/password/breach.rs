@@ -47,7 +47,7 @@ impl BreachCheck {
     {
         let ask = move |password| -> Answer {
             let response = ask(password);
-            Box::pin(async move { answer.await.map_err(Into::into) })
+            Box::pin(async move { response.await.map_err(Into::into) })
         };
         Self { ask: Arc::new(ask), timeout: TIMEOUT, fails_closed: false }
     }
@@ -74,12 +74,12 @@ impl BreachCheck {
     /// [`PasswordProblem::Unchecked`].
     pub async fn check(&self, password: &Password) -> Result<(), PasswordProblem> {
         let response = tokio::time::timeout(self.timeout, (self.ask)(password.clone())).await;
-        let error = match answer {
+        let error = match response {
             Ok(Ok(true)) => return Err(PasswordProblem::Breached),
             Ok(Ok(false)) => return Ok(()),
             // An error of an HTTP client may show the URL, and with it a part of the hash.
             Ok(Err(_)) => "the service failed",
-            Err(_) => "the service did not answer in time",
+            Err(_) => "the service did not respond in time",
         };
         tracing::warn!(target: "sigra", error, accepted = !self.fails_closed, "a password can't be checked for breaches");
         if self.fails_closed { Err(PasswordProblem::Unchecked) } else { Ok(()) }
@@ -130,8 +130,8 @@ impl PwnedRange {
     /// Returns whether a response has the password. Each line has the other 35 digits, a colon, and how often it
     /// leaked.
     #[must_use]
-    pub fn is_in(&self, answer: &str) -> bool {
-        answer.lines().filter_map(|line| line.trim().split_once(':')).any(|(suffix, count)| {
+    pub fn is_in(&self, response: &str) -> bool {
+        response.lines().filter_map(|line| line.trim().split_once(':')).any(|(suffix, count)| {
             suffix.eq_ignore_ascii_case(&self.0[5..]) && count.trim().parse::<u64>().is_ok_and(|count| count > 0)
         })
     }
