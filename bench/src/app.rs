@@ -1,24 +1,38 @@
-//! The smallest application with Sigra, on either database: who am I, and a log-in by number.
+//! The smallest application with Sigra, on either database, and the same without authentication.
 
 use std::future::Future;
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header::SET_COOKIE},
+    response::AppendHeaders,
     routing::{get, post},
 };
-use sigra::{Config, CookieSession, HashedPassword, LogInMethod, RememberMe, Scope, SecretKeyBase, Sigra};
+use serde::Deserialize;
+use sigra::{
+    Config, CookieSession, HashedPassword, LogInMethod, Password, RememberMe, Scope, SecretKeyBase, Sigra, Verification,
+};
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
 
 use crate::{Result, settings::email};
+
+/// As long as what Sigra sets, so that the requests are as long too.
+const BARE_COOKIE: &str = "_bench_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
+    AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA; Path=/";
 
 /// What the handlers need of a user on any database.
 pub trait Account: sigra::AuthUser<Id = Uuid> {
     fn email(&self) -> &str;
 
     fn find_by_email(pool: &Pool<Self::Database>, email: &str) -> impl Future<Output = sqlx::Result<Self>> + Send;
+
+    fn insert(
+        pool: &Pool<Self::Database>,
+        email: &str,
+        password: HashedPassword,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
 }
 
 macro_rules! account {
@@ -51,6 +65,12 @@ macro_rules! account {
             async fn find_by_email(pool: &Pool<$database>, email: &str) -> sqlx::Result<Self> {
                 sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_one(pool).await
             }
+
+            async fn insert(pool: &Pool<$database>, email: &str, password: HashedPassword) -> sqlx::Result<()> {
+                let insert = sqlx::query("INSERT INTO users (id, email, hashed_password) VALUES ($1, $2, $3)");
+                insert.bind(Uuid::now_v7()).bind(email).bind(password).execute(pool).await?;
+                Ok(())
+            }
         }
     };
 }
@@ -64,10 +84,21 @@ pub fn sigra<U: Account>(pool: Pool<U::Database>, cache: bool) -> Result<Sigra<U
     Ok(Sigra::new(if cache { config } else { config.cached_scopes(0) }, pool)?)
 }
 
+/// The handlers that are compared, for one user who is always logged in.
+pub fn bare() -> Router {
+    let log_in = async || AppendHeaders([(SET_COOKIE, BARE_COOKIE)]);
+    Router::new().route("/me", get(async || email(1))).route("/log-in/{number}", post(log_in))
+}
+
 pub fn router<U: Account>(sigra: Sigra<U>) -> Router {
     Router::new()
         .route("/me", get(me::<U>))
         .route("/log-in/{number}", post(log_in::<U>))
+        .route("/hello", get(async || "Hello"))
+        .route("/sign-up/email", post(sign_up::<U>))
+        .route("/sign-in/email", post(sign_in::<U>))
+        .route("/basket", get(basket))
+        .route("/basket/{item}", post(put_into_basket))
         .route("/purge", post(purge::<U>))
         .layer(sigra.fetch_current_scope())
         .with_state(sigra)
@@ -88,6 +119,48 @@ async fn log_in<U: Account>(
         .await
         .map(drop)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    email: String,
+    password: String,
+}
+
+async fn sign_up<U: Account>(
+    State(sigra): State<Sigra<U>>,
+    Json(credentials): Json<Credentials>,
+) -> Result<(), StatusCode> {
+    let hash = sigra.hash_password(&Password::new(credentials.password)).await.map_err(status_of)?;
+    U::insert(sigra.pool(), &credentials.email, hash).await.map_err(|_| StatusCode::CONFLICT)
+}
+
+async fn sign_in<U: Account>(
+    State(sigra): State<Sigra<U>>,
+    session: CookieSession,
+    Json(credentials): Json<Credentials>,
+) -> Result<(), StatusCode> {
+    let user = U::find_by_email(sigra.pool(), &credentials.email).await.ok();
+    let password = Password::new(credentials.password);
+    match (sigra.verify_password(user.as_ref(), &password).await.map_err(status_of)?, user) {
+        (Verification::Invalid, _) | (_, None) => Err(StatusCode::UNAUTHORIZED),
+        (_, Some(user)) => {
+            sigra.log_in(&session, &user, LogInMethod::Password, RememberMe::No).await.map(drop).map_err(status_of)
+        }
+    }
+}
+
+fn status_of(error: sigra::Error) -> StatusCode {
+    if error.is_temporary() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+}
+
+/// What a visitor has put into the cookie session.
+async fn basket(session: CookieSession) -> String {
+    session.get("basket").unwrap_or_default()
+}
+
+async fn put_into_basket(session: CookieSession, Path(item): Path<String>) -> Result<(), StatusCode> {
+    session.put("basket", &item).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Purges within the application, as its background task does, and answers with the number of rows.

@@ -27,7 +27,10 @@ pub const POOL: u32 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
+    /// There are no sessions.
     None,
+    /// Sessions are in the server's memory.
+    Memory,
     Sqlite,
     Postgres,
 }
@@ -48,6 +51,9 @@ pub struct Contender {
     pub arguments: &'static [&'static str],
     pub database: Database,
     pub cache: bool,
+    /// How many processes gunicorn has, and threads in each.
+    pub workers: u32,
+    pub threads: u32,
 }
 
 /// A server without a cache.
@@ -59,14 +65,14 @@ pub const fn contender(
     arguments: &'static [&'static str],
     database: Database,
 ) -> Contender {
-    Contender { name, title, program, arguments, database, cache: false }
+    Contender { name, title, program, arguments, database, cache: false, workers: 1, threads: 1 }
 }
 
 impl Contender {
     /// Where its database is to be: a file in a folder, or a new database of a cluster.
     pub fn place(&self, folder: &Path, cluster: Option<&PostgresCluster>) -> Result<String> {
         match (self.database, cluster) {
-            (Database::None, _) => Ok(String::new()),
+            (Database::None | Database::Memory, _) => Ok(String::new()),
             (Database::Sqlite, _) => Ok(folder.join(format!("{}.db", self.name)).display().to_string()),
             (Database::Postgres, Some(cluster)) => Ok(cluster.create_database()?),
             (Database::Postgres, None) => Err("there is no PostgreSQL cluster".into()),
@@ -88,6 +94,8 @@ impl Contender {
             .env("SESSIONS", size.sessions.to_string())
             .env("POOL", POOL.to_string())
             .env("CACHE", if self.cache { "on" } else { "off" })
+            .env("WORKERS", self.workers.to_string())
+            .env("THREADS", self.threads.to_string())
             .env("NODE_ENV", "production")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdout(File::create(&log)?)
@@ -132,9 +140,9 @@ pub async fn log_in(address: SocketAddr, users: u32) -> Result<Vec<String>> {
 /// Logs a user in, and gives the cookies to send from then on.
 pub async fn log_in_user(connection: &mut Connection, number: u32) -> Result<String> {
     let answer = connection.post(&format!("/log-in/{number}")).await?;
-    let kept: Vec<&str> = answer.cookies.iter().map(String::as_str).filter(|pair| !pair.ends_with('=')).collect();
+    let kept = answer.kept_cookies();
     if answer.status != 200 || kept.is_empty() {
         return Err(format!("user {number} can't log in: {answer:?}").into());
     }
-    Ok(kept.join("; "))
+    Ok(kept)
 }

@@ -6,8 +6,6 @@ use std::{
     thread::available_parallelism,
 };
 
-use crate::server::Server;
-
 /// The CPUs that the application and the load run on, in the notation of `taskset --cpu-list`.
 #[derive(Clone, Debug)]
 pub struct Cpus {
@@ -46,9 +44,7 @@ impl Cpus {
     /// Moves this process to its CPUs. Called before any thread is started, so that all inherit it.
     pub fn pin_load(&self) -> crate::Result<()> {
         let Some(cpus) = &self.load else { return Ok(()) };
-        let mut taskset = Command::new("taskset");
-        let pinned = taskset.args(["--cpu-list", "--pid", cpus, &std::process::id().to_string()]).stdout(Stdio::null());
-        if pinned.status()?.success() { Ok(()) } else { Err(format!("taskset can't pin the load to {cpus}").into()) }
+        pin(&std::process::id().to_string(), cpus)
     }
 
     /// The command that runs a program on the server's CPUs. It becomes the program: the process id stays.
@@ -63,6 +59,21 @@ impl Cpus {
             None => Command::new(program),
         }
     }
+}
+
+/// Moves the calling thread to a CPU.
+pub fn pin_thread(cpu: usize) -> crate::Result<()> {
+    // The link is `<process>/task/<thread>`.
+    let link = fs::read_link("/proc/thread-self")?;
+    let thread = link.file_name().and_then(|name| name.to_str()).ok_or("no thread in /proc/thread-self")?;
+    pin(thread, &cpu.to_string())
+}
+
+/// Moves a process or a thread to CPUs.
+fn pin(id: &str, cpus: &str) -> crate::Result<()> {
+    let mut taskset = Command::new("taskset");
+    let pinned = taskset.args(["--cpu-list", "--pid", cpus, id]).stdout(Stdio::null()).status()?;
+    if pinned.success() { Ok(()) } else { Err(format!("taskset can't pin {id} to CPU {cpus}").into()) }
 }
 
 fn has_taskset() -> bool {
@@ -86,15 +97,15 @@ pub struct OtherWork {
 }
 
 impl OtherWork {
-    /// Since the machine was started.
-    pub fn so_far(server: &Server) -> crate::Result<Self> {
+    /// Since the machine was started. The application is a process of its own, and the load is this one.
+    pub fn so_far(application: u32) -> crate::Result<Self> {
         let stat = fs::read_to_string("/proc/stat")?;
         let cpu = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).ok_or("no cpu in /proc/stat")?;
         // user, nice, system, idle, iowait, irq, softirq, steal; guest time is counted in user already.
         let spent = cpu.split_ascii_whitespace().take(8).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
         let all = spent.iter().sum();
         let idle: u64 = spent.iter().skip(3).take(2).sum();
-        Ok(Self { all, busy: all - idle, ours: ticks_of(server.pid())? + ticks_of(std::process::id())? })
+        Ok(Self { all, busy: all - idle, ours: all_ticks_of(application)? + ticks_of(std::process::id())? })
     }
 
     /// The share of the CPUs' time that went to other processes.
@@ -107,12 +118,19 @@ impl OtherWork {
 
 /// The CPU time of a process and its children so far, in seconds.
 pub fn seconds_of(pid: u32) -> crate::Result<f64> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
-    let of_children = children.into_iter().map(ticks_of).sum::<crate::Result<u64>>()?;
-    let ticks = ticks_of(pid)? + of_children;
     // Linux shows every program ticks of a hundredth of a second (USER_HZ).
-    Ok(ticks as f64 / 100.0)
+    Ok(all_ticks_of(pid)? as f64 / 100.0)
+}
+
+fn all_ticks_of(pid: u32) -> crate::Result<u64> {
+    with_children(pid)?.into_iter().map(ticks_of).sum()
+}
+
+/// A process and those that it has started.
+pub fn with_children(pid: u32) -> crate::Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_ascii_whitespace().map(str::parse);
+    Ok(std::iter::once(Ok(pid)).chain(children).collect::<Result<_, _>>()?)
 }
 
 fn ticks_of(pid: u32) -> crate::Result<u64> {

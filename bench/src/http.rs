@@ -17,6 +17,10 @@ use crate::Result;
 /// No single answer is waited for any longer.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The user whom the servers of the comparison register for a storm of logins.
+const SIGN_UP: &str = r#"{"name":"Storm","email":"storm@example.com","password":"correct horse battery staple"}"#;
+const SIGN_IN: &str = r#"{"email":"storm@example.com","password":"correct horse battery staple"}"#;
+
 /// The user that the application starts with in development.
 const DEMO_LOG_IN: &str = "user%5Bemail%5D=demo%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
 const NOBODYS_LOG_IN: &str = "user%5Bemail%5D=nobody%40example.com&user%5Bpassword%5D=correct+horse+battery+staple";
@@ -74,6 +78,25 @@ impl Connection {
         self.submit_form(path, format!("user%5Bemail%5D={email}{password}").into()).await
     }
 
+    /// Registers a user with a password, at a server of the comparison.
+    pub async fn sign_up(&mut self) -> Result<Answer> {
+        self.post_json("/sign-up/email", SIGN_UP).await
+    }
+
+    /// Logs in the user who has registered.
+    pub async fn sign_in(&mut self) -> Result<Answer> {
+        self.post_json("/sign-in/email", SIGN_IN).await
+    }
+
+    async fn post_json(&mut self, path: &str, json: &'static str) -> Result<Answer> {
+        let request = Request::post(path)
+            .header(HOST, &self.host)
+            .header(ORIGIN, format!("http://{}", self.host))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(json))?;
+        self.send(request).await
+    }
+
     async fn submit_log_in(&mut self, form: &'static str) -> Result<Answer> {
         self.submit_form("/users/log-in", form.into()).await
     }
@@ -108,6 +131,13 @@ impl Answer {
             cookies: parts.headers.get_all(SET_COOKIE).iter().map(text).map(pair).collect(),
             body: body.collect().await?.to_bytes(),
         })
+    }
+
+    /// What a browser sends back of the cookies that it sets. A cookie without a value is deleted.
+    #[must_use]
+    pub fn kept_cookies(&self) -> String {
+        let kept: Vec<&str> = self.cookies.iter().map(String::as_str).filter(|pair| !pair.ends_with('=')).collect();
+        kept.join("; ")
     }
 
     /// Whether it leads a user who has just logged in away from the log-in page.

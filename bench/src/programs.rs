@@ -24,8 +24,9 @@ impl Program {
     /// Makes it ready to run.
     pub fn make(self) -> Result<()> {
         match self {
-            Self::Serve => build(&here().join("Cargo.toml"), "serve"),
-            Self::Peer(name) => build(&here().join("peers/Cargo.toml"), name),
+            Self::Serve => run(&mut build("Cargo.toml", "serve")?),
+            Self::Peer("better_auth") => run(with_icu(&mut build_peer("better_auth")?)?),
+            Self::Peer(name) => run(&mut build_peer(name)?),
             Self::Django => install_python(),
             Self::Node(_) => install_node(),
         }
@@ -45,12 +46,14 @@ impl Program {
     pub fn versions(self) -> Result<String> {
         match self {
             Self::Serve => locked(&here().join("Cargo.lock"), &["axum", "sqlx", "tokio"]),
-            Self::Peer("axum_login") => locked(
-                &here().join("peers/Cargo.lock"),
-                &["axum-login", "tower-sessions", "tower-sessions-sqlx-store", "axum", "sqlx"],
-            ),
-            Self::Peer(_) => {
-                locked(&here().join("peers/Cargo.lock"), &["torii", "torii-axum", "torii-storage-sqlite", "sqlx"])
+            Self::Peer(name) => {
+                let packages: &[&str] = match name {
+                    "authkestra" => &["authkestra-engine", "authkestra-axum", "tower-cookies"],
+                    "axum_login" => &["axum-login", "tower-sessions", "tower-sessions-sqlx-store", "axum"],
+                    "better_auth" => &["better-auth", "sea-orm"],
+                    _ => &["torii", "torii-axum", "torii-storage-sqlite"],
+                };
+                locked(&here().join("peers/Cargo.lock"), packages)
             }
             Self::Django => {
                 let pinned = fs::read_to_string(here().join("peers/django/requirements.txt"))?;
@@ -79,10 +82,28 @@ fn target() -> Result<PathBuf> {
     Ok(program.ancestors().nth(2).ok_or("this program is not in a target folder")?.to_owned())
 }
 
-fn build(manifest: &Path, binary: &str) -> Result<()> {
+/// The command that builds a binary of a package in this folder.
+fn build(manifest: &str, binary: &str) -> Result<Command> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--quiet", "--bin", binary, "--manifest-path"]).arg(manifest);
-    run(cargo.arg("--target-dir").arg(target()?))
+    cargo.args(["build", "--release", "--quiet", "--bin", binary, "--manifest-path"]).arg(here().join(manifest));
+    cargo.arg("--target-dir").arg(target()?);
+    Ok(cargo)
+}
+
+/// Every peer has a feature of its name, for its libraries.
+fn build_peer(binary: &str) -> Result<Command> {
+    let mut cargo = build("peers/Cargo.toml", binary)?;
+    cargo.args(["--features", binary]);
+    Ok(cargo)
+}
+
+/// Tells the crate better-auth which ICU is installed. It links it for its store in memory.
+fn with_icu(cargo: &mut Command) -> Result<&mut Command> {
+    let ask = |question: &str| first_line(Command::new("pkg-config").args([question, "icu-i18n"]));
+    let version = ask("--modversion")?;
+    let major = version.split('.').next().filter(|major| !major.is_empty());
+    let major = major.ok_or("better_auth needs ICU's headers: install the packages `libicu-dev` and `pkg-config`")?;
+    Ok(cargo.env("RUST_ICU_MAJOR_VERSION_NUMBER", major).env("RUST_ICU_LINK_SEARCH_DIR", ask("--variable=libdir")?))
 }
 
 fn python() -> Result<PathBuf> {

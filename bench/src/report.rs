@@ -11,8 +11,9 @@ one machine are comparable to those on other machines. The absolute numbers aren
 ";
 
 /// The sections, in their order: the name of the program that writes it, and its heading.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("compare", "An authenticated request, compared to other libraries"),
+    ("two_cores", "Two workers, compared to one"),
     ("sqlite_reads", "Ways to look up a token in a SQLite file"),
     ("revocation", "A session deleted on another node"),
     ("scaling", "Ten million sessions, compared to ten thousand"),

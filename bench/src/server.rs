@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     Result,
-    cpus::Cpus,
+    cpus::{self, Cpus},
     http::{Answer, Connection},
 };
 
@@ -92,19 +92,19 @@ impl Server {
 
     /// Memory in use now, in KiB.
     pub fn rss_kib(&self) -> Result<u64> {
-        self.status_kib("VmRSS:")
+        status_kib(self.pid(), "VmRSS:")
     }
 
-    /// The most memory that was ever in use, in KiB.
+    /// The most memory that was ever in use, in KiB: of the process, and of those that it has started.
     pub fn peak_rss_kib(&self) -> Result<u64> {
-        self.status_kib("VmHWM:")
+        cpus::with_children(self.pid())?.into_iter().map(|pid| status_kib(pid, "VmHWM:")).sum()
     }
+}
 
-    fn status_kib(&self, field: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let value = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field}"))?;
-        Ok(value.trim().trim_end_matches(" kB").parse()?)
-    }
+fn status_kib(pid: u32, field: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field}"))?;
+    Ok(value.trim().trim_end_matches(" kB").parse()?)
 }
 
 impl Drop for Server {

@@ -3,6 +3,7 @@
 `python site_under_test.py` fills the database and becomes gunicorn, which imports `application`.
 """
 
+import json
 import os
 import sys
 from datetime import timedelta
@@ -32,7 +33,7 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib.auth import get_user_model, login
+from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
@@ -57,7 +58,32 @@ def log_in(request, number):
     return HttpResponse()
 
 
-urlpatterns = [path("me", me), path("log-in/<int:number>", log_in)]
+def hello(request):
+    return HttpResponse("Hello", content_type="text/plain")
+
+
+def sign_up(request):
+    form = json.loads(request.body)
+    User.objects.create_user(username=form["email"], email=form["email"], password=form["password"])
+    return HttpResponse()
+
+
+def sign_in(request):
+    form = json.loads(request.body)
+    user = authenticate(request, username=form["email"], password=form["password"])
+    if user is None:
+        return HttpResponse(status=401)
+    login(request, user)
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("me", me),
+    path("hello", hello),
+    path("log-in/<int:number>", log_in),
+    path("sign-up/email", sign_up),
+    path("sign-in/email", sign_in),
+]
 application = get_wsgi_application()
 
 
@@ -92,7 +118,8 @@ if __name__ == "__main__":
     fill(int(os.environ["USERS"]), int(os.environ["SESSIONS"]))
     os.environ["SECRET_KEY"] = settings.SECRET_KEY
     # gunicorn's default worker ends a connection after each answer; this one keeps it, as the others do.
-    options = ["--workers=1", "--worker-class=gthread", "--threads=1", "--keep-alive=60", "--log-level=warning"]
+    size = [f"--workers={os.environ['WORKERS']}", f"--threads={os.environ['THREADS']}"]
+    options = [*size, "--worker-class=gthread", "--keep-alive=60", "--log-level=warning"]
     bind = f"--bind=127.0.0.1:{os.environ['PORT']}"
     here = os.path.dirname(os.path.abspath(__file__))
     gunicorn = [sys.executable, "-m", "gunicorn", *options, bind, f"--chdir={here}", "site_under_test:application"]

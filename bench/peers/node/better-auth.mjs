@@ -33,6 +33,7 @@ const options = {
   secret: randomBytes(32).toString("hex"),
   baseURL: `http://127.0.0.1:${port}`,
   basePath: "/",
+  emailAndPassword: { enabled: true },
   plugins: [logInByNumber],
   rateLimit: { enabled: false },
   telemetry: { enabled: false },
@@ -45,6 +46,7 @@ const auth = betterAuth(options);
 const handle = toNodeHandler(auth);
 
 createServer(async (request, response) => {
+  if (request.url === "/hello") return response.setHeader("content-type", "text/plain").end("Hello");
   if (request.url !== "/me") return handle(request, response);
   const found = await auth.api.getSession({ headers: fromNodeHeaders(request.headers) });
   if (!found) return response.writeHead(401).end();

@@ -20,7 +20,7 @@ use sigra::testing::PostgresCluster;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const CONTENDERS: [Contender; 13] = [
+const CONTENDERS: [Contender; 16] = [
     contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None),
     contender("bare-layered", "axum, a layer that does nothing", Program::Serve, &["bare-layered"], Database::None),
     Contender { cache: true, ..SIGRA_SQLITE },
@@ -43,9 +43,12 @@ const CONTENDERS: [Contender; 13] = [
     ),
     contender("torii", "Torii, SQLite", Program::Peer("torii"), &[], Database::Sqlite),
     contender("torii-indexed", "Torii, SQLite, index added", Program::Peer("torii"), &["indexed"], Database::Sqlite),
+    contender("better-auth-rs", "better-auth (Rust), SQLite", Program::Peer("better_auth"), &[], Database::Sqlite),
+    contender("authkestra", "authkestra, SQLite", Program::Peer("authkestra"), &["sqlite"], Database::Sqlite),
+    contender("authkestra-memory", "authkestra, in memory", Program::Peer("authkestra"), &["memory"], Database::Memory),
     contender("django", "Django, SQLite", Program::Django, &[], Database::Sqlite),
     contender("express", "Express + Passport, SQLite", Program::Node("express.js"), &[], Database::Sqlite),
-    contender("better-auth", "better-auth, SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
+    contender("better-auth", "better-auth (Node), SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
 ];
 
 /// The targets of the design: a server, at least so many times another one.
@@ -71,8 +74,8 @@ struct Args {
     #[arg(long, default_value_t = 4)]
     seconds: u32,
     /// Only these servers, by name: bare, bare-layered, sigra-sqlite, sigra-sqlite-uncached, sigra-postgres,
-    /// sigra-postgres-uncached, axum-login-sqlite, axum-login-postgres, torii, torii-indexed, django, express,
-    /// better-auth
+    /// sigra-postgres-uncached, axum-login-sqlite, axum-login-postgres, torii, torii-indexed, better-auth-rs,
+    /// authkestra, authkestra-memory, django, express, better-auth
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How many users each database has

@@ -1,27 +1,23 @@
-//! Many logins at once, and what a visitor of another page feels of them.
+//! Many logins at once, and what a visitor of another page feels of them: in the application, and in servers with other
+//! libraries.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc, Barrier,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bench::{
     Result,
-    cpus::{self, CpuOptions, OtherWork},
+    contender::{Contender, Database, SIGRA_SQLITE, contender},
+    cpus::{self, CpuOptions, Cpus},
+    fill::Size,
     http::{Connection, logged_in_cookies},
+    programs::Program,
     report, runtime,
-    server::{Server, Site},
+    server::Site,
     stats::{median, millis, percentile, spread, table},
-    visit::{Visit, visit},
+    storm::{Found, Load, LogIn, Logins, Target, Visits, run},
+    visit::visit,
 };
 use clap::Parser;
-use tokio::{runtime::Runtime, task::JoinSet};
+use tempfile::TempDir;
 
 /// The targets of the design: see the README.
 const MEMORY_PER_CORE_MIB: f64 = 19.0;
@@ -30,11 +26,40 @@ const PAGE_P99_RATIO: f64 = 3.0;
 
 const WARM_UP: usize = 500;
 
-/// Measures pages and memory of the application while many users log in at once.
+/// How the application is chosen.
+const APPLICATION: &str = "my_app";
+
+/// The servers beside the application: two pages, and a login by email address and password, with the library's own
+/// hash and its own parameters.
+const SERVERS: [Contender; 4] = [
+    Contender { cache: true, ..SIGRA_SQLITE },
+    contender(
+        "axum-login-sqlite",
+        "axum-login, `password-auth` in `spawn_blocking`",
+        Program::Peer("axum_login"),
+        &["sqlite"],
+        Database::Sqlite,
+    ),
+    // For one core, gunicorn recommends 3 processes and 2 to 4 threads.
+    Contender {
+        workers: 3,
+        threads: 4,
+        ..contender("django", "Django, PBKDF2, gunicorn with 3 processes", Program::Django, &[], Database::Sqlite)
+    },
+    contender("better-auth", "better-auth (Node), scrypt", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
+];
+
+/// The users and sessions of these servers.
+const SIZE: Size = Size { users: 1000, sessions: 1000 };
+
+/// Measures pages and memory of the application, and of servers with other libraries, while many users log in at once.
 #[derive(Parser)]
 struct Args {
     /// The application's release binary
-    program: PathBuf,
+    program: Option<PathBuf>,
+    /// Only these, by name: my_app, sigra-sqlite, axum-login-sqlite, django, better-auth
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// How often all is measured, each time by a fresh process
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -54,132 +79,170 @@ struct Args {
     cpus: CpuOptions,
 }
 
-struct Round {
-    idle: Visits,
-    storm: Visits,
-    logins: Logins,
-    cpus: usize,
-    idle_kib: u64,
-    peak_kib: u64,
-    /// The share of the machine that went to neither the application nor the load.
-    other_work: f64,
-}
+impl Args {
+    fn load(&self) -> Load {
+        let every = Duration::from_secs(1) / self.pages_per_second.max(1);
+        Load { logins: self.logins, pages: self.pages, every }
+    }
 
-impl Round {
-    fn failures(&self) -> usize {
-        [&self.idle, &self.storm].iter().map(|visits| visits.home.failures + visits.dashboard.failures).sum()
+    fn is_chosen(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|chosen| chosen == name)
     }
 }
 
-/// What two visitors saw, each on a connection of their own.
-struct Visits {
-    home: Visit,
-    dashboard: Visit,
-}
-
-/// How logins were answered.
-#[derive(Default)]
-struct Logins {
-    logged_in: usize,
-    busy: usize,
-    other: usize,
-    took: Vec<Duration>,
-    total: Duration,
+struct Round {
+    found: Found,
+    cpus: usize,
+    /// Without a password ever hashed: known of the application only.
+    idle_kib: u64,
+    peak_kib: u64,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let is_known = |name: &String| name == APPLICATION || SERVERS.iter().any(|server| server.name == *name);
+    if let Some(unknown) = args.only.iter().find(|name| !is_known(name)) {
+        return Err(format!("no server is named {unknown}; see --help").into());
+    }
+    let servers: Vec<Contender> = SERVERS.into_iter().filter(|server| args.is_chosen(server.name)).collect();
+    for server in &servers {
+        server.program.make()?;
+    }
     let cpus = args.cpus.choose();
     cpus.pin_load()?;
-    let site = Site::new(&args.program, &cpus)?;
-    let rounds: Vec<Round> = (0..args.rounds.max(1)).map(|_| round(&site, &args)).collect::<Result<_>>()?;
-    report::publish(args.write.as_deref(), "login_storm", &describe(&args, &rounds))
+    let mut sections = Vec::new();
+    if args.is_chosen(APPLICATION) {
+        let program = args.program.as_ref().ok_or(
+            "the application's release binary is needed, such as target/release/my_app; without it, use --only",
+        )?;
+        let site = Site::new(program, &cpus)?;
+        let rounds: Vec<Round> = (0..args.rounds.max(1)).map(|_| application(&site, &args)).collect::<Result<_>>()?;
+        sections.push(describe(&args, &rounds));
+    }
+    if !servers.is_empty() {
+        sections.push(compare(&args, &servers, &cpus)?);
+    }
+    report::publish(args.write.as_deref(), "login_storm", &sections.join("\n"))
 }
 
-fn round(site: &Site, args: &Args) -> Result<Round> {
+fn application(site: &Site, args: &Args) -> Result<Round> {
     let runtime = runtime()?;
     // The first start in a folder hashes the demo user's password; idle is a process that never did.
     drop(runtime.block_on(site.start())?);
     let server = runtime.block_on(site.start())?;
     let address = server.address;
-    let every = Duration::from_secs(1) / args.pages_per_second.max(1);
-
     runtime.block_on(visit(address, "/", None, Duration::ZERO, |pages| pages == WARM_UP))?;
     let idle_kib = server.rss_kib()?;
     let cookies = runtime.block_on(logged_in_cookies(address))?;
-    runtime.block_on(visits(address, &cookies, Duration::ZERO, |pages| pages == WARM_UP))?;
-
-    let before = OtherWork::so_far(&server)?;
-    let idle = runtime.block_on(visits(address, &cookies, every, |pages| pages == args.pages))?;
-    let (storm, logins) = storm(&runtime, &server, cookies, every, args.logins)?;
-    let other_work = OtherWork::so_far(&server)?.share_since(&before);
-    let (cpus, peak_kib) = (cpus::allowed(server.pid())?, server.peak_rss_kib()?);
-    Ok(Round { idle, storm, logins, cpus, idle_kib, peak_kib, other_work })
+    let target = Target { address, public_page: "/", private_page: "/dashboard", cookies, log_in: LogIn::Form };
+    let found = run(&runtime, &server, &target, args.load())?;
+    Ok(Round { found, cpus: cpus::allowed(server.pid())?, idle_kib, peak_kib: server.peak_rss_kib()? })
 }
 
-/// The home page as nobody, and beside it the dashboard as a user.
-async fn visits(
-    address: SocketAddr,
-    cookies: &str,
-    every: Duration,
-    is_over: impl Fn(usize) -> bool,
-) -> Result<Visits> {
-    let home = visit(address, "/", None, every, &is_over);
-    let dashboard = visit(address, "/dashboard", Some(cookies), every, &is_over);
-    let (home, dashboard) = tokio::try_join!(home, dashboard)?;
-    Ok(Visits { home, dashboard })
+/// A round of another server, with a new database.
+fn server(contender: Contender, args: &Args, cpus: &Cpus) -> Result<Round> {
+    let runtime = runtime()?;
+    let folder = TempDir::with_prefix("bench-login-storm-")?;
+    let database = contender.place(folder.path(), None)?;
+    let server = runtime.block_on(contender.start(folder.path(), &database, SIZE, cpus))?;
+    let idle_kib = server.rss_kib()?;
+    let cookies = runtime.block_on(register(contender, server.address))?;
+    let target =
+        Target { address: server.address, public_page: "/hello", private_page: "/me", cookies, log_in: LogIn::Json };
+    let found = run(&runtime, &server, &target, args.load())?;
+    Ok(Round { found, cpus: cpus::allowed(server.pid())?, idle_kib, peak_kib: server.peak_rss_kib()? })
 }
 
-/// Lets many users log in at once, each on a connection of their own, while the visitors go on.
-fn storm(
-    runtime: &Runtime,
-    server: &Server,
-    cookies: String,
-    every: Duration,
-    logins: usize,
-) -> Result<(Visits, Logins)> {
-    let address = server.address;
-    let over = Arc::new(AtomicBool::new(false));
-    let start = Arc::new(Barrier::new(2));
-    // A thread of their own, so that they do not wait for what the logins cost this side.
-    let visitors = thread::spawn({
-        let (over, start) = (over.clone(), start.clone());
-        move || {
-            start.wait();
-            bench::runtime()?.block_on(visits(address, &cookies, every, |_| over.load(Ordering::Relaxed)))
-        }
-    });
-    let answers = runtime.block_on(async {
-        let mut connections = Vec::new();
-        for _ in 0..logins {
-            connections.push(Connection::open(address).await);
-        }
-        start.wait();
-        log_in_all(connections.into_iter().collect::<Result<_>>()?).await
-    });
-    over.store(true, Ordering::Relaxed);
-    let visits = visitors.join().map_err(|_| "a visitor panicked")?;
-    Ok((visits?, answers?))
+/// Registers the user who is to log in, and returns the cookies of a first login.
+async fn register(contender: Contender, address: SocketAddr) -> Result<String> {
+    let mut connection = Connection::open(address).await?;
+    let answer = connection.sign_up().await?;
+    if answer.status != 200 {
+        return Err(format!("{}: a user can't register: {answer:?}", contender.name).into());
+    }
+    let answer = connection.sign_in().await?;
+    let cookies = answer.kept_cookies();
+    if answer.status != 200 || cookies.is_empty() {
+        return Err(format!("{}: a user can't log in: {answer:?}", contender.name).into());
+    }
+    Ok(cookies)
 }
 
-async fn log_in_all(connections: Vec<Connection>) -> Result<Logins> {
-    let began = Instant::now();
-    let mut answers: JoinSet<Result<_>> = connections
-        .into_iter()
-        .map(|mut connection| async move { Ok((connection.log_in().await?, began.elapsed())) })
-        .collect();
-    let mut logins = Logins::default();
-    while let Some(answer) = answers.join_next().await {
-        let (answer, took) = answer??;
-        logins.took.push(took);
-        match answer.status {
-            _ if answer.is_logged_in() => logins.logged_in += 1,
-            503 => logins.busy += 1,
-            _ => logins.other += 1,
+/// The storm in the other servers, in turns.
+fn compare(args: &Args, servers: &[Contender], cpus: &Cpus) -> Result<String> {
+    let mut rounds: Vec<Vec<Round>> = servers.iter().map(|_| Vec::new()).collect();
+    for round in 0..args.rounds.max(1) {
+        for (contender, rounds) in servers.iter().zip(&mut rounds) {
+            eprintln!("round {} of {}: {}", round + 1, args.rounds.max(1), contender.name);
+            rounds.push(server(*contender, args, cpus)?);
         }
     }
-    logins.total = began.elapsed();
-    Ok(logins)
+    let mut rows = vec![
+        [
+            "server",
+            "page",
+            "idle p99 ms",
+            "storm p99 ms",
+            "storm worst ms",
+            "p99 ratio",
+            "logged in",
+            "all s",
+            "peak MiB",
+        ]
+        .map(String::from)
+        .to_vec(),
+    ];
+    for (contender, rounds) in servers.iter().zip(&rounds) {
+        let of = |figure: &dyn Fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<f64>>();
+        for (name, samples) in [("`GET /hello`", PAGES[0].1), ("`GET /me`, logged in", PAGES[1].1)] {
+            let [_, idle, _, storm, worst, ratio] = page_figures(rounds, samples);
+            rows.push(vec![
+                contender.title.to_owned(),
+                name.to_owned(),
+                spread(&idle, 2),
+                spread(&storm, 2),
+                spread(&worst, 1),
+                spread(&ratio, 1),
+                spread(&of(&|round| round.found.logins.logged_in as f64), 0),
+                spread(&of(&|round| round.found.logins.total.as_secs_f64()), 2),
+                spread(&of(&|round| mib(round.peak_kib)), 0),
+            ]);
+        }
+    }
+    let failures: usize =
+        rounds.iter().flatten().map(|round| round.found.idle.failures() + round.found.storm.failures()).sum();
+    let other_work: Vec<f64> = rounds.iter().flatten().map(|round| round.found.other_work * 100.0).collect();
+    Ok(format!(
+        "The same storm in small servers, each with one library: `GET /hello` for a visitor, `GET /me` for a user, and a \
+         login by email address and password, hashed as the library does by default. They take turns, with a new \
+         process and database in each of {} rounds.\n\n{}\n{failures} pages were not answered with 200. During the run, \
+         other processes used {} % of the CPUs.\n",
+        args.rounds.max(1),
+        table(&rows),
+        spread(&other_work, 0)
+    ))
+}
+
+type Samples = fn(&Visits) -> &[Duration];
+
+/// The pages of the application, and what is known of them.
+const PAGES: [(&str, Samples); 2] =
+    [("GET /", |visits| &visits.public.took), ("GET /dashboard, logged in", |visits| &visits.private.took)];
+
+/// Milliseconds in each round: idle p50 and p99, and in the storm p50, p99 and the worst; then the ratio of the p99s.
+fn page_figures(rounds: &[Round], samples: Samples) -> [Vec<f64>; 6] {
+    let idle = |percent| millis_of(rounds, percent, |found| samples(&found.idle));
+    let storm = |percent| millis_of(rounds, percent, |found| samples(&found.storm));
+    let ratios = storm(99.0).iter().zip(idle(99.0)).map(|(storm, idle)| storm / idle).collect();
+    [idle(50.0), idle(99.0), storm(50.0), storm(99.0), storm(100.0), ratios]
+}
+
+fn millis_of(rounds: &[Round], percent: f64, samples: impl Fn(&Found) -> &[Duration]) -> Vec<f64> {
+    rounds.iter().map(|round| millis(percentile(samples(&round.found), percent))).collect()
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
 
 fn describe(args: &Args, rounds: &[Round]) -> String {
@@ -199,27 +262,21 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
             .map(String::from)
             .to_vec(),
     ];
-    type Samples = fn(&Visits) -> &[Duration];
-    let pages_of: [(&str, Samples); 2] =
-        [("GET /", |visits| &visits.home.took), ("GET /dashboard, logged in", |visits| &visits.dashboard.took)];
-    for (name, samples) in pages_of {
-        let idle = |percent| of(&|round: &Round| millis(percentile(samples(&round.idle), percent)));
-        let storm = |percent| of(&|round: &Round| millis(percentile(samples(&round.storm), percent)));
-        let ratios = storm(99.0).iter().zip(idle(99.0)).map(|(storm, idle)| storm / idle).collect::<Vec<_>>();
+    for (name, samples) in PAGES {
+        let [idle_p50, idle_p99, storm_p50, storm_p99, worst, ratios] = page_figures(rounds, samples);
         pages.push(vec![
             name.to_owned(),
-            spread(&idle(50.0), 2),
-            spread(&idle(99.0), 2),
-            spread(&storm(50.0), 2),
-            spread(&storm(99.0), 2),
-            spread(&storm(100.0), 1),
+            spread(&idle_p50, 2),
+            spread(&idle_p99, 2),
+            spread(&storm_p50, 2),
+            spread(&storm_p99, 2),
+            spread(&worst, 1),
             spread(&ratios, 1),
             verdict(median(&ratios), PAGE_P99_RATIO),
         ]);
     }
     text += &format!("{}\n", table(&pages));
 
-    let mib = |kib: u64| kib as f64 / 1024.0;
     let over_idle = of(&|round| mib(round.peak_kib - round.idle_kib));
     let most = cores as f64 * MEMORY_PER_CORE_MIB + MEMORY_BESIDE_MIB;
     let memory = vec![
@@ -234,8 +291,8 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
     ];
     text += &format!("{}\n", table(&memory));
 
-    let count = |figure: fn(&Logins) -> usize| spread(&of(&|round| figure(&round.logins) as f64), 0);
-    let seconds = |percent| spread(&of(&|round| percentile(&round.logins.took, percent).as_secs_f64()), 2);
+    let count = |figure: fn(&Logins) -> usize| spread(&of(&|round| figure(&round.found.logins) as f64), 0);
+    let seconds = |percent| spread(&of(&|round| percentile(&round.found.logins.took, percent).as_secs_f64()), 2);
     let logins = vec![
         ["logins", "303 logged in", "503 busy", "other", "p50 s", "p99 s", "all s", "pages not 200"]
             .map(String::from)
@@ -247,12 +304,16 @@ fn describe(args: &Args, rounds: &[Round]) -> String {
             count(|logins| logins.other),
             seconds(50.0),
             seconds(99.0),
-            spread(&of(&|round| round.logins.total.as_secs_f64()), 2),
-            spread(&of(&|round| round.failures() as f64), 0),
+            spread(&of(&|round| round.found.logins.total.as_secs_f64()), 2),
+            spread(&of(&|round| (round.found.idle.failures() + round.found.storm.failures()) as f64), 0),
         ],
     ];
-    let other_work = of(&|round| round.other_work * 100.0);
-    text + &format!("{}\nDuring the run, other processes used {} % of the CPUs.\n", table(&logins), spread(&other_work, 0))
+    let other_work = of(&|round| round.found.other_work * 100.0);
+    text + &format!(
+        "{}\nDuring the run, other processes used {} % of the CPUs.\n",
+        table(&logins),
+        spread(&other_work, 0)
+    )
 }
 
 fn verdict(found: f64, most: f64) -> String {

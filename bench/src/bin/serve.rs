@@ -3,23 +3,14 @@
 
 use std::{env, path::Path};
 
-use axum::{
-    Router,
-    http::header::SET_COOKIE,
-    response::AppendHeaders,
-    routing::{get, post},
-};
+use axum::Router;
 use bench::{
     Result,
-    app::{self, Account, PostgresUser, SqliteUser},
+    app::{self, Account, PostgresUser, SqliteUser, bare},
     fill::{self, Size},
-    settings::{Settings, email},
+    settings::Settings,
 };
 use tower::layer::util::Identity;
-
-/// As long as what Sigra sets, so that the requests are as long too.
-const BARE_COOKIE: &str = "_bench_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
-    AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA; Path=/";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -32,11 +23,6 @@ async fn main() -> Result<()> {
         other => return Err(format!("no such server: {other:?}").into()),
     };
     settings.serve(app).await
-}
-
-fn bare() -> Router {
-    let log_in = async || AppendHeaders([(SET_COOKIE, BARE_COOKIE)]);
-    Router::new().route("/me", get(async || email(1))).route("/log-in/{number}", post(log_in))
 }
 
 async fn sqlite(settings: &Settings) -> Result<Router> {

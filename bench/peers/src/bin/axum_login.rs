@@ -1,11 +1,12 @@
-//! axum-login with tower-sessions, its sqlx stores and signed cookies, as in their examples.
+//! axum-login with tower-sessions, its sqlx stores and signed cookies, as in their examples. Passwords are verified with
+//! `password-auth`, on a thread for blocking work, as in its example for SQLite.
 
-use std::env;
+use std::{env, io};
 
 use axum::{
-    Router,
+    Json, Router,
     body::Body,
-    extract::Path,
+    extract::{Path, State},
     http::{Request, StatusCode},
     routing::{get, post},
 };
@@ -14,7 +15,9 @@ use peers::{
     Result, open_postgres, open_sqlite,
     settings::{PASSWORD_HASH, Settings, email},
 };
+use serde::Deserialize;
 use sqlx::{FromRow, PgPool, SqlitePool};
+use tokio::task::spawn_blocking;
 use tower::ServiceExt;
 use tower_sessions::{SessionManagerLayer, SessionStore, cookie::Key};
 use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
@@ -49,6 +52,13 @@ impl AuthUser for User {
     }
 }
 
+#[derive(Clone, Deserialize)]
+struct Credentials {
+    email: String,
+    /// None for a login by number, which verifies nothing.
+    password: Option<String>,
+}
+
 #[derive(Clone)]
 struct Backend<P>(P);
 
@@ -56,13 +66,17 @@ macro_rules! backend {
     ($pool:ty) => {
         impl AuthnBackend for Backend<$pool> {
             type User = User;
-            /// The user's number: no password is checked here.
-            type Credentials = u32;
+            type Credentials = Credentials;
             type Error = sqlx::Error;
 
-            async fn authenticate(&self, number: u32) -> sqlx::Result<Option<User>> {
-                let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email(number));
-                by_email.fetch_optional(&self.0).await
+            async fn authenticate(&self, credentials: Credentials) -> sqlx::Result<Option<User>> {
+                let by_email = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(credentials.email);
+                let user: Option<User> = by_email.fetch_optional(&self.0).await?;
+                let Some(password) = credentials.password else { return Ok(user) };
+                let verified = spawn_blocking(|| {
+                    user.filter(|user| password_auth::verify_password(password, &user.password_hash).is_ok())
+                });
+                verified.await.map_err(|error| sqlx::Error::Io(io::Error::other(error)))
             }
 
             async fn get_user(&self, id: &i64) -> sqlx::Result<Option<User>> {
@@ -75,26 +89,51 @@ macro_rules! backend {
 backend!(SqlitePool);
 backend!(PgPool);
 
-fn router<B>(backend: B, store: impl SessionStore + Clone) -> Router
+fn router<B, S>(backend: B, store: impl SessionStore + Clone) -> Router<S>
 where
-    B: AuthnBackend<User = User, Credentials = u32> + 'static,
+    S: Clone + Send + Sync + 'static,
+    B: AuthnBackend<User = User, Credentials = Credentials> + 'static,
 {
     let sessions = SessionManagerLayer::new(store).with_secure(false).with_signed(Key::generate());
     let auth = AuthManagerLayerBuilder::new(backend, sessions).build();
-    Router::new().route("/me", get(me::<B>)).route("/log-in/{number}", post(log_in::<B>)).layer(auth)
+    Router::new()
+        .route("/me", get(me::<B>))
+        .route("/hello", get(async || "Hello"))
+        .route("/log-in/{number}", post(log_in::<B>))
+        .route("/sign-in/email", post(sign_in::<B>))
+        .layer(auth)
 }
 
 async fn me<B: AuthnBackend<User = User>>(session: AuthSession<B>) -> Result<String, StatusCode> {
     session.user.map(|user| user.email).ok_or(StatusCode::UNAUTHORIZED)
 }
 
-async fn log_in<B>(mut session: AuthSession<B>, Path(number): Path<u32>) -> Result<(), StatusCode>
+async fn log_in<B>(session: AuthSession<B>, Path(number): Path<u32>) -> Result<(), StatusCode>
 where
-    B: AuthnBackend<User = User, Credentials = u32>,
+    B: AuthnBackend<User = User, Credentials = Credentials>,
 {
-    let user = session.authenticate(number).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let user = user.ok_or(StatusCode::NOT_FOUND)?;
+    sign_in(session, Json(Credentials { email: email(number), password: None })).await
+}
+
+async fn sign_in<B>(mut session: AuthSession<B>, Json(credentials): Json<Credentials>) -> Result<(), StatusCode>
+where
+    B: AuthnBackend<User = User, Credentials = Credentials>,
+{
+    let user = session.authenticate(credentials).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
     session.login(&user).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Adds a user with a password.
+async fn sign_up(State(pool): State<SqlitePool>, Json(credentials): Json<Credentials>) -> Result<(), StatusCode> {
+    let hash = spawn_blocking(|| password_auth::generate_hash(credentials.password.unwrap_or_default()));
+    sqlx::query("INSERT INTO users (email, password_hash) VALUES ($1, $2)")
+        .bind(credentials.email)
+        .bind(hash.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?)
+        .execute(&pool)
+        .await
+        .map_err(|_| StatusCode::CONFLICT)?;
+    Ok(())
 }
 
 /// One real session, for the others to be copies of.
@@ -120,7 +159,7 @@ async fn sqlite(settings: &Settings) -> Result<Router> {
     .await?;
     let store = SqliteStore::new(pool.clone());
     store.migrate().await?;
-    let app = router(Backend(pool.clone()), store);
+    let app = router(Backend(pool.clone()), store).route("/sign-up/email", post(sign_up)).with_state(pool.clone());
     log_in_once(&app).await?;
     sqlx::query(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)

@@ -1,0 +1,70 @@
+//! Requests to a router in this process, without a network.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{
+        HeaderValue, Method, Request, Response, Uri,
+        header::{COOKIE, HOST, SET_COOKIE},
+    },
+};
+use tower::ServiceExt;
+
+use crate::Result;
+
+/// A request that is sent many times.
+#[derive(Clone, Debug)]
+pub struct Repeated {
+    method: Method,
+    uri: Uri,
+    cookies: Option<HeaderValue>,
+}
+
+impl Repeated {
+    /// A request without cookies.
+    pub fn new(method: Method, path: &str) -> Result<Self> {
+        Ok(Self { method, uri: path.parse()?, cookies: None })
+    }
+
+    #[must_use]
+    pub fn with_cookies(mut self, cookies: HeaderValue) -> Self {
+        self.cookies = Some(cookies);
+        self
+    }
+
+    /// Sends it. Fails unless the response is 200.
+    pub async fn send(&self, router: &Router) -> Result<Response<Body>> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().insert(HOST, HeaderValue::from_static("127.0.0.1"));
+        if let Some(cookies) = &self.cookies {
+            request.headers_mut().insert(COOKIE, cookies.clone());
+        }
+        let response = router.clone().oneshot(request).await?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            status => Err(format!("{} {}: the response is {status}, not 200", self.method, self.uri).into()),
+        }
+    }
+}
+
+/// Logs in the first users, and returns a `GET /me` for each.
+pub async fn logged_in(router: &Router, users: u32) -> Result<Vec<Repeated>> {
+    let mut requests = Vec::new();
+    for number in 1..=users {
+        let cookies = cookies_of(router, &format!("/log-in/{number}")).await?;
+        requests.push(Repeated::new(Method::GET, "/me")?.with_cookies(cookies));
+    }
+    Ok(requests)
+}
+
+/// Sends a `POST`, and returns the cookies that its response sets, as a browser sends them.
+pub async fn cookies_of(router: &Router, path: &str) -> Result<HeaderValue> {
+    let response = Repeated::new(Method::POST, path)?.send(router).await?;
+    let mut cookies = Vec::new();
+    for cookie in response.headers().get_all(SET_COOKIE) {
+        cookies.extend(cookie.to_str()?.split(';').next());
+    }
+    Ok(cookies.join("; ").parse()?)
+}
