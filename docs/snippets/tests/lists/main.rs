@@ -12,6 +12,7 @@ mod invariants;
 mod links;
 mod names;
 mod readmes;
+mod repository;
 mod schema;
 mod sources;
 mod tables;
