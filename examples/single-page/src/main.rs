@@ -14,6 +14,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::{HeaderValue, Method, StatusCode, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -84,6 +85,14 @@ async fn me(scope: Scope<User>) -> Json<Me> {
     Json(Me { email: scope.user().email.clone() })
 }
 
+/// Sends every problem as JSON, also those of the library, such as a 401 without a login.
+async fn as_json(response: Response) -> Response {
+    match response.extensions().get::<Problem>() {
+        Some(problem) => problem.into_json_response(),
+        None => response,
+    }
+}
+
 /// Lets the frontend's scripts read responses. With cookies, browsers accept no `*`.
 fn cors() -> CorsLayer {
     CorsLayer::new()
@@ -99,6 +108,7 @@ fn app(sigra: Sigra<User>) -> Router {
         .route("/api/log-out", post(log_out))
         .route("/api/me", get(me))
         .layer(sigra.fetch_current_scope())
+        .layer(map_response(as_json))
         .layer(cors())
         .with_state(sigra)
 }
@@ -130,9 +140,10 @@ mod tests {
         assert_contains(response, code);
     }
 
-    async fn log_in_from(browser: &TestClient, origin: &str, password: &str) -> TestResponse {
+    async fn log_in_from(browser: &TestClient, origin: &str, site: &str, password: &str) -> TestResponse {
         let body = serde_json::json!({ "email": "ada@example.com", "password": password });
-        let request = Request::post("/api/log-in").header("content-type", "application/json").header("origin", origin);
+        let request = Request::post("/api/log-in").header("content-type", "application/json");
+        let request = request.header("origin", origin).header("sec-fetch-site", site);
         browser.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
@@ -140,9 +151,9 @@ mod tests {
     async fn the_frontend_logs_in_and_out() {
         let (_folder, browser) = api().await;
         assert_code(&browser.get("/api/me").await, 401, "authentication_required");
-        assert_code(&log_in_from(&browser, FRONTEND, "wrong").await, 401, "wrong_credentials");
+        assert_code(&log_in_from(&browser, FRONTEND, "same-site", "wrong").await, 401, "wrong_credentials");
 
-        let response = log_in_from(&browser, FRONTEND, database::PASSWORD).await;
+        let response = log_in_from(&browser, FRONTEND, "same-site", database::PASSWORD).await;
         assert_status(&response, 200);
         assert_eq!(response.header("access-control-allow-origin"), Some(FRONTEND));
         assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
@@ -155,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn another_site_can_neither_log_in_nor_read() {
         let (_folder, browser) = api().await;
-        let response = log_in_from(&browser, "https://evil.example", database::PASSWORD).await;
+        let response = log_in_from(&browser, "https://evil.example", "cross-site", database::PASSWORD).await;
         assert_code(&response, 403, "cross_origin");
         assert_ne!(response.header("access-control-allow-origin"), Some("https://evil.example"));
         assert_status(&browser.get("/api/me").await, 401);

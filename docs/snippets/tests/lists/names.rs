@@ -9,8 +9,19 @@ use super::{
 };
 
 /// Names of other programs and libraries.
-const FOREIGN: [&str; 6] =
-    ["auth_session", "http_upgrade", "max_prepared_statements", "permission_required", "pg_dump", "serde_urlencoded"];
+const FOREIGN: [&str; 11] = [
+    "auth_session",
+    "auto_stop_machines",
+    "cookie_jar",
+    "http_upgrade",
+    "max_prepared_statements",
+    "permission_required",
+    "pg_dump",
+    "proxy_http_version",
+    "proxy_read_timeout",
+    "serde_urlencoded",
+    "stop_grace_period",
+];
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')

@@ -11,8 +11,8 @@ fn address() -> Option<String> {
 }
 
 #[test]
-fn both_packages_have_the_address_exactly_when_it_is_known() {
-    for manifest in ["crates/sigra/Cargo.toml", "crates/cargo-sigra/Cargo.toml"] {
+fn all_packages_have_the_address_exactly_when_it_is_known() {
+    for manifest in ["crates/sigra-wal-index/Cargo.toml", "crates/sigra/Cargo.toml", "crates/cargo-sigra/Cargo.toml"] {
         let has_it = read(manifest).lines().any(|line| line == "repository.workspace = true");
         assert_eq!(has_it, address().is_some(), "`repository.workspace = true` in {manifest}");
     }
