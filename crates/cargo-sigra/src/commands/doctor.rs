@@ -2,16 +2,16 @@
 
 mod clock;
 mod database;
-mod environment;
 mod finding;
 mod mail;
 mod settings;
+mod variables;
 
 use std::{io, path::Path};
 
 use self::{
-    environment::{Environment, EnvironmentError},
     finding::{Finding, Status},
+    variables::{Variables, VariablesError},
 };
 use crate::{
     cli::arguments::Doctor,
@@ -25,7 +25,7 @@ pub enum DoctorError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
-    Environment(#[from] EnvironmentError),
+    Variables(#[from] VariablesError),
     #[error("can't start a runtime to check the database: {0}")]
     Runtime(io::Error),
     #[error("can't write the findings as JSON: {0}")]
@@ -37,9 +37,9 @@ pub enum DoctorError {
 pub fn run(args: &Doctor) -> Result<(), DoctorError> {
     let root = Path::new(".");
     let manifest = Manifest::read(root)?;
-    let environment = Environment::read(args.env_file.as_deref(), manifest.module.as_deref())?;
+    let variables = Variables::read(args.env_file.as_deref(), manifest.module.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DoctorError::Runtime)?;
-    let findings = runtime.block_on(findings(root, &manifest, &environment));
+    let findings = runtime.block_on(findings(root, &manifest, &variables));
     if args.json {
         anstream::println!("{}", serde_json::to_string_pretty(&findings).map_err(DoctorError::Json)?);
     } else {
@@ -51,11 +51,11 @@ pub fn run(args: &Doctor) -> Result<(), DoctorError> {
     }
 }
 
-async fn findings(root: &Path, manifest: &Manifest, environment: &Environment) -> Vec<Finding> {
+async fn findings(root: &Path, manifest: &Manifest, variables: &Variables) -> Vec<Finding> {
     let mut findings = vec![generator(manifest)];
-    findings.extend(settings::check(manifest, environment));
-    findings.extend(mail::check(environment).await);
-    findings.extend(database::check(root, manifest, environment).await);
+    findings.extend(settings::check(manifest, variables));
+    findings.extend(mail::check(variables).await);
+    findings.extend(database::check(root, manifest, variables).await);
     findings
 }
 

@@ -93,7 +93,7 @@ fn in_words(route: &Route, user: &str) -> String {
         Requirement::Anybody => "anyone".to_owned(),
         Requirement::Visitor => "visitors only".to_owned(),
         Requirement::Pending => format!("a {user} with a pending second factor"),
-        Requirement::Enrolment => format!("a {user}, even if not enrolled yet"),
+        Requirement::Enrolment => format!("a {user} who logged in recently, enrolled or not"),
         Requirement::User => format!("a {user}"),
         Requirement::Sudo => format!("a {user} who logged in recently"),
     };

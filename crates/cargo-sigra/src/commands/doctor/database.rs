@@ -11,7 +11,7 @@ use sqlx::{
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::{clock, environment::Environment, finding::Finding};
+use super::{clock, finding::Finding, variables::Variables};
 use crate::{
     host::migrations::sqlx_toml::table_around,
     manifest::Manifest,
@@ -33,7 +33,7 @@ struct Contents {
     addresses: Vec<String>,
 }
 
-pub async fn check(root: &Path, manifest: &Manifest, env: &Environment) -> Vec<Finding> {
+pub async fn check(root: &Path, manifest: &Manifest, env: &Variables) -> Vec<Finding> {
     let default = match manifest.choices.db {
         Database::Sqlite => format!("sqlite://{}_dev.db", manifest.app.ident()),
         Database::Postgres => format!("postgres://localhost/{}_dev", manifest.app.ident()),

@@ -6,14 +6,14 @@ use sigra::mail::Mailer;
 use tokio::{net::TcpStream, time::timeout};
 use url::Url;
 
-use super::{environment::Environment, finding::Finding};
+use super::{finding::Finding, variables::Variables};
 
 /// The time after which a mail server counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const FIX: &str = "SMTP_URL=smtp://user:password@mail.example.com:587?tls=required";
 
-pub async fn check(env: &Environment) -> Vec<Finding> {
+pub async fn check(env: &Variables) -> Vec<Finding> {
     let url = env.get("SMTP_URL");
     let from = env.get("MAIL_FROM").unwrap_or_else(|| "My App <no-reply@localhost>".to_owned());
     let Some(url) = url else {
@@ -77,7 +77,7 @@ mod tests {
 
     fn of(settings: &[(&str, &str)]) -> Finding {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(check(&Environment::of(settings))).remove(0)
+        runtime.block_on(check(&Variables::of(settings))).remove(0)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use sigra::{Config, SecretKeyBase};
 use url::{Host, Url};
 
-use super::{environment::Environment, finding::Finding};
+use super::{finding::Finding, variables::Variables};
 use crate::manifest::Manifest;
 
 /// The longest time that the application accepts, in seconds: 10 years.
@@ -23,11 +23,11 @@ const TIMES: [&str; 7] = [
 /// Times that can also be 0.
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
 
-pub fn check(manifest: &Manifest, env: &Environment) -> Vec<Finding> {
-    vec![environment(env), secret(env), address(env), cookies(manifest, env), proxies(env), limits(env), times(env)]
+pub fn check(manifest: &Manifest, env: &Variables) -> Vec<Finding> {
+    vec![app_env(env), secret(env), address(env), cookies(manifest, env), proxies(env), limits(env), times(env)]
 }
 
-fn environment(env: &Environment) -> Finding {
+fn app_env(env: &Variables) -> Finding {
     let reached = reached_from_elsewhere(env);
     match (env.kind(), reached) {
         (None, Some(reached)) => Finding::bad(
@@ -49,7 +49,7 @@ fn environment(env: &Environment) -> Finding {
 }
 
 /// Returns the setting that makes the application reachable from other machines, or over TLS.
-fn reached_from_elsewhere(env: &Environment) -> Option<String> {
+fn reached_from_elsewhere(env: &Variables) -> Option<String> {
     let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     let is_here = |url: &Url| match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -68,7 +68,7 @@ fn reached_from_elsewhere(env: &Environment) -> Option<String> {
     }
 }
 
-fn secret(env: &Environment) -> Finding {
+fn secret(env: &Variables) -> Finding {
     const FIX: &str = "SECRET_KEY_BASE=$(cargo sigra gen secret)";
     const PREDICTABLE: &str = "SECRET_KEY_BASE is predictable: it has too few different characters, or repeats itself";
     let Some(secret) = env.get("SECRET_KEY_BASE") else {
@@ -85,7 +85,7 @@ fn secret(env: &Environment) -> Finding {
     }
 }
 
-fn address(env: &Environment) -> Finding {
+fn address(env: &Variables) -> Finding {
     const FIX: &str = "set it to the URL that users open, such as https://app.example.com";
     let Some(text) = env.get("PUBLIC_URL") else {
         return match env.is_prod() {
@@ -115,7 +115,7 @@ fn address(env: &Environment) -> Finding {
     }
 }
 
-fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
+fn cookies(manifest: &Manifest, env: &Variables) -> Finding {
     let Some(domain) = env.get("COOKIE_DOMAIN") else {
         return Finding::good("cookies", "COOKIE_DOMAIN is not set: only this host gets the cookies");
     };
@@ -143,7 +143,7 @@ fn cookies(manifest: &Manifest, env: &Environment) -> Finding {
     if env.is_prod() { Finding::bad("cookies", found, fix) } else { Finding::warning("cookies", found, fix) }
 }
 
-fn proxies(env: &Environment) -> Finding {
+fn proxies(env: &Variables) -> Finding {
     const FIX: &str = "set TRUSTED_PROXIES to the networks of your proxies, such as 10.0.0.0/8";
     let list = env.get("TRUSTED_PROXIES").unwrap_or_default();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -176,7 +176,7 @@ fn network(name: &str) -> Result<IpNet, &str> {
     name.parse().or_else(|_| name.parse().map(|ip: IpAddr| ip.into())).map_err(|_| name)
 }
 
-fn limits(env: &Environment) -> Finding {
+fn limits(env: &Variables) -> Finding {
     match env.get("RATE_LIMITS").as_deref() {
         None | Some("on") => Finding::good("limits", "login attempts are limited"),
         Some("off") if !env.is_prod() => Finding::good("limits", "RATE_LIMITS is off, which prod refuses"),
@@ -185,7 +185,7 @@ fn limits(env: &Environment) -> Finding {
     }
 }
 
-fn times(env: &Environment) -> Finding {
+fn times(env: &Variables) -> Finding {
     let is_good = |value: &str, least: u64| value.parse::<u64>().is_ok_and(|s| (least..=LONGEST).contains(&s));
     let times = TIMES.iter().map(|name| (name, 1)).chain(TIMES_OR_NONE.iter().map(|name| (name, 0)));
     let mut given = times.filter_map(|(name, least)| Some((name, env.get(name)?, least)));
@@ -207,7 +207,7 @@ mod tests {
 
     fn of(settings: &[(&str, &str)], name: &str) -> Finding {
         let manifest = Manifest::of(&Plan::default_for_tests(), &Files::new());
-        let findings = check(&manifest, &Environment::of(settings));
+        let findings = check(&manifest, &Variables::of(settings));
         findings.into_iter().find(|finding| finding.check == name).expect("the check")
     }
 
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn development_needs_no_settings() {
         let manifest = Manifest::of(&Plan::default_for_tests(), &Files::new());
-        let findings = check(&manifest, &Environment::of(&[]));
+        let findings = check(&manifest, &Variables::of(&[]));
         assert!(findings.iter().all(|finding| finding.status == Status::Good), "{findings:?}");
         assert_eq!(findings.len(), 7);
     }

@@ -1,4 +1,4 @@
-//! The settings, read the way the application reads them.
+//! Environment variables and those of the file `.env`, read the way the application reads them.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use crate::render::module::prefix;
 
 /// Why the settings can't be read.
 #[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
+pub enum VariablesError {
     #[error("can't read `{path}`: {error}")]
     Unreadable { path: PathBuf, error: io::Error },
     // The line isn't shown, because it can contain a secret.
@@ -21,19 +21,20 @@ pub enum EnvironmentError {
 /// The settings file that the application reads in its working directory.
 const ENV_FILE: &str = ".env";
 
-pub struct Environment {
+/// Variables by name.
+pub struct Variables {
     file: HashMap<String, String>,
     /// The prefix of setting names that override the others, in an existing application with accounts.
     prefix: Option<String>,
     ignores_process: bool,
 }
 
-impl Environment {
+impl Variables {
     /// Reads the settings of this process, which override those of the file. Without a file, that is `.env`, if it
     /// exists.
-    pub fn read(file: Option<&Path>, module: Option<&str>) -> Result<Self, EnvironmentError> {
+    pub fn read(file: Option<&Path>, module: Option<&str>) -> Result<Self, VariablesError> {
         let file = match settings_in(file.unwrap_or(Path::new(ENV_FILE))) {
-            Err(EnvironmentError::Unreadable { error, .. })
+            Err(VariablesError::Unreadable { error, .. })
                 if file.is_none() && error.kind() == io::ErrorKind::NotFound =>
             {
                 HashMap::new()
@@ -72,7 +73,7 @@ impl Environment {
 }
 
 #[cfg(test)]
-impl Environment {
+impl Variables {
     pub fn of(settings: &[(&str, &str)]) -> Self {
         let file = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { file, prefix: None, ignores_process: true }
@@ -88,14 +89,14 @@ impl Environment {
 const DOLLAR: &str = "\u{fdd0}";
 
 /// Reads a settings file like the application: values are literal, and a byte order mark is skipped.
-fn settings_in(path: &Path) -> Result<HashMap<String, String>, EnvironmentError> {
-    let unreadable = |error| EnvironmentError::Unreadable { path: path.to_owned(), error };
+fn settings_in(path: &Path) -> Result<HashMap<String, String>, VariablesError> {
+    let unreadable = |error| VariablesError::Unreadable { path: path.to_owned(), error };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let text = text.trim_start_matches('\u{feff}').replace('$', DOLLAR);
     let settings = dotenvy::from_read_iter(text.as_bytes()).map(|setting| match setting {
         Ok((name, value)) => Ok((name, value.replace(DOLLAR, "$"))),
         Err(dotenvy::Error::Io(error)) => Err(unreadable(error)),
-        Err(_) => Err(EnvironmentError::InvalidLine { path: path.to_owned() }),
+        Err(_) => Err(VariablesError::InvalidLine { path: path.to_owned() }),
     });
     settings.collect()
 }
@@ -108,11 +109,11 @@ mod tests {
     fn a_setting_with_the_prefix_of_the_module_overrides_the_plain_one() {
         let settings =
             [("APP_ENV", "Production"), ("SMTP_URL", "hosts.own"), ("AUTH_SMTP_URL", ""), ("AUTH_PORT", "1")];
-        let of_module = Environment::of(&settings).in_module("auth");
+        let of_module = Variables::of(&settings).in_module("auth");
         assert!(of_module.is_prod());
         assert_eq!((of_module.get("SMTP_URL"), of_module.get("PORT").as_deref()), (None, Some("1")));
-        assert_eq!(Environment::of(&settings).get("SMTP_URL").as_deref(), Some("hosts.own"));
-        assert!(Environment::of(&settings).in_module("login").get("PORT").is_none());
+        assert_eq!(Variables::of(&settings).get("SMTP_URL").as_deref(), Some("hosts.own"));
+        assert!(Variables::of(&settings).in_module("login").get("PORT").is_none());
     }
 
     #[test]
