@@ -12,11 +12,20 @@
 //! # std::fs::write(&path, [0; 32768])?;
 //! use sigra_wal_index::{Header, MappedIndex};
 //!
-//! let index = MappedIndex::open(&std::fs::File::open(path)?)?;
+//! let file = std::fs::File::open(path)?;
+//! let index = MappedIndex::open(&file)?;
 //! let before: Option<Header> = index.header();
 //! assert_eq!(index.header(), before, "nothing was committed");
 //! # Ok(()) }
 //! ```
+//!
+//! # Keep the file open
+//!
+//! SQLite holds POSIX locks on the file. Closing it [releases all locks that this process has on it][locks], including
+//! SQLite's, and the database can be damaged. So open the file once, and close it only after all connections of this
+//! process are closed.
+//!
+//! [locks]: https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
 //!
 //! # The file must not be truncated
 //!
@@ -32,27 +41,27 @@
 use std::{
     fs::File,
     io,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU32, Ordering, fence},
 };
 
 use memmap2::{MmapOptions, MmapRaw};
 
-/// The size of one copy of the header, in words of 8 bytes.
-const WORDS: usize = 6;
+/// The size of one copy of the header, in words of 4 bytes. Memory that can only be read allows atomic loads of at most
+/// the size of a register.
+const WORDS: usize = 12;
 
 /// The size of both copies, in bytes.
-const COPIES: usize = 2 * 8 * WORDS;
+const COPIES: usize = 2 * 4 * WORDS;
 
 /// The header, as SQLite wrote it.
-pub type Header = [u8; 8 * WORDS];
+pub type Header = [u8; 4 * WORDS];
 
 /// A WAL index that is mapped into memory, for reading only.
 #[derive(Debug)]
 pub struct MappedIndex(MmapRaw);
 
 impl MappedIndex {
-    /// Maps the start of the file. The file can be closed afterwards, but see [`sigra`'s notes on
-    /// locks](https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    /// Maps the start of the file, which must [stay open](crate#keep-the-file-open).
     ///
     /// # Errors
     ///
@@ -70,9 +79,9 @@ impl MappedIndex {
         // SQLite writes the second copy first, and then, after a barrier, the first one.
         let words = self.words();
         let load = |at: usize| words[at].load(Ordering::Relaxed).to_ne_bytes();
-        let first: [[u8; 8]; WORDS] = std::array::from_fn(load);
+        let first: [[u8; 4]; WORDS] = std::array::from_fn(load);
         fence(Ordering::Acquire);
-        let second: [[u8; 8]; WORDS] = std::array::from_fn(|at| load(WORDS + at));
+        let second: [[u8; 4]; WORDS] = std::array::from_fn(|at| load(WORDS + at));
         if first != second {
             return None;
         }
@@ -80,10 +89,11 @@ impl MappedIndex {
     }
 
     #[expect(unsafe_code, reason = "nothing else reads memory that other processes write")]
-    fn words(&self) -> &[AtomicU64; 2 * WORDS] {
+    fn words(&self) -> &[AtomicU32; 2 * WORDS] {
         // SAFETY: The map has at least `COPIES` bytes, which `open` has checked, and lives as long as `self`. It begins
         // at a page, so it is aligned. Other processes, and SQLite in this one, write to it at any time, so it is read
-        // only by atomic loads, which any write may race with. Nothing is stored, so a read-only map is enough.
+        // only by relaxed atomic loads of 4 bytes, which any write may race with, and which memory that can only be read
+        // allows.
         unsafe { &*self.0.as_ptr().cast() }
     }
 }

@@ -11,7 +11,7 @@ use crate::in_process::connections::LiveConnections;
 use crate::model::relying_party::RelyingParty;
 use crate::{
     base::{config_error::ConfigError, error::Error, keys::EncryptionKeys, origin::OwnOrigins, task::Task, telemetry},
-    browser::cookies::Cookies,
+    browser::{cookie_session::AnyParts, cookies::Cookies},
     cache::scopes::ScopeCache,
     config::Config,
     in_process::{addresses::Addresses, health::Health, stored_responses::StoredResponses},
@@ -132,6 +132,12 @@ pub(crate) struct Parts<U: AuthUser> {
     pub purge: Task,
     pub abandoned: TaskTracker,
     pub health: Health,
+}
+
+impl<U: AuthUser> AnyParts for Parts<U> {
+    fn cookies(&self) -> &Cookies {
+        &self.cookies
+    }
 }
 
 /// Set-up.

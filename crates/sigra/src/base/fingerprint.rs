@@ -4,8 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// A 128-bit hash of secret bytes. Without its key, nobody can compute one, or find two inputs with the same one. It
-/// never leaves the process.
+/// A 128-bit hash of secret bytes under a secret key. It never leaves the process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(u128);
 

@@ -1,6 +1,7 @@
 //! The cookie session of a request, and the cookies of its response.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -62,8 +63,13 @@ const TRIAL: &str = "trial";
 #[derive(Clone)]
 pub struct CookieSession(Arc<Inner>);
 
+/// The parts of a [`Sigra`](crate::Sigra), for any type of user.
+pub(crate) trait AnyParts: Any + Send + Sync {
+    fn cookies(&self) -> &Cookies;
+}
+
 struct Inner {
-    cookies: Cookies,
+    parts: Arc<dyn AnyParts>,
     sender: Sender,
     request: RequestCookies,
     /// The session that the request was authenticated with.
@@ -95,9 +101,9 @@ struct State {
 }
 
 impl CookieSession {
-    pub(crate) fn new(cookies: &Cookies, headers: &HeaderMap, sender: Sender) -> Self {
+    pub(crate) fn new(parts: Arc<dyn AnyParts>, headers: &HeaderMap, sender: Sender) -> Self {
         Self(Arc::new(Inner {
-            cookies: cookies.clone(),
+            parts,
             sender,
             request: RequestCookies::of(headers),
             let_in: OnceLock::new(),
@@ -105,14 +111,20 @@ impl CookieSession {
         }))
     }
 
-    /// Returns the fingerprint of the token cookies, without verifying them. `None` if there is no session cookie.
+    /// Returns the parts of the [`Sigra`](crate::Sigra) whose layer it belongs to.
+    pub(crate) fn parts(&self) -> &Arc<dyn AnyParts> {
+        &self.0.parts
+    }
+
+    /// Returns the fingerprint of the token cookies, without verifying them. `None` unless there is one of each name, or
+    /// no remember-me cookie.
     pub(crate) fn fingerprint(&self, key: &FingerprintKey) -> Option<Fingerprint> {
-        self.0.cookies.fingerprint(&self.0.request, key)
+        self.0.parts.cookies().fingerprint(&self.0.request, key)
     }
 
     /// Returns whether the request has a session cookie, valid or not.
     pub(crate) fn has_token(&self) -> bool {
-        self.0.cookies.has_token(&self.0.request)
+        self.0.parts.cookies().has_token(&self.0.request)
     }
 
     /// Returns the tokens that the browser presented, verified.
@@ -249,7 +261,7 @@ impl CookieSession {
     /// plain HTTP, or refuses those of another [domain](crate::Config::cookie_domain).
     #[must_use]
     pub fn has_cookies(&self) -> bool {
-        self.0.cookies.is_any_ours(&self.0.request)
+        self.0.parts.cookies().is_any_ours(&self.0.request)
     }
 
     /// Returns whether this request logged in a user with a browser that is new to them, so that you can notify them:
@@ -292,7 +304,7 @@ impl CookieSession {
 
     /// Returns the tokens of a trusted browser, one for each user who trusted it.
     pub(crate) fn trust_tokens(&self) -> TrustTokens {
-        TrustTokens::all_of(self.0.cookies.read_mfa_trust(&self.0.request))
+        TrustTokens::all_of(self.0.parts.cookies().read_mfa_trust(&self.0.request))
     }
 
     /// Gives the browser a token of a trusted one, which can replace one that it has.
@@ -452,7 +464,8 @@ impl CookieSession {
 }
 
 impl State {
-    fn of(Inner { cookies, request, .. }: &Inner) -> Self {
+    fn of(Inner { parts, request, .. }: &Inner) -> Self {
+        let cookies = parts.cookies();
         let presented = cookies.read_tokens(request);
         let id = presented.key.valid().next().map(|key| key.id);
         Self {

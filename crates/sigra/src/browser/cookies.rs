@@ -174,9 +174,13 @@ pub(crate) struct PresentedTokens {
 
 impl PresentedTokens {
     /// Returns whether the cookies need no change while their token is the current one of its session: there is one
-    /// session cookie, which is valid, and the newest key signed all valid ones.
+    /// session cookie and at most one remember-me cookie, both have the same token, and the newest key signed both.
+    /// Only such cookies are cached, so that nobody can fill the cache with variants of the cookies of one session.
     pub fn are_settled(&self) -> bool {
-        self.key.only().is_some() && !self.key.is_outdated() && !self.remember_me.is_outdated()
+        let Some(key) = self.key.only() else { return false };
+        let is_same = |token: &SessionToken| token.hash() == key.token.hash();
+        let is_remembered_alike = self.remember_me.is_absent() || self.remember_me.only().is_some_and(is_same);
+        is_remembered_alike && !self.key.is_outdated() && !self.remember_me.is_outdated()
     }
 }
 
@@ -207,9 +211,12 @@ struct Named {
 }
 
 impl Named {
-    /// Returns the value of a cookie of this name.
+    /// Returns the value of a cookie of this name. It is empty if there is no `=`.
     fn value<'c>(&self, cookie: &'c [u8]) -> Option<&'c [u8]> {
-        cookie.strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")
+        match cookie.strip_prefix(self.name.as_bytes())? {
+            [] => Some(&[]),
+            rest => rest.strip_prefix(b"="),
+        }
     }
 
     /// Returns whether a browser keeps one such cookie for each host.
@@ -268,21 +275,25 @@ impl Cookies {
         request.pairs().any(|(name, _)| names.iter().any(|ours| ours.as_bytes() == name))
     }
 
-    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` if there is no session
-    /// cookie.
+    /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one session
+    /// cookie and at most one remember-me cookie, neither longer than a cookie can be.
     pub fn fingerprint(&self, request: &RequestCookies, key: &FingerprintKey) -> Option<Fingerprint> {
-        let (session, remember_me) = (&self.0.key, &self.0.remember_me);
-        let (mut fingerprint, mut has_session) = (key.begin(), false);
-        // Unlike a loop, `for_each` goes through the cookies of one header without a branch between them.
+        let (mut session, mut remember_me, mut is_single) = (None, None, true);
+        // `for_each` is faster than a loop here.
         request.cookies().for_each(|cookie| {
-            if let Some(value) = session.value(cookie) {
-                has_session = true;
-                fingerprint.add(b's', value);
-            } else if let Some(value) = remember_me.value(cookie) {
-                fingerprint.add(b'r', value);
+            if let Some(value) = self.0.key.value(cookie) {
+                is_single &= session.replace(value).is_none() && value.len() <= MAX_COOKIE;
+            } else if let Some(value) = self.0.remember_me.value(cookie) {
+                is_single &= remember_me.replace(value).is_none() && value.len() <= MAX_COOKIE;
             }
         });
-        has_session.then(|| fingerprint.finish())
+        let session = session.filter(|_| is_single)?;
+        let mut fingerprint = key.begin();
+        fingerprint.add(b's', session);
+        if let Some(remember_me) = remember_me {
+            fingerprint.add(b'r', remember_me);
+        }
+        Some(fingerprint.finish())
     }
 
     pub fn set_key(&self, jar: &mut SetCookies<'_>, id: CookieSessionId, token: &SessionToken) {

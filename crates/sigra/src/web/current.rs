@@ -13,25 +13,21 @@ use crate::{
     sigra::{Parts, Sigra},
 };
 
-/// What the layers of a request found: one for each type of user.
+/// What a layer found. Its type is the same for all types of user, so that one value in the extensions is enough.
 #[derive(Clone)]
 struct Found {
-    /// That of the innermost layer.
     session: CookieSession,
-    latest: Lookup,
-    others: Vec<Lookup>,
-}
-
-/// A [`Current`] of any type of user.
-#[derive(Clone)]
-struct Lookup {
-    sigra: Arc<dyn Any + Send + Sync>,
+    /// A [`Scope`] of the layer's type of user.
     scope: Option<Arc<dyn Any + Send + Sync>>,
+    /// What an outer layer for another type of user found.
+    outer: Option<Arc<Found>>,
 }
 
 impl Found {
-    fn of<U: AuthUser>(&self) -> Option<&Lookup> {
-        std::iter::once(&self.latest).chain(&self.others).find(|lookup| lookup.sigra.is::<Parts<U>>())
+    /// Returns what the layer for this type of user found.
+    fn of<U: AuthUser>(&self) -> Option<&Self> {
+        let parts: &dyn Any = &**self.session.parts();
+        if parts.is::<Parts<U>>() { Some(self) } else { self.outer.as_ref()?.of::<U>() }
     }
 }
 
@@ -44,19 +40,12 @@ pub(crate) struct Current<U: AuthUser> {
 
 impl<U: AuthUser> Current<U> {
     /// Inserts what the extractors need.
-    pub fn provide(extensions: &mut Extensions, sigra: &Sigra<U>, session: &CookieSession, found: Option<Scope<U>>) {
+    pub fn provide(extensions: &mut Extensions, session: &CookieSession, found: Option<Scope<U>>) {
         if let Some(scope) = &found {
             session.let_in_under(scope.session().id);
         }
-        let (session, scope) = (session.clone(), found.map(Scope::into_any));
-        let latest = Lookup { sigra: sigra.parts.clone(), scope };
-        match extensions.get_mut::<Found>() {
-            None => drop(extensions.insert(Found { session, latest, others: Vec::new() })),
-            Some(found) => {
-                found.session = session;
-                found.others.push(std::mem::replace(&mut found.latest, latest));
-            }
-        }
+        let outer = extensions.get::<Found>().cloned().map(Arc::new);
+        extensions.insert(Found { session: session.clone(), scope: found.map(Scope::into_any), outer });
     }
 
     /// Returns whether an outer layer has already looked up the scope.
@@ -66,15 +55,18 @@ impl<U: AuthUser> Current<U> {
 
     /// Returns what a layer for this type of user has found.
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let lookup = extensions.get::<Found>()?.of::<U>()?;
-        let parts = lookup.sigra.clone().downcast().ok()?;
-        Some(Self { sigra: Sigra { parts }, found: lookup.scope.clone().and_then(Scope::from_any) })
+        let found = extensions.get::<Found>()?.of::<U>()?;
+        let parts: Arc<dyn Any + Send + Sync> = found.session.parts().clone();
+        Some(Self {
+            sigra: Sigra { parts: parts.downcast().ok()? },
+            found: found.scope.clone().and_then(Scope::from_any),
+        })
     }
 
     /// Returns the scope that a layer has found, of a user who is fully logged in. Most handlers need nothing else.
     pub fn full_scope(extensions: &Extensions) -> Option<Scope<U>> {
-        let lookup = extensions.get::<Found>()?.of::<U>()?;
-        let scope = Scope::from_any(lookup.scope.clone()?)?;
+        let found = extensions.get::<Found>()?.of::<U>()?;
+        let scope = Scope::from_any(found.scope.clone()?)?;
         (scope.clearance() == Clearance::Full).then_some(scope)
     }
 

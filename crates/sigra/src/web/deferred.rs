@@ -91,7 +91,7 @@ impl<U: AuthUser> Deferred<U> {
     /// Looks up the user, for a required argument.
     pub async fn ask(&self, parts: &mut Parts) -> Result<Current<U>, SessionRejection> {
         let scope = self.find(&parts.extensions).await?;
-        Current::provide(&mut parts.extensions, &self.0.sigra, &self.0.session, scope.clone());
+        Current::provide(&mut parts.extensions, &self.0.session, scope.clone());
         Ok(Current { sigra: self.0.sigra.clone(), found: scope })
     }
 

@@ -169,7 +169,7 @@ where
             return ResponseFuture::Other { future: Box::pin(self.inner.call(request)) };
         }
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
-        let session = CookieSession::new(&self.sigra.parts.cookies, request.headers(), sender);
+        let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
         if self.concern == Concern::Asking {
             let deferred = Deferred::new(self.sigra.clone(), session, foreign, is_safe);
             deferred.provide(request.extensions_mut());
@@ -182,7 +182,7 @@ where
         }
         let known = cached(&self.sigra, &session);
         if is_safe && known.is_some() {
-            Current::provide(request.extensions_mut(), &self.sigra, &session, known);
+            Current::provide(request.extensions_mut(), &session, known);
             return ResponseFuture::Cached { future: self.inner.call(request), session };
         }
         let response = respond(self.sigra.clone(), self.ready_inner(), request, session, known);
@@ -260,7 +260,7 @@ where
         Ok(authenticated) => authenticated,
         Err(error) => return Ok(not_called(error)),
     };
-    Current::provide(request.extensions_mut(), &sigra, &session, authenticated.scope.clone());
+    Current::provide(request.extensions_mut(), &session, authenticated.scope.clone());
     let response = inner.call(request).await?;
     Ok(look_after(&sigra, &session, authenticated, response).await)
 }
