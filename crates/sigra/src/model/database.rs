@@ -60,6 +60,14 @@ pub trait Dialect:
     /// Binds a list of hashes.
     fn bind_tokens(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
+    /// Returns the rows of `users_tokens`, as `t`, that have one of the hashes that
+    /// [`bind_lookup`](Self::bind_lookup) adds as the first argument: what is before the table's name, and the condition
+    /// on its column `token`. There is room for `places` hashes.
+    fn lookup(places: usize) -> (String, &'static str);
+
+    /// Binds the hashes of a lookup.
+    fn bind_lookup(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
+
     /// Returns how many rows a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
 }

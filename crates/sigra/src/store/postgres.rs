@@ -42,6 +42,14 @@ impl Dialect for Postgres {
         query.bind(tokens.iter().map(TokenHash::as_bytes).collect::<Vec<_>>())
     }
 
+    fn lookup(_: usize) -> (String, &'static str) {
+        (String::new(), Self::IN_LIST)
+    }
+
+    fn bind_lookup(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self> {
+        Self::bind_tokens(query, tokens)
+    }
+
     fn rows_affected(result: &PgQueryResult) -> u64 {
         result.rows_affected()
     }

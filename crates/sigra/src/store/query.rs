@@ -36,6 +36,11 @@ impl<DB: Dialect> Query<DB> {
         Self(DB::bind_tokens(self.0, tokens))
     }
 
+    /// Adds the hashes of a [lookup](Dialect::lookup).
+    pub fn bind_lookup(self, tokens: &[TokenHash]) -> Self {
+        Self(DB::bind_lookup(self.0, tokens))
+    }
+
     /// Runs the statement, and returns the number of rows that it changed.
     pub async fn execute(self, conn: &mut DB::Connection) -> sqlx::Result<u64> {
         Ok(DB::rows_affected(&conn.execute(self.0).await?))

@@ -92,7 +92,7 @@ async fn keep_serving<U: AuthUser>(
     host: sqlx::Pool<U::Database>,
 ) {
     loop {
-        let desk = Desk { pool: pool.clone(), find: FindByToken::new(), connection: None, opened: Instant::now() };
+        let desk = Desk { pool: pool.clone(), find: FindByToken::new(BATCH), connection: None, opened: Instant::now() };
         match tokio::spawn(desk.serve(questions.clone(), host.clone())).await {
             Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking up sessions panicked"),
             _ => return,

@@ -32,20 +32,25 @@ const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.i
 /// Finds the sessions that tokens belong to. It runs for every request that the cache can't serve, so the text of its
 /// statements is built once.
 pub(super) struct FindByToken<U> {
-    current: Arc<str>,
+    /// For up to 1, 2, 4, ... tokens: the database prepares each of these statements once.
+    current: Vec<Arc<str>>,
     in_reissue: Arc<str>,
     user: PhantomData<fn() -> U>,
 }
 
 impl<U: AuthUser> FindByToken<U> {
-    pub fn new() -> Self {
-        let current = format!(
-            "SELECT t.token AS sigra_token, {COLUMNS}, u.*
-             FROM users_tokens t JOIN {users} u ON u.id = t.user_id
-             WHERE t.context = 'session' AND t.token {in_list}",
-            users = U::TABLE,
-            in_list = U::Database::IN_LIST,
-        );
+    /// Creates the statements for up to `most` tokens in one query.
+    pub fn new(most: usize) -> Self {
+        let current = |power: u32| {
+            let (asked, matches) = U::Database::lookup(1_usize << power);
+            let users = U::TABLE;
+            format!(
+                "SELECT {COLUMNS}, t.token AS sigra_token, u.*
+                 FROM {asked} users_tokens t JOIN {users} u ON u.id = t.user_id
+                 WHERE t.context = 'session' AND t.token {matches}"
+            )
+        };
+        let current = (0..=most.next_power_of_two().ilog2()).map(|power| current(power).into()).collect();
         let in_reissue = format!(
             "SELECT {COLUMNS}, (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
                  CASE WHEN t.previous_token = $1 THEN t.previous_until END AS sigra_previous_until, u.*
@@ -55,7 +60,7 @@ impl<U: AuthUser> FindByToken<U> {
              LIMIT 1",
             users = U::TABLE,
         );
-        Self { current: current.into(), in_reissue: in_reissue.into(), user: PhantomData }
+        Self { current, in_reissue: in_reissue.into(), user: PhantomData }
     }
 
     /// Finds the session that each token belongs to, and its user, in one query if all tokens are current. A row that
@@ -66,11 +71,15 @@ impl<U: AuthUser> FindByToken<U> {
         tokens: &[SessionHashes],
     ) -> sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>> {
         let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
-        let current: Vec<TokenHash> = tokens.iter().map(|token| token.token).collect();
-        let find = query::<U::Database>(AssertSqlSafe(self.current.clone())).bind_tokens(&current);
+        let mut current: Vec<TokenHash> = tokens.iter().map(|token| token.token).collect();
+        current.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+        current.dedup();
+        let find = self.current.get(current.len().next_power_of_two().ilog2() as usize).cloned();
+        let find = find.ok_or_else(|| sqlx::Error::Protocol("too many tokens in one lookup".to_owned()))?;
+        let find = query::<U::Database>(AssertSqlSafe(find)).bind_lookup(&current);
         for row in find.fetch_all(conn).await? {
             let Ok(token) = row.value::<&[u8]>("sigra_token") else { continue };
-            let asked = current.iter().zip(&mut sessions).filter(|(asked, _)| asked.as_bytes() == token);
+            let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.token.as_bytes() == token);
             let mut asked = asked.map(|(_, answer)| answer);
             let Some(first) = asked.next() else { continue };
             let session = found(&row, Standing::Current);
@@ -368,4 +377,53 @@ pub(crate) async fn purge_pending<DB: Dialect>(conn: &mut DB::Connection, expire
         DB::SKIP_LOCKED
     );
     query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use sqlx::{Row as _, SqlitePool};
+
+    use super::*;
+    use crate::store::SQLITE_SCHEMA;
+
+    #[derive(Clone, sqlx::FromRow)]
+    struct User {
+        id: i64,
+    }
+
+    impl AuthUser for User {
+        type Id = i64;
+        type Database = sqlx::Sqlite;
+
+        fn id(&self) -> i64 {
+            self.id
+        }
+
+        fn hashed_password(&self) -> Option<&HashedPassword> {
+            None
+        }
+    }
+
+    async fn explained(conn: &mut sqlx::SqliteConnection, column: &'static str, statement: String) -> Vec<String> {
+        let plan = sqlx::query(AssertSqlSafe(statement)).fetch_all(conn).await.expect("a plan");
+        plan.iter().map(|row| row.get(column)).collect()
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_a_lookup_seeks_each_token_in_the_index_without_a_temporary_table() {
+        let pool = SqlitePool::connect("sqlite::memory:").await.expect("a database");
+        let mut conn = pool.acquire().await.expect("a connection");
+        sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&mut *conn).await.expect("a table");
+        sqlx::raw_sql(SQLITE_SCHEMA).execute(&mut *conn).await.expect("tables");
+        let statements = FindByToken::<User>::new(64).current;
+        assert_eq!(statements.len(), 7, "for 1, 2, 4, ... 64 tokens");
+        for statement in statements {
+            let plan = explained(&mut conn, "detail", format!("EXPLAIN QUERY PLAN {statement}")).await;
+            let seek = "SEARCH t USING INDEX users_tokens_context_token (context=? AND token=?)";
+            assert!(plan.iter().any(|step| step == seek), "{plan:?}");
+            assert!(plan.iter().any(|step| step.starts_with("SEARCH u USING INTEGER PRIMARY KEY")), "{plan:?}");
+            let program = explained(&mut conn, "opcode", format!("EXPLAIN {statement}")).await;
+            assert!(!program.iter().any(|opcode| opcode == "OpenEphemeral"), "{program:?}");
+        }
+    }
 }

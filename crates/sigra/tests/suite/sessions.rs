@@ -6,6 +6,7 @@ use sigra::{
     testing::{TestClient, TestHost, VALID_PASSWORD, assert_redirected_to, assert_sessions_invalidated, assert_status},
 };
 use sqlx::Row;
+use tokio::task::JoinSet;
 
 use super::host::{
     self, DAY, Host, KEY, MINUTE, REMEMBER_ME, SECOND, User, assert_sets_no_cookie, remembered_token, token, who,
@@ -42,6 +43,31 @@ async fn requiring_a_session_fails_after_it_ended() {
     host.sigra.sessions().require(&scope).await.unwrap();
     browser.post("/log-out", &[]).await;
     assert!(matches!(host.sigra.sessions().require(&scope).await, Err(Error::SessionEnded)));
+}
+
+/// Lookups that wait at the same moment share a query, up to 64.
+#[tokio::test]
+async fn concurrent_lookups_each_find_the_session_of_their_own_token() {
+    let host = Host::new().await;
+    let users = [host.registered_fixture().await, host.registered_fixture().await];
+    let mut tokens = Vec::new();
+    for number in 0..40 {
+        let (user, client) = (&users[number % 2], sigra::Client::default());
+        let (token, session) = host.sigra.create_session(user, RememberMe::No, &client).await.unwrap();
+        tokens.push((token, Some((user.id, session.id))));
+    }
+    tokens.push((SessionToken::generate().unwrap(), None));
+    let uncached = host.restart(|config| config.cached_scopes(0)).await;
+    for at_once in [1, 2, 3, 5, 33, 41, 64, 200] {
+        let mut lookups = JoinSet::new();
+        for (token, session) in tokens.iter().cycle().take(at_once).cloned() {
+            let sigra = uncached.sigra.clone();
+            lookups.spawn(async move { (sigra.fetch_session(&token).await.unwrap(), session) });
+        }
+        for (found, session) in lookups.join_all().await {
+            assert_eq!(found.map(|scope| (scope.user().id, scope.session().id)), session, "of {at_once}");
+        }
+    }
 }
 
 #[tokio::test]
