@@ -47,7 +47,7 @@ CREATE TABLE users_tokens (
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
     inserted_at      INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE UNIQUE INDEX users_tokens_context_token ON users_tokens (context, token);
 CREATE UNIQUE INDEX users_tokens_series ON users_tokens (series) WHERE series IS NOT NULL;
