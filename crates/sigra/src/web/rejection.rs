@@ -240,7 +240,7 @@ fn remember(parts: &Parts, path: Option<ReturnTo>, message: &str) {
     }
 }
 
-/// Why a handler that takes a [`CookieSession`] or an `Option<Scope>` wasn't called.
+/// Why a handler that takes a [`CookieSession`](crate::CookieSession) or an `Option<Scope>` wasn't called.
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
