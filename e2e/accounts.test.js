@@ -1,7 +1,7 @@
 // An account from registration to deletion: links in emails, settings, passwords.
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { assertAnonymous, assertAt, assertFlash, logIn, openMail, press, send } from "./support/browser.js";
+import { assertAnonymous, assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -20,7 +20,7 @@ suite("an account", (world) => {
       const page = await world.browser(mode);
       await page.goto("/users/register");
       await send(page, { Email: email, Password: PASSWORD }, "Register");
-      await assertAt(page, "/users/log-in");
+      await assertAt(page, "/users/check-email");
       await logIn(page, { email, password: PASSWORD });
       await assertAt(page, "/");
       return { email, page };
@@ -50,6 +50,56 @@ suite("an account", (world) => {
       assert.match(await described("user_email"), /Enter a valid email address/);
       assert.match(await described("user_password"), /too common/);
       assert.equal(await page.getByLabel("Email").inputValue(), "no address");
+    });
+
+    it("resends the confirmation link, and lets the user register with another address", async () => {
+      const page = await world.browser(mode);
+      await page.goto("/users/register");
+      await send(page, { Email: "mistyped@example.com", Password: PASSWORD }, "Register");
+      await assertAt(page, "/users/check-email");
+      await page.reload();
+      assert.match(await page.locator("main").innerText(), /mistyped@example\.com/);
+      await press(page, "Send it again");
+      await assertFlash(page, "We sent it again.");
+      await follow(page, () => page.getByRole("link", { name: "Open the development mailbox" }).click());
+      assert.equal(await page.locator("article", { hasText: "To mistyped@example.com" }).count(), 2);
+      await page.goto("/users/register");
+      await send(page, { Email: "mistyped@example.com", Password: PASSWORD }, "Register");
+      await follow(page, () => page.getByRole("link", { name: "Wrong email address?" }).click());
+      await assertAt(page, "/users/register");
+    });
+
+    it("shows an error in the settings where the eye and the focus are, at an address that can be reloaded", async () => {
+      const { email, page } = await member();
+      world.expectProblem(/status of 422/);
+      for (const [path, fields, button, id] of [
+        ["/users/settings/email", { "New email address": email }, "Change email address", "user_email"],
+        ["/users/settings/password", { "New password": NEW_PASSWORD, "Confirm new password": "x" }, "Change password", "user_password_confirmation"],
+        ["/users/settings/password", { "New password": "passwordpassword", "Confirm new password": "passwordpassword" }, "Change password", "user_password"],
+      ]) {
+        await page.goto(path);
+        await page.setViewportSize({ width: 390, height: 664 });
+        await send(page, fields, button);
+        assert.equal(await page.evaluate(() => document.activeElement.id), id);
+        const box = await page.locator(".problem").boundingBox();
+        assert.ok(box.y >= 0 && box.y + box.height <= 664, "the error is in view");
+        assert.match(await page.title(), /^Error: /);
+        assert.equal((await page.goto(page.url())).status(), 200);
+        await assertAt(page, path);
+      }
+    });
+
+    it("shows what was typed as a password, if a script can", async () => {
+      const page = await world.browser(mode);
+      await page.goto("/users/register");
+      const show = page.getByRole("button", { name: "Show password" });
+      assert.equal(await show.isVisible(), mode.javaScriptEnabled);
+      if (!mode.javaScriptEnabled) return;
+      await page.getByLabel("Password").fill(PASSWORD);
+      await show.click();
+      assert.equal(await page.getByLabel("Password").getAttribute("type"), "text");
+      await page.getByRole("button", { name: "Hide password" }).click();
+      assert.equal(await page.getByLabel("Password").getAttribute("type"), "password");
     });
 
     it("gets a new password by a reset link, which logs out all other devices", async () => {
@@ -84,9 +134,11 @@ suite("an account", (world) => {
       const { email } = await member();
       const page = await world.browser(mode);
       await page.goto("/dashboard");
-      await send(page, { "Send a link to": email }, "Send me a link");
-      await openMail(page, email, "Your link to log in");
       await page.getByLabel("Keep me logged in").check();
+      await send(page, { Email: email }, "Email me a link");
+      await assertAt(page, "/users/check-email");
+      await openMail(page, email, "Your link to log in");
+      assert.ok(await page.getByLabel("Keep me logged in").isChecked(), "the choice of the login page is kept");
       await press(page, "Log in");
       await assertAt(page, "/dashboard");
       // This browser did not register.
@@ -98,11 +150,13 @@ suite("an account", (world) => {
       const other = await world.browser(mode);
       await logIn(other, { email, password: PASSWORD });
       await page.goto("/users/settings");
+      await page.getByRole("link", { name: "Email address Not confirmed" }).click();
       await send(page, { "New email address": `new-${email}` }, "Change email address");
       await openMail(page, `new-${email}`, "Confirm your new email address");
       await press(page, "Use this email address");
       await assertFlash(page, "Your email address was changed.");
 
+      await page.getByRole("link", { name: "Password Change your password" }).click();
       await send(page, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Change password");
       await assertFlash(page, "Your password was changed. All other devices were logged out.");
       await page.goto("/users/settings/activity");
@@ -118,7 +172,7 @@ suite("an account", (world) => {
     it("is deleted", async () => {
       const { email, page } = await member();
       await page.goto("/users/settings");
-      await press(page, "Delete my account…");
+      await page.getByRole("link", { name: "Delete your account You'll have" }).click();
       await page.getByLabel("to delete your account").fill(email);
       await press(page, "Delete my account");
       assert.match(await page.locator(".flash").innerText(), /^Your account will be deleted on .* to keep your account\.$/);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { EMAIL } from "./support/app.js";
-import { assertAt, assertFlash, follow, logInUnseen, press } from "./support/browser.js";
+import { assertAt, assertFlash, confirm, follow, logInUnseen, logOut, press } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 suite("an error page", (world) => {
@@ -40,16 +40,27 @@ suite("an error page", (world) => {
       await assertHelpful(page, "422", /fill it in again/);
     });
 
+    it("keeps the navigation of the user", async () => {
+      const page = await world.browser(mode);
+      world.expectProblem(/status of 404/);
+      await page.goto("/no/such/page");
+      assert.match(await page.locator("header").innerText(), /Log in[\s\S]*Register/);
+      await logInUnseen(page);
+      await page.goto("/no/such/page");
+      await logOut(page);
+      await assertFlash(page, "Logged out successfully.");
+    });
+
     it("says that the session has ended, and links to the login page", async () => {
       const page = await world.browser(mode);
       await logInUnseen(page);
       const stale = await page.context().newPage();
       await Promise.all([page.goto("/"), stale.goto("/users/sessions")]);
-      await press(page, "Log out");
+      await logOut(page);
       world.expectProblem(/status of 401/);
-      await press(stale, "Log out everywhere");
+      await confirm(stale, "Log out everywhere…", "Log out everywhere");
       await assertHelpful(stale, "401", /Log in and try again/);
-      await follow(stale, () => stale.getByRole("link", { name: "Log in" }).click());
+      await follow(stale, () => stale.locator("main").getByRole("link", { name: "Log in" }).click());
       await assertAt(stale, "/users/log-in");
     });
   });
@@ -57,7 +68,7 @@ suite("an error page", (world) => {
 
 async function assertHelpful(page, status, advice) {
   const text = await page.locator("main").innerText();
-  assert.ok(text.startsWith(status), text);
+  assert.ok(text.startsWith(`Error ${status}`), text);
   assert.match(text, advice);
   assert.equal(await page.locator("h1").count(), 1);
 }

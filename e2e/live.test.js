@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { PASSWORD } from "./support/app.js";
-import { IPHONE_SAFARI, assertAt, assertFlash, follow, logIn, logInUnseen, press } from "./support/browser.js";
+import { IPHONE_SAFARI, assertAt, assertFlash, confirm, follow, logIn, logInUnseen, logOut, press } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 const SESSION_ENDED = 4401;
@@ -29,7 +29,7 @@ suite("the live connection", (world) => {
     await logInUnseen(tab, { rememberMe: true });
     const live = await openDashboard(await tab.context().newPage());
     await tab.goto("/");
-    await assertEnds([live], tab, () => press(tab, "Log out"));
+    await assertEnds([live], tab, () => logOut(tab));
     await assertAt(tab, "/");
     await assertFlash(tab, "Logged out successfully.");
   });
@@ -41,7 +41,7 @@ suite("the live connection", (world) => {
     const otherTab = await openDashboard(await here.context().newPage());
     const otherDevice = await openDashboard(there);
     await here.goto("/users/sessions");
-    await assertEnds([otherTab, otherDevice], here, () => press(here, "Log out everywhere"));
+    await assertEnds([otherTab, otherDevice], here, () => confirm(here, "Log out everywhere…", "Log out everywhere"));
     await assertFlash(here, "Logged out of all devices.");
   });
 
@@ -51,7 +51,7 @@ suite("the live connection", (world) => {
     await logInUnseen(there);
     const live = await openDashboard(there);
     await here.goto("/");
-    await press(here, "Log out");
+    await logOut(here);
     await waitForClosing(there);
     assert.deepEqual(live.closed, []);
     assert.equal(await there.locator("#live-status").innerText(), "on");

@@ -118,12 +118,17 @@ suite("logging in", (world) => {
       assert.equal(await focused(page), "Password");
       await page.keyboard.type(PASSWORD);
       await page.keyboard.press("Tab");
+      if (mode.javaScriptEnabled) {
+        assert.equal(await focused(page), "Show password");
+        await page.keyboard.press("Tab");
+      }
       assert.equal(await focused(page), "Keep me logged in on this device");
       await page.keyboard.press("Space");
       assert.ok(await page.getByLabel("Keep me logged in").isChecked());
       await page.keyboard.press("Tab");
       assert.equal(await focused(page), "Log in");
-      for (const back of ["Keep me logged in on this device", "Password"]) {
+      const show = mode.javaScriptEnabled ? ["Show password"] : [];
+      for (const back of ["Keep me logged in on this device", ...show, "Password"]) {
         await page.keyboard.press("Shift+Tab");
         assert.equal(await focused(page), back);
       }

@@ -12,7 +12,7 @@ import {
   follow,
   launchOptions,
   logInUnseen,
-  press,
+  logOut,
 } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
@@ -30,7 +30,7 @@ suite("logging out", (world) => {
       await logInUnseen(page, { rememberMe: true });
       await page.goto("/");
       assert.deepEqual(await cookieNames(page.context()), [SESSION_COOKIE, REMEMBER_ME_COOKIE]);
-      await press(page, "Log out");
+      await logOut(page);
       await assertAt(page, "/");
       await assertFlash(page, "Logged out successfully.");
       const cookies = await page.context().cookies();
@@ -51,7 +51,7 @@ suite("logging out", (world) => {
       await logInUnseen(page);
       await page.goto("/dashboard");
       await page.goto("/users/sessions");
-      await press(page, "Log out", page.locator("header"));
+      await logOut(page);
       await assertAt(page, "/");
       for (let steps = 0; steps < 2; steps++) {
         await follow(page, () => page.evaluate(() => history.back()));
@@ -65,7 +65,7 @@ suite("logging out", (world) => {
       await logInUnseen(page);
       await page.goto("/dashboard");
       if (mode.javaScriptEnabled) await page.getByText("on", { exact: true }).waitFor();
-      await press(page, "Log out");
+      await logOut(page);
       await assertAt(page, "/");
       await assertFlash(page, "Logged out successfully.");
     });
@@ -75,8 +75,8 @@ suite("logging out", (world) => {
       await logInUnseen(page);
       const stale = await page.context().newPage();
       await Promise.all([page.goto("/"), stale.goto("/")]);
-      await press(page, "Log out");
-      await press(stale, "Log out");
+      await logOut(page);
+      await logOut(stale);
       await assertAt(stale, "/");
       await assertFlash(stale, "Logged out successfully.");
       assert.deepEqual(await cookieNames(page.context()), []);

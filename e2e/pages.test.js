@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import axe from "axe-core";
 import { eachPage, faults, stretchEmail } from "./support/pages.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
@@ -15,6 +16,13 @@ const LOOKS_WITH_LONG_EMAIL = [
   { width: 320, colorScheme: "light" },
 ];
 
+/** Returns what axe finds: the rules of WCAG 2.2 AA, and its best practices. */
+async function audit(page) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => axe.run());
+  return violations.map(({ id, nodes }) => `axe: ${id} ${nodes[0].html.slice(0, 90)}`);
+}
+
 suite("every page", (world) => {
   withAndWithoutJavaScript((mode) => {
     it("is accessible, on every screen", async () => {
@@ -23,7 +31,9 @@ suite("every page", (world) => {
         for (const { width, colorScheme } of looks) {
           await page.setViewportSize({ width, height: 800 });
           await page.emulateMedia({ colorScheme });
-          for (const fault of await page.evaluate(faults)) {
+          // Without scripts there is nothing to run axe with.
+          const violations = mode.javaScriptEnabled ? await audit(page) : [];
+          for (const fault of [...(await page.evaluate(faults)), ...violations]) {
             found.set(fault, [...(found.get(fault) ?? []), `${name} ${width} ${colorScheme}`]);
           }
         }

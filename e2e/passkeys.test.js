@@ -1,7 +1,7 @@
 // Passkeys, with a virtual authenticator of the browser (WebAuthn section 11).
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { REMEMBER_ME_COOKIE, assertAt, assertFlash, follow, logIn, openMail, press, send } from "./support/browser.js";
+import { REMEMBER_ME_COOKIE, assertAt, assertFlash, confirm, follow, logIn, logOut, openMail, press, send } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -49,7 +49,7 @@ suite("a passkey", (world) => {
 
   async function add(page, name) {
     await page.goto("/users/settings/mfa");
-    await send(page, { "Name (optional)": name }, "Add a passkey");
+    await send(page, { "Name of the new passkey (optional)": name }, "Add a passkey");
   }
 
   it("is added, named, and logs in without a password", async () => {
@@ -61,7 +61,7 @@ suite("a passkey", (world) => {
     await page.getByText("Rename").first().click();
     await send(page, { "New name": "My good old laptop" }, "Rename");
     assert.match(await page.locator("main").innerText(), /My good old laptop/);
-    await press(page, "Log out");
+    await logOut(page);
 
     await page.goto("/dashboard");
     await press(page, "Use a passkey");
@@ -75,7 +75,7 @@ suite("a passkey", (world) => {
     await add(page, "My laptop");
     await answer(false);
     await page.getByRole("link", { name: "I've saved my codes" }).click();
-    await press(page, "Log out");
+    await logOut(page);
     await answer(true);
     await follow(page, async () => {
       await page.goto("/users/log-in").catch(() => {});
@@ -89,7 +89,7 @@ suite("a passkey", (world) => {
     const { page } = await member();
     await add(page, "My laptop");
     await page.getByRole("link", { name: "I've saved my codes" }).click();
-    await press(page, "Log out");
+    await logOut(page);
     await page.goto("/users/log-in");
     await page.getByLabel("Keep me logged in").check();
     await press(page, "Use a passkey");
@@ -137,7 +137,7 @@ suite("a passkey", (world) => {
     const { user, page } = await member();
     await add(page, "My laptop");
     await page.getByRole("link", { name: "I've saved my codes" }).click();
-    await press(page, "Log out");
+    await logOut(page);
     await logIn(page, user);
     await assertAt(page, "/users/mfa-challenge");
     await press(page, "Use a passkey");
@@ -147,9 +147,9 @@ suite("a passkey", (world) => {
     await press(page, "Use a passkey");
     await assertAt(page, "/");
     await page.goto("/users/settings/mfa");
-    await press(page, /^Remove/);
+    await confirm(page, /^Remove…/, "Remove passkey");
     await assertFlash(page, "Passkey removed.");
-    await press(page, "Log out");
+    await logOut(page);
     await logIn(page, user);
     await assertAt(page, "/");
   });
@@ -167,7 +167,7 @@ suite("a passkey", (world) => {
     const { page, unlock } = await member();
     await unlock(false);
     await page.goto("/users/settings/mfa");
-    await page.getByLabel("Name (optional)").fill("Somebody else's");
+    await page.getByLabel("Name of the new passkey (optional)").fill("Somebody else's");
     await page.getByRole("button", { name: "Add a passkey" }).click();
     await page.getByRole("alert").filter({ hasText: "That didn't work" }).waitFor();
     await assertAt(page, "/users/settings/mfa");

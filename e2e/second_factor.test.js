@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { it } from "node:test";
 import { AuthenticatorApp } from "./support/authenticator_app.js";
-import { assertAnonymous, assertAt, assertFlash, logIn, openMail, press, send } from "./support/browser.js";
+import { assertAnonymous, assertAt, assertFlash, confirm, logIn, logOut, openMail, press, send } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const PASSWORD = "four words in a row";
@@ -46,7 +46,7 @@ suite("a second factor", (world) => {
       await assertFlash(page, "Your authenticator app is set up.");
       await page.getByRole("link", { name: "I've saved my codes" }).click();
       await assertAt(page, "/users/settings/mfa");
-      await press(page, "Log out");
+      await logOut(page);
 
       await page.goto("/dashboard");
       await logIn(page, { ...user, from: null });
@@ -60,7 +60,7 @@ suite("a second factor", (world) => {
       await assertAt(page, "/dashboard");
       await assertFlash(page, "Welcome back!");
 
-      await press(page, "Log out");
+      await logOut(page);
       await logIn(page, user);
       await assertAt(page, "/");
       await page.goto("/users/sessions");
@@ -104,13 +104,13 @@ suite("a second factor", (world) => {
       await assertAt(page, "/");
       await page.goto("/users/settings/mfa");
       assert.match(await page.locator("main").innerText(), /9 codes left/);
-      await press(page, "Generate new codes");
+      await confirm(page, "Generate new codes…", "Generate new codes");
       const fresh = await page.locator(".codes code").allInnerTexts();
       assert.ok(fresh.every((code) => !codes.includes(code)));
       await page.goto("/users/settings/mfa");
-      await press(page, /^Remove/);
+      await confirm(page, /^Remove…/, "Remove app");
       await assertFlash(page, "Authenticator app removed.");
-      await press(page, "Log out");
+      await logOut(page);
       await logIn(page, user);
       await assertAt(page, "/");
       assert.ok(app);

@@ -1,7 +1,7 @@
 // A login that several subdomains share, but no other site.
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { DEVICE_COOKIE, REMEMBER_ME_COOKIE, SESSION_COOKIE, assertAt, logIn, press } from "./support/browser.js";
+import { DEVICE_COOKIE, REMEMBER_ME_COOKIE, SESSION_COOKIE, assertAt, logIn, logOut } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 suite("subdomains", (world) => {
@@ -28,7 +28,7 @@ suite("subdomains", (world) => {
     assert.ok(!(await isLoggedIn(page, "evil-my-app.localhost")));
 
     await page.goto(at("api.my-app.localhost", "/dashboard"));
-    await press(page, "Log out");
+    await logOut(page);
     const left = (await page.context().cookies()).map((cookie) => cookie.name);
     assert.deepEqual(left.filter((name) => [SESSION_COOKIE, REMEMBER_ME_COOKIE].includes(name)), []);
     assert.ok(!(await isLoggedIn(page, "app.my-app.localhost")), "logged out of both");

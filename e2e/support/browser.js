@@ -50,6 +50,18 @@ export function press(page, name, within = page) {
   return follow(page, () => within.getByRole("button", { name }).click());
 }
 
+/** Logs out with the menu of the account. */
+export async function logOut(page) {
+  await page.getByRole("button", { name: "Your account" }).click();
+  await press(page, "Log out", page.locator("header"));
+}
+
+/** Presses a button that opens a dialog, and then the button in the dialog that does what it asks. */
+export async function confirm(page, open, answer) {
+  await page.getByRole("button", { name: open }).click();
+  await press(page, answer, page.getByRole("dialog"));
+}
+
 /** Fills in the login page and sends it. With `from: null`, uses the current page. */
 export async function logIn(page, options = {}) {
   const { email = EMAIL, password = PASSWORD, rememberMe = false, from = "/users/log-in" } = options;

@@ -1,6 +1,6 @@
 // All pages of the application, and the rules that each must follow.
 import { EMAIL } from "./app.js";
-import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, openMail, press, send } from "./browser.js";
+import { IPHONE_SAFARI, LINUX_FIREFOX, logIn, logInUnseen, logOut, openMail, press, send } from "./browser.js";
 import { AuthenticatorApp } from "./authenticator_app.js";
 
 export const DESKTOP = { width: 1280, height: 800 };
@@ -29,7 +29,7 @@ export async function eachPage(browser, options, visit) {
   await send(page, { Email: "grace@example.com", Password: "tooshort" }, "Register");
   await open("register-error");
   await send(page, { Email: "grace@example.com", Password: "a good long password" }, "Register");
-  await open("registered");
+  await open("check-email");
   await openMail(page, "grace@example.com", "Confirm your email address");
   await open("confirm");
   await open("confirm-ask", "/users/confirm");
@@ -41,7 +41,8 @@ export async function eachPage(browser, options, visit) {
   await send(page, twice, "Set password");
   await open("reset-password-error");
   await page.goto("/users/log-in");
-  await send(page, { "Send a link to": "grace@example.com" }, "Send me a link");
+  await send(page, { Email: "grace@example.com" }, "Email me a link");
+  await open("check-email-log-in");
   await openMail(page, "grace@example.com", "Your link to log in");
   await open("log-in-link");
   await open("mailbox", "/dev/mailbox");
@@ -52,13 +53,23 @@ export async function eachPage(browser, options, visit) {
   await open("dashboard", "/dashboard");
   await open("sudo", "/users/sudo");
   await open("settings", "/users/settings");
+  await page.getByRole("button", { name: "Your account" }).click();
+  await open("menu");
+  await open("settings-email", "/users/settings/email");
   await send(page, { "New email address": EMAIL }, "Change email address");
-  await open("settings-error");
+  await open("settings-email-error");
+  await open("settings-password", "/users/settings/password");
+  await send(page, { "New password": "a good long password", "Confirm new password": "another" }, "Change password");
+  await open("settings-password-error");
+  await open("settings-delete", "/users/settings/delete");
   await open("activity", "/users/settings/activity");
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
   }
   await open("devices", "/users/sessions");
+  await page.getByRole("button", { name: "Log out everywhere…" }).click();
+  await open("devices-confirm");
+  await open("not-found-logged-in", "/no/such/page");
 }
 
 /** The number of users who set up a second factor. */
@@ -85,7 +96,7 @@ async function secondFactorPages(page, open) {
   const codes = await page.locator(".codes code").allInnerTexts();
   await page.getByRole("link", { name: "I've saved my codes" }).click();
   await open("mfa-settings-on");
-  await press(page, "Log out");
+  await logOut(page);
   await logIn(page, ada);
   await open("mfa-challenge");
   await page.getByRole("link", { name: "Use a backup code" }).click();
@@ -95,7 +106,7 @@ async function secondFactorPages(page, open) {
   await open("devices-trusted", "/users/sessions");
   await open("sudo-second-factor", "/users/sudo");
   await page.goto("/");
-  await press(page, "Log out");
+  await logOut(page);
 }
 
 /** Replaces the email address with a very long one, because pages must not get wider than the screen. */
@@ -156,7 +167,11 @@ export function faults() {
     check(height >= 40, `hard to touch, ${Math.round(height)} px high: ${named(target)}`);
   }
 
-  const channels = (color) => color.match(/[\d.]+/g).map(Number);
+  // Mixed colors are `color(srgb 0.5 0.5 0.5)`, others `rgb(127, 127, 127)`.
+  const channels = (color) => {
+    const numbers = color.match(/[\d.]+/g).map(Number);
+    return color.startsWith("color(") ? numbers.map((number, at) => (at < 3 ? number * 255 : number)) : numbers;
+  };
   const luminance = ([red, green, blue]) => {
     const [r, g, b] = [red, green, blue].map((c) => (c <= 10 ? c / 3294 : ((c / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;

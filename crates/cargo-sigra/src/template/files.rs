@@ -16,7 +16,6 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/web/api/mfa", "mfa"),
     ("src/web/pages/mfa", "mfa"),
     ("src/web/pages/second_factor.rs", "mfa"),
-    ("static/print.js", "mfa"),
     ("templates/backup_codes.html", "mfa"),
     ("templates/mfa_", "mfa"),
     ("templates/partials/second_factor.html", "mfa"),

@@ -9,9 +9,19 @@ pub fn day(at: OffsetDateTime) -> String {
 }
 
 // <pages>
-/// `9 Dec 2026, 17:05 UTC`.
-pub fn minute(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
-    at.format(&format).unwrap_or_else(|_| at.to_string())
+/// A time on a page, in UTC. A script shows it in the user's time zone.
+pub struct Moment {
+    /// For the attribute `datetime`: `2026-12-09T17:05:30Z`.
+    pub machine: String,
+    /// `9 Dec 2026, 17:05 UTC`.
+    pub text: String,
+}
+
+pub fn moment(at: OffsetDateTime) -> Moment {
+    let machine = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    let text = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
+    let at = at.to_offset(time::UtcOffset::UTC);
+    let text = at.format(&text).unwrap_or_else(|_| at.to_string());
+    Moment { machine: at.format(&machine).unwrap_or_else(|_| text.clone()), text }
 }
 // </pages>

@@ -8,7 +8,10 @@ const release = (form) => {
   clearTimeout(onTheWay.get(form));
   onTheWay.delete(form);
   form.removeAttribute("aria-busy");
-  for (const button of form.querySelectorAll("button[aria-disabled]")) button.removeAttribute("aria-disabled");
+  for (const button of form.querySelectorAll("button[aria-disabled]")) {
+    button.removeAttribute("aria-disabled");
+    button.classList.remove("pending");
+  }
 };
 
 addEventListener("submit", (event) => {
@@ -22,6 +25,7 @@ addEventListener("submit", (event) => {
   form.setAttribute("aria-busy", "true");
   // Not `disabled`: the button keeps the focus, and screen readers still announce it.
   for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-disabled", "true");
+  event.submitter?.classList.add("pending");
 });
 
 // The browser restores a page from its back/forward cache with its forms still locked.

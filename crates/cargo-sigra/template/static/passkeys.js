@@ -1,10 +1,10 @@
-// Forms that send what the browser signed with a passkey. They stay hidden without JavaScript, and in browsers without
+// Buttons that send what the browser signed with a passkey. They stay hidden without JavaScript, and in browsers without
 // passkeys.
 const canUse = ({ domain }) =>
   window.PublicKeyCredential?.parseRequestOptionsFromJSON !== undefined &&
   (location.hostname === domain || location.hostname.endsWith(`.${domain}`));
 
-const forms = [...document.querySelectorAll("form[data-passkey]")].filter((form) => canUse(form.dataset));
+const buttons = [...document.querySelectorAll("button[data-passkey]")].filter((button) => canUse(button.dataset));
 
 /** Whether a dialog that the user opened is open, or its form is being sent. Nothing is offered meanwhile. */
 let isOpen = false;
@@ -17,9 +17,9 @@ const ANEW = 4 * 60 * 1000;
 let anew;
 
 /** Fetches what the browser signs: a `PublicKeyCredentialCreationOptionsJSON` to create a passkey. */
-const fetchOptions = async (form, signal) => {
+const fetchOptions = async (button, signal) => {
   const headers = { accept: "application/json" };
-  const response = await fetch(form.dataset.passkey, { method: "POST", headers, signal });
+  const response = await fetch(button.dataset.passkey, { method: "POST", headers, signal });
   if (!response.ok) throw new Error(`the response is ${response.status}`);
   return (await response.json()).publicKey;
 };
@@ -29,24 +29,24 @@ const sign = (options) =>
     ? navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
     : navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
 
-const send = (form, credential) => {
+const send = (button, credential) => {
   isOpen = true;
+  const { form } = button;
   form.querySelector("[name$='[credential]']").value = JSON.stringify(credential);
-  // One "Keep me logged in" checkbox serves all ways to log in.
-  const rememberMe = form.elements["user[remember_me]"];
-  if (rememberMe) rememberMe.value = String(document.getElementById("user_remember_me").checked);
+  form.action = button.getAttribute("formaction") ?? form.action;
   form.submit();
 };
 
-const complain = (form) => {
-  const problem = form.querySelector("[role=alert]") ?? form.appendChild(document.createElement("p"));
+const complain = (button) => {
+  const problem = button.form.querySelector("[role=alert]") ?? document.createElement("p");
   problem.className = "problem";
   problem.setAttribute("role", "alert");
   problem.textContent = "That didn't work. Try again, or use another method.";
+  button.after(problem);
 };
 
-// The form whose passkeys the browser offers in the email field.
-const conditional = forms.find((form) => "conditional" in form.dataset);
+// The button whose passkeys the browser offers in the email field.
+const conditional = buttons.find((button) => "conditional" in button.dataset);
 let canOffer = false;
 
 const offer = async () => {
@@ -67,39 +67,45 @@ const offer = async () => {
   }
 };
 
-const open = async (form) => {
+const open = async (button) => {
   clearTimeout(anew);
   offered.abort();
   isOpen = true;
-  const button = form.querySelector("button");
   button.setAttribute("aria-disabled", "true");
+  button.classList.add("pending");
   try {
-    send(form, await sign(await fetchOptions(form)));
+    send(button, await sign(await fetchOptions(button)));
   } catch {
-    complain(form);
+    complain(button);
     isOpen = false;
-    button.removeAttribute("aria-disabled");
+    release(button);
     offer();
   }
 };
 
-for (const form of forms) {
-  form.hidden = false;
-  form.addEventListener("submit", (event) => {
+const release = (button) => {
+  button.removeAttribute("aria-disabled");
+  button.classList.remove("pending");
+};
+
+for (const button of buttons) {
+  button.hidden = false;
+  button.addEventListener("click", (event) => {
     event.preventDefault();
-    if (!isOpen) open(form);
+    if (!isOpen) open(button);
   });
 }
 
-if (forms.length > 0) {
+if (buttons.length > 0) {
   for (const hint of document.querySelectorAll("[data-without-passkeys]")) hint.hidden = true;
+  for (const part of document.querySelectorAll("[data-with-passkeys]")) part.hidden = false;
 }
 
 // The browser restores a page from its back/forward cache as it was left: reset it.
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return;
   isOpen = false;
-  for (const form of forms) form.querySelector("button").removeAttribute("aria-disabled");
+  buttons.forEach(release);
   offer();
 });
 

@@ -13,6 +13,10 @@ pub async fn forms_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../static/forms.js"))
 }
 
+pub async fn page_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../static/page.js"))
+}
+
 pub async fn icon() -> Response {
     asset("image/svg+xml", include_str!("../../static/icon.svg"))
 }
@@ -28,12 +32,6 @@ pub async fn passkeys_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("../../static/passkeys.js"))
 }
 // </passkeys>
-
-// <mfa>
-pub async fn print_script() -> Response {
-    asset("text/javascript; charset=utf-8", include_str!("../../static/print.js"))
-}
-// </mfa>
 
 fn asset(content_type: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "public, max-age=3600")], body).into_response()

@@ -11,12 +11,14 @@ use axum::{
     response::Response,
 };
 // <pages>
-use sigra::Audience;
+use axum::extract::{FromRequestParts as _, State};
+use sigra::{Audience, Scope};
 // </pages>
 use sigra::Problem;
 
 // <pages>
-use super::{layout::Layout, user_auth::LOG_IN_PATH};
+use super::{layout::Layout, state::AppState, user_auth::LOG_IN_PATH};
+use crate::accounts::User;
 // </pages>
 
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -30,6 +32,25 @@ struct ErrorPage {
     advice: String,
     /// Whether the request was a login, for which the page offers other ways.
     is_log_in: bool,
+}
+
+/// The reader of an error page, for its navigation: the email address of the logged-in user, or `None` for a visitor.
+#[derive(Clone)]
+struct Reader(Option<String>);
+
+/// Looks up the reader of an error page. While the database is unreachable, the page has no navigation.
+pub async fn find_reader(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if Audience::of(request.headers()) == Audience::Program {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
+    if is_error(&response)
+        && let Ok(scope) = Option::<Scope<User>>::from_request_parts(&mut parts, &state).await
+    {
+        response.extensions_mut().insert(Reader(scope.map(|scope| scope.user().email.clone())));
+    }
+    response
 }
 // </pages>
 
@@ -47,18 +68,14 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     // let own = PROBLEM_JSON;
     // </!pages>
     let response = next.run(request).await;
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    if !is_error(&response) || has_content_type(&response, own) {
         return response;
     }
-    if has_content_type(&response, own) {
-        return response;
-    }
-    let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(status));
+    let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(response.status()));
     // <pages>
     let (content_type, body) = match audience {
         Audience::Program => (PROBLEM_JSON, problem.to_json()),
-        Audience::Browser => ("text/html; charset=utf-8", render(problem, is_log_in)),
+        Audience::Browser => ("text/html; charset=utf-8", render(problem, is_log_in, response.extensions().get())),
     };
     // </pages>
     // <!pages>
@@ -71,6 +88,10 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body.into())
 }
 
+fn is_error(response: &Response) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}
+
 /// Returns whether the handler rendered a body itself, such as a form with errors beside its fields.
 fn has_content_type(response: &Response, own: &str) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -78,8 +99,12 @@ fn has_content_type(response: &Response, own: &str) -> bool {
 }
 
 // <pages>
-fn render(problem: Problem, is_log_in: bool) -> String {
-    let layout = Layout::without_session(title_for(problem.status()));
+fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String {
+    let layout = Layout {
+        has_nav: reader.is_some(),
+        email: reader.and_then(|Reader(email)| email.clone()),
+        ..Layout::without_session(title_for(problem.status()))
+    };
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
     page.render().unwrap_or_else(|_| title_for(problem.status()).to_owned())
 }

@@ -76,6 +76,16 @@ pub struct Confirmation {
 }
 
 // <magic_link>
+// <pages>
+/// Requests a login link on the login page.
+#[derive(Deserialize)]
+pub struct LinkRequest {
+    pub email: String,
+    #[serde(flatten)]
+    pub remember: Remember,
+}
+// </pages>
+
 /// Logs in with a link.
 #[derive(Deserialize)]
 pub struct Remember {

@@ -17,6 +17,8 @@ pub struct Layout {
     pub flash: Vec<FlashMessage>,
     pub email: Option<String>,
     pub has_nav: bool,
+    /// Whether a form is shown again with what is wrong. The page's title says so.
+    pub has_problems: bool,
     /// A hidden field of every form: a form that is sent twice is processed once. Forms work without it, too.
     pub idempotency_key: String,
 }
@@ -38,13 +40,26 @@ impl Layout {
     pub fn alert(mut self, problem: &Problem) -> Self {
         let text = problem.detail().unwrap_or_else(|| problem.title().to_owned());
         self.flash.push(FlashMessage::new(Flash::Error, text));
+        self.with_problems(true)
+    }
+
+    /// Sets whether fields have errors.
+    pub fn with_problems(mut self, has_problems: bool) -> Self {
+        self.has_problems |= has_problems;
         self
     }
 
     /// For pages that may be shown while the database is unreachable.
     pub fn without_session(title: &'static str) -> Self {
         let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
-        Self { title, flash: Vec::new(), email: None, has_nav: false, idempotency_key }
+        Self { title, flash: Vec::new(), email: None, has_nav: false, has_problems: false, idempotency_key }
+    }
+
+    /// Returns the letters of the user's avatar: `AL` for `ada.lovelace@example.com`.
+    pub fn initials(&self) -> String {
+        let name = self.email.as_deref().unwrap_or_default().split('@').next().unwrap_or_default();
+        let words = name.split(|c: char| !c.is_alphanumeric()).filter_map(|word| word.chars().next());
+        words.take(2).flat_map(char::to_uppercase).collect()
     }
 }
 
@@ -79,6 +94,21 @@ impl<T: Template> IntoResponse for Page<T> {
         match self.0.render() {
             Ok(html) => Html(html).into_response(),
             Err(error) => Error::from(error).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_avatar_has_the_initials_of_the_email_address() {
+        for (email, initials) in
+            [("ada.lovelace@example.com", "AL"), ("demo@example.com", "D"), ("é-ö_x@example.com", "ÉÖ")]
+        {
+            let layout = Layout { email: Some(email.to_owned()), ..Layout::without_session("Home") };
+            assert_eq!(layout.initials(), initials);
         }
     }
 }

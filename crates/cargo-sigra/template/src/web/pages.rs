@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod activity;
+pub mod change_email;
+pub mod change_password;
+pub mod check_email;
 pub mod confirmation;
 pub mod deletion;
 pub mod devices;

@@ -13,12 +13,12 @@ use super::{
     assets,
     development::require_localhost,
     error,
-    error_pages::error_pages,
+    error_pages::{error_pages, find_reader},
     mailbox,
     method_override::method_override,
     pages::{
-        account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings,
-        sudo,
+        account, activity, change_email, change_password, check_email, confirmation, deletion, devices, recovery,
+        registration, reset_password, session, settings, sudo,
     },
     request_body,
     request_span::{name_route, trace_requests},
@@ -68,12 +68,26 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions", get(devices::index).delete(devices::delete_all))
         .route("/users/sessions/others", delete(devices::delete_others))
         .route("/users/sessions/{id}", delete(devices::delete))
-        .route("/users/settings", get(settings::edit).delete(deletion::delete))
+        .route(
+            "/users/settings",
+            get(settings::index).delete(deletion::delete).route_layer(Extension(FormPage("/users/settings/delete"))),
+        )
         .route("/users/settings/delete", get(deletion::new))
         .route("/users/settings/activity", get(activity::index))
-        .route("/users/settings/email", put(settings::update_email))
-        .route("/users/settings/password", put(settings::update_password))
-        .route("/users/settings/confirm-email/{token}", get(settings::confirm_email).post(settings::change_email))
+        .route(
+            "/users/settings/email",
+            get(change_email::edit).put(change_email::update).route_layer(Extension(FormPage("/users/settings/email"))),
+        )
+        .route(
+            "/users/settings/password",
+            get(change_password::edit)
+                .put(change_password::update)
+                .route_layer(Extension(FormPage("/users/settings/password"))),
+        )
+        .route(
+            "/users/settings/confirm-email/{token}",
+            get(change_email::confirm_email).post(change_email::change_email),
+        )
         .route("/users/sudo", get(sudo::new).post(sudo::create))
         // <mfa>
         .route("/users/trusted-browsers/{id}", delete(devices::distrust))
@@ -115,6 +129,7 @@ pub fn app(state: AppState) -> Router {
             get(confirmation::edit).post(confirmation::update).put(confirmation::take_over),
         )
         .route("/users/confirm/{token}/new-password", get(confirmation::new_password))
+        .route("/users/check-email", get(check_email::show))
         .route("/users/reset-password", get(reset_password::new).post(reset_password::create))
         .route("/users/reset-password/{token}", get(reset_password::edit).put(reset_password::update))
         .route("/users/recover/{token}", get(recovery::edit).put(recovery::update))
@@ -160,6 +175,7 @@ pub fn app(state: AppState) -> Router {
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), find_reader))
         .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()
@@ -168,12 +184,10 @@ pub fn app(state: AppState) -> Router {
         // </app>
         .route("/static/app.css", get(assets::stylesheet))
         .route("/static/forms.js", get(assets::forms_script))
+        .route("/static/page.js", get(assets::page_script))
         // <passkeys>
         .route("/static/passkeys.js", get(assets::passkeys_script))
         // </passkeys>
-        // <mfa>
-        .route("/static/print.js", get(assets::print_script))
-        // </mfa>
         // <live>
         .route("/static/live.js", get(assets::live_script))
         // </live>

@@ -127,7 +127,7 @@ async fn the_page_says_what_will_happen_and_asks_for_the_email_address() {
     const PAGE: &str = "/users/settings/delete";
     let host = Host::with(AT_ONCE).await;
     let (user, browser) = host.authenticated_fixture().await;
-    assert_contains(&browser.get("/users/settings").await, &format!("action=\"{PAGE}\""));
+    assert_contains(&browser.get("/users/settings").await, &format!("href=\"{PAGE}\""));
     let page = browser.get(PAGE).await;
     assert_contains(&page, "This can't be undone.");
     assert_contains(&page, &format!("Type <strong class=\"breakable\">{}", user.email));

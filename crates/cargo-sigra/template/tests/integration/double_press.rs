@@ -74,8 +74,8 @@ async fn invariant_10_registering_twice_creates_one_account_and_sends_one_email(
             true => tokio::join!(browser.post("/users/register", &form), again.post("/users/register", &form)),
             false => (browser.post("/users/register", &form).await, again.post("/users/register", &form).await),
         };
-        assert_redirected_to(&first, "/users/log-in");
-        assert_redirected_to(&second, "/users/log-in");
+        assert_redirected_to(&first, "/users/check-email");
+        assert_redirected_to(&second, "/users/check-email");
         let subjects: Vec<_> = host.mails_to(&email).await.into_iter().map(|mail| mail.subject).collect();
         assert_eq!(subjects, ["Confirm your email address"]);
     }

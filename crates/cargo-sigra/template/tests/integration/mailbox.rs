@@ -8,7 +8,7 @@ use sigra::testing::{TestHost, VALID_PASSWORD, assert_contains, assert_problem, 
 async fn emails_can_be_read_and_their_links_opened() {
     let host = Host::new().await;
     let user = host.registered_fixture().await;
-    assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet.");
+    assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet");
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let page = host.client().get("/dev/mailbox").await;
     assert_contains(&page, "Set a new password");

@@ -610,7 +610,7 @@ async fn the_limit_of_an_ip_address_ignores_forged_headers() {
     let log_in = noisy.post("/users/log-in", &log_in_form("nobody@example.com", VALID_PASSWORD)).await;
     assert_status(&log_in, 429);
     // <magic_link>
-    assert_contains(&log_in, "href=\"/users/log-in#link_email\"");
+    assert_contains(&log_in, "href=\"/users/log-in#link\"");
     // </magic_link>
     assert_contains(&log_in, "href=\"/users/reset-password\"");
     assert_status(&noisy.get("/users/reset-password").await, 200);

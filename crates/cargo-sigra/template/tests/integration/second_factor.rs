@@ -279,18 +279,18 @@ async fn sudo_mode_requires_the_second_factor_and_returns_to_the_page() {
     let host = Host::new().await;
     let (user, browser) = host.mfa_complete_fixture().await;
     host.clock().advance(Duration::from_secs(20 * 60));
-    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_redirected_to(&browser.get("/users/settings/email").await, "/users/sudo");
     let page = browser.get("/users/sudo").await;
     assert_contains(&page, "one-time-code");
     assert!(!page.text().contains("current-password"), "the password is not enough, so it is not asked for");
 
     let password = browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await;
     assert_redirected_to(&password, "/users/sudo");
-    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_redirected_to(&browser.get("/users/settings/email").await, "/users/sudo");
     let wrong = browser.post("/users/sudo", &[("user[code]", "000000")]).await;
     assert_redirected_to(&wrong, "/users/sudo");
     let right = browser.post("/users/sudo", &[("user[code]", &host.totp_code(&user).await)]).await;
-    assert_redirected_to(&right, "/users/settings");
+    assert_redirected_to(&right, "/users/settings/email");
 }
 
 #[tokio::test]

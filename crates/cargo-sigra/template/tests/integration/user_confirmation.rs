@@ -408,11 +408,8 @@ async fn invariant_5_requesting_a_link_gets_the_same_response_for_every_address(
     for email in [&*confirmed.email, &*unconfirmed.email, "nobody@example.com", "no address"] {
         let browser = host.client();
         let response = browser.post("/users/confirm", &email_form(email)).await;
-        assert_redirected_to(&response, "/users/log-in");
-        assert_contains(
-            &browser.follow(&response).await,
-            "If your email address is in our system and isn&#39;t confirmed yet",
-        );
+        assert_redirected_to(&response, "/users/check-email");
+        assert_contains(&browser.follow(&response).await, "If there is an account for");
     }
     assert_eq!(host.mails_to(&confirmed.email).await.len(), 1, "a confirmed address gets no email");
     assert_eq!(host.mails_to(&unconfirmed.email).await.len(), 1);

@@ -25,12 +25,17 @@ async fn settings_require_a_recent_login() {
     let (user, browser) = host.authenticated_fixture().await;
     assert_status(&browser.get("/users/settings").await, 200);
     host.clock().advance(Duration::from_secs(20 * 60));
-    assert_redirected_to(&browser.get("/users/settings").await, "/users/sudo");
+    assert_status(&browser.get("/users/settings").await, 200);
+    for section in [EMAIL, PASSWORD, "/users/settings/delete"] {
+        assert_redirected_to(&browser.get(section).await, "/users/sudo");
+    }
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/sudo");
     assert_redirected_to(&browser.put(EMAIL, &email_form("new@example.com")).await, "/users/sudo");
     assert_redirected_to(&browser.delete("/users/settings").await, "/users/sudo");
+    assert_redirected_to(&browser.put(EMAIL, &email_form("new@example.com")).await, "/users/sudo");
     assert_eq!(host.mails_to(&user.email).await.len(), 0);
-    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, "/users/settings");
+    // The form can't be sent again automatically, so its user returns to it.
+    assert_redirected_to(&browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await, EMAIL);
     assert_redirected_to(&browser.put(PASSWORD, &password_form(NEW, NEW)).await, "/users/settings");
     assert_redirected_to(&host.client().get("/users/settings").await, "/users/log-in");
 }
@@ -45,7 +50,7 @@ async fn a_user_who_logged_in_without_the_password_must_enter_it_to_change_it() 
     let browser = host.client();
     browser.post("/users/log-in/link", &email_form(&user.email)).await;
     browser.post(&host.link_to(&user.email).await, &[]).await;
-    assert_contains(&browser.get("/users/settings").await, "Current password");
+    assert_contains(&browser.get(PASSWORD).await, "Current password");
 
     let with = |current| [password_form(NEW, NEW), vec![("user[current_password]", current)]].concat();
     for form in [password_form(NEW, NEW), with(""), with("a guess of somebody else")] {
@@ -71,7 +76,7 @@ async fn a_user_who_logged_in_without_the_password_must_enter_it_to_change_it() 
     // A password that was entered at login or for sudo mode isn't asked for again.
     let browser = host.client();
     browser.post("/users/log-in", &crate::support::log_in_form(&user.email, NEW)).await;
-    assert!(!browser.get("/users/settings").await.text().contains("Current password"));
+    assert!(!browser.get(PASSWORD).await.text().contains("Current password"));
     assert_redirected_to(
         &browser.put(PASSWORD, &password_form(VALID_PASSWORD, VALID_PASSWORD)).await,
         "/users/settings",
@@ -89,7 +94,7 @@ async fn a_form_sent_after_sudo_mode_expired_returns_to_its_page_and_says_why() 
     let sent = browser.put(PASSWORD, &password_form(NEW, NEW)).await;
     assert_redirected_to(&sent, "/users/sudo");
     assert_contains(&browser.follow(&sent).await, "then send the form again.");
-    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, "/users/settings");
+    assert_redirected_to(&browser.post("/users/sudo", &confirm).await, PASSWORD);
     // <mfa>
     host.clock().advance(Duration::from_secs(20 * 60));
     assert_redirected_to(&browser.post("/users/settings/mfa/totp", &[("user[code]", "1")]).await, "/users/sudo");
@@ -181,9 +186,9 @@ async fn invariant_9_the_first_of_several_concurrent_password_changes_wins() {
 async fn the_forms_work_without_javascript() {
     let host = Host::new().await;
     let (user, browser) = host.authenticated_fixture().await;
-    let page = browser.get("/users/settings").await;
     for action in [EMAIL, PASSWORD] {
-        assert_contains(&page, &format!("action=\"{action}\" method=\"post\""));
+        assert_contains(&browser.get("/users/settings").await, &format!("href=\"{action}\""));
+        assert_contains(&browser.get(action).await, &format!("action=\"{action}\" method=\"post\""));
     }
     let mut form = password_form(NEW, NEW);
     form.push(("_method", "put"));

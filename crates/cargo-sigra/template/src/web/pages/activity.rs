@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, User, UserId},
-    dates::minute,
+    dates::{Moment, moment},
     web::{
         error::Result,
         layout::{Layout, Page},
@@ -30,7 +30,7 @@ struct ActivityPage {
 
 struct Event {
     what: String,
-    at: String,
+    at: Moment,
     from: String,
     /// What to do if it wasn't the user.
     remedy: &'static str,
@@ -47,7 +47,7 @@ impl Event {
             1 => words.to_owned(),
             times => format!("{words}, {times} times"),
         };
-        Self { what, at: minute(event.inserted_at), from: from.join(", "), remedy }
+        Self { what, at: moment(event.inserted_at), from: from.join(", "), remedy }
     }
 }
 

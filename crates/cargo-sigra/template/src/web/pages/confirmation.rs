@@ -6,11 +6,12 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, Scope};
+use sigra::{CookieSession, Scope};
 
 use super::{
+    check_email::{self, Link},
     form::Form,
-    mail_link::{AskPage, LinkPage, bad_link},
+    mail_link::{AskPage, LinkPage, bad_link, email_of},
     new_password::{self, NewPasswordPage, Responses},
     session::lead_to_log_in,
 };
@@ -20,7 +21,7 @@ use crate::{
         error::Result,
         forms::{Address, Confirmation, NewPassword},
         layout::{Layout, Page},
-        user_auth::{CONFIRM_PATH, LOG_IN_PATH},
+        user_auth::CONFIRM_PATH,
     },
 };
 
@@ -42,6 +43,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     Page(AskPage {
         layout: Layout::new(TITLE, &session, scope.as_ref()),
         action: CONFIRM_PATH,
+        email: email_of(scope.as_ref()),
         explanation: "We'll send you a new link if your email address isn't confirmed yet.",
     })
 }
@@ -53,12 +55,7 @@ pub async fn create(
     Form(form): Form<Address>,
 ) -> Result<Response> {
     accounts.deliver_user_confirmation_instructions(&form.email).await?;
-    session.put_flash(
-        Flash::Info,
-        "If your email address is in our system and isn't confirmed yet, you'll receive a link shortly. We send at most \
-         three links in 15 minutes; earlier ones still work.",
-    )?;
-    Ok(Redirect::to(LOG_IN_PATH).into_response())
+    check_email::lead_to(&session, Link::Confirm, &form.email)
 }
 
 pub async fn edit(
@@ -79,7 +76,7 @@ pub async fn edit(
             action: format!("{CONFIRM_PATH}/{token}"),
             explanation: format!("Is {} your email address?", user.email),
             label: "Confirm my email address",
-            remember_me: false,
+            remember_me: None,
         };
         return Ok(Page(page).into_response());
     }
@@ -151,7 +148,8 @@ fn password_page(
     email: String,
     problem: Option<String>,
 ) -> Page<ConfirmPage> {
-    Page(ConfirmPage { layout: Layout::new(TITLE, session, scope), token, email, problem })
+    let layout = Layout::new(TITLE, session, scope).with_problems(problem.is_some());
+    Page(ConfirmPage { layout, token, email, problem })
 }
 
 fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {

@@ -64,7 +64,7 @@ fn page(
     problem: Option<&'static str>,
 ) -> Page<DeletePage> {
     Page(DeletePage {
-        layout: Layout::new("Delete your account", session, Some(scope)),
+        layout: Layout::new("Delete your account", session, Some(scope)).with_problems(problem.is_some()),
         email: scope.user().email.clone(),
         keep_until: accounts.policy().deletion_grace.map(|grace| day(accounts.sigra().now() + grace)),
         problem,

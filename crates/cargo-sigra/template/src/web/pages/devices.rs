@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, User},
-    dates::minute,
+    dates::{Moment, moment},
     web::{
         error::{NOT_FOUND, Result},
         layout::{Layout, Page},
@@ -40,8 +40,9 @@ struct Device {
     id: SessionId,
     name: String,
     ip: String,
-    logged_in: String,
-    last_used: String,
+    logged_in: Moment,
+    last_used: Moment,
+    is_phone: bool,
     is_remembered: bool,
     is_this_one: bool,
 }
@@ -52,7 +53,7 @@ struct Trusted {
     id: Uuid,
     name: String,
     ip: String,
-    since: String,
+    since: Moment,
     is_this_one: bool,
 }
 
@@ -62,7 +63,7 @@ impl Trusted {
             id: browser.id,
             name: browser.device(),
             ip: address(browser.ip),
-            since: minute(browser.inserted_at),
+            since: moment(browser.inserted_at),
             is_this_one: Some(browser.id) == this_one,
         }
     }
@@ -75,12 +76,14 @@ fn address(ip: Option<IpAddr>) -> String {
 
 impl Device {
     fn new(session: &SessionRow, this_one: SessionId) -> Self {
+        let name = session.device();
         Self {
             id: session.id,
-            name: session.device(),
+            is_phone: ["iPhone", "Android"].iter().any(|system| name.ends_with(system)),
+            name,
             ip: address(session.ip),
-            logged_in: minute(session.inserted_at),
-            last_used: minute(session.last_used_at),
+            logged_in: moment(session.inserted_at),
+            last_used: moment(session.last_used_at),
             is_remembered: session.remembered,
             is_this_one: session.id == this_one,
         }

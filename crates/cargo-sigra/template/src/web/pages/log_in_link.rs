@@ -5,31 +5,39 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, Scope};
+use sigra::{CookieSession, Flash, RememberMe, Scope};
 
 use super::{
+    check_email::{self, Link},
     form::Form,
-    mail_link::{LINK_ON_ITS_WAY, LinkPage, bad_link},
+    mail_link::{LinkPage, bad_link},
 };
 use crate::{
     accounts::{Accounts, Refusal, User},
     web::{
         error::Result,
-        forms::{Address, Remember},
+        forms::{LinkRequest, Remember},
         layout::{Layout, Page},
         user_auth,
     },
 };
 
+/// The entry of the cookie session that keeps the checkbox "Keep me logged in" of the login page.
+const REMEMBER_ME: &str = "remember_me";
+
 /// Responds in the same way for every email address.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    Form(form): Form<Address>,
+    Form(form): Form<LinkRequest>,
 ) -> Result<Response> {
+    if form.email.trim().is_empty() {
+        session.put_flash(Flash::Error, "Enter your email address, and we'll email you a link.")?;
+        return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
+    }
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
-    session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+    session.put(REMEMBER_ME, &(form.remember.remember_me == RememberMe::Yes))?;
+    check_email::lead_to(&session, Link::LogIn, &form.email)
 }
 
 pub async fn edit(
@@ -46,7 +54,7 @@ pub async fn edit(
         action: format!("/users/log-in/{token}"),
         explanation: format!("Log in on this device as {}?", user.email),
         label: "Log in",
-        remember_me: true,
+        remember_me: Some(session.get(REMEMBER_ME).unwrap_or_default()),
     };
     Ok(Page(page).into_response())
 }

@@ -2,13 +2,12 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
-use sigra::{CookieSession, Flash};
+use sigra::{CookieSession, Flash, Scope};
 
-use crate::web::{error::Result, layout::Layout};
-
-/// The same message for every address. It doesn't promise an email that a rate limit may have suppressed.
-pub const LINK_ON_ITS_WAY: &str = "If your email address is in our system, you'll receive a link shortly. We send at most \
-     three links in 15 minutes; earlier ones still work.";
+use crate::{
+    accounts::User,
+    web::{error::Result, layout::Layout},
+};
 
 /// Asks for the email address to send a link to.
 #[derive(Template)]
@@ -16,7 +15,13 @@ pub const LINK_ON_ITS_WAY: &str = "If your email address is in our system, you'l
 pub struct AskPage {
     pub layout: Layout,
     pub action: &'static str,
+    pub email: String,
     pub explanation: &'static str,
+}
+
+/// Returns what to fill in for a user who is logged in.
+pub fn email_of(scope: Option<&Scope<User>>) -> String {
+    scope.map(|scope| scope.user().email.clone()).unwrap_or_default()
 }
 
 /// The page that a link opens. Opening it changes nothing. Its button does.
@@ -27,7 +32,8 @@ pub struct LinkPage {
     pub action: String,
     pub explanation: String,
     pub label: &'static str,
-    pub remember_me: bool,
+    /// Whether the checkbox "Keep me logged in" is checked. `None` without a checkbox.
+    pub remember_me: Option<bool>,
 }
 
 /// Redirects to the page where the user can request another link.

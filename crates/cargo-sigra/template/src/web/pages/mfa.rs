@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::form::Form;
 use crate::{
     accounts::{Accounts, FEW_BACKUP_CODES, User},
-    dates::minute,
+    dates::{Moment, moment},
     web::{
         error::Result,
         forms::{FirstCode, SentForm},
@@ -41,6 +41,8 @@ struct SettingsPage {
     // </passkeys>
     backup_codes: u32,
     has_any: bool,
+    /// Whether the user has only one second factor.
+    is_last: bool,
     /// Whether the user can remove a second factor.
     may_remove: bool,
     /// The number of other devices where the user is logged in. After changing a factor, they may want to log those out
@@ -56,8 +58,8 @@ impl SettingsPage {
 
 /// When a second factor was added and last used.
 struct Used {
-    added: String,
-    last_used: String,
+    added: Moment,
+    last_used: Moment,
 }
 
 // <passkeys>
@@ -94,7 +96,7 @@ pub async fn index(
 ) -> Result<Page<impl Template>> {
     let user = enrolment.scope().user();
     let factors = accounts.sigra().mfa().list(&user.id).await?;
-    let used = |added, last_used| Used { added: minute(added), last_used: minute(last_used) };
+    let used = |added, last_used| Used { added: moment(added), last_used: moment(last_used) };
     let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrolment.scope().session().id);
     Ok(Page(SettingsPage {
         layout: layout("Two-factor authentication", &session, &enrolment),
@@ -103,6 +105,7 @@ pub async fn index(
         is_required: enrolment.is_required(),
         totp: factors.totp.map(|totp| used(totp.inserted_at, totp.last_used_at)),
         has_any: factors.is_any(),
+        is_last: factors.count() == 1,
         may_remove: factors.count() > 1 || !user.requires_second_factor(),
         other_devices: sessions.iter().filter(|session| session.id != this_one).count(),
         backup_codes: factors.backup_codes,
@@ -253,7 +256,7 @@ async fn totp_page(
     let user = enrolment.scope().user();
     let totp: TotpEnrolment = accounts.sigra().mfa().begin_totp(session, user, &user.email)?;
     Ok(Page(TotpPage {
-        layout: layout("Authenticator app", session, enrolment),
+        layout: layout("Authenticator app", session, enrolment).with_problems(problem),
         qr_code: totp.qr_code(),
         manual_key: totp.manual_key().to_string(),
         url: totp.url().to_owned(),

@@ -38,7 +38,7 @@ pub async fn new(
     Query(options): Query<Options>,
 ) -> Result<Page<impl Template>> {
     let layout = Layout::without_nav("Two-factor authentication", &session);
-    page(&accounts, &challenge, layout, options.backup_code).await
+    page(&accounts, &challenge, layout, &options).await
 }
 
 pub async fn create(
@@ -57,7 +57,7 @@ pub async fn create(
         Err(error) => {
             let problem = too_many_attempts(error)?;
             let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
-            Ok(page(&accounts, &challenge, layout, false).await?.later(problem))
+            Ok(page(&accounts, &challenge, layout, &Options::default()).await?.later(problem))
         }
     }
 }
@@ -66,12 +66,12 @@ async fn page(
     accounts: &Accounts,
     challenge: &MfaChallenge<User>,
     layout: Layout,
-    backup_code: bool,
+    options: &Options,
 ) -> Result<Page<ChallengePage>> {
     let factors = accounts.sigra().mfa().list(&challenge.user().id).await?;
-    let prompt = Prompt::new(&factors, backup_code);
+    let prompt = Prompt::new(&factors, options);
     // <passkeys>
-    let prompt = prompt.with_passkeys(accounts, &factors);
+    let prompt = prompt.with_passkeys(accounts, &factors, options);
     // </passkeys>
     Ok(Page(ChallengePage { layout, prompt }))
 }

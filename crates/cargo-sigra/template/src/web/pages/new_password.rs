@@ -46,6 +46,7 @@ impl NewPasswordPage {
             }
             refusal => self.password_problem = Some(refusal.to_string()),
         }
+        self.layout = self.layout.with_problems(true);
         self
     }
 }

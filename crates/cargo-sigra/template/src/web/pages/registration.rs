@@ -1,20 +1,19 @@
 //! Registration.
 
 use askama::Template;
-use axum::{
-    extract::State,
-    response::{IntoResponse, Redirect, Response},
-};
-use sigra::{CookieSession, Flash, Scope};
+use axum::{extract::State, response::Response};
+use sigra::{CookieSession, Scope};
 
-use super::form::Form;
+use super::{
+    check_email::{self, Link},
+    form::Form,
+};
 use crate::{
     accounts::{Accounts, Problems, Refusal, User},
     web::{
         error::Result,
         forms::Registration,
         layout::{Layout, Page},
-        user_auth,
     },
 };
 
@@ -38,18 +37,13 @@ pub async fn create(
     Form(form): Form<Registration>,
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &form.email, &form.password).await {
-        Ok(()) => {
-            session.put_flash(
-                Flash::Info,
-                "Almost done: open the link in the email that is on its way to you. We send at most three in 15 minutes.",
-            )?;
-            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
-        }
+        Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
         Err(Refusal::Invalid(problems)) => Ok(page(&session, scope.as_ref(), form.email, problems).refused()),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
-    Page(RegisterPage { layout: Layout::new("Register", session, scope), email, problems })
+    let layout = Layout::new("Register", session, scope).with_problems(!problems.is_empty());
+    Page(RegisterPage { layout, email, problems })
 }

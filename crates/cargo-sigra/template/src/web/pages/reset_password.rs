@@ -3,13 +3,14 @@
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
-use sigra::{CookieSession, Flash, Scope};
+use sigra::{CookieSession, Scope};
 
 use super::{
+    check_email::{self, Link},
     form::Form,
-    mail_link::{AskPage, LINK_ON_ITS_WAY, bad_link},
+    mail_link::{AskPage, bad_link, email_of},
     new_password::{self, NewPasswordPage, Responses},
 };
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
         error::Result,
         forms::{Address, NewPassword},
         layout::{Layout, Page},
-        user_auth,
     },
 };
 
@@ -29,6 +29,7 @@ pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<imp
     Page(AskPage {
         layout: Layout::new("Forgot your password?", &session, scope.as_ref()),
         action: ASK_PATH,
+        email: email_of(scope.as_ref()),
         explanation: "We'll email you a link to set a new one.",
     })
 }
@@ -40,8 +41,7 @@ pub async fn create(
     Form(form): Form<Address>,
 ) -> Result<Response> {
     accounts.deliver_user_reset_password_instructions(&form.email, session.client()).await?;
-    session.put_flash(Flash::Info, LINK_ON_ITS_WAY)?;
-    Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+    check_email::lead_to(&session, Link::ResetPassword, &form.email)
 }
 
 pub async fn edit(

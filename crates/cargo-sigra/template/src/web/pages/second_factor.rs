@@ -8,7 +8,7 @@ use crate::accounts::Accounts;
 // </passkeys>
 
 /// The query of the page.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Options {
     /// Whether to show a field for a backup code.
     #[serde(default)]
@@ -28,10 +28,11 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    pub fn new(factors: &SecondFactors, backup_code: bool) -> Self {
+    /// A user who has neither an app nor a passkey here enters a backup code, even if they didn't ask to.
+    pub fn new(factors: &SecondFactors, options: &Options) -> Self {
         Self {
             has_totp: factors.totp.is_some(),
-            backup_code: (backup_code || factors.totp.is_none()) && factors.backup_codes > 0,
+            backup_code: (options.backup_code || factors.totp.is_none()) && factors.backup_codes > 0,
             has_backup_codes: factors.backup_codes > 0,
             // <passkeys>
             passkey_domain: None,
@@ -39,10 +40,16 @@ impl Prompt {
         }
     }
 
+    /// Whether the page has a field for a code.
+    pub fn asks_code(&self) -> bool {
+        self.has_totp || self.backup_code
+    }
+
     // <passkeys>
     /// Offers passkeys to a user who has some.
-    pub fn with_passkeys(mut self, accounts: &Accounts, factors: &SecondFactors) -> Self {
+    pub fn with_passkeys(mut self, accounts: &Accounts, factors: &SecondFactors, options: &Options) -> Self {
         self.passkey_domain = accounts.policy().passkey_domain.clone().filter(|_| !factors.passkeys.is_empty());
+        self.backup_code &= options.backup_code || self.passkey_domain.is_none();
         self
     }
     // </passkeys>

@@ -37,6 +37,25 @@ struct SudoPage {
     // </mfa>
 }
 
+impl SudoPage {
+    fn what_to_do(&self) -> &'static str {
+        // <mfa>
+        if self.prompt.is_some() {
+            return "To continue, present your second factor again.";
+        }
+        // </mfa>
+        if self.has_password {
+            return "To continue, enter your password again.";
+        }
+        // <!magic_link>
+        // "You don't have a password yet."
+        // </!magic_link>
+        // <magic_link>
+        "You don't have a password, so log in again with a link to continue."
+        // </magic_link>
+    }
+}
+
 pub async fn new(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -46,27 +65,33 @@ pub async fn new(
     // </mfa>
 ) -> Result<Page<impl Template>> {
     let layout = Layout::new(TITLE, &session, Some(&scope));
-    // <mfa>
-    let backup_code = options.backup_code;
-    // </mfa>
     // <!mfa>
-    // let backup_code = false;
+    // page(&accounts, layout, &scope).await
     // </!mfa>
-    page(&accounts, layout, &scope, backup_code).await
+    // <mfa>
+    page(&accounts, layout, &scope, &options).await
+    // </mfa>
 }
 
-async fn page(accounts: &Accounts, layout: Layout, scope: &Scope<User>, backup_code: bool) -> Result<Page<SudoPage>> {
+async fn page(
+    accounts: &Accounts,
+    layout: Layout,
+    scope: &Scope<User>,
+    // <mfa>
+    options: &Options,
+    // </mfa>
+) -> Result<Page<SudoPage>> {
     // <!mfa>
     // // The password is the only proof to ask for.
-    // let _ = (accounts, backup_code);
+    // let _ = accounts;
     // </!mfa>
     let user = scope.user();
     // <mfa>
     let factors = accounts.sigra().mfa().list(&user.id).await?;
-    let prompt = Prompt::new(&factors, backup_code);
+    let prompt = Prompt::new(&factors, options);
     // </mfa>
     // <passkeys>
-    let prompt = prompt.with_passkeys(accounts, &factors);
+    let prompt = prompt.with_passkeys(accounts, &factors, options);
     // </passkeys>
     Ok(Page(SudoPage {
         layout,
@@ -96,7 +121,13 @@ pub async fn create(
         Err(error) => {
             let problem = too_many_attempts(error)?;
             let layout = Layout::new(TITLE, &session, Some(&scope)).alert(&problem);
-            Ok(page(&accounts, layout, &scope, false).await?.later(problem))
+            // <!mfa>
+            // let form = page(&accounts, layout, &scope).await?;
+            // </!mfa>
+            // <mfa>
+            let form = page(&accounts, layout, &scope, &Options::default()).await?;
+            // </mfa>
+            Ok(form.later(problem))
         }
     }
 }

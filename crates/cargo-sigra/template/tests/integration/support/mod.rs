@@ -268,6 +268,17 @@ pub fn seen(response: &TestResponse) -> (u16, Vec<String>, String) {
     (response.status().as_u16(), seen, without_keys(&response.text()))
 }
 
+/// Returns everything that a visitor can see in a response, except random parts and the email address that they typed.
+pub fn seen_apart_from(response: &TestResponse, typed: &str) -> (u16, Vec<String>, String) {
+    let (status, headers, page) = seen(response);
+    (status, headers, page.replace(typed.trim(), "an address"))
+}
+
+/// Returns an email address that nobody has, as long as this one: what visitors type is in their own cookies.
+pub fn as_long_as(email: &str) -> String {
+    format!("z{}", &email[1..])
+}
+
 /// Removes the idempotency keys of forms, which are random.
 pub fn without_keys(page: &str) -> String {
     const KEY: &str = "name=\"_idempotency_key\" value=\"";

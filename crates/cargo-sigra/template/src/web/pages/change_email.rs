@@ -1,0 +1,107 @@
+//! Changing the email address: the form, which requires sudo mode, and the link that it sends to the new address.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{CookieSession, Flash, Scope, Sudo};
+
+use super::{
+    form::Form,
+    mail_link::{LinkPage, bad_link},
+    settings,
+};
+use crate::{
+    accounts::{Accounts, Refusal, User},
+    web::{
+        error::Result,
+        forms::Address,
+        layout::{Layout, Page},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "change_email.html")]
+struct ChangeEmailPage {
+    layout: Layout,
+    email: String,
+    new_email: String,
+    is_confirmed: bool,
+    problem: Option<&'static str>,
+}
+
+pub async fn edit(session: CookieSession, Sudo(scope): Sudo<User>) -> Page<impl Template> {
+    page(&session, &scope, String::new(), None)
+}
+
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+    Form(form): Form<Address>,
+) -> Result<Response> {
+    let client = session.client();
+    match accounts.deliver_user_update_email_instructions(scope.user(), &form.email, &client).await {
+        Ok(()) => {
+            session.put_flash(
+                Flash::Info,
+                "Open the link in the email that is on its way to your new address. We send at most three in 15 minutes.",
+            )?;
+            Ok(Redirect::to(settings::PATH).into_response())
+        }
+        Err(Refusal::Invalid(problems)) => Ok(page(&session, &scope, form.email, problems.email).refused()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+pub async fn confirm_email(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    let Some(email) = accounts.get_new_email_by_token(scope.user(), &token).await? else {
+        return bad_link(&session, settings::PATH);
+    };
+    let page = LinkPage {
+        layout: Layout::new("Change your email address", &session, Some(&scope)),
+        action: format!("/users/settings/confirm-email/{token}"),
+        explanation: format!("Change your email address to {email}?"),
+        label: "Use this email address",
+        remember_me: None,
+    };
+    Ok(Page(page).into_response())
+}
+
+pub async fn change_email(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    match accounts.update_user_email(&session, &scope, &token).await {
+        Ok(_) => {
+            session.put_flash(Flash::Info, "Your email address was changed.")?;
+            Ok(Redirect::to(settings::PATH).into_response())
+        }
+        Err(Refusal::Link) => bad_link(&session, settings::PATH),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn page(
+    session: &CookieSession,
+    scope: &Scope<User>,
+    new_email: String,
+    problem: Option<&'static str>,
+) -> Page<ChangeEmailPage> {
+    let user = scope.user();
+    Page(ChangeEmailPage {
+        layout: Layout::new("Email address", session, Some(scope)).with_problems(problem.is_some()),
+        email: user.email.clone(),
+        new_email,
+        is_confirmed: user.confirmed_at.is_some(),
+        problem,
+    })
+}

@@ -1,0 +1,84 @@
+//! Changing the password, which requires sudo mode.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{CookieSession, Flash, Scope, Sudo};
+
+use super::{form::Form, settings};
+use crate::{
+    accounts::{Accounts, Problems, Refusal, User},
+    web::{
+        error::Result,
+        forms::ChangedPassword,
+        layout::{Layout, Page},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "change_password.html")]
+struct ChangePasswordPage {
+    layout: Layout,
+    email: String,
+    has_password: bool,
+    asks_current_password: bool,
+    problems: Problems,
+}
+
+impl ChangePasswordPage {
+    /// Returns whether a field has the focus: the first one with an error, or the first one.
+    fn focuses(&self, field: &str) -> bool {
+        let Problems { current_password, password, password_confirmation, .. } = &self.problems;
+        let focused = match (current_password, password, password_confirmation) {
+            (None, Some(_), _) => "new",
+            (None, None, Some(_)) => "confirmation",
+            _ if self.asks_current_password => "current",
+            _ => "new",
+        };
+        field == focused
+    }
+}
+
+pub async fn edit(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+) -> Page<impl Template> {
+    page(&accounts, &session, &scope, Problems::default())
+}
+
+pub async fn update(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+    Form(form): Form<ChangedPassword>,
+) -> Result<Response> {
+    let ChangedPassword { current_password, new } = &form;
+    let current = current_password.as_ref();
+    match accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await {
+        Ok(()) => {
+            session.put_flash(Flash::Info, "Your password was changed. All other devices were logged out.")?;
+            Ok(Redirect::to(settings::PATH).into_response())
+        }
+        Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).refused()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn page(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: &Scope<User>,
+    problems: Problems,
+) -> Page<ChangePasswordPage> {
+    let user = scope.user();
+    Page(ChangePasswordPage {
+        layout: Layout::new("Password", session, Some(scope)).with_problems(!problems.is_empty()),
+        email: user.email.clone(),
+        has_password: user.hashed_password.is_some(),
+        asks_current_password: accounts.asks_current_password(scope),
+        problems,
+    })
+}

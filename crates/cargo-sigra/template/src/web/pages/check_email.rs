@@ -1,0 +1,122 @@
+//! "Check your email": what follows a form that sends a link. The page is the same for every email address.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::{Deserialize, Serialize};
+use sigra::{CookieSession, Flash, Scope};
+
+use crate::{
+    accounts::{Accounts, User},
+    config::{AppEnv, Settings},
+    web::{
+        error::Result,
+        layout::{Layout, Page},
+        user_auth,
+    },
+};
+
+const PATH: &str = "/users/check-email";
+
+/// The entry of the cookie session that says which link was sent.
+const SENT: &str = "sent_link";
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub enum Link {
+    /// Confirms the email address of a registration.
+    Register,
+    Confirm,
+    ResetPassword,
+    // <magic_link>
+    LogIn,
+    // </magic_link>
+}
+
+/// A link that was requested for an email address.
+#[derive(Serialize, Deserialize)]
+struct Sent {
+    link: Link,
+    email: String,
+}
+
+#[derive(Template)]
+#[template(path = "check_email.html")]
+struct CheckEmailPage {
+    layout: Layout,
+    sent: Sent,
+    /// Whether emails can be read at `/dev/mailbox`.
+    has_mailbox: bool,
+}
+
+/// Only a registration sends an email in every case. Any other text must not reveal whether there is an account.
+impl Sent {
+    fn what(&self) -> &'static str {
+        match self.link {
+            Link::Register => "Open the link in the email to",
+            _ => "If there is an account for",
+        }
+    }
+
+    fn then(&self) -> &'static str {
+        match self.link {
+            Link::Register => " to confirm your email address.",
+            Link::Confirm => " that isn't confirmed yet, you'll receive a link shortly.",
+            Link::ResetPassword => ", you'll receive a link to set a new password shortly.",
+            // <magic_link>
+            Link::LogIn => ", you'll receive a link to log in shortly.",
+            // </magic_link>
+        }
+    }
+
+    /// Where the form is sent again.
+    fn path(&self) -> &'static str {
+        match self.link {
+            Link::Register | Link::Confirm => "/users/confirm",
+            Link::ResetPassword => "/users/reset-password",
+            // <magic_link>
+            Link::LogIn => "/users/log-in/link",
+            // </magic_link>
+        }
+    }
+
+    /// Where to enter another email address.
+    fn start(&self) -> &'static str {
+        match self.link {
+            Link::Register => "/users/register",
+            Link::Confirm => "/users/confirm",
+            Link::ResetPassword => "/users/reset-password",
+            // <magic_link>
+            Link::LogIn => user_auth::LOG_IN_PATH,
+            // </magic_link>
+        }
+    }
+}
+
+pub async fn show(
+    State(accounts): State<Accounts>,
+    State(settings): State<Arc<Settings>>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+) -> Response {
+    let Some(sent) = session.get(SENT) else {
+        return Redirect::to(user_auth::LOG_IN_PATH).into_response();
+    };
+    let layout = Layout::new("Check your email", &session, scope.as_ref());
+    let has_mailbox = settings.app_env != AppEnv::Prod && accounts.mailer().mailbox().is_some();
+    Page(CheckEmailPage { layout, sent, has_mailbox }).into_response()
+}
+
+/// Redirects to the page. If it was open already, its message says that the form was sent again.
+pub fn lead_to(session: &CookieSession, link: Link, email: &str) -> Result<Response> {
+    let sent = Sent { link, email: email.trim().chars().take(254).collect() };
+    let before: Option<Sent> = session.get(SENT);
+    if before.is_some_and(|before| before.email == sent.email && before.path() == sent.path()) {
+        session.put_flash(Flash::Info, "We sent it again.")?;
+    }
+    session.put(SENT, &sent)?;
+    Ok(Redirect::to(PATH).into_response())
+}

@@ -1,0 +1,60 @@
+// What pages can only do with a script: they show passwords and local times, copy texts, and print.
+
+/** Shows what was typed into a password field. */
+for (const button of document.querySelectorAll("[data-show]")) {
+  const input = document.getElementById(button.dataset.show);
+  const [show, hide] = ["Show", "Hide"];
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const isShown = input.type === "text";
+    input.type = isShown ? "password" : "text";
+    button.firstChild.data = isShown ? show : hide;
+    input.focus();
+  });
+  // Password managers save only what a password field holds.
+  input.form.addEventListener("submit", () => {
+    input.type = "password";
+    button.firstChild.data = show;
+  });
+}
+
+/** Copies a text, and says so for two seconds. */
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) break;
+  const label = button.querySelector("span");
+  const before = label.textContent;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText.trim());
+      label.textContent = "Copied";
+    } catch {
+      label.textContent = "Copying failed";
+    }
+    setTimeout(() => (label.textContent = before), 2000);
+  });
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
+
+/** Shows times in the time zone of the user. Without a script, they are in UTC. */
+const language = document.documentElement.lang;
+const locale = navigator.languages.find((name) => name.startsWith(language)) ?? language;
+const local = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+const ago = (seconds) => {
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? [];
+  return unit ? relative.format(-Math.floor(seconds / size), unit) : "just now";
+};
+
+for (const time of document.querySelectorAll("time")) {
+  const at = new Date(time.dateTime);
+  const seconds = (Date.now() - at) / 1000;
+  const isRecent = seconds > -60 && seconds < 30 * 86400;
+  time.textContent = isRecent ? `${ago(seconds)}, ${local.format(at)}` : local.format(at);
+}
