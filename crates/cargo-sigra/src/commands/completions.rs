@@ -13,7 +13,7 @@ _cargo_or_sigra() {
     if [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == sigra ]]; then
         COMP_WORDS=(cargo-sigra "${COMP_WORDS[@]:2}")
         COMP_CWORD=$((COMP_CWORD - 1))
-        _cargo-sigra cargo-sigra "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        _cargo__sigra cargo-sigra "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         return
     fi
     if ! declare -F _cargo >/dev/null; then

@@ -79,15 +79,15 @@ struct Report<'a> {
 pub fn run(args: &New) -> Result<(), NewError> {
     let app = name_of(&args.path)?;
     refuse_nonempty_folder(&args.path)?;
+    if args.commit {
+        git::refuse_commit(&args.path).map_err(NewError::NoCommit)?;
+    }
     let users = args.parts.user_names()?;
     let choices = choices::choose(&args.parts, Place::New, questions::can_ask(args.yes || args.json))?;
     let choices = Choices { api_only: args.api_only, ..choices };
     taken::refuse_users(&users, &choices)?;
     let plan = Plan::new(app, users, choices, args.parts.sigra(&args.path)?);
     let files = application::files(&plan)?;
-    if args.commit {
-        git::refuse_commit(&args.path).map_err(NewError::NoCommit)?;
-    }
     let mut edits: Vec<Edit> = files.iter().map(|(path, text)| Edit::create(path, text)).collect();
     edits.extend(Manifest::of(&plan, &files).edits(&files)?);
     Transaction::prepare(&args.path, &edits)?.commit()?;

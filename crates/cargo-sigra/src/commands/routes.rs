@@ -3,6 +3,7 @@
 mod handlers;
 mod own;
 mod requirement;
+mod route;
 mod router;
 
 use std::{
@@ -10,9 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
-
-use self::{handlers::Handlers, requirement::Requirement, router::Gate};
+use self::{handlers::Handlers, requirement::Requirement, route::Route, router::Gate};
 use crate::{
     cli::arguments::Routes,
     manifest::{Manifest, ManifestError},
@@ -36,18 +35,6 @@ pub enum RoutesError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Json(#[from] JsonError),
-}
-
-/// A line of the list.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Route {
-    method: String,
-    path: String,
-    requirement: Requirement,
-    /// Whether there is a rate limit for each IP address.
-    #[serde(rename = "limited")]
-    is_limited: bool,
-    handler: String,
 }
 
 pub fn run(args: &Routes) -> Result<(), RoutesError> {

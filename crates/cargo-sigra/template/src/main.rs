@@ -83,7 +83,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
 
 /// Checks the health of the application that runs with the same settings, in containers that have no program for that.
 fn check_health() -> Result<(), Box<dyn Error>> {
-    let mut address = Settings::new(&Env::read()?)?.listen;
+    let mut address = Settings::new(&Variables::read()?)?.listen;
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),

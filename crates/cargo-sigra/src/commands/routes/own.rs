@@ -1,6 +1,6 @@
 //! Finds the routes of an application that accounts were installed into, beside those of accounts.
 
-use super::{Route, handlers, requirement::Requirement, router};
+use super::{handlers, requirement::Requirement, route::Route, router};
 use crate::host::{
     package::{Host, HostError},
     serve::{ServeError, Survey},

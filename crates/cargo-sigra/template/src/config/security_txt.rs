@@ -24,7 +24,11 @@ impl FromStr for Contact {
 }
 
 /// Returns the text of the file. `None` without a contact.
-pub fn security_txt(env: &Variables, public_url: &Url, warnings: &mut Vec<String>) -> Result<Option<String>, SettingsError> {
+pub fn security_txt(
+    env: &Variables,
+    public_url: &Url,
+    warnings: &mut Vec<String>,
+) -> Result<Option<String>, SettingsError> {
     let expected = "URLs such as mailto:security@example.com or https://example.com/security, separated by commas";
     let contacts = env.list::<Contact>(CONTACT, expected)?;
     let Some(expires) = env.text(EXPIRES)? else {
@@ -36,8 +40,7 @@ pub fn security_txt(env: &Variables, public_url: &Url, warnings: &mut Vec<String
     let time = OffsetDateTime::parse(&expires, &Rfc3339);
     let time = time.map_err(|_| SettingsError::Invalid { name: EXPIRES, value: expires.clone(), expected: EXAMPLE })?;
     if time < OffsetDateTime::now_utc() {
-        warnings
-            .push(format!("{EXPIRES} is {expires}, which is over: nobody may use security.txt until you change it"));
+        warnings.push(format!("{EXPIRES} is {expires}: security.txt has expired, so choose a later time"));
     }
     let contacts: String = contacts.iter().map(|Contact(url)| format!("Contact: {url}\n")).collect();
     Ok(Some(format!("{contacts}Expires: {expires}\nCanonical: {public_url}.well-known/security.txt\n")))
