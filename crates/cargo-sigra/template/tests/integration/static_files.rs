@@ -84,5 +84,5 @@ fn templates_refer_only_to_files_that_exist() {
         }
         assert!(referred(&text).is_empty(), "{template:?} has the path of a static file without its hash");
     }
-    assert!(found > 3);
+    assert!(found >= 3);
 }
