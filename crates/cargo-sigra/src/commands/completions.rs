@@ -13,7 +13,7 @@ _cargo_or_sigra() {
     if [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} == sigra ]]; then
         COMP_WORDS=(cargo-sigra "${COMP_WORDS[@]:2}")
         COMP_CWORD=$((COMP_CWORD - 1))
-        _cargo__sigra cargo-sigra "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        _cargo_sigra cargo-sigra "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         return
     fi
     if ! declare -F _cargo >/dev/null; then
@@ -23,6 +23,7 @@ _cargo_or_sigra() {
     declare -F _cargo >/dev/null && _cargo "$@"
 }
 complete -F _cargo_or_sigra -o bashdefault -o default cargo
+complete -F _cargo_sigra -o bashdefault -o default cargo-sigra
 "#;
 
 /// Completes `cargo sigra` in fish.
@@ -38,9 +39,10 @@ pub struct CompletionsError(#[from] io::Error);
 
 pub fn run(args: &Completions) -> Result<(), CompletionsError> {
     let mut script = Vec::new();
-    // In zsh, Cargo's completions call those of `cargo-sigra`.
-    let mut command = Cli::command().name("cargo-sigra").bin_name("cargo-sigra");
-    clap_complete::generate(args.shell, &mut command, "cargo-sigra", &mut script);
+    // In zsh, Cargo's completions call those of `cargo-sigra`. For bash, clap_complete can't handle a name with a hyphen.
+    let name = if args.shell == Shell::Bash { "cargo_sigra" } else { "cargo-sigra" };
+    let mut command = Cli::command().name(name).bin_name(name);
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
     match args.shell {
         Shell::Bash => script.extend(IN_BASH.as_bytes()),
         Shell::Fish => script.extend(IN_FISH.as_bytes()),

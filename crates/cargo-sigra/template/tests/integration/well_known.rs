@@ -32,7 +32,7 @@ async fn password_managers_find_the_page_for_passkeys() {
     let found: serde_json::Value = serde_json::from_str(&response.text()).expect("JSON");
     assert_eq!(found, serde_json::json!({ "enroll": page, "manage": page }));
 
-    let without = Host::with(&[&PROD[..], &[("PUBLIC_URL", "https://192.0.2.1")]].concat()).await;
+    let without = Host::with(&[&[("PUBLIC_URL", "https://192.0.2.1")], &PROD[..]].concat()).await;
     assert_problem(&without.client().json().get("/.well-known/passkey-endpoints").await, 404);
 }
 // </passkeys>
