@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod doctor;
 pub mod install;
+pub mod migration;
 pub mod new;
 pub mod routes;
 pub mod secret;

@@ -19,7 +19,7 @@ use clap::Parser;
 
 use self::{
     cli::arguments::{Cli, Command, Gen},
-    commands::{completions, doctor, install, new, routes, secret, upgrade},
+    commands::{completions, doctor, install, migration, new, routes, secret, upgrade},
     system::terminal::{BAD, styled},
 };
 
@@ -42,11 +42,12 @@ fn arguments() -> impl Iterator<Item = std::ffi::OsString> {
 fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     match &cli.command {
         Command::New(args) => new::run(args)?,
-        Command::Gen(Gen::Secret) => secret::run()?,
+        Command::Gen(Gen::Secret(args)) => secret::run(args)?,
+        Command::Gen(Gen::Migration(args)) => migration::run(args)?,
         Command::Install(args) => install::run(args)?,
         Command::Upgrade(args) => upgrade::run(args)?,
         Command::Doctor(args) => doctor::run(args)?,
-        Command::Routes(_) => routes::run()?,
+        Command::Routes(args) => routes::run(args)?,
         Command::Completions(args) => completions::run(args)?,
     }
     Ok(())

@@ -3,6 +3,7 @@
 pub mod cargo;
 pub mod git;
 pub mod interruption;
+pub mod json;
 pub mod questions;
 pub mod terminal;
 pub mod text_file;

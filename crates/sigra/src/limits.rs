@@ -25,6 +25,7 @@ use crate::{
     browser::cookie_session::CookieSession,
     model::{
         client::Client,
+        transaction::Transaction,
         user::{AuthUser, Connection},
         window::CLOCK_SKEW,
     },
@@ -117,9 +118,50 @@ impl<U: AuthUser> Limits<'_, U> {
     ///
     /// [`Error::TooManyAttempts`].
     pub async fn check_log_in(self, session: &CookieSession, account: &str, user: Option<&U::Id>) -> Result<(), Error> {
+        self.attempt_log_in(session, account, user, async { Ok(()) }).await
+    }
+
+    /// Counts a login attempt like [`check_log_in`](Self::check_log_in), and makes it: `attempt` checks the password. It
+    /// is not run if the account must wait, or if the attempt can't be counted. It runs while the count is written to
+    /// the disk, and its result is returned only after that.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use sigra::{CookieSession, Password, Sigra, Verification};
+    ///
+    /// async fn is_password_of(
+    ///     sigra: &Sigra<User>, session: &CookieSession, email: &str, user: Option<&User>, password: &Password,
+    /// ) -> sigra::Result<bool> {
+    ///     let id = user.map(|user| &user.id);
+    ///     let check = sigra.verify_password(user, password);
+    ///     Ok(sigra.limits().attempt_log_in(session, email, id, check).await? != Verification::Invalid)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`], and the errors of `attempt`.
+    pub async fn attempt_log_in<T>(
+        self,
+        session: &CookieSession,
+        account: &str,
+        user: Option<&U::Id>,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if !self.sigra.parts.config.rate_limits {
+            return attempt.await;
+        }
         let known = self.sigra.known_browser(session, user).await?;
         let strangers = log_in_key(STRANGERS, account);
-        self.check_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await
+        let counted = self.count_browser(Limit::LOG_IN, "log in", known.as_ref(), &strangers).await?;
+        let (written, result) = tokio::join!(counted.commit(), attempt);
+        written?;
+        result
     }
 
     /// Forgets the login attempts on an account. Call it after a success: a correct password, or a new one. Earlier
@@ -159,10 +201,13 @@ impl<U: AuthUser> Limits<'_, U> {
     /// Counts an answer to a challenge, across all sessions of the user. A browser in which they presented a second
     /// factor before has its own count.
     pub(crate) async fn check_second_factor(self, session: &CookieSession, user: &U::Id) -> Result<(), Error> {
+        if !self.sigra.parts.config.rate_limits {
+            return Ok(());
+        }
         let known = self.sigra.known_browser(session, Some(user)).await?;
         let known = known.filter(|known| known.has_shown_second_factor);
         let strangers = second_factor_key(user);
-        self.check_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await
+        self.count_browser(Limit::SECOND_FACTOR, "second factor", known.as_ref(), &strangers).await?.commit().await
     }
 
     /// Forgets the attempts of [`check_second_factor`](Self::check_second_factor), in the transaction of the success.
@@ -182,19 +227,43 @@ impl<U: AuthUser> Limits<'_, U> {
 
     /// Counts an attempt of a known browser separately, as long as all known browsers of the user together are within
     /// [`Limit::KNOWN_BROWSERS`]. Beyond that, and for an unknown browser, counts it with those of all unknown
-    /// browsers.
-    async fn check_browser(
+    /// browsers. The attempt counts once the transaction that it returns is committed.
+    async fn count_browser(
         self,
         limit: Limit,
         purpose: &str,
         known: Option<&Browser<U::Id>>,
         strangers: &[u8; 32],
-    ) -> Result<(), Error> {
-        let Some(known) = known else { return self.count(limit, strangers).await };
-        self.count(limit, &known_key(purpose, known)).await?;
-        match self.count(Limit::KNOWN_BROWSERS, &all_known_key(purpose, &known.user)).await {
-            Err(Error::TooManyAttempts { .. }) => self.count(limit, strangers).await,
-            counted => counted,
+    ) -> Result<Transaction<U>, Error> {
+        let Some(known) = known else { return self.begin_count(limit, strangers).await };
+        // Like a login that forgets these counters, it locks that of the browser first.
+        let mut tx = self.begin_count(limit, &known_key(purpose, known)).await?;
+        match self.attempt(&mut tx, Limit::KNOWN_BROWSERS, &all_known_key(purpose, &known.user)).await {
+            Ok(()) => Ok(tx),
+            Err(Error::TooManyAttempts { .. }) => {
+                tx.commit().await?;
+                self.begin_count(limit, strangers).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts an attempt in a transaction of its own, and returns it. It is tried once more if the database rolls it
+    /// back so that another can continue.
+    async fn begin_count(self, limit: Limit, key: &[u8; 32]) -> Result<Transaction<U>, Error> {
+        let mut has_failed = false;
+        loop {
+            let mut tx = self.sigra.begin().await?;
+            match self.attempt(&mut tx, limit, key).await {
+                Ok(()) => return Ok(tx),
+                Err(error @ Error::TooManyAttempts { .. }) => {
+                    // A count that a wrong clock made may have been reset.
+                    tx.commit().await?;
+                    return Err(error);
+                }
+                Err(error) if error.is_serialization_failure() && !has_failed => has_failed = true,
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -212,11 +281,7 @@ impl<U: AuthUser> Limits<'_, U> {
         if !self.sigra.parts.config.rate_limits {
             return Ok(());
         }
-        transact!(self.sigra, conn => match self.attempt(conn, limit, key).await {
-            // Commit in this case too: a count that a wrong clock made may have been reset.
-            Err(error @ Error::TooManyAttempts { .. }) => Ok(Err(error)),
-            counted => counted.map(Ok),
-        })?
+        self.begin_count(limit, key).await?.commit().await
     }
 
     async fn forget_key(self, key: &[u8; 32]) -> Result<(), Error> {

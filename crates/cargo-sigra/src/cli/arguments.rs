@@ -62,6 +62,9 @@ pub struct Upgrade {
     /// Use the library of a checkout of Sigra: the path of its folder `crates/sigra`
     #[arg(long, value_name = "PATH", env = "SIGRA_PATH", hide_env = true, value_hint = ValueHint::DirPath)]
     pub sigra_path: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Checks the settings, database, email and clock of the application in this folder
@@ -85,8 +88,13 @@ pub struct Doctor {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo sigra routes                              Lists all routes
-  cargo sigra routes | grep POST                  Lists some of them")]
-pub struct Routes {}
+  cargo sigra routes | grep POST                  Lists some of them
+  cargo sigra routes --json                       Prints JSON, for scripts")]
+pub struct Routes {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Creates an application whose users register, log in and manage their accounts
 #[derive(Debug, Args)]
@@ -106,9 +114,15 @@ pub struct New {
     /// Generate a JSON API instead of pages, for a separate frontend or a mobile app
     #[arg(long)]
     pub api_only: bool,
+    /// Commit what was generated, in its new repository
+    #[arg(long)]
+    pub commit: bool,
     /// Ask no questions, and use the defaults
     #[arg(long, short)]
     pub yes: bool,
+    /// Print JSON, and ask no questions
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Adds accounts to the axum application in this folder
@@ -148,6 +162,9 @@ pub struct Install {
     /// Ask no questions, and use the defaults
     #[arg(long, short)]
     pub yes: bool,
+    /// Print JSON, and ask no questions
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The features and names of the application.
@@ -198,22 +215,44 @@ impl Parts {
     }
 }
 
-/// Generates a secret
+/// Generates a secret or a migration
 #[derive(Debug, Subcommand)]
 pub enum Gen {
     /// Prints a new secret for SECRET_KEY_BASE
     #[command(after_help = "Examples:
   cargo sigra gen secret                          Prints one
   export SECRET_KEY_BASE=$(cargo sigra gen secret)")]
-    Secret,
+    Secret(Secret),
+    /// Creates an empty migration that runs after all others
+    #[command(after_help = "Examples:
+  cargo sigra gen migration add_name_to_users     Creates migrations/20260131120000_add_name_to_users.sql")]
+    Migration(Migration),
+}
+
+#[derive(Debug, Args)]
+pub struct Secret {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Migration {
+    /// What it does, in lowercase letters, digits and `_`
+    pub name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Prints completions for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo sigra completions bash > ~/.local/share/bash-completion/completions/cargo-sigra
-  cargo sigra completions fish > ~/.config/fish/completions/cargo-sigra.fish
-  cargo sigra completions zsh > \"${fpath[1]}/_cargo-sigra\"")]
+  cargo sigra completions bash >> ~/.bashrc
+  cargo sigra completions fish > ~/.config/fish/conf.d/cargo-sigra.fish
+  cargo sigra completions zsh > \"${fpath[1]}/_cargo-sigra\"
+
+In bash, fish and zsh, `cargo sigra` is completed, and in others only `cargo-sigra`.")]
 pub struct Completions {
     pub shell: Shell,
 }

@@ -16,7 +16,10 @@ use self::{
 use crate::{
     cli::arguments::Doctor,
     manifest::{Manifest, ManifestError},
-    system::terminal::{BAD, GOOD, STRONG, WARNING, styled},
+    system::{
+        json::{self, JsonError},
+        terminal::{BAD, GOOD, STRONG, WARNING, styled},
+    },
 };
 
 /// Why nothing was checked, or the number of problems that were found.
@@ -28,8 +31,8 @@ pub enum DoctorError {
     Variables(#[from] VariablesError),
     #[error("can't start a runtime to check the database: {0}")]
     Runtime(io::Error),
-    #[error("can't write the findings as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Json(#[from] JsonError),
     #[error("{0} {problems} found", problems = if *.0 == 1 { "problem" } else { "problems" })]
     Problems(usize),
 }
@@ -41,7 +44,7 @@ pub fn run(args: &Doctor) -> Result<(), DoctorError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DoctorError::Runtime)?;
     let findings = runtime.block_on(findings(root, &manifest, &variables));
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&findings).map_err(DoctorError::Json)?);
+        json::print(&findings)?;
     } else {
         findings.iter().for_each(print);
     }

@@ -32,6 +32,7 @@ use crate::{
     },
     system::{
         git::{self, GitError},
+        json::{self, JsonError},
         questions::{self, QuestionError},
         terminal::{self, STRONG, WARNING, styled},
         text_file::TextFile,
@@ -94,6 +95,8 @@ pub enum InstallError {
     Edit(#[from] EditError),
     #[error(transparent)]
     Trial(#[from] TrialError),
+    #[error(transparent)]
+    Json(#[from] JsonError),
 }
 
 /// The default module for the generated files.
@@ -118,7 +121,7 @@ pub fn run(args: &Install) -> Result<(), InstallError> {
         Err(error) => return Err(error.into()),
     };
     let asked = before.as_ref().map(|manifest| PathBuf::from(&manifest.migrations.folder)).or(args.migrations.clone());
-    let existing = Existing::find(&host.root, asked.as_deref(), questions::can_ask(args.yes))?;
+    let existing = Existing::find(&host.root, asked.as_deref(), questions::can_ask(args.yes || args.json))?;
     let module = module_name(args, &host, before.as_ref())?;
     let survey = Survey::of(&host, &module, args.bin.as_deref(), before.is_some())?;
     let plan = match &before {
@@ -144,17 +147,27 @@ pub fn run(args: &Install) -> Result<(), InstallError> {
         git::refuse_changed_files_at(&host.root, &transaction.elsewhere(&host.root))?;
     }
     trial::run(&host.root, &all, Checks { resolve: !args.no_resolve, compile: args.check })?;
-    for warning in existing.warnings(&plan.users, &files, plan.choices.db) {
+    let warnings = existing.warnings(&plan.users, &files, plan.choices.db);
+    if !args.dry_run {
+        transaction.commit()?;
+        if before.is_none()
+            && let Err(error) = existing.touch()
+        {
+            terminal::warn(error);
+        }
+    }
+    if args.json {
+        let warnings = warnings.iter().map(ToString::to_string).collect();
+        let report = closing::Report::of(args.dry_run, &created, &edits, &plan, &survey, warnings, advice);
+        return Ok(json::print(&report)?);
+    }
+    for warning in warnings {
         anstream::println!("{} {warning}\n", styled(WARNING, "warning:"));
     }
     if args.dry_run {
         created.iter().chain(&edits).for_each(Edit::print_diff);
     } else {
-        transaction.commit()?;
         if before.is_none() {
-            if let Err(error) = existing.touch() {
-                terminal::warn(error);
-            }
             anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
         }
         closing::report(&created, &edits, before.is_none());
@@ -212,7 +225,7 @@ fn new_plan(
     let folder = survey.folder()?;
     module::refuse_taken(host, survey, &module, &folder)?;
     let mut parts = args.parts.clone();
-    let can_ask = questions::can_ask(args.yes);
+    let can_ask = questions::can_ask(args.yes || args.json);
     if parts.db.is_none() {
         parts.db = database::of(host, can_ask)?;
     }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use crate::{
     cli::{arguments::New, choices},
     host::{
@@ -23,7 +25,8 @@ use crate::{
         files,
     },
     system::{
-        git,
+        git::{self, GitError},
+        json::{self, JsonError},
         questions::{self, QuestionError},
         terminal::{self, STRONG, WARNING, styled},
     },
@@ -51,30 +54,72 @@ pub enum NewError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Edit(#[from] EditError),
+    #[error("the application was created, but not committed: {0}")]
+    Commit(GitError),
+    #[error("can't commit: {0}")]
+    NoCommit(GitError),
+    #[error(transparent)]
+    Json(#[from] JsonError),
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    application: &'a str,
+    folder: &'a Path,
+    choices: Choices,
+    created: Vec<&'a String>,
+    /// Whether a git repository was created, and everything committed.
+    repository: bool,
+    committed: bool,
+    /// The commands to run next.
+    next: Vec<String>,
 }
 
 pub fn run(args: &New) -> Result<(), NewError> {
     let app = name_of(&args.path)?;
     refuse_nonempty_folder(&args.path)?;
+    if args.commit {
+        git::refuse_commit(&args.path).map_err(NewError::NoCommit)?;
+    }
     let users = args.parts.user_names()?;
-    let choices = choices::choose(&args.parts, Place::New, questions::can_ask(args.yes))?;
+    let choices = choices::choose(&args.parts, Place::New, questions::can_ask(args.yes || args.json))?;
     let choices = Choices { api_only: args.api_only, ..choices };
     taken::refuse_users(&users, &choices)?;
     let plan = Plan::new(app, users, choices, args.parts.sigra(&args.path)?);
     let files = application::files(&plan)?;
-
-    anstream::println!("{} {}: {}\n", styled(STRONG, "Creating"), plan.app.package(), choices.in_words());
     let mut edits: Vec<Edit> = files.iter().map(|(path, text)| Edit::create(path, text)).collect();
     edits.extend(Manifest::of(&plan, &files).edits(&files)?);
     Transaction::prepare(&args.path, &edits)?.commit()?;
+    let repository = git::init_unless_inside(&args.path).unwrap_or_else(|error| {
+        terminal::warn(format!("no git repository was created: {error}"));
+        false
+    });
+    if args.commit {
+        git::commit_all(&args.path, &format!("Generate {} with cargo sigra new", plan.app.package()))
+            .map_err(NewError::Commit)?;
+    }
+    if args.json {
+        return Ok(json::print(&Report {
+            application: plan.app.package(),
+            folder: &args.path,
+            choices,
+            created: files.keys().collect(),
+            repository,
+            committed: args.commit,
+            next: next_commands(&args.path, &plan),
+        })?);
+    }
+    anstream::println!("{} {}: {}\n", styled(STRONG, "Created"), plan.app.package(), choices.in_words());
     for line in files::summary(files.keys()) {
         terminal::step("create", line);
     }
     terminal::step("create", manifest::SUMMARY);
-    match git::init_unless_inside(&args.path) {
-        Ok(true) => terminal::step("create", ".git/"),
-        Ok(false) => {}
-        Err(error) => terminal::warn(format!("no git repository was created: {error}")),
+    if repository {
+        terminal::step("create", ".git/");
+    }
+    if args.commit {
+        terminal::step("commit", "everything");
     }
     plan.sigra.print_note();
     if let Some(workspace) = workspace::around(&args.path) {

@@ -1,7 +1,9 @@
 //! `cargo sigra routes`: lists the routes that it finds in the application's source.
 
 mod handlers;
+mod own;
 mod requirement;
+mod route;
 mod router;
 
 use std::{
@@ -9,10 +11,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{handlers::Handlers, requirement::Requirement, router::Gate};
+use self::{handlers::Handlers, requirement::Requirement, route::Route, router::Gate};
 use crate::{
+    cli::arguments::Routes,
     manifest::{Manifest, ManifestError},
-    system::terminal::{STRONG, styled},
+    system::{
+        json::{self, JsonError},
+        terminal::{self, STRONG, styled},
+    },
     template::rename,
 };
 
@@ -27,19 +33,11 @@ pub enum RoutesError {
     NoRoutes(PathBuf),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Json(#[from] JsonError),
 }
 
-/// A line of the list.
-#[derive(Debug, PartialEq, Eq)]
-struct Route {
-    method: String,
-    path: String,
-    requirement: Requirement,
-    is_limited: bool,
-    handler: String,
-}
-
-pub fn run() -> Result<(), RoutesError> {
+pub fn run(args: &Routes) -> Result<(), RoutesError> {
     let manifest = Manifest::read(Path::new("."))?;
     let web = match &manifest.module {
         Some(module) => Path::new(&manifest.folder).join(module).join("web"),
@@ -52,10 +50,20 @@ pub fn run() -> Result<(), RoutesError> {
     let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
     let handlers = Handlers::new(|module| read(&own, module).or_else(|| read(&web, module)));
     let rename = |name: &str| rename::users_in_name(&manifest.users, name);
-    let routes =
+    let mut routes =
         routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;
     if routes.is_empty() {
         return Err(RoutesError::NoRoutes(path));
+    }
+    if let Some(module) = &manifest.module {
+        match own::routes(module) {
+            Ok(own) => routes.extend(own),
+            Err(error) => terminal::warn(format!("only the routes of accounts are listed, not your own: {error}")),
+        }
+        routes.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    if args.json {
+        return Ok(json::print(&routes)?);
     }
     print(&routes, &rename::users_in_name(&manifest.users, "user"));
     Ok(())
@@ -90,6 +98,7 @@ fn requirement(gates: &[Gate]) -> Requirement {
 
 fn in_words(route: &Route, user: &str) -> String {
     let requirement = match route.requirement {
+        Requirement::Own => "your code decides".to_owned(),
         Requirement::Anybody => "anyone".to_owned(),
         Requirement::Visitor => "visitors only".to_owned(),
         Requirement::Pending => format!("a {user} with a pending second factor"),

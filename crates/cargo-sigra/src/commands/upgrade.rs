@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use self::change::{Change, Kind};
 use crate::{
     cli::arguments::Upgrade,
@@ -21,7 +23,8 @@ use crate::{
     render::application::{self, GenerateError},
     system::{
         git::{self, GitError},
-        terminal::{self, BAD, GOOD, WARNING, styled},
+        json::{self, JsonError},
+        terminal::{BAD, GOOD, WARNING, styled},
         text_file::TextFile,
     },
 };
@@ -54,6 +57,24 @@ pub enum UpgradeError {
     Edit(#[from] EditError),
     #[error(transparent)]
     Trial(#[from] TrialError),
+    #[error(transparent)]
+    Json(#[from] JsonError),
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    dry_run: bool,
+    changes: Vec<Step<'a>>,
+}
+
+/// A file, and what happened to it.
+#[derive(Serialize)]
+struct Step<'a> {
+    action: &'static str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
@@ -85,14 +106,15 @@ pub fn run(args: &Upgrade) -> Result<(), UpgradeError> {
     if !args.dry_run {
         transaction.commit()?;
     }
-    for change in &changes {
-        show(change);
-    }
-    if let Some(edit) = &dependencies {
-        terminal::step("change", &edit.path);
-    }
-    if changes.is_empty() && dependencies.is_none() {
-        anstream::println!("Everything is up to date.");
+    let of_dependencies = dependencies.iter().map(|edit| Step { action: "change", path: &edit.path, reason: None });
+    let steps: Vec<Step> = changes.iter().map(step).chain(of_dependencies).collect();
+    if args.json {
+        json::print(&Report { dry_run: args.dry_run, changes: steps })?;
+    } else {
+        steps.iter().for_each(show);
+        if steps.is_empty() {
+            anstream::println!("Everything is up to date.");
+        }
     }
     if conflicts > 0 && !args.dry_run { Err(UpgradeError::Conflicts(conflicts)) } else { Ok(()) }
 }
@@ -129,18 +151,26 @@ fn edit(change: &Change) -> Option<Edit> {
     }
 }
 
-fn show(change: &Change) {
-    let (style, verb, why) = match change.kind {
-        Kind::Create => (GOOD, "create", ""),
-        Kind::Update => (GOOD, "update", ""),
-        Kind::Merge => (GOOD, "merge", ""),
-        Kind::Remove => (GOOD, "remove", ""),
-        Kind::Conflict => (BAD, "conflict", ""),
-        Kind::LeaveDeleted => (WARNING, "skip", " (it changed, but you deleted it)"),
-        Kind::LeaveUnneeded => (WARNING, "keep", " (it isn't needed anymore, but you changed it)"),
-        Kind::LeaveMigration => {
-            (WARNING, "keep", " (new applications get a different one, but migrations are only added)")
-        }
+fn step(change: &Change) -> Step<'_> {
+    let (action, reason) = match change.kind {
+        Kind::Create => ("create", None),
+        Kind::Update => ("update", None),
+        Kind::Merge => ("merge", None),
+        Kind::Remove => ("remove", None),
+        Kind::Conflict => ("conflict", None),
+        Kind::LeaveDeleted => ("skip", Some("it changed, but you deleted it")),
+        Kind::LeaveUnneeded => ("keep", Some("it isn't needed anymore, but you changed it")),
+        Kind::LeaveMigration => ("keep", Some("new applications get a different one, but migrations are only added")),
     };
-    anstream::println!("  {} {}{why}", styled(style, format!("{verb:>9}")), change.path);
+    Step { action, path: &change.path, reason }
+}
+
+fn show(step: &Step) {
+    let style = match step.action {
+        "conflict" => BAD,
+        "skip" | "keep" => WARNING,
+        _ => GOOD,
+    };
+    let why = step.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    anstream::println!("  {} {}{why}", styled(style, format!("{:>9}", step.action)), step.path);
 }

@@ -1,4 +1,4 @@
-//! Finds routes of the host that accounts would take over.
+//! Finds the host's routes, and those that accounts would take over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,13 @@ use syn::{
 use super::code::{names::Names, tree::Source};
 
 /// A route, and the place of its declaration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Route<'a> {
     pub source: &'a Source,
     pub line: usize,
     pub path: String,
+    /// The methods and handlers, such as `get(index).post(create)`. `None` for services and nested routers.
+    pub methods: Option<&'a Expr>,
     /// The paths of the routers that it is nested in.
     nests: Vec<String>,
 }
@@ -22,6 +24,15 @@ pub struct Route<'a> {
 /// Returns all routes whose full path begins with the prefix. The search starts at the functions that serve, so routers
 /// that are nested below another path don't count.
 pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], prefix: &str) -> Vec<Route<'a>> {
+    let mut found = all(sources, serving);
+    // The nesting itself is reported, so not the routes inside.
+    let is_inside = |route: &Route| route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
+    found.retain(|route| route.path.starts_with(prefix) && !is_inside(route));
+    found
+}
+
+/// Returns all routes, and the paths of nested routers.
+pub fn all<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String]) -> Vec<Route<'a>> {
     let mut functions = Vec::new();
     for source in sources {
         let names = Names::of(&source.file);
@@ -34,11 +45,8 @@ pub fn find<'a>(sources: impl Iterator<Item = &'a Source>, serving: &[String], p
     for start in starts {
         routers.collect(start, "", &[], &mut Walk::default(), &mut found);
     }
-    // The nesting itself is reported, so not the routes inside.
-    let is_inside = |route: &Route| route.nests.iter().any(|nest| format!("{nest}/").starts_with(prefix));
-    found.retain(|route| route.path.starts_with(prefix) && !is_inside(route));
     found.sort_by(|a, b| (&a.source.path, a.line, &a.path).cmp(&(&b.source.path, b.line, &b.path)));
-    found.dedup();
+    found.dedup_by(|a, b| a.source == b.source && (a.line, &a.path) == (b.line, &b.path));
     found
 }
 
@@ -73,7 +81,7 @@ struct Part<'a> {
 
 #[derive(Clone)]
 enum PartKind<'a> {
-    Route(&'a Source, usize),
+    Route(&'a Source, usize, Option<&'a Expr>),
     Call(Vec<String>),
 }
 
@@ -136,7 +144,7 @@ impl<'a> Routers<'a> {
             let own = part.nests.iter().map(|nest| format!("{prefix}{nest}"));
             let nests: Vec<String> = above.iter().cloned().chain(own).collect();
             match part.kind {
-                PartKind::Route(source, line) => found.push(Route { source, line, path, nests }),
+                PartKind::Route(source, line, methods) => found.push(Route { source, line, path, methods, nests }),
                 PartKind::Call(_) => {
                     for inner in self.called(at, part) {
                         self.collect(inner, &path, &nests, walk, found);
@@ -290,13 +298,18 @@ impl<'a> Body<'a, '_> {
         let mut parts = self.parts(&call.receiver);
         let arguments: Vec<&Expr> = call.args.iter().collect();
         let line = call.method.span().start().line;
-        let route = |path: String| Part { path, nests: Vec::new(), kind: PartKind::Route(self.source, line) };
+        let route = |path: String, methods: Option<&'a Expr>| Part {
+            path,
+            nests: Vec::new(),
+            kind: PartKind::Route(self.source, line, methods),
+        };
         match (call.method.to_string().as_str(), &arguments[..]) {
-            ("route" | "route_service", [path, _]) => parts.extend(text(path).map(route)),
+            ("route", [path, methods]) => parts.extend(text(path).map(|path| route(path, Some(*methods)))),
+            ("route_service", [path, _]) => parts.extend(text(path).map(|path| route(path, None))),
             ("nest" | "nest_service", [prefix, inner]) => {
                 let Some(prefix) = text(prefix) else { return parts };
                 let prefix = prefix.trim_end_matches('/').to_owned();
-                parts.push(route(format!("{prefix}/")));
+                parts.push(route(format!("{prefix}/"), None));
                 for part in self.parts(inner) {
                     let inside = part.nests.iter().map(|nest| format!("{prefix}{nest}"));
                     let nests = [prefix.clone()].into_iter().chain(inside).collect();
@@ -379,6 +392,20 @@ mod tests {
             let users = "pub fn router() -> Router { Router::new().route(\"/users/me\", get(me)) }";
             assert_found(&[("src/main.rs", &main), ("src/users.rs", users)], &[]);
         }
+    }
+
+    #[test]
+    fn all_routes_are_found_with_the_paths_of_their_routers() {
+        let tree = tree(&[
+            (
+                "src/main.rs",
+                "mod api; async fn main() { let app = Router::new().route(\"/\", get(home)).nest(\"/api\", api::router()); serve(l, app); }",
+            ),
+            ("src/api.rs", "pub fn router() -> Router { Router::new().route(\"/things\", get(all).post(new)) }"),
+        ]);
+        let found = all(tree.sources.iter(), &["main".to_owned()]);
+        let paths: Vec<_> = found.iter().map(|route| (&*route.path, route.methods.is_some())).collect();
+        assert_eq!(paths, [("/api/things", true), ("/", true), ("/api/", false)]);
     }
 
     #[test]

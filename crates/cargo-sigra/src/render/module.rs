@@ -38,7 +38,7 @@ pub fn moved(files: Files, module: &str, plan: &Plan) -> Files {
             moved.extend(migration(&path, &text, migrations, plan));
             continue;
         }
-        let text = text_at(&text, module, &plan.folder, &plan.users.plural);
+        let text = text_at(&text, module, &plan.users.plural);
         let text = text.replace(OWN_MIGRATIONS, &embedded(&plan.migrations.folder));
         let text = match plan.port {
             Some(port) => text.replace(DEFAULT_PORT, &format!("const DEFAULT_PORT: u16 = {port};")),
@@ -90,10 +90,8 @@ fn within(folder: &str, path: &str) -> String {
 }
 
 /// Replaces the paths in code and pages.
-fn text_at(text: &str, module: &str, folder: &str, plural: &str) -> String {
+fn text_at(text: &str, module: &str, plural: &str) -> String {
     let prefix = prefix(module);
-    // Relative to the folder `web` of the module.
-    let up = "../".repeat(2 + folder.split('/').filter(|part| !part.is_empty()).count());
     let moved = text
         .replace("const ENV_PREFIX: &str = \"AUTH_\";", &format!("const ENV_PREFIX: &str = \"{prefix}\";"))
         .replace("`AUTH_APP_ENV`", &format!("`{prefix}APP_ENV`"))
@@ -101,7 +99,7 @@ fn text_at(text: &str, module: &str, folder: &str, plural: &str) -> String {
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
         .replace("{% extends \"", &format!("{{% extends \"{module}/"))
         .replace(" include \"", &format!(" include \"{module}/"))
-        .replace("include_str!(\"../../static/", &format!("include_str!(\"{up}static/{module}/"));
+        .replace("#[folder = \"static/\"]", &format!("#[folder = \"static/{module}/\"]"));
     addresses(plural).iter().fold(moved, |text, (from, to)| text.replace(from, to))
 }
 
@@ -143,26 +141,20 @@ mod tests {
         ] {
             assert_eq!(path_of(path, "auth", "src"), moved);
         }
-        let text = "use crate::web; #[template(path = \"a.html\")] include_str!(\"../../static/a.css\") \"/me\" href=\"/static/a\"";
-        let moved = "use crate::auth::web; #[template(path = \"auth/a.html\")] include_str!(\"../../../static/auth/a.css\") \"/users/me\" href=\"/users/static/a\"";
-        assert_eq!(text_at(text, "auth", "src", "users"), moved);
+        let text = "use crate::web; #[template(path = \"a.html\")] #[folder = \"static/\"] \"/me\" href=\"/static/a\"";
+        let moved = "use crate::auth::web; #[template(path = \"auth/a.html\")] #[folder = \"static/auth/\"] \"/users/me\" href=\"/users/static/a\"";
+        assert_eq!(text_at(text, "auth", "users"), moved);
     }
+
     #[test]
     fn the_module_is_next_to_the_root_of_its_crate() {
-        for (folder, root, page, up) in [
-            ("", "auth.rs", "auth/web/assets.rs", "../../static/auth/a.css"),
-            ("backend", "backend/auth.rs", "backend/auth/web/assets.rs", "../../../static/auth/a.css"),
-            (
-                "src/bin/site",
-                "src/bin/site/auth.rs",
-                "src/bin/site/auth/web/assets.rs",
-                "../../../../../static/auth/a.css",
-            ),
+        for (folder, root, page) in [
+            ("", "auth.rs", "auth/web/assets.rs"),
+            ("backend", "backend/auth.rs", "backend/auth/web/assets.rs"),
+            ("src/bin/site", "src/bin/site/auth.rs", "src/bin/site/auth/web/assets.rs"),
         ] {
             assert_eq!(path_of("src/lib.rs", "auth", folder), root);
             assert_eq!(path_of("src/web/assets.rs", "auth", folder), page);
-            let included = text_at("include_str!(\"../../static/a.css\")", "auth", folder, "users");
-            assert_eq!(included, format!("include_str!(\"{up}\")"));
         }
     }
 }

@@ -31,6 +31,10 @@ pub enum GitError {
         "this is a bare repository or the inside of `.git`, which has no files to change: go to a clone or a work tree, or pass `--force`"
     )]
     NoWorkTree,
+    #[error("the folder is in the repository `{0}`: leave `--commit` out, and commit there")]
+    Inside(PathBuf),
+    #[error("git doesn't know who you are: run `git config --global user.name` and `git config --global user.email`")]
+    NoAuthor,
 }
 
 /// Creates a repository like `cargo new`: unless the folder is already in one, or git isn't installed.
@@ -41,6 +45,25 @@ pub fn init_unless_inside(folder: &Path) -> Result<bool, GitError> {
         Ok(_) | Err(GitError::Missing(_) | GitError::NoWorkTree | GitError::Ownership(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Refuses to commit in a folder that doesn't exist yet if it would be in another repository, or if git doesn't know the
+/// author.
+pub fn refuse_commit(folder: &Path) -> Result<(), GitError> {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let around = absolute.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));
+    match work_tree(around) {
+        Err(GitError::NoRepository) => {}
+        Ok(outer) => return Err(GitError::Inside(outer)),
+        Err(error) => return Err(error),
+    }
+    checked(around, &["var", "GIT_AUTHOR_IDENT"]).map(drop).map_err(|_| GitError::NoAuthor)
+}
+
+/// Commits all files of a folder.
+pub fn commit_all(folder: &Path, message: &str) -> Result<(), GitError> {
+    checked(folder, &["add", "--all"])?;
+    checked(folder, &["commit", "--quiet", "--message", message]).map(drop)
 }
 
 /// Returns the top folder of the repository that contains a folder. `None` if it isn't in one, or git fails.
@@ -242,6 +265,14 @@ mod tests {
                     call:\n\n\tgit config --global --add safe.directory '/srv/a b'";
         assert_eq!(safe_directory(stderr, Path::new("/srv/a b/web")), "'/srv/a b'");
         assert_eq!(safe_directory("fatal: detected dubious ownership", Path::new("/srv")), "/srv");
+    }
+
+    #[test]
+    fn a_commit_needs_a_folder_outside_of_repositories() {
+        let outside = tempfile::tempdir().expect("a folder");
+        let inside = repository();
+        assert!(matches!(refuse_commit(&inside.path().join("new/app")), Err(GitError::Inside(_))));
+        assert!(!matches!(refuse_commit(&outside.path().join("new/app")), Err(GitError::Inside(_))));
     }
 
     #[test]

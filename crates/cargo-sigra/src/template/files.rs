@@ -31,13 +31,21 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("migrations/postgres/", "postgres"),
     ("src/main.rs", "app"),
     ("src/server.rs", "app"),
+    ("src/config/security_txt.rs", "app"),
     ("src/web/health.rs", "app"),
+    ("src/web/well_known.rs", "app"),
+    ("static/robots.txt", "app"),
     ("src/web/pages/home.rs", "app"),
     ("templates/home.html", "app"),
     ("templates/dashboard.html", "app"),
     // The tests start the whole application.
     ("tests/", "app"),
+    (".dockerignore", "app"),
+    (".github/", "app"),
     (".gitignore", "app"),
+    ("Dockerfile", "app"),
+    ("bacon.toml", "app"),
+    ("compose.yaml", "app"),
     (".env.example", "app"),
     ("README.md", "app"),
     ("rustfmt.toml", "app"),
@@ -50,7 +58,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// Prefixes of paths that an application without pages has too.
-const OF_ALL: [&str; 20] = [
+const OF_ALL: [&str; 21] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
@@ -66,6 +74,7 @@ const OF_ALL: [&str; 20] = [
     "src/web/security_headers.rs",
     "src/web/state.rs",
     "src/web/user_auth.rs",
+    "src/web/well_known.rs",
     "templates/mail/",
     "tests/integration/accounts.rs",
     "tests/integration/api.rs",

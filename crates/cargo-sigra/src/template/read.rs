@@ -7,12 +7,7 @@ use std::{
 
 use include_dir::{Dir, DirEntry, include_dir};
 
-static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/embedded");
-
-/// Files with another name in `embedded/`: Cargo leaves a folder with a `Cargo.toml` out of the published crate, and
-/// git would apply a `.gitignore`.
-const RENAMED: [(&str, &str); 3] =
-    [("manifest.toml", "Cargo.toml"), ("gitignore", ".gitignore"), ("env.example", ".env.example")];
+static EMBEDDED: Dir = include_dir!("$OUT_DIR/template");
 
 /// The environment variable with a folder to read the template from, to try changes without compiling them in.
 const OTHER: &str = "SIGRA_TEMPLATE";
@@ -62,9 +57,7 @@ fn collect(dir: &Dir, found: &mut Vec<TemplateFile>) {
             DirEntry::Dir(dir) => collect(dir, found),
             DirEntry::File(file) => {
                 let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) else { continue };
-                let renamed = RENAMED.iter().find(|(embedded, _)| *embedded == path);
-                let path = renamed.map_or(path, |(_, path)| path).to_owned();
-                found.push(TemplateFile { path, text: text.to_owned() });
+                found.push(TemplateFile { path: path.replace('\\', "/"), text: text.to_owned() });
             }
         }
     }
@@ -91,10 +84,35 @@ fn on_disk(root: &Path, folder: &Path) -> io::Result<Vec<TemplateFile>> {
 mod tests {
     use super::*;
 
-    /// If this fails, link the new folder of the template in `embedded/`.
+    fn template() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("template")
+    }
+
+    /// If this fails, link the new file or folder of the template in `embedded/`.
+    #[test]
+    fn every_part_of_the_template_is_linked_for_the_published_crate() {
+        for entry in fs::read_dir(template()).expect("a folder") {
+            let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+            if LEFTOVERS.iter().any(|leftover| format!("{name}/").contains(leftover)) {
+                continue;
+            }
+            let linked = match &*name {
+                "Cargo.toml" => "manifest.toml",
+                ".gitignore" => "gitignore",
+                ".env.example" => "env.example",
+                name => name,
+            };
+            let link = template().join("../embedded").join(linked);
+            // Where git has no links, it is a text file that contains the path.
+            let leads_to = fs::read_link(&link).or_else(|_| fs::read_to_string(&link).map(PathBuf::from));
+            let leads_to = leads_to.unwrap_or_else(|error| panic!("no link to {name}: {error}"));
+            assert_eq!(leads_to, Path::new("../template").join(name));
+        }
+    }
+
     #[test]
     fn every_file_of_the_template_is_embedded() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
+        let folder = template();
         let paths = |files: Vec<TemplateFile>| {
             let mut paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
             paths.sort();

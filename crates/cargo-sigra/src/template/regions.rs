@@ -18,7 +18,7 @@ impl Comments {
         let (open, close) = match extension {
             "rs" | "js" => ("//", ""),
             "sql" => ("--", ""),
-            "toml" | "gitignore" | "example" => ("#", ""),
+            "toml" | "yaml" | "yml" | "gitignore" | "dockerignore" | "example" | "Dockerfile" => ("#", ""),
             "css" => ("/*", "*/"),
             "html" | "txt" => ("{#", "#}"),
             "md" => ("<!--", "-->"),

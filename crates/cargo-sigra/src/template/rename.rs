@@ -10,13 +10,14 @@ const OF_TABLES: [&str; 7] =
     ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
 
 /// Other words of the library and the web, with enough context to distinguish them from the application's own.
-const PHRASES: [&str; 7] = [
+const PHRASES: [&str; 8] = [
     // The trait of a user, the test host's type, and the user of a scope.
     "AuthUser",
     "type User",
     ".user",
     // Words of the web.
     "user-agent",
+    "User-agent",
     "user-select",
     "user-invalid",
     "://user",
@@ -26,13 +27,20 @@ const PHRASES: [&str; 7] = [
 const BEFORE_TABLE: [&str; 9] =
     ["FROM ", "INTO ", "UPDATE ", "TABLE ", "REFERENCES ", "ON ", "JOIN ", "EXISTS ", "TABLE: &'static str = \""];
 
+/// What comes before the name of the package, instead of the name of its crate.
+const BEFORE_PACKAGE: [&str; 2] = ["CARGO_BIN_EXE_", "target/release/"];
+
 /// Replaces the template's name with the application's, in a text.
 pub fn app(name: &AppName, text: &str) -> String {
-    text.replace("CARGO_BIN_EXE_my_app", &format!("CARGO_BIN_EXE_{}", name.package()))
-        .replace("my_app", &name.ident())
-        .replace("MyApp", &name.title())
-        .replace("my-app", &name.dashed())
-        .replace("myapp", &name.joined())
+    let (package, ident) = (name.package(), name.ident());
+    let mut parts = text.split("my_app");
+    let mut renamed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_package = BEFORE_PACKAGE.iter().any(|before| renamed.ends_with(before));
+        renamed.push_str(if is_package { package } else { &ident });
+        renamed.push_str(part);
+    }
+    renamed.replace("MyApp", &name.title()).replace("my-app", &name.dashed()).replace("myapp", &name.joined())
 }
 
 /// Replaces the names of users in a file. In Rust, statements are in strings, so quotes are escaped.
@@ -129,9 +137,16 @@ mod tests {
         let name = AppName::parse("photo-blog_2").expect("a name");
         assert_eq!(name.package(), "photo-blog_2");
         assert_eq!(
-            app(&name, "my_app MyApp my-app myapp _my_app_key CARGO_BIN_EXE_my_app"),
-            "photo_blog_2 PhotoBlog2 photo-blog-2 photoblog2 _photo_blog_2_key CARGO_BIN_EXE_photo-blog_2"
+            app(&name, "my_app MyApp my-app myapp _my_app_key CARGO_BIN_EXE_my_app target/release/my_app"),
+            "photo_blog_2 PhotoBlog2 photo-blog-2 photoblog2 _photo_blog_2_key CARGO_BIN_EXE_photo-blog_2 target/release/photo-blog_2"
         );
+    }
+
+    #[test]
+    fn a_name_can_contain_the_templates_name() {
+        let name = AppName::parse("my_app_2").expect("a name");
+        let text = "my_app CARGO_BIN_EXE_my_app target/release/my_app";
+        assert_eq!(app(&name, text), "my_app_2 CARGO_BIN_EXE_my_app_2 target/release/my_app_2");
     }
 
     #[test]
@@ -177,6 +192,7 @@ mod tests {
             "sigra.log_in_with(",
             "username",
             "user-agent",
+            "User-agent",
             "smtp://user:password@host",
         ] {
             assert_eq!(users(&members(), "a.rs", text), text);

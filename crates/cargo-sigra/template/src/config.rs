@@ -7,6 +7,9 @@ mod error;
 mod mail;
 mod public_url;
 mod secret;
+// <app>
+mod security_txt;
+// </app>
 mod variables;
 
 use std::{
@@ -68,7 +71,10 @@ pub struct Settings {
     pub smtp_url: String,
     pub mail_from: String,
     pub mail_reply_to: Option<String>,
-
+    // <app>
+    /// The file `security.txt`.
+    pub security_txt: Option<String>,
+    // </app>
     /// The requirements for accounts, and when they are deleted.
     pub require_confirmation: bool,
     pub reveal_taken_addresses: bool,
@@ -153,6 +159,9 @@ impl Settings {
             smtp_url,
             mail_from: mail::mail_from(env, &public_url)?,
             mail_reply_to: mail::mail_reply_to(env)?,
+            // <app>
+            security_txt: security_txt::security_txt(env, &public_url, &mut warnings)?,
+            // </app>
             public_url,
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),

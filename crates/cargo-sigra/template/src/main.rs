@@ -1,6 +1,13 @@
 //! Starts the application, and stops it without losing work.
 
-use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    env,
+    error::Error,
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::ExitCode,
+    time::Duration,
+};
 
 use my_app::{
     app::App,
@@ -17,8 +24,20 @@ const SILENCED: &str = "tower_http::csrf=info";
 /// How long a shutdown waits for requests whose clients are gone, and for emails that are being sent.
 const LAST_WORK: Duration = Duration::from_secs(4);
 
+/// How long `check-health` waits.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(4);
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some("check-health") {
+        return match check_health() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("my_app is not healthy: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,6 +79,23 @@ fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     let failed = |error| format!("can't listen on {address}, as HOST and PORT say: {error}");
     TcpListener::bind(address).await.map_err(failed)
+}
+
+/// Checks the health of the application that runs with the same settings, in containers that have no program for that.
+fn check_health() -> Result<(), Box<dyn Error>> {
+    let mut address = Settings::new(&Variables::read()?)?.listen;
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let mut server = TcpStream::connect_timeout(&address, HEALTH_PATIENCE)?;
+    server.set_read_timeout(Some(HEALTH_PATIENCE))?;
+    server.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut response = String::new();
+    server.read_to_string(&mut response)?;
+    let status = response.lines().next().unwrap_or_default();
+    if status.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("/healthz returned `{status}`").into()) }
 }
 
 /// Logs the URL, and tells developers how to log in.

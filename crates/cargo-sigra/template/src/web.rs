@@ -36,6 +36,9 @@ mod router;
 mod security_headers;
 mod state;
 pub mod user_auth;
+// <app>
+mod well_known;
+// </app>
 
 // <!pages>
 // pub use self::api::app;

@@ -1,6 +1,7 @@
 //! Generated applications in temporary folders.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod packages;
 pub mod server;
 
 use std::{
@@ -179,7 +180,7 @@ pub fn remove_programs(folder: &Path) {
     }
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("text")
 }
 

@@ -103,7 +103,7 @@ fn the_module_is_next_to_the_root_of_its_crate() {
     let host = host_of(&[("Cargo.toml", &manifest), ("backend/main.rs", MAIN)]);
     let host = host.installed(&[]);
     assert!(host.read("backend/main.rs").contains("crate::auth::with_accounts(app)"));
-    assert!(host.read("backend/auth/web/assets.rs").contains("include_str!(\"../../../static/auth/app.css\")"));
+    assert!(host.read("backend/auth/web/assets.rs").contains("#[folder = \"static/auth/\"]"));
     assert!(!host.root().join("src").exists());
     let routes = said(&sigra(&host.root(), &["routes"]));
     assert!(routes.contains("/users/log-in"), "{routes}");
@@ -161,6 +161,30 @@ fn colliding_routes_are_reported_before_anything_is_written() {
     );
     let host = host_of(&[("src/main.rs", &nested)]);
     assert!(!installed(&host, &[]).contains("warning"));
+}
+
+#[test]
+fn the_hosts_own_routes_are_listed_beside_those_of_accounts() {
+    let main = MAIN.replace(
+        ".route(\"/\",",
+        ".nest(\"/api\", Router::new().route(\"/things\", get(things).post(create))).nest_service(\"/files\", files()).route(\"/\",",
+    );
+    let handlers = "async fn things() {}\nasync fn create(scope: sigra::Scope<auth::accounts::User>) {}\n";
+    let host = host_of(&[("src/main.rs", &format!("{main}\n{handlers}"))]);
+    installed(&host, &[]);
+    let routes = said(&sigra(&host.root(), &["routes"]));
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = routes.lines().map(words).collect();
+    for line in [
+        "GET / your code decides …",
+        "GET /api/things your code decides things",
+        "POST /api/things a user create",
+        "ANY /files/ your code decides …",
+        "GET /users/sessions a user devices::index",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "{line} in {routes}");
+    }
+    assert!(!lines.iter().any(|line| line.starts_with("ANY /api/")), "{routes}");
 }
 
 #[test]

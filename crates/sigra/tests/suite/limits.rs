@@ -1,9 +1,19 @@
 //! Rate limits of accounts.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{http::StatusCode, response::IntoResponse};
-use sigra::{Clock, Error, limits::Limit, testing::TestHost};
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
+use sigra::{
+    Clock, CookieSession, Error,
+    limits::Limit,
+    testing::{TestClient, TestHost},
+};
 use tokio::task::JoinSet;
 
 use super::host::{DAY, Host, MINUTE, SECOND};
@@ -78,6 +88,98 @@ async fn concurrent_attempts_are_counted_like_sequential_ones() {
         let allowed = attempts.join_all().await.into_iter().filter(|allowed| *allowed).count();
         assert_eq!(allowed, 5, "on two nodes");
     }
+}
+
+/// A login form for one account, and how many passwords it has checked.
+#[derive(Clone)]
+struct LogIn {
+    router: Router,
+    checks: Arc<AtomicUsize>,
+}
+
+impl LogIn {
+    fn at(host: &Host) -> Self {
+        let (sigra, checks) = (host.sigra.clone(), Arc::<AtomicUsize>::default());
+        let counted = checks.clone();
+        let attempt = async move |session: CookieSession| {
+            let check = async {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok("wrong password")
+            };
+            sigra.limits().attempt_log_in(&session, "ada", None, check).await
+        };
+        let router = Router::new().route("/", post(attempt)).layer(host.sigra.fetch_current_scope());
+        Self { router, checks }
+    }
+
+    async fn attempt(&self) -> StatusCode {
+        TestClient::new(self.router.clone()).post("/", &[]).await.status()
+    }
+
+    fn checks(&self) -> usize {
+        self.checks.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_not_checked_after_too_many_login_attempts() {
+    let host = Host::new().await;
+    let log_in = LogIn::at(&host);
+    for _ in 0..5 {
+        assert_eq!(log_in.attempt().await, StatusCode::OK);
+    }
+    for _ in 0..3 {
+        assert_eq!(log_in.attempt().await, StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(log_in.checks(), 5);
+    host.clock().advance(SECOND);
+    assert_eq!(log_in.attempt().await, StatusCode::OK);
+    assert_eq!(log_in.checks(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_concurrent_login_attempts_only_the_free_ones_check_a_password() {
+    let host = Host::new().await;
+    let nodes = [LogIn::at(&host), LogIn::at(&host.restart(|config| config).await)];
+    let mut attempts = JoinSet::new();
+    for number in 0..50 {
+        let log_in = nodes[number % 2].clone();
+        attempts.spawn(async move { log_in.attempt().await });
+    }
+    let allowed = attempts.join_all().await.into_iter().filter(|status| *status == StatusCode::OK).count();
+    assert_eq!(allowed, 5);
+    assert_eq!(nodes.iter().map(LogIn::checks).sum::<usize>(), 5);
+}
+
+#[tokio::test]
+async fn a_login_attempt_is_counted_before_its_result_is_returned() {
+    let host = Host::new().await;
+    let log_in = LogIn::at(&host);
+    let counted = "SELECT attempts FROM auth_attempts";
+    for attempts in 1..=3 {
+        assert_eq!(log_in.attempt().await, StatusCode::OK);
+        let counted: Vec<i32> = sqlx::query_scalar(counted).fetch_all(&host.pool).await.unwrap();
+        assert_eq!(counted, [attempts]);
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_not_checked_if_the_attempt_can_not_be_counted() {
+    let host = Host::new().await;
+    host.execute("DROP TABLE auth_attempts").await;
+    let log_in = LogIn::at(&host);
+    assert!(log_in.attempt().await.is_server_error());
+    assert_eq!(log_in.checks(), 0);
+}
+
+#[tokio::test]
+async fn login_attempts_are_not_counted_without_rate_limits() {
+    let host = Host::with(|config| config.rate_limits(false)).await;
+    let log_in = LogIn::at(&host);
+    for _ in 0..20 {
+        assert_eq!(log_in.attempt().await, StatusCode::OK);
+    }
+    assert_eq!(log_in.checks(), 20);
 }
 
 /// Concurrent attempts can be counted in any order, and the clocks of nodes differ.

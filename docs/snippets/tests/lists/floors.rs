@@ -224,6 +224,7 @@ fn the_generator_respects_its_floors() {
                 "commands/completions",
                 "commands/doctor",
                 "commands/install",
+                "commands/migration",
                 "commands/new",
                 "commands/routes",
                 "commands/secret",

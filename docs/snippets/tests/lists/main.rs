@@ -11,6 +11,7 @@ mod interface;
 mod invariants;
 mod links;
 mod names;
+mod packages;
 mod readmes;
 mod repository;
 mod schema;

@@ -43,7 +43,7 @@ fn ci_tests_the_lowest_version_of_rust() {
         ("CONTRIBUTING.md", format!("Rust {lowest},")),
         ("docs/installation.md", format!("{lowest} or newer")),
         ("docs/getting-started.md", format!("Rust {lowest} or newer")),
-        ("docs/docker.md", format!("rust:{lowest}-slim")),
+        ("crates/cargo-sigra/template/Dockerfile", format!("rust:{lowest}-slim")),
     ] {
         assert!(read(file).contains(&text), "{file} has no {text:?}");
     }

@@ -1,15 +1,58 @@
 //! The end of an installation: prints what was written, and the next steps.
 
+use serde::Serialize;
+
 use crate::{
     host::{edits::Edit, package::Host, serve::Survey},
     manifest,
-    plan::{Plan, choices::Database},
+    plan::{
+        Plan,
+        choices::{Choices, Database},
+    },
     render::{files, module},
     system::{
         git,
         terminal::{self, STRONG, WARNING, styled},
     },
 };
+
+/// The result as JSON.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    dry_run: bool,
+    choices: Choices,
+    created: Vec<&'a str>,
+    changed: Vec<&'a str>,
+    warnings: Vec<String>,
+    /// What is left for the host to do.
+    advice: Vec<String>,
+    /// The commands to run next.
+    next: Vec<String>,
+}
+
+impl<'a> Report<'a> {
+    pub fn of(
+        dry_run: bool,
+        created: &'a [Edit],
+        edits: &'a [Edit],
+        plan: &Plan,
+        survey: &Survey,
+        warnings: Vec<String>,
+        advice: Option<&str>,
+    ) -> Self {
+        let paths = |edits: &'a [Edit]| edits.iter().map(|edit| edit.path.as_str()).collect();
+        let of_survey = survey.advice().into_iter().map(|paragraph| paragraph.to_string());
+        Self {
+            dry_run,
+            choices: plan.choices,
+            created: paths(created),
+            changed: paths(edits),
+            warnings,
+            advice: advice.map(str::to_owned).into_iter().chain(of_survey).collect(),
+            next: next_commands(plan, survey),
+        }
+    }
+}
 
 /// Prints the files that were written.
 pub fn report(created: &[Edit], edits: &[Edit], is_first: bool) {

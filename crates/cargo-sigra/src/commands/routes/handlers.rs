@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use syn::{FnArg, GenericArgument, Item, PathArguments, Type};
+use syn::{File, FnArg, GenericArgument, Item, PathArguments, Type};
 
 use super::requirement::Requirement;
 
@@ -26,13 +26,15 @@ impl<'a> Handlers<'a> {
         let Some((module, function)) = handler.rsplit_once("::") else { return Requirement::Anybody };
         let module = module.rsplit("::").next().unwrap_or(module);
         let mut modules = self.modules.borrow_mut();
-        let known = modules.entry(module.to_owned()).or_insert_with(|| functions((self.read)(module)));
+        let read = || (self.read)(module).and_then(|source| syn::parse_file(&source).ok());
+        let known =
+            modules.entry(module.to_owned()).or_insert_with(|| read().as_ref().map(functions).unwrap_or_default());
         known.iter().find(|(name, _)| name == function).map_or(Requirement::Anybody, |(_, requirement)| *requirement)
     }
 }
 
-fn functions(source: Option<String>) -> Vec<(String, Requirement)> {
-    let Some(file) = source.and_then(|source| syn::parse_file(&source).ok()) else { return Vec::new() };
+/// Returns the functions of a file, each with what its arguments require.
+pub fn functions(file: &File) -> Vec<(String, Requirement)> {
     let functions = file.items.iter().filter_map(|item| match item {
         Item::Fn(function) => Some(&function.sig),
         _ => None,

@@ -1,8 +1,13 @@
 //! Requirements of routes.
 
-/// What a route requires of the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+use serde::Serialize;
+
+/// What a route requires of the client. JSON has these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Requirement {
+    /// Only the host's own code knows.
+    Own,
     Anybody,
     Visitor,
     /// A user whose second factor is pending.

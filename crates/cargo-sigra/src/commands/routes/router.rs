@@ -132,12 +132,13 @@ impl Reader<'_> {
 /// Returns the routes of `get(a).post(b)` at a path.
 fn routes_at(path: &Expr, methods: &Expr) -> Vec<Found> {
     let Some(path) = text(path) else { return Vec::new() };
-    let found = |method: &str, handler: &Expr| Found {
-        method: method.to_ascii_uppercase(),
-        path: path.clone(),
-        gates: Vec::new(),
-        handler: name_of(handler),
-    };
+    let found = |(method, handler)| Found { method, path: path.clone(), gates: Vec::new(), handler };
+    handlers_of(methods).into_iter().map(found).collect()
+}
+
+/// Returns the methods of `get(a).post(b)`, in capitals, and the names of their handlers.
+pub fn handlers_of(methods: &Expr) -> Vec<(String, String)> {
+    let found = |method: &str, handler: &Expr| (method.to_ascii_uppercase(), name_of(handler));
     let mut routes = Vec::new();
     let mut rest = methods;
     loop {

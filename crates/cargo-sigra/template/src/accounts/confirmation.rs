@@ -119,8 +119,7 @@ impl Accounts {
         user: &User,
         password: &Password,
     ) -> Result<User, Refusal> {
-        self.limit_log_in(session, &user.email).await?;
-        let known = self.get_user_by_email_and_password(&user.email, password, &session.client()).await?;
+        let known = self.attempt_log_in(session, &user.email, password).await?;
         known.filter(|known| known.id == user.id).ok_or(Refusal::WrongPassword)
     }
 

@@ -50,7 +50,7 @@ impl Accounts {
     }
 
     /// Returns the user if the password is theirs. An unknown address and a wrong password take the same work and get the
-    /// same answer.
+    /// same answer. For a login, call [`attempt_log_in`](Self::attempt_log_in), which counts it.
     pub async fn get_user_by_email_and_password(
         &self,
         email: &str,
@@ -58,6 +58,16 @@ impl Accounts {
         client: &Client,
     ) -> Result<Option<User>, sigra::Error> {
         let user = self.get_user_by_email(email).await?;
+        self.check_password_of(user, password, client).await
+    }
+
+    /// Returns the user if there is one and the password is theirs.
+    pub(super) async fn check_password_of(
+        &self,
+        user: Option<User>,
+        password: &Password,
+        client: &Client,
+    ) -> Result<Option<User>, sigra::Error> {
         match self.sigra.verify_password(user.as_ref(), password).await? {
             Verification::Invalid => {
                 let audit = Audit::new(telemetry::LOGIN_FAILURE).of(user.map(|user| user.id)).from(client);

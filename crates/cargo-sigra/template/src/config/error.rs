@@ -61,6 +61,12 @@ pub enum SettingsError {
     #[error("SMTP_URL has a password, which would be sent without TLS: add ?tls=required to it, or use smtps://")]
     PasswordWithoutTls,
 
+    // <app>
+    #[error(
+        "SECURITY_CONTACT is set, so SECURITY_TXT_EXPIRES must be too: set it to a time such as 2027-06-30T00:00:00Z, at most a year from now"
+    )]
+    NeverExpires,
+    // </app>
     #[error("`.env` can't be read: {0}")]
     EnvFile(std::io::Error),
     // The line isn't shown, because it may contain a secret.

@@ -27,7 +27,7 @@ use super::{
     user_auth,
 };
 // <app>
-use super::{health, pages::home};
+use super::{health, pages::home, well_known};
 // </app>
 // <live>
 use super::live;
@@ -181,17 +181,15 @@ pub fn app(state: AppState) -> Router {
     let without_session = Router::new()
         // <app>
         .route("/healthz", get(health::show))
-        // </app>
-        .route("/static/app.css", get(assets::stylesheet))
-        .route("/static/forms.js", get(assets::forms_script))
-        .route("/static/page.js", get(assets::page_script))
+        .route("/favicon.ico", get(assets::favicon))
+        .route("/robots.txt", get(assets::robots_txt))
+        .route("/.well-known/security.txt", get(well_known::security_txt))
+        .route("/.well-known/change-password", get(well_known::change_password))
         // <passkeys>
-        .route("/static/passkeys.js", get(assets::passkeys_script))
+        .route("/.well-known/passkey-endpoints", get(well_known::passkey_endpoints))
         // </passkeys>
-        // <live>
-        .route("/static/live.js", get(assets::live_script))
-        // </live>
-        .route("/static/icon.svg", get(assets::icon));
+        // </app>
+        .route("/static/{file}", get(assets::show));
 
     let routes = pages.merge(without_session).layer(from_fn(name_route)).with_state(state.clone());
 

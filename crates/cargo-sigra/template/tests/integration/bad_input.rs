@@ -209,7 +209,16 @@ async fn every_response_has_the_security_headers() {
     };
     let html = ("accept", "text/html");
     let mut responses = Vec::new();
-    for path in ["/", "/users/log-in", "/users/register", "/nothing", "/static/app.css", "/healthz", "/dashboard"] {
+    for path in [
+        "/",
+        "/users/log-in",
+        "/users/register",
+        "/nothing",
+        "/static/app.css",
+        "/robots.txt",
+        "/healthz",
+        "/dashboard",
+    ] {
         responses.push((200, user.get(path).await));
         responses.push((200, visitor.get(path).await));
     }

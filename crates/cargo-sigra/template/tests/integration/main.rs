@@ -13,6 +13,7 @@ mod bad_input;
 mod devices;
 mod double_press;
 mod hanging_up;
+mod health;
 // <live>
 mod live;
 // </live>
@@ -31,6 +32,7 @@ mod server;
 mod session;
 mod settings;
 mod shutdown;
+mod static_files;
 // </pages>
 mod support;
 // <pages>
@@ -43,4 +45,5 @@ mod user_log_in_link;
 mod user_registration;
 mod user_reset_password;
 mod user_settings;
+mod well_known;
 // </pages>

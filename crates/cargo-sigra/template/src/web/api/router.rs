@@ -23,7 +23,7 @@ use super::passkeys;
 use crate::web::passkey_options;
 // </passkeys>
 // <app>
-use crate::web::health;
+use crate::web::{health, well_known};
 // </app>
 // <live>
 use crate::web::live;
@@ -140,6 +140,7 @@ pub fn app(state: AppState) -> Router {
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
         // <app>
         .route("/healthz", get(health::show))
+        .route("/.well-known/security.txt", get(well_known::security_txt))
         // </app>
         .layer(from_fn(name_route))
         .with_state(state.clone());

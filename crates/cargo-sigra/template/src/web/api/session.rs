@@ -48,8 +48,7 @@ pub async fn create(
     session: CookieSession,
     Json(body): Json<Credentials>,
 ) -> Result<Json<Outcome>> {
-    accounts.limit_log_in(&session, &body.email).await?;
-    match accounts.get_user_by_email_and_password(&body.email, &body.password, &session.client()).await? {
+    match accounts.attempt_log_in(&session, &body.email, &body.password).await? {
         Some(user) => respond(accounts.log_in(&session, &user, LogInMethod::Password, body.remember_me).await?),
         None => Err(FAILED_LOG_IN.into()),
     }

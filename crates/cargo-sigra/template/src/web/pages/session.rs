@@ -58,19 +58,17 @@ pub async fn create(
     scope: Option<Scope<User>>,
     Form(form): Form<Credentials>,
 ) -> Result<Response> {
-    if let Some(form_again) = not_tried(&accounts, &session, scope.as_ref(), &form).await? {
-        return Ok(form_again);
-    }
-    match accounts.get_user_by_email_and_password(&form.email, &form.password, &session.client()).await? {
-        Some(user) => {
+    match attempt(&accounts, &session, scope.as_ref(), &form).await? {
+        Attempt::Valid(user) => {
             let method = LogInMethod::Password;
             Ok(user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?.into_response())
         }
-        None => {
+        Attempt::Invalid => {
             session.put_flash(Flash::Error, "Invalid email or password")?;
             session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
+        Attempt::NotMade(form_again) => Ok(form_again),
     }
 }
 
@@ -81,14 +79,22 @@ pub fn lead_to_log_in(session: &CookieSession, user: &User, message: &str) -> Re
     Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
 }
 
-/// Returns the form again if the password must not be checked: after too many attempts, or in a browser without
-/// cookies, which would stay logged out without an explanation.
-async fn not_tried(
+enum Attempt {
+    /// The password is that of this user.
+    Valid(User),
+    Invalid,
+    /// The password wasn't checked, and this shows the form again.
+    NotMade(Response),
+}
+
+/// Checks the password, unless there were too many attempts, or the browser keeps no cookies and would stay logged out
+/// without an explanation.
+async fn attempt(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
     form: &Credentials,
-) -> Result<Option<Response>> {
+) -> Result<Attempt> {
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
         layout: alert(Layout::new("Log in", session, scope)),
         email: form.email.clone(),
@@ -100,13 +106,14 @@ async fn not_tried(
     if form.cookies == "tried" && !session.has_cookies() {
         session.try_cookies()?;
         let lost = FlashMessage::new(Flash::Error, COOKIE_LOST);
-        return Ok(Some(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
+        return Ok(Attempt::NotMade(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
     }
-    match accounts.limit_log_in(session, &form.email).await {
-        Ok(()) => Ok(None),
+    match accounts.attempt_log_in(session, &form.email, &form.password).await {
+        Ok(Some(user)) => Ok(Attempt::Valid(user)),
+        Ok(None) => Ok(Attempt::Invalid),
         Err(error) => {
             let problem = too_many_attempts(error)?;
-            Ok(Some(Page(page(&|layout| layout.alert(&problem))).later(problem)))
+            Ok(Attempt::NotMade(Page(page(&|layout| layout.alert(&problem))).later(problem)))
         }
     }
 }
