@@ -28,7 +28,7 @@ use crate::config::Settings;
 // <pages>
 /// Where users change their password, for password managers (W3C, "A Well-Known URL for Changing Passwords").
 pub async fn change_password() -> Redirect {
-    Redirect::to("/users/settings")
+    Redirect::to("/users/settings/password")
 }
 // </pages>
 

@@ -13,9 +13,9 @@ const EXPIRES: (&str, &str) = ("SECURITY_TXT_EXPIRES", "2099-06-30T00:00:00Z");
 async fn password_managers_find_the_page_to_change_the_password() {
     let host = Host::new().await;
     let response = host.client().get("/.well-known/change-password").await;
-    assert_eq!((response.status().as_u16(), response.location()), (303, Some("/users/settings")));
+    assert_eq!((response.status().as_u16(), response.location()), (303, Some("/users/settings/password")));
     let (_, user) = host.authenticated_fixture().await;
-    assert_contains(&user.get("/users/settings").await, "new-password");
+    assert_contains(&user.get("/users/settings/password").await, "new-password");
     // With a status other than 404, managers would not trust any well-known path.
     let absent = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
     assert_status(&host.client().get(absent).await, 404);
