@@ -54,17 +54,18 @@ suite("an account", (world) => {
 
     it("resends the confirmation link, and lets the user register with another address", async () => {
       const page = await world.browser(mode);
+      const email = `mistyped-${crypto.randomUUID()}@example.com`;
       await page.goto("/users/register");
-      await send(page, { Email: "mistyped@example.com", Password: PASSWORD }, "Register");
+      await send(page, { Email: email, Password: PASSWORD }, "Register");
       await assertAt(page, "/users/check-email");
       await page.reload();
-      assert.match(await page.locator("main").innerText(), /mistyped@example\.com/);
+      assert.ok((await page.locator("main").innerText()).includes(email));
       await press(page, "Send it again");
       await assertFlash(page, "We sent it again.");
       await follow(page, () => page.getByRole("link", { name: "Open the development mailbox" }).click());
-      assert.equal(await page.locator("article", { hasText: "To mistyped@example.com" }).count(), 2);
+      assert.equal(await page.locator("article", { hasText: `To ${email}` }).count(), 2);
       await page.goto("/users/register");
-      await send(page, { Email: "mistyped@example.com", Password: PASSWORD }, "Register");
+      await send(page, { Email: email, Password: PASSWORD }, "Register");
       await follow(page, () => page.getByRole("link", { name: "Wrong email address?" }).click());
       await assertAt(page, "/users/register");
     });
