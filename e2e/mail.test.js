@@ -83,7 +83,7 @@ describe("mail", { timeout: 60_000 }, () => {
     const app = await startAppWith(server.port);
     assert.equal((await register(app, "eve@example.com")).status, 303);
     while (!app.log().includes("mail.failed")) await sleep(20);
-    assert.match(app.log(), /it answered 550/);
+    assert.match(app.log(), /it responded with 550/);
     assert.ok(!app.log().includes("eve@example.com"));
   });
 });
