@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_librarys_tables_and_columns_keep_their_names() {
+    fn tables_and_columns_of_the_library_keep_their_names() {
         use sigra::store::{POSTGRES_SCHEMA, SQLITE_SCHEMA};
 
         let schemas = format!("{POSTGRES_SCHEMA}\n{SQLITE_SCHEMA}");
