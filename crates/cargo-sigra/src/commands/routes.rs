@@ -149,7 +149,7 @@ mod tests {
             ("DELETE", "/users/log-out", Requirement::Anybody, true),
             ("GET", "/users/sessions", Requirement::User, false),
             ("DELETE", "/users/sessions/{id}", Requirement::User, true),
-            ("GET", "/users/settings", Requirement::Sudo, false),
+            ("GET", "/users/settings", Requirement::User, false),
             ("PUT", "/users/settings/password", Requirement::Sudo, true),
             ("GET", "/users/mfa-challenge", Requirement::Pending, false),
             ("POST", "/users/mfa-challenge", Requirement::Pending, true),
