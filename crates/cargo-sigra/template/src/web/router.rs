@@ -3,7 +3,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, post, put},
+    routing::{delete, get, post},
 };
 use sigra::scope::FormPage;
 use tower::ServiceBuilder;
@@ -39,6 +39,8 @@ use super::pages::log_in_link;
 use super::pages::{mfa, mfa_challenge};
 // </mfa>
 // <passkeys>
+use axum::routing::put;
+
 use super::{pages::passkeys, passkey_options};
 // </passkeys>
 use crate::config::AppEnv;
