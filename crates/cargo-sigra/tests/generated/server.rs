@@ -113,7 +113,7 @@ impl Server {
         assert_eq!(self.get(&path("sessions")).1, path("log-in"), "visitors are redirected");
         assert_eq!(self.get(&path("register")).0, 200);
         let registered = self.post(&path("register"), &form);
-        assert_eq!((registered.0, &registered.1), (303, &path("log-in")), "{}", registered.2);
+        assert_eq!((registered.0, &registered.1), (303, &path("check-email")), "{}", registered.2);
         assert!(self.get(&path("dev/mailbox")).2.contains("Confirm your email address"));
         assert_eq!(self.get(&path("static/app.css")).0, 200);
         assert_eq!(self.post(&path("log-in"), &form).1, path("sessions"), "to the page that they opened first");
