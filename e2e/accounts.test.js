@@ -61,7 +61,7 @@ suite("an account", (world) => {
       await page.reload();
       assert.ok((await page.locator("main").innerText()).includes(email));
       await press(page, "Send it again");
-      await assertFlash(page, "We sent it again.");
+      await assertFlash(page, "We received your request again.");
       await follow(page, () => page.getByRole("link", { name: "Open the development mailbox" }).click());
       assert.equal(await page.locator("article", { hasText: `To ${email}` }).count(), 2);
       await page.goto("/users/register");

@@ -259,10 +259,10 @@ impl Cookies {
     pub fn read_tokens(&self, request: &RequestCookies) -> PresentedTokens {
         let (key, remember_me) = (&self.0.key, &self.0.remember_me);
         let mut presented = PresentedTokens::default();
-        for (name, value) in request.pairs() {
-            if name == key.name.as_bytes() {
+        for cookie in request.cookies() {
+            if let Some(value) = key.value(cookie) {
                 presented.key.add(&key.keys, value, decode_key);
-            } else if name == remember_me.name.as_bytes() {
+            } else if let Some(value) = remember_me.value(cookie) {
                 presented.remember_me.add(&remember_me.keys, value, SessionToken::parse);
             }
         }
@@ -271,8 +271,8 @@ impl Cookies {
 
     /// Returns whether there is a session or remember-me cookie, valid or not.
     pub fn has_token(&self, request: &RequestCookies) -> bool {
-        let names = [&self.0.key.name, &self.0.remember_me.name];
-        request.pairs().any(|(name, _)| names.iter().any(|ours| ours.as_bytes() == name))
+        let named = [&self.0.key, &self.0.remember_me];
+        request.cookies().any(|cookie| named.iter().any(|named| named.value(cookie).is_some()))
     }
 
     /// Returns the fingerprint of the token cookies, as they were sent, valid or not. `None` unless there is one session
@@ -362,9 +362,9 @@ impl Cookies {
     /// Returns whether there is any cookie with a name of the library, valid or not.
     pub fn is_any_ours(&self, request: &RequestCookies) -> bool {
         let Inner { key, remember_me, device, mfa_trust, .. } = &*self.0;
-        let is_ours =
-            |name: &[u8]| [key, remember_me, device, mfa_trust].iter().any(|ours| ours.name.as_bytes() == name);
-        request.pairs().any(|(name, _)| is_ours(name)) || self.entries(request).next().is_some()
+        let named = [key, remember_me, device, mfa_trust];
+        request.cookies().any(|cookie| named.iter().any(|named| named.value(cookie).is_some()))
+            || self.entries(request).next().is_some()
     }
 
     /// Returns whether there is a cookie with the name of this entry, valid or not.
@@ -474,8 +474,8 @@ impl SetCookies<'_> {
 }
 
 fn read_all<T>(named: &Named, request: &RequestCookies, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-    let came = request.pairs().filter(|(name, _)| *name == named.name.as_bytes()).take(MOST_OF_A_NAME);
-    came.filter_map(|(_, value)| parse(verify(&named.keys, value)?.value)).collect()
+    let came = request.cookies().filter_map(|cookie| named.value(cookie)).take(MOST_OF_A_NAME);
+    came.filter_map(|value| parse(verify(&named.keys, value)?.value)).collect()
 }
 
 fn expired(mut cookie: Cookie<'_>) -> Cookie<'_> {

@@ -26,6 +26,7 @@ pub(crate) type Stamp<U> = <FeedOf<U> as Feed>::Stamp;
 pub(crate) struct ScopeCache<U: AuthUser> {
     feed: FeedOf<U>,
     fingerprints: FingerprintKey,
+    /// `None` if caching is turned off.
     scopes: Option<Scopes<U>>,
 }
 
@@ -64,15 +65,15 @@ impl<U: AuthUser> ScopeCache<U> {
         Self { feed: Feed::new(pool, U::TABLE), fingerprints: secrets.fingerprint_key("sigra scope cache"), scopes }
     }
 
-    /// Returns the key of the fingerprints.
-    pub fn fingerprints(&self) -> &FingerprintKey {
-        &self.fingerprints
+    /// Returns the key of the fingerprints. `None` if caching is turned off.
+    pub fn fingerprints(&self) -> Option<&FingerprintKey> {
+        self.scopes.as_ref().map(|_| &self.fingerprints)
     }
 
-    /// Returns the scope of what a client presented, if a query is known to return the same. Now is in milliseconds since the Unix epoch.
-    pub fn get(&self, presented: Fingerprint, now: i64) -> Option<Scope<U>> {
+    /// Returns the scope of what a client presented, if a query is known to return the same.
+    pub fn get(&self, presented: Fingerprint, now_ms: i64) -> Option<Scope<U>> {
         let cached = self.scopes.as_ref()?.get(&presented)?;
-        let is_good = now < cached.fresh_until
+        let is_good = now_ms < cached.fresh_until
             && cached.scope.user().is_active()
             && self.feed.is_unchanged(&cached.subject, &cached.stamp);
         is_good.then_some(cached.scope)

@@ -70,13 +70,13 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn fetch_session(&self, token: &SessionToken) -> Result<Option<Scope<U>>, Error> {
-        let fingerprint = token.fingerprint(self.parts.cache.fingerprints());
-        let scope = match self.cached(fingerprint) {
+        let presented = self.parts.cache.fingerprints().map(|key| token.fingerprint(key));
+        let scope = match presented.and_then(|presented| self.cached(presented)) {
             Some(scope) => Some(scope),
             None => {
                 let (found, stamp) = self.find(token.hashes()).await?;
                 let found = found.filter(|found| self.is_good(found));
-                found.map(|found| self.keep_scope(Some(fingerprint), found, stamp))
+                found.map(|found| self.keep_scope(presented, found, stamp))
             }
         };
         Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))

@@ -19,7 +19,7 @@ use crate::{
 
 /// Returns the cached scope of a token whose cookies need no change.
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
-    sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints())?)
+    sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
@@ -39,7 +39,8 @@ pub(crate) async fn authenticate<U: AuthUser>(
     }
 
     // What is cached is never verified again, so only what needs no change is.
-    let presented = if tokens.are_settled() { session.fingerprint(sigra.parts.cache.fingerprints()) } else { None };
+    let fingerprints = sigra.parts.cache.fingerprints().filter(|_| tokens.are_settled());
+    let presented = fingerprints.and_then(|key| session.fingerprint(key));
     // The cookie session decides. The remember-me cookie counts only if the cookie session has no live token.
     let in_key: Vec<Candidate<'_>> = key.valid().map(|key| (&key.token, Some(key.id))).collect();
     let is_new = |token: &&SessionToken| in_key.iter().all(|(known, _)| known.hash() != token.hash());

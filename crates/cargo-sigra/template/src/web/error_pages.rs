@@ -11,13 +11,12 @@ use axum::{
     response::Response,
 };
 // <pages>
-use axum::extract::{FromRequestParts as _, State};
-use sigra::{Audience, Scope};
+use sigra::{Audience, Scope, session::SessionRejection};
 // </pages>
 use sigra::Problem;
 
 // <pages>
-use super::{layout::Layout, state::AppState, user_auth::LOG_IN_PATH};
+use super::{layout::Layout, user_auth::LOG_IN_PATH};
 use crate::accounts::User;
 // </pages>
 
@@ -39,14 +38,14 @@ struct ErrorPage {
 struct Reader(Option<String>);
 
 /// Looks up the reader of an error page. While the database is unreachable, the page has no navigation.
-pub async fn find_reader(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if Audience::of(request.headers()) == Audience::Program {
-        return next.run(request).await;
-    }
-    let (mut parts, body) = request.into_parts();
-    let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
+pub async fn find_reader(
+    scope: Result<Option<Scope<User>>, SessionRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
     if is_error(&response)
-        && let Ok(scope) = Option::<Scope<User>>::from_request_parts(&mut parts, &state).await
+        && let Ok(scope) = scope
     {
         response.extensions_mut().insert(Reader(scope.map(|scope| scope.user().email.clone())));
     }

@@ -177,7 +177,7 @@ pub fn app(state: AppState) -> Router {
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), find_reader))
+        .layer(from_fn(find_reader))
         .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()

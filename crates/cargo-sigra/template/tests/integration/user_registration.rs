@@ -20,7 +20,7 @@ async fn a_new_user_gets_an_email_and_can_log_in() {
     }
     let again = browser.post("/users/confirm", &email_form("ada@example.com")).await;
     assert_redirected_to(&again, "/users/check-email");
-    assert_contains(&browser.follow(&again).await, "We sent it again.");
+    assert_contains(&browser.follow(&again).await, "We received your request again.");
     assert_redirected_to(&host.client().get("/users/check-email").await, "/users/log-in");
     assert!(host.link_to("ada@example.com").await.starts_with("/users/confirm/"));
     assert_eq!(host.count_tokens().await, 2, "links, and no session yet");

@@ -110,12 +110,13 @@ pub async fn show(
     Page(CheckEmailPage { layout, sent, has_mailbox }).into_response()
 }
 
-/// Redirects to the page. If it was open already, its message says that the form was sent again.
+/// Redirects to the page. If it was open already, a message says that the form was sent again. The message must be true
+/// for every email address, also for one that gets no email.
 pub fn lead_to(session: &CookieSession, link: Link, email: &str) -> Result<Response> {
     let sent = Sent { link, email: email.trim().chars().take(254).collect() };
     let before: Option<Sent> = session.get(SENT);
     if before.is_some_and(|before| before.email == sent.email && before.path() == sent.path()) {
-        session.put_flash(Flash::Info, "We sent it again.")?;
+        session.put_flash(Flash::Info, "We received your request again.")?;
     }
     session.put(SENT, &sent)?;
     Ok(Redirect::to(PATH).into_response())
