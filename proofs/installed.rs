@@ -182,10 +182,10 @@ fn settings_of_host(env: &[(&str, &str)]) -> Result<Settings, String> {
 fn unusual_host_and_port_settings_of_the_application_are_accepted() {
     for (host, port) in [("localhost", "http"), ("app.internal", "/run/app.sock"), ("127.0.0.1", "70000"), ("", "")] {
         let settings = settings_of_host(&[("HOST", host), ("PORT", port)]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/", "{host} {port}");
+        assert_eq!(settings.public_url.as_str(), "http://localhost:4000/", "{host} {port}");
     }
     let settings = settings_of_host(&[("HOST", "localhost"), ("PORT", "5000")]).expect("settings");
-    assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:5000/");
+    assert_eq!(settings.public_url.as_str(), "http://localhost:5000/");
 }
 
 #[test]

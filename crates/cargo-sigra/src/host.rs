@@ -10,6 +10,7 @@ pub mod module;
 pub mod package;
 pub mod pool;
 pub mod requirements;
+pub mod routes;
 pub mod serve;
 pub mod shadowed;
 pub mod target;

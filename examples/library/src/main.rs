@@ -1,5 +1,5 @@
 //! A login with the library, and no generated code. Run `cargo run --package example-library`, open
-//! <http://127.0.0.1:3000/dashboard>, and log in as `ada@example.com` with `correct horse battery staple`.
+//! <http://localhost:3000/dashboard>, and log in as `ada@example.com` with `correct horse battery staple`.
 
 use std::{error::Error, net::SocketAddr};
 
@@ -98,7 +98,7 @@ async fn database(file: &str) -> Result<Sigra<User>, Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let app = app(database("example.db").await?);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("Listening on http://127.0.0.1:3000/dashboard");
+    println!("Listening on http://localhost:3000/dashboard");
     // Failed logins are counted for each IP address.
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Roles: a column of the users table, and an extractor that checks it.
 //!
-//! `cargo run --package example-roles` starts it. Open <http://127.0.0.1:3000/members>, and log in as `ada@example.com`
+//! `cargo run --package example-roles` starts it. Open <http://localhost:3000/members>, and log in as `ada@example.com`
 //! with `correct horse battery staple`: the page doesn't exist for a member. Then run
 //! `cargo run --package example-roles -- make-admin ada@example.com`, and reload it.
 
@@ -118,7 +118,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             let listener = TcpListener::bind("127.0.0.1:3000").await?;
-            println!("Listening on http://127.0.0.1:3000/members");
+            println!("Listening on http://localhost:3000/members");
             axum::serve(listener, app(sigra).into_make_service_with_connect_info::<SocketAddr>()).await?;
             Ok(())
         }

@@ -117,7 +117,7 @@ fn app(sigra: Sigra<User>) -> Router {
 async fn main() -> Result<(), Box<dyn Error>> {
     let app = app(database::open("single-page.db").await?);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("The API is at http://127.0.0.1:3000/api, and expects the frontend at {FRONTEND}");
+    println!("The API is at http://localhost:3000/api, and expects the frontend at {FRONTEND}");
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

@@ -1,19 +1,25 @@
 //! `cargo sigra routes`: lists the routes that it finds in the application's source.
 
+mod gate;
 mod handlers;
-mod own;
 mod requirement;
 mod route;
-mod router;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
+use std::path::{Path, PathBuf};
+
+use self::{
+    gate::{Gate, Gates},
+    requirement::Requirement,
+    route::Route,
 };
-
-use self::{handlers::Handlers, requirement::Requirement, route::Route, router::Gate};
 use crate::{
     cli::arguments::Routes,
+    host::{
+        code::tree::{Source, Tree, Unparsed},
+        package::{Host, HostError},
+        routes,
+        serve::Survey,
+    },
     manifest::{Manifest, ManifestError},
     system::{
         json::{self, JsonError},
@@ -25,12 +31,14 @@ use crate::{
 /// Why the routes can't be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum RoutesError {
-    #[error("can't read the routes in `{path}`: {error}")]
-    Unreadable { path: PathBuf, error: io::Error },
+    #[error("can't find `{0}`, where the routes are: it must be a module of this package")]
+    NoRouter(PathBuf),
     #[error("can't parse `{path}`: {error}. Check that it compiles")]
     NotRust { path: PathBuf, error: syn::Error },
     #[error("found no `Router::new().route(…)` in `{0}`")]
     NoRoutes(PathBuf),
+    #[error(transparent)]
+    Host(#[from] HostError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
@@ -39,61 +47,91 @@ pub enum RoutesError {
 
 pub fn run(args: &Routes) -> Result<(), RoutesError> {
     let manifest = Manifest::read(Path::new("."))?;
+    let host = Host::find()?;
+    let router = router(&manifest);
+    let (mut sources, mut unparsed) = (Vec::new(), Vec::new());
+    for target in &host.targets {
+        let tree = Tree::of(&target.root, "");
+        sources.extend(tree.sources);
+        unparsed.extend(tree.unparsed);
+    }
+    let is_router = |path: &Path| path.ends_with(&router);
+    if let Some(Unparsed { path, error }) = unparsed.into_iter().find(|file| is_router(&file.path)) {
+        return Err(RoutesError::NotRust { path, error });
+    }
+    let Some(path) = sources.iter().map(|source| &source.path).find(|path| is_router(path)) else {
+        return Err(RoutesError::NoRouter(router));
+    };
+    let gates = Gates::of(&manifest.users);
+    let mut listed = listed(&routes::of_file(sources.iter(), path), &sources, &gates, Requirement::Anybody);
+    if listed.is_empty() {
+        return Err(RoutesError::NoRoutes(router));
+    }
+    if let Some(module) = &manifest.module {
+        match Survey::of(&host, module, None, true) {
+            Ok(survey) => {
+                let own = routes::all(survey.sources(), &survey.serving());
+                listed.extend(self::listed(&own, &sources, &gates, Requirement::Own));
+            }
+            Err(error) => terminal::warn(format!("only the routes of accounts are listed, not your own: {error}")),
+        }
+    }
+    listed.sort_by(|a, b| a.path.cmp(&b.path));
+    if args.json {
+        return Ok(json::print(&listed)?);
+    }
+    print(&listed, &rename::users_in_name(&manifest.users, "user"));
+    Ok(())
+}
+
+/// Returns the file with the routes of accounts, relative to the package.
+fn router(manifest: &Manifest) -> PathBuf {
     let web = match &manifest.module {
         Some(module) => Path::new(&manifest.folder).join(module).join("web"),
         None => Path::new("src").join("web"),
     };
-    let (routed, own) =
-        if manifest.choices.api_only { (web.join("api"), web.join("api")) } else { (web.clone(), web.join("pages")) };
-    let path = routed.join("router.rs");
-    let source = fs::read_to_string(&path).map_err(|error| RoutesError::Unreadable { path: path.clone(), error })?;
-    let read = |folder: &Path, module: &str| fs::read_to_string(folder.join(format!("{module}.rs"))).ok();
-    let handlers = Handlers::new(|module| read(&own, module).or_else(|| read(&web, module)));
-    let rename = |name: &str| rename::users_in_name(&manifest.users, name);
-    let mut routes =
-        routes_of(&source, &handlers, rename).map_err(|error| RoutesError::NotRust { path: path.clone(), error })?;
-    if routes.is_empty() {
-        return Err(RoutesError::NoRoutes(path));
-    }
-    if let Some(module) = &manifest.module {
-        match own::routes(module) {
-            Ok(own) => routes.extend(own),
-            Err(error) => terminal::warn(format!("only the routes of accounts are listed, not your own: {error}")),
+    if manifest.choices.api_only { web.join("api/router.rs") } else { web.join("router.rs") }
+}
+
+/// Returns the routes as they are listed. `unrestricted` is the requirement of those whose handlers and
+/// layers require nothing that this program knows.
+fn listed(found: &[routes::Route], sources: &[Source], gates: &Gates, unrestricted: Requirement) -> Vec<Route> {
+    let has_routes_inside =
+        |path: &str| found.iter().any(|other| other.path.len() > path.len() && other.path.starts_with(path));
+    let mut listed = Vec::new();
+    for route in found {
+        let around = gates.in_layers(&route.layers);
+        let required = around.iter().map(|gate| match gate {
+            Gate::Requires(requirement) => *requirement,
+            Gate::LimitsIpAddress => Requirement::Anybody,
+        });
+        let by_layers = required.max().unwrap_or(Requirement::Anybody);
+        let row = |method: String, by_handler: Option<Requirement>, handler: String| {
+            let requirement = match by_handler.map(|requirement| requirement.max(by_layers)) {
+                Some(Requirement::Anybody) => unrestricted,
+                Some(requirement) => requirement,
+                None if by_layers == Requirement::Anybody => Requirement::Own,
+                None => by_layers,
+            };
+            Route {
+                requirement,
+                is_limited: around.contains(&Gate::LimitsIpAddress) && !matches!(&*method, "GET" | "HEAD"),
+                method,
+                path: route.path.clone(),
+                handler,
+            }
+        };
+        let handlers = route.methods.map(handlers::of_methods).unwrap_or_default();
+        if handlers.is_empty() && !has_routes_inside(&route.path) {
+            listed.push(row("ANY".to_owned(), None, "…".to_owned()));
         }
-        routes.sort_by(|a, b| a.path.cmp(&b.path));
+        for (method, handler) in handlers {
+            let requirement = handlers::requirement(handler, route.source, sources.iter());
+            listed.push(row(method, requirement, handlers::name_of(handler)));
+        }
     }
-    if args.json {
-        return Ok(json::print(&routes)?);
-    }
-    print(&routes, &rename::users_in_name(&manifest.users, "user"));
-    Ok(())
-}
-
-fn routes_of(source: &str, handlers: &Handlers, rename: impl Fn(&str) -> String) -> syn::Result<Vec<Route>> {
-    let found = router::read(&syn::parse_file(source)?, &Gate::named(rename));
-    let mut routes: Vec<Route> = found
-        .into_iter()
-        .map(|found| Route {
-            requirement: requirement(&found.gates).max(handlers.requirement(&found.handler)),
-            is_limited: found.gates.contains(&Gate::LimitIpAddress) && !matches!(&*found.method, "GET" | "HEAD"),
-            method: found.method,
-            path: found.path,
-            handler: found.handler,
-        })
-        .collect();
-    routes.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(routes)
-}
-
-fn requirement(gates: &[Gate]) -> Requirement {
-    let of_gate = |gate: &Gate| match gate {
-        Gate::RequireSudo => Requirement::Sudo,
-        Gate::RequireUser => Requirement::User,
-        Gate::AllowEnrolment => Requirement::Enrolment,
-        Gate::VisitorsOnly => Requirement::Visitor,
-        Gate::LimitIpAddress => Requirement::Anybody,
-    };
-    gates.iter().map(of_gate).max().unwrap_or(Requirement::Anybody)
+    listed.sort_by(|a, b| a.path.cmp(&b.path));
+    listed
 }
 
 fn in_words(route: &Route, user: &str) -> String {
@@ -127,14 +165,23 @@ fn print(routes: &[Route], user: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
-    use crate::template::read;
+    use crate::{host::code::tree::tests::tree, plan::users::UserNames, system::text_file::TextFile, template::read};
 
     fn of_template() -> Vec<Route> {
-        let text = |path: &str| read::embedded().into_iter().find(|file| file.path == path).map(|file| file.text);
-        let beside = |folder: &str, module: &str| text(&format!("{folder}/{module}.rs"));
-        let handlers = Handlers::new(|module| beside("src/web/pages", module).or_else(|| beside("src/web", module)));
-        routes_of(&text("src/web/router.rs").expect("a router"), &handlers, str::to_owned).expect("routes")
+        let files = read::embedded();
+        let text = |path: &Path| files.iter().find(|file| Path::new(&file.path) == path).map(|file| &file.text);
+        let read = |path: &Path| {
+            text(path).map(|text| TextFile::decode(text)).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        routes_of(Tree::read(Path::new("src/lib.rs"), "", &read), "src/web/router.rs")
+    }
+
+    fn routes_of(tree: Tree, router: &str) -> Vec<Route> {
+        let found = routes::of_file(tree.sources.iter(), Path::new(router));
+        listed(&found, &tree.sources, &Gates::of(&UserNames::default()), Requirement::Anybody)
     }
 
     #[test]
@@ -167,30 +214,59 @@ mod tests {
     }
 
     #[test]
-    fn routes_that_the_host_added_are_found() {
-        let source = r#"
+    fn routes_of_other_modules_are_found_with_their_requirements() {
+        let router = r#"
+            use crate::shop::{self, things};
+
             pub fn app(state: AppState) -> Router {
                 let api = Router::new().route("/things", get(things::index).post(things::create));
                 let secret = Router::new()
                     .route("/vault", get(vault))
                     .route_layer(from_fn(user_auth::require_sudo_mode))
                     .route("/lobby", get(lobby));
-                Router::new().nest("/api", api).merge(secret).route("/plain", axum::routing::any(plain))
+                let shop = shop::routes(&state)
+                    .route_layer(from_fn(user_auth::require_authenticated_user))
+                    .route_layer(from_fn(user_auth::limit_ip_address));
+                Router::new().nest("/api", api).merge(secret).merge(shop).route("/plain", any(|| async {}))
+                    .route("/mine", get(async |scope: Scope<User>| "")).merge(elsewhere::routes())
             }
+
+            async fn vault() {}
+            async fn lobby() {}
         "#;
-        let handlers = Handlers::new(|module| {
-            (module == "things").then(|| "pub async fn create(scope: Scope<User>) {}".to_owned())
-        });
-        let routes = routes_of(source, &handlers, str::to_owned).expect("routes");
-        let shown: Vec<_> = routes.iter().map(|r| (&*r.method, &*r.path, r.requirement)).collect();
+        let shop = r#"
+            pub mod things;
+
+            pub fn routes(state: &AppState) -> Router<AppState> {
+                let orders = crate::orders::routes();
+                Router::new().nest("/shop", Router::new().route("/cart", post(cart)).merge(orders))
+            }
+
+            async fn cart() {}
+        "#;
+        let orders = "pub fn routes() -> Router { Router::new().route(\"/orders\", get(orders::all)) }";
+        let routes = routes_of(
+            tree(&[
+                ("src/lib.rs", "mod web { pub mod router; } mod shop; mod orders;"),
+                ("src/web/router.rs", router),
+                ("src/shop.rs", shop),
+                ("src/shop/things.rs", "pub async fn index() {} pub async fn create(scope: Scope<User>) {}"),
+                ("src/orders.rs", orders),
+            ]),
+            "src/web/router.rs",
+        );
+        let shown: Vec<_> = routes.iter().map(|r| (&*r.method, &*r.path, r.requirement, r.is_limited)).collect();
         assert_eq!(
             shown,
             [
-                ("GET", "/api/things", Requirement::Anybody),
-                ("POST", "/api/things", Requirement::User),
-                ("GET", "/lobby", Requirement::Anybody),
-                ("ANY", "/plain", Requirement::Anybody),
-                ("GET", "/vault", Requirement::Sudo),
+                ("GET", "/api/things", Requirement::Anybody, false),
+                ("POST", "/api/things", Requirement::User, false),
+                ("GET", "/lobby", Requirement::Anybody, false),
+                ("GET", "/mine", Requirement::User, false),
+                ("ANY", "/plain", Requirement::Anybody, false),
+                ("POST", "/shop/cart", Requirement::User, true),
+                ("GET", "/shop/orders", Requirement::User, false),
+                ("GET", "/vault", Requirement::Sudo, false),
             ]
         );
     }

@@ -56,7 +56,7 @@ fn links_use_the_port_of_the_host() {
 
     let host = Host::new("library", "");
     let output = said(&host.install(&[]));
-    assert!(output.contains("Links in emails begin with http://127.0.0.1:4000: set PUBLIC_URL"), "{output}");
+    assert!(output.contains("Links in emails begin with http://localhost:4000: set PUBLIC_URL"), "{output}");
     assert!(
         output.ends_with("Next:\n\n  cargo sigra routes\n\nOpen /users/register where your application listens.\n"),
         "a library can't be run: {output}"

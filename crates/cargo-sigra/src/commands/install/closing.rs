@@ -107,7 +107,7 @@ pub fn advise(host: &Host, plan: &Plan, survey: &Survey, edits: &[Edit], shadowe
     );
     if plan.port.is_none() {
         anstream::println!(
-            "\nLinks in emails begin with http://127.0.0.1:4000: set {} if your router is served somewhere else",
+            "\nLinks in emails begin with http://localhost:4000: set {} if your router is served somewhere else",
             styled(STRONG, "PUBLIC_URL")
         );
     }

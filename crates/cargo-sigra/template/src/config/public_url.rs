@@ -1,6 +1,6 @@
 //! The URL that users type, and who can reach it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use url::{Host, Url};
 
@@ -19,7 +19,7 @@ pub fn public_url(env: &Variables, prod: bool, listen: SocketAddr) -> Result<Url
         None if prod => {
             return Err(SettingsError::Missing { name: NAME, fix: "set it to the URL that users type" });
         }
-        None => format!("http://{listen}"),
+        None => url_in_development(listen),
     };
     if value.contains('@') {
         return Err(SettingsError::Credentials(NAME));
@@ -29,6 +29,15 @@ pub fn public_url(env: &Variables, prod: bool, listen: SocketAddr) -> Result<Url
     match Url::parse(&value) {
         Ok(url) if is_web(&url) && is_origin(&url) => Ok(url),
         _ => Err(SettingsError::Invalid { name: NAME, value, expected }),
+    }
+}
+
+/// Names this machine `localhost`, because browsers support no passkeys at an IP address.
+fn url_in_development(listen: SocketAddr) -> String {
+    match listen.ip().to_canonical() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED)
+        | IpAddr::V6(Ipv6Addr::LOCALHOST | Ipv6Addr::UNSPECIFIED) => format!("http://localhost:{}", listen.port()),
+        _ => format!("http://{listen}"),
     }
 }
 

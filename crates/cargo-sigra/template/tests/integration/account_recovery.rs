@@ -30,7 +30,7 @@ async fn recovery_link(host: &Host, email: &str) -> String {
     let link = lines
         .rfind(|line| line.contains("/users/recover/"))
         .unwrap_or_else(|| panic!("no link in the emails to {email}"));
-    link.strip_prefix("http://127.0.0.1:4000").expect("a link of the application").to_owned()
+    link.strip_prefix("http://localhost:4000").expect("a link of the application").to_owned()
 }
 
 async fn change_address(host: &Host, browser: &TestClient, new: &str) {

@@ -24,7 +24,21 @@ fn development_needs_nothing_to_be_set() {
     assert_eq!(settings.app_env, AppEnv::Test);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
     assert_eq!(settings.database_url, DEFAULT_URL);
-    assert_eq!(settings.public_url.as_str(), "http://127.0.0.1:4000/");
+    assert_eq!(settings.public_url.as_str(), "http://localhost:4000/");
+}
+
+#[test]
+fn the_default_public_url_names_this_machine_localhost() {
+    for (host, url) in [
+        ("127.0.0.1", "http://localhost:4000/"),
+        ("::1", "http://localhost:4000/"),
+        ("0.0.0.0", "http://localhost:4000/"),
+        ("127.0.0.2", "http://127.0.0.2:4000/"),
+        ("192.0.2.1", "http://192.0.2.1:4000/"),
+    ] {
+        let settings = settings(&[("APP_ENV", "dev"), ("SECRET_KEY_BASE", SECRET), ("HOST", host)]).expect("settings");
+        assert_eq!(settings.public_url.as_str(), url, "{host}");
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ async fn invariant_14_links_are_built_only_from_the_public_url() {
     host.client().send(request.expect("a request")).await;
     let mails = host.mails_to(&user.email).await;
     assert_eq!(mails.len(), 1);
-    assert!(mails[0].text.contains("http://127.0.0.1:4000/users/reset-password/"), "{}", mails[0].text);
+    assert!(mails[0].text.contains("http://localhost:4000/users/reset-password/"), "{}", mails[0].text);
     let html = mails[0].html.as_deref().expect("HTML too");
     assert!(!mails[0].text.contains("evil") && !html.contains("evil"), "{html}");
 

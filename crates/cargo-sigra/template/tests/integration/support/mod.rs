@@ -102,7 +102,7 @@ impl Host {
     pub async fn link_to(&self, email: &str) -> String {
         let mails = self.mails_to(email).await;
         let text = &mails.last().unwrap_or_else(|| panic!("no email was sent to {email}")).text;
-        let link = text.lines().find_map(|line| line.strip_prefix("http://127.0.0.1:4000"));
+        let link = text.lines().find_map(|line| line.strip_prefix("http://localhost:4000"));
         link.unwrap_or_else(|| panic!("no link in {text}")).to_owned()
     }
 
