@@ -19,6 +19,8 @@ pub mod limits;
 pub mod mail;
 pub mod mfa;
 mod model;
+#[cfg(feature = "oauth")]
+pub mod oauth;
 pub mod password;
 mod recovery;
 mod sessions;

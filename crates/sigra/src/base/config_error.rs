@@ -82,6 +82,29 @@ pub enum ConfigError {
         /// The origin.
         origin: String,
     },
+    /// A provider's name that can't be in a path.
+    #[cfg(feature = "oauth")]
+    #[error(
+        "`{0}` is not a provider's name: use 1 to 32 lowercase letters, digits, `-` and `_`, because it is in the callback's path"
+    )]
+    ProviderName(String),
+    /// Two providers with the same name.
+    #[cfg(feature = "oauth")]
+    #[error("two providers are named `{0}`: give one another name with `Provider::named`")]
+    SameProvider(String),
+    /// A setting of a provider that can't be right.
+    #[cfg(feature = "oauth")]
+    #[error("the provider `{provider}` can't be used: {mistake}")]
+    Provider {
+        /// The name of the provider.
+        provider: String,
+        /// What is wrong, and how to fix it.
+        mistake: &'static str,
+    },
+    /// The operating system has no root certificates, so no provider can be reached.
+    #[cfg(feature = "oauth")]
+    #[error("the operating system has no root certificates: install them, such as with the package `ca-certificates`")]
+    NoCertificates,
     /// An origin that no browser ever sends.
     #[error("`{0}` is not an origin: use scheme and host, such as `https://app.example.com`, without a path")]
     Origin(String),

@@ -5,6 +5,8 @@ pub(crate) mod checked;
 pub mod client;
 pub(crate) mod database;
 pub(crate) mod feed;
+#[cfg(feature = "oauth")]
+pub(crate) mod identity;
 pub(crate) mod limit;
 pub(crate) mod log_in;
 #[cfg(feature = "passkeys")]

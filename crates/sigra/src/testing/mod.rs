@@ -31,6 +31,7 @@
 //! | one in sudo mode, until it ends | [`TestHost::sudo_fixture`], then [`TestHost::clock`] |
 //! | one whose account has reached the limit of failed logins | [`TestHost::locked_fixture`] |
 //! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
+//! | somebody at Google | `TestProvider`, with the feature `oauth` |
 //! | a later time | [`TestHost::clock`] |
 //! | a thief with the same cookies | [`TestClient::fork`] |
 //!
@@ -46,12 +47,16 @@ mod mail;
 mod mfa;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "oauth")]
+mod provider;
 mod response;
 
 #[cfg(feature = "mail")]
 pub use self::mail::{assert_email_sent, assert_no_email_sent, extract_token};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{ClusterError, PostgresCluster};
+#[cfg(feature = "oauth")]
+pub use self::provider::{ProviderAccount, ProviderCallback, ProviderEndpoint, ProviderFault, TestProvider};
 pub use self::{
     assertions::{
         assert_audit_event, assert_contains, assert_problem, assert_redirected_to, assert_sessions_invalidated,
