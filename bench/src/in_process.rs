@@ -59,12 +59,12 @@ pub async fn logged_in(router: &Router, users: u32) -> Result<Vec<Repeated>> {
     Ok(requests)
 }
 
-/// Sends a `POST`, and returns the cookies that its response sets, as a browser sends them.
+/// Sends a `POST`, and returns the cookies that its response sets, as a browser sends them: not those that it deletes.
 pub async fn cookies_of(router: &Router, path: &str) -> Result<HeaderValue> {
     let response = Repeated::new(Method::POST, path)?.send(router).await?;
     let mut cookies = Vec::new();
     for cookie in response.headers().get_all(SET_COOKIE) {
-        cookies.extend(cookie.to_str()?.split(';').next());
+        cookies.extend(cookie.to_str()?.split(';').next().filter(|pair| !pair.ends_with('=')));
     }
     Ok(cookies.join("; ").parse()?)
 }

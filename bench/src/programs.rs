@@ -13,6 +13,8 @@ use crate::Result;
 pub enum Program {
     /// The servers in this crate.
     Serve,
+    /// The same, with the feature `mmap`.
+    ServeMmap,
     /// One of the binaries in `peers/`.
     Peer(&'static str),
     Django,
@@ -24,7 +26,8 @@ impl Program {
     /// Makes it ready to run.
     pub fn make(self) -> Result<()> {
         match self {
-            Self::Serve => run(&mut build("Cargo.toml", "serve")?),
+            Self::Serve => run(&mut build("Cargo.toml", "serve", &target()?)?),
+            Self::ServeMmap => run(build("Cargo.toml", "serve", &target()?.join("mmap"))?.args(["--features", "mmap"])),
             Self::Peer("better_auth") => run(with_icu(&mut build_peer("better_auth")?)?),
             Self::Peer(name) => run(&mut build_peer(name)?),
             Self::Django => install_python(),
@@ -36,6 +39,7 @@ impl Program {
     pub fn command_line(self) -> Result<(PathBuf, Vec<PathBuf>)> {
         Ok(match self {
             Self::Serve => (target()?.join("release/serve"), vec![]),
+            Self::ServeMmap => (target()?.join("mmap/release/serve"), vec![]),
             Self::Peer(name) => (target()?.join("release").join(name), vec![]),
             Self::Django => (python()?, vec![here().join("peers/django/site_under_test.py")]),
             Self::Node(script) => ("node".into(), vec![here().join("peers/node").join(script)]),
@@ -45,7 +49,7 @@ impl Program {
     /// The versions of what it consists of.
     pub fn versions(self) -> Result<String> {
         match self {
-            Self::Serve => locked(&here().join("Cargo.lock"), &["axum", "sqlx", "tokio"]),
+            Self::Serve | Self::ServeMmap => locked(&here().join("Cargo.lock"), &["axum", "sqlx", "tokio"]),
             Self::Peer(name) => {
                 let packages: &[&str] = match name {
                     "authkestra" => &["authkestra-engine", "authkestra-axum", "tower-cookies"],
@@ -83,16 +87,16 @@ fn target() -> Result<PathBuf> {
 }
 
 /// The command that builds a binary of a package in this folder.
-fn build(manifest: &str, binary: &str) -> Result<Command> {
+fn build(manifest: &str, binary: &str, target: &Path) -> Result<Command> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--quiet", "--bin", binary, "--manifest-path"]).arg(here().join(manifest));
-    cargo.arg("--target-dir").arg(target()?);
+    cargo.arg("--target-dir").arg(target);
     Ok(cargo)
 }
 
 /// Every peer has a feature of its name, for its libraries.
 fn build_peer(binary: &str) -> Result<Command> {
-    let mut cargo = build("peers/Cargo.toml", binary)?;
+    let mut cargo = build("peers/Cargo.toml", binary, &target()?)?;
     cargo.args(["--features", binary]);
     Ok(cargo)
 }

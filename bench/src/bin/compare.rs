@@ -20,10 +20,20 @@ use sigra::testing::PostgresCluster;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const CONTENDERS: [Contender; 16] = [
+/// Where the page has the rest.
+const DETAILS: &str = "#the-comparison-in-detail";
+
+const CONTENDERS: [Contender; 17] = [
     contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None),
     contender("bare-layered", "axum, a layer that does nothing", Program::Serve, &["bare-layered"], Database::None),
     Contender { cache: true, ..SIGRA_SQLITE },
+    Contender {
+        name: "sigra-sqlite-mmap",
+        title: "Sigra, SQLite, feature `mmap`",
+        program: Program::ServeMmap,
+        cache: true,
+        ..SIGRA_SQLITE
+    },
     Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE },
     Contender { cache: true, ..SIGRA_POSTGRES },
     Contender { name: "sigra-postgres-uncached", title: "Sigra, PostgreSQL, cache off", ..SIGRA_POSTGRES },
@@ -51,15 +61,19 @@ const CONTENDERS: [Contender; 16] = [
     contender("better-auth", "better-auth (Node), SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
 ];
 
-/// The targets of the design: a server, at least so many times another one.
-const TARGETS: [(&str, f64, &str); 6] = [
+/// The targets of the design: a server's requests per second, at least so many times another one's.
+const LEAST_RATES: [(&str, f64, &str); 7] = [
     ("sigra-sqlite", 0.9, "bare"),
+    ("sigra-sqlite-mmap", 0.9, "bare"),
     ("sigra-postgres", 0.9, "bare"),
     ("sigra-sqlite", 7.0, "axum-login-sqlite"),
     ("sigra-postgres", 7.0, "axum-login-sqlite"),
     ("sigra-sqlite-uncached", 4.0, "axum-login-sqlite"),
     ("sigra-postgres-uncached", 2.0, "axum-login-postgres"),
 ];
+
+/// A server's CPU time for a request, at most so many times bare axum's.
+const MOST_COSTS: [(&str, f64); 3] = [("sigra-sqlite", 1.1), ("sigra-sqlite-mmap", 1.1), ("sigra-postgres", 1.05)];
 
 /// Compares authenticated requests with those of other libraries, in turns.
 ///
@@ -113,8 +127,12 @@ impl Entry {
 
     /// How many times the other's rate this one's is, in each round.
     fn ratios_to(&self, other: &Self) -> Vec<f64> {
-        self.rates().iter().zip(other.rates()).map(|(ours, theirs)| ours / theirs).collect()
+        ratios(&self.rates(), &other.rates())
     }
+}
+
+fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
 fn main() -> Result<()> {
@@ -146,13 +164,15 @@ fn main() -> Result<()> {
         }
     }
     check_again(&runtime, &entries)?;
-    let text = describe(&args, &entries, &cpus, &wrk, &load_before)?;
-    println!("{text}");
+    let summary = format!("{}\n{}", table(&summary(&entries)), explanation(&args));
+    let details = describe(&entries, &cpus, &wrk, &load_before)?;
+    println!("{summary}\n{details}");
     if let Some(page) = &args.write {
         let plot = page.with_extension("svg");
         let name = plot.file_name().unwrap_or_default().display();
         std::fs::write(&plot, plot_of(&entries))?;
-        report::write(page, "compare", &format!("![Authenticated requests per second]({name})\n\n{text}"))?;
+        report::write(page, "compare", &format!("![Authenticated requests per second]({name})\n\n{summary}"))?;
+        report::write(page, "compare_details", &details)?;
     }
     Ok(())
 }
@@ -203,17 +223,37 @@ fn check_again(runtime: &Runtime, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-fn describe(args: &Args, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
-    let mut text = format!(
+/// What the summary shows.
+fn explanation(args: &Args) -> String {
+    format!(
         "`GET /me` returns the email address of the logged-in user. Each database has {} users and {} sessions; requests \
-         rotate among {} further sessions. {} rounds of {} s for each server; each figure is the median, with the \
-         minimum and maximum in parentheses, and each ratio is to bare axum in the same round.\n\n",
+         rotate among {} further sessions. Medians of {} rounds of {} s, all servers alternating. [Details]({DETAILS})\n",
         args.users,
         args.sessions,
         args.used_sessions,
         args.rounds.max(1),
         args.seconds.max(1)
-    );
+    )
+}
+
+/// Each server in a few figures.
+fn summary(entries: &[Entry]) -> Vec<Vec<String>> {
+    let mut rows = vec![["server", "requests/s", "to bare axum", "CPU µs/request"].map(String::from).to_vec()];
+    rows.extend(entries.iter().map(|entry| {
+        vec![
+            entry.contender.title.to_owned(),
+            format!("{:.0}", median(&entry.rates())),
+            format!("{:.3}", median(&entry.ratios_to(&entries[0]))),
+            format!("{:.1}", median(&entry.cost)),
+        ]
+    }));
+    rows
+}
+
+fn describe(entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
+    let mut text = "Medians, with the minimum and maximum in parentheses. Each ratio is to bare axum in the same \
+                    round.\n\n"
+        .to_owned();
     text += &table(&figures(entries));
     text += "\nThe last column is how much of its CPU the server used. If it is well under 100 %, the server waited for \
              PostgreSQL, for the load, or for other processes on the machine.\n\n";
@@ -263,16 +303,21 @@ fn figures(entries: &[Entry]) -> Vec<Vec<String>> {
 /// The targets whose servers were all measured.
 fn targets(entries: &[Entry]) -> Vec<Vec<String>> {
     let find = |name: &str| entries.iter().find(|entry| entry.contender.name == name);
-    let mut rows = vec![["target", "at least", "found", ""].map(String::from).to_vec()];
-    for (name, least, other) in TARGETS {
+    let mut rows = vec![["target", "", "found", ""].map(String::from).to_vec()];
+    let mut add = |what: &str, entry: &Entry, other: &Entry, target: String, ratios: &[f64], is_met: bool| {
+        let compared = format!("{what}: {} / {}", entry.contender.title, other.contender.title);
+        rows.push(vec![compared, target, spread(ratios, 2), report::verdict(is_met).to_owned()]);
+    };
+    for (name, least, other) in LEAST_RATES {
         if let (Some(entry), Some(other)) = (find(name), find(other)) {
             let ratios = entry.ratios_to(other);
-            rows.push(vec![
-                format!("{} / {}", entry.contender.title, other.contender.title),
-                format!("{least}"),
-                spread(&ratios, 2),
-                report::verdict(median(&ratios) >= least).to_owned(),
-            ]);
+            add("requests/s", entry, other, format!("≥ {least}"), &ratios, median(&ratios) >= least);
+        }
+    }
+    for (name, most) in MOST_COSTS {
+        if let (Some(entry), Some(bare)) = (find(name), find("bare")) {
+            let ratios = ratios(&entry.cost, &bare.cost);
+            add("CPU", entry, bare, format!("≤ {most}"), &ratios, median(&ratios) <= most);
         }
     }
     rows
