@@ -18,7 +18,7 @@ const SECTIONS: [(&str, &str); 12] = [
     ("sqlite_reads", "Ways to look up a token in a SQLite file"),
     ("revocation", "A session deleted on another node"),
     ("scaling", "Ten million sessions, compared to ten thousand"),
-    ("purge", "Reads while a million expired rows are purged"),
+    ("purge", "Reads while expired rows are purged"),
     ("argon2_libsodium", "A password hash, compared to libsodium"),
     ("argon2_c_reference", "A password hash, compared to the C reference implementation"),
     ("login_cost", "A login, compared to a bare password hash"),

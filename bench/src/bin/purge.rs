@@ -84,7 +84,7 @@ fn main() -> Result<()> {
     }
     let text = format!(
         "{} visitors of an application with {} sessions request a page {} times per second each: first without a \
-         purge, then while the application purges {} expired rows with `Housekeeping::purge_expired`. The cache is off. \
+         purge, then while the application purges {} expired rows with `sigra.housekeeping().purge_expired()`. The cache is off. \
          A late request delays the ones after it, and they are timed from when they were due. Rounds: {}. Median, with \
          the minimum and maximum in parentheses.\n\n{}",
         args.visitors,
