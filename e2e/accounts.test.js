@@ -109,7 +109,7 @@ suite("an account", (world) => {
       await visitor.goto("/users/log-in");
       await visitor.getByRole("link", { name: "Forgot your password?" }).click();
       await send(visitor, { Email: email }, "Send me a link");
-      await openMail(visitor, email, "Set a new password");
+      await openMail(visitor, email, "Reset your password");
       await send(visitor, { "New password": NEW_PASSWORD, "Confirm new password": NEW_PASSWORD }, "Set password");
       await assertFlash(visitor, "Your password was changed. You can log in with it now.");
       await assertAnonymous(page);
@@ -124,7 +124,7 @@ suite("an account", (world) => {
       const page = await world.browser(mode);
       await page.goto("/users/reset-password");
       await send(page, { Email: email }, "Send me a link");
-      await openMail(page, email, "Set a new password");
+      await openMail(page, email, "Reset your password");
       const next = page.waitForRequest((request) => request.url().endsWith("/users/log-in"));
       await page.getByRole("link", { name: "Log in" }).click();
       const { referer } = await (await next).allHeaders();
@@ -138,12 +138,22 @@ suite("an account", (world) => {
       await page.getByLabel("Keep me logged in").check();
       await send(page, { Email: email }, "Email me a link");
       await assertAt(page, "/users/check-email");
-      await openMail(page, email, "Your link to log in");
+      await openMail(page, email, "Log in to MyApp");
       assert.ok(await page.getByLabel("Keep me logged in").isChecked(), "the choice of the login page is kept");
       await press(page, "Log in");
       await assertAt(page, "/dashboard");
       // This browser did not register.
       await assertFlash(page, "Welcome back!", PASSWORD_REMOVED);
+    });
+
+    it("gets emails whose HTML shows the link, and opens it in place of the mailbox", async () => {
+      const { page } = await member();
+      await page.goto("/dev/mailbox");
+      const html = page.frameLocator("iframe");
+      assert.match(await html.locator("body").innerText(), new RegExp(`If the button doesn't work.*/users/confirm/`, "s"));
+      await follow(page, () => html.getByRole("link", { name: "Confirm my email address" }).click());
+      await press(page, "Confirm my email address");
+      await assertFlash(page, "Your email address is confirmed.");
     });
 
     it("changes its email address and its password", async () => {

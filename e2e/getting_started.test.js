@@ -52,8 +52,8 @@ const STEPS = {
     await follow(first, () => first.getByRole("link", { name: "Forgot your password?" }).click());
     await send(first, { Email: EMAIL }, "Send me a link");
   },
-  'Open `/dev/mailbox`, and follow the link in the email "Set': async ({ first }) => {
-    await openMail(first, EMAIL, "Set a new password");
+  'Open `/dev/mailbox`, and follow the link in the email "Reset': async ({ first }) => {
+    await openMail(first, EMAIL, "Reset your password");
   },
   "Set the password": async ({ first }) => {
     await send(first, { "New password": NEW, "Confirm new password": NEW }, "Set password");

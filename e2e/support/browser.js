@@ -14,6 +14,7 @@ export const WINDOWS_CHROME =
 export const SESSION_COOKIE = "_my_app_key";
 export const REMEMBER_ME_COOKIE = "_my_app_web_user_remember_me";
 export const DEVICE_COOKIE = "_my_app_device";
+export const LAST_WAY_COOKIE = "_my_app_last_way";
 
 /** Returns the options to start Chromium. */
 export function launchOptions() {
@@ -80,9 +81,10 @@ export async function send(page, fields, button, within = page) {
 
 /** Opens the link in the newest email to an address, from the mailbox page. */
 export async function openMail(page, email, subject) {
-  await page.goto("/dev/mailbox");
-  const mail = page.locator("article", { hasText: `To ${email}` }).filter({ hasText: subject }).first();
-  await follow(page, () => mail.getByRole("link").click());
+  await page.goto("/dev/mailbox?text=true");
+  const mails = page.getByRole("navigation", { name: "Emails" }).getByRole("link");
+  await follow(page, () => mails.filter({ hasText: `To ${email}` }).filter({ hasText: subject }).first().click());
+  await follow(page, () => page.locator(".mail").getByRole("link").click());
 }
 
 /** Logs in without opening the login page. */
@@ -112,10 +114,10 @@ export async function assertLoggedIn(page) {
   assert.match(await page.locator("main").innerText(), new RegExp(EMAIL));
 }
 
-/** Returns the names of all cookies, except that of the known browser, which logs nobody in. */
+/** Returns the names of all cookies, except those that stay after a logout and log nobody in. */
 export async function cookieNames(context) {
   const names = (await context.cookies()).map((cookie) => cookie.name);
-  return names.filter((name) => name !== DEVICE_COOKIE).sort();
+  return names.filter((name) => ![DEVICE_COOKIE, LAST_WAY_COOKIE].includes(name)).sort();
 }
 
 function onPath(name) {

@@ -35,7 +35,7 @@ export async function eachPage(browser, options, visit) {
   await open("confirm-ask", "/users/confirm");
   await open("reset-password-ask", "/users/reset-password");
   await send(page, { Email: "grace@example.com" }, "Send me a link");
-  await openMail(page, "grace@example.com", "Set a new password");
+  await openMail(page, "grace@example.com", "Reset your password");
   await open("reset-password");
   const twice = { "New password": "a better long password", "Confirm new password": "something different" };
   await send(page, twice, "Set password");
@@ -43,10 +43,16 @@ export async function eachPage(browser, options, visit) {
   await page.goto("/users/log-in");
   await send(page, { Email: "grace@example.com" }, "Email me a link");
   await open("check-email-log-in");
-  await openMail(page, "grace@example.com", "Your link to log in");
+  await openMail(page, "grace@example.com", "Log in to MyApp");
   await open("log-in-link");
   await open("mailbox", "/dev/mailbox");
-  await secondFactorPages(page, open);
+  await open("mailbox-text", "/dev/mailbox?text=true");
+  await secondFactorPages(page, options, open);
+  await page.goto("/users/log-in");
+  await page.getByLabel("Password").evaluate((input) => (input.name = "other"));
+  await send(page, { Email: EMAIL, Password: "x" }, "Log in");
+  await open("form-unreadable");
+  await open("log-in-again", "/users/log-in");
   await logIn(page);
   await page.goto("/");
   await open("home");
@@ -62,6 +68,8 @@ export async function eachPage(browser, options, visit) {
   await send(page, { "New password": "a good long password", "Confirm new password": "another" }, "Change password");
   await open("settings-password-error");
   await open("settings-delete", "/users/settings/delete");
+  await send(page, { [`Type ${EMAIL} to delete your account`]: "ada@example.com" }, "Delete my account");
+  await open("settings-delete-error");
   await open("activity", "/users/settings/activity");
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
@@ -76,7 +84,7 @@ export async function eachPage(browser, options, visit) {
 let adas = 0;
 
 /** Visits the pages of setting up a second factor. The user is logged out at the end. */
-async function secondFactorPages(page, open) {
+async function secondFactorPages(page, { javaScriptEnabled = true }, open) {
   const ada = { email: `ada${(adas += 1)}@example.com`, password: "a good long password" };
   await page.goto("/users/register");
   await send(page, { Email: ada.email, Password: ada.password }, "Register");
@@ -96,6 +104,7 @@ async function secondFactorPages(page, open) {
   const codes = await page.locator(".codes code").allInnerTexts();
   await page.getByRole("link", { name: "I've saved my codes" }).click();
   await open("mfa-settings-on");
+  if (javaScriptEnabled) await passkeyPages(page, open);
   await logOut(page);
   await logIn(page, ada);
   await open("mfa-challenge");
@@ -107,6 +116,22 @@ async function secondFactorPages(page, open) {
   await open("sudo-second-factor", "/users/sudo");
   await page.goto("/");
   await logOut(page);
+}
+
+/** Visits the settings of a user with a passkey, which a virtual authenticator creates. */
+async function passkeyPages(page, open) {
+  await page.addInitScript(() => (PublicKeyCredential.isConditionalMediationAvailable = async () => false));
+  const session = await page.context().newCDPSession(page);
+  await session.send("WebAuthn.enable", { enableUI: false });
+  const kind = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true };
+  const options = { ...kind, isUserVerified: true, automaticPresenceSimulation: true };
+  await session.send("WebAuthn.addVirtualAuthenticator", { options });
+  await send(page, { "Name of the new passkey (optional)": "My laptop" }, "Add a passkey");
+  await open("mfa-settings-passkey");
+  await page.getByText("Rename").click();
+  await open("mfa-settings-rename");
+  await page.getByRole("button", { name: "Remove… My laptop" }).click();
+  await open("mfa-settings-remove");
 }
 
 /** Replaces the email address with a very long one, because pages must not get wider than the screen. */

@@ -13,7 +13,7 @@ fn addresses(plural: &str) -> [(&'static str, String); 4] {
     [
         ("\"/live\"", format!("\"/{plural}/live\"")),
         ("\"/me\"", format!("\"/{plural}/me\"")),
-        ("\"/dev/mailbox\"", format!("\"/{plural}/dev/mailbox\"")),
+        ("\"/dev/mailbox", format!("\"/{plural}/dev/mailbox")),
         ("\"/static/", format!("\"/{plural}/static/")),
     ]
 }

@@ -49,6 +49,13 @@ struct Letter<'a> {
     otherwise: &'a str,
 }
 
+impl Letter<'_> {
+    /// What lists of emails show beside the subject.
+    fn preview(&self) -> &str {
+        self.paragraphs.first().map_or(self.otherwise, String::as_str)
+    }
+}
+
 struct Link {
     label: &'static str,
     url: String,
@@ -104,7 +111,7 @@ impl UserNotifier {
 
     pub fn reset_password_instructions(&self, user: &User, token: &EmailToken) -> Mail {
         let letter = Letter {
-            subject: "Set a new password",
+            subject: "Reset your password",
             paragraphs: vec![
                 "Use this link to set a new password for your account. You'll be logged out on all devices.".to_owned(),
             ],
@@ -144,7 +151,7 @@ impl UserNotifier {
 
     pub fn log_in_link(&self, user: &User, token: &EmailToken) -> Mail {
         let letter = Letter {
-            subject: "Your link to log in",
+            subject: "Log in to MyApp",
             paragraphs: vec![format!("Log in to {APP} without a password.")],
             link: Some(self.link("Log in", "users/log-in/", token, Context::LogIn)),
             otherwise: "If you didn't ask for this, you can ignore this email. Don't share the link with anyone.",
@@ -206,7 +213,7 @@ impl UserNotifier {
 
     pub fn new_device(&self, user: &User, client: &Client) -> Mail {
         let letter = Letter {
-            subject: "A new device logged in to your account",
+            subject: "New login to your account",
             paragraphs: vec![format!("{}.", described(client))],
             link: Some(Link { label: "See your devices", url: self.url("users/sessions"), lifetime: String::new() }),
             otherwise: "If this wasn't you, log that device out and change your password.",

@@ -1,4 +1,4 @@
-//! The emails that were sent, to read in development. Production doesn't have this page.
+//! The emails that were sent, to read in development. Production doesn't have these pages.
 
 use axum::{
     Json,
@@ -6,22 +6,67 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sigra::Problem;
+use sigra::{Problem, mail::Mail};
 // <pages>
 use askama::Template;
-use axum::http::HeaderMap;
+use axum::{
+    extract::{Path, Query},
+    http::{HeaderMap, HeaderName},
+    response::Html,
+};
+use serde::Deserialize;
 use sigra::{Audience, CookieSession};
 
-use super::layout::{Layout, Page};
+use super::{
+    error::{NOT_FOUND, Result},
+    layout::{Layout, Page},
+    security_headers,
+};
 // </pages>
 use crate::accounts::Accounts;
 
 // <pages>
+const POLICY: HeaderName = HeaderName::from_static("content-security-policy");
+
+/// The policy of an email's HTML, which the page shows in a frame. It runs no scripts. Its links replace the whole page.
+const POLICY_OF_HTML: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; \
+     frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation";
+
 #[derive(Template)]
 #[template(path = "mailbox.html")]
 struct MailboxPage {
     layout: Layout,
+    /// Newest first.
     mails: Vec<Letter>,
+    /// Which email is open, counted from the newest.
+    open: usize,
+    shows_text: bool,
+}
+
+impl MailboxPage {
+    /// Returns the number of an email in URLs: it counts from the oldest, and stays when others arrive.
+    fn number(&self, place: &usize) -> usize {
+        self.mails.len() - 1 - place
+    }
+
+    /// Returns the open email.
+    fn letter(&self) -> Option<&Letter> {
+        self.mails.get(self.open)
+    }
+}
+
+/// The email to open, instead of the newest, and whether to show its text, instead of its HTML.
+#[derive(Deserialize)]
+pub struct Choice {
+    mail: Option<usize>,
+    #[serde(default)]
+    text: bool,
+}
+
+/// A part of a text.
+struct Part<'a> {
+    text: &'a str,
+    is_link: bool,
 }
 // </pages>
 
@@ -31,17 +76,20 @@ struct Letter {
     to: String,
     subject: String,
     text: String,
-    // <pages>
-    /// The text, split into links and other text.
-    #[serde(skip)]
-    parts: Vec<Part>,
-    // </pages>
+    html: Option<String>,
 }
 
 // <pages>
-struct Part {
-    text: String,
-    is_link: bool,
+impl Letter {
+    /// Returns the text, split into links and other text.
+    fn parts(&self) -> Vec<Part<'_>> {
+        let words = self.text.split_inclusive(char::is_whitespace);
+        let parts = words.flat_map(|word| {
+            let (text, space) = word.split_at(word.trim_end().len());
+            [Part { text, is_link: text.starts_with("http") }, Part { text: space, is_link: false }]
+        });
+        parts.collect()
+    }
 }
 // </pages>
 
@@ -49,44 +97,48 @@ struct Part {
 pub async fn index(
     State(accounts): State<Accounts>,
     // <pages>
+    Query(choice): Query<Choice>,
     session: CookieSession,
     headers: HeaderMap,
     // </pages>
 ) -> Response {
-    accounts.mailer().settle().await;
-    let Some(mailbox) = accounts.mailer().mailbox() else {
+    let Some(mails) = sent_mails(&accounts).await else {
         return Problem::new(axum::http::StatusCode::NOT_FOUND).into_response();
     };
-    let mails: Vec<Letter> = mailbox.mails().into_iter().rev().map(letter).collect();
+    let mails: Vec<Letter> = mails.into_iter().rev().map(letter).collect();
     // <pages>
     if Audience::of(&headers) == Audience::Browser {
-        return Page(MailboxPage { layout: Layout::new("Mailbox", &session, None), mails }).into_response();
+        return page(mails, &choice, &session);
     }
     // </pages>
     Json(mails).into_response()
 }
 
-fn letter(mail: sigra::mail::Mail) -> Letter {
-    Letter {
-        // <pages>
-        parts: parts(&mail.text),
-        // </pages>
-        to: mail.to,
-        subject: mail.subject,
-        text: mail.text,
-    }
+/// Returns all emails, oldest first. `None` if they aren't kept in memory.
+async fn sent_mails(accounts: &Accounts) -> Option<Vec<Mail>> {
+    accounts.mailer().settle().await;
+    Some(accounts.mailer().mailbox()?.mails())
+}
+
+fn letter(mail: Mail) -> Letter {
+    Letter { to: mail.to, subject: mail.subject, text: mail.text, html: mail.html }
 }
 
 // <pages>
-fn parts(text: &str) -> Vec<Part> {
-    let words = text.split_inclusive(char::is_whitespace);
-    let parts = words.flat_map(|word| {
-        let (text, space) = word.split_at(word.trim_end().len());
-        [
-            Part { text: text.to_owned(), is_link: text.starts_with("http") },
-            Part { text: space.to_owned(), is_link: false },
-        ]
-    });
-    parts.collect()
+fn page(mails: Vec<Letter>, choice: &Choice, session: &CookieSession) -> Response {
+    let chosen = choice.mail.and_then(|number| mails.len().checked_sub(number + 1));
+    let layout = Layout::new("Mailbox", session, None);
+    let page = MailboxPage { layout, mails, open: chosen.unwrap_or_default(), shows_text: choice.text };
+    let policy = format!("{}; frame-src 'self'", security_headers::CONTENT_SECURITY_POLICY);
+    ([(POLICY, policy)], Page(page)).into_response()
+}
+
+/// Shows the HTML of an email, in the frame of the page.
+pub async fn html(State(accounts): State<Accounts>, Path(number): Path<usize>) -> Result<Response> {
+    let mails = sent_mails(&accounts).await.unwrap_or_default();
+    let html = mails.into_iter().nth(number).and_then(|mail| mail.html).ok_or(NOT_FOUND)?;
+    let html = html.replacen("<head>", "<head><base target=\"_top\">", 1);
+    let may_be_framed = (HeaderName::from_static("x-frame-options"), "SAMEORIGIN");
+    Ok(([(POLICY, POLICY_OF_HTML), may_be_framed], Html(html)).into_response())
 }
 // </pages>

@@ -12,6 +12,7 @@ mod form;
 // <app>
 pub mod home;
 // </app>
+mod last_way;
 // <magic_link>
 pub mod log_in_link;
 // </magic_link>

@@ -158,7 +158,10 @@ pub fn app(state: AppState) -> Router {
 
     let development = match state.settings.app_env {
         AppEnv::Dev | AppEnv::Test => {
-            Router::new().route("/dev/mailbox", get(mailbox::index)).route_layer(from_fn(require_localhost))
+            Router::new()
+                .route("/dev/mailbox", get(mailbox::index))
+                .route("/dev/mailbox/{number}", get(mailbox::html))
+                .route_layer(from_fn(require_localhost))
         }
         AppEnv::Prod => Router::new(),
     };

@@ -11,7 +11,7 @@ use super::state::AppState;
 use crate::config::AppEnv;
 
 /// Allows only our own files: no inline scripts or styles, no framing, no forms to other sites.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Browsers use only https for a year.

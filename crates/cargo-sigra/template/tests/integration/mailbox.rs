@@ -11,7 +11,7 @@ async fn emails_can_be_read_and_their_links_opened() {
     assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet");
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
     let page = host.client().get("/dev/mailbox").await;
-    assert_contains(&page, "Set a new password");
+    assert_contains(&page, "Reset your password");
     assert_contains(&page, &format!("href=\"http://localhost:4000{}\"", host.link_to(&user.email).await));
     let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
     assert_eq!(mails[0]["to"], user.email);
@@ -63,7 +63,7 @@ async fn json_clients_get_the_newest_email_first() {
     let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
     let subjects: Vec<&str> =
         mails.as_array().expect("a list").iter().filter_map(|mail| mail["subject"].as_str()).collect();
-    assert_eq!(subjects, ["Set a new password", "Confirm your email address"]);
+    assert_eq!(subjects, ["Reset your password", "Confirm your email address"]);
     assert!(mails[0]["text"].as_str().expect("a text").contains("http://localhost:4000/users/reset-password/"));
 }
 

@@ -633,5 +633,5 @@ async fn without_limits_no_request_waits() {
         host.client().post("/users/reset-password", &email_form(&user.email)).await;
     }
     assert!(host.can_log_in(&user.email, VALID_PASSWORD).await);
-    assert_eq!(host.mails_to(&user.email).await.iter().filter(|mail| mail.subject == "Set a new password").count(), 4);
+    assert_eq!(host.mails_to(&user.email).await.iter().filter(|mail| mail.subject == "Reset your password").count(), 4);
 }

@@ -34,6 +34,35 @@ async fn the_login_form_works_with_password_managers() {
     }
 }
 
+/// The next person at a shared computer learns the way, and not whose it was.
+#[tokio::test]
+async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let browser = host.client();
+    let has_hint = async || browser.get("/users/log-in").await.text().contains("Last used");
+    browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
+    assert!(!has_hint().await, "that was no login");
+    browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
+    browser.delete("/users/log-out").await;
+    browser.close_and_reopen();
+    assert!(has_hint().await);
+    let left = browser.cookie("_my_app_last_way");
+    assert_eq!(left.as_deref(), Some("password"), "nothing says who logged in");
+    // <magic_link>
+    let link = {
+        browser.post("/users/log-in/link", &[("user[email]", &user.email)]).await;
+        host.link_to(&user.email).await
+    };
+    browser.post(&link, &[]).await;
+    browser.delete("/users/log-out").await;
+    let page = browser.get("/users/log-in").await.text();
+    assert!(page.contains("Email me a link <span class=\"badge on last-used\">"), "{page}");
+    assert_eq!(page.matches("Last used").count(), 1);
+    // </magic_link>
+    assert!(!host.client().get("/users/log-in").await.text().contains("Last used"), "another browser");
+}
+
 #[tokio::test]
 async fn the_login_page_redirects_logged_in_users() {
     let host = Host::new().await;

@@ -1,19 +1,23 @@
 //! Logging in with a link. Opening it logs nobody in, because mail scanners open links too: its page has a button. It
 //! also keeps an attacker's link from logging this browser in without asking.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, RememberMe, Scope};
+use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope};
 
 use super::{
     check_email::{self, Link},
     form::Form,
+    last_way,
     mail_link::{LinkPage, bad_link},
 };
 use crate::{
     accounts::{Accounts, Refusal, User},
+    config::Settings,
     web::{
         error::Result,
         forms::{LinkRequest, Remember},
@@ -61,13 +65,17 @@ pub async fn edit(
 
 pub async fn update(
     State(accounts): State<Accounts>,
+    State(settings): State<Arc<Settings>>,
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
     Form(form): Form<Remember>,
 ) -> Result<Response> {
     match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
-        Ok(next_step) => Ok(user_auth::after_log_in(&session, next_step)?.into_response()),
+        Ok(next_step) => {
+            let next = user_auth::after_log_in(&session, next_step)?;
+            Ok((last_way::remember(LogInMethod::Link, &settings), next).into_response())
+        }
         Err(Refusal::Link) => bad_link(&session, user_auth::LOG_IN_PATH),
         Err(refusal) => Err(refusal.into()),
     }

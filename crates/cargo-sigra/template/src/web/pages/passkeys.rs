@@ -1,18 +1,21 @@
 //! Passkeys: adding, renaming and removing them, and logging in with one.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    CookieSession, Flash, Scope, Sudo,
+    CookieSession, Flash, LogInMethod, Scope, Sudo,
     mfa::{Checked, MfaEnrolment},
 };
 use uuid::Uuid;
 
-use super::{form::Form, mfa};
+use super::{form::Form, last_way, mfa};
 use crate::{
     accounts::{Accounts, User},
+    config::Settings,
     web::{
         error::{NOT_FOUND, Result},
         forms::{NewPasskey, PasskeyLogIn, PasskeyName},
@@ -78,11 +81,15 @@ pub async fn delete(
 
 pub async fn log_in(
     State(accounts): State<Accounts>,
+    State(settings): State<Arc<Settings>>,
     session: CookieSession,
     Form(form): Form<PasskeyLogIn>,
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
-        Checked::Valid(next_step) => Ok(user_auth::after_log_in(&session, next_step)?.into_response()),
+        Checked::Valid(next_step) => {
+            let next = user_auth::after_log_in(&session, next_step)?;
+            Ok((last_way::remember(LogInMethod::Passkey, &settings), next).into_response())
+        }
         Checked::Invalid => {
             session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())

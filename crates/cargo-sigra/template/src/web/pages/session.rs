@@ -1,15 +1,19 @@
 //! Logging in and out.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope, session::FlashMessage};
 
-use super::form::Form;
+use super::{form::Form, last_way};
 use crate::{
     accounts::{Accounts, User},
+    config::Settings,
     web::{
         error::Result,
         forms::Credentials,
@@ -29,6 +33,8 @@ struct LogInPage {
     layout: Layout,
     email: String,
     remember_me: bool,
+    /// How somebody last logged in with this browser.
+    last_way: String,
     // <passkeys>
     passkey_domain: Option<String>,
     // </passkeys>
@@ -40,11 +46,13 @@ pub async fn new(
     // </passkeys>
     session: CookieSession,
     scope: Option<Scope<User>>,
+    headers: HeaderMap,
 ) -> Result<Page<impl Template>> {
     session.try_cookies()?;
     Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
         remember_me: false,
+        last_way: last_way::of(&headers),
         layout: Layout::new("Log in", &session, scope.as_ref()),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
@@ -54,14 +62,17 @@ pub async fn new(
 
 pub async fn create(
     State(accounts): State<Accounts>,
+    State(settings): State<Arc<Settings>>,
     session: CookieSession,
     scope: Option<Scope<User>>,
+    headers: HeaderMap,
     Form(form): Form<Credentials>,
 ) -> Result<Response> {
-    match attempt(&accounts, &session, scope.as_ref(), &form).await? {
+    match attempt(&accounts, &session, scope.as_ref(), &headers, &form).await? {
         Attempt::Valid(user) => {
             let method = LogInMethod::Password;
-            Ok(user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?.into_response())
+            let next = user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?;
+            Ok((last_way::remember(method, &settings), next).into_response())
         }
         Attempt::Invalid => {
             session.put_flash(Flash::Error, "Invalid email or password")?;
@@ -93,12 +104,14 @@ async fn attempt(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
+    headers: &HeaderMap,
     form: &Credentials,
 ) -> Result<Attempt> {
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
         layout: alert(Layout::new("Log in", session, scope)),
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
+        last_way: last_way::of(headers),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
