@@ -10,16 +10,60 @@ async fn emails_can_be_read_and_their_links_opened() {
     let user = host.registered_fixture().await;
     assert_contains(&host.client().get("/dev/mailbox").await, "No emails yet");
     host.client().post("/users/reset-password", &email_form(&user.email)).await;
-    let page = host.client().get("/dev/mailbox").await;
+    let link = format!("href=\"http://localhost:4000{}\"", host.link_to(&user.email).await);
+    let page = host.client().get("/dev/mailbox?text=true").await;
     assert_contains(&page, "Reset your password");
-    assert_contains(&page, &format!("href=\"http://localhost:4000{}\"", host.link_to(&user.email).await));
+    assert_contains(&page, &link);
+    assert_contains(&host.client().get("/dev/mailbox").await, "<iframe class=\"mail-html\" src=\"/dev/mailbox/0\"");
+    assert_contains(&host.client().get("/dev/mailbox/0").await, &link);
+    assert_status(&host.client().get("/dev/mailbox/1").await, 404);
     let mails: serde_json::Value = host.client().json().get("/dev/mailbox").await.json();
     assert_eq!(mails[0]["to"], user.email);
 }
 
 #[tokio::test]
+async fn an_older_email_can_be_opened() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    for path in ["/users/confirm", "/users/reset-password"] {
+        host.client().post(path, &email_form(&user.email)).await;
+        host.mails_to(&user.email).await;
+    }
+    for (query, subject) in [
+        ("", "Reset your password"),
+        ("?mail=1", "Reset your password"),
+        ("?mail=0", "Confirm your email address"),
+        ("?mail=7", "Reset your password"),
+        ("?mail=18446744073709551615", "Reset your password"),
+    ] {
+        let page = host.client().get(&format!("/dev/mailbox{query}")).await;
+        assert_contains(&page, &format!("<h2>{subject}</h2>"));
+    }
+}
+
+/// The HTML of an email may have texts of other people in it.
+#[tokio::test]
+async fn the_html_of_an_email_runs_no_script_and_only_our_own_page_can_frame_it() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    host.client().post("/users/reset-password", &email_form(&user.email)).await;
+    host.mails_to(&user.email).await;
+    let html = host.client().get("/dev/mailbox/0").await;
+    let policy = html.header("content-security-policy").expect("a policy");
+    for part in ["default-src 'none'", "frame-ancestors 'self'", "sandbox allow-top-navigation-by-user-activation"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("script"), "{policy}");
+    let page = host.client().get("/dev/mailbox").await;
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("frame-src 'self'") && policy.contains("script-src 'self'"), "{policy}");
+    assert!(!host.client().get("/").await.header("content-security-policy").expect("a policy").contains("frame-src"));
+}
+
+#[tokio::test]
 async fn there_is_no_mailbox_in_production() {
     let host = Host::with(&PROD).await;
+    assert_status(&host.client().get("/dev/mailbox/0").await, 404);
     assert_status(&host.client().get("/dev/mailbox").await, 404);
     assert_problem(&host.client().json().get("/dev/mailbox").await, 404);
     let kept_in_memory = Host::with(&[&PROD[..], &[("SMTP_URL", "memory:")]].concat()).await;
