@@ -128,7 +128,7 @@ async function passkeyPages(page, open) {
   await session.send("WebAuthn.addVirtualAuthenticator", { options });
   await send(page, { "Name of the new passkey (optional)": "My laptop" }, "Add a passkey");
   await open("mfa-settings-passkey");
-  await page.getByText("Rename").click();
+  await page.locator("summary", { hasText: "Rename" }).click();
   await open("mfa-settings-rename");
   await page.getByRole("button", { name: "Remove… My laptop" }).click();
   await open("mfa-settings-remove");

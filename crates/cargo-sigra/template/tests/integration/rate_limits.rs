@@ -192,7 +192,7 @@ async fn is_known(host: &Host, browser: &TestClient, email: &str, password: &str
 
 async fn new_device_mails(host: &Host, email: &str) -> usize {
     let mails = host.mails_to(email).await;
-    mails.iter().filter(|mail| mail.subject.starts_with("A new device")).count()
+    mails.iter().filter(|mail| mail.subject.starts_with("New login")).count()
 }
 
 /// NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures, from all browsers together.

@@ -155,7 +155,7 @@ async fn a_login_from_a_new_browser_sends_one_email() {
     let (laptop, phone) = (host.client(), host.client());
     let notices = async || {
         let mails = host.mails_to(&user.email).await;
-        mails.iter().filter(|mail| mail.subject.starts_with("A new device")).count()
+        mails.iter().filter(|mail| mail.subject.starts_with("New login")).count()
     };
     laptop.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     assert_eq!(notices().await, 0, "the first login sends no email");
