@@ -157,12 +157,10 @@ pub fn app(state: AppState) -> Router {
         .route("/me", get(account::me));
 
     let development = match state.settings.app_env {
-        AppEnv::Dev | AppEnv::Test => {
-            Router::new()
-                .route("/dev/mailbox", get(mailbox::index))
-                .route("/dev/mailbox/{number}", get(mailbox::html))
-                .route_layer(from_fn(require_localhost))
-        }
+        AppEnv::Dev | AppEnv::Test => Router::new()
+            .route("/dev/mailbox", get(mailbox::index))
+            .route("/dev/mailbox/{number}", get(mailbox::html))
+            .route_layer(from_fn(require_localhost)),
         AppEnv::Prod => Router::new(),
     };
 
