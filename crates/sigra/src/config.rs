@@ -55,6 +55,9 @@ pub struct Config {
     pub(crate) confirm_ttl: Duration,
     pub(crate) reset_ttl: Duration,
     pub(crate) log_in_link_ttl: Duration,
+    pub(crate) log_in_links: bool,
+    /// Names, each between commas.
+    pub(crate) log_in_providers: String,
     pub(crate) change_email_ttl: Duration,
     pub(crate) recovery_ttl: Duration,
     pub(crate) mfa_issuer: String,
@@ -105,6 +108,8 @@ impl Config {
             confirm_ttl: DAY,
             reset_ttl: 60 * MINUTE,
             log_in_link_ttl: 15 * MINUTE,
+            log_in_links: false,
+            log_in_providers: String::new(),
             change_email_ttl: DAY,
             recovery_ttl: 7 * DAY,
             #[cfg(feature = "passkeys")]
@@ -212,6 +217,30 @@ impl Config {
     #[must_use]
     pub fn log_in_link_ttl(mut self, ttl: Duration) -> Self {
         self.log_in_link_ttl = ttl;
+        self
+    }
+
+    /// Sets whether users can log in with a link that is sent by email (default: no). Then every user has a way to log
+    /// in, and can remove their last passkey or linked account. Otherwise, [removing it](crate::Error::LastWayIn) is
+    /// refused to users without a password.
+    #[must_use]
+    pub fn log_in_links(mut self, on: bool) -> Self {
+        self.log_in_links = on;
+        self
+    }
+
+    /// Sets the names of the providers that users can log in with (default: none), such as `google`. Only accounts at
+    /// these count as a way to log in when a user removes another one.
+    ///
+    /// ```
+    /// # use sigra::{Config, SecretKeyBase};
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?).log_in_providers(["google", "corp"]);
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    #[cfg(feature = "oauth")]
+    #[must_use]
+    pub fn log_in_providers<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.log_in_providers = names.into_iter().map(|name| format!(",{},", name.as_ref())).collect();
         self
     }
 
@@ -554,7 +583,8 @@ impl Config {
         if let Some(domain) = &self.cookies.domain {
             check_cookie_domain(domain)?;
         }
-        let cookies = [&self.cookies.session, &self.cookies.remember_me, &self.cookies.device, &self.cookies.mfa_trust];
+        let CookieSettings { session, remember_me, device, mfa_trust, oauth, .. } = &self.cookies;
+        let cookies = [session, remember_me, device, mfa_trust, oauth];
         for (at, cookie) in cookies.into_iter().enumerate() {
             cookie.check(self.cookies.secure)?;
             if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {

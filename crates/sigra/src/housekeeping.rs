@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 use crate::{
     base::{clock::earlier, error::Error, task::jittered, telemetry},
     browser::browser_tokens::KNOWN_BROWSER_TTL,
     limits::FORGOTTEN,
     model::{
+        provider_secrets::{FLOW_TTL, tokens_context},
         second_factor::CEREMONY_TTL,
         user::{AuthUser, Connection},
         window::Expired,
@@ -73,11 +76,13 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             None => Ok(0),
         };
         let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
+        let flows = self.purge(FLOW_TTL, store::oauth_flows::purge::<U::Database>).await;
         let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
         // A failure in one table must not keep the expired rows of others.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
         events?;
         ceremonies?;
+        flows?;
         attempts?;
         Ok(tokens)
     }
@@ -91,6 +96,12 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// [`Error::Database`].
     pub async fn reencrypt_secrets(self) -> Result<Reencrypted, Error> {
         let mut done = Reencrypted::default();
+        self.reencrypt_apps(&mut done).await?;
+        self.reencrypt_tokens(&mut done).await?;
+        Ok(done)
+    }
+
+    async fn reencrypt_apps(self, done: &mut Reencrypted) -> Result<(), Error> {
         let (mut last, mut skip) = (None, 0);
         loop {
             let mut conn = self.sigra.pool().acquire().await?;
@@ -114,9 +125,52 @@ impl<U: AuthUser> Housekeeping<'_, U> {
                 }
             }
             if is_last {
-                return Ok(done);
+                return Ok(());
             }
         }
+    }
+
+    /// Does the same for the tokens of providers.
+    async fn reencrypt_tokens(self, done: &mut Reencrypted) -> Result<(), Error> {
+        let (mut last, mut skip) = (None, 0);
+        loop {
+            let mut conn = self.sigra.pool().acquire().await?;
+            let newest = self.sigra.parts.encryption_keys.newest_id();
+            let batch = store::identities::find_sealed::<U>(&mut conn, newest, last, skip, SECRETS_BATCH).await?;
+            drop(conn);
+            let is_last = batch.len() < SECRETS_BATCH.unsigned_abs() as usize;
+            for row in batch {
+                match row {
+                    Ok((id, old)) => {
+                        let was_readable = self.reencrypt_tokens_of(id, &old).await?;
+                        done.count(was_readable);
+                        (last, skip) = (Some(id), 0);
+                    }
+                    Err(error) => {
+                        tracing::error!(target: "sigra", %error, "a row of user_identities can't be read: restore or delete it");
+                        done.count(false);
+                        skip += 1;
+                    }
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn reencrypt_tokens_of(self, id: Uuid, old: &[u8]) -> Result<bool, Error> {
+        let (keys, context) = (&self.sigra.parts.encryption_keys, tokens_context(id));
+        let Some(tokens) = keys.decrypt(old, &context) else {
+            tracing::error!(
+                target: "sigra", %id,
+                "a provider's tokens can't be decrypted: add the previous secret key base with Config::older_secrets",
+            );
+            return Ok(false);
+        };
+        let new = keys.encrypt(&tokens, &context)?;
+        transact!(self.sigra, conn => Ok(store::identities::replace_tokens::<U>(conn, id, old, &new).await?))?;
+        Ok(true)
     }
 
     /// Encrypts a secret again. Returns whether it could be decrypted.
@@ -159,7 +213,7 @@ async fn purge<U: AuthUser>(sigra: Weak<Parts<U>>, interval: Duration) {
         match sigra.housekeeping().reencrypt_secrets().await {
             Ok(Reencrypted { unreadable: 0, .. }) => {}
             Ok(Reencrypted { unreadable, .. }) => {
-                tracing::error!(target: "sigra", unreadable, "secrets of authenticator apps can't be read: see the errors before");
+                tracing::error!(target: "sigra", unreadable, "secrets of authenticator apps or tokens of providers can't be read: see the errors before");
             }
             Err(error) => tracing::warn!(target: "sigra", %error, "could not encrypt secrets with the newest key"),
         }

@@ -40,8 +40,8 @@ handle! {
 
 /// Taking an account over.
 impl<U: AuthUser> Recovery<'_, U> {
-    /// Removes everything that could let somebody into an account: sessions, tokens that were sent by email, second
-    /// factors, backup codes and trusted browsers. Call it when a user who didn't register the account proves for the
+    /// Removes everything that could let somebody into an account: sessions, tokens that were sent by email, linked
+    /// accounts at providers, second factors, backup codes and trusted browsers. Call it when a user who didn't register the account proves for the
     /// first time that its email address is theirs, in the host's own [transaction](crate::Sigra::begin), which also
     /// sets or removes the password. [`announce`](crate::session::Sessions::announce) the result after the commit.
     ///
@@ -68,6 +68,9 @@ impl<U: AuthUser> Recovery<'_, U> {
     pub async fn take_over_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<Revoked, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
         self.sigra.mfa().delete_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
+        if store::identities::delete_all::<U>(&mut *conn, user).await? > 0 {
+            self.sigra.audit().record(&mut *conn, &own_event(audit::IDENTITY_UNLINKED, user, client)).await?;
+        }
         self.sigra.email_tokens().delete_all_in(conn, user, None).await
     }
 

@@ -201,6 +201,20 @@ impl<U: AuthUser> Sigra<U> {
         self.parts.webauthn.as_ref().ok_or(Error::NoRelyingParty)
     }
 
+    /// Returns the ways to log in that the host offers, besides passwords.
+    #[cfg_attr(
+        not(any(feature = "oauth", feature = "passkeys")),
+        allow(dead_code, reason = "only these have ways in that can be removed")
+    )]
+    pub(crate) fn other_ways(&self) -> store::OtherWays<'_> {
+        let config = &self.parts.config;
+        #[cfg(feature = "passkeys")]
+        let passkeys = config.relying_party.is_some();
+        #[cfg(not(feature = "passkeys"))]
+        let passkeys = false;
+        store::OtherWays { links: config.log_in_links, passkeys, providers: &config.log_in_providers }
+    }
+
     /// Returns the current time, by the [clock](Config::clock) that every age is measured with.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {

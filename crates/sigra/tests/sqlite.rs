@@ -1,5 +1,5 @@
 //! The suite on SQLite.
-#![cfg(all(feature = "sqlite", feature = "testing", feature = "passkeys"))]
+#![cfg(all(feature = "sqlite", feature = "testing", feature = "oauth", feature = "passkeys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod suite;
@@ -108,6 +108,8 @@ mod database {
             "users_passkeys",
             "users_backup_codes",
             "passkey_ceremonies",
+            "user_identities",
+            "oauth_flows",
             "audit_events",
             "auth_attempts",
             "outgoing_mails",

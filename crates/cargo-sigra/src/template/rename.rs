@@ -6,8 +6,16 @@ use crate::plan::{
 };
 
 /// Names of the library's tables and columns, and parts of names derived from them. They stay, with any names of users.
-const OF_TABLES: [&str; 7] =
-    ["users_tokens", "users_totp", "users_passkeys", "users_backup_codes", "user_id", "user_agent", "user_handle"];
+const OF_TABLES: [&str; 8] = [
+    "users_tokens",
+    "users_totp",
+    "users_passkeys",
+    "users_backup_codes",
+    "user_identities",
+    "user_id",
+    "user_agent",
+    "user_handle",
+];
 
 /// Other words of the library and the web, with enough context to distinguish them from the application's own.
 const PHRASES: [&str; 8] = [

@@ -197,6 +197,10 @@ fn library_config(env: &Variables, app_env: AppEnv, public_url: &Url) -> Result<
         // <mfa>
         .mfa_issuer("MyApp")
         // </mfa>
+        // <magic_link>
+        // Every user can log in with a link, so they can remove any other way.
+        .log_in_links(true)
+        // </magic_link>
         .session_ttl(env.seconds("SESSION_TTL")?.unwrap_or(DEFAULT_SESSION_TTL))
         .session_idle_timeout(env.seconds("SESSION_IDLE_TIMEOUT")?);
     if let Some(age) = env.seconds("SESSION_REISSUE_AGE")? {

@@ -25,7 +25,7 @@ pub(crate) struct Failed {
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
-/// | `TooManyPasskeys` with the feature passkeys | 409 |
+/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys | 409 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
 ///
@@ -91,6 +91,9 @@ pub enum Error {
         /// The maximum number of passkeys for each user.
         most: usize,
     },
+    /// The user has no other way to log in.
+    #[error("it is the user's last way to log in: let them set a password first, or add another way")]
+    LastWayIn,
     /// A secret could not be encrypted.
     #[error("a secret could not be encrypted")]
     Encryption,
@@ -150,6 +153,7 @@ impl Error {
             Self::CredentialsChanged | Self::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED),
             Self::SecondFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::SECOND_FACTOR_REQUIRED),
             Self::OtherFactorRequired => Problem::new(StatusCode::FORBIDDEN).code(code::OTHER_FACTOR_REQUIRED),
+            Self::LastWayIn => Problem::new(StatusCode::CONFLICT).code(code::LAST_WAY_IN),
             #[cfg(feature = "passkeys")]
             Self::TooManyPasskeys { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PASSKEYS),
             error => {
@@ -258,6 +262,7 @@ mod tests {
             (Error::EntryName("a b".to_owned()), "`EntryName`"),
             (Error::Json(json), "`Json`"),
             (Error::PasswordHash(argon2::Error::SaltTooShort), "`PasswordHash`"),
+            (Error::LastWayIn, "`LastWayIn`"),
             (Error::Encryption, "`Encryption`"),
             (Error::Random, "`Random`"),
             #[cfg(feature = "passkeys")]

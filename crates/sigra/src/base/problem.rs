@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 pub(crate) mod code {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
     pub const CROSS_ORIGIN: &str = "cross_origin";
+    pub const LAST_WAY_IN: &str = "last_way_in";
     pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
     pub const OTHER_FACTOR_REQUIRED: &str = "other_factor_required";
     pub const RATE_LIMITED: &str = "rate_limited";

@@ -5,11 +5,12 @@
 //!
 //! | event | level | fields | when |
 //! |---|---|---|---|
-//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered`, and `method` (`password`, `link`, `passkey`, or what the host says) or, after a challenge, `second_factor` (`totp`, `backup_code`, `passkey`) | a user logged in |
+//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered`, and `method` (`password`, `link`, `passkey`, `provider`, or what the host says) or, after a challenge, `second_factor` (`totp`, `backup_code`, `passkey`) | a user logged in |
 //! | [`LOGIN_FAILURE`] | info | `user_id` (none for an unknown address) | a password was wrong |
 //! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id`, `method`, `remembered` | the first factor was right, and the second is pending |
 //! | [`MFA_FAILURE`] | info | `user_id` | a second factor was wrong |
 //! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id`, and `second_factor` if it was by one | a user reauthenticated |
+//! | [`OAUTH_FAILURE`] | info | `provider`, `reason` (such as `access_denied`, `unknown_flow`, `nonce`) | a login at a provider failed |
 //! | [`LOGOUT`] | info | `session_id` | a user logged out |
 //! | [`SESSION_RENEWED`] | info | `session_id` | a session got a new token after a change of privilege |
 //! | [`SESSION_REISSUED`] | info | `session_id` | a session got a new token because of the old one's age |
@@ -41,6 +42,8 @@ pub const MFA_CHALLENGED: &str = "auth.mfa.challenged";
 pub const MFA_FAILURE: &str = "auth.mfa.failure";
 /// A user reauthenticated.
 pub const REAUTHENTICATION_SUCCESS: &str = "auth.reauthentication.success";
+/// A login at a provider failed.
+pub const OAUTH_FAILURE: &str = "auth.oauth.failure";
 /// A user logged out.
 pub const LOGOUT: &str = "auth.logout";
 /// A session got a new token after a change of privilege.

@@ -251,6 +251,29 @@ impl BrowserToken {
     }
 }
 
+/// A secret of a flow at a provider: its state, its nonce, or its PKCE verifier.
+#[cfg(feature = "oauth")]
+pub(crate) struct FlowToken(RawToken);
+
+#[cfg(feature = "oauth")]
+impl FlowToken {
+    pub fn generate() -> Result<Self, Error> {
+        RawToken::generate().map(Self)
+    }
+
+    pub fn parse(encoded: &str) -> Option<Self> {
+        RawToken::parse(encoded).map(Self)
+    }
+
+    pub fn encode(&self) -> Zeroizing<String> {
+        self.0.encode()
+    }
+
+    pub fn hash(&self) -> TokenHash {
+        self.0.hash()
+    }
+}
+
 impl fmt::Debug for BrowserToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BrowserToken([redacted])")

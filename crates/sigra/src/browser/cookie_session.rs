@@ -98,6 +98,8 @@ struct State {
     device_write: Option<KnownTokens>,
     is_new_browser: bool,
     mfa_trust_write: Option<TrustTokens>,
+    #[cfg(feature = "oauth")]
+    oauth_write: Option<(BrowserToken, Duration)>,
 }
 
 impl CookieSession {
@@ -314,6 +316,23 @@ impl CookieSession {
         self.state().mfa_trust_write = Some(tokens);
     }
 
+    /// Returns the token that binds flows to this browser. `None` if it has none, or several of which one was planted.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn oauth_token(&self) -> Option<BrowserToken> {
+        if let Some((token, _)) = &self.state().oauth_write {
+            return Some(token.clone());
+        }
+        let tokens = self.0.parts.cookies().read_oauth(&self.0.request);
+        let [token] = &tokens[..] else { return None };
+        Some(token.clone())
+    }
+
+    /// Lets the browser keep the token that binds flows to it.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn keep_oauth_token(&self, token: BrowserToken, max_age: Duration) {
+        self.state().oauth_write = Some((token, max_age));
+    }
+
     /// Returns the names of the entries of a kind that each request has its own of, oldest first. The entries may have
     /// become invalid.
     pub(crate) fn names_of_entries(&self, kind: &str) -> Vec<String> {
@@ -415,10 +434,18 @@ impl CookieSession {
             || state.device_write.is_some()
             || state.mfa_trust_write.is_some()
             || !state.outgoing.is_empty();
+        #[cfg(feature = "oauth")]
+        let oauth_write = state.oauth_write.take();
+        #[cfg(feature = "oauth")]
+        let changed = changed || oauth_write.is_some();
         let State { cookies, request, id, outgoing, token_fate, device_write, mfa_trust_write, .. } = &mut *state;
         let mut jar = SetCookies { headers, request };
         if let Some(tokens) = mfa_trust_write.take() {
             cookies.set_mfa_trust(&mut jar, &tokens);
+        }
+        #[cfg(feature = "oauth")]
+        if let Some((token, max_age)) = oauth_write {
+            cookies.set_oauth(&mut jar, &token, max_age);
         }
         if let Some(device) = device_write.take() {
             cookies.set_device(&mut jar, &device);
@@ -482,6 +509,8 @@ impl State {
             device_write: None,
             is_new_browser: false,
             mfa_trust_write: None,
+            #[cfg(feature = "oauth")]
+            oauth_write: None,
         }
     }
 

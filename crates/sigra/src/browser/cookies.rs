@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use memchr::memchr;
 use time::OffsetDateTime;
 
+#[cfg(feature = "oauth")]
+use crate::base::token::BrowserToken;
 use crate::{
     base::{
         clock::Clock,
@@ -193,6 +195,8 @@ struct Inner {
     remember_me: Named,
     device: Named,
     mfa_trust: Named,
+    #[cfg(feature = "oauth")]
+    oauth: Named,
     mfa_trust_ttl: Duration,
     entry_prefix: String,
     entry_keys: SigningKeys,
@@ -241,6 +245,8 @@ impl Cookies {
             remember_me: named(&settings.remember_me, "sigra remember me"),
             device: named(&settings.device, "sigra known device"),
             mfa_trust: named(&settings.mfa_trust, "sigra mfa trust"),
+            #[cfg(feature = "oauth")]
+            oauth: named(&settings.oauth, "sigra oauth"),
             mfa_trust_ttl: settings.mfa_trust_ttl,
             entry_keys: keys("sigra cookie session entry"),
             domain: settings.domain.clone(),
@@ -343,6 +349,18 @@ impl Cookies {
         let mfa_trust = &self.0.mfa_trust;
         let value = mfa_trust.keys.sign(&tokens.encode());
         self.set(jar, mfa_trust, &mfa_trust.name, value, Some(self.0.mfa_trust_ttl));
+    }
+
+    /// Returns the tokens that bind flows to a browser: one, unless cookies of several domains or paths have the name.
+    #[cfg(feature = "oauth")]
+    pub fn read_oauth(&self, request: &RequestCookies) -> Vec<BrowserToken> {
+        read_all(&self.0.oauth, request, BrowserToken::parse)
+    }
+
+    #[cfg(feature = "oauth")]
+    pub fn set_oauth(&self, jar: &mut SetCookies<'_>, token: &BrowserToken, max_age: Duration) {
+        let oauth = &self.0.oauth;
+        self.set(jar, oauth, &oauth.name, oauth.keys.sign(&token.encode()), Some(max_age));
     }
 
     /// Returns the JSON of an entry that was written under this cookie-session id: the first, if there are several.

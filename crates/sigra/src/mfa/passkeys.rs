@@ -408,8 +408,9 @@ impl<U: AuthUser> Passkeys<'_, U> {
     ///
     /// # Errors
     ///
-    /// [`Error::SecondFactorRequired`] if it is the last factor of a user who [must](AuthUser::requires_second_factor)
-    /// have one, and [`Error::SessionEnded`] if the session has ended.
+    /// [`Error::LastWayIn`] if the user has no other way to log in, [`Error::SecondFactorRequired`] if it is the last
+    /// factor of a user who [must](AuthUser::requires_second_factor) have one, and [`Error::SessionEnded`] if the
+    /// session has ended.
     pub async fn delete(self, session: &CookieSession, sudo: &Sudo<U>, id: Uuid) -> Result<bool, Error> {
         self.delete_with(session, sudo, id, async |_| Ok(())).await
     }
@@ -431,8 +432,11 @@ impl<U: AuthUser> Passkeys<'_, U> {
         let mut also = Some(also);
         transact!(self.sigra, if also.is_some(), tx => {
             let locked = self.sigra.lock_scope(tx, scope).await?;
-            if !store::passkeys::delete::<U>(tx, &user, id).await? {
-                return Ok(false);
+            if !store::passkeys::delete_unless_last::<U>(tx, &user, id, self.sigra.other_ways()).await? {
+                return match store::passkeys::is_of::<U>(tx, &user, id).await? {
+                    true => Err(Error::LastWayIn),
+                    false => Ok(false),
+                };
             }
             mfa.disenrol(tx, &locked).await?;
             let event = audit::own_event(audit::PASSKEY_REMOVED, &user, &session.client());

@@ -49,6 +49,10 @@ pub const PASSKEY_ADDED: &str = "auth.mfa.passkey_added";
 pub const PASSKEY_REMOVED: &str = "auth.mfa.passkey_removed";
 /// New backup codes replaced the old ones.
 pub const BACKUP_CODES_REGENERATED: &str = "auth.mfa.backup_codes_regenerated";
+/// An account at a provider was linked.
+pub const IDENTITY_LINKED: &str = "auth.identity.linked";
+/// An account at a provider was unlinked.
+pub const IDENTITY_UNLINKED: &str = "auth.identity.unlinked";
 /// A browser became a trusted one, which skips the second factor.
 pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";
 /// A browser is no longer trusted.

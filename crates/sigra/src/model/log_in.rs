@@ -60,6 +60,9 @@ pub enum LogInMethod {
     /// A passkey, which [logs in](crate::mfa::Passkeys::log_in) without a password.
     #[cfg(feature = "passkeys")]
     Passkey,
+    /// An account at a provider, such as Google, which [logs in](crate::oauth::Identities::log_in).
+    #[cfg(feature = "oauth")]
+    Provider,
     /// Another method, which the host names.
     Other(&'static str),
 }
@@ -72,6 +75,8 @@ impl LogInMethod {
             "link" => Self::Link,
             #[cfg(feature = "passkeys")]
             "passkey" => Self::Passkey,
+            #[cfg(feature = "oauth")]
+            "provider" => Self::Provider,
             _ => Self::Other("other"),
         }
     }
@@ -84,6 +89,8 @@ impl LogInMethod {
             Self::Link => "link",
             #[cfg(feature = "passkeys")]
             Self::Passkey => "passkey",
+            #[cfg(feature = "oauth")]
+            Self::Provider => "provider",
             Self::Other(name) => name,
         }
     }

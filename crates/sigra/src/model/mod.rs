@@ -9,6 +9,7 @@ pub(crate) mod feed;
 pub(crate) mod identity;
 pub(crate) mod limit;
 pub(crate) mod log_in;
+pub(crate) mod provider_secrets;
 #[cfg(feature = "passkeys")]
 pub(crate) mod relying_party;
 pub(crate) mod scope;

@@ -301,6 +301,9 @@ pub struct Renewal {
 pub enum Proof {
     /// They reauthenticated with their password.
     Password,
+    /// They authenticated again at a provider.
+    #[cfg(feature = "oauth")]
+    Provider,
     /// They presented a second factor, which is no longer pending.
     SecondFactor(FactorKind),
     /// They set up a second factor.
@@ -310,7 +313,7 @@ pub enum Proof {
 impl Renewal {
     /// Returns when the user authenticated, if they did.
     pub(crate) fn authenticated_at(&self) -> Option<OffsetDateTime> {
-        matches!(self.proof, Some(Proof::Password | Proof::SecondFactor(_))).then_some(self.now)
+        self.proof.is_some_and(|proof| proof != Proof::Enrolment).then_some(self.now)
     }
 
     /// Returns when the user presented or set up a second factor, if they did.

@@ -3,13 +3,17 @@
 mod apple;
 mod cached;
 mod error;
+mod flow;
 mod http;
 mod id_token;
+mod identities;
 mod provider;
 mod providers;
 
 pub use self::{
     error::OauthError,
+    flow::{Arrival, Callback, FlowError, FlowPurpose, OauthFlows},
+    identities::{AddressOwner, Decision, Identities, Identity, KnownIdentity, Linked, PendingIdentity},
     provider::{Profile, Provider},
     providers::{AuthorizationRequest, AuthorizationResponse, Providers},
 };

@@ -310,7 +310,12 @@ impl Providers {
         response: AuthorizationResponse<'_>,
     ) -> Result<Tokens, OauthError> {
         let secret = provider.client_secret(self.clock.now())?;
-        let send = |request: HttpRequest| self.http.send(request, provider.plaintext);
+        // It borrows nothing, because a future that does isn't `Send` for every lifetime, as handlers need it.
+        let (http, plaintext) = (self.http.clone(), provider.plaintext);
+        let send = move |request: HttpRequest| {
+            let http = http.clone();
+            async move { http.send(request, plaintext).await }
+        };
         client(provider)
             .set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
             .set_auth_type(endpoint.auth_type)

@@ -10,6 +10,13 @@ pub(crate) mod backup_codes;
 mod begin;
 pub(crate) mod browsers;
 pub(crate) mod email_tokens;
+#[cfg_attr(
+    not(feature = "oauth"),
+    allow(dead_code, reason = "without the feature, existing identities are still deleted")
+)]
+pub(crate) mod identities;
+#[cfg_attr(not(feature = "oauth"), allow(dead_code, reason = "without the feature, existing flows still expire"))]
+pub(crate) mod oauth_flows;
 #[cfg(feature = "mail")]
 pub(crate) mod outgoing_mails;
 mod own_pool;
@@ -43,6 +50,12 @@ pub(crate) use self::{
     own_pool::OwnPool,
     probe::probe,
     reader::Reader,
+    users::OtherWays,
+};
+#[cfg(feature = "oauth")]
+pub(crate) use self::{
+    identities::IdentityRow,
+    oauth_flows::{FlowRow, NewFlow},
 };
 
 /// The library's tables and indexes, for SQLite. They refer to a table `users` with a column `id`. If your table has

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     query::{Columns as _, query},
     row::{read, readable},
+    users::{OtherWays, has_another_way_in},
 };
 use crate::model::{
     database::{Dialect, Time},
@@ -104,10 +105,23 @@ pub(crate) async fn rename<U: AuthUser>(
     Ok(rename.bind(user.clone()).bind(id).bind(name).execute(conn).await? == 1)
 }
 
-/// Deletes a user's passkey. Returns whether it was theirs.
-pub(crate) async fn delete<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, id: Uuid) -> sqlx::Result<bool> {
-    let delete = query::<U::Database>("DELETE FROM users_passkeys WHERE user_id = $1 AND id = $2");
-    Ok(delete.bind(user.clone()).bind(id).execute(conn).await? == 1)
+/// Deletes a passkey of a user who has [another way to log in](has_another_way_in). Returns whether it was deleted. The
+/// user's row must be locked, or another way could be removed at the same moment.
+pub(crate) async fn delete_unless_last<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    id: Uuid,
+    ways: OtherWays<'_>,
+) -> sqlx::Result<bool> {
+    let delete = format!("DELETE FROM users_passkeys WHERE id = $1 AND user_id = $2 AND {}", has_another_way_in::<U>());
+    let delete = query::<U::Database>(AssertSqlSafe(delete)).bind(id).bind(user.clone());
+    Ok(delete.bind(ways.links).bind(ways.passkeys).bind(ways.providers).execute(conn).await? == 1)
+}
+
+/// Returns whether a passkey is the user's.
+pub(crate) async fn is_of<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, id: Uuid) -> sqlx::Result<bool> {
+    let find = query::<U::Database>("SELECT 1 FROM users_passkeys WHERE id = $1 AND user_id = $2");
+    Ok(find.bind(id).bind(user.clone()).fetch_optional(conn).await?.is_some())
 }
 
 /// Deletes the passkeys of a user that were added at this time or later. Returns how many there were.

@@ -70,6 +70,38 @@ CREATE TABLE passkey_ceremonies (
 
 CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
 
+-- Accounts at providers, such as Google. Issuer and subject name one, and nothing else does.
+CREATE TABLE user_identities (
+    id           BLOB    NOT NULL PRIMARY KEY, -- UUIDv7
+    user_id              NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    provider     TEXT    NOT NULL, -- the name in the host's settings
+    issuer       TEXT    NOT NULL,
+    subject      TEXT    NOT NULL CHECK (subject <> ''),
+    email        TEXT, -- a label only: it proves nothing
+    tokens       BLOB, -- encrypted; NULL unless the host keeps the provider's tokens
+    last_used_at INTEGER NOT NULL,
+    inserted_at  INTEGER NOT NULL,
+    UNIQUE (issuer, subject)
+) WITHOUT ROWID;
+
+CREATE INDEX user_identities_user_id ON user_identities (user_id);
+
+-- Visits of a browser to a provider, and identities that wait for a browser's next step. Each is used once.
+CREATE TABLE oauth_flows (
+    state       BLOB    NOT NULL PRIMARY KEY CHECK (length(state) = 32), -- SHA-256
+    browser     BLOB    NOT NULL CHECK (length(browser) = 32), -- SHA-256 of the browser's cookie
+    provider    TEXT    NOT NULL,
+    purpose     TEXT    NOT NULL, -- 'log_in', 'link', 'sudo', 'pending'
+    user_id             REFERENCES users (id) ON DELETE CASCADE, -- who links an account or reauthenticates
+    session_id  BLOB, -- the session in which they do
+    remembered  INTEGER NOT NULL DEFAULT 0 CHECK (remembered IN (0, 1)),
+    sealed      BLOB    NOT NULL, -- encrypted: the nonce and the PKCE verifier, or the identity
+    inserted_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_flows_browser ON oauth_flows (browser);
+CREATE INDEX oauth_flows_inserted_at ON oauth_flows (inserted_at);
+
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events

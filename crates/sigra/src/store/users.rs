@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Returns the user as they are now.
-#[cfg(feature = "passkeys")]
+#[cfg(any(feature = "oauth", feature = "passkeys"))]
 pub(crate) async fn find<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Option<U>> {
     let find = format!("SELECT u.* FROM {} u WHERE u.id = $1", U::TABLE);
     let row = query::<U::Database>(AssertSqlSafe(find)).bind(user.clone()).fetch_optional(conn).await?;
@@ -40,6 +40,30 @@ pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) ->
     let Some(row) = row else { return Ok(None) };
     check_isolation::<U>(&row)?;
     read(&row, U::Database::user).map(Some)
+}
+
+/// The ways to log in that no table shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OtherWays<'a> {
+    /// Whether users can log in with a link that is sent by email.
+    pub links: bool,
+    /// Whether users can log in with passkeys.
+    pub passkeys: bool,
+    /// The names of the providers that users can log in with, each between commas: `,google,corp,`.
+    pub providers: &'a str,
+}
+
+/// Returns an SQL condition: whether the user `$2` can log in without the row with the ID `$1`, a passkey or an
+/// identity. `$3` to `$5` are the fields of [`OtherWays`].
+pub(super) fn has_another_way_in<U: AuthUser>() -> String {
+    format!(
+        "($3 OR EXISTS (SELECT 1 FROM {users} u WHERE u.id = $2 AND u.hashed_password IS NOT NULL)
+          OR ($4 AND EXISTS (SELECT 1 FROM users_passkeys p WHERE p.user_id = $2 AND p.id <> $1))
+          OR EXISTS (
+              SELECT 1 FROM user_identities i
+              WHERE i.user_id = $2 AND i.id <> $1 AND replace($5, ',' || i.provider || ',', '') <> $5))",
+        users = U::TABLE,
+    )
 }
 
 /// Locks, in the order of their IDs, the users of the sessions that the tokens belong or belonged to, of the session

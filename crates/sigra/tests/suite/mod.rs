@@ -21,6 +21,8 @@ mod many_cookies;
 mod members;
 mod mfa_host;
 mod model;
+mod oauth;
+mod oauth_host;
 mod outbox;
 pub mod passkeys;
 mod proxies_and_origin;

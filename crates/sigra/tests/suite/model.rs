@@ -21,6 +21,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use sigra::{
     Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra, Sudo,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
+    oauth::{AddressOwner, Decision, ProviderIdentity},
     rejection::MfaEnrolmentRejection,
     scope::SudoRejection,
     testing::TestClient,
@@ -33,6 +34,10 @@ use crate::database::{Database, HISTORIES, emptied_database};
 
 const USERS: usize = 2;
 const BROWSERS: usize = 3;
+/// The number of accounts at providers.
+const IDENTITIES: usize = 3;
+/// The user who has no password, and keeps an account at a provider once they have one.
+const PASSWORDLESS: usize = 1;
 
 const TTL: u64 = 60 * DAY;
 const IDLE: u64 = 20 * DAY;
@@ -102,6 +107,21 @@ pub enum Step {
         browser: usize,
         code: usize,
         trust: bool,
+    },
+    /// Links an account at a provider.
+    Link {
+        browser: usize,
+        identity: usize,
+    },
+    Unlink {
+        browser: usize,
+        identity: usize,
+    },
+    /// Logs in with an account at a provider, if a user has linked it.
+    LogInWithIdentity {
+        browser: usize,
+        identity: usize,
+        remember: bool,
     },
     ConfirmByPassword {
         browser: usize,
@@ -199,6 +219,8 @@ pub struct Model {
     browsers: Vec<Jar>,
     loot: Vec<Jar>,
     factors: [Factors; USERS],
+    /// The user who has linked an account at a provider.
+    identities: BTreeMap<usize, usize>,
     backup_codes: usize,
     /// The user who trusted a browser, and when, by the trust token.
     trusts: BTreeMap<usize, (usize, u64)>,
@@ -461,6 +483,23 @@ impl Model {
         self.renew(jar, session);
     }
 
+    fn link(&mut self, jar: &mut Jar, session: usize, identity: usize) {
+        let user = self.rows[&session].user;
+        if !self.identities.contains_key(&identity) {
+            self.identities.insert(identity, user);
+            self.renew(jar, session);
+        }
+    }
+
+    fn unlink(&mut self, jar: &mut Jar, session: usize, identity: usize) {
+        let user = self.rows[&session].user;
+        let linked = self.identities.values().filter(|by| **by == user).count();
+        if self.identities.get(&identity) == Some(&user) && (user != PASSWORDLESS || linked > 1) {
+            self.identities.remove(&identity);
+            self.renew(jar, session);
+        }
+    }
+
     /// Takes a step. Returns the session that its request's handler saw, if the step was a request.
     fn take(&mut self, step: &Step) -> Option<Option<usize>> {
         match *step {
@@ -537,6 +576,20 @@ impl Model {
                     model.disable(jar, session);
                 }
             }),
+            Step::Link { browser, identity } => self.acting(browser, |model, jar, session| {
+                if model.is_recent(session) {
+                    model.link(jar, session, identity);
+                }
+            }),
+            Step::Unlink { browser, identity } => self.acting(browser, |model, jar, session| {
+                if model.is_recent(session) {
+                    model.unlink(jar, session, identity);
+                }
+            }),
+            Step::LogInWithIdentity { browser, identity, remember } => match self.identities.get(&identity) {
+                Some(user) => self.take(&Step::LogIn { browser, user: *user, remember }),
+                None => self.acting(browser, |_, _, _| {}),
+            },
             Step::AnswerWithCode { browser, app, steps_ago, trust } => {
                 self.answering(browser, |model, jar, session| {
                     let user = model.rows[&session].user;
@@ -707,6 +760,10 @@ impl ReferenceStateMachine for Model {
                 .prop_map(|(browser, app, steps_ago, trust)| Step::AnswerWithCode { browser, app, steps_ago, trust }),
             3 => (browser.clone(), 0..30usize, any::<bool>())
                 .prop_map(|(browser, code, trust)| Step::AnswerWithBackupCode { browser, code, trust }),
+            3 => (browser.clone(), 0..IDENTITIES).prop_map(|(browser, identity)| Step::Link { browser, identity }),
+            2 => (browser.clone(), 0..IDENTITIES).prop_map(|(browser, identity)| Step::Unlink { browser, identity }),
+            2 => (browser.clone(), 0..IDENTITIES, any::<bool>())
+                .prop_map(|(browser, identity, remember)| Step::LogInWithIdentity { browser, identity, remember }),
             1 => browser.clone().prop_map(|browser| Step::ConfirmByPassword { browser }),
             2 => (browser.clone(), 0..3u64).prop_map(|(browser, steps_ago)| Step::ConfirmByCode { browser, steps_ago }),
             1 => browser.clone().prop_map(|browser| Step::ChangePassword { browser }),
@@ -728,11 +785,12 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Counts a user's apps, backup codes, trusted browsers, and sessions that lack a second factor.
-const COUNTS: [&str; 4] = [
+/// Counts a user's apps, backup codes, trusted browsers, linked accounts, and sessions that lack a second factor.
+const COUNTS: [&str; 5] = [
     "SELECT count(*) FROM users_totp WHERE user_id = $1",
     "SELECT count(*) FROM users_backup_codes WHERE user_id = $1",
     "SELECT count(*) FROM users_tokens WHERE context = 'mfa_trust' AND user_id = $1",
+    "SELECT count(*) FROM user_identities WHERE user_id = $1",
     "SELECT count(*) FROM users_tokens t WHERE context = 'session' AND user_id = $1
      AND NOT mfa_pending AND mfa_verified_at IS NULL AND EXISTS (SELECT 1 FROM users_totp f WHERE f.user_id = t.user_id)",
 ];
@@ -781,6 +839,7 @@ impl Reality {
             .session_reissue_age(Duration::from_secs(REISSUE_AGE))
             .reissue_grace(Duration::from_secs(GRACE))
             .rate_limits(false)
+            .log_in_providers((0..IDENTITIES).map(provider))
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
         let router = Router::new()
@@ -790,6 +849,9 @@ impl Reality {
             .route("/renew", post(renew))
             .route("/enrol", post(enrol))
             .route("/disable", post(disable))
+            .route("/link/{identity}", post(link))
+            .route("/unlink/{identity}", post(unlink))
+            .route("/log-in-with/{identity}/{remember}", post(log_in_with_identity))
             .route("/answer/{code}/{trust}", post(answer))
             .route("/confirm", post(confirm_by_password))
             .route("/confirm/{code}", post(confirm_by_code))
@@ -852,6 +914,15 @@ impl Reality {
         app.map_or_else(|| "000000".to_owned(), |app| app.generate(now - steps_ago * STEP).to_string())
     }
 
+    /// Notes the session that a login opened.
+    fn note_new_session(&mut self) {
+        let known: BTreeSet<SessionId> = self.sessions.iter().copied().collect();
+        let rows: BTreeSet<SessionId> = self.rows().into_iter().map(|(id, _)| id).collect();
+        let new: Vec<SessionId> = rows.difference(&known).copied().collect();
+        assert_eq!(new.len(), 1, "a login writes exactly one row");
+        self.sessions.extend(new);
+    }
+
     /// Returns the user of a browser, according to the model.
     fn user_of(&self, browser: usize) -> usize {
         let mut model = self.model.clone();
@@ -864,7 +935,7 @@ impl Reality {
 async fn database_with_users() -> Pool<Database> {
     let pool = emptied_database().await;
     let users =
-        "INSERT INTO users (id, email, hashed_password) VALUES (0, 'a@example.com', 'a'), (1, 'b@example.com', 'b')";
+        "INSERT INTO users (id, email, hashed_password) VALUES (0, 'a@example.com', 'a'), (1, 'b@example.com', NULL)";
     sqlx::query(users).execute(&pool).await.unwrap();
     pool
 }
@@ -933,6 +1004,67 @@ async fn disable(
         sigra.mfa().disable_totp(&session, &sudo).await?;
     }
     Ok(name(&scope))
+}
+
+fn provider(identity: usize) -> String {
+    format!("provider-{identity}")
+}
+
+fn identity_named(identity: usize) -> ProviderIdentity {
+    ProviderIdentity::new(provider(identity), "https://provider.example", identity.to_string())
+}
+
+async fn link(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+    sudo: Result<Sudo<User>, SudoRejection>,
+    Path(identity): Path<usize>,
+) -> sigra::Result<String> {
+    if let Ok(Sudo(scope)) = sudo {
+        let mut tx = sigra.begin().await?;
+        let _ = sigra.identities().link_in(&mut tx, &session, &scope, &identity_named(identity)).await?;
+        tx.commit().await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn unlink(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+    sudo: Result<Sudo<User>, SudoRejection>,
+    Path(identity): Path<usize>,
+) -> sigra::Result<String> {
+    if let Ok(sudo) = sudo {
+        let linked = sigra.identities().list(&sudo.0.user().id).await?;
+        let Some(row) = linked.iter().find(|linked| linked.provider == provider(identity)) else {
+            return Ok(name(&scope));
+        };
+        let mut tx = sigra.begin().await?;
+        match sigra.identities().unlink_in(&mut tx, &session, &sudo, row.id).await {
+            Ok(_) => tx.commit().await?,
+            Err(Error::LastWayIn) => tx.rollback().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(name(&scope))
+}
+
+async fn log_in_with_identity(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+    Path((identity, remember)): Path<(usize, bool)>,
+) -> sigra::Result<String> {
+    let identity = identity_named(identity);
+    match sigra.identities().decide(&identity, async { Ok(AddressOwner::Invalid) }).await? {
+        Decision::LogIn(known) => {
+            let _ = sigra.identities().log_in(&session, &known, remember.into()).await?;
+            Ok(String::new())
+        }
+        _ => Ok(name(&scope)),
+    }
 }
 
 async fn answer(
@@ -1070,19 +1202,24 @@ impl StateMachineTest for Reality {
                     response.text().parse().ok()
                 })
             }
+            Step::LogInWithIdentity { browser, identity, remember } => {
+                let found = reality.post(browser, &format!("/log-in-with/{identity}/{remember}"));
+                if reality.model.identities.contains_key(&identity) {
+                    reality.note_new_session();
+                }
+                Some(found)
+            }
             Step::LogIn { browser, user, remember } => {
                 reality.post(browser, &format!("/log-in/{user}/{remember}"));
-                let known: BTreeSet<SessionId> = reality.sessions.iter().copied().collect();
-                let rows: BTreeSet<SessionId> = reality.rows().into_iter().map(|(id, _)| id).collect();
-                let new: Vec<SessionId> = rows.difference(&known).copied().collect();
-                assert_eq!(new.len(), 1, "a login writes exactly one row");
-                reality.sessions.extend(new);
+                reality.note_new_session();
                 None
             }
             Step::LogOut { browser } => Some(reality.post(browser, "/log-out")),
             Step::Renew { browser } => Some(reality.post(browser, "/renew")),
             Step::Enrol { browser } => Some(reality.enrol(browser)),
             Step::Disable { browser } => Some(reality.post(browser, "/disable")),
+            Step::Link { browser, identity } => Some(reality.post(browser, &format!("/link/{identity}"))),
+            Step::Unlink { browser, identity } => Some(reality.post(browser, &format!("/unlink/{identity}"))),
             Step::AnswerWithCode { browser, app, steps_ago, trust } => {
                 let code = reality.code(user, app, steps_ago);
                 Some(reality.post(browser, &format!("/answer/{code}/{trust}")))
@@ -1154,9 +1291,11 @@ impl StateMachineTest for Reality {
         assert_eq!(reality.rows(), expected, "the sessions, and whether their second factor is pending");
         for (user, factors) in reality.model.factors.iter().enumerate() {
             let trusts = reality.model.trusts.values().filter(|(by, _)| *by == user).count();
-            let [totp, codes, trusted, unverified] = COUNTS.map(|sql| reality.count(sql, user));
+            let linked = reality.model.identities.values().filter(|by| **by == user).count();
+            let [totp, codes, trusted, identities, unverified] = COUNTS.map(|sql| reality.count(sql, user));
             assert_eq!((totp, codes), (usize::from(factors.is_on), factors.backup_codes.len()), "the factors");
             assert_eq!(trusted, trusts, "the trusted browsers");
+            assert_eq!(identities, linked, "the linked accounts");
             assert_eq!(unverified, 0, "no session lacks the second factor of its user");
         }
         let jars = reality.model.browsers.iter().chain(&reality.model.loot);

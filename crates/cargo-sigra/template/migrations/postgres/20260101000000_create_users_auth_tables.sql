@@ -14,6 +14,9 @@ CREATE TABLE users (
     -- <mfa>
     mfa_required    boolean     NOT NULL DEFAULT false, -- whether a second factor is required
     -- </mfa>
+    -- <languages>
+    language        text, -- of pages and emails: a tag such as de. NULL: that of the browser
+    -- </languages>
     inserted_at     timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
 );
@@ -114,6 +117,48 @@ CREATE TABLE passkey_ceremonies (
 );
 
 CREATE INDEX passkey_ceremonies_inserted_at ON passkey_ceremonies (inserted_at);
+
+-- Accounts at providers, such as Google. Issuer and subject name one, and nothing else does.
+CREATE TABLE user_identities (
+    id           uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    -- <uuid>
+    user_id      uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </uuid>
+    -- <!uuid>
+    -- user_id      bigint        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- </!uuid>
+    provider     text        NOT NULL, -- the name in the host's settings
+    issuer       text        NOT NULL,
+    subject      text        NOT NULL CHECK (subject <> ''),
+    email        text, -- a label only: it proves nothing
+    tokens       bytea, -- encrypted; NULL unless the host keeps the provider's tokens
+    last_used_at timestamptz NOT NULL,
+    inserted_at  timestamptz NOT NULL,
+    UNIQUE (issuer, subject)
+);
+
+CREATE INDEX user_identities_user_id ON user_identities (user_id);
+
+-- Visits of a browser to a provider, and identities that wait for a browser's next step. Each is used once.
+CREATE TABLE oauth_flows (
+    state       bytea       NOT NULL PRIMARY KEY CHECK (octet_length(state) = 32), -- SHA-256
+    browser     bytea       NOT NULL CHECK (octet_length(browser) = 32), -- SHA-256 of the browser's cookie
+    provider    text        NOT NULL,
+    purpose     text        NOT NULL, -- 'log_in', 'link', 'sudo', 'pending'
+    -- <uuid>
+    user_id     uuid        REFERENCES users (id) ON DELETE CASCADE, -- who links an account or reauthenticates
+    -- </uuid>
+    -- <!uuid>
+    -- user_id     bigint        REFERENCES users (id) ON DELETE CASCADE, -- who links an account or reauthenticates
+    -- </!uuid>
+    session_id  uuid, -- the session in which they do
+    remembered  boolean     NOT NULL DEFAULT false,
+    sealed      bytea       NOT NULL, -- encrypted: the nonce and the PKCE verifier, or the identity
+    inserted_at timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_flows_browser ON oauth_flows (browser);
+CREATE INDEX oauth_flows_inserted_at ON oauth_flows (inserted_at);
 
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (

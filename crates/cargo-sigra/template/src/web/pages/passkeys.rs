@@ -74,6 +74,8 @@ pub async fn delete(
         Ok(false) => return Err(NOT_FOUND.into()),
         Ok(true) => session.put_flash(Flash::Info, "Passkey removed.")?,
         Err(sigra::Error::SecondFactorRequired) => mfa::keep_one(&session)?,
+        Err(sigra::Error::LastWayIn) => session
+            .put_flash(Flash::Error, "This passkey is your only way to log in. Set a password before you remove it.")?,
         Err(error) => return Err(error.into()),
     }
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())

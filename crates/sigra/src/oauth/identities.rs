@@ -1,0 +1,569 @@
+//! Identities: what they lead to, and linking them.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    base::{
+        error::Error,
+        telemetry,
+        token::{BrowserToken, FlowToken, TokenHash},
+    },
+    browser::cookie_session::CookieSession,
+    model::{
+        audit::{self, own_event},
+        checked::Checked,
+        client::Client,
+        identity::{ProviderIdentity, ProviderTokens},
+        log_in::{LogInMethod, LogInOutcome, RememberMe},
+        provider_secrets::{FLOW_TTL, tokens_context},
+        scope::{Scope, Sudo},
+        session::Proof,
+        transaction::Transaction,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    sessions::log_in::LogIn,
+    sigra::{Sigra, handle, transact},
+    store::{self, IdentityRow, NewFlow},
+};
+
+/// An account at a provider that a user has linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The ID of the row.
+    pub id: Uuid,
+    /// The name of the provider.
+    pub provider: String,
+    /// The email address at the provider, as a label.
+    pub email: Option<String>,
+    /// When the user last logged in with it.
+    pub last_used_at: OffsetDateTime,
+    /// When it was linked.
+    pub inserted_at: OffsetDateTime,
+}
+
+impl<Id> From<IdentityRow<Id>> for Identity {
+    fn from(row: IdentityRow<Id>) -> Self {
+        let IdentityRow { id, provider, email, last_used_at, inserted_at, .. } = row;
+        Self { id, provider, email, last_used_at, inserted_at }
+    }
+}
+
+/// What an identity leads to, when a visitor logs in with it.
+#[must_use = "nobody is logged in yet"]
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a host must decide what to do about each")]
+pub enum Decision<U: AuthUser> {
+    /// A user has linked it: [log them in](crate::oauth::Identities::log_in).
+    LogIn(KnownIdentity<U>),
+    /// Nobody has, and no account has the email address that the provider has proven: register a user, confirmed, and
+    /// [link it](crate::oauth::Identities::insert_in).
+    Register {
+        /// The email address, as the host normalized it.
+        email: String,
+    },
+    /// The proven email address belongs to an account that was never confirmed, so that anybody can have registered it.
+    /// [Take the account over](crate::Recovery::take_over_in), remove its password, confirm it, and link the identity.
+    TakeOver(U),
+    /// The proven email address belongs to a confirmed account. It isn't linked by itself: [let it
+    /// wait](crate::oauth::Identities::hold), until the owner has logged in and says yes.
+    LogInToLink,
+    /// The provider has no email address for it, or hasn't proven it: [let it wait](crate::oauth::Identities::hold), and
+    /// ask for one. Whether the address has an account must not show.
+    AskForEmail,
+    /// The user who has linked it, or the owner of the address, [can't be logged in](AuthUser::is_active).
+    Inactive,
+}
+
+/// Who has an email address that a provider has proven, as the host's table of users says.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "the library must handle each")]
+pub enum AddressOwner<U> {
+    /// Nobody can receive email there.
+    Invalid,
+    /// No account has it. The address is as the host normalized it.
+    Nobody(String),
+    /// An account that never proved it.
+    Unconfirmed(U),
+    /// An account that proved it.
+    Confirmed(U),
+}
+
+/// A user who has linked the identity that a visitor has proven.
+#[must_use = "the user is not logged in yet: call Identities::log_in"]
+#[derive(Clone, Debug)]
+pub struct KnownIdentity<U: AuthUser> {
+    user: U,
+    row: IdentityRow<U::Id>,
+    tokens: Option<Vec<u8>>,
+}
+
+impl<U: AuthUser> KnownIdentity<U> {
+    /// Returns the user.
+    #[must_use]
+    pub fn user(&self) -> &U {
+        &self.user
+    }
+}
+
+/// The result of [linking](crate::oauth::Identities::link_in).
+#[must_use = "it may not be linked"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a host must decide what to say about each")]
+pub enum Linked {
+    /// It is linked now.
+    Now,
+    /// It was linked to this user before.
+    Before,
+    /// Another user has linked it.
+    ByAnother,
+}
+
+/// An identity that waits for this browser's next step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PendingIdentity {
+    /// Names it in the form of the next step. It proves nothing in another browser.
+    pub id: String,
+    /// The identity.
+    pub identity: ProviderIdentity,
+    /// Whether the user asked to be remembered.
+    pub remember_me: RememberMe,
+}
+
+/// The identity that waits, as its row has it.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    issuer: String,
+    subject: String,
+    provider: String,
+    email: Option<String>,
+    email_proven: bool,
+    tokens: Option<HeldTokens>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeldTokens {
+    access_token: Zeroizing<String>,
+    refresh_token: Option<Zeroizing<String>>,
+    expires_at: Option<i64>,
+}
+
+impl From<&ProviderTokens> for HeldTokens {
+    fn from(tokens: &ProviderTokens) -> Self {
+        Self {
+            access_token: tokens.access_token.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+            expires_at: tokens.expires_at.map(OffsetDateTime::unix_timestamp),
+        }
+    }
+}
+
+impl From<HeldTokens> for ProviderTokens {
+    fn from(held: HeldTokens) -> Self {
+        Self {
+            access_token: held.access_token,
+            refresh_token: held.refresh_token,
+            expires_at: held.expires_at.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok()),
+        }
+    }
+}
+
+impl ProviderIdentity {
+    /// Creates an identity without an email address, such as to [link](crate::oauth::Identities::insert_in) the accounts
+    /// that your users had in another system. The subject must be what the issuer's ID tokens have as `sub`.
+    #[must_use]
+    pub fn new(provider: impl Into<String>, issuer: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self {
+            provider: provider.into(),
+            issuer: issuer.into(),
+            subject: subject.into(),
+            email: None,
+            email_proven: false,
+            auth_time: None,
+            tokens: None,
+        }
+    }
+}
+
+handle! {
+    /// Logs users in with accounts at providers, and links and unlinks them. Returned by [`Sigra::identities`].
+    Identities,
+    /// Returns the handle for accounts at [providers](crate::oauth) that users have linked.
+    identities
+}
+
+/// Logging in.
+impl<U: AuthUser> Identities<'_, U> {
+    /// Decides what an identity leads to, and changes nothing. `owner` looks up who has the identity's email address. It
+    /// is awaited only if the provider has proven the address, and nobody has linked the identity.
+    ///
+    /// What the decision relies on can change before you act on it. Each action checks that it still holds, so decide
+    /// again if it doesn't: [`insert_in`](Self::insert_in) returns `false`, for example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], and any error that `owner` returns.
+    pub async fn decide(
+        self,
+        identity: &ProviderIdentity,
+        owner: impl Future<Output = Result<AddressOwner<U>, Error>>,
+    ) -> Result<Decision<U>, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
+        if let Some(row) = store::identities::find::<U>(&mut conn, &identity.issuer, &identity.subject).await? {
+            let user = store::users::find::<U>(&mut conn, &row.user).await?.filter(AuthUser::is_active);
+            let Some(user) = user else { return Ok(Decision::Inactive) };
+            let tokens = self.seal_tokens(row.id, identity)?;
+            let row = IdentityRow { provider: identity.provider.clone(), email: identity.email.clone(), ..row };
+            return Ok(Decision::LogIn(KnownIdentity { user, row, tokens }));
+        }
+        drop(conn);
+        if !identity.email_proven {
+            return Ok(Decision::AskForEmail);
+        }
+        Ok(match owner.await? {
+            AddressOwner::Invalid => Decision::AskForEmail,
+            AddressOwner::Nobody(email) => Decision::Register { email },
+            AddressOwner::Unconfirmed(user) if user.is_active() => Decision::TakeOver(user),
+            AddressOwner::Unconfirmed(_) => Decision::Inactive,
+            AddressOwner::Confirmed(_) => Decision::LogInToLink,
+        })
+    }
+
+    /// Logs in the user who has linked an identity, through the same door as a password: a user who has a second factor
+    /// is logged in once they have presented it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsChanged`] if the user was deleted, their password changed, or the identity was unlinked
+    /// since.
+    pub async fn log_in(
+        self,
+        session: &CookieSession,
+        known: &KnownIdentity<U>,
+        remember_me: RememberMe,
+    ) -> Result<LogInOutcome, Error> {
+        self.log_in_with(session, known, remember_me, async |_| Ok(())).await
+    }
+
+    /// Like [`log_in`](Self::log_in), but runs `also` in the transaction of the login, as in
+    /// [`log_in_with`](crate::Sigra::log_in_with).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_in`](Self::log_in), and any error that `also` returns.
+    pub async fn log_in_with(
+        self,
+        session: &CookieSession,
+        known: &KnownIdentity<U>,
+        remember_me: RememberMe,
+        also: impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>,
+    ) -> Result<LogInOutcome, Error> {
+        let (user, mut also) = (&known.user, Some(also));
+        let used = IdentityRow { last_used_at: self.sigra.now(), ..known.row.clone() };
+        transact!(self.sigra, if also.is_some(), tx => {
+            self.sigra.lock_presented(tx, session, user).await?;
+            self.sigra.lock_user(tx, user).await?;
+            if !store::identities::note_use::<U>(tx, &used, known.tokens.as_deref()).await? {
+                return Err(Error::CredentialsChanged);
+            }
+            let presented = self.sigra.presented_before(tx, session, &user.id()).await?;
+            let as_requested = LogIn { method: LogInMethod::Provider, remember_me, presented };
+            self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
+        })
+    }
+
+    /// Reauthenticates a user who came back from one of their providers, which was asked to authenticate them again, and
+    /// [renews](crate::Sigra::renew_session) the session. The identity must be theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SecondFactorRequired`] if the user has a second factor, and [`Error::SessionEnded`] if the session has
+    /// ended.
+    pub async fn reauthenticate(
+        self,
+        session: &CookieSession,
+        scope: &Scope<U>,
+        identity: &ProviderIdentity,
+    ) -> Result<Checked, Error> {
+        let user = scope.user().id();
+        let confirmed = transact!(self.sigra, if true, tx => {
+            self.sigra.lock_scope(tx, scope).await?;
+            let row = store::identities::find::<U>(tx, &identity.issuer, &identity.subject).await?;
+            let Some(row) = row.filter(|row| row.user == user) else { return Ok(Checked::Invalid) };
+            if store::second_factors::exist::<U>(tx, &user).await? {
+                return Err(Error::SecondFactorRequired);
+            }
+            store::identities::note_use::<U>(tx, &IdentityRow { last_used_at: self.sigra.now(), ..row }, None).await?;
+            let event = own_event(telemetry::REAUTHENTICATION_SUCCESS, &user, &session.client());
+            self.sigra.audit().record(tx, &event.with(provider_of(identity))).await?;
+            self.sigra.renew_session_with(tx, session, scope, Some(Proof::Provider)).await?;
+            Ok(Checked::Valid(()))
+        })?;
+        if confirmed.is_valid() {
+            tracing::info!(
+                target: "sigra", event = telemetry::REAUTHENTICATION_SUCCESS,
+                user_id = %user, session_id = %scope.session().id,
+            );
+        }
+        Ok(confirmed)
+    }
+}
+
+/// Linking and unlinking.
+impl<U: AuthUser> Identities<'_, U> {
+    /// Returns the accounts at providers that a user has linked, oldest first: at most 100.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list(self, user: &U::Id) -> Result<Vec<Identity>, Error> {
+        self.list_in(&mut *self.sigra.pool().acquire().await?, user).await
+    }
+
+    /// Like [`list`](Self::list), but in the host's own transaction: to tell a user which of them still open their
+    /// account after a new password, for example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list_in(self, conn: &mut Connection<U>, user: &U::Id) -> Result<Vec<Identity>, Error> {
+        let rows = store::identities::list::<U>(conn, user).await?;
+        Ok(rows.into_iter().map(Identity::from).collect())
+    }
+
+    /// Links an identity to a user, in the transaction in which you register them or take their account over. Returns
+    /// whether it is linked: of several concurrent calls for one identity, only one succeeds. Roll the transaction back
+    /// and decide again otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::Encryption`].
+    pub async fn insert_in(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        identity: &ProviderIdentity,
+        client: &Client,
+    ) -> Result<bool, Error> {
+        let now = self.sigra.now();
+        let row = IdentityRow {
+            id: Uuid::now_v7(),
+            user: user.clone(),
+            provider: identity.provider.clone(),
+            issuer: identity.issuer.clone(),
+            subject: identity.subject.clone(),
+            email: identity.email.clone(),
+            last_used_at: now,
+            inserted_at: now,
+        };
+        let tokens = self.seal_tokens(row.id, identity)?;
+        if !store::identities::insert::<U>(&mut *conn, &row, tokens.as_deref()).await? {
+            return Ok(false);
+        }
+        let event = own_event(audit::IDENTITY_LINKED, user, client).with(provider_of(identity));
+        self.sigra.audit().record(conn, &event).await?;
+        Ok(true)
+    }
+
+    /// Links an identity to the user of the session in which the [flow](crate::oauth::FlowPurpose::Link) began, and
+    /// [renews](crate::Sigra::renew_session) the session. Send an email about it in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the session has ended. Roll the transaction back then.
+    pub async fn link_in(
+        self,
+        tx: &mut Transaction<U>,
+        session: &CookieSession,
+        scope: &Scope<U>,
+        identity: &ProviderIdentity,
+    ) -> Result<Linked, Error> {
+        let user = scope.user().id();
+        self.sigra.lock_scope(tx, scope).await?;
+        if self.insert_in(tx, &user, identity, &session.client()).await? {
+            self.sigra.renew_session_in(tx, session, scope).await?;
+            return Ok(Linked::Now);
+        }
+        let row = store::identities::find::<U>(tx, &identity.issuer, &identity.subject).await?;
+        let is_theirs = row.is_some_and(|row| row.user == user);
+        Ok(if is_theirs { Linked::Before } else { Linked::ByAnother })
+    }
+
+    /// Unlinks one of the user's identities, and [renews](crate::Sigra::renew_session) the session. Returns it, if it
+    /// was theirs. Send an email about it in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LastWayIn`] if the user has no other way to log in: no password, no passkey, no identity of a [provider
+    /// that you have](crate::Config::log_in_providers), and no [links](crate::Config::log_in_links).
+    /// [`Error::SessionEnded`] if the session has ended. Roll the transaction back then.
+    pub async fn unlink_in(
+        self,
+        tx: &mut Transaction<U>,
+        session: &CookieSession,
+        Sudo(scope): &Sudo<U>,
+        id: Uuid,
+    ) -> Result<Option<Identity>, Error> {
+        let user = scope.user().id();
+        self.sigra.lock_scope(tx, scope).await?;
+        let rows = store::identities::list::<U>(tx, &user).await?;
+        let Some(row) = rows.into_iter().find(|row| row.id == id) else { return Ok(None) };
+        if !store::identities::delete_unless_last::<U>(tx, &user, id, self.sigra.other_ways()).await? {
+            return Err(Error::LastWayIn);
+        }
+        let event = own_event(audit::IDENTITY_UNLINKED, &user, &session.client());
+        let event = event.with(serde_json::json!({ "provider": row.provider }));
+        self.sigra.audit().record(tx, &event).await?;
+        self.sigra.renew_session_in(tx, session, scope).await?;
+        Ok(Some(row.into()))
+    }
+
+    /// Returns the tokens of a user's identity, if the host [keeps](crate::oauth::Provider::keep_tokens) them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encryption`] if no known secret key base decrypts them.
+    pub async fn tokens(self, user: &U::Id, id: Uuid) -> Result<Option<ProviderTokens>, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
+        let Some(sealed) = store::identities::find_tokens::<U>(&mut conn, user, id).await? else { return Ok(None) };
+        let json = self.sigra.parts.encryption_keys.decrypt(&sealed, &tokens_context(id)).ok_or(Error::Encryption)?;
+        Ok(Some(serde_json::from_slice::<HeldTokens>(&json)?.into()))
+    }
+
+    fn seal_tokens(self, id: Uuid, identity: &ProviderIdentity) -> Result<Option<Vec<u8>>, Error> {
+        let Some(tokens) = &identity.tokens else { return Ok(None) };
+        let json = Zeroizing::new(serde_json::to_vec(&HeldTokens::from(tokens))?);
+        self.sigra.parts.encryption_keys.encrypt(&json, &tokens_context(id)).map(Some)
+    }
+}
+
+/// Identities that wait for a browser's next step.
+impl<U: AuthUser> Identities<'_, U> {
+    /// Lets an identity wait for the next step of this browser, for ten minutes: until the owner of the account has
+    /// logged in, or the visitor has entered an email address. It replaces one that waits already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::Encryption`], [`Error::Random`].
+    pub async fn hold(
+        self,
+        session: &CookieSession,
+        identity: &ProviderIdentity,
+        remember_me: RememberMe,
+    ) -> Result<(), Error> {
+        let browser = self.sigra.browser_token(session)?;
+        let state = FlowToken::generate()?.hash();
+        let held = Held {
+            issuer: identity.issuer.clone(),
+            subject: identity.subject.clone(),
+            provider: identity.provider.clone(),
+            email: identity.email.clone(),
+            email_proven: identity.email_proven,
+            tokens: identity.tokens.as_ref().map(HeldTokens::from),
+        };
+        let sealed = self.sigra.seal_flow(state, &held)?;
+        let new = NewFlow {
+            state,
+            browser: browser.hash(),
+            provider: &identity.provider,
+            purpose: PENDING,
+            acting: None,
+            remembered: remember_me == RememberMe::Yes,
+            sealed: &sealed,
+            now: self.sigra.now(),
+        };
+        transact!(self.sigra, conn => {
+            store::oauth_flows::delete_pending::<U>(conn, browser.hash(), None).await?;
+            Ok(store::oauth_flows::insert::<U>(conn, &new).await?)
+        })?;
+        session.keep_oauth_token(browser, FLOW_TTL);
+        Ok(())
+    }
+
+    /// Returns the identity that waits for this browser.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn pending(self, session: &CookieSession) -> Result<Option<PendingIdentity>, Error> {
+        let Some(browser) = session.oauth_token() else { return Ok(None) };
+        self.find_pending(&mut *self.sigra.pool().acquire().await?, &browser).await
+    }
+
+    /// Uses up the identity that waits for this browser, in the transaction of the next step. `id` is the one that the
+    /// page named, so that a user gets only what they saw. Of several concurrent calls, only one gets it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn take_pending_in(
+        self,
+        conn: &mut Connection<U>,
+        session: &CookieSession,
+        id: &str,
+    ) -> Result<Option<PendingIdentity>, Error> {
+        let Some(browser) = session.oauth_token() else { return Ok(None) };
+        let Some(pending) = self.find_pending(&mut *conn, &browser).await?.filter(|pending| pending.id == id) else {
+            return Ok(None);
+        };
+        let state = decode_id(&pending.id);
+        let taken = store::oauth_flows::delete_pending::<U>(conn, browser.hash(), state).await?;
+        Ok((taken == 1).then_some(pending))
+    }
+
+    /// Forgets the identity that waits for this browser, because the user doesn't want it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn forget_pending(self, session: &CookieSession) -> Result<(), Error> {
+        let Some(browser) = session.oauth_token() else { return Ok(()) };
+        transact!(self.sigra, conn => {
+            store::oauth_flows::delete_pending::<U>(conn, browser.hash(), None).await?;
+            Ok(())
+        })
+    }
+
+    async fn find_pending(
+        self,
+        conn: &mut Connection<U>,
+        browser: &BrowserToken,
+    ) -> Result<Option<PendingIdentity>, Error> {
+        let since = Window::of(FLOW_TTL, self.sigra.now());
+        let Some(row) = store::oauth_flows::find_pending::<U>(conn, browser.hash(), since).await? else {
+            return Ok(None);
+        };
+        let held: Option<Held> = self.sigra.unseal_flow(row.state, &row.sealed);
+        Ok(held.map(|held| PendingIdentity {
+            id: URL_SAFE_NO_PAD.encode(row.state.as_bytes()),
+            identity: ProviderIdentity {
+                provider: held.provider,
+                issuer: held.issuer,
+                subject: held.subject,
+                email: held.email,
+                email_proven: held.email_proven,
+                auth_time: None,
+                tokens: held.tokens.map(ProviderTokens::from),
+            },
+            remember_me: row.remembered.into(),
+        }))
+    }
+}
+
+/// The purpose of an identity that waits.
+const PENDING: &str = "pending";
+
+fn decode_id(id: &str) -> Option<TokenHash> {
+    let decoded = URL_SAFE_NO_PAD.decode(id).ok()?;
+    <[u8; 32]>::try_from(decoded).ok().map(TokenHash::from)
+}
+
+fn provider_of(identity: &ProviderIdentity) -> serde_json::Value {
+    serde_json::json!({ "provider": identity.provider })
+}
