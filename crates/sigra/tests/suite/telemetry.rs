@@ -28,7 +28,10 @@ use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt},
 };
 
-use super::host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who};
+use super::{
+    host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who},
+    oauth_host::OauthHost,
+};
 
 /// Everything that any thread of this process logs, at every level.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
@@ -383,6 +386,7 @@ async fn every_event_is_logged_with_its_documented_name_level_and_fields() {
     let host = Host::new().await;
     use_sessions(&host, &mut Secrets::default()).await;
     let _busy = use_everything_else(&host).await;
+    OauthHost::new().await.client().get("/auth/corp/callback?error=access_denied").await;
 
     let documented = documented();
     let was_logged = |event: &str| EVENTS.lock().unwrap().iter().any(|logged| logged.name() == event);
