@@ -1,8 +1,6 @@
 //! Logging in with a link. Opening it logs nobody in, because mail scanners open links too: its page has a button. It
 //! also keeps an attacker's link from logging this browser in without asking.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -12,12 +10,11 @@ use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope};
 use super::{
     check_email::{self, Link},
     form::Form,
-    last_way,
+    last_way::LastWay,
     mail_link::{LinkPage, bad_link},
 };
 use crate::{
     accounts::{Accounts, Refusal, User},
-    config::Settings,
     web::{
         error::Result,
         forms::{LinkRequest, Remember},
@@ -65,16 +62,16 @@ pub async fn edit(
 
 pub async fn update(
     State(accounts): State<Accounts>,
-    State(settings): State<Arc<Settings>>,
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(token): Path<String>,
+    last_way: LastWay,
     Form(form): Form<Remember>,
 ) -> Result<Response> {
     match accounts.log_in_by_link(&session, scope.as_ref(), &token, form.remember_me).await {
         Ok(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way::remember(LogInMethod::Link, &settings), next).into_response())
+            Ok((last_way.remember(LogInMethod::Link), next).into_response())
         }
         Err(Refusal::Link) => bad_link(&session, user_auth::LOG_IN_PATH),
         Err(refusal) => Err(refusal.into()),

@@ -1,7 +1,5 @@
 //! Passkeys: adding, renaming and removing them, and logging in with one.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -12,10 +10,9 @@ use sigra::{
 };
 use uuid::Uuid;
 
-use super::{form::Form, last_way, mfa};
+use super::{form::Form, last_way::LastWay, mfa};
 use crate::{
     accounts::{Accounts, User},
-    config::Settings,
     web::{
         error::{NOT_FOUND, Result},
         forms::{NewPasskey, PasskeyLogIn, PasskeyName},
@@ -83,14 +80,14 @@ pub async fn delete(
 
 pub async fn log_in(
     State(accounts): State<Accounts>,
-    State(settings): State<Arc<Settings>>,
     session: CookieSession,
+    last_way: LastWay,
     Form(form): Form<PasskeyLogIn>,
 ) -> Result<Response> {
     match accounts.log_in_with_passkey(&session, form.credential.as_ref(), form.remember_me).await? {
         Checked::Valid(next_step) => {
             let next = user_auth::after_log_in(&session, next_step)?;
-            Ok((last_way::remember(LogInMethod::Passkey, &settings), next).into_response())
+            Ok((last_way.remember(LogInMethod::Passkey), next).into_response())
         }
         Checked::Invalid => {
             session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;

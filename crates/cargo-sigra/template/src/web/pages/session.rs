@@ -1,19 +1,15 @@
 //! Logging in and out.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
     extract::State,
-    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope, session::FlashMessage};
 
-use super::{form::Form, last_way};
+use super::{form::Form, last_way::LastWay};
 use crate::{
     accounts::{Accounts, User},
-    config::Settings,
     web::{
         error::Result,
         forms::Credentials,
@@ -46,13 +42,13 @@ pub async fn new(
     // </passkeys>
     session: CookieSession,
     scope: Option<Scope<User>>,
-    headers: HeaderMap,
+    last_way: LastWay,
 ) -> Result<Page<impl Template>> {
     session.try_cookies()?;
     Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
         remember_me: false,
-        last_way: last_way::of(&headers),
+        last_way: last_way.name,
         layout: Layout::new("Log in", &session, scope.as_ref()),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
@@ -62,17 +58,16 @@ pub async fn new(
 
 pub async fn create(
     State(accounts): State<Accounts>,
-    State(settings): State<Arc<Settings>>,
     session: CookieSession,
     scope: Option<Scope<User>>,
-    headers: HeaderMap,
+    last_way: LastWay,
     Form(form): Form<Credentials>,
 ) -> Result<Response> {
-    match attempt(&accounts, &session, scope.as_ref(), &headers, &form).await? {
+    match attempt(&accounts, &session, scope.as_ref(), &last_way, &form).await? {
         Attempt::Valid(user) => {
             let method = LogInMethod::Password;
             let next = user_auth::log_in_user(&accounts, &session, &user, method, form.remember_me).await?;
-            Ok((last_way::remember(method, &settings), next).into_response())
+            Ok((last_way.remember(method), next).into_response())
         }
         Attempt::Invalid => {
             session.put_flash(Flash::Error, "Invalid email or password")?;
@@ -104,14 +99,14 @@ async fn attempt(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
-    headers: &HeaderMap,
+    last_way: &LastWay,
     form: &Credentials,
 ) -> Result<Attempt> {
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
         layout: alert(Layout::new("Log in", session, scope)),
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
-        last_way: last_way::of(headers),
+        last_way: last_way.name.clone(),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
