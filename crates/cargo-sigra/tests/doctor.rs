@@ -66,7 +66,7 @@ fn an_application_on_sqlite_is_checked() {
     });
     let report = Report::of(&app, &settings);
     report.assert("database", "good", "can connect to SQLite");
-    report.assert("migrations", "good", "all 1 are applied");
+    report.assert("migrations", "good", "the only one is applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
     wait_for(async {
@@ -100,7 +100,7 @@ fn an_application_on_postgres_is_checked() {
         migrations(&app.root()).await.run(&pool).await.expect("migrated");
     });
     let report = Report::of(&app, &settings);
-    report.assert("migrations", "good", "all 1 are applied");
+    report.assert("migrations", "good", "the only one is applied");
     report.assert("clock", "good", "");
     report.assert("addresses", "good", "");
     wait_for(async {

@@ -2,11 +2,9 @@
 
 mod generated;
 
-use std::{fs, process::Command};
+use generated::{Generated, Workspace};
 
-use generated::{Generated, Workspace, cargo, packages::Packages, said};
-
-/// The common choices. In the long run, each application is also built separately, with only its own features of
+/// The common choices, with the packages that would be published. In the long run, each application is also built separately, with only its own features of
 /// dependencies.
 #[test]
 #[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
@@ -23,7 +21,8 @@ fn the_common_applications_pass_their_checks() {
 
     let mut server = workspace.serve("server");
     assert_eq!(server.get("/").0, 200, "the guestbook needs no login");
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
+    workspace.serve("notes").use_accounts("users", "user", "/");
 }
 
 /// Names that are words of Rust and SQL, and tables with a singular name.
@@ -37,24 +36,6 @@ fn applications_with_difficult_names_pass_their_checks() {
         ("self-2", &flags("--db postgres --api-only --id bigint --user Group --table values")),
     ])
     .check();
-}
-
-/// Generates, with what would be uploaded to the registry, an application that gets the library from the registry.
-#[test]
-#[ignore = "for the long run"]
-fn an_application_of_the_published_packages_passes_its_tests() {
-    let packages = Packages::unpacked();
-    let generator = packages.build("cargo-sigra", "cargo-sigra");
-    let folder = tempfile::tempdir().expect("a folder");
-    let output = Command::new(generator).current_dir(folder.path()).args(["new", "packed", "--yes"]).output();
-    let output = output.expect("the generator");
-    assert!(output.status.success(), "{}", said(&output));
-    let app = folder.path().join("packed");
-    let manifest = fs::read_to_string(app.join("Cargo.toml")).expect("a manifest");
-    assert!(manifest.contains("sigra = { version = ") && !manifest.contains("path = "), "{manifest}");
-    packages.patch(&app);
-    cargo(&app, &["clippy", "--all-targets", "--", "--deny", "warnings"]);
-    cargo(&app, &["test"]);
 }
 
 /// Declares a test for each row, so that they have names and run in parallel.

@@ -147,7 +147,7 @@ pub struct Install {
     /// The binary that serves your routes, if there are several
     #[arg(long, value_name = "NAME")]
     pub bin: Option<String>,
-    /// Show the changes as a diff, and change nothing
+    /// List the new files, show the changes of your own as a diff, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Compile a changed copy first, and change nothing if that fails

@@ -164,21 +164,25 @@ pub fn run(args: &Install) -> Result<(), InstallError> {
     for warning in warnings {
         anstream::println!("{} {warning}\n", styled(WARNING, "warning:"));
     }
+    if before.is_none() {
+        let done = if args.dry_run { "Would install" } else { "Installed" };
+        anstream::println!("{} accounts: {}\n", styled(STRONG, done), plan.choices.in_words());
+    }
+    closing::report(&created, &edits, before.is_none());
     if args.dry_run {
-        created.iter().chain(&edits).for_each(Edit::print_diff);
-    } else {
-        if before.is_none() {
-            anstream::println!("{} accounts: {}\n", styled(STRONG, "Installed"), plan.choices.in_words());
-        }
-        closing::report(&created, &edits, before.is_none());
-        if before.is_none() {
-            plan.sigra.print_note();
-        }
+        closing::show_changes(&created, &edits);
+    } else if before.is_none() {
+        plan.sigra.print_note();
     }
     if let Some(advice) = advice {
         anstream::println!("\n{advice}");
     }
-    closing::advise(&host, &plan, &survey, &edits, &shadowed);
+    closing::advise(&host, &plan, &survey, &shadowed);
+    if args.dry_run {
+        anstream::println!("\nNothing was written. Run the same command without `--dry-run` to write it.");
+    } else {
+        closing::explain(&plan, &survey, &edits);
+    }
     Ok(())
 }
 

@@ -36,6 +36,9 @@ const WITH_FULL: [&str; 3] = ["tokio", "tower", "tower-http"];
 const HAS_DEFAULTS: [&str; 8] =
     ["askama", "serde", "serde_json", "time", "tracing", "tracing-subscriber", "url", "uuid"];
 
+/// Crates that the generated code also compiles with in older versions.
+const OLDER: [(&str, &str); 3] = [("thiserror", ">=1, <3"), ("tower", ">=0.4, <0.6"), ("tower-http", ">=0.5, <0.8")];
+
 /// Why dependencies can't be added.
 #[derive(Debug, thiserror::Error)]
 pub enum DependencyError {
@@ -72,6 +75,12 @@ impl Needed {
     fn of(name: &str, item: &Item) -> Option<Self> {
         let (req, features) = (version(item)?, Features::of_item(item));
         Some(Self { name: name.to_owned(), req, features, item: item.clone() })
+    }
+
+    /// Returns the versions that the generated code compiles with.
+    pub fn good_versions(&self) -> VersionReq {
+        let older = OLDER.iter().find(|(name, _)| *name == self.name).and_then(|(_, req)| VersionReq::parse(req).ok());
+        older.unwrap_or_else(|| self.req.clone())
     }
 }
 
@@ -176,7 +185,7 @@ impl Shared {
     fn line(&self, needed: &Needed, is_dotted: bool) -> Item {
         let good = |item: &&Item| {
             let is_same = item.get("package").and_then(Item::as_str).is_none_or(|package| package == needed.name);
-            is_same && version(item).is_none_or(|req| overlap(&req, &needed.req))
+            is_same && version(item).is_none_or(|req| overlap(&req, &needed.good_versions()))
         };
         let Some(inherited) = self.get(&needed.name).filter(good) else { return needed.item.clone() };
         let missing = Features::of_item(inherited).missing(needed);

@@ -17,9 +17,6 @@ const SHARED: [(&str, &str); 2] = [
     ("sqlx", "https://github.com/launchbadge/sqlx/blob/main/CHANGELOG.md"),
 ];
 
-/// Crates that the generated code also compiles with in older versions.
-const OLDER: [(&str, &str); 3] = [("thiserror", ">=1, <3"), ("tower", ">=0.4, <0.6"), ("tower-http", ">=0.5, <0.8")];
-
 /// Why the generated code would not compile in the host.
 #[derive(Debug, thiserror::Error)]
 pub enum RequirementError {
@@ -126,7 +123,7 @@ fn of_dependency(host: &Host, lock: &Lock, needed: &Needed, found: &Dependency) 
     if is_shared && !found.is_from_registry() {
         return Some(Unmet::Source(name));
     }
-    let good = good_versions(needed);
+    let good = needed.good_versions();
     if !overlap(&good, &found.req) {
         let is_inherited = cargo_toml::is_inherited(host, found.key());
         return Some(Unmet::Version { name, req: found.req.to_string(), needed: number(&needed.req), is_inherited });
@@ -137,11 +134,6 @@ fn of_dependency(host: &Host, lock: &Lock, needed: &Needed, found: &Dependency) 
     let held = lock.versions(&host.package, &name);
     let bad = held.into_iter().filter(|version| found.req.matches(version)).find(|version| !good.matches(version))?;
     Some(Unmet::Locked { name, version: bad.to_string(), needed: number(&needed.req) })
-}
-
-fn good_versions(needed: &Needed) -> VersionReq {
-    let older = OLDER.iter().find(|(name, _)| *name == needed.name).and_then(|(_, req)| VersionReq::parse(req).ok());
-    older.unwrap_or_else(|| needed.req.clone())
 }
 
 /// Returns the number of a requirement, without its operator.

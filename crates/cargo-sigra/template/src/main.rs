@@ -3,7 +3,7 @@
 use std::{
     env,
     error::Error,
-    io::{Read, Write},
+    io::{self, IsTerminal, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     process::ExitCode,
     time::Duration,
@@ -72,7 +72,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
 fn start_log(filter: &str) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_new(filter)?.add_directive(SILENCED.parse()?);
-    tracing_subscriber::fmt().with_env_filter(filter).init();
+    let has_color = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_color).init();
     Ok(())
 }
 

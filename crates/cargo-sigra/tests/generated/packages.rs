@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use flate2::read::GzDecoder;
@@ -63,23 +63,22 @@ impl Packages {
         assert!(embedded.join("src/web/router.rs").exists() && embedded.join(".github/workflows/ci.yml").exists());
     }
 
-    /// Makes a package get the others from here, like from the registry.
-    pub fn patch(&self, package: &Path) {
-        let patches = self.names.iter().map(|(name, _)| format!("{name}.path = {:?}\n", self.folder_of(name)));
-        let settings = package.join(".cargo");
-        fs::create_dir_all(&settings).expect("made");
-        let text = format!("[patch.crates-io]\n{}", patches.collect::<String>());
-        fs::write(settings.join("config.toml"), text).expect("written");
-        fs::copy(workspace().join("Cargo.lock"), package.join("Cargo.lock")).expect("the versions of dependencies");
+    /// Returns what makes packages get these from here instead of from the registry.
+    pub fn patch(&self) -> String {
+        let paths = self.names.iter().map(|(name, _)| format!("{name}.path = {:?}\n", self.folder_of(name)));
+        format!("[patch.crates-io]\n{}", paths.collect::<String>())
     }
 
-    /// Builds a program of a package, and returns its path.
-    pub fn build(&self, package: &str, program: &str) -> PathBuf {
-        let folder = self.folder_of(package);
-        self.patch(&folder);
-        cargo(&folder, &["build", "--bin", program]);
-        let own = folder.join(program);
-        fs::copy(target_folder().join("debug").join(program), &own).expect("the program");
+    /// Builds the generator, and returns its path.
+    pub fn generator(&self) -> PathBuf {
+        let folder = self.folder_of("cargo-sigra");
+        fs::create_dir_all(folder.join(".cargo")).expect("made");
+        fs::write(folder.join(".cargo/config.toml"), self.patch()).expect("written");
+        fs::copy(workspace().join("Cargo.lock"), folder.join("Cargo.lock")).expect("the versions of dependencies");
+        cargo(&folder, &["build"]);
+        // The tests have the program of this checkout at the same path.
+        let own = folder.join("cargo-sigra");
+        fs::rename(target_folder().join("debug/cargo-sigra"), &own).expect("the program");
         own
     }
 }

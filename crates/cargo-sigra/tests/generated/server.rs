@@ -105,20 +105,22 @@ impl Server {
         (response.status().as_u16(), location, response.body_mut().read_to_string().expect("text"))
     }
 
-    /// Registers a user who logs in, opens their sessions and logs out.
-    pub fn use_accounts(&mut self, plural: &str, singular: &str) {
+    /// Registers a user who logs in, opens their sessions and logs out. `top` is the path of other routes than those of
+    /// accounts, such as that of the mailbox.
+    pub fn use_accounts(&mut self, plural: &str, singular: &str, top: &str) {
         let path = |rest: &str| format!("/{plural}/{rest}");
+        let beside = |rest: &str| format!("{top}{rest}");
         let (email, password) = (format!("{singular}[email]"), format!("{singular}[password]"));
         let form = [(email.as_str(), "grace@example.com"), (password.as_str(), PASSWORD)];
         assert_eq!(self.get(&path("sessions")).1, path("log-in"), "visitors are redirected");
         assert_eq!(self.get(&path("register")).0, 200);
         let registered = self.post(&path("register"), &form);
         assert_eq!((registered.0, &registered.1), (303, &path("check-email")), "{}", registered.2);
-        assert!(self.get(&path("dev/mailbox")).2.contains("Confirm your email address"));
-        assert_eq!(self.get(&path("static/app.css")).0, 200);
+        assert!(self.get(&beside("dev/mailbox")).2.contains("Confirm your email address"));
+        assert_eq!(self.get(&beside("static/app.css")).0, 200);
         assert_eq!(self.post(&path("log-in"), &form).1, path("sessions"), "to the page that they opened first");
         assert!(self.get(&path("sessions")).2.contains("This device"));
-        assert!(self.get(&path("me")).2.contains("grace@example.com"));
+        assert!(self.get(&beside("me")).2.contains("grace@example.com"));
         self.post(&path("log-out"), &[("_method", "delete")]);
         assert_eq!(self.get(&path("sessions")).0, 303);
     }

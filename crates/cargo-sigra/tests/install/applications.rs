@@ -12,7 +12,7 @@ fn a_plain_hello_world_gets_accounts() {
     let mut server = host.serve("hello");
     assert_eq!(server.get("/").2, "Hello, World!");
     assert_eq!(server.get("/missing").0, 404);
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn a_member_of_a_workspace_gets_accounts() {
     assert!(host.read("src/main.rs").contains("crate::login::with_accounts(router)"), "{}", host.read("src/main.rs"));
     let mut server = host.serve("web");
     assert_eq!(server.get("/").2, "Hello, World!");
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn nested_routers_in_a_library_get_accounts() {
     let mut server = host.serve("nested-shop");
     assert_eq!(server.get("/api/v1/name").2, "A shop");
     assert_eq!(server.get("/missing"), (404, String::new(), "nothing here".to_owned()));
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn an_existing_users_table_is_adopted_with_its_rows() {
     assert!(migration.contains("ALTER TABLE users ADD COLUMN hashed_password TEXT;\n"), "{migration}");
     let mut server = host.serve("forum");
     assert_eq!(server.get("/").2, "Hello, 1 users!");
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
     assert_eq!(server.get("/").2, "Hello, 2 users!");
 }
 
@@ -57,7 +57,7 @@ fn accounts_can_have_a_separate_table_next_to_an_existing_one() {
     assert!(migration.starts_with("CREATE TABLE members ("), "{migration}");
     let mut server = host.serve("forum");
     assert_eq!(server.get("/").2, "Hello, 1 users!");
-    server.use_accounts("members", "member");
+    server.use_accounts("members", "member", "/members/");
     assert_eq!(server.get("/").2, "Hello, 1 users!");
 }
 
@@ -86,7 +86,7 @@ fn the_example_of_axum_login_gets_accounts_next_to_its_own() {
     let host = host.checked();
     let mut server = host.serve("axum-login-sqlite");
     assert_eq!(server.get("/").1, "/login?next=%2F");
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
 }
 
 #[test]
@@ -107,6 +107,6 @@ fn a_layered_api_still_responds_to_every_origin_and_passes_its_own_lints() {
     let host = host.installed(&[]).checked();
     let mut server = host.serve("layered");
     assert_eq!(server.responses_to_another_origin(), before);
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
     assert_eq!(server.responses_to_another_origin(), before, "also with cookies");
 }

@@ -121,7 +121,7 @@ fn in_workspace(shared: &str, dependencies: &str) -> Host {
 fn dependencies_of_the_workspace_are_inherited() {
     let shared = "axum = { version = \"0.8\", default-features = false, features = [\"http1\", \"tokio\", \"json\"] }\n\
                   tokio = { version = \"1\", features = [\"full\"] }\nurl = \"2\"\nserde = \"1\"\naskama = \"0.12\"\n\
-                  time = { version = \"0.3\", default-features = false }\n";
+                  time = { version = \"0.3\", default-features = false }\ntower-http = \"0.6\"\n";
     let host = in_workspace(shared, "axum = { workspace = true } # the web\ntokio.workspace = true\n")
         .installed(&[UNRESOLVED]);
     let manifest = host.read("Cargo.toml");
@@ -132,6 +132,7 @@ fn dependencies_of_the_workspace_are_inherited() {
         "serde = { workspace = true, features = [\"derive\"] }",
         "time = { workspace = true, features = [\"default\", \"formatting\", \"macros\"] }",
         "askama = \"0.16\"",
+        "tower-http = { workspace = true, features = [\"catch-panic\", \"limit\", \"set-header\", \"timeout\", \"trace\"] }",
     ] {
         assert!(manifest.lines().any(|found| found == line), "no {line} in\n{manifest}");
     }

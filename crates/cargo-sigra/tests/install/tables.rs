@@ -65,7 +65,7 @@ fn a_workspace_with_its_own_users_and_pool_gets_accounts() {
     let host = host.checked();
     let mut server = host.serve("server");
     assert_eq!(server.get("/").2, "Hello, 1 customers!");
-    server.use_accounts("users", "user");
+    server.use_accounts("users", "user", "/users/");
     assert_eq!(server.get("/").2, "Hello, 2 customers!", "they are in the host's own database");
 }
 

@@ -5,6 +5,8 @@ mod arrows;
 mod asvs;
 mod contributing;
 mod dependencies;
+mod docker;
+mod examples;
 mod floors;
 mod foreign_types;
 mod interface;

@@ -212,7 +212,13 @@ fn compare(place: &Migrations, own: &BTreeMap<i64, Vec<u8>>, applied: &BTreeMap<
         );
     }
     match own.keys().filter(|version| !applied.contains_key(version)).count() {
-        0 => Finding::good("migrations", format!("all {} are applied", own.len())),
+        0 => Finding::good(
+            "migrations",
+            match own.len() {
+                1 => "the only one is applied".to_owned(),
+                several => format!("all {several} are applied"),
+            },
+        ),
         count => Finding::warning(
             "migrations",
             format!("{count} of {} are not applied", own.len()),

@@ -90,9 +90,7 @@ fn address(env: &Variables) -> Finding {
     let Some(text) = env.get("PUBLIC_URL") else {
         return match env.is_prod() {
             true => Finding::bad("address", "PUBLIC_URL is not set", FIX),
-            false => {
-                Finding::good("address", "PUBLIC_URL is not set: links use the address that the application listens on")
-            }
+            false => Finding::good("address", "PUBLIC_URL is not set: outside prod, links lead to this machine"),
         };
     };
     if text.contains('@') {

@@ -70,12 +70,19 @@ pub fn report(created: &[Edit], edits: &[Edit], is_first: bool) {
     }
 }
 
-/// Prints what is left for the host to do.
-pub fn advise(host: &Host, plan: &Plan, survey: &Survey, edits: &[Edit], shadowed: &[String]) {
-    let plural = &plan.users.plural;
-    if let Some((path, line)) = changed_line(edits) {
-        anstream::println!("\nAccounts were added to the router that {path}:{line} serves.");
+/// Prints what changes in the host's own files and in its database. The rest is new files, thousands of lines.
+pub fn show_changes(created: &[Edit], edits: &[Edit]) {
+    let migrations = created.iter().filter(|edit| edit.path.ends_with(".sql"));
+    let shown: Vec<&Edit> = edits.iter().chain(migrations).collect();
+    if !shown.is_empty() {
+        anstream::println!();
     }
+    shown.into_iter().for_each(Edit::print_diff);
+}
+
+/// Prints what is left for the host to do.
+pub fn advise(host: &Host, plan: &Plan, survey: &Survey, shadowed: &[String]) {
+    let plural = &plan.users.plural;
     for paragraph in survey.advice() {
         anstream::println!("\n{paragraph}");
     }
@@ -88,6 +95,14 @@ pub fn advise(host: &Host, plan: &Plan, survey: &Survey, edits: &[Edit], shadowe
     }
     for route in shadowed {
         anstream::println!("\n{} accounts now serve `/{plural}/`, in place of {route}", styled(WARNING, "warning:"));
+    }
+}
+
+/// Prints how to use what was installed.
+pub fn explain(plan: &Plan, survey: &Survey, edits: &[Edit]) {
+    let plural = &plan.users.plural;
+    if let Some((path, line)) = changed_line(edits) {
+        anstream::println!("\nAccounts were added to the router that {path}:{line} serves.");
     }
     anstream::println!("\nThe arguments of a handler decide who can call it:\n");
     print_code(&handler(&survey.module_path(), &plan.users.singular));

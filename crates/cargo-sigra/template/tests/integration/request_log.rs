@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::Host;
+use crate::server::Server;
+use crate::support::{Host, TestDatabase};
 use sigra::testing::{TestHost, assert_status};
 use tracing_subscriber::EnvFilter;
 
@@ -86,4 +87,13 @@ async fn a_cross_origin_request_is_logged_with_how_to_allow_it() {
     assert_status(&browser.send(request.expect("a request")).await, 403);
     let told = log.lines_with(&["INFO", "cross_origin", "http://localhost:5173", "POST", "TRUSTED_ORIGINS"]);
     assert_eq!(told.len(), 1, "{:?}", log.lines_with(&[]));
+}
+
+/// Containers and service managers keep the log in files.
+#[test]
+fn the_log_has_no_colors_outside_of_a_terminal() {
+    let database = TestDatabase::create();
+    let server = Server::start(&database.url);
+    server.wait_for_log("listening");
+    assert!(!server.log().contains('\u{1b}'), "{}", server.log());
 }

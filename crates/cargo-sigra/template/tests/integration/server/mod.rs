@@ -69,7 +69,6 @@ impl Server {
             .env("SESSION_REISSUE_AGE", "1")
             .env("RATE_LIMITS", "off")
             .env("RUST_LOG", "info,sqlx=warn")
-            .env("NO_COLOR", "1")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(to_log())
@@ -117,7 +116,8 @@ impl Server {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&self) -> String {
+    /// Returns what the server has logged.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
