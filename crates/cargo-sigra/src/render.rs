@@ -5,4 +5,6 @@ pub mod cargo_toml;
 pub mod files;
 pub mod imports;
 pub mod module;
+pub mod plain;
 pub mod rustfmt;
+pub mod translations;

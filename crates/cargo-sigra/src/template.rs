@@ -5,3 +5,4 @@ pub mod read;
 pub mod regions;
 pub mod rename;
 pub mod taken;
+pub mod texts;

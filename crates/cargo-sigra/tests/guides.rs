@@ -7,7 +7,8 @@ use std::{fs, path::Path};
 use generated::workspace;
 
 /// Folders that are described as a whole.
-const FOLDERS: [&str; 4] = ["templates/", "migrations/", "tests/integration/support/", "tests/integration/server/"];
+const FOLDERS: [&str; 5] =
+    ["locales/", "templates/", "migrations/", "tests/integration/support/", "tests/integration/server/"];
 
 #[test]
 fn every_file_of_the_template_is_in_the_guide() {

@@ -109,7 +109,7 @@ fn no_edit_is_lost_if_every_file_was_edited() {
     assert!(!output.status.success());
     assert!(said(&output).contains("conflict templates/home.html"), "{}", said(&output));
     assert!(said(&output).contains("error: 1 file has conflicts"), "{}", said(&output));
-    let marked = "<<<<<<< ours\n  <h1>Nice to see you</h1>\n=======\n  <h1>Glad to see you</h1>\n>>>>>>> theirs\n";
+    let marked = "<<<<<<< ours\n  <h1>{{ t!(\"Nice to see you\") }}</h1>\n=======\n  <h1>{{ t!(\"Glad to see you\") }}</h1>\n>>>>>>> theirs\n";
     assert!(fs::read_to_string(app.root().join(home)).expect("text").contains(marked));
 
     commit(&app.root());
@@ -140,6 +140,8 @@ fn a_checkout_with_crlf_has_the_same_conflicts() {
     replace(&template.path().join(home), "Good to see you", "Glad to see you");
     let output = upgrade(&app, template.path(), &[]);
     let expected = [
+        // The template has no such text any more, and so no translation.
+        "     update locales/de.po",
         "      merge src/accounts/user.rs",
         "     update src/web/layout.rs",
         "   conflict templates/home.html",

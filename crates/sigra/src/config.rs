@@ -68,14 +68,14 @@ pub struct Config {
     pub(crate) cookies: CookieSettings,
     pub(crate) survives_renewal: Vec<String>,
     pub(crate) log_in_path: Cow<'static, str>,
-    pub(crate) log_in_message: Cow<'static, str>,
+    pub(crate) log_in_message: fn() -> &'static str,
     pub(crate) sudo_path: Cow<'static, str>,
-    pub(crate) sudo_message: Cow<'static, str>,
-    pub(crate) sudo_form_message: Cow<'static, str>,
+    pub(crate) sudo_message: fn() -> &'static str,
+    pub(crate) sudo_form_message: fn() -> &'static str,
     pub(crate) mfa_challenge_path: Cow<'static, str>,
-    pub(crate) mfa_challenge_message: Cow<'static, str>,
+    pub(crate) mfa_challenge_message: fn() -> &'static str,
     pub(crate) mfa_enrolment_path: Cow<'static, str>,
-    pub(crate) mfa_enrolment_message: Cow<'static, str>,
+    pub(crate) mfa_enrolment_message: fn() -> &'static str,
     #[cfg(feature = "passkeys")]
     pub(crate) relying_party: Option<RelyingParty>,
     pub(crate) argon2: Argon2Params,
@@ -120,14 +120,14 @@ impl Config {
             cookies: CookieSettings::of(app, mfa_trust_ttl),
             survives_renewal: Vec::new(),
             log_in_path: "/users/log-in".into(),
-            log_in_message: "You must log in to access this page.".into(),
+            log_in_message: || "You must log in to access this page.",
             sudo_path: "/users/sudo".into(),
-            sudo_message: "You must confirm it's you to access this page.".into(),
-            sudo_form_message: "Confirm it's you to continue, then send the form again.".into(),
+            sudo_message: || "You must confirm it's you to access this page.",
+            sudo_form_message: || "Confirm it's you to continue, then send the form again.",
             mfa_challenge_path: "/users/mfa-challenge".into(),
-            mfa_challenge_message: "You must present your second factor to access this page.".into(),
+            mfa_challenge_message: || "You must present your second factor to access this page.",
             mfa_enrolment_path: "/users/settings/mfa".into(),
-            mfa_enrolment_message: "You must set up a second factor to access this page.".into(),
+            mfa_enrolment_message: || "You must set up a second factor to access this page.",
             #[cfg(feature = "passkeys")]
             relying_party: None,
             argon2: Argon2Params::default(),
@@ -299,26 +299,18 @@ impl Config {
     /// Sets the page that asks for a pending second factor (default: `/users/mfa-challenge`), and the flash message
     /// that it shows.
     #[must_use]
-    pub fn mfa_challenge_at(
-        mut self,
-        path: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn mfa_challenge_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.mfa_challenge_path = path.into();
-        self.mfa_challenge_message = message.into();
+        self.mfa_challenge_message = message;
         self
     }
 
     /// Sets the page where a user sets up a [required](crate::AuthUser::requires_second_factor) second factor (default:
     /// `/users/settings/mfa`), and the flash message that it shows.
     #[must_use]
-    pub fn mfa_enrolment_at(
-        mut self,
-        path: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn mfa_enrolment_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.mfa_enrolment_path = path.into();
-        self.mfa_enrolment_message = message.into();
+        self.mfa_enrolment_message = message;
         self
     }
 
@@ -394,27 +386,35 @@ impl Config {
     }
 
     /// Sets the login page (default: `/users/log-in`), and the flash message for visitors who are redirected to it.
+    ///
+    /// The message is a function that is called within the request, so that it can be in the language of the visitor.
+    ///
+    /// ```
+    /// # fn configure(config: sigra::Config) -> sigra::Config {
+    /// config.log_in_at("/log-in", || "Log in to continue.")
+    /// # }
+    /// ```
     #[must_use]
-    pub fn log_in_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn log_in_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.log_in_path = path.into();
-        self.log_in_message = message.into();
+        self.log_in_message = message;
         self
     }
 
     /// Sets the page where users reauthenticate (default: `/users/sudo`), and the flash message for users who are
     /// redirected to it because their authentication is no longer recent.
     #[must_use]
-    pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn sudo_at(mut self, path: impl Into<Cow<'static, str>>, message: fn() -> &'static str) -> Self {
         self.sudo_path = path.into();
-        self.sudo_message = message.into();
+        self.sudo_message = message;
         self
     }
 
     /// Sets the flash message for a user who submitted a form after sudo mode had expired. Once they have
     /// reauthenticated, they return to [the form's page](crate::scope::FormPage).
     #[must_use]
-    pub fn sudo_form_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
-        self.sudo_form_message = message.into();
+    pub fn sudo_form_message(mut self, message: fn() -> &'static str) -> Self {
+        self.sudo_form_message = message;
         self
     }
 

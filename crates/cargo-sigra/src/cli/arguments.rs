@@ -188,6 +188,9 @@ pub struct Parts {
     /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
+    /// Leave out other languages than English
+    #[arg(long)]
+    pub no_languages: bool,
     /// The name of the user type
     #[arg(long, value_name = "TYPE", default_value = "User")]
     pub user: String,
@@ -202,7 +205,7 @@ pub struct Parts {
 impl Parts {
     /// Returns whether flags leave out features, so that there is no need to ask.
     pub fn leave_out_any(&self) -> bool {
-        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live
+        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live || self.no_languages
     }
 
     pub fn user_names(&self) -> Result<UserNames, NameError> {

@@ -26,6 +26,7 @@ enum Part {
     Passkeys,
     MagicLink,
     Live,
+    Languages,
 }
 
 /// Returns the choices of the flags, and asks for those without a flag if `can_ask`.
@@ -38,6 +39,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
         passkeys: !parts.no_passkeys && !parts.no_mfa,
         magic_link: !parts.no_magic_link,
         live: !parts.no_live,
+        languages: !parts.no_languages,
         api_only: false,
     };
     if !can_ask {
@@ -75,19 +77,22 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::Passkeys, "passkeys (need two-factor authentication)"),
         Answer(Part::MagicLink, "login by a link in an email"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
+        Answer(Part::Languages, "other languages than English, beginning with German"),
     ];
     let all: Vec<usize> = (0..parts.len()).collect();
     let wanted = MultiSelect::new("Which features?", parts)
         .with_default(&all)
         .with_help_message("space to select or clear, enter to continue")
         .prompt()?;
-    let mut chosen = Choices { mfa: false, passkeys: false, magic_link: false, live: false, ..choices };
+    let mut chosen =
+        Choices { mfa: false, passkeys: false, magic_link: false, live: false, languages: false, ..choices };
     for Answer(part, _) in wanted {
         match part {
             Part::Mfa => chosen.mfa = true,
             Part::Passkeys => chosen.passkeys = true,
             Part::MagicLink => chosen.magic_link = true,
             Part::Live => chosen.live = true,
+            Part::Languages => chosen.languages = true,
         }
     }
     chosen.passkeys &= chosen.mfa;

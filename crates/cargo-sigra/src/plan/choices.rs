@@ -40,6 +40,9 @@ pub struct Choices {
     pub passkeys: bool,
     pub magic_link: bool,
     pub live: bool,
+    /// Whether its texts can be translated. Records of older versions don't have this field.
+    #[serde(default)]
+    pub languages: bool,
     /// Whether it has a JSON API instead of pages. Records of older versions don't have this field.
     #[serde(default)]
     pub api_only: bool,
@@ -63,6 +66,7 @@ impl Choices {
             (self.passkeys, "passkeys", "no passkeys"),
             (self.magic_link, "login links", "no login links"),
             (self.live, "WebSockets", "no WebSockets"),
+            (self.languages, "languages", "English only"),
         ];
         words.extend(parts.into_iter().map(|(is_in, with, without)| if is_in { with } else { without }));
         if self.api_only {
@@ -79,6 +83,7 @@ impl Choices {
             "passkeys" => self.passkeys,
             "magic_link" => self.magic_link,
             "live" => self.live,
+            "languages" => self.languages,
             "api" => self.api_only,
             "pages" => !self.api_only,
             "sqlite" => self.db == Database::Sqlite,
@@ -104,6 +109,7 @@ impl Choices {
         passkeys: true,
         magic_link: true,
         live: true,
+        languages: true,
         api_only: false,
     };
 }

@@ -3,8 +3,9 @@
 use super::{
     cargo_toml::{self, CargoTomlError},
     files::Files,
-    imports, module,
+    imports, module, plain,
     rustfmt::{self, RustfmtError},
+    translations,
 };
 use crate::{
     plan::Plan,
@@ -14,6 +15,7 @@ use crate::{
         read::{self, TemplateError, TemplateFile},
         regions::{self, RegionError},
         rename,
+        texts::TextError,
     },
 };
 
@@ -24,6 +26,8 @@ pub enum GenerateError {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Region(#[from] RegionError),
+    #[error(transparent)]
+    Text(#[from] TextError),
     #[error(transparent)]
     CargoToml(#[from] CargoTomlError),
     #[error(transparent)]
@@ -56,6 +60,7 @@ fn unformatted_files(plan: &Plan) -> Result<Files, GenerateError> {
         let path = rename::users_in_name(&plan.users, &files::moved(&file.path, &plan.choices));
         generated.insert(path, text);
     }
+    translations::keep_used(&mut generated)?;
     if let Some(module) = &plan.module {
         generated = module::moved(generated, module, plan);
     }
@@ -74,6 +79,7 @@ pub fn first_migration(plan: &Plan) -> Result<String, GenerateError> {
 
 fn text_of(file: &TemplateFile, plan: &Plan) -> Result<String, GenerateError> {
     let text = regions::apply(&file.path, &file.text, |region| plan.keeps(region))?;
+    let text = if plan.choices.languages { text } else { plain::plain(&file.path, &text)? };
     let text = match &*file.path {
         "Cargo.toml" => cargo_toml::of_application(&text, plan)?,
         // Style sheets contain no names of users, but properties such as `user-select`.

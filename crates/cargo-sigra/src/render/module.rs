@@ -79,7 +79,7 @@ fn path_of(path: &str, module: &str, folder: &str) -> String {
     match path.split_once('/') {
         Some(("src", "lib.rs")) => within(folder, &format!("{module}.rs")),
         Some(("src", rest)) => within(folder, &format!("{module}/{rest}")),
-        Some((folder @ ("templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
+        Some((folder @ ("locales" | "templates" | "static"), rest)) => format!("{folder}/{module}/{rest}"),
         _ => path.to_owned(),
     }
 }
@@ -99,7 +99,8 @@ fn text_at(text: &str, module: &str, plural: &str) -> String {
         .replace("#[template(path = \"", &format!("#[template(path = \"{module}/"))
         .replace("{% extends \"", &format!("{{% extends \"{module}/"))
         .replace(" include \"", &format!(" include \"{module}/"))
-        .replace("#[folder = \"static/\"]", &format!("#[folder = \"static/{module}/\"]"));
+        .replace("#[folder = \"static/\"]", &format!("#[folder = \"static/{module}/\"]"))
+        .replace("#[folder = \"locales/\"]", &format!("#[folder = \"locales/{module}/\"]"));
     addresses(plural).iter().fold(moved, |text, (from, to)| text.replace(from, to))
 }
 
@@ -138,6 +139,7 @@ mod tests {
             ("src/web/router.rs", "src/auth/web/router.rs"),
             ("templates/mail/letter.txt", "templates/auth/mail/letter.txt"),
             ("static/app.css", "static/auth/app.css"),
+            ("locales/de.po", "locales/auth/de.po"),
         ] {
             assert_eq!(path_of(path, "auth", "src"), moved);
         }

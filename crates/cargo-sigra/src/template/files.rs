@@ -25,6 +25,17 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("src/web/pages/passkeys.rs", "passkeys"),
     ("src/web/passkey_options.rs", "passkeys"),
     ("static/passkeys.js", "passkeys"),
+    ("locales/", "languages"),
+    ("src/accounts/language.rs", "languages"),
+    ("src/languages", "languages"),
+    ("src/web/api/language.rs", "languages"),
+    ("src/web/languages.rs", "languages"),
+    ("src/web/pages/language.rs", "languages"),
+    ("templates/icons/languages.svg", "languages"),
+    ("templates/language.html", "languages"),
+    ("templates/partials/languages.html", "languages"),
+    ("tests/integration/languages.rs", "languages"),
+    ("tests/integration/translations.rs", "languages"),
     ("src/database/sqlite.rs", "sqlite"),
     ("migrations/sqlite/", "sqlite"),
     ("src/database/postgres.rs", "postgres"),
@@ -58,13 +69,14 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// Prefixes of paths that an application without pages has too.
-const OF_ALL: [&str; 21] = [
+const OF_ALL: [&str; 23] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
     "src/web/error_pages.rs",
     "src/web/forms.rs",
     "src/web/health.rs",
+    "src/web/languages.rs",
     "src/web/live.rs",
     "src/web/mailbox.rs",
     "src/web/passkey_options.rs",
@@ -80,6 +92,7 @@ const OF_ALL: [&str; 21] = [
     "tests/integration/api.rs",
     "tests/integration/main.rs",
     "tests/integration/support/",
+    "tests/integration/translations.rs",
 ];
 
 /// Returns whether the application gets a file.

@@ -8,6 +8,9 @@ mod confirmation;
 mod context;
 mod deletion;
 mod email;
+// <languages>
+mod language;
+// </languages>
 mod log_in;
 // <magic_link>
 mod log_in_link;

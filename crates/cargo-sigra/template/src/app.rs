@@ -12,12 +12,19 @@ use crate::{
     database::{self, DatabaseError, Pool},
     web::{self, AppState, user_auth},
 };
+// <languages>
+use crate::languages::{self, LanguageError};
+// </languages>
 
 /// Why the application can't start, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    // <languages>
+    #[error(transparent)]
+    Languages(#[from] &'static LanguageError),
+    // </languages>
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
@@ -58,6 +65,9 @@ impl App {
 
 /// Creates the state of the handlers. Starts no background task, so tests can use it too.
 pub fn state(settings: Settings, pool: Pool) -> Result<AppState, StartError> {
+    // <languages>
+    languages::check()?;
+    // </languages>
     let sigra = Sigra::new(user_auth::configure(settings.sigra.clone()), pool)?;
     let mailer = Mailer::from_url(&settings.smtp_url, &settings.mail_from)?.kept_in(sigra.outbox());
     let accounts = Accounts::new(sigra.clone(), mailer, settings.public_url.clone(), policy(&settings));

@@ -17,6 +17,9 @@ use crate::{
     config::{AppEnv, ENV_PREFIX, Settings, SettingsError, Variables, database_url::DEFAULT_URL},
     database::Pool,
 };
+// <languages>
+use crate::web::languages;
+// </languages>
 
 /// The prefix of all paths of accounts.
 const PREFIX: &str = "/users/";
@@ -82,6 +85,13 @@ async fn by_path(State(accounts): State<Router>, request: Request, next: Next) -
     if request.uri().path().starts_with(PREFIX) {
         accounts.oneshot(request).await.into_response()
     } else {
-        next.run(request).await
+        // <languages>
+        // Messages of accounts, such as that a page needs a login, are in the language of the browser.
+        let language = languages::of_browser(request.headers());
+        crate::languages::within(language, next.run(request)).await
+        // </languages>
+        // <!languages>
+        // next.run(request).await
+        // </!languages>
     }
 }

@@ -1,27 +1,64 @@
 //! Times, formatted for people.
 
-use time::{OffsetDateTime, macros::format_description};
+// <languages>
+use time::Month;
+// </languages>
+// <pages>
+use time::macros::format_description;
+// </pages>
+// <!pages>
+// <!languages>
+// use time::macros::format_description;
+// </!languages>
+// </!pages>
+use time::OffsetDateTime;
 
 /// `9 December 2026`.
 pub fn day(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:long] [year]");
-    at.format(&format).unwrap_or_else(|_| at.to_string())
+    // <languages>
+    t!("{day} {month} {year}", day = at.day(), month = month(at.month()), year = at.year())
+    // </languages>
+    // <!languages>
+    // let format = format_description!("[day padding:none] [month repr:long] [year]");
+    // at.format(&format).unwrap_or_else(|_| at.to_string())
+    // </!languages>
 }
+
+// <languages>
+/// The name of a month, as it is within a date.
+fn month(month: Month) -> &'static str {
+    match month {
+        Month::January => t!("January"),
+        Month::February => t!("February"),
+        Month::March => t!("March"),
+        Month::April => t!("April"),
+        Month::May => t!("May"),
+        Month::June => t!("June"),
+        Month::July => t!("July"),
+        Month::August => t!("August"),
+        Month::September => t!("September"),
+        Month::October => t!("October"),
+        Month::November => t!("November"),
+        Month::December => t!("December"),
+    }
+}
+// </languages>
 
 // <pages>
 /// A time on a page, in UTC. A script shows it in the user's time zone.
 pub struct Moment {
     /// For the attribute `datetime`: `2026-12-09T17:05:30Z`.
     pub machine: String,
-    /// `9 Dec 2026, 17:05 UTC`.
+    /// `9 December 2026, 17:05 UTC`.
     pub text: String,
 }
 
 pub fn moment(at: OffsetDateTime) -> Moment {
     let machine = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    let text = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
+    let clock = format_description!("[hour]:[minute]");
     let at = at.to_offset(time::UtcOffset::UTC);
-    let text = at.format(&text).unwrap_or_else(|_| at.to_string());
+    let clock = at.format(&clock).unwrap_or_default();
+    let text = t!("{day}, {time} UTC", day = day(at), time = clock);
     Moment { machine: at.format(&machine).unwrap_or_else(|_| text.clone()), text }
 }
 // </pages>

@@ -25,6 +25,12 @@
 )]
 // </install>
 
+// <languages>
+// Before the others, which use its macros.
+#[macro_use]
+pub mod languages;
+// </languages>
+
 pub mod accounts;
 pub mod app;
 // <install>
@@ -33,6 +39,7 @@ pub mod beside;
 pub mod config;
 pub mod database;
 mod dates;
+mod devices;
 // <app>
 pub mod server;
 // </app>

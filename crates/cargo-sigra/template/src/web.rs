@@ -13,6 +13,9 @@ mod forms;
 // <app>
 mod health;
 // </app>
+// <languages>
+pub mod languages;
+// </languages>
 // <pages>
 mod layout;
 // </pages>

@@ -2,7 +2,8 @@
 const status = document.getElementById("live-status");
 
 if (status) {
-  const url = new URL(status.dataset.live, location.href);
+  const words = status.dataset;
+  const url = new URL(words.live, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   const show = (text, isOn) => {
     status.textContent = text;
@@ -17,7 +18,7 @@ if (status) {
 
   // Another tab may be logging out. Wait, so that its next page shows the message that is meant for it.
   const leave = () => {
-    show("session ended", false);
+    show(words.ended, false);
     setTimeout(() => isLeaving || location.reload(), 500);
   };
 
@@ -34,10 +35,10 @@ if (status) {
     const socket = new WebSocket(url);
     socket.addEventListener("open", () => {
       delay = 1000;
-      show("on", true);
+      show(words.on, true);
     });
     socket.addEventListener("close", async (event) => {
-      show("reconnecting", false);
+      show(words.reconnecting, false);
       if (event.code === 4401 || (await hasSessionEnded())) {
         leave();
         return;

@@ -1,20 +1,27 @@
 // What pages can only do with a script: they show passwords and local times, copy texts, and print.
 
+/** The words of this script, in the language of the page. */
+const words = document.body.dataset;
+
 /** Shows what was typed into a password field. */
 for (const button of document.querySelectorAll("[data-show]")) {
   const input = document.getElementById(button.dataset.show);
-  const [show, hide] = ["Show", "Hide"];
+  const [show, hide] = [[button.textContent, button.ariaLabel], [words.hide, words.hidePassword]];
+  const say = ([text, label]) => {
+    button.textContent = text;
+    button.ariaLabel = label;
+  };
   button.hidden = false;
   button.addEventListener("click", () => {
     const isShown = input.type === "text";
     input.type = isShown ? "password" : "text";
-    button.firstChild.data = isShown ? show : hide;
+    say(isShown ? show : hide);
     input.focus();
   });
   // Password managers save only what a password field holds.
   input.form.addEventListener("submit", () => {
     input.type = "password";
-    button.firstChild.data = show;
+    say(show);
   });
 }
 
@@ -27,9 +34,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText.trim());
-      label.textContent = "Copied";
+      label.textContent = words.copied;
     } catch {
-      label.textContent = "Copying failed";
+      label.textContent = words.copyFailed;
     }
     setTimeout(() => (label.textContent = before), 2000);
   });
@@ -49,7 +56,7 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
 const ago = (seconds) => {
   const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? [];
-  return unit ? relative.format(-Math.floor(seconds / size), unit) : "just now";
+  return unit ? relative.format(-Math.floor(seconds / size), unit) : words.justNow;
 };
 
 for (const time of document.querySelectorAll("time")) {

@@ -41,7 +41,7 @@ const complain = (button) => {
   const problem = button.form.querySelector("[role=alert]") ?? document.createElement("p");
   problem.className = "problem";
   problem.setAttribute("role", "alert");
-  problem.textContent = "That didn't work. Try again, or use another method.";
+  problem.textContent = document.body.dataset.failed;
   button.after(problem);
 };
 

@@ -93,6 +93,21 @@ impl Problem {
         Some(format!("Too many attempts. Try again in {}.", in_words(wait)))
     }
 
+    /// Returns how long to wait before the next attempt, rounded up to whole seconds. `None` if there is nothing to wait
+    /// for.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sigra::Problem;
+    ///
+    /// let problem = Problem::too_many_requests(Duration::from_millis(11_500));
+    /// assert_eq!(problem.wait(), Some(Duration::from_secs(12)));
+    /// ```
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after.map(|wait| Duration::from_secs(wait.as_millis().div_ceil(1000) as u64))
+    }
+
     /// Returns the problem as JSON.
     ///
     /// ```
@@ -104,8 +119,23 @@ impl Problem {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut problem = serde_json::json!({ "title": self.title(), "status": self.status.as_u16() });
-        if let Some(detail) = self.detail() {
+        self.to_json_with(self.title(), self.detail().as_deref())
+    }
+
+    /// Returns the problem as JSON, with another title and detail: in the client's language, as RFC 9457 section 3.1.3
+    /// allows.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sigra::Problem;
+    ///
+    /// let problem = Problem::new(StatusCode::NOT_FOUND);
+    /// assert_eq!(problem.to_json_with("Nicht gefunden", None), r#"{"status":404,"title":"Nicht gefunden"}"#);
+    /// ```
+    #[must_use]
+    pub fn to_json_with(&self, title: &str, detail: Option<&str>) -> String {
+        let mut problem = serde_json::json!({ "title": title, "status": self.status.as_u16() });
+        if let Some(detail) = detail {
             problem["detail"] = detail.into();
         }
         if let Some(code) = self.code {
@@ -117,7 +147,7 @@ impl Problem {
     /// Returns the header `Retry-After`, in whole seconds. `None` if there is nothing to wait for.
     #[must_use]
     pub fn retry_after(&self) -> Option<HeaderValue> {
-        self.retry_after.map(|wait| HeaderValue::from(wait.as_millis().div_ceil(1000) as u64))
+        self.wait().map(|wait| HeaderValue::from(wait.as_secs()))
     }
 
     /// Returns the response as `application/problem+json`.

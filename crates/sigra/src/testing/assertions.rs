@@ -48,7 +48,7 @@ pub fn assert_redirected_to(response: &TestResponse, path: &str) {
     assert!(redirected, "expected a redirect to `{path}`\n{response:?}");
 }
 
-/// Asserts that the body contains this text.
+/// Asserts that the body contains this text. An apostrophe in it can be escaped in the body, as templates do.
 ///
 /// ```
 /// # use sigra::testing::{TestClient, assert_contains};
@@ -62,7 +62,9 @@ pub fn assert_redirected_to(response: &TestResponse, path: &str) {
 /// If it doesn't.
 #[track_caller]
 pub fn assert_contains(response: &TestResponse, text: &str) {
-    assert!(response.text().contains(text), "expected `{text}` in the body\n{response:?}");
+    let body = response.text();
+    let is_there = body.contains(text) || body.replace("&#39;", "'").contains(text);
+    assert!(is_there, "expected `{text}` in the body\n{response:?}");
 }
 
 /// Asserts that a response is a [problem](crate::Problem) of this status: neither a redirect nor a page. The host can

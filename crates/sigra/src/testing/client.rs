@@ -117,6 +117,26 @@ impl TestClient {
         self
     }
 
+    /// Sets the languages that the browser asks for: the header `Accept-Language`, which it otherwise doesn't send.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let browser = TestClient::new(axum::Router::new()).accept_language("de-AT, de;q=0.9, en;q=0.8");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the text can't be the value of a header.
+    #[track_caller]
+    #[must_use]
+    pub fn accept_language(mut self, languages: &str) -> Self {
+        let Ok(value) = HeaderValue::try_from(languages) else {
+            panic!("{languages:?} can't be the value of a header")
+        };
+        self.headers.insert(header::ACCEPT_LANGUAGE, value);
+        self
+    }
+
     /// Sets the IP address and port that the browser connects from (default: 127.0.0.1).
     ///
     /// ```

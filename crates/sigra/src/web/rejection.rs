@@ -63,12 +63,10 @@ impl ScopeRejection {
     pub(crate) fn of<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         let rejection = match current.found.as_ref().map(Scope::clearance) {
-            Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, &config.mfa_challenge_message)
+            Some(Clearance::ChallengePending) => lead(parts, &config.mfa_challenge_path, config.mfa_challenge_message)
                 .map_or(Self::SecondFactorPending, Self::Challenge),
-            Some(Clearance::EnrolmentRequired) => {
-                lead(parts, &config.mfa_enrolment_path, &config.mfa_enrolment_message)
-                    .map_or(Self::EnrolmentRequired, Self::Enrol)
-            }
+            Some(Clearance::EnrolmentRequired) => lead(parts, &config.mfa_enrolment_path, config.mfa_enrolment_message)
+                .map_or(Self::EnrolmentRequired, Self::Enrol),
             Some(Clearance::Full) | None => return Self::log_in(current, parts),
         };
         log_refusal(current, parts, rejection.code());
@@ -79,7 +77,7 @@ impl ScopeRejection {
     pub(crate) fn log_in<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
         let config = &current.sigra.parts.config;
         log_refusal(current, parts, code::AUTHENTICATION_REQUIRED);
-        lead(parts, &config.log_in_path, &config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
+        lead(parts, &config.log_in_path, config.log_in_message).map_or(Self::Unauthenticated, Self::LogIn)
     }
 
     /// Returns the code, for clients that aren't browsers and for the log.
@@ -151,9 +149,9 @@ impl SudoRejection {
             return Self::Stale;
         }
         if audience.is_navigation(&parts.method) {
-            remember_where(parts, &config.sudo_message);
+            remember_where(parts, (config.sudo_message)());
         } else {
-            remember(parts, page_of_form(parts), &config.sudo_form_message);
+            remember(parts, page_of_form(parts), (config.sudo_form_message)());
         }
         Self::Confirm(config.sudo_path.clone().into_owned())
     }
@@ -176,11 +174,11 @@ impl IntoResponse for SudoRejection {
 }
 
 /// Returns where to redirect a browser that opens a page. `None` for other requests.
-fn lead(parts: &Parts, path: &str, message: &str) -> Option<String> {
+fn lead(parts: &Parts, path: &str, message: fn() -> &'static str) -> Option<String> {
     if !Audience::of(&parts.headers).is_navigation(&parts.method) {
         return None;
     }
-    remember_where(parts, message);
+    remember_where(parts, message());
     Some(path.to_owned())
 }
 

@@ -691,7 +691,7 @@ fn with_secrets(host: &Host, newest: &str, older: &[&str]) -> sigra::Config {
     sigra::Config::new("my_app", secret(newest))
         .older_secrets(older.iter().map(|letter| secret(letter)))
         .argon2(sigra::config::Argon2Params::INSECURE_FOR_TESTS)
-        .mfa_challenge_at("/mfa-challenge", "Second factor, please.")
+        .mfa_challenge_at("/mfa-challenge", || "Second factor, please.")
         .clock(host.clock().clone())
 }
 

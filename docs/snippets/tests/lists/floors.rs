@@ -260,6 +260,15 @@ fn the_library_respects_its_floors() {
 fn the_template_respects_its_floors() {
     assert_floors(
         "crates/cargo-sigra/template/src/lib.rs",
-        &[&["config", "dates"], &["database"], &["accounts"], &["web"], &["app"], &["beside"], &["server"]],
+        &[
+            &["config", "languages"],
+            &["dates", "devices"],
+            &["database"],
+            &["accounts"],
+            &["web"],
+            &["app"],
+            &["beside"],
+            &["server"],
+        ],
     );
 }

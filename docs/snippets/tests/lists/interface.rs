@@ -105,6 +105,8 @@ fn the_guide_lists_every_cookie() {
     assert!(!actual.is_empty());
     // Their names begin with that of the cookie session.
     actual.extend(["_my_app_key.flash-...", "_my_app_key.return_to"].map(str::to_owned));
+    let languages = constants(&read("crates/cargo-sigra/template/src/web/languages.rs")).into_iter();
+    actual.extend(languages.filter(|(name, _)| name == "COOKIE").map(|(_, value)| value));
     assert_same("cookies", documented, actual);
 }
 

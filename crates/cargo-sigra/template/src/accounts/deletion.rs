@@ -35,7 +35,7 @@ impl Accounts {
     ) -> Result<Option<OffsetDateTime>, Refusal> {
         let (user, session) = (scope.user(), scope.session().id);
         if normalize_email(typed_email).as_ref() != Some(&user.email) {
-            return Err(Problems::of_email("That isn't the email address of your account.").into());
+            return Err(Problems::of_email(t!("That isn't the email address of your account.")).into());
         }
         let delete_after = self.policy.deletion_grace.map(|grace| {
             let grace = grace.try_into().unwrap_or(time::Duration::MAX);

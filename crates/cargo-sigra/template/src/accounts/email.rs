@@ -4,9 +4,12 @@ use sigra::{Client, CookieSession, EmailToken, Revoked, Scope, audit, audit::Aud
 
 use super::{
     Accounts, Problems, Refusal, User,
-    user::{INVALID_EMAIL, normalize_email},
+    user::{invalid_email, normalize_email},
 };
 use crate::database::Connection;
+// <languages>
+use crate::languages;
+// </languages>
 
 impl Accounts {
     /// Sends a confirmation link to the new address, and notifies the old one. For a taken address the response is the
@@ -17,16 +20,20 @@ impl Accounts {
         new_email: &str,
         client: &Client,
     ) -> Result<(), Refusal> {
-        let email = normalize_email(new_email).ok_or(Problems::of_email(INVALID_EMAIL))?;
+        let email = normalize_email(new_email).ok_or(Problems::of_email(invalid_email()))?;
         if email == user.email {
-            return Err(Problems::of_email("This is already your email address.").into());
+            return Err(Problems::of_email(t!("This is already your email address.")).into());
         }
         self.limit_changes("email", user).await?;
         let mut conn = self.pool.acquire().await?;
         self.record(&mut conn, audit::EMAIL_CHANGE_REQUESTED, user, client).await?;
         drop(conn);
         let (accounts, user) = (self.clone(), user.clone());
-        self.mailer().deliver(async move { accounts.send_update_email_instructions(&user, &email).await });
+        let work = async move { accounts.send_update_email_instructions(&user, &email).await };
+        // <languages>
+        let work = languages::kept(work);
+        // </languages>
+        self.mailer().deliver(work);
         Ok(())
     }
 
@@ -55,7 +62,7 @@ impl Accounts {
             Some(owner) => ("taken", self.notifier.already_registered(&owner)),
             None => {
                 let token = self.sigra.email_tokens().create(&mut tx, &user.id, context, email).await?;
-                ("new email", self.notifier.update_email_instructions(email, &token))
+                ("new email", self.notifier.update_email_instructions(user, email, &token))
             }
         };
         self.mailer().send_in(&mut tx, self.notifier.email_change_requested(user)).await?;

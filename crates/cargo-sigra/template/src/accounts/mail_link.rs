@@ -4,6 +4,9 @@ use sigra::{EmailToken, limits::Limit, token::Context};
 
 use super::{Accounts, User};
 use crate::database::Connection;
+// <languages>
+use crate::languages;
+// </languages>
 
 impl Accounts {
     /// Sends an email to the account with this address, if there is one. All the work happens after the response, so that
@@ -20,12 +23,16 @@ impl Accounts {
     {
         self.sigra.check_health().await?;
         let (accounts, email) = (self.clone(), email.to_owned());
-        self.mailer().deliver(async move {
+        let work = async move {
             match accounts.get_user_by_email(&email).await? {
                 Some(user) => send(accounts, user).await,
                 None => Ok(()),
             }
-        });
+        };
+        // <languages>
+        let work = languages::kept(work);
+        // </languages>
+        self.mailer().deliver(work);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use sigra::mfa::RegisterPublicKeyCredential;
 use uuid::Uuid;
 // </passkeys>
 
-use super::{Accounts, Transaction, User, Welcome};
+use super::{Accounts, Transaction, User, Welcome, user_notifier::FactorKind};
 
 /// With this many backup codes left, or fewer, users are asked to generate new ones.
 pub const FEW_BACKUP_CODES: u32 = 2;
@@ -52,7 +52,7 @@ impl Accounts {
     ) -> Result<Checked<Enrolled>, sigra::Error> {
         let user = enrolment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
-            let mail = self.notifier.second_factor_added(user, "An authenticator app", enrolled.recovery.as_ref());
+            let mail = self.notifier.second_factor_added(user, FactorKind::App, enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
         self.sigra.mfa().confirm_totp_with(session, enrolment, &user.email, code, notify).await
@@ -60,7 +60,7 @@ impl Accounts {
 
     /// Removes the authenticator app. Returns whether there was one.
     pub async fn disable_totp(&self, session: &CookieSession, sudo: &Sudo<User>) -> Result<bool, sigra::Error> {
-        let mail = self.notifier.second_factor_removed(sudo.0.user(), "The authenticator app");
+        let mail = self.notifier.second_factor_removed(sudo.0.user(), FactorKind::App);
         let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.mfa().disable_totp_with(session, sudo, notify).await
     }
@@ -88,7 +88,7 @@ impl Accounts {
         let Some(answer) = answer else { return Ok(Checked::Invalid) };
         let user = enrolment.scope().user();
         let notify = async |tx: &mut Transaction, enrolled: &Enrolled| {
-            let mail = self.notifier.second_factor_added(user, "A passkey", enrolled.recovery.as_ref());
+            let mail = self.notifier.second_factor_added(user, FactorKind::Passkey, enrolled.recovery.as_ref());
             self.mailer().send_in(tx, mail).await
         };
         self.sigra.passkeys().finish_registration_with(session, enrolment, &user.email, name, answer, notify).await
@@ -101,7 +101,7 @@ impl Accounts {
         sudo: &Sudo<User>,
         id: Uuid,
     ) -> Result<bool, sigra::Error> {
-        let mail = self.notifier.second_factor_removed(sudo.0.user(), "A passkey");
+        let mail = self.notifier.second_factor_removed(sudo.0.user(), FactorKind::Passkey);
         let notify = async |tx: &mut Transaction| self.mailer().send_in(tx, mail).await;
         self.sigra.passkeys().delete_with(session, sudo, id, notify).await
     }

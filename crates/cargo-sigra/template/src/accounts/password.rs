@@ -139,11 +139,11 @@ pub(super) fn check_new_password(
     check_password(password, email, policy).map_err(Problems::of_password)?;
     match password.matches(confirmation) {
         true => Ok(()),
-        false => Err(Problems { password_confirmation: Some("The passwords don't match."), ..Problems::default() }),
+        false => Err(Problems { password_confirmation: Some(t!("The passwords don't match.")), ..Problems::default() }),
     }
 }
 
 /// The current password is missing or wrong.
 fn wrong_current() -> Refusal {
-    Problems { current_password: Some("That isn't your current password."), ..Problems::default() }.into()
+    Problems { current_password: Some(t!("That isn't your current password.")), ..Problems::default() }.into()
 }

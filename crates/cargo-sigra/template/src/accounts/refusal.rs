@@ -12,18 +12,33 @@ pub enum Refusal {
     #[error("the link is invalid or has expired")]
     Link,
     /// Another account now has the email address that a recovery would give back.
-    #[error(
-        "Another account now uses this email address. Delete that account or change its email address, then open the link again."
-    )]
+    #[error("another account now has the email address")]
     AddressTaken,
     /// This browser isn't the one that registered.
     #[error("the account's password is required")]
     PasswordRequired,
-    #[error("That isn't the account's password.")]
+    /// The password isn't the account's.
+    #[error("the password isn't the account's")]
     WrongPassword,
     #[error(transparent)]
     Sigra(#[from] sigra::Error),
 }
+
+// <pages>
+impl Refusal {
+    /// Returns the message for the user, to show beside a field.
+    pub fn message(&self) -> String {
+        match self {
+            Self::AddressTaken => t!(
+                "Another account now uses this email address. Delete that account or change its email address, then open the link again."
+            )
+            .to_owned(),
+            Self::WrongPassword => t!("That isn't the account's password.").to_owned(),
+            refusal => refusal.to_string(),
+        }
+    }
+}
+// </pages>
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {

@@ -131,5 +131,5 @@ impl Accounts {
 
 /// Another account has the email address.
 fn taken() -> Refusal {
-    Problems::of_email("This email address has already been taken.").into()
+    Problems::of_email(t!("This email address has already been taken.")).into()
 }

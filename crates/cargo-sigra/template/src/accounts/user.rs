@@ -6,9 +6,14 @@ use time::OffsetDateTime;
 
 use super::policy::{DEMO_PASSWORD, Policy};
 use crate::database::Database;
+// <languages>
+use crate::languages::{self, Language};
+// </languages>
 
 /// The message for an address that can't receive email.
-pub const INVALID_EMAIL: &str = "Enter a valid email address.";
+pub fn invalid_email() -> &'static str {
+    t!("Enter a valid email address.")
+}
 
 /// The id of a user, in the database and in the audit trail.
 // <uuid>
@@ -29,6 +34,10 @@ pub struct User {
     // <mfa>
     pub mfa_required: bool,
     // </mfa>
+    // <languages>
+    /// The tag of the language that the user has chosen.
+    pub language: Option<String>,
+    // </languages>
     pub inserted_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -57,6 +66,15 @@ impl sigra::AuthUser for User {
     // </mfa>
 }
 
+// <languages>
+impl User {
+    /// Returns the language that the user has chosen. `None` if that is the browser's, or its file was removed.
+    pub fn language(&self) -> Option<&'static Language> {
+        languages::find(self.language.as_deref()?)
+    }
+}
+// </languages>
+
 /// What is wrong with the fields of a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
@@ -70,7 +88,7 @@ impl Problems {
     pub fn of(email: &str, password: &Password, policy: &Policy) -> Self {
         let normalized = normalize_email(email);
         let password = check_password(password, normalized.as_deref().unwrap_or(email), policy).err();
-        let email = normalized.is_none().then_some(INVALID_EMAIL);
+        let email = normalized.is_none().then(invalid_email);
         Self { email, password, ..Self::default() }
     }
 
@@ -85,6 +103,35 @@ impl Problems {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Returns what is wrong with the password, in words.
+    pub fn password(&self) -> Option<String> {
+        self.password.map(in_words)
+    }
+}
+
+fn in_words(problem: PasswordProblem) -> String {
+    // <languages>
+    match problem {
+        PasswordProblem::TooShort { min } => t!("Your password should be at least {min} characters.", min),
+        PasswordProblem::TooLong { max } => t!("Your password should be at most {max} characters.", max),
+        PasswordProblem::Contextual => {
+            t!("Your password is too close to your email address or to this site's name. Choose other words.")
+                .to_owned()
+        }
+        PasswordProblem::Common => t!("This password is too common. Choose another one.").to_owned(),
+        PasswordProblem::Breached => t!(
+            "This password has leaked in a data breach of another site. Choose one that you don't use anywhere else."
+        )
+        .to_owned(),
+        PasswordProblem::Unchecked => t!("This password can't be checked right now. Try again in a minute.").to_owned(),
+        // A newer version of the library has it, and its words are English.
+        problem => problem.to_string(),
+    }
+    // </languages>
+    // <!languages>
+    // problem.to_string()
+    // </!languages>
 }
 
 /// Checks a new password. It can't be made of the email address or of the application's name.

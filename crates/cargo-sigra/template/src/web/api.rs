@@ -6,6 +6,9 @@ mod activity;
 mod confirmation;
 mod deletion;
 mod devices;
+// <languages>
+mod language;
+// </languages>
 // <magic_link>
 mod log_in_link;
 // </magic_link>

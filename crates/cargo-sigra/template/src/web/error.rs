@@ -66,6 +66,67 @@ impl IntoResponse for Error {
     }
 }
 
+/// Returns what a client can do, in a sentence or two, if there is more to say than the status does.
+pub fn detail_of(problem: &Problem) -> Option<String> {
+    // <languages>
+    match (problem.status(), problem.wait()) {
+        (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => Some(too_many_attempts(wait.as_secs())),
+        _ => problem.detail(),
+    }
+    // </languages>
+    // <!languages>
+    // problem.detail()
+    // </!languages>
+}
+
+// <languages>
+/// The largest unit that fits, rounded up.
+fn too_many_attempts(seconds: u64) -> String {
+    match seconds {
+        0..120 => t!(
+            "Too many attempts. Try again in {count} second.",
+            "Too many attempts. Try again in {count} seconds.",
+            count = seconds.max(1)
+        ),
+        120..7200 => t!(
+            "Too many attempts. Try again in {count} minute.",
+            "Too many attempts. Try again in {count} minutes.",
+            count = seconds.div_ceil(60)
+        ),
+        _ => t!(
+            "Too many attempts. Try again in {count} hour.",
+            "Too many attempts. Try again in {count} hours.",
+            count = seconds.div_ceil(60 * 60)
+        ),
+    }
+}
+// </languages>
+
+/// Returns the title of a problem, for programs: the name of the status.
+pub fn title_of(problem: &Problem) -> &'static str {
+    // <languages>
+    match problem.status() {
+        StatusCode::BAD_REQUEST => t!("Bad Request"),
+        StatusCode::UNAUTHORIZED => t!("Unauthorized"),
+        StatusCode::FORBIDDEN => t!("Forbidden"),
+        StatusCode::NOT_FOUND => t!("Not Found"),
+        StatusCode::METHOD_NOT_ALLOWED => t!("Method Not Allowed"),
+        StatusCode::CONFLICT => t!("Conflict"),
+        StatusCode::PAYLOAD_TOO_LARGE => t!("Payload Too Large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => t!("Unsupported Media Type"),
+        StatusCode::MISDIRECTED_REQUEST => t!("Misdirected Request"),
+        StatusCode::UNPROCESSABLE_ENTITY => t!("Unprocessable Entity"),
+        StatusCode::TOO_MANY_REQUESTS => t!("Too Many Requests"),
+        StatusCode::INTERNAL_SERVER_ERROR => t!("Internal Server Error"),
+        StatusCode::SERVICE_UNAVAILABLE => t!("Service Unavailable"),
+        _ => problem.title(),
+    }
+    // </languages>
+    // <!languages>
+    // problem.title()
+    // </!languages>
+}
+
 pub async fn not_found() -> Problem {
     NOT_FOUND
 }
@@ -73,3 +134,22 @@ pub async fn not_found() -> Problem {
 pub async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED)
 }
+
+// <languages>
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_the_same_in_english_as_the_library() {
+        for status in 400..600 {
+            let problem = Problem::new(StatusCode::from_u16(status).expect("a status"));
+            assert_eq!(title_of(&problem), problem.title());
+        }
+        for millis in [0, 1, 1000, 1001, 119_000, 119_001, 120_000, 7_199_000, 7_199_001, 7_200_000, 90_000_000] {
+            let problem = Problem::too_many_requests(std::time::Duration::from_millis(millis));
+            assert_eq!(detail_of(&problem), problem.detail(), "{millis}");
+        }
+    }
+}
+// </languages>

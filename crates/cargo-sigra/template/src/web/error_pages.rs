@@ -15,6 +15,10 @@ use sigra::{Audience, Scope, session::SessionRejection};
 // </pages>
 use sigra::Problem;
 
+use super::error::{detail_of, title_of};
+// <languages>
+use super::languages;
+// </languages>
 // <pages>
 use super::{layout::Layout, user_auth::LOG_IN_PATH};
 use crate::accounts::User;
@@ -71,20 +75,29 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
         return response;
     }
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(response.status()));
-    // <pages>
-    let (content_type, body) = match audience {
-        Audience::Program => (PROBLEM_JSON, problem.to_json()),
-        Audience::Browser => ("text/html; charset=utf-8", render(problem, is_log_in, response.extensions().get())),
+    let write = || {
+        // <pages>
+        if audience == Audience::Browser {
+            return ("text/html; charset=utf-8", render(problem, is_log_in, response.extensions().get()));
+        }
+        // </pages>
+        (PROBLEM_JSON, in_json(&problem))
     };
-    // </pages>
-    // <!pages>
-    // let (content_type, body) = (PROBLEM_JSON, problem.to_json());
-    // </!pages>
+    // <languages>
+    let (content_type, body) = crate::languages::speaking(languages::of_response(&response), write);
+    // </languages>
+    // <!languages>
+    // let (content_type, body) = write();
+    // </!languages>
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Response::from_parts(parts, body.into())
+}
+
+fn in_json(problem: &Problem) -> String {
+    problem.to_json_with(title_of(problem), detail_of(problem).as_deref())
 }
 
 fn is_error(response: &Response) -> bool {
@@ -111,41 +124,41 @@ fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String 
 /// The heading of an error page. HTTP's own words are for programs.
 fn title_for(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "We couldn't read the form",
-        StatusCode::UNAUTHORIZED => "Log in to continue",
-        StatusCode::FORBIDDEN => "Request refused",
-        StatusCode::NOT_FOUND => "Page not found",
-        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened",
-        StatusCode::MISDIRECTED_REQUEST => "For development only",
-        StatusCode::PAYLOAD_TOO_LARGE => "Request too large",
-        StatusCode::TOO_MANY_REQUESTS => "Please wait",
-        StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
-        status if status.is_server_error() => "Something went wrong",
-        status => status.canonical_reason().unwrap_or("Error"),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => t!("We couldn't read the form"),
+        StatusCode::UNAUTHORIZED => t!("Log in to continue"),
+        StatusCode::FORBIDDEN => t!("Request refused"),
+        StatusCode::NOT_FOUND => t!("Page not found"),
+        StatusCode::METHOD_NOT_ALLOWED => t!("This page can't be opened"),
+        StatusCode::MISDIRECTED_REQUEST => t!("For development only"),
+        StatusCode::PAYLOAD_TOO_LARGE => t!("Request too large"),
+        StatusCode::TOO_MANY_REQUESTS => t!("Please wait"),
+        StatusCode::SERVICE_UNAVAILABLE => t!("Temporarily unavailable"),
+        status if status.is_server_error() => t!("Something went wrong"),
+        status => status.canonical_reason().unwrap_or(t!("Error")),
     }
 }
 
 /// What the user can do now.
 fn advice(problem: Problem) -> String {
-    problem.detail().unwrap_or_else(|| advice_for(problem.status()).to_owned())
+    detail_of(&problem).unwrap_or_else(|| advice_for(problem.status()).to_owned())
 }
 
 fn advice_for(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "Go back, fill it in again and resend it.",
-        StatusCode::UNAUTHORIZED => "You aren't logged in, or your session has expired. Log in and try again.",
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => t!("Go back, fill it in again and resend it."),
+        StatusCode::UNAUTHORIZED => t!("You aren't logged in, or your session has expired. Log in and try again."),
         StatusCode::FORBIDDEN => {
-            "This request didn't come from one of our own pages. Open the page on this site and try again."
+            t!("This request didn't come from one of our own pages. Open the page on this site and try again.")
         }
-        StatusCode::NOT_FOUND => "There is no page at this URL. Check it, or start from the home page.",
-        StatusCode::MISDIRECTED_REQUEST => "This page is for development, and only opens at localhost.",
-        StatusCode::METHOD_NOT_ALLOWED => "This page can't be opened in that way. Start from the home page.",
-        StatusCode::PAYLOAD_TOO_LARGE => "You sent more data than this page accepts. Send less.",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "Forms must be sent as application/x-www-form-urlencoded.",
-        StatusCode::TOO_MANY_REQUESTS => "Too many attempts. Try again in a moment.",
-        StatusCode::SERVICE_UNAVAILABLE => "The site is busy or restarting. Try again in a few seconds.",
-        status if status.is_client_error() => "We couldn't understand the request.",
-        _ => "The problem is on our side. Try again in a moment.",
+        StatusCode::NOT_FOUND => t!("There is no page at this URL. Check it, or start from the home page."),
+        StatusCode::MISDIRECTED_REQUEST => t!("This page is for development, and only opens at localhost."),
+        StatusCode::METHOD_NOT_ALLOWED => t!("This page can't be opened in that way. Start from the home page."),
+        StatusCode::PAYLOAD_TOO_LARGE => t!("You sent more data than this page accepts. Send less."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => t!("Forms must be sent as application/x-www-form-urlencoded."),
+        StatusCode::TOO_MANY_REQUESTS => t!("Too many attempts. Try again in a moment."),
+        StatusCode::SERVICE_UNAVAILABLE => t!("The site is busy or restarting. Try again in a few seconds."),
+        status if status.is_client_error() => t!("We couldn't understand the request."),
+        _ => t!("The problem is on our side. Try again in a moment."),
     }
 }
 // </pages>

@@ -75,6 +75,26 @@ pub struct Confirmation {
     pub password: Option<Password>,
 }
 
+// <languages>
+// <pages>
+#[derive(Deserialize)]
+pub struct ChosenLanguage {
+    /// A tag. Empty for the browser's language.
+    pub language: String,
+}
+
+/// Chooses the language of this browser.
+#[derive(Deserialize)]
+pub struct ChosenHere {
+    #[serde(flatten)]
+    pub chosen: ChosenLanguage,
+    /// Where the form was.
+    #[serde(rename = "_return_to", default)]
+    pub return_to: String,
+}
+// </pages>
+// </languages>
+
 // <magic_link>
 // <pages>
 /// Requests a login link on the login page.
@@ -127,7 +147,7 @@ impl Reauthentication {
             return self.answer.problem();
         }
         // </mfa>
-        "Wrong password. Try again."
+        t!("Wrong password. Try again.")
     }
     // </pages>
 }
@@ -167,10 +187,10 @@ impl Answer {
     pub fn problem(&self) -> &'static str {
         // <passkeys>
         if self.credential.is_some() {
-            return "We don't recognize that passkey. Try again, or use another method.";
+            return t!("We don't recognize that passkey. Try again, or use another method.");
         }
         // </passkeys>
-        "That code is wrong or has expired. Try again."
+        t!("That code is wrong or has expired. Try again.")
     }
     // </pages>
 }

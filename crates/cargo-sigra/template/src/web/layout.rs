@@ -8,8 +8,14 @@ use axum::{
 };
 use sigra::{CookieSession, Flash, IdempotencyKey, Problem, Scope, session::FlashMessage};
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, detail_of, title_of};
+// <languages>
+use super::languages;
+// </languages>
 use crate::accounts::User;
+// <languages>
+use crate::languages::Language;
+// </languages>
 
 /// What the layout shows: the title, the flash messages, and the logged-in user.
 pub struct Layout {
@@ -21,6 +27,13 @@ pub struct Layout {
     pub has_problems: bool,
     /// A hidden field of every form: a form that is sent twice is processed once. Forms work without it, too.
     pub idempotency_key: String,
+    /// The page's path in the navigation, if it is there.
+    pub at: &'static str,
+    // <languages>
+    pub language: &'static Language,
+    /// Where someone who changes the language stays.
+    pub path: String,
+    // </languages>
 }
 
 impl Layout {
@@ -36,9 +49,15 @@ impl Layout {
     }
     // </mfa>
 
+    /// Marks the page in the navigation.
+    pub fn at(mut self, path: &'static str) -> Self {
+        self.at = path;
+        self
+    }
+
     /// Adds an error that concerns the whole form.
     pub fn alert(mut self, problem: &Problem) -> Self {
-        let text = problem.detail().unwrap_or_else(|| problem.title().to_owned());
+        let text = detail_of(problem).unwrap_or_else(|| title_of(problem).to_owned());
         self.flash.push(FlashMessage::new(Flash::Error, text));
         self.with_problems(true)
     }
@@ -52,7 +71,19 @@ impl Layout {
     /// For pages that may be shown while the database is unreachable.
     pub fn without_session(title: &'static str) -> Self {
         let idempotency_key = IdempotencyKey::generate().map(|key| key.to_string()).unwrap_or_default();
-        Self { title, flash: Vec::new(), email: None, has_nav: false, has_problems: false, idempotency_key }
+        Self {
+            title,
+            flash: Vec::new(),
+            email: None,
+            has_nav: false,
+            has_problems: false,
+            idempotency_key,
+            at: "",
+            // <languages>
+            language: crate::languages::current(),
+            path: languages::path(),
+            // </languages>
+        }
     }
 
     /// Returns the letters of the user's avatar: `AL` for `ada.lovelace@example.com`.
@@ -111,4 +142,22 @@ mod tests {
             assert_eq!(layout.initials(), initials);
         }
     }
+
+    // <languages>
+    #[derive(Template)]
+    #[template(path = "layout.html")]
+    struct Bare {
+        layout: Layout,
+    }
+
+    #[test]
+    fn a_page_says_its_language_and_the_direction_of_its_script() {
+        for (tag, direction) in [("de", "ltr"), ("ar", "rtl"), ("he-IL", "rtl")] {
+            let language: &'static Language = Box::leak(Box::new(Language::for_tests(tag)));
+            let layout = crate::languages::speaking(language, || Layout::without_session("Home"));
+            let page = Bare { layout }.render().expect("a page");
+            assert!(page.contains(&format!("<html lang=\"{tag}\" dir=\"{direction}\">")), "{page}");
+        }
+    }
+    // </languages>
 }

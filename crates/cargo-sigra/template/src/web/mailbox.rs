@@ -127,7 +127,7 @@ fn letter(mail: Mail) -> Letter {
 // <pages>
 fn page(mails: Vec<Letter>, choice: &Choice, session: &CookieSession) -> Response {
     let chosen = choice.mail.and_then(|number| mails.len().checked_sub(number.saturating_add(1)));
-    let layout = Layout::new("Mailbox", session, None);
+    let layout = Layout::new(t!("Mailbox"), session, None);
     let page = MailboxPage { layout, mails, open: chosen.unwrap_or_default(), shows_text: choice.text };
     let policy = format!("{}; frame-src 'self'", security_headers::CONTENT_SECURITY_POLICY);
     ([(POLICY, policy)], Page(page)).into_response()

@@ -12,6 +12,9 @@ mod form;
 // <app>
 pub mod home;
 // </app>
+// <languages>
+pub mod language;
+// </languages>
 mod last_way;
 // <magic_link>
 pub mod log_in_link;

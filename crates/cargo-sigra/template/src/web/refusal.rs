@@ -62,12 +62,12 @@ impl Invalid {
     fn new(problems: &Problems) -> Self {
         let errors = Fields {
             email: problems.email,
-            password: problems.password.map(|problem| problem.to_string()),
+            password: problems.password(),
             password_confirmation: problems.password_confirmation,
             current_password: problems.current_password,
         };
         let status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
-        Self { title: "Unprocessable Entity", status, code: "invalid", errors }
+        Self { title: t!("Unprocessable Entity"), status, code: "invalid", errors }
     }
 }
 

@@ -29,6 +29,9 @@ use super::{
 // <app>
 use super::{health, pages::home, well_known};
 // </app>
+// <languages>
+use super::{languages, pages::language};
+// </languages>
 // <live>
 use super::live;
 // </live>
@@ -76,6 +79,9 @@ pub fn app(state: AppState) -> Router {
         )
         .route("/users/settings/delete", get(deletion::new))
         .route("/users/settings/activity", get(activity::index))
+        // <languages>
+        .route("/users/settings/language", get(language::edit).put(language::update))
+        // </languages>
         .route(
             "/users/settings/email",
             get(change_email::edit).put(change_email::update).route_layer(Extension(FormPage("/users/settings/email"))),
@@ -119,6 +125,9 @@ pub fn app(state: AppState) -> Router {
 
     let limited = Router::new()
         .route("/users/log-out", delete(session::delete))
+        // <languages>
+        .route("/users/language", post(language::choose))
+        // </languages>
         .route("/users/register", post(registration::create))
         .route("/users/log-in", post(session::create))
         // <magic_link>
@@ -179,6 +188,9 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn(find_reader))
+        // <languages>
+        .layer(from_fn(languages::speak_to_user))
+        // </languages>
         .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()
@@ -201,6 +213,9 @@ pub fn app(state: AppState) -> Router {
         ServiceBuilder::new()
             .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
+            // <languages>
+            .layer(from_fn(languages::speak))
+            // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))

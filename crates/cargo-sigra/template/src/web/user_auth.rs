@@ -36,6 +36,11 @@ use crate::accounts::{NextStep, Welcome};
 use crate::accounts::FEW_BACKUP_CODES;
 // </mfa>
 // </pages>
+// <pages>
+// <languages>
+use crate::languages;
+// </languages>
+// </pages>
 
 /// The cookie that holds the session token. It ends when the browser is closed.
 ///
@@ -54,24 +59,12 @@ const REMEMBER_ME_COOKIE: CookieOptions = CookieOptions::named("_my_app_web_user
 const HOME_PATH: &str = "/";
 
 pub const LOG_IN_PATH: &str = "/users/log-in";
-pub const LOG_IN_MESSAGE: &str = "You must log in to access this page.";
 pub const CONFIRM_PATH: &str = "/users/confirm";
-const CONFIRM_MESSAGE: &str = "You must confirm your email address first: open the link that we sent you.";
 pub const SUDO_PATH: &str = "/users/sudo";
-pub const SUDO_MESSAGE: &str = "Confirm it's you to continue.";
 // <mfa>
 pub const MFA_CHALLENGE_PATH: &str = "/users/mfa-challenge";
-pub const MFA_CHALLENGE_MESSAGE: &str = "Present your second factor to continue.";
 pub const MFA_ENROLMENT_PATH: &str = "/users/settings/mfa";
-pub const MFA_ENROLMENT_MESSAGE: &str = "Your account requires a second factor. Set one up to continue.";
 // </mfa>
-
-pub const LOG_OUT_MESSAGE: &str = "Logged out successfully.";
-
-// <magic_link>
-const PASSWORD_REMOVED: &str = "Your email address is confirmed. We removed the password that this account was registered \
-    with, because someone else may have chosen it. You can set a new one in your settings.";
-// </magic_link>
 // </pages>
 
 /// What the browser deletes at a logout, for the next person at a shared computer: cached pages, which the back button
@@ -86,11 +79,12 @@ pub const CLEAR_SITE_DATA: (HeaderName, HeaderValue) =
 pub fn configure(config: Config) -> Config {
     config
         // <pages>
-        .log_in_at(LOG_IN_PATH, LOG_IN_MESSAGE)
-        .sudo_at(SUDO_PATH, SUDO_MESSAGE)
+        .log_in_at(LOG_IN_PATH, || t!("You must log in to access this page."))
+        .sudo_at(SUDO_PATH, || t!("Confirm it's you to continue."))
+        .sudo_form_message(|| t!("Confirm it's you to continue, then send the form again."))
         // <mfa>
-        .mfa_challenge_at(MFA_CHALLENGE_PATH, MFA_CHALLENGE_MESSAGE)
-        .mfa_enrolment_at(MFA_ENROLMENT_PATH, MFA_ENROLMENT_MESSAGE)
+        .mfa_challenge_at(MFA_CHALLENGE_PATH, || t!("Present your second factor to continue."))
+        .mfa_enrolment_at(MFA_ENROLMENT_PATH, || t!("Your account requires a second factor. Set one up to continue."))
         // </mfa>
         // </pages>
         .session_cookie(SESSION_COOKIE)
@@ -98,6 +92,14 @@ pub fn configure(config: Config) -> Config {
 }
 
 // <pages>
+fn confirm_message() -> &'static str {
+    t!("You must confirm your email address first: open the link that we sent you.")
+}
+
+pub fn log_out_message() -> String {
+    t!("Logged out successfully.").to_owned()
+}
+
 /// Logs the user in, and redirects to the next step.
 ///
 /// The user must have proven who they are: with a password, a link, or whatever you check before you call this. The
@@ -125,7 +127,7 @@ pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redi
         NextStep::SecondFactor => Ok(Redirect::to(MFA_CHALLENGE_PATH)),
         // </mfa>
         NextStep::ConfirmEmail => {
-            session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
+            session.put_flash(Flash::Error, confirm_message())?;
             Ok(Redirect::to(CONFIRM_PATH))
         }
     }
@@ -136,20 +138,34 @@ pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redi
 /// If this fails, the user stays logged in and gets an error page. It fails only if the messages together have more than
 /// about 3 KB, the size of a cookie.
 pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redirect> {
+    // <languages>
+    // The next page is in the language of the user.
+    if let Some(language) = welcome.user.language() {
+        languages::switch_to(language);
+    }
+    // </languages>
     let return_to = session.take_return_to();
-    session.put_flash(Flash::Info, "Welcome back!")?;
+    session.put_flash(Flash::Info, t!("Welcome back!"))?;
     if welcome.deletion_cancelled {
-        session.put_flash(Flash::Info, "Your account was scheduled for deletion. You logged in, so we kept it.")?;
+        let text = t!("Your account was scheduled for deletion. You logged in, so we kept it.");
+        session.put_flash(Flash::Info, text)?;
     }
     // <magic_link>
     if welcome.password_removed {
-        session.put_flash(Flash::Info, PASSWORD_REMOVED)?;
+        let text = t!(
+            "Your email address is confirmed. We removed the password that this account was registered with, because someone else may have chosen it. You can set a new one in your settings."
+        );
+        session.put_flash(Flash::Info, text)?;
     }
     // </magic_link>
     // <mfa>
     if let Some(left) = welcome.backup_codes_left.filter(|left| *left <= FEW_BACKUP_CODES) {
-        let codes = if left == 1 { "1 backup code" } else { &format!("{left} backup codes") };
-        session.put_flash(Flash::Error, format!("You have {codes} left. Generate new codes in your settings."))?;
+        let text = t!(
+            "You have {left} backup code left. Generate new codes in your settings.",
+            "You have {left} backup codes left. Generate new codes in your settings.",
+            left
+        );
+        session.put_flash(Flash::Error, text)?;
     }
     // </mfa>
     Ok(Redirect::to(return_to.as_ref().map_or(HOME_PATH, ReturnTo::as_str)))
@@ -159,9 +175,17 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
 ///
 /// The logout drops every entry of the cookie session. A flash message that the same request puts is kept, because it is
 /// for the next page, not for the user who was logged in.
-pub async fn log_out_user(accounts: &Accounts, session: &CookieSession, message: &str) -> Result<Response> {
+pub async fn log_out_user(
+    accounts: &Accounts,
+    session: &CookieSession,
+    message: impl FnOnce() -> String,
+) -> Result<Response> {
     accounts.sigra().log_out(session).await?;
-    session.put_flash(Flash::Info, message)?;
+    // <languages>
+    // The next page is in the language of the browser.
+    super::languages::forget_user();
+    // </languages>
+    session.put_flash(Flash::Info, message())?;
     Ok(([CLEAR_SITE_DATA], Redirect::to(HOME_PATH)).into_response())
 }
 
@@ -225,7 +249,7 @@ pub async fn require_confirmed_email(
     if enrolment.scope().user().confirmed_at.is_some() {
         return Ok(next.run(request).await);
     }
-    session.put_flash(Flash::Error, CONFIRM_MESSAGE)?;
+    session.put_flash(Flash::Error, confirm_message())?;
     Ok(Redirect::to(MFA_ENROLMENT_PATH).into_response())
 }
 // </pages>

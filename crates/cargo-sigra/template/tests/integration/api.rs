@@ -540,3 +540,76 @@ async fn emails_can_be_read_as_json_in_development() {
     assert_eq!(mails[0]["to"], user.email);
     assert_eq!(api.client().get("/healthz").await.text(), "ok");
 }
+
+// <languages>
+/// Returns the German translation of a text.
+fn german(text: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/locales/de.po");
+    let mut catalog = spiritless_po::Catalog::new();
+    catalog.add_str(&std::fs::read_to_string(path).expect("the translations")).expect("translations");
+    let translation = catalog.gettext(text);
+    assert_ne!(translation, text, "there is no translation");
+    translation.to_owned()
+}
+
+#[tokio::test]
+async fn problems_are_in_the_language_that_the_client_asks_for_and_keep_their_codes() {
+    let api = Api::new().await;
+    let visitor = api.client().accept_language("de-AT, en;q=0.5");
+    let missing = visitor.get("/missing").await;
+    assert_eq!(missing.json::<Value>(), json!({ "status": 404, "title": german("Not Found") }));
+    assert_eq!(missing.header("content-language"), Some("de"));
+    let failed = log_in(&visitor, "a@example.com", "wrong").await;
+    let expected = json!({ "status": 401, "title": german("Unauthorized"), "code": "wrong_credentials" });
+    assert_eq!(failed.json::<Value>(), expected);
+    let weak = post(&visitor, "/users/register", json!({ "email": "none", "password": "short" })).await.json::<Value>();
+    assert_eq!(weak["code"], "invalid");
+    assert_eq!(weak["title"], german("Unprocessable Entity"));
+    assert_eq!(weak["errors"]["email"], german("Enter a valid email address."));
+    assert_eq!(
+        weak["errors"]["password"],
+        german("Your password should be at least {min} characters.").replace("{min}", "15")
+    );
+    let english = post(&api.client(), "/users/register", json!({ "email": "none", "password": "short" })).await;
+    assert_eq!(english.json::<Value>()["title"], "Unprocessable Entity");
+    for _ in 0..100 {
+        let limited = log_in(&visitor, "a@example.com", "wrong").await;
+        if limited.status() == 429 {
+            let problem = limited.json::<Value>();
+            assert_eq!(problem["code"], "rate_limited");
+            let detail = problem["detail"].as_str().expect("a detail");
+            let expected = german("Too many attempts. Try again in {count} second.");
+            assert!(detail.starts_with(expected.split('{').next().expect("a begin")), "{detail}");
+            return;
+        }
+    }
+    panic!("logins are never rate limited");
+}
+
+#[tokio::test]
+async fn a_user_sets_the_language_of_their_problems_and_emails() {
+    let api = Api::new().await;
+    let user = api.registered_fixture().await;
+    let browser = api.client().accept_language("en");
+    log_in(&browser, &user.email, VALID_PASSWORD).await;
+    let set = async |language: Value| {
+        let body = json!({ "language": language });
+        send(&browser, "PUT", "/users/settings/language", &body).await
+    };
+    assert_status(&set(json!("de")).await, 204);
+    let chosen = browser.get("/users/settings/language").await.json::<Value>();
+    assert_eq!(chosen["language"], "de");
+    assert_eq!(chosen["languages"][0], json!({ "tag": "en", "name": "English", "direction": "ltr" }));
+    assert_eq!(chosen["languages"][1], json!({ "tag": "de", "name": "Deutsch", "direction": "ltr" }));
+    assert_eq!(browser.get("/missing").await.json::<Value>()["title"], german("Not Found"));
+    post(&api.client(), "/users/reset-password", json!({ "email": user.email })).await;
+    let mails = api.0.mails_to(&user.email).await;
+    assert_eq!(mails.last().expect("an email").subject, german("Reset your password"));
+
+    let unknown = set(json!("tlh")).await;
+    assert_eq!((unknown.status().as_u16(), &unknown.json::<Value>()["code"]), (422, &json!("unknown_language")));
+    assert_status(&set(Value::Null).await, 204);
+    assert_eq!(browser.get("/missing").await.json::<Value>()["title"], "Not Found");
+    assert_problem(&api.client().get("/users/settings/language").await, 401);
+}
+// </languages>

@@ -14,6 +14,9 @@ mod devices;
 mod double_press;
 mod hanging_up;
 mod health;
+// <languages>
+mod languages;
+// </languages>
 // <live>
 mod live;
 // </live>
@@ -35,6 +38,9 @@ mod shutdown;
 mod static_files;
 // </pages>
 mod support;
+// <languages>
+mod translations;
+// </languages>
 // <pages>
 mod user_activity;
 mod user_auth;

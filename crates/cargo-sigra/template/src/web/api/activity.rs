@@ -7,12 +7,13 @@ use axum::{
     extract::{Query, State},
 };
 use serde::{Deserialize, Serialize};
-use sigra::{Scope, audit::AuditEvent, client::Device};
+use sigra::{Scope, audit::AuditEvent};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, User, UserId},
+    devices,
     web::error::Result,
 };
 
@@ -43,7 +44,7 @@ struct Event {
 
 impl From<&AuditEvent<UserId>> for Event {
     fn from(event: &AuditEvent<UserId>) -> Self {
-        let device = event.client.user_agent.as_deref().map(|agent| Device::from_user_agent(agent).to_string());
+        let device = event.client.user_agent.as_deref().map(|agent| devices::described(Some(agent)));
         Self {
             action: event.action.clone(),
             times: event.times(),

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{refusal::found, session::log_out};
 use crate::{
     accounts::{Accounts, User},
+    devices,
     web::error::Result,
 };
 
@@ -50,7 +51,7 @@ impl Device {
     fn new(session: &SessionRow, current: SessionId) -> Self {
         Self {
             id: session.id,
-            device: session.device(),
+            device: devices::described(session.user_agent.as_deref()),
             ip: session.ip,
             inserted_at: session.inserted_at,
             last_used_at: session.last_used_at,
@@ -73,7 +74,12 @@ struct Trusted {
 
 impl From<TrustedBrowser> for Trusted {
     fn from(browser: TrustedBrowser) -> Self {
-        Self { id: browser.id, device: browser.device(), ip: browser.ip, inserted_at: browser.inserted_at }
+        Self {
+            id: browser.id,
+            device: devices::described(browser.user_agent.as_deref()),
+            ip: browser.ip,
+            inserted_at: browser.inserted_at,
+        }
     }
 }
 // </mfa>

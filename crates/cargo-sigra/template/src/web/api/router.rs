@@ -12,6 +12,9 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use super::{
     account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings, sudo,
 };
+// <languages>
+use super::language;
+// </languages>
 // <magic_link>
 use super::log_in_link;
 // </magic_link>
@@ -25,6 +28,9 @@ use crate::web::passkey_options;
 // <app>
 use crate::web::{health, well_known};
 // </app>
+// <languages>
+use crate::web::languages;
+// </languages>
 // <live>
 use crate::web::live;
 // </live>
@@ -56,6 +62,9 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions/{id}", delete(devices::delete))
         .route("/users/settings", delete(deletion::delete))
         .route("/users/settings/activity", get(activity::index))
+        // <languages>
+        .route("/users/settings/language", get(language::index).put(language::update))
+        // </languages>
         .route("/users/settings/email", put(settings::update_email))
         .route("/users/settings/password", put(settings::update_password))
         .route("/users/settings/confirm-email/{token}", get(settings::confirm_email).post(settings::change_email))
@@ -135,6 +144,9 @@ pub fn app(state: AppState) -> Router {
         .merge(everybody)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        // <languages>
+        .layer(from_fn(languages::speak_to_user))
+        // </languages>
         .layer(state.sigra.fetch_current_scope())
         // Every response depends on the user.
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
@@ -151,6 +163,9 @@ pub fn app(state: AppState) -> Router {
             .layer(trace_requests(state.settings.app_env))
             .layer(from_fn_with_state(state.clone(), security_headers))
             .layer(from_fn(speak_json))
+            // <languages>
+            .layer(from_fn(languages::speak))
+            // </languages>
             .layer(from_fn(error_pages))
             .layer(CatchPanicLayer::new())
             .layer(DefaultBodyLimit::max(MAX_BODY))

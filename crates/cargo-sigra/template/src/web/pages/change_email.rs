@@ -46,7 +46,7 @@ pub async fn update(
         Ok(()) => {
             session.put_flash(
                 Flash::Info,
-                "Open the link in the email that is on its way to your new address. We send at most three in 15 minutes.",
+                t!("Open the link in the email that is on its way to your new address. We send at most three in 15 minutes."),
             )?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
@@ -65,10 +65,10 @@ pub async fn confirm_email(
         return bad_link(&session, settings::PATH);
     };
     let page = LinkPage {
-        layout: Layout::new("Change your email address", &session, Some(&scope)),
+        layout: Layout::new(t!("Change your email address"), &session, Some(&scope)),
         action: format!("/users/settings/confirm-email/{token}"),
-        explanation: format!("Change your email address to {email}?"),
-        label: "Use this email address",
+        explanation: t!("Change your email address to {email}?", email),
+        label: t!("Use this email address"),
         remember_me: None,
     };
     Ok(Page(page).into_response())
@@ -82,7 +82,7 @@ pub async fn change_email(
 ) -> Result<Response> {
     match accounts.update_user_email(&session, &scope, &token).await {
         Ok(_) => {
-            session.put_flash(Flash::Info, "Your email address was changed.")?;
+            session.put_flash(Flash::Info, t!("Your email address was changed."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
         Err(Refusal::Link) => bad_link(&session, settings::PATH),
@@ -98,7 +98,9 @@ fn page(
 ) -> Page<ChangeEmailPage> {
     let user = scope.user();
     Page(ChangeEmailPage {
-        layout: Layout::new("Email address", session, Some(scope)).with_problems(problem.is_some()),
+        layout: Layout::new(t!("Email address"), session, Some(scope))
+            .at("/users/settings/email")
+            .with_problems(problem.is_some()),
         email: user.email.clone(),
         new_email,
         is_confirmed: user.confirmed_at.is_some(),

@@ -59,7 +59,7 @@ pub async fn update(
     let current = current_password.as_ref();
     match accounts.update_user_password(&session, &scope, current, &new.password, new.confirmation()).await {
         Ok(()) => {
-            session.put_flash(Flash::Info, "Your password was changed. All other devices were logged out.")?;
+            session.put_flash(Flash::Info, t!("Your password was changed. All other devices were logged out."))?;
             Ok(Redirect::to(settings::PATH).into_response())
         }
         Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems).refused()),
@@ -75,7 +75,9 @@ fn page(
 ) -> Page<ChangePasswordPage> {
     let user = scope.user();
     Page(ChangePasswordPage {
-        layout: Layout::new("Password", session, Some(scope)).with_problems(!problems.is_empty()),
+        layout: Layout::new(t!("Password"), session, Some(scope))
+            .at("/users/settings/password")
+            .with_problems(!problems.is_empty()),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
         asks_current_password: accounts.asks_current_password(scope),

@@ -54,20 +54,26 @@ struct CheckEmailPage {
 
 /// Only a registration sends an email in every case. Any other text must not reveal whether there is an account.
 impl Sent {
-    fn what(&self) -> &'static str {
+    /// Returns what comes before and after the email address.
+    fn sentence(&self) -> (&'static str, &'static str) {
         match self.link {
-            Link::Register => "Open the link in the email to",
-            _ => "If there is an account for",
-        }
-    }
-
-    fn then(&self) -> &'static str {
-        match self.link {
-            Link::Register => " to confirm your email address.",
-            Link::Confirm => " that isn't confirmed yet, you'll receive a link shortly.",
-            Link::ResetPassword => ", you'll receive a link to set a new password shortly.",
+            Link::Register => (
+                before!("Open the link in the email to {email} to confirm your email address."),
+                after!("Open the link in the email to {email} to confirm your email address."),
+            ),
+            Link::Confirm => (
+                before!("If there is an account for {email} that isn't confirmed yet, you'll receive a link shortly."),
+                after!("If there is an account for {email} that isn't confirmed yet, you'll receive a link shortly."),
+            ),
+            Link::ResetPassword => (
+                before!("If there is an account for {email}, you'll receive a link to set a new password shortly."),
+                after!("If there is an account for {email}, you'll receive a link to set a new password shortly."),
+            ),
             // <magic_link>
-            Link::LogIn => ", you'll receive a link to log in shortly.",
+            Link::LogIn => (
+                before!("If there is an account for {email}, you'll receive a link to log in shortly."),
+                after!("If there is an account for {email}, you'll receive a link to log in shortly."),
+            ),
             // </magic_link>
         }
     }
@@ -105,7 +111,7 @@ pub async fn show(
     let Some(sent) = session.get(SENT) else {
         return Redirect::to(user_auth::LOG_IN_PATH).into_response();
     };
-    let layout = Layout::new("Check your email", &session, scope.as_ref());
+    let layout = Layout::new(t!("Check your email"), &session, scope.as_ref());
     let has_mailbox = settings.app_env != AppEnv::Prod && accounts.mailer().mailbox().is_some();
     Page(CheckEmailPage { layout, sent, has_mailbox }).into_response()
 }
@@ -116,7 +122,7 @@ pub fn lead_to(session: &CookieSession, link: Link, email: &str) -> Result<Respo
     let sent = Sent { link, email: email.trim().chars().take(254).collect() };
     let before: Option<Sent> = session.get(SENT);
     if before.is_some_and(|before| before.email == sent.email && before.path() == sent.path()) {
-        session.put_flash(Flash::Info, "We received your request again.")?;
+        session.put_flash(Flash::Info, t!("We received your request again."))?;
     }
     session.put(SENT, &sent)?;
     Ok(Redirect::to(PATH).into_response())

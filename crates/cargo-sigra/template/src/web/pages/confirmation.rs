@@ -25,9 +25,13 @@ use crate::{
     },
 };
 
-const TITLE: &str = "Confirm your email address";
-const CONFIRMED: &str = "Your email address is confirmed.";
-const TAKEN_OVER: &str = "Your email address is confirmed and your password is set. You can log in now.";
+fn title() -> &'static str {
+    t!("Confirm your email address")
+}
+
+fn confirmed() -> &'static str {
+    t!("Your email address is confirmed.")
+}
 
 /// Asks for the account's password.
 #[derive(Template)]
@@ -41,10 +45,10 @@ struct ConfirmPage {
 
 pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
-        layout: Layout::new(TITLE, &session, scope.as_ref()),
+        layout: Layout::new(title(), &session, scope.as_ref()),
         action: CONFIRM_PATH,
         email: email_of(scope.as_ref()),
-        explanation: "We'll send you a new link if your email address isn't confirmed yet.",
+        explanation: t!("We'll send you a new link if your email address isn't confirmed yet."),
     })
 }
 
@@ -68,14 +72,14 @@ pub async fn edit(
         return bad_link(&session, CONFIRM_PATH);
     };
     if user.confirmed_at.is_some() {
-        return lead_to_log_in(&session, &user, CONFIRMED);
+        return lead_to_log_in(&session, &user, confirmed());
     }
     if accounts.is_registrant(&session, scope.as_ref(), &user) {
         let page = LinkPage {
-            layout: Layout::new(TITLE, &session, scope.as_ref()),
+            layout: Layout::new(title(), &session, scope.as_ref()),
             action: format!("{CONFIRM_PATH}/{token}"),
-            explanation: format!("Is {} your email address?", user.email),
-            label: "Confirm my email address",
+            explanation: t!("Is {email} your email address?", email = user.email),
+            label: t!("Confirm my email address"),
             remember_me: None,
         };
         return Ok(Page(page).into_response());
@@ -96,13 +100,13 @@ pub async fn update(
     let password = form.ok().and_then(|Form(form)| form.password);
     let problem = match accounts.confirm_user(&session, scope.as_ref(), &token, password.as_ref()).await {
         // The button may have been pressed before.
-        Ok(user) => return lead_to_log_in(&session, &user, CONFIRMED),
+        Ok(user) => return lead_to_log_in(&session, &user, confirmed()),
         Err(Refusal::Link) => return bad_link(&session, CONFIRM_PATH),
         // The browser was still logged in when the page was shown. It must ask for the password now.
         Err(Refusal::PasswordRequired) => {
             return Ok(Redirect::to(&format!("{CONFIRM_PATH}/{token}")).into_response());
         }
-        Err(Refusal::WrongPassword) => Refusal::WrongPassword.to_string(),
+        Err(refusal @ Refusal::WrongPassword) => refusal.message(),
         Err(refusal) => return Err(refusal.into()),
     };
     match accounts.get_user_by_confirmation_token(&token).await? {
@@ -119,7 +123,7 @@ pub async fn new_password(
     Path(token): Path<String>,
 ) -> Result<Response> {
     match accounts.get_user_by_confirmation_token(&token).await? {
-        Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, CONFIRMED),
+        Some(user) if user.confirmed_at.is_some() => lead_to_log_in(&session, &user, confirmed()),
         Some(user) => Ok(Page(new_password_page(&session, scope.as_ref(), &token, user)).into_response()),
         None => bad_link(&session, CONFIRM_PATH),
     }
@@ -138,7 +142,8 @@ pub async fn take_over(
         let user = accounts.get_user_by_confirmation_token(&token).await?;
         Ok(user.map(|user| new_password_page(&session, scope.as_ref(), &token, user)))
     };
-    new_password::respond(&session, changed, Responses { done: TAKEN_OVER, ask_path: CONFIRM_PATH }, form_again).await
+    let taken_over = t!("Your email address is confirmed and your password is set. You can log in now.");
+    new_password::respond(&session, changed, Responses { done: taken_over, ask_path: CONFIRM_PATH }, form_again).await
 }
 
 fn password_page(
@@ -148,12 +153,13 @@ fn password_page(
     email: String,
     problem: Option<String>,
 ) -> Page<ConfirmPage> {
-    let layout = Layout::new(TITLE, session, scope).with_problems(problem.is_some());
+    let layout = Layout::new(title(), session, scope).with_problems(problem.is_some());
     Page(ConfirmPage { layout, token, email, problem })
 }
 
 fn new_password_page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {
-    const EXPLANATION: &str = "Set a new password to make this account only yours. The person who created it is logged out, \
-                               and their password no longer works.";
-    NewPasswordPage::new(session, scope, format!("{CONFIRM_PATH}/{token}"), user.email, EXPLANATION)
+    let explanation = t!(
+        "Set a new password to make this account only yours. The person who created it is logged out, and their password no longer works."
+    );
+    NewPasswordPage::new(session, scope, format!("{CONFIRM_PATH}/{token}"), user.email, explanation)
 }

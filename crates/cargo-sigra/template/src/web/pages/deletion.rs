@@ -44,7 +44,7 @@ pub async fn delete(
     // Without a form, nothing was typed.
     let typed = form.map(|Form(form)| form.email).unwrap_or_default();
     match accounts.delete_user(&scope, &typed, &session.client()).await {
-        Ok(delete_after) => user_auth::log_out_user(&accounts, &session, &goodbye(delete_after)).await,
+        Ok(delete_after) => user_auth::log_out_user(&accounts, &session, || goodbye(delete_after)).await,
         Err(Refusal::Invalid(problems)) => Ok(page(&accounts, &session, &scope, problems.email).refused()),
         Err(refusal) => Err(refusal.into()),
     }
@@ -52,8 +52,8 @@ pub async fn delete(
 
 fn goodbye(delete_after: Option<OffsetDateTime>) -> String {
     match delete_after.map(day) {
-        Some(day) => format!("Your account will be deleted on {day}. Log in before {day} to keep your account."),
-        None => "Your account was deleted.".to_owned(),
+        Some(day) => t!("Your account will be deleted on {day}. Log in before {day} to keep your account.", day),
+        None => t!("Your account was deleted.").to_owned(),
     }
 }
 
@@ -64,7 +64,9 @@ fn page(
     problem: Option<&'static str>,
 ) -> Page<DeletePage> {
     Page(DeletePage {
-        layout: Layout::new("Delete your account", session, Some(scope)).with_problems(problem.is_some()),
+        layout: Layout::new(t!("Delete your account"), session, Some(scope))
+            .at("/users/settings/delete")
+            .with_problems(problem.is_some()),
         email: scope.user().email.clone(),
         keep_until: accounts.policy().deletion_grace.map(|grace| day(accounts.sigra().now() + grace)),
         problem,

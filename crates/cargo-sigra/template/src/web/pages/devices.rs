@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     accounts::{Accounts, User},
     dates::{Moment, moment},
+    devices,
     web::{
         error::{NOT_FOUND, Result},
         layout::{Layout, Page},
@@ -33,6 +34,22 @@ struct DevicesPage {
     // <mfa>
     trusted: Vec<Trusted>,
     // </mfa>
+}
+
+impl DevicesPage {
+    fn summary(&self) -> String {
+        let count = self.devices.len();
+        if self.has_more {
+            return t!(
+                "You are logged in on more than {count} devices. Here are the ones used most recently; “Log out of all other devices” includes the rest.",
+                count
+            );
+        }
+        match count {
+            1 => t!("You are logged in on this device only.").to_owned(),
+            _ => t!("You are logged in on this {count} device.", "You are logged in on these {count} devices.", count),
+        }
+    }
 }
 
 /// One row of the page. It contains no token and no hash.
@@ -61,7 +78,7 @@ impl Trusted {
     fn new(browser: &TrustedBrowser, this_one: Option<Uuid>) -> Self {
         Self {
             id: browser.id,
-            name: browser.device(),
+            name: devices::described(browser.user_agent.as_deref()),
             ip: address(browser.ip),
             since: moment(browser.inserted_at),
             is_this_one: Some(browser.id) == this_one,
@@ -71,16 +88,16 @@ impl Trusted {
 // </mfa>
 
 fn address(ip: Option<IpAddr>) -> String {
-    ip.map_or_else(|| "Unknown".to_owned(), |ip| ip.to_string())
+    ip.map_or_else(|| t!("Unknown").to_owned(), |ip| ip.to_string())
 }
 
 impl Device {
     fn new(session: &SessionRow, this_one: SessionId) -> Self {
-        let name = session.device();
+        let user_agent = session.user_agent.as_deref();
         Self {
             id: session.id,
-            is_phone: ["iPhone", "Android"].iter().any(|system| name.ends_with(system)),
-            name,
+            name: devices::described(user_agent),
+            is_phone: devices::is_phone(user_agent),
             ip: address(session.ip),
             logged_in: moment(session.inserted_at),
             last_used: moment(session.last_used_at),
@@ -105,7 +122,7 @@ pub async fn index(
         accounts.sigra().trusted_browsers().current(&session, &scope.user().id).await?.map(|browser| browser.id);
     // </mfa>
     Ok(Page(DevicesPage {
-        layout: Layout::new("Your devices", &session, Some(&scope)),
+        layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at("/users/sessions"),
         devices,
         has_more: sessions.has_more,
         // <mfa>
@@ -121,12 +138,12 @@ pub async fn delete(
     Path(id): Path<SessionId>,
 ) -> Result<Response> {
     if id == scope.session().id {
-        return user_auth::log_out_user(&accounts, &session, user_auth::LOG_OUT_MESSAGE).await;
+        return user_auth::log_out_user(&accounts, &session, user_auth::log_out_message).await;
     }
     if !accounts.delete_user_session(scope.user(), id, &session.client()).await? {
         return Err(NOT_FOUND.into());
     }
-    session.put_flash(Flash::Info, "Logged out of that device.")?;
+    session.put_flash(Flash::Info, t!("Logged out of that device."))?;
     Ok(Redirect::to("/users/sessions").into_response())
 }
 
@@ -136,8 +153,8 @@ pub async fn delete_others(
     scope: Scope<User>,
 ) -> Result<Response> {
     let text = match accounts.delete_other_user_sessions(&scope, &session.client()).await? {
-        0 => "You are logged in on this device only.",
-        _ => "Logged out of all other devices.",
+        0 => t!("You are logged in on this device only."),
+        _ => t!("Logged out of all other devices."),
     };
     session.put_flash(Flash::Info, text)?;
     Ok(Redirect::to("/users/sessions").into_response())
@@ -149,7 +166,7 @@ pub async fn delete_all(
     scope: Scope<User>,
 ) -> Result<Response> {
     accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
-    user_auth::log_out_user(&accounts, &session, "Logged out of all devices.").await
+    user_auth::log_out_user(&accounts, &session, || t!("Logged out of all devices.").to_owned()).await
 }
 
 // <mfa>
@@ -163,7 +180,7 @@ pub async fn distrust(
     if !accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await? {
         return Err(NOT_FOUND.into());
     }
-    session.put_flash(Flash::Info, "That browser is no longer trusted.")?;
+    session.put_flash(Flash::Info, t!("That browser is no longer trusted."))?;
     Ok(Redirect::to("/users/sessions").into_response())
 }
 // </mfa>

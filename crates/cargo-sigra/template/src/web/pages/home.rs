@@ -5,6 +5,7 @@ use sigra::{CookieSession, Scope};
 
 use crate::{
     accounts::User,
+    devices,
     web::layout::{Layout, Page},
 };
 
@@ -15,7 +16,7 @@ struct HomePage {
 }
 
 pub async fn home(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
-    Page(HomePage { layout: Layout::new("Home", &session, scope.as_ref()) })
+    Page(HomePage { layout: Layout::new(t!("Home"), &session, scope.as_ref()) })
 }
 
 #[derive(Template)]
@@ -28,8 +29,8 @@ struct DashboardPage {
 
 pub async fn dashboard(session: CookieSession, scope: Scope<User>) -> Page<impl Template> {
     Page(DashboardPage {
-        layout: Layout::new("Dashboard", &session, Some(&scope)),
+        layout: Layout::new(t!("Dashboard"), &session, Some(&scope)).at("/dashboard"),
         email: scope.user().email.clone(),
-        device: scope.session().device(),
+        device: devices::described(scope.session().user_agent.as_deref()),
     })
 }

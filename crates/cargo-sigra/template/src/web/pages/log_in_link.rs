@@ -33,7 +33,7 @@ pub async fn create(
     Form(form): Form<LinkRequest>,
 ) -> Result<Response> {
     if form.email.trim().is_empty() {
-        session.put_flash(Flash::Error, "Enter your email address, and we'll email you a link.")?;
+        session.put_flash(Flash::Error, t!("Enter your email address, and we'll email you a link."))?;
         return Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response());
     }
     accounts.deliver_log_in_link(&form.email, session.client()).await?;
@@ -51,10 +51,10 @@ pub async fn edit(
         return bad_link(&session, user_auth::LOG_IN_PATH);
     };
     let page = LinkPage {
-        layout: Layout::new("Log in", &session, scope.as_ref()),
+        layout: Layout::new(t!("Log in"), &session, scope.as_ref()),
         action: format!("/users/log-in/{token}"),
-        explanation: format!("Log in on this device as {}?", user.email),
-        label: "Log in",
+        explanation: t!("Log in on this device as {email}?", email = user.email),
+        label: t!("Log in"),
         remember_me: Some(session.get(REMEMBER_ME).unwrap_or_default()),
     };
     Ok(Page(page).into_response())

@@ -38,6 +38,6 @@ pub struct LinkPage {
 
 /// Redirects to the page where the user can request another link.
 pub fn bad_link(session: &CookieSession, ask_path: &str) -> Result<Response> {
-    session.put_flash(Flash::Error, "This link has expired or was already used. You can request a new one.")?;
+    session.put_flash(Flash::Error, t!("This link has expired or was already used. You can request a new one."))?;
     Ok(Redirect::to(ask_path).into_response())
 }

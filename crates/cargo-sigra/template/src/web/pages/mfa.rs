@@ -51,6 +51,15 @@ struct SettingsPage {
 }
 
 impl SettingsPage {
+    fn codes_left(&self) -> String {
+        t!("{count} code left.", "{count} codes left.", count = self.backup_codes)
+    }
+
+    fn logged_in_elsewhere(&self) -> String {
+        let count = self.other_devices;
+        t!("You are logged in on {count} other device.", "You are logged in on {count} other devices.", count)
+    }
+
     fn has_few_backup_codes(&self) -> bool {
         self.backup_codes <= FEW_BACKUP_CODES
     }
@@ -99,7 +108,7 @@ pub async fn index(
     let used = |added, last_used| Used { added: moment(added), last_used: moment(last_used) };
     let (sessions, this_one) = (accounts.sigra().sessions().list(&user.id).await?, enrolment.scope().session().id);
     Ok(Page(SettingsPage {
-        layout: layout("Two-factor authentication", &session, &enrolment),
+        layout: layout(t!("Two-factor authentication"), &session, &enrolment).at(user_auth::MFA_ENROLMENT_PATH),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
         is_required: enrolment.is_required(),
@@ -140,7 +149,7 @@ pub async fn create_totp(
     }
     match accounts.enable_totp(&session, &enrolment, &form.code).await? {
         Checked::Valid(enrolled) => {
-            welcome(&accounts, &session, &enrolment, &form.sent, enrolled, "Your authenticator app is set up.")
+            welcome(&accounts, &session, &enrolment, &form.sent, enrolled, t!("Your authenticator app is set up."))
         }
         Checked::Invalid => Ok(totp_page(&accounts, &session, &enrolment, true).await?.refused()),
     }
@@ -155,7 +164,7 @@ pub async fn delete_totp(
         Err(sigra::Error::SecondFactorRequired) => keep_one(&session)?,
         removed => {
             removed?;
-            session.put_flash(Flash::Info, "Authenticator app removed.")?;
+            session.put_flash(Flash::Info, t!("Authenticator app removed."))?;
         }
     }
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
@@ -177,7 +186,7 @@ pub async fn create_backup_codes(
         Err(error) => return Err(error.into()),
     };
     keep(&accounts, &session, &sudo.0, &form, &codes)?;
-    let layout = Layout::new("Backup codes", &session, Some(&sudo.0));
+    let layout = Layout::new(t!("Backup codes"), &session, Some(&sudo.0));
     Ok(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
@@ -201,15 +210,16 @@ pub(super) fn shown_again(
     form: &SentForm,
 ) -> Option<Response> {
     let codes = accounts.sigra().mfa().kept_backup_codes(session, scope.user(), &form.idempotency_key)?;
-    let layout = Layout::new("Backup codes", session, Some(scope));
+    let layout = Layout::new(t!("Backup codes"), session, Some(scope));
     Some(backup_codes_page(layout, &codes, user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
 /// One backup code must not be enough to get ten new ones.
 fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
-    const WHY: &str = "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then \
-         try again. If you have lost both, set up a new app or passkey first.";
-    session.put_flash(Flash::Error, WHY)?;
+    let why = t!(
+        "You can't get new backup codes with a backup code. Enter a code from your app or use a passkey, then try again. If you have lost both, set up a new app or passkey first."
+    );
+    session.put_flash(Flash::Error, why)?;
     if let Some(path) = ReturnTo::parse(user_auth::MFA_ENROLMENT_PATH) {
         session.put_return_to(&path);
     }
@@ -218,7 +228,7 @@ fn ask_for_other_factor(session: &CookieSession) -> Result<Response> {
 
 /// Tells the user why the last second factor can't be removed.
 pub(super) fn keep_one(session: &CookieSession) -> Result<()> {
-    Ok(session.put_flash(Flash::Error, "Your account requires a second factor. Set up another one first.")?)
+    Ok(session.put_flash(Flash::Error, t!("Your account requires a second factor. Set up another one first."))?)
 }
 
 /// Shows the backup codes that come with the first factor, or returns to the settings.
@@ -238,7 +248,7 @@ pub(super) fn welcome(
     // A user who was sent here to set one up continues to the page that they wanted.
     let return_to = session.take_return_to();
     let go_on = return_to.as_ref().map_or(user_auth::MFA_ENROLMENT_PATH, ReturnTo::as_str);
-    let layout = Layout::new("Backup codes", session, Some(enrolment.scope()));
+    let layout = Layout::new(t!("Backup codes"), session, Some(enrolment.scope()));
     Ok(backup_codes_page(layout, &codes, go_on).into_response())
 }
 
@@ -256,7 +266,7 @@ async fn totp_page(
     let user = enrolment.scope().user();
     let totp: TotpEnrolment = accounts.sigra().mfa().begin_totp(session, user, &user.email)?;
     Ok(Page(TotpPage {
-        layout: layout("Authenticator app", session, enrolment).with_problems(problem),
+        layout: layout(t!("Authenticator app"), session, enrolment).with_problems(problem),
         qr_code: totp.qr_code(),
         manual_key: totp.manual_key().to_string(),
         url: totp.url().to_owned(),

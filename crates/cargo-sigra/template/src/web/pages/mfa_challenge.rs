@@ -37,7 +37,7 @@ pub async fn new(
     challenge: MfaChallenge<User>,
     Query(options): Query<Options>,
 ) -> Result<Page<impl Template>> {
-    let layout = Layout::without_nav("Two-factor authentication", &session);
+    let layout = Layout::without_nav(t!("Two-factor authentication"), &session);
     page(&accounts, &challenge, layout, &options).await
 }
 
@@ -56,7 +56,7 @@ pub async fn create(
         }
         Err(error) => {
             let problem = too_many_attempts(error)?;
-            let layout = Layout::without_nav("Two-factor authentication", &session).alert(&problem);
+            let layout = Layout::without_nav(t!("Two-factor authentication"), &session).alert(&problem);
             Ok(page(&accounts, &challenge, layout, &Options::default()).await?.later(problem))
         }
     }

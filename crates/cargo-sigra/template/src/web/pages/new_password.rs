@@ -33,7 +33,7 @@ impl NewPasswordPage {
         email: String,
         explanation: &'static str,
     ) -> Self {
-        let layout = Layout::new("Set a new password", session, scope);
+        let layout = Layout::new(t!("Set a new password"), session, scope);
         Self { layout, action, email, explanation, password_problem: None, confirmation_problem: None }
     }
 
@@ -41,10 +41,10 @@ impl NewPasswordPage {
     fn with_problem(mut self, refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Invalid(problems) => {
-                self.password_problem = problems.password.map(|problem| problem.to_string());
+                self.password_problem = problems.password();
                 self.confirmation_problem = problems.password_confirmation;
             }
-            refusal => self.password_problem = Some(refusal.to_string()),
+            refusal => self.password_problem = Some(refusal.message()),
         }
         self.layout = self.layout.with_problems(true);
         self

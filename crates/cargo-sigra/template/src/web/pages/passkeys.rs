@@ -31,17 +31,16 @@ pub async fn create(
     }
     match accounts.add_passkey(&session, &enrolment, &form.name, form.credential.as_ref()).await {
         Ok(Checked::Valid(enrolled)) => {
-            const MESSAGE: &str = "Passkey added.";
-            mfa::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, MESSAGE)
+            mfa::welcome(&accounts, &session, &enrolment, &form.sent, enrolled, t!("Passkey added."))
         }
         Err(sigra::Error::TooManyPasskeys { most }) => {
-            let why = format!("You can have at most {most} passkeys. Remove one that you no longer use first.");
+            let why = t!("You can have at most {most} passkeys. Remove one that you no longer use first.", most);
             session.put_flash(Flash::Error, why)?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }
         Err(error) => Err(error.into()),
         Ok(Checked::Invalid) => {
-            session.put_flash(Flash::Error, "The passkey wasn't added. Try again.")?;
+            session.put_flash(Flash::Error, t!("The passkey wasn't added. Try again."))?;
             Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
         }
     }
@@ -57,7 +56,7 @@ pub async fn update(
     if !accounts.sigra().passkeys().rename(&scope.user().id, id, &form.name).await? {
         return Err(NOT_FOUND.into());
     }
-    session.put_flash(Flash::Info, "Passkey renamed.")?;
+    session.put_flash(Flash::Info, t!("Passkey renamed."))?;
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
 }
 
@@ -69,10 +68,12 @@ pub async fn delete(
 ) -> Result<Response> {
     match accounts.remove_passkey(&session, &sudo, id).await {
         Ok(false) => return Err(NOT_FOUND.into()),
-        Ok(true) => session.put_flash(Flash::Info, "Passkey removed.")?,
+        Ok(true) => session.put_flash(Flash::Info, t!("Passkey removed."))?,
         Err(sigra::Error::SecondFactorRequired) => mfa::keep_one(&session)?,
-        Err(sigra::Error::LastWayIn) => session
-            .put_flash(Flash::Error, "This passkey is your only way to log in. Set a password before you remove it.")?,
+        Err(sigra::Error::LastWayIn) => {
+            let why = t!("This passkey is your only way to log in. Set a password before you remove it.");
+            session.put_flash(Flash::Error, why)?;
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(Redirect::to(user_auth::MFA_ENROLMENT_PATH).into_response())
@@ -90,7 +91,7 @@ pub async fn log_in(
             Ok((last_way.remember(LogInMethod::Passkey), next).into_response())
         }
         Checked::Invalid => {
-            session.put_flash(Flash::Error, "We don't recognize that passkey. Log in another way.")?;
+            session.put_flash(Flash::Error, t!("We don't recognize that passkey. Log in another way."))?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
     }

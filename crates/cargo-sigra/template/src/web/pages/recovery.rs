@@ -18,12 +18,6 @@ use crate::{
 
 /// Where to go with an invalid link.
 const ASK_PATH: &str = "/users/reset-password";
-const DONE: &str = "You got your account back. You can log in with your new password now.";
-
-const EXPLANATION: &str = "Set a new password to get your account back. This undoes what was done to the account since we \
-    sent you the link: it restores this email address, removes second factors that were added, and logs out all devices. \
-    The old password stops working.";
-
 pub async fn edit(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -49,9 +43,13 @@ pub async fn update(
         let email = accounts.get_email_by_recovery_token(&token).await?;
         Ok(email.map(|email| page(&session, scope.as_ref(), &token, email)))
     };
-    new_password::respond(&session, changed, Responses { done: DONE, ask_path: ASK_PATH }, form_again).await
+    let done = t!("You got your account back. You can log in with your new password now.");
+    new_password::respond(&session, changed, Responses { done, ask_path: ASK_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {
-    NewPasswordPage::new(session, scope, format!("/users/recover/{token}"), email, EXPLANATION)
+    let explanation = t!(
+        "Set a new password to get your account back. This undoes what was done to the account since we sent you the link: it restores this email address, removes second factors that were added, and logs out all devices. The old password stops working."
+    );
+    NewPasswordPage::new(session, scope, format!("/users/recover/{token}"), email, explanation)
 }

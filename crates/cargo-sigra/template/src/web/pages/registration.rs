@@ -44,6 +44,6 @@ pub async fn create(
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
-    let layout = Layout::new("Register", session, scope).with_problems(!problems.is_empty());
+    let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
     Page(RegisterPage { layout, email, problems })
 }

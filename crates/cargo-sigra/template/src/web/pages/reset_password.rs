@@ -23,14 +23,13 @@ use crate::{
 };
 
 const ASK_PATH: &str = "/users/reset-password";
-const DONE: &str = "Your password was changed. You can log in with it now.";
 
 pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
     Page(AskPage {
-        layout: Layout::new("Forgot your password?", &session, scope.as_ref()),
+        layout: Layout::new(t!("Forgot your password?"), &session, scope.as_ref()),
         action: ASK_PATH,
         email: email_of(scope.as_ref()),
-        explanation: "We'll email you a link to set a new one.",
+        explanation: t!("We'll email you a link to set a new one."),
     })
 }
 
@@ -69,7 +68,8 @@ pub async fn update(
         let user = accounts.get_user_by_reset_password_token(&token).await?;
         Ok(user.map(|user| page(&session, scope.as_ref(), &token, user)))
     };
-    new_password::respond(&session, changed, Responses { done: DONE, ask_path: ASK_PATH }, form_again).await
+    let done = t!("Your password was changed. You can log in with it now.");
+    new_password::respond(&session, changed, Responses { done, ask_path: ASK_PATH }, form_again).await
 }
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, user: User) -> NewPasswordPage {

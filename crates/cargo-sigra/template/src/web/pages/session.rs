@@ -21,8 +21,6 @@ use crate::{
 /// The entry of the cookie session that fills in the email address on the next login page.
 const EMAIL: &str = "email";
 
-const COOKIE_LOST: &str = "Your browser didn't keep the cookie. Allow cookies for this site, then log in again.";
-
 #[derive(Template)]
 #[template(path = "log_in.html")]
 struct LogInPage {
@@ -49,7 +47,7 @@ pub async fn new(
         email: session.take(EMAIL).unwrap_or_default(),
         remember_me: false,
         last_way: last_way.name,
-        layout: Layout::new("Log in", &session, scope.as_ref()),
+        layout: Layout::new(t!("Log in"), &session, scope.as_ref()).at(user_auth::LOG_IN_PATH),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
@@ -70,7 +68,7 @@ pub async fn create(
             Ok((last_way.remember(method), next).into_response())
         }
         Attempt::Invalid => {
-            session.put_flash(Flash::Error, "Invalid email or password")?;
+            session.put_flash(Flash::Error, t!("Invalid email or password"))?;
             session.put(EMAIL, &form.email.chars().take(254).collect::<String>())?;
             Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
         }
@@ -103,7 +101,7 @@ async fn attempt(
     form: &Credentials,
 ) -> Result<Attempt> {
     let page = |alert: &dyn Fn(Layout) -> Layout| LogInPage {
-        layout: alert(Layout::new("Log in", session, scope)),
+        layout: alert(Layout::new(t!("Log in"), session, scope).at(user_auth::LOG_IN_PATH)),
         email: form.email.clone(),
         remember_me: form.remember_me == RememberMe::Yes,
         last_way: last_way.name.clone(),
@@ -113,7 +111,10 @@ async fn attempt(
     };
     if form.cookies == "tried" && !session.has_cookies() {
         session.try_cookies()?;
-        let lost = FlashMessage::new(Flash::Error, COOKIE_LOST);
+        let lost = FlashMessage::new(
+            Flash::Error,
+            t!("Your browser didn't keep the cookie. Allow cookies for this site, then log in again."),
+        );
         return Ok(Attempt::NotMade(Page(page(&|layout| Layout { flash: vec![lost.clone()], ..layout })).refused()));
     }
     match accounts.attempt_log_in(session, &form.email, &form.password).await {
@@ -127,5 +128,5 @@ async fn attempt(
 }
 
 pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) -> Result<Response> {
-    user_auth::log_out_user(&accounts, &session, user_auth::LOG_OUT_MESSAGE).await
+    user_auth::log_out_user(&accounts, &session, user_auth::log_out_message).await
 }

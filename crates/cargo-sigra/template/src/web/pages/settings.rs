@@ -27,6 +27,18 @@ struct SettingsPage {
     grace_days: Option<u64>,
 }
 
+impl SettingsPage {
+    /// Says how long users can get a deleted account back.
+    fn time_to_change_their_mind(&self) -> String {
+        match self.grace_days {
+            Some(days) => {
+                t!("You'll have {days} day to change your mind", "You'll have {days} days to change your mind", days)
+            }
+            None => t!("This can't be undone").to_owned(),
+        }
+    }
+}
+
 pub async fn index(
     State(accounts): State<Accounts>,
     session: CookieSession,
@@ -34,7 +46,7 @@ pub async fn index(
 ) -> Result<Page<impl Template>> {
     let user = scope.user();
     Ok(Page(SettingsPage {
-        layout: Layout::new("Settings", &session, Some(&scope)),
+        layout: Layout::new(t!("Settings"), &session, Some(&scope)).at(PATH),
         email: user.email.clone(),
         is_confirmed: user.confirmed_at.is_some(),
         has_password: user.hashed_password.is_some(),

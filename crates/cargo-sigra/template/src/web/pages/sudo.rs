@@ -24,7 +24,9 @@ use crate::{
     },
 };
 
-const TITLE: &str = "Confirm it's you";
+fn title() -> &'static str {
+    t!("Confirm it's you")
+}
 
 #[derive(Template)]
 #[template(path = "sudo.html")]
@@ -41,17 +43,17 @@ impl SudoPage {
     fn what_to_do(&self) -> &'static str {
         // <mfa>
         if self.prompt.is_some() {
-            return "To continue, present your second factor again.";
+            return t!("To continue, present your second factor again.");
         }
         // </mfa>
         if self.has_password {
-            return "To continue, enter your password again.";
+            return t!("To continue, enter your password again.");
         }
         // <!magic_link>
-        // "You don't have a password yet."
+        // t!("You don't have a password yet.")
         // </!magic_link>
         // <magic_link>
-        "You don't have a password, so log in again with a link to continue."
+        t!("You don't have a password, so log in again with a link to continue.")
         // </magic_link>
     }
 }
@@ -64,7 +66,7 @@ pub async fn new(
     Query(options): Query<Options>,
     // </mfa>
 ) -> Result<Page<impl Template>> {
-    let layout = Layout::new(TITLE, &session, Some(&scope));
+    let layout = Layout::new(title(), &session, Some(&scope));
     // <!mfa>
     // page(&accounts, layout, &scope).await
     // </!mfa>
@@ -120,7 +122,7 @@ pub async fn create(
         }
         Err(error) => {
             let problem = too_many_attempts(error)?;
-            let layout = Layout::new(TITLE, &session, Some(&scope)).alert(&problem);
+            let layout = Layout::new(title(), &session, Some(&scope)).alert(&problem);
             // <!mfa>
             // let form = page(&accounts, layout, &scope).await?;
             // </!mfa>

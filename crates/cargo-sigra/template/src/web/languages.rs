@@ -1,0 +1,128 @@
+//! The language of a request: the user's, else the one that was chosen in this browser, else the first one in
+//! `Accept-Language` that there is, else English.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+// <pages>
+use axum::http::Uri;
+// </pages>
+// <mfa>
+use sigra::mfa::MfaChallenge;
+// </mfa>
+use sigra::{Scope, session::SessionRejection};
+
+use crate::{
+    accounts::User,
+    languages::{self, Language},
+};
+
+/// The cookie with the language that was chosen in this browser.
+pub const COOKIE: &str = "_my_app_language";
+
+/// In a response's extensions: the language of its text.
+#[derive(Clone, Copy)]
+struct Spoken(&'static Language);
+
+// <pages>
+/// What a page needs to know about the request.
+struct Asked {
+    /// The language of the browser.
+    language: &'static Language,
+    uri: Uri,
+}
+
+tokio::task_local! {
+    static ASKED: Asked;
+}
+
+/// Returns the path and the query of the request, where someone who changes the language stays.
+pub fn path() -> String {
+    ASKED.try_with(|asked| asked.uri.path_and_query().map(ToString::to_string)).ok().flatten().unwrap_or_default()
+}
+
+/// Continues in the language of the browser, because the user logs out.
+pub fn forget_user() {
+    if let Ok(language) = ASKED.try_with(|asked| asked.language) {
+        languages::switch_to(language);
+    }
+}
+// </pages>
+
+/// Runs the request in the language of the browser. If the response has a text, says in which language.
+pub async fn speak(request: Request, next: Next) -> Response {
+    let mut response = within(of_browser(request.headers()), request, next).await;
+    if has_text(response.headers()) {
+        let language = of_response(&response);
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("accept-language"));
+        if let Ok(tag) = HeaderValue::from_str(&language.tag) {
+            headers.insert(header::CONTENT_LANGUAGE, tag);
+        }
+    }
+    response
+}
+
+/// Returns whether the response is a page or JSON.
+fn has_text(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.starts_with("text/html") || content_type.contains("json")
+}
+
+/// Runs the request in the language of the user, if they have chosen one.
+pub async fn speak_to_user(
+    scope: Result<Option<Scope<User>>, SessionRejection>,
+    // <mfa>
+    challenge: Result<Option<MfaChallenge<User>>, SessionRejection>,
+    // </mfa>
+    request: Request,
+    next: Next,
+) -> Response {
+    let of_user = scope.ok().flatten().and_then(|scope| scope.user().language());
+    // <mfa>
+    let of_user = of_user.or_else(|| challenge.ok().flatten().and_then(|challenge| challenge.user().language()));
+    // </mfa>
+    let language = of_user.unwrap_or_else(|| of_browser(request.headers()));
+    within(language, request, next).await
+}
+
+/// Responses of the layers around this one, such as error pages, are in the language that the request ended in.
+
+async fn within(language: &'static Language, request: Request, next: Next) -> Response {
+    // <pages>
+    let asked = Asked { language: of_browser(request.headers()), uri: request.uri().clone() };
+    // </pages>
+    let response = async {
+        let mut response = next.run(request).await;
+        response.extensions_mut().get_or_insert(Spoken(languages::current()));
+        response
+    };
+    // <pages>
+    let response = ASKED.scope(asked, response);
+    // </pages>
+    languages::within(language, response).await
+}
+
+/// Returns the language of a visitor.
+pub fn of_browser(headers: &HeaderMap) -> &'static Language {
+    chosen(headers).or_else(|| asked_for(headers)).unwrap_or(&languages::ENGLISH)
+}
+
+/// Returns the language of a response, to add to its text.
+pub fn of_response(response: &Response) -> &'static Language {
+    response.extensions().get().map_or_else(languages::current, |Spoken(language)| language)
+}
+
+fn chosen(headers: &HeaderMap) -> Option<&'static Language> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut cookies = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(name, _)| *name == COOKIE).and_then(|(_, tag)| languages::find(tag))
+}
+
+fn asked_for(headers: &HeaderMap) -> Option<&'static Language> {
+    let values = headers.get_all(header::ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
+    values.into_iter().find_map(languages::accepted)
+}

@@ -1,0 +1,83 @@
+//! The language: of the user in the settings, and of a visitor at the foot of each page.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{HeaderName, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{CookieSession, Flash, Scope, session::ReturnTo};
+
+use super::form::Form;
+use crate::{
+    accounts::{Accounts, User},
+    config::{AppEnv, Settings},
+    languages::{self, Language},
+    web::{
+        error::Result,
+        forms::{ChosenHere, ChosenLanguage},
+        languages::COOKIE,
+        layout::{Layout, Page},
+    },
+};
+
+const PATH: &str = "/users/settings/language";
+
+/// A visitor's choice is kept for a year.
+const MAX_AGE: u32 = 365 * 24 * 60 * 60;
+
+#[derive(Template)]
+#[template(path = "language.html")]
+struct LanguagePage {
+    layout: Layout,
+    /// The user's choice.
+    chosen: Option<&'static Language>,
+}
+
+impl LanguagePage {
+    fn is_chosen(&self, language: &Language) -> bool {
+        self.chosen.is_some_and(|chosen| chosen.tag == language.tag)
+    }
+}
+
+pub async fn edit(session: CookieSession, scope: Scope<User>) -> Page<impl Template> {
+    let layout = Layout::new(t!("Language"), &session, Some(&scope)).at(PATH);
+    Page(LanguagePage { layout, chosen: scope.user().language() })
+}
+
+/// Also chooses the language of this browser, so that it stays after the user has logged out.
+pub async fn update(
+    State(accounts): State<Accounts>,
+    State(settings): State<Arc<Settings>>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Form(form): Form<ChosenLanguage>,
+) -> Result<Response> {
+    let language = languages::find(&form.language);
+    accounts.update_user_language(scope.user(), language).await?;
+    if let Some(language) = language {
+        languages::switch_to(language);
+    }
+    session.put_flash(Flash::Info, t!("Your language was saved."))?;
+    Ok(([cookie(language, &settings)], Redirect::to(PATH)).into_response())
+}
+
+/// Chooses the language of this browser, and returns to the page where it was chosen.
+pub async fn choose(State(settings): State<Arc<Settings>>, Form(form): Form<ChosenHere>) -> Response {
+    let path = ReturnTo::parse(&form.return_to);
+    let target = Redirect::to(path.as_ref().map_or("/", ReturnTo::as_str));
+    match languages::find(&form.chosen.language) {
+        Some(language) => ([cookie(Some(language), &settings)], target).into_response(),
+        None => target.into_response(),
+    }
+}
+
+/// Returns the header that sets the cookie, or deletes it. Scripts don't need it.
+fn cookie(language: Option<&Language>, settings: &Settings) -> (HeaderName, String) {
+    let (tag, max_age) = language.map_or(("", 0), |language| (&*language.tag, MAX_AGE));
+    let secure = if settings.app_env == AppEnv::Prod { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={tag}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+    (header::SET_COOKIE, cookie)
+}
