@@ -89,8 +89,7 @@ pub async fn speak_to_user(
     within(language, request, next).await
 }
 
-/// Responses of the layers around this one, such as error pages, are in the language that the request ended in.
-
+/// Notes the language that the request ended in, for what layers around this one write, such as error pages.
 async fn within(language: &'static Language, request: Request, next: Next) -> Response {
     // <pages>
     let asked = Asked { language: of_browser(request.headers()), uri: request.uri().clone() };
