@@ -68,6 +68,7 @@ export async function eachPage(browser, options, visit) {
   await send(page, { "New password": "a good long password", "Confirm new password": "another" }, "Change password");
   await open("settings-password-error");
   await open("settings-delete", "/users/settings/delete");
+  await page.goto("/users/settings/delete");
   await send(page, { [`Type ${EMAIL} to delete your account`]: "ada@example.com" }, "Delete my account");
   await open("settings-delete-error");
   await open("activity", "/users/settings/activity");

@@ -15,7 +15,7 @@ const ACTION_TIMEOUT = 10_000;
  * problems.
  */
 export function suite(name, define, host) {
-  describe(name, { timeout: 80_000 }, () => {
+  describe(name, { timeout: 240_000 }, () => {
     const world = new World(host);
     before(() => world.start());
     afterEach(() => world.tidy());
