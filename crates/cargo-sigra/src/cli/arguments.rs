@@ -185,6 +185,9 @@ pub struct Parts {
     /// Leave out login by a link in an email
     #[arg(long)]
     pub no_magic_link: bool,
+    /// Leave out login at providers, such as Google
+    #[arg(long)]
+    pub no_oauth: bool,
     /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
@@ -205,7 +208,7 @@ pub struct Parts {
 impl Parts {
     /// Returns whether flags leave out features, so that there is no need to ask.
     pub fn leave_out_any(&self) -> bool {
-        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_live || self.no_languages
+        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_oauth || self.no_live || self.no_languages
     }
 
     pub fn user_names(&self) -> Result<UserNames, NameError> {

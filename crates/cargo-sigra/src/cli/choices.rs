@@ -25,6 +25,7 @@ enum Part {
     Mfa,
     Passkeys,
     MagicLink,
+    Oauth,
     Live,
     Languages,
 }
@@ -38,6 +39,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
         mfa: !parts.no_mfa,
         passkeys: !parts.no_passkeys && !parts.no_mfa,
         magic_link: !parts.no_magic_link,
+        oauth: !parts.no_oauth,
         live: !parts.no_live,
         languages: !parts.no_languages,
         api_only: false,
@@ -76,6 +78,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::Mfa, "two-factor authentication"),
         Answer(Part::Passkeys, "passkeys (need two-factor authentication)"),
         Answer(Part::MagicLink, "login by a link in an email"),
+        Answer(Part::Oauth, "login at providers, such as Google"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
         Answer(Part::Languages, "other languages than English, beginning with German"),
     ];
@@ -84,13 +87,21 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         .with_default(&all)
         .with_help_message("space to select or clear, enter to continue")
         .prompt()?;
-    let mut chosen =
-        Choices { mfa: false, passkeys: false, magic_link: false, live: false, languages: false, ..choices };
+    let mut chosen = Choices {
+        mfa: false,
+        passkeys: false,
+        magic_link: false,
+        oauth: false,
+        live: false,
+        languages: false,
+        ..choices
+    };
     for Answer(part, _) in wanted {
         match part {
             Part::Mfa => chosen.mfa = true,
             Part::Passkeys => chosen.passkeys = true,
             Part::MagicLink => chosen.magic_link = true,
+            Part::Oauth => chosen.oauth = true,
             Part::Live => chosen.live = true,
             Part::Languages => chosen.languages = true,
         }

@@ -39,6 +39,9 @@ pub struct Choices {
     pub mfa: bool,
     pub passkeys: bool,
     pub magic_link: bool,
+    /// Whether users can log in at providers. Records of older versions don't have this field.
+    #[serde(default)]
+    pub oauth: bool,
     pub live: bool,
     /// Whether its texts can be translated. Records of older versions don't have this field.
     #[serde(default)]
@@ -65,6 +68,7 @@ impl Choices {
             (self.mfa, "two-factor authentication", "no two-factor authentication"),
             (self.passkeys, "passkeys", "no passkeys"),
             (self.magic_link, "login links", "no login links"),
+            (self.oauth, "providers such as Google", "no providers such as Google"),
             (self.live, "WebSockets", "no WebSockets"),
             (self.languages, "languages", "English only"),
         ];
@@ -82,6 +86,7 @@ impl Choices {
             "mfa" => self.mfa,
             "passkeys" => self.passkeys,
             "magic_link" => self.magic_link,
+            "oauth" => self.oauth,
             "live" => self.live,
             "languages" => self.languages,
             "api" => self.api_only,
@@ -108,6 +113,7 @@ impl Choices {
         mfa: true,
         passkeys: true,
         magic_link: true,
+        oauth: true,
         live: true,
         languages: true,
         api_only: false,

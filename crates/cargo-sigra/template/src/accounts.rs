@@ -8,6 +8,9 @@ mod confirmation;
 mod context;
 mod deletion;
 mod email;
+// <oauth>
+mod identities;
+// </oauth>
 // <languages>
 mod language;
 // </languages>
@@ -29,6 +32,9 @@ mod sudo;
 mod user;
 mod user_notifier;
 
+// <oauth>
+pub use self::identities::Arrived;
+// </oauth>
 // <mfa>
 pub use self::mfa::FEW_BACKUP_CODES;
 // </mfa>

@@ -86,5 +86,8 @@ fn policy(settings: &Settings) -> Policy {
         // <passkeys>
         passkey_domain: settings.passkey_domain.clone(),
         // </passkeys>
+        // <oauth>
+        providers: settings.providers.clone(),
+        // </oauth>
     }
 }

@@ -5,6 +5,9 @@ pub mod database_url;
 mod env_file;
 mod error;
 mod mail;
+// <oauth>
+mod providers;
+// </oauth>
 mod public_url;
 mod secret;
 // <app>
@@ -18,6 +21,9 @@ use std::{
     time::Duration,
 };
 
+// <oauth>
+use sigra::oauth::{Provider, Providers};
+// </oauth>
 use sigra::{Config, config::IpNet};
 // <passkeys>
 use sigra::config::RelyingParty;
@@ -85,6 +91,10 @@ pub struct Settings {
     /// The domain that passkeys belong to. `None` turns passkeys off.
     pub passkey_domain: Option<String>,
     // </passkeys>
+    // <oauth>
+    /// The providers that users can log in with, such as Google.
+    pub providers: Providers,
+    // </oauth>
     /// Keys, sessions, origins and limits.
     pub sigra: Config,
     /// Settings that are allowed, but probably a mistake.
@@ -128,6 +138,10 @@ impl Settings {
         let sigra =
             sigra.relying_party(relying_party.map(|(domain, origin)| RelyingParty::new(domain, origin).name("MyApp")));
         // </passkeys>
+        // <oauth>
+        let providers = providers::providers(env, prod)?;
+        let sigra = sigra.log_in_providers(providers.iter().map(Provider::name));
+        // </oauth>
         sigra.check()?;
         check_cookie_domain(env, &public_url, prod, &mut warnings)?;
         let smtp_url = mail::smtp_url(env, prod, &mut warnings)?;
@@ -171,6 +185,9 @@ impl Settings {
             // <passkeys>
             passkey_domain,
             // </passkeys>
+            // <oauth>
+            providers,
+            // </oauth>
             sigra,
             warnings,
         })

@@ -222,8 +222,8 @@ pub struct Model {
     /// The user who has linked an account at a provider.
     identities: BTreeMap<usize, usize>,
     backup_codes: usize,
-    /// The user who trusted a browser, and when, by the trust token.
-    trusts: BTreeMap<usize, (usize, u64)>,
+    /// The user who trusted a browser, when, and the last session that was opened in it, by the trust token.
+    trusts: BTreeMap<usize, (usize, u64, usize)>,
     trusts_given: usize,
     newest_key: KeyGeneration,
     accepted_keys: BTreeSet<KeyGeneration>,
@@ -383,26 +383,28 @@ impl Model {
         jar.remember_me = remembered.then_some((token, self.newest_key));
     }
 
-    /// Returns when a user trusted the browser with this jar.
-    fn trusted_at(&self, jar: &Jar, user: usize) -> Option<u64> {
+    /// Returns the token by which a user trusts the browser with this jar, and when they trusted it.
+    fn trusted(&self, jar: &Jar, user: usize) -> Option<(usize, u64)> {
         let (tokens, _) = jar.trust.as_ref().filter(|(_, key)| self.accepted_keys.contains(key))?;
         let given = |token: &usize| {
-            let (by, at) = self.trusts.get(token)?;
-            (*by == user && self.now - at < TRUST_TTL).then_some(*at)
+            let (by, at, _) = self.trusts.get(token)?;
+            (*by == user && self.now - at < TRUST_TTL).then_some((*token, *at))
         };
         tokens.iter().find_map(given)
     }
 
-    fn trust(&mut self, jar: &mut Jar, user: usize) {
+    fn trust(&mut self, jar: &mut Jar, session: usize) {
+        let user = self.rows[&session].user;
         let readable = jar.trust.take().filter(|(_, key)| self.accepted_keys.contains(key));
         let mut tokens = readable.map_or_else(Vec::new, |(tokens, _)| tokens);
-        let is_before =
-            |token: &&usize| self.trusts.get(*token).is_some_and(|(by, at)| *by == user && self.now - at < TRUST_TTL);
+        let is_before = |token: &&usize| {
+            self.trusts.get(*token).is_some_and(|(by, at, _)| *by == user && self.now - at < TRUST_TTL)
+        };
         if let Some(before) = tokens.iter().find(is_before) {
             self.trusts.remove(before);
         }
         self.trusts_given += 1;
-        self.trusts.insert(self.trusts_given, (user, self.now));
+        self.trusts.insert(self.trusts_given, (user, self.now, session));
         tokens.push(self.trusts_given);
         let oldest = tokens.len().saturating_sub(4);
         jar.trust = Some((tokens.split_off(oldest), self.newest_key));
@@ -440,8 +442,7 @@ impl Model {
 
     fn complete(&mut self, jar: &mut Jar, session: usize, trust: bool) {
         if trust {
-            let user = self.rows[&session].user;
-            self.trust(jar, user);
+            self.trust(jar, session);
         }
         self.verify(jar, session);
     }
@@ -452,7 +453,7 @@ impl Model {
 
     /// Revokes trusted browsers and pending sessions, as every change of factors does.
     fn distrust(&mut self, user: usize) {
-        self.trusts.retain(|_, (by, _)| *by != user);
+        self.trusts.retain(|_, (by, ..)| *by != user);
         self.rows.retain(|_, row| row.user != user || !row.pending);
     }
 
@@ -528,7 +529,11 @@ impl Model {
                 let (session, _) = self.authenticate(&jar);
                 let presented = self.presented(&jar, session);
                 self.end_presented(&presented, session);
-                let trusted_at = self.trusted_at(&jar, user);
+                let trusted = self.trusted(&jar, user);
+                let trusted_at = trusted.map(|(_, at)| at);
+                if let Some((token, at)) = trusted {
+                    self.trusts.insert(token, (user, at, self.sessions));
+                }
                 let pending = self.factors[user].is_on && trusted_at.is_none();
                 let (token, now) = (self.fresh_token(), self.now);
                 let previous = presented.first().map(|token| (*token, None));
@@ -620,7 +625,7 @@ impl Model {
             Step::ChangePassword { browser } => self.acting(browser, |model, jar, session| {
                 let owner = model.rows[&session].user;
                 model.rows.retain(|id, row| row.user != owner || *id == session);
-                model.trusts.retain(|_, (by, _)| *by != owner);
+                model.trusts.retain(|_, (by, ..)| *by != owner);
                 model.renew(jar, session);
             }),
             Step::StealTrust { from, to } => {
@@ -633,7 +638,10 @@ impl Model {
                 let revoked = revoked % self.sessions.max(1);
                 self.acting(browser, |model, _, session| {
                     let owner = model.rows[&session].user;
-                    model.rows.retain(|id, row| *id != revoked || row.user != owner);
+                    if model.rows.get(&revoked).is_some_and(|row| row.user == owner) {
+                        model.rows.remove(&revoked);
+                        model.trusts.retain(|_, (by, _, last)| *by != owner || *last != revoked);
+                    }
                 })
             }
             Step::DeleteByHand { session } => {
@@ -1290,7 +1298,7 @@ impl StateMachineTest for Reality {
             reality.model.rows.iter().map(|(session, row)| (reality.sessions[*session], row.pending)).collect();
         assert_eq!(reality.rows(), expected, "the sessions, and whether their second factor is pending");
         for (user, factors) in reality.model.factors.iter().enumerate() {
-            let trusts = reality.model.trusts.values().filter(|(by, _)| *by == user).count();
+            let trusts = reality.model.trusts.values().filter(|(by, ..)| *by == user).count();
             let linked = reality.model.identities.values().filter(|by| **by == user).count();
             let [totp, codes, trusted, identities, unverified] = COUNTS.map(|sql| reality.count(sql, user));
             assert_eq!((totp, codes), (usize::from(factors.is_on), factors.backup_codes.len()), "the factors");

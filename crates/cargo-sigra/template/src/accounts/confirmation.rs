@@ -12,7 +12,7 @@ use crate::database::Connection;
 
 /// The entry of the cookie session that marks the browser in which an account was registered. It holds a fingerprint of
 /// the password hash, so it is valid only until the account gets another password.
-const REGISTERED_HERE: &str = "registered_here";
+pub(super) const REGISTERED_HERE: &str = "registered_here";
 
 impl Accounts {
     /// Sends a confirmation link, unless the address is confirmed already or has received too many.
@@ -46,8 +46,11 @@ impl Accounts {
     /// logged in to it.
     pub fn is_registrant(&self, session: &CookieSession, scope: Option<&Scope<User>>, user: &User) -> bool {
         let registered = session.get::<String>(REGISTERED_HERE);
-        let is_registered_here =
-            registered.is_some() && registered == user.hashed_password.as_ref().map(HashedPassword::fingerprint);
+        let expected = user.hashed_password.as_ref().map(HashedPassword::fingerprint);
+        // <oauth>
+        let expected = expected.or_else(|| Some(passwordless(user)));
+        // </oauth>
+        let is_registered_here = registered.is_some() && registered == expected;
         is_registered_here || scope.is_some_and(|scope| scope.user().id == user.id)
     }
 
@@ -95,7 +98,7 @@ impl Accounts {
         let user = self.confirm_in(&mut tx, &user, client).await?;
         self.set_password(&mut tx, &user, hashed_password.as_str()).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user, &[])).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);
@@ -111,6 +114,18 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         session.put(REGISTERED_HERE, &hash.fingerprint())
     }
+
+    // <oauth>
+    /// Marks this browser as the one in which the account was registered with an identity, or logged in to with it.
+    pub(super) fn remember_registrant(&self, session: &CookieSession, user: &User) -> Result<(), sigra::Error> {
+        session.put(REGISTERED_HERE, &passwordless(user))
+    }
+
+    /// Puts the same entry for a taken address. It proves nothing.
+    pub(super) fn remember_nobody(&self, session: &CookieSession) -> Result<(), sigra::Error> {
+        session.put(REGISTERED_HERE, &HashedPassword::from(uuid::Uuid::now_v7().to_string()).fingerprint())
+    }
+    // </oauth>
 
     /// Returns the user if the password is theirs. Counts as a login attempt, and takes the same work.
     async fn check_registrant(
@@ -159,3 +174,11 @@ impl Accounts {
         Ok(confirmed)
     }
 }
+
+// <oauth>
+/// Returns what a browser keeps to confirm the address of an account without a password, in place of the fingerprint of
+/// the password's hash. It is signed, and valid only while the account has no password.
+fn passwordless(user: &User) -> String {
+    HashedPassword::from(format!("no password {}", user.id)).fingerprint()
+}
+// </oauth>

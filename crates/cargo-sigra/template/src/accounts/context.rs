@@ -86,7 +86,7 @@ impl Accounts {
         if self.get_user_by_email(DEMO_EMAIL).await?.is_none() {
             let hashed_password = self.sigra.hash_password(&password).await?;
             let mut tx = self.sigra.begin().await?;
-            if let Ok(user) = self.insert_user(&mut tx, DEMO_EMAIL, &hashed_password, &client).await? {
+            if let Ok(user) = self.insert_user(&mut tx, DEMO_EMAIL, Some(&hashed_password), &client).await? {
                 self.confirm_in(&mut tx, &user, &client).await?;
             }
             tx.commit().await?;

@@ -133,11 +133,11 @@ impl Accounts {
     // </passkeys>
 
     /// Returns whether the user must confirm their email address before they can log in.
-    fn must_confirm(&self, user: &User) -> bool {
+    pub(super) fn must_confirm(&self, user: &User) -> bool {
         self.policy.require_confirmation && user.confirmed_at.is_none()
     }
 
-    async fn next_step(
+    pub(super) async fn next_step(
         &self,
         session: &CookieSession,
         user: &User,

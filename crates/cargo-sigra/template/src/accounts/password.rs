@@ -63,7 +63,8 @@ impl Accounts {
         self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
         self.sigra.limits().forget_log_ins_in(&mut tx, session, &account_named(&user.email), &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_RESET, &user, client).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user)).await?;
+        let linked = self.linked_accounts_in(&mut tx, &user).await?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(&user, &linked)).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);
@@ -105,13 +106,31 @@ impl Accounts {
         let revoked = self.sigra.email_tokens().delete_others_in(&mut tx, &user.id, scope.session().id).await?;
         self.sigra.known_browsers().remember_in(&mut tx, session, &user.id).await?;
         self.record(&mut tx, audit::PASSWORD_CHANGED, user, &session.client()).await?;
-        self.mailer().send_in(&mut tx, self.notifier.password_changed(user)).await?;
+        self.mailer().send_in(&mut tx, self.notifier.password_changed(user, &[])).await?;
         self.sigra.renew_session_in(&mut tx, session, scope).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);
         Ok(())
     }
+
+    /// Returns the accounts at providers that the user can log in with, in words.
+    // <!oauth>
+    // #[allow(clippy::unused_async, reason = "without providers, nobody has any")]
+    // async fn linked_accounts_in(&self, _: &mut Connection, _: &User) -> Result<Vec<String>, sigra::Error> {
+    //     Ok(Vec::new())
+    // }
+    // </!oauth>
+    // <oauth>
+    async fn linked_accounts_in(&self, conn: &mut Connection, user: &User) -> Result<Vec<String>, sigra::Error> {
+        let identities = self.sigra.identities().list_in(conn, &user.id).await?;
+        let in_words = |identity: sigra::oauth::Identity| {
+            let label = self.label_of_provider(&identity.provider);
+            identity.email.map_or_else(|| label.clone(), |email| format!("{label} ({email})"))
+        };
+        Ok(identities.into_iter().map(in_words).collect())
+    }
+    // </oauth>
 
     pub(super) async fn set_password(
         &self,

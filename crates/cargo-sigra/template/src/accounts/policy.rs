@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+// <oauth>
+use sigra::oauth::Providers;
+// </oauth>
+
 /// The demo user of development. Its password is public.
 pub(super) const DEMO_EMAIL: &str = "demo@example.com";
 pub(super) const DEMO_PASSWORD: &str = "correct horse battery staple";
@@ -27,4 +31,8 @@ pub struct Policy {
     /// The domain that passkeys belong to. `None` turns passkeys off.
     pub passkey_domain: Option<String>,
     // </passkeys>
+    // <oauth>
+    /// The providers that users can log in with.
+    pub providers: Providers,
+    // </oauth>
 }

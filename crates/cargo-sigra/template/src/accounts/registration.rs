@@ -19,7 +19,7 @@ impl Accounts {
         let email = self.check_registration(email, password).await?;
         let hashed_password = self.sigra.hash_password(password).await?;
         let mut tx = self.sigra.begin().await?;
-        let registered = self.insert_user(&mut tx, &email, &hashed_password, client).await?;
+        let registered = self.insert_user(&mut tx, &email, Some(&hashed_password), client).await?;
         tx.commit().await?;
         registered.map_err(|_| taken())
     }
@@ -37,7 +37,7 @@ impl Accounts {
         let hashed_password = self.sigra.hash_password(password).await?;
         self.remember_registration(session, &hashed_password)?;
         let mut tx = self.sigra.begin().await?;
-        let registered = self.insert_user(&mut tx, &email, &hashed_password, &session.client()).await?;
+        let registered = self.insert_user(&mut tx, &email, Some(&hashed_password), &session.client()).await?;
         match &registered {
             Ok(user) if self.may_mail(&mut tx, "confirm", &email).await? => {
                 self.send_confirmation_instructions(&mut tx, user).await?;
@@ -68,7 +68,7 @@ impl Accounts {
         &self,
         conn: &mut Connection,
         email: &str,
-        hashed_password: &HashedPassword,
+        hashed_password: Option<&HashedPassword>,
         client: &Client,
     ) -> Result<Result<User, Option<User>>, sigra::Error> {
         // <uuid>
@@ -81,7 +81,7 @@ impl Accounts {
         // </!uuid>
         let inserted: Option<User> = sqlx::query_as(INSERT)
             .bind(email)
-            .bind(hashed_password.as_str())
+            .bind(hashed_password.map(HashedPassword::as_str))
             .bind(self.sigra.now())
             // <uuid>
             .bind(uuid::Uuid::now_v7())
@@ -121,7 +121,7 @@ impl Accounts {
         Ok(())
     }
 
-    async fn send_taken_notice(&self, tx: &mut Transaction, owner: &User) -> Result<(), sigra::Error> {
+    pub(super) async fn send_taken_notice(&self, tx: &mut Transaction, owner: &User) -> Result<(), sigra::Error> {
         match self.may_mail(tx, "taken", &owner.email).await? {
             true => self.mailer().send_in(tx, self.notifier.already_registered(owner)).await,
             false => Ok(()),

@@ -168,16 +168,61 @@ impl UserNotifier {
         })
     }
 
-    pub fn password_changed(&self, user: &User) -> Mail {
+    /// `linked` are the accounts at providers that still log the user in.
+    pub fn password_changed(&self, user: &User, linked: &[String]) -> Mail {
+        let still = (!linked.is_empty()).then(|| linked.join(", "));
         write(user, || Letter {
             subject: t!("Your password was changed"),
-            paragraphs: vec![
-                t!("The password of your account was changed, and all other devices were logged out.").to_owned(),
-            ],
+            paragraphs: [
+                Some(t!("The password of your account was changed, and all other devices were logged out.").to_owned()),
+                still.map(|accounts| t!("You can still log in with these linked accounts: {accounts}.", accounts)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             link: None,
             otherwise: reset_password(),
         })
     }
+
+    // <oauth>
+    pub fn identity_linked(&self, user: &User, provider: &str) -> Mail {
+        write(user, || Letter {
+            subject: t!("An account was linked to yours"),
+            paragraphs: vec![t!("From now on, you can log in with {provider}.", provider)],
+            link: Some(self.log_in_methods()),
+            otherwise: t!(
+                "If this wasn't you, unlink it under “Ways to log in” in your settings, log out all other devices, and change your password."
+            ),
+        })
+    }
+
+    pub fn identity_unlinked(&self, user: &User, provider: &str) -> Mail {
+        write(user, || Letter {
+            subject: t!("An account was unlinked from yours"),
+            paragraphs: vec![t!("You can no longer log in with {provider}.", provider)],
+            link: Some(self.log_in_methods()),
+            otherwise: change_password(),
+        })
+    }
+
+    pub fn taken_over_by_identity(&self, user: &User, provider: &str) -> Mail {
+        write(user, || Letter {
+            subject: t!("Your account was linked, and its password removed"),
+            paragraphs: vec![t!(
+                "You logged in with {provider}, which confirmed your email address. Before that, someone had registered your account without confirming it, maybe not you. We removed what they set up, such as a password, and logged out all devices.",
+                provider
+            )],
+            link: Some(self.log_in_methods()),
+            otherwise: reset_password(),
+        })
+    }
+
+    fn log_in_methods(&self) -> Link {
+        let url = self.url("users/settings/log-in-methods");
+        Link { label: t!("Ways to log in"), url, lifetime: String::new() }
+    }
+    // </oauth>
 
     // <magic_link>
     pub fn password_removed(&self, user: &User) -> Mail {
@@ -391,7 +436,7 @@ impl UserNotifier {
         Link { label, url: self.url(path) + &token.encode(), lifetime }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url)
     }
 }

@@ -48,6 +48,14 @@ pub enum SettingsError {
         "TRUSTED_ORIGINS has `{0}`, which is not an origin: write scheme and host, such as `https://app.example.com`, with no path"
     )]
     Origin(String),
+    // <oauth>
+    #[error("{name} is not set, and the provider {provider} in OAUTH_PROVIDERS needs it")]
+    ProviderSetting { name: String, provider: String },
+    #[error("{name} is `{value}`: it must be true or false")]
+    ProviderSwitch { name: String, value: String },
+    #[error("{0} is set to something that is not UTF-8 text")]
+    ProviderNotText(String),
+    // </oauth>
     /// An error of the library that has no variable of its own.
     #[error(transparent)]
     Sigra(ConfigError),

@@ -35,6 +35,15 @@ impl Variables {
         Ok((!value.is_empty()).then(|| value.to_owned()))
     }
 
+    // <oauth>
+    /// Like [`text`](Self::text), for a name that depends on another variable.
+    pub fn text_of(&self, name: &str) -> Result<Option<String>, SettingsError> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let value = value.to_str().ok_or_else(|| SettingsError::ProviderNotText(name.to_owned()))?.trim();
+        Ok((!value.is_empty()).then(|| value.to_owned()))
+    }
+    // </oauth>
+
     pub fn parsed<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, SettingsError> {
         let Some(value) = self.text(name)? else { return Ok(None) };
         value.parse().map(Some).map_err(|_| SettingsError::Invalid { name, value, expected })

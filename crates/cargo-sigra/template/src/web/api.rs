@@ -17,6 +17,9 @@ mod mail_link;
 mod mfa;
 mod mfa_challenge;
 // </mfa>
+// <oauth>
+mod oauth;
+// </oauth>
 // <passkeys>
 mod passkeys;
 // </passkeys>

@@ -119,6 +119,33 @@ pub struct Remember {
 }
 // </magic_link>
 
+// <oauth>
+/// Logs in at a provider.
+#[derive(Deserialize)]
+pub struct ProviderLogIn {
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub remember_me: RememberMe,
+}
+
+/// Registers with the identity that waits for this browser.
+#[derive(Deserialize)]
+pub struct PendingRegistration {
+    pub pending: String,
+    pub email: String,
+}
+
+/// Names the identity that waits for this browser.
+#[derive(Deserialize)]
+pub struct Pending {
+    pub pending: String,
+}
+// </oauth>
+
 /// Enters sudo mode.
 #[derive(Deserialize)]
 pub struct Reauthentication {

@@ -19,12 +19,18 @@ mod last_way;
 // <magic_link>
 pub mod log_in_link;
 // </magic_link>
+// <oauth>
+pub mod log_in_methods;
+// </oauth>
 mod mail_link;
 // <mfa>
 pub mod mfa;
 pub mod mfa_challenge;
 // </mfa>
 mod new_password;
+// <oauth>
+pub mod oauth;
+// </oauth>
 // <passkeys>
 pub mod passkeys;
 // </passkeys>

@@ -38,6 +38,9 @@ use super::live;
 // <magic_link>
 use super::pages::log_in_link;
 // </magic_link>
+// <oauth>
+use super::pages::{log_in_methods, oauth};
+// </oauth>
 // <mfa>
 use super::pages::{mfa, mfa_challenge};
 // </mfa>
@@ -97,6 +100,23 @@ pub fn app(state: AppState) -> Router {
             get(change_email::confirm_email).post(change_email::change_email),
         )
         .route("/users/sudo", get(sudo::new).post(sudo::create))
+        // <oauth>
+        .route("/users/sudo/provider/{provider}", post(oauth::sudo))
+        .route("/users/settings/log-in-methods", get(log_in_methods::index))
+        .route(
+            "/users/settings/log-in-methods/identities/{id}",
+            post(log_in_methods::create)
+                .delete(log_in_methods::delete)
+                .route_layer(Extension(FormPage(oauth::METHODS_PATH))),
+        )
+        .route(
+            "/users/settings/log-in-methods/link",
+            get(log_in_methods::edit)
+                .post(log_in_methods::link)
+                .delete(log_in_methods::forget)
+                .route_layer(Extension(FormPage(oauth::LINK_PATH))),
+        )
+        // </oauth>
         // <mfa>
         .route("/users/trusted-browsers/{id}", delete(devices::distrust))
         // </mfa>
@@ -134,6 +154,11 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/link", post(log_in_link::create))
         .route("/users/log-in/{token}", get(log_in_link::edit).post(log_in_link::update))
         // </magic_link>
+        // <oauth>
+        .route("/users/auth/{provider}", post(oauth::create))
+        .route("/users/auth/{provider}/callback", get(oauth::callback))
+        .route("/users/register/provider", get(oauth::new).post(oauth::register))
+        // </oauth>
         .route("/users/confirm", get(confirmation::new).post(confirmation::create))
         .route(
             "/users/confirm/{token}",
@@ -194,6 +219,10 @@ pub fn app(state: AppState) -> Router {
         .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()
+        // <oauth>
+        // The form comes from the provider's site.
+        .route("/users/auth/{provider}/callback", post(oauth::posted_callback))
+        // </oauth>
         // <app>
         .route("/healthz", get(health::show))
         .route("/favicon.ico", get(assets::favicon))

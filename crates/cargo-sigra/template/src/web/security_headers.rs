@@ -14,6 +14,15 @@ use crate::config::AppEnv;
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+// <oauth>
+/// The same, but forms may lead to providers: browsers apply the directive to the redirects that follow a form, and where
+/// a provider redirects to is not known. In development, a provider may be at a loopback address.
+const WITH_PROVIDERS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self' https:; base-uri 'none'; frame-ancestors 'none'";
+const WITH_PROVIDERS_IN_DEVELOPMENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self' https: http://127.0.0.1:*; base-uri 'none'; frame-ancestors 'none'";
+// </oauth>
+
 /// Browsers use only https for a year.
 const HSTS: &str = "max-age=31536000";
 const HSTS_FOR_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
@@ -21,6 +30,12 @@ const HSTS_FOR_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
 pub async fn security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    // <oauth>
+    if state.settings.providers.iter().next().is_some() {
+        let prod = state.settings.app_env == AppEnv::Prod;
+        set(headers, "content-security-policy", if prod { WITH_PROVIDERS } else { WITH_PROVIDERS_IN_DEVELOPMENT });
+    }
+    // </oauth>
     set(headers, "content-security-policy", CONTENT_SECURITY_POLICY);
     set(headers, "x-content-type-options", "nosniff");
     set(headers, "x-frame-options", "DENY");

@@ -4,6 +4,9 @@ use crate::support::{Host, seen, token_of};
 use axum::{Router, body::Body, http::Request};
 use my_app::accounts::User;
 use serde_json::{Value, json};
+// <oauth>
+use sigra::testing::{ProviderAccount, TestProvider};
+// </oauth>
 use sigra::{
     Clock, Password, Sigra,
     testing::{TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_problem, assert_status},
@@ -613,3 +616,71 @@ async fn a_user_sets_the_language_of_their_problems_and_emails() {
     assert_problem(&api.client().get("/users/settings/language").await, 401);
 }
 // </languages>
+
+// <oauth>
+/// The frontend redirects to the provider, serves the callback's page, and passes on what came with it.
+#[tokio::test]
+async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
+    let corp = TestProvider::start().await;
+    let issuer = corp.issuer().to_owned();
+    let env = [
+        ("OAUTH_PROVIDERS", "corp"),
+        ("OAUTH_CORP_ISSUER", &issuer),
+        ("OAUTH_CORP_CLIENT_ID", "my_app"),
+        ("OAUTH_CORP_CLIENT_SECRET", "a client secret: 100% & more"),
+        ("OAUTH_CORP_TRUST_EMAILS", "true"),
+    ];
+    let api = Api(Host::with(&env).await);
+    let corp = corp.clock(api.clock().clone());
+    let visit = async |browser: &TestClient, path: &str| {
+        let begun = post(browser, path, json!({})).await;
+        let begun = begun.json::<Value>();
+        let callback = corp.approve(begun["url"].as_str().expect("a URL"));
+        let parameter = |name| callback.parameter(name);
+        json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") })
+    };
+    let complete = "/users/auth/corp/complete";
+    corp.log_in_as(ProviderAccount::new("jane").email("jane@example.com", true));
+    let browser = api.client();
+    let callback = visit(&browser, "/users/auth/corp").await;
+    assert_code(&post(&api.client(), complete, callback.clone()).await, 400, "unknown_flow");
+    let outcome = post(&browser, complete, callback.clone()).await.json::<Value>();
+    assert_eq!((&outcome["status"], &outcome["user"]["email"]), (&json!("complete"), &json!("jane@example.com")));
+    assert_code(&post(&browser, complete, callback).await, 400, "unknown_flow");
+    assert_code(
+        &post(&browser, complete, json!({ "error": "access_denied", "state": "x" })).await,
+        400,
+        "unknown_flow",
+    );
+    assert_status(&post(&browser, "/users/auth/nobody", json!({})).await, 404);
+
+    // Another identity, whose address isn't proven, and the same address of a confirmed account.
+    corp.log_in_as(ProviderAccount::new("nameless"));
+    let other = api.client();
+    let callback = visit(&other, "/users/auth/corp").await;
+    assert_eq!(post(&other, complete, callback).await.json::<Value>()["status"], "email_required");
+    let waiting = other.get("/users/register/provider").await.json::<Value>();
+    let registration = json!({ "pending": waiting["pending"], "email": "new@example.com" });
+    assert_status(&post(&other, "/users/register/provider", registration.clone()).await, 204);
+    assert_code(&post(&other, "/users/register/provider", registration).await, 404, "bad_link");
+    corp.log_in_as(ProviderAccount::new("second").email("jane@example.com", true));
+    let callback = visit(&browser, "/users/auth/corp").await;
+    assert_eq!(post(&browser, complete, callback).await.json::<Value>()["status"], "log_in_to_link");
+    let waiting = browser.get("/users/register/provider").await.json::<Value>();
+    let linked = post(&browser, "/users/settings/log-in-methods/link", json!({ "pending": waiting["pending"] })).await;
+    assert_eq!(linked.json::<Value>()["status"], "linked");
+
+    corp.log_in_as(ProviderAccount::new("third"));
+    let callback = visit(&browser, "/users/settings/log-in-methods/identities/corp").await;
+    assert_eq!(post(&browser, complete, callback).await.json::<Value>()["status"], "linked");
+    let listed = browser.get("/users/settings/log-in-methods/identities").await.json::<Value>();
+    assert_eq!(listed.as_array().map(Vec::len), Some(3));
+    for identity in listed.as_array().expect("a list") {
+        let path = format!("/users/settings/log-in-methods/identities/{}", identity["id"].as_str().expect("an id"));
+        assert_status(&browser.delete(&path).await, 204);
+        assert_status(&browser.delete(&path).await, 404);
+    }
+    let callback = visit(&browser, "/users/sudo/provider/corp").await;
+    assert_code(&post(&browser, complete, callback).await, 400, "not_your_identity");
+}
+// </oauth>

@@ -21,6 +21,9 @@ mod languages;
 mod live;
 // </live>
 mod mailbox;
+// <oauth>
+mod oauth;
+// </oauth>
 // <template>
 #[path = "../../../../../proofs/mod.rs"]
 mod proofs;

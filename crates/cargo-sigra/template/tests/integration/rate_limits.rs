@@ -357,7 +357,7 @@ fn unsafe_routes(source: &str) -> Vec<(Method, String)> {
             let call = format!("{}(", method.as_str().to_lowercase());
             let named = |at: usize| !route[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
             if route.match_indices(&call).any(|(at, _)| named(at)) {
-                routes.push((method, path.replace("{token}", "x").replace("{id}", "x")));
+                routes.push((method, path.replace("{token}", "x").replace("{id}", "x").replace("{provider}", "x")));
             }
         }
     }
@@ -365,7 +365,11 @@ fn unsafe_routes(source: &str) -> Vec<(Method, String)> {
 }
 
 async fn assert_all_are_limited(router: axum::Router, source: &str) {
-    let routes = unsafe_routes(source);
+    let mut routes = unsafe_routes(source);
+    // <oauth>
+    // The form of a provider is only redirected, and comes without cookies from another site.
+    routes.retain(|(_, path)| path != "/users/auth/x/callback");
+    // </oauth>
     assert!(routes.len() > 15, "{routes:?}");
     let noisy = TestClient::new(router).json();
     for _ in 0..100 {

@@ -18,6 +18,9 @@ use super::language;
 // <magic_link>
 use super::log_in_link;
 // </magic_link>
+// <oauth>
+use super::oauth;
+// </oauth>
 // <mfa>
 use super::{mfa, mfa_challenge};
 // </mfa>
@@ -69,6 +72,12 @@ pub fn app(state: AppState) -> Router {
         .route("/users/settings/password", put(settings::update_password))
         .route("/users/settings/confirm-email/{token}", get(settings::confirm_email).post(settings::change_email))
         .route("/users/sudo", post(sudo::create))
+        // <oauth>
+        .route("/users/sudo/provider/{provider}", post(oauth::sudo))
+        .route("/users/settings/log-in-methods/identities", get(oauth::index))
+        .route("/users/settings/log-in-methods/identities/{id}", post(oauth::link).delete(oauth::unlink))
+        .route("/users/settings/log-in-methods/link", post(oauth::link_pending))
+        // </oauth>
         // <mfa>
         .route("/users/settings/mfa/totp", delete(mfa::delete_totp))
         .route("/users/settings/mfa/backup-codes", post(mfa::create_backup_codes))
@@ -103,6 +112,11 @@ pub fn app(state: AppState) -> Router {
         .route("/users/log-in/link", post(log_in_link::create))
         .route("/users/log-in/{token}", get(log_in_link::show).post(log_in_link::update))
         // </magic_link>
+        // <oauth>
+        .route("/users/auth/{provider}", post(oauth::create))
+        .route("/users/auth/{provider}/complete", post(oauth::complete))
+        .route("/users/register/provider", get(oauth::pending).post(oauth::register))
+        // </oauth>
         .route("/users/confirm", post(confirmation::create))
         .route(
             "/users/confirm/{token}",

@@ -27,6 +27,10 @@ pub enum Notice {
     /// The account's password was removed, because someone else may have chosen it.
     PasswordRemoved,
     // </magic_link>
+    // <oauth>
+    /// The account was never confirmed, and what whoever registered it had set up was removed.
+    AccountTakenOver,
+    // </oauth>
     /// The account was scheduled for deletion, and the login canceled that.
     DeletionCancelled,
 }
@@ -70,6 +74,17 @@ pub fn respond(next_step: NextStep) -> Result<Json<Outcome>> {
         NextStep::ConfirmEmail => Err(UNCONFIRMED.into()),
     }
 }
+
+// <oauth>
+/// Responds to a login at a provider, which may have taken the account over.
+pub fn respond_to_provider(next_step: NextStep, took_over: bool) -> Result<Json<Outcome>> {
+    let mut response = respond(next_step)?;
+    if let (Outcome::Complete { notices, .. }, true) = (&mut response.0, took_over) {
+        notices.push(Notice::AccountTakenOver);
+    }
+    Ok(response)
+}
+// </oauth>
 
 pub fn notices(welcome: &Welcome) -> Vec<Notice> {
     let notices = [

@@ -83,6 +83,10 @@ fn in_words(action: &str) -> &str {
         audit::BROWSER_TRUSTED => t!("Trusted a browser"),
         audit::BROWSER_DISTRUSTED => t!("Stopped trusting a browser"),
         // </mfa>
+        // <oauth>
+        audit::IDENTITY_LINKED => t!("Linked an account"),
+        audit::IDENTITY_UNLINKED => t!("Unlinked an account"),
+        // </oauth>
         // <passkeys>
         audit::PASSKEY_ADDED => t!("Added a passkey"),
         audit::PASSKEY_REMOVED => t!("Removed a passkey"),
@@ -120,6 +124,14 @@ fn remedy_for(action: &str) -> &'static str {
             t!("Stop trusting that browser under “Your devices”, and change your password.")
         }
         // </mfa>
+        // <oauth>
+        audit::IDENTITY_LINKED => {
+            t!(
+                "Unlink it under “Ways to log in” in your settings, log out all other devices, and change your password."
+            )
+        }
+        audit::IDENTITY_UNLINKED => t!("Log out all other devices, and change your password."),
+        // </oauth>
         // <passkeys>
         audit::PASSKEY_ADDED => remove_factor(),
         audit::PASSKEY_REMOVED => {

@@ -8,6 +8,9 @@ use super::{
     check_email::{self, Link},
     form::Form,
 };
+// <oauth>
+use super::oauth::{self, ProviderButton};
+// </oauth>
 use crate::{
     accounts::{Accounts, Problems, Refusal, User},
     web::{
@@ -23,10 +26,17 @@ struct RegisterPage {
     layout: Layout,
     email: String,
     problems: Problems,
+    // <oauth>
+    providers: Vec<ProviderButton>,
+    // </oauth>
 }
 
-pub async fn new(session: CookieSession, scope: Option<Scope<User>>) -> Page<impl Template> {
-    page(&session, scope.as_ref(), String::new(), Problems::default())
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+) -> Page<impl Template> {
+    page(&accounts, &session, scope.as_ref(), String::new(), Problems::default())
 }
 
 /// Responds in the same way for a taken email address, unless `REVEAL_TAKEN_ADDRESSES` is set.
@@ -38,12 +48,30 @@ pub async fn create(
 ) -> Result<Response> {
     match accounts.register_user_here(&session, &form.email, &form.password).await {
         Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
-        Err(Refusal::Invalid(problems)) => Ok(page(&session, scope.as_ref(), form.email, problems).refused()),
+        Err(Refusal::Invalid(problems)) => {
+            Ok(page(&accounts, &session, scope.as_ref(), form.email, problems).refused())
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-fn page(session: &CookieSession, scope: Option<&Scope<User>>, email: String, problems: Problems) -> Page<RegisterPage> {
+fn page(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: Option<&Scope<User>>,
+    email: String,
+    problems: Problems,
+) -> Page<RegisterPage> {
+    // <!oauth>
+    // let _ = accounts;
+    // </!oauth>
     let layout = Layout::new(t!("Register"), session, scope).at("/users/register").with_problems(!problems.is_empty());
-    Page(RegisterPage { layout, email, problems })
+    Page(RegisterPage {
+        layout,
+        email,
+        problems,
+        // <oauth>
+        providers: oauth::buttons(accounts),
+        // </oauth>
+    })
 }

@@ -8,6 +8,9 @@ use axum::{
 use sigra::{CookieSession, Flash, LogInMethod, RememberMe, Scope, session::FlashMessage};
 
 use super::{form::Form, last_way::LastWay};
+// <oauth>
+use super::oauth::{self, ProviderButton};
+// </oauth>
 use crate::{
     accounts::{Accounts, User},
     web::{
@@ -32,17 +35,23 @@ struct LogInPage {
     // <passkeys>
     passkey_domain: Option<String>,
     // </passkeys>
+    // <oauth>
+    providers: Vec<ProviderButton>,
+    // </oauth>
 }
 
 pub async fn new(
-    // <passkeys>
     State(accounts): State<Accounts>,
-    // </passkeys>
     session: CookieSession,
     scope: Option<Scope<User>>,
     last_way: LastWay,
 ) -> Result<Page<impl Template>> {
     session.try_cookies()?;
+    // <!passkeys>
+    // <!oauth>
+    // let _ = accounts;
+    // </!oauth>
+    // </!passkeys>
     Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
         remember_me: false,
@@ -51,6 +60,9 @@ pub async fn new(
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
+        // <oauth>
+        providers: oauth::buttons(&accounts),
+        // </oauth>
     }))
 }
 
@@ -108,6 +120,9 @@ async fn attempt(
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
+        // <oauth>
+        providers: oauth::buttons(accounts),
+        // </oauth>
     };
     if form.cookies == "tried" && !session.has_cookies() {
         session.try_cookies()?;

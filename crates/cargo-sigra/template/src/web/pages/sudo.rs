@@ -11,6 +11,9 @@ use axum::extract::Query;
 use sigra::{Checked, CookieSession, Flash, Scope, session::ReturnTo};
 
 use super::form::Form;
+// <oauth>
+use super::oauth::ProviderButton;
+// </oauth>
 // <mfa>
 use super::second_factor::{Options, Prompt};
 // </mfa>
@@ -34,6 +37,9 @@ struct SudoPage {
     layout: Layout,
     email: String,
     has_password: bool,
+    // <oauth>
+    provider: Option<ProviderButton>,
+    // </oauth>
     // <mfa>
     prompt: Option<Prompt>,
     // </mfa>
@@ -49,6 +55,11 @@ impl SudoPage {
         if self.has_password {
             return t!("To continue, enter your password again.");
         }
+        // <oauth>
+        if self.provider.is_some() {
+            return t!("To continue, log in again with an account that you have linked.");
+        }
+        // </oauth>
         // <!magic_link>
         // t!("You don't have a password yet.")
         // </!magic_link>
@@ -99,6 +110,9 @@ async fn page(
         layout,
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
+        // <oauth>
+        provider: accounts.provider_for_sudo(user).await?.map(ProviderButton::from),
+        // </oauth>
         // <mfa>
         prompt: factors.is_any().then_some(prompt),
         // </mfa>

@@ -52,6 +52,9 @@ impl Host {
         let clock = Clock::stopped();
         let mut settings = settings(env).expect("valid settings");
         settings.sigra = settings.sigra.clock(clock.clone()).argon2(Argon2Params::INSECURE_FOR_TESTS);
+        // <oauth>
+        settings.providers = settings.providers.clock(clock.clone());
+        // </oauth>
 
         let pool = database::open(&database.url).await.unwrap_or_else(|error| panic!("{error}"));
         let state = state(settings, pool.clone()).expect("valid settings");

@@ -1,0 +1,343 @@
+//! Accounts at providers, such as Google: logging in with one, linking and unlinking them.
+//!
+//! An identity is the issuer and its ID of the account, never an email address. An address that the provider has proven
+//! decides only what happens to an identity that nobody has linked, as `Decision` says.
+
+use sigra::{
+    Checked, CookieSession, LogInMethod, RememberMe, Scope, Sudo,
+    oauth::{
+        AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
+        PendingIdentity, Provider, ProviderIdentity,
+    },
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Accounts, NextStep, Problems, Refusal, Transaction, User,
+    user::{invalid_email, normalize_email},
+};
+/// How often a login is decided again because another request changed what the decision relied on.
+const TRIES: usize = 4;
+
+/// What a login at a provider led to.
+#[must_use = "a login may not be complete yet: send the user to the next step"]
+pub enum Arrived {
+    /// The user was logged in, or has a next step.
+    LogIn {
+        next_step: NextStep,
+        /// Whether the login took the account over from whoever registered it without confirming the address.
+        took_over: bool,
+    },
+    /// The account with this address isn't linked. Its owner must log in first.
+    LogInToLink,
+    /// The provider has proven no address, so the visitor must enter one.
+    AskForEmail,
+    /// The identity was linked to the user, or not.
+    Link(Linked),
+    /// The user is in sudo mode.
+    Sudo,
+    /// The user reauthenticated with an identity that isn't theirs, or must present their second factor.
+    SudoRefused,
+    /// The account can't be used.
+    Inactive,
+}
+
+impl Accounts {
+    /// Returns the provider with this name.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.policy.providers.get(name)
+    }
+
+    /// Returns the name of a provider that users know. An identity can be older than the settings.
+    pub fn label_of_provider(&self, name: &str) -> String {
+        self.provider(name).map_or_else(|| name.to_owned(), |provider| provider.label_of().to_owned())
+    }
+
+    /// Begins a visit to a provider, and returns the URL to redirect to.
+    pub async fn begin_at_provider(
+        &self,
+        session: &CookieSession,
+        provider: &str,
+        purpose: FlowPurpose<'_, User>,
+    ) -> Result<String, FlowError> {
+        let uri = self.redirect_uri(provider);
+        self.sigra.oauth_flows().begin(session, &self.policy.providers, provider, &uri, purpose).await
+    }
+
+    /// Completes a visit to a provider, and does what it was for.
+    pub async fn arrive_from_provider(
+        &self,
+        session: &CookieSession,
+        scope: Option<&Scope<User>>,
+        provider: &str,
+        callback: &Callback,
+    ) -> Result<Arrived, FlowError> {
+        let (flows, uri) = (self.sigra.oauth_flows(), self.redirect_uri(provider));
+        let arrival = flows.complete(session, scope, &self.policy.providers, provider, &uri, callback).await?;
+        match (arrival, scope) {
+            (Arrival::LogIn { identity, remember_me }, _) => {
+                Ok(self.log_in_with_identity(session, &identity, remember_me).await?)
+            }
+            (Arrival::Link(identity), Some(scope)) => {
+                Ok(Arrived::Link(self.link_identity(session, scope, &identity).await?))
+            }
+            (Arrival::Reauthenticate(identity), Some(scope)) => {
+                match self.sigra.identities().reauthenticate(session, scope, &identity).await {
+                    Ok(Checked::Valid(())) => Ok(Arrived::Sudo),
+                    Ok(Checked::Invalid) | Err(sigra::Error::SecondFactorRequired) => Ok(Arrived::SudoRefused),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            _ => Err(FlowError::OtherSession),
+        }
+    }
+
+    /// Returns the callback of a provider. Each provider has its own (RFC 9700 section 4.4).
+    fn redirect_uri(&self, provider: &str) -> String {
+        self.notifier.url(&format!("users/auth/{provider}/callback"))
+    }
+
+    /// Decides what an identity leads to, and does it. Registering a user and taking an account over lead to the login of
+    /// a known identity.
+    async fn log_in_with_identity(
+        &self,
+        session: &CookieSession,
+        identity: &ProviderIdentity,
+        remember_me: RememberMe,
+    ) -> Result<Arrived, sigra::Error> {
+        let mut took_over = false;
+        for _ in 0..TRIES {
+            match self.sigra.identities().decide(identity, self.owner_of(identity)).await? {
+                Decision::LogIn(known) => {
+                    let next_step = self.log_in_known(session, &known, remember_me).await?;
+                    return Ok(Arrived::LogIn { next_step, took_over });
+                }
+                Decision::Register { email } => self.register_with_identity(session, &email, identity).await?,
+                Decision::TakeOver(user) => took_over |= self.take_over_by_identity(session, &user, identity).await?,
+                Decision::LogInToLink => {
+                    self.sigra.identities().hold(session, identity, remember_me).await?;
+                    return Ok(Arrived::LogInToLink);
+                }
+                Decision::AskForEmail => {
+                    self.sigra.identities().hold(session, identity, remember_me).await?;
+                    return Ok(Arrived::AskForEmail);
+                }
+                Decision::Inactive => return Ok(Arrived::Inactive),
+            }
+        }
+        Err(sigra::Error::CredentialsChanged)
+    }
+
+    /// Returns who has the email address of an identity.
+    async fn owner_of(&self, identity: &ProviderIdentity) -> Result<AddressOwner<User>, sigra::Error> {
+        let Some(email) = identity.email.as_deref().and_then(normalize_email) else { return Ok(AddressOwner::Invalid) };
+        Ok(match self.get_user_by_email(&email).await? {
+            None => AddressOwner::Nobody(email),
+            Some(user) if user.confirmed_at.is_none() => AddressOwner::Unconfirmed(user),
+            Some(user) => AddressOwner::Confirmed(user),
+        })
+    }
+
+    /// Logs in the user who has linked an identity, as a password would.
+    async fn log_in_known(
+        &self,
+        session: &CookieSession,
+        known: &KnownIdentity<User>,
+        remember_me: RememberMe,
+    ) -> Result<NextStep, sigra::Error> {
+        let user = known.user();
+        if self.must_confirm(user) {
+            // They can confirm the address in this browser, because they proved that the account is theirs.
+            self.remember_registrant(session, user)?;
+            return Ok(NextStep::ConfirmEmail);
+        }
+        let mut deletion_cancelled = false;
+        let also = async |tx: &mut Transaction| {
+            deletion_cancelled = self.complete_log_in(tx, session, user).await?;
+            Ok(())
+        };
+        let outcome = self.sigra.identities().log_in_with(session, known, remember_me, also).await?;
+        self.next_step(session, user, outcome, deletion_cancelled).await
+    }
+
+    /// Registers a user with an address that the provider has proven. Does nothing if another request has just registered
+    /// the address or linked the identity.
+    async fn register_with_identity(
+        &self,
+        session: &CookieSession,
+        email: &str,
+        identity: &ProviderIdentity,
+    ) -> Result<(), sigra::Error> {
+        let client = session.client();
+        let mut tx = self.sigra.begin().await?;
+        let Ok(user) = self.insert_user(&mut tx, email, None, &client).await? else { return Ok(()) };
+        self.confirm_in(&mut tx, &user, &client).await?;
+        if self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await? {
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives an account whose address was never confirmed to the owner of the address, as a password reset does. Deletes
+    /// everything that could log in whoever registered it. Returns whether it did.
+    async fn take_over_by_identity(
+        &self,
+        session: &CookieSession,
+        user: &User,
+        identity: &ProviderIdentity,
+    ) -> Result<bool, sigra::Error> {
+        let client = session.client();
+        let mut tx = self.sigra.begin().await?;
+        let revoked = self.sigra.recovery().take_over_in(&mut tx, &user.id, &client).await?;
+        let removed = sqlx::query(
+            "UPDATE users SET hashed_password = NULL, updated_at = $1
+             WHERE id = $2 AND email = $3 AND confirmed_at IS NULL",
+        )
+        .bind(self.sigra.now())
+        .bind(user.id)
+        .bind(&user.email)
+        .execute(&mut *tx)
+        .await?;
+        if removed.rows_affected() == 0
+            || !self.sigra.identities().insert_in(&mut tx, &user.id, identity, &client).await?
+        {
+            return Ok(false);
+        }
+        let user = self.confirm_in(&mut tx, user, &client).await?;
+        let label = self.label_of_provider(&identity.provider);
+        self.mailer().send_in(&mut tx, self.notifier.taken_over_by_identity(&user, &label)).await?;
+        tx.commit().await?;
+        self.sigra.sessions().announce(revoked);
+        Ok(true)
+    }
+
+    /// Links an identity to a logged-in user, and sends an email about it.
+    async fn link_identity(
+        &self,
+        session: &CookieSession,
+        scope: &Scope<User>,
+        identity: &ProviderIdentity,
+    ) -> Result<Linked, sigra::Error> {
+        let mut tx = self.sigra.begin().await?;
+        let linked = self.link_identity_in(&mut tx, session, scope, identity).await?;
+        tx.commit().await?;
+        Ok(linked)
+    }
+
+    async fn link_identity_in(
+        &self,
+        tx: &mut Transaction,
+        session: &CookieSession,
+        scope: &Scope<User>,
+        identity: &ProviderIdentity,
+    ) -> Result<Linked, sigra::Error> {
+        let linked = self.sigra.identities().link_in(tx, session, scope, identity).await?;
+        if linked == Linked::Now {
+            let label = self.label_of_provider(&identity.provider);
+            self.mailer().send_in(tx, self.notifier.identity_linked(scope.user(), &label)).await?;
+        }
+        Ok(linked)
+    }
+
+    /// Links the identity that waits for this browser to the user who has logged in, and says yes.
+    pub async fn link_pending_identity(
+        &self,
+        session: &CookieSession,
+        Sudo(scope): &Sudo<User>,
+        id: &str,
+    ) -> Result<Option<(PendingIdentity, Linked)>, sigra::Error> {
+        let mut tx = self.sigra.begin().await?;
+        let Some(pending) = self.sigra.identities().take_pending_in(&mut tx, session, id).await? else {
+            return Ok(None);
+        };
+        let linked = self.link_identity_in(&mut tx, session, scope, &pending.identity).await?;
+        tx.commit().await?;
+        Ok(Some((pending, linked)))
+    }
+
+    /// Registers the visitor whose identity waits for this browser, with an address that isn't proven, and sends the link
+    /// that confirms it. Responds in the same way for a taken address, whose owner gets an email.
+    pub async fn register_pending_identity(
+        &self,
+        session: &CookieSession,
+        id: &str,
+        email: &str,
+    ) -> Result<(), Refusal> {
+        let email = normalize_email(email).ok_or_else(|| Problems::of_email(invalid_email()))?;
+        let client = session.client();
+        let mut tx = self.sigra.begin().await?;
+        let pending = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(Refusal::Link)?;
+        match self.insert_user(&mut tx, &email, None, &client).await? {
+            Ok(user) => {
+                if !self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await? {
+                    return Err(Refusal::Link);
+                }
+                self.remember_registrant(session, &user)?;
+                if self.may_mail(&mut tx, "confirm", &email).await? {
+                    self.send_confirmation_instructions(&mut tx, &user).await?;
+                }
+            }
+            Err(owner) => {
+                self.remember_nobody(session)?;
+                if let Some(owner) = owner {
+                    self.send_taken_notice(&mut tx, &owner).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Unlinks an identity, and sends an email about it. Returns whether it was the user's.
+    pub async fn unlink_identity(
+        &self,
+        session: &CookieSession,
+        sudo: &Sudo<User>,
+        id: Uuid,
+    ) -> Result<Option<Identity>, sigra::Error> {
+        let mut tx = self.sigra.begin().await?;
+        let Some(identity) = self.sigra.identities().unlink_in(&mut tx, session, sudo, id).await? else {
+            return Ok(None);
+        };
+        let label = self.label_of_provider(&identity.provider);
+        self.mailer().send_in(&mut tx, self.notifier.identity_unlinked(sudo.0.user(), &label)).await?;
+        tx.commit().await?;
+        Ok(Some(identity))
+    }
+
+    /// Returns the provider at which the user can reauthenticate, by one of their identities.
+    pub async fn provider_for_sudo(&self, user: &User) -> Result<Option<&Provider>, sigra::Error> {
+        let identities = self.sigra.identities().list(&user.id).await?;
+        let providers = identities.iter().filter_map(|identity| self.provider(&identity.provider));
+        Ok(providers.into_iter().find(|provider| provider.can_reauthenticate()))
+    }
+}
+
+/// When the user last logged in with what has no row of its own.
+#[derive(Default)]
+pub struct LastLogIns {
+    pub password: Option<OffsetDateTime>,
+    // <magic_link>
+    pub link: Option<OffsetDateTime>,
+    // </magic_link>
+}
+
+impl Accounts {
+    /// Reads from the latest events of the audit trail when the user last logged in with what has no row of its own.
+    pub async fn last_log_ins(&self, user: &User) -> Result<LastLogIns, sigra::Error> {
+        const LATEST: u32 = 200;
+        let events = self.sigra.audit().list(&user.id, None, LATEST).await?;
+        // A login whose second factor was pending names the method too.
+        let last = |method: LogInMethod| {
+            let mut events = events.iter();
+            events.find(|event| event.metadata["method"] == method.name()).map(|event| event.inserted_at)
+        };
+        Ok(LastLogIns {
+            password: last(LogInMethod::Password),
+            // <magic_link>
+            link: last(LogInMethod::Link),
+            // </magic_link>
+        })
+    }
+}

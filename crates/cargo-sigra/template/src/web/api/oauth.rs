@@ -1,0 +1,196 @@
+//! Logging in with an account at a provider, such as Google, and linking and unlinking them.
+//!
+//! The frontend redirects the browser to the URL that it gets here. The provider sends the browser back to
+//! `/users/auth/{provider}/callback`, which the frontend serves: it passes the query on to `complete`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use sigra::{
+    CookieSession, Problem, Scope, Sudo,
+    oauth::{Callback, FlowError, FlowPurpose, Linked, OauthError},
+};
+use uuid::Uuid;
+
+use super::{refusal::found, session};
+use crate::{
+    accounts::{Accounts, Arrived, User},
+    web::{
+        error::{NOT_FOUND, Result},
+        forms::{Pending, PendingRegistration, ProviderLogIn},
+    },
+};
+
+/// Where to redirect the browser.
+#[derive(Serialize)]
+pub struct Begun {
+    url: String,
+}
+
+/// What a login at a provider led to, besides the outcomes of every login.
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Outcome {
+    /// The owner of the account must log in, then `POST /users/settings/log-in-methods/link`.
+    LogInToLink,
+    /// The visitor must enter an email address at `POST /users/register/provider`, or log in to link the identity.
+    EmailRequired,
+    /// The identity is linked to the user.
+    Linked,
+    /// The user is in sudo mode.
+    Confirmed,
+}
+
+/// The identity that waits for this browser's next step.
+#[derive(Serialize)]
+pub struct Waiting {
+    pending: String,
+    provider: String,
+    email: Option<String>,
+    has_account: bool,
+}
+
+/// An account at a provider that the user has linked.
+#[derive(Serialize)]
+pub struct LinkedAccount {
+    id: Uuid,
+    provider: String,
+    email: Option<String>,
+    last_used_at: i64,
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Path(provider): Path<String>,
+    Json(body): Json<ProviderLogIn>,
+) -> Result<Json<Begun>> {
+    begin(&accounts, &session, &provider, FlowPurpose::LogIn(body.remember_me)).await
+}
+
+pub async fn sudo(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(provider): Path<String>,
+) -> Result<Json<Begun>> {
+    begin(&accounts, &session, &provider, FlowPurpose::Reauthenticate(&scope)).await
+}
+
+pub async fn link(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Path(provider): Path<String>,
+) -> Result<Json<Begun>> {
+    begin(&accounts, &session, &provider, FlowPurpose::Link(&sudo)).await
+}
+
+async fn begin(
+    accounts: &Accounts,
+    session: &CookieSession,
+    provider: &str,
+    purpose: FlowPurpose<'_, User>,
+) -> Result<Json<Begun>> {
+    let url = accounts.begin_at_provider(session, provider, purpose).await.map_err(refused)?;
+    Ok(Json(Begun { url }))
+}
+
+pub async fn complete(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+    Path(provider): Path<String>,
+    Json(callback): Json<Callback>,
+) -> Result<Response> {
+    let arrived = accounts.arrive_from_provider(&session, scope.as_ref(), &provider, &callback).await;
+    let outcome = match arrived.map_err(refused)? {
+        Arrived::LogIn { next_step, took_over } => {
+            return Ok(session::respond_to_provider(next_step, took_over)?.into_response());
+        }
+        Arrived::LogInToLink => Outcome::LogInToLink,
+        Arrived::AskForEmail => Outcome::EmailRequired,
+        Arrived::Link(linked) => return linked_or_not(linked),
+        Arrived::Sudo => Outcome::Confirmed,
+        Arrived::SudoRefused => return Err(problem("not_your_identity").into()),
+        Arrived::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
+    };
+    Ok(Json(outcome).into_response())
+}
+
+fn linked_or_not(linked: Linked) -> Result<Response> {
+    match linked {
+        Linked::Now | Linked::Before => Ok(Json(Outcome::Linked).into_response()),
+        Linked::ByAnother => Err(Problem::new(StatusCode::CONFLICT).code("linked_to_another_account").into()),
+    }
+}
+
+pub async fn pending(State(accounts): State<Accounts>, session: CookieSession) -> Result<Json<Waiting>> {
+    let pending = accounts.sigra().identities().pending(&session).await?.ok_or(NOT_FOUND)?;
+    let identity = pending.identity;
+    Ok(Json(Waiting {
+        pending: pending.id,
+        provider: identity.provider,
+        email: identity.email,
+        has_account: identity.email_proven,
+    }))
+}
+
+pub async fn register(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Json(body): Json<PendingRegistration>,
+) -> Result<StatusCode> {
+    accounts.register_pending_identity(&session, &body.pending, &body.email).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn link_pending(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Json(body): Json<Pending>,
+) -> Result<Response> {
+    let (_, linked) = accounts.link_pending_identity(&session, &sudo, &body.pending).await?.ok_or(NOT_FOUND)?;
+    linked_or_not(linked)
+}
+
+pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Result<Json<Vec<LinkedAccount>>> {
+    let identities = accounts.sigra().identities().list(&scope.user().id).await?;
+    let linked = identities.into_iter().map(|identity| LinkedAccount {
+        id: identity.id,
+        provider: identity.provider,
+        email: identity.email,
+        last_used_at: identity.last_used_at.unix_timestamp(),
+    });
+    Ok(Json(linked.collect()))
+}
+
+pub async fn unlink(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    let id = id.parse::<Uuid>().map_err(|_| NOT_FOUND)?;
+    Ok(found(accounts.unlink_identity(&session, &sudo, id).await?.is_some()))
+}
+
+/// Only an error of ours is a 5xx. A provider's error is a 400 whose code says what happened.
+fn refused(error: FlowError) -> crate::web::error::Error {
+    match error {
+        FlowError::Library(error) => error.into(),
+        FlowError::Provider(OauthError::UnknownProvider) => NOT_FOUND.into(),
+        FlowError::Provider(error) if error.is_unreachable() => problem("provider_unreachable").into(),
+        FlowError::Provider(_) => problem("provider_error").into(),
+        error => problem(error.reason()).into(),
+    }
+}
+
+fn problem(code: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST).code(code)
+}

@@ -1,0 +1,163 @@
+//! "Ways to log in": what opens the account, when it was last used, and linking and unlinking accounts at providers.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{CookieSession, Flash, Scope, Sudo, oauth::FlowPurpose};
+use uuid::Uuid;
+
+use super::{
+    form::Form,
+    oauth::{self, METHODS_PATH, ProviderButton},
+};
+use crate::{
+    accounts::{Accounts, User},
+    dates::{Moment, moment},
+    web::{
+        error::{NOT_FOUND, Result},
+        forms::Pending,
+        layout::{Layout, Page},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "log_in_methods.html")]
+struct MethodsPage {
+    layout: Layout,
+    email: String,
+    has_password: bool,
+    password_used: Option<Moment>,
+    // <magic_link>
+    link_used: Option<Moment>,
+    // </magic_link>
+    // <passkeys>
+    passkeys: Vec<(String, Moment)>,
+    has_passkeys: bool,
+    // </passkeys>
+    identities: Vec<Linked>,
+    providers: Vec<ProviderButton>,
+}
+
+/// An account at a provider.
+struct Linked {
+    id: Uuid,
+    label: String,
+    email: Option<String>,
+    used: Moment,
+}
+
+#[derive(Template)]
+#[template(path = "link_identity.html")]
+struct LinkPage {
+    layout: Layout,
+    id: String,
+    label: String,
+    at_provider: Option<String>,
+    email: String,
+}
+
+pub async fn index(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+) -> Result<Page<impl Template>> {
+    let user = scope.user();
+    let used = accounts.last_log_ins(user).await?;
+    let identities = accounts.sigra().identities().list(&user.id).await?;
+    let identities = identities.into_iter().map(|identity| Linked {
+        id: identity.id,
+        label: accounts.label_of_provider(&identity.provider),
+        email: identity.email,
+        used: moment(identity.last_used_at),
+    });
+    // <passkeys>
+    let passkeys = accounts.sigra().mfa().list(&user.id).await?.passkeys;
+    // </passkeys>
+    Ok(Page(MethodsPage {
+        layout: Layout::new(t!("Ways to log in"), &session, Some(&scope)).at(METHODS_PATH),
+        email: user.email.clone(),
+        has_password: user.hashed_password.is_some(),
+        password_used: used.password.map(moment),
+        // <magic_link>
+        link_used: used.link.map(moment),
+        // </magic_link>
+        // <passkeys>
+        passkeys: passkeys.into_iter().map(|passkey| (passkey.name, moment(passkey.last_used_at))).collect(),
+        has_passkeys: accounts.policy().passkey_domain.is_some(),
+        // </passkeys>
+        identities: identities.collect(),
+        providers: oauth::buttons(&accounts),
+    }))
+}
+
+/// Begins to link an account at a provider.
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Path(provider): Path<String>,
+) -> Result<Response> {
+    oauth::begin(&accounts, &session, Some(&sudo.0), &provider, FlowPurpose::Link(&sudo)).await
+}
+
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let id = id.parse::<Uuid>().map_err(|_| NOT_FOUND)?;
+    match accounts.unlink_identity(&session, &sudo, id).await {
+        Ok(Some(identity)) => {
+            let provider = accounts.label_of_provider(&identity.provider);
+            session.put_flash(Flash::Info, t!("You can no longer log in with this {provider} account.", provider))?;
+        }
+        Ok(None) => return Err(NOT_FOUND.into()),
+        Err(sigra::Error::LastWayIn) => session.put_flash(
+            Flash::Error,
+            t!("This is your only way to log in. Set a password first, or link another account."),
+        )?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Redirect::to(METHODS_PATH).into_response())
+}
+
+/// Asks whether to link the identity that waits since before the login.
+pub async fn edit(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+) -> Result<Response> {
+    let Some(pending) = accounts.sigra().identities().pending(&session).await? else {
+        return Ok(Redirect::to(METHODS_PATH).into_response());
+    };
+    let page = LinkPage {
+        layout: Layout::new(t!("Link an account"), &session, Some(&scope)),
+        id: pending.id,
+        label: accounts.label_of_provider(&pending.identity.provider),
+        at_provider: pending.identity.email,
+        email: scope.user().email.clone(),
+    };
+    Ok(Page(page).into_response())
+}
+
+pub async fn link(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Form(form): Form<Pending>,
+) -> Result<Response> {
+    match accounts.link_pending_identity(&session, &sudo, &form.pending).await? {
+        Some((pending, linked)) => oauth::put_linked(&accounts, &session, &pending.identity.provider, linked)?,
+        None => session.put_flash(Flash::Error, t!("This login has expired. Start again."))?,
+    }
+    Ok(Redirect::to(METHODS_PATH).into_response())
+}
+
+/// Forgets the identity that waits.
+pub async fn forget(State(accounts): State<Accounts>, session: CookieSession, _: Scope<User>) -> Result<Response> {
+    accounts.sigra().identities().forget_pending(&session).await?;
+    Ok(Redirect::to(METHODS_PATH).into_response())
+}

@@ -1,0 +1,277 @@
+//! Logging in with an account at a provider, such as Google, and registering with one.
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{
+    CookieSession, Flash, Scope,
+    oauth::{Callback, FlowError, FlowPurpose, Linked, OauthError, Provider},
+    session::ReturnTo,
+};
+
+use super::{
+    check_email::{self, Link},
+    form::Form,
+};
+use crate::{
+    accounts::{Accounts, Arrived, Problems, Refusal, User},
+    web::{
+        error::{NOT_FOUND, Result},
+        forms::{PendingRegistration, ProviderLogIn},
+        layout::{Layout, Page},
+        user_auth,
+    },
+};
+
+/// The ways to log in, in the settings.
+pub const METHODS_PATH: &str = "/users/settings/log-in-methods";
+
+/// Where a user who has logged in says whether to link the identity that waits.
+pub const LINK_PATH: &str = "/users/settings/log-in-methods/link";
+
+/// The page about an account at a provider that isn't linked to an account here.
+const PENDING_PATH: &str = "/users/register/provider";
+
+/// A button that leads to a provider.
+pub struct ProviderButton {
+    pub name: String,
+    pub label: String,
+}
+
+impl From<&Provider> for ProviderButton {
+    fn from(provider: &Provider) -> Self {
+        Self { name: provider.name().to_owned(), label: provider.label_of().to_owned() }
+    }
+}
+
+/// Returns the buttons of the login page: none without providers.
+pub fn buttons(accounts: &Accounts) -> Vec<ProviderButton> {
+    accounts.policy().providers.iter().map(ProviderButton::from).collect()
+}
+
+/// Says why a login at a provider failed, and leads back.
+#[derive(Template)]
+#[template(path = "provider_problem.html")]
+struct ProblemPage {
+    layout: Layout,
+    what: String,
+    back: &'static str,
+}
+
+/// Asks for an email address, or for a login to the account that the identity may be linked to.
+#[derive(Template)]
+#[template(path = "provider_pending.html")]
+struct PendingPage {
+    layout: Layout,
+    id: String,
+    label: String,
+    email: String,
+    /// Whether the provider has proven that the visitor owns the address of an account.
+    has_account: bool,
+    problems: Problems,
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+    Path(provider): Path<String>,
+    Form(form): Form<ProviderLogIn>,
+) -> Result<Response> {
+    begin(&accounts, &session, scope.as_ref(), &provider, FlowPurpose::LogIn(form.remember_me)).await
+}
+
+/// Reauthenticates a user at a provider, for sudo mode.
+pub async fn sudo(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(provider): Path<String>,
+) -> Result<Response> {
+    begin(&accounts, &session, Some(&scope), &provider, FlowPurpose::Reauthenticate(&scope)).await
+}
+
+/// Redirects to a provider.
+pub async fn begin(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: Option<&Scope<User>>,
+    provider: &str,
+    purpose: FlowPurpose<'_, User>,
+) -> Result<Response> {
+    match accounts.begin_at_provider(session, provider, purpose).await {
+        Ok(url) => Ok(Redirect::to(&url).into_response()),
+        Err(error) => problem(accounts, session, scope, provider, error),
+    }
+}
+
+/// The provider's answer. Whatever a visitor sends here, the response is a page that leads back.
+pub async fn callback(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+    Path(provider): Path<String>,
+    callback: Result<Query<Callback>, QueryRejection>,
+) -> Result<Response> {
+    let Query(callback) = callback.unwrap_or_default();
+    match accounts.arrive_from_provider(&session, scope.as_ref(), &provider, &callback).await {
+        Ok(arrived) => arrive(&accounts, &session, scope.as_ref(), &provider, arrived),
+        Err(error) => problem(&accounts, &session, scope.as_ref(), &provider, error),
+    }
+}
+
+/// Sends a provider's form, which comes from another site and so without cookies, to the callback as a `GET`, which comes
+/// with them. It reads nothing of the form and changes nothing.
+pub async fn posted_callback(Path(provider): Path<String>, form: String) -> Response {
+    let form = url::form_urlencoded::parse(form.as_bytes());
+    let passed = form.filter(|(name, _)| ["code", "state", "iss", "error"].contains(&name.as_ref()));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(passed).finish();
+    let provider: String = url::form_urlencoded::byte_serialize(provider.as_bytes()).collect();
+    Redirect::to(&format!("/users/auth/{provider}/callback?{query}")).into_response()
+}
+
+fn arrive(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: Option<&Scope<User>>,
+    provider: &str,
+    arrived: Arrived,
+) -> Result<Response> {
+    match arrived {
+        Arrived::LogIn { next_step, took_over } => {
+            let redirect = user_auth::after_log_in(session, next_step)?;
+            if took_over {
+                session.put_flash(Flash::Info, t!("Your email address is confirmed. Someone else may have registered this account with it before, so we logged them out and removed their password."))?;
+            }
+            Ok(redirect.into_response())
+        }
+        Arrived::LogInToLink | Arrived::AskForEmail => Ok(Redirect::to(PENDING_PATH).into_response()),
+        Arrived::Link(linked) => {
+            put_linked(accounts, session, provider, linked)?;
+            Ok(Redirect::to(METHODS_PATH).into_response())
+        }
+        Arrived::Sudo => {
+            let return_to = session.take_return_to();
+            Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
+        }
+        Arrived::SudoRefused => {
+            session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
+            Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
+        }
+        Arrived::Inactive => Ok(problem_page(session, scope, t!("This account can't be used.").to_owned())),
+    }
+}
+
+/// Puts the message about the result of linking.
+pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, linked: Linked) -> Result<()> {
+    let provider = accounts.label_of_provider(provider);
+    match linked {
+        Linked::Now => session.put_flash(Flash::Info, t!("You can now log in with {provider}.", provider))?,
+        Linked::Before => {
+            session.put_flash(Flash::Info, t!("You could already log in with this {provider} account.", provider))?;
+        }
+        Linked::ByAnother => session.put_flash(
+            Flash::Error,
+            t!("This {provider} account is linked to another account. Unlink it there first.", provider),
+        )?,
+    }
+    Ok(())
+}
+
+/// Shows why a login at a provider failed. Only an error of ours fails the request.
+fn problem(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: Option<&Scope<User>>,
+    provider: &str,
+    error: FlowError,
+) -> Result<Response> {
+    let provider = accounts.label_of_provider(provider);
+    let what = match error {
+        FlowError::Library(sigra::Error::CredentialsChanged | sigra::Error::SessionEnded) => {
+            t!("Your account changed in the meantime. Start again.").to_owned()
+        }
+        FlowError::Library(error) => return Err(error.into()),
+        FlowError::Provider(OauthError::UnknownProvider) => return Err(NOT_FOUND.into()),
+        FlowError::Provider(error) if error.is_unreachable() => {
+            t!("{provider} can't be reached right now. Try again in a moment, or log in another way.", provider)
+        }
+        FlowError::Denied => t!("You canceled at {provider}. Nothing was changed.", provider),
+        FlowError::UnknownFlow => {
+            t!("This login has expired, was completed before, or began in another browser. Start again.").to_owned()
+        }
+        FlowError::OtherSession => t!("You began this while logged in differently. Start again.").to_owned(),
+        _ => t!("{provider} sent an answer that we can't use. Start again, or log in another way.", provider),
+    };
+    Ok(problem_page(session, scope, what))
+}
+
+fn problem_page(session: &CookieSession, scope: Option<&Scope<User>>, what: String) -> Response {
+    let back = if scope.is_some() { METHODS_PATH } else { user_auth::LOG_IN_PATH };
+    let layout = Layout::new(t!("The login didn't work"), session, scope);
+    (StatusCode::BAD_REQUEST, Page(ProblemPage { layout, what, back })).into_response()
+}
+
+/// Shows what can be done with the identity that waits for this browser.
+pub async fn new(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+) -> Result<Response> {
+    match pending_page(&accounts, &session, scope.as_ref(), None, Problems::default()).await? {
+        Some(page) => {
+            // The login leads to the page that links it.
+            if let Some(path) = ReturnTo::parse(LINK_PATH) {
+                session.put_return_to(&path);
+            }
+            Ok(page.into_response())
+        }
+        None => Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response()),
+    }
+}
+
+/// Registers with an address that the provider hasn't proven. Responds in the same way for a taken address.
+pub async fn register(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Option<Scope<User>>,
+    Form(form): Form<PendingRegistration>,
+) -> Result<Response> {
+    match accounts.register_pending_identity(&session, &form.pending, &form.email).await {
+        Ok(()) => check_email::lead_to(&session, Link::Register, &form.email),
+        Err(Refusal::Invalid(problems)) => {
+            match pending_page(&accounts, &session, scope.as_ref(), Some(form.email), problems).await? {
+                Some(page) => Ok(page.refused()),
+                None => Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response()),
+            }
+        }
+        Err(Refusal::Link) => {
+            session.put_flash(Flash::Error, t!("This login has expired. Start again."))?;
+            Ok(Redirect::to(user_auth::LOG_IN_PATH).into_response())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+async fn pending_page(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: Option<&Scope<User>>,
+    entered: Option<String>,
+    problems: Problems,
+) -> Result<Option<Page<PendingPage>>> {
+    let Some(pending) = accounts.sigra().identities().pending(session).await? else { return Ok(None) };
+    let identity = pending.identity;
+    let layout = Layout::new(t!("Almost there"), session, scope).with_problems(!problems.is_empty());
+    Ok(Some(Page(PendingPage {
+        layout,
+        id: pending.id,
+        label: accounts.label_of_provider(&identity.provider),
+        has_account: identity.email_proven,
+        email: entered.or(identity.email).unwrap_or_default(),
+        problems,
+    })))
+}
