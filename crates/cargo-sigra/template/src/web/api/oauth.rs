@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+const BAD_REQUEST: Problem = Problem::new(StatusCode::BAD_REQUEST);
+
 /// Where to redirect the browser.
 #[derive(Serialize)]
 pub struct Begun {
@@ -116,7 +118,7 @@ pub async fn complete(
         Arrived::AskForEmail => Outcome::EmailRequired,
         Arrived::Link(linked) => return linked_or_not(linked),
         Arrived::Sudo => Outcome::Confirmed,
-        Arrived::SudoRefused => return Err(problem("not_your_identity").into()),
+        Arrived::SudoRefused => return Err(BAD_REQUEST.code("not_your_identity").into()),
         Arrived::Inactive => return Err(Problem::new(StatusCode::FORBIDDEN).code("account_inactive").into()),
     };
     Ok(Json(outcome).into_response())
@@ -185,12 +187,11 @@ fn refused(error: FlowError) -> crate::web::error::Error {
     match error {
         FlowError::Library(error) => error.into(),
         FlowError::Provider(OauthError::UnknownProvider) => NOT_FOUND.into(),
-        FlowError::Provider(error) if error.is_unreachable() => problem("provider_unreachable").into(),
-        FlowError::Provider(_) => problem("provider_error").into(),
-        error => problem(error.reason()).into(),
+        FlowError::Provider(error) if error.is_unreachable() => BAD_REQUEST.code("provider_unreachable").into(),
+        FlowError::Incomplete => BAD_REQUEST.code("incomplete").into(),
+        FlowError::UnknownFlow => BAD_REQUEST.code("unknown_flow").into(),
+        FlowError::OtherSession => BAD_REQUEST.code("other_session").into(),
+        FlowError::Denied => BAD_REQUEST.code("access_denied").into(),
+        _ => BAD_REQUEST.code("provider_error").into(),
     }
-}
-
-fn problem(code: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST).code(code)
 }
