@@ -54,7 +54,7 @@ impl<T> Default for Cached<T> {
 
 impl<T> Cached<T> {
     /// Returns the value, and fetches it if it is missing or old. While the provider fails, returns the old value, or
-    /// the error without another request until the pause is over.
+    /// the error without another request until the pause has ended.
     pub async fn get(
         &self,
         clock: &Clock,
@@ -205,7 +205,7 @@ mod tests {
         source.is_down.store(true, Ordering::SeqCst);
         clock.advance(FRESH);
         assert_eq!(cached.get(&clock, source.answer()).await.as_ref(), Ok(&first));
-        assert_eq!(source.requests(), 2, "it was asked for a newer one");
+        assert_eq!(source.requests(), 2, "the provider got another request");
         clock.advance(USABLE);
         assert_eq!(cached.get(&clock, source.answer()).await, Err(OauthError::TimedOut));
     }

@@ -1,6 +1,6 @@
 //! Requests to providers: bounded in time and size, without redirects, and over TLS.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::body::Bytes;
 use http::{
@@ -103,7 +103,7 @@ impl HttpClient {
         serde_json::from_slice(response.body()).map_err(|_| OauthError::Malformed)
     }
 
-    /// Sends a request, and returns the response if it is JSON. A status of 4xx is no error, because the body says why.
+    /// Sends a request, and returns the response if it is JSON. A status of 4xx isn't an error, because the body says why.
     pub async fn send(&self, request: HttpRequest, plaintext: Plaintext) -> Result<HttpResponse, OauthError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| OauthError::Insecure)?;
         if !plaintext.accepts(&url) {
@@ -118,7 +118,7 @@ impl HttpClient {
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OauthError> {
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         request.headers_mut().insert(USER_AGENT, AGENT);
-        let response = self.client.request(request).await.map_err(|_| OauthError::Connect)?;
+        let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         if status.is_redirection() {
             return Err(OauthError::Redirected);
@@ -134,12 +134,23 @@ impl HttpClient {
             });
         }
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_RESPONSE)
-            .collect()
-            .await
-            .map_err(|error| if error.is::<LengthLimitError>() { OauthError::TooLarge } else { OauthError::Connect })?;
+        let body = Limited::new(body, MAX_RESPONSE).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { OauthError::TooLarge } else { unreachable(&*error) }
+        })?;
         Ok(HttpResponse::from_parts(parts, body.to_bytes().into()))
     }
+}
+
+/// Logs why a provider can't be reached, such as DNS or TLS. Only the owner of the application can do something about it.
+fn unreachable(error: &(dyn Error + 'static)) -> OauthError {
+    let mut causes = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes = format!("{causes}: {cause}");
+        next = cause.source();
+    }
+    tracing::debug!(target: "sigra", error = causes, "a provider can't be reached");
+    OauthError::Connect
 }
 
 /// Returns whether the content type is `application/json` or `application/…+json` (RFC 6839 section 3.1).

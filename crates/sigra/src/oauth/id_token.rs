@@ -281,9 +281,12 @@ mod tests {
         let iss = "https://provider.example";
         let token = sign(&json!({ "alg": "ES256", "kid": "1" }), &claims(iss, None));
         assert!(verify(&token, &keys(None), expected(iss)).is_ok());
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
-            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            // The first bit of a character is used, even if the last bits of the last character aren't.
+            let value = alphabet.iter().position(|c| *c == changed[at]);
+            changed[at] = value.map_or(b'A', |value| alphabet[value ^ 32]);
             let changed = String::from_utf8(changed).unwrap();
             assert!(verify(&changed, &keys(None), expected(iss)).is_err(), "{at}: {changed}");
         }
@@ -308,6 +311,68 @@ mod tests {
         ] {
             let error = verify(&sign(&header, &claims(iss, None)), &keys(None), expected(iss)).unwrap_err();
             assert_eq!(error, expected_error, "{header}");
+        }
+    }
+
+    #[test]
+    fn claims_of_any_type_and_size_cause_no_panic_and_no_identity_of_another() {
+        let iss = "https://provider.example";
+        let values = [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-1),
+            json!(i64::MIN),
+            json!(i64::MAX),
+            json!(u64::MAX),
+            json!(1e308),
+            json!(""),
+            json!("1"),
+            json!("2026-11-26T00:00:00Z"),
+            json!([]),
+            json!(["my_app", 1]),
+            json!({}),
+            json!({ "sub": "2" }),
+            json!("\u{0}"),
+            json!("x".repeat(1000)),
+        ];
+        for claim in [
+            "iss",
+            "sub",
+            "aud",
+            "azp",
+            "exp",
+            "iat",
+            "nonce",
+            "auth_time",
+            "email",
+            "email_verified",
+            "hd",
+            "tid",
+            "acr",
+            "amr",
+            "at_hash",
+            "address",
+            "birthdate",
+            "locale",
+            "updated_at",
+            "name",
+            "name#de",
+            "gender",
+        ] {
+            for value in &values {
+                let mut claims = claims(iss, None);
+                claims[claim] = value.clone();
+                let token = sign(&json!({ "alg": "ES256", "kid": "1" }), &claims);
+                let since = Some(OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap());
+                for reauthenticated_since in [None, since] {
+                    let verified = verify(&token, &keys(None), Expected { reauthenticated_since, ..expected(iss) });
+                    if let Ok(verified) = verified {
+                        assert_eq!(verified.issuer, iss, "{claim} = {value}");
+                        assert!(claim == "sub" || verified.subject == "1", "{claim} = {value}");
+                    }
+                }
+            }
         }
     }
 

@@ -47,7 +47,7 @@ const RESERVED: [&str; 12] = [
 /// # Ok::<(), sigra::ConfigError>(())
 /// ```
 ///
-/// A name or a client secret that can't be right fails there, at start, and no provider is asked for anything before
+/// A name or a client secret that can't be right fails there, at start, and the library sends a provider nothing before
 /// somebody logs in with it.
 #[derive(Clone)]
 pub struct Provider {
@@ -147,6 +147,11 @@ impl Profile {
 impl Provider {
     /// Google. An email address is proven if Google is authoritative for it: it is of Gmail, or of a Google Workspace
     /// (the claim `hd`).
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// assert_eq!(Provider::google("client-id", "client-secret").name(), "google");
+    /// ```
     #[must_use]
     pub fn google(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         let mut google = Self::oidc("google", "https://accounts.google.com", client_id, client_secret).label("Google");
@@ -159,6 +164,16 @@ impl Provider {
     /// Microsoft. The tenant is `common`, `organizations`, `consumers`, or the ID of one. The ID is a UUID.
     ///
     /// Email addresses are never proven, because an administrator of any tenant can write any address into the claim.
+    ///
+    /// ```
+    /// # use sigra::oauth::{Provider, Providers};
+    /// let own_tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    /// Providers::new([
+    ///     Provider::microsoft("common", "client-id", "client-secret"),
+    ///     Provider::microsoft(own_tenant, "client-id", "client-secret").named("work"),
+    /// ])?;
+    /// # Ok::<(), sigra::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn microsoft(
         tenant: impl Into<String>,
@@ -187,6 +202,13 @@ impl Provider {
     ///
     /// Apple sends the callback as a form: see [`posts_callback`](Self::posts_callback). An email address is proven if
     /// it is of iCloud or of Apple's private relay.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let key = "-----BEGIN PRIVATE KEY-----\n...";
+    /// let apple = Provider::apple("com.example.web", "9ABCDEFGHI", "1ABCDEFGHI", key);
+    /// assert!(apple.posts_callback());
+    /// ```
     #[must_use]
     pub fn apple(
         client_id: impl Into<String>,
@@ -210,6 +232,12 @@ impl Provider {
     }
 
     /// GitLab.com. For your own GitLab, use [`oidc`](Self::oidc) with its address.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let own = Provider::oidc("gitlab", "https://gitlab.example.com", "client-id", "client-secret").label("GitLab");
+    /// assert_eq!(own.name(), Provider::gitlab("client-id", "client-secret").name());
+    /// ```
     #[must_use]
     pub fn gitlab(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         Self::oidc("gitlab", "https://gitlab.com", client_id, client_secret).label("GitLab")
@@ -220,6 +248,11 @@ impl Provider {
     ///
     /// GitHub verifies addresses once, by an email, and is not their domain's owner. So they are not proven unless you
     /// [trust](Self::trust_verified_emails) that.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// assert!(!Provider::github("client-id", "client-secret").can_reauthenticate());
+    /// ```
     #[must_use]
     pub fn github(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         let mut github =
@@ -236,6 +269,11 @@ impl Provider {
     }
 
     /// Discord. Its `verified` is not trusted unless you [do](Self::trust_verified_emails).
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// assert_eq!(Provider::discord("client-id", "client-secret").label_of(), "Discord");
+    /// ```
     #[must_use]
     pub fn discord(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         Self::oauth2("discord", "https://discord.com", client_id, client_secret, read_discord)
@@ -247,6 +285,12 @@ impl Provider {
 
     /// Any OpenID Connect provider, by its issuer: what comes before `/.well-known/openid-configuration`, exactly as
     /// the provider writes it. The name is part of the callback's path.
+    ///
+    /// ```
+    /// # use sigra::oauth::{Provider, Providers};
+    /// Providers::new([Provider::oidc("corp", "https://login.corp.example", "client-id", "client-secret").label("Corp")])?;
+    /// # Ok::<(), sigra::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn oidc(
         name: impl Into<String>,
@@ -323,6 +367,12 @@ impl Provider {
 impl Provider {
     /// Sets the name in the path of the callback, such as `google` in `/users/auth/google/callback`. Use it to have
     /// two providers of one preset. Identities don't depend on it.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let staff = Provider::google("client-id", "client-secret").named("staff").label("Google for staff");
+    /// assert_eq!(staff.name(), "staff");
+    /// ```
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -330,6 +380,12 @@ impl Provider {
     }
 
     /// Sets the name that users know the provider by, as on the button "Log in with Google".
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let google = Provider::google("client-id", "client-secret").label("your company account");
+    /// assert_eq!(google.label_of(), "your company account");
+    /// ```
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
@@ -337,6 +393,12 @@ impl Provider {
     }
 
     /// Sets the scopes that the user is asked to allow (default: `openid email`, or what the preset needs).
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let google = Provider::google("client-id", "client-secret").scopes(["openid", "email", "profile"]);
+    /// # let _ = google;
+    /// ```
     #[must_use]
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
@@ -345,6 +407,12 @@ impl Provider {
 
     /// Adds a parameter to the authorization request, such as `prompt=select_account`, or `hd=example.com` for Google.
     /// It is a wish that users can change: check the response, not the request.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let google = Provider::google("client-id", "client-secret").authorization_parameter("prompt", "select_account");
+    /// # let _ = google;
+    /// ```
     #[must_use]
     pub fn authorization_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), value.into()));
@@ -376,9 +444,15 @@ impl Provider {
 
     /// Accepts email addresses that the provider says it verified as proven, without an email of your own.
     ///
-    /// Whoever controls the provider can then take over the unconfirmed account of any email address. Trust only a
+    /// Anyone who controls the provider can then take over the unconfirmed account of any email address. Trust only a
     /// provider that verifies every address before it says so, such as the one of your own company. Microsoft can't be
     /// trusted: the claim is mutable.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let github = Provider::github("client-id", "client-secret").trust_verified_emails();
+    /// # let _ = github;
+    /// ```
     #[must_use]
     pub fn trust_verified_emails(mut self) -> Self {
         self.emails = Emails::Verified;
@@ -387,6 +461,12 @@ impl Provider {
 
     /// Keeps the provider's tokens in [`ProviderIdentity::tokens`](crate::oauth::ProviderIdentity::tokens) (default:
     /// they are dropped after the login).
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let gitlab = Provider::gitlab("client-id", "client-secret").scopes(["openid", "email", "read_api"]).keep_tokens();
+    /// # let _ = gitlab;
+    /// ```
     #[must_use]
     pub fn keep_tokens(mut self) -> Self {
         self.keeps_tokens = true;
@@ -395,6 +475,13 @@ impl Provider {
 
     /// Sets whether the provider's URLs may be `http` on a loopback address (default: no). Allow it only in
     /// development and tests.
+    ///
+    /// ```
+    /// # use sigra::oauth::{Provider, Providers};
+    /// let local = Provider::oidc("local", "http://127.0.0.1:4100", "client-id", "client-secret");
+    /// assert!(Providers::new([local.clone()]).is_err());
+    /// assert!(Providers::new([local.http_on_loopback(true)]).is_ok());
+    /// ```
     #[must_use]
     pub fn http_on_loopback(mut self, allowed: bool) -> Self {
         self.plaintext = if allowed { Plaintext::OnLoopback } else { Plaintext::Refused };
@@ -404,6 +491,12 @@ impl Provider {
     /// Sets whether users can reauthenticate at the provider for [sudo mode](crate::Sudo) (default: yes for OpenID
     /// Connect, but not for Google and Apple). The provider must support `prompt=login` and `max_age`, and send
     /// `auth_time`.
+    ///
+    /// ```
+    /// # use sigra::oauth::Provider;
+    /// let microsoft = Provider::microsoft("common", "client-id", "client-secret").reauthentication(false);
+    /// assert!(!microsoft.can_reauthenticate());
+    /// ```
     #[must_use]
     pub fn reauthentication(mut self, supported: bool) -> Self {
         if supported && matches!(self.protocol, Protocol::OAuth2(_)) {
@@ -507,7 +600,7 @@ impl Provider {
         match self.emails {
             Emails::Never => false,
             Emails::Verified => true,
-            // https://developers.google.com/identity/sign-in/web/backend-auth: Google is authoritative for these.
+            // Google is authoritative for these, says the documentation of its ID tokens.
             Emails::Google => domain == "gmail.com" || hosted_domain.is_some_and(|domain| !domain.is_empty()),
             Emails::Apple => ["icloud.com", "me.com", "mac.com", "privaterelay.appleid.com"].contains(&&*domain),
         }

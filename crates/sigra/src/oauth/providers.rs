@@ -146,6 +146,20 @@ type OauthClient<HasAuthUrl, HasTokenUrl> = Client<
 impl Providers {
     /// Checks the settings of the providers. Asks none of them for anything.
     ///
+    /// ```
+    /// use sigra::oauth::{Provider, Providers};
+    ///
+    /// let providers = Providers::new([Provider::google("client-id", "client-secret")])?;
+    /// assert_eq!(providers.get("google").map(Provider::label_of), Some("Google"));
+    ///
+    /// let mistake = Providers::new([Provider::google("client-id", "")]).unwrap_err();
+    /// assert_eq!(
+    ///     mistake.to_string(),
+    ///     "the provider `google` can't be used: its client secret is empty: copy it from the provider's settings"
+    /// );
+    /// # Ok::<(), sigra::ConfigError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ConfigError::Provider`], [`ConfigError::ProviderName`] or [`ConfigError::SameProvider`] for a setting that

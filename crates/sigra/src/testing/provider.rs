@@ -486,7 +486,7 @@ async fn misbehave(State(shared): State<Arc<Shared>>, request: Request, next: Ne
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
             response
         }
-        Some(ProviderFault::Nonsense(at)) if at == endpoint => Json(json!(["nonsense"])).into_response(),
+        Some(ProviderFault::Nonsense(at)) if at == endpoint => Json(json!({ "nonsense": true })).into_response(),
         Some(ProviderFault::Failing(at)) if at == endpoint => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         _ => next.run(request).await,
     };
