@@ -26,7 +26,7 @@ pub enum Arrived {
     /// The user was logged in, or has a next step.
     LogIn {
         next_step: NextStep,
-        /// Whether the login took the account over from whoever registered it without confirming the address.
+        /// Whether the login took the account over from somebody who registered it without confirming the address.
         took_over: bool,
     },
     /// The account with this address isn't linked. Its owner must log in first.
@@ -161,8 +161,8 @@ impl Accounts {
         self.next_step(session, user, outcome, deletion_cancelled).await
     }
 
-    /// Registers a user with an address that the provider has proven. Does nothing if another request has just registered
-    /// the address or linked the identity.
+    /// Registers a user with an address that the provider has proven. Does nothing if another request registered the
+    /// address or linked the identity at the same time.
     async fn register_with_identity(
         &self,
         session: &CookieSession,
@@ -180,7 +180,7 @@ impl Accounts {
     }
 
     /// Gives an account whose address was never confirmed to the owner of the address, as a password reset does. Deletes
-    /// everything that could log in whoever registered it. Returns whether it did.
+    /// everything with which the person who registered it could log in. Returns whether the account was given.
     async fn take_over_by_identity(
         &self,
         session: &CookieSession,

@@ -28,7 +28,7 @@ pub fn speaking<T>(language: &'static Language, write: impl FnOnce() -> T) -> T 
     CURRENT.sync_scope(Cell::new(language), write)
 }
 
-/// Continues the request in another language, such as that of the user who has just logged in.
+/// Continues the request in another language, such as that of the user who logged in.
 pub fn switch_to(language: &'static Language) {
     // Outside of a request there is nothing to switch.
     let _ = CURRENT.try_with(|current| current.set(language));

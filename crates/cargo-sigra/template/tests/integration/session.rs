@@ -42,7 +42,7 @@ async fn the_login_page_hints_at_the_way_of_the_last_login_in_this_browser() {
     let browser = host.client();
     let has_hint = async || browser.get("/users/log-in").await.text().contains("Last used");
     browser.post("/users/log-in", &log_in_form(&user.email, "not the password")).await;
-    assert!(!has_hint().await, "that was no login");
+    assert!(!has_hint().await, "nobody logged in");
     browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await;
     browser.delete("/users/log-out").await;
     browser.close_and_reopen();

@@ -28,7 +28,7 @@ pub enum Notice {
     PasswordRemoved,
     // </magic_link>
     // <oauth>
-    /// The account was never confirmed, and what whoever registered it had set up was removed.
+    /// The account was never confirmed, and what was set up before was removed.
     AccountTakenOver,
     // </oauth>
     /// The account was scheduled for deletion, and the login canceled that.

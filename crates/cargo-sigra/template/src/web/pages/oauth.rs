@@ -29,7 +29,7 @@ use crate::{
 /// The ways to log in, in the settings.
 pub const METHODS_PATH: &str = "/users/settings/log-in-methods";
 
-/// Where a user who has logged in says whether to link the identity that waits.
+/// Where a user who has logged in decides whether to link the identity that waits.
 pub const LINK_PATH: &str = "/users/settings/log-in-methods/link";
 
 /// The page about an account at a provider that isn't linked to an account here.
