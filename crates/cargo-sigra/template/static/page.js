@@ -6,11 +6,11 @@ const words = document.body.dataset;
 /** Shows what was typed into a password field. */
 for (const button of document.querySelectorAll("[data-show]")) {
   const input = document.getElementById(button.dataset.show);
-  const [show, hide] = [[button.textContent, button.ariaLabel], [words.hide, words.hidePassword]];
-  const say = ([text, label]) => {
-    button.textContent = text;
-    button.ariaLabel = label;
-  };
+  // What is seen, and what screen readers say.
+  const texts = [...button.children];
+  const show = texts.map((text) => text.textContent);
+  const hide = [words.hide, words.hidePassword];
+  const say = (words) => texts.forEach((text, index) => (text.textContent = words[index]));
   button.hidden = false;
   button.addEventListener("click", () => {
     const isShown = input.type === "text";
