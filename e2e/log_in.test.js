@@ -170,7 +170,9 @@ async function focused(page) {
     const element = document.activeElement;
     const { outlineStyle, outlineWidth } = getComputedStyle(element);
     const width = outlineStyle === "none" ? 0 : parseFloat(outlineWidth);
-    return { name: (element.labels?.[0] ?? element).textContent.trim(), outline: width };
+    const named = (element.labels?.[0] ?? element).cloneNode(true);
+    for (const hidden of named.querySelectorAll("[aria-hidden]")) hidden.remove();
+    return { name: named.textContent.trim(), outline: width };
   });
   assert.ok(outline >= 2, `the focus on "${name}" is visible`);
   return name;

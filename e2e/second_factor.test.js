@@ -108,7 +108,7 @@ suite("a second factor", (world) => {
       const fresh = await page.locator(".codes code").allInnerTexts();
       assert.ok(fresh.every((code) => !codes.includes(code)));
       await page.goto("/users/settings/mfa");
-      await confirm(page, /^Remove…/, "Remove app");
+      await confirm(page, "Remove the authenticator app…", "Remove app");
       await assertFlash(page, "Authenticator app removed.");
       await logOut(page);
       await logIn(page, user);

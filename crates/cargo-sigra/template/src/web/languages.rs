@@ -107,7 +107,7 @@ async fn within(language: &'static Language, request: Request, next: Next) -> Re
 
 /// Returns the language of a visitor.
 pub fn of_browser(headers: &HeaderMap) -> &'static Language {
-    chosen(headers).or_else(|| asked_for(headers)).unwrap_or(&languages::ENGLISH)
+    chosen(headers).unwrap_or_else(|| asked_for(headers))
 }
 
 /// Returns the language of a response, to add to its text.
@@ -121,7 +121,8 @@ fn chosen(headers: &HeaderMap) -> Option<&'static Language> {
     cookies.find(|(name, _)| *name == COOKIE).and_then(|(_, tag)| languages::find(tag))
 }
 
-fn asked_for(headers: &HeaderMap) -> Option<&'static Language> {
-    let values = headers.get_all(header::ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
-    values.into_iter().find_map(languages::accepted)
+/// Returns the language of a browser in which none was chosen.
+pub fn asked_for(headers: &HeaderMap) -> &'static Language {
+    let mut values = headers.get_all(header::ACCEPT_LANGUAGE).into_iter().filter_map(|value| value.to_str().ok());
+    values.find_map(languages::accepted).unwrap_or(&languages::ENGLISH)
 }

@@ -90,10 +90,14 @@ async fn the_choice_of_the_user_comes_before_that_of_the_browser_and_its_header(
     assert_language(&page, "de");
     assert_contains(&page, &german("Logged out successfully."));
 
+    set_language(&browser, "de").await;
+    browser.get("/users/settings").await;
     set_language(&browser, "").await;
     assert_eq!(host.reload(&user).await.language, None);
     assert_eq!(browser.cookie(COOKIE), None);
-    assert_language(&browser.get("/dashboard").await, "en");
+    let page = browser.get("/users/settings").await;
+    assert_language(&page, "en");
+    assert_contains(&page, "Your language was saved.");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderName, header},
+    http::{HeaderMap, HeaderName, header},
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{CookieSession, Flash, Scope, session::ReturnTo};
@@ -18,7 +18,7 @@ use crate::{
     web::{
         error::Result,
         forms::{ChosenHere, ChosenLanguage},
-        languages::COOKIE,
+        languages::{COOKIE, asked_for},
         layout::{Layout, Page},
     },
 };
@@ -53,13 +53,13 @@ pub async fn update(
     State(settings): State<Arc<Settings>>,
     session: CookieSession,
     scope: Scope<User>,
+    headers: HeaderMap,
     Form(form): Form<ChosenLanguage>,
 ) -> Result<Response> {
     let language = languages::find(&form.language);
     accounts.update_user_language(scope.user(), language).await?;
-    if let Some(language) = language {
-        languages::switch_to(language);
-    }
+    // The next page is in it.
+    languages::switch_to(language.unwrap_or_else(|| asked_for(&headers)));
     session.put_flash(Flash::Info, t!("Your language was saved."))?;
     Ok(([cookie(language, &settings)], Redirect::to(PATH)).into_response())
 }
