@@ -265,6 +265,12 @@ impl ProviderCallback {
 }
 
 impl TestProvider {
+    /// The ID of the application at the provider.
+    pub const CLIENT_ID: &'static str = CLIENT_ID;
+
+    /// The application's secret at the provider.
+    pub const CLIENT_SECRET: &'static str = CLIENT_SECRET;
+
     /// Starts a provider. Nobody is logged in there yet.
     ///
     /// # Panics

@@ -626,8 +626,8 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     let env = [
         ("OAUTH_PROVIDERS", "corp"),
         ("OAUTH_CORP_ISSUER", &issuer),
-        ("OAUTH_CORP_CLIENT_ID", "my_app"),
-        ("OAUTH_CORP_CLIENT_SECRET", "a client secret: 100% & more"),
+        ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
+        ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
         ("OAUTH_CORP_TRUST_EMAILS", "true"),
     ];
     let api = Api(Host::with(&env).await);

@@ -30,17 +30,16 @@ impl Site {
     async fn with(env: &[(&str, &str)]) -> Self {
         let (corp, weak) = (TestProvider::start().await, TestProvider::start().await);
         let (of_corp, of_weak) = (corp.issuer().to_owned(), weak.issuer().to_owned());
-        let secret = "a client secret: 100% & more";
         let given = [
             ("OAUTH_PROVIDERS", "corp,weak"),
             ("OAUTH_CORP_ISSUER", &*of_corp),
             ("OAUTH_CORP_LABEL", "Corp"),
-            ("OAUTH_CORP_CLIENT_ID", "my_app"),
-            ("OAUTH_CORP_CLIENT_SECRET", secret),
+            ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
+            ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
             ("OAUTH_CORP_TRUST_EMAILS", "true"),
             ("OAUTH_WEAK_ISSUER", &*of_weak),
-            ("OAUTH_WEAK_CLIENT_ID", "my_app"),
-            ("OAUTH_WEAK_CLIENT_SECRET", secret),
+            ("OAUTH_WEAK_CLIENT_ID", TestProvider::CLIENT_ID),
+            ("OAUTH_WEAK_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
         ];
         let host = Host::with(&[&given[..], env].concat()).await;
         let clock = host.clock();

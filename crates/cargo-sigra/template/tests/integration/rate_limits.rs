@@ -365,17 +365,19 @@ fn unsafe_routes(source: &str) -> Vec<(Method, String)> {
 }
 
 async fn assert_all_are_limited(router: axum::Router, source: &str) {
-    let mut routes = unsafe_routes(source);
-    // <oauth>
-    // The form of a provider is only redirected, and comes without cookies from another site.
-    routes.retain(|(_, path)| path != "/users/auth/x/callback");
-    // </oauth>
+    let routes = unsafe_routes(source);
     assert!(routes.len() > 15, "{routes:?}");
     let noisy = TestClient::new(router).json();
     for _ in 0..100 {
         noisy.delete("/users/log-out").await;
     }
     for (method, path) in routes {
+        // <oauth>
+        // The form of a provider is only redirected, and comes without cookies from another site.
+        if path == "/users/auth/x/callback" {
+            continue;
+        }
+        // </oauth>
         let request = Request::builder().method(&method).uri(&path).body(Body::empty()).expect("a request");
         assert_eq!(noisy.send(request).await.status(), 429, "{method} {path}");
     }
