@@ -66,7 +66,8 @@ pub async fn delete(State(accounts): State<Accounts>, session: CookieSession) ->
 pub fn respond(next_step: NextStep) -> Result<Json<Outcome>> {
     match next_step {
         NextStep::Welcome(welcome) => {
-            Ok(Json(Outcome::Complete { user: (&welcome.user).into(), notices: notices(&welcome) }))
+            let Welcome { user, .. } = &welcome;
+            Ok(Json(Outcome::Complete { user: user.into(), notices: notices(&welcome) }))
         }
         // <mfa>
         NextStep::SecondFactor => Ok(Json(Outcome::SecondFactorPending)),
