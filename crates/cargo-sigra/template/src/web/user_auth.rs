@@ -140,7 +140,8 @@ pub fn after_log_in(session: &CookieSession, next_step: NextStep) -> Result<Redi
 pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redirect> {
     // <languages>
     // The next page is in the language of the user.
-    if let Some(language) = welcome.user.language() {
+    let Welcome { user, .. } = welcome;
+    if let Some(language) = user.language() {
         languages::switch_to(language);
     }
     // </languages>

@@ -13,7 +13,7 @@ use super::{
     session::{Notice, notices},
 };
 use crate::{
-    accounts::{Accounts, User},
+    accounts::{Accounts, User, Welcome},
     web::{error::Result, forms::Answer},
 };
 
@@ -55,12 +55,15 @@ pub async fn create(
 ) -> Result<Json<Completed>> {
     let (answer, trust_browser) = (body.second_factor(), body.trust_browser);
     match accounts.complete_mfa_challenge(&session, &challenge, answer, trust_browser).await? {
-        Checked::Valid(welcome) => Ok(Json(Completed {
-            status: "complete",
-            user: (&welcome.user).into(),
-            notices: notices(&welcome),
-            backup_codes_left: welcome.backup_codes_left,
-        })),
+        Checked::Valid(welcome) => {
+            let Welcome { user, backup_codes_left, .. } = &welcome;
+            Ok(Json(Completed {
+                status: "complete",
+                user: user.into(),
+                notices: notices(&welcome),
+                backup_codes_left: *backup_codes_left,
+            }))
+        }
         Checked::Invalid => Err(WRONG_CREDENTIALS.into()),
     }
 }
