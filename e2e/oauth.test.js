@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { EMAIL, PASSWORD } from "./support/app.js";
-import { assertAt, assertFlash, assertLoggedIn, follow, openMail, press } from "./support/browser.js";
+import { assertAt, assertFlash, follow, openMail, press } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const METHODS = "/users/settings/log-in-methods";
@@ -53,7 +53,7 @@ suite(
     withAndWithoutJavaScript((mode) => {
       const jane = `jane.${mode.javaScriptEnabled ? "on" : "off"}@example.com`;
 
-      it("registers, and logs in again after the provider has rotated its keys", async () => {
+      it("registers, and logs in again in another browser", async () => {
         let page = await world.browser(mode);
         await page.goto("/dashboard");
         await page.getByLabel("Keep me logged in on this device").check();
@@ -61,11 +61,10 @@ suite(
         await assertAt(page, "/dashboard");
         assert.match(await page.locator("main").innerText(), new RegExp(jane));
 
-        await provider.rotateKeys();
         page = await world.browser(mode);
         await page.goto("/users/register");
         await atProvider(page, "Continue with Corp", jane);
-        await assertLoggedIn(page);
+        await assertLoggedInAs(page, jane);
       });
 
       it("links and unlinks, and the owner of an account logs in before it is linked", async () => {
@@ -76,13 +75,13 @@ suite(
         await page.getByRole("link", { name: "Log in to link it" }).click();
         await logInHere(page);
         await assertAt(page, `${METHODS}/link`);
-        await press(page, "Link it");
+        await follow(page, () => page.getByRole("button", { name: "Link it", exact: true }).click());
         await assertFlash(page, "You can now log in with Corp.");
 
         page = await world.browser(mode);
         await page.goto("/users/log-in");
         await atProvider(page, "Continue with Corp", EMAIL);
-        await assertLoggedIn(page);
+        await assertLoggedInAs(page, EMAIL);
         await page.goto(METHODS);
         await press(page, "Unlink Corp");
         await assertFlash(page, "You can no longer log in with this Corp account.");
@@ -100,7 +99,7 @@ suite(
         await press(page, "Confirm my email address");
         await page.goto("/users/log-in");
         await atProvider(page, "Continue with Corp", "");
-        await assertLoggedIn(page);
+        await assertLoggedInAs(page, email);
       });
 
       it("shows one page for whatever the callback brings", async () => {
@@ -112,6 +111,15 @@ suite(
         await assertAt(page, "/users/log-in");
       });
     });
+
+    // Once, because the application asks for new keys only so often.
+    it("logs in after the provider has rotated its keys", async () => {
+      await provider.rotateKeys();
+      const page = await world.browser();
+      await page.goto("/users/log-in");
+      await atProvider(page, "Continue with Corp", "jane.on@example.com");
+      await assertLoggedInAs(page, "jane.on@example.com");
+    });
   },
   "localhost",
 );
@@ -120,4 +128,9 @@ async function logInHere(page) {
   await page.getByLabel("Email").fill(EMAIL);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await follow(page, () => page.getByRole("button", { name: "Log in", exact: true }).click());
+}
+
+async function assertLoggedInAs(page, email) {
+  await page.goto("/dashboard");
+  assert.match(await page.locator("main").innerText(), new RegExp(email));
 }

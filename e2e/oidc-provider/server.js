@@ -90,6 +90,8 @@ const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/test/rotate-keys") {
       provider = newProvider(provider.issuer);
       response.writeHead(204).end();
+    } else if (request.url === "/favicon.ico") {
+      response.writeHead(204).end();
     } else if (request.url.startsWith("/interaction/")) {
       await logIn(provider, request, response);
     } else {
