@@ -394,8 +394,21 @@ fn names_in_example() -> BTreeSet<String> {
     let lines = include_str!("../../.env.example").lines().map(uncommented);
     let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-    names.filter(is_name).map(str::to_owned).collect()
+    names
+        .filter(is_name)
+        // <oauth>
+        .filter(|name| !is_of_one_provider(name))
+        // </oauth>
+        .map(str::to_owned)
+        .collect()
 }
+
+// <oauth>
+/// Returns whether a setting is of one provider, such as `OAUTH_GOOGLE_CLIENT_ID`: its name is composed when it is read.
+fn is_of_one_provider(name: &str) -> bool {
+    name.starts_with("OAUTH_") && name != "OAUTH_PROVIDERS"
+}
+// </oauth>
 
 /// Returns the names of all settings that are read: strings in capitals, such as `"PORT"`, in the code that reads them.
 fn names_that_are_read() -> BTreeSet<String> {
@@ -406,9 +419,15 @@ fn names_that_are_read() -> BTreeSet<String> {
     };
     let mut names = BTreeSet::new();
     for file in files.chain([code.join("config.rs")]) {
-        let text = fs::read_to_string(file).expect("code");
+        let text = fs::read_to_string(&file).expect("code");
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        names.extend(code.split('"').filter(is_name).map(str::to_owned));
+        let mut read: BTreeSet<_> = code.split('"').filter(is_name).map(str::to_owned).collect();
+        // <oauth>
+        if file.ends_with("providers.rs") {
+            read.retain(|name| name == "OAUTH_PROVIDERS");
+        }
+        // </oauth>
+        names.append(&mut read);
     }
     names
 }
@@ -433,7 +452,19 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
     let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.filter_map(|row| row.split_once(" |")).map(|(cell, _)| cell);
     let names = cells.flat_map(|cell| cell.split(['`', ',', ' '])).filter(|name| !name.is_empty());
-    assert_eq!(names.filter(is_name).map(str::to_owned).collect::<BTreeSet<_>>(), names_that_are_read());
+    let names = names.filter(is_name).filter(|name| !is_of_one_provider(name));
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), names_that_are_read());
+}
+
+#[test]
+fn the_guide_has_every_setting_of_a_provider() {
+    let code = include_str!("../../src/config/providers.rs").split("#[cfg(test)]").next().unwrap_or_default();
+    let read = [".required(\"", ".text(\"", ".switch(\""].into_iter().flat_map(|call| code.split(call).skip(1));
+    let names: BTreeSet<_> = read.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.contains("CLIENT_ID") && names.contains("KEY_ID"), "{names:?}");
+    for name in names {
+        assert!(include_str!("../../../../../docs/configuration.md").contains(&format!("_{name}`")), "{name}");
+    }
 }
 // </template>
 
