@@ -1,6 +1,9 @@
 //! The language of pages and emails.
 
-use crate::support::{Host, email_form, enrol, log_in_form};
+// <mfa>
+use crate::support::enrol;
+// </mfa>
+use crate::support::{Host, email_form, log_in_form};
 use my_app::accounts::User;
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
