@@ -3,7 +3,7 @@
 //! `PROPTEST_CASES` is the number of histories. A failure shrinks to the shortest history that still fails.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{
         Arc, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -486,8 +486,8 @@ impl Model {
 
     fn link(&mut self, jar: &mut Jar, session: usize, identity: usize) {
         let user = self.rows[&session].user;
-        if !self.identities.contains_key(&identity) {
-            self.identities.insert(identity, user);
+        if let Entry::Vacant(vacant) = self.identities.entry(identity) {
+            vacant.insert(user);
             self.renew(jar, session);
         }
     }
