@@ -118,7 +118,6 @@ fn texts() -> BTreeSet<Text> {
         }
         // </template>
     }
-    // <pages>
     for (path, text) in files("templates", "html") {
         for code in text.split("{{").skip(1) {
             let code = code.split("}}").next().unwrap_or_default().trim_matches(['-', '~', '+']);
@@ -126,7 +125,6 @@ fn texts() -> BTreeSet<Text> {
             collect(tokens, &mut found);
         }
     }
-    // </pages>
     assert!(found.len() > 50, "{found:?}");
     found
 }
