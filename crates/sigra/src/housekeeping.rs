@@ -96,58 +96,43 @@ impl<U: AuthUser> Housekeeping<'_, U> {
     /// [`Error::Database`].
     pub async fn reencrypt_secrets(self) -> Result<Reencrypted, Error> {
         let mut done = Reencrypted::default();
-        self.reencrypt_apps(&mut done).await?;
-        self.reencrypt_tokens(&mut done).await?;
+        self.reencrypt_table("users_totp", store::totp::find_secrets::<U>, reencrypt_app::<U>, &mut done).await?;
+        let find = store::identities::find_sealed::<U>;
+        self.reencrypt_table("user_identities", find, reencrypt_tokens::<U>, &mut done).await?;
         Ok(done)
     }
 
-    async fn reencrypt_apps(self, done: &mut Reencrypted) -> Result<(), Error> {
+    /// Encrypts the secrets of one table again, batch by batch. `find` returns those that follow an ID, without the first
+    /// few, and `reencrypt` whether it could decrypt one.
+    async fn reencrypt_table<Id>(
+        self,
+        table: &str,
+        find: impl AsyncFn(
+            &mut Connection<U>,
+            &[u8],
+            Option<&Id>,
+            i64,
+            i64,
+        ) -> sqlx::Result<Vec<sqlx::Result<(Id, Vec<u8>)>>>,
+        reencrypt: impl AsyncFn(&Sigra<U>, &Id, &[u8]) -> Result<bool, Error>,
+        done: &mut Reencrypted,
+    ) -> Result<(), Error> {
         let (mut last, mut skip) = (None, 0);
         loop {
             let mut conn = self.sigra.pool().acquire().await?;
             let newest = self.sigra.parts.encryption_keys.newest_id();
-            let batch = store::totp::find_secrets::<U>(&mut conn, newest, last.as_ref(), skip, SECRETS_BATCH).await?;
-            drop(conn);
-            let is_last = batch.len() < SECRETS_BATCH.unsigned_abs() as usize;
-            for row in batch {
-                match row {
-                    Ok((user, old)) => {
-                        let was_readable = self.reencrypt(&user, &old).await?;
-                        done.count(was_readable);
-                        (last, skip) = (Some(user), 0);
-                    }
-                    // It has no ID to go on after, so the next batch skips it by its place.
-                    Err(error) => {
-                        tracing::error!(target: "sigra", %error, "a row of users_totp can't be read: restore or delete it");
-                        done.count(false);
-                        skip += 1;
-                    }
-                }
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Does the same for the tokens of providers.
-    async fn reencrypt_tokens(self, done: &mut Reencrypted) -> Result<(), Error> {
-        let (mut last, mut skip) = (None, 0);
-        loop {
-            let mut conn = self.sigra.pool().acquire().await?;
-            let newest = self.sigra.parts.encryption_keys.newest_id();
-            let batch = store::identities::find_sealed::<U>(&mut conn, newest, last, skip, SECRETS_BATCH).await?;
+            let batch = find(&mut *conn, newest, last.as_ref(), skip, SECRETS_BATCH).await?;
             drop(conn);
             let is_last = batch.len() < SECRETS_BATCH.unsigned_abs() as usize;
             for row in batch {
                 match row {
                     Ok((id, old)) => {
-                        let was_readable = self.reencrypt_tokens_of(id, &old).await?;
-                        done.count(was_readable);
+                        done.count(reencrypt(self.sigra, &id, &old).await?);
                         (last, skip) = (Some(id), 0);
                     }
+                    // It has no ID to go on after, so the next batch skips it by its place.
                     Err(error) => {
-                        tracing::error!(target: "sigra", %error, "a row of user_identities can't be read: restore or delete it");
+                        tracing::error!(target: "sigra", %error, "a row of {table} can't be read: restore or delete it");
                         done.count(false);
                         skip += 1;
                     }
@@ -157,28 +142,6 @@ impl<U: AuthUser> Housekeeping<'_, U> {
                 return Ok(());
             }
         }
-    }
-
-    async fn reencrypt_tokens_of(self, id: Uuid, old: &[u8]) -> Result<bool, Error> {
-        let (keys, context) = (&self.sigra.parts.encryption_keys, tokens_context(id));
-        let Some(tokens) = keys.decrypt(old, &context) else {
-            tracing::error!(
-                target: "sigra", %id,
-                "a provider's tokens can't be decrypted: add the previous secret key base with Config::older_secrets",
-            );
-            return Ok(false);
-        };
-        let new = keys.encrypt(&tokens, &context)?;
-        transact!(self.sigra, conn => Ok(store::identities::replace_tokens::<U>(conn, id, old, &new).await?))?;
-        Ok(true)
-    }
-
-    /// Encrypts a secret again. Returns whether it could be decrypted.
-    async fn reencrypt(self, user: &U::Id, old: &[u8]) -> Result<bool, Error> {
-        let Some(secret) = self.sigra.mfa().decrypt_totp(old, user) else { return Ok(false) };
-        let new = self.sigra.mfa().encrypt_totp(&secret, user)?;
-        transact!(self.sigra, conn => Ok(store::totp::replace_secret::<U>(conn, user, old, &new).await?))?;
-        Ok(true)
     }
 
     async fn purge(
@@ -198,6 +161,29 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             tokio::time::sleep(begun.elapsed() * 4).await;
         }
     }
+}
+
+/// Encrypts the secret of an authenticator app again. Returns whether it could be decrypted.
+async fn reencrypt_app<U: AuthUser>(sigra: &Sigra<U>, user: &U::Id, old: &[u8]) -> Result<bool, Error> {
+    let Some(secret) = sigra.mfa().decrypt_totp(old, user) else { return Ok(false) };
+    let new = sigra.mfa().encrypt_totp(&secret, user)?;
+    transact!(sigra, conn => Ok(store::totp::replace_secret::<U>(conn, user, old, &new).await?))?;
+    Ok(true)
+}
+
+/// Encrypts a provider's tokens again. Returns whether they could be decrypted.
+async fn reencrypt_tokens<U: AuthUser>(sigra: &Sigra<U>, id: &Uuid, old: &[u8]) -> Result<bool, Error> {
+    let (keys, context) = (&sigra.parts.encryption_keys, tokens_context(*id));
+    let Some(tokens) = keys.decrypt(old, &context) else {
+        tracing::error!(
+            target: "sigra", %id,
+            "a provider's tokens can't be decrypted: add the previous secret key base with Config::older_secrets",
+        );
+        return Ok(false);
+    };
+    let new = keys.encrypt(&tokens, &context)?;
+    transact!(sigra, conn => Ok(store::identities::replace_tokens::<U>(conn, *id, old, &new).await?))?;
+    Ok(true)
 }
 
 /// Purges at intervals, as long as the `Sigra` exists. The intervals vary, so that many processes don't purge at once.

@@ -155,14 +155,14 @@ pub(crate) async fn find_tokens<U: AuthUser>(
 pub(crate) async fn find_sealed<U: AuthUser>(
     conn: &mut Connection<U>,
     unlike: &[u8],
-    after: Option<Uuid>,
+    after: Option<&Uuid>,
     skip: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<SealedTokens>> {
     const FIND: &str = "SELECT id, tokens FROM user_identities
         WHERE tokens IS NOT NULL AND substr(tokens, 1, length($1)) <> $1 AND ($3 IS NULL OR id > $3)
         ORDER BY id LIMIT $2 OFFSET $4";
-    let find = query::<U::Database>(FIND).bind(unlike).bind(limit).bind(after).bind(skip);
+    let find = query::<U::Database>(FIND).bind(unlike).bind(limit).bind(after.copied()).bind(skip);
     let rows = find.fetch_all(conn).await?;
     let sealed = |row: &Row<U>| Ok((row.value("id")?, row.value("tokens")?));
     Ok(rows.iter().map(|row| read(row, sealed)).collect())
