@@ -120,7 +120,10 @@ impl Accounts {
                     return Ok(Arrived::LogInToLink);
                 }
                 Decision::AskForEmail => {
-                    self.sigra.identities().hold(session, identity, remember_me).await?;
+                    // Nobody can receive email at the address, if it was proven.
+                    let mut unproven = identity.clone();
+                    unproven.email_proven = false;
+                    self.sigra.identities().hold(session, &unproven, remember_me).await?;
                     return Ok(Arrived::AskForEmail);
                 }
                 Decision::Inactive => return Ok(Arrived::Inactive),

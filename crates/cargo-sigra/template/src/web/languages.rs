@@ -54,7 +54,7 @@ pub fn forget_user() {
 
 /// Runs the request in the language of the browser. If the response has a text, says in which language.
 pub async fn speak(request: Request, next: Next) -> Response {
-    let mut response = within(of_browser(request.headers()), request, next).await;
+    let mut response = within(None, request, next).await;
     if has_text(response.headers()) {
         let language = of_response(&response);
         let headers = response.headers_mut();
@@ -85,14 +85,15 @@ pub async fn speak_to_user(
     // <mfa>
     let of_user = of_user.or_else(|| challenge.ok().flatten().and_then(|challenge| challenge.user().language()));
     // </mfa>
-    let language = of_user.unwrap_or_else(|| of_browser(request.headers()));
-    within(language, request, next).await
+    within(of_user, request, next).await
 }
 
-/// Notes the language that the request ended in, for what layers around this one write, such as error pages.
-async fn within(language: &'static Language, request: Request, next: Next) -> Response {
+/// Runs the request in the language of the user, else in that of the browser. Notes the language that it ended in, for
+/// what layers around this one write, such as error pages.
+async fn within(of_user: Option<&'static Language>, request: Request, next: Next) -> Response {
+    let of_browser = of_browser(request.headers());
     // <pages>
-    let asked = Asked { language: of_browser(request.headers()), uri: request.uri().clone() };
+    let asked = Asked { language: of_browser, uri: request.uri().clone() };
     // </pages>
     let response = async {
         let mut response = next.run(request).await;
@@ -102,7 +103,7 @@ async fn within(language: &'static Language, request: Request, next: Next) -> Re
     // <pages>
     let response = ASKED.scope(asked, response);
     // </pages>
-    languages::within(language, response).await
+    languages::within(of_user.unwrap_or(of_browser), response).await
 }
 
 /// Returns the language of a visitor.

@@ -145,7 +145,7 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
         languages::switch_to(language);
     }
     // </languages>
-    let return_to = session.take_return_to();
+    let redirect = redirect_back(session);
     session.put_flash(Flash::Info, t!("Welcome back!"))?;
     if welcome.deletion_cancelled {
         let text = t!("Your account was scheduled for deletion. You logged in, so we kept it.");
@@ -169,7 +169,13 @@ pub fn welcome_user(session: &CookieSession, welcome: &Welcome) -> Result<Redire
         session.put_flash(Flash::Error, text)?;
     }
     // </mfa>
-    Ok(Redirect::to(return_to.as_ref().map_or(HOME_PATH, ReturnTo::as_str)))
+    Ok(redirect)
+}
+
+/// Redirects to the page that the user wanted before they were sent elsewhere, else to the first page.
+pub fn redirect_back(session: &CookieSession) -> Redirect {
+    let return_to = session.take_return_to();
+    Redirect::to(return_to.as_ref().map_or(HOME_PATH, ReturnTo::as_str))
 }
 
 /// Logs the browser out, and redirects home with a message. Deletes the session, and closes its live connections.
@@ -200,7 +206,7 @@ pub async fn redirect_if_user_is_authenticated(scope: Option<Scope<User>>, reque
 // </pages>
 
 /// Limits how many requests a client's IP address can send to routes that change an account or let someone guess. `GET`
-/// and other safe methods pass, and aren't counted: they change nothing.
+/// and other safe methods pass, and aren't counted: they change nothing, unless a counted request began it.
 pub async fn limit_ip_address(
     State(accounts): State<Accounts>,
     session: CookieSession,

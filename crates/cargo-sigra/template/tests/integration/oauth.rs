@@ -110,6 +110,32 @@ async fn a_button_registers_and_logs_in_and_the_account_is_confirmed() {
     assert_eq!(site.host.mails_to("jane@example.com").await.len(), 1, "about the new browser");
 }
 
+#[tokio::test]
+async fn the_login_page_hints_at_the_provider_of_the_last_login_in_this_browser() {
+    let site = Site::new().await;
+    site.corp.log_in_as(jane("jane@example.com"));
+    let browser = site.host.client();
+    site.log_in(&browser, "/users/auth/corp").await;
+    browser.delete("/users/log-out").await;
+    let page = browser.get("/users/log-in").await.text();
+    assert!(page.contains("Continue with Corp <span class=\"badge on last-used\">Last used"), "{page}");
+    assert_eq!(page.matches("Last used").count(), 1, "{page}");
+}
+
+/// A provider can be trusted to verify addresses and still have one at which nobody can receive email.
+#[tokio::test]
+async fn a_proven_address_that_is_not_valid_is_asked_for_like_an_unproven_one() {
+    let site = Site::new().await;
+    site.corp.log_in_as(jane("jane@example..com"));
+    let browser = site.host.client();
+    let response = site.log_in(&browser, "/users/auth/corp").await;
+    assert_redirected_to(&response, PENDING);
+    let page = browser.follow(&response).await;
+    let form = [("user[pending]", &*pending_on(&page)), ("user[email]", "jane@example.com")];
+    assert_redirected_to(&browser.post(PENDING, &form).await, "/users/check-email");
+    assert_eq!(site.count("user_identities").await, 1);
+}
+
 /// The address belongs to somebody: they log in, and say whether to link it.
 #[tokio::test]
 async fn invariant_18_a_proven_address_of_a_confirmed_account_is_linked_only_after_a_login() {

@@ -31,11 +31,29 @@ pub struct LastWay {
 impl LastWay {
     /// Returns the header that sets the cookie. The browser sends it only to the login page.
     pub fn remember(&self, method: LogInMethod) -> AppendHeaders<[(HeaderName, String); 1]> {
-        let (way, secure) = (method.name(), if self.is_secure { "; Secure" } else { "" });
+        self.remember_as(method.name())
+    }
+
+    // <oauth>
+    /// Like [`remember`](Self::remember), for the provider with this name.
+    pub fn remember_provider(&self, name: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
+        self.remember_as(&way_of_provider(name))
+    }
+    // </oauth>
+
+    fn remember_as(&self, way: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
+        let secure = if self.is_secure { "; Secure" } else { "" };
         let cookie = format!("{COOKIE}={way}; Path={LOG_IN_PATH}; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax{secure}");
         AppendHeaders([(header::SET_COOKIE, cookie)])
     }
 }
+
+// <oauth>
+/// Returns the way of a provider, which no method of another kind is called.
+pub fn way_of_provider(name: &str) -> String {
+    format!("provider:{name}")
+}
+// </oauth>
 
 impl<S: Send + Sync> FromRequestParts<S> for LastWay
 where

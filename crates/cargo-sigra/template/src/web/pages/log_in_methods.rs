@@ -88,7 +88,7 @@ pub async fn index(
         has_passkeys: accounts.policy().passkey_domain.is_some(),
         // </passkeys>
         identities: identities.collect(),
-        providers: oauth::buttons(&accounts),
+        providers: oauth::buttons(&accounts, ""),
     }))
 }
 

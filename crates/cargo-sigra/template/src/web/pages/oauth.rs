@@ -15,6 +15,7 @@ use sigra::{
 use super::{
     check_email::{self, Link},
     form::Form,
+    last_way::{LastWay, way_of_provider},
 };
 use crate::{
     accounts::{Accounts, Arrived, Problems, Refusal, User},
@@ -39,17 +40,21 @@ const PENDING_PATH: &str = "/users/register/provider";
 pub struct ProviderButton {
     pub name: String,
     pub label: String,
+    /// Whether it leads to the provider of the last login in this browser.
+    pub is_last: bool,
 }
 
 impl From<&Provider> for ProviderButton {
     fn from(provider: &Provider) -> Self {
-        Self { name: provider.name().to_owned(), label: provider.label_of().to_owned() }
+        Self { name: provider.name().to_owned(), label: provider.label_of().to_owned(), is_last: false }
     }
 }
 
-/// Returns the buttons of the login page: none without providers.
-pub fn buttons(accounts: &Accounts) -> Vec<ProviderButton> {
-    accounts.policy().providers.iter().map(ProviderButton::from).collect()
+/// Returns the buttons, with a hint at the last way to log in, if it is known: none without providers.
+pub fn buttons(accounts: &Accounts, last_way: &str) -> Vec<ProviderButton> {
+    let is_last = |provider: &Provider| way_of_provider(provider.name()) == last_way;
+    let button = |provider| ProviderButton { is_last: is_last(provider), ..provider.into() };
+    accounts.policy().providers.iter().map(button).collect()
 }
 
 /// Says why a login at a provider failed, and leads back.
@@ -114,11 +119,12 @@ pub async fn callback(
     session: CookieSession,
     scope: Option<Scope<User>>,
     Path(provider): Path<String>,
+    last_way: LastWay,
     callback: Result<Query<Callback>, QueryRejection>,
 ) -> Result<Response> {
     let Query(callback) = callback.unwrap_or_default();
     match accounts.arrive_from_provider(&session, scope.as_ref(), &provider, &callback).await {
-        Ok(arrived) => arrive(&accounts, &session, scope.as_ref(), &provider, arrived),
+        Ok(arrived) => arrive(&accounts, &session, scope.as_ref(), &last_way, &provider, arrived),
         Err(error) => problem(&accounts, &session, scope.as_ref(), &provider, error),
     }
 }
@@ -137,6 +143,7 @@ fn arrive(
     accounts: &Accounts,
     session: &CookieSession,
     scope: Option<&Scope<User>>,
+    last_way: &LastWay,
     provider: &str,
     arrived: Arrived,
 ) -> Result<Response> {
@@ -146,17 +153,14 @@ fn arrive(
             if took_over {
                 session.put_flash(Flash::Info, t!("Your email address is confirmed. Someone else may have registered this account with it before, so we logged them out and removed their password."))?;
             }
-            Ok(redirect.into_response())
+            Ok((last_way.remember_provider(provider), redirect).into_response())
         }
         Arrived::LogInToLink | Arrived::AskForEmail => Ok(Redirect::to(PENDING_PATH).into_response()),
         Arrived::Link(linked) => {
             put_linked(accounts, session, provider, linked)?;
             Ok(Redirect::to(METHODS_PATH).into_response())
         }
-        Arrived::Sudo => {
-            let return_to = session.take_return_to();
-            Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
-        }
+        Arrived::Sudo => Ok(user_auth::redirect_back(session).into_response()),
         Arrived::SudoRefused => {
             session.put_flash(Flash::Error, t!("That isn't an account that you have linked. Try again."))?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())

@@ -71,7 +71,7 @@ fn page(
         email,
         problems,
         // <oauth>
-        providers: oauth::buttons(accounts),
+        providers: oauth::buttons(accounts, ""),
         // </oauth>
     })
 }

@@ -55,14 +55,14 @@ pub async fn new(
     Ok(Page(LogInPage {
         email: session.take(EMAIL).unwrap_or_default(),
         remember_me: false,
-        last_way: last_way.name,
         layout: Layout::new(t!("Log in"), &session, scope.as_ref()).at(user_auth::LOG_IN_PATH),
         // <passkeys>
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
         // <oauth>
-        providers: oauth::buttons(&accounts),
+        providers: oauth::buttons(&accounts, &last_way.name),
         // </oauth>
+        last_way: last_way.name,
     }))
 }
 
@@ -121,7 +121,7 @@ async fn attempt(
         passkey_domain: accounts.policy().passkey_domain.clone(),
         // </passkeys>
         // <oauth>
-        providers: oauth::buttons(accounts),
+        providers: oauth::buttons(accounts, &last_way.name),
         // </oauth>
     };
     if form.cookies == "tried" && !session.has_cookies() {

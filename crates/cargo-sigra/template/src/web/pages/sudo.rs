@@ -8,7 +8,7 @@ use axum::{
 // <mfa>
 use axum::extract::Query;
 // </mfa>
-use sigra::{Checked, CookieSession, Flash, Scope, session::ReturnTo};
+use sigra::{Checked, CookieSession, Flash, Scope};
 
 use super::form::Form;
 // <oauth>
@@ -126,10 +126,7 @@ pub async fn create(
     Form(form): Form<Reauthentication>,
 ) -> Result<Response> {
     match accounts.confirm_sudo(&session, &scope, form.proof()).await {
-        Ok(Checked::Valid(())) => {
-            let return_to = session.take_return_to();
-            Ok(Redirect::to(return_to.as_ref().map_or("/", ReturnTo::as_str)).into_response())
-        }
+        Ok(Checked::Valid(())) => Ok(user_auth::redirect_back(&session).into_response()),
         Ok(Checked::Invalid) => {
             session.put_flash(Flash::Error, form.problem())?;
             Ok(Redirect::to(user_auth::SUDO_PATH).into_response())
