@@ -23,7 +23,7 @@ use crate::{
 
 /// How many expired rows one batch deletes. On SQLite, this takes less than a millisecond, which a request may have to
 /// wait if there is one core.
-const PURGE_BATCH: i64 = 20;
+const PURGE_BATCH: i64 = 10;
 
 /// How many secrets one batch encrypts again.
 const SECRETS_BATCH: i64 = 50;
@@ -54,7 +54,7 @@ handle! {
 }
 
 impl<U: AuthUser> Housekeeping<'_, U> {
-    /// Deletes expired rows, and returns how many of them were rows of `users_tokens`. It works in batches of 20 and
+    /// Deletes expired rows, and returns how many of them were rows of `users_tokens`. It works in batches of 10 and
     /// rests four times as long as each batch took, so that it blocks nobody. Any number of processes can run it at
     /// once.
     ///
@@ -158,6 +158,9 @@ impl<U: AuthUser> Housekeeping<'_, U> {
             if batch < PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
+            // SQLite would let a thousand pages add up, and then copy them in one go, for which a request has to wait if
+            // there is one core.
+            store::checkpoint::<U::Database>(&mut *self.sigra.pool().acquire().await?).await?;
             tokio::time::sleep(begun.elapsed() * 4).await;
         }
     }

@@ -47,6 +47,8 @@ pub trait Dialect:
     const LOCK_USERS: &'static str;
     /// The clause that skips rows that other transactions have locked.
     const SKIP_LOCKED: &'static str;
+    /// Copies what the write-ahead log has into the database, where commits of users do that.
+    const CHECKPOINT: Option<Checkpoint>;
 
     /// The feed of changes.
     type Feed: Feed<Database = Self>;
@@ -70,6 +72,17 @@ pub trait Dialect:
 
     /// Returns how many rows a statement changed.
     fn rows_affected(result: &Self::QueryResult) -> u64;
+}
+
+/// How to copy what the write-ahead log has into the database.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    /// The statement that does it, without waiting for anybody.
+    pub run: &'static str,
+    /// The statement that returns after how many pages a commit does it, or 0 if another program does.
+    pub interval: &'static str,
+    /// The column of the interval.
+    pub column: &'static str,
 }
 
 /// A time as a column has it: `timestamptz`, or milliseconds since the Unix epoch in a database without that type. A

@@ -9,6 +9,7 @@ pub(crate) mod audit_log;
 pub(crate) mod backup_codes;
 mod begin;
 pub(crate) mod browsers;
+mod checkpoint;
 pub(crate) mod email_tokens;
 #[cfg_attr(
     not(feature = "oauth"),
@@ -46,6 +47,7 @@ pub(crate) use self::passkeys::PasskeyRow;
 pub(crate) use self::{
     begin::begin,
     browsers::{Browser, BrowserKind, NewBrowser, Seen},
+    checkpoint::checkpoint,
     email_tokens::NewEmailToken,
     own_pool::OwnPool,
     probe::probe,

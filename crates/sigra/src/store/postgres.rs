@@ -13,7 +13,7 @@ use super::row::in_range;
 use crate::{
     base::token::TokenHash,
     cache::listener::Listener,
-    model::database::{Dialect, SqlxQuery, Time},
+    model::database::{Checkpoint, Dialect, SqlxQuery, Time},
 };
 
 impl Dialect for Postgres {
@@ -27,6 +27,7 @@ impl Dialect for Postgres {
     const ISOLATION: &'static str = "current_setting('transaction_isolation')";
     const LOCK_USERS: &'static str = "FOR NO KEY UPDATE OF u";
     const SKIP_LOCKED: &'static str = "FOR UPDATE SKIP LOCKED";
+    const CHECKPOINT: Option<Checkpoint> = None;
 
     type Feed = Listener;
 

@@ -13,7 +13,7 @@ use super::row::in_range;
 use crate::{
     base::{clock::to_ms, token::TokenHash},
     cache::wal_index::WalIndex,
-    model::database::{Dialect, SqlxQuery, Time},
+    model::database::{Checkpoint, Dialect, SqlxQuery, Time},
 };
 
 /// The length of a hash, in bytes.
@@ -30,6 +30,11 @@ impl Dialect for Sqlite {
     const ISOLATION: &'static str = "NULL";
     const LOCK_USERS: &'static str = "";
     const SKIP_LOCKED: &'static str = "";
+    const CHECKPOINT: Option<Checkpoint> = Some(Checkpoint {
+        run: "PRAGMA wal_checkpoint(PASSIVE)",
+        interval: "PRAGMA wal_autocheckpoint",
+        column: "wal_autocheckpoint",
+    });
 
     type Feed = WalIndex;
 
