@@ -16,6 +16,9 @@ use crate::{
     password::breach::BreachCheck,
 };
 
+#[cfg(feature = "api-tokens")]
+use crate::model::permission::{BadList, PermissionList};
+
 /// A network of IP addresses, for [`Config::trusted_proxies`].
 pub use ipnet::IpNet;
 
@@ -63,6 +66,14 @@ pub struct Config {
     pub(crate) mfa_issuer: String,
     #[cfg(feature = "passkeys")]
     pub(crate) passkeys_per_user: usize,
+    #[cfg(feature = "api-tokens")]
+    pub(crate) permissions: PermissionList,
+    #[cfg(feature = "api-tokens")]
+    pub(crate) api_tokens_per_user: usize,
+    #[cfg(feature = "api-tokens")]
+    pub(crate) token_prefix: String,
+    #[cfg(feature = "api-tokens")]
+    pub(crate) resource_metadata: Option<String>,
     pub(crate) rate_limits: bool,
     pub(crate) address_limit: AddressLimit,
     pub(crate) cookies: CookieSettings,
@@ -114,6 +125,14 @@ impl Config {
             recovery_ttl: 7 * DAY,
             #[cfg(feature = "passkeys")]
             passkeys_per_user: 10,
+            #[cfg(feature = "api-tokens")]
+            permissions: PermissionList::new(),
+            #[cfg(feature = "api-tokens")]
+            api_tokens_per_user: 50,
+            #[cfg(feature = "api-tokens")]
+            token_prefix: token_prefix_of(app),
+            #[cfg(feature = "api-tokens")]
+            resource_metadata: None,
             mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
@@ -277,6 +296,56 @@ impl Config {
     #[must_use]
     pub fn passkeys_per_user(mut self, most: usize) -> Self {
         self.passkeys_per_user = most;
+        self
+    }
+
+    /// Sets all permissions that bearer tokens can have (default: none). Each route names those that it requires, in
+    /// its handler's arguments.
+    ///
+    /// ```
+    /// # use sigra::{Config, Permission, SecretKeyBase, bearer::PermissionList};
+    /// struct ReadProjects;
+    ///
+    /// impl Permission for ReadProjects {
+    ///     const NAME: &'static str = "projects:read";
+    ///     const DESCRIPTION: &'static str = "See your projects";
+    /// }
+    ///
+    /// let config = Config::new("my_app", SecretKeyBase::generate()?)
+    ///     .permissions(PermissionList::new().with::<ReadProjects>());
+    /// # Ok::<(), sigra::Error>(())
+    /// ```
+    #[cfg(feature = "api-tokens")]
+    #[must_use]
+    pub fn permissions(mut self, permissions: PermissionList) -> Self {
+        self.permissions = permissions;
+        self
+    }
+
+    /// Sets the maximum number of personal access tokens for each user, without expired ones (default: 50).
+    #[cfg(feature = "api-tokens")]
+    #[must_use]
+    pub fn api_tokens_per_user(mut self, most: usize) -> Self {
+        self.api_tokens_per_user = most;
+        self
+    }
+
+    /// Sets the prefix of bearer tokens, such as `my_app` for `my_app_pat_…` (default: the name passed to
+    /// [`new`](Self::new)). It is also the realm in `WWW-Authenticate`. Tokens with another prefix are refused, so set
+    /// it before you rename an application.
+    #[cfg(feature = "api-tokens")]
+    #[must_use]
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.token_prefix = prefix.into();
+        self
+    }
+
+    /// Sets the URL of the metadata that says where clients get tokens (RFC 9728; default: none). A request without a
+    /// valid token gets it in `WWW-Authenticate`.
+    #[cfg(feature = "api-tokens")]
+    #[must_use]
+    pub fn resource_metadata(mut self, url: impl Into<Option<String>>) -> Self {
+        self.resource_metadata = url.into();
         self
     }
 
@@ -597,11 +666,44 @@ impl Config {
         if self.cached_scopes > MAX_CACHED_SCOPES {
             return Err(ConfigError::CachedScopes(self.cached_scopes));
         }
+        #[cfg(feature = "api-tokens")]
+        self.check_bearer_tokens()?;
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
         OwnOrigins::new(&self.cookies.trusted_origins).map(drop)
     }
+}
+
+#[cfg(feature = "api-tokens")]
+impl Config {
+    fn check_bearer_tokens(&self) -> Result<(), ConfigError> {
+        let prefix = &self.token_prefix;
+        let is_prefix = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_prefix || !(1..=MAX_TOKEN_PREFIX).contains(&prefix.len()) {
+            return Err(ConfigError::TokenPrefix(prefix.clone()));
+        }
+        if let Some(url) = &self.resource_metadata
+            && !url.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+        {
+            return Err(ConfigError::ResourceMetadata(url.clone()));
+        }
+        self.permissions.check().map_err(|bad| match bad {
+            BadList::Name(name) => ConfigError::PermissionName(name),
+            BadList::Twice(name) => ConfigError::SamePermission(name),
+        })
+    }
+}
+
+#[cfg(feature = "api-tokens")]
+const MAX_TOKEN_PREFIX: usize = 40;
+
+/// Returns the name of an application as a prefix of tokens, which a double click selects as a whole.
+#[cfg(feature = "api-tokens")]
+fn token_prefix_of(app: &str) -> String {
+    let prefix = app.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    let prefix: String = prefix.take(MAX_TOKEN_PREFIX).collect();
+    if prefix.is_empty() { "app".to_owned() } else { prefix }
 }
 
 fn check_duration(setting: &'static str, duration: Option<Duration>) -> Result<(), ConfigError> {
@@ -739,6 +841,38 @@ mod tests {
         }
         let twice = config().session_cookie(CookieOptions::named("c")).remember_me_cookie(CookieOptions::named("c"));
         assert!(error(&twice).contains("different names"));
+    }
+
+    #[cfg(feature = "api-tokens")]
+    #[test]
+    fn permissions_and_prefixes_that_cannot_work_are_refused() {
+        use crate::model::permission::Permission;
+
+        struct Read;
+        impl Permission for Read {
+            const NAME: &'static str = "projects:read";
+            const DESCRIPTION: &'static str = "See your projects";
+        }
+        struct Bad;
+        impl Permission for Bad {
+            const NAME: &'static str = "see projects";
+            const DESCRIPTION: &'static str = "See your projects";
+        }
+        let with = |list: PermissionList| config().permissions(list);
+        assert_eq!(with(PermissionList::new().with::<Read>()).check(), Ok(()));
+        assert_eq!(
+            error(&with(PermissionList::new().with::<Read>().with::<Read>())),
+            "two permissions are named `projects:read`: give one another name"
+        );
+        assert!(
+            error(&with(PermissionList::new().with::<Bad>())).starts_with("`see projects` can't name a permission")
+        );
+        for bad in ["", "my-app", "a b", "é", &"a".repeat(41)] {
+            assert!(error(&config().token_prefix(bad)).contains("can't be the prefix of tokens"), "{bad}");
+        }
+        let named = |app: &str| Config::new(app, SecretKeyBase::generate().expect("randomness")).token_prefix;
+        assert_eq!([named("my-app"), named("Shop.é"), named("")], ["my_app", "Shop__", "app"]);
+        assert!(error(&config().resource_metadata("https://a\" b".to_owned())).contains("Config::resource_metadata"));
     }
 
     #[test]

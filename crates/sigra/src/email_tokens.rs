@@ -8,6 +8,7 @@ use crate::{
         token::{Context, EmailToken},
     },
     model::{
+        audit::{self, Audit},
         session::SessionId,
         user::{AuthUser, Connection},
         window::Window,
@@ -150,8 +151,8 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         Ok(store::email_tokens::delete_all::<U>(conn, user, Some(&context.name()), None).await?)
     }
 
-    /// Deletes all tokens of a user: all sessions or all except one, the tokens that were sent to them, and their known
-    /// and trusted browsers. Call it in the transaction of a change of password, and
+    /// Deletes all tokens of a user: all sessions or all except one, the tokens that were sent to them, their known and
+    /// trusted browsers, and their personal access tokens. Call it in the transaction of a change of password, and
     /// [`announce`](crate::session::Sessions::announce) the result after the commit. Links to [take the account
     /// back](crate::Recovery::recover_in) stay, because a thief may be changing the password.
     ///
@@ -169,6 +170,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     ) -> Result<Revoked, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
         store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
+        self.delete_api_tokens(conn, user).await?;
         self.sigra.sessions().delete_all_in(conn, user, except).await
     }
 
@@ -191,6 +193,16 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         let resets = Context::ResetPassword.name();
         store::email_tokens::delete_all::<U>(conn, user, None, Some(&resets)).await?;
         self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
+    }
+
+    /// A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
+    async fn delete_api_tokens(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
+        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?.len();
+        if revoked == 0 {
+            return Ok(());
+        }
+        let event = Audit::new(audit::API_TOKEN_REVOKED).of(user.clone());
+        self.sigra.audit().record(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await
     }
 
     /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.

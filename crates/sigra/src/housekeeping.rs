@@ -12,6 +12,7 @@ use crate::{
     browser::browser_tokens::KNOWN_BROWSER_TTL,
     limits::FORGOTTEN,
     model::{
+        api_token::EXPIRED_KEPT,
         provider_secrets::{FLOW_TTL, tokens_context},
         second_factor::CEREMONY_TTL,
         user::{AuthUser, Connection},
@@ -77,12 +78,14 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         };
         let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
         let flows = self.purge(FLOW_TTL, store::oauth_flows::purge::<U::Database>).await;
+        let api_tokens = self.purge(EXPIRED_KEPT, store::api_tokens::purge::<U::Database>).await;
         let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
         // A failure in one table must not keep the expired rows of others.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
         events?;
         ceremonies?;
         flows?;
+        api_tokens?;
         attempts?;
         Ok(tokens)
     }

@@ -5,6 +5,8 @@
 #![warn(missing_debug_implementations, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+#[cfg(feature = "api-tokens")]
+pub mod api_tokens;
 pub mod audit;
 mod base;
 mod browser;
@@ -42,6 +44,27 @@ pub mod scope {
     };
 }
 
+/// The extractors of requests with bearer tokens, and the permissions that they require.
+///
+/// | argument of a handler | who sends the request | without it |
+/// |---|---|---|
+/// | [`Bearer<User, P>`](crate::bearer::Bearer) | a program with a token that has the permissions `P` | 401 or 403, with `WWW-Authenticate` |
+/// | [`Caller<User, P>`](crate::bearer::Caller) | such a program, or a logged-in user | as above, or as with a [`Scope`](crate::Scope) |
+/// | [`Scope<User>`](crate::Scope) | a logged-in user, never a program with a token | the login page, or 401 |
+///
+/// A token counts only in one header `Authorization` (RFC 6750 section 2.1). If it is invalid, no cookie stands in for
+/// it.
+#[cfg(feature = "api-tokens")]
+pub mod bearer {
+    pub use crate::{
+        model::{
+            bearer::{Bearer, BearerToken, Caller},
+            permission::{Permission, PermissionError, PermissionList, Permissions, RegisteredPermission, Required},
+        },
+        web::bearer::{BearerRejection, CallerRejection, Challenge},
+    };
+}
+
 #[doc = include_str!("docs/session.md")]
 pub mod session {
     pub use crate::{
@@ -56,6 +79,11 @@ pub mod session {
     };
 }
 
+#[cfg(feature = "api-tokens")]
+pub use self::model::{
+    bearer::{Bearer, Caller},
+    permission::Permission,
+};
 #[cfg(feature = "live")]
 pub use self::web::live;
 pub use self::{

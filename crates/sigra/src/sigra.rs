@@ -20,8 +20,11 @@ use crate::{
         user::{AuthUser, HashedPassword, Pool},
     },
     password::{Password, PasswordProblem, Passwords, Verification},
-    store::{self, OwnPool, Reader},
+    store::{self, OwnPool, SessionReader},
 };
+
+#[cfg(feature = "api-tokens")]
+use crate::store::BearerReader;
 
 /// Runs statements in a transaction of their own, and commits it. If the database rolls it back so that another can
 /// continue, it is tried once more. A host's statements are called only once, so with them, it is tried again only if
@@ -119,7 +122,9 @@ pub(crate) struct Parts<U: AuthUser> {
     pub cookies: Cookies,
     pub own_origins: OwnOrigins,
     pub pool: Pool<U>,
-    pub reader: Reader<U>,
+    pub reader: SessionReader<U>,
+    #[cfg(feature = "api-tokens")]
+    pub bearers: BearerReader<U>,
     pub cache: ScopeCache<U>,
     pub passwords: Passwords,
     pub addresses: Addresses,
@@ -138,6 +143,10 @@ impl<U: AuthUser> AnyParts for Parts<U> {
     fn cookies(&self) -> &Cookies {
         &self.cookies
     }
+
+    fn doubt_database(&self) {
+        self.health.doubt();
+    }
 }
 
 /// Set-up.
@@ -149,7 +158,7 @@ impl<U: AuthUser> Sigra<U> {
     /// [`ConfigError`], in one sentence that names the setting and how to fix it.
     pub fn new(config: Config, pool: Pool<U>) -> Result<Self, ConfigError> {
         config.check()?;
-        let own_pool = OwnPool::like(&pool);
+        let own_pool = Arc::new(OwnPool::like(&pool));
         let parts = Parts {
             cookies: Cookies::new(&config.cookies, &config.secrets, &config.clock),
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
@@ -162,7 +171,9 @@ impl<U: AuthUser> Sigra<U> {
             #[cfg(feature = "live")]
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, &config.secrets, own_pool.pool().clone()),
-            reader: Reader::new(pool.clone(), own_pool),
+            #[cfg(feature = "api-tokens")]
+            bearers: BearerReader::new(pool.clone(), own_pool.clone()),
+            reader: SessionReader::new(pool.clone(), own_pool),
             purge: Task::default(),
             abandoned: TaskTracker::new(),
             health: Health::default(),

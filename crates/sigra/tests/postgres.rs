@@ -1,5 +1,11 @@
 //! The suite on PostgreSQL.
-#![cfg(all(feature = "postgres", feature = "testing", feature = "oauth", feature = "passkeys"))]
+#![cfg(all(
+    feature = "postgres",
+    feature = "testing",
+    feature = "oauth",
+    feature = "passkeys",
+    feature = "api-tokens"
+))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[path = "postgres/deadlocks.rs"]
@@ -51,7 +57,7 @@ mod database {
             _ => line.to_owned() + "\n",
         };
         let replaced: String = POSTGRES_SCHEMA.lines().map(with_bigint).collect();
-        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 8);
+        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 9);
         replaced
     });
 

@@ -1,5 +1,5 @@
 //! The suite on SQLite.
-#![cfg(all(feature = "sqlite", feature = "testing", feature = "oauth", feature = "passkeys"))]
+#![cfg(all(feature = "sqlite", feature = "testing", feature = "oauth", feature = "passkeys", feature = "api-tokens"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod suite;
@@ -109,6 +109,7 @@ mod database {
             "users_backup_codes",
             "passkey_ceremonies",
             "user_identities",
+            "api_tokens",
             "oauth_flows",
             "audit_events",
             "auth_attempts",

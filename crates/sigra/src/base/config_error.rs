@@ -105,6 +105,24 @@ pub enum ConfigError {
     #[cfg(feature = "oauth")]
     #[error("the operating system has no root certificates: install them, such as with the package `ca-certificates`")]
     NoCertificates,
+    /// A permission's name with characters that RFC 6749 section 3.3 doesn't allow.
+    #[cfg(feature = "api-tokens")]
+    #[error(
+        "`{0}` can't name a permission: use visible ASCII characters except `\"` and `\\`, such as `projects:read`"
+    )]
+    PermissionName(&'static str),
+    /// Two permissions with the same name.
+    #[cfg(feature = "api-tokens")]
+    #[error("two permissions are named `{0}`: give one another name")]
+    SamePermission(&'static str),
+    /// A prefix of tokens with characters that a double click doesn't select.
+    #[cfg(feature = "api-tokens")]
+    #[error("`{0}` can't be the prefix of tokens: use 1 to 40 ASCII letters, digits and `_`")]
+    TokenPrefix(String),
+    /// A URL that can't be in a header.
+    #[cfg(feature = "api-tokens")]
+    #[error("`Config::resource_metadata` is `{}`, which is not a URL: use one without spaces and quotes", .0.escape_debug())]
+    ResourceMetadata(String),
     /// An origin that no browser ever sends.
     #[error("`{0}` is not an origin: use scheme and host, such as `https://app.example.com`, without a path")]
     Origin(String),

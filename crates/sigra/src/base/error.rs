@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+#[cfg(feature = "api-tokens")]
+use crate::base::api_token_problem::ApiTokenProblem;
 use crate::base::problem::{Problem, code};
 
 /// An extension of a response, set if the handler failed with an [`Error`].
@@ -25,7 +27,8 @@ pub(crate) struct Failed {
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
-/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys | 409 |
+/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys, `TooManyApiTokens` with the feature api-tokens | 409 |
+/// | `ApiToken` with the feature api-tokens | 422 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
 ///
@@ -91,6 +94,17 @@ pub enum Error {
         /// The maximum number of passkeys for each user.
         most: usize,
     },
+    /// The user already has the maximum number of personal access tokens.
+    #[cfg(feature = "api-tokens")]
+    #[error("a user can have at most {most} tokens: revoke one, or raise Config::api_tokens_per_user")]
+    TooManyApiTokens {
+        /// The maximum number of tokens for each user.
+        most: usize,
+    },
+    /// A token can't be created like this.
+    #[cfg(feature = "api-tokens")]
+    #[error(transparent)]
+    ApiToken(#[from] ApiTokenProblem),
     /// The user has no other way to log in.
     #[error("it is the user's last way to log in: let them set a password first, or add another way")]
     LastWayIn,
@@ -156,6 +170,10 @@ impl Error {
             Self::LastWayIn => Problem::new(StatusCode::CONFLICT).code(code::LAST_WAY_IN),
             #[cfg(feature = "passkeys")]
             Self::TooManyPasskeys { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PASSKEYS),
+            #[cfg(feature = "api-tokens")]
+            Self::TooManyApiTokens { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_API_TOKENS),
+            #[cfg(feature = "api-tokens")]
+            Self::ApiToken(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY),
             error => {
                 tracing::error!(target: "sigra", %error, "internal error");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
@@ -269,6 +287,10 @@ mod tests {
             (Error::NoRelyingParty, "`NoRelyingParty`"),
             #[cfg(feature = "passkeys")]
             (Error::TooManyPasskeys { most: 10 }, "`TooManyPasskeys`"),
+            #[cfg(feature = "api-tokens")]
+            (Error::TooManyApiTokens { most: 50 }, "`TooManyApiTokens`"),
+            #[cfg(feature = "api-tokens")]
+            (Error::ApiToken(ApiTokenProblem::Unnamed), "`ApiToken`"),
         ];
         let documented = documented();
         for (error, name) in errors {

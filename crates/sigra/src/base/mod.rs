@@ -1,5 +1,10 @@
 //! The foundation of the other modules.
 
+#[cfg(feature = "api-tokens")]
+pub(crate) mod api_token_problem;
+pub(crate) mod authorization;
+#[cfg(feature = "api-tokens")]
+pub(crate) mod bearer_secret;
 pub(crate) mod clock;
 pub(crate) mod config_error;
 pub(crate) mod error;

@@ -6,11 +6,19 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use crate::base::authorization::Authorization;
+
 /// The codes for programs, as the guides list them. The log gives the same codes as the reason why a request was
 /// refused.
 pub(crate) mod code {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
     pub const CROSS_ORIGIN: &str = "cross_origin";
+    #[cfg(feature = "api-tokens")]
+    pub const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
+    #[cfg(feature = "api-tokens")]
+    pub const INVALID_REQUEST: &str = "invalid_request";
+    #[cfg(feature = "api-tokens")]
+    pub const INVALID_TOKEN: &str = "invalid_token";
     pub const LAST_WAY_IN: &str = "last_way_in";
     pub const NO_SECOND_FACTOR_PENDING: &str = "no_second_factor_pending";
     pub const OTHER_FACTOR_REQUIRED: &str = "other_factor_required";
@@ -18,6 +26,8 @@ pub(crate) mod code {
     pub const SECOND_FACTOR_ENROLMENT_REQUIRED: &str = "second_factor_enrolment_required";
     pub const SECOND_FACTOR_REQUIRED: &str = "second_factor_required";
     pub const SUDO_REQUIRED: &str = "sudo_required";
+    #[cfg(feature = "api-tokens")]
+    pub const TOO_MANY_API_TOKENS: &str = "too_many_api_tokens";
     #[cfg(feature = "passkeys")]
     pub const TOO_MANY_PASSKEYS: &str = "too_many_passkeys";
 }
@@ -195,7 +205,8 @@ pub enum Audience {
 }
 
 impl Audience {
-    /// Returns the audience, by `Accept` and, if that doesn't tell, by `Sec-Fetch-Mode`.
+    /// Returns the audience, by `Accept` and, if that doesn't tell, by `Sec-Fetch-Mode`. A request with a bearer token
+    /// comes from a program.
     ///
     /// ```
     /// use axum::http::{HeaderMap, HeaderValue};
@@ -208,6 +219,9 @@ impl Audience {
     /// ```
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
+        if Authorization::of(headers).is_bearer() {
+            return Self::Program;
+        }
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let fetch_mode = headers.get("sec-fetch-mode").map(HeaderValue::as_bytes);
         if accept.contains("text/html") {

@@ -19,7 +19,7 @@
 //! | [`TOKEN_REJECTED`] | info | | a presented token has no row |
 //! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` | a token that was replaced long before was presented to log out or to log in again, so somebody has a copy. Its session was ended |
 //! | [`COOKIE_REJECTED`] | info | | a cookie has an invalid signature, or there are valid cookies of two users |
-//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
+//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | there were too many attempts, or there are too many live connections |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server accepted an email |
 //! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and sending is retried |

@@ -4,9 +4,15 @@ use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
+
+#[cfg(feature = "api-tokens")]
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use serde::{Serialize, de::DeserializeOwned};
@@ -66,6 +72,9 @@ pub struct CookieSession(Arc<Inner>);
 /// The parts of a [`Sigra`](crate::Sigra), for any type of user.
 pub(crate) trait AnyParts: Any + Send + Sync {
     fn cookies(&self) -> &Cookies;
+
+    /// Makes the readiness probe query the database.
+    fn doubt_database(&self);
 }
 
 struct Inner {
@@ -74,6 +83,8 @@ struct Inner {
     request: RequestCookies,
     /// The session that the request was authenticated with.
     let_in: OnceLock<SessionId>,
+    /// Whether the response shows a user who isn't logged in: one who presented a bearer token.
+    is_private: AtomicBool,
     /// Created when it is needed, because most requests of logged-in users neither read nor write an entry.
     state: OnceLock<Box<Mutex<State>>>,
 }
@@ -109,6 +120,7 @@ impl CookieSession {
             sender,
             request: RequestCookies::of(headers),
             let_in: OnceLock::new(),
+            is_private: AtomicBool::new(false),
             state: OnceLock::new(),
         }))
     }
@@ -139,6 +151,22 @@ impl CookieSession {
     #[must_use]
     pub fn id(&self) -> Option<String> {
         self.state().id.map(|id| id.to_string())
+    }
+
+    /// Keeps the response out of all caches.
+    #[cfg(feature = "api-tokens")]
+    pub(crate) fn keep_private(&self) {
+        self.0.is_private.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.0.is_private.load(Ordering::Relaxed)
+    }
+
+    /// Returns the IP address of the client.
+    #[cfg(feature = "api-tokens")]
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.0.sender.ip
     }
 
     /// Returns the client that sent the request.

@@ -53,6 +53,10 @@ pub const BACKUP_CODES_REGENERATED: &str = "auth.mfa.backup_codes_regenerated";
 pub const IDENTITY_LINKED: &str = "auth.identity.linked";
 /// An account at a provider was unlinked.
 pub const IDENTITY_UNLINKED: &str = "auth.identity.unlinked";
+/// A personal access token was created.
+pub const API_TOKEN_CREATED: &str = "auth.api_token.created";
+/// A personal access token was revoked, or all of an account were.
+pub const API_TOKEN_REVOKED: &str = "auth.api_token.revoked";
 /// A browser became a trusted one, which skips the second factor.
 pub const BROWSER_TRUSTED: &str = "auth.mfa.browser_trusted";
 /// A browser is no longer trusted.

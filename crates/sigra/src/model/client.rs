@@ -43,7 +43,7 @@ impl Client {
 /// The client of a request, read as far as that costs nothing, because most requests never need it.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    ip: Option<IpAddr>,
+    pub ip: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
 }
 

@@ -62,7 +62,7 @@ pub trait Dialect:
     /// Binds a list of hashes.
     fn bind_tokens(query: SqlxQuery<Self>, tokens: &[TokenHash]) -> SqlxQuery<Self>;
 
-    /// Returns the rows of `users_tokens`, as `t`, that have one of the hashes that
+    /// Returns the rows of a table of tokens, as `t`, that have one of the hashes that
     /// [`bind_lookup`](Self::bind_lookup) adds as the first argument: what is before the table's name, and the condition
     /// on its column `token`. There is room for `places` hashes.
     fn lookup(places: usize) -> (String, &'static str);

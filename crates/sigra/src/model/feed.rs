@@ -11,10 +11,10 @@ pub trait Feed: Send + Sync + 'static {
     type Database: sqlx::Database;
     /// A moment in the database's history, not later than the row that is read next.
     type Stamp: Clone + Send + Sync;
-    /// A session and its user, as precisely as the feed distinguishes changes.
+    /// A session or a bearer token, and its user, as precisely as the feed distinguishes changes.
     type Subject: Copy + Send + Sync;
 
-    /// Creates a feed of sessions and of a table of users. It doesn't run yet.
+    /// Creates a feed of sessions, of bearer tokens, and of a table of users. It doesn't run yet.
     fn new(pool: sqlx::Pool<Self::Database>, users: &'static str) -> Self;
 
     /// Starts the feed, or starts it again if its runtime has ended.

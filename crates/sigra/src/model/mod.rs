@@ -1,6 +1,10 @@
 //! Plain data and the rules on it, without SQL and HTTP.
 
+#[cfg_attr(not(feature = "api-tokens"), allow(dead_code, reason = "without the feature, no token is shown"))]
+pub(crate) mod api_token;
 pub(crate) mod audit;
+#[cfg(feature = "api-tokens")]
+pub(crate) mod bearer;
 pub(crate) mod checked;
 pub mod client;
 pub(crate) mod database;
@@ -9,6 +13,10 @@ pub(crate) mod feed;
 pub(crate) mod identity;
 pub(crate) mod limit;
 pub(crate) mod log_in;
+#[cfg(feature = "api-tokens")]
+pub(crate) mod new_api_token;
+#[cfg_attr(not(feature = "api-tokens"), allow(dead_code, reason = "without the feature, no token has any"))]
+pub(crate) mod permission;
 pub(crate) mod provider_secrets;
 #[cfg(feature = "passkeys")]
 pub(crate) mod relying_party;

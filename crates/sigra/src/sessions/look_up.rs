@@ -197,9 +197,9 @@ impl<U: AuthUser> Sigra<U> {
         now < until && until <= later(latest(now), self.parts.config.reissue_grace)
     }
 
-    /// Runs an update of the session's row to its end, even if the request is dropped. Best effort: a failure is logged
+    /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure is logged
     /// and must not fail the request. The next request tries again, and a read-only database can't be updated.
-    async fn keep_up<T: Send + 'static>(
+    pub(crate) async fn keep_up<T: Send + 'static>(
         &self,
         failure: &'static str,
         upkeep: impl Future<Output = Result<T, Error>> + Send + 'static,

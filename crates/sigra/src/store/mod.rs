@@ -4,9 +4,17 @@
 //! database. Only the library can call them, because what they write must also be audited and announced, and must end
 //! sessions: [`Sigra`](crate::Sigra) does that.
 
+#[cfg_attr(
+    not(feature = "api-tokens"),
+    allow(dead_code, reason = "without the feature, existing tokens are still deleted, and still expire")
+)]
+pub(crate) mod api_tokens;
 pub(crate) mod attempts;
 pub(crate) mod audit_log;
 pub(crate) mod backup_codes;
+mod batch;
+#[cfg(feature = "api-tokens")]
+mod bearers;
 mod begin;
 pub(crate) mod browsers;
 mod checkpoint;
@@ -51,9 +59,16 @@ pub(crate) use self::{
     email_tokens::NewEmailToken,
     own_pool::OwnPool,
     probe::probe,
-    reader::Reader,
     users::OtherWays,
 };
+
+/// Looks up session tokens.
+pub(crate) type SessionReader<U> = reader::Reader<U, sessions::FindByToken<U>>;
+
+/// Looks up bearer tokens.
+#[cfg(feature = "api-tokens")]
+pub(crate) type BearerReader<U> = reader::Reader<U, bearers::FindBearer<U>>;
+
 #[cfg(feature = "oauth")]
 pub(crate) use self::{
     identities::IdentityRow,

@@ -4,8 +4,11 @@ use sqlx::Pool;
 
 use crate::model::database::Dialect;
 
-/// The number of connections only for looking up sessions.
+/// The number of connections of each [`Reader`](super::reader::Reader).
 pub(super) const READER_CONNECTIONS: u32 = 2;
+
+/// The readers: of session tokens and, with the feature, of bearer tokens.
+const READERS: u32 = if cfg!(feature = "api-tokens") { 2 } else { 1 };
 
 /// The maximum number of connections that a [`Feed`](crate::model::feed::Feed) can keep.
 const FEED_CONNECTIONS: u32 = 2;
@@ -31,7 +34,7 @@ impl<DB: Dialect> OwnPool<DB> {
         let patience = options.get_acquire_timeout().min(PATIENCE);
         let options = options
             .min_connections(0)
-            .max_connections(READER_CONNECTIONS + FEED_CONNECTIONS)
+            .max_connections(READERS * READER_CONNECTIONS + FEED_CONNECTIONS)
             .acquire_timeout(patience)
             // The reader keeps its connections. One that was idle in the pool could have been closed by the server.
             .test_before_acquire(true)

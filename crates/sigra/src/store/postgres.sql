@@ -101,6 +101,24 @@ CREATE TABLE oauth_flows (
 CREATE INDEX oauth_flows_browser ON oauth_flows (browser);
 CREATE INDEX oauth_flows_inserted_at ON oauth_flows (inserted_at);
 
+-- Personal access tokens, which programs present. Deleting a row revokes its token.
+CREATE TABLE api_tokens (
+    id           uuid        NOT NULL PRIMARY KEY, -- UUIDv7: names the token, proves nothing
+    user_id      uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token        bytea       NOT NULL UNIQUE CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
+    hint         text        NOT NULL, -- its last four characters
+    name         text        NOT NULL,
+    permissions  text        NOT NULL, -- their names, with spaces between
+    mfa_verified boolean     NOT NULL, -- whether its user had presented a second factor
+    expires_at   timestamptz, -- NULL: never
+    last_used_at timestamptz,
+    last_used_ip text,
+    inserted_at  timestamptz NOT NULL
+);
+
+CREATE INDEX api_tokens_user_id ON api_tokens (user_id);
+CREATE INDEX api_tokens_expires_at ON api_tokens (expires_at);
+
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
@@ -142,13 +160,21 @@ CREATE TABLE write_probes (
     filler bytea    NOT NULL
 );
 
--- Announces every change of a session or a user, so that no process uses an outdated copy. That includes purges: what
+-- Announces every change of a session, a token or a user, so that no process uses an outdated copy. That includes purges: what
 -- has expired here may be valid for a process with another clock or setting.
 CREATE FUNCTION sigra_announce() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_TABLE_NAME = 'users_tokens' THEN
         IF TG_OP = 'UPDATE' AND NEW.last_used_at > OLD.last_used_at THEN
             OLD.last_used_at := NEW.last_used_at; -- its use alone is not a change
+            IF NEW IS NOT DISTINCT FROM OLD THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    ELSIF TG_TABLE_NAME = 'api_tokens' THEN
+        IF TG_OP = 'UPDATE' AND (OLD.last_used_at IS NULL OR NEW.last_used_at > OLD.last_used_at) THEN
+            OLD.last_used_at := NEW.last_used_at;
+            OLD.last_used_ip := NEW.last_used_ip;
             IF NEW IS NOT DISTINCT FROM OLD THEN
                 RETURN NULL;
             END IF;
@@ -168,9 +194,13 @@ CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION sigra_announce();
 CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON users_tokens
     FOR EACH ROW EXECUTE FUNCTION sigra_announce();
+CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON api_tokens
+    FOR EACH ROW EXECUTE FUNCTION sigra_announce();
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users_tokens
+    FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
+CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON api_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 
 -- Also run for changes that replication writes.
@@ -178,3 +208,5 @@ ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce;
 ALTER TABLE users ENABLE ALWAYS TRIGGER sigra_announce_truncate;
 ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce;
 ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;
+ALTER TABLE api_tokens ENABLE ALWAYS TRIGGER sigra_announce;
+ALTER TABLE api_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;

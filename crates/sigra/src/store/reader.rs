@@ -10,13 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    own_pool::{OwnPool, READER_CONNECTIONS},
-    sessions::FindByToken,
-};
+use super::own_pool::{OwnPool, READER_CONNECTIONS};
 use crate::{
-    base::{error::Error, token::SessionHashes},
-    model::{session::Found, user::AuthUser},
+    base::error::Error,
+    model::user::{AuthUser, Connection},
 };
 
 /// The maximum number of lookups in one query.
@@ -31,29 +28,47 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The age below which a row that can't be read doesn't make a connection count as stale.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Looks up the sessions of tokens, on its own connections.
+/// A query that finds what tokens belong to. It runs for every request that the cache can't serve.
+pub(crate) trait Lookup<U: AuthUser>: Send + Sync + 'static {
+    /// What the database knows a token by.
+    type Key: Copy + Send + Sync;
+    /// What a token belongs to, with its user.
+    type Found: Send;
+
+    /// Creates the query, for up to `most` tokens.
+    fn new(most: usize) -> Self;
+
+    /// Finds what each token belongs to.
+    fn find(&self, conn: &mut Connection<U>, tokens: &[Self::Key])
+    -> impl Future<Output = Answers<Self::Found>> + Send;
+}
+
+/// The result for each token.
+pub(crate) type Answers<F> = sqlx::Result<Vec<sqlx::Result<Option<F>>>>;
+
+/// Looks up what tokens belong to, on its own connections.
 ///
 /// A pool would test each connection that it hands out, which takes another round trip, and a host's slow queries would
 /// delay every request. Lookups that arrive while a query runs go into the next query together: many lookups are cheap,
 /// and an outage is not followed by a rush.
-pub(crate) struct Reader<U: AuthUser> {
+pub(crate) struct Reader<U: AuthUser, L: Lookup<U>> {
     pool: Arc<OwnPool<U::Database>>,
     host: sqlx::Pool<U::Database>,
-    questions: Mutex<Option<mpsc::Sender<Question<U>>>>,
+    questions: Mutex<Option<mpsc::Sender<Question<U, L>>>>,
 }
 
-struct Question<U> {
-    token: SessionHashes,
-    answer: oneshot::Sender<Result<Option<Found<U>>, Error>>,
+struct Question<U: AuthUser, L: Lookup<U>> {
+    token: L::Key,
+    answer: oneshot::Sender<Result<Option<L::Found>, Error>>,
 }
 
-impl<U: AuthUser> Reader<U> {
-    pub fn new(host: sqlx::Pool<U::Database>, pool: OwnPool<U::Database>) -> Self {
-        Self { pool: Arc::new(pool), host, questions: Mutex::default() }
+impl<U: AuthUser, L: Lookup<U>> Reader<U, L> {
+    pub fn new(host: sqlx::Pool<U::Database>, pool: Arc<OwnPool<U::Database>>) -> Self {
+        Self { pool, host, questions: Mutex::default() }
     }
 
-    /// Finds the session that a token belongs to, and its user.
-    pub async fn find(&self, token: SessionHashes) -> Result<Option<Found<U>>, Error> {
+    /// Finds what a token belongs to, and its user.
+    pub async fn find(&self, token: L::Key) -> Result<Option<L::Found>, Error> {
         if self.host.is_closed() {
             return Err(sqlx::Error::PoolClosed.into());
         }
@@ -64,7 +79,7 @@ impl<U: AuthUser> Reader<U> {
 
     /// Returns the queue of lookups. The tasks that serve it start with the first lookup, and again if their runtime
     /// ends.
-    fn questions(&self) -> mpsc::Sender<Question<U>> {
+    fn questions(&self) -> mpsc::Sender<Question<U, L>> {
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         match &*questions {
             Some(open) if !open.is_closed() => open.clone(),
@@ -72,7 +87,7 @@ impl<U: AuthUser> Reader<U> {
                 let (sender, receiver) = mpsc::channel(QUEUE);
                 let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
                 for _ in 0..READER_CONNECTIONS {
-                    tokio::spawn(keep_serving(self.pool.clone(), receiver.clone(), self.host.clone()));
+                    tokio::spawn(keep_serving::<U, L>(self.pool.clone(), receiver.clone(), self.host.clone()));
                 }
                 questions.insert(sender).clone()
             }
@@ -80,38 +95,36 @@ impl<U: AuthUser> Reader<U> {
     }
 }
 
-type Questions<U> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U>>>>;
-
-/// The result for each token.
-type Answers<U> = sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>>;
+type Questions<U, L> = Arc<tokio::sync::Mutex<mpsc::Receiver<Question<U, L>>>>;
 
 /// Replaces a desk that panicked.
-async fn keep_serving<U: AuthUser>(
+async fn keep_serving<U: AuthUser, L: Lookup<U>>(
     pool: Arc<OwnPool<U::Database>>,
-    questions: Questions<U>,
+    questions: Questions<U, L>,
     host: sqlx::Pool<U::Database>,
 ) {
     loop {
-        let desk = Desk { pool: pool.clone(), find: FindByToken::new(BATCH), connection: None, opened: Instant::now() };
+        let (pool, lookup) = (pool.clone(), L::new(BATCH));
+        let desk = Desk::<U, L> { pool, lookup, connection: None, opened: Instant::now() };
         match tokio::spawn(desk.serve(questions.clone(), host.clone())).await {
-            Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking up sessions panicked"),
+            Err(error) if error.is_panic() => tracing::error!(target: "sigra", "looking up tokens panicked"),
             _ => return,
         }
     }
 }
 
 /// A task that serves lookups on one connection.
-struct Desk<U: AuthUser> {
+struct Desk<U: AuthUser, L> {
     pool: Arc<OwnPool<U::Database>>,
-    find: FindByToken<U>,
+    lookup: L,
     connection: Option<PoolConnection<U::Database>>,
     /// When the connection was taken.
     opened: Instant,
 }
 
-impl<U: AuthUser> Desk<U> {
+impl<U: AuthUser, L: Lookup<U>> Desk<U, L> {
     /// Serves lookups until every sender is gone, or the host closes its pool.
-    async fn serve(mut self, questions: Questions<U>, host: sqlx::Pool<U::Database>) {
+    async fn serve(mut self, questions: Questions<U, L>, host: sqlx::Pool<U::Database>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut closed = std::pin::pin!(host.close_event());
         loop {
@@ -127,8 +140,8 @@ impl<U: AuthUser> Desk<U> {
         }
     }
 
-    async fn answer(&mut self, questions: &mut Vec<Question<U>>) {
-        let tokens: Vec<SessionHashes> = questions.iter().map(|question| question.token).collect();
+    async fn answer(&mut self, questions: &mut Vec<Question<U, L>>) {
+        let tokens: Vec<L::Key> = questions.iter().map(|question| question.token).collect();
         let mut answers = match self.look_up(&tokens).await {
             Ok(found) => found.into_iter().map(|found| found.map_err(Error::from)).collect(),
             Err(error) => {
@@ -144,7 +157,7 @@ impl<U: AuthUser> Desk<U> {
     /// Retries a lookup once on a fresh connection. A kept one may be stale: the server was restarted, or a table got
     /// another column since the statement was prepared. A row that can't be read on a fresh connection either must not
     /// cost another connection for each request.
-    async fn look_up(&mut self, tokens: &[SessionHashes]) -> Answers<U> {
+    async fn look_up(&mut self, tokens: &[L::Key]) -> Answers<L::Found> {
         if let Some(kept) = self.connection.take()
             && let Ok(found) = self.ask(kept, tokens).await
         {
@@ -160,8 +173,8 @@ impl<U: AuthUser> Desk<U> {
         self.ask(fresh, tokens).await
     }
 
-    async fn ask(&mut self, mut connection: PoolConnection<U::Database>, tokens: &[SessionHashes]) -> Answers<U> {
-        let found = timeout(PATIENCE, self.find.find(&mut connection, tokens)).await;
+    async fn ask(&mut self, mut connection: PoolConnection<U::Database>, tokens: &[L::Key]) -> Answers<L::Found> {
+        let found = timeout(PATIENCE, self.lookup.find(&mut connection, tokens)).await;
         let found = found.unwrap_or_else(|_| Err(no_answer()));
         match (&found, &*self.pool) {
             (_, OwnPool::Borrowed(_)) => {}
@@ -172,7 +185,7 @@ impl<U: AuthUser> Desk<U> {
     }
 }
 
-async fn take<U>(questions: &Questions<U>, batch: &mut Vec<Question<U>>) -> usize {
+async fn take<U: AuthUser, L: Lookup<U>>(questions: &Questions<U, L>, batch: &mut Vec<Question<U, L>>) -> usize {
     questions.lock().await.recv_many(batch, BATCH).await
 }
 

@@ -6,7 +6,9 @@ use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use super::{
+    batch::Batch,
     query::{Columns as _, query},
+    reader::{Answers, Lookup},
     row::{read, readable},
     second_factors::has_second_factor,
 };
@@ -31,26 +33,25 @@ const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.i
 
 /// Finds the sessions that tokens belong to. It runs for every request that the cache can't serve, so the text of its
 /// statements is built once.
-pub(super) struct FindByToken<U> {
-    /// For up to 1, 2, 4, ... tokens: the database prepares each of these statements once.
-    current: Vec<Arc<str>>,
+pub(crate) struct FindByToken<U> {
+    current: Batch,
     in_reissue: Arc<str>,
     user: PhantomData<fn() -> U>,
 }
 
-impl<U: AuthUser> FindByToken<U> {
-    /// Creates the statements for up to `most` tokens in one query.
-    pub fn new(most: usize) -> Self {
-        let current = |power: u32| {
-            let (asked, matches) = U::Database::lookup(1_usize << power);
-            let users = U::TABLE;
+impl<U: AuthUser> Lookup<U> for FindByToken<U> {
+    type Key = SessionHashes;
+    type Found = Found<U>;
+
+    fn new(most: usize) -> Self {
+        let users = U::TABLE;
+        let current = Batch::new::<U::Database>(most, |asked, matches| {
             format!(
                 "SELECT {COLUMNS}, t.token AS sigra_token, u.*
                  FROM {asked} users_tokens t JOIN {users} u ON u.id = t.user_id
                  WHERE t.context = 'session' AND t.token {matches}"
             )
-        };
-        let current = (0..=most.next_power_of_two().ilog2()).map(|power| current(power).into()).collect();
+        });
         let in_reissue = format!(
             "SELECT {COLUMNS}, (t.token = $1) AS sigra_is_current, (t.next_token = $1) AS sigra_is_next,
                  CASE WHEN t.previous_token = $1 THEN t.previous_until END AS sigra_previous_until, u.*
@@ -65,19 +66,10 @@ impl<U: AuthUser> FindByToken<U> {
 
     /// Finds the session that each token belongs to, and its user, in one query if all tokens are current. A row that
     /// can't be read is an error only for its own token.
-    pub async fn find(
-        &self,
-        conn: &mut Connection<U>,
-        tokens: &[SessionHashes],
-    ) -> sqlx::Result<Vec<sqlx::Result<Option<Found<U>>>>> {
+    async fn find(&self, conn: &mut Connection<U>, tokens: &[SessionHashes]) -> Answers<Found<U>> {
         let mut sessions: Vec<sqlx::Result<Option<Found<U>>>> = tokens.iter().map(|_| Ok(None)).collect();
-        let mut current: Vec<TokenHash> = tokens.iter().map(|token| token.token).collect();
-        current.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-        current.dedup();
-        let find = self.current.get(current.len().next_power_of_two().ilog2() as usize).cloned();
-        let find = find.ok_or_else(|| sqlx::Error::Protocol("too many tokens in one lookup".to_owned()))?;
-        let find = query::<U::Database>(AssertSqlSafe(find)).bind_lookup(&current);
-        for row in find.fetch_all(conn).await? {
+        let current = tokens.iter().map(|token| token.token).collect();
+        for row in self.current.rows::<U::Database>(conn, current).await? {
             let Ok(token) = row.value::<&[u8]>("sigra_token") else { continue };
             let asked = tokens.iter().zip(&mut sessions).filter(|(asked, _)| asked.token.as_bytes() == token);
             let mut asked = asked.map(|(_, answer)| answer);
@@ -96,7 +88,9 @@ impl<U: AuthUser> FindByToken<U> {
         }
         Ok(sessions)
     }
+}
 
+impl<U: AuthUser> FindByToken<U> {
     /// Runs only if a token is the current one of no session: it is being issued, or was replaced. It also checks for a
     /// current token again, because the next token may have become current in between.
     async fn find_in_reissue(
@@ -415,7 +409,7 @@ mod tests {
         let mut conn = pool.acquire().await.expect("a connection");
         sqlx::raw_sql("CREATE TABLE users (id INTEGER PRIMARY KEY)").execute(&mut *conn).await.expect("a table");
         sqlx::raw_sql(SQLITE_SCHEMA).execute(&mut *conn).await.expect("tables");
-        let statements = FindByToken::<User>::new(64).current;
+        let statements = FindByToken::<User>::new(64).current.statements;
         assert_eq!(statements.len(), 7, "for 1, 2, 4, ... 64 tokens");
         for statement in statements {
             let plan = explained(&mut conn, "detail", format!("EXPLAIN QUERY PLAN {statement}")).await;

@@ -162,6 +162,31 @@ impl TestClient {
         self
     }
 
+    /// Makes the client a program with a bearer token: it sends the token in `Authorization`, requests JSON, and sends
+    /// none of the headers that only browsers send.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// let program = TestClient::new(axum::Router::new()).bearer("my_app_pat_0000000000");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the token has characters that can't be in a header.
+    #[track_caller]
+    #[must_use]
+    pub fn bearer(mut self, token: &str) -> Self {
+        let Ok(mut value) = HeaderValue::try_from(format!("Bearer {token}")) else {
+            panic!("the token can't be in a header")
+        };
+        value.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, value);
+        self.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        self.headers.remove("sec-fetch-site");
+        self.headers.remove("sec-fetch-mode");
+        self
+    }
+
     /// Returns another browser with a copy of the cookies, such as for a thief. From then on, each has its own.
     ///
     /// ```
@@ -369,7 +394,8 @@ impl TestClient {
         }
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
         set_default(headers, &header::HOST, host.as_bytes());
-        if !is_safe {
+        let is_browser = self.headers.contains_key("sec-fetch-mode");
+        if !is_safe && is_browser {
             set_default(headers, &header::ORIGIN, url.origin().ascii_serialization().as_bytes());
         }
         if !cookies.is_empty() {

@@ -1,6 +1,8 @@
 use axum::Router;
 use uuid::Uuid;
 
+#[cfg(feature = "api-tokens")]
+use crate::model::permission::Permissions;
 use crate::{
     base::clock::Clock, mfa::backup_codes::BackupCodes, model::user::AuthUser, password::Password, sigra::Sigra,
     testing::client::TestClient,
@@ -183,6 +185,33 @@ pub trait TestHost: Sync {
                 panic!("can't log in user {:?}: {error}", user.id());
             }
             client
+        }
+    }
+
+    /// Creates a personal access token of a user with these permissions, and returns a program that sends it. The token
+    /// expires after 30 days.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, assert_status};
+    /// async fn a_token_without_the_permission_is_refused<H: TestHost>(host: &H, user: &H::User) {
+    ///     let program = host.token_client(user, &["projects:read"]).await;
+    ///     assert_status(&program.get("/api/projects").await, 200);
+    ///     assert_status(&program.delete("/api/projects/1").await, 403);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the database fails, or a name can't be that of a permission.
+    #[cfg(feature = "api-tokens")]
+    fn token_client(&self, user: &Self::User, permissions: &[&str]) -> impl Future<Output = TestClient> + Send {
+        let permissions = Permissions::of(permissions);
+        async move {
+            let permissions = permissions.unwrap_or_else(|error| panic!("{error}"));
+            match self.sigra().insert_api_token(&user.id(), permissions).await {
+                Ok(created) => self.client().bearer(created.secret.as_str()),
+                Err(error) => panic!("can't create a token of user {:?}: {error}", user.id()),
+            }
         }
     }
 

@@ -31,6 +31,7 @@
 //! | one in sudo mode, until it ends | [`TestHost::sudo_fixture`], then [`TestHost::clock`] |
 //! | one whose account has reached the limit of failed logins | [`TestHost::locked_fixture`] |
 //! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
+//! | a program with a token of theirs | `TestHost::token_client`, with the feature `api-tokens` |
 //! | somebody at Google | `TestProvider`, with the feature `oauth` |
 //! | a later time | [`TestHost::clock`] |
 //! | a thief with the same cookies | [`TestClient::fork`] |
@@ -39,6 +40,8 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed test is a panic with a readable message")]
 
+#[cfg(feature = "api-tokens")]
+mod api_tokens;
 mod assertions;
 mod client;
 mod host;

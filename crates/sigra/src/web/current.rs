@@ -63,6 +63,14 @@ impl<U: AuthUser> Current<U> {
         })
     }
 
+    /// Returns what a layer has without its user: the `Sigra` and the cookie session.
+    #[cfg(feature = "api-tokens")]
+    pub fn unasked(extensions: &Extensions) -> Option<(Sigra<U>, CookieSession)> {
+        let session = &extensions.get::<Found>()?.of::<U>()?.session;
+        let parts: Arc<dyn Any + Send + Sync> = session.parts().clone();
+        Some((Sigra { parts: parts.downcast().ok()? }, session.clone()))
+    }
+
     /// Returns the scope that a layer has found, of a user who is fully logged in. Most handlers need nothing else.
     pub fn full_scope(extensions: &Extensions) -> Option<Scope<U>> {
         let found = extensions.get::<Found>()?.of::<U>()?;

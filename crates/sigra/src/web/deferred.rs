@@ -49,6 +49,18 @@ pub(crate) async fn current_if_any<U: AuthUser>(
     }
 }
 
+/// Returns the `Sigra` and the cookie session of a request, for an argument that doesn't ask who is logged in.
+#[cfg(feature = "api-tokens")]
+pub(crate) fn unasked<U: AuthUser>(
+    parts: &Parts,
+    argument: &'static str,
+) -> Result<(Sigra<U>, CookieSession), MissingLayer> {
+    match Current::unasked(&parts.extensions) {
+        Some(known) => Ok(known),
+        None => deferred::<U>(parts, argument).map(|Deferred(inner)| (inner.sigra.clone(), inner.session.clone())),
+    }
+}
+
 fn deferred<U: AuthUser>(parts: &Parts, argument: &'static str) -> Result<Deferred<U>, MissingLayer> {
     parts.extensions.get::<Deferred<U>>().cloned().ok_or(MissingLayer(argument))
 }
@@ -131,13 +143,17 @@ impl<U: AuthUser> Deferred<U> {
         let mut response = response.await?;
         let Inner { sigra, session, is_asked, authenticated, .. } = &*self.0;
         if !is_asked.load(Ordering::Relaxed) {
+            if session.is_private() {
+                doubt_if_failed(&response, &*sigra.parts);
+                keep_private(response.headers_mut(), true);
+            }
             return Ok(response);
         }
         if let Some(authenticated) = authenticated.get() {
             return Ok(look_after(sigra, session, authenticated.clone(), response).await);
         }
-        doubt_if_failed(&response, sigra);
-        keep_private(response.headers_mut(), false);
+        doubt_if_failed(&response, &*sigra.parts);
+        keep_private(response.headers_mut(), session.is_private());
         Ok(response)
     }
 }

@@ -12,13 +12,14 @@ use axum::{
     extract::Request,
     response::Response,
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
 
 use crate::{
     base::{
+        authorization::Authorization,
         origin::is_safe,
         problem::{Problem, code},
         task::ToTheEnd,
@@ -31,7 +32,7 @@ use crate::{
         authenticate::{authenticate, cached},
         current::Current,
         deferred::Deferred,
-        response::{finish, forget_if_failed, look_after, not_called},
+        response::{doubt_if_failed, finish, forget_if_failed, look_after, not_called},
     },
 };
 
@@ -39,7 +40,8 @@ use crate::{
 ///
 /// In this order, it:
 ///
-/// 1. refuses unsafe requests from other origins with 403;
+/// 1. refuses unsafe requests from other origins with 403. With the feature `api-tokens`, one with a bearer token reaches
+///    its handler, and is refused by an argument that takes the session;
 /// 2. reads the cookie session, for the extractor [`CookieSession`];
 /// 3. fetches the [`Scope`] of the session token, falling back to the remember-me cookie;
 /// 4. calls the handler;
@@ -159,7 +161,11 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let is_safe = is_safe(request.method());
         let foreign = self.sigra.parts.own_origins.judge(&request);
-        if let (Concern::All, Some(foreign)) = (self.concern, &foreign) {
+        let concern = match &foreign {
+            Some(_) if is_bearer(&request) => Concern::Asking,
+            _ => self.concern,
+        };
+        if let (Concern::All, Some(foreign)) = (concern, &foreign) {
             foreign.log_refused(request.extensions());
             let refused = not_called(Problem::new(StatusCode::FORBIDDEN).code(code::CROSS_ORIGIN));
             return ResponseFuture::Other { future: Box::pin(ready(Ok(refused))) };
@@ -170,24 +176,33 @@ where
         }
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
         let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
-        if self.concern == Concern::Asking {
+        if !is_safe && self.concern == Concern::All {
+            let patience = self.sigra.parts.config.body_patience;
+            request = request.map(|body| impatient(body, patience));
+        }
+        if concern == Concern::Asking {
             let deferred = Deferred::new(self.sigra.clone(), session, foreign, is_safe);
             deferred.provide(request.extensions_mut());
             let response = deferred.respond(self.ready_inner().call(request));
             return self.to_the_end_unless(is_safe, response);
         }
-        if !is_safe {
-            let patience = self.sigra.parts.config.body_patience;
-            request = request.map(|body| impatient(body, patience));
-        }
         let known = cached(&self.sigra, &session);
-        if is_safe && known.is_some() {
+        // Without cookies there is nothing to look up: a visitor, or a program with a bearer token.
+        if is_safe && (known.is_some() || !request.headers().contains_key(header::COOKIE)) {
+            let is_authenticated = known.is_some();
             Current::provide(request.extensions_mut(), &session, known);
-            return ResponseFuture::Cached { future: self.inner.call(request), session };
+            return ResponseFuture::Known { future: self.inner.call(request), session, is_authenticated };
         }
         let response = respond(self.sigra.clone(), self.ready_inner(), request, session, known);
         self.to_the_end_unless(is_safe, response)
     }
+}
+
+/// Returns whether a request has a bearer token, or tries to. No browser sends one on its own, and no page of another
+/// origin can send one unless the host's CORS settings allow it. So such a request reaches handlers from any origin, but
+/// cookies don't count: an argument that takes a session refuses it.
+fn is_bearer(request: &Request) -> bool {
+    cfg!(feature = "api-tokens") && Authorization::of(request.headers()).is_bearer()
 }
 
 impl<S: Clone, U: AuthUser> FetchCurrentScope<S, U> {
@@ -213,11 +228,12 @@ pin_project! {
     /// The future of [`FetchCurrentScope`].
     #[project = ResponseFutureProj]
     pub enum ResponseFuture<F> {
-        /// The scope was cached, and the token cookies need no change.
-        Cached {
+        /// The scope was cached, and the token cookies need no change. Or there are no cookies.
+        Known {
             #[pin]
             future: F,
             session: CookieSession,
+            is_authenticated: bool,
         },
         /// Everything else.
         Other {
@@ -231,10 +247,10 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            ResponseFutureProj::Cached { future, session } => future.poll(cx).map_ok(|response| {
+            ResponseFutureProj::Known { future, session, is_authenticated } => future.poll(cx).map_ok(|response| {
                 forget_if_failed(&response, session);
-                let is_authenticated = true;
-                finish(response, session, is_authenticated)
+                doubt_if_failed(&response, &**session.parts());
+                finish(response, session, *is_authenticated)
             }),
             ResponseFutureProj::Other { future } => future.as_mut().poll(cx),
         }

@@ -1,6 +1,8 @@
 //! The layers, the extractors, and their rejections.
 
 pub(crate) mod authenticate;
+#[cfg(feature = "api-tokens")]
+pub(crate) mod bearer;
 pub(crate) mod current;
 pub(crate) mod deferred;
 pub(crate) mod extract;

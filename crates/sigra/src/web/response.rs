@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     base::error::Failed,
-    browser::cookie_session::CookieSession,
+    browser::cookie_session::{AnyParts, CookieSession},
     model::{scope::Clearance, user::AuthUser},
     sessions::look_up::Authenticated,
     sigra::Sigra,
@@ -23,15 +23,15 @@ pub(crate) async fn look_after<U: AuthUser>(
         response.extensions_mut().insert(AtChallenge);
     }
     forget_if_failed(&response, session);
-    doubt_if_failed(&response, sigra);
+    doubt_if_failed(&response, &*sigra.parts);
     settle(sigra, session, fate).await;
     finish(response, session, scope.is_some())
 }
 
 /// Makes the readiness probe query the database, if the response says that the database failed.
-pub(crate) fn doubt_if_failed<U: AuthUser>(response: &Response, sigra: &Sigra<U>) {
+pub(crate) fn doubt_if_failed(response: &Response, parts: &dyn AnyParts) {
     if response.extensions().get::<Failed>().is_some_and(|failed| failed.by_database) {
-        sigra.parts.health.doubt();
+        parts.doubt_database();
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn forget_if_failed(response: &Response, session: &CookieSession) {
 /// Writes changed cookies, and the headers for caches.
 pub(crate) fn finish(mut response: Response, session: &CookieSession, is_authenticated: bool) -> Response {
     let changed = session.commit(response.headers_mut());
-    keep_private(response.headers_mut(), is_authenticated || changed);
+    keep_private(response.headers_mut(), is_authenticated || changed || session.is_private());
     response
 }
 

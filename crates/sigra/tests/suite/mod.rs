@@ -1,6 +1,7 @@
 //! Every test is written once and runs on every database. Their differences are in the module `database` of the
 //! crate's root.
 
+mod api_tokens;
 mod audit;
 pub mod authenticator;
 mod beside;

@@ -248,7 +248,7 @@ fn the_library_respects_its_floors() {
             &["audit", "health"],
             &["sessions"],
             &["email_tokens", "limits", "mail"],
-            &["mfa", "oauth", "recovery"],
+            &["api_tokens", "mfa", "oauth", "recovery"],
             &["housekeeping"],
             &["web"],
             &["testing"],

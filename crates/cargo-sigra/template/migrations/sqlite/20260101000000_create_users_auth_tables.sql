@@ -130,6 +130,24 @@ CREATE TABLE oauth_flows (
 CREATE INDEX oauth_flows_browser ON oauth_flows (browser);
 CREATE INDEX oauth_flows_inserted_at ON oauth_flows (inserted_at);
 
+-- Personal access tokens, which programs present. Deleting a row revokes its token.
+CREATE TABLE api_tokens (
+    id           BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: names the token, proves nothing
+    user_id              NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token        BLOB    NOT NULL UNIQUE CHECK (length(token) = 32), -- SHA-256; the raw token is never stored
+    hint         TEXT    NOT NULL, -- its last four characters
+    name         TEXT    NOT NULL,
+    permissions  TEXT    NOT NULL, -- their names, with spaces between
+    mfa_verified INTEGER NOT NULL CHECK (mfa_verified IN (0, 1)), -- whether its user had presented a second factor
+    expires_at   INTEGER, -- NULL: never
+    last_used_at INTEGER,
+    last_used_ip TEXT,
+    inserted_at  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX api_tokens_user_id ON api_tokens (user_id);
+CREATE INDEX api_tokens_expires_at ON api_tokens (expires_at);
+
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events

@@ -1,0 +1,102 @@
+//! Looking up bearer tokens.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::{
+    base::{bearer_secret::PresentedBearer, clock::earlier, error::Error, telemetry},
+    model::{
+        audit::{self, Audit},
+        bearer::{Bearer, BearerRow, BearerToken, FoundBearer, TOUCH_INTERVAL},
+        client::Client,
+        database::Time,
+        user::AuthUser,
+    },
+    sigra::{Sigra, transact},
+    store,
+};
+
+impl<U: AuthUser> Sigra<U> {
+    /// Returns who a bearer token belongs to, and what it allows. `None` if it is revoked or expired, has a wrong
+    /// checksum or another application's prefix, or if its user is inactive. `ip` is the IP address that the list of
+    /// tokens shows as the last one.
+    ///
+    /// Handlers take a [`Bearer`] or a [`Caller`](crate::Caller) as an argument instead. Call this where there is no
+    /// request of axum.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn fetch_bearer(&self, token: &str, ip: Option<IpAddr>) -> Result<Option<Bearer<U>>, Error> {
+        let Some(presented) = PresentedBearer::parse(token, &self.parts.config.token_prefix) else { return Ok(None) };
+        let cache = &self.parts.cache;
+        let fingerprint = cache.fingerprints().map(|key| presented.fingerprint(key));
+        let now_ms = self.parts.config.clock.now_ms();
+        if let Some(bearer) = fingerprint.and_then(|fingerprint| cache.get_bearer(fingerprint, now_ms)) {
+            return Ok(Some(bearer));
+        }
+        self.ensure_purged();
+        cache.ensure_running();
+        let stamp = cache.stamp();
+        let Some(found) = self.parts.bearers.find(presented.key()).await? else {
+            tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
+            return Ok(None);
+        };
+        let mut found = found.with_registered(&self.parts.config.permissions);
+        let now = self.now();
+        if !found.user.is_active() {
+            self.revoke_of_inactive(&found).await;
+            return Ok(None);
+        }
+        if !found.is_good(now) {
+            tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
+            return Ok(None);
+        }
+        self.touch_bearer(&mut found.row, now, ip).await;
+        let bearer = Bearer::new(found);
+        if let Some(fingerprint) = fingerprint {
+            cache.insert_bearer(fingerprint, bearer.clone(), stamp);
+        }
+        Ok(Some(bearer))
+    }
+
+    /// Deletes the token of a user who is no longer active, as a session of theirs is. It doesn't work again when the
+    /// user is active again. Best effort: the token is refused anyway.
+    async fn revoke_of_inactive(&self, found: &FoundBearer<U>) {
+        let (sigra, user, token) = (self.clone(), found.user.id(), found.row.token.clone());
+        let revoked = async move {
+            let BearerToken::Personal { id, name } = token;
+            transact!(sigra, conn => {
+                if store::api_tokens::delete::<U>(conn, &user, id).await?.is_some() {
+                    let event = Audit::new(audit::API_TOKEN_REVOKED).of(user.clone()).from(&Client::default());
+                    let event = event.with(json!({ "token": id, "name": name, "reason": "inactive" }));
+                    sigra.audit().record(conn, &event).await?;
+                }
+                Ok(())
+            })?;
+            sigra.parts.cache.forget(&id);
+            Ok(())
+        };
+        self.keep_up("could not delete the token of an inactive user", revoked).await;
+    }
+
+    /// Records the use of a token. Best effort: a failure is logged and must not fail the request.
+    async fn touch_bearer(&self, row: &mut BearerRow, now: OffsetDateTime, ip: Option<IpAddr>) {
+        if !row.is_due_for_touch(now) {
+            return;
+        }
+        let BearerToken::Personal { id, .. } = row.token;
+        let sigra = self.clone();
+        let touched = async move {
+            let (ip, not_since) = (ip.map(|ip| ip.to_string()), Time(earlier(now, TOUCH_INTERVAL)));
+            transact!(sigra, conn => {
+                Ok(store::api_tokens::touch::<U>(conn, id, Time(now), ip.as_deref(), not_since).await?)
+            })
+        };
+        if self.keep_up("could not update last_used_at of a token", touched).await.is_some() {
+            row.last_used_at = Some(now);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Personal access tokens: `api_tokens`.
+
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::{
+    query::{Columns as _, query},
+    row::readable,
+};
+use crate::{
+    base::token::TokenHash,
+    model::{
+        api_token::ApiToken,
+        database::{Dialect, Time},
+        permission::PermissionList,
+        user::{AuthUser, Connection, Row},
+        window::Expired,
+    },
+};
+
+/// The maximum number of tokens that are listed, with expired ones.
+const MOST: i64 = 200;
+
+/// Inserts a token.
+pub(crate) async fn insert<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    hash: TokenHash,
+    token: &ApiToken,
+    mfa_verified: bool,
+) -> sqlx::Result<()> {
+    const INSERT: &str = "INSERT INTO api_tokens
+        (id, user_id, token, hint, name, permissions, mfa_verified, expires_at, inserted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    query::<U::Database>(INSERT)
+        .bind(token.id)
+        .bind(user.clone())
+        .bind(hash.as_bytes())
+        .bind(token.hint.as_str())
+        .bind(token.name.as_str())
+        .bind(token.permissions.to_string())
+        .bind(mfa_verified)
+        .bind(token.expires_at.map(Time))
+        .bind(Time(token.inserted_at))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Returns the readable tokens of a user: first those that have not expired, the newest first.
+pub(crate) async fn list<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    now: Time,
+    registered: &PermissionList,
+) -> sqlx::Result<Vec<ApiToken>> {
+    const LIST: &str = "SELECT id, hint, name, permissions, expires_at, last_used_at, last_used_ip, inserted_at
+        FROM api_tokens WHERE user_id = $1
+        ORDER BY (expires_at IS NOT NULL AND expires_at <= $2), id DESC LIMIT $3";
+    let rows = query::<U::Database>(LIST).bind(user.clone()).bind(now).bind(MOST).fetch_all(conn).await?;
+    Ok(readable(&rows, "id", |row| token::<U>(row, registered)))
+}
+
+fn token<U: AuthUser>(row: &Row<U>, registered: &PermissionList) -> sqlx::Result<ApiToken> {
+    Ok(ApiToken {
+        id: row.value("id")?,
+        hint: row.value("hint")?,
+        name: row.value("name")?,
+        permissions: registered.known_in(row.value("permissions")?),
+        expires_at: row.optional_time("expires_at")?,
+        last_used_at: row.optional_time("last_used_at")?,
+        last_used_ip: row.value::<Option<&str>>("last_used_ip")?.and_then(|ip| ip.parse().ok()),
+        inserted_at: row.time("inserted_at")?,
+    })
+}
+
+/// Returns how many tokens of a user have not expired. The user's row must be locked, or another one could be inserted
+/// at the same moment.
+pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, now: Time) -> sqlx::Result<i64> {
+    const COUNT: &str = "SELECT count(*) AS tokens FROM api_tokens
+        WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
+    query::<U::Database>(COUNT).bind(user.clone()).bind(now).fetch_one(conn).await?.value("tokens")
+}
+
+/// Deletes a token, if it is this user's. Returns its name.
+pub(crate) async fn delete<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    id: Uuid,
+) -> sqlx::Result<Option<String>> {
+    const DELETE: &str = "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2 RETURNING name";
+    let deleted = query::<U::Database>(DELETE).bind(id).bind(user.clone()).fetch_optional(conn).await?;
+    deleted.map(|row| row.value("name")).transpose()
+}
+
+/// Deletes all tokens of a user. Returns their IDs.
+pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Vec<Uuid>> {
+    const DELETE: &str = "DELETE FROM api_tokens WHERE user_id = $1 RETURNING id";
+    let deleted = query::<U::Database>(DELETE).bind(user.clone()).fetch_all(conn).await?;
+    deleted.iter().map(|row| row.value("id")).collect()
+}
+
+/// Records the use of a token, unless another process has since `not_since`.
+pub(crate) async fn touch<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: Uuid,
+    now: Time,
+    ip: Option<&str>,
+    not_since: Time,
+) -> sqlx::Result<()> {
+    const TOUCH: &str = "UPDATE api_tokens SET last_used_at = $2, last_used_ip = $3
+        WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)";
+    query::<U::Database>(TOUCH).bind(id).bind(now).bind(ip).bind(not_since).execute(conn).await.map(drop)
+}
+
+/// Deletes a batch of tokens that expired before a time.
+pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
+    let purge = format!(
+        "DELETE FROM api_tokens WHERE id IN (
+             SELECT id FROM api_tokens WHERE expires_at <= $1 LIMIT $2 {})",
+        DB::SKIP_LOCKED
+    );
+    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+}
