@@ -13,7 +13,7 @@ fn the_common_applications_pass_their_checks() {
     let workspace = Workspace::of(&[
         ("notes", &flags("")),
         ("photo-blog", &flags("--db postgres --user Member --table members")),
-        ("club", &flags("--id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-live --no-languages")),
+        ("club", &flags("--id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages")),
         ("backend", &flags("--api-only")),
     ])
     .with_example();
@@ -55,20 +55,22 @@ matrix! {
     with_everything: "",
     by_json: "--api-only",
     by_json_with_members_and_nothing_optional:
-        "--api-only --db postgres --id bigint --user Member --no-mfa --no-passkeys --no-magic-link --no-oauth --no-live --no-languages",
+        "--api-only --db postgres --id bigint --user Member --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
     on_postgres: "--db postgres",
     with_other_names_and_nothing_optional:
-        "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-live --no-languages",
+        "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
     without_mfa: "--no-mfa",
     without_passkeys: "--no-passkeys",
     without_magic_link: "--no-magic-link",
     without_oauth: "--no-oauth",
     without_magic_link_and_oauth: "--no-magic-link --no-oauth",
     without_passkeys_and_oauth: "--no-passkeys --no-oauth",
+    without_api_tokens: "--no-api-tokens",
+    by_json_without_api_tokens: "--api-only --no-api-tokens",
     without_live: "--no-live",
     without_languages: "--no-languages",
     by_json_without_languages: "--api-only --no-languages",
-    with_nothing_optional_but_languages: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-live",
+    with_nothing_optional_but_languages: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live",
     with_bigint: "--id bigint",
     with_members: "--user Member --table members",
     with_team_members: "--user TeamMember --table staff",
@@ -77,11 +79,11 @@ matrix! {
     without_mfa_and_passkeys: "--no-mfa --no-passkeys",
     without_mfa_and_magic_link: "--no-mfa --no-magic-link",
     without_passkeys_and_magic_link: "--no-passkeys --no-magic-link",
-    without_magic_link_and_live: "--no-magic-link --no-oauth --no-live",
-    with_nothing_optional: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-live --no-languages",
+    without_magic_link_and_live: "--no-magic-link --no-oauth --no-api-tokens --no-live",
+    with_nothing_optional: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
     postgres_with_bigint: "--db postgres --id bigint",
     postgres_without_magic_link: "--db postgres --no-magic-link",
     postgres_without_live: "--db postgres --no-live",
     postgres_with_nothing_optional:
-        "--db postgres --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-live --no-languages",
+        "--db postgres --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
 }

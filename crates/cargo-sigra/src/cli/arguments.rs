@@ -188,6 +188,9 @@ pub struct Parts {
     /// Leave out login at providers, such as Google
     #[arg(long)]
     pub no_oauth: bool,
+    /// Leave out access tokens, for scripts and other programs
+    #[arg(long)]
+    pub no_api_tokens: bool,
     /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
@@ -208,7 +211,13 @@ pub struct Parts {
 impl Parts {
     /// Returns whether flags leave out features, so that there is no need to ask.
     pub fn leave_out_any(&self) -> bool {
-        self.no_mfa || self.no_passkeys || self.no_magic_link || self.no_oauth || self.no_live || self.no_languages
+        self.no_mfa
+            || self.no_passkeys
+            || self.no_magic_link
+            || self.no_oauth
+            || self.no_api_tokens
+            || self.no_live
+            || self.no_languages
     }
 
     pub fn user_names(&self) -> Result<UserNames, NameError> {

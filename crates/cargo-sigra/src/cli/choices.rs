@@ -26,6 +26,7 @@ enum Part {
     Passkeys,
     MagicLink,
     Oauth,
+    ApiTokens,
     Live,
     Languages,
 }
@@ -40,6 +41,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
         passkeys: !parts.no_passkeys && !parts.no_mfa,
         magic_link: !parts.no_magic_link,
         oauth: !parts.no_oauth,
+        api_tokens: !parts.no_api_tokens,
         live: !parts.no_live,
         languages: !parts.no_languages,
         api_only: false,
@@ -79,6 +81,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::Passkeys, "passkeys (need two-factor authentication)"),
         Answer(Part::MagicLink, "login by a link in an email"),
         Answer(Part::Oauth, "login at providers, such as Google"),
+        Answer(Part::ApiTokens, "access tokens, for scripts and other programs"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
         Answer(Part::Languages, "other languages than English, beginning with German"),
     ];
@@ -92,6 +95,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         passkeys: false,
         magic_link: false,
         oauth: false,
+        api_tokens: false,
         live: false,
         languages: false,
         ..choices
@@ -102,6 +106,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
             Part::Passkeys => chosen.passkeys = true,
             Part::MagicLink => chosen.magic_link = true,
             Part::Oauth => chosen.oauth = true,
+            Part::ApiTokens => chosen.api_tokens = true,
             Part::Live => chosen.live = true,
             Part::Languages => chosen.languages = true,
         }

@@ -7,6 +7,8 @@ mod route;
 
 use std::path::{Path, PathBuf};
 
+use syn::Type;
+
 use self::{
     gate::{Gate, Gates},
     requirement::Requirement,
@@ -106,7 +108,8 @@ fn listed(found: &[routes::Route], sources: &[Source], gates: &Gates, unrestrict
             Gate::LimitsIpAddress => Requirement::Anybody,
         });
         let by_layers = required.max().unwrap_or(Requirement::Anybody);
-        let row = |method: String, by_handler: Option<Requirement>, handler: String| {
+        let row = |method: String, arguments: Option<Vec<&Type>>, handler: String| {
+            let by_handler = arguments.as_ref().map(|types| handlers::requirement(types.iter().copied()));
             let requirement = match by_handler.map(|requirement| requirement.max(by_layers)) {
                 Some(Requirement::Anybody) => unrestricted,
                 Some(requirement) => requirement,
@@ -115,6 +118,7 @@ fn listed(found: &[routes::Route], sources: &[Source], gates: &Gates, unrestrict
             };
             Route {
                 requirement,
+                permissions: handlers::permissions(&arguments.unwrap_or_default(), sources.iter()),
                 is_limited: around.contains(&Gate::LimitsIpAddress) && !matches!(&*method, "GET" | "HEAD"),
                 method,
                 path: route.path.clone(),
@@ -126,8 +130,8 @@ fn listed(found: &[routes::Route], sources: &[Source], gates: &Gates, unrestrict
             listed.push(row("ANY".to_owned(), None, "…".to_owned()));
         }
         for (method, handler) in handlers {
-            let requirement = handlers::requirement(handler, route.source, sources.iter());
-            listed.push(row(method, requirement, handlers::name_of(handler)));
+            let arguments = handlers::arguments(handler, route.source, sources.iter());
+            listed.push(row(method, arguments, handlers::name_of(handler)));
         }
     }
     listed.sort_by(|a, b| a.path.cmp(&b.path));
@@ -143,8 +147,17 @@ fn in_words(route: &Route, user: &str) -> String {
         Requirement::Enrolment => format!("a {user} who logged in recently, enrolled or not"),
         Requirement::User => format!("a {user}"),
         Requirement::Sudo => format!("a {user} who logged in recently"),
+        Requirement::Token => token(route),
+        Requirement::UserOrToken => format!("a {user}, or {}", token(route)),
     };
     if route.is_limited { requirement + ", limited" } else { requirement }
+}
+
+fn token(route: &Route) -> String {
+    match route.permissions.as_slice() {
+        [] => "a token".to_owned(),
+        permissions => format!("a token with {}", permissions.join(" and ")),
+    }
 }
 
 fn print(routes: &[Route], user: &str) {
@@ -206,11 +219,56 @@ mod tests {
             ("GET", "/users/reset-password/{token}", Requirement::Anybody, false),
             ("PUT", "/users/reset-password/{token}", Requirement::Anybody, true),
             ("GET", "/dev/mailbox", Requirement::Anybody, false),
+            ("GET", "/api/me", Requirement::Token, false),
+            ("DELETE", "/users/settings/tokens/{id}", Requirement::Sudo, true),
         ] {
             let found: Vec<_> = routes.iter().filter(|route| route.method == method && route.path == path).collect();
             assert_eq!(found.len(), 1, "{method} {path} in {routes:?}");
             assert_eq!((found[0].requirement, found[0].is_limited), (requirement, is_limited), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn the_permissions_of_routes_for_programs_are_listed() {
+        let router = r#"
+            pub fn app(state: AppState) -> Router {
+                Router::new()
+                    .route("/all", get(all))
+                    .route("/both", get(both))
+                    .route("/either", get(either))
+                    .route("/maybe", get(maybe))
+                    .route("/unknown", get(async |bearer: sigra::Bearer<User, elsewhere::Unknown>| ""))
+            }
+
+            async fn all(bearer: Bearer<User>) {}
+            async fn both(State(x): State<X>, bearer: Bearer<User, (ReadProjects, permissions::WriteProjects)>) {}
+            async fn either(caller: Caller<User, ReadProjects>) {}
+            async fn maybe(bearer: Option<Bearer<User, ReadProjects>>) {}
+        "#;
+        let permissions = r#"
+            impl Permission for ReadProjects { const NAME: &'static str = "projects:read"; }
+            impl sigra::Permission for WriteProjects { const NAME: &'static str = "projects:write"; }
+            impl Other for ReadProjects { const NAME: &'static str = "other"; }
+        "#;
+        let routes = routes_of(
+            tree(&[
+                ("src/lib.rs", "mod web { pub mod router; } mod permissions;"),
+                ("src/web/router.rs", router),
+                ("src/permissions.rs", permissions),
+            ]),
+            "src/web/router.rs",
+        );
+        let shown: Vec<_> = routes.iter().map(|route| (&*route.path, in_words(route, "user"))).collect();
+        assert_eq!(
+            shown.iter().map(|(path, words)| (*path, words.as_str())).collect::<Vec<_>>(),
+            [
+                ("/all", "a token"),
+                ("/both", "a token with projects:read and projects:write"),
+                ("/either", "a user, or a token with projects:read"),
+                ("/maybe", "anyone"),
+                ("/unknown", "a token with Unknown"),
+            ]
+        );
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Choices {
     /// Whether users can log in at providers. Records of older versions don't have this field.
     #[serde(default)]
     pub oauth: bool,
+    /// Whether users can create tokens for programs. Records of older versions don't have this field.
+    #[serde(default)]
+    pub api_tokens: bool,
     pub live: bool,
     /// Whether its texts can be translated. Records of older versions don't have this field.
     #[serde(default)]
@@ -69,6 +72,7 @@ impl Choices {
             (self.passkeys, "passkeys", "no passkeys"),
             (self.magic_link, "login links", "no login links"),
             (self.oauth, "providers such as Google", "no providers such as Google"),
+            (self.api_tokens, "access tokens", "no access tokens"),
             (self.live, "WebSockets", "no WebSockets"),
             (self.languages, "languages", "English only"),
         ];
@@ -87,6 +91,7 @@ impl Choices {
             "passkeys" => self.passkeys,
             "magic_link" => self.magic_link,
             "oauth" => self.oauth,
+            "api_tokens" => self.api_tokens,
             "live" => self.live,
             "languages" => self.languages,
             "api" => self.api_only,
@@ -114,6 +119,7 @@ impl Choices {
         passkeys: true,
         magic_link: true,
         oauth: true,
+        api_tokens: true,
         live: true,
         languages: true,
         api_only: false,

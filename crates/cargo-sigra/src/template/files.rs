@@ -19,6 +19,15 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("templates/partials/providers.html", "oauth"),
     ("templates/provider_", "oauth"),
     ("tests/integration/oauth.rs", "oauth"),
+    ("src/accounts/api_tokens.rs", "api_tokens"),
+    ("src/accounts/permissions.rs", "api_tokens"),
+    ("src/web/api/api_tokens.rs", "api_tokens"),
+    ("src/web/pages/api_tokens.rs", "api_tokens"),
+    ("src/web/programs.rs", "api_tokens"),
+    ("src/web/programs.rs", "app"),
+    ("templates/api_tokens.html", "api_tokens"),
+    ("templates/icons/terminal.svg", "api_tokens"),
+    ("tests/integration/api_tokens.rs", "api_tokens"),
     ("src/web/live.rs", "live"),
     ("static/live.js", "live"),
     ("tests/integration/live.rs", "live"),
@@ -79,7 +88,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// Prefixes of paths that an application without pages has too.
-const OF_ALL: [&str; 23] = [
+const OF_ALL: [&str; 24] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/error.rs",
@@ -90,6 +99,7 @@ const OF_ALL: [&str; 23] = [
     "src/web/live.rs",
     "src/web/mailbox.rs",
     "src/web/passkey_options.rs",
+    "src/web/programs.rs",
     "src/web/refusal.rs",
     "src/web/request_body.rs",
     "src/web/request_span.rs",

@@ -4,6 +4,9 @@
 //! alone, such as listing sessions, `web` calls [`Accounts::sigra`].
 
 mod activity;
+// <api_tokens>
+mod api_tokens;
+// </api_tokens>
 mod confirmation;
 mod context;
 mod deletion;
@@ -23,6 +26,9 @@ mod mail_link;
 mod mfa;
 // </mfa>
 mod password;
+// <api_tokens>
+pub mod permissions;
+// </api_tokens>
 mod policy;
 mod recovery;
 mod refusal;
@@ -32,6 +38,14 @@ mod sudo;
 mod user;
 mod user_notifier;
 
+// <api_tokens>
+pub use self::api_tokens::AskedToken;
+// </api_tokens>
+// <pages>
+// <api_tokens>
+pub use self::api_tokens::in_words;
+// </api_tokens>
+// </pages>
 // <oauth>
 pub use self::identities::Arrived;
 // </oauth>

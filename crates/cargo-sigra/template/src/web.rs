@@ -30,6 +30,11 @@ mod pages;
 // <passkeys>
 mod passkey_options;
 // </passkeys>
+// <app>
+// <api_tokens>
+mod programs;
+// </api_tokens>
+// </app>
 mod refusal;
 mod request_body;
 mod request_span;

@@ -14,6 +14,10 @@ pub enum Requirement {
     Pending,
     /// A user, or somebody who must set up a second factor before using the account.
     Enrolment,
+    /// A user, or a program with a token.
+    UserOrToken,
     User,
     Sudo,
+    /// A program with a token.
+    Token,
 }

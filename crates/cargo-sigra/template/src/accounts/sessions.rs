@@ -6,8 +6,20 @@ use super::{Accounts, User};
 
 impl Accounts {
     /// Logs the user out everywhere. Also forgets all trusted and known browsers.
-    pub async fn delete_all_user_session_tokens(&self, user: &User, client: &Client) -> Result<usize, sigra::Error> {
+    pub async fn delete_all_user_session_tokens(
+        &self,
+        user: &User,
+        // <api_tokens>
+        revoke_api_tokens: bool,
+        // </api_tokens>
+        client: &Client,
+    ) -> Result<usize, sigra::Error> {
         let mut tx = self.sigra.begin().await?;
+        // <api_tokens>
+        if revoke_api_tokens {
+            self.sigra.api_tokens().revoke_all_in(&mut tx, &user.id, client).await?;
+        }
+        // </api_tokens>
         let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user.id, None).await?;
         self.sigra.trusted_browsers().delete_all_in(&mut tx, &user.id).await?;
         self.sigra.known_browsers().delete_all_in(&mut tx, &user.id).await?;

@@ -82,6 +82,11 @@ pub struct Problems {
     pub password: Option<PasswordProblem>,
     pub password_confirmation: Option<&'static str>,
     pub current_password: Option<&'static str>,
+    // <api_tokens>
+    pub name: Option<String>,
+    pub permissions: Option<&'static str>,
+    pub expires_in_days: Option<&'static str>,
+    // </api_tokens>
 }
 
 impl Problems {

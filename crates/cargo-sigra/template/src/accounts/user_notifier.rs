@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use askama::Template;
+// <api_tokens>
+use sigra::api_tokens::ApiToken;
+// </api_tokens>
 use sigra::{
     Client, EmailToken, Sigra,
     mail::{Mail, Mailer},
@@ -223,6 +226,31 @@ impl UserNotifier {
         Link { label: t!("Ways to log in"), url, lifetime: String::new() }
     }
     // </oauth>
+
+    // <api_tokens>
+    /// `allows` is what the token allows, in words.
+    pub fn api_token_created(&self, user: &User, token: &ApiToken, allows: &[&str]) -> Mail {
+        write(user, || Letter {
+            subject: t!("An access token was created"),
+            paragraphs: vec![
+                t!("A program that has the token “{name}” can now use your account.", name = token.name),
+                t!("The token allows: {permissions}.", permissions = allows.join(", ")),
+                match token.expires_at {
+                    Some(at) => t!("The token expires on {day}.", day = day(at)),
+                    None => t!("The token never expires.").to_owned(),
+                },
+            ],
+            link: Some(Link {
+                label: t!("Access tokens"),
+                url: self.url("users/settings/tokens"),
+                lifetime: String::new(),
+            }),
+            otherwise: t!(
+                "If this wasn't you, revoke it under “Access tokens” in your settings, log out all other devices, and change your password."
+            ),
+        })
+    }
+    // </api_tokens>
 
     // <magic_link>
     pub fn password_removed(&self, user: &User) -> Mail {

@@ -3,6 +3,9 @@
 
 mod account;
 mod activity;
+// <api_tokens>
+mod api_tokens;
+// </api_tokens>
 mod confirmation;
 mod deletion;
 mod devices;

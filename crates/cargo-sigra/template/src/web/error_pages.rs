@@ -74,6 +74,12 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     if !is_error(&response) || has_content_type(&response, own) {
         return response;
     }
+    // <api_tokens>
+    // It says how a program authenticates, in JSON.
+    if response.headers().contains_key(header::WWW_AUTHENTICATE) {
+        return response;
+    }
+    // </api_tokens>
     let problem = response.extensions().get::<Problem>().copied().unwrap_or(Problem::new(response.status()));
     let write = || {
         // <pages>

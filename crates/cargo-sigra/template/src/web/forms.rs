@@ -75,6 +75,20 @@ pub struct Confirmation {
     pub password: Option<Password>,
 }
 
+// <api_tokens>
+#[derive(Deserialize)]
+pub struct LogOutEverywhere {
+    /// Whether the user's access tokens are revoked, too.
+    // <pages>
+    #[serde(default, deserialize_with = "checkbox")]
+    // </pages>
+    // <!pages>
+    // #[serde(default)]
+    // </!pages>
+    pub revoke_api_tokens: bool,
+}
+// </api_tokens>
+
 // <languages>
 // <pages>
 #[derive(Deserialize)]

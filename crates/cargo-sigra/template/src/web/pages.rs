@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod activity;
+// <api_tokens>
+pub mod api_tokens;
+// </api_tokens>
 pub mod change_email;
 pub mod change_password;
 pub mod check_email;

@@ -56,6 +56,14 @@ struct Fields {
     password_confirmation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_password: Option<&'static str>,
+    // <api_tokens>
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_days: Option<&'static str>,
+    // </api_tokens>
 }
 
 impl Invalid {
@@ -65,6 +73,11 @@ impl Invalid {
             password: problems.password(),
             password_confirmation: problems.password_confirmation,
             current_password: problems.current_password,
+            // <api_tokens>
+            name: problems.name.clone(),
+            permissions: problems.permissions,
+            expires_in_days: problems.expires_in_days,
+            // </api_tokens>
         };
         let status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
         Self { title: t!("Unprocessable Entity"), status, code: "invalid", errors }

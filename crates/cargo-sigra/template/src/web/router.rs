@@ -28,7 +28,13 @@ use super::{
 };
 // <app>
 use super::{health, pages::home, well_known};
+// <api_tokens>
+use super::programs;
+// </api_tokens>
 // </app>
+// <api_tokens>
+use super::pages::api_tokens;
+// </api_tokens>
 // <languages>
 use super::{languages, pages::language};
 // </languages>
@@ -82,6 +88,16 @@ pub fn app(state: AppState) -> Router {
         )
         .route("/users/settings/delete", get(deletion::new))
         .route("/users/settings/activity", get(activity::index))
+        // <api_tokens>
+        .route(
+            "/users/settings/tokens",
+            get(api_tokens::index).post(api_tokens::create).route_layer(Extension(FormPage(api_tokens::PATH))),
+        )
+        .route(
+            "/users/settings/tokens/{id}",
+            delete(api_tokens::delete).route_layer(Extension(FormPage(api_tokens::PATH))),
+        )
+        // </api_tokens>
         // <languages>
         .route("/users/settings/language", get(language::edit).put(language::update))
         // </languages>
@@ -184,6 +200,10 @@ pub fn app(state: AppState) -> Router {
     let everybody = Router::new()
         // <app>
         .route("/", get(home::home))
+        // <api_tokens>
+        // Your API for programs with a token.
+        .route("/api/me", get(programs::me))
+        // </api_tokens>
         // </app>
         // <live>
         .route("/live", get(live::live))

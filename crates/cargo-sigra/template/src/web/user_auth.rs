@@ -30,6 +30,9 @@ use super::error::UNCONFIRMED;
 // </mfa>
 // </api>
 use crate::accounts::{Accounts, User};
+// <api_tokens>
+use crate::accounts::permissions;
+// </api_tokens>
 // <pages>
 use crate::accounts::{NextStep, Welcome};
 // <mfa>
@@ -87,6 +90,9 @@ pub fn configure(config: Config) -> Config {
         .mfa_enrolment_at(MFA_ENROLMENT_PATH, || t!("Your account requires a second factor. Set one up to continue."))
         // </mfa>
         // </pages>
+        // <api_tokens>
+        .permissions(permissions::all())
+        // </api_tokens>
         .session_cookie(SESSION_COOKIE)
         .remember_me_cookie(REMEMBER_ME_COOKIE)
 }

@@ -20,6 +20,19 @@ async fn register(host: &Host, email: &str, password: &str) -> Result<User, Prob
     }
 }
 
+/// Returns how many sessions ended.
+async fn log_out_everywhere(host: &Host, user: &User) -> usize {
+    let client = Client::default();
+    let ended = host.accounts.delete_all_user_session_tokens(
+        user,
+        // <api_tokens>
+        false,
+        // </api_tokens>
+        &client,
+    );
+    ended.await.expect("deleted")
+}
+
 #[tokio::test]
 async fn a_user_is_found_by_email() {
     let host = Host::new().await;
@@ -90,12 +103,12 @@ async fn every_session_token_is_different() {
         // The last character has four bits, the others six.
         assert!(seen.len() >= if place == 42 { 8 } else { 30 }, "character {place} is one of {seen:?}");
     }
-    host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted");
+    log_out_everywhere(&host, &user).await;
 
     let first = host.open_session(&user).await;
     let second = host.open_session(&user).await;
     assert_eq!(host.count_tokens().await, 2);
-    assert_eq!(host.accounts.delete_all_user_session_tokens(&user, &Client::default()).await.expect("deleted"), 2);
+    assert_eq!(log_out_everywhere(&host, &user).await, 2);
     for token in [first, second] {
         assert!(host.scope_of(&token).await.is_none());
     }

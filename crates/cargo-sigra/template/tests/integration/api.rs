@@ -684,3 +684,74 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     assert_code(&post(&browser, complete, callback).await, 400, "not_your_identity");
 }
 // </oauth>
+
+// <api_tokens>
+#[tokio::test]
+async fn a_user_creates_lists_and_revokes_access_tokens() {
+    const PATH: &str = "/users/settings/tokens";
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    let listed = browser.get(PATH).await.json::<Value>();
+    assert_eq!((&listed["tokens"], &listed["may_create"]), (&json!([]), &json!(true)));
+    let read = json!({ "name": "projects:read", "description": "See your projects" });
+    assert_eq!(listed["permissions"][0], read);
+
+    for (sent, field) in [
+        (json!({ "permissions": ["projects:read"], "expires_in_days": 30 }), "name"),
+        (json!({ "name": "a", "permissions": [], "expires_in_days": 30 }), "permissions"),
+        (json!({ "name": "a", "permissions": ["admin"], "expires_in_days": 30 }), "permissions"),
+        (json!({ "name": "a", "permissions": ["projects:read"] }), "expires_in_days"),
+        (json!({ "name": "a", "permissions": ["projects:read"], "expires_in_days": null }), "expires_in_days"),
+        (json!({ "name": "a", "permissions": ["projects:read"], "expires_in_days": 0 }), "expires_in_days"),
+    ] {
+        let refused = post(&browser, PATH, sent).await;
+        assert_code(&refused, 422, "invalid");
+        assert!(refused.json::<Value>()["errors"][field].is_string(), "{refused:?}");
+    }
+
+    let sent = json!({ "name": "Script", "permissions": ["projects:read"], "expires_in_days": "never" });
+    let created = post(&browser, PATH, sent).await;
+    assert_status(&created, 201);
+    assert_eq!(created.header("cache-control"), Some("no-store"));
+    let created = created.json::<Value>();
+    let secret = created["secret"].as_str().expect("a secret");
+    let program = api.client().bearer(secret);
+    // <app>
+    let me = program.get("/api/me").await;
+    assert_eq!(me.json::<Value>(), json!({ "email": user.email, "permissions": ["projects:read"] }));
+    // </app>
+    // A token can't create, list or revoke tokens, nor see or end sessions.
+    for (method, path) in [("POST", PATH), ("GET", PATH), ("GET", "/users/sessions"), ("DELETE", "/users/sessions")] {
+        assert_status(&send(&program, method, path, &json!({})).await, 401);
+    }
+
+    let listed = browser.get(PATH).await;
+    assert!(!listed.text().contains(secret), "{listed:?}");
+    let token = &listed.json::<Value>()["tokens"][0];
+    assert_eq!(
+        (&token["name"], &token["expires_at"], &token["expired"]),
+        (&json!("Script"), &Value::Null, &json!(false))
+    );
+    let path = format!("{PATH}/{}", token["id"].as_str().expect("an ID"));
+    let (_, thief) = api.authenticated_fixture().await;
+    assert_problem(&thief.delete(&path).await, 404);
+    assert_status(&browser.delete(&path).await, 204);
+    assert_eq!(browser.get(PATH).await.json::<Value>()["tokens"], json!([]));
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_revokes_access_tokens_if_asked() {
+    let api = Api::new().await;
+    let user = api.registered_fixture().await;
+    let browser = api.log_in(&user).await;
+    let sent = json!({ "name": "Script", "permissions": ["projects:read"], "expires_in_days": 30 });
+    let created = post(&browser, "/users/settings/tokens", sent).await.json::<Value>();
+    let secret = created["secret"].as_str().expect("a secret");
+    let is_valid = async || api.sigra().fetch_bearer(secret, None).await.expect("a result").is_some();
+    assert_status(&browser.delete("/users/sessions").await, 204);
+    assert!(is_valid().await);
+    let sent = json!({ "revoke_api_tokens": true });
+    assert_status(&send(&api.log_in(&user).await, "DELETE", "/users/sessions", &sent).await, 204);
+    assert!(!is_valid().await);
+}
+// </api_tokens>

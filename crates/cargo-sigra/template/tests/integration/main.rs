@@ -9,6 +9,9 @@ mod accounts;
 mod api;
 // </api>
 // <pages>
+// <api_tokens>
+mod api_tokens;
+// </api_tokens>
 mod bad_input;
 mod devices;
 mod double_press;

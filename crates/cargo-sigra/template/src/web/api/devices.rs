@@ -17,6 +17,9 @@ use uuid::Uuid;
 // </mfa>
 
 use super::{refusal::found, session::log_out};
+// <api_tokens>
+use crate::web::forms::LogOutEverywhere;
+// </api_tokens>
 use crate::{
     accounts::{Accounts, User},
     devices,
@@ -130,8 +133,22 @@ pub async fn delete_all(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
+    // <api_tokens>
+    body: Option<Json<LogOutEverywhere>>,
+    // </api_tokens>
 ) -> Result<Response> {
-    accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
+    // <api_tokens>
+    let revoke_api_tokens = body.is_some_and(|Json(body)| body.revoke_api_tokens);
+    // </api_tokens>
+    accounts
+        .delete_all_user_session_tokens(
+            scope.user(),
+            // <api_tokens>
+            revoke_api_tokens,
+            // </api_tokens>
+            &session.client(),
+        )
+        .await?;
     log_out(&accounts, &session).await
 }
 

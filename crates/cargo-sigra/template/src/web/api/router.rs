@@ -9,6 +9,9 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
+// <api_tokens>
+use super::api_tokens;
+// </api_tokens>
 use super::{
     account, activity, confirmation, deletion, devices, recovery, registration, reset_password, session, settings, sudo,
 };
@@ -30,6 +33,9 @@ use crate::web::passkey_options;
 // </passkeys>
 // <app>
 use crate::web::{health, well_known};
+// <api_tokens>
+use crate::web::programs;
+// </api_tokens>
 // </app>
 // <languages>
 use crate::web::languages;
@@ -65,6 +71,10 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions/{id}", delete(devices::delete))
         .route("/users/settings", delete(deletion::delete))
         .route("/users/settings/activity", get(activity::index))
+        // <api_tokens>
+        .route("/users/settings/tokens", get(api_tokens::index).post(api_tokens::create))
+        .route("/users/settings/tokens/{id}", delete(api_tokens::delete))
+        // </api_tokens>
         // <languages>
         .route("/users/settings/language", get(language::index).put(language::update))
         // </languages>
@@ -139,6 +149,12 @@ pub fn app(state: AppState) -> Router {
         // <live>
         .route("/live", get(live::live))
         // </live>
+        // <app>
+        // <api_tokens>
+        // Your API for programs with a token.
+        .route("/api/me", get(programs::me))
+        // </api_tokens>
+        // </app>
         .route("/me", get(account::me));
 
     let development = match state.settings.app_env {

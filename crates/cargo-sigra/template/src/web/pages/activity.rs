@@ -83,6 +83,10 @@ fn in_words(action: &str) -> &str {
         audit::BROWSER_TRUSTED => t!("Trusted a browser"),
         audit::BROWSER_DISTRUSTED => t!("Stopped trusting a browser"),
         // </mfa>
+        // <api_tokens>
+        audit::API_TOKEN_CREATED => t!("Created an access token"),
+        audit::API_TOKEN_REVOKED => t!("Revoked access tokens"),
+        // </api_tokens>
         // <oauth>
         audit::IDENTITY_LINKED => t!("Linked an account"),
         audit::IDENTITY_UNLINKED => t!("Unlinked an account"),
@@ -124,6 +128,11 @@ fn remedy_for(action: &str) -> &'static str {
             t!("Stop trusting that browser under “Your devices”, and change your password.")
         }
         // </mfa>
+        // <api_tokens>
+        audit::API_TOKEN_CREATED => {
+            t!("Revoke it under “Access tokens” in your settings, log out all other devices, and change your password.")
+        }
+        // </api_tokens>
         // <oauth>
         audit::IDENTITY_LINKED => {
             t!(

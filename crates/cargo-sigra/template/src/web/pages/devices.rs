@@ -13,6 +13,10 @@ use sigra::mfa::TrustedBrowser;
 use uuid::Uuid;
 // </mfa>
 
+// <api_tokens>
+use super::form::Form;
+use crate::web::forms::LogOutEverywhere;
+// </api_tokens>
 use crate::{
     accounts::{Accounts, User},
     dates::{Moment, moment},
@@ -31,6 +35,9 @@ struct DevicesPage {
     devices: Vec<Device>,
     /// Whether there are more than these.
     has_more: bool,
+    // <api_tokens>
+    has_api_tokens: bool,
+    // </api_tokens>
     // <mfa>
     trusted: Vec<Trusted>,
     // </mfa>
@@ -125,6 +132,9 @@ pub async fn index(
         layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at("/users/sessions"),
         devices,
         has_more: sessions.has_more,
+        // <api_tokens>
+        has_api_tokens: !accounts.sigra().api_tokens().list(&scope).await?.is_empty(),
+        // </api_tokens>
         // <mfa>
         trusted: browsers.iter().map(|browser| Trusted::new(browser, this_browser)).collect(),
         // </mfa>
@@ -164,8 +174,22 @@ pub async fn delete_all(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
+    // <api_tokens>
+    form: std::result::Result<Form<LogOutEverywhere>, Response>,
+    // </api_tokens>
 ) -> Result<Response> {
-    accounts.delete_all_user_session_tokens(scope.user(), &session.client()).await?;
+    // <api_tokens>
+    let revoke_api_tokens = form.is_ok_and(|Form(form)| form.revoke_api_tokens);
+    // </api_tokens>
+    accounts
+        .delete_all_user_session_tokens(
+            scope.user(),
+            // <api_tokens>
+            revoke_api_tokens,
+            // </api_tokens>
+            &session.client(),
+        )
+        .await?;
     user_auth::log_out_user(&accounts, &session, || t!("Logged out of all devices.").to_owned()).await
 }
 

@@ -1,5 +1,9 @@
 //! How the form of a page is read.
 
+// <api_tokens>
+use std::collections::BTreeMap;
+
+// </api_tokens>
 use axum::{
     extract::{FromRequest, RawForm, Request},
     http::StatusCode,
@@ -27,15 +31,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
 }
 
 fn read<T: DeserializeOwned>(sent: &[u8]) -> Option<T> {
-    let sent = form_urlencoded::parse(sent);
-    let fields = sent.filter_map(|(name, value)| Some((field(&name)?.to_owned(), Value::String(value.into_owned()))));
-    T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
+    let mut fields: Vec<(String, Value)> = Vec::new();
+    // <api_tokens>
+    let mut lists = BTreeMap::<String, Vec<Value>>::new();
+    // </api_tokens>
+    for (name, value) in form_urlencoded::parse(sent) {
+        let value = Value::String(value.into_owned());
+        // <api_tokens>
+        if let Some(list) = name.strip_suffix("[]") {
+            field(list).into_iter().for_each(|list| lists.entry(list.to_owned()).or_default().push(value.clone()));
+            continue;
+        }
+        // </api_tokens>
+        fields.extend(field(&name).map(|name| (name.to_owned(), value)));
+    }
+    // <api_tokens>
+    fields.extend(lists.into_iter().map(|(name, values)| (name, Value::Array(values))));
+    // </api_tokens>
+    T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields.into_iter())).ok()
 }
 
 /// Returns `email` for `user[email]`. The names of fields that no person fills in begin with `_`.
 fn field(name: &str) -> Option<&str> {
     match name.split_once('[') {
-        Some(("user" | "passkey", rest)) => rest.strip_suffix(']'),
+        Some(("user" | "passkey" | "token", rest)) => rest.strip_suffix(']'),
         _ => Some(name).filter(|name| name.starts_with('_')),
     }
 }
@@ -70,6 +89,22 @@ mod tests {
             assert_eq!(read::<Sent>(bad), None);
         }
     }
+
+    // <api_tokens>
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Chosen {
+        #[serde(default)]
+        names: Vec<String>,
+    }
+
+    #[test]
+    fn the_fields_of_a_list_fill_it_in_their_order() {
+        let names = |sent: &str| read::<Chosen>(sent.as_bytes()).map(|chosen| chosen.names.join(" "));
+        assert_eq!(names("token[names][]=b&token%5Bnames%5D%5B%5D=a&other[]=c").as_deref(), Some("b a"));
+        assert_eq!(names("").as_deref(), Some(""));
+        assert_eq!(names("token[names][]=a&token[names]=b"), None);
+    }
+    // </api_tokens>
 
     #[test]
     fn a_field_that_is_sent_twice_is_refused_unless_it_is_unknown() {

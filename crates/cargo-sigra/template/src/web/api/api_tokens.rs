@@ -1,0 +1,107 @@
+//! The user's access tokens, for scripts and other programs: creating and revoking them.
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde::Serialize;
+use sigra::{CookieSession, Sudo, api_tokens::ApiToken};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::refusal::found;
+use crate::{
+    accounts::{Accounts, AskedToken, User, permissions},
+    web::error::Result,
+};
+
+#[derive(Serialize)]
+pub struct Tokens {
+    tokens: Vec<Token>,
+    /// What a token can allow.
+    permissions: Vec<Permission>,
+    may_create: bool,
+}
+
+#[derive(Serialize)]
+struct Permission {
+    name: &'static str,
+    description: &'static str,
+}
+
+/// A token. It contains neither the secret nor its hash.
+#[derive(Serialize)]
+struct Token {
+    id: Uuid,
+    name: String,
+    hint: String,
+    permissions: Vec<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+    expired: bool,
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_used_at: Option<OffsetDateTime>,
+    last_used_ip: Option<IpAddr>,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+}
+
+impl Token {
+    fn new(token: ApiToken, now: OffsetDateTime) -> Self {
+        Self {
+            id: token.id,
+            expired: token.is_expired(now),
+            name: token.name,
+            hint: token.hint,
+            permissions: token.permissions.iter().map(str::to_owned).collect(),
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+            last_used_ip: token.last_used_ip,
+            inserted_at: token.inserted_at,
+        }
+    }
+}
+
+/// A token that was just created.
+#[derive(Serialize)]
+pub struct Created {
+    /// The secret, to show once. It can't be read later.
+    secret: String,
+    #[serde(flatten)]
+    token: Token,
+}
+
+pub async fn index(State(accounts): State<Accounts>, Sudo(scope): Sudo<User>) -> Result<Json<Tokens>> {
+    let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
+    let tokens = api_tokens.list(&scope).await?;
+    let described = |permission| Permission { description: permissions::in_words(&permission), name: permission.name };
+    Ok(Json(Tokens {
+        may_create: api_tokens.may_create(&tokens),
+        tokens: tokens.into_iter().map(|token| Token::new(token, now)).collect(),
+        permissions: api_tokens.permissions().iter().map(described).collect(),
+    }))
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Json(asked): Json<AskedToken>,
+) -> Result<(StatusCode, Json<Created>)> {
+    let created = accounts.create_api_token(&sudo, &session.client(), &asked).await?;
+    let secret = created.secret.as_str().to_owned();
+    let token = Token::new(created.token, accounts.sigra().now());
+    Ok((StatusCode::CREATED, Json(Created { secret, token })))
+}
+
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode> {
+    Ok(found(accounts.sigra().api_tokens().revoke(&scope, id, &session.client()).await?))
+}

@@ -1,0 +1,145 @@
+//! The user's access tokens, for scripts and other programs: creating and revoking them.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderName, HeaderValue, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use sigra::{
+    CookieSession, Flash, Scope, Sudo,
+    api_tokens::ApiToken,
+    bearer::{PermissionList, RegisteredPermission},
+};
+use uuid::Uuid;
+
+use super::form::Form;
+use crate::{
+    accounts::{Accounts, AskedToken, Problems, Refusal, User, in_words},
+    dates::{Moment, moment},
+    web::{
+        error::{NOT_FOUND, Result},
+        layout::{Layout, Page},
+    },
+};
+
+pub const PATH: &str = "/users/settings/tokens";
+
+/// The page shows a token.
+const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+#[derive(Template)]
+#[template(path = "api_tokens.html")]
+struct TokensPage {
+    layout: Layout,
+    tokens: Vec<Token>,
+    /// A token that was just created. The page shows it only once.
+    created: Option<String>,
+    permissions: Vec<RegisteredPermission>,
+    may_create: bool,
+    asked: AskedToken,
+    problems: Problems,
+}
+
+impl TokensPage {
+    fn has_asked_for(&self, permission: &RegisteredPermission) -> bool {
+        self.asked.permissions.iter().any(|name| name == permission.name)
+    }
+
+    fn expires_in(&self, days: &str) -> bool {
+        self.asked.expires_in_days == days
+    }
+}
+
+/// One row of the page. It contains no token and no hash.
+struct Token {
+    id: Uuid,
+    name: String,
+    hint: String,
+    allows: String,
+    created: Moment,
+    last_used: Option<Moment>,
+    ip: Option<String>,
+    expires: Option<Moment>,
+    is_expired: bool,
+}
+
+impl Token {
+    fn new(token: &ApiToken, registered: &PermissionList, is_expired: bool) -> Self {
+        Self {
+            id: token.id,
+            name: token.name.clone(),
+            hint: token.hint.clone(),
+            allows: in_words(token, registered).join(", "),
+            created: moment(token.inserted_at),
+            last_used: token.last_used_at.map(moment),
+            ip: token.last_used_ip.map(|ip| ip.to_string()),
+            expires: token.expires_at.map(moment),
+            is_expired,
+        }
+    }
+}
+
+pub async fn index(State(accounts): State<Accounts>, session: CookieSession, sudo: Sudo<User>) -> Result<Response> {
+    let created = accounts.sigra().api_tokens().take_shown(&session, &sudo.0).map(|token| token.to_string());
+    let asked = AskedToken { expires_in_days: "30".to_owned(), ..AskedToken::default() };
+    let page = page(&accounts, &session, &sudo.0, asked, Problems::default()).await?;
+    Ok(([NO_STORE], Page(TokensPage { created, ..page })).into_response())
+}
+
+/// Redirects to the page that shows the token, so that a reload of that page creates no other one.
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    sudo: Sudo<User>,
+    Form(asked): Form<AskedToken>,
+) -> Result<Response> {
+    match accounts.create_api_token(&sudo, &session.client(), &asked).await {
+        Ok(created) => {
+            accounts.sigra().api_tokens().show_on_next_page(&session, &sudo.0, &created)?;
+            Ok(Redirect::to(PATH).into_response())
+        }
+        Err(Refusal::Invalid(problems)) => {
+            Ok(Page(page(&accounts, &session, &sudo.0, asked, problems).await?).refused())
+        }
+        Err(Refusal::Sigra(sigra::Error::TooManyApiTokens { most })) => {
+            let why = t!("You can have at most {most} tokens. Revoke one that you no longer use first.", most);
+            session.put_flash(Flash::Error, why)?;
+            Ok(Redirect::to(PATH).into_response())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+pub async fn delete(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    Sudo(scope): Sudo<User>,
+    Path(id): Path<Uuid>,
+) -> Result<Response> {
+    if !accounts.sigra().api_tokens().revoke(&scope, id, &session.client()).await? {
+        return Err(NOT_FOUND.into());
+    }
+    session.put_flash(Flash::Info, t!("Token revoked."))?;
+    Ok(Redirect::to(PATH).into_response())
+}
+
+async fn page(
+    accounts: &Accounts,
+    session: &CookieSession,
+    scope: &Scope<User>,
+    asked: AskedToken,
+    problems: Problems,
+) -> Result<TokensPage> {
+    let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
+    let (tokens, registered) = (api_tokens.list(scope).await?, api_tokens.permissions());
+    Ok(TokensPage {
+        layout: Layout::new(t!("Access tokens"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
+        may_create: api_tokens.may_create(&tokens),
+        tokens: tokens.iter().map(|token| Token::new(token, &registered, token.is_expired(now))).collect(),
+        created: None,
+        permissions: registered.iter().collect(),
+        asked,
+        problems,
+    })
+}
