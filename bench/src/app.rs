@@ -11,7 +11,10 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    Config, CookieSession, HashedPassword, LogInMethod, Password, RememberMe, Scope, SecretKeyBase, Sigra, Verification,
+    Bearer, Config, CookieSession, HashedPassword, LogInMethod, Password, Permission, RememberMe, Scope, SecretKeyBase,
+    Sigra, Sudo, Verification,
+    api_tokens::{Expiry, NewApiToken},
+    bearer::{PermissionList, Permissions},
 };
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
@@ -78,9 +81,18 @@ macro_rules! account {
 account!(SqliteUser, Sqlite);
 account!(PostgresUser, Postgres);
 
+/// What the tokens of programs allow.
+struct ReadMe;
+
+impl Permission for ReadMe {
+    const NAME: &'static str = "me:read";
+    const DESCRIPTION: &'static str = "See your email address";
+}
+
 /// The library with its defaults, but for the cache, and without a purge of its own while others are timed.
 pub fn sigra<U: Account>(pool: Pool<U::Database>, cache: bool) -> Result<Sigra<U>> {
     let config = Config::new("bench", SecretKeyBase::generate()?).purge_interval(None);
+    let config = config.permissions(PermissionList::new().with::<ReadMe>());
     Ok(Sigra::new(if cache { config } else { config.cached_scopes(0) }, pool)?)
 }
 
@@ -93,6 +105,8 @@ pub fn bare() -> Router {
 pub fn router<U: Account>(sigra: Sigra<U>) -> Router {
     Router::new()
         .route("/me", get(me::<U>))
+        .route("/bearer/me", get(bearer_me::<U>))
+        .route("/tokens", post(create_token::<U>))
         .route("/log-in/{number}", post(log_in::<U>))
         .route("/hello", get(async || "Hello"))
         .route("/sign-up/email", post(sign_up::<U>))
@@ -106,6 +120,22 @@ pub fn router<U: Account>(sigra: Sigra<U>) -> Router {
 
 async fn me<U: Account>(scope: Scope<U>) -> String {
     scope.user().email().to_owned()
+}
+
+/// The same for a program with a token.
+async fn bearer_me<U: Account>(bearer: Bearer<U, ReadMe>) -> String {
+    bearer.user().email().to_owned()
+}
+
+async fn create_token<U: Account>(
+    State(sigra): State<Sigra<U>>,
+    session: CookieSession,
+    sudo: Sudo<U>,
+) -> Result<String, StatusCode> {
+    let permissions = Permissions::of([ReadMe::NAME]).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let new = NewApiToken::new("Benchmark", permissions, Expiry::Never);
+    let created = sigra.api_tokens().create(&sudo, &new, &session.client()).await.map_err(status_of)?;
+    Ok(created.secret.as_str().to_owned())
 }
 
 async fn log_in<U: Account>(

@@ -5,9 +5,10 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, Method, Request, Response, Uri,
-        header::{COOKIE, HOST, SET_COOKIE},
+        header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE},
     },
 };
+use http_body_util::BodyExt as _;
 use tower::ServiceExt;
 
 use crate::Result;
@@ -18,17 +19,24 @@ pub struct Repeated {
     method: Method,
     uri: Uri,
     cookies: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
 }
 
 impl Repeated {
     /// A request without cookies.
     pub fn new(method: Method, path: &str) -> Result<Self> {
-        Ok(Self { method, uri: path.parse()?, cookies: None })
+        Ok(Self { method, uri: path.parse()?, cookies: None, authorization: None })
     }
 
     #[must_use]
     pub fn with_cookies(mut self, cookies: HeaderValue) -> Self {
         self.cookies = Some(cookies);
+        self
+    }
+
+    #[must_use]
+    pub fn with_authorization(mut self, authorization: HeaderValue) -> Self {
+        self.authorization = Some(authorization);
         self
     }
 
@@ -40,6 +48,9 @@ impl Repeated {
         request.headers_mut().insert(HOST, HeaderValue::from_static("127.0.0.1"));
         if let Some(cookies) = &self.cookies {
             request.headers_mut().insert(COOKIE, cookies.clone());
+        }
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         let response = router.clone().oneshot(request).await?;
         match response.status().as_u16() {
@@ -55,6 +66,19 @@ pub async fn logged_in(router: &Router, users: u32) -> Result<Vec<Repeated>> {
     for number in 1..=users {
         let cookies = cookies_of(router, &format!("/log-in/{number}")).await?;
         requests.push(Repeated::new(Method::GET, "/me")?.with_cookies(cookies));
+    }
+    Ok(requests)
+}
+
+/// Logs in the first users, creates a token for each, and returns a `GET /bearer/me` with it.
+pub async fn with_tokens(router: &Router, users: u32) -> Result<Vec<Repeated>> {
+    let mut requests = Vec::new();
+    for number in 1..=users {
+        let cookies = cookies_of(router, &format!("/log-in/{number}")).await?;
+        let created = Repeated::new(Method::POST, "/tokens")?.with_cookies(cookies).send(router).await?;
+        let token = created.into_body().collect().await?.to_bytes();
+        let authorization = HeaderValue::from_bytes(&[b"Bearer ", &token[..]].concat())?;
+        requests.push(Repeated::new(Method::GET, "/bearer/me")?.with_authorization(authorization));
     }
     Ok(requests)
 }

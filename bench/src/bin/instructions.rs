@@ -14,7 +14,7 @@ use bench::{
     Error, Result,
     app::{self, Account, PostgresUser, SqliteUser},
     fill::{self, Size},
-    in_process::{Repeated, cookies_of, logged_in},
+    in_process::{Repeated, cookies_of, logged_in, with_tokens},
     instruction_counts::{Count, Table},
     machine, runtime,
     stats::table,
@@ -70,6 +70,8 @@ enum Database {
 enum Page {
     /// `GET /me`, logged in.
     Me,
+    /// The same, for a program with a token.
+    Bearer,
     /// A page that reads the cookie session of a visitor who isn't logged in.
     Basket,
     /// A login, without a password to hash.
@@ -99,11 +101,13 @@ const CACHED: HotPath = HotPath {
     requests: 2000,
 };
 
-const HOT_PATHS: [HotPath; 6] = [
+const HOT_PATHS: [HotPath; 8] = [
     HotPath { name: "bare", database: Database::None, is_cached: false, ..CACHED },
     CACHED,
     HotPath { name: "postgres-cached", database: Database::Postgres, ..CACHED },
     HotPath { name: "sqlite-uncached", is_cached: false, has_helpers: true, ..CACHED },
+    HotPath { name: "bearer-cached", page: Page::Bearer, ..CACHED },
+    HotPath { name: "bearer-uncached", page: Page::Bearer, is_cached: false, has_helpers: true, ..CACHED },
     HotPath { name: "cookie-session", page: Page::Basket, ..CACHED },
     HotPath { name: "log-in", page: Page::LogIn, has_helpers: true, requests: 500, ..CACHED },
 ];
@@ -265,6 +269,7 @@ impl HotPath {
     async fn requests(self, router: &Router) -> Result<Vec<Repeated>> {
         match self.page {
             Page::Me => logged_in(router, USERS).await,
+            Page::Bearer => with_tokens(router, USERS).await,
             Page::Basket => {
                 let cookies = cookies_of(router, "/basket/a-book").await?;
                 Ok(vec![Repeated::new(Method::GET, "/basket")?.with_cookies(cookies)])

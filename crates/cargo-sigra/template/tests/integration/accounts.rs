@@ -23,13 +23,12 @@ async fn register(host: &Host, email: &str, password: &str) -> Result<User, Prob
 /// Returns how many sessions ended.
 async fn log_out_everywhere(host: &Host, user: &User) -> usize {
     let client = Client::default();
-    let ended = host.accounts.delete_all_user_session_tokens(
-        user,
-        // <api_tokens>
-        false,
-        // </api_tokens>
-        &client,
-    );
+    // <api_tokens>
+    let ended = host.accounts.delete_all_user_session_tokens(user, false, &client);
+    // </api_tokens>
+    // <!api_tokens>
+    // let ended = host.accounts.delete_all_user_session_tokens(user, &client);
+    // </!api_tokens>
     ended.await.expect("deleted")
 }
 
