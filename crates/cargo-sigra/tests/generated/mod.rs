@@ -43,7 +43,7 @@ impl Generated {
         self.cargo(&["fmt", "--check"]);
         self.cargo(&["clippy", "--offline", "--all-targets", "--", "--deny", "warnings"]);
         self.cargo(&["test", "--offline"]);
-        remove_programs(&self.root());
+        remove_programs(&self.root(), &[]);
     }
 
     /// Runs Cargo in the target folder of these tests, so that dependencies are built once.
@@ -57,13 +57,14 @@ impl Generated {
 pub struct Workspace {
     folder: TempDir,
     generator: PathBuf,
+    tested: Vec<&'static str>,
     _packages: Packages,
 }
 
 impl Workspace {
-    /// Generates the applications, with the profiles of this checkout so that its build results are reused. The
+    /// Generates the applications, some of which are tested, with the profiles of this checkout so that its build results are reused. The
     /// folder's name has a space, an apostrophe and an umlaut, as users' folders can.
-    pub fn of(applications: &[(&str, &[&str])]) -> Self {
+    pub fn of(applications: &[(&str, &[&str])], tested: &[&'static str]) -> Self {
         let packages = Packages::unpacked();
         let folder = tempfile::Builder::new().prefix("Übung's apps ").tempdir().expect("a folder");
         let mut manifest: DocumentMut = read(&workspace().join("Cargo.toml")).parse().expect("TOML");
@@ -73,7 +74,7 @@ impl Workspace {
         manifest["workspace"]["members"] = value(names.collect::<Array>());
         fs::write(folder.path().join("Cargo.toml"), format!("{manifest}\n{}", packages.patch())).expect("written");
         fs::copy(workspace().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the versions");
-        let made = Self { folder, generator: packages.generator(), _packages: packages };
+        let made = Self { folder, generator: packages.generator(), tested: tested.to_vec(), _packages: packages };
         for (name, flags) in applications {
             made.sigra("", &[&["new", name, "--yes"], *flags].concat());
             let manifest = read(&made.folder.path().join(name).join("Cargo.toml"));
@@ -104,15 +105,12 @@ impl Workspace {
         assert!(output.status.success(), "{}", said(&output));
     }
 
-    /// Checks that they are formatted, have no warnings, and pass their own tests.
+    /// Checks that all are formatted and have no warnings, and that those to test pass their own tests.
     pub fn check(&self) {
-        for args in [
-            &["fmt", "--all", "--check"][..],
-            &["clippy", "--offline", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-            &["test", "--offline", "--workspace"],
-        ] {
-            cargo(self.folder.path(), args);
-        }
+        cargo(self.folder.path(), &["fmt", "--all", "--check"]);
+        let lints = ["clippy", "--offline", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        cargo(self.folder.path(), &lints);
+        cargo(self.folder.path(), &test(&self.tested));
     }
 
     /// Starts a binary that the tests built.
@@ -126,7 +124,7 @@ impl Workspace {
 impl Drop for Workspace {
     fn drop(&mut self) {
         if !thread::panicking() {
-            remove_programs(self.folder.path());
+            remove_programs(self.folder.path(), &self.tested);
         }
     }
 }
@@ -179,11 +177,16 @@ pub fn cargo(folder: &Path, args: &[&str]) -> Output {
     output
 }
 
+/// Returns the arguments with which Cargo tests these packages, or the one in the folder.
+fn test<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    ["test", "--offline"].into_iter().chain(packages).collect()
+}
+
 /// Removes the binaries that a test built, because all of them together would fill the disk. `cargo clean` would also
 /// remove binaries with the same name that other tests are about to run.
-pub fn remove_programs(folder: &Path) {
-    let args = ["test", "--offline", "--workspace", "--no-run", "--message-format", "json"];
-    let built = cargo(folder, &args);
+pub fn remove_programs(folder: &Path, packages: &[&str]) {
+    let built = cargo(folder, &[&test(packages)[..], &["--no-run", "--message-format", "json"]].concat());
     for line in String::from_utf8_lossy(&built.stdout).lines() {
         let message: serde_json::Value = serde_json::from_str(line).expect("JSON");
         if let Some(program) = message["executable"].as_str() {
