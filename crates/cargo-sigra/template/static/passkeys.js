@@ -32,7 +32,7 @@ const sign = (options) =>
 const send = (button, credential) => {
   isOpen = true;
   const { form } = button;
-  form.querySelector("[name$='[credential]']").value = JSON.stringify(credential);
+  form.querySelector("[name='credential']").value = JSON.stringify(credential);
   form.action = button.getAttribute("formaction") ?? form.action;
   form.submit();
 };

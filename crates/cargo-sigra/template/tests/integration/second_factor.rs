@@ -372,7 +372,7 @@ async fn passkey_forms_appear_only_where_passkeys_work() {
     let options = host.client().json().post("/users/log-in/passkey/options", &[]).await;
     assert_contains(&options, "\"challenge\"");
     assert_redirected_to(&host.client().post("/users/log-in/passkey", &[]).await, "/users/log-in");
-    assert_status(&host.client().post("/users/log-in/passkey", &[("user[credential]", "{}")]).await, 422);
+    assert_status(&host.client().post("/users/log-in/passkey", &[("credential", "{}")]).await, 422);
 
     let address = Host::with(&[("PUBLIC_URL", "http://192.0.2.1:4000"), ("HOST", "0.0.0.0")]).await;
     assert!(!address.client().get("/users/log-in").await.text().contains("passkey\""));
