@@ -16,6 +16,9 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header},
     routing::{any, post},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer};
+use serde_json::{Value, json};
 use sigra::{
     Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
     SecretKeyBase, SessionToken, Sigra, Verification,
@@ -25,6 +28,7 @@ use sigra::{
         MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor,
         TrustBrowser,
     },
+    oauth::{AuthorizationResponse, OauthError, Provider, ProviderIdentity, Providers},
     password::Passwords,
     session::ReturnTo,
 };
@@ -317,6 +321,136 @@ pub fn passkey(data: &[u8]) {
     let (status, user, _) = with_host(|host| host.send(request));
     assert_eq!((status, user.as_str()), (StatusCode::OK, ANONYMOUS));
     drop(serde_json::from_slice::<RegisterPublicKeyCredential>(data));
+}
+
+/// The provider's issuer, and the nonce of the flow.
+const ISSUER: &str = "https://provider.example";
+const NONCE: &str = "the nonce of this flow";
+
+/// The provider's key.
+fn signing_key() -> SigningKey {
+    SigningKey::from_slice(&[7; 32]).expect("a key")
+}
+
+fn key_set() -> Value {
+    let point = signing_key().verifying_key().to_sec1_point(false);
+    let [x, y] = [point.x(), point.y()].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate.expect("a coordinate")));
+    json!({ "keys": [{ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "1", "x": x, "y": y }] })
+}
+
+/// Signs a header and claims, whatever they are.
+fn sign(header: &[u8], claims: &[u8]) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature: Signature = signing_key().sign(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
+
+fn header() -> Value {
+    json!({ "alg": "ES256", "kid": "1" })
+}
+
+fn claims() -> Value {
+    let (iat, exp) = (1_700_000_000, 4_102_444_800_i64);
+    json!({ "iss": ISSUER, "sub": "jane", "aud": "my_app", "nonce": NONCE, "iat": iat, "exp": exp })
+}
+
+fn token_response(id_token: &str) -> Value {
+    json!({ "access_token": "a token", "token_type": "Bearer", "id_token": id_token })
+}
+
+/// The right response at each URL of the provider, and of GitHub.
+fn right_responses() -> Vec<(String, Vec<u8>)> {
+    let at = |path: &str| format!("{ISSUER}{path}");
+    let metadata = json!({
+        "issuer": ISSUER, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
+        "jwks_uri": at("/keys"), "userinfo_endpoint": at("/profile"),
+    });
+    let id_token = sign(header().to_string().as_bytes(), claims().to_string().as_bytes());
+    let profile = json!({ "sub": "jane", "email": "jane@example.com", "email_verified": true });
+    let emails = json!([{ "email": "jane@example.com", "primary": true, "verified": true }]);
+    [
+        (at("/.well-known/openid-configuration"), metadata),
+        (at("/keys"), key_set()),
+        (at("/token"), token_response(&id_token)),
+        (at("/profile"), profile),
+        ("https://github.com/login/oauth/access_token".to_owned(), token_response("")),
+        ("https://api.github.com/user".to_owned(), json!({ "id": 583_231 })),
+        ("https://api.github.com/user/emails".to_owned(), emails),
+    ]
+    .map(|(url, response)| (url, response.to_string().into_bytes()))
+    .to_vec()
+}
+
+/// Completes a login at a provider with these responses, and returns who it was.
+fn identify(provider: &str, responses: Vec<(String, Vec<u8>)>) -> Result<ProviderIdentity, OauthError> {
+    let corp = Provider::oidc("corp", ISSUER, "my_app", "a secret");
+    let respond = move |url: &str| {
+        let response = responses.iter().find(|(at, _)| at == url);
+        response.map(|(_, body)| body.clone()).unwrap_or_default()
+    };
+    let providers = Providers::offline([corp, Provider::github("my_app", "a secret")], respond);
+    let response = AuthorizationResponse {
+        code: "a code",
+        iss: None,
+        redirect_uri: "https://localhost/callback",
+        nonce: NONCE,
+        pkce_verifier: "0123456789abcdef0123456789abcdef0123456789abcdef",
+        reauthenticated_since: None,
+    };
+    let providers = providers.expect("valid settings");
+    with_host(|host| host.runtime.block_on(providers.identify(provider, response)))
+}
+
+/// Whatever a provider responds is an error, or the user whose ID token it signed. The data is responses, one on each
+/// line, in the order of [`right_responses`]. An empty or missing one is the right one.
+pub fn provider(data: &[u8]) {
+    let mut responses = right_responses();
+    let lines = data.split(|byte| *byte == b'\n');
+    for ((_, body), line) in responses.iter_mut().zip(lines).filter(|(_, line)| !line.is_empty()) {
+        *body = line.to_vec();
+    }
+    let is_right = data.iter().all(|byte| *byte == b'\n');
+    match identify("corp", responses.clone()) {
+        Ok(identity) => {
+            assert_eq!((identity.issuer.as_str(), identity.subject.as_str()), (ISSUER, "jane"));
+            assert!(!identity.email_proven, "the provider isn't trusted");
+        }
+        Err(error) => assert!(!is_right, "{error}"),
+    }
+    match identify("github", responses) {
+        Ok(identity) => {
+            assert_eq!(identity.issuer, "https://github.com/login/oauth");
+            assert!(identity.subject.parse::<u64>().is_ok() && !identity.email_proven, "{}", identity.subject);
+        }
+        Err(error) => assert!(!is_right, "{error}"),
+    }
+}
+
+/// An ID token that the provider signed is believed only if it is of this flow, of this client, and not expired. The
+/// data is its header and its claims, one on each line. An empty or missing one is the right one.
+pub fn id_token(data: &[u8]) {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let mut next = |right: Value| match lines.next().unwrap_or_default() {
+        [] => right.to_string().into_bytes(),
+        line => line.to_vec(),
+    };
+    let (header, claims) = (next(header()), next(claims()));
+    let mut responses = right_responses();
+    responses[2].1 = token_response(&sign(&header, &claims)).to_string().into_bytes();
+    let is_right = data.iter().all(|byte| *byte == b'\n');
+    let identity = match identify("corp", responses) {
+        Ok(identity) => identity,
+        Err(error) => return assert!(!is_right, "{error}"),
+    };
+    let [header, claims] = [header, claims].map(|part| serde_json::from_slice::<Value>(&part).expect("JSON"));
+    assert_eq!(header["alg"], "ES256");
+    assert_eq!((&claims["iss"], &claims["nonce"]), (&json!(ISSUER), &json!(NONCE)), "{claims}");
+    assert!(claims["aud"] == "my_app" || claims["aud"] == json!(["my_app"]), "{claims}");
+    assert!(claims.get("azp").is_none_or(|party| party.is_null() || party == "my_app"), "{claims}");
+    assert_eq!((identity.issuer.as_str(), claims["sub"].as_str()), (ISSUER, Some(identity.subject.as_str())));
+    assert!(!identity.subject.is_empty() && !identity.email_proven);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!(claims["exp"].as_f64().is_none_or(|at| at > now - 61.0), "{claims}");
 }
 
 /// A token has exactly one encoding.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 13] = [
     ("cookie_session", crate::cookie_session),
     ("signature", crate::signature),
     ("return_to", crate::return_to),
@@ -15,6 +15,8 @@ const TARGETS: [(&str, Target); 11] = [
     ("mfa_trust", crate::mfa_trust),
     ("mfa_code", crate::mfa_code),
     ("passkey", crate::passkey),
+    ("id_token", crate::id_token),
+    ("provider", crate::provider),
     ("token", crate::token),
     ("phc", crate::phc),
     ("user_agent", crate::user_agent),

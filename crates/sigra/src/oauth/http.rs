@@ -1,6 +1,6 @@
 //! Requests to providers: bounded in time and size, without redirects, and over TLS.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use axum::body::Bytes;
 use http::{
@@ -57,8 +57,25 @@ impl Plaintext {
 /// A client without cookies, proxies and redirects. It keeps connections open.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    transport: Transport,
     timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Transport {
+    Network(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    /// Returns the JSON at a URL, without asking anybody.
+    #[cfg(any(test, feature = "testing"))]
+    Offline(Respond),
+}
+
+#[cfg(any(test, feature = "testing"))]
+pub(crate) type Respond = std::sync::Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
+    }
 }
 
 impl HttpClient {
@@ -73,7 +90,12 @@ impl HttpClient {
             .enable_http1()
             .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(Self { client, timeout: TIMEOUT })
+        Ok(Self { transport: Transport::Network(client), timeout: TIMEOUT })
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub fn offline(respond: Respond) -> Self {
+        Self { transport: Transport::Offline(respond), timeout: TIMEOUT }
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -116,9 +138,14 @@ impl HttpClient {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, OauthError> {
+        let client = match &self.transport {
+            Transport::Network(client) => client,
+            #[cfg(any(test, feature = "testing"))]
+            Transport::Offline(respond) => return Ok(HttpResponse::new(respond(&request.uri().to_string()))),
+        };
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         request.headers_mut().insert(USER_AGENT, AGENT);
-        let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        let response = client.request(request).await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         if status.is_redirection() {
             return Err(OauthError::Redirected);

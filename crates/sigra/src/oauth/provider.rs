@@ -244,7 +244,8 @@ impl Provider {
     }
 
     /// GitHub: an OAuth app, or a GitHub App with the permission to read email addresses. The subject is the numeric
-    /// ID of the account, and the email address is the primary one.
+    /// ID of the account, and the email address is the primary one. The issuer is `https://github.com/login/oauth`, as
+    /// GitHub documents it. GitHub adds it to callbacks as `iss`, but a callback without it is accepted.
     ///
     /// GitHub verifies addresses once, by an email, and is not their domain's owner. So they are not proven unless you
     /// [trust](Self::trust_verified_emails) that.
@@ -309,7 +310,8 @@ impl Provider {
     /// Any OAuth 2.0 provider with a JSON API. The function reads the user's profile from the API's responses, in the
     /// order of [`profile`](Self::profile), and returns `None` if they aren't what they should be.
     ///
-    /// The issuer names the provider in your database: use the address of its metadata, or the origin of its pages.
+    /// The issuer names the provider in your database: use the one that the provider documents or sends as `iss` to the
+    /// callback (RFC 9207), or else the origin of its pages. A callback with another `iss` is refused.
     ///
     /// ```
     /// use sigra::oauth::{Profile, Provider, Providers};

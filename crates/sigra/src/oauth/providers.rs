@@ -1,6 +1,6 @@
 //! The providers of an application: sends browsers to them, and turns what they bring back into an identity.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2::{
@@ -165,16 +165,22 @@ impl Providers {
     /// [`ConfigError::Provider`], [`ConfigError::ProviderName`] or [`ConfigError::SameProvider`] for a setting that
     /// can't be right, and [`ConfigError::NoCertificates`] if the operating system has no root certificates.
     pub fn new(providers: impl IntoIterator<Item = Provider>) -> Result<Self, ConfigError> {
-        let mut names = BTreeMap::new();
-        let mut all = Vec::new();
-        for provider in providers {
-            provider.check()?;
-            if names.insert(provider.name.clone(), ()).is_some() {
-                return Err(ConfigError::SameProvider(provider.name));
-            }
-            all.push(Known { provider, metadata: Cached::default(), keys: Cached::default() });
-        }
+        let all = check_all(providers)?;
         Ok(Self { all: Arc::new(all), http: HttpClient::new()?, clock: Clock::system() })
+    }
+
+    /// Like [`new`](Self::new), but asks nobody: the function returns the JSON at a URL. For fuzz tests.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    #[cfg(any(test, feature = "testing"))]
+    pub fn offline(
+        providers: impl IntoIterator<Item = Provider>,
+        respond: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let all = check_all(providers)?;
+        Ok(Self { all: Arc::new(all), http: HttpClient::offline(Arc::new(respond)), clock: Clock::system() })
     }
 
     /// Sets the clock that expiry is measured with (default: the system's). Tests pass one that they can advance.
@@ -429,6 +435,20 @@ impl Providers {
     }
 }
 
+/// Checks the settings of providers, and that each has a name of its own.
+fn check_all(providers: impl IntoIterator<Item = Provider>) -> Result<Vec<Known>, ConfigError> {
+    let mut names = BTreeSet::new();
+    let mut all = Vec::new();
+    for provider in providers {
+        provider.check()?;
+        if !names.insert(provider.name.clone()) {
+            return Err(ConfigError::SameProvider(provider.name));
+        }
+        all.push(Known { provider, metadata: Cached::default(), keys: Cached::default() });
+    }
+    Ok(all)
+}
+
 impl Metadata {
     /// Without a list, the method is `client_secret_basic` (OpenID Connect Discovery section 3).
     fn token_endpoint(&self) -> Result<TokenEndpoint, OauthError> {
@@ -528,5 +548,42 @@ fn code(error: &BasicErrorResponseType) -> &'static str {
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
         BasicErrorResponseType::Extension(_) => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERIFIER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// GitHub sends the issuer that its page "GitHub authentication discovery endpoints" names, or none.
+    #[tokio::test]
+    async fn invariant_19_a_callback_of_github_names_no_other_issuer() {
+        let respond = |url: &str| match url {
+            "https://github.com/login/oauth/access_token" => br#"{"access_token":"t","token_type":"bearer"}"#.to_vec(),
+            "https://api.github.com/user" => br#"{"id":583231}"#.to_vec(),
+            _ => b"[]".to_vec(),
+        };
+        let providers = Providers::offline([Provider::github("id", "secret")], respond).unwrap();
+        let identify = async |iss| {
+            let (code, redirect_uri) = ("a code", "https://localhost/callback");
+            let response = AuthorizationResponse {
+                code,
+                iss,
+                redirect_uri,
+                nonce: "a nonce",
+                pkce_verifier: VERIFIER,
+                reauthenticated_since: None,
+            };
+            providers.identify("github", response).await.map(|identity| identity.issuer)
+        };
+        let issuer = "https://github.com/login/oauth";
+        for iss in [None, Some(issuer)] {
+            assert_eq!(identify(iss).await.as_deref(), Ok(issuer), "{iss:?}");
+        }
+        for iss in ["", "https://github.com", "https://github.com/login/oauth/", "https://evil.example"] {
+            assert_eq!(identify(Some(iss)).await, Err(OauthError::CallbackIssuer), "{iss}");
+        }
     }
 }
