@@ -23,12 +23,14 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     base::error::Error,
     model::{
         client::Client,
+        log_in::LogInMethod,
         user::{AuthUser, Connection},
     },
     sigra::{Sigra, handle},
@@ -125,6 +127,17 @@ impl<U: AuthUser> AuditTrail<'_, U> {
     pub async fn list(self, user: &U::Id, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditEvent<U::Id>>, Error> {
         let mut conn = self.sigra.pool().acquire().await?;
         Ok(store::audit_log::list::<U>(&mut conn, user, before, limit.into()).await?)
+    }
+
+    /// Returns when a user last logged in with a method, as far back as [events are kept](crate::Config::audit_retention).
+    /// A login counts even if its second factor was not presented. Reads one row by an index.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn last_log_in(self, user: &U::Id, method: LogInMethod) -> Result<Option<OffsetDateTime>, Error> {
+        let mut conn = self.sigra.pool().acquire().await?;
+        Ok(store::audit_log::last_log_in::<U>(&mut conn, user, method).await?)
     }
 }
 

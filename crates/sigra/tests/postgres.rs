@@ -20,6 +20,9 @@ mod database {
 
     pub type Database = sqlx::Postgres;
 
+    /// What shows the plan of a statement that follows, for a large table.
+    pub const EXPLAIN: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN";
+
     /// The number of histories that the model is compared with.
     pub const HISTORIES: u32 = 60;
 

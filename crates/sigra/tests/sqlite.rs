@@ -27,6 +27,9 @@ mod database {
     pub const REFUSE_UPDATES: &str =
         "CREATE TRIGGER no_updates BEFORE UPDATE ON users_tokens BEGIN SELECT RAISE(ABORT, 'full'); END";
 
+    /// What shows the plan of a statement that follows.
+    pub const EXPLAIN: &str = "EXPLAIN QUERY PLAN";
+
     /// SQLite has only one level.
     pub const ISOLATION_LEVELS: &[&str] = &["serializable"];
 

@@ -5,9 +5,9 @@
 //!
 //! | event | level | fields | when |
 //! |---|---|---|---|
-//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered`, and `method` (`password`, `link`, `passkey`, `provider`, or what the host says) or, after a challenge, `second_factor` (`totp`, `backup_code`, `passkey`) | a user logged in |
+//! | [`LOGIN_SUCCESS`] | info | `user_id`, `session_id`, `remembered`, and `method` (`password`, `link`, `passkey`, `provider`, or what the host says; with `provider`, also its name as `provider`) or, after a challenge, `second_factor` (`totp`, `backup_code`, `passkey`) | a user logged in |
 //! | [`LOGIN_FAILURE`] | info | `user_id` (none for an unknown address) | a password was wrong |
-//! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id`, `method`, `remembered` | the first factor was right, and the second is pending |
+//! | [`MFA_CHALLENGED`] | info | `user_id`, `session_id`, `method` and `provider` as above, `remembered` | the first factor was right, and the second is pending |
 //! | [`MFA_FAILURE`] | info | `user_id` | a second factor was wrong |
 //! | [`REAUTHENTICATION_SUCCESS`] | info | `user_id`, `session_id`, and `second_factor` if it was by one | a user reauthenticated |
 //! | [`OAUTH_FAILURE`] | info | `provider`, `reason` (such as `access_denied`, `unknown_flow`, `nonce`) | a login at a provider failed |

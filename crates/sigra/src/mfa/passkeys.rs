@@ -292,7 +292,7 @@ impl<U: AuthUser> Passkeys<'_, U> {
                 return Err(Error::CredentialsChanged);
             }
             let presented = PresentedFactor { at: self.sigra.now(), kind: Some(FactorKind::Passkey), trusted: None };
-            let as_requested = LogIn { method: LogInMethod::Passkey, remember_me, presented: Some(presented) };
+            let as_requested = LogIn { method: LogInMethod::Passkey, provider: None, remember_me, presented: Some(presented) };
             self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
         })
     }

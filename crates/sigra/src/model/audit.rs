@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::client::Client;
+use crate::model::{client::Client, log_in::LogInMethod};
 
 /// Events that are both logged and kept in the audit trail.
 pub use crate::base::telemetry::{
@@ -78,6 +78,8 @@ pub struct Audit<Id> {
     pub(crate) actor: Option<Id>,
     pub(crate) client: Client,
     pub(crate) metadata: Value,
+    /// The sign-in method, of a login.
+    pub(crate) method: Option<LogInMethod>,
 }
 
 impl<Id> Audit<Id> {
@@ -85,7 +87,7 @@ impl<Id> Audit<Id> {
     #[must_use]
     pub fn new(action: impl Into<Cow<'static, str>>) -> Self {
         let metadata = Value::Object(serde_json::Map::new());
-        Self { action: action.into(), user: None, actor: None, client: Client::default(), metadata }
+        Self { action: action.into(), user: None, actor: None, client: Client::default(), metadata, method: None }
     }
 
     /// Sets the user whose account the event concerns.
@@ -113,6 +115,16 @@ impl<Id> Audit<Id> {
     #[must_use]
     pub fn with(mut self, metadata: Value) -> Self {
         self.metadata = metadata;
+        self
+    }
+
+    /// Sets the sign-in method of a login, and the provider that it was at.
+    pub(crate) fn by_method(mut self, method: LogInMethod, provider: Option<&str>) -> Self {
+        self.metadata = match provider {
+            Some(provider) => json!({ "method": method.name(), "provider": provider }),
+            None => json!({ "method": method.name() }),
+        };
+        self.method = Some(method);
         self
     }
 }

@@ -122,7 +122,15 @@ pub enum Linked {
     Before,
     /// Another user has linked it.
     ByAnother,
+    /// It isn't linked, because the user has linked the maximum number already.
+    TooMany {
+        /// The maximum.
+        most: u32,
+    },
 }
+
+/// The maximum number of accounts that a user can link.
+const MOST_LINKED: u32 = 20;
 
 /// An identity that waits for this browser's next step.
 #[derive(Clone, Debug)]
@@ -273,7 +281,8 @@ impl<U: AuthUser> Identities<'_, U> {
                 return Err(Error::CredentialsChanged);
             }
             let presented = self.sigra.presented_before(tx, session, &user.id()).await?;
-            let as_requested = LogIn { method: LogInMethod::Provider, remember_me, presented };
+            let provider = Some(used.provider.as_str());
+            let as_requested = LogIn { method: LogInMethod::Provider, provider, remember_me, presented };
             self.sigra.log_in_in(tx, session, user, as_requested, &mut also).await
         })
     }
@@ -317,7 +326,7 @@ impl<U: AuthUser> Identities<'_, U> {
 
 /// Linking and unlinking.
 impl<U: AuthUser> Identities<'_, U> {
-    /// Returns the accounts at providers that a user has linked, oldest first: at most 100.
+    /// Returns the accounts at providers that a user has linked, oldest first.
     ///
     /// # Errors
     ///
@@ -372,7 +381,8 @@ impl<U: AuthUser> Identities<'_, U> {
     }
 
     /// Links an identity to the user of the session in which the [flow](crate::oauth::FlowPurpose::Link) began, and
-    /// [renews](crate::Sigra::renew_session) the session. Send an email about it in the same transaction.
+    /// [renews](crate::Sigra::renew_session) the session. Send an email about it in the same transaction. A user can link
+    /// 20.
     ///
     /// # Errors
     ///
@@ -386,13 +396,17 @@ impl<U: AuthUser> Identities<'_, U> {
     ) -> Result<Linked, Error> {
         let user = scope.user().id();
         self.sigra.lock_scope(tx, scope).await?;
-        if self.insert_in(tx, &user, identity, &session.client()).await? {
+        let has_room = store::identities::count::<U>(tx, &user).await? < i64::from(MOST_LINKED);
+        if has_room && self.insert_in(tx, &user, identity, &session.client()).await? {
             self.sigra.renew_session_in(tx, session, scope).await?;
             return Ok(Linked::Now);
         }
         let row = store::identities::find::<U>(tx, &identity.issuer, &identity.subject).await?;
-        let is_theirs = row.is_some_and(|row| row.user == user);
-        Ok(if is_theirs { Linked::Before } else { Linked::ByAnother })
+        Ok(match row {
+            Some(row) if row.user == user => Linked::Before,
+            None if !has_room => Linked::TooMany { most: MOST_LINKED },
+            _ => Linked::ByAnother,
+        })
     }
 
     /// Unlinks one of the user's identities, and [renews](crate::Sigra::renew_session) the session. Returns it, if it
@@ -412,8 +426,7 @@ impl<U: AuthUser> Identities<'_, U> {
     ) -> Result<Option<Identity>, Error> {
         let user = scope.user().id();
         self.sigra.lock_scope(tx, scope).await?;
-        let rows = store::identities::list::<U>(tx, &user).await?;
-        let Some(row) = rows.into_iter().find(|row| row.id == id) else { return Ok(None) };
+        let Some(row) = store::identities::find_of::<U>(tx, &user, id).await? else { return Ok(None) };
         if !store::identities::delete_unless_last::<U>(tx, &user, id, self.sigra.other_ways()).await? {
             return Err(Error::LastWayIn);
         }

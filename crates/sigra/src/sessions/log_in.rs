@@ -17,8 +17,10 @@ use crate::{
 };
 
 /// A login by a first factor.
-pub(crate) struct LogIn {
+pub(crate) struct LogIn<'a> {
     pub method: LogInMethod,
+    /// The provider, if the user logged in at one.
+    pub provider: Option<&'a str>,
     pub remember_me: RememberMe,
     /// The second factor that the user already presented, if any.
     pub presented: Option<PresentedFactor>,
@@ -86,7 +88,7 @@ impl<U: AuthUser> Sigra<U> {
             self.lock_presented(tx, session, user).await?;
             self.lock_user(tx, user).await?;
             let presented = self.presented_before(tx, session, &user.id()).await?;
-            self.log_in_in(tx, session, user, LogIn { method, remember_me, presented }, &mut also).await
+            self.log_in_in(tx, session, user, LogIn { method, provider: None, remember_me, presented }, &mut also).await
         })
     }
 
@@ -97,7 +99,7 @@ impl<U: AuthUser> Sigra<U> {
         tx: &mut Transaction<U>,
         session: &CookieSession,
         user: &U,
-        log_in: LogIn,
+        log_in: LogIn<'_>,
         also: &mut Option<impl AsyncFnOnce(&mut Transaction<U>) -> Result<(), Error>>,
     ) -> Result<LogInOutcome, Error> {
         let presented = session.presented();
@@ -118,8 +120,7 @@ impl<U: AuthUser> Sigra<U> {
             self.remember_browser_with(tx, session, &user.id(), log_in.presented.map(|presented| presented.at)).await?;
         }
         let event = if row.mfa_pending { telemetry::MFA_CHALLENGED } else { telemetry::LOGIN_SUCCESS };
-        let method = log_in.method.name();
-        let audit = own_event(event, &user.id(), &client).with(serde_json::json!({ "method": method }));
+        let audit = own_event(event, &user.id(), &client).by_method(log_in.method, log_in.provider);
         self.audit().record(tx, &audit).await?;
         if !row.mfa_pending
             && let Some(also) = also.take()
@@ -128,11 +129,13 @@ impl<U: AuthUser> Sigra<U> {
         }
         let outcome = if row.mfa_pending { LogInOutcome::SecondFactorPending } else { LogInOutcome::Complete };
         let (sigra, session, user) = (self.clone(), session.clone(), user.id());
+        let (method, provider) = (log_in.method.name(), log_in.provider.map(str::to_owned));
         tx.after_commit(move || {
             sigra.ended(&replaced);
             session.renew(token, sigra.remember_for(&row), &sigra.parts.config.survives_renewal);
             tracing::info!(
-                target: "sigra", event, user_id = %user, session_id = %row.id, method, remembered = row.remembered,
+                target: "sigra", event, user_id = %user, session_id = %row.id, method, provider,
+                remembered = row.remembered,
             );
         });
         Ok(outcome)

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{
     query::{Columns as _, query},
-    row::readable,
+    row::{read, readable},
 };
 use crate::model::{
     audit::{Audit, AuditEvent},
     client::Client,
     database::{Dialect, Time},
+    log_in::LogInMethod,
     user::{AuthUser, Connection, Row},
     window::Expired,
 };
@@ -24,8 +25,8 @@ pub(crate) async fn insert<U: AuthUser>(
     now: OffsetDateTime,
 ) -> sqlx::Result<()> {
     const INSERT: &str =
-        "INSERT INTO audit_events (id, action, user_id, actor_id, ip, user_agent, metadata, inserted_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        "INSERT INTO audit_events (id, action, user_id, actor_id, ip, user_agent, metadata, method, inserted_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     query::<U::Database>(INSERT)
         .bind(Uuid::now_v7())
         .bind(audit.action.as_ref())
@@ -34,6 +35,7 @@ pub(crate) async fn insert<U: AuthUser>(
         .bind(audit.client.ip.map(|ip| ip.to_string()))
         .bind(audit.client.user_agent.as_deref())
         .bind(audit.metadata.to_string())
+        .bind(audit.method.map(LogInMethod::name))
         .bind(Time(now))
         .execute(conn)
         .await
@@ -93,6 +95,19 @@ pub(crate) async fn list<U: AuthUser>(
             _ => return Ok(events),
         }
     }
+}
+
+/// Returns when a user last logged in with a method.
+pub(crate) async fn last_log_in<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    method: LogInMethod,
+) -> sqlx::Result<Option<OffsetDateTime>> {
+    const LAST: &str =
+        "SELECT inserted_at FROM audit_events WHERE user_id = $1 AND method = $2 ORDER BY id DESC LIMIT 1";
+    let last = query::<U::Database>(LAST).bind(user.clone()).bind(method.name());
+    let row = last.fetch_optional(conn).await?;
+    row.map(|row| read(&row, |row| row.time("inserted_at"))).transpose()
 }
 
 fn audit_event<U: AuthUser>(row: &Row<U>) -> sqlx::Result<AuditEvent<U::Id>> {

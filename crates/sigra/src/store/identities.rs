@@ -14,9 +14,6 @@ use crate::model::{
     user::{AuthUser, Connection, Row},
 };
 
-/// The maximum number of identities that are listed.
-const MOST: i64 = 100;
-
 /// A row of `user_identities`, without its tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityRow<Id> {
@@ -78,9 +75,26 @@ pub(crate) async fn find<U: AuthUser>(
 
 /// Returns the readable identities of a user, the oldest first.
 pub(crate) async fn list<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Vec<IdentityRow<U::Id>>> {
-    const LIST: &str = "SELECT * FROM user_identities WHERE user_id = $1 ORDER BY inserted_at, id LIMIT $2";
-    let rows = query::<U::Database>(LIST).bind(user.clone()).bind(MOST).fetch_all(conn).await?;
+    const LIST: &str = "SELECT * FROM user_identities WHERE user_id = $1 ORDER BY inserted_at, id";
+    let rows = query::<U::Database>(LIST).bind(user.clone()).fetch_all(conn).await?;
     Ok(readable(&rows, "id", identity_row::<U>))
+}
+
+/// Returns an identity of a user.
+pub(crate) async fn find_of<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    id: Uuid,
+) -> sqlx::Result<Option<IdentityRow<U::Id>>> {
+    let find = query::<U::Database>("SELECT * FROM user_identities WHERE id = $1 AND user_id = $2");
+    let row = find.bind(id).bind(user.clone()).fetch_optional(conn).await?;
+    row.map(|row| read(&row, identity_row::<U>)).transpose()
+}
+
+/// Returns how many identities a user has.
+pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<i64> {
+    let count = query::<U::Database>("SELECT count(*) AS linked FROM user_identities WHERE user_id = $1");
+    count.bind(user.clone()).fetch_one(conn).await?.value("linked")
 }
 
 fn identity_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<IdentityRow<U::Id>> {

@@ -129,10 +129,12 @@ CREATE TABLE audit_events (
     ip          TEXT,
     user_agent  TEXT,
     metadata    TEXT    NOT NULL DEFAULT '{}', -- JSON
+    method      TEXT, -- the sign-in method, of a login
     inserted_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
+CREATE INDEX audit_events_user_id_method_id ON audit_events (user_id, method, id) WHERE method IS NOT NULL;
 CREATE INDEX audit_events_inserted_at ON audit_events (inserted_at);
 
 -- Counts attempts, and the time of the next free one. Times are milliseconds since the Unix epoch.

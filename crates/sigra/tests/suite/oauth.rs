@@ -7,14 +7,18 @@ use axum::{
     http::{Request, StatusCode},
 };
 use sigra::{
-    SecretKeyBase,
+    LogInMethod, SecretKeyBase,
+    audit::Audit,
     testing::{
         ProviderAccount, ProviderFault, TestClient, TestHost, TestResponse, assert_audit_event, assert_problem,
         assert_status,
     },
 };
+use sqlx::Row;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+use crate::database::EXPLAIN;
 
 use super::{
     host::{MINUTE, REMEMBER_ME, User, get_request, secret, token, who},
@@ -309,6 +313,78 @@ async fn linking_needs_sudo_renews_the_session_and_is_audited() {
     host.host.clock().advance(MINUTE * 20);
     assert_ne!(browser.post("/auth/corp/link", &[]).await.location(), None);
     assert_eq!(host.count("oauth_flows").await, 0, "no flow was begun without a recent login");
+}
+
+/// Of two requests that link the last one, only one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_links_at_most_20_accounts_also_by_two_requests_at_once() {
+    for _ in 0..4 {
+        let host = OauthHost::new().await;
+        let (user, browser) = host.user().await;
+        for number in 0..19 {
+            host.link(&user, "corp", &number.to_string()).await;
+        }
+        let other = host.client();
+        assert_status(&host.host.post_log_in(&other, &user, false).await, StatusCode::SEE_OTHER);
+        host.corp.log_in_as(ProviderAccount::new("the twentieth"));
+        let one = host.visit(&browser, "/auth/corp/link").await;
+        host.corp.log_in_as(ProviderAccount::new("one too many"));
+        let two = host.visit(&other, "/auth/corp/link").await;
+        let (one, two) = tokio::join!(browser.get(&one), other.get(&two));
+        let mut said = [one.text(), two.text()];
+        said.sort();
+        assert_eq!(said, ["linked", "too many"]);
+        assert_eq!(identities(&browser).await.len(), 20);
+        host.corp.log_in_as(ProviderAccount::new("0"));
+        assert_says(&host.log_in(&browser, "/auth/corp/link").await, "linked before");
+    }
+}
+
+/// A host can link more of them, such as those of another system.
+#[tokio::test]
+async fn every_linked_account_is_listed_and_can_be_unlinked() {
+    let host = OauthHost::new().await;
+    let (user, browser) = host.user().await;
+    for number in 0..110 {
+        host.link(&user, "corp", &number.to_string()).await;
+    }
+    let linked = identities(&browser).await;
+    assert_eq!(linked.len(), 110);
+    for id in linked {
+        assert_status(&browser.post(&format!("/identities/{id}/unlink"), &[]).await, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(host.count("user_identities").await, 0);
+}
+
+#[tokio::test]
+async fn the_last_login_by_each_method_is_found_behind_any_number_of_other_events() {
+    let host = OauthHost::new().await;
+    let (user, browser) = host.user().await;
+    let last = async |method| host.sigra().audit().last_log_in(&user.id, method).await.unwrap();
+    let at = last(LogInMethod::Password).await.expect("a login");
+    assert_eq!(at.unix_timestamp(), host.host.clock().now().unix_timestamp());
+    let mut conn = host.host.pool.acquire().await.unwrap();
+    for _ in 0..300 {
+        let viewed = Audit::new("page.viewed").of(user.id).with(serde_json::json!({ "method": "password" }));
+        host.sigra().audit().record(&mut conn, &viewed).await.unwrap();
+    }
+    host.host.clock().advance(MINUTE);
+    host.corp.log_in_as(jane());
+    host.link(&user, "corp", "jane").await;
+    assert_says(&host.log_in(&browser, "/auth/corp").await, "logged in");
+    assert_eq!(last(LogInMethod::Password).await, Some(at));
+    assert!(last(LogInMethod::Provider).await > Some(at));
+    assert_eq!(last(LogInMethod::Link).await, None);
+    let (other, _) = host.user().await;
+    assert_eq!(host.sigra().audit().last_log_in(&other.id, LogInMethod::Provider).await.unwrap(), None);
+
+    let statement = "SELECT inserted_at FROM audit_events
+        WHERE user_id = (SELECT id FROM users LIMIT 1) AND method = 'link' ORDER BY id DESC LIMIT 1";
+    let explain = sqlx::AssertSqlSafe(format!("{EXPLAIN} {statement}"));
+    let plan = sqlx::raw_sql(explain).fetch_all(&mut *conn).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|step| step.get(step.len() - 1)).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("audit_events_user_id_method_id") && !plan.to_lowercase().contains("sort"), "{plan}");
 }
 
 #[tokio::test]

@@ -221,6 +221,7 @@ fn said_of(linked: Linked) -> &'static str {
         Linked::Now => "linked",
         Linked::Before => "linked before",
         Linked::ByAnother => "linked by another",
+        Linked::TooMany { .. } => "too many",
     }
 }
 

@@ -202,10 +202,12 @@ CREATE TABLE audit_events (
     ip          text,
     user_agent  text,
     metadata    text        NOT NULL DEFAULT '{}', -- JSON
+    method      text, -- the sign-in method, of a login
     inserted_at timestamptz NOT NULL
 );
 
 CREATE INDEX audit_events_user_id_id ON audit_events (user_id, id);
+CREATE INDEX audit_events_user_id_method_id ON audit_events (user_id, method, id) WHERE method IS NOT NULL;
 CREATE INDEX audit_events_inserted_at ON audit_events (inserted_at);
 
 -- Counts attempts, and the time of the next free one. Times are milliseconds since the Unix epoch.

@@ -4,19 +4,19 @@
 //! decides only what happens to an identity that nobody has linked, as `Decision` says.
 
 use sigra::{
-    Checked, CookieSession, LogInMethod, RememberMe, Scope, Sudo,
+    Checked, CookieSession, RememberMe, Scope, Sudo,
     oauth::{
         AddressOwner, Arrival, Callback, Decision, FlowError, FlowPurpose, Identity, KnownIdentity, Linked,
         PendingIdentity, Provider, ProviderIdentity,
     },
 };
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     Accounts, NextStep, Problems, Refusal, Transaction, User,
     user::{invalid_email, normalize_email},
 };
+
 /// How often a login is decided again because another request changed what the decision relied on.
 const TRIES: usize = 4;
 
@@ -314,33 +314,5 @@ impl Accounts {
         let identities = self.sigra.identities().list(&user.id).await?;
         let providers = identities.iter().filter_map(|identity| self.provider(&identity.provider));
         Ok(providers.into_iter().find(|provider| provider.can_reauthenticate()))
-    }
-}
-
-/// When the user last logged in with what has no row of its own.
-#[derive(Default)]
-pub struct LastLogIns {
-    pub password: Option<OffsetDateTime>,
-    // <magic_link>
-    pub link: Option<OffsetDateTime>,
-    // </magic_link>
-}
-
-impl Accounts {
-    /// Reads from the latest events of the audit trail when the user last logged in with what has no row of its own.
-    pub async fn last_log_ins(&self, user: &User) -> Result<LastLogIns, sigra::Error> {
-        const LATEST: u32 = 200;
-        let events = self.sigra.audit().list(&user.id, None, LATEST).await?;
-        // A login whose second factor was pending names the method too.
-        let last = |method: LogInMethod| {
-            let mut events = events.iter();
-            events.find(|event| event.metadata["method"] == method.name()).map(|event| event.inserted_at)
-        };
-        Ok(LastLogIns {
-            password: last(LogInMethod::Password),
-            // <magic_link>
-            link: last(LogInMethod::Link),
-            // </magic_link>
-        })
     }
 }

@@ -675,6 +675,18 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     assert_eq!(post(&browser, complete, callback).await.json::<Value>()["status"], "linked");
     let listed = browser.get("/users/settings/log-in-methods/identities").await.json::<Value>();
     assert_eq!(listed.as_array().map(Vec::len), Some(3));
+    let activity = browser.get("/users/settings/activity").await.json::<Value>();
+    assert_eq!(activity["events"][0]["action"], "auth.identity.linked", "{activity}");
+    assert_eq!(activity["events"][0]["provider"], "corp", "{activity}");
+    for number in 0..17 {
+        corp.log_in_as(ProviderAccount::new(number.to_string()));
+        let callback = visit(&browser, "/users/settings/log-in-methods/identities/corp").await;
+        assert_eq!(post(&browser, complete, callback).await.json::<Value>()["status"], "linked");
+    }
+    corp.log_in_as(ProviderAccount::new("one too many"));
+    let callback = visit(&browser, "/users/settings/log-in-methods/identities/corp").await;
+    assert_code(&post(&browser, complete, callback).await, 409, "too_many_linked_accounts");
+    let listed = browser.get("/users/settings/log-in-methods/identities").await.json::<Value>();
     for identity in listed.as_array().expect("a list") {
         let path = format!("/users/settings/log-in-methods/identities/{}", identity["id"].as_str().expect("an id"));
         assert_status(&browser.delete(&path).await, 204);

@@ -305,7 +305,10 @@ async fn accounts_are_linked_and_unlinked_in_the_settings() {
     let page = browser.follow(&response).await;
     assert_contains(&page, "You can now log in with Corp.");
     assert_contains(&page, "another@example.com");
-    assert_contains(&page, "Last used");
+    assert_eq!(page.text().matches("Last used").count(), 1, "the account");
+    let log_in = log_in_form(&user.email, VALID_PASSWORD);
+    assert_redirected_to(&site.host.client().post("/users/log-in", &log_in).await, "/");
+    assert_eq!(browser.get(METHODS).await.text().matches("Last used").count(), 2, "the password, too");
     assert_eq!(site.host.reload(&user).await.email, user.email, "the provider's address is only a label");
     assert_contains_mail(&site.host, &user.email, "An account was linked to yours").await;
 
@@ -321,6 +324,19 @@ async fn accounts_are_linked_and_unlinked_in_the_settings() {
     assert_audit_event(site.host.sigra(), &user, "auth.identity.unlinked").await;
     assert_eq!(site.count("user_identities").await, 0);
     assert_status(&browser.post(&unlink, &[("_method", "delete")]).await, 404);
+}
+
+#[tokio::test]
+async fn a_user_who_links_too_many_accounts_is_told_to_unlink_one() {
+    let site = Site::new().await;
+    let (_, browser) = site.host.authenticated_fixture().await;
+    for number in 0..21 {
+        site.corp.log_in_as(ProviderAccount::new(number.to_string()));
+        assert_redirected_to(&site.log_in(&browser, &format!("{METHODS}/identities/corp")).await, METHODS);
+    }
+    let page = browser.get(METHODS).await;
+    assert_contains(&page, "You can link at most 20 accounts. Unlink one that you no longer use first.");
+    assert_eq!(site.count("user_identities").await, 20);
 }
 
 #[tokio::test]
@@ -381,13 +397,13 @@ async fn bad_callbacks_get_a_page_that_leads_back_and_never_a_5xx() {
     let huge = format!("code={}", "a".repeat(60_000));
     for (query, text) in [
         ("error=access_denied", "You canceled at Corp."),
-        ("error=server_error&error_description=%3Cscript%3Ealert(1)%3C/script%3E", "sent an answer that we can"),
-        ("error=%3Cb%3E", "sent an answer that we can"),
-        ("", "sent an answer that we can"),
-        ("code=wrong", "sent an answer that we can"),
-        ("code=a&code=b", "sent an answer that we can"),
-        ("code=%ff%00", "sent an answer that we can"),
-        (&*huge, "sent an answer that we can"),
+        ("error=server_error&error_description=%3Cscript%3Ealert(1)%3C/script%3E", "sent an invalid response"),
+        ("error=%3Cb%3E", "sent an invalid response"),
+        ("", "sent an invalid response"),
+        ("code=wrong", "sent an invalid response"),
+        ("code=a&code=b", "sent an invalid response"),
+        ("code=%ff%00", "sent an invalid response"),
+        (&*huge, "sent an invalid response"),
     ] {
         let back = site.visit(&browser, "/users/auth/corp").await;
         let state = back.split(['?', '&']).find(|parameter| parameter.starts_with("state=")).expect("a state");
@@ -438,7 +454,7 @@ async fn invariant_8_a_flow_begins_only_on_our_own_pages_and_a_posted_callback_c
 }
 
 #[tokio::test]
-async fn a_login_at_a_provider_is_in_the_audit_trail_with_its_method() {
+async fn the_audit_trail_and_the_recent_activity_name_the_provider_of_a_login() {
     let site = Site::new().await;
     let (user, browser) = site.host.authenticated_fixture().await;
     site.corp.log_in_as(jane("jane@example.com"));
@@ -446,5 +462,8 @@ async fn a_login_at_a_provider_is_in_the_audit_trail_with_its_method() {
     site.log_in(&site.host.client(), "/users/auth/corp").await;
     let events = site.host.sigra().audit().list(&user.id, None, 100).await.expect("the trail");
     let log_in = events.iter().find(|event| event.action == telemetry::LOGIN_SUCCESS).expect("a login");
-    assert_eq!(log_in.metadata, serde_json::json!({ "method": "provider" }));
+    assert_eq!(log_in.metadata, serde_json::json!({ "method": "provider", "provider": "corp" }));
+    let page = browser.get("/users/settings/activity").await;
+    assert_contains(&page, "Logged in with Corp");
+    assert_contains(&page, "Linked a Corp account");
 }

@@ -40,6 +40,10 @@ struct Event {
     inserted_at: OffsetDateTime,
     device: Option<String>,
     ip: Option<IpAddr>,
+    // <oauth>
+    /// The name of the provider, if it was at one.
+    provider: Option<String>,
+    // </oauth>
 }
 
 impl From<&AuditEvent<UserId>> for Event {
@@ -51,6 +55,9 @@ impl From<&AuditEvent<UserId>> for Event {
             inserted_at: event.inserted_at,
             device,
             ip: event.client.ip,
+            // <oauth>
+            provider: event.metadata["provider"].as_str().map(str::to_owned),
+            // </oauth>
         }
     }
 }

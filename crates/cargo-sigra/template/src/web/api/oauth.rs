@@ -128,6 +128,7 @@ fn linked_or_not(linked: Linked) -> Result<Response> {
     match linked {
         Linked::Now | Linked::Before => Ok(Json(Outcome::Linked).into_response()),
         Linked::ByAnother => Err(Problem::new(StatusCode::CONFLICT).code("linked_to_another_account").into()),
+        Linked::TooMany { .. } => Err(Problem::new(StatusCode::CONFLICT).code("too_many_linked_accounts").into()),
     }
 }
 

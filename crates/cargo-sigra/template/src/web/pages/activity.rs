@@ -50,6 +50,22 @@ impl Event {
         };
         Self { what, at: moment(event.inserted_at), from: from.join(", "), remedy }
     }
+
+    // <oauth>
+    /// Names the provider, if the event was at one.
+    fn at_provider(self, event: &AuditEvent<UserId>, accounts: &Accounts) -> Self {
+        let Some(provider) = event.metadata["provider"].as_str() else { return self };
+        let provider = accounts.label_of_provider(provider);
+        let what = match &*event.action {
+            telemetry::LOGIN_SUCCESS => t!("Logged in with {provider}", provider),
+            telemetry::REAUTHENTICATION_SUCCESS => t!("Confirmed it's you with {provider}", provider),
+            audit::IDENTITY_LINKED => t!("Linked a {provider} account", provider),
+            audit::IDENTITY_UNLINKED => t!("Unlinked a {provider} account", provider),
+            _ => return self,
+        };
+        Self { what, ..self }
+    }
+    // </oauth>
 }
 
 pub async fn index(
@@ -59,10 +75,14 @@ pub async fn index(
     Query(query): Query<Before>,
 ) -> Result<Page<impl Template>> {
     let activity = accounts.list_user_activity(scope.user(), query.before).await?;
+    let events = activity.events.iter().map(Event::new);
+    // <oauth>
+    let events = events.zip(&activity.events).map(|(shown, event)| shown.at_provider(event, &accounts));
+    // </oauth>
     Ok(Page(ActivityPage {
         layout: Layout::new(t!("Recent activity"), &session, Some(&scope)).at("/users/settings/activity"),
         older: activity.older,
-        events: activity.events.iter().map(Event::new).collect(),
+        events: events.collect(),
     }))
 }
 

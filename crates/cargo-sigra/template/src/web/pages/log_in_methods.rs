@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{CookieSession, Flash, Scope, Sudo, oauth::FlowPurpose};
+use sigra::{CookieSession, Flash, LogInMethod, Scope, Sudo, oauth::FlowPurpose};
 use uuid::Uuid;
 
 use super::{
@@ -64,7 +64,7 @@ pub async fn index(
     scope: Scope<User>,
 ) -> Result<Page<impl Template>> {
     let user = scope.user();
-    let used = accounts.last_log_ins(user).await?;
+    let audit = accounts.sigra().audit();
     let identities = accounts.sigra().identities().list(&user.id).await?;
     let identities = identities.into_iter().map(|identity| Linked {
         id: identity.id,
@@ -79,9 +79,9 @@ pub async fn index(
         layout: Layout::new(t!("Ways to log in"), &session, Some(&scope)).at(METHODS_PATH),
         email: user.email.clone(),
         has_password: user.hashed_password.is_some(),
-        password_used: used.password.map(moment),
+        password_used: audit.last_log_in(&user.id, LogInMethod::Password).await?.map(moment),
         // <magic_link>
-        link_used: used.link.map(moment),
+        link_used: audit.last_log_in(&user.id, LogInMethod::Link).await?.map(moment),
         // </magic_link>
         // <passkeys>
         passkeys: passkeys.into_iter().map(|passkey| (passkey.name, moment(passkey.last_used_at))).collect(),

@@ -181,6 +181,10 @@ pub fn put_linked(accounts: &Accounts, session: &CookieSession, provider: &str, 
             Flash::Error,
             t!("This {provider} account is linked to another account. Unlink it there first.", provider),
         )?,
+        Linked::TooMany { most } => session.put_flash(
+            Flash::Error,
+            t!("You can link at most {most} accounts. Unlink one that you no longer use first.", most),
+        )?,
     }
     Ok(())
 }
@@ -205,10 +209,10 @@ fn problem(
         }
         FlowError::Denied => t!("You canceled at {provider}. Nothing was changed.", provider),
         FlowError::UnknownFlow => {
-            t!("This login has expired, was completed before, or began in another browser. Start again.").to_owned()
+            t!("This login has expired, was already completed, or began in another browser. Start again.").to_owned()
         }
-        FlowError::OtherSession => t!("You began this while logged in differently. Start again.").to_owned(),
-        _ => t!("{provider} sent an answer that we can't use. Start again, or log in another way.", provider),
+        FlowError::OtherSession => t!("You started this in another session. Start again.").to_owned(),
+        _ => t!("{provider} sent an invalid response. Start again, or log in another way.", provider),
     };
     Ok(problem_page(session, scope, what))
 }
