@@ -26,6 +26,7 @@ mod mailbox;
 // <pages>
 mod method_override;
 mod pages;
+mod plain_cookies;
 // </pages>
 // <passkeys>
 mod passkey_options;

@@ -19,9 +19,14 @@ use crate::{
     accounts::User,
     languages::{self, Language},
 };
+// <pages>
+use crate::web::plain_cookies::PlainCookie;
+// </pages>
 
-/// The cookie with the language that was chosen in this browser.
-pub const COOKIE: &str = "_my_app_language";
+// <pages>
+/// The language that was chosen in this browser, for a year.
+pub const COOKIE: PlainCookie = PlainCookie { name: "_my_app_language", path: "/", max_age: 365 * 24 * 60 * 60 };
+// </pages>
 
 /// In a response's extensions: the language of its text.
 #[derive(Clone, Copy)]
@@ -108,18 +113,17 @@ async fn within(of_user: Option<&'static Language>, request: Request, next: Next
 
 /// Returns the language of a visitor.
 pub fn of_browser(headers: &HeaderMap) -> &'static Language {
-    chosen(headers).unwrap_or_else(|| asked_for(headers))
+    // <pages>
+    if let Some(chosen) = COOKIE.read(headers).and_then(languages::find) {
+        return chosen;
+    }
+    // </pages>
+    asked_for(headers)
 }
 
 /// Returns the language of a response, to add to its text.
 pub fn of_response(response: &Response) -> &'static Language {
     response.extensions().get().map_or_else(languages::current, |Spoken(language)| language)
-}
-
-fn chosen(headers: &HeaderMap) -> Option<&'static Language> {
-    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut cookies = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find(|(name, _)| *name == COOKIE).and_then(|(_, tag)| languages::find(tag))
 }
 
 /// Returns the language of a browser in which none was chosen.

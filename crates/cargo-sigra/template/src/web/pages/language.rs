@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, header},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{CookieSession, Flash, Scope, session::ReturnTo};
@@ -13,7 +13,7 @@ use sigra::{CookieSession, Flash, Scope, session::ReturnTo};
 use super::form::Form;
 use crate::{
     accounts::{Accounts, User},
-    config::{AppEnv, Settings},
+    config::Settings,
     languages::{self, Language},
     web::{
         error::Result,
@@ -24,9 +24,6 @@ use crate::{
 };
 
 const PATH: &str = "/users/settings/language";
-
-/// A visitor's choice is kept for a year.
-const MAX_AGE: u32 = 365 * 24 * 60 * 60;
 
 #[derive(Template)]
 #[template(path = "language.html")]
@@ -61,7 +58,11 @@ pub async fn update(
     // The next page is in it.
     languages::switch_to(language.unwrap_or_else(|| asked_for(&headers)));
     session.put_flash(Flash::Info, t!("Your language was saved."))?;
-    Ok(([cookie(language, &settings)], Redirect::to(PATH)).into_response())
+    let cookie = match language {
+        Some(language) => COOKIE.set(&language.tag, &settings),
+        None => COOKIE.delete(&settings),
+    };
+    Ok((cookie, Redirect::to(PATH)).into_response())
 }
 
 /// Chooses the language of this browser, and returns to the page where it was chosen.
@@ -69,15 +70,7 @@ pub async fn choose(State(settings): State<Arc<Settings>>, Form(form): Form<Chos
     let path = ReturnTo::parse(&form.return_to);
     let target = Redirect::to(path.as_ref().map_or("/", ReturnTo::as_str));
     match languages::find(&form.chosen.language) {
-        Some(language) => ([cookie(Some(language), &settings)], target).into_response(),
+        Some(language) => (COOKIE.set(&language.tag, &settings), target).into_response(),
         None => target.into_response(),
     }
-}
-
-/// Returns the header that sets the cookie, or deletes it. Scripts don't need it.
-fn cookie(language: Option<&Language>, settings: &Settings) -> (HeaderName, String) {
-    let (tag, max_age) = language.map_or(("", 0), |language| (&*language.tag, MAX_AGE));
-    let secure = if settings.app_env == AppEnv::Prod { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE}={tag}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
-    (header::SET_COOKIE, cookie)
 }

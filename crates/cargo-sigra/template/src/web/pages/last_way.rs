@@ -1,51 +1,42 @@
 //! The way that somebody last logged in with this browser, which the login page hints at.
 //!
-//! Its cookie says only the way, not who logged in, so it stays after a logout. Nothing is decided by it: it isn't
-//! signed.
+//! Its cookie says only the way, not who logged in, so it stays after a logout. Nothing is decided by it.
 
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{HeaderName, request::Parts},
     response::AppendHeaders,
 };
 use sigra::LogInMethod;
 
 use crate::{
-    config::{AppEnv, Settings},
-    web::user_auth::LOG_IN_PATH,
+    config::Settings,
+    web::{plain_cookies::PlainCookie, user_auth::LOG_IN_PATH},
 };
 
-const COOKIE: &str = "_my_app_last_way";
-
-/// 400 days, the most that browsers keep a cookie (RFC 6265bis section 5.5).
-const MAX_AGE: u32 = 400 * 24 * 60 * 60;
+/// Kept for 400 days, the most that browsers keep a cookie (RFC 6265bis section 5.5). Sent only to the login page.
+const COOKIE: PlainCookie = PlainCookie { name: "_my_app_last_way", path: LOG_IN_PATH, max_age: 400 * 24 * 60 * 60 };
 
 pub struct LastWay {
     /// Such as `password`. Empty if nobody has logged in with this browser.
     pub name: String,
-    is_secure: bool,
+    settings: Arc<Settings>,
 }
 
 impl LastWay {
-    /// Returns the header that sets the cookie. The browser sends it only to the login page.
+    /// Returns the header that sets the cookie.
     pub fn remember(&self, method: LogInMethod) -> AppendHeaders<[(HeaderName, String); 1]> {
-        self.remember_as(method.name())
+        COOKIE.set(method.name(), &self.settings)
     }
 
     // <oauth>
     /// Like [`remember`](Self::remember), for the provider with this name.
     pub fn remember_provider(&self, name: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
-        self.remember_as(&way_of_provider(name))
+        COOKIE.set(&way_of_provider(name), &self.settings)
     }
     // </oauth>
-
-    fn remember_as(&self, way: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
-        let secure = if self.is_secure { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE}={way}; Path={LOG_IN_PATH}; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax{secure}");
-        AppendHeaders([(header::SET_COOKIE, cookie)])
-    }
 }
 
 // <oauth>
@@ -62,13 +53,7 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let is_secure = Arc::<Settings>::from_ref(state).app_env == AppEnv::Prod;
-        Ok(Self { name: name_in(&parts.headers), is_secure })
+        let name = COOKIE.read(&parts.headers).unwrap_or_default().to_owned();
+        Ok(Self { name, settings: Arc::from_ref(state) })
     }
-}
-
-fn name_in(headers: &HeaderMap) -> String {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, way)| way.to_owned()).unwrap_or_default()
 }
