@@ -5,6 +5,7 @@ mod arrows;
 mod asvs;
 mod contributing;
 mod dependencies;
+mod deployment;
 mod docker;
 mod examples;
 mod floors;
