@@ -19,7 +19,10 @@ use axum::{
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use sigra::{
-    Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra, Sudo,
+    AuthUser as _, Bearer, Clock, Config, CookieSession, Error, LogInMethod, Scope, SecretKeyBase, SessionId, Sigra,
+    Sudo,
+    api_tokens::{Expiry, NewApiToken},
+    bearer::Permissions,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
     oauth::{AddressOwner, Decision, ProviderIdentity},
     rejection::MfaEnrolmentRejection,
@@ -28,6 +31,7 @@ use sigra::{
 };
 use sqlx::Pool;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::bigint_ids::User;
 use crate::database::{Database, HISTORIES, emptied_database};
@@ -133,6 +137,18 @@ pub enum Step {
     ChangePassword {
         browser: usize,
     },
+    /// Creates an access token.
+    CreateApiToken {
+        browser: usize,
+    },
+    /// One of all access tokens that were ever created.
+    RevokeApiToken {
+        browser: usize,
+        token: usize,
+    },
+    PresentApiToken {
+        token: usize,
+    },
     /// Copies one browser's trust cookie to another.
     StealTrust {
         from: usize,
@@ -221,6 +237,9 @@ pub struct Model {
     factors: [Factors; USERS],
     /// The user who has linked an account at a provider.
     identities: BTreeMap<usize, usize>,
+    /// The users of access tokens, and how many were ever created.
+    api_tokens: BTreeMap<usize, usize>,
+    api_tokens_created: usize,
     backup_codes: usize,
     /// The user who trusted a browser, when, and the last session that was opened in it, by the trust token.
     trusts: BTreeMap<usize, (usize, u64, usize)>,
@@ -626,8 +645,22 @@ impl Model {
                 let owner = model.rows[&session].user;
                 model.rows.retain(|id, row| row.user != owner || *id == session);
                 model.trusts.retain(|_, (by, ..)| *by != owner);
+                model.api_tokens.retain(|_, by| *by != owner);
                 model.renew(jar, session);
             }),
+            Step::CreateApiToken { browser } => self.acting(browser, |model, _, session| {
+                if model.is_recent(session) {
+                    model.api_tokens.insert(model.api_tokens_created, model.rows[&session].user);
+                    model.api_tokens_created += 1;
+                }
+            }),
+            Step::RevokeApiToken { browser, token } => self.acting(browser, |model, _, session| {
+                let revoked = token % model.api_tokens_created.max(1);
+                if model.api_tokens.get(&revoked) == Some(&model.rows[&session].user) {
+                    model.api_tokens.remove(&revoked);
+                }
+            }),
+            Step::PresentApiToken { .. } => None,
             Step::StealTrust { from, to } => {
                 if let Some(trust) = self.browsers[from].trust.clone() {
                     self.browsers[to].trust = Some(trust);
@@ -775,6 +808,9 @@ impl ReferenceStateMachine for Model {
             1 => browser.clone().prop_map(|browser| Step::ConfirmByPassword { browser }),
             2 => (browser.clone(), 0..3u64).prop_map(|(browser, steps_ago)| Step::ConfirmByCode { browser, steps_ago }),
             1 => browser.clone().prop_map(|browser| Step::ChangePassword { browser }),
+            2 => browser.clone().prop_map(|browser| Step::CreateApiToken { browser }),
+            1 => (browser.clone(), 0..10usize).prop_map(|(browser, token)| Step::RevokeApiToken { browser, token }),
+            4 => (0..10usize).prop_map(|token| Step::PresentApiToken { token }),
             2 => (browser.clone(), browser.clone()).prop_map(|(from, to)| Step::StealTrust { from, to }),
             2 => browser.clone().prop_map(|browser| Step::CloseAndReopen { browser }),
             2 => browser.prop_map(|browser| Step::Steal { browser }),
@@ -793,12 +829,14 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Counts a user's apps, backup codes, trusted browsers, linked accounts, and sessions that lack a second factor.
-const COUNTS: [&str; 5] = [
+/// Counts a user's apps, backup codes, trusted browsers, linked accounts, access tokens, and sessions that lack a second
+/// factor.
+const COUNTS: [&str; 6] = [
     "SELECT count(*) FROM users_totp WHERE user_id = $1",
     "SELECT count(*) FROM users_backup_codes WHERE user_id = $1",
     "SELECT count(*) FROM users_tokens WHERE context = 'mfa_trust' AND user_id = $1",
     "SELECT count(*) FROM user_identities WHERE user_id = $1",
+    "SELECT count(*) FROM api_tokens WHERE user_id = $1",
     "SELECT count(*) FROM users_tokens t WHERE context = 'session' AND user_id = $1
      AND NOT mfa_pending AND mfa_verified_at IS NULL AND EXISTS (SELECT 1 FROM users_totp f WHERE f.user_id = t.user_id)",
 ];
@@ -834,6 +872,8 @@ pub struct Reality {
     /// The keys of each user's authenticator apps.
     apps: [Vec<totp_rs::Totp>; USERS],
     backup_codes: Vec<String>,
+    /// The IDs of the model's access tokens, and programs that present them.
+    api_tokens: Vec<(Uuid, TestClient)>,
     model: Model,
 }
 
@@ -847,6 +887,7 @@ impl Reality {
             .session_reissue_age(Duration::from_secs(REISSUE_AGE))
             .reissue_grace(Duration::from_secs(GRACE))
             .rate_limits(false)
+            .api_tokens_per_user(1000)
             .log_in_providers((0..IDENTITIES).map(provider))
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
@@ -865,6 +906,9 @@ impl Reality {
             .route("/confirm/{code}", post(confirm_by_code))
             .route("/password", post(change_password))
             .route("/revoke/{session}", post(revoke))
+            .route("/api-tokens", post(create_api_token))
+            .route("/api-tokens/{id}", post(revoke_api_token))
+            .route("/bearer", get(bearer))
             .route("/everywhere", post(everywhere))
             .layer(sigra.fetch_current_scope())
             .with_state(sigra.clone());
@@ -912,6 +956,31 @@ impl Reality {
         }
         self.backup_codes.extend(lines.map(str::to_owned));
         name
+    }
+
+    /// Creates an access token, if the browser may.
+    fn create_api_token(&mut self, browser: usize) -> Option<SessionId> {
+        let response = self.runtime.block_on(self.browsers[browser].post("/api-tokens", &[]));
+        assert!(response.status().is_success(), "{response:?}");
+        let text = response.text();
+        let mut lines = text.lines();
+        let name = lines.next().and_then(|name| name.parse().ok());
+        if let (Some(id), Some(secret)) = (lines.next(), lines.next()) {
+            let program = TestClient::new(balanced(self.nodes.clone())).bearer(secret);
+            self.api_tokens.push((id.parse().unwrap(), program));
+        }
+        name
+    }
+
+    /// Presents an access token, whose user must be that of the model.
+    fn present_api_token(&self, token: usize) {
+        let token = token % self.api_tokens.len().max(1);
+        let Some((_, program)) = self.api_tokens.get(token) else { return };
+        let response = self.runtime.block_on(program.get("/bearer"));
+        match self.model.api_tokens.get(&token) {
+            Some(user) => assert_eq!(response.text(), user.to_string(), "the user of the access token"),
+            None => assert_eq!(response.status(), 401, "the access token was revoked"),
+        }
     }
 
     /// Returns the code that a user's app showed.
@@ -1140,6 +1209,34 @@ async fn revoke(
     Ok(name(&scope))
 }
 
+async fn create_api_token(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+    sudo: Result<Sudo<User>, SudoRejection>,
+) -> sigra::Result<String> {
+    let Ok(sudo) = sudo else { return Ok(name(&scope)) };
+    let new = NewApiToken::new("a", Permissions::default(), Expiry::Never);
+    let created = sigra.api_tokens().create(&sudo, &new, &session.client()).await?;
+    Ok(format!("{}\n{}\n{}", name(&scope), created.token.id, created.secret.as_str()))
+}
+
+async fn revoke_api_token(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: CurrentScope,
+    Path(id): Path<Uuid>,
+) -> sigra::Result<String> {
+    if let Some(scope) = &scope {
+        sigra.api_tokens().revoke(scope, id, &session.client()).await?;
+    }
+    Ok(name(&scope))
+}
+
+async fn bearer(bearer: Bearer<User>) -> String {
+    bearer.user().id().to_string()
+}
+
 async fn everywhere(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
@@ -1183,6 +1280,7 @@ impl StateMachineTest for Reality {
             sessions: Vec::new(),
             apps: [Vec::new(), Vec::new()],
             backup_codes: Vec::new(),
+            api_tokens: Vec::new(),
             model: model.clone(),
         };
         reality.deploy();
@@ -1243,6 +1341,16 @@ impl StateMachineTest for Reality {
                 Some(reality.post(browser, &format!("/confirm/{code}")))
             }
             Step::ChangePassword { browser } => Some(reality.post(browser, "/password")),
+            Step::CreateApiToken { browser } => Some(reality.create_api_token(browser)),
+            Step::RevokeApiToken { browser, token } => {
+                let token = reality.api_tokens.get(token % reality.api_tokens.len().max(1));
+                let id = token.map(|(id, _)| *id).unwrap_or_default();
+                Some(reality.post(browser, &format!("/api-tokens/{id}")))
+            }
+            Step::PresentApiToken { token } => {
+                reality.present_api_token(token);
+                None
+            }
             Step::StealTrust { from, to } => {
                 if let Some(trust) = reality.browsers[from].cookie(TRUST_COOKIE) {
                     reality.browsers[to].set_cookie(TRUST_COOKIE, &trust);
@@ -1300,10 +1408,12 @@ impl StateMachineTest for Reality {
         for (user, factors) in reality.model.factors.iter().enumerate() {
             let trusts = reality.model.trusts.values().filter(|(by, ..)| *by == user).count();
             let linked = reality.model.identities.values().filter(|by| **by == user).count();
-            let [totp, codes, trusted, identities, unverified] = COUNTS.map(|sql| reality.count(sql, user));
+            let tokens = reality.model.api_tokens.values().filter(|by| **by == user).count();
+            let [totp, codes, trusted, identities, api_tokens, unverified] = COUNTS.map(|sql| reality.count(sql, user));
             assert_eq!((totp, codes), (usize::from(factors.is_on), factors.backup_codes.len()), "the factors");
             assert_eq!(trusted, trusts, "the trusted browsers");
             assert_eq!(identities, linked, "the linked accounts");
+            assert_eq!(api_tokens, tokens, "the access tokens");
             assert_eq!(unverified, 0, "no session lacks the second factor of its user");
         }
         let jars = reality.model.browsers.iter().chain(&reality.model.loot);
