@@ -1,11 +1,11 @@
 //! The smallest application with Sigra, on either database, and the same without authentication.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{StatusCode, header::SET_COOKIE},
+    http::{HeaderMap, StatusCode, header::SET_COOKIE},
     response::AppendHeaders,
     routing::{get, post},
 };
@@ -15,6 +15,8 @@ use sigra::{
     Sigra, Sudo, Verification,
     api_tokens::{Expiry, NewApiToken},
     bearer::{PermissionList, Permissions},
+    config::DeviceBound,
+    device_bound::BindingResponse,
 };
 use sqlx::{FromRow, Pool, Postgres, Sqlite};
 use uuid::Uuid;
@@ -96,6 +98,13 @@ pub fn sigra<U: Account>(pool: Pool<U::Database>, cache: bool) -> Result<Sigra<U
     Ok(Sigra::new(if cache { config } else { config.cached_scopes(0) }, pool)?)
 }
 
+/// The same, with sessions that are bound to a device, for as long as a measurement takes.
+pub fn bound_sigra<U: Account>(pool: Pool<U::Database>) -> Result<Sigra<U>> {
+    let device_bound = DeviceBound::at("https://127.0.0.1").ttl(Duration::from_secs(24 * 60 * 60));
+    let config = Config::new("bench", SecretKeyBase::generate()?).purge_interval(None).secure(true);
+    Ok(Sigra::new(config.device_bound(device_bound), pool)?)
+}
+
 /// The handlers that are compared, for one user who is always logged in.
 pub fn bare() -> Router {
     let log_in = async || AppendHeaders([(SET_COOKIE, BARE_COOKIE)]);
@@ -116,6 +125,25 @@ pub fn router<U: Account>(sigra: Sigra<U>) -> Router {
         .route("/purge", post(purge::<U>))
         .layer(sigra.fetch_current_scope())
         .with_state(sigra)
+}
+
+/// What a bound session takes: to log in, to bind it, and to use it.
+pub fn bound_router<U: Account>(sigra: Sigra<U>) -> Router {
+    Router::new()
+        .route("/me", get(me::<U>))
+        .route("/log-in/{number}", post(log_in::<U>))
+        .route(DeviceBound::PATH, post(bind::<U>))
+        .layer(sigra.fetch_current_scope())
+        .with_state(sigra)
+}
+
+async fn bind<U: Account>(
+    State(sigra): State<Sigra<U>>,
+    session: CookieSession,
+    scope: Scope<U>,
+    headers: HeaderMap,
+) -> sigra::Result<BindingResponse> {
+    sigra.device_binding().register(&session, &scope, &headers).await
 }
 
 async fn me<U: Account>(scope: Scope<U>) -> String {

@@ -9,6 +9,7 @@ use axum::{
     },
 };
 use http_body_util::BodyExt as _;
+use sigra::{config::DeviceBound, testing::DeviceKey};
 use tower::ServiceExt;
 
 use crate::Result;
@@ -83,12 +84,42 @@ pub async fn with_tokens(router: &Router, users: u32) -> Result<Vec<Repeated>> {
     Ok(requests)
 }
 
+/// The same, with sessions that are bound to a device.
+pub async fn bound(router: &Router, users: u32) -> Result<Vec<Repeated>> {
+    let mut requests = Vec::new();
+    for number in 1..=users {
+        let response = Repeated::new(Method::POST, &format!("/log-in/{number}"))?.send(router).await?;
+        let offer = response.headers().get("secure-session-registration").ok_or("no offer to bind the session")?;
+        let challenge = offer.to_str()?.split("challenge=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let jwt = DeviceKey::generate().registration(challenge.ok_or("no challenge in the offer")?);
+        let mut cookies = cookies_in(&response)?;
+        let register = Request::post(DeviceBound::PATH)
+            .header(HOST, "127.0.0.1")
+            .header(COOKIE, cookies.join("; "))
+            .header("secure-session-response", jwt)
+            .body(Body::empty())?;
+        let registered = router.clone().oneshot(register).await?;
+        cookies.extend(cookies_in(&registered)?);
+        if registered.status() != 200 || cookies.len() < 2 {
+            return Err(format!("the session was not bound: {}", registered.status()).into());
+        }
+        requests.push(Repeated::new(Method::GET, "/me")?.with_cookies(cookies.join("; ").parse()?));
+    }
+    Ok(requests)
+}
+
 /// Sends a `POST`, and returns the cookies that its response sets, as a browser sends them: not those that it deletes.
 pub async fn cookies_of(router: &Router, path: &str) -> Result<HeaderValue> {
     let response = Repeated::new(Method::POST, path)?.send(router).await?;
+    Ok(cookies_in(&response)?.join("; ").parse()?)
+}
+
+/// Returns the cookies that a response sets, without those that it deletes.
+fn cookies_in(response: &Response<Body>) -> Result<Vec<String>> {
     let mut cookies = Vec::new();
     for cookie in response.headers().get_all(SET_COOKIE) {
-        cookies.extend(cookie.to_str()?.split(';').next().filter(|pair| !pair.ends_with('=')));
+        let pair = cookie.to_str()?.split(';').next();
+        cookies.extend(pair.filter(|pair| !pair.ends_with('=')).map(str::to_owned));
     }
-    Ok(cookies.join("; ").parse()?)
+    Ok(cookies)
 }

@@ -5,15 +5,15 @@
 mod seeds;
 
 use std::{
-    cell::OnceCell,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    cell::{OnceCell, RefCell},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Path, State},
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
     routing::{any, post},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,7 +23,8 @@ use sigra::{
     Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
     SecretKeyBase, SessionToken, Sigra, Verification,
     client::Device,
-    config::{Argon2Params, RelyingParty},
+    config::{Argon2Params, DeviceBound, RelyingParty},
+    device_bound::BindingResponse,
     mfa::{
         MfaChallenge, MfaCode, MfaEnrolment, PublicKeyCredential, RegisterPublicKeyCredential, SecondFactor,
         TrustBrowser,
@@ -31,6 +32,7 @@ use sigra::{
     oauth::{AuthorizationResponse, OauthError, Provider, ProviderIdentity, Providers},
     password::Passwords,
     session::ReturnTo,
+    testing::{DeviceKey, TestClient, TestResponse},
 };
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
@@ -451,6 +453,120 @@ pub fn id_token(data: &[u8]) {
     assert!(!identity.subject.is_empty() && !identity.email_proven);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     assert!(claims["exp"].as_f64().is_none_or(|at| at > now - 61.0), "{claims}");
+}
+
+/// A host whose sessions are bound to devices: one is, and the other is offered to be.
+struct BoundHost {
+    runtime: Runtime,
+    bound: TestClient,
+    id: String,
+    offered: TestClient,
+    /// The challenge of the offer.
+    offer: String,
+    begun: Instant,
+}
+
+thread_local! {
+    static BOUND_HOST: RefCell<Option<BoundHost>> = const { RefCell::new(None) };
+}
+
+/// How long a challenge is used. It expires after twice this time.
+const CHALLENGE_AGE: Duration = Duration::from_secs(60);
+
+async fn register(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: Scope<User>,
+    headers: HeaderMap,
+) -> sigra::Result<BindingResponse> {
+    sigra.device_binding().register(&session, &scope, &headers).await
+}
+
+async fn refresh(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    headers: HeaderMap,
+) -> sigra::Result<BindingResponse> {
+    sigra.device_binding().refresh(&session, &headers).await
+}
+
+/// Returns the challenge in a response.
+fn challenge(response: &TestResponse) -> String {
+    let header = response.header("secure-session-registration").or(response.header("secure-session-challenge"));
+    let header = header.expect("a challenge");
+    header[header.find("challenge=").unwrap_or_default()..].split('"').nth(1).expect("a text").to_owned()
+}
+
+impl BoundHost {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (bound, id, offered, offer) = runtime.block_on(async {
+            let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+            let pool = pool.connect("sqlite::memory:").await.expect("a database");
+            let users =
+                "CREATE TABLE users (id INTEGER PRIMARY KEY, hashed_password TEXT); INSERT INTO users VALUES (7, NULL)";
+            sqlx::raw_sql(users).execute(&pool).await.expect("a user");
+            sqlx::raw_sql(sigra::store::SQLITE_SCHEMA).execute(&pool).await.expect("tables");
+            let secret = SecretKeyBase::generate().expect("randomness");
+            let config = Config::new("app", secret).rate_limits(false).secure(true);
+            let sigra: Sigra<User> =
+                Sigra::new(config.device_bound(DeviceBound::at(ORIGIN)), pool).expect("valid settings");
+            let app = Router::new()
+                .route("/log-in/{id}", post(log_in))
+                .route(DeviceBound::PATH, post(register))
+                .route("/users/session/binding/refresh", post(refresh))
+                .layer(sigra.fetch_current_scope())
+                .with_state(sigra.clone());
+            let (bound, offered) = (TestClient::new(app.clone()), TestClient::new(app));
+            let jwt = DeviceKey::generate().registration(&challenge(&bound.post("/log-in/7", &[]).await));
+            let request = Request::post(DeviceBound::PATH).header("secure-session-response", jwt);
+            let registered = bound.send(request.body(Body::empty()).expect("a request")).await;
+            assert_eq!(registered.status(), StatusCode::OK);
+            let id = registered.json::<serde_json::Value>()["session_identifier"].as_str().expect("an id").to_owned();
+            let offer = challenge(&offered.post("/log-in/7", &[]).await);
+            (bound, id, offered, offer)
+        });
+        Self { runtime, bound, id, offered, offer, begun: Instant::now() }
+    }
+
+    /// Asks for a challenge, and answers it.
+    async fn refresh(&self, jwt: impl Fn(&str) -> Vec<u8>) -> Option<TestResponse> {
+        let request = || Request::post("/users/session/binding/refresh").header("sec-secure-session-id", &self.id);
+        let asked = self.bound.send(request().body(Body::empty()).expect("a request")).await;
+        let jwt = HeaderValue::from_bytes(&jwt(&challenge(&asked))).ok()?;
+        let request = request().header("secure-session-response", jwt);
+        Some(self.bound.send(request.body(Body::empty()).expect("a request")).await)
+    }
+
+    async fn register(&self, jwt: impl Fn(&str) -> Vec<u8>) -> Option<TestResponse> {
+        let jwt = HeaderValue::from_bytes(&jwt(&self.offer)).ok()?;
+        let request = Request::post(DeviceBound::PATH).header("secure-session-response", jwt);
+        Some(self.offered.send(request.body(Body::empty()).expect("a request")).await)
+    }
+}
+
+/// A JWT that no key has signed binds no session and renews no cookie. The data is its three parts, one on each line, in
+/// which `CHALLENGE` stands for the server's; or, without three lines, the whole JWT.
+pub fn device_bound(data: &[u8]) {
+    let jwt = |challenge: &str| {
+        let parts: Vec<&[u8]> = data.splitn(3, |byte| *byte == b'\n').collect();
+        let [head, claims, signature] = parts[..] else { return data.to_vec() };
+        let claims = String::from_utf8_lossy(claims).replace("CHALLENGE", challenge);
+        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+        format!("{}.{}.{}", encode(head), encode(claims.as_bytes()), encode(signature)).into_bytes()
+    };
+    BOUND_HOST.with_borrow_mut(|host| {
+        let host = match host {
+            Some(host) if host.begun.elapsed() < CHALLENGE_AGE => host,
+            outdated => outdated.insert(BoundHost::new()),
+        };
+        host.runtime.block_on(async {
+            for response in [host.refresh(jwt).await, host.register(jwt).await].into_iter().flatten() {
+                assert!(response.status().is_client_error(), "{response:?}");
+                assert!(response.set_cookies().is_empty(), "{response:?}");
+            }
+        });
+    });
 }
 
 /// A token has exactly one encoding.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 14] = [
     ("cookie_session", crate::cookie_session),
     ("signature", crate::signature),
     ("return_to", crate::return_to),
@@ -17,6 +17,7 @@ const TARGETS: [(&str, Target); 13] = [
     ("passkey", crate::passkey),
     ("id_token", crate::id_token),
     ("provider", crate::provider),
+    ("device_bound", crate::device_bound),
     ("token", crate::token),
     ("phc", crate::phc),
     ("user_agent", crate::user_agent),

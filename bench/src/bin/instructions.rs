@@ -14,7 +14,7 @@ use bench::{
     Error, Result,
     app::{self, Account, PostgresUser, SqliteUser},
     fill::{self, Size},
-    in_process::{Repeated, cookies_of, logged_in, with_tokens},
+    in_process::{Repeated, bound, cookies_of, logged_in, with_tokens},
     instruction_counts::{Count, Table},
     machine, runtime,
     stats::table,
@@ -72,6 +72,8 @@ enum Page {
     Me,
     /// The same, for a program with a token.
     Bearer,
+    /// The same, in a session that is bound to a device.
+    Bound,
     /// A page that reads the cookie session of a visitor who isn't logged in.
     Basket,
     /// A login, without a password to hash.
@@ -101,9 +103,10 @@ const CACHED: HotPath = HotPath {
     requests: 2000,
 };
 
-const HOT_PATHS: [HotPath; 8] = [
+const HOT_PATHS: [HotPath; 9] = [
     HotPath { name: "bare", database: Database::None, is_cached: false, ..CACHED },
     CACHED,
+    HotPath { name: "sqlite-bound", page: Page::Bound, ..CACHED },
     HotPath { name: "postgres-cached", database: Database::Postgres, ..CACHED },
     HotPath { name: "sqlite-uncached", is_cached: false, has_helpers: true, ..CACHED },
     HotPath { name: "bearer-cached", page: Page::Bearer, ..CACHED },
@@ -270,6 +273,7 @@ impl HotPath {
         match self.page {
             Page::Me => logged_in(router, USERS).await,
             Page::Bearer => with_tokens(router, USERS).await,
+            Page::Bound => bound(router, USERS).await,
             Page::Basket => {
                 let cookies = cookies_of(router, "/basket/a-book").await?;
                 Ok(vec![Repeated::new(Method::GET, "/basket")?.with_cookies(cookies)])
@@ -315,8 +319,16 @@ fn send_to_sigra<U: Account>(
     pool: sqlx::Pool<U::Database>,
     requests: usize,
 ) -> Result<()> {
-    let sigra = app::sigra::<U>(pool, path.is_cached)?;
-    let router = app::router(sigra.clone());
+    let (sigra, router) = match path.page {
+        Page::Bound => {
+            let sigra = app::bound_sigra::<U>(pool)?;
+            (sigra.clone(), app::bound_router(sigra))
+        }
+        _ => {
+            let sigra = app::sigra::<U>(pool, path.is_cached)?;
+            (sigra.clone(), app::router(sigra))
+        }
+    };
     let repeated = runtime.block_on(async {
         let repeated = path.requests(&router).await?;
         sigra.catch_up().await;

@@ -16,7 +16,7 @@ fn the_common_applications_pass_their_checks() {
         (
             "club",
             &flags(
-                "--id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
+                "--id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
             ),
         ),
         ("backend", &flags("--api-only")),
@@ -61,10 +61,10 @@ matrix! {
     with_everything: "",
     by_json: "--api-only",
     by_json_with_members_and_nothing_optional:
-        "--api-only --db postgres --id bigint --user Member --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
+        "--api-only --db postgres --id bigint --user Member --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
     on_postgres: "--db postgres",
     with_other_names_and_nothing_optional:
-        "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
+        "--user Member --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
     without_mfa: "--no-mfa",
     without_passkeys: "--no-passkeys",
     without_magic_link: "--no-magic-link",
@@ -73,10 +73,12 @@ matrix! {
     without_passkeys_and_oauth: "--no-passkeys --no-oauth",
     without_api_tokens: "--no-api-tokens",
     by_json_without_api_tokens: "--api-only --no-api-tokens",
+    without_device_bound: "--no-device-bound",
+    by_json_without_device_bound: "--api-only --no-device-bound",
     without_live: "--no-live",
     without_languages: "--no-languages",
     by_json_without_languages: "--api-only --no-languages",
-    with_nothing_optional_but_languages: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live",
+    with_nothing_optional_but_languages: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live",
     with_bigint: "--id bigint",
     with_members: "--user Member --table members",
     with_team_members: "--user TeamMember --table staff",
@@ -86,10 +88,10 @@ matrix! {
     without_mfa_and_magic_link: "--no-mfa --no-magic-link",
     without_passkeys_and_magic_link: "--no-passkeys --no-magic-link",
     without_magic_link_and_live: "--no-magic-link --no-oauth --no-api-tokens --no-live",
-    with_nothing_optional: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
+    with_nothing_optional: "--no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
     postgres_with_bigint: "--db postgres --id bigint",
     postgres_without_magic_link: "--db postgres --no-magic-link",
     postgres_without_live: "--db postgres --no-live",
     postgres_with_nothing_optional:
-        "--db postgres --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-live --no-languages",
+        "--db postgres --id bigint --no-mfa --no-passkeys --no-magic-link --no-oauth --no-api-tokens --no-device-bound --no-live --no-languages",
 }

@@ -28,6 +28,8 @@ pub use crate::{
     base::config_error::ConfigError, browser::cookie_options::CookieOptions, password::params::Argon2Params,
 };
 
+#[cfg(feature = "device-bound")]
+pub use crate::model::device_bound::{BindingMode, DeviceBound};
 #[cfg(feature = "passkeys")]
 pub use crate::model::relying_party::RelyingParty;
 
@@ -89,6 +91,8 @@ pub struct Config {
     pub(crate) mfa_enrolment_message: fn() -> &'static str,
     #[cfg(feature = "passkeys")]
     pub(crate) relying_party: Option<RelyingParty>,
+    #[cfg(feature = "device-bound")]
+    pub(crate) device_bound: Option<DeviceBound>,
     pub(crate) argon2: Argon2Params,
     pub(crate) password_workers: usize,
     pub(crate) password_wait: Duration,
@@ -149,6 +153,8 @@ impl Config {
             mfa_enrolment_message: || "You must set up a second factor to access this page.",
             #[cfg(feature = "passkeys")]
             relying_party: None,
+            #[cfg(feature = "device-bound")]
+            device_bound: None,
             argon2: Argon2Params::default(),
             password_workers: std::thread::available_parallelism().map_or(1, usize::from),
             password_wait: Duration::from_secs(5),
@@ -388,6 +394,24 @@ impl Config {
     #[must_use]
     pub fn relying_party(mut self, relying_party: impl Into<Option<RelyingParty>>) -> Self {
         self.relying_party = relying_party.into();
+        self
+    }
+
+    /// Binds sessions to the [devices](crate::device_bound) they begin on, over HTTPS and in browsers that support it
+    /// (default: none, so no session is bound, and bound ones are used like any other).
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn device_bound(mut self, device_bound: impl Into<Option<DeviceBound>>) -> Self {
+        self.device_bound = device_bound.into();
+        self
+    }
+
+    /// Sets name, path and `SameSite` of the bound cookie, which browsers renew with the key of the device (default
+    /// name: `_<app>_binding`). The cookie logs nobody in.
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn binding_cookie(mut self, options: CookieOptions) -> Self {
+        self.cookies.binding = options;
         self
     }
 
@@ -652,8 +676,8 @@ impl Config {
         if let Some(domain) = &self.cookies.domain {
             check_cookie_domain(domain)?;
         }
-        let CookieSettings { session, remember_me, device, mfa_trust, oauth, .. } = &self.cookies;
-        let cookies = [session, remember_me, device, mfa_trust, oauth];
+        let CookieSettings { session, remember_me, device, mfa_trust, oauth, binding, .. } = &self.cookies;
+        let cookies = [session, remember_me, device, mfa_trust, oauth, binding];
         for (at, cookie) in cookies.into_iter().enumerate() {
             cookie.check(self.cookies.secure)?;
             if cookies[..at].iter().any(|earlier| earlier.name == cookie.name) {
@@ -671,6 +695,14 @@ impl Config {
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;
+        #[cfg(feature = "device-bound")]
+        if let Some(device_bound) = &self.device_bound {
+            check_duration("device_bound", Some(device_bound.ttl))?;
+            device_bound.check()?;
+            if !self.cookies.secure {
+                return Err(ConfigError::BindingNotSecure);
+            }
+        }
         OwnOrigins::new(&self.cookies.trusted_origins).map(drop)
     }
 }

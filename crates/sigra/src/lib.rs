@@ -12,6 +12,8 @@ mod base;
 mod browser;
 mod cache;
 pub mod config;
+#[cfg(feature = "device-bound")]
+pub mod device_bound;
 mod email_tokens;
 mod health;
 mod housekeeping;
@@ -34,6 +36,8 @@ mod web;
 
 #[doc = include_str!("docs/scope.md")]
 pub mod scope {
+    #[cfg(feature = "device-bound")]
+    pub use crate::model::scope::BoundSudo;
     pub use crate::{
         model::scope::{Scope, Sudo},
         web::{

@@ -1,5 +1,7 @@
 //! [`Sigra`] and its parts.
 
+#[cfg(feature = "device-bound")]
+use std::sync::{Mutex, Weak};
 use std::{fmt, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
@@ -9,6 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::in_process::connections::LiveConnections;
 #[cfg(feature = "passkeys")]
 use crate::model::relying_party::RelyingParty;
+#[cfg(feature = "device-bound")]
+use crate::{base::keys::SigningKeys, in_process::bindings::Bindings, model::device_bound::React};
 use crate::{
     base::{config_error::ConfigError, error::Error, keys::EncryptionKeys, origin::OwnOrigins, task::Task, telemetry},
     browser::{cookie_session::AnyParts, cookies::Cookies},
@@ -132,6 +136,13 @@ pub(crate) struct Parts<U: AuthUser> {
     pub encryption_keys: EncryptionKeys,
     #[cfg(feature = "passkeys")]
     pub webauthn: Option<webauthn_rs::Webauthn>,
+    #[cfg(feature = "device-bound")]
+    pub challenge_keys: SigningKeys,
+    #[cfg(feature = "device-bound")]
+    pub bindings: Bindings,
+    #[cfg(feature = "device-bound")]
+    /// Doesn't own it, because it may own this.
+    pub on_use_without_key: Mutex<Option<Weak<React<U>>>>,
     #[cfg(feature = "live")]
     pub live: LiveConnections,
     pub purge: Task,
@@ -168,6 +179,12 @@ impl<U: AuthUser> Sigra<U> {
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
             #[cfg(feature = "passkeys")]
             webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
+            #[cfg(feature = "device-bound")]
+            challenge_keys: SigningKeys::derive(&config.secrets, "sigra binding challenge"),
+            #[cfg(feature = "device-bound")]
+            bindings: Bindings::default(),
+            #[cfg(feature = "device-bound")]
+            on_use_without_key: Mutex::default(),
             #[cfg(feature = "live")]
             live: LiveConnections::default(),
             cache: ScopeCache::new(config.cached_scopes, &config.secrets, own_pool.pool().clone()),

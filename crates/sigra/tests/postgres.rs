@@ -4,7 +4,8 @@
     feature = "testing",
     feature = "oauth",
     feature = "passkeys",
-    feature = "api-tokens"
+    feature = "api-tokens",
+    feature = "device-bound"
 ))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 

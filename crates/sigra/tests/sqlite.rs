@@ -1,5 +1,12 @@
 //! The suite on SQLite.
-#![cfg(all(feature = "sqlite", feature = "testing", feature = "oauth", feature = "passkeys", feature = "api-tokens"))]
+#![cfg(all(
+    feature = "sqlite",
+    feature = "testing",
+    feature = "oauth",
+    feature = "passkeys",
+    feature = "api-tokens",
+    feature = "device-bound"
+))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod suite;

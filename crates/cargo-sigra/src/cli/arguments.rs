@@ -191,6 +191,9 @@ pub struct Parts {
     /// Leave out access tokens, for scripts and other programs
     #[arg(long)]
     pub no_api_tokens: bool,
+    /// Leave out sessions that are bound to their device
+    #[arg(long)]
+    pub no_device_bound: bool,
     /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
@@ -216,6 +219,7 @@ impl Parts {
             || self.no_magic_link
             || self.no_oauth
             || self.no_api_tokens
+            || self.no_device_bound
             || self.no_live
             || self.no_languages
     }

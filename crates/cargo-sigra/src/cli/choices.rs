@@ -27,6 +27,7 @@ enum Part {
     MagicLink,
     Oauth,
     ApiTokens,
+    DeviceBound,
     Live,
     Languages,
 }
@@ -42,6 +43,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
         magic_link: !parts.no_magic_link,
         oauth: !parts.no_oauth,
         api_tokens: !parts.no_api_tokens,
+        device_bound: !parts.no_device_bound,
         live: !parts.no_live,
         languages: !parts.no_languages,
         api_only: false,
@@ -82,6 +84,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::MagicLink, "login by a link in an email"),
         Answer(Part::Oauth, "login at providers, such as Google"),
         Answer(Part::ApiTokens, "access tokens, for scripts and other programs"),
+        Answer(Part::DeviceBound, "sessions that are bound to their device, so that stolen cookies are worth nothing"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
         Answer(Part::Languages, "other languages than English, beginning with German"),
     ];
@@ -96,6 +99,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         magic_link: false,
         oauth: false,
         api_tokens: false,
+        device_bound: false,
         live: false,
         languages: false,
         ..choices
@@ -107,6 +111,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
             Part::MagicLink => chosen.magic_link = true,
             Part::Oauth => chosen.oauth = true,
             Part::ApiTokens => chosen.api_tokens = true,
+            Part::DeviceBound => chosen.device_bound = true,
             Part::Live => chosen.live = true,
             Part::Languages => chosen.languages = true,
         }

@@ -45,6 +45,9 @@ pub struct Choices {
     /// Whether users can create tokens for programs. Records of older versions don't have this field.
     #[serde(default)]
     pub api_tokens: bool,
+    /// Whether sessions can be bound to their device. Records of older versions don't have this field.
+    #[serde(default)]
+    pub device_bound: bool,
     pub live: bool,
     /// Whether its texts can be translated. Records of older versions don't have this field.
     #[serde(default)]
@@ -73,6 +76,7 @@ impl Choices {
             (self.magic_link, "login links", "no login links"),
             (self.oauth, "providers such as Google", "no providers such as Google"),
             (self.api_tokens, "access tokens", "no access tokens"),
+            (self.device_bound, "device-bound sessions", "no device-bound sessions"),
             (self.live, "WebSockets", "no WebSockets"),
             (self.languages, "languages", "English only"),
         ];
@@ -92,6 +96,7 @@ impl Choices {
             "magic_link" => self.magic_link,
             "oauth" => self.oauth,
             "api_tokens" => self.api_tokens,
+            "device_bound" => self.device_bound,
             "live" => self.live,
             "languages" => self.languages,
             "api" => self.api_only,
@@ -120,6 +125,7 @@ impl Choices {
         magic_link: true,
         oauth: true,
         api_tokens: true,
+        device_bound: true,
         live: true,
         languages: true,
         api_only: false,

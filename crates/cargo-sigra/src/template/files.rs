@@ -28,6 +28,9 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("templates/api_tokens.html", "api_tokens"),
     ("templates/icons/terminal.svg", "api_tokens"),
     ("tests/integration/api_tokens.rs", "api_tokens"),
+    ("src/accounts/stolen_sessions.rs", "device_bound"),
+    ("src/web/device_bound.rs", "device_bound"),
+    ("tests/integration/device_bound.rs", "device_bound"),
     ("src/web/live.rs", "live"),
     ("static/live.js", "live"),
     ("tests/integration/live.rs", "live"),
@@ -88,9 +91,10 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// Prefixes of paths that an application without pages has too.
-const OF_ALL: [&str; 24] = [
+const OF_ALL: [&str; 26] = [
     "src/web/api",
     "src/web/development.rs",
+    "src/web/device_bound.rs",
     "src/web/error.rs",
     "src/web/error_pages.rs",
     "src/web/forms.rs",
@@ -110,6 +114,7 @@ const OF_ALL: [&str; 24] = [
     "templates/mail/",
     "tests/integration/accounts.rs",
     "tests/integration/api.rs",
+    "tests/integration/device_bound.rs",
     "tests/integration/main.rs",
     "tests/integration/support/",
     "tests/integration/translations.rs",

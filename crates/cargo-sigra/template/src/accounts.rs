@@ -34,6 +34,9 @@ mod recovery;
 mod refusal;
 mod registration;
 mod sessions;
+// <device_bound>
+mod stolen_sessions;
+// </device_bound>
 mod sudo;
 mod user;
 mod user_notifier;

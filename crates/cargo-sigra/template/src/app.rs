@@ -79,6 +79,9 @@ fn policy(settings: &Settings) -> Policy {
         require_confirmation: settings.require_confirmation,
         reveal_taken_addresses: settings.reveal_taken_addresses,
         notify_new_devices: settings.notify_new_devices,
+        // <device_bound>
+        notify_stolen_sessions: settings.notify_stolen_sessions,
+        // </device_bound>
         allow_demo_password: settings.app_env == AppEnv::Dev,
         mail_reply_to: settings.mail_reply_to.clone(),
         unconfirmed_ttl: settings.unconfirmed_ttl,

@@ -25,6 +25,9 @@ use std::{
 use sigra::oauth::{Provider, Providers};
 // </oauth>
 use sigra::{Config, config::IpNet};
+// <device_bound>
+use sigra::config::{BindingMode, DeviceBound};
+// </device_bound>
 // <passkeys>
 use sigra::config::RelyingParty;
 // </passkeys>
@@ -85,6 +88,9 @@ pub struct Settings {
     pub require_confirmation: bool,
     pub reveal_taken_addresses: bool,
     pub notify_new_devices: bool,
+    // <device_bound>
+    pub notify_stolen_sessions: bool,
+    // </device_bound>
     pub unconfirmed_ttl: Option<Duration>,
     pub deletion_grace: Option<Duration>,
     // <passkeys>
@@ -142,6 +148,9 @@ impl Settings {
         let providers = providers::providers(env, prod)?;
         let sigra = sigra.log_in_providers(providers.iter().map(Provider::name));
         // </oauth>
+        // <device_bound>
+        let sigra = sigra.device_bound(device_bound(env, &public_url, prod)?);
+        // </device_bound>
         sigra.check()?;
         check_cookie_domain(env, &public_url, prod, &mut warnings)?;
         let smtp_url = mail::smtp_url(env, prod, &mut warnings)?;
@@ -180,6 +189,9 @@ impl Settings {
             require_confirmation: env.switch("REQUIRE_CONFIRMATION")?.unwrap_or(false),
             reveal_taken_addresses: env.switch("REVEAL_TAKEN_ADDRESSES")?.unwrap_or(false),
             notify_new_devices: env.switch("NOTIFY_NEW_DEVICES")?.unwrap_or(true),
+            // <device_bound>
+            notify_stolen_sessions: env.switch("NOTIFY_STOLEN_SESSIONS")?.unwrap_or(true),
+            // </device_bound>
             unconfirmed_ttl: env.seconds_or_none("UNCONFIRMED_TTL", DEFAULT_UNCONFIRMED_TTL)?,
             deletion_grace: env.seconds_or_none("DELETION_GRACE", DEFAULT_DELETION_GRACE)?,
             // <passkeys>
@@ -307,6 +319,37 @@ fn relying_party(
     }
 }
 // </passkeys>
+
+// <device_bound>
+/// Returns how sessions are bound to their devices. Browsers do that over HTTPS only.
+fn device_bound(env: &Variables, public_url: &Url, prod: bool) -> Result<Option<DeviceBound>, SettingsError> {
+    const NAME: &str = "BINDING";
+    let is_https = prod && public_url.scheme() == "https";
+    let ttl = env.seconds("BINDING_TTL")?;
+    let mode = match env.text(NAME)?.as_deref() {
+        Some("off") => return Ok(None),
+        None if !is_https => return Ok(None),
+        None | Some("enforce") if is_https => BindingMode::Enforce,
+        Some("report") if is_https => BindingMode::Report,
+        value => {
+            let expected = if is_https {
+                "off, report or enforce"
+            } else {
+                "off, unless APP_ENV is prod and PUBLIC_URL has https"
+            };
+            return Err(SettingsError::Invalid { name: NAME, value: value.unwrap_or_default().to_owned(), expected });
+        }
+    };
+    let device_bound = DeviceBound::at(public_url.origin().ascii_serialization())
+        .path("/users/session/binding")
+        .exclude(["/static"])
+        .mode(mode);
+    Ok(Some(match ttl {
+        Some(ttl) => device_bound.ttl(ttl),
+        None => device_bound,
+    }))
+}
+// </device_bound>
 
 /// Checks that the cookie domain is the page's domain or a parent. Browsers refuse other cookies.
 fn check_cookie_domain(

@@ -7,6 +7,9 @@ pub mod api;
 mod assets;
 // </pages>
 mod development;
+// <device_bound>
+mod device_bound;
+// </device_bound>
 mod error;
 mod error_pages;
 mod forms;

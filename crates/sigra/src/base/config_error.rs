@@ -92,6 +92,22 @@ pub enum ConfigError {
     #[cfg(feature = "oauth")]
     #[error("two providers are named `{0}`: give one another name with `Provider::named`")]
     SameProvider(String),
+    /// An origin that no browser binds sessions to.
+    #[cfg(feature = "device-bound")]
+    #[error(
+        "sessions can't be bound at `{0}`: use the application's origin, such as `https://app.example.com`, without a path"
+    )]
+    BindingOrigin(String),
+    /// A path of device-bound sessions that can't be in a header.
+    #[cfg(feature = "device-bound")]
+    #[error(
+        "`{0}` is not a path of device-bound sessions: use one that begins with `/`, in ASCII, without quotation marks"
+    )]
+    BindingPath(String),
+    /// Device-bound sessions without `Secure` cookies.
+    #[cfg(feature = "device-bound")]
+    #[error("browsers bind sessions over HTTPS only: turn on `Config::secure`, or don't set `Config::device_bound`")]
+    BindingNotSecure,
     /// A setting of a provider that can't be right.
     #[cfg(feature = "oauth")]
     #[error("the provider `{provider}` can't be used: {mistake}")]

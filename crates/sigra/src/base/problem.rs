@@ -12,6 +12,10 @@ use crate::base::authorization::Authorization;
 /// refused.
 pub(crate) mod code {
     pub const AUTHENTICATION_REQUIRED: &str = "authentication_required";
+    #[cfg(feature = "device-bound")]
+    pub const BINDING_REFUSED: &str = "binding_refused";
+    #[cfg(feature = "device-bound")]
+    pub const BINDING_REQUIRED: &str = "binding_required";
     pub const CROSS_ORIGIN: &str = "cross_origin";
     #[cfg(feature = "api-tokens")]
     pub const INSUFFICIENT_SCOPE: &str = "insufficient_scope";

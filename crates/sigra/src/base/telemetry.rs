@@ -19,8 +19,12 @@
 //! | [`TOKEN_REJECTED`] | info | | a presented token has no row |
 //! | [`TOKEN_REUSED`] | warn | `user_id`, `session_id` | a token that was replaced long before was presented to log out or to log in again, so somebody has a copy. Its session was ended |
 //! | [`COOKIE_REJECTED`] | info | | a cookie has an invalid signature, or there are valid cookies of two users |
-//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
+//! | [`REQUEST_REFUSED`] | info | `reason` (`cross_origin`, `authentication_required`, `second_factor_required`, `second_factor_enrolment_required`, `sudo_required`, `binding_required`, and of bearer tokens `invalid_token`, `invalid_request`, `insufficient_scope`), `method`, and as far as they are known `route`, `user_id`, `session_id`, `token_id`, `origin`, `sec_fetch_site`, `referer` (without its path) | a request was refused, or redirected to the page where the user can present what is missing |
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | there were too many attempts, or there are too many live connections |
+//! | [`BINDING_REGISTERED`] | info | `user_id`, `session_id` | a session was bound to a device |
+//! | [`BINDING_REFUSED`] | info | `session_id`, `purpose` (`registration`, `refresh`), `reason` (such as `challenge`, `signature`, `bound_already`) | a browser could not bind a session, or could not prove its key |
+//! | [`BINDING_MISSING`] | info | `user_id`, `session_id`, `mode` (`report`, `enforce`), `reason` (`absent`, `invalid`, `expired`, `unbound`), and `skipped` if the browser says why (`unreachable`, `server_error`, `quota_exceeded`, `other`) | a request of a bound session came without its bound cookie, or one of a user who must be bound came in an unbound session |
+//! | [`USED_WITHOUT_KEY`] | warn | `user_id`, `session_id` | the token of a bound session was used without the key, and its browser gave no reason: somebody may have a copy. It is logged once for each session |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server accepted an email |
 //! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and sending is retried |
 //! | [`MAIL_FAILED`] | error | `subject` (if there is one), `error` | an email was not sent, and won't be retried |
@@ -65,6 +69,14 @@ pub const COOKIE_REJECTED: &str = "auth.cookie.rejected";
 pub const REQUEST_REFUSED: &str = "auth.request.refused";
 /// There were too many attempts.
 pub const RATE_LIMITED: &str = "auth.rate_limited";
+/// A session was bound to a device.
+pub const BINDING_REGISTERED: &str = "auth.binding.registered";
+/// A browser could not bind a session, or could not prove its key.
+pub const BINDING_REFUSED: &str = "auth.binding.refused";
+/// A request of a bound session came without its bound cookie.
+pub const BINDING_MISSING: &str = "auth.binding.missing";
+/// The token of a bound session was used without the key, so somebody may have a copy.
+pub const USED_WITHOUT_KEY: &str = "auth.binding.used_without_key";
 /// The mail server accepted an email.
 pub const MAIL_SENT: &str = "mail.sent";
 /// The mail server failed, and sending is retried.

@@ -15,9 +15,13 @@ use std::{
 use std::net::IpAddr;
 
 use http::HeaderMap;
+#[cfg(feature = "device-bound")]
+use http::{HeaderName, HeaderValue};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+#[cfg(feature = "device-bound")]
+use crate::browser::bound_cookie::{BoundCookie, Proof};
 use crate::{
     base::{
         error::Error,
@@ -85,6 +89,12 @@ struct Inner {
     let_in: OnceLock<SessionId>,
     /// Whether the response shows a user who isn't logged in: one who presented a bearer token.
     is_private: AtomicBool,
+    /// Why the browser sends the request without a bound cookie, if it says so.
+    #[cfg(feature = "device-bound")]
+    skipped: Option<HeaderValue>,
+    /// Whether the request renews the bound cookie, so that it comes without one.
+    #[cfg(feature = "device-bound")]
+    renews_binding: AtomicBool,
     /// Created when it is needed, because most requests of logged-in users neither read nor write an entry.
     state: OnceLock<Box<Mutex<State>>>,
 }
@@ -111,6 +121,68 @@ struct State {
     mfa_trust_write: Option<TrustTokens>,
     #[cfg(feature = "oauth")]
     oauth_write: Option<(BrowserToken, Duration)>,
+    #[cfg(feature = "device-bound")]
+    bound: BoundFate,
+    /// The header that offers to bind the session.
+    #[cfg(feature = "device-bound")]
+    binding_offer: Option<HeaderValue>,
+}
+
+/// What happens to the bound cookie.
+#[cfg(feature = "device-bound")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum BoundFate {
+    #[default]
+    Keep,
+    Set(BoundCookie, Duration),
+    Expire,
+}
+
+/// The request header that says why the bound cookie was not renewed.
+#[cfg(feature = "device-bound")]
+const SKIPPED: HeaderName = HeaderName::from_static("secure-session-skipped");
+
+/// The response header that offers to bind the session.
+#[cfg(feature = "device-bound")]
+const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
+
+/// The reasons in [`SKIPPED`] that are logged as they are.
+#[cfg(feature = "device-bound")]
+const REASONS: [&str; 3] = ["unreachable", "server_error", "quota_exceeded"];
+
+/// Device-bound sessions.
+#[cfg(feature = "device-bound")]
+impl CookieSession {
+    /// Returns what the request proves for a session and its key.
+    pub(crate) fn proof(&self, session: SessionId, key: [u8; 16], now_ms: i64) -> Proof {
+        self.0.parts.cookies().proof(&self.0.request, session, key, now_ms)
+    }
+
+    /// Returns why the browser didn't renew the bound cookie before this request, if it says so.
+    pub(crate) fn skipped(&self) -> Option<&'static str> {
+        let header = self.0.skipped.as_ref()?.as_bytes();
+        let said = header.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        Some(REASONS.into_iter().find(|reason| reason.as_bytes() == said).unwrap_or("other"))
+    }
+
+    /// Notes that the request renews the bound cookie. Its handler finds the session itself.
+    pub(crate) fn begin_renewing_binding(&self) {
+        self.0.renews_binding.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn renews_binding(&self) -> bool {
+        self.0.renews_binding.load(Ordering::Relaxed)
+    }
+
+    /// Gives the browser the bound cookie.
+    pub(crate) fn keep_bound(&self, bound: BoundCookie, max_age: Duration) {
+        self.state().bound = BoundFate::Set(bound, max_age);
+    }
+
+    /// Offers to bind the session, with this header.
+    pub(crate) fn offer_binding(&self, header: HeaderValue) {
+        self.state().binding_offer = Some(header);
+    }
 }
 
 impl CookieSession {
@@ -121,6 +193,10 @@ impl CookieSession {
             request: RequestCookies::of(headers),
             let_in: OnceLock::new(),
             is_private: AtomicBool::new(false),
+            #[cfg(feature = "device-bound")]
+            skipped: headers.get(SKIPPED).cloned(),
+            #[cfg(feature = "device-bound")]
+            renews_binding: AtomicBool::new(false),
             state: OnceLock::new(),
         }))
     }
@@ -405,6 +481,10 @@ impl CookieSession {
         state.clear();
         state.id = None;
         state.token_fate = TokenFate::expire_all();
+        #[cfg(feature = "device-bound")]
+        if state.cookies.has_bound(&state.request) {
+            state.bound = BoundFate::Expire;
+        }
     }
 
     /// Continues under one of the presented tokens and the cookie session that it was presented in. A remembered token,
@@ -466,8 +546,24 @@ impl CookieSession {
         let oauth_write = state.oauth_write.take();
         #[cfg(feature = "oauth")]
         let changed = changed || oauth_write.is_some();
+        #[cfg(feature = "device-bound")]
+        let bound = std::mem::take(&mut state.bound);
+        #[cfg(feature = "device-bound")]
+        let offer = state.binding_offer.take();
+        #[cfg(feature = "device-bound")]
+        let changed = changed || bound != BoundFate::Keep || offer.is_some();
         let State { cookies, request, id, outgoing, token_fate, device_write, mfa_trust_write, .. } = &mut *state;
+        #[cfg(feature = "device-bound")]
+        if let Some(offer) = offer {
+            headers.insert(REGISTRATION, offer);
+        }
         let mut jar = SetCookies { headers, request };
+        #[cfg(feature = "device-bound")]
+        match bound {
+            BoundFate::Keep => {}
+            BoundFate::Set(bound, max_age) => cookies.set_bound(&mut jar, &bound, max_age),
+            BoundFate::Expire => cookies.expire_bound(&mut jar),
+        }
         if let Some(tokens) = mfa_trust_write.take() {
             cookies.set_mfa_trust(&mut jar, &tokens);
         }
@@ -539,6 +635,10 @@ impl State {
             mfa_trust_write: None,
             #[cfg(feature = "oauth")]
             oauth_write: None,
+            #[cfg(feature = "device-bound")]
+            bound: BoundFate::Keep,
+            #[cfg(feature = "device-bound")]
+            binding_offer: None,
         }
     }
 

@@ -23,6 +23,11 @@ use crate::{
         cookie_options::{CookieOptions, CookieSettings},
     },
 };
+#[cfg(feature = "device-bound")]
+use crate::{
+    browser::bound_cookie::{BoundCookie, Proof},
+    model::session::SessionId,
+};
 
 /// The maximum size of a cookie's name and value together, in bytes. Browsers drop larger ones (RFC 6265bis section
 /// 5.6).
@@ -197,6 +202,8 @@ struct Inner {
     mfa_trust: Named,
     #[cfg(feature = "oauth")]
     oauth: Named,
+    #[cfg(feature = "device-bound")]
+    binding: Named,
     mfa_trust_ttl: Duration,
     entry_prefix: String,
     entry_keys: SigningKeys,
@@ -247,6 +254,8 @@ impl Cookies {
             mfa_trust: named(&settings.mfa_trust, "sigra mfa trust"),
             #[cfg(feature = "oauth")]
             oauth: named(&settings.oauth, "sigra oauth"),
+            #[cfg(feature = "device-bound")]
+            binding: named(&settings.binding, "sigra bound cookie"),
             mfa_trust_ttl: settings.mfa_trust_ttl,
             entry_keys: keys("sigra cookie session entry"),
             domain: settings.domain.clone(),
@@ -361,6 +370,50 @@ impl Cookies {
     pub fn set_oauth(&self, jar: &mut SetCookies<'_>, token: &BrowserToken, max_age: Duration) {
         let oauth = &self.0.oauth;
         self.set(jar, oauth, &oauth.name, oauth.keys.sign(&token.encode()), Some(max_age));
+    }
+
+    /// Returns what the bound cookies of a request prove for a session and its key.
+    #[cfg(feature = "device-bound")]
+    pub fn proof(&self, request: &RequestCookies, session: SessionId, key: [u8; 16], now_ms: i64) -> Proof {
+        let binding = &self.0.binding;
+        let mut proof = Proof::Absent;
+        let came = request.cookies().filter_map(|cookie| binding.value(cookie)).take(MOST_OF_A_NAME);
+        for value in came {
+            let found = verify(&binding.keys, value).and_then(|verified| BoundCookie::decode(verified.value));
+            match found.filter(|found| found.session == session && found.key == key) {
+                Some(BoundCookie { until_ms, .. }) if now_ms < until_ms => return Proof::Valid { until_ms },
+                Some(_) => proof = Proof::Expired,
+                None if proof == Proof::Absent => proof = Proof::Invalid,
+                None => {}
+            }
+        }
+        proof
+    }
+
+    /// Returns whether there is a bound cookie, valid or not.
+    #[cfg(feature = "device-bound")]
+    pub fn has_bound(&self, request: &RequestCookies) -> bool {
+        request.cookies().any(|cookie| self.0.binding.value(cookie).is_some())
+    }
+
+    #[cfg(feature = "device-bound")]
+    pub fn set_bound(&self, jar: &mut SetCookies<'_>, bound: &BoundCookie, max_age: Duration) {
+        let binding = &self.0.binding;
+        self.set(jar, binding, &binding.name, binding.keys.sign(&bound.encode()), Some(max_age));
+    }
+
+    #[cfg(feature = "device-bound")]
+    pub fn expire_bound(&self, jar: &mut SetCookies<'_>) {
+        self.expire(jar, &self.0.binding, &self.0.binding.name);
+    }
+
+    /// Returns name and attributes of the bound cookie, as the browser must know them to notice that it is missing.
+    #[cfg(feature = "device-bound")]
+    pub fn bound_attributes(&self) -> (String, String) {
+        let binding = &self.0.binding;
+        let cookie = self.cookie(binding, &binding.name, String::new(), self.0.domain.as_deref()).to_string();
+        let attributes = cookie.split_once("; ").map_or("", |(_, attributes)| attributes);
+        (binding.name.clone(), attributes.to_owned())
     }
 
     /// Returns the JSON of an entry that was written under this cookie-session id: the first, if there are several.

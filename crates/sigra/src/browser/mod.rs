@@ -1,5 +1,7 @@
 //! Cookies and what is in them.
 
+#[cfg(feature = "device-bound")]
+pub(crate) mod bound_cookie;
 pub(crate) mod browser_tokens;
 pub(crate) mod cookie_options;
 pub(crate) mod cookie_session;

@@ -28,6 +28,9 @@ pub(crate) struct Entry {
     pub user: Arc<str>,
     /// When the session was last known to be live.
     pub checked_at: Instant,
+    /// When this process last saw a proof that the device of the session uses it, in milliseconds since the Unix epoch.
+    #[cfg(feature = "device-bound")]
+    pub proven_ms: i64,
 }
 
 /// Signals to the connections of a session that they must end, and why.
@@ -40,6 +43,9 @@ pub(crate) struct Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     SessionEnded,
+    /// The device of the session has not proved its key.
+    #[cfg(feature = "device-bound")]
+    Unproven,
     Unchecked,
     GoingAway,
 }
@@ -53,13 +59,17 @@ impl Ended {
 }
 
 impl LiveConnections {
-    /// Ends the connections of these sessions.
+    /// Ends the connections of these sessions, because they have ended.
     pub fn end(&self, ids: &[SessionId]) {
+        self.end_because(ids, Ending::SessionEnded);
+    }
+
+    pub fn end_because(&self, ids: &[SessionId], why: Ending) {
         let registry = self.registry();
         for id in ids {
             if let Some(entry) = registry.sessions.get(id) {
                 tracing::info!(target: "sigra", event = telemetry::LIVE_ENDED, session_id = %id);
-                entry.ended.end(Ending::SessionEnded);
+                entry.ended.end(why);
             }
         }
     }
@@ -79,6 +89,20 @@ impl LiveConnections {
                 entry.checked_at = Instant::now();
             }
         }
+    }
+
+    /// Records that the device of a session has proved its key.
+    #[cfg(feature = "device-bound")]
+    pub fn note_proven(&self, id: SessionId, now_ms: i64) {
+        if let Some(entry) = self.registry().sessions.get_mut(&id) {
+            entry.proven_ms = entry.proven_ms.max(now_ms);
+        }
+    }
+
+    /// Returns when this process last saw that proof. `None` without a connection.
+    #[cfg(feature = "device-bound")]
+    pub fn proven_ms(&self, id: SessionId) -> Option<i64> {
+        self.registry().sessions.get(&id).map(|entry| entry.proven_ms)
     }
 
     /// Ends the connections of sessions that were not confirmed to be live for a duration.

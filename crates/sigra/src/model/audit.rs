@@ -11,7 +11,7 @@ use crate::model::{client::Client, log_in::LogInMethod};
 /// Events that are both logged and kept in the audit trail.
 pub use crate::base::telemetry::{
     LOGIN_FAILURE, LOGIN_SUCCESS, LOGOUT, MFA_CHALLENGED, MFA_FAILURE, REAUTHENTICATION_SUCCESS, SESSION_REVOKED,
-    TOKEN_REUSED,
+    TOKEN_REUSED, USED_WITHOUT_KEY,
 };
 
 /// An account was registered.

@@ -5,9 +5,13 @@ pub(crate) mod api_token;
 pub(crate) mod audit;
 #[cfg(feature = "api-tokens")]
 pub(crate) mod bearer;
+#[cfg_attr(not(feature = "device-bound"), allow(dead_code, reason = "without the feature, sessions stay bound"))]
+pub(crate) mod binding;
 pub(crate) mod checked;
 pub mod client;
 pub(crate) mod database;
+#[cfg(feature = "device-bound")]
+pub(crate) mod device_bound;
 pub(crate) mod feed;
 #[cfg(feature = "oauth")]
 pub(crate) mod identity;

@@ -2,6 +2,8 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
+#[cfg(feature = "device-bound")]
+use crate::model::binding::Binding;
 use crate::model::{session::SessionRow, user::AuthUser};
 
 /// A logged-in user and their session.
@@ -58,6 +60,16 @@ impl<U: AuthUser> Scope<U> {
     pub fn session(&self) -> &SessionRow {
         &self.0.session
     }
+
+    /// Returns the device that the session is bound to. `None` if it isn't bound.
+    ///
+    /// Unless bindings are only [reported](crate::config::BindingMode::Report), the device has proved its key in the
+    /// last [10 minutes](crate::config::DeviceBound::ttl), or was bound less than a minute ago.
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn binding(&self) -> Option<&Binding> {
+        self.0.session.binding.as_ref()
+    }
 }
 
 impl<U: AuthUser> Clone for Scope<U> {
@@ -93,6 +105,28 @@ impl<U: AuthUser> fmt::Debug for Scope<U> {
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
+
+/// Like [`Sudo`], but the session must also be bound to a device, and the request must prove it, whatever the
+/// [mode](crate::config::BindingMode) is. Other requests get 403: the user must use a browser that supports
+/// [device-bound sessions](crate::device_bound).
+///
+/// ```
+/// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
+/// # impl sigra::AuthUser for User {
+/// #     type Id = i64; type Database = sqlx::Sqlite;
+/// #     fn id(&self) -> i64 { self.id }
+/// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+/// # }
+/// use sigra::scope::BoundSudo;
+///
+/// async fn pay_out(BoundSudo(scope): BoundSudo<User>) -> String {
+///     format!("Paid out by {}", scope.user().id)
+/// }
+/// ```
+#[cfg(feature = "device-bound")]
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
+pub struct BoundSudo<U: AuthUser>(pub Scope<U>);
 
 /// What a session allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

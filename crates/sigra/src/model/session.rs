@@ -15,6 +15,7 @@ use crate::{
         token::{SessionHashes, TokenHash},
     },
     model::{
+        binding::Binding,
         client::{Client, Device},
         log_in::{LogInMethod, RememberMe},
         second_factor::FactorKind,
@@ -81,6 +82,8 @@ pub struct SessionRow {
     pub ip: Option<IpAddr>,
     /// The user agent of the browser that it was opened in.
     pub user_agent: Option<String>,
+    /// The device that the session is bound to, if it is.
+    pub binding: Option<Binding>,
 }
 
 impl SessionRow {
@@ -281,6 +284,7 @@ impl<'a, U: AuthUser> NewSession<'a, U> {
             remembered: self.remembered,
             ip: self.client.ip,
             user_agent: self.client.user_agent.clone(),
+            binding: None,
         }
     }
 }
@@ -379,6 +383,7 @@ mod tests {
                 remembered: false,
                 ip: client.ip,
                 user_agent: None,
+                binding: None,
             }
             .may_set_password()
         };

@@ -86,6 +86,15 @@ pub trait AuthUser: Clone + Send + Sync + Unpin + 'static {
     fn requires_second_factor(&self) -> bool {
         false
     }
+
+    /// Returns whether the user's sessions must be [bound to a device](crate::Config::device_bound), as those of
+    /// administrators can be (default: false). It has no effect while device-bound sessions are off.
+    ///
+    /// It is checked at every request: a session that isn't bound five minutes after the user authenticated is
+    /// anonymous. Such a user needs a browser that supports device-bound sessions.
+    fn requires_binding(&self) -> bool {
+        false
+    }
 }
 
 /// A database that can store the sessions of a type of users: [`sqlx::Sqlite`] or [`sqlx::Postgres`], for users that

@@ -133,6 +133,8 @@ impl<U: AuthUser> Sigra<U> {
         tx.after_commit(move || {
             sigra.ended(&replaced);
             session.renew(token, sigra.remember_for(&row), &sigra.parts.config.survives_renewal);
+            #[cfg(feature = "device-bound")]
+            sigra.offer_binding(&session, &row);
             tracing::info!(
                 target: "sigra", event, user_id = %user, session_id = %row.id, method, provider,
                 remembered = row.remembered,

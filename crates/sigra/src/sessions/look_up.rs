@@ -13,7 +13,10 @@ use crate::{
         telemetry,
         token::{SessionHashes, SessionToken, TokenHash},
     },
-    browser::token_fate::{RememberMeCookie, TokenFate},
+    browser::{
+        cookie_session::CookieSession,
+        token_fate::{RememberMeCookie, TokenFate},
+    },
     cache::scopes::Stamp,
     model::{
         scope::{Clearance, Scope},
@@ -52,7 +55,7 @@ impl<U: AuthUser> Authenticated<U> {
 pub(crate) enum LookedUp<U: AuthUser> {
     /// The token of a session.
     Live(Scope<U>, TokenFate),
-    /// A token that another one has replaced.
+    /// A token that another one has replaced, or whose session is used without its device. Its cookies stay.
     Superseded,
     /// A token without a session.
     Dead,
@@ -60,7 +63,8 @@ pub(crate) enum LookedUp<U: AuthUser> {
 
 impl<U: AuthUser> Sigra<U> {
     /// Returns the scope of a session token. `None` if its session is gone or expired, or if its user is inactive or
-    /// hasn't presented or set up a second factor that is required.
+    /// hasn't presented or set up a second factor that is required. Also `None` if the session is [bound to a
+    /// device](crate::Config::device_bound), because a token alone doesn't prove that this device uses it.
     ///
     /// It works without the layer [`fetch_current_scope`](Sigra::fetch_current_scope), which also starts the hourly
     /// purge: a host that serves no request through the layer must call
@@ -79,6 +83,8 @@ impl<U: AuthUser> Sigra<U> {
                 found.map(|found| self.keep_scope(presented, found, stamp))
             }
         };
+        #[cfg(feature = "device-bound")]
+        let scope = scope.filter(|scope| scope.session().binding.is_none() || !self.is_binding_enforced());
         Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
     }
 }
@@ -93,6 +99,7 @@ impl<U: AuthUser> Sigra<U> {
     /// expired session, update `last_used_at`. The scope is cached under the fingerprint, if there is one.
     pub(crate) async fn look_up(
         &self,
+        session: &CookieSession,
         token: &SessionToken,
         presented: Option<Fingerprint>,
     ) -> Result<LookedUp<U>, Error> {
@@ -119,6 +126,13 @@ impl<U: AuthUser> Sigra<U> {
             self.keep_up("could not delete an expired session", deleted).await;
             return Ok(LookedUp::Dead);
         }
+        // A thief without the key must not get the next token, and doesn't count as the user's activity.
+        #[cfg(feature = "device-bound")]
+        if !self.admits_device(session, &found.session, &found.user).await {
+            return Ok(LookedUp::Superseded);
+        }
+        #[cfg(not(feature = "device-bound"))]
+        let _ = session;
         let mut fate = TokenFate::Keep;
         match found.standing {
             Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
@@ -140,6 +154,28 @@ impl<U: AuthUser> Sigra<U> {
         }
         self.touch(&mut found.session, now).await;
         Ok(LookedUp::Live(self.keep_scope(presented, found, stamp), fate))
+    }
+
+    /// Returns the session with an id, if the browser presents a token of it.
+    #[cfg(feature = "device-bound")]
+    pub(crate) async fn find_presented(
+        &self,
+        session: &CookieSession,
+        id: SessionId,
+    ) -> Result<Option<SessionRow>, Error> {
+        for token in session.presented() {
+            let found = self.parts.reader.find(token.hashes()).await?;
+            if let Some(found) = found.filter(|found| found.session.id == id && self.is_good(found)) {
+                return Ok(Some(found.session));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Updates `last_used_at` of a session, if that is due.
+    #[cfg(feature = "device-bound")]
+    pub(crate) async fn note_use(&self, mut session: SessionRow) {
+        self.touch(&mut session, self.now()).await;
     }
 
     /// Returns whether a browser should keep this token: it was not replaced, and its session is live.

@@ -1,5 +1,9 @@
 //! Login, lookup, renewal, revocation and logout.
 
+#[cfg(feature = "device-bound")]
+pub(crate) mod binding;
+#[cfg(feature = "device-bound")]
+pub(crate) mod challenge;
 pub(crate) mod handle;
 pub(crate) mod known_browsers;
 pub(crate) mod list;

@@ -71,7 +71,14 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<(), Error> {
         let token = self.replace_token_in(tx, session, scope, proof).await?;
         let (sigra, session, scope) = (self.clone(), session.clone(), scope.clone());
-        tx.after_commit(move || sigra.renewed(&session, &scope, token));
+        tx.after_commit(move || {
+            sigra.renewed(&session, &scope, token);
+            // A thief with the cookies alone could cause other renewals.
+            #[cfg(feature = "device-bound")]
+            if proof.is_some() {
+                sigra.offer_binding(&session, &SessionRow { mfa_pending: false, ..scope.session().clone() });
+            }
+        });
         Ok(())
     }
 

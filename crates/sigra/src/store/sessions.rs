@@ -15,6 +15,7 @@ use super::{
 use crate::{
     base::token::{SessionHashes, TokenHash},
     model::{
+        binding::{Binding, BindingKey},
         database::{Dialect, Reads as _, Time},
         log_in::LogInMethod,
         second_factor::FactorKind,
@@ -29,7 +30,8 @@ const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.i
     t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
     t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
     t.mfa_verified_at AS sigra_mfa_verified_at, t.mfa_verified_by AS sigra_mfa_verified_by,
-    t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent";
+    t.remembered AS sigra_remembered, t.ip AS sigra_ip, t.user_agent AS sigra_user_agent,
+    t.binding_key AS sigra_binding_key, t.bound_at AS sigra_bound_at, t.misused_at AS sigra_misused_at";
 
 /// Finds the sessions that tokens belong to. It runs for every request that the cache can't serve, so the text of its
 /// statements is built once.
@@ -132,7 +134,18 @@ fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
         remembered: row.value("sigra_remembered")?,
         ip: row.value::<Option<&str>>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
         user_agent: row.value("sigra_user_agent")?,
+        binding: binding::<U>(row)?,
     })
+}
+
+/// Returns the binding of a session. A key that isn't one is an error, so that its session isn't taken for an unbound
+/// one.
+fn binding<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Option<Binding>> {
+    let Some(key) = row.value::<Option<&[u8]>>("sigra_binding_key")? else { return Ok(None) };
+    let key = key.try_into().map_err(|_| sqlx::Error::Decode("a binding key has the wrong length".into()))?;
+    let bound_at = row.time("sigra_bound_at")?;
+    let misused_at = row.optional_time("sigra_misused_at")?;
+    Ok(Some(Binding { key: BindingKey::new(key), bound_at, misused_at }))
 }
 
 /// Returns whether a user's session still exists.
@@ -344,6 +357,31 @@ pub(crate) async fn replace_token<U: AuthUser>(
         .execute(conn)
         .await?;
     Ok(replaced == 1)
+}
+
+/// Binds a session to a key, unless it is bound already. Returns whether it did.
+#[cfg(feature = "device-bound")]
+pub(crate) async fn bind<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: SessionId,
+    binding: &Binding,
+) -> sqlx::Result<bool> {
+    const BIND: &str = "UPDATE users_tokens SET binding_key = $2, bound_at = $3
+        WHERE context = 'session' AND id = $1 AND binding_key IS NULL AND NOT mfa_pending";
+    let bind = query::<U::Database>(BIND).bind(id).bind(binding.key.point().as_slice());
+    Ok(bind.bind(Time(binding.bound_at)).execute(conn).await? == 1)
+}
+
+/// Records that a bound session's token was used without the key. Returns whether it is the first time.
+#[cfg(feature = "device-bound")]
+pub(crate) async fn note_misuse<U: AuthUser>(
+    conn: &mut Connection<U>,
+    id: SessionId,
+    now: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    const NOTE: &str = "UPDATE users_tokens SET misused_at = $2
+        WHERE context = 'session' AND id = $1 AND binding_key IS NOT NULL AND misused_at IS NULL";
+    Ok(query::<U::Database>(NOTE).bind(id).bind(Time(now)).execute(conn).await? == 1)
 }
 
 /// Removes the second factor from the sessions of a user who has none anymore.

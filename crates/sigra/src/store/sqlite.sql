@@ -19,6 +19,9 @@ CREATE TABLE users_tokens (
     mfa_verified_at  INTEGER, -- when the second factor was presented
     mfa_verified_by  TEXT, -- the second factor: 'totp', 'backup_code', 'passkey'
     session_id       BLOB, -- the last session that was opened in a trusted browser
+    binding_key      BLOB    CHECK (length(binding_key) = 33), -- the device's key: a compressed point of P-256
+    bound_at         INTEGER, -- when the session was bound to the device
+    misused_at       INTEGER, -- when a bound session's token was first used without the key
     last_used_at     INTEGER,
     issued_at        INTEGER NOT NULL,
     inserted_at      INTEGER NOT NULL

@@ -17,6 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
+#[cfg(feature = "device-bound")]
+use crate::{base::clock::Clock, testing::device::Device};
 use crate::{model::client::Client, testing::response::TestResponse};
 
 /// The `User-Agent` that a [`TestClient`] sends: Firefox on Linux.
@@ -50,6 +52,8 @@ pub struct TestClient {
     peer: SocketAddr,
     headers: HeaderMap,
     jar: Mutex<CookieStore>,
+    #[cfg(feature = "device-bound")]
+    device: Option<Device>,
 }
 
 /// Creating browsers.
@@ -74,7 +78,31 @@ impl TestClient {
             peer: SocketAddr::from(([127, 0, 0, 1], 50_000)),
             headers,
             jar: Mutex::default(),
+            #[cfg(feature = "device-bound")]
+            device: None,
         }
+    }
+
+    /// Makes it a browser that binds its sessions to a device, as [offered](crate::device_bound), and that renews the
+    /// bound cookie before a request without one. The cookie expires by the application's clock, so pass
+    /// [`TestHost::clock`](crate::testing::TestHost::clock). [`fork`](Self::fork) copies cookies, and no keys.
+    ///
+    /// ```
+    /// # use sigra::testing::{TestHost, VALID_PASSWORD};
+    /// async fn a_thief_without_the_key<H: TestHost>(host: &H, email: &str) {
+    ///     let browser = host.client().device_bound(host.clock());
+    ///     browser.post("/users/log-in", &[("user[email]", email), ("user[password]", VALID_PASSWORD)]).await;
+    ///     let thief = browser.fork();
+    ///     host.clock().advance(std::time::Duration::from_secs(10 * 60));
+    ///     assert_eq!(browser.get("/dashboard").await.status(), 200);
+    ///     assert_eq!(thief.get("/dashboard").await.status(), 303);
+    /// }
+    /// ```
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn device_bound(mut self, clock: &Clock) -> Self {
+        self.device = Some(Device::new(clock.clone()));
+        self
     }
 
     /// Opens the application at another origin, such as `https://app.example.com`.
@@ -205,6 +233,8 @@ impl TestClient {
             peer: self.peer,
             headers: self.headers.clone(),
             jar: Mutex::new(self.jar().clone()),
+            #[cfg(feature = "device-bound")]
+            device: None,
         }
     }
 }
@@ -310,9 +340,48 @@ impl TestClient {
     /// }
     /// ```
     pub async fn send(&self, request: Request<Body>) -> TestResponse {
+        #[cfg(feature = "device-bound")]
+        if let Some(device) = &self.device {
+            device.renew(self).await;
+            let response = self.send_without_device(request).await;
+            device.take_offer(self, &response).await;
+            return response;
+        }
+        self.send_without_device(request).await
+    }
+
+    pub(super) async fn send_without_device(&self, request: Request<Body>) -> TestResponse {
         let response = self.send_without_storing(request).await;
         self.store(&response);
         response
+    }
+
+    /// Renews the bound cookies now, as browsers do ahead of time.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// async fn stays_bound(browser: &TestClient) {
+    ///     browser.renew_bound_cookies().await;
+    ///     assert_eq!(browser.bound_sessions().len(), 1);
+    /// }
+    /// ```
+    #[cfg(feature = "device-bound")]
+    pub async fn renew_bound_cookies(&self) {
+        if let Some(device) = &self.device {
+            device.renew_all(self).await;
+        }
+    }
+
+    /// Returns the IDs of the sessions that are bound to its [device](Self::device_bound), as far as it knows.
+    ///
+    /// ```
+    /// # use sigra::testing::TestClient;
+    /// assert!(TestClient::new(axum::Router::new()).bound_sessions().is_empty());
+    /// ```
+    #[cfg(feature = "device-bound")]
+    #[must_use]
+    pub fn bound_sessions(&self) -> Vec<String> {
+        self.device.as_ref().map(Device::bound).unwrap_or_default()
     }
 
     /// Sends a request, and disconnects after the application was polled `polls` times. Returns `None` if there was no

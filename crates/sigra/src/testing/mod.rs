@@ -35,6 +35,7 @@
 //! | somebody at Google | `TestProvider`, with the feature `oauth` |
 //! | a later time | [`TestHost::clock`] |
 //! | a thief with the same cookies | [`TestClient::fork`] |
+//! | a browser that binds its sessions to a device | `TestClient::device_bound`, with the feature `device-bound` |
 //!
 //! Everything here panics if it can't continue, like a failed assertion.
 
@@ -44,6 +45,8 @@
 mod api_tokens;
 mod assertions;
 mod client;
+#[cfg(feature = "device-bound")]
+mod device;
 mod host;
 #[cfg(feature = "mail")]
 mod mail;
@@ -54,6 +57,8 @@ mod postgres;
 mod provider;
 mod response;
 
+#[cfg(feature = "device-bound")]
+pub use self::device::DeviceKey;
 #[cfg(feature = "mail")]
 pub use self::mail::{assert_email_sent, assert_no_email_sent, extract_token};
 #[cfg(feature = "postgres")]

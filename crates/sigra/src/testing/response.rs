@@ -152,7 +152,18 @@ impl TestResponse {
             .collect()
     }
 
-    pub(super) fn problem(&self) -> Option<&Problem> {
+    /// Returns the problem that the response is, if the library refused the request.
+    ///
+    /// ```
+    /// # use sigra::{Problem, testing::TestResponse};
+    /// use axum::http::StatusCode;
+    ///
+    /// fn needs_sudo_mode(response: &TestResponse) -> bool {
+    ///     response.problem() == Some(&Problem::new(StatusCode::FORBIDDEN).code("sudo_required"))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
         self.response.extensions().get()
     }
 }

@@ -17,9 +17,15 @@ use crate::{
     sigra::Sigra,
 };
 
-/// Returns the cached scope of a token whose cookies need no change.
+/// Returns the cached scope of a token whose cookies need no change. If the session is bound to a device, the request
+/// must have a valid bound cookie too.
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
-    sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)
+    let scope = sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)?;
+    #[cfg(feature = "device-bound")]
+    if session.renews_binding() || sigra.missing_proof(session, scope.session(), scope.user()).is_some() {
+        return None;
+    }
+    Some(scope)
 }
 
 #[tracing::instrument(level = "debug", name = "sigra.fetch_current_scope", skip_all)]
@@ -28,6 +34,10 @@ pub(crate) async fn authenticate<U: AuthUser>(
     session: &CookieSession,
     is_safe: bool,
 ) -> Result<Authenticated<U>, Error> {
+    #[cfg(feature = "device-bound")]
+    if session.renews_binding() {
+        return Ok(anonymous(session, TokenFate::Keep));
+    }
     let tokens = session.tokens();
     let PresentedTokens { key, remember_me } = &tokens;
     if key.is_invalid() || (remember_me.is_invalid() && key.is_absent()) {
@@ -84,7 +94,7 @@ async fn look_up_all<U: AuthUser>(
     let mut is_superseded = false;
     for candidate in candidates {
         sigra.ensure_purged();
-        match (sigra.look_up(candidate.0, presented).await?, &found) {
+        match (sigra.look_up(session, candidate.0, presented).await?, &found) {
             (LookedUp::Live(scope, fate), None) => found = Some((candidate, scope, fate)),
             (LookedUp::Live(scope, _), Some((_, other, _))) if scope.user().id() != other.user().id() => {
                 // One of them was planted, and there is no way to tell which.

@@ -3,6 +3,8 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
+#[cfg(feature = "device-bound")]
+use crate::model::scope::BoundSudo;
 use crate::{
     base::problem::Audience,
     browser::{cookie_session::CookieSession, visit::Visit},
@@ -51,6 +53,23 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for Sudo<U> {
         let current = current::<U>(parts, "Sudo").await?;
         let scope = require(&current, parts)?;
         if current.is_recent(&scope) { Ok(Self(scope)) } else { Err(SudoRejection::stale(&current, parts)) }
+    }
+}
+
+#[cfg(feature = "device-bound")]
+impl<S: Sync, U: AuthUser> FromRequestParts<S> for BoundSudo<U> {
+    type Rejection = SudoRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SudoRejection> {
+        let Sudo(scope) = Sudo::<U>::from_request_parts(parts, state).await?;
+        let current = current::<U>(parts, "BoundSudo").await?;
+        let session = session_of(&parts.extensions).ok_or_else(|| SessionRejection::from(MissingLayer("BoundSudo")))?;
+        let is_missing = current.sigra.missing_proof(session, scope.session(), scope.user()).is_some();
+        if scope.binding().is_some() && !is_missing {
+            Ok(Self(scope))
+        } else {
+            Err(SudoRejection::unbound(&current, parts))
+        }
     }
 }
 

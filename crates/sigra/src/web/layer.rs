@@ -16,6 +16,8 @@ use http::{StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_http::timeout::TimeoutBody;
+#[cfg(feature = "device-bound")]
+use {axum::extract::OriginalUri, http::Method};
 
 use crate::{
     base::{
@@ -176,6 +178,10 @@ where
         }
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
         let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
+        #[cfg(feature = "device-bound")]
+        if is_refresh(&self.sigra, &request) {
+            session.begin_renewing_binding();
+        }
         if !is_safe && self.concern == Concern::All {
             let patience = self.sigra.parts.config.body_patience;
             request = request.map(|body| impatient(body, patience));
@@ -187,6 +193,10 @@ where
             return self.to_the_end_unless(is_safe, response);
         }
         let known = cached(&self.sigra, &session);
+        #[cfg(feature = "device-bound")]
+        if let Some(scope) = &known {
+            self.sigra.offer_binding_again(&session, scope);
+        }
         // Without cookies there is nothing to look up: a visitor, or a program with a bearer token.
         if is_safe && (known.is_some() || !request.headers().contains_key(header::COOKIE)) {
             let is_authenticated = known.is_some();
@@ -276,9 +286,21 @@ where
         Ok(authenticated) => authenticated,
         Err(error) => return Ok(not_called(error)),
     };
+    #[cfg(feature = "device-bound")]
+    if let Some(scope) = &authenticated.scope {
+        sigra.offer_binding_again(&session, scope);
+    }
     Current::provide(request.extensions_mut(), &session, authenticated.scope.clone());
     let response = inner.call(request).await?;
     Ok(look_after(&sigra, &session, authenticated, response).await)
+}
+
+/// Returns whether a request renews the bound cookie of a session.
+#[cfg(feature = "device-bound")]
+fn is_refresh<U: AuthUser>(sigra: &Sigra<U>, request: &Request) -> bool {
+    let Some(settings) = &sigra.parts.config.device_bound else { return false };
+    let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
+    request.method() == Method::POST && settings.is_refresh_path(uri.path())
 }
 
 /// Returns a body that fails if the client stalls, so that its reader doesn't wait forever.

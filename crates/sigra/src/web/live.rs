@@ -32,6 +32,8 @@ use futures_util::{
 use http::{StatusCode, request::Parts};
 use tokio::{sync::Mutex, time::timeout};
 
+#[cfg(feature = "device-bound")]
+use crate::base::clock::{millis, to_ms};
 use crate::{
     base::{
         origin::ForeignRequest,
@@ -58,7 +60,8 @@ pub const CLOSE_SESSION_ENDED: u16 = 4401;
 /// The WebSocket close code when [the server stops](Sigra::close_live_connections) (RFC 6455 section 7.4.1).
 pub const CLOSE_GOING_AWAY: u16 = 1001;
 /// The WebSocket close code when the database [was unavailable for too long](crate::Config::live_without_database) to
-/// check the session: "try again later" in IANA's registry.
+/// check the session, or when the [device](crate::Config::device_bound) that the session is bound to has not proved its
+/// key for too long. It can connect again. "Try again later" in IANA's registry.
 pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
 
 /// The size of each socket's read buffer and write buffer, in bytes. Larger messages are read and written in pieces.
@@ -332,6 +335,8 @@ impl Ended {
     fn close_frame(&self) -> (u16, &'static str) {
         match self.why.get() {
             Some(Ending::GoingAway) => (CLOSE_GOING_AWAY, "the server is stopping"),
+            #[cfg(feature = "device-bound")]
+            Some(Ending::Unproven) => (CLOSE_TRY_AGAIN_LATER, "the device has not proved its key: connect again"),
             Some(Ending::Unchecked) => (CLOSE_TRY_AGAIN_LATER, "the database is unavailable"),
             Some(Ending::SessionEnded) | None => (CLOSE_SESSION_ENDED, "session ended"),
         }
@@ -358,7 +363,14 @@ impl LiveConnections {
             connections: 0,
             user,
             checked_at: Instant::now(),
+            #[cfg(feature = "device-bound")]
+            proven_ms: i64::MIN,
         });
+        #[cfg(feature = "device-bound")]
+        if scope.binding().is_some() {
+            // The bound cookie was valid, so the key was proved in the time that it lives.
+            entry.proven_ms = entry.proven_ms.max(sigra.parts.config.clock.now_ms());
+        }
         entry.connections += 1;
         let ended = entry.ended.clone();
         if !std::mem::replace(&mut registry.is_swept, true) {
@@ -402,6 +414,12 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
                 let ended: Vec<SessionId> = batch.iter().filter(|id| !good.contains(id)).copied().collect();
                 sigra.parts.live.note_good(&good);
                 sigra.parts.live.end(&ended);
+                #[cfg(feature = "device-bound")]
+                {
+                    let unproven = found.iter().filter(|(session, _)| !is_proven_lately(&sigra, session));
+                    let unproven: Vec<SessionId> = unproven.map(|(session, _)| session.id).collect();
+                    sigra.parts.live.end_because(&unproven, Ending::Unproven);
+                }
             }
             Ok(Err(error)) => tracing::warn!(target: "sigra", %error, "live connections can't be checked"),
             Err(_) => tracing::warn!(target: "sigra", "live connections can't be checked: the database took too long"),
@@ -412,6 +430,18 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
 /// Returns whether a session is live. A panic of the host's [`AuthUser`] counts as no.
 fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     catch_unwind(AssertUnwindSafe(|| sigra.is_good_session(session, user))).unwrap_or(false)
+}
+
+/// Returns whether the device of a bound session has proved its key in the time that two bound cookies live. Another
+/// process may have seen the proof: then it updated `last_used_at`, to within five minutes.
+#[cfg(feature = "device-bound")]
+fn is_proven_lately<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow) -> bool {
+    let config = &sigra.parts.config;
+    let (Some(settings), Some(binding)) = (&config.device_bound, &session.binding) else { return true };
+    let seen = sigra.parts.live.proven_ms(session.id).unwrap_or(i64::MIN);
+    let proven_ms = seen.max(to_ms(session.last_used_at)).max(to_ms(binding.bound_at));
+    let limit = millis(settings.ttl).saturating_mul(2);
+    !sigra.is_binding_enforced() || config.clock.now_ms() < proven_ms.saturating_add(limit)
 }
 
 /// For a server that stops.

@@ -138,6 +138,10 @@ pub enum SudoRejection {
     /// A client that isn't a browser, and whose last authentication is too old: 403.
     #[error("not recently authenticated")]
     Stale,
+    /// The session isn't bound to a device, or the request doesn't prove it: 403.
+    #[cfg(feature = "device-bound")]
+    #[error("the session is not bound to a device")]
+    Unbound,
 }
 
 impl SudoRejection {
@@ -157,6 +161,14 @@ impl SudoRejection {
     }
 }
 
+#[cfg(feature = "device-bound")]
+impl SudoRejection {
+    pub(crate) fn unbound<U: AuthUser>(current: &Current<U>, parts: &Parts) -> Self {
+        log_refusal(current, parts, code::BINDING_REQUIRED);
+        Self::Unbound
+    }
+}
+
 impl From<SessionRejection> for SudoRejection {
     fn from(rejection: SessionRejection) -> Self {
         Self::Scope(rejection.into())
@@ -169,6 +181,8 @@ impl IntoResponse for SudoRejection {
             Self::Scope(rejection) => rejection.into_response(),
             Self::Confirm(path) => Redirect::to(&path).into_response(),
             Self::Stale => Problem::new(StatusCode::FORBIDDEN).code(code::SUDO_REQUIRED).into_response(),
+            #[cfg(feature = "device-bound")]
+            Self::Unbound => Problem::new(StatusCode::FORBIDDEN).code(code::BINDING_REQUIRED).into_response(),
         }
     }
 }

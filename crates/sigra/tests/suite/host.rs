@@ -21,7 +21,7 @@ use sqlx::{FromRow, Pool, Row as _};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::mfa_host;
+use super::{device_bound, mfa_host};
 use crate::database::{Database, TestDatabase};
 
 pub const KEY: &str = "_my_app_key";
@@ -84,6 +84,10 @@ impl sigra::AuthUser for User {
 
     fn requires_second_factor(&self) -> bool {
         self.admin
+    }
+
+    fn requires_binding(&self) -> bool {
+        self.nickname.as_deref() == Some("must be bound")
     }
 }
 
@@ -255,6 +259,7 @@ impl TestHost for Host {
             .route("/slow", get(slow))
             .route("/live", get(live))
             .merge(mfa_host::routes())
+            .merge(device_bound::routes())
             .fallback(me)
             .layer(self.sigra.fetch_current_scope())
             .with_state(app)

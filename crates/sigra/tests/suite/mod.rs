@@ -8,6 +8,7 @@ mod beside;
 mod bigint_ids;
 mod cache;
 mod cookie_session;
+mod device_bound;
 mod email_tokens;
 mod extractors;
 mod forged_cookies;

@@ -14,6 +14,7 @@ use std::{
 use axum::{
     Router,
     extract::{Path, State},
+    http::HeaderMap,
     routing::{get, post},
 };
 use proptest::prelude::*;
@@ -23,6 +24,8 @@ use sigra::{
     Sudo,
     api_tokens::{Expiry, NewApiToken},
     bearer::Permissions,
+    config::DeviceBound,
+    device_bound::BindingResponse,
     mfa::{MfaChallenge, MfaCode, MfaEnrolment, SecondFactor},
     oauth::{AddressOwner, Decision, ProviderIdentity},
     rejection::MfaEnrolmentRejection,
@@ -58,7 +61,15 @@ const FIRST_STEP: u64 = 10;
 const CODES: usize = 10;
 const DAY: u64 = 24 * 3600;
 
-const TRUST_COOKIE: &str = "_app_mfa_trust";
+const TRUST_COOKIE: &str = "__Host-_app_mfa_trust";
+
+/// The browser that binds its sessions to a device. Stolen copies of its cookies come without the key.
+const BOUND_BROWSER: usize = 0;
+/// How long a bound cookie is valid, and how long browsers keep it.
+const BOUND_TTL: u64 = 10 * 60;
+const BOUND_MAX_AGE: u64 = 9 * 60;
+/// How long requests without the bound cookie are accepted after a session was bound.
+const IN_FLIGHT: u64 = 60;
 
 /// A step of a history.
 #[derive(Clone, Debug)]
@@ -177,6 +188,44 @@ pub enum Step {
 type Token = usize;
 type KeyGeneration = usize;
 
+impl Step {
+    /// Returns the browser that sends the step's request, and so renews its bound cookies first.
+    fn sent_by(&self) -> Option<usize> {
+        match *self {
+            Self::LogIn { browser, .. }
+            | Self::Visit { browser }
+            | Self::LogOut { browser }
+            | Self::Renew { browser }
+            | Self::Revoke { browser, .. }
+            | Self::LogOutEverywhere { browser }
+            | Self::Enrol { browser }
+            | Self::Disable { browser }
+            | Self::AnswerWithCode { browser, .. }
+            | Self::AnswerWithBackupCode { browser, .. }
+            | Self::Link { browser, .. }
+            | Self::Unlink { browser, .. }
+            | Self::LogInWithIdentity { browser, .. }
+            | Self::ConfirmByPassword { browser }
+            | Self::ConfirmByCode { browser, .. }
+            | Self::ChangePassword { browser }
+            | Self::CreateApiToken { browser }
+            | Self::RevokeApiToken { browser, .. } => Some(browser),
+            // A lost response is that of a fork, which has no key.
+            Self::VisitWithLostResponse { .. }
+            | Self::DeleteByHand { .. }
+            | Self::PresentApiToken { .. }
+            | Self::StealTrust { .. }
+            | Self::CloseAndReopen { .. }
+            | Self::Steal { .. }
+            | Self::VisitWithStolen { .. }
+            | Self::LogOutWithStolen { .. }
+            | Self::Wait { .. }
+            | Self::RotateKeys
+            | Self::RetireOldKeys => None,
+        }
+    }
+}
+
 prop_state_machine! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
@@ -205,6 +254,16 @@ struct Row {
     previous: Option<(Token, Option<u64>)>,
     /// All tokens that the session ever had.
     series: BTreeSet<Token>,
+    /// When the session was bound to its device.
+    bound_at: Option<u64>,
+}
+
+/// The bound cookie: its session, until when it is valid, and the key that signed it.
+#[derive(Clone, Copy, Debug)]
+struct BoundCookie {
+    session: usize,
+    until: u64,
+    key: KeyGeneration,
 }
 
 /// The cookies that a browser should have: tokens, and the key that signed them.
@@ -213,6 +272,16 @@ struct Jar {
     session: Option<(Token, KeyGeneration)>,
     remember_me: Option<(Token, KeyGeneration)>,
     trust: Option<(Vec<usize>, KeyGeneration)>,
+    bound: Option<BoundCookie>,
+    /// The sessions that the browser's device has a key of, and when it drops the bound cookie of each. A thief has none.
+    device: Vec<(usize, u64)>,
+}
+
+impl Jar {
+    /// What a thief copies.
+    fn without_keys(&self) -> Self {
+        Self { device: Vec::new(), ..self.clone() }
+    }
 }
 
 /// The second factors of a user.
@@ -284,7 +353,7 @@ impl Model {
         found(&was_replaced).map(|id| (id, false))
     }
 
-    fn look_up(&mut self, token: Token) -> Lookup {
+    fn look_up(&mut self, token: Token, bound: Option<BoundCookie>) -> Lookup {
         let Some((session, is_valid)) = self.find(token) else { return Lookup::Dead };
         let now = self.now;
         let row = &self.rows[&session];
@@ -293,7 +362,7 @@ impl Model {
             self.rows.remove(&session);
             return Lookup::Dead;
         }
-        if !is_valid {
+        if !is_valid || !self.is_proven(session, bound) {
             return Lookup::Superseded;
         }
         let mut reissued = None;
@@ -317,6 +386,56 @@ impl Model {
         Lookup::Live { session, reissued }
     }
 
+    /// Returns whether the request shows that a session is used by its device, if it is bound to one.
+    fn is_proven(&self, session: usize, bound: Option<BoundCookie>) -> bool {
+        let Some(bound_at) = self.rows[&session].bound_at else { return true };
+        let is_valid = |bound: BoundCookie| {
+            bound.session == session && self.now < bound.until && self.accepted_keys.contains(&bound.key)
+        };
+        self.now < bound_at + IN_FLIGHT || bound.is_some_and(is_valid)
+    }
+
+    /// Renews the bound cookies that are missing, as the browser does before a request.
+    fn renew_bound_cookies(&mut self, browser: usize) {
+        let mut jar = self.browsers[browser].clone();
+        for (session, expires_at) in jar.device.clone() {
+            if self.now >= expires_at {
+                jar.bound = None;
+            }
+            if jar.bound.is_some() {
+                continue;
+            }
+            jar.device.retain(|(known, _)| *known != session);
+            let presented = self.presented(&jar, None);
+            let is_used = |model: &Self, token: &Token| model.find(*token) == Some((session, true));
+            let is_found = presented.iter().any(|token| is_used(self, token));
+            if is_found && !self.has_expired(&self.rows[&session]) {
+                let now = self.now;
+                let row = self.rows.get_mut(&session).unwrap();
+                if now - row.last_used_at >= TOUCH {
+                    row.last_used_at = now;
+                }
+                self.give_bound_cookie(&mut jar, session);
+            }
+        }
+        self.browsers[browser] = jar;
+    }
+
+    /// The browser takes the offer that comes with a login or a reauthentication.
+    fn bind(&mut self, browser: usize, jar: &mut Jar, session: usize) {
+        let row = self.rows.get_mut(&session).unwrap();
+        if browser != BOUND_BROWSER || row.pending || row.bound_at.is_some() {
+            return;
+        }
+        row.bound_at = Some(self.now);
+        self.give_bound_cookie(jar, session);
+    }
+
+    fn give_bound_cookie(&self, jar: &mut Jar, session: usize) {
+        jar.bound = Some(BoundCookie { session, until: self.now + BOUND_TTL, key: self.newest_key });
+        jar.device.push((session, self.now + BOUND_MAX_AGE));
+    }
+
     /// Returns the session of a jar, and the cookies to set.
     fn authenticate(&mut self, jar: &Jar) -> (Option<usize>, Upkeep) {
         let forged =
@@ -332,7 +451,7 @@ impl Model {
         let mut any_dead = false;
         for (at, candidate) in candidates.into_iter().enumerate() {
             let Some((token, _)) = candidate else { continue };
-            match self.look_up(token) {
+            match self.look_up(token, jar.bound) {
                 Lookup::Live { session, reissued } => {
                     let rewrite = reissued.or((outdated || at == 1).then_some(token));
                     let row = &self.rows[&session];
@@ -522,6 +641,9 @@ impl Model {
 
     /// Takes a step. Returns the session that its request's handler saw, if the step was a request.
     fn take(&mut self, step: &Step) -> Option<Option<usize>> {
+        if let Some(browser) = step.sent_by() {
+            self.renew_bound_cookies(browser);
+        }
         match *step {
             Step::Visit { browser } => {
                 let mut jar = self.browsers[browser].clone();
@@ -531,7 +653,7 @@ impl Model {
                 Some(self.seen(session))
             }
             Step::VisitWithLostResponse { browser } => {
-                let jar = self.browsers[browser].clone();
+                let jar = self.browsers[browser].without_keys();
                 let session = self.authenticate(&jar).0;
                 Some(self.seen(session))
             }
@@ -544,36 +666,7 @@ impl Model {
                 Some(self.seen(session))
             }
             Step::LogIn { browser, user, remember } => {
-                let mut jar = self.browsers[browser].clone();
-                let (session, _) = self.authenticate(&jar);
-                let presented = self.presented(&jar, session);
-                self.end_presented(&presented, session);
-                let trusted = self.trusted(&jar, user);
-                let trusted_at = trusted.map(|(_, at)| at);
-                if let Some((token, at)) = trusted {
-                    self.trusts.insert(token, (user, at, self.sessions));
-                }
-                let pending = self.factors[user].is_on && trusted_at.is_none();
-                let (token, now) = (self.fresh_token(), self.now);
-                let previous = presented.first().map(|token| (*token, None));
-                let row = Row {
-                    user,
-                    remembered: remember,
-                    pending,
-                    verified_at: trusted_at,
-                    authenticated_at: trusted_at.unwrap_or(now),
-                    token,
-                    series: BTreeSet::from([token]),
-                    previous,
-                    next: None,
-                    inserted_at: now,
-                    last_used_at: now,
-                    issued_at: now,
-                };
-                self.rows.insert(self.sessions, row);
-                self.sessions += 1;
-                self.set_token(&mut jar, token, remember && !pending);
-                self.browsers[browser] = jar;
+                self.log_in(browser, user, remember);
                 None
             }
             Step::LogOut { browser } => {
@@ -593,6 +686,7 @@ impl Model {
             Step::Enrol { browser } => self.acting(browser, |model, jar, session| {
                 if model.is_recent(session) {
                     model.enrol(jar, session);
+                    model.bind(browser, jar, session);
                 }
             }),
             Step::Disable { browser } => self.acting(browser, |model, jar, session| {
@@ -611,7 +705,11 @@ impl Model {
                 }
             }),
             Step::LogInWithIdentity { browser, identity, remember } => match self.identities.get(&identity) {
-                Some(user) => self.take(&Step::LogIn { browser, user: *user, remember }),
+                Some(user) => {
+                    let user = *user;
+                    self.log_in(browser, user, remember);
+                    None
+                }
                 None => self.acting(browser, |_, _, _| {}),
             },
             Step::AnswerWithCode { browser, app, steps_ago, trust } => {
@@ -619,6 +717,7 @@ impl Model {
                     let user = model.rows[&session].user;
                     if model.take_code(user, app, steps_ago) {
                         model.complete(jar, session, trust);
+                        model.bind(browser, jar, session);
                     }
                 })
             }
@@ -627,18 +726,21 @@ impl Model {
                 let user = model.rows[&session].user;
                 if model.factors[user].backup_codes.remove(&code) {
                     model.complete(jar, session, trust);
+                    model.bind(browser, jar, session);
                 }
             }),
             Step::ConfirmByPassword { browser } => self.acting(browser, |model, jar, session| {
                 if !model.factors[model.rows[&session].user].is_on {
                     model.rows.get_mut(&session).unwrap().authenticated_at = model.now;
                     model.renew(jar, session);
+                    model.bind(browser, jar, session);
                 }
             }),
             Step::ConfirmByCode { browser, steps_ago } => self.acting(browser, |model, jar, session| {
                 let user = model.rows[&session].user;
                 if model.take_code(user, 0, steps_ago) {
                     model.verify(jar, session);
+                    model.bind(browser, jar, session);
                 }
             }),
             Step::ChangePassword { browser } => self.acting(browser, |model, jar, session| {
@@ -685,14 +787,14 @@ impl Model {
             Step::LogOutEverywhere { browser } => self.acting(browser, |model, jar, session| {
                 let owner = model.rows[&session].user;
                 model.rows.retain(|_, row| row.user != owner);
-                (jar.session, jar.remember_me) = (None, None);
+                (jar.session, jar.remember_me, jar.bound) = (None, None, None);
             }),
             Step::CloseAndReopen { browser } => {
                 self.browsers[browser].session = None;
                 None
             }
             Step::Steal { browser } => {
-                self.loot.push(self.browsers[browser].clone());
+                self.loot.push(self.browsers[browser].without_keys());
                 None
             }
             Step::Wait { seconds } => {
@@ -711,13 +813,49 @@ impl Model {
         }
     }
 
+    fn log_in(&mut self, browser: usize, user: usize, remember: bool) {
+        let mut jar = self.browsers[browser].clone();
+        let (session, _) = self.authenticate(&jar);
+        let presented = self.presented(&jar, session);
+        self.end_presented(&presented, session);
+        let trusted = self.trusted(&jar, user);
+        let trusted_at = trusted.map(|(_, at)| at);
+        if let Some((token, at)) = trusted {
+            self.trusts.insert(token, (user, at, self.sessions));
+        }
+        let pending = self.factors[user].is_on && trusted_at.is_none();
+        let (token, now) = (self.fresh_token(), self.now);
+        let previous = presented.first().map(|token| (*token, None));
+        let row = Row {
+            user,
+            remembered: remember,
+            pending,
+            verified_at: trusted_at,
+            authenticated_at: trusted_at.unwrap_or(now),
+            token,
+            series: BTreeSet::from([token]),
+            previous,
+            next: None,
+            inserted_at: now,
+            last_used_at: now,
+            issued_at: now,
+            bound_at: None,
+        };
+        let session = self.sessions;
+        self.rows.insert(session, row);
+        self.sessions += 1;
+        self.set_token(&mut jar, token, remember && !pending);
+        self.bind(browser, &mut jar, session);
+        self.browsers[browser] = jar;
+    }
+
     /// Returns the session that the handler saw.
     fn log_out(&mut self, jar: &mut Jar) -> Option<usize> {
         let (session, _) = self.authenticate(jar);
         let before = self.seen(session);
         let presented = self.presented(jar, session);
         self.end_presented(&presented, session);
-        *jar = Jar { trust: jar.trust.take(), ..Jar::default() };
+        *jar = Jar { trust: jar.trust.take(), device: std::mem::take(&mut jar.device), ..Jar::default() };
         before
     }
 
@@ -889,6 +1027,8 @@ impl Reality {
             .rate_limits(false)
             .api_tokens_per_user(1000)
             .log_in_providers((0..IDENTITIES).map(provider))
+            .secure(true)
+            .device_bound(DeviceBound::at("https://localhost"))
             .clock(self.clock.clone());
         let sigra: Sigra<User> = Sigra::new(config, self.pool.clone()).unwrap();
         let router = Router::new()
@@ -910,6 +1050,8 @@ impl Reality {
             .route("/api-tokens/{id}", post(revoke_api_token))
             .route("/bearer", get(bearer))
             .route("/everywhere", post(everywhere))
+            .route(DeviceBound::PATH, post(register))
+            .route("/users/session/binding/refresh", post(refresh))
             .layer(sigra.fetch_current_scope())
             .with_state(sigra.clone());
         Node { sigra, router }
@@ -1003,6 +1145,7 @@ impl Reality {
     /// Returns the user of a browser, according to the model.
     fn user_of(&self, browser: usize) -> usize {
         let mut model = self.model.clone();
+        model.renew_bound_cookies(browser);
         let jar = model.browsers[browser].clone();
         let session = model.authenticate(&jar).0;
         session.map_or(0, |session| model.rows[&session].user)
@@ -1249,6 +1392,23 @@ async fn everywhere(
     Ok(name(&scope))
 }
 
+async fn register(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    scope: Scope<User>,
+    headers: HeaderMap,
+) -> sigra::Result<BindingResponse> {
+    sigra.device_binding().register(&session, &scope, &headers).await
+}
+
+async fn refresh(
+    State(sigra): State<Sigra<User>>,
+    session: CookieSession,
+    headers: HeaderMap,
+) -> sigra::Result<BindingResponse> {
+    sigra.device_binding().refresh(&session, &headers).await
+}
+
 /// Passes requests to the nodes in turn. Each first catches up with the changes of the other.
 fn balanced(nodes: Arc<RwLock<Vec<Node>>>) -> Router {
     let turn = Arc::new(AtomicUsize::new(0));
@@ -1269,12 +1429,18 @@ impl StateMachineTest for Reality {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let pool = runtime.block_on(database_with_users());
         let nodes = Arc::new(RwLock::new(Vec::new()));
+        let clock = clock_at_the_start_of_a_step();
+        let client = |browser| {
+            let client = TestClient::new(balanced(nodes.clone()));
+            if browser == BOUND_BROWSER { client.device_bound(&clock) } else { client }
+        };
+        let browsers = (0..BROWSERS).map(client).collect();
         let reality = Self {
             runtime,
             pool,
-            clock: clock_at_the_start_of_a_step(),
+            clock,
             secrets: vec![SecretKeyBase::generate().unwrap()],
-            browsers: (0..BROWSERS).map(|_| TestClient::new(balanced(nodes.clone()))).collect(),
+            browsers,
             nodes,
             loot: Vec::new(),
             sessions: Vec::new(),
@@ -1418,9 +1584,11 @@ impl StateMachineTest for Reality {
         }
         let jars = reality.model.browsers.iter().chain(&reality.model.loot);
         for (jar, client) in jars.zip(reality.browsers.iter().chain(&reality.loot)) {
-            assert_eq!(client.cookie("_app_key").is_some(), jar.session.is_some(), "the session cookie");
-            let remembered = client.cookie("_app_web_user_remember_me").is_some();
+            assert_eq!(client.cookie("__Host-_app_key").is_some(), jar.session.is_some(), "the session cookie");
+            let remembered = client.cookie("__Host-_app_web_user_remember_me").is_some();
             assert_eq!(remembered, jar.remember_me.is_some(), "the remember-me cookie");
+            let is_bound = client.cookie("__Host-_app_binding").is_some();
+            assert_eq!(is_bound, jar.bound.is_some(), "the bound cookie");
         }
     }
 }

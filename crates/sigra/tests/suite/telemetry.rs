@@ -29,6 +29,7 @@ use tracing_subscriber::{
 };
 
 use super::{
+    device_bound,
     host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who},
     oauth_host::OauthHost,
 };
@@ -387,6 +388,7 @@ async fn every_event_is_logged_with_its_documented_name_level_and_fields() {
     use_sessions(&host, &mut Secrets::default()).await;
     let _busy = use_everything_else(&host).await;
     OauthHost::new().await.client().get("/auth/corp/callback?error=access_denied").await;
+    device_bound::cause_every_event().await;
 
     let documented = documented();
     let was_logged = |event: &str| EVENTS.lock().unwrap().iter().any(|logged| logged.name() == event);
@@ -476,6 +478,25 @@ async fn a_missing_ip_address_is_logged_once_with_its_fix() {
 }
 
 /// OWASP ASVS 16.3.2.
+#[tokio::test]
+async fn a_request_without_its_bound_cookie_is_logged_with_the_reason_of_the_browser() {
+    LazyLock::force(&LOG);
+    let before = EVENTS.lock().unwrap().len();
+    let (_host, browser) = device_bound::cause_every_event().await;
+    let session = browser.cookie("__Host-_my_app_binding").unwrap();
+    let logged = EVENTS.lock().unwrap()[before..].to_vec();
+    let missing: Vec<_> = logged.iter().filter(|logged| logged.name() == telemetry::BINDING_MISSING).collect();
+    let reasons =
+        |name: &str| missing.iter().filter_map(|logged| logged.fields.get(name).cloned()).collect::<BTreeSet<_>>();
+    assert!(reasons("skipped").contains("unreachable"), "{missing:?}");
+    assert!(reasons("reason").contains("expired"), "{missing:?}");
+    assert!(reasons("mode").contains("enforce"), "{missing:?}");
+    let mut secrets = Secrets::default();
+    secrets.add_text(&session);
+    secrets.add_token(&token(&browser));
+    secrets.assert_absent("the log", LOG.text().as_bytes());
+}
+
 #[tokio::test]
 async fn refused_requests_are_logged_with_the_reason() {
     LazyLock::force(&LOG);

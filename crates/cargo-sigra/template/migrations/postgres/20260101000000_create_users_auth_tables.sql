@@ -52,6 +52,9 @@ CREATE TABLE users_tokens (
     mfa_verified_at  timestamptz, -- when the second factor was presented
     mfa_verified_by  text, -- the second factor: 'totp', 'backup_code', 'passkey'
     session_id       uuid, -- the last session that was opened in a trusted browser
+    binding_key      bytea       CHECK (octet_length(binding_key) = 33), -- the device's key: a compressed point of P-256
+    bound_at         timestamptz, -- when the session was bound to the device
+    misused_at       timestamptz, -- when a bound session's token was first used without the key
     last_used_at     timestamptz,
     issued_at        timestamptz NOT NULL,
     inserted_at      timestamptz NOT NULL

@@ -1,10 +1,16 @@
 //! [`Accounts`]: what its functions share, and users by their email address and password.
 
+// <device_bound>
+use sigra::device_bound::Watch;
+// </device_bound>
 use sigra::{
     Client, HashedPassword, Password, Sigra, Verification, audit::Audit, limits::Limit, mail::Mailer, telemetry,
 };
 use url::Url;
 
+// <device_bound>
+use super::stolen_sessions;
+// </device_bound>
 use super::{
     policy::{DEMO_EMAIL, DEMO_PASSWORD, Policy},
     user::{User, normalize_email},
@@ -22,6 +28,10 @@ pub struct Accounts {
     pub(super) sigra: Sigra<User>,
     pub(super) notifier: UserNotifier,
     pub(super) policy: Policy,
+    // <device_bound>
+    /// Emails users about copies of their cookies, as long as it exists.
+    _stolen_sessions: Option<Watch<User>>,
+    // </device_bound>
 }
 
 /// Users.
@@ -29,7 +39,15 @@ impl Accounts {
     /// Links in emails begin with the public URL.
     pub fn new(sigra: Sigra<User>, mailer: Mailer, public_url: Url, policy: Policy) -> Self {
         let notifier = UserNotifier::new(sigra.clone(), mailer, public_url, policy.mail_reply_to.clone());
-        Self { pool: sigra.pool().clone(), sigra, notifier, policy }
+        Self {
+            pool: sigra.pool().clone(),
+            // <device_bound>
+            _stolen_sessions: policy.notify_stolen_sessions.then(|| stolen_sessions::watch(&sigra, &notifier)),
+            // </device_bound>
+            sigra,
+            notifier,
+            policy,
+        }
     }
 
     pub fn sigra(&self) -> &Sigra<User> {

@@ -19,6 +19,10 @@ pub struct Policy {
     pub reveal_taken_addresses: bool,
     /// Whether users get an email about a login from a new browser.
     pub notify_new_devices: bool,
+    // <device_bound>
+    /// Whether users get an email when a copy of their session's cookies is used.
+    pub notify_stolen_sessions: bool,
+    // </device_bound>
     /// Whether other users can choose the demo user's password: only in development.
     pub allow_demo_password: bool,
     /// Where users can reply to emails. `None`: no email asks for a reply.

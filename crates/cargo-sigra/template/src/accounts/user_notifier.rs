@@ -350,6 +350,31 @@ impl UserNotifier {
         })
     }
 
+    // <device_bound>
+    pub fn stolen_session(&self, user: &User, client: &Client) -> Mail {
+        warn(user, || {
+            Letter {
+            subject: t!("Someone used a copy of your cookies"),
+            paragraphs: vec![
+                t!(
+                    "A copy of the cookies that keep you logged in was used on another device. It was refused, because it has no key of your device. You are still logged in."
+                )
+                .to_owned(),
+                format!("{}.", described(client)),
+            ],
+            link: Some(Link {
+                label: t!("See your devices"),
+                url: self.url("users/sessions"),
+                lifetime: String::new(),
+            }),
+            otherwise: t!(
+                "Your device may have a program that steals data. Check it before you log in again, then log out everywhere and change your password."
+            ),
+        }
+        })
+    }
+    // </device_bound>
+
     // <mfa>
     /// The email about the first factor has a recovery link, for an owner who didn't add it.
     pub fn second_factor_added(&self, user: &User, added: FactorKind, recovery: Option<&EmailToken>) -> Mail {

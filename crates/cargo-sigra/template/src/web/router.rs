@@ -38,6 +38,9 @@ use super::pages::api_tokens;
 // <languages>
 use super::{languages, pages::language};
 // </languages>
+// <device_bound>
+use super::device_bound;
+// </device_bound>
 // <live>
 use super::live;
 // </live>
@@ -198,6 +201,10 @@ pub fn app(state: AppState) -> Router {
         .route_layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE));
 
     let everybody = Router::new()
+        // <device_bound>
+        .route("/users/session/binding", post(device_bound::create))
+        .route("/users/session/binding/refresh", post(device_bound::refresh))
+        // </device_bound>
         // <app>
         .route("/", get(home::home))
         // <api_tokens>

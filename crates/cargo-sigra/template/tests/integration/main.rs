@@ -13,6 +13,11 @@ mod api;
 mod api_tokens;
 // </api_tokens>
 mod bad_input;
+// </pages>
+// <device_bound>
+mod device_bound;
+// </device_bound>
+// <pages>
 mod devices;
 mod double_press;
 mod hanging_up;

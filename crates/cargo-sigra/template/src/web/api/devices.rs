@@ -48,6 +48,10 @@ struct Device {
     last_used_at: OffsetDateTime,
     remembered: bool,
     current: bool,
+    // <device_bound>
+    /// Whether the session is bound to this device, so that stolen cookies are worth nothing.
+    device_bound: bool,
+    // </device_bound>
 }
 
 impl Device {
@@ -60,6 +64,9 @@ impl Device {
             last_used_at: session.last_used_at,
             remembered: session.remembered,
             current: session.id == current,
+            // <device_bound>
+            device_bound: session.binding.is_some(),
+            // </device_bound>
         }
     }
 }

@@ -40,6 +40,9 @@ use crate::web::programs;
 // <languages>
 use crate::web::languages;
 // </languages>
+// <device_bound>
+use crate::web::device_bound;
+// </device_bound>
 // <live>
 use crate::web::live;
 // </live>
@@ -146,6 +149,10 @@ pub fn app(state: AppState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), user_auth::limit_ip_address));
 
     let everybody = Router::new()
+        // <device_bound>
+        .route("/users/session/binding", post(device_bound::create))
+        .route("/users/session/binding/refresh", post(device_bound::refresh))
+        // </device_bound>
         // <live>
         .route("/live", get(live::live))
         // </live>

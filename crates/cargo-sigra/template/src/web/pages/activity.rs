@@ -93,6 +93,9 @@ fn in_words(action: &str) -> &str {
         telemetry::LOGOUT => t!("Logged out"),
         telemetry::SESSION_REVOKED => t!("Logged a device out"),
         telemetry::TOKEN_REUSED => t!("A session was used in two browsers, so it was ended"),
+        // <device_bound>
+        telemetry::USED_WITHOUT_KEY => t!("A copy of this session's cookies was used on another device, and refused"),
+        // </device_bound>
         telemetry::REAUTHENTICATION_SUCCESS => t!("Confirmed it's you"),
         // <mfa>
         telemetry::MFA_CHALLENGED => t!("Started two-factor authentication"),

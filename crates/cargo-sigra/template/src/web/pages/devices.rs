@@ -69,6 +69,9 @@ struct Device {
     is_phone: bool,
     is_remembered: bool,
     is_this_one: bool,
+    // <device_bound>
+    is_bound: bool,
+    // </device_bound>
 }
 
 // <mfa>
@@ -110,6 +113,9 @@ impl Device {
             last_used: moment(session.last_used_at),
             is_remembered: session.remembered,
             is_this_one: session.id == this_one,
+            // <device_bound>
+            is_bound: session.binding.is_some(),
+            // </device_bound>
         }
     }
 }

@@ -1,0 +1,76 @@
+//! The binding of a session to a device: the key in its row.
+
+use std::{fmt, time::Duration};
+
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::base::clock::later;
+
+/// The length of a key in bytes: a compressed point of P-256 (SEC 1 section 2.3.3).
+pub(crate) const KEY: usize = 33;
+
+/// How long requests without the bound cookie are accepted after a session was bound, unless the cookie lives shorter:
+/// the browser may have sent them before it received the cookie.
+const IN_FLIGHT: Duration = Duration::from_secs(60);
+
+/// How long after a login the browser is offered to bind the session, and how long a user who
+/// [must be bound](crate::AuthUser::requires_binding) can use an unbound one.
+pub(crate) const OFFERED: Duration = Duration::from_secs(5 * 60);
+
+/// The public key of a device that a session is bound to: a point of P-256.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BindingKey {
+    point: [u8; KEY],
+    id: [u8; 16],
+}
+
+impl BindingKey {
+    /// Takes a compressed point. Whether it is on the curve is checked where it comes from a browser.
+    pub fn new(point: [u8; KEY]) -> Self {
+        let digest = Sha256::new().chain_update("sigra binding key").chain_update(point).finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        Self { point, id }
+    }
+
+    /// Returns the compressed point.
+    pub fn point(&self) -> &[u8; KEY] {
+        &self.point
+    }
+
+    /// Returns a short name of the key, which the bound cookie has.
+    pub fn id(&self) -> [u8; 16] {
+        self.id
+    }
+}
+
+impl fmt::Debug for BindingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BindingKey(..)")
+    }
+}
+
+/// The binding of a session to a device: its browser has a key that can't leave the device, and proves it every few
+/// minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Binding {
+    /// The key.
+    pub(crate) key: BindingKey,
+    /// When the session was bound.
+    pub bound_at: OffsetDateTime,
+    /// When the session's token was first used without the key. `None` if it never was.
+    pub misused_at: Option<OffsetDateTime>,
+}
+
+impl Binding {
+    pub(crate) fn new(key: BindingKey, bound_at: OffsetDateTime) -> Self {
+        Self { key, bound_at, misused_at: None }
+    }
+
+    /// Returns until when requests without the bound cookie are accepted.
+    pub(crate) fn in_flight_until(&self, ttl: Duration) -> OffsetDateTime {
+        later(self.bound_at, IN_FLIGHT.min(ttl))
+    }
+}

@@ -1,0 +1,180 @@
+//! Whether a request proves that its session is used by the device it is bound to, and the offer to bind one.
+
+use std::sync::{PoisonError, Weak};
+
+use http::HeaderValue;
+use uuid::Uuid;
+
+use crate::{
+    base::{
+        clock::{millis, to_ms},
+        error::Error,
+        task::ToTheEnd,
+        telemetry,
+    },
+    browser::{bound_cookie::Proof, cookie_session::CookieSession},
+    model::{
+        audit::Audit,
+        binding::OFFERED,
+        device_bound::{BindingMode, DeviceBound, OnUseWithoutKey, UsedWithoutKey},
+        scope::{Clearance, Scope},
+        session::SessionRow,
+        user::AuthUser,
+    },
+    sessions::challenge::{Challenge, Purpose},
+    sigra::{Sigra, transact},
+    store,
+};
+
+/// Why a request doesn't prove that its session is used by its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// There is no bound cookie.
+    Absent,
+    /// None is signed, and for this session and key.
+    Invalid,
+    /// The bound cookie has expired.
+    Expired,
+    /// The session must be bound, and isn't.
+    Unbound,
+}
+
+impl Missing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl<U: AuthUser> Sigra<U> {
+    fn mode(&self) -> Option<BindingMode> {
+        self.parts.config.device_bound.as_ref().map(|device_bound| device_bound.mode)
+    }
+
+    pub(crate) fn is_binding_enforced(&self) -> bool {
+        self.mode() == Some(BindingMode::Enforce)
+    }
+
+    /// Returns what is missing for the request to use its session. `None` if nothing is.
+    pub(crate) fn missing_proof(&self, session: &CookieSession, row: &SessionRow, user: &U) -> Option<Missing> {
+        let config = &self.parts.config;
+        let device_bound = config.device_bound.as_ref()?;
+        let Some(binding) = &row.binding else {
+            let offered_until = to_ms(row.authenticated_at).saturating_add(millis(OFFERED));
+            let must_be_bound = user.requires_binding() && config.clock.now_ms() >= offered_until;
+            return must_be_bound.then_some(Missing::Unbound);
+        };
+        let now_ms = config.clock.now_ms();
+        let missing = match session.proof(row.id, binding.key.id(), now_ms) {
+            Proof::Valid { .. } => return None,
+            Proof::Expired => Missing::Expired,
+            Proof::Invalid => Missing::Invalid,
+            Proof::Absent => Missing::Absent,
+        };
+        (now_ms >= to_ms(binding.in_flight_until(device_bound.ttl))).then_some(missing)
+    }
+
+    /// Returns whether the request may use its session as far as its device is concerned, and logs what is missing.
+    pub(crate) async fn admits_device(&self, session: &CookieSession, row: &SessionRow, user: &U) -> bool {
+        let (Some(mode), Some(missing)) = (self.mode(), self.missing_proof(session, row, user)) else { return true };
+        let skipped = session.skipped();
+        tracing::info!(
+            target: "sigra", event = telemetry::BINDING_MISSING, user_id = %user.id(), session_id = %row.id,
+            mode = if mode == BindingMode::Enforce { "enforce" } else { "report" }, reason = missing.name(), skipped,
+        );
+        if mode == BindingMode::Report {
+            return true;
+        }
+        let is_first = row.binding.as_ref().is_some_and(|binding| binding.misused_at.is_none());
+        if is_first && skipped.is_none() {
+            self.note_misuse(session, row, user).await;
+        }
+        false
+    }
+
+    /// Records that a session's token was used without the key, in one transaction with what the host does about it. Best
+    /// effort: the next request tries again.
+    async fn note_misuse(&self, session: &CookieSession, row: &SessionRow, user: &U) {
+        let used = UsedWithoutKey { user: user.clone(), session: row.clone(), client: session.client() };
+        let sigra = self.clone();
+        let noted = async move {
+            let (user_id, session_id) = (used.user.id(), used.session.id);
+            let is_first = transact!(sigra, if true, tx => {
+                let is_first = store::sessions::note_misuse::<U>(tx, session_id, sigra.now()).await?;
+                if is_first {
+                    let event = Audit::new(telemetry::USED_WITHOUT_KEY).of(user_id.clone()).from(&used.client);
+                    sigra.audit().record(tx, &event).await?;
+                    if let Some(react) = sigra.reaction() {
+                        react(tx, &used).await?;
+                    }
+                }
+                Ok(is_first)
+            })?;
+            if is_first {
+                tracing::warn!(
+                    target: "sigra", event = telemetry::USED_WITHOUT_KEY, %user_id, %session_id,
+                    "the token of a bound session was used without its key: somebody may have a copy"
+                );
+                sigra.parts.cache.forget(&session_id);
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = ToTheEnd::new(&self.parts.abandoned, noted).await {
+            tracing::warn!(target: "sigra", %error, session_id = %row.id, "could not record that a session's token was used without its key");
+        }
+    }
+
+    fn reaction(&self) -> Option<OnUseWithoutKey<U>> {
+        let reaction = self.parts.on_use_without_key.lock().unwrap_or_else(PoisonError::into_inner);
+        reaction.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Offers the browser to bind the session that it was just given.
+    pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
+        let Some(device_bound) = &self.parts.config.device_bound else { return };
+        if row.binding.is_some() || row.mfa_pending {
+            return;
+        }
+        self.parts.bindings.begin(row.id, self.parts.config.clock.now_ms());
+        self.send_offer(session, row, device_bound);
+    }
+
+    /// Offers it again, if the browser hasn't taken it. Only the process that the user logged in at does, because it
+    /// keeps the number of offers in memory.
+    pub(crate) fn offer_binding_again(&self, session: &CookieSession, scope: &Scope<U>) {
+        let Some(device_bound) = &self.parts.config.device_bound else { return };
+        let row = scope.session();
+        if row.binding.is_none()
+            && self.parts.bindings.has_offers()
+            && scope.clearance() == Clearance::Full
+            && self.parts.bindings.is_due(row.id, self.parts.config.clock.now_ms())
+        {
+            self.send_offer(session, row, device_bound);
+        }
+    }
+
+    fn send_offer(&self, session: &CookieSession, row: &SessionRow, device_bound: &DeviceBound) {
+        let Some(challenge) = self.challenge(Purpose::Registration, row.id) else { return };
+        let header = format!("(ES256);path=\"{}\";challenge=\"{challenge}\"", device_bound.path);
+        match HeaderValue::try_from(header) {
+            Ok(header) => session.offer_binding(header),
+            Err(_) => tracing::error!(target: "sigra", "the offer to bind a session is not a valid header"),
+        }
+    }
+
+    /// Returns a new challenge for the key of a session. `None` without random bytes.
+    pub(crate) fn challenge(&self, purpose: Purpose, session: Uuid) -> Option<String> {
+        let challenge = Challenge::new(purpose, session, self.parts.config.clock.now_ms());
+        match challenge {
+            Ok(challenge) => Some(self.parts.challenge_keys.sign(&challenge.encode())),
+            Err(error) => {
+                tracing::error!(target: "sigra", %error, "a challenge could not be created");
+                None
+            }
+        }
+    }
+}
