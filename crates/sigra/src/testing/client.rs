@@ -18,7 +18,10 @@ use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
 #[cfg(feature = "device-bound")]
-use crate::{base::clock::Clock, testing::device::Device};
+use crate::{
+    base::clock::Clock,
+    testing::device::{Browser, Device},
+};
 use crate::{model::client::Client, testing::response::TestResponse};
 
 /// The `User-Agent` that a [`TestClient`] sends: Firefox on Linux.
@@ -343,14 +346,14 @@ impl TestClient {
         #[cfg(feature = "device-bound")]
         if let Some(device) = &self.device {
             device.renew(self).await;
-            let response = self.send_without_device(request).await;
+            let response = self.send_and_store(request).await;
             device.take_offer(self, &response).await;
             return response;
         }
-        self.send_without_device(request).await
+        self.send_and_store(request).await
     }
 
-    pub(super) async fn send_without_device(&self, request: Request<Body>) -> TestResponse {
+    async fn send_and_store(&self, request: Request<Body>) -> TestResponse {
         let response = self.send_without_storing(request).await;
         self.store(&response);
         response
@@ -607,6 +610,21 @@ impl TestClient {
 
     fn jar(&self) -> MutexGuard<'_, CookieStore> {
         self.jar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "device-bound")]
+impl Browser for TestClient {
+    fn has_cookie(&self, name: &str) -> bool {
+        self.cookie(name).is_some()
+    }
+
+    fn drop_cookie(&self, name: &str) {
+        self.remove_cookie(name);
+    }
+
+    async fn send_bare(&self, request: Request<Body>) -> TestResponse {
+        self.send_and_store(request).await
     }
 }
 

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 
 use crate::{
     base::{clock::Clock, token::random_bytes},
-    testing::{client::TestClient, response::TestResponse},
+    testing::response::TestResponse,
 };
 
 /// A key of a device that binds sessions, to test the routes of [device-bound sessions](crate::device_bound) with
-/// requests that no browser sends. A [`TestClient`] with a [device](TestClient::device_bound) has its own keys.
+/// requests that no browser sends. A [`TestClient`](crate::testing::TestClient) with a
+/// [device](crate::testing::TestClient::device_bound) has its own keys.
 ///
 /// ```
 /// use sigra::testing::DeviceKey;
@@ -97,6 +98,16 @@ impl DeviceKey {
     }
 }
 
+/// What a device does with its browser.
+pub(super) trait Browser: Sync {
+    fn has_cookie(&self, name: &str) -> bool;
+
+    fn drop_cookie(&self, name: &str);
+
+    /// Sends a request as it is, and keeps the cookies of the response.
+    fn send_bare(&self, request: Request<Body>) -> impl Future<Output = TestResponse> + Send;
+}
+
 /// A device that creates keys for the sessions of its browser.
 pub(super) struct Device {
     clock: Clock,
@@ -120,32 +131,32 @@ impl Device {
     }
 
     /// Renews the bound cookies that are missing, as browsers do before a request.
-    pub async fn renew(&self, browser: &TestClient) {
+    pub async fn renew(&self, browser: &impl Browser) {
         let now_ms = self.clock.now_ms();
         let all = self.sessions().clone();
         for session in all {
             if now_ms >= session.expires_ms {
-                browser.remove_cookie(&session.cookie);
+                browser.drop_cookie(&session.cookie);
             }
-            if browser.cookie(&session.cookie).is_none() {
+            if !browser.has_cookie(&session.cookie) {
                 self.renew_one(browser, &session).await;
             }
         }
     }
 
     /// Renews the bound cookies of all sessions, as browsers do ahead of time.
-    pub async fn renew_all(&self, browser: &TestClient) {
+    pub async fn renew_all(&self, browser: &impl Browser) {
         let all = self.sessions().clone();
         for session in all {
             self.renew_one(browser, &session).await;
         }
     }
 
-    async fn renew_one(&self, browser: &TestClient, session: &DeviceSession) {
+    async fn renew_one(&self, browser: &impl Browser, session: &DeviceSession) {
         let send = async |jwt: Option<String>| {
             let request = Request::post(&session.refresh_path).header("sec-secure-session-id", &session.id);
             let request = jwt.into_iter().fold(request, |request, jwt| request.header("secure-session-response", jwt));
-            browser.send_without_device(request.body(Body::empty()).expect("a request")).await
+            browser.send_bare(request.body(Body::empty()).expect("a request")).await
         };
         let mut response = send(None).await;
         if let Some(challenge) = response.header("secure-session-challenge").and_then(first_string) {
@@ -155,7 +166,7 @@ impl Device {
     }
 
     /// Takes the offer of a response to bind its session.
-    pub async fn take_offer(&self, browser: &TestClient, response: &TestResponse) {
+    pub async fn take_offer(&self, browser: &impl Browser, response: &TestResponse) {
         let Some(offer) = response.header("secure-session-registration") else { return };
         let parameter = |name: &str| first_string(&offer[offer.find(&format!("{name}=\""))?..]);
         let (Some(path), Some(challenge)) = (parameter("path"), parameter("challenge")) else {
@@ -163,7 +174,7 @@ impl Device {
         };
         let key = DeviceKey::generate();
         let request = Request::post(path).header("secure-session-response", key.registration(challenge));
-        let registered = browser.send_without_device(request.body(Body::empty()).expect("a request")).await;
+        let registered = browser.send_bare(request.body(Body::empty()).expect("a request")).await;
         self.keep(&registered, None, &key);
     }
 

@@ -11,7 +11,7 @@ use crate::manifest::Manifest;
 
 /// The longest time that the application accepts, in seconds: 10 years.
 const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
-const TIMES: [&str; 7] = [
+const TIMES: [&str; 8] = [
     "SESSION_TTL",
     "SESSION_IDLE_TIMEOUT",
     "SESSION_REISSUE_AGE",
@@ -19,6 +19,7 @@ const TIMES: [&str; 7] = [
     "RESET_TTL",
     "CONFIRM_TTL",
     "AUDIT_RETENTION",
+    "BINDING_TTL",
 ];
 /// Times that can also be 0.
 const TIMES_OR_NONE: [&str; 2] = ["UNCONFIRMED_TTL", "DELETION_GRACE"];
