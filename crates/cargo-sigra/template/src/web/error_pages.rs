@@ -121,16 +121,18 @@ fn render(problem: Problem, is_log_in: bool, reader: Option<&Reader>) -> String 
     let layout = Layout {
         has_nav: reader.is_some(),
         email: reader.and_then(|Reader(email)| email.clone()),
-        ..Layout::without_session(title_for(problem.status()))
+        ..Layout::without_session(title_for(&problem))
     };
     let page = ErrorPage { layout, status: problem.status().as_u16(), advice: advice(problem), is_log_in };
-    page.render().unwrap_or_else(|_| title_for(problem.status()).to_owned())
+    page.render().unwrap_or_else(|_| title_for(&problem).to_owned())
 }
 
 /// The heading of an error page. HTTP's own words are for programs.
-fn title_for(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => t!("We couldn't read the form"),
+fn title_for(problem: &Problem) -> &'static str {
+    match problem.status() {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            t!("We couldn't read the form")
+        }
         StatusCode::UNAUTHORIZED => t!("Log in to continue"),
         StatusCode::FORBIDDEN => t!("Request refused"),
         StatusCode::NOT_FOUND => t!("Page not found"),
@@ -140,7 +142,7 @@ fn title_for(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => t!("Please wait"),
         StatusCode::SERVICE_UNAVAILABLE => t!("Temporarily unavailable"),
         status if status.is_server_error() => t!("Something went wrong"),
-        status => status.canonical_reason().unwrap_or(t!("Error")),
+        _ => title_of(problem),
     }
 }
 

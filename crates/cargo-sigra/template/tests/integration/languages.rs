@@ -4,6 +4,7 @@
 use crate::support::enrol;
 // </mfa>
 use crate::support::{Host, email_form, log_in_form};
+use axum::http::Request;
 use my_app::accounts::User;
 use sigra::testing::{
     TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_redirected_to, assert_status,
@@ -167,6 +168,10 @@ async fn messages_and_error_pages_are_in_the_language_of_the_page() {
     let missing = browser.get("/missing").await;
     assert_language(&missing, "de");
     assert_contains(&missing, &german("Page not found"));
+    let in_json =
+        Request::post("/users/log-in").header("accept", "text/html").header("content-type", "application/json");
+    let refused = browser.send(in_json.body("{}".into()).expect("a request")).await;
+    assert_contains(&refused, &format!("<h1>{}", german("We couldn't read the form")));
     let program = host.client().json().accept_language("de").get("/missing").await;
     assert_eq!(program.text(), format!(r#"{{"status":404,"title":"{}"}}"#, german("Not Found")));
     assert_eq!(program.header("content-language"), Some("de"));
