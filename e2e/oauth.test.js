@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { EMAIL, PASSWORD } from "./support/app.js";
 import { assertAt, assertFlash, follow, openMail, press } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
@@ -37,16 +38,17 @@ suite(
   "logging in at a provider",
   (world) => {
     let provider;
+    const settings = () => ({
+      OAUTH_PROVIDERS: "corp",
+      OAUTH_CORP_ISSUER: provider.issuer,
+      OAUTH_CORP_LABEL: "Corp",
+      OAUTH_CORP_CLIENT_ID: "my_app",
+      OAUTH_CORP_CLIENT_SECRET: "a client secret: 100% & more",
+      OAUTH_CORP_TRUST_EMAILS: "true",
+    });
     before(async () => {
       provider = await startProvider();
-      await world.restartApp({
-        OAUTH_PROVIDERS: "corp",
-        OAUTH_CORP_ISSUER: provider.issuer,
-        OAUTH_CORP_LABEL: "Corp",
-        OAUTH_CORP_CLIENT_ID: "my_app",
-        OAUTH_CORP_CLIENT_SECRET: "a client secret: 100% & more",
-        OAUTH_CORP_TRUST_EMAILS: "true",
-      });
+      await world.restartApp(settings());
     });
     after(() => provider?.stop());
 
@@ -119,6 +121,24 @@ suite(
       await page.goto("/users/log-in");
       await atProvider(page, "Continue with Corp", "jane.on@example.com");
       await assertLoggedInAs(page, "jane.on@example.com");
+    });
+
+    withAndWithoutJavaScript((mode) => {
+      it("enters sudo mode by logging in at the provider again", async () => {
+        const seconds = 4;
+        await world.restartApp({ ...settings(), SUDO_TTL: String(seconds) });
+        const page = await world.browser(mode);
+        await page.goto("/users/log-in");
+        await atProvider(page, "Continue with Corp", "jane@example.com");
+        await sleep(seconds * 1000);
+        await page.goto("/users/settings/password");
+        await assertAt(page, "/users/sudo");
+        await follow(page, () => page.getByRole("button", { name: "Continue with Corp" }).click());
+        assert.match(page.url(), /\/interaction\//, "the provider asks again, although the user is logged in there");
+        await page.getByLabel("Who are you?").fill("jane@example.com");
+        await follow(page, () => page.getByRole("button", { name: "Log in" }).click());
+        await assertAt(page, "/users/settings/password");
+      });
     });
   },
   "localhost",

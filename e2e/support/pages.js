@@ -71,6 +71,7 @@ export async function eachPage(browser, options, visit) {
   await page.goto("/users/settings/delete");
   await send(page, { [`Type ${EMAIL} to delete your account`]: "ada@example.com" }, "Delete my account");
   await open("settings-delete-error");
+  await open("log-in-methods", "/users/settings/log-in-methods");
   await open("activity", "/users/settings/activity");
   for (const [userAgent, rememberMe] of [[IPHONE_SAFARI, true], [LINUX_FIREFOX, false]]) {
     await logInUnseen(await browser({ ...options, userAgent }), { rememberMe });
