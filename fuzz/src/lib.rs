@@ -20,7 +20,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use serde_json::{Value, json};
 use sigra::{
-    Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
+    Bearer, Config, CookieSession, EmailToken, HashedPassword, LogInMethod, LogInOutcome, Password, RememberMe, Scope,
     SecretKeyBase, SessionToken, Sigra, Verification,
     client::Device,
     config::{Argon2Params, DeviceBound, RelyingParty},
@@ -171,6 +171,7 @@ impl Host {
             let app = Router::new()
                 .route("/current-user", any(current_user))
                 .route("/known", any(known))
+                .route("/bearer", any(async |bearer: Bearer<User>| bearer.user().id.to_string()))
                 .route("/log-in/{id}", post(log_in))
                 .route("/enrol", post(enrol))
                 .route("/answer", post(answer))
@@ -314,6 +315,20 @@ pub fn mfa_code(data: &[u8]) {
         // A pending login expires after ten minutes, and fuzzing can take longer.
         assert!(status == StatusCode::UNAUTHORIZED || user == ANONYMOUS, "{status} {user}");
         assert!(!format!("{:?}", MfaCode::new(&typed)).contains(&typed) || typed.is_empty());
+    });
+}
+
+/// No header `Authorization` is a token that nobody created, and none is a server error. A cookie beside it changes
+/// nothing.
+pub fn bearer(data: &[u8]) {
+    let Ok(authorization) = HeaderValue::from_bytes(data) else { return };
+    with_host(|host| {
+        let (name, value) = &host.cookie;
+        let request = Request::get("/bearer").header(header::AUTHORIZATION, authorization);
+        let request = request.header(header::COOKIE, format!("{name}={value}"));
+        let (status, _, set) = host.send(request.body(Body::empty()).expect("a request"));
+        assert!(matches!(status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST), "{status}");
+        assert!(set.is_empty(), "{set:?}");
     });
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 14] = [
+const TARGETS: [(&str, Target); 15] = [
     ("cookie_session", crate::cookie_session),
     ("signature", crate::signature),
     ("return_to", crate::return_to),
@@ -14,6 +14,7 @@ const TARGETS: [(&str, Target); 14] = [
     ("known_device", crate::known_device),
     ("mfa_trust", crate::mfa_trust),
     ("mfa_code", crate::mfa_code),
+    ("bearer", crate::bearer),
     ("passkey", crate::passkey),
     ("id_token", crate::id_token),
     ("provider", crate::provider),
