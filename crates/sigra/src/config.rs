@@ -16,6 +16,8 @@ use crate::{
     password::breach::BreachCheck,
 };
 
+#[cfg(feature = "oauth-server")]
+use crate::model::authorization_server::AuthorizationServer;
 #[cfg(feature = "api-tokens")]
 use crate::model::permission::{BadList, PermissionList};
 
@@ -76,6 +78,8 @@ pub struct Config {
     pub(crate) token_prefix: String,
     #[cfg(feature = "api-tokens")]
     pub(crate) resource_metadata: Option<String>,
+    #[cfg(feature = "oauth-server")]
+    pub(crate) oauth_server: Option<AuthorizationServer>,
     pub(crate) rate_limits: bool,
     pub(crate) address_limit: AddressLimit,
     pub(crate) cookies: CookieSettings,
@@ -137,6 +141,8 @@ impl Config {
             token_prefix: token_prefix_of(app),
             #[cfg(feature = "api-tokens")]
             resource_metadata: None,
+            #[cfg(feature = "oauth-server")]
+            oauth_server: None,
             mfa_issuer: app.to_owned(),
             rate_limits: true,
             address_limit: AddressLimit::default(),
@@ -352,6 +358,15 @@ impl Config {
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<Option<String>>) -> Self {
         self.resource_metadata = url.into();
+        self
+    }
+
+    /// Sets the clients of the [OAuth server](crate::oauth_server), and how long their tokens are valid (default: none, so
+    /// the server is off).
+    #[cfg(feature = "oauth-server")]
+    #[must_use]
+    pub fn oauth_server(mut self, server: impl Into<Option<AuthorizationServer>>) -> Self {
+        self.oauth_server = server.into();
         self
     }
 
@@ -692,6 +707,13 @@ impl Config {
         }
         #[cfg(feature = "api-tokens")]
         self.check_bearer_tokens()?;
+        #[cfg(feature = "oauth-server")]
+        if let Some(server) = &self.oauth_server {
+            server.check()?;
+            for (setting, duration) in server.durations() {
+                check_duration(setting, Some(duration))?;
+            }
+        }
         self.argon2.to_argon2().map(drop)?;
         #[cfg(feature = "passkeys")]
         self.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?;

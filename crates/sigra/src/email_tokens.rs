@@ -152,7 +152,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
     }
 
     /// Deletes all tokens of a user: all sessions or all except one, the tokens that were sent to them, their known and
-    /// trusted browsers, and their personal access tokens. Call it in the transaction of a change of password, and
+    /// trusted browsers, their personal access tokens, and the access of programs by OAuth. Call it in the transaction of a change of password, and
     /// [`announce`](crate::session::Sessions::announce) the result after the commit. Links to [take the account
     /// back](crate::Recovery::recover_in) stay, because a thief may be changing the password.
     ///
@@ -171,11 +171,12 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         store::users::lock::<U>(&mut *conn, user).await?;
         store::email_tokens::delete_all::<U>(conn, user, None, None).await?;
         self.delete_api_tokens(conn, user).await?;
+        self.end_programs(conn, user).await?;
         self.sigra.sessions().delete_all_in(conn, user, except).await
     }
 
     /// Deletes what must end when a logged-in user changes their password, in its transaction: their other sessions,
-    /// their known and trusted browsers, and the tokens that were sent to them, except links to reset the password.
+    /// their known and trusted browsers, the access of programs by OAuth, and the tokens that were sent to them, except links to reset the password.
     /// With those, an owner whose session was stolen can get the account back, so a thief must not be able to revoke
     /// them by changing the password repeatedly. [`announce`](crate::session::Sessions::announce) the result after the
     /// commit.
@@ -192,6 +193,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         store::users::lock::<U>(&mut *conn, user).await?;
         let resets = Context::ResetPassword.name();
         store::email_tokens::delete_all::<U>(conn, user, None, Some(&resets)).await?;
+        self.end_programs(conn, user).await?;
         self.sigra.sessions().delete_all_in(conn, user, Some(kept)).await
     }
 
@@ -203,6 +205,18 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         }
         let event = Audit::new(audit::API_TOKEN_REVOKED).of(user.clone());
         self.sigra.audit().record(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await
+    }
+
+    /// A program is like another browser of the user: with a new password, it must ask again.
+    async fn end_programs(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
+        store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
+        store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
+        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?.len();
+        if ended == 0 {
+            return Ok(());
+        }
+        let event = Audit::new(audit::APP_REVOKED).of(user.clone());
+        self.sigra.audit().record(conn, &event.with(serde_json::json!({ "programs": ended }))).await
     }
 
     /// Returns how long a token is valid, for the text of its email. `None` for the token of a session.

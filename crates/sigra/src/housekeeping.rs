@@ -13,6 +13,7 @@ use crate::{
     limits::FORGOTTEN,
     model::{
         api_token::EXPIRED_KEPT,
+        oauth_lifetimes::{DEVICE_CODE_TTL, GRANT_TTL, UNUSED_CLIENT_TTL, USED_CODE_TTL},
         provider_secrets::{FLOW_TTL, tokens_context},
         second_factor::CEREMONY_TTL,
         user::{AuthUser, Connection},
@@ -79,6 +80,7 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         let ceremonies = self.purge(CEREMONY_TTL, store::passkeys::purge_ceremonies::<U::Database>).await;
         let flows = self.purge(FLOW_TTL, store::oauth_flows::purge::<U::Database>).await;
         let api_tokens = self.purge(EXPIRED_KEPT, store::api_tokens::purge::<U::Database>).await;
+        let programs = self.purge_programs().await;
         let attempts = self.purge(FORGOTTEN, store::attempts::purge::<U::Database>).await;
         // A failure in one table must not keep the expired rows of others.
         let tokens = [sessions, mailed, recovery, pending, trusted, known].into_iter().sum::<Result<u64, Error>>()?;
@@ -86,8 +88,23 @@ impl<U: AuthUser> Housekeeping<'_, U> {
         ceremonies?;
         flows?;
         api_tokens?;
+        programs?;
         attempts?;
         Ok(tokens)
+    }
+
+    /// Deletes expired rows of the OAuth server.
+    async fn purge_programs(self) -> Result<(), Error> {
+        #[cfg(feature = "oauth-server")]
+        let grant_ttl = self.sigra.parts.config.oauth_server.as_ref().map_or(GRANT_TTL, |server| server.grant_ttl);
+        #[cfg(not(feature = "oauth-server"))]
+        let grant_ttl = GRANT_TTL;
+        let tokens = self.purge(Duration::ZERO, store::oauth_grants::purge_tokens::<U::Database>).await;
+        let codes = self.purge(USED_CODE_TTL, store::oauth_codes::purge::<U::Database>).await;
+        let devices = self.purge(DEVICE_CODE_TTL, store::oauth_device_codes::purge::<U::Database>).await;
+        let grants = self.purge(grant_ttl, store::oauth_grants::purge::<U::Database>).await;
+        let clients = self.purge(UNUSED_CLIENT_TTL, store::oauth_clients::purge::<U::Database>).await;
+        [tokens, codes, devices, grants, clients].into_iter().try_for_each(|purged| purged.map(drop))
     }
 
     /// Encrypts again the secrets that an older secret key base encrypted, and returns how many there were. It runs in

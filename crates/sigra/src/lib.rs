@@ -25,6 +25,8 @@ pub mod mfa;
 mod model;
 #[cfg(feature = "oauth")]
 pub mod oauth;
+#[cfg(feature = "oauth-server")]
+pub mod oauth_server;
 pub mod password;
 mod recovery;
 mod sessions;

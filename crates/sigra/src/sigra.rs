@@ -27,6 +27,8 @@ use crate::{
     store::{self, OwnPool, SessionReader},
 };
 
+#[cfg(feature = "oauth-server")]
+use crate::base::keys::SigningKeys;
 #[cfg(feature = "api-tokens")]
 use crate::store::BearerReader;
 
@@ -134,6 +136,8 @@ pub(crate) struct Parts<U: AuthUser> {
     pub addresses: Addresses,
     pub stored_responses: StoredResponses,
     pub encryption_keys: EncryptionKeys,
+    #[cfg(feature = "oauth-server")]
+    pub oauth_keys: SigningKeys,
     #[cfg(feature = "passkeys")]
     pub webauthn: Option<webauthn_rs::Webauthn>,
     #[cfg(feature = "device-bound")]
@@ -177,6 +181,8 @@ impl<U: AuthUser> Sigra<U> {
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
+            #[cfg(feature = "oauth-server")]
+            oauth_keys: SigningKeys::derive(&config.secrets, "sigra oauth server"),
             #[cfg(feature = "passkeys")]
             webauthn: config.relying_party.as_ref().map(RelyingParty::to_webauthn).transpose()?,
             #[cfg(feature = "device-bound")]

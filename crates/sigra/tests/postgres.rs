@@ -61,7 +61,7 @@ mod database {
             _ => line.to_owned() + "\n",
         };
         let replaced: String = POSTGRES_SCHEMA.lines().map(with_bigint).collect();
-        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 9);
+        assert_eq!(replaced.matches("bigint").count(), POSTGRES_SCHEMA.matches("bigint").count() + 12);
         replaced
     });
 

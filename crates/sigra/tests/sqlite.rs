@@ -5,6 +5,7 @@
     feature = "oauth",
     feature = "passkeys",
     feature = "api-tokens",
+    feature = "oauth-server",
     feature = "device-bound"
 ))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -121,6 +122,11 @@ mod database {
             "user_identities",
             "api_tokens",
             "oauth_flows",
+            "oauth_tokens",
+            "oauth_codes",
+            "oauth_device_codes",
+            "oauth_grants",
+            "oauth_clients",
             "audit_events",
             "auth_attempts",
             "outgoing_mails",

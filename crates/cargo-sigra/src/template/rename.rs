@@ -6,7 +6,7 @@ use crate::plan::{
 };
 
 /// Names of the library's tables and columns, and parts of names derived from them. They stay, with any names of users.
-const OF_TABLES: [&str; 8] = [
+const OF_TABLES: [&str; 9] = [
     "users_tokens",
     "users_totp",
     "users_passkeys",
@@ -15,6 +15,7 @@ const OF_TABLES: [&str; 8] = [
     "user_id",
     "user_agent",
     "user_handle",
+    "user_code",
 ];
 
 /// Other words of the library and the web, with enough context to distinguish them from the application's own.

@@ -50,7 +50,7 @@ impl<U: AuthUser> Sigra<U> {
             self.revoke_of_inactive(&found).await;
             return Ok(None);
         }
-        if !found.is_good(now) {
+        if !found.is_good(now) || !self.knows_client_of(&found) {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(None);
         }
@@ -62,17 +62,38 @@ impl<U: AuthUser> Sigra<U> {
         Ok(Some(bearer))
     }
 
+    /// Returns whether the client of a token is still one of the host's, if a client has the token.
+    fn knows_client_of(&self, found: &FoundBearer<U>) -> bool {
+        match &found.row.token {
+            BearerToken::Personal { .. } => true,
+            #[cfg(feature = "oauth-server")]
+            BearerToken::Client { client, .. } => {
+                self.parts.config.oauth_server.as_ref().is_some_and(|server| server.knows(client))
+            }
+        }
+    }
+
     /// Deletes the token of a user who is no longer active, as a session of theirs is. It doesn't work again when the
     /// user is active again. Best effort: the token is refused anyway.
     async fn revoke_of_inactive(&self, found: &FoundBearer<U>) {
-        let (sigra, user, token) = (self.clone(), found.user.id(), found.row.token.clone());
+        let (sigra, user, id, token) = (self.clone(), found.user.id(), found.row.id, found.row.token.clone());
         let revoked = async move {
-            let BearerToken::Personal { id, name } = token;
             transact!(sigra, conn => {
-                if store::api_tokens::delete::<U>(conn, &user, id).await?.is_some() {
-                    let event = Audit::new(audit::API_TOKEN_REVOKED).of(user.clone()).from(&Client::default());
-                    let event = event.with(json!({ "token": id, "name": name, "reason": "inactive" }));
-                    sigra.audit().record(conn, &event).await?;
+                let event = match &token {
+                    BearerToken::Personal { id, name } => {
+                        let deleted = store::api_tokens::delete::<U>(conn, &user, *id).await?;
+                        let metadata = json!({ "token": id, "name": name, "reason": "inactive" });
+                        deleted.map(|_| Audit::new(audit::API_TOKEN_REVOKED).with(metadata))
+                    }
+                    #[cfg(feature = "oauth-server")]
+                    BearerToken::Client { grant, .. } => {
+                        let deleted = store::oauth_grants::delete_of_user::<U>(conn, &user, *grant).await?;
+                        let metadata = |name| json!({ "name": name, "reason": "inactive" });
+                        deleted.map(|name| Audit::new(audit::APP_REVOKED).with(metadata(name)))
+                    }
+                };
+                if let Some(event) = event {
+                    sigra.audit().record(conn, &event.of(user.clone()).from(&Client::default())).await?;
                 }
                 Ok(())
             })?;
@@ -87,12 +108,20 @@ impl<U: AuthUser> Sigra<U> {
         if !row.is_due_for_touch(now) {
             return;
         }
-        let BearerToken::Personal { id, .. } = row.token;
-        let sigra = self.clone();
+        let (sigra, id, token) = (self.clone(), row.id, row.token.clone());
         let touched = async move {
             let (ip, not_since) = (ip.map(|ip| ip.to_string()), Time(earlier(now, TOUCH_INTERVAL)));
             transact!(sigra, conn => {
-                Ok(store::api_tokens::touch::<U>(conn, id, Time(now), ip.as_deref(), not_since).await?)
+                match token {
+                    BearerToken::Personal { .. } => {
+                        store::api_tokens::touch::<U>(conn, id, Time(now), ip.as_deref(), not_since).await?;
+                    }
+                    #[cfg(feature = "oauth-server")]
+                    BearerToken::Client { .. } => {
+                        store::oauth_grants::touch::<U>(conn, id, Time(now), ip.as_deref(), not_since).await?;
+                    }
+                }
+                Ok(())
             })
         };
         if self.keep_up("could not update last_used_at of a token", touched).await.is_some() {

@@ -27,15 +27,24 @@ const CHECKSUM: usize = 6;
 pub(crate) enum BearerKind {
     /// A personal access token: `api_tokens`.
     Personal,
+    /// An access token of the OAuth server: `oauth_tokens`.
+    #[cfg(feature = "oauth-server")]
+    Client,
 }
 
 impl BearerKind {
-    const ALL: &'static [Self] = &[Self::Personal];
+    const ALL: &'static [Self] = &[
+        Self::Personal,
+        #[cfg(feature = "oauth-server")]
+        Self::Client,
+    ];
 
     /// Returns what is between the application's prefix and the random characters.
     fn tag(self) -> &'static str {
         match self {
             Self::Personal => "_pat_",
+            #[cfg(feature = "oauth-server")]
+            Self::Client => "_oat_",
         }
     }
 }

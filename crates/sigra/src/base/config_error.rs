@@ -139,6 +139,29 @@ pub enum ConfigError {
     #[cfg(feature = "api-tokens")]
     #[error("`Config::resource_metadata` is `{}`, which is not a URL: use one without spaces and quotes", .0.escape_debug())]
     ResourceMetadata(String),
+    /// A client of the OAuth server that can't be right.
+    #[cfg(feature = "oauth-server")]
+    #[error("the client `{client}` can't be used: {mistake}")]
+    OauthClient {
+        /// The id of the client.
+        client: String,
+        /// What is wrong, and how to fix it.
+        mistake: &'static str,
+    },
+    /// Two clients with the same id.
+    #[cfg(feature = "oauth-server")]
+    #[error("two clients have the id `{0}`: give one another id")]
+    SameOauthClient(String),
+    /// An issuer that isn't an origin with TLS.
+    #[cfg(feature = "oauth-server")]
+    #[error(
+        "`{0}` can't be the issuer of tokens: use the application's origin, such as `https://app.example.com`, with https unless it is this computer, and without a path"
+    )]
+    Issuer(String),
+    /// A resource that tokens can't be limited to.
+    #[cfg(feature = "oauth-server")]
+    #[error("`{0}` can't be a resource: use an https URL without query and fragment, and each only once")]
+    Resource(String),
     /// An origin that no browser ever sends.
     #[error("`{0}` is not an origin: use scheme and host, such as `https://app.example.com`, without a path")]
     Origin(String),

@@ -31,6 +31,7 @@ pub(crate) struct Failed {
 /// | `ApiToken` with the feature api-tokens | 422 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
+/// | `NoAuthorizationServer` with the feature oauth-server | 500 |
 ///
 /// ```
 /// use axum::{http::StatusCode, response::IntoResponse};
@@ -105,6 +106,10 @@ pub enum Error {
     #[cfg(feature = "api-tokens")]
     #[error(transparent)]
     ApiToken(#[from] ApiTokenProblem),
+    /// The OAuth server is used without [settings](crate::Config::oauth_server).
+    #[cfg(feature = "oauth-server")]
+    #[error("the OAuth server has no settings: set Config::oauth_server")]
+    NoAuthorizationServer,
     /// The user has no other way to log in.
     #[error("it is the user's last way to log in: let them set a password first, or add another way")]
     LastWayIn,
@@ -283,6 +288,8 @@ mod tests {
             (Error::LastWayIn, "`LastWayIn`"),
             (Error::Encryption, "`Encryption`"),
             (Error::Random, "`Random`"),
+            #[cfg(feature = "oauth-server")]
+            (Error::NoAuthorizationServer, "`NoAuthorizationServer`"),
             #[cfg(feature = "passkeys")]
             (Error::NoRelyingParty, "`NoRelyingParty`"),
             #[cfg(feature = "passkeys")]

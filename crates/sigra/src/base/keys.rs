@@ -175,6 +175,19 @@ impl SigningKeys {
         STANDARD.encode(mac.into_bytes()) + value
     }
 
+    /// Returns the MACs of a value that has parts: that of the newest key first.
+    #[cfg(feature = "oauth-server")]
+    pub fn macs(&self, parts: &[&[u8]]) -> Vec<Zeroizing<[u8; KEY]>> {
+        let mac = |key: &SigningKey| {
+            // With their lengths, so that no two lists of parts have the same bytes.
+            let mac = parts
+                .iter()
+                .fold(key.clone(), |mac, part| mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part));
+            Zeroizing::new(mac.finalize().into_bytes().into())
+        };
+        std::iter::once(&self.newest).chain(&self.older).map(mac).collect()
+    }
+
     pub fn verify<'a>(&self, signed: &'a str) -> Option<Verified<'a>> {
         let (signature, value) = signed.split_at_checked(SIGNATURE)?;
         // The decoder needs room for its estimate of the length.

@@ -251,11 +251,11 @@ impl BrowserToken {
     }
 }
 
-/// A secret of a flow at a provider: its state, its nonce, or its PKCE verifier.
-#[cfg(feature = "oauth")]
+/// A secret of a flow at a provider: its state, its nonce, or its PKCE verifier. Also a code of the OAuth server.
+#[cfg(any(feature = "oauth", feature = "oauth-server"))]
 pub(crate) struct FlowToken(RawToken);
 
-#[cfg(feature = "oauth")]
+#[cfg(any(feature = "oauth", feature = "oauth-server"))]
 impl FlowToken {
     pub fn generate() -> Result<Self, Error> {
         RawToken::generate().map(Self)
@@ -271,6 +271,62 @@ impl FlowToken {
 
     pub fn hash(&self) -> TokenHash {
         self.0.hash()
+    }
+}
+
+/// A refresh token of the OAuth server. Like those of a session, all tokens of a grant begin with the same 16 bytes.
+#[cfg(feature = "oauth-server")]
+pub(crate) struct RefreshToken(RawToken);
+
+#[cfg(feature = "oauth-server")]
+impl RefreshToken {
+    /// What is between the application's prefix and the token.
+    const TAG: &'static str = "_ort_";
+
+    pub fn generate() -> Result<Self, Error> {
+        RawToken::generate().map(Self)
+    }
+
+    /// Parses a token with this application's prefix.
+    pub fn parse(text: &str, prefix: &str) -> Option<Self> {
+        RawToken::parse(text.strip_prefix(prefix)?.strip_prefix(Self::TAG)?).map(Self)
+    }
+
+    pub fn encode(&self, prefix: &str) -> Zeroizing<String> {
+        // With its whole capacity at once, because a string that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(prefix.len() + Self::TAG.len() + ENCODED_LEN));
+        text.push_str(prefix);
+        text.push_str(Self::TAG);
+        text.push_str(&self.0.encode());
+        text
+    }
+
+    pub fn hash(&self) -> TokenHash {
+        self.0.hash()
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+
+    /// Returns the hash of the bytes that all tokens of its grant begin with.
+    pub fn series(&self) -> TokenHash {
+        let series = Sha256::new().chain_update("sigra refresh series").chain_update(&self.0.0[..SERIES_LEN]);
+        TokenHash(series.finalize().into())
+    }
+
+    /// Returns the next token of the same grant, with the secret part from a MAC of this one.
+    pub fn successor(&self, mac: &[u8; 32]) -> Self {
+        let mut next = RawToken(self.0.0);
+        next.0[SERIES_LEN..].copy_from_slice(&mac[..TOKEN_LEN - SERIES_LEN]);
+        Self(next)
+    }
+}
+
+#[cfg(feature = "oauth-server")]
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshToken([redacted])")
     }
 }
 
@@ -384,6 +440,23 @@ mod tests {
         let other = SessionToken::generate().expect("randomness");
         assert_ne!(other.hashes().series, first.hashes().series);
         assert_ne!(first.hashes().series, first.hash());
+    }
+
+    #[cfg(feature = "oauth-server")]
+    #[test]
+    fn invariant_22_a_refresh_token_has_one_successor_of_the_same_series() {
+        let first = RefreshToken::generate().expect("randomness");
+        let next = first.successor(&[7; 32]);
+        assert_eq!((first.series(), next.hash()), (next.series(), first.successor(&[7; 32]).hash()));
+        assert_ne!(first.hash(), next.hash());
+        assert_ne!(next.hash(), first.successor(&[8; 32]).hash());
+        let encoded = next.encode("my_app");
+        assert!(encoded.starts_with("my_app_ort_"));
+        assert_eq!(RefreshToken::parse(&encoded, "my_app").map(|parsed| parsed.hash()), Some(next.hash()));
+        assert!(
+            RefreshToken::parse(&encoded, "my").is_none() && RefreshToken::parse(&encoded[11..], "my_app").is_none()
+        );
+        assert_eq!(format!("{next:?}"), "RefreshToken([redacted])");
     }
 
     #[test]

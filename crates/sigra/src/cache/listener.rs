@@ -242,11 +242,12 @@ async fn beat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Resul
 async fn send_heartbeat(pool: &PgPool, users: &str, heard: &Heard, channel: &str) -> Result<(), Deaf> {
     let mut conn = pool.acquire().await?;
     let triggers = "SELECT count(*) FROM pg_trigger
-        WHERE tgrelid IN (to_regclass($1), to_regclass('users_tokens'), to_regclass('api_tokens'))
+        WHERE tgrelid IN (to_regclass($1), to_regclass('users_tokens'), to_regclass('api_tokens'),
+              to_regclass('oauth_grants'), to_regclass('oauth_tokens'))
           AND tgname IN ('sigra_announce', 'sigra_announce_truncate') AND tgenabled = 'A'";
     let sent_at = heard.milliseconds();
     let triggers: i64 = sqlx::query_scalar(triggers).bind(users).fetch_one(&mut *conn).await?;
-    if triggers != 6 {
+    if triggers != 10 {
         return Err(Deaf::NoTriggers);
     }
     sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(sent_at.to_string()).execute(&mut *conn).await?;

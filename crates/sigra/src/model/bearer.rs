@@ -81,6 +81,16 @@ pub enum BearerToken {
         /// The name that the user chose.
         name: String,
     },
+    /// An access token of a program, from the [OAuth server](crate::oauth_server).
+    #[cfg(feature = "oauth-server")]
+    Client {
+        /// The ID of the row in `oauth_grants`: the program on the user's list of devices.
+        grant: Uuid,
+        /// The ID of the client.
+        client: String,
+        /// The resource that the token is for (RFC 8707). A [`Bearer`] is refused elsewhere.
+        resource: String,
+    },
 }
 
 impl BearerRow {

@@ -40,6 +40,8 @@ impl<U> StoredBearer<U> {
 /// Finds the rows of bearer tokens, and their users: one query for each kind of token.
 pub(crate) struct FindBearer<U> {
     personal: Batch,
+    #[cfg(feature = "oauth-server")]
+    client: Batch,
     user: PhantomData<fn() -> U>,
 }
 
@@ -60,12 +62,30 @@ impl<U: AuthUser> Lookup<U> for FindBearer<U> {
                  WHERE t.token {matches}"
             )
         });
-        Self { personal, user: PhantomData }
+        #[cfg(feature = "oauth-server")]
+        let client = Batch::new::<U::Database>(most, |asked, matches| {
+            format!(
+                "SELECT t.token AS sigra_token, g.id AS sigra_id, t.permissions AS sigra_permissions,
+                     g.mfa_verified AS sigra_mfa_verified, t.expires_at AS sigra_expires_at,
+                     g.last_used_at AS sigra_last_used_at, g.client_id AS sigra_client, g.resource AS sigra_resource,
+                     u.*
+                 FROM {asked} oauth_tokens t JOIN oauth_grants g ON g.id = t.grant_id JOIN {users} u ON u.id = g.user_id
+                 WHERE t.token {matches}"
+            )
+        });
+        Self {
+            personal,
+            #[cfg(feature = "oauth-server")]
+            client,
+            user: PhantomData,
+        }
     }
 
     async fn find(&self, conn: &mut Connection<U>, tokens: &[BearerKey]) -> Answers<StoredBearer<U>> {
         let mut answers: Vec<_> = tokens.iter().map(|_| Ok(None)).collect();
         find_kind::<U>(conn, tokens, BearerKind::Personal, &self.personal, personal::<U>, &mut answers).await?;
+        #[cfg(feature = "oauth-server")]
+        find_kind::<U>(conn, tokens, BearerKind::Client, &self.client, client::<U>, &mut answers).await?;
         Ok(answers)
     }
 }
@@ -110,4 +130,13 @@ fn stored<U: AuthUser>(
 
 fn personal<U: AuthUser>(row: &Row<U>) -> sqlx::Result<BearerToken> {
     Ok(BearerToken::Personal { id: row.value("sigra_id")?, name: row.value("sigra_name")? })
+}
+
+#[cfg(feature = "oauth-server")]
+fn client<U: AuthUser>(row: &Row<U>) -> sqlx::Result<BearerToken> {
+    Ok(BearerToken::Client {
+        grant: row.value("sigra_id")?,
+        client: row.value("sigra_client")?,
+        resource: row.value("sigra_resource")?,
+    })
 }

@@ -24,8 +24,28 @@ pub(crate) mod email_tokens;
     allow(dead_code, reason = "without the feature, existing identities are still deleted")
 )]
 pub(crate) mod identities;
+#[cfg_attr(
+    not(feature = "oauth-server"),
+    allow(dead_code, reason = "without the feature, existing rows are still deleted, and still expire")
+)]
+pub(crate) mod oauth_clients;
+#[cfg_attr(
+    not(feature = "oauth-server"),
+    allow(dead_code, reason = "without the feature, existing rows are still deleted, and still expire")
+)]
+pub(crate) mod oauth_codes;
+#[cfg_attr(
+    not(feature = "oauth-server"),
+    allow(dead_code, reason = "without the feature, existing rows are still deleted, and still expire")
+)]
+pub(crate) mod oauth_device_codes;
 #[cfg_attr(not(feature = "oauth"), allow(dead_code, reason = "without the feature, existing flows still expire"))]
 pub(crate) mod oauth_flows;
+#[cfg_attr(
+    not(feature = "oauth-server"),
+    allow(dead_code, reason = "without the feature, existing rows are still deleted, and still expire")
+)]
+pub(crate) mod oauth_grants;
 #[cfg(feature = "mail")]
 pub(crate) mod outgoing_mails;
 mod own_pool;
@@ -60,6 +80,13 @@ pub(crate) use self::{
     own_pool::OwnPool,
     probe::probe,
     users::OtherWays,
+};
+#[cfg(feature = "oauth-server")]
+pub(crate) use self::{
+    oauth_clients::RegisteredClientRow,
+    oauth_codes::CodeRow,
+    oauth_device_codes::{DeviceCodeRow, NewDeviceCode},
+    oauth_grants::{FoundGrant, GrantRow, NewAccessToken, Rotation},
 };
 
 /// Looks up session tokens.

@@ -122,6 +122,92 @@ CREATE TABLE api_tokens (
 CREATE INDEX api_tokens_user_id ON api_tokens (user_id);
 CREATE INDEX api_tokens_expires_at ON api_tokens (expires_at);
 
+-- Programs that registered themselves as clients of the OAuth server. Clients that the host's code names have no row.
+CREATE TABLE oauth_clients (
+    id            text        NOT NULL PRIMARY KEY,
+    name          text        NOT NULL, -- what the program says: it proves nothing
+    redirect_uris text        NOT NULL, -- with spaces between them
+    last_used_at  timestamptz NOT NULL,
+    inserted_at   timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_clients_last_used_at ON oauth_clients (last_used_at);
+
+-- Programs that users have given access. Each is one entry of their devices, and one family of refresh tokens.
+CREATE TABLE oauth_grants (
+    id              uuid        NOT NULL PRIMARY KEY, -- UUIDv7
+    user_id         uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    client_id       text        NOT NULL,
+    client_name     text        NOT NULL, -- as the user read it
+    permissions     text        NOT NULL, -- names, with spaces between them
+    resource        text        NOT NULL, -- where its tokens are valid
+    mfa_verified    boolean     NOT NULL DEFAULT false, -- whether the session that gave access had a second factor
+    series          bytea       NOT NULL UNIQUE CHECK (octet_length(series) = 32), -- SHA-256 of what all its refresh tokens begin with
+    refresh_token   bytea       NOT NULL CHECK (octet_length(refresh_token) = 32), -- SHA-256; the raw token is never stored
+    salt            bytea       NOT NULL, -- of the refresh token: it was derived from the one before, a key and this
+    previous_token  bytea       CHECK (octet_length(previous_token) = 32), -- the refresh token before
+    superseded_at   timestamptz, -- when the previous one was replaced
+    ip              text,
+    user_agent      text,
+    last_used_at    timestamptz NOT NULL,
+    inserted_at     timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_grants_user_id ON oauth_grants (user_id);
+CREATE INDEX oauth_grants_client_id ON oauth_grants (client_id);
+CREATE INDEX oauth_grants_inserted_at ON oauth_grants (inserted_at);
+
+-- The access tokens of grants.
+CREATE TABLE oauth_tokens (
+    token       bytea       NOT NULL PRIMARY KEY CHECK (octet_length(token) = 32), -- SHA-256; the raw token is never stored
+    grant_id    uuid        NOT NULL REFERENCES oauth_grants (id) ON DELETE CASCADE,
+    permissions text        NOT NULL, -- of the grant's, those that the client asked for
+    expires_at  timestamptz NOT NULL,
+    inserted_at timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_tokens_grant_id ON oauth_tokens (grant_id);
+CREATE INDEX oauth_tokens_expires_at ON oauth_tokens (expires_at);
+
+-- Authorization codes. Each is exchanged once. A used one stays for a while, to notice that somebody has a copy.
+CREATE TABLE oauth_codes (
+    code            bytea       NOT NULL PRIMARY KEY CHECK (octet_length(code) = 32), -- SHA-256; the raw code is never stored
+    user_id         uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    session_id      uuid        NOT NULL, -- the session that gave access
+    client_id       text        NOT NULL,
+    redirect_uri    text        NOT NULL,
+    challenge       text        NOT NULL, -- PKCE, with S256
+    permissions     text        NOT NULL,
+    resource        text        NOT NULL,
+    user_agent      text, -- the browser's
+    grant_id        uuid, -- what it was exchanged for
+    consumed_at     timestamptz, -- when it was exchanged
+    inserted_at     timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_codes_user_id ON oauth_codes (user_id);
+CREATE INDEX oauth_codes_inserted_at ON oauth_codes (inserted_at);
+
+-- Programs without a browser that wait until a user enters a code elsewhere.
+CREATE TABLE oauth_device_codes (
+    code          bytea       NOT NULL PRIMARY KEY CHECK (octet_length(code) = 32), -- SHA-256; the raw code is never stored
+    user_code     bytea       NOT NULL UNIQUE CHECK (octet_length(user_code) = 32), -- HMAC-SHA256 of what the user enters
+    client_id     text        NOT NULL,
+    permissions   text        NOT NULL,
+    resource      text        NOT NULL,
+    user_id       uuid        REFERENCES users (id) ON DELETE CASCADE, -- who entered the code
+    session_id    uuid, -- the session in which they did: only that one can give access
+    decision      text        CHECK (decision IN ('approved', 'denied')),
+    poll_interval integer     NOT NULL, -- in seconds
+    polled_at     timestamptz,
+    ip            text, -- the program's
+    user_agent    text,
+    inserted_at   timestamptz NOT NULL
+);
+
+CREATE INDEX oauth_device_codes_user_id ON oauth_device_codes (user_id);
+CREATE INDEX oauth_device_codes_inserted_at ON oauth_device_codes (inserted_at);
+
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          uuid        NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events
@@ -189,6 +275,23 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Announces what ends access tokens of programs, by the grant that they belong to.
+CREATE FUNCTION sigra_announce_grant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'oauth_tokens' THEN
+        PERFORM pg_notify('sigra', OLD.grant_id::text);
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.last_used_at > OLD.last_used_at THEN
+        OLD.last_used_at := NEW.last_used_at; -- its use alone is not a change
+        IF NEW IS NOT DISTINCT FROM OLD THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    PERFORM pg_notify('sigra', OLD.id::text);
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION sigra_announce_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('sigra', '*');
@@ -201,11 +304,19 @@ CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON users_tokens
     FOR EACH ROW EXECUTE FUNCTION sigra_announce();
 CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON api_tokens
     FOR EACH ROW EXECUTE FUNCTION sigra_announce();
+CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON oauth_grants
+    FOR EACH ROW EXECUTE FUNCTION sigra_announce_grant();
+CREATE TRIGGER sigra_announce AFTER UPDATE OR DELETE ON oauth_tokens
+    FOR EACH ROW EXECUTE FUNCTION sigra_announce_grant();
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON users_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON api_tokens
+    FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
+CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON oauth_grants
+    FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
+CREATE TRIGGER sigra_announce_truncate AFTER TRUNCATE ON oauth_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION sigra_announce_truncate();
 
 -- Also run for changes that replication writes.
@@ -215,3 +326,7 @@ ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce;
 ALTER TABLE users_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;
 ALTER TABLE api_tokens ENABLE ALWAYS TRIGGER sigra_announce;
 ALTER TABLE api_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;
+ALTER TABLE oauth_grants ENABLE ALWAYS TRIGGER sigra_announce;
+ALTER TABLE oauth_grants ENABLE ALWAYS TRIGGER sigra_announce_truncate;
+ALTER TABLE oauth_tokens ENABLE ALWAYS TRIGGER sigra_announce;
+ALTER TABLE oauth_tokens ENABLE ALWAYS TRIGGER sigra_announce_truncate;

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts},
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, OriginalUri},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -15,6 +15,7 @@ use crate::{
         problem::{Problem, code},
         telemetry,
     },
+    config::Config,
     model::{
         bearer::{Bearer, BearerToken, Caller},
         permission::Required,
@@ -40,7 +41,7 @@ impl<S: Sync, U: AuthUser, P: Required> FromRequestParts<S> for Bearer<U, P> {
             }
             Ok(None) => {
                 log_refusal(parts, code::AUTHENTICATION_REQUIRED, None::<&Bearer<U>>);
-                Err(BearerRejection::Missing(Challenge::of(&sigra)))
+                Err(BearerRejection::Missing(Challenge::of(&sigra, parts)))
             }
             Err(rejection) => Err(rejection),
         }
@@ -67,7 +68,7 @@ impl<S: Sync, U: AuthUser, P: Required> FromRequestParts<S> for Caller<U, P> {
         if let Some(bearer) = bearer {
             return Ok(Self::Bearer(bearer));
         }
-        let challenge = Challenge::of(&unasked::<U>(parts, "Caller").map_err(BearerRejection::from)?.0);
+        let challenge = Challenge::of(&unasked::<U>(parts, "Caller").map_err(BearerRejection::from)?.0, parts);
         match <Scope<U> as FromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(scope) => Ok(Self::Session(scope)),
             Err(rejection) => Err(CallerRejection::Scope(rejection, challenge)),
@@ -84,7 +85,7 @@ impl<S: Sync, U: AuthUser, P: Required> OptionalFromRequestParts<S> for Caller<U
         if let Some(bearer) = bearer {
             return Ok(Some(Self::Bearer(bearer)));
         }
-        let challenge = Challenge::of(&unasked::<U>(parts, "Option<Caller>").map_err(BearerRejection::from)?.0);
+        let challenge = Challenge::of(&unasked::<U>(parts, "Option<Caller>").map_err(BearerRejection::from)?.0, parts);
         match <Scope<U> as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(scope) => Ok(scope.map(Self::Session)),
             Err(rejection) => Err(CallerRejection::Scope(rejection.into(), challenge)),
@@ -103,14 +104,14 @@ async fn find<U: AuthUser>(
         Authorization::Bearer(token) if !is_in_query(parts) => token,
         Authorization::Bearer(_) | Authorization::Malformed => {
             log_refusal(parts, code::INVALID_REQUEST, None::<&Bearer<U>>);
-            return Err(BearerRejection::Malformed(Challenge::of(sigra)));
+            return Err(BearerRejection::Malformed(Challenge::of(sigra, parts)));
         }
     };
     match sigra.fetch_bearer(token, ip).await {
-        Ok(Some(bearer)) => Ok(Some(bearer)),
-        Ok(None) => {
+        Ok(Some(bearer)) if is_meant_for(sigra, parts, &bearer) => Ok(Some(bearer)),
+        Ok(_) => {
             log_refusal(parts, code::INVALID_TOKEN, None::<&Bearer<U>>);
-            Err(BearerRejection::Invalid(Challenge::of(sigra)))
+            Err(BearerRejection::Invalid(Challenge::of(sigra, parts)))
         }
         Err(error) => Err(BearerRejection::Failed(Arc::new(error))),
     }
@@ -121,6 +122,24 @@ async fn find<U: AuthUser>(
 fn is_in_query(parts: &Parts) -> bool {
     let query = parts.uri.query().unwrap_or_default();
     query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+}
+
+/// Returns whether a token is for the resource that the request is sent to (RFC 8707 section 2.2). It may be for another
+/// API, or for a part of this one.
+fn is_meant_for<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts, bearer: &Bearer<U>) -> bool {
+    match bearer.token() {
+        BearerToken::Personal { .. } => true,
+        #[cfg(feature = "oauth-server")]
+        BearerToken::Client { resource, .. } => {
+            let server = sigra.parts.config.oauth_server.as_ref();
+            server.is_some_and(|server| server.covers(resource, path_of(parts)))
+        }
+    }
+}
+
+/// Returns the path that the client sent the request to, which a nested router doesn't see.
+fn path_of(parts: &Parts) -> &str {
+    parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.0.path())
 }
 
 fn require<U: AuthUser, P: Required>(
@@ -139,13 +158,15 @@ fn require<U: AuthUser, P: Required>(
         );
     }
     log_refusal(parts, code::INSUFFICIENT_SCOPE, Some(&bearer));
-    Err(BearerRejection::Insufficient(Challenge::of(sigra).requiring(&names.join(" "))))
+    Err(BearerRejection::Insufficient(Challenge::of(sigra, parts).requiring(&names.join(" "))))
 }
 
 /// Logs a request that is refused because of its token, or for lack of one (OWASP ASVS 16.3.2).
 fn log_refusal<U: AuthUser>(parts: &Parts, reason: &'static str, bearer: Option<&Bearer<U>>) {
     let token_id = bearer.map(|bearer| match bearer.token() {
         BearerToken::Personal { id, .. } => tracing::field::display(*id),
+        #[cfg(feature = "oauth-server")]
+        BearerToken::Client { grant, .. } => tracing::field::display(*grant),
     });
     tracing::info!(
         target: "sigra", event = telemetry::REQUEST_REFUSED, reason, method = %parts.method,
@@ -157,7 +178,8 @@ fn log_refusal<U: AuthUser>(parts: &Parts, reason: &'static str, bearer: Option<
 
 /// The value of a header `WWW-Authenticate`: how to authenticate. It displays as the value without an error.
 ///
-/// If [`Config::resource_metadata`](crate::Config::resource_metadata) is set, it has that URL (RFC 9728 section 5.1).
+/// If [`Config::resource_metadata`](crate::Config::resource_metadata) is set, or the host has an OAuth server, it has the
+/// URL of the metadata that says where to get a token (RFC 9728 section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// Everything besides the error.
@@ -165,10 +187,10 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    pub(crate) fn of<U: AuthUser>(sigra: &Sigra<U>) -> Self {
+    pub(crate) fn of<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts) -> Self {
         let config = &sigra.parts.config;
         let mut text = format!("Bearer realm=\"{}\"", config.token_prefix);
-        if let Some(url) = &config.resource_metadata {
+        if let Some(url) = metadata_of(config, path_of(parts)) {
             text = format!("{text}, resource_metadata=\"{url}\"");
         }
         Self { text }
@@ -190,6 +212,16 @@ impl Challenge {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// Returns the URL of the metadata of the resource at a path.
+fn metadata_of(config: &Config, path: &str) -> Option<String> {
+    #[cfg(feature = "oauth-server")]
+    if let (None, Some(server)) = (&config.resource_metadata, &config.oauth_server) {
+        return Some(server.metadata_of(path));
+    }
+    let _ = path;
+    config.resource_metadata.clone()
 }
 
 fn challenge(response: &mut Response, text: &str) {

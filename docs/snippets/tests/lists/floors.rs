@@ -248,7 +248,7 @@ fn the_library_respects_its_floors() {
             &["audit", "health"],
             &["sessions"],
             &["email_tokens", "limits", "mail"],
-            &["api_tokens", "mfa", "oauth", "device_bound", "recovery"],
+            &["api_tokens", "mfa", "oauth", "oauth_server", "device_bound", "recovery"],
             &["housekeeping"],
             &["web"],
             &["testing"],

@@ -151,6 +151,92 @@ CREATE TABLE api_tokens (
 CREATE INDEX api_tokens_user_id ON api_tokens (user_id);
 CREATE INDEX api_tokens_expires_at ON api_tokens (expires_at);
 
+-- Programs that registered themselves as clients of the OAuth server. Clients that the host's code names have no row.
+CREATE TABLE oauth_clients (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    name          TEXT    NOT NULL, -- what the program says: it proves nothing
+    redirect_uris TEXT    NOT NULL, -- with spaces between them
+    last_used_at  INTEGER NOT NULL,
+    inserted_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_clients_last_used_at ON oauth_clients (last_used_at);
+
+-- Programs that users have given access. Each is one entry of their devices, and one family of refresh tokens.
+CREATE TABLE oauth_grants (
+    id              BLOB    NOT NULL PRIMARY KEY, -- UUIDv7
+    user_id                 NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    client_id       TEXT    NOT NULL,
+    client_name     TEXT    NOT NULL, -- as the user read it
+    permissions     TEXT    NOT NULL, -- names, with spaces between them
+    resource        TEXT    NOT NULL, -- where its tokens are valid
+    mfa_verified    INTEGER NOT NULL DEFAULT 0 CHECK (mfa_verified IN (0, 1)), -- whether the session that gave access had a second factor
+    series          BLOB    NOT NULL UNIQUE CHECK (length(series) = 32), -- SHA-256 of what all its refresh tokens begin with
+    refresh_token   BLOB    NOT NULL CHECK (length(refresh_token) = 32), -- SHA-256; the raw token is never stored
+    salt            BLOB    NOT NULL, -- of the refresh token: it was derived from the one before, a key and this
+    previous_token  BLOB    CHECK (length(previous_token) = 32), -- the refresh token before
+    superseded_at   INTEGER, -- when the previous one was replaced
+    ip              TEXT,
+    user_agent      TEXT,
+    last_used_at    INTEGER NOT NULL,
+    inserted_at     INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_grants_user_id ON oauth_grants (user_id);
+CREATE INDEX oauth_grants_client_id ON oauth_grants (client_id);
+CREATE INDEX oauth_grants_inserted_at ON oauth_grants (inserted_at);
+
+-- The access tokens of grants.
+CREATE TABLE oauth_tokens (
+    token       BLOB    NOT NULL PRIMARY KEY CHECK (length(token) = 32), -- SHA-256; the raw token is never stored
+    grant_id    BLOB    NOT NULL REFERENCES oauth_grants (id) ON DELETE CASCADE,
+    permissions TEXT    NOT NULL, -- of the grant's, those that the client asked for
+    expires_at  INTEGER NOT NULL,
+    inserted_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_tokens_grant_id ON oauth_tokens (grant_id);
+CREATE INDEX oauth_tokens_expires_at ON oauth_tokens (expires_at);
+
+-- Authorization codes. Each is exchanged once. A used one stays for a while, to notice that somebody has a copy.
+CREATE TABLE oauth_codes (
+    code            BLOB    NOT NULL PRIMARY KEY CHECK (length(code) = 32), -- SHA-256; the raw code is never stored
+    user_id                 NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    session_id      BLOB    NOT NULL, -- the session that gave access
+    client_id       TEXT    NOT NULL,
+    redirect_uri    TEXT    NOT NULL,
+    challenge       TEXT    NOT NULL, -- PKCE, with S256
+    permissions     TEXT    NOT NULL,
+    resource        TEXT    NOT NULL,
+    user_agent      TEXT, -- the browser's
+    grant_id        BLOB, -- what it was exchanged for
+    consumed_at     INTEGER, -- when it was exchanged
+    inserted_at     INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_codes_user_id ON oauth_codes (user_id);
+CREATE INDEX oauth_codes_inserted_at ON oauth_codes (inserted_at);
+
+-- Programs without a browser that wait until a user enters a code elsewhere.
+CREATE TABLE oauth_device_codes (
+    code          BLOB    NOT NULL PRIMARY KEY CHECK (length(code) = 32), -- SHA-256; the raw code is never stored
+    user_code     BLOB    NOT NULL UNIQUE CHECK (length(user_code) = 32), -- HMAC-SHA256 of what the user enters
+    client_id     TEXT    NOT NULL,
+    permissions   TEXT    NOT NULL,
+    resource      TEXT    NOT NULL,
+    user_id               REFERENCES users (id) ON DELETE CASCADE, -- who entered the code
+    session_id    BLOB, -- the session in which they did: only that one can give access
+    decision      TEXT    CHECK (decision IN ('approved', 'denied')),
+    poll_interval INTEGER NOT NULL, -- in seconds
+    polled_at     INTEGER,
+    ip            TEXT, -- the program's
+    user_agent    TEXT,
+    inserted_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX oauth_device_codes_user_id ON oauth_device_codes (user_id);
+CREATE INDEX oauth_device_codes_inserted_at ON oauth_device_codes (inserted_at);
+
 -- The audit trail. Its events outlive the account, and have no secrets.
 CREATE TABLE audit_events (
     id          BLOB    NOT NULL PRIMARY KEY, -- UUIDv7: in the order of events

@@ -1,0 +1,229 @@
+//! The settings of the OAuth server.
+
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use crate::{
+    base::config_error::ConfigError,
+    model::{
+        oauth_client::{OauthClient, REGISTERED},
+        oauth_lifetimes::GRANT_TTL,
+    },
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The settings of the [OAuth server](crate::oauth_server): the clients of the host, and where their tokens are valid.
+///
+/// ```
+/// use sigra::{Config, SecretKeyBase, oauth_server::{AuthorizationServer, OauthClient}};
+///
+/// let server = AuthorizationServer::new("https://app.example.com")
+///     .client(OauthClient::new("acme-cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback").devices(true));
+/// let config = Config::new("my_app", SecretKeyBase::generate()?).oauth_server(server);
+/// config.check()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "pass it to Config::oauth_server"]
+pub struct AuthorizationServer {
+    pub(crate) issuer: String,
+    pub(crate) clients: Vec<OauthClient>,
+    pub(crate) resources: Vec<String>,
+    pub(crate) access_token_ttl: Duration,
+    pub(crate) refresh_grace: Duration,
+    pub(crate) grant_ttl: Duration,
+    /// `None` if clients can't register.
+    pub(crate) registered_clients: Option<u32>,
+}
+
+impl AuthorizationServer {
+    /// Creates the settings of a server at an origin such as `https://app.example.com`. It is the issuer, and all tokens
+    /// are valid there unless a client asks for a [part of it](Self::resource).
+    pub fn new(issuer: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            clients: Vec::new(),
+            resources: Vec::new(),
+            access_token_ttl: 15 * MINUTE,
+            refresh_grace: Duration::from_secs(30),
+            grant_ttl: GRANT_TTL,
+            registered_clients: None,
+        }
+    }
+
+    /// Adds a client.
+    pub fn client(mut self, client: OauthClient) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Adds a resource that tokens can be limited to (RFC 8707), such as the URL of an MCP server. A token for
+    /// `https://app.example.com/mcp` opens only that path and what is below it. A resource at another origin is for an
+    /// API that [introspects](OauthClient::introspects) tokens.
+    pub fn resource(mut self, url: impl Into<String>) -> Self {
+        self.resources.push(url.into());
+        self
+    }
+
+    /// Sets how long an access token is valid (default: 15 minutes).
+    pub fn access_token_ttl(mut self, ttl: Duration) -> Self {
+        self.access_token_ttl = ttl;
+        self
+    }
+
+    /// Sets how long a replaced refresh token can be sent again, because the response was lost or two
+    /// processes of a client refresh at once (default: 30 seconds). It returns the same successor. After that, and for
+    /// any older one, its family ends (RFC 9700 section 4.14).
+    pub fn refresh_grace(mut self, grace: Duration) -> Self {
+        self.refresh_grace = grace;
+        self
+    }
+
+    /// Sets how long a program has access after the user gave it (default: 90 days). Use doesn't extend it.
+    pub fn grant_ttl(mut self, ttl: Duration) -> Self {
+        self.grant_ttl = ttl;
+        self
+    }
+
+    /// Lets programs register themselves as clients (RFC 7591), as those for MCP do (default: no). There are at most
+    /// this many: the one that wasn't used for the longest time, and that no user gave access, makes room. Their
+    /// redirect URIs must be `https` or on the user's computer.
+    pub fn register_clients(mut self, most: u32) -> Self {
+        self.registered_clients = (most > 0).then_some(most);
+        self
+    }
+
+    /// Checks that it can be used. [`Config::check`](crate::Config::check) does so too.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in one sentence that names the setting and how to fix it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_issuer = Url::parse(&self.issuer).is_ok_and(|url| is_secure(&url) && self.issuer == origin(&url));
+        if !is_issuer {
+            return Err(ConfigError::Issuer(self.issuer.clone()));
+        }
+        for (at, resource) in self.resources.iter().enumerate() {
+            let is_resource = Url::parse(resource)
+                .is_ok_and(|url| is_secure(&url) && url.query().is_none() && !resource.contains(['#', '@']));
+            if !is_resource || self.resources[..at].contains(resource) {
+                return Err(ConfigError::Resource(resource.clone()));
+            }
+        }
+        for (at, client) in self.clients.iter().enumerate() {
+            client.check()?;
+            if self.clients[..at].iter().any(|earlier| earlier.id == client.id) {
+                return Err(ConfigError::SameOauthClient(client.id.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a client is one of the host's, or may have registered itself.
+    pub(crate) fn knows(&self, client: &str) -> bool {
+        let is_registered = client.starts_with(REGISTERED) && self.registered_clients.is_some();
+        is_registered || self.clients.iter().any(|known| known.id == client)
+    }
+
+    /// Returns the durations to check, with the names of their settings.
+    pub(crate) fn durations(&self) -> [(&'static str, Duration); 3] {
+        [
+            ("oauth_server.access_token_ttl", self.access_token_ttl),
+            ("oauth_server.refresh_grace", self.refresh_grace),
+            ("oauth_server.grant_ttl", self.grant_ttl),
+        ]
+    }
+
+    /// Returns the resource that a client may ask for, as it is written in the settings.
+    pub(crate) fn find_resource(&self, requested: &str) -> Option<&str> {
+        // `https://app.example.com` and `https://app.example.com/` are one.
+        let is_same = |own: &str| own == requested || own.trim_end_matches('/') == requested.trim_end_matches('/');
+        std::iter::once(&self.issuer).chain(&self.resources).map(String::as_str).find(|own| is_same(own))
+    }
+
+    /// Returns whether a token for a resource is valid at a path of this server.
+    pub(crate) fn covers(&self, resource: &str, path: &str) -> bool {
+        let Some(prefix) = resource.strip_prefix(&self.issuer) else { return false };
+        let prefix = prefix.trim_end_matches('/');
+        path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Returns the URL of the metadata of the resource at a path (RFC 9728 section 3.1).
+    pub(crate) fn metadata_of(&self, path: &str) -> String {
+        let path = self.resource_of(path).strip_prefix(&self.issuer).unwrap_or_default().trim_end_matches('/');
+        format!("{}/.well-known/oauth-protected-resource{path}", self.issuer)
+    }
+
+    /// Returns the narrowest resource that has a path of this server.
+    pub(crate) fn resource_of(&self, path: &str) -> &str {
+        let own = self.resources.iter().filter(|resource| self.covers(resource, path));
+        own.max_by_key(|resource| resource.len()).map_or(&self.issuer, String::as_str)
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// Returns whether a URL has TLS, or leads to this computer.
+fn is_secure(url: &Url) -> bool {
+    let is_local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_an_origin_with_tls_or_on_this_computer() {
+        for good in ["https://app.example.com", "http://localhost:4000", "http://127.0.0.1:4000", "https://a.b:8443"] {
+            assert_eq!(AuthorizationServer::new(good).check(), Ok(()), "{good}");
+        }
+        for bad in ["", "app.example.com", "http://app.example.com", "https://a.b/", "https://a.b/x", "https://A.b"] {
+            assert_eq!(AuthorizationServer::new(bad).check(), Err(ConfigError::Issuer(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn invariant_21_a_token_for_a_resource_is_valid_only_below_its_path() {
+        let server = AuthorizationServer::new("https://a.example")
+            .resource("https://a.example/mcp")
+            .resource("https://a.example/mcp/deep")
+            .resource("https://other.example/api");
+        assert_eq!(server.check(), Ok(()));
+        for path in ["/mcp", "/mcp/", "/mcp/x", "/mcp/../x"] {
+            assert!(server.covers("https://a.example/mcp", path), "{path}");
+        }
+        for path in ["/", "/mcpx", "/mc", "/api/mcp", "/MCP"] {
+            assert!(!server.covers("https://a.example/mcp", path), "{path}");
+        }
+        assert!(server.covers("https://a.example", "/") && server.covers("https://a.example/", "/x"));
+        assert!(!server.covers("https://other.example/api", "/api"));
+        assert!(!server.covers("https://a.example.evil.example", "/"), "no path begins with that");
+        assert_eq!(server.resource_of("/mcp/deep/x"), "https://a.example/mcp/deep");
+        assert_eq!(server.resource_of("/mcp"), "https://a.example/mcp");
+        assert_eq!(server.resource_of("/api"), "https://a.example");
+        assert_eq!(server.find_resource("https://a.example/"), Some("https://a.example"));
+        assert_eq!(server.find_resource("https://evil.example"), None);
+    }
+
+    #[test]
+    fn resources_and_clients_are_named_once() {
+        let twice = AuthorizationServer::new("https://a.example").resource("https://a.example/x");
+        assert!(twice.resource("https://a.example/x").check().is_err());
+        let client = || OauthClient::new("tv", "TV").devices(true);
+        let twice = AuthorizationServer::new("https://a.example").client(client()).client(client());
+        assert_eq!(twice.check(), Err(ConfigError::SameOauthClient("tv".to_owned())));
+        for bad in ["/x", "http://a.example/x", "https://a.example/x?y", "https://a.example/x#y"] {
+            assert!(AuthorizationServer::new("https://a.example").resource(bad).check().is_err(), "{bad}");
+        }
+    }
+}

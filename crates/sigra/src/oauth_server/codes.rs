@@ -1,0 +1,172 @@
+//! Exchanging an authorization code for tokens.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::{
+    base::{
+        error::Error,
+        token::{FlowToken, TokenHash},
+    },
+    model::{
+        client::Client,
+        oauth_client::OauthClient,
+        oauth_lifetimes::CODE_TTL,
+        session::{SessionId, SessionRow},
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    oauth_server::{
+        handle::OauthServer,
+        issue::{Given, Tokens},
+        parameters::Parameters,
+        refusal::{EndpointError, Refusal},
+    },
+    sigra::transact,
+    store::{self, CodeRow},
+};
+
+const INVALID: Refusal = Refusal::invalid_grant("the code is unknown, expired, used, or was issued for something else");
+
+/// What became of a code.
+enum Exchange {
+    Issued(Tokens),
+    /// It is invalid, and is used up.
+    Refused,
+    /// Somebody had exchanged it before, and what they got has ended.
+    Reused(Option<Uuid>),
+}
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// Exchanges a code (RFC 6749 section 4.1.3). A code is tried once: it is used up even if the attempt fails. Of one
+    /// that comes again, somebody has a copy, so what it was exchanged for ends (section 4.1.2).
+    pub(super) async fn exchange(
+        self,
+        client: &OauthClient,
+        parameters: &Parameters,
+        program: &Client,
+    ) -> Result<Tokens, EndpointError> {
+        let code = parameters.require("code", "code is missing")?;
+        let verifier = parameters.require("code_verifier", "code_verifier is missing: every client needs PKCE")?;
+        let code = FlowToken::parse(code).ok_or(INVALID)?.hash();
+        let attempt = Attempt {
+            client,
+            verifier,
+            redirect_uri: parameters.get("redirect_uri"),
+            resource: parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?,
+        };
+        let exchanged = transact!(self.sigra, conn => self.exchange_in(conn, code, &attempt, program).await)?;
+        match exchanged {
+            Exchange::Issued(tokens) => Ok(tokens),
+            Exchange::Refused => Err(INVALID.into()),
+            Exchange::Reused(ended) => {
+                if let Some(grant) = ended {
+                    self.sigra.parts.cache.forget(&grant);
+                }
+                Err(INVALID.into())
+            }
+        }
+    }
+
+    async fn exchange_in(
+        self,
+        conn: &mut Connection<U>,
+        code: TokenHash,
+        attempt: &Attempt<'_>,
+        program: &Client,
+    ) -> Result<Exchange, Error> {
+        if store::oauth_codes::lock_owner::<U>(&mut *conn, code).await?.is_none() {
+            return Ok(Exchange::Refused);
+        }
+        // Only now, because the row may have changed while its user was locked.
+        let Some(row) = store::oauth_codes::find::<U>(&mut *conn, code).await? else { return Ok(Exchange::Refused) };
+        if row.consumed_at.is_some() {
+            return self.end_reused(conn, &row, program).await.map(Exchange::Reused);
+        }
+        let now = self.sigra.now();
+        let valid = Window::of(CODE_TTL, now);
+        let is_fresh = row.inserted_at > valid.after && row.inserted_at <= valid.until;
+        let session = self.live_session(&mut *conn, row.session).await?;
+        let Some(session) = session.filter(|_| is_fresh && attempt.fits(&row)) else {
+            store::oauth_codes::consume::<U>(conn, code, None, now).await?;
+            return Ok(Exchange::Refused);
+        };
+        let given = Given {
+            user: row.user,
+            session: &session,
+            client: attempt.client,
+            permissions: &row.permissions,
+            resource: &row.resource,
+            browser: row.user_agent.as_deref(),
+        };
+        let (grant, tokens) = self.give(&mut *conn, given, program).await?;
+        store::oauth_codes::consume::<U>(conn, code, Some(grant), now).await?;
+        Ok(Exchange::Issued(tokens))
+    }
+
+    /// Ends what a code was exchanged for, because it came again.
+    async fn end_reused(
+        self,
+        conn: &mut Connection<U>,
+        row: &CodeRow<U::Id>,
+        program: &Client,
+    ) -> Result<Option<Uuid>, Error> {
+        let Some(grant) = row.grant else { return Ok(None) };
+        self.end_family(conn, grant, &row.user, program).await.map(|ended| ended.then_some(grant))
+    }
+
+    /// Returns the session that gave access, if its user is logged in with all that they need.
+    pub(super) async fn live_session(
+        self,
+        conn: &mut Connection<U>,
+        id: SessionId,
+    ) -> Result<Option<SessionRow>, Error> {
+        let found = store::sessions::find::<U>(conn, &[id]).await?.into_iter().next();
+        Ok(found.filter(|(session, user)| self.sigra.is_good_session(session, user)).map(|(session, _)| session))
+    }
+}
+
+/// What a client presents with a code.
+struct Attempt<'a> {
+    client: &'a OauthClient,
+    verifier: &'a str,
+    redirect_uri: Option<&'a str>,
+    resource: Option<String>,
+}
+
+impl Attempt<'_> {
+    /// Returns whether the code was issued for this.
+    fn fits<Id>(&self, row: &CodeRow<Id>) -> bool {
+        self.client.id == row.client
+            && self.redirect_uri.is_none_or(|uri| uri == row.redirect_uri)
+            && self.resource.as_ref().is_none_or(|resource| *resource == row.resource)
+            && is_verifier_of(self.verifier, &row.challenge)
+    }
+}
+
+/// Returns whether a verifier is that of a challenge (RFC 7636 section 4.6).
+fn is_verifier_of(verifier: &str, challenge: &str) -> bool {
+    let is_verifier = (43..=128).contains(&verifier.len())
+        && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+    is_verifier && hash.as_bytes().ct_eq(challenge.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7636, appendix B.
+    #[test]
+    fn a_verifier_fits_the_challenge_of_its_sha_256() {
+        let (verifier, challenge) =
+            ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert!(is_verifier_of(verifier, challenge));
+        assert!(!is_verifier_of(&verifier.replace('d', "e"), challenge));
+        assert!(!is_verifier_of(challenge, challenge), "plain");
+        let short = "a".repeat(42);
+        assert!(!is_verifier_of(&short, &URL_SAFE_NO_PAD.encode(Sha256::digest(short.as_bytes()))));
+    }
+}

@@ -1,0 +1,377 @@
+//! Device authorization (RFC 8628): a program without a browser shows a code, which the user enters in a browser.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use axum::{extract::Request, response::Response};
+use http::StatusCode;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::{
+    base::{
+        error::Error,
+        token::{FlowToken, random_bytes},
+    },
+    model::{
+        client::{Client, Sender},
+        limit::Limit,
+        oauth_client::OauthClient,
+        oauth_grant::system_of,
+        oauth_lifetimes::DEVICE_CODE_TTL,
+        permission::RegisteredPermission,
+        scope::Scope,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    oauth_server::{
+        endpoint::read_form,
+        handle::OauthServer,
+        issue::{Given, Tokens},
+        parameters::Parameters,
+        refusal::{EndpointError, Refusal},
+        response::json,
+    },
+    sigra::transact,
+    store::{self, DeviceCodeRow, NewDeviceCode},
+};
+
+/// How often a program can ask at first, in seconds (RFC 8628 section 3.5).
+const INTERVAL: i32 = 5;
+
+/// The maximum, in seconds: a program that doesn't slow down doesn't wait forever either.
+const LONGEST_INTERVAL: i32 = 60;
+
+/// The letters of a user code: no vowels, so that it isn't a word, and no digits that look like letters (RFC 8628 section
+/// 6.1). Eight of them have 34.5 bits of entropy, which the limit of attempts makes enough for ten minutes.
+const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+const LETTERS_OF_CODE: usize = 8;
+
+/// How many codes a user can enter: 10, then a delay of 30 seconds that doubles up to an hour. A success doesn't reset
+/// it, or an attacker could enter their own codes in between.
+const ENTERED_CODES: Limit = Limit::SECOND_FACTOR.free(10);
+
+/// How often another program could have the same user code by chance.
+const TRIES: usize = 4;
+
+/// The code that a user reads on one device and enters on another: `BCDF-GHJK`. It is read in upper or lower case, with
+/// or without anything between the letters.
+///
+/// ```
+/// use sigra::oauth_server::UserCode;
+///
+/// let code = UserCode::parse("bcdf ghjk").expect("a code");
+/// assert_eq!(code.to_string(), "BCDF-GHJK");
+/// assert!(UserCode::parse("BCDF-GHJA").is_none(), "it has a vowel");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserCode([u8; LETTERS_OF_CODE]);
+
+impl UserCode {
+    /// Parses what a user entered. Returns `None` if it can't be a code.
+    #[must_use]
+    pub fn parse(entered: &str) -> Option<Self> {
+        if entered.len() > 64 {
+            return None;
+        }
+        let is_between = |c: &char| c.is_whitespace() || matches!(c, '-' | '–' | '.' | '_');
+        let letters = entered.chars().filter(|c| !is_between(c)).map(|c| {
+            let upper = u8::try_from(c.to_ascii_uppercase()).ok()?;
+            LETTERS.contains(&upper).then_some(upper)
+        });
+        letters.collect::<Option<Vec<u8>>>()?.try_into().ok().map(Self)
+    }
+
+    fn generate() -> Result<Self, Error> {
+        let mut letters = [0; LETTERS_OF_CODE];
+        let mut filled = 0;
+        while filled < LETTERS_OF_CODE {
+            // A byte above the largest multiple of 20 is drawn again, so that all letters are equally likely.
+            for byte in random_bytes::<16>()?.into_iter().filter(|byte| *byte < 240).take(LETTERS_OF_CODE - filled) {
+                letters[filled] = LETTERS[usize::from(byte % 20)];
+                filled += 1;
+            }
+        }
+        Ok(Self(letters))
+    }
+}
+
+impl fmt::Display for UserCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = std::str::from_utf8(&self.0).unwrap_or_default();
+        write!(f, "{}-{}", &letters[..4], &letters[4..])
+    }
+}
+
+impl fmt::Debug for UserCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserCode([redacted])")
+    }
+}
+
+/// A program that waits for the user who entered its code.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[must_use = "show it to the user, who decides"]
+pub struct DeviceRequest {
+    /// The client.
+    pub client: OauthClient,
+    /// The permissions that it asks for, with their descriptions.
+    pub permissions: Vec<RegisteredPermission>,
+    /// The IP address of the program, for the user to compare.
+    pub ip: Option<IpAddr>,
+    /// The operating system of the program, if it says so.
+    pub system: Option<&'static str>,
+    /// When the program began to wait.
+    pub inserted_at: OffsetDateTime,
+    /// How long it will have access, unless the user ends it before (OWASP ASVS 10.7.2).
+    pub lifetime: Duration,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    device_code: &'a str,
+    user_code: String,
+    verification_uri: String,
+    verification_uri_complete: String,
+    expires_in: u64,
+    interval: i32,
+}
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// The endpoint `/oauth/device_authorization` (RFC 8628 section 3.1): answers a program with a code for the user,
+    /// and one for itself.
+    pub async fn device_authorization(self, request: Request) -> Response {
+        let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
+        let answered = async {
+            let (headers, parameters) = read_form(request).await?;
+            self.sigra.limits().check_address(&program)?;
+            let client = self.authenticate(&headers, &parameters).await?;
+            self.begin_device(&client, &parameters, &program).await
+        };
+        answered.await.unwrap_or_else(axum::response::IntoResponse::into_response)
+    }
+
+    async fn begin_device(
+        self,
+        client: &OauthClient,
+        parameters: &Parameters,
+        program: &Client,
+    ) -> Result<Response, EndpointError> {
+        if !client.devices {
+            return Err(Refusal::new("unauthorized_client", "the client can't use device authorization").into());
+        }
+        let permissions = self.permissions_for(client, parameters.get("scope"))?.to_string();
+        let resource = self.resource_for(parameters.get("resource"))?;
+        let code = FlowToken::generate()?;
+        for _ in 0..TRIES {
+            let user_code = UserCode::generate()?;
+            let new = NewDeviceCode {
+                code: code.hash(),
+                user_code: self.hash_of(&user_code)?,
+                client: &client.id,
+                permissions: &permissions,
+                resource: &resource,
+                poll_interval: INTERVAL,
+                ip: program.ip.map(|ip| ip.to_string()),
+                user_agent: program.user_agent.as_deref(),
+                now: self.sigra.now(),
+            };
+            let inserted: Result<bool, Error> =
+                transact!(self.sigra, conn => Ok(store::oauth_device_codes::insert::<U::Database>(conn, &new).await?));
+            if inserted? {
+                self.sigra.ensure_purged();
+                return Ok(self.device_response(&code, &user_code)?);
+            }
+        }
+        Err(Error::Random.into())
+    }
+
+    fn device_response(self, code: &FlowToken, user_code: &UserCode) -> Result<Response, Error> {
+        let verification_uri = format!("{}/device", self.settings()?.issuer);
+        let body = Body {
+            device_code: &code.encode(),
+            user_code: user_code.to_string(),
+            verification_uri_complete: format!("{verification_uri}?user_code={user_code}"),
+            verification_uri,
+            expires_in: DEVICE_CODE_TTL.as_secs(),
+            interval: INTERVAL,
+        };
+        Ok(json(StatusCode::OK, &body))
+    }
+
+    /// Finds the program whose code the user of this session entered, so that they can decide about it in this session.
+    /// Returns `None` if no program waits with this code. Call it only from a `POST`, and show the program's name and
+    /// permissions, and a warning: somebody else may have sent the user the code.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyAttempts`] after 10 codes of the user.
+    pub async fn enter_user_code(self, scope: &Scope<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
+        let (user, session) = (scope.user().id(), scope.session().id);
+        self.settings()?;
+        self.sigra.limits().check(ENTERED_CODES, "oauth user code", &user.to_string()).await?;
+        let (hash, begun) = (self.hash_of(code)?, self.begun());
+        let row = transact!(self.sigra, conn => {
+            self.sigra.lock_scope(conn, scope).await?;
+            Ok(store::oauth_device_codes::enter::<U>(conn, &hash, &user, session, begun).await?)
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        self.device_request(row).await
+    }
+
+    /// Gives the program with this code access, because the user allowed it. Returns it, or `None` if the code wasn't
+    /// [entered](Self::enter_user_code) in this session, expired, or was decided about. Call it only from a `POST`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionEnded`] if the user became inactive.
+    pub async fn approve_device(self, scope: &Scope<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
+        self.decide(scope, code, APPROVED).await
+    }
+
+    /// Refuses the program with this code access, as [`approve_device`](Self::approve_device) gives it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`approve_device`](Self::approve_device).
+    pub async fn deny_device(self, scope: &Scope<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
+        self.decide(scope, code, DENIED).await
+    }
+
+    async fn decide(
+        self,
+        scope: &Scope<U>,
+        code: &UserCode,
+        decision: &'static str,
+    ) -> Result<Option<DeviceRequest>, Error> {
+        let (user, session) = (scope.user().id(), scope.session().id);
+        let (hash, begun) = (self.hash_of(code)?, self.begun());
+        let row = transact!(self.sigra, conn => {
+            self.sigra.lock_scope(conn, scope).await?;
+            if !store::sessions::exists::<U>(&mut *conn, &user, session).await? {
+                return Err(Error::SessionEnded);
+            }
+            Ok(store::oauth_device_codes::decide::<U>(conn, &hash, &user, session, decision, begun).await?)
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        self.device_request(row).await
+    }
+
+    async fn device_request(self, row: DeviceCodeRow<U::Id>) -> Result<Option<DeviceRequest>, Error> {
+        let Some(client) = self.find_client(&row.client).await? else { return Ok(None) };
+        let permissions = self.described(&row.permissions.parse().unwrap_or_default());
+        let system = row.user_agent.as_deref().and_then(system_of);
+        let ip = row.ip.and_then(|ip| ip.parse().ok());
+        let lifetime = self.settings()?.grant_ttl;
+        Ok(Some(DeviceRequest { client, permissions, ip, system, inserted_at: row.inserted_at, lifetime }))
+    }
+
+    /// Exchanges the code of a program for tokens, once the user has allowed it (RFC 8628 section 3.4).
+    pub(super) async fn poll(
+        self,
+        client: &OauthClient,
+        parameters: &Parameters,
+        program: &Client,
+    ) -> Result<Tokens, EndpointError> {
+        const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
+        let code = parameters.require("device_code", "device_code is missing")?;
+        let code = FlowToken::parse(code).ok_or(UNKNOWN)?.hash();
+        let polled = transact!(self.sigra, conn => {
+            let row = store::oauth_device_codes::find::<U>(&mut *conn, code).await?;
+            match row.filter(|row| row.client == client.id) {
+                Some(row) => self.poll_in(conn, client, row, program).await,
+                None => Ok(Err(UNKNOWN)),
+            }
+        })?;
+        Ok(polled?)
+    }
+
+    async fn poll_in(
+        self,
+        conn: &mut Connection<U>,
+        client: &OauthClient,
+        row: DeviceCodeRow<U::Id>,
+        program: &Client,
+    ) -> Result<Result<Tokens, Refusal>, Error> {
+        const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
+        const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
+        let (now, begun) = (self.sigra.now(), self.begun());
+        if row.inserted_at <= begun.after || row.inserted_at > begun.until {
+            return Ok(Err(Refusal::new("expired_token", "the device code has expired: begin again")));
+        }
+        let is_early = row.polled_at.is_some_and(|at| now < at + Duration::from_secs(row.poll_interval.max(0) as u64));
+        let next = if is_early { (row.poll_interval + INTERVAL).min(LONGEST_INTERVAL) } else { row.poll_interval };
+        // Of several requests at once, one is early enough.
+        if !store::oauth_device_codes::poll::<U>(&mut *conn, &row, next, now).await? || is_early {
+            return Ok(Err(Refusal::new("slow_down", "ask less often")));
+        }
+        match row.decision.as_deref() {
+            None => return Ok(Err(PENDING)),
+            Some(APPROVED) => {}
+            Some(_) => {
+                store::oauth_device_codes::delete::<U>(conn, row.code).await?;
+                return Ok(Err(DENIED_BY_USER));
+            }
+        }
+        let (Some(user), Some(session)) = (row.user.clone(), row.session) else { return Ok(Err(PENDING)) };
+        store::users::lock::<U>(&mut *conn, &user).await?;
+        if !store::oauth_device_codes::delete::<U>(&mut *conn, row.code).await? {
+            return Ok(Err(DENIED_BY_USER));
+        }
+        let Some(session) = self.live_session(&mut *conn, session).await? else { return Ok(Err(DENIED_BY_USER)) };
+        let given = Given {
+            user,
+            session: &session,
+            client,
+            permissions: &row.permissions,
+            resource: &row.resource,
+            browser: None,
+        };
+        self.give(conn, given, program).await.map(|(_, tokens)| Ok(tokens))
+    }
+
+    /// Returns when a program must have begun to wait, to wait now.
+    fn begun(self) -> Window {
+        Window::of(DEVICE_CODE_TTL, self.sigra.now())
+    }
+
+    /// Returns what the database knows a user code by. It has a key, because the codes are short.
+    fn hash_of(self, code: &UserCode) -> Result<[u8; 32], Error> {
+        let macs = self.sigra.parts.oauth_keys.macs(&[b"user code", &code.0]);
+        macs.first().map(|mac| **mac).ok_or(Error::Encryption)
+    }
+}
+
+const APPROVED: &str = "approved";
+const DENIED: &str = "denied";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_code_is_eight_consonants_however_it_is_written() {
+        let code = UserCode::generate().expect("randomness");
+        let shown = code.to_string();
+        assert_eq!((shown.len(), &shown[4..5]), (9, "-"));
+        assert!(shown.bytes().filter(|letter| *letter != b'-').all(|letter| LETTERS.contains(&letter)));
+        for entered in [shown.to_lowercase(), shown.replace('-', ""), format!(" {} ", shown.replace('-', " – "))] {
+            assert!(UserCode::parse(&entered) == Some(code.clone()), "{entered}");
+        }
+        for bad in ["", "BCDF-GHJ", "BCDF-GHJKL", "BCDF-GHJA", "BCDF-GHJ1", "BCDF-GHJÉ", &"B".repeat(100)] {
+            assert!(UserCode::parse(bad).is_none(), "{bad}");
+        }
+        assert_eq!(format!("{code:?}"), "UserCode([redacted])");
+    }
+
+    #[test]
+    fn all_letters_of_user_codes_are_equally_likely() {
+        let mut counts = std::collections::BTreeMap::<u8, usize>::new();
+        for _ in 0..2500 {
+            UserCode::generate().expect("randomness").0.iter().for_each(|b| *counts.entry(*b).or_default() += 1);
+        }
+        // 20,000 letters: 1000 of each, plus or minus 31.
+        assert!(counts.len() == 20 && counts.values().all(|count| (800..1200).contains(count)), "{counts:?}");
+    }
+}

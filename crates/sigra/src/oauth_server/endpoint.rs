@@ -1,0 +1,45 @@
+//! What the endpoints for programs read.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+};
+use http::{HeaderMap, header};
+
+use crate::oauth_server::{parameters::Parameters, refusal::Refusal};
+
+/// The longest body, in bytes.
+const MAX_BODY: usize = 32 * 1024;
+
+/// Reads the form of a request. Parameters in the URL are refused, because URLs are logged.
+pub(super) async fn read_form(request: Request) -> Result<(HeaderMap, Parameters), Refusal> {
+    let (parts, body) = request.into_parts();
+    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        return Err(Refusal::invalid_request("send parameters in the body, not in the URL"));
+    }
+    if !has_type(&parts.headers, "application/x-www-form-urlencoded") {
+        return Err(Refusal::invalid_request("send the body as application/x-www-form-urlencoded"));
+    }
+    Ok((parts.headers, Parameters::parse(&read(body).await?)?))
+}
+
+/// Reads the JSON of a request.
+pub(super) async fn read_json<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    let (parts, body) = request.into_parts();
+    if !has_type(&parts.headers, "application/json") {
+        return Err(Refusal::new("invalid_client_metadata", "send the body as application/json"));
+    }
+    let body = read(body).await?;
+    serde_json::from_slice(&body)
+        .map_err(|_| Refusal::new("invalid_client_metadata", "the body isn't the JSON of a client (RFC 7591)"))
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+    let read = to_bytes(body, MAX_BODY).await;
+    read.map(Vec::from).map_err(|_| Refusal::invalid_request("the body is too long, or ended early"))
+}
+
+fn has_type(headers: &HeaderMap, expected: &str) -> bool {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|sent| sent.to_str().ok());
+    sent.and_then(|sent| sent.split(';').next()).is_some_and(|sent| sent.trim().eq_ignore_ascii_case(expected))
+}

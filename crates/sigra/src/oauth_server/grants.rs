@@ -1,0 +1,91 @@
+//! The programs that users gave access: listing and ending them.
+
+use uuid::Uuid;
+
+use crate::{
+    base::{error::Error, telemetry},
+    model::{
+        audit::{self, own_event},
+        client::Client,
+        oauth_grant::Grant,
+        user::{AuthUser, Connection},
+        window::Window,
+    },
+    oauth_server::handle::OauthServer,
+    sigra::transact,
+    store::{self, GrantRow},
+};
+
+/// The maximum number of programs in the list.
+const MOST: i64 = 100;
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// Returns the programs that a user gave access, the most recently used first: at most 100.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list(self, user: &U::Id) -> Result<Vec<Grant>, Error> {
+        let Ok(settings) = self.settings() else { return Ok(Vec::new()) };
+        let given = Window::of(settings.grant_ttl, self.sigra.now());
+        let mut conn = self.sigra.pool().acquire().await?;
+        let rows = store::oauth_grants::list::<U>(&mut conn, user, given, MOST).await?;
+        Ok(rows.into_iter().map(|row| self.grant(row)).collect())
+    }
+
+    fn grant(self, row: GrantRow<U::Id>) -> Grant {
+        Grant {
+            id: row.id,
+            client_id: row.client,
+            client_name: row.client_name,
+            permissions: self.sigra.parts.config.permissions.known_in(&row.permissions),
+            resource: row.resource,
+            ip: row.ip.and_then(|ip| ip.parse().ok()),
+            user_agent: row.user_agent,
+            last_used_at: row.last_used_at,
+            inserted_at: row.inserted_at,
+        }
+    }
+
+    /// Ends the access of one of a user's programs, as from their list of devices. Its tokens are invalid at once.
+    /// Returns whether it was theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete(self, user: &U::Id, id: Uuid, client: &Client) -> Result<bool, Error> {
+        let was_theirs = transact!(self.sigra, conn => {
+            store::users::lock::<U>(&mut *conn, user).await?;
+            let Some(name) = store::oauth_grants::delete_of_user::<U>(&mut *conn, user, id).await? else {
+                return Ok(false);
+            };
+            let audit = own_event(audit::APP_REVOKED, user, client).with(serde_json::json!({ "name": name }));
+            self.sigra.audit().record(conn, &audit).await?;
+            Ok(true)
+        })?;
+        if was_theirs {
+            self.sigra.parts.cache.forget(&id);
+            tracing::info!(target: "sigra", event = telemetry::APP_REVOKED, user_id = %user, grant_id = %id);
+        }
+        Ok(was_theirs)
+    }
+
+    /// Ends the access of all of a user's programs in the host's own [transaction](crate::Sigra::begin), as when the user
+    /// logs out everywhere, and returns how many there were. [Announce](crate::session::Sessions::announce_change) the user
+    /// after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<usize, Error> {
+        store::users::lock::<U>(&mut *conn, user).await?;
+        store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
+        store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
+        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?.len();
+        if ended > 0 {
+            let audit = own_event(audit::APP_REVOKED, user, client).with(serde_json::json!({ "programs": ended }));
+            self.sigra.audit().record(conn, &audit).await?;
+        }
+        Ok(ended)
+    }
+}

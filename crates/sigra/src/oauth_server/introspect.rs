@@ -1,0 +1,77 @@
+//! The introspection endpoint (RFC 7662).
+
+use axum::{
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    base::bearer_secret::PresentedBearer,
+    model::user::AuthUser,
+    oauth_server::{
+        endpoint::read_form,
+        handle::OauthServer,
+        refusal::{EndpointError, Refusal},
+        response::json,
+    },
+    store::{self, FoundGrant},
+};
+
+/// What is known about a valid token.
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    scope: String,
+    client_id: &'a str,
+    sub: String,
+    aud: &'a str,
+    iss: &'a str,
+    token_type: &'static str,
+    exp: i64,
+    iat: i64,
+}
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// The endpoint `/oauth/introspect` (RFC 7662), for an API on another server: describes an access token: whether it is
+    /// valid, and what it allows. Only clients that [may introspect](crate::oauth_server::OauthClient::introspects) can call
+    /// it, with their secret. They must compare `aud` with their own resource.
+    pub async fn introspect(self, request: Request) -> Response {
+        self.answer_introspect(request).await.unwrap_or_else(|error| error.into_response())
+    }
+
+    async fn answer_introspect(self, request: Request) -> Result<Response, EndpointError> {
+        let (headers, parameters) = read_form(request).await?;
+        let client = self.authenticate(&headers, &parameters).await?;
+        if !client.introspects {
+            return Err(Refusal::invalid_client().into());
+        }
+        let token = parameters.require("token", "token is missing")?;
+        let inactive = || json(StatusCode::OK, &serde_json::json!({ "active": false }));
+        let Some(presented) = PresentedBearer::parse(token, self.prefix()) else { return Ok(inactive()) };
+        let mut conn = self.sigra.pool().acquire().await?;
+        let found = store::oauth_grants::find_by_token::<U>(&mut conn, presented.key().hash).await?;
+        let settings = self.settings()?;
+        let is_good = |found: &FoundGrant<U>| settings.knows(&found.grant.client) && self.is_good(found);
+        let Some(found) = found.filter(is_good) else { return Ok(inactive()) };
+        let active = Active {
+            active: true,
+            scope: self.sigra.parts.config.permissions.known_in(&found.permissions).to_string(),
+            client_id: &found.grant.client,
+            sub: found.grant.user.to_string(),
+            aud: &found.grant.resource,
+            iss: &settings.issuer,
+            token_type: "Bearer",
+            exp: found.expires_at.unix_timestamp(),
+            iat: found.issued_at.unix_timestamp(),
+        };
+        Ok(json(StatusCode::OK, &active))
+    }
+
+    /// Returns whether a token counts, by the same rules as for the extractor.
+    fn is_good(self, found: &FoundGrant<U>) -> bool {
+        let has_factor = found.grant.mfa_verified || !found.user.requires_second_factor();
+        self.sigra.now() < found.expires_at && found.user.is_active() && has_factor
+    }
+}

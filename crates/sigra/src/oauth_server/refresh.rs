@@ -1,0 +1,192 @@
+//! Refresh tokens, which rotate.
+//!
+//! A grant has one refresh token. Each use replaces it by a successor that is derived from it, a key of the server and
+//! a salt in the row, so a token that comes again within the grace returns the same successor: there is no second
+//! child. All tokens of a grant begin with the same bytes, so any older one is recognized without a list, and ends the
+//! family (RFC 9700 section 4.14).
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    base::{
+        clock::later,
+        error::Error,
+        telemetry,
+        token::{RefreshToken, random_bytes},
+    },
+    model::{
+        audit::{self, own_event},
+        client::Client,
+        oauth_client::OauthClient,
+        permission::Permissions,
+        user::{AuthUser, Connection},
+        window::latest,
+    },
+    oauth_server::{
+        handle::OauthServer,
+        issue::{SALT, Tokens},
+        parameters::Parameters,
+        refusal::{EndpointError, Refusal},
+    },
+    sigra::transact,
+    store::{self, GrantRow, Rotation},
+};
+
+const INVALID: Refusal =
+    Refusal::invalid_grant("the refresh token is unknown, expired, was replaced, or belongs to another client");
+
+/// What became of a refresh.
+enum Refreshed {
+    Issued(Tokens),
+    Refused(Refusal),
+    /// The family has ended.
+    Ended(Uuid),
+}
+
+/// How a refresh token relates to its grant.
+enum Standing {
+    Current,
+    /// It was replaced, and the response may have been lost.
+    Predecessor,
+    /// It was replaced long ago, or by a token that was replaced too.
+    Older,
+}
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// Issues an access token and the next refresh token (RFC 6749 section 6).
+    pub(super) async fn refresh(
+        self,
+        client: &OauthClient,
+        parameters: &Parameters,
+        program: &Client,
+    ) -> Result<Tokens, EndpointError> {
+        let token = parameters.require("refresh_token", "refresh_token is missing")?;
+        let token = RefreshToken::parse(token, self.prefix()).ok_or(INVALID)?;
+        let scope = parameters.get("scope").map(str::parse).transpose();
+        let scope: Option<Permissions> =
+            scope.map_err(|_| Refusal::invalid_scope("the scope isn't a list of names"))?;
+        let resource = parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?;
+        let attempt = Attempt { client, scope, resource };
+        let refreshed = transact!(self.sigra, conn => self.refresh_in(conn, &token, &attempt, program).await)?;
+        match refreshed {
+            Refreshed::Issued(tokens) => Ok(tokens),
+            Refreshed::Refused(refusal) => Err(refusal.into()),
+            Refreshed::Ended(grant) => {
+                self.sigra.parts.cache.forget(&grant);
+                Err(INVALID.into())
+            }
+        }
+    }
+
+    async fn refresh_in(
+        self,
+        conn: &mut Connection<U>,
+        token: &RefreshToken,
+        attempt: &Attempt<'_>,
+        program: &Client,
+    ) -> Result<Refreshed, Error> {
+        let refused = |refusal| Ok(Refreshed::Refused(refusal));
+        let series = token.series();
+        let Some(user) = store::oauth_grants::lock_owner::<U>(&mut *conn, series).await? else {
+            return refused(INVALID);
+        };
+        // Only now, because the row may have changed while its user was locked.
+        let grant = store::oauth_grants::find_by_series::<U>(&mut *conn, series).await?;
+        let Some(grant) = grant.filter(|grant| grant.client == attempt.client.id) else { return refused(INVALID) };
+        let now = self.sigra.now();
+        let standing = self.standing(&grant, token, now)?;
+        if matches!(standing, Standing::Older) {
+            self.end_family(conn, grant.id, &grant.user, program).await?;
+            return Ok(Refreshed::Ended(grant.id));
+        }
+        if !user.is_active() || now >= self.ends_at(&grant)? || grant.inserted_at > latest(now) {
+            store::oauth_grants::delete::<U>(conn, grant.id).await?;
+            return Ok(Refreshed::Ended(grant.id));
+        }
+        if user.requires_second_factor() && !grant.mfa_verified {
+            return refused(INVALID);
+        }
+        let permissions = match attempt.permissions(&grant) {
+            Ok(permissions) => permissions,
+            Err(refusal) => return refused(refusal),
+        };
+        let next = match standing {
+            Standing::Current => self.rotate(&mut *conn, &grant, token, now).await?,
+            _ => self.successors(token, &grant.salt).into_iter().find(|next| next.hash() == grant.refresh_token),
+        };
+        // Its key was removed from the settings within the grace.
+        let Some(next) = next else { return refused(INVALID) };
+        self.issue(conn, &grant, &permissions, &next).await.map(Refreshed::Issued)
+    }
+
+    fn standing(self, grant: &GrantRow<U::Id>, token: &RefreshToken, now: OffsetDateTime) -> Result<Standing, Error> {
+        let hash = token.hash();
+        if grant.refresh_token == hash {
+            return Ok(Standing::Current);
+        }
+        let grace = self.settings()?.refresh_grace;
+        let is_in_grace = grant.superseded_at.is_some_and(|at| at <= latest(now) && now < later(at, grace));
+        match grant.previous_token == Some(hash) && is_in_grace {
+            true => Ok(Standing::Predecessor),
+            false => Ok(Standing::Older),
+        }
+    }
+
+    async fn rotate(
+        self,
+        conn: &mut Connection<U>,
+        grant: &GrantRow<U::Id>,
+        token: &RefreshToken,
+        now: OffsetDateTime,
+    ) -> Result<Option<RefreshToken>, Error> {
+        let salt = random_bytes::<SALT>()?;
+        let Some(next) = self.successors(token, &salt).into_iter().next() else { return Ok(None) };
+        let rotation = Rotation { from: token.hash(), to: next.hash(), salt: &salt, now };
+        Ok(store::oauth_grants::rotate::<U>(conn, grant.id, rotation).await?.then_some(next))
+    }
+
+    /// Returns the successors of a refresh token: that of the newest key first.
+    fn successors(self, token: &RefreshToken, salt: &[u8]) -> Vec<RefreshToken> {
+        let macs = self.sigra.parts.oauth_keys.macs(&[token.as_bytes(), salt]);
+        macs.iter().map(|mac| token.successor(mac)).collect()
+    }
+
+    /// Ends a family of refresh tokens, because a token or a code of it came again. Returns whether it existed.
+    pub(super) async fn end_family(
+        self,
+        conn: &mut Connection<U>,
+        grant: Uuid,
+        user: &U::Id,
+        program: &Client,
+    ) -> Result<bool, Error> {
+        let ended = store::oauth_grants::delete::<U>(&mut *conn, grant).await?;
+        if ended {
+            self.sigra.audit().record(conn, &own_event(audit::APP_TOKEN_REUSED, user, program)).await?;
+            tracing::warn!(target: "sigra", event = telemetry::TOKEN_REUSED, user_id = %user, grant_id = %grant);
+        }
+        Ok(ended)
+    }
+}
+
+/// What a client asks for with a refresh token.
+struct Attempt<'a> {
+    client: &'a OauthClient,
+    scope: Option<Permissions>,
+    resource: Option<String>,
+}
+
+impl Attempt<'_> {
+    /// Returns the permissions of the access token: those of the grant, or fewer.
+    fn permissions<Id>(&self, grant: &GrantRow<Id>) -> Result<String, Refusal> {
+        if self.resource.as_ref().is_some_and(|resource| *resource != grant.resource) {
+            return Err(Refusal::invalid_target());
+        }
+        let Some(asked) = &self.scope else { return Ok(grant.permissions.clone()) };
+        let all: Permissions = grant.permissions.parse().unwrap_or_default();
+        match !asked.is_empty() && asked.is_subset_of(&all) {
+            true => Ok(asked.to_string()),
+            false => Err(Refusal::invalid_scope("the user didn't give the client these permissions")),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Why an endpoint refuses a request, as RFC 6749 section 5.2 writes it.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    base::error::Error,
+    oauth_server::response::{json, open_to_all},
+};
+
+/// An error of the protocol: a code for programs, and a sentence for their developers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub error: &'static str,
+    pub description: &'static str,
+}
+
+impl Refusal {
+    pub const fn new(error: &'static str, description: &'static str) -> Self {
+        Self { error, description }
+    }
+
+    pub const fn invalid_request(description: &'static str) -> Self {
+        Self::new("invalid_request", description)
+    }
+
+    pub const fn invalid_grant(description: &'static str) -> Self {
+        Self::new("invalid_grant", description)
+    }
+
+    pub const fn invalid_scope(description: &'static str) -> Self {
+        Self::new("invalid_scope", description)
+    }
+
+    pub const fn invalid_target() -> Self {
+        Self::new("invalid_target", "the server doesn't have this resource, or the user allowed another one")
+    }
+
+    pub const fn invalid_client() -> Self {
+        Self::new("invalid_client", "the client is unknown, or its secret is wrong")
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.error {
+            "invalid_client" => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error": self.error, "error_description": self.description });
+        let mut response = json(self.status(), &body);
+        if self.status() == StatusCode::UNAUTHORIZED {
+            let basic = HeaderValue::from_static("Basic realm=\"oauth\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        }
+        response
+    }
+}
+
+/// Why an endpoint has no result.
+#[derive(Debug)]
+pub(super) enum EndpointError {
+    Refused(Refusal),
+    Library(Error),
+}
+
+impl From<Refusal> for EndpointError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for EndpointError {
+    fn from(error: Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl From<sqlx::Error> for EndpointError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Library(error.into())
+    }
+}
+
+impl IntoResponse for EndpointError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(refusal) => refusal.into_response(),
+            Self::Library(error) => open_to_all(error.into_response()),
+        }
+    }
+}

@@ -1,0 +1,1014 @@
+//! The OAuth server: codes, refresh tokens, devices, and what ends them. Attacks first.
+
+use std::sync::Arc;
+
+use axum::{body::Body, http::StatusCode};
+use http::{Method, Request};
+use serde_json::{Value, json};
+use sigra::{
+    Client, audit,
+    testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_status},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    host::{DAY, MINUTE, SECOND, User, token},
+    oauth_server_host::{
+        APP, CALLBACK, ISSUER, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in, approve,
+        assert_refused, authorize_path, code_of, error_of, text,
+    },
+};
+
+const AT_ONCE: usize = 16;
+
+async fn suspend(host: &ServerHost, user: &User) {
+    let suspend = sqlx::query("UPDATE users SET suspended = $1 WHERE id = $2").bind(true).bind(user.id);
+    suspend.execute(&host.host.pool).await.unwrap();
+    host.sigra().catch_up().await;
+}
+
+async fn promote(host: &ServerHost, user: &User) {
+    let promote = sqlx::query("UPDATE users SET admin = $1 WHERE id = $2").bind(true).bind(user.id);
+    promote.execute(&host.host.pool).await.unwrap();
+    host.sigra().catch_up().await;
+}
+
+async fn is_open(host: &ServerHost, access: &str) -> bool {
+    match host.open("/api/read", access).await.status() {
+        StatusCode::OK => true,
+        StatusCode::UNAUTHORIZED => false,
+        other => panic!("{other}"),
+    }
+}
+
+// The flow of a code.
+
+#[tokio::test]
+async fn a_program_gets_tokens_that_open_what_the_user_allowed() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let page: Value = browser.get(&authorize_path(&[("scope", "projects:read")])).await.json();
+    assert_eq!((&page["client"], &page["permissions"]), (&json!("Acme CLI"), &json!(["See your projects"])));
+    assert_eq!((&page["destination"], &page["form_action"]), (&json!("127.0.0.1"), &json!("http://127.0.0.1:49152")));
+
+    let approved = approve(&browser, &[("scope", "projects:read")]).await;
+    assert!(approved.location().unwrap().starts_with("http://127.0.0.1:49152/callback?code="));
+    assert!(answer_in(&approved).contains(&("state".to_owned(), "xyz".to_owned())));
+    let tokens = Tokens::of(&host.exchange(&code_of(&approved), &[]).await);
+    assert_eq!(tokens.scope, "projects:read");
+    assert!(tokens.access.starts_with("my_app_oat_") && tokens.refresh.starts_with("my_app_ort_"));
+
+    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
+    assert_status(&host.open("/api/write", &tokens.access).await, StatusCode::FORBIDDEN);
+    let grants = host.sigra().oauth_server().list(&user.id).await.unwrap();
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].device(), "Acme CLI on Linux");
+    assert_eq!(grants[0].permissions.to_string(), "projects:read");
+    assert_audit_event(host.sigra(), &user, audit::APP_AUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_visitor_logs_in_first_and_comes_back() {
+    let host = ServerHost::new().await;
+    let user = host.host.registered_fixture().await;
+    let browser = TestClient::new(host.router());
+    let path = authorize_path(&[]);
+    assert_eq!(browser.get(&path).await.location(), Some("/users/log-in"));
+    assert_eq!(host.host.post_log_in(&browser, &user, false).await.location(), Some(path.as_str()));
+    assert_status(&browser.get(&path).await, StatusCode::OK);
+    assert_eq!(host.count("oauth_codes").await, 0, "nothing is given before the user allowed it");
+}
+
+#[tokio::test]
+async fn a_user_who_says_no_gives_nothing() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let denied = browser.post(&authorize_path(&[]), &[("decision", "no")]).await;
+    let expected = [("error", "access_denied"), ("state", "xyz"), ("iss", ISSUER)];
+    assert_eq!(answer_in(&denied), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(host.count("oauth_codes").await, 0);
+}
+
+#[tokio::test]
+async fn only_a_client_of_the_hosts_own_skips_consent() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let own = [("client_id", "own"), ("redirect_uri", APP)];
+    let code = code_of(&browser.get(&authorize_path(&own)).await);
+    let exchanged = host.exchange(&code, &own).await;
+    assert_status(&exchanged, StatusCode::OK);
+    assert_status(
+        &browser.get(&authorize_path(&[("client_id", "reader"), ("redirect_uri", APP), ("scope", "")])).await,
+        StatusCode::OK,
+    );
+}
+
+#[tokio::test]
+async fn invariant_8_another_site_cannot_consent_for_the_user() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    for site in ["cross-site", "same-site"] {
+        let request = Request::builder().method(Method::POST).uri(authorize_path(&[])).header("sec-fetch-site", site);
+        let request = request.header("origin", "https://evil.example");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = browser.send(request.body(Body::from("decision=allow")).unwrap()).await;
+        assert_status(&response, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(host.count("oauth_codes").await, 0);
+}
+
+#[tokio::test]
+async fn a_redirect_uri_that_is_not_the_clients_is_never_redirected_to() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    for bad in [
+        "https://evil.example/callback",
+        "http://127.0.0.1:1@evil.example/callback",
+        "http://127.0.0.1.evil.example/callback",
+        "http://127.0.0.1:1/callback#fragment",
+        "http://127.0.0.1:1/callback/../x",
+        "http://127.0.0.1:1/Callback",
+        "http://127.0.0.1:1/callback?next=x",
+        "http://localhost:1/callback",
+        "https://127.0.0.1:1/callback",
+        "javascript:alert(1)",
+        "",
+    ] {
+        for response in [
+            browser.get(&authorize_path(&[("redirect_uri", bad)])).await,
+            approve(&browser, &[("redirect_uri", bad)]).await,
+        ] {
+            assert_status(&response, StatusCode::BAD_REQUEST);
+            assert_eq!(response.location(), None, "{bad}");
+        }
+    }
+    for bad in ["", "unknown", "cli ", "CLI", "registered_x"] {
+        assert_status(&browser.get(&authorize_path(&[("client_id", bad)])).await, StatusCode::BAD_REQUEST);
+    }
+    let twice = format!("{}&redirect_uri=https://evil.example", authorize_path(&[]));
+    assert_status(&browser.get(&twice).await, StatusCode::BAD_REQUEST);
+    assert_eq!(host.count("oauth_codes").await, 0);
+}
+
+#[tokio::test]
+async fn other_mistakes_are_reported_to_the_client() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    for (name, value, error) in [
+        ("response_type", "token", "unsupported_response_type"),
+        ("response_type", "", "invalid_request"),
+        ("code_challenge", "", "invalid_request"),
+        ("code_challenge_method", "plain", "invalid_request"),
+        ("code_challenge_method", "", "invalid_request"),
+        ("code_challenge", VERIFIER, "nothing"),
+        ("scope", "everything", "invalid_scope"),
+        ("scope", "projects:read \"", "invalid_scope"),
+        ("resource", "https://evil.example", "invalid_target"),
+        ("request", "eyJ", "request_not_supported"),
+    ] {
+        let response = approve(&browser, &[(name, value)]).await;
+        assert!(response.location().unwrap().starts_with(CALLBACK), "{response:?}");
+        let answer = answer_in(&response);
+        let found = answer.iter().find(|(name, _)| name == "error").map_or("nothing", |(_, error)| error.as_str());
+        assert_eq!(found, error, "{name}={value}");
+        assert!(answer.contains(&("iss".to_owned(), ISSUER.to_owned())));
+        assert!(answer.contains(&("state".to_owned(), "xyz".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_client_never_gets_more_permissions_than_it_may_have() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let reader = [("client_id", "reader"), ("redirect_uri", APP)];
+    let refused = approve(&browser, &[reader[0], reader[1], ("scope", "projects:read projects:write")]).await;
+    assert!(answer_in(&refused).contains(&("error".to_owned(), "invalid_scope".to_owned())));
+    let code = code_of(&approve(&browser, &[reader[0], reader[1], ("scope", "")]).await);
+    let tokens = Tokens::of(&host.exchange(&code, &reader).await);
+    assert_eq!(tokens.scope, "projects:read", "without a scope, it is what the client may have");
+}
+
+#[tokio::test]
+async fn invariant_10_a_code_works_once_and_ends_what_it_gave_when_it_comes_again() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let tokens = Tokens::of(&host.exchange(&code, &[]).await);
+    assert!(is_open(&host, &tokens.access).await);
+
+    assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    assert!(!is_open(&host, &tokens.access).await);
+    assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+    assert_eq!(host.count("oauth_grants").await, 0);
+    assert_audit_event(host.sigra(), &user, audit::APP_TOKEN_REUSED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_10_of_many_exchanges_of_a_code_at_once_one_at_most_has_tokens_and_they_end() {
+    let host = Arc::new(ServerHost::new().await);
+    let (_, browser) = host.user().await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let mut exchanges = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (host, code) = (host.clone(), code.clone());
+        exchanges.spawn(async move { host.exchange(&code, &[]).await.status() });
+    }
+    let statuses = exchanges.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 1, "{statuses:?}");
+    assert_eq!(host.count("oauth_grants").await, 0, "the others were a second use");
+}
+
+#[tokio::test]
+async fn a_code_is_worth_nothing_with_another_client_verifier_redirect_or_resource() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let other_verifier = VERIFIER.replace('d', "e");
+    let challenge = super::oauth_server_host::challenge();
+    for change in [
+        ("client_id", "other"),
+        ("code_verifier", other_verifier.as_str()),
+        ("code_verifier", challenge.as_str()),
+        ("redirect_uri", "http://127.0.0.1:1/callback"),
+        ("resource", "https://localhost/mcp"),
+    ] {
+        let code = code_of(&approve(&browser, &[]).await);
+        assert_refused(&host.exchange(&code, &[change]).await, "invalid_grant");
+        assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    }
+    let code = code_of(&approve(&browser, &[]).await);
+    assert_refused(&host.exchange(&code, &[("code_verifier", "")]).await, "invalid_request");
+    assert_refused(&host.exchange(&code, &[("code", "")]).await, "invalid_request");
+    assert_refused(&host.exchange("unknown", &[]).await, "invalid_grant");
+    assert_refused(&host.exchange(&code, &[("grant_type", "password")]).await, "unsupported_grant_type");
+    assert_eq!(host.count("oauth_grants").await, 0);
+    assert_status(&host.exchange(&code, &[("redirect_uri", "")]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_code_expires_after_a_minute_and_with_the_session_that_gave_it() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let late = code_of(&approve(&browser, &[]).await);
+    host.host.clock().advance(MINUTE);
+    assert_refused(&host.exchange(&late, &[]).await, "invalid_grant");
+
+    let code = code_of(&approve(&browser, &[]).await);
+    browser.post("/log-out", &[]).await;
+    assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    assert_eq!(host.count("oauth_grants").await, 0);
+}
+
+#[tokio::test]
+async fn parameters_in_the_url_and_parameters_that_are_there_twice_are_refused() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let in_url = format!("/oauth/token?grant_type=refresh_token&client_id=cli&refresh_token={}", tokens.refresh);
+    assert_refused(&host.program().post(&in_url, &[]).await, "invalid_request");
+    let twice = [("grant_type", "refresh_token"), ("client_id", "cli"), ("refresh_token", &tokens.refresh)];
+    let twice = [&twice[..], &[("client_id", "cli")]].concat();
+    assert_refused(&host.program().post("/oauth/token", &twice).await, "invalid_request");
+    let open = host.open(&format!("/api/read?access_token={}", tokens.access), &tokens.access).await;
+    assert_status(&open, StatusCode::BAD_REQUEST);
+    let query = TestClient::new(host.router()).json().get(&format!("/api/read?access_token={}", tokens.access)).await;
+    assert_status(&query, StatusCode::UNAUTHORIZED);
+    assert_status(&host.refresh(&tokens.refresh, &[]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_confidential_client_needs_its_secret() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let site = [("client_id", "site"), ("redirect_uri", APP)];
+    for secret in ["", "wrong"] {
+        let code = code_of(&approve(&browser, &site).await);
+        let refused = host.exchange(&code, &[site[0], site[1], ("client_secret", secret)]).await;
+        assert_status(&refused, StatusCode::UNAUTHORIZED);
+        assert_refused(&refused, "invalid_client");
+        assert!(refused.header("www-authenticate").is_some_and(|header| header.starts_with("Basic ")));
+        assert_status(&host.exchange(&code, &[site[0], site[1], ("client_secret", SECRET)]).await, StatusCode::OK);
+    }
+    let code = code_of(&approve(&browser, &[]).await);
+    assert_refused(&host.exchange(&code, &[("client_secret", SECRET)]).await, "invalid_client");
+}
+
+// Refresh tokens.
+
+#[tokio::test]
+async fn invariant_22_a_replaced_refresh_token_returns_the_same_successor_within_its_grace() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let first = host.log_in(&browser).await;
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    assert_ne!(second.refresh, first.refresh);
+    host.host.clock().advance(SECOND * 29);
+    let again = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    assert_eq!(again.refresh, second.refresh, "there is no second child");
+    assert_ne!(again.access, second.access);
+    for access in [&first.access, &second.access, &again.access] {
+        assert!(is_open(&host, access).await);
+    }
+    host.host.clock().advance(MINUTE * 10);
+    let third = Tokens::of(&host.refresh(&second.refresh, &[]).await);
+    assert!(is_open(&host, &third.access).await);
+    assert_eq!(host.count("oauth_grants").await, 1);
+}
+
+#[tokio::test]
+async fn invariant_22_a_refresh_token_that_comes_back_after_its_grace_ends_its_family() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let first = host.log_in(&browser).await;
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    host.host.clock().advance(SECOND * 30);
+    assert_refused(&host.refresh(&first.refresh, &[]).await, "invalid_grant");
+    assert_refused(&host.refresh(&second.refresh, &[]).await, "invalid_grant");
+    assert!(!is_open(&host, &second.access).await);
+    assert_eq!(host.count("oauth_grants").await, 0);
+    assert_audit_event(host.sigra(), &user, audit::APP_TOKEN_REUSED).await;
+}
+
+#[tokio::test]
+async fn invariant_22_only_the_direct_predecessor_has_a_grace() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let first = host.log_in(&browser).await;
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    let third = Tokens::of(&host.refresh(&second.refresh, &[]).await);
+    assert_refused(&host.refresh(&first.refresh, &[]).await, "invalid_grant");
+    assert_refused(&host.refresh(&third.refresh, &[]).await, "invalid_grant");
+    assert_eq!(host.count("oauth_grants").await, 0);
+}
+
+#[tokio::test]
+async fn invariant_22_a_revoked_token_has_no_grace() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let first = host.log_in(&browser).await;
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap().remove(0);
+    assert!(host.sigra().oauth_server().delete(&user.id, grant.id, &Client::default()).await.unwrap());
+    for token in [&first.refresh, &second.refresh] {
+        assert_refused(&host.refresh(token, &[]).await, "invalid_grant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_22_many_refreshes_at_once_have_one_child_and_lose_no_family() {
+    let host = Arc::new(ServerHost::new().await);
+    let (_, browser) = host.user().await;
+    let mut tokens = host.log_in(&browser).await;
+    for _ in 0..4 {
+        let mut refreshes = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let (host, token) = (host.clone(), tokens.refresh.clone());
+            refreshes.spawn(async move { Tokens::of(&host.refresh(&token, &[]).await) });
+        }
+        let all = refreshes.join_all().await;
+        let children: std::collections::BTreeSet<&str> = all.iter().map(|tokens| tokens.refresh.as_str()).collect();
+        assert_eq!(children.len(), 1, "one child");
+        tokens = all[0].clone();
+        assert!(is_open(&host, &tokens.access).await);
+        host.host.clock().advance(SECOND);
+    }
+    assert_eq!(host.count("oauth_grants").await, 1);
+    assert!(host.count("oauth_tokens").await <= 32, "the oldest access tokens make room");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_22_two_nodes_that_refresh_at_once_have_one_child() {
+    let host = Arc::new(ServerHost::new().await);
+    let node = Arc::new(host.another_node().await);
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let mut refreshes = JoinSet::new();
+    for at in 0..AT_ONCE {
+        let (host, token) = ([&host, &node][at % 2].clone(), tokens.refresh.clone());
+        refreshes.spawn(async move { Tokens::of(&host.refresh(&token, &[]).await).refresh });
+    }
+    let children: std::collections::BTreeSet<String> = refreshes.join_all().await.into_iter().collect();
+    assert_eq!(children.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_never_has_more_permissions_than_the_user_gave() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in_with(&browser, &[("scope", "projects:read")]).await;
+    for scope in ["projects:read projects:write", "projects:write", "everything"] {
+        assert_refused(&host.refresh(&tokens.refresh, &[("scope", scope)]).await, "invalid_scope");
+    }
+    let all = host.log_in(&browser).await;
+    let fewer = Tokens::of(&host.refresh(&all.refresh, &[("scope", "projects:read")]).await);
+    assert_eq!(fewer.scope, "projects:read");
+    assert_status(&host.open("/api/write", &fewer.access).await, StatusCode::FORBIDDEN);
+    let again = Tokens::of(&host.refresh(&fewer.refresh, &[]).await);
+    assert_eq!(again.scope, "projects:read projects:write", "the grant still has them");
+}
+
+#[tokio::test]
+async fn a_refresh_token_of_another_client_is_refused_and_stays_valid() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    assert_refused(&host.refresh(&tokens.refresh, &[("client_id", "other")]).await, "invalid_grant");
+    assert_refused(&host.refresh(&tokens.refresh, &[("client_id", "unknown")]).await, "invalid_client");
+    assert_status(&host.refresh(&tokens.refresh, &[]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn access_tokens_expire_after_15_minutes_and_access_after_90_days_of_use() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let mut tokens = host.log_in(&browser).await;
+    host.host.clock().advance(MINUTE * 15);
+    assert!(!is_open(&host, &tokens.access).await);
+    for _ in 0..8 {
+        tokens = Tokens::of(&host.refresh(&tokens.refresh, &[]).await);
+        host.host.clock().advance(DAY * 11);
+    }
+    host.host.clock().advance(DAY * 2);
+    assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+    assert!(host.sigra().oauth_server().list(&user.id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_within_the_grace_survives_a_rotation_of_the_secret_key() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let first = host.log_in(&browser).await;
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    let rotated = host.with_newer_secret().await;
+    let again = Tokens::of(&rotated.refresh(&first.refresh, &[]).await);
+    assert_eq!(again.refresh, second.refresh);
+    assert_status(&rotated.refresh(&again.refresh, &[]).await, StatusCode::OK);
+}
+
+// What ends access.
+
+#[tokio::test]
+async fn invariant_17_a_suspended_or_deleted_user_has_no_tokens_on_any_node() {
+    let host = ServerHost::new().await;
+    let node = host.another_node().await;
+    for delete in [false, true] {
+        let (user, browser) = host.user().await;
+        let tokens = host.log_in(&browser).await;
+        let code = code_of(&approve(&browser, &[]).await);
+        assert!(is_open(&host, &tokens.access).await && is_open(&node, &tokens.access).await);
+        if delete {
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&host.host.pool).await.unwrap();
+            host.sigra().catch_up().await;
+        } else {
+            suspend(&host, &user).await;
+        }
+        node.sigra().catch_up().await;
+        assert!(!is_open(&host, &tokens.access).await && !is_open(&node, &tokens.access).await);
+        assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+        assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    }
+    assert_eq!(host.count("oauth_grants").await, 0);
+}
+
+#[tokio::test]
+async fn invariant_9_a_new_password_ends_the_access_of_programs_on_all_nodes() {
+    let host = ServerHost::new().await;
+    let node = host.another_node().await;
+    for kept in [false, true] {
+        let (user, browser) = host.user().await;
+        let tokens = host.log_in(&browser).await;
+        let code = code_of(&approve(&browser, &[]).await);
+        assert!(is_open(&node, &tokens.access).await);
+        let session = host.sigra().fetch_session(&token(&browser)).await.unwrap().unwrap().session().id;
+        let mut tx = host.sigra().begin().await.unwrap();
+        let revoked = match kept {
+            true => host.sigra().email_tokens().delete_others_in(&mut tx, &user.id, session).await,
+            false => host.sigra().email_tokens().delete_all_in(&mut tx, &user.id, None).await,
+        };
+        tx.commit().await.unwrap();
+        host.sigra().sessions().announce(revoked.unwrap());
+        node.sigra().catch_up().await;
+        assert!(!is_open(&host, &tokens.access).await && !is_open(&node, &tokens.access).await);
+        assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+        assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    }
+}
+
+#[tokio::test]
+async fn invariant_21_a_user_revokes_their_own_programs_and_no_others() {
+    let host = ServerHost::new().await;
+    let node = host.another_node().await;
+    let ((ada, hers), (eve, _)) = (host.user().await, host.user().await);
+    let tokens = host.log_in(&hers).await;
+    let server = host.sigra().oauth_server();
+    let grant = server.list(&ada.id).await.unwrap().remove(0);
+    assert!(!server.delete(&eve.id, grant.id, &Client::default()).await.unwrap());
+    assert!(is_open(&host, &tokens.access).await && is_open(&node, &tokens.access).await);
+    assert!(server.delete(&ada.id, grant.id, &Client::default()).await.unwrap());
+    assert!(!is_open(&host, &tokens.access).await);
+    node.sigra().catch_up().await;
+    assert!(!is_open(&node, &tokens.access).await);
+    assert_audit_event(host.sigra(), &ada, audit::APP_REVOKED).await;
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_can_end_programs_too() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    host.sigra().delete_all_sessions(&user.id).await.unwrap();
+    assert!(is_open(&host, &tokens.access).await, "programs stay logged in");
+    let mut tx = host.sigra().begin().await.unwrap();
+    let ended = host.sigra().oauth_server().delete_all_in(&mut tx, &user.id, &Client::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(ended, 1);
+    host.sigra().sessions().announce_change(&user.id);
+    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
+    assert!(!is_open(&host, &tokens.access).await);
+}
+
+#[tokio::test]
+async fn invariant_12_a_user_who_must_have_a_second_factor_gives_and_keeps_no_access_without_one() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    browser.post("/device/decision", &[("user_code", &user_code), ("decision", "allow")]).await;
+
+    promote(&host, &user).await;
+    assert!(!is_open(&host, &tokens.access).await);
+    assert_refused(&host.refresh(&tokens.refresh, &[]).await, "invalid_grant");
+    assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+    assert_refused(&host.poll(&device).await, "access_denied");
+    assert_eq!(browser.get(&authorize_path(&[])).await.location(), Some("/mfa"));
+    assert_status(&approve(&browser, &[]).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn invariant_12_a_pending_second_factor_gives_no_access() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let pending = sqlx::query("UPDATE users_tokens SET mfa_pending = $1 WHERE user_id = $2").bind(true).bind(user.id);
+    pending.execute(&host.host.pool).await.unwrap();
+    host.sigra().catch_up().await;
+    assert_eq!(browser.get(&authorize_path(&[])).await.location(), Some("/mfa-challenge"));
+    assert_status(&approve(&browser, &[]).await, StatusCode::UNAUTHORIZED);
+    assert_status(&browser.post("/device", &[("user_code", "BCDF-GHJK")]).await, StatusCode::UNAUTHORIZED);
+    assert_refused(&host.exchange(&code, &[]).await, "invalid_grant");
+}
+
+#[tokio::test]
+async fn invariant_4_a_token_of_one_kind_is_never_accepted_as_another() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let session = token(&browser).encode().to_string();
+    let (device, user_code) = host.begin_device().await;
+    for wrong in [&tokens.refresh, &code, &session, &device, &user_code, &tokens.refresh[11..].to_owned()] {
+        assert!(!is_open(&host, wrong).await, "as an access token");
+    }
+    for wrong in [&tokens.access, &code, &session, &device, &tokens.access.replace("_oat_", "_ort_")] {
+        assert_refused(&host.refresh(wrong, &[]).await, "invalid_grant");
+    }
+    for wrong in [&tokens.access, &tokens.refresh, &session, &device] {
+        assert_refused(&host.exchange(wrong, &[]).await, "invalid_grant");
+    }
+    for wrong in [&tokens.access, &code, &session] {
+        assert_refused(&host.poll(wrong).await, "invalid_grant");
+    }
+    assert_status(&host.exchange(&code, &[]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn invariant_21_an_access_token_opens_no_page_and_gives_no_access_to_others() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let program = TestClient::new(host.router()).json().bearer(&tokens.access);
+    assert_status(&program.get("/me").await, StatusCode::UNAUTHORIZED);
+    assert_status(&program.get(&authorize_path(&[])).await, StatusCode::UNAUTHORIZED);
+    assert_status(&approve(&program, &[]).await, StatusCode::UNAUTHORIZED);
+    assert_status(&program.post("/device", &[("user_code", "BCDF-GHJK")]).await, StatusCode::UNAUTHORIZED);
+    assert_status(&browser.get("/api/read").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn invariant_21_a_token_for_a_resource_opens_only_that() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let mcp = "https://localhost/mcp";
+    let code = code_of(&approve(&browser, &[("resource", mcp)]).await);
+    let tokens = Tokens::of(&host.exchange(&code, &[("resource", mcp)]).await);
+    assert_eq!(host.open("/mcp", &tokens.access).await.text(), user.email);
+    let refused = host.open("/api/read", &tokens.access).await;
+    assert_status(&refused, StatusCode::UNAUTHORIZED);
+    let everywhere = host.log_in(&browser).await;
+    assert_eq!(host.open("/mcp", &everywhere.access).await.text(), user.email);
+    assert_refused(&host.refresh(&tokens.refresh, &[("resource", ISSUER)]).await, "invalid_target");
+    assert_refused(&host.refresh(&tokens.refresh, &[("resource", "https://evil.example")]).await, "invalid_target");
+    let next = Tokens::of(&host.refresh(&tokens.refresh, &[("resource", mcp)]).await);
+    assert_status(&host.open("/api/read", &next.access).await, StatusCode::UNAUTHORIZED);
+    let elsewhere = host.log_in_with(&browser, &[("resource", "https://api.example.com")]).await;
+    assert_status(&host.open("/api/read", &elsewhere.access).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_refusal_says_where_to_get_a_token() {
+    let host = ServerHost::new().await;
+    let challenge = async |path: &str| {
+        let response = TestClient::new(host.router()).json().get(path).await;
+        response.header("www-authenticate").expect("a challenge").to_owned()
+    };
+    let of =
+        |path: &str| format!(r#"resource_metadata="https://localhost/.well-known/oauth-protected-resource{path}""#);
+    assert!(challenge("/api/read").await.contains(&of("")), "{}", challenge("/api/read").await);
+    assert!(challenge("/mcp").await.contains(&of("/mcp")));
+}
+
+#[tokio::test]
+async fn a_client_that_the_host_removed_has_no_tokens() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    let without = host.without_clients().await;
+    assert!(is_open(&host, &tokens.access).await && !is_open(&without, &tokens.access).await);
+    assert_refused(&without.refresh(&tokens.refresh, &[]).await, "invalid_client");
+}
+
+// Devices.
+
+#[tokio::test]
+async fn a_program_without_a_browser_gets_tokens_once_the_user_has_allowed_it() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let (device, user_code) = host.begin_device().await;
+    assert_refused(&host.poll(&device).await, "authorization_pending");
+    let entered: Value =
+        browser.post("/device", &[("user_code", &user_code.to_lowercase().replace('-', " "))]).await.json();
+    assert_eq!(entered, json!({ "client": "Acme CLI", "system": "Linux" }));
+    host.host.clock().advance(SECOND * 5);
+    assert_refused(&host.poll(&device).await, "authorization_pending");
+    let decided = browser.post("/device/decision", &[("user_code", &user_code), ("decision", "allow")]).await;
+    assert!(decided.json::<bool>());
+    host.host.clock().advance(SECOND * 5);
+    let tokens = Tokens::of(&host.poll(&device).await);
+    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
+    assert_refused(&host.poll(&device).await, "invalid_grant");
+    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap()[0].device(), "Acme CLI on Linux");
+    assert_status(&host.refresh(&tokens.refresh, &[]).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_program_that_asks_too_often_must_slow_down() {
+    let host = ServerHost::new().await;
+    let (device, _) = host.begin_device().await;
+    assert_refused(&host.poll(&device).await, "authorization_pending");
+    host.host.clock().advance(SECOND * 4);
+    assert_refused(&host.poll(&device).await, "slow_down");
+    host.host.clock().advance(SECOND * 9);
+    assert_refused(&host.poll(&device).await, "slow_down");
+    host.host.clock().advance(SECOND * 15);
+    assert_refused(&host.poll(&device).await, "authorization_pending");
+    host.host.clock().advance(MINUTE * 10);
+    assert_refused(&host.poll(&device).await, "expired_token");
+}
+
+#[tokio::test]
+async fn a_device_code_can_be_approved_only_in_the_session_that_entered_it() {
+    let host = ServerHost::new().await;
+    let ((_, hers), (_, his)) = (host.user().await, host.user().await);
+    let (device, user_code) = host.begin_device().await;
+    let decide = async |browser: &TestClient, decision| {
+        browser.post("/device/decision", &[("user_code", &user_code), ("decision", decision)]).await.json::<bool>()
+    };
+    assert!(!decide(&hers, "allow").await, "nobody has entered it");
+    hers.post("/device", &[("user_code", &user_code)]).await;
+    assert!(!decide(&his, "allow").await && !decide(&his, "deny").await, "somebody else has entered it");
+    let other_browser = TestClient::new(host.router());
+    let user: User =
+        sqlx::query_as("SELECT * FROM users ORDER BY id LIMIT 1").fetch_one(&host.host.pool).await.unwrap();
+    host.host.post_log_in(&other_browser, &user, false).await;
+    assert!(!decide(&other_browser, "allow").await, "the same user, in another session");
+    his.post("/device", &[("user_code", &user_code)]).await;
+    assert!(!decide(&hers, "allow").await, "somebody else has entered it since");
+    assert!(decide(&his, "deny").await);
+    assert!(!decide(&his, "allow").await, "it is decided");
+    assert_eq!(his.post("/device", &[("user_code", &user_code)]).await.json::<Value>(), Value::Null);
+    assert_refused(&host.poll(&device).await, "access_denied");
+    assert_eq!(host.count("oauth_grants").await, 0);
+}
+
+#[tokio::test]
+async fn a_device_code_of_another_client_or_an_expired_one_is_refused() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let (device, user_code) = host.begin_device().await;
+    let form =
+        [("grant_type", super::oauth_server_host::DEVICE_CODE), ("client_id", "other"), ("device_code", &device)];
+    assert_refused(&host.program().post("/oauth/token", &form).await, "invalid_grant");
+    assert_refused(
+        &host.program().post("/oauth/device_authorization", &[("client_id", "reader")]).await,
+        "unauthorized_client",
+    );
+    assert_refused(
+        &host.program().post("/oauth/device_authorization", &[("client_id", "cli"), ("scope", "x")]).await,
+        "invalid_scope",
+    );
+    host.host.clock().advance(MINUTE * 10);
+    assert_eq!(browser.post("/device", &[("user_code", &user_code)]).await.json::<Value>(), Value::Null);
+}
+
+#[tokio::test]
+async fn user_codes_cannot_be_guessed() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let (_, user_code) = host.begin_device().await;
+    for _ in 0..9 {
+        assert_status(&browser.post("/device", &[("user_code", "BCDF-GHJK")]).await, StatusCode::OK);
+    }
+    // A success between the guesses doesn't reset the count.
+    assert!(!browser.post("/device", &[("user_code", &user_code)]).await.json::<Value>().is_null());
+    let refused = browser.post("/device", &[("user_code", "BCDF-GHJK")]).await;
+    assert_status(&refused, StatusCode::TOO_MANY_REQUESTS);
+    host.host.clock().advance(SECOND * 30);
+    assert_status(&browser.post("/device", &[("user_code", "BCDF-GHJK")]).await, StatusCode::OK);
+    assert_status(&browser.post("/device", &[("user_code", "BCDF-GHJK")]).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_10_many_decisions_and_many_polls_at_once_count_once() {
+    let host = Arc::new(ServerHost::new().await);
+    let (_, browser) = host.user().await;
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    let browser = Arc::new(browser);
+    let mut decisions = JoinSet::new();
+    for at in 0..AT_ONCE {
+        let (browser, user_code) = (browser.clone(), user_code.clone());
+        decisions.spawn(async move {
+            let decision = if at % 2 == 0 { "allow" } else { "deny" };
+            let form = [("user_code", user_code.as_str()), ("decision", decision)];
+            browser.post("/device/decision", &form).await.json::<bool>().then_some(decision)
+        });
+    }
+    let decided: Vec<&str> = decisions.join_all().await.into_iter().flatten().collect();
+    assert_eq!(decided.len(), 1, "{decided:?}");
+    let mut polls = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (host, device) = (host.clone(), device.clone());
+        polls.spawn(async move { host.poll(&device).await });
+    }
+    let polls = polls.join_all().await;
+    let given = polls.iter().filter(|response| response.status() == StatusCode::OK).count();
+    assert_eq!(given, usize::from(decided[0] == "allow"));
+    assert_eq!(host.count("oauth_grants").await, given as i64);
+}
+
+// Programs that ask about tokens.
+
+#[tokio::test]
+async fn a_program_revokes_its_own_tokens() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let revoke = async |client: &str, token: &str| {
+        host.program().post("/oauth/revoke", &[("client_id", client), ("token", token)]).await
+    };
+    let tokens = host.log_in(&browser).await;
+    assert!(is_open(&host, &tokens.access).await);
+    for token in [&tokens.access, &tokens.refresh] {
+        assert_refused(&revoke("other", token).await, "invalid_grant");
+    }
+    assert_refused(&revoke("unknown", &tokens.refresh).await, "invalid_client");
+    assert!(is_open(&host, &tokens.access).await);
+
+    assert_status(&revoke("cli", &tokens.access).await, StatusCode::OK);
+    assert!(!is_open(&host, &tokens.access).await);
+    let next = Tokens::of(&host.refresh(&tokens.refresh, &[]).await);
+    assert!(is_open(&host, &next.access).await);
+    assert_status(&revoke("cli", &tokens.refresh).await, StatusCode::OK);
+    assert!(!is_open(&host, &next.access).await, "also with a refresh token that was replaced");
+    assert_refused(&host.refresh(&next.refresh, &[]).await, "invalid_grant");
+    for unknown in ["x", &next.refresh, &next.access] {
+        assert_status(&revoke("cli", unknown).await, StatusCode::OK);
+    }
+    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
+}
+
+#[tokio::test]
+async fn only_a_client_with_a_secret_that_may_introspect_does() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens =
+        host.log_in_with(&browser, &[("resource", "https://api.example.com"), ("scope", "projects:read")]).await;
+    let ask = async |token: &str, client: &str, secret: &str| {
+        let form = [("token", token), ("client_id", client), ("client_secret", secret)];
+        host.program().post("/oauth/introspect", &form).await
+    };
+    let body: Value = ask(&tokens.access, "api", SECRET).await.json();
+    assert_eq!((&body["active"], &body["client_id"]), (&json!(true), &json!("cli")));
+    assert_eq!((&body["scope"], &body["aud"]), (&json!("projects:read"), &json!("https://api.example.com")));
+    assert_eq!((&body["sub"], &body["iss"]), (&json!(user.id.to_string()), &json!(ISSUER)));
+    assert_eq!(body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap(), 900);
+    for (client, secret) in [("api", "wrong"), ("api", ""), ("site", SECRET), ("cli", "")] {
+        assert_refused(&ask(&tokens.access, client, secret).await, "invalid_client");
+    }
+    for inactive in ["x", &tokens.refresh] {
+        assert_eq!(ask(inactive, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
+    }
+    suspend(&host, &user).await;
+    assert_eq!(ask(&tokens.access, "api", SECRET).await.json::<Value>(), json!({ "active": false }));
+}
+
+// Registration.
+
+fn registration(body: &Value) -> Request<Body> {
+    let request = Request::builder().method(Method::POST).uri("/oauth/register");
+    request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+async fn register(host: &ServerHost, body: &Value) -> TestResponse {
+    host.program().peer(another_address()).send(registration(body)).await
+}
+
+#[tokio::test]
+async fn clients_register_only_where_the_host_allows_it() {
+    let host = ServerHost::new().await;
+    let body = json!({ "client_name": "Inspector", "redirect_uris": ["http://127.0.0.1:6274/callback"] });
+    assert_refused(&register(&host, &body).await, "access_denied");
+    assert_eq!(host.count("oauth_clients").await, 0);
+
+    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let registered = register(&host, &body).await;
+    assert_status(&registered, StatusCode::CREATED);
+    let client: Value = registered.json();
+    assert_eq!((&client["client_name"], &client["token_endpoint_auth_method"]), (&json!("Inspector"), &json!("none")));
+    let id = text(&client, "client_id");
+    let (user, browser) = host.user().await;
+    let changes = [("client_id", id.as_str()), ("redirect_uri", "http://127.0.0.1:6274/callback")];
+    let code = code_of(&approve(&browser, &changes).await);
+    let tokens = Tokens::of(&host.exchange(&code, &changes).await);
+    assert_eq!(host.open("/api/read", &tokens.access).await.text(), user.email);
+    assert_status(
+        &approve(&browser, &[changes[0], ("redirect_uri", "https://evil.example")]).await,
+        StatusCode::BAD_REQUEST,
+    );
+}
+
+#[tokio::test]
+async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() {
+    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    for bad in [
+        json!([]),
+        json!(["http://app.example.com/callback"]),
+        json!(["com.example.app:/callback"]),
+        json!(["javascript:alert(1)"]),
+        json!(["https://app.example.com/callback#x"]),
+        json!(["https://user@app.example.com/callback"]),
+        json!(["https://*.example.com/callback"]),
+        json!(["https://app.example.com/callback", "data:x"]),
+        json!(vec!["https://app.example.com/callback"; 9]),
+    ] {
+        let refused = register(&host, &json!({ "redirect_uris": bad })).await;
+        assert_refused(&refused, "invalid_redirect_uri");
+    }
+    for (name, value) in [
+        ("client_name", json!("\u{202e}moc")),
+        ("client_name", json!("x".repeat(81))),
+        ("grant_types", json!(["client_credentials"])),
+        ("response_types", json!(["token"])),
+        ("redirect_uris", json!("https://app.example.com/callback")),
+    ] {
+        let mut body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
+        body[name] = value;
+        assert_refused(&register(&host, &body).await, "invalid_client_metadata");
+    }
+    assert_eq!(host.count("oauth_clients").await, 0);
+    let localhost = json!({ "redirect_uris": ["http://localhost:3000/callback", "http://[::1]/callback"] });
+    assert_status(&register(&host, &localhost).await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn registered_clients_are_limited_in_number_and_for_each_address() {
+    let host = ServerHost::with(|server| server.register_clients(3), |config| config).await;
+    let body = json!({ "redirect_uris": ["https://app.example.com/callback"] });
+    let first = text(&register(&host, &body).await.json(), "client_id");
+    let (_, browser) = host.user().await;
+    let changes = [("client_id", first.as_str()), ("redirect_uri", APP)];
+    let code = code_of(&approve(&browser, &changes).await);
+    assert_status(&host.exchange(&code, &changes).await, StatusCode::OK);
+    for _ in 0..5 {
+        assert_status(&register(&host, &body).await, StatusCode::CREATED);
+    }
+    assert_eq!(host.count("oauth_clients").await, 3, "unused clients make room");
+    assert_status(&approve(&browser, &changes).await, StatusCode::SEE_OTHER);
+
+    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let program = host.program().peer(another_address());
+    for _ in 0..10 {
+        assert_status(&program.send(registration(&body)).await, StatusCode::CREATED);
+    }
+    assert_status(&program.send(registration(&body)).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+// Metadata, other origins, and housekeeping.
+
+#[tokio::test]
+async fn metadata_names_the_endpoints_and_the_resources() {
+    let host = ServerHost::new().await;
+    let metadata = host.program().get("/.well-known/oauth-authorization-server").await;
+    assert_eq!(metadata.header("access-control-allow-origin"), Some("*"));
+    let body: Value = metadata.json();
+    assert_eq!((&body["issuer"], &body["code_challenge_methods_supported"]), (&json!(ISSUER), &json!(["S256"])));
+    assert_eq!(body["token_endpoint"], "https://localhost/oauth/token");
+    assert_eq!(body["authorization_response_iss_parameter_supported"], true);
+    assert_eq!(body.get("registration_endpoint"), None);
+    let of = async |path: &str| host.program().get(&format!("/.well-known/oauth-protected-resource{path}")).await;
+    assert_eq!(of("").await.json::<Value>()["resource"], ISSUER);
+    let mcp: Value = of("/mcp").await.json();
+    assert_eq!((&mcp["resource"], &mcp["authorization_servers"]), (&json!("https://localhost/mcp"), &json!([ISSUER])));
+    assert_status(&of("/other").await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_can_call_the_token_endpoint_without_cookies() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let preflight =
+        Request::builder().method(Method::OPTIONS).uri("/oauth/token").header("origin", "https://spa.example");
+    let preflight = host.program().send(preflight.body(Body::empty()).unwrap()).await;
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(preflight.header("access-control-allow-credentials"), None);
+    let body = format!("grant_type=authorization_code&client_id=cli&code={code}&code_verifier={VERIFIER}");
+    let request = Request::builder().method(Method::POST).uri("/oauth/token").header("origin", "https://spa.example");
+    let request = request.header("sec-fetch-site", "cross-site");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(Body::from(body)).unwrap();
+    let response = host.program().send(request).await;
+    assert_status(&response, StatusCode::OK);
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    assert!(response.set_cookies().is_empty());
+}
+
+#[tokio::test]
+async fn invariant_1_no_code_and_no_token_of_the_oauth_server_is_in_the_database() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let code = code_of(&approve(&browser, &[]).await);
+    let tokens = Tokens::of(&host.exchange(&code, &[]).await);
+    let next = Tokens::of(&host.refresh(&tokens.refresh, &[]).await);
+    let (device, user_code) = host.begin_device().await;
+    let raw = |text: &str| {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        URL_SAFE_NO_PAD.decode(text.trim_start_matches("my_app_ort_")).unwrap_or_default()
+    };
+    let mut secrets: Vec<Vec<u8>> = [&code, &tokens.access, &tokens.refresh, &next.refresh, &device, &user_code]
+        .iter()
+        .map(|text| text.as_bytes().to_vec())
+        .collect();
+    secrets.extend([raw(&code), raw(&tokens.refresh), raw(&next.refresh), raw(&device)]);
+    secrets.push(user_code.replace('-', "").into_bytes());
+    for file in host.host.database_files().await {
+        for secret in &secrets {
+            assert!(secret.len() >= 8 && !file.windows(secret.len()).any(|window| window == secret.as_slice()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn expired_rows_are_purged() {
+    let host = ServerHost::with(|server| server.register_clients(10), |config| config).await;
+    let (_, browser) = host.user().await;
+    register(&host, &json!({ "redirect_uris": ["https://app.example.com/callback"] })).await;
+    host.log_in(&browser).await;
+    host.begin_device().await;
+    let counts = async || {
+        let mut counts = Vec::new();
+        for table in ["oauth_codes", "oauth_device_codes", "oauth_tokens", "oauth_grants", "oauth_clients"] {
+            counts.push(host.count(table).await);
+        }
+        counts
+    };
+    assert_eq!(counts().await, [1, 1, 1, 1, 1]);
+    for (later, left) in [(MINUTE * 15, [1, 0, 0, 1, 1]), (DAY, [0, 0, 0, 1, 1]), (DAY * 89, [0, 0, 0, 0, 0])] {
+        host.host.clock().advance(later);
+        host.sigra().housekeeping().purge_expired().await.unwrap();
+        assert_eq!(counts().await, left);
+    }
+}
+
+#[tokio::test]
+async fn without_settings_every_endpoint_fails_closed() {
+    let host = ServerHost { host: super::host::Host::new().await };
+    let (user, browser) = host.user().await;
+    assert_status(&browser.get(&authorize_path(&[])).await, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_status(&host.refresh("x", &[]).await, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_status(
+        &host.program().get("/.well-known/oauth-authorization-server").await,
+        StatusCode::INTERNAL_SERVER_ERROR,
+    );
+    assert!(host.sigra().oauth_server().list(&user.id).await.unwrap().is_empty());
+    assert_eq!(error_of(&host.program().post("/oauth/token?x=1", &[]).await), "invalid_request");
+}
