@@ -73,6 +73,8 @@ matrix! {
     without_passkeys_and_oauth: "--no-passkeys --no-oauth",
     without_api_tokens: "--no-api-tokens",
     by_json_without_api_tokens: "--api-only --no-api-tokens",
+    without_oauth_server: "--no-oauth-server",
+    by_json_without_oauth_server: "--api-only --no-oauth-server",
     without_device_bound: "--no-device-bound",
     by_json_without_device_bound: "--api-only --no-device-bound",
     without_live: "--no-live",

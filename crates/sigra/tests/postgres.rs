@@ -5,6 +5,7 @@
     feature = "oauth",
     feature = "passkeys",
     feature = "api-tokens",
+    feature = "oauth-server",
     feature = "device-bound"
 ))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]

@@ -191,6 +191,9 @@ pub struct Parts {
     /// Leave out access tokens, for scripts and other programs
     #[arg(long)]
     pub no_api_tokens: bool,
+    /// Leave out OAuth for native apps, command lines and clients for MCP
+    #[arg(long)]
+    pub no_oauth_server: bool,
     /// Leave out sessions that are bound to their device
     #[arg(long)]
     pub no_device_bound: bool,
@@ -219,6 +222,7 @@ impl Parts {
             || self.no_magic_link
             || self.no_oauth
             || self.no_api_tokens
+            || self.no_oauth_server
             || self.no_device_bound
             || self.no_live
             || self.no_languages

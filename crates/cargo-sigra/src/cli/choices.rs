@@ -27,6 +27,7 @@ enum Part {
     MagicLink,
     Oauth,
     ApiTokens,
+    OauthServer,
     DeviceBound,
     Live,
     Languages,
@@ -43,6 +44,7 @@ pub fn choose(parts: &Parts, place: Place, can_ask: bool) -> Result<Choices, Que
         magic_link: !parts.no_magic_link,
         oauth: !parts.no_oauth,
         api_tokens: !parts.no_api_tokens,
+        oauth_server: !parts.no_oauth_server && !parts.no_api_tokens,
         device_bound: !parts.no_device_bound,
         live: !parts.no_live,
         languages: !parts.no_languages,
@@ -84,6 +86,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::MagicLink, "login by a link in an email"),
         Answer(Part::Oauth, "login at providers, such as Google"),
         Answer(Part::ApiTokens, "access tokens, for scripts and other programs"),
+        Answer(Part::OauthServer, "OAuth for apps, command lines and MCP (needs access tokens)"),
         Answer(Part::DeviceBound, "sessions that are bound to their device, so that stolen cookies are worth nothing"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
         Answer(Part::Languages, "other languages than English, beginning with German"),
@@ -99,6 +102,7 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         magic_link: false,
         oauth: false,
         api_tokens: false,
+        oauth_server: false,
         device_bound: false,
         live: false,
         languages: false,
@@ -111,11 +115,13 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
             Part::MagicLink => chosen.magic_link = true,
             Part::Oauth => chosen.oauth = true,
             Part::ApiTokens => chosen.api_tokens = true,
+            Part::OauthServer => chosen.oauth_server = true,
             Part::DeviceBound => chosen.device_bound = true,
             Part::Live => chosen.live = true,
             Part::Languages => chosen.languages = true,
         }
     }
     chosen.passkeys &= chosen.mfa;
+    chosen.oauth_server &= chosen.api_tokens;
     Ok(chosen)
 }

@@ -45,6 +45,9 @@ pub struct Choices {
     /// Whether users can create tokens for programs. Records of older versions don't have this field.
     #[serde(default)]
     pub api_tokens: bool,
+    /// Whether programs can log in by OAuth. Records of older versions don't have this field.
+    #[serde(default)]
+    pub oauth_server: bool,
     /// Whether sessions can be bound to their device. Records of older versions don't have this field.
     #[serde(default)]
     pub device_bound: bool,
@@ -76,6 +79,7 @@ impl Choices {
             (self.magic_link, "login links", "no login links"),
             (self.oauth, "providers such as Google", "no providers such as Google"),
             (self.api_tokens, "access tokens", "no access tokens"),
+            (self.oauth_server, "OAuth for programs", "no OAuth for programs"),
             (self.device_bound, "device-bound sessions", "no device-bound sessions"),
             (self.live, "WebSockets", "no WebSockets"),
             (self.languages, "languages", "English only"),
@@ -96,6 +100,7 @@ impl Choices {
             "magic_link" => self.magic_link,
             "oauth" => self.oauth,
             "api_tokens" => self.api_tokens,
+            "oauth_server" => self.oauth_server,
             "device_bound" => self.device_bound,
             "live" => self.live,
             "languages" => self.languages,
@@ -125,6 +130,7 @@ impl Choices {
         magic_link: true,
         oauth: true,
         api_tokens: true,
+        oauth_server: true,
         device_bound: true,
         live: true,
         languages: true,

@@ -28,6 +28,15 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("templates/api_tokens.html", "api_tokens"),
     ("templates/icons/terminal.svg", "api_tokens"),
     ("tests/integration/api_tokens.rs", "api_tokens"),
+    ("src/config/oauth_server.rs", "oauth_server"),
+    ("src/web/api/authorize.rs", "oauth_server"),
+    ("src/web/api/device.rs", "oauth_server"),
+    ("src/web/oauth_server.rs", "oauth_server"),
+    ("src/web/pages/authorize.rs", "oauth_server"),
+    ("src/web/pages/device.rs", "oauth_server"),
+    ("templates/authorize", "oauth_server"),
+    ("templates/device.html", "oauth_server"),
+    ("tests/integration/oauth_server.rs", "oauth_server"),
     ("src/accounts/stolen_sessions.rs", "device_bound"),
     ("src/web/device_bound.rs", "device_bound"),
     ("tests/integration/device_bound.rs", "device_bound"),
@@ -91,7 +100,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
 const OF_PAGES: [&str; 4] = ["src/web/", "static/", "templates/", "tests/"];
 
 /// Prefixes of paths that an application without pages has too.
-const OF_ALL: [&str; 26] = [
+const OF_ALL: [&str; 27] = [
     "src/web/api",
     "src/web/development.rs",
     "src/web/device_bound.rs",
@@ -102,6 +111,7 @@ const OF_ALL: [&str; 26] = [
     "src/web/languages.rs",
     "src/web/live.rs",
     "src/web/mailbox.rs",
+    "src/web/oauth_server.rs",
     "src/web/passkey_options.rs",
     "src/web/programs.rs",
     "src/web/refusal.rs",

@@ -5,6 +5,9 @@ pub mod database_url;
 mod env_file;
 mod error;
 mod mail;
+// <oauth_server>
+mod oauth_server;
+// </oauth_server>
 // <oauth>
 mod providers;
 // </oauth>
@@ -148,6 +151,9 @@ impl Settings {
         let providers = providers::providers(env, prod)?;
         let sigra = sigra.log_in_providers(providers.iter().map(Provider::name));
         // </oauth>
+        // <oauth_server>
+        let sigra = sigra.oauth_server(oauth_server::authorization_server(&public_url, &mut warnings));
+        // </oauth_server>
         // <device_bound>
         let sigra = sigra.device_bound(device_bound(env, &public_url, prod)?);
         // </device_bound>

@@ -1,6 +1,9 @@
 //! Devices, in words.
 
 use sigra::client::Device;
+// <oauth_server>
+use sigra::oauth_server::Grant;
+// </oauth_server>
 
 // <pages>
 /// The operating systems of phones.
@@ -22,3 +25,13 @@ pub fn described(user_agent: Option<&str>) -> String {
         (None, None) => t!("Unknown browser").to_owned(),
     }
 }
+
+// <oauth_server>
+/// Returns the name of a program that has access, and its operating system: `MyApp CLI on Linux`.
+pub fn program(grant: &Grant) -> String {
+    match grant.system() {
+        Some(system) => t!("{program} on {system}", program = grant.client_name, system),
+        None => grant.client_name.clone(),
+    }
+}
+// </oauth_server>

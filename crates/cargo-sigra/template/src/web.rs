@@ -31,6 +31,9 @@ mod method_override;
 mod pages;
 mod plain_cookies;
 // </pages>
+// <oauth_server>
+mod oauth_server;
+// </oauth_server>
 // <passkeys>
 mod passkey_options;
 // </passkeys>

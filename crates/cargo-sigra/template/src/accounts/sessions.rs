@@ -18,6 +18,9 @@ impl Accounts {
         // <api_tokens>
         if revoke_api_tokens {
             self.sigra.api_tokens().revoke_all_in(&mut tx, &user.id, client).await?;
+            // <oauth_server>
+            self.sigra.oauth_server().delete_all_in(&mut tx, &user.id, client).await?;
+            // </oauth_server>
         }
         // </api_tokens>
         let revoked = self.sigra.sessions().delete_all_in(&mut tx, &user.id, None).await?;

@@ -6,8 +6,14 @@ mod activity;
 // <api_tokens>
 mod api_tokens;
 // </api_tokens>
+// <oauth_server>
+mod authorize;
+// </oauth_server>
 mod confirmation;
 mod deletion;
+// <oauth_server>
+mod device;
+// </oauth_server>
 mod devices;
 // <languages>
 mod language;

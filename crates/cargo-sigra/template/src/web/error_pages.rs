@@ -74,6 +74,12 @@ pub async fn error_pages(request: Request, next: Next) -> Response {
     if !is_error(&response) || has_content_type(&response, own) {
         return response;
     }
+    // <oauth_server>
+    // The errors of OAuth are JSON of their own (RFC 6749 section 5.2).
+    if has_content_type(&response, "application/json") {
+        return response;
+    }
+    // </oauth_server>
     // <api_tokens>
     // It says how a program authenticates, in JSON.
     if response.headers().contains_key(header::WWW_AUTHENTICATE) {

@@ -89,6 +89,41 @@ pub struct LogOutEverywhere {
 }
 // </api_tokens>
 
+// <oauth_server>
+/// Whether a program gets access.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    Allow,
+    Deny,
+}
+
+impl Consent {
+    pub fn is_allowed(self) -> bool {
+        self == Self::Allow
+    }
+}
+
+/// Decides about a program that asks for access.
+#[derive(Deserialize)]
+pub struct Decision {
+    pub decision: Consent,
+}
+
+/// The code that a program on another device shows.
+#[derive(Deserialize)]
+pub struct EnteredCode {
+    pub user_code: String,
+}
+
+/// Decides about a program on another device.
+#[derive(Deserialize)]
+pub struct DeviceDecision {
+    pub user_code: String,
+    pub decision: Consent,
+}
+// </oauth_server>
+
 // <languages>
 // <pages>
 #[derive(Deserialize)]

@@ -5,11 +5,17 @@ pub mod activity;
 // <api_tokens>
 pub mod api_tokens;
 // </api_tokens>
+// <oauth_server>
+pub mod authorize;
+// </oauth_server>
 pub mod change_email;
 pub mod change_password;
 pub mod check_email;
 pub mod confirmation;
 pub mod deletion;
+// <oauth_server>
+pub mod device;
+// </oauth_server>
 pub mod devices;
 mod form;
 // <app>

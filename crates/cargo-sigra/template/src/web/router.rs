@@ -47,6 +47,12 @@ use super::live;
 // <magic_link>
 use super::pages::log_in_link;
 // </magic_link>
+// <oauth_server>
+use super::{
+    oauth_server,
+    pages::{authorize, device},
+};
+// </oauth_server>
 // <oauth>
 use super::pages::{log_in_methods, oauth};
 // </oauth>
@@ -136,6 +142,12 @@ pub fn app(state: AppState) -> Router {
                 .route_layer(Extension(FormPage(oauth::LINK_PATH))),
         )
         // </oauth>
+        // <oauth_server>
+        .route("/oauth/authorize", get(authorize::new).post(authorize::create))
+        .route("/device", get(device::new).post(device::create))
+        .route("/device/decision", post(device::decide))
+        .route("/users/programs/{id}", delete(devices::end_access))
+        // </oauth_server>
         // <mfa>
         .route("/users/trusted-browsers/{id}", delete(devices::distrust))
         // </mfa>
@@ -246,6 +258,16 @@ pub fn app(state: AppState) -> Router {
         .layer(state.sigra.fetch_current_scope());
 
     let without_session = Router::new()
+        // <oauth_server>
+        .route("/oauth/token", post(oauth_server::token).options(oauth_server::preflight))
+        .route("/oauth/revoke", post(oauth_server::revoke).options(oauth_server::preflight))
+        .route("/oauth/introspect", post(oauth_server::introspect).options(oauth_server::preflight))
+        .route("/oauth/device_authorization", post(oauth_server::device_authorization).options(oauth_server::preflight))
+        .route("/oauth/register", post(oauth_server::register).options(oauth_server::preflight))
+        .route("/.well-known/oauth-authorization-server", get(oauth_server::metadata))
+        .route("/.well-known/oauth-protected-resource", get(oauth_server::resource_metadata))
+        .route("/.well-known/oauth-protected-resource/{*resource}", get(oauth_server::resource_metadata))
+        // </oauth_server>
         // <oauth>
         // The form comes from the provider's site.
         .route("/users/auth/{provider}/callback", post(oauth::posted_callback))

@@ -767,3 +767,63 @@ async fn logging_out_everywhere_revokes_access_tokens_if_asked() {
     assert!(!is_valid().await);
 }
 // </api_tokens>
+
+// <oauth_server>
+#[tokio::test]
+async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let api = Api::new().await;
+    let (_, browser) = api.authenticated_fixture().await;
+    let path = "/oauth/authorize?response_type=code&client_id=my_app_cli&redirect_uri=http://127.0.0.1:1/callback\
+                &scope=projects:read&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+    assert_status(&api.client().get(path).await, 401);
+    let asked: Value = browser.get(path).await.json();
+    assert_eq!((&asked["status"], &asked["client"]["name"]), (&json!("ask"), &json!("MyApp CLI")));
+    assert_eq!(asked["permissions"], json!([{ "name": "projects:read", "description": "See your projects" }]));
+    let denied: Value = post(&browser, path, json!({ "decision": "deny" })).await.json();
+    assert!(denied["url"].as_str().expect("a URL").contains("error=access_denied"));
+    let next: Value = post(&browser, path, json!({ "decision": "allow" })).await.json();
+    let (_, code) = next["url"].as_str().expect("a URL").split_once("?code=").expect("a code");
+    let program = api.client().user_agent("my_app_cli/1.0 (linux)");
+    let exchange = |code: &str| {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "my_app_cli"),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+        ];
+        program.post("/oauth/token", &form)
+    };
+    let tokens: Value = exchange(code.split('&').next().expect("a code")).await.json();
+    let token = tokens["access_token"].as_str().expect("a token");
+    assert_status(&api.client().bearer(token).get("/api/me").await, 200);
+    let devices: Value = browser.get("/users/sessions").await.json();
+    assert_eq!(devices["programs"][0]["device"], "MyApp CLI on Linux");
+    let id = devices["programs"][0]["id"].as_str().expect("an ID").to_owned();
+    assert_status(&browser.delete(&format!("/users/programs/{id}")).await, 204);
+    assert_status(&browser.delete(&format!("/users/programs/{id}")).await, 404);
+    assert_status(&api.client().bearer(token).get("/api/me").await, 401);
+    assert_code(&browser.get(&path.replace("127.0.0.1", "evil.example")).await, 400, "unknown_program");
+}
+
+#[tokio::test]
+async fn a_frontend_asks_for_the_code_of_a_device() {
+    let api = Api::new().await;
+    let (_, browser) = api.authenticated_fixture().await;
+    let program = api.client().user_agent("my_app_cli/1.0 (linux)");
+    let begun: Value = program.post("/oauth/device_authorization", &[("client_id", "my_app_cli")]).await.json();
+    let user_code = &begun["user_code"];
+    assert_status(&post(&browser, "/device", json!({ "user_code": "BCDF-GHJK" })).await, 404);
+    let waiting: Value = post(&browser, "/device", json!({ "user_code": user_code })).await.json();
+    assert_eq!((&waiting["client"]["name"], &waiting["system"]), (&json!("MyApp CLI"), &json!("Linux")));
+    let decision = json!({ "user_code": user_code, "decision": "allow" });
+    assert_status(&post(&browser, "/device/decision", decision.clone()).await, 204);
+    assert_status(&post(&browser, "/device/decision", decision).await, 404);
+    let grant_type = "urn:ietf:params:oauth:grant-type:device_code";
+    let device_code = begun["device_code"].as_str().expect("a code");
+    let form = [("grant_type", grant_type), ("client_id", "my_app_cli"), ("device_code", device_code)];
+    let tokens: Value = program.post("/oauth/token", &form).await.json();
+    let token = tokens["access_token"].as_str().expect("a token");
+    assert_status(&api.client().bearer(token).get("/api/me").await, 200);
+}
+// </oauth_server>

@@ -32,6 +32,9 @@ mod mailbox;
 // <oauth>
 mod oauth;
 // </oauth>
+// <oauth_server>
+mod oauth_server;
+// </oauth_server>
 // <template>
 #[path = "../../../../../proofs/mod.rs"]
 mod proofs;

@@ -31,6 +31,9 @@ pub struct Devices {
     sessions: Vec<Device>,
     /// Whether there are more sessions than these, the most recently used ones.
     has_more: bool,
+    // <oauth_server>
+    programs: Vec<Program>,
+    // </oauth_server>
     // <mfa>
     trusted_browsers: Vec<Trusted>,
     // </mfa>
@@ -71,6 +74,34 @@ impl Device {
     }
 }
 
+// <oauth_server>
+/// A program that the user gave access.
+#[derive(Serialize)]
+struct Program {
+    id: uuid::Uuid,
+    device: String,
+    permissions: Vec<String>,
+    ip: Option<IpAddr>,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    last_used_at: OffsetDateTime,
+}
+
+impl From<&sigra::oauth_server::Grant> for Program {
+    fn from(grant: &sigra::oauth_server::Grant) -> Self {
+        Self {
+            id: grant.id,
+            device: devices::program(grant),
+            permissions: grant.permissions.iter().map(str::to_owned).collect(),
+            ip: grant.ip,
+            inserted_at: grant.inserted_at,
+            last_used_at: grant.last_used_at,
+        }
+    }
+}
+// </oauth_server>
+
 // <mfa>
 /// A trusted browser, which skips the second factor.
 #[derive(Serialize)]
@@ -100,9 +131,15 @@ pub async fn index(State(accounts): State<Accounts>, scope: Scope<User>) -> Resu
     // <mfa>
     let trusted_browsers = accounts.sigra().trusted_browsers().list(&scope.user().id).await?;
     // </mfa>
+    // <oauth_server>
+    let programs = accounts.sigra().oauth_server().list(&scope.user().id).await?;
+    // </oauth_server>
     Ok(Json(Devices {
         sessions: sessions.iter().map(|session| Device::new(session, current)).collect(),
         has_more: sessions.has_more,
+        // <oauth_server>
+        programs: programs.iter().map(Program::from).collect(),
+        // </oauth_server>
         // <mfa>
         trusted_browsers: trusted_browsers.into_iter().map(Trusted::from).collect(),
         // </mfa>
@@ -170,3 +207,16 @@ pub async fn distrust(
     Ok(found(accounts.sigra().trusted_browsers().delete(&scope.user().id, id, &session.client()).await?))
 }
 // </mfa>
+
+// <oauth_server>
+/// Ends the access of a program.
+pub async fn end_access(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(id): Path<uuid::Uuid>,
+) -> Result<Response> {
+    let was_theirs = accounts.sigra().oauth_server().delete(&scope.user().id, id, &session.client()).await?;
+    Ok(found(was_theirs).into_response())
+}
+// </oauth_server>

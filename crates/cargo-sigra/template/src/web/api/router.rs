@@ -33,6 +33,10 @@ use crate::web::passkey_options;
 // </passkeys>
 // <app>
 use crate::web::{health, well_known};
+// <oauth_server>
+use super::{authorize, device};
+use crate::web::oauth_server;
+// </oauth_server>
 // <api_tokens>
 use crate::web::programs;
 // </api_tokens>
@@ -74,6 +78,12 @@ pub fn app(state: AppState) -> Router {
         .route("/users/sessions/{id}", delete(devices::delete))
         .route("/users/settings", delete(deletion::delete))
         .route("/users/settings/activity", get(activity::index))
+        // <oauth_server>
+        .route("/oauth/authorize", get(authorize::show).post(authorize::create))
+        .route("/device", post(device::create))
+        .route("/device/decision", post(device::decide))
+        .route("/users/programs/{id}", delete(devices::end_access))
+        // </oauth_server>
         // <api_tokens>
         .route("/users/settings/tokens", get(api_tokens::index).post(api_tokens::create))
         .route("/users/settings/tokens/{id}", delete(api_tokens::delete))
@@ -187,6 +197,16 @@ pub fn app(state: AppState) -> Router {
         .layer(state.sigra.fetch_current_scope())
         // Every response depends on the user.
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE))
+        // <oauth_server>
+        .route("/oauth/token", post(oauth_server::token).options(oauth_server::preflight))
+        .route("/oauth/revoke", post(oauth_server::revoke).options(oauth_server::preflight))
+        .route("/oauth/introspect", post(oauth_server::introspect).options(oauth_server::preflight))
+        .route("/oauth/device_authorization", post(oauth_server::device_authorization).options(oauth_server::preflight))
+        .route("/oauth/register", post(oauth_server::register).options(oauth_server::preflight))
+        .route("/.well-known/oauth-authorization-server", get(oauth_server::metadata))
+        .route("/.well-known/oauth-protected-resource", get(oauth_server::resource_metadata))
+        .route("/.well-known/oauth-protected-resource/{*resource}", get(oauth_server::resource_metadata))
+        // </oauth_server>
         // <app>
         .route("/healthz", get(health::show))
         .route("/.well-known/security.txt", get(well_known::security_txt))

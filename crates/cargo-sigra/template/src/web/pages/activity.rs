@@ -110,6 +110,11 @@ fn in_words(action: &str) -> &str {
         audit::API_TOKEN_CREATED => t!("Created an access token"),
         audit::API_TOKEN_REVOKED => t!("Revoked access tokens"),
         // </api_tokens>
+        // <oauth_server>
+        audit::APP_AUTHORIZED => t!("Gave a program access"),
+        audit::APP_REVOKED => t!("Ended a program's access"),
+        audit::APP_TOKEN_REUSED => t!("Someone has a copy of a program's token, so its access was ended"),
+        // </oauth_server>
         // <oauth>
         audit::IDENTITY_LINKED => t!("Linked an account"),
         audit::IDENTITY_UNLINKED => t!("Unlinked an account"),
@@ -156,6 +161,12 @@ fn remedy_for(action: &str) -> &'static str {
             t!("Revoke it under “Access tokens” in your settings, log out all other devices, and change your password.")
         }
         // </api_tokens>
+        // <oauth_server>
+        audit::APP_TOKEN_REUSED => t!("Check the computer that the program runs on before you give it access again."),
+        audit::APP_AUTHORIZED => {
+            t!("End its access under “Your devices”, log out all other devices, and change your password.")
+        }
+        // </oauth_server>
         // <oauth>
         audit::IDENTITY_LINKED => {
             t!(

@@ -13,6 +13,11 @@ use sigra::mfa::TrustedBrowser;
 use uuid::Uuid;
 // </mfa>
 
+// <oauth_server>
+use sigra::oauth_server::Grant;
+
+use crate::accounts::permissions;
+// </oauth_server>
 // <api_tokens>
 use super::form::Form;
 use crate::web::forms::LogOutEverywhere;
@@ -38,6 +43,9 @@ struct DevicesPage {
     // <api_tokens>
     has_api_tokens: bool,
     // </api_tokens>
+    // <oauth_server>
+    programs: Vec<Program>,
+    // </oauth_server>
     // <mfa>
     trusted: Vec<Trusted>,
     // </mfa>
@@ -73,6 +81,35 @@ struct Device {
     is_bound: bool,
     // </device_bound>
 }
+
+// <oauth_server>
+/// A program that the user gave access.
+struct Program {
+    id: uuid::Uuid,
+    name: String,
+    ip: String,
+    permissions: Vec<&'static str>,
+    is_phone: bool,
+    last_used: Moment,
+    since: Moment,
+}
+
+impl From<&Grant> for Program {
+    fn from(grant: &Grant) -> Self {
+        let all = permissions::all();
+        let allowed = all.iter().filter(|permission| grant.permissions.contains(permission.name));
+        Self {
+            id: grant.id,
+            name: devices::program(grant),
+            ip: address(grant.ip),
+            permissions: allowed.map(|permission| permissions::in_words(&permission)).collect(),
+            is_phone: devices::is_phone(grant.user_agent.as_deref()),
+            last_used: moment(grant.last_used_at),
+            since: moment(grant.inserted_at),
+        }
+    }
+}
+// </oauth_server>
 
 // <mfa>
 /// A trusted browser, which skips the second factor.
@@ -134,13 +171,23 @@ pub async fn index(
     let this_browser =
         accounts.sigra().trusted_browsers().current(&session, &scope.user().id).await?.map(|browser| browser.id);
     // </mfa>
+    // <api_tokens>
+    let has_api_tokens = !accounts.sigra().api_tokens().list(&scope).await?.is_empty();
+    // <oauth_server>
+    let programs = accounts.sigra().oauth_server().list(&scope.user().id).await?;
+    let has_api_tokens = has_api_tokens || !programs.is_empty();
+    // </oauth_server>
+    // </api_tokens>
     Ok(Page(DevicesPage {
         layout: Layout::new(t!("Your devices"), &session, Some(&scope)).at("/users/sessions"),
         devices,
         has_more: sessions.has_more,
         // <api_tokens>
-        has_api_tokens: !accounts.sigra().api_tokens().list(&scope).await?.is_empty(),
+        has_api_tokens,
         // </api_tokens>
+        // <oauth_server>
+        programs: programs.iter().map(Program::from).collect(),
+        // </oauth_server>
         // <mfa>
         trusted: browsers.iter().map(|browser| Trusted::new(browser, this_browser)).collect(),
         // </mfa>
@@ -214,3 +261,19 @@ pub async fn distrust(
     Ok(Redirect::to("/users/sessions").into_response())
 }
 // </mfa>
+
+// <oauth_server>
+/// Ends the access of a program.
+pub async fn end_access(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    Path(id): Path<uuid::Uuid>,
+) -> Result<Response> {
+    if !accounts.sigra().oauth_server().delete(&scope.user().id, id, &session.client()).await? {
+        return Err(NOT_FOUND.into());
+    }
+    session.put_flash(Flash::Info, t!("The program has no access any more."))?;
+    Ok(Redirect::to("/users/sessions").into_response())
+}
+// </oauth_server>

@@ -1,0 +1,125 @@
+//! A program asks for access, and the user decides.
+//!
+//! The program opens `/oauth/authorize`, which the frontend serves: it calls the same path and query here, shows what the
+//! program asks for, and redirects the browser to the URL that it gets.
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::StatusCode,
+};
+use serde::Serialize;
+use sigra::{
+    CookieSession, Problem, Scope,
+    oauth_server::{AuthorizationError, AuthorizationRequest},
+};
+
+use crate::{
+    accounts::{Accounts, User, permissions},
+    web::{error::Result, forms::Decision},
+};
+
+/// The program is unknown, or wants to send the browser somewhere that isn't its own.
+const UNKNOWN_PROGRAM: Problem = Problem::new(StatusCode::BAD_REQUEST).code("unknown_program");
+
+/// What the frontend does next.
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Next {
+    /// Show what the program asks for, then `POST` the user's decision.
+    Ask(Asked),
+    /// Redirect the browser to the program.
+    Redirect { url: String },
+}
+
+#[derive(Serialize)]
+pub struct Asked {
+    client: Client,
+    permissions: Vec<Permission>,
+    /// Where the browser goes next: a host, or the scheme of an app.
+    destination: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Client {
+    id: String,
+    name: String,
+    /// Whether it registered itself, so that nothing about it is proven.
+    registered: bool,
+}
+
+impl From<&sigra::oauth_server::OauthClient> for Client {
+    fn from(client: &sigra::oauth_server::OauthClient) -> Self {
+        Self { id: client.id().to_owned(), name: client.name().to_owned(), registered: client.is_registered() }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Permission {
+    name: &'static str,
+    description: &'static str,
+}
+
+impl From<&sigra::bearer::RegisteredPermission> for Permission {
+    fn from(permission: &sigra::bearer::RegisteredPermission) -> Self {
+        Self { name: permission.name, description: permissions::in_words(permission) }
+    }
+}
+
+impl From<&AuthorizationRequest> for Asked {
+    fn from(request: &AuthorizationRequest) -> Self {
+        Self {
+            client: request.client().into(),
+            permissions: request.permissions().iter().map(Permission::from).collect(),
+            destination: request.destination(),
+        }
+    }
+}
+
+pub async fn show(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<Next>> {
+    let server = accounts.sigra().oauth_server();
+    let request = match server.authorization_request(&uri).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
+    };
+    if request.skips_consent() {
+        let url = server.approve(&scope, &request, &session.client()).await?;
+        return Ok(Json(Next::Redirect { url }));
+    }
+    Ok(Json(Next::Ask((&request).into())))
+}
+
+pub async fn create(
+    State(accounts): State<Accounts>,
+    session: CookieSession,
+    scope: Scope<User>,
+    OriginalUri(uri): OriginalUri,
+    Json(form): Json<Decision>,
+) -> Result<Json<Next>> {
+    let server = accounts.sigra().oauth_server();
+    let request = match server.authorization_request(&uri).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
+    };
+    let url = match form.decision.is_allowed() {
+        true => server.approve(&scope, &request, &session.client()).await?,
+        false => server.deny(&request)?,
+    };
+    Ok(Json(Next::Redirect { url }))
+}
+
+fn refuse(error: AuthorizationError) -> Result<Json<Next>> {
+    match error {
+        AuthorizationError::Redirect(url) => Ok(Json(Next::Redirect { url })),
+        AuthorizationError::Library(error) => Err(error.into()),
+        error => {
+            tracing::info!(%error, "a program's request for access was refused");
+            Err(UNKNOWN_PROGRAM.into())
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A program without a browser shows a code. The user enters it in the frontend, and decides.
+
+use std::net::IpAddr;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use sigra::{
+    Scope,
+    oauth_server::{DeviceRequest, UserCode},
+};
+use time::OffsetDateTime;
+
+use super::{
+    authorize::{Client, Permission},
+    refusal::found,
+};
+use crate::{
+    accounts::{Accounts, User},
+    web::{
+        error::{NOT_FOUND, Result},
+        forms::{DeviceDecision, EnteredCode},
+    },
+};
+
+/// A program that waits for the user who entered its code.
+#[derive(Serialize)]
+pub struct Waiting {
+    client: Client,
+    permissions: Vec<Permission>,
+    ip: Option<IpAddr>,
+    system: Option<&'static str>,
+    #[serde(with = "time::serde::rfc3339")]
+    inserted_at: OffsetDateTime,
+}
+
+impl From<DeviceRequest> for Waiting {
+    fn from(request: DeviceRequest) -> Self {
+        Self {
+            client: (&request.client).into(),
+            permissions: request.permissions.iter().map(Permission::from).collect(),
+            ip: request.ip,
+            system: request.system,
+            inserted_at: request.inserted_at,
+        }
+    }
+}
+
+/// Names the program, for the user to decide. Show a warning too: somebody else may have sent the user the code.
+pub async fn create(
+    State(accounts): State<Accounts>,
+    scope: Scope<User>,
+    Json(form): Json<EnteredCode>,
+) -> Result<Json<Waiting>> {
+    let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
+    let request = accounts.sigra().oauth_server().enter_user_code(&scope, &code).await?.ok_or(NOT_FOUND)?;
+    Ok(Json(request.into()))
+}
+
+/// Gives or refuses the program access. Only the session that entered the code can.
+pub async fn decide(
+    State(accounts): State<Accounts>,
+    scope: Scope<User>,
+    Json(form): Json<DeviceDecision>,
+) -> Result<StatusCode> {
+    let server = accounts.sigra().oauth_server();
+    let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
+    let decided = match form.decision.is_allowed() {
+        true => server.approve_device(&scope, &code).await?,
+        false => server.deny_device(&scope, &code).await?,
+    };
+    Ok(found(decided.is_some()))
+}

@@ -1,0 +1,261 @@
+//! Programs that users give access: the pages and the endpoints.
+
+use crate::support::Host;
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+use sigra::testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status};
+use url::{Url, form_urlencoded};
+
+const CLIENT: &str = "my_app_cli";
+const CALLBACK: &str = "http://127.0.0.1:49152/callback";
+
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+fn authorize_path(redirect_uri: &str) -> String {
+    let parameters = [
+        ("response_type", "code"),
+        ("client_id", CLIENT),
+        ("redirect_uri", redirect_uri),
+        ("scope", "projects:read"),
+        ("state", "xyz"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    format!("/oauth/authorize?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
+}
+
+fn program(host: &Host) -> TestClient {
+    host.client().user_agent("my_app_cli/1.0 (linux)").json()
+}
+
+fn field(response: &TestResponse, name: &str) -> String {
+    response.json::<Value>()[name].as_str().unwrap_or_else(|| panic!("no {name} in {response:?}")).to_owned()
+}
+
+/// Returns a parameter of the URL that a browser is sent to.
+fn answer(url: &str, name: &str) -> Option<String> {
+    let url = Url::parse(url).expect("a URL");
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+async fn exchange(host: &Host, code: &str) -> TestResponse {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", CLIENT),
+        ("code", code),
+        ("code_verifier", VERIFIER),
+        ("redirect_uri", CALLBACK),
+    ];
+    program(host).post("/oauth/token", &form).await
+}
+
+/// Gives a program access, and returns its access token.
+async fn give_access(host: &Host, browser: &TestClient) -> String {
+    let allowed = browser.post(&authorize_path(CALLBACK), &[("user[decision]", "allow")]).await;
+    assert_status(&allowed, 303);
+    let code = answer(allowed.location().expect("a URL"), "code").expect("a code");
+    field(&exchange(host, &code).await, "access_token")
+}
+
+async fn is_open(host: &Host, token: &str) -> bool {
+    host.client().json().bearer(token).get("/api/me").await.status() == 200
+}
+
+#[tokio::test]
+async fn a_user_logs_in_gives_a_program_access_and_ends_it_on_the_devices_page() {
+    let host = Host::new().await;
+    let (user, password) = (host.registered_fixture().await, sigra::testing::VALID_PASSWORD);
+    let browser = host.client();
+    let path = authorize_path(CALLBACK);
+    assert_redirected_to(&browser.get(&path).await, "/users/log-in");
+    let logged_in = browser.post("/users/log-in", &crate::support::log_in_form(&user.email, password)).await;
+    assert_redirected_to(&logged_in, &path);
+
+    let page = browser.get(&path).await;
+    assert_contains(&page, "Give MyApp CLI access?");
+    assert_contains(&page, "See your projects");
+    assert_contains(&page, &user.email);
+    assert!(!page.text().contains("Create, change and delete your projects"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+
+    let token = give_access(&host, &browser).await;
+    assert!(is_open(&host, &token).await);
+    let devices = browser.get("/users/sessions").await;
+    assert_contains(&devices, "MyApp CLI on Linux");
+    let text = devices.text();
+    let (_, rest) = text.split_once("action=\"/users/programs/").expect("a button");
+    let id = rest.split_once('"').expect("the end").0;
+    let (_, other) = host.authenticated_fixture().await;
+    assert_status(&other.delete(&format!("/users/programs/{id}")).await, 404);
+    assert_redirected_to(&browser.delete(&format!("/users/programs/{id}")).await, "/users/sessions");
+    assert!(!is_open(&host, &token).await);
+    assert!(!browser.get("/users/sessions").await.text().contains("MyApp CLI"));
+    assert_contains(&browser.get("/users/settings/activity").await, "Gave a program access");
+}
+
+#[tokio::test]
+async fn the_consent_page_cannot_be_framed_and_its_form_leads_only_to_the_program() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    for (redirect_uri, source) in [
+        (CALLBACK, "form-action 'self' http://127.0.0.1:49152;"),
+        ("http://[::1]:1/callback", "form-action 'self' http:;"),
+    ] {
+        let page = browser.get(&authorize_path(redirect_uri)).await;
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains(source) && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(page.header("x-frame-options"), Some("DENY"));
+    }
+}
+
+#[tokio::test]
+async fn invariant_8_another_site_cannot_give_access_for_the_user() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    for path in [&authorize_path(CALLBACK), "/device", "/device/decision"] {
+        let request =
+            Request::post(path).header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        assert_status(&browser.send(request.body(Body::from("user[decision]=allow")).expect("a request")).await, 403);
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_unknown_is_never_redirected_to() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let unknown = browser.get(&authorize_path("https://evil.example/callback")).await;
+    assert_status(&unknown, 400);
+    assert_eq!(unknown.location(), None);
+    assert_contains(&unknown, "It got no access.");
+    assert!(!unknown.text().contains("evil.example"));
+    let posted = browser.post(&authorize_path("https://evil.example/callback"), &[("user[decision]", "allow")]).await;
+    assert_status(&posted, 400);
+}
+
+#[tokio::test]
+async fn a_user_who_cancels_gives_nothing() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let denied = browser.post(&authorize_path(CALLBACK), &[("user[decision]", "deny")]).await;
+    let url = denied.location().expect("a URL").to_owned();
+    assert_eq!((answer(&url, "error").as_deref(), answer(&url, "code")), (Some("access_denied"), None));
+    assert_status(&browser.post(&authorize_path(CALLBACK), &[]).await, 422);
+}
+
+/// Browsers apply the policy of our form to where its redirects lead.
+#[tokio::test]
+async fn after_a_form_of_ours_a_page_leads_back_to_the_program() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let path = authorize_path(CALLBACK).replace("projects", "x");
+    let page = browser.get(&path).await;
+    assert_status(&page, 200);
+    assert!(page.header("refresh").is_some_and(|refresh| refresh.starts_with("0; url=http://127.0.0.1:49152/")));
+    let request = Request::get(&path).header("sec-fetch-site", "cross-site").body(Body::empty());
+    let direct = browser.send(request.expect("a request")).await;
+    assert_status(&direct, 303);
+    assert_eq!(answer(direct.location().expect("a URL"), "error").as_deref(), Some("invalid_scope"));
+}
+
+#[tokio::test]
+async fn a_device_is_connected_by_its_code_in_the_session_that_entered_it() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let begun = program(&host).post("/oauth/device_authorization", &[("client_id", CLIENT)]).await;
+    let (device_code, user_code) = (field(&begun, "device_code"), field(&begun, "user_code"));
+    let complete = field(&begun, "verification_uri_complete");
+    let path = complete.strip_prefix("http://localhost:4000").expect("our URL");
+    assert_contains(&browser.get(path).await, &format!("value=\"{user_code}\""));
+    assert_contains(&browser.get(path).await, "they are trying to get into your account");
+
+    let wrong = browser.post("/device", &[("user[user_code]", "BCDF-GHJK")]).await;
+    assert_status(&wrong, 422);
+    assert_contains(&wrong, "No program is waiting with that code.");
+    let entered = browser.post("/device", &[("user[user_code]", &user_code.to_lowercase())]).await;
+    for words in ["Give MyApp CLI access?", "on Linux", "127.0.0.1", "Did somebody send you the code?"] {
+        assert_contains(&entered, words);
+    }
+    let allow = [("user[user_code]", user_code.as_str()), ("user[decision]", "allow")];
+    let (_, thief) = host.authenticated_fixture().await;
+    assert_redirected_to(&thief.post("/device/decision", &allow).await, "/device");
+    assert_redirected_to(&browser.post("/device/decision", &allow).await, "/users/sessions");
+    assert_contains(&browser.get("/users/sessions").await, "MyApp CLI has access now.");
+    let form = [("grant_type", DEVICE_CODE), ("client_id", CLIENT), ("device_code", &device_code)];
+    assert!(is_open(&host, &field(&program(&host).post("/oauth/token", &form).await, "access_token")).await);
+}
+
+#[tokio::test]
+async fn a_user_who_enters_too_many_codes_must_wait() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    for _ in 0..10 {
+        assert_status(&browser.post("/device", &[("user[user_code]", "BCDF-GHJK")]).await, 422);
+    }
+    let later = browser.post("/device", &[("user[user_code]", "BCDF-GHJK")]).await;
+    assert_status(&later, 429);
+    assert_contains(&later, "Try again in 30 seconds.");
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_can_end_programs_too() {
+    let host = Host::new().await;
+    for (fields, stays) in [(&[][..], true), (&[("user[revoke_api_tokens]", "true")][..], false)] {
+        let (_, browser) = host.authenticated_fixture().await;
+        let token = give_access(&host, &browser).await;
+        browser.post("/users/sessions", &[&[("_method", "delete")], fields].concat()).await;
+        assert_eq!(is_open(&host, &token).await, stays);
+    }
+}
+
+#[tokio::test]
+async fn invariant_9_a_new_password_ends_programs() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let token = give_access(&host, &browser).await;
+    let mut tx = host.sigra().begin().await.expect("a transaction");
+    let revoked = host.sigra().email_tokens().delete_all_in(&mut tx, &user.id, None).await.expect("deleted");
+    tx.commit().await.expect("committed");
+    host.sigra().sessions().announce(revoked);
+    assert!(!is_open(&host, &token).await);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_can_call_the_endpoints_and_no_cookie_counts() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization", "/oauth/register"]
+    {
+        let foreign = |method: &str| {
+            let request = Request::builder().method(method).uri(path).header("sec-fetch-site", "cross-site");
+            request.header("origin", "https://spa.example").body(Body::empty()).expect("a request")
+        };
+        let preflight = browser.send(foreign("OPTIONS")).await;
+        assert_status(&preflight, 204);
+        assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(preflight.header("access-control-allow-credentials"), None);
+        let posted = browser.send(foreign("POST")).await;
+        assert_eq!(posted.header("access-control-allow-origin"), Some("*"), "{posted:?}");
+        assert!(posted.json::<Value>()["error"].is_string());
+        assert!(posted.set_cookies().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn programs_find_the_endpoints() {
+    let host = Host::new().await;
+    let refused = host.client().json().get("/api/me").await;
+    let challenge = refused.header("www-authenticate").expect("a challenge").to_owned();
+    let url = "http://localhost:4000/.well-known/oauth-protected-resource";
+    assert!(challenge.contains(&format!("resource_metadata=\"{url}\"")), "{challenge}");
+    let resource: Value = host.client().get("/.well-known/oauth-protected-resource").await.json();
+    assert_eq!(resource["authorization_servers"], json!(["http://localhost:4000"]));
+    let server: Value = host.client().get("/.well-known/oauth-authorization-server").await.json();
+    assert_eq!(server["authorization_endpoint"], "http://localhost:4000/oauth/authorize");
+    assert_eq!(server.get("registration_endpoint"), None, "programs can't register");
+    assert_status(&host.client().get("/.well-known/oauth-protected-resource/other").await, 404);
+}
