@@ -1,0 +1,129 @@
+// Programs that log in by OAuth with a library that others wrote, oauth4webapi: in a browser, and with a code.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { it } from "node:test";
+import * as oauth from "oauth4webapi";
+import { startOtherSite } from "./support/app.js";
+import { follow, logIn, press, send } from "./support/browser.js";
+import { suite, withAndWithoutJavaScript } from "./support/suite.js";
+
+const client = { client_id: "my_app_cli" };
+const publicClient = oauth.None();
+const INSECURE = { [oauth.allowInsecureRequests]: true };
+const FROM_LINUX = { ...INSECURE, headers: { "user-agent": "my_app_cli/1.0 (linux)" } };
+
+/** Reads the metadata of the server, which must name itself. */
+async function discover(url) {
+  const issuer = new URL(url);
+  return oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...INSECURE }));
+}
+
+/** Calls the API with an access token. */
+async function me(url, token) {
+  const headers = { authorization: `Bearer ${token}` };
+  return fetch(`${url}/api/me`, { headers });
+}
+
+/** Listens where the browser comes back to: `{ uri, url }`, of which the last is a promise. */
+async function listen() {
+  let arrived;
+  const url = new Promise((resolve) => (arrived = resolve));
+  const site = await startOtherSite(
+    createServer((request, response) => {
+      if (request.url.startsWith("/callback")) arrived(new URL(request.url, "http://127.0.0.1"));
+      response.setHeader("content-type", "text/html").end("<!doctype html><title>Done</title><link rel=icon href=data:,>");
+    }),
+  );
+  return { uri: `http://127.0.0.1:${site.port}/callback`, url, stop: site.stop };
+}
+
+suite(
+  "programs",
+  (world) => {
+    withAndWithoutJavaScript((mode) => {
+      it("logs in with a browser, refreshes, and is ended on the devices page", async () => {
+        const server = await discover(world.app.url);
+        const [verifier, state, callback] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), await listen()];
+        const url = new URL(server.authorization_endpoint);
+        for (const [name, value] of Object.entries({
+          response_type: "code",
+          client_id: client.client_id,
+          redirect_uri: callback.uri,
+          scope: "projects:read",
+          state,
+          code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+          code_challenge_method: "S256",
+        })) {
+          url.searchParams.set(name, value);
+        }
+        const page = await world.browser(mode);
+        await page.goto(url.href);
+        await logIn(page, { from: null });
+        assert.equal(await page.getByRole("heading", { level: 1 }).textContent(), "Give MyApp CLI access?");
+        await press(page, "Give access");
+        const answer = oauth.validateAuthResponse(server, client, await callback.url, state);
+        await callback.stop();
+        const exchanged = await oauth.authorizationCodeGrantRequest(
+          server, client, publicClient, answer, callback.uri, verifier, FROM_LINUX,
+        );
+        const tokens = await oauth.processAuthorizationCodeResponse(server, client, exchanged);
+        assert.deepEqual(await (await me(world.app.url, tokens.access_token)).json().then((me) => me.permissions), [
+          "projects:read",
+        ]);
+        const refreshed = await oauth.refreshTokenGrantRequest(server, client, publicClient, tokens.refresh_token, FROM_LINUX);
+        const next = await oauth.processRefreshTokenResponse(server, client, refreshed);
+        assert.notEqual(next.refresh_token, tokens.refresh_token);
+
+        await page.goto("/users/sessions");
+        const program = page.getByRole("listitem").filter({ hasText: "MyApp CLI on Linux" });
+        await press(page, "End access", program);
+        assert.equal((await me(world.app.url, next.access_token)).status, 401);
+        const ended = await oauth.refreshTokenGrantRequest(server, client, publicClient, next.refresh_token, FROM_LINUX);
+        await assert.rejects(oauth.processRefreshTokenResponse(server, client, ended), { error: "invalid_grant" });
+      });
+
+      it("logs in with a code, and logs out", async () => {
+        const server = await discover(world.app.url);
+        const parameters = new URLSearchParams({ scope: "projects:read" });
+        const begun = await oauth.deviceAuthorizationRequest(server, client, publicClient, parameters, FROM_LINUX);
+        const waiting = await oauth.processDeviceAuthorizationResponse(server, client, begun);
+        const page = await world.browser(mode);
+        await page.goto(waiting.verification_uri_complete);
+        await logIn(page, { from: null });
+        assert.equal(await page.getByLabel("Code").inputValue(), waiting.user_code);
+        await send(page, { Code: waiting.user_code.toLowerCase() }, "Continue");
+        assert.match(await page.getByRole("main").textContent(), /on Linux, with the IP address 127\.0\.0\.1/);
+        await press(page, "Give access");
+        assert.match(await page.getByRole("status").textContent(), /MyApp CLI has access now/);
+        const polled = await oauth.deviceCodeGrantRequest(server, client, publicClient, waiting.device_code, FROM_LINUX);
+        const tokens = await oauth.processDeviceCodeResponse(server, client, polled);
+        assert.equal((await me(world.app.url, tokens.access_token)).status, 200);
+        const revoked = await oauth.revocationRequest(server, client, publicClient, tokens.refresh_token, INSECURE);
+        await oauth.processRevocationResponse(revoked);
+        assert.equal((await me(world.app.url, tokens.access_token)).status, 401);
+      });
+    });
+
+    it("can be called by a page of another origin, which sends no cookies", async () => {
+      const page = await world.browser();
+      await logIn(page);
+      const site = await startOtherSite(
+        createServer((_, response) =>
+          response.setHeader("content-type", "text/html").end("<!doctype html><title>Other</title><link rel=icon href=data:,>"),
+        ),
+      );
+      await page.goto(`http://127.0.0.1:${site.port}/`);
+      world.expectProblem(/status of 400/);
+      const read = await page.evaluate(async (url) => {
+        const body = new URLSearchParams({ grant_type: "refresh_token", client_id: "my_app_cli", refresh_token: "x" });
+        const metadata = await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json();
+        return [metadata.issuer, await (await fetch(`${url}/oauth/token`, { method: "POST", body })).json()];
+      }, world.app.url);
+      assert.deepEqual([read[0], read[1].error], [world.app.url, "invalid_grant"]);
+      await site.stop();
+      await follow(page, () => page.goto(world.app.url));
+    });
+  },
+  "localhost",
+);
