@@ -7,12 +7,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 
+#[cfg(any(feature = "device-bound", feature = "oauth-server"))]
+use crate::base::keys::SigningKeys;
 #[cfg(feature = "live")]
 use crate::in_process::connections::LiveConnections;
 #[cfg(feature = "passkeys")]
 use crate::model::relying_party::RelyingParty;
-#[cfg(feature = "device-bound")]
-use crate::{base::keys::SigningKeys, in_process::bindings::Bindings, model::device_bound::React};
 use crate::{
     base::{config_error::ConfigError, error::Error, keys::EncryptionKeys, origin::OwnOrigins, task::Task, telemetry},
     browser::{cookie_session::AnyParts, cookies::Cookies},
@@ -26,9 +26,9 @@ use crate::{
     password::{Password, PasswordProblem, Passwords, Verification},
     store::{self, OwnPool, SessionReader},
 };
+#[cfg(feature = "device-bound")]
+use crate::{in_process::bindings::Bindings, model::device_bound::React};
 
-#[cfg(feature = "oauth-server")]
-use crate::base::keys::SigningKeys;
 #[cfg(feature = "api-tokens")]
 use crate::store::BearerReader;
 
