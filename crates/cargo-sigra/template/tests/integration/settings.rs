@@ -444,6 +444,7 @@ fn the_guides_tables_have_every_setting_that_is_read_and_no_other() {
         include_str!("../../../../../docs/configuration.md"),
         include_str!("../../../../../docs/accounts.md"),
         include_str!("../../../../../docs/audit-trail.md"),
+        include_str!("../../../../../docs/device-bound-sessions.md"),
         include_str!("../../../../../docs/email.md"),
         include_str!("../../../../../docs/passkeys.md"),
         include_str!("../../../../../docs/rate-limits.md"),
