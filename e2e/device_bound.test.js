@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
-import { PASSWORD, startApp } from "./support/app.js";
+import { startApp } from "./support/app.js";
 import { confirm, launchOptions, logIn, logOut, send } from "./support/browser.js";
 import { deviceBoundOptions, makeCertificate, startTlsFront } from "./support/tls.js";
 
@@ -14,6 +14,7 @@ const BOUND = "__Host-_my_app_binding";
 const REGISTER = "POST /users/session/binding";
 const REFRESH = "POST /users/session/binding/refresh";
 const EMAIL = "ada@example.com";
+const PASSWORD = "violet lantern over quiet water";
 
 /** How long a bound cookie is valid, in seconds. Browsers drop it after three quarters of that. */
 const TTL = 8;
@@ -55,7 +56,7 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
   /** Logs in with a browser that binds the session. */
   const bound = async (options = {}) => {
     const page = await start();
-    await logIn(page, { email: EMAIL, from: "/users/log-in", ...options });
+    await logIn(page, { email: EMAIL, password: PASSWORD, from: "/users/log-in", ...options });
     await until("the session was not bound", boundCookie);
     return page;
   };
@@ -74,6 +75,7 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
     const page = await (await otherBrowser()).newPage();
     await page.goto("/users/register");
     await send(page, { Email: EMAIL, Password: PASSWORD }, "Register");
+    assert.ok(page.url().endsWith("/users/check-email"), page.url());
   });
 
   const fresh = async () => {
@@ -155,7 +157,7 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
   it("end in the browser at a logout everywhere on another device", async () => {
     const page = await bound({ rememberMe: true });
     const other = await (await otherBrowser()).newPage();
-    await logIn(other, { email: EMAIL, from: "/users/log-in" });
+    await logIn(other, { email: EMAIL, password: PASSWORD, from: "/users/log-in" });
     await other.goto("/users/sessions");
     await confirm(other, "Log out everywhere…", "Log out everywhere");
     assert.ok(!(await isLoggedIn(page)));
