@@ -133,7 +133,7 @@ impl<U: AuthUser> Sigra<U> {
         reaction.as_ref().and_then(Weak::upgrade)
     }
 
-    /// Offers the browser to bind the session that it was just given.
+    /// Offers to bind a session to the browser that a login has opened it in.
     pub(crate) fn offer_binding(&self, session: &CookieSession, row: &SessionRow) {
         let Some(device_bound) = &self.parts.config.device_bound else { return };
         if row.binding.is_some() || row.mfa_pending {

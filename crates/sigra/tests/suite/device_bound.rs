@@ -601,7 +601,7 @@ async fn reauthentication_offers_to_bind_a_session_that_is_not() {
     let (user, browser, _) = offered(&host).await;
     host.clock().advance(DAY);
     let renewed = browser.post("/renew", &[]).await;
-    assert_eq!(renewed.header("secure-session-registration"), None, "whoever has the cookies can renew");
+    assert_eq!(renewed.header("secure-session-registration"), None, "a copy of the cookies is enough to renew");
     let response = browser.post("/confirm", &[]).await;
     assert_status(&post_registration(&browser, &DeviceKey::generate().registration(&challenge(&response))).await, 200);
     assert!(is_bound(&host, &user).await);
