@@ -126,6 +126,7 @@ fn is_in_query(parts: &Parts) -> bool {
 
 /// Returns whether a token is for the resource that the request is sent to (RFC 8707 section 2.2). It may be for another
 /// API, or for a part of this one.
+#[cfg_attr(not(feature = "oauth-server"), expect(unused_variables, reason = "other tokens are for every resource"))]
 fn is_meant_for<U: AuthUser>(sigra: &Sigra<U>, parts: &Parts, bearer: &Bearer<U>) -> bool {
     match bearer.token() {
         BearerToken::Personal { .. } => true,
