@@ -419,7 +419,7 @@ fn identify(provider: &str, responses: Vec<(String, Vec<u8>)>) -> Result<Provide
 }
 
 /// Whatever a provider responds is an error, or the user whose ID token it signed. The data is responses, one on each
-/// line, in the order of [`right_responses`]. An empty or missing one is the right one.
+/// line, in the order of `right_responses`. An empty or missing one is the right one.
 pub fn provider(data: &[u8]) {
     let mut responses = right_responses();
     let lines = data.split(|byte| *byte == b'\n');

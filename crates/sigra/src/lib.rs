@@ -55,10 +55,10 @@ pub mod scope {
 /// | argument of a handler | who sends the request | without it |
 /// |---|---|---|
 /// | [`Bearer<User, P>`](crate::bearer::Bearer) | a program with a token that has the permissions `P` | 401 or 403, with `WWW-Authenticate` |
-/// | [`Caller<User, P>`](crate::bearer::Caller) | such a program, or a logged-in user | as above, or as with a [`Scope`](crate::Scope) |
+/// | [`Caller<User, P>`](crate::bearer::Caller) | such a program, or a logged-in user | as above, or as with a [`Scope`] |
 /// | [`Scope<User>`](crate::Scope) | a logged-in user, never a program with a token | the login page, or 401 |
 ///
-/// A token counts only in one header `Authorization` (RFC 6750 section 2.1). If it is invalid, no cookie stands in for
+/// A token counts only in one header `Authorization` (RFC 6750 section 2.1). If it is invalid, no cookie replaces
 /// it.
 #[cfg(feature = "api-tokens")]
 pub mod bearer {

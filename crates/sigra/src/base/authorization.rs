@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// What a request has in `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "api-tokens"), allow(dead_code, reason = "only its presence is asked for"))]
+#[cfg_attr(not(feature = "api-tokens"), allow(dead_code, reason = "only its presence counts"))]
 pub(crate) enum Authorization<'a> {
     /// Nothing, or another scheme.
     Other,

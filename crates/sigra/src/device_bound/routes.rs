@@ -133,7 +133,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         };
         let settings = sigra.parts.config.device_bound.as_ref();
         let found = sigra.find_presented(session, id).await?;
-        let (Some(settings), Some((row, key))) = (settings, found.and_then(|row| bound(row))) else {
+        let (Some(settings), Some((row, key))) = (settings, found.and_then(bound)) else {
             return Ok(BindingResponse::Ended(id));
         };
         let Some(jwt) = headers.get(RESPONSE) else { return self.ask(id) };

@@ -96,7 +96,7 @@ impl fmt::Debug for ApiTokenSecret {
     }
 }
 
-/// A token that was just created.
+/// A new token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CreatedApiToken {

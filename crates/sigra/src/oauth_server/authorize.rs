@@ -40,7 +40,6 @@ pub struct AuthorizationRequest {
 impl AuthorizationRequest {
     /// Returns the client. Nothing about one that [registered itself](OauthClient::is_registered) is proven, except
     /// where the browser goes next.
-    #[must_use]
     pub fn client(&self) -> &OauthClient {
         &self.client
     }

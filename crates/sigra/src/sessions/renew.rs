@@ -73,7 +73,7 @@ impl<U: AuthUser> Sigra<U> {
         let (sigra, session, scope) = (self.clone(), session.clone(), scope.clone());
         tx.after_commit(move || {
             sigra.renewed(&session, &scope, token);
-            // A thief with the cookies alone could cause other renewals.
+            // A thief who only has the cookies could cause other renewals.
             #[cfg(feature = "device-bound")]
             if proof.is_some() {
                 sigra.offer_binding(&session, &SessionRow { mfa_pending: false, ..scope.session().clone() });

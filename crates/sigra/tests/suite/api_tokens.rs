@@ -239,7 +239,7 @@ async fn invariant_21_the_token_decides_when_a_cookie_comes_beside_it() {
             assert_invalid(&invalid.get(path).await);
         }
     }
-    // Other schemes, such as that of a proxy, don't stand in the way of a cookie.
+    // Other schemes, such as that of a proxy, don't keep a cookie from counting.
     let basic = at(router(&host), &browser);
     let response = send(&basic, Method::GET, "/caller", &[("authorization", "Basic dXNlcjpwYXNz")]).await;
     assert_eq!(response.text(), format!("session {}", other.email));

@@ -65,7 +65,7 @@ impl Token {
     }
 }
 
-/// A token that was just created.
+/// A new token.
 #[derive(Serialize)]
 pub struct Created {
     /// The secret, to show once. It can't be read later.

@@ -33,7 +33,7 @@ const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue:
 struct TokensPage {
     layout: Layout,
     tokens: Vec<Token>,
-    /// A token that was just created. The page shows it only once.
+    /// A new token. The page shows it only once.
     created: Option<String>,
     permissions: Vec<RegisteredPermission>,
     may_create: bool,
