@@ -1,6 +1,8 @@
 // Sessions that are bound to the device they began on, over TLS.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -176,6 +178,27 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
     assert.ok(await isLoggedIn(page));
     assert.ok(await boundCookie());
     assert.equal(seen(REGISTER).length, 1, "it is the same session");
+  });
+
+  it("renew their cookie before a page that a link on another site leads to", async () => {
+    const page = await bound();
+    const link = `<a href="${front.url}/dashboard">Dashboard</a>`;
+    const other = createServer((_, response) => response.setHeader("content-type", "text/html").end(link));
+    try {
+      await once(other.listen(0, "127.0.0.1"), "listening");
+      await page.goto(`http://127.0.0.1:${other.address().port}/`);
+      await sleep(EXPIRY);
+      await page.getByRole("link").click();
+      await page.waitForURL(`${front.url}/**`);
+      assert.ok(page.url().endsWith("/dashboard"), page.url());
+    } finally {
+      other.closeAllConnections();
+      other.close();
+    }
+    await sleep(EXPIRY);
+    assert.ok(await isLoggedIn(page), "the session is still bound");
+    await page.goto("/users/settings/activity");
+    assert.equal(await page.getByText("A copy of this session's cookies was used").count(), 0, "a false alarm");
   });
 
   it("work in two tabs at once", async () => {

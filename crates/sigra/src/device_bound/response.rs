@@ -43,6 +43,8 @@ impl BoundSession {
             "session_identifier": id,
             "refresh_url": settings.refresh_path(),
             "scope": { "origin": settings.origin, "include_site": false, "scope_specification": excluded },
+            // Otherwise, browsers send what a link on another site leads to without the bound cookie.
+            "allowed_refresh_initiators": ["*"],
             "credentials": [{ "type": "cookie", "name": name, "attributes": attributes }],
         }))
     }

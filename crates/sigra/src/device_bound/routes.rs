@@ -102,7 +102,9 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
     /// Renews the bound cookie of a session: the handler of `POST` at the path in the settings, with `/refresh` after it.
     /// The browser is first sent a challenge, and then presents it signed with the session's key.
     ///
-    /// The handler takes no scope: the request comes without the bound cookie that a scope requires.
+    /// The handler takes no scope: the request comes without the bound cookie that a scope requires. If a link on another
+    /// site caused it, it comes without the session token too, because browsers withhold `SameSite=Lax` cookies. The key
+    /// is enough then: the bound cookie is worth nothing without the token.
     ///
     /// ```
     /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }
@@ -146,7 +148,9 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
             }
             Err(reason) => return Ok(refuse(id, Purpose::Refresh, reason)),
         }
-        sigra.note_use(row).await;
+        if session.has_token() {
+            sigra.note_use(row).await;
+        }
         #[cfg(feature = "live")]
         sigra.parts.live.note_proven(id, sigra.parts.config.clock.now_ms());
         Ok(self.renewed(session, id, &key, settings))

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::base::clock::later;
+use crate::{base::clock::later, model::window::latest};
 
 /// The length of a key in bytes: a compressed point of P-256 (SEC 1 section 2.3.3).
 pub(crate) const KEY: usize = 33;
@@ -69,8 +69,23 @@ impl Binding {
         Self { key, bound_at, misused_at: None }
     }
 
-    /// Returns until when requests without the bound cookie are accepted.
-    pub(crate) fn in_flight_until(&self, ttl: Duration) -> OffsetDateTime {
-        later(self.bound_at, IN_FLIGHT.min(ttl))
+    /// Returns whether requests without the bound cookie are accepted. Not because of a wrong clock.
+    pub(crate) fn is_in_flight(&self, ttl: Duration, now: OffsetDateTime) -> bool {
+        self.bound_at <= latest(now) && now < later(self.bound_at, IN_FLIGHT.min(ttl))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_23_requests_without_the_cookie_are_accepted_for_a_minute_whatever_clock_bound_the_session() {
+        let (bound_at, ttl) = (OffsetDateTime::UNIX_EPOCH + Duration::from_secs(86_400), Duration::from_secs(600));
+        let binding = Binding::new(BindingKey::new([2; KEY]), bound_at);
+        let is_in_flight = |after: i64, ttl| binding.is_in_flight(ttl, bound_at + time::Duration::seconds(after));
+        assert!(is_in_flight(0, ttl) && is_in_flight(59, ttl) && is_in_flight(-60, ttl));
+        assert!(!is_in_flight(60, ttl) && !is_in_flight(8, Duration::from_secs(8)));
+        assert!(!is_in_flight(-86_400, ttl), "the clock was a day ahead");
     }
 }

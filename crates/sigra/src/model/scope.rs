@@ -106,9 +106,9 @@ impl<U: AuthUser> fmt::Debug for Scope<U> {
 #[allow(clippy::exhaustive_structs, reason = "it is an extractor: handlers take it apart")]
 pub struct Sudo<U: AuthUser>(pub Scope<U>);
 
-/// Like [`Sudo`], but the session must also be bound to a device, and the request must prove it, whatever the
-/// [mode](crate::config::BindingMode) is. Other requests get 403: the user must use a browser that supports
-/// [device-bound sessions](crate::device_bound).
+/// Like [`Sudo`], but the session must also be bound to a device, and the request must have a valid bound cookie, in
+/// every [mode](crate::config::BindingMode), and also in the first minute after the session was bound. Other requests get
+/// 403: the user must use a browser that supports [device-bound sessions](crate::device_bound).
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64 }

@@ -64,9 +64,7 @@ impl<U: AuthUser> Sigra<U> {
         let config = &self.parts.config;
         let device_bound = config.device_bound.as_ref()?;
         let Some(binding) = &row.binding else {
-            let offered_until = to_ms(row.authenticated_at).saturating_add(millis(OFFERED));
-            let must_be_bound = user.requires_binding() && config.clock.now_ms() >= offered_until;
-            return must_be_bound.then_some(Missing::Unbound);
+            return self.is_binding_overdue(row, user).then_some(Missing::Unbound);
         };
         let now_ms = config.clock.now_ms();
         let missing = match session.proof(row.id, binding.key.id(), now_ms) {
@@ -75,7 +73,20 @@ impl<U: AuthUser> Sigra<U> {
             Proof::Invalid => Missing::Invalid,
             Proof::Absent => Missing::Absent,
         };
-        (now_ms >= to_ms(binding.in_flight_until(device_bound.ttl))).then_some(missing)
+        (!binding.is_in_flight(device_bound.ttl, config.clock.now())).then_some(missing)
+    }
+
+    /// Returns whether a session had to be bound by now, and isn't.
+    pub(crate) fn is_binding_overdue(&self, row: &SessionRow, user: &U) -> bool {
+        let offered_until = to_ms(row.authenticated_at).saturating_add(millis(OFFERED));
+        row.binding.is_none() && user.requires_binding() && self.parts.config.clock.now_ms() >= offered_until
+    }
+
+    /// Returns whether the request has a valid bound cookie, in every mode, and also right after the session was bound.
+    pub(crate) fn is_device_proven(&self, session: &CookieSession, row: &SessionRow) -> bool {
+        let now_ms = self.parts.config.clock.now_ms();
+        let proof = row.binding.as_ref().map(|binding| session.proof(row.id, binding.key.id(), now_ms));
+        matches!(proof, Some(Proof::Valid { .. }))
     }
 
     /// Returns whether the request may use its session as far as its device is concerned, and logs what is missing.

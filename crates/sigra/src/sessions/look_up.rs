@@ -64,7 +64,8 @@ pub(crate) enum LookedUp<U: AuthUser> {
 impl<U: AuthUser> Sigra<U> {
     /// Returns the scope of a session token. `None` if its session is gone or expired, or if its user is inactive or
     /// hasn't presented or set up a second factor that is required. Also `None` if the session is [bound to a
-    /// device](crate::Config::device_bound), because a token alone doesn't prove that this device uses it.
+    /// device](crate::Config::device_bound), because a token alone doesn't prove that this device uses it, or if it
+    /// [had to be bound](AuthUser::requires_binding) and isn't.
     ///
     /// It works without the layer [`fetch_current_scope`](Sigra::fetch_current_scope), which also starts the hourly
     /// purge: a host that serves no request through the layer must call
@@ -84,7 +85,10 @@ impl<U: AuthUser> Sigra<U> {
             }
         };
         #[cfg(feature = "device-bound")]
-        let scope = scope.filter(|scope| scope.session().binding.is_none() || !self.is_binding_enforced());
+        let scope = scope.filter(|scope| {
+            let is_overdue = || self.is_binding_overdue(scope.session(), scope.user());
+            !self.is_binding_enforced() || (scope.session().binding.is_none() && !is_overdue())
+        });
         Ok(scope.filter(|scope| scope.clearance() == Clearance::Full))
     }
 }
@@ -156,13 +160,19 @@ impl<U: AuthUser> Sigra<U> {
         Ok(LookedUp::Live(self.keep_scope(presented, found, stamp), fate))
     }
 
-    /// Returns the session with an id, if the browser presents a token of it.
+    /// Returns the session with an id, if the browser presents a token of it, or no token at all.
     #[cfg(feature = "device-bound")]
     pub(crate) async fn find_presented(
         &self,
         session: &CookieSession,
         id: SessionId,
     ) -> Result<Option<SessionRow>, Error> {
+        if !session.has_token() {
+            let is_good =
+                |row: &SessionRow, user: &U| row.is_live(&self.parts.config.sessions, self.now()) && user.is_active();
+            let found = self.find_sessions(&[id]).await?.into_iter().next();
+            return Ok(found.filter(|(row, user)| is_good(row, user)).map(|(row, _)| row));
+        }
         for token in session.presented() {
             let found = self.parts.reader.find(token.hashes()).await?;
             if let Some(found) = found.filter(|found| found.session.id == id && self.is_good(found)) {

@@ -64,8 +64,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for BoundSudo<U> {
         let Sudo(scope) = Sudo::<U>::from_request_parts(parts, state).await?;
         let current = current::<U>(parts, "BoundSudo").await?;
         let session = session_of(&parts.extensions).ok_or_else(|| SessionRejection::from(MissingLayer("BoundSudo")))?;
-        let is_missing = current.sigra.missing_proof(session, scope.session(), scope.user()).is_some();
-        if scope.binding().is_some() && !is_missing {
+        if current.sigra.is_device_proven(session, scope.session()) {
             Ok(Self(scope))
         } else {
             Err(SudoRejection::unbound(&current, parts))

@@ -416,7 +416,7 @@ async fn sweep_once<U: AuthUser>(sigra: Sigra<U>, ids: Vec<SessionId>) {
                 sigra.parts.live.end(&ended);
                 #[cfg(feature = "device-bound")]
                 {
-                    let unproven = found.iter().filter(|(session, _)| !is_proven_lately(&sigra, session));
+                    let unproven = found.iter().filter(|(session, user)| !is_proven_lately(&sigra, session, user));
                     let unproven: Vec<SessionId> = unproven.map(|(session, _)| session.id).collect();
                     sigra.parts.live.end_because(&unproven, Ending::Unproven);
                 }
@@ -433,11 +433,16 @@ fn is_live<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> boo
 }
 
 /// Returns whether the device of a bound session has proved its key in the time that two bound cookies live. Another
-/// process may have seen the proof: then it updated `last_used_at`, to within five minutes.
+/// process may have seen the proof: then it updated `last_used_at`, to within five minutes. A session that had to be bound
+/// and isn't counts as unproven, and so does one whose user's [`AuthUser`] panics.
 #[cfg(feature = "device-bound")]
-fn is_proven_lately<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow) -> bool {
+fn is_proven_lately<U: AuthUser>(sigra: &Sigra<U>, session: &SessionRow, user: &U) -> bool {
     let config = &sigra.parts.config;
-    let (Some(settings), Some(binding)) = (&config.device_bound, &session.binding) else { return true };
+    let Some(settings) = &config.device_bound else { return true };
+    let Some(binding) = &session.binding else {
+        let is_overdue = catch_unwind(AssertUnwindSafe(|| sigra.is_binding_overdue(session, user))).unwrap_or(true);
+        return !sigra.is_binding_enforced() || !is_overdue;
+    };
     let seen = sigra.parts.live.proven_ms(session.id).unwrap_or(i64::MIN);
     let proven_ms = seen.max(to_ms(session.last_used_at)).max(to_ms(binding.bound_at));
     let limit = millis(settings.ttl).saturating_mul(2);

@@ -140,6 +140,7 @@ async fn a_login_over_https_offers_the_browser_to_bind_its_session() {
         "session_identifier": session_id(&host, &user).await,
         "refresh_url": REFRESH,
         "scope": { "origin": "https://localhost", "include_site": false, "scope_specification": [] },
+        "allowed_refresh_initiators": ["*"],
         "credentials": [{ "type": "cookie", "name": BOUND, "attributes": "HttpOnly; SameSite=Lax; Secure; Path=/" }],
     });
     assert_eq!(registered.json::<Value>(), expected);
@@ -378,11 +379,9 @@ async fn invariant_23_a_refresh_without_the_session_renews_nothing() {
     let (_, browser, key, id) = bound_by_hand(&host).await;
     let proof = key.proof(&challenge(&post_proof(&browser, REFRESH, Some(&id), None).await));
     let (_, stranger) = host.logged_in(false).await;
-    for other in [host.client(), stranger] {
-        let response = post_proof(&other, REFRESH, Some(&id), Some(&proof)).await;
-        assert_eq!(response.json::<Value>(), json!({ "session_identifier": id, "continue": false }));
-        assert!(response.set_cookies().is_empty());
-    }
+    let response = post_proof(&stranger, REFRESH, Some(&id), Some(&proof)).await;
+    assert_eq!(response.json::<Value>(), json!({ "session_identifier": id, "continue": false }));
+    assert!(response.set_cookies().is_empty());
     for name in ["", "x", "\"\"", "../../", "00000000-0000-0000-0000-00000000000"] {
         assert_status(&post_proof(&browser, REFRESH, Some(name), None).await, StatusCode::BAD_REQUEST);
     }
@@ -689,16 +688,61 @@ async fn renewing_the_bound_cookie_writes_nothing_that_a_page_would_not() {
     assert_ne!(browser.cookie(BOUND), before, "renewed");
 }
 
+/// Chromium withholds cookies of `SameSite=Lax` from the renewal before a page that a link on another site leads to. If
+/// that ended the binding, the link would log the user out.
+#[tokio::test]
+async fn invariant_23_after_a_link_on_another_site_the_key_renews_the_bound_cookie_without_the_token() {
+    let host = host().await;
+    let (user, browser, key, id) = bound_by_hand(&host).await;
+    host.clock().advance(TTL);
+    let without_cookies = host.client();
+    let asked = post_proof(&without_cookies, REFRESH, Some(&id), None).await;
+    assert_status(&asked, StatusCode::FORBIDDEN);
+    let challenge = challenge(&asked);
+    let forged = post_proof(&without_cookies, REFRESH, Some(&id), Some(&DeviceKey::generate().proof(&challenge))).await;
+    assert!(forged.status() == StatusCode::BAD_REQUEST && forged.set_cookies().is_empty(), "{forged:?}");
+    let renewed = post_proof(&without_cookies, REFRESH, Some(&id), Some(&key.proof(&challenge))).await;
+    assert_status(&renewed, StatusCode::OK);
+    assert!(renewed.json::<Value>()["credentials"].is_array());
+    browser.store(&renewed);
+    assert_eq!(who(&browser).await, user.email);
+    without_cookies.store(&renewed);
+    assert_eq!(who(&without_cookies).await, "anonymous", "the bound cookie is worth nothing without the token");
+
+    host.sigra().delete_all_sessions(&user.id).await.unwrap();
+    let ended = json!({ "session_identifier": id, "continue": false });
+    assert_eq!(post_proof(&host.client(), REFRESH, Some(&id), None).await.json::<Value>(), ended);
+}
+
+async fn require_binding(host: &Host, user: &User) {
+    let require = sqlx::query("UPDATE users SET nickname = 'must be bound' WHERE id = $1").bind(user.id);
+    require.execute(&host.pool).await.unwrap();
+    host.sigra().sessions().announce_change(&user.id);
+}
+
+#[tokio::test]
+async fn a_token_or_a_live_connection_of_a_user_who_must_be_bound_is_no_way_around_it() {
+    let host = host().await;
+    let (user, browser, _) = offered(&host).await;
+    require_binding(&host, &user).await;
+    let token = token(&browser);
+    let browser = Arc::new(browser);
+    let opened = browser.clone();
+    let connection = tokio::spawn(async move { opened.get("/live").await.text() });
+    host.clock().advance(MINUTE * 5 - SECOND);
+    tokio::time::sleep(SECOND).await;
+    assert!(!connection.is_finished() && host.sigra().fetch_session(&token).await.unwrap().is_some());
+    host.clock().advance(SECOND);
+    assert!(host.sigra().fetch_session(&token).await.unwrap().is_none());
+    let ended = tokio::time::timeout(SECOND * 10, connection).await.expect("it ends").unwrap();
+    assert_eq!(ended, "ended");
+}
+
 #[tokio::test]
 async fn a_user_who_must_be_bound_is_anonymous_in_a_session_that_is_not() {
     let host = host().await;
     let (user, browser, _) = offered(&host).await;
-    sqlx::query("UPDATE users SET nickname = 'must be bound' WHERE id = $1")
-        .bind(user.id)
-        .execute(&host.pool)
-        .await
-        .unwrap();
-    host.sigra().sessions().announce_change(&user.id);
+    require_binding(&host, &user).await;
     host.clock().advance(MINUTE * 5 - SECOND);
     assert_eq!(who(&browser).await, user.email, "the browser may be about to bind it");
     host.clock().advance(SECOND);
@@ -720,10 +764,16 @@ async fn invariant_23_a_handler_can_require_a_bound_session_in_every_mode() {
         let (user, browser) = bound(&host, false).await;
         assert_eq!(browser.post("/bound-sudo", &[]).await.text(), user.email);
         let thief = browser.fork();
+        thief.remove_cookie(BOUND);
+        assert_refused(&thief.post("/bound-sudo", &[]).await, StatusCode::FORBIDDEN, "binding_required");
+        let thief = browser.fork();
         host.clock().advance(TTL);
         let refused = thief.post("/bound-sudo", &[]).await;
         assert!(!refused.status().is_success(), "{refused:?}");
         assert_eq!(browser.post("/bound-sudo", &[]).await.text(), user.email);
+        let off = host.restart(|config| config.secure(true)).await;
+        let refused = off.take_over(&thief).post("/bound-sudo", &[]).await;
+        assert_refused(&refused, StatusCode::FORBIDDEN, "binding_required");
         host.clock().advance(MINUTE * 20);
         assert!(!browser.post("/bound-sudo", &[]).await.status().is_success(), "sudo mode has ended");
     }
