@@ -24,7 +24,8 @@ impl<U: AuthUser> Sigra<U> {
     /// tokens shows as the last one.
     ///
     /// Handlers take a [`Bearer`] or a [`Caller`](crate::Caller) as an argument instead. Call this where there is no
-    /// request of axum.
+    /// request of axum. They also refuse a program's token for another resource, which this doesn't:
+    /// compare the resource in [`Bearer::token`].
     ///
     /// # Errors
     ///

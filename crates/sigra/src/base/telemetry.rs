@@ -26,7 +26,7 @@
 //! | [`RATE_LIMITED`] | info | `limit` (`account`, `address` or `live`), with `live` also `session_id` | there were too many attempts, or there are too many live connections |
 //! | [`BINDING_REGISTERED`] | info | `user_id`, `session_id` | a session was bound to a device |
 //! | [`BINDING_REFUSED`] | info | `session_id`, `purpose` (`registration`, `refresh`), `reason` (such as `challenge`, `signature`, `bound_already`) | a browser could not bind a session, or could not prove its key |
-//! | [`BINDING_MISSING`] | info | `user_id`, `session_id`, `mode` (`report`, `enforce`), `reason` (`absent`, `invalid`, `expired`, `unbound`), and `skipped` if the browser says why (`unreachable`, `server_error`, `quota_exceeded`, `other`) | a request of a bound session came without its bound cookie, or one of a user who must be bound came in an unbound session |
+//! | [`BINDING_MISSING`] | info | `user_id`, `session_id`, `mode` (`report`, `enforce`), `reason` (`absent`, `invalid`, `expired`, `unbound`), and `skipped` if the browser says why (`unreachable`, `server_error`, `quota_exceeded`, `other`) or needn't renew it (`excluded`) | a request of a bound session came without its bound cookie, or one of a user who must be bound came in an unbound session |
 //! | [`USED_WITHOUT_KEY`] | warn | `user_id`, `session_id` | the token of a bound session was used without the key, and its browser gave no reason: somebody may have a copy. It is logged once for each session |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server accepted an email |
 //! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and sending is retried |

@@ -92,6 +92,9 @@ struct Inner {
     /// Why the browser sends the request without a bound cookie, if it says so.
     #[cfg(feature = "device-bound")]
     skipped: Option<HeaderValue>,
+    /// Whether the browser doesn't renew the bound cookie before a request to this path.
+    #[cfg(feature = "device-bound")]
+    is_excluded: AtomicBool,
     /// Whether the request renews the bound cookie, so that it comes without one.
     #[cfg(feature = "device-bound")]
     renews_binding: AtomicBool,
@@ -158,8 +161,16 @@ impl CookieSession {
         self.0.parts.cookies().proof(&self.0.request, session, key, now_ms)
     }
 
-    /// Returns why the browser didn't renew the bound cookie before this request, if it says so.
+    /// Notes that the browser doesn't renew the bound cookie before a request to this path.
+    pub(crate) fn exclude_from_binding(&self) {
+        self.0.is_excluded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns why the browser didn't renew the bound cookie before this request, if it says so, or needn't.
     pub(crate) fn skipped(&self) -> Option<&'static str> {
+        if self.0.is_excluded.load(Ordering::Relaxed) {
+            return Some("excluded");
+        }
         let header = self.0.skipped.as_ref()?.as_bytes();
         let said = header.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         Some(REASONS.into_iter().find(|reason| reason.as_bytes() == said).unwrap_or("other"))
@@ -195,6 +206,8 @@ impl CookieSession {
             is_private: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
             skipped: headers.get(SKIPPED).cloned(),
+            #[cfg(feature = "device-bound")]
+            is_excluded: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
             renews_binding: AtomicBool::new(false),
             state: OnceLock::new(),

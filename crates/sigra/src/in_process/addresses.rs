@@ -70,7 +70,8 @@ const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// The number of addresses above which inactive ones are forgotten.
 const MAX_ADDRESSES: usize = 100_000;
 
-fn network(ip: IpAddr) -> IpAddr {
+/// Returns what counts as one address: whoever has an IPv6 address usually has all of its 64-bit network.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),

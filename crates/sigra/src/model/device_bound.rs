@@ -102,6 +102,12 @@ impl DeviceBound {
         path.strip_prefix(&*self.path) == Some("/refresh")
     }
 
+    /// Returns whether browsers don't renew the bound cookie before a request to a path.
+    pub(crate) fn excludes(&self, path: &str) -> bool {
+        let is_below = |rest: &str, excluded: &str| rest.is_empty() || rest.starts_with('/') || excluded.ends_with('/');
+        self.excluded.iter().any(|excluded| path.strip_prefix(&**excluded).is_some_and(|rest| is_below(rest, excluded)))
+    }
+
     /// Returns how long browsers keep the bound cookie.
     pub(crate) fn max_age(&self) -> Duration {
         self.ttl - TRAVEL.min(self.ttl / 4)

@@ -116,11 +116,11 @@ fn answer_to(redirect_uri: &str, state: Option<&str>, issuer: &str, answer: &[(&
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorizationError {
-    /// The client is unknown, or it doesn't have the redirect URI. Show a page, and never redirect: the URI can be
-    /// anybody's (RFC 6749 section 4.1.2.1).
+    /// The client is unknown, doesn't have the redirect URI, or [registered itself](OauthClient::is_registered) and made
+    /// another mistake. Show a page, and never redirect: the URI can be anybody's (RFC 6749 section 4.1.2.1).
     #[error("the request doesn't come from a known program: {0}")]
     Untrusted(&'static str),
-    /// Another mistake of the client. Redirect the browser to this URL of the client, which has the error.
+    /// Another mistake of a client of the host. Redirect the browser to this URL of the client, which has the error.
     #[error("the client made a mistake: redirect the browser to it")]
     Redirect(String),
     /// The database, for example.
@@ -152,6 +152,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         }
         let state = parameters.get("state").map(str::to_owned);
         let refused = |refusal: Refusal| {
+            // Anybody can register a client. A redirect that the user hasn't decided about would make this server's URL
+            // lead wherever they like (RFC 9700 section 4.11.2).
+            if client.is_registered() {
+                return untrusted(refusal.description);
+            }
             let answer = [("error", refusal.error), ("error_description", refusal.description)];
             AuthorizationError::Redirect(answer_to(redirect_uri, state.as_deref(), issuer, &answer))
         };

@@ -294,6 +294,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         row: DeviceCodeRow<U::Id>,
         program: &Client,
     ) -> Result<Result<Tokens, Refusal>, Error> {
+        const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
         const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
         const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
         let (now, begun) = (self.sigra.now(), self.begun());
@@ -301,10 +302,14 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Ok(Err(Refusal::new("expired_token", "the device code has expired: begin again")));
         }
         let is_early = row.polled_at.is_some_and(|at| now < at + Duration::from_secs(row.poll_interval.max(0) as u64));
+        // Otherwise, a program that doesn't slow down would never be answered, and each attempt would be written.
+        if is_early && row.poll_interval >= LONGEST_INTERVAL {
+            return Ok(Err(SLOW_DOWN));
+        }
         let next = if is_early { (row.poll_interval + INTERVAL).min(LONGEST_INTERVAL) } else { row.poll_interval };
         // Of several requests at once, one is early enough.
         if !store::oauth_device_codes::poll::<U>(&mut *conn, &row, next, now).await? || is_early {
-            return Ok(Err(Refusal::new("slow_down", "ask less often")));
+            return Ok(Err(SLOW_DOWN));
         }
         match row.decision.as_deref() {
             None => return Ok(Err(PENDING)),

@@ -67,7 +67,8 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let scope: Option<Permissions> =
             scope.map_err(|_| Refusal::invalid_scope("the scope isn't a list of names"))?;
         let resource = parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?;
-        let attempt = Attempt { client, scope, resource };
+        let may = self.permissions_for(client, None)?;
+        let attempt = Attempt { client, scope, may, resource };
         let refreshed = transact!(self.sigra, conn => self.refresh_in(conn, &token, &attempt, program).await)?;
         match refreshed {
             Refreshed::Issued(tokens) => Ok(tokens),
@@ -173,17 +174,20 @@ impl<U: AuthUser> OauthServer<'_, U> {
 struct Attempt<'a> {
     client: &'a OauthClient,
     scope: Option<Permissions>,
+    /// What the client can still have.
+    may: Permissions,
     resource: Option<String>,
 }
 
 impl Attempt<'_> {
-    /// Returns the permissions of the access token: those of the grant, or fewer.
+    /// Returns the permissions of the access token: those of the grant that the client can still have, or fewer.
     fn permissions<Id>(&self, grant: &GrantRow<Id>) -> Result<String, Refusal> {
         if self.resource.as_ref().is_some_and(|resource| *resource != grant.resource) {
             return Err(Refusal::invalid_target());
         }
-        let Some(asked) = &self.scope else { return Ok(grant.permissions.clone()) };
-        let all: Permissions = grant.permissions.parse().unwrap_or_default();
+        let given = grant.permissions.split(' ').filter(|name| self.may.contains(name));
+        let all = Permissions::of(given).unwrap_or_default();
+        let asked = self.scope.as_ref().unwrap_or(&all);
         match !asked.is_empty() && asked.is_subset_of(&all) {
             true => Ok(asked.to_string()),
             false => Err(Refusal::invalid_scope("the user didn't give the client these permissions")),

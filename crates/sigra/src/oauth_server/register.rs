@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::{
     base::{error::Error, telemetry, token::random_bytes},
+    in_process::addresses::network,
     model::{
         client::{Client, Sender},
         limit::Limit,
@@ -118,7 +119,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     async fn limit_registrations(self, program: &Client) -> Result<(), Error> {
         self.sigra.limits().check_address(program)?;
-        let address = program.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let address = program.ip.map(|ip| network(ip).to_string()).unwrap_or_default();
         self.sigra.limits().check(REGISTRATIONS, "oauth registration", &address).await
     }
 }

@@ -179,9 +179,7 @@ where
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
         let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
         #[cfg(feature = "device-bound")]
-        if is_refresh(&self.sigra, &request) {
-            session.begin_renewing_binding();
-        }
+        note_path(&self.sigra, &request, &session);
         if !is_safe && self.concern == Concern::All {
             let patience = self.sigra.parts.config.body_patience;
             request = request.map(|body| impatient(body, patience));
@@ -295,12 +293,17 @@ where
     Ok(look_after(&sigra, &session, authenticated, response).await)
 }
 
-/// Returns whether a request renews the bound cookie of a session.
+/// Notes whether a request renews the bound cookie of a session, or comes without it because of its path.
 #[cfg(feature = "device-bound")]
-fn is_refresh<U: AuthUser>(sigra: &Sigra<U>, request: &Request) -> bool {
-    let Some(settings) = &sigra.parts.config.device_bound else { return false };
+fn note_path<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
+    let Some(settings) = &sigra.parts.config.device_bound else { return };
     let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
-    request.method() == Method::POST && settings.is_refresh_path(uri.path())
+    if request.method() == Method::POST && settings.is_refresh_path(uri.path()) {
+        session.begin_renewing_binding();
+    }
+    if settings.excludes(uri.path()) {
+        session.exclude_from_binding();
+    }
 }
 
 /// Returns a body that fails if the client stalls, so that its reader doesn't wait forever.

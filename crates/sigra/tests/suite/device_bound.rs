@@ -533,6 +533,19 @@ async fn a_browser_that_says_why_it_has_no_bound_cookie_is_no_thief() {
 }
 
 #[tokio::test]
+async fn a_request_below_an_excluded_path_is_no_theft() {
+    let excluding = |config: Config| config.secure(true).device_bound(settings().exclude(["/may", "/maybe"]));
+    let host = Host::with(excluding).await;
+    let (user, browser) = bound(&host, false).await;
+    let without_renewal = browser.fork();
+    host.clock().advance(TTL);
+    assert_eq!(without_renewal.get("/maybe").await.text(), "anonymous");
+    assert_eq!(audited(&host, &user).await, 0);
+    assert_status(&without_renewal.post("/binding", &[]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(audited(&host, &user).await, 1);
+}
+
+#[tokio::test]
 async fn a_failure_of_the_hosts_reaction_leaves_no_event_and_is_tried_again() {
     let host = host().await;
     let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));

@@ -638,6 +638,17 @@ async fn a_client_that_the_host_removed_has_no_tokens() {
     assert_refused(&without.refresh(&tokens.refresh, &[]).await, "invalid_client");
 }
 
+#[tokio::test]
+async fn invariant_21_permissions_that_the_host_took_from_a_client_end_with_its_access_token() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    assert_eq!(tokens.scope, "projects:read projects:write");
+    let less = host.with_less_for_the_client().await;
+    assert_refused(&less.refresh(&tokens.refresh, &[("scope", "projects:write")]).await, "invalid_scope");
+    assert_eq!(Tokens::of(&less.refresh(&tokens.refresh, &[]).await).scope, "projects:read");
+}
+
 // Devices.
 
 #[tokio::test]
@@ -674,6 +685,18 @@ async fn a_program_that_asks_too_often_must_slow_down() {
     assert_refused(&host.poll(&device).await, "authorization_pending");
     host.host.clock().advance(MINUTE * 10);
     assert_refused(&host.poll(&device).await, "expired_token");
+}
+
+#[tokio::test]
+async fn a_program_that_never_slows_down_is_answered_once_a_minute() {
+    let host = ServerHost::new().await;
+    let (device, _) = host.begin_device().await;
+    let mut answered = 0;
+    for _ in 0..150 {
+        answered += u32::from(error_of(&host.poll(&device).await) == "authorization_pending");
+        host.host.clock().advance(SECOND * 2);
+    }
+    assert!((4..=6).contains(&answered), "{answered} times in five minutes");
 }
 
 #[tokio::test]
@@ -890,6 +913,22 @@ async fn a_registered_client_has_only_its_own_https_or_loopback_redirect_uris() 
     assert_status(&register(&host, &localhost).await, StatusCode::CREATED);
 }
 
+/// Anybody can register a client at their own site, so a mistake on purpose must not make this server redirect to it.
+#[tokio::test]
+async fn the_server_is_no_open_redirect_to_the_site_of_a_registered_client() {
+    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    let body = json!({ "redirect_uris": ["https://evil.example/log-in"] });
+    let id = text(&register(&host, &body).await.json(), "client_id");
+    let (_, browser) = host.user().await;
+    let own = [("client_id", id.as_str()), ("redirect_uri", "https://evil.example/log-in")];
+    for mistake in [("scope", "everything"), ("code_challenge", ""), ("resource", "https://evil.example")] {
+        let response = browser.get(&authorize_path(&[own[0], own[1], mistake])).await;
+        assert_status(&response, StatusCode::BAD_REQUEST);
+        assert_eq!(response.location(), None, "{mistake:?}");
+    }
+    assert_status(&browser.get(&authorize_path(&own)).await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn registered_clients_are_limited_in_number_and_for_each_address() {
     let host = ServerHost::with(|server| server.register_clients(3), |config| config).await;
@@ -911,6 +950,14 @@ async fn registered_clients_are_limited_in_number_and_for_each_address() {
         assert_status(&program.send(registration(&body)).await, StatusCode::CREATED);
     }
     assert_status(&program.send(registration(&body)).await, StatusCode::TOO_MANY_REQUESTS);
+    let of_network = async |host_part: u16| {
+        let peer = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host_part);
+        host.program().peer((peer, 443).into()).send(registration(&body)).await
+    };
+    for n in 0..10 {
+        assert_status(&of_network(n).await, StatusCode::CREATED);
+    }
+    assert_status(&of_network(10).await, StatusCode::TOO_MANY_REQUESTS);
 }
 
 // Metadata, other origins, and housekeeping.

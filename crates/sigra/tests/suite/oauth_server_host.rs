@@ -71,6 +71,13 @@ impl ServerHost {
         Self { host: self.host.restart(|config| configured(config, server)).await }
     }
 
+    /// The same application, restarted with a client that can have less.
+    pub async fn with_less_for_the_client(&self) -> Self {
+        let cli = OauthClient::new("cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback");
+        let server = AuthorizationServer::new(ISSUER).client(cli.permissions([ReadProjects::NAME]));
+        Self { host: self.host.restart(|config| configured(config, server)).await }
+    }
+
     /// The same application, restarted with a newer secret key base.
     pub async fn with_newer_secret(&self) -> Self {
         let clock = self.host.clock().clone();
