@@ -1,8 +1,13 @@
 // Programs that log in by OAuth with a library that others wrote, oauth4webapi: in a browser, and with a code.
 import assert from "node:assert/strict";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { it } from "node:test";
+import { promisify } from "node:util";
 import * as oauth from "oauth4webapi";
 import { startOtherSite } from "./support/app.js";
 import { follow, logIn, press, send } from "./support/browser.js";
@@ -103,6 +108,32 @@ suite(
         await oauth.processRevocationResponse(revoked);
         assert.equal((await me(world.app.url, tokens.access_token)).status, 401);
       });
+    });
+
+    it("logs in the example command line with a code", async () => {
+      const metadata = execFileSync("cargo", ["metadata", "--format-version=1", "--no-deps"], { cwd: import.meta.dirname });
+      const binary = process.env.EXAMPLE_CLI_BIN || join(JSON.parse(metadata).target_directory, "debug", "example-cli");
+      const folder = await mkdtemp(join(tmpdir(), "cli-e2e-"));
+      const env = { ACME_SERVER: world.app.url, XDG_CONFIG_HOME: folder };
+      const whoami = () => promisify(execFile)(binary, ["whoami"], { env });
+      await assert.rejects(whoami(), { code: 1, stderr: /you are not logged in/ });
+
+      const login = spawn(binary, ["login", "--device"], { env, stdio: ["ignore", "pipe", "inherit"] });
+      const [line] = await once(login.stdout.setEncoding("utf8"), "data");
+      const [, url, code] = line.match(/Open (\S+) and enter the code (\S+)/);
+      const page = await world.browser();
+      await page.goto(url);
+      await logIn(page, { from: null });
+      await send(page, { Code: code }, "Continue");
+      await press(page, "Give access");
+      assert.deepEqual(await once(login, "exit"), [0, null]);
+      assert.match((await whoami()).stdout, /@.*projects:read/);
+
+      await promisify(execFile)(binary, ["logout"], { env });
+      await assert.rejects(whoami(), { code: 1 });
+      await follow(page, () => page.goto(`${world.app.url}/users/sessions`));
+      assert.equal(await page.getByText("MyApp CLI").count(), 0);
+      await rm(folder, { recursive: true, force: true });
     });
 
     it("can be called by a page of another origin, which sends no cookies", async () => {
