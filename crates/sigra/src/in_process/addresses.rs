@@ -70,7 +70,7 @@ const UNKNOWN_CLIENTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// The number of addresses above which inactive ones are forgotten.
 const MAX_ADDRESSES: usize = 100_000;
 
-/// Returns what counts as one address: whoever has an IPv6 address usually has all of its 64-bit network.
+/// Returns what counts as one address: a client with an IPv6 address usually has all of its 64-bit network.
 pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

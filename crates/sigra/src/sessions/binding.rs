@@ -76,7 +76,7 @@ impl<U: AuthUser> Sigra<U> {
         (!binding.is_in_flight(device_bound.ttl, config.clock.now())).then_some(missing)
     }
 
-    /// Returns whether a session had to be bound by now, and isn't.
+    /// Returns whether a session had to be bound before now, and isn't.
     pub(crate) fn is_binding_overdue(&self, row: &SessionRow, user: &U) -> bool {
         let offered_until = to_ms(row.authenticated_at).saturating_add(millis(OFFERED));
         row.binding.is_none() && user.requires_binding() && self.parts.config.clock.now_ms() >= offered_until
