@@ -127,6 +127,16 @@ pub fn router<U: Account>(sigra: Sigra<U>) -> Router {
         .with_state(sigra)
 }
 
+/// What a token takes: to log in, to make it, and to use it.
+pub fn token_router<U: Account>(sigra: Sigra<U>) -> Router {
+    Router::new()
+        .route("/me", get(bearer_me::<U>))
+        .route("/tokens", post(create_token::<U>))
+        .route("/log-in/{number}", post(log_in::<U>))
+        .layer(sigra.fetch_current_scope())
+        .with_state(sigra)
+}
+
 /// What a bound session takes: to log in, to bind it, and to use it.
 pub fn bound_router<U: Account>(sigra: Sigra<U>) -> Router {
     Router::new()

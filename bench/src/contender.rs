@@ -51,12 +51,14 @@ pub struct Contender {
     pub arguments: &'static [&'static str],
     pub database: Database,
     pub cache: bool,
+    /// The header that it takes a token in, up to the token. Without one, it takes a cookie.
+    pub token_header: Option<&'static str>,
     /// How many processes gunicorn has, and threads in each.
     pub workers: u32,
     pub threads: u32,
 }
 
-/// A server without a cache.
+/// A server without a cache, and without tokens.
 #[must_use]
 pub const fn contender(
     name: &'static str,
@@ -65,7 +67,7 @@ pub const fn contender(
     arguments: &'static [&'static str],
     database: Database,
 ) -> Contender {
-    Contender { name, title, program, arguments, database, cache: false, workers: 1, threads: 1 }
+    Contender { name, title, program, arguments, database, cache: false, token_header: None, workers: 1, threads: 1 }
 }
 
 impl Contender {
@@ -94,6 +96,7 @@ impl Contender {
             .env("SESSIONS", size.sessions.to_string())
             .env("POOL", POOL.to_string())
             .env("CACHE", if self.cache { "on" } else { "off" })
+            .env("TOKENS", if self.token_header.is_some() { "on" } else { "off" })
             .env("WORKERS", self.workers.to_string())
             .env("THREADS", self.threads.to_string())
             .env("NODE_ENV", "production")
@@ -107,17 +110,31 @@ impl Contender {
         })
     }
 
-    /// Checks that it knows who is logged in and who is not.
-    pub async fn check(&self, address: SocketAddr, cookies: &[String]) -> Result<()> {
+    /// Logs the first users in, and gives the header that each is to send: the cookies, or a new token.
+    pub async fn headers(&self, address: SocketAddr, users: u32) -> Result<Vec<String>> {
+        let Some(token_header) = self.token_header else {
+            let cookies = log_in(address, users).await?;
+            return Ok(cookies.iter().map(|cookies| format!("Cookie: {cookies}")).collect());
+        };
+        let mut connection = Connection::open(address).await?;
+        let mut headers = Vec::new();
+        for cookies in log_in(address, users).await? {
+            headers.push(format!("{token_header}{}", create_token(&mut connection, &cookies).await?));
+        }
+        Ok(headers)
+    }
+
+    /// Checks that it knows whose a cookie or a token is, and refuses requests without one.
+    pub async fn check(&self, address: SocketAddr, headers: &[String]) -> Result<()> {
         let mut connection = Connection::open(address).await?;
         if self.database != Database::None {
-            let nobody = connection.get("/me", None).await?;
+            let nobody = connection.get_with_header("/me", None).await?;
             if !matches!(nobody.status, 302 | 303 | 401) {
                 return Err(format!("{} answers nobody with {}", self.name, nobody.status).into());
             }
         }
-        for (number, cookie) in (1..).zip(cookies).step_by(100) {
-            let answer = connection.get("/me", Some(cookie)).await?;
+        for (number, header) in (1..).zip(headers).step_by(100) {
+            let answer = connection.get_with_header("/me", Some(header)).await?;
             let expected = if self.database == Database::None { email(1) } else { email(number) };
             if answer.status != 200 || answer.body != expected {
                 return Err(format!("{} answers user {number} with {answer:?}", self.name).into());
@@ -145,4 +162,14 @@ pub async fn log_in_user(connection: &mut Connection, number: u32) -> Result<Str
         return Err(format!("user {number} can't log in: {answer:?}").into());
     }
     Ok(kept)
+}
+
+/// Has a token made for a user who is logged in.
+async fn create_token(connection: &mut Connection, cookies: &str) -> Result<String> {
+    let answer = connection.post_with_cookies("/tokens", cookies).await?;
+    let token = String::from_utf8_lossy(&answer.body).into_owned();
+    if answer.status != 200 || token.is_empty() {
+        return Err(format!("no token is made: {answer:?}").into());
+    }
+    Ok(token)
 }

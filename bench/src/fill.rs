@@ -127,6 +127,43 @@ pub async fn postgres_sessions(pool: &PgPool, size: Size, at: OffsetDateTime) ->
     Ok(())
 }
 
+/// Adds as many access tokens as there are sessions, evenly among the users.
+pub async fn sqlite_tokens(pool: &SqlitePool, size: Size) -> Result<()> {
+    sqlx::query(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)
+         INSERT INTO api_tokens (id, user_id, token, hint, name, permissions, mfa_verified, inserted_at)
+         SELECT unhex(printf('%012x70008%015x', $3, n)), unhex(printf('%032x', 1 + n % $2)), randomblob(32), 'AAAA',
+                'Benchmark', 'me:read', 0, $3
+         FROM numbers",
+    )
+    .bind(size.sessions)
+    .bind(size.users)
+    .bind(millis_of(OffsetDateTime::now_utc())?)
+    .execute(pool)
+    .await?;
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await?;
+    Ok(())
+}
+
+/// Adds as many access tokens as there are sessions, evenly among the users.
+pub async fn postgres_tokens(pool: &PgPool, size: Size) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO api_tokens (id, user_id, token, hint, name, permissions, mfa_verified, inserted_at)
+         SELECT (lpad(to_hex($3::int8), 12, '0') || '70008' || lpad(to_hex(n), 15, '0'))::uuid,
+                lpad(to_hex(1 + n % $2::int8), 32, '0')::uuid, sha256(uuid_send(gen_random_uuid())), 'AAAA',
+                'Benchmark', 'me:read', false, now()
+         FROM generate_series(1, $1::int8) n",
+    )
+    .bind(i64::from(size.sessions))
+    .bind(i64::from(size.users))
+    .bind(millis_of(OffsetDateTime::now_utc())?)
+    .execute(pool)
+    .await?;
+    sqlx::raw_sql("VACUUM ANALYZE api_tokens").execute(pool).await?;
+    sqlx::raw_sql("CHECKPOINT").execute(pool).await?;
+    Ok(())
+}
+
 fn millis_of(at: OffsetDateTime) -> Result<i64> {
     Ok(i64::try_from(at.unix_timestamp_nanos() / 1_000_000)?)
 }

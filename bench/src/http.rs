@@ -56,9 +56,24 @@ impl Connection {
         self.send(request.body(Full::default())?).await
     }
 
+    /// Asks as a program does, which names no type that it accepts, with one header more, if any: `Name: value`.
+    pub async fn get_with_header(&mut self, path: &str, header: Option<&str>) -> Result<Answer> {
+        let mut request = Request::get(path).header(HOST, &self.host);
+        if let Some((name, value)) = header.and_then(|header| header.split_once(": ")) {
+            request = request.header(name, value);
+        }
+        self.send(request.body(Full::default())?).await
+    }
+
     /// Sends a form with nothing in it.
     pub async fn post(&mut self, path: &str) -> Result<Answer> {
         self.send(Request::post(path).header(HOST, &self.host).body(Full::default())?).await
+    }
+
+    /// The same, as a user who is logged in.
+    pub async fn post_with_cookies(&mut self, path: &str, cookies: &str) -> Result<Answer> {
+        let request = Request::post(path).header(HOST, &self.host).header(COOKIE, cookies);
+        self.send(request.body(Full::default())?).await
     }
 
     /// Submits the log-in form as the demo user.

@@ -66,7 +66,7 @@ impl Program {
             }
             Self::Node(script) => {
                 let of_express: &[&str] = &["express", "express-session", "passport", "better-sqlite3-session-store"];
-                let own = if script == "express.js" { of_express } else { &["better-auth"] };
+                let own = if script == "express.js" { of_express } else { &["better-auth", "@better-auth/api-key"] };
                 let versions = own.iter().chain(&["better-sqlite3"]).map(|package| installed(package));
                 let versions = versions.collect::<Result<Vec<_>>>()?.join(", ");
                 Ok(format!("Node {}, {versions}", first_line(Command::new("node").arg("--version"))?))

@@ -11,9 +11,10 @@ one machine are comparable to those on other machines. The absolute numbers aren
 ";
 
 /// The sections, in their order: the name of the program that writes it, and its heading.
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("compare", "An authenticated request, compared to other libraries"),
     ("compare_details", "The comparison in detail"),
+    ("compare_tokens", "Requests with a token"),
     ("two_cores", "Two workers, compared to one"),
     ("sqlite_reads", "Ways to look up a token in a SQLite file"),
     ("revocation", "A session deleted on another node"),

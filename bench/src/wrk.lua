@@ -1,11 +1,12 @@
--- Sends the cookies of a file in turn, one a request, and prints the figures in one line.
+-- Sends the headers of a file in turn, one a request, and prints the figures in one line.
 
 local requests = {}
 local at = 0
 
 function init(args)
-  for cookie in io.lines(args[1]) do
-    requests[#requests + 1] = wrk.format("GET", "/me", { Cookie = cookie })
+  for line in io.lines(args[1]) do
+    local name, value = line:match("^(.-): (.*)$")
+    requests[#requests + 1] = wrk.format("GET", "/me", { [name] = value })
   end
 end
 

@@ -1,4 +1,4 @@
-//! Load from `wrk`: one thread, and a cookie of another session with each request.
+//! Load from `wrk`: one thread, and the cookie of another session, or another token, with each request.
 
 use std::{
     fs,
@@ -47,16 +47,16 @@ impl Wrk {
         Ok(text.split_ascii_whitespace().take(2).collect::<Vec<_>>().join(" "))
     }
 
-    /// Keeps the cookies that a server is to be loaded with, one a line.
-    pub fn save_cookies(&self, server: &str, cookies: &[String]) -> Result<PathBuf> {
-        let path = self.folder.path().join(format!("{server}.cookies"));
-        fs::write(&path, cookies.join("\n") + "\n")?;
+    /// Keeps the headers that a server is to be loaded with, one a line.
+    pub fn save_headers(&self, server: &str, headers: &[String]) -> Result<PathBuf> {
+        let path = self.folder.path().join(format!("{server}.headers"));
+        fs::write(&path, headers.join("\n") + "\n")?;
         Ok(path)
     }
 
     /// Loads a server as long as it takes to warm up, and looks at no figures.
-    pub fn warm_up(&self, address: SocketAddr, cookies: &Path) -> Result<()> {
-        let mut wrk = self.command(address, cookies, 60).stdout(Stdio::null()).spawn()?;
+    pub fn warm_up(&self, address: SocketAddr, headers: &Path) -> Result<()> {
+        let mut wrk = self.command(address, headers, 60).stdout(Stdio::null()).spawn()?;
         thread::sleep(WARM_UP);
         wrk.kill()?;
         wrk.wait()?;
@@ -64,8 +64,8 @@ impl Wrk {
     }
 
     /// Loads a server, and fails unless every answer is a good one.
-    pub fn run(&self, address: SocketAddr, cookies: &Path, seconds: u32) -> Result<Figures> {
-        let output = self.command(address, cookies, seconds).output()?;
+    pub fn run(&self, address: SocketAddr, headers: &Path, seconds: u32) -> Result<Figures> {
+        let output = self.command(address, headers, seconds).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find_map(|line| line.strip_prefix("figures "));
         let line = line.ok_or_else(|| format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
@@ -84,14 +84,14 @@ impl Wrk {
         })
     }
 
-    fn command(&self, address: SocketAddr, cookies: &Path, seconds: u32) -> Command {
+    fn command(&self, address: SocketAddr, headers: &Path, seconds: u32) -> Command {
         let mut wrk = Command::new("wrk");
         wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
             .args(["--duration", &format!("{seconds}s"), "--script"])
             .arg(self.folder.path().join("wrk.lua"))
             .arg(format!("http://{address}/me"))
             .arg("--")
-            .arg(cookies)
+            .arg(headers)
             .stdin(Stdio::null());
         wrk
     }

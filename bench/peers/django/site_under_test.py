@@ -11,12 +11,21 @@ from datetime import timedelta
 import django
 from django.conf import settings
 
+# Whether it is asked with tokens, as Django REST framework makes them.
+TOKENS = os.environ["TOKENS"] == "on"
+
 settings.configure(
     SECRET_KEY=os.urandom(50).hex() if __name__ == "__main__" else os.environ["SECRET_KEY"],
     ALLOWED_HOSTS=["127.0.0.1"],
     ROOT_URLCONF="site_under_test",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.sessions",
+        *(["rest_framework", "rest_framework.authtoken"] if TOKENS else []),
+    ],
+    REST_FRAMEWORK={"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]},
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -43,6 +52,12 @@ from django.db import connection
 from django.http import HttpResponse
 from django.urls import path
 from django.utils import timezone
+
+if TOKENS:
+    from rest_framework.authentication import TokenAuthentication
+    from rest_framework.authtoken.models import Token
+    from rest_framework.permissions import IsAuthenticated
+    from rest_framework.views import APIView
 
 User = get_user_model()
 
@@ -84,6 +99,24 @@ urlpatterns = [
     path("sign-up/email", sign_up),
     path("sign-in/email", sign_in),
 ]
+if TOKENS:
+
+    class Me(APIView):
+        authentication_classes = [TokenAuthentication]
+        permission_classes = [IsAuthenticated]
+
+        def get(self, request):
+            return HttpResponse(request.user.email, content_type="text/plain")
+
+    def create_token(request):
+        if not request.user.is_authenticated:
+            return HttpResponse(status=401)
+        token, _ = Token.objects.get_or_create(user=request.user)
+        return HttpResponse(token.key, content_type="text/plain")
+
+    urlpatterns[0] = path("me", Me.as_view())
+    urlpatterns.append(path("tokens", create_token))
+
 application = get_wsgi_application()
 
 
@@ -109,6 +142,10 @@ def fill(users, sessions):
         (Session(session_key=os.urandom(16).hex(), session_data=data, expire_date=expire) for _ in range(sessions)),
         batch_size=5000,
     )
+    if TOKENS:
+        # A user has one at most.
+        tokens = (Token(key=Token.generate_key(), user_id=id) for id in User.objects.values_list("pk", flat=True))
+        Token.objects.bulk_create(tokens, batch_size=5000)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

@@ -2,7 +2,7 @@
 
 const Database = require("better-sqlite3");
 
-const { DATABASE, USERS, SESSIONS, PORT } = process.env;
+const { DATABASE, USERS, SESSIONS, TOKENS, PORT } = process.env;
 
 function open() {
   const db = new Database(DATABASE);
@@ -26,5 +26,6 @@ module.exports = {
   email: (number) => `user${number}@example.com`,
   users: Number(USERS),
   sessions: Number(SESSIONS),
+  tokens: TOKENS === "on",
   port: Number(PORT),
 };

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use bench::{
     Result,
     chart::{self, Bar},
-    contender::{Contender, Database, POOL, SIGRA_POSTGRES, SIGRA_SQLITE, contender, log_in},
+    contender::{Contender, Database, POOL, SIGRA_POSTGRES, SIGRA_SQLITE, contender},
     cpus::{self, CpuOptions, Cpus},
     fill::Size,
     machine,
@@ -23,8 +23,32 @@ use tokio::runtime::Runtime;
 /// Where the page has the rest.
 const DETAILS: &str = "#the-comparison-in-detail";
 
-const CONTENDERS: [Contender; 17] = [
-    contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None),
+/// Servers that are compared, and what is hoped of them.
+struct Comparison {
+    contenders: &'static [Contender],
+    /// A server's requests per second, at least so many times another one's.
+    least_rates: &'static [(&'static str, f64, &'static str)],
+    /// A server's CPU time for a request, at most so many times bare axum's.
+    most_costs: &'static [(&'static str, f64)],
+}
+
+const COOKIES: Comparison =
+    Comparison { contenders: &COOKIE_CONTENDERS, least_rates: &COOKIE_LEAST_RATES, most_costs: &COOKIE_MOST_COSTS };
+
+const TOKENS: Comparison =
+    Comparison { contenders: &TOKEN_CONTENDERS, least_rates: &TOKEN_LEAST_RATES, most_costs: &[] };
+
+const SIGRA_SQLITE_UNCACHED: Contender =
+    Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE };
+const SIGRA_POSTGRES_UNCACHED: Contender =
+    Contender { name: "sigra-postgres-uncached", title: "Sigra, PostgreSQL, cache off", ..SIGRA_POSTGRES };
+const BARE: Contender = contender("bare", "axum, no authentication", Program::Serve, &["bare"], Database::None);
+const DJANGO: Contender = contender("django", "Django, SQLite", Program::Django, &[], Database::Sqlite);
+const BETTER_AUTH: Contender =
+    contender("better-auth", "better-auth (Node), SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite);
+
+const COOKIE_CONTENDERS: [Contender; 17] = [
+    BARE,
     contender("bare-layered", "axum, a layer that does nothing", Program::Serve, &["bare-layered"], Database::None),
     Contender { cache: true, ..SIGRA_SQLITE },
     Contender {
@@ -34,9 +58,9 @@ const CONTENDERS: [Contender; 17] = [
         cache: true,
         ..SIGRA_SQLITE
     },
-    Contender { name: "sigra-sqlite-uncached", title: "Sigra, SQLite, cache off", ..SIGRA_SQLITE },
+    SIGRA_SQLITE_UNCACHED,
     Contender { cache: true, ..SIGRA_POSTGRES },
-    Contender { name: "sigra-postgres-uncached", title: "Sigra, PostgreSQL, cache off", ..SIGRA_POSTGRES },
+    SIGRA_POSTGRES_UNCACHED,
     contender(
         "axum-login-sqlite",
         "axum-login + tower-sessions, SQLite",
@@ -56,13 +80,13 @@ const CONTENDERS: [Contender; 17] = [
     contender("better-auth-rs", "better-auth (Rust), SQLite", Program::Peer("better_auth"), &[], Database::Sqlite),
     contender("authkestra", "authkestra, SQLite", Program::Peer("authkestra"), &["sqlite"], Database::Sqlite),
     contender("authkestra-memory", "authkestra, in memory", Program::Peer("authkestra"), &["memory"], Database::Memory),
-    contender("django", "Django, SQLite", Program::Django, &[], Database::Sqlite),
+    DJANGO,
     contender("express", "Express + Passport, SQLite", Program::Node("express.js"), &[], Database::Sqlite),
-    contender("better-auth", "better-auth (Node), SQLite", Program::Node("better-auth.mjs"), &[], Database::Sqlite),
+    BETTER_AUTH,
 ];
 
-/// The targets of the design: a server's requests per second, at least so many times another one's.
-const LEAST_RATES: [(&str, f64, &str); 7] = [
+/// The targets of the design.
+const COOKIE_LEAST_RATES: [(&str, f64, &str); 7] = [
     ("sigra-sqlite", 0.9, "bare"),
     ("sigra-sqlite-mmap", 0.9, "bare"),
     ("sigra-postgres", 0.9, "bare"),
@@ -72,8 +96,66 @@ const LEAST_RATES: [(&str, f64, &str); 7] = [
     ("sigra-postgres-uncached", 2.0, "axum-login-postgres"),
 ];
 
-/// A server's CPU time for a request, at most so many times bare axum's.
-const MOST_COSTS: [(&str, f64); 3] = [("sigra-sqlite", 1.1), ("sigra-sqlite-mmap", 1.1), ("sigra-postgres", 1.05)];
+const COOKIE_MOST_COSTS: [(&str, f64); 3] =
+    [("sigra-sqlite", 1.1), ("sigra-sqlite-mmap", 1.1), ("sigra-postgres", 1.05)];
+
+const BEARER: Option<&str> = Some("Authorization: Bearer ");
+
+const TOKEN_CONTENDERS: [Contender; 13] = [
+    BARE,
+    Contender { cache: true, ..SIGRA_SQLITE },
+    Contender {
+        name: "sigra-sqlite-token",
+        title: "Sigra, SQLite, token",
+        cache: true,
+        token_header: BEARER,
+        ..SIGRA_SQLITE
+    },
+    SIGRA_SQLITE_UNCACHED,
+    Contender {
+        name: "sigra-sqlite-token-uncached",
+        title: "Sigra, SQLite, cache off, token",
+        token_header: BEARER,
+        ..SIGRA_SQLITE
+    },
+    Contender { cache: true, ..SIGRA_POSTGRES },
+    Contender {
+        name: "sigra-postgres-token",
+        title: "Sigra, PostgreSQL, token",
+        cache: true,
+        token_header: BEARER,
+        ..SIGRA_POSTGRES
+    },
+    SIGRA_POSTGRES_UNCACHED,
+    Contender {
+        name: "sigra-postgres-token-uncached",
+        title: "Sigra, PostgreSQL, cache off, token",
+        token_header: BEARER,
+        ..SIGRA_POSTGRES
+    },
+    DJANGO,
+    Contender {
+        name: "django-token",
+        title: "Django REST framework, SQLite, token",
+        token_header: Some("Authorization: Token "),
+        ..DJANGO
+    },
+    BETTER_AUTH,
+    Contender {
+        name: "better-auth-token",
+        title: "better-auth (Node), SQLite, API key",
+        token_header: Some("x-api-key: "),
+        ..BETTER_AUTH
+    },
+];
+
+/// A request with a token costs what one with a cookie does.
+const TOKEN_LEAST_RATES: [(&str, f64, &str); 4] = [
+    ("sigra-sqlite-token", 0.95, "sigra-sqlite"),
+    ("sigra-sqlite-token-uncached", 0.95, "sigra-sqlite-uncached"),
+    ("sigra-postgres-token", 0.95, "sigra-postgres"),
+    ("sigra-postgres-token-uncached", 0.95, "sigra-postgres-uncached"),
+];
 
 /// Compares authenticated requests with those of other libraries, in turns.
 ///
@@ -81,6 +163,9 @@ const MOST_COSTS: [(&str, f64); 3] = [("sigra-sqlite", 1.1), ("sigra-sqlite-mmap
 /// round each is loaded once, in an order that rotates, and compared with the others in that round.
 #[derive(Parser)]
 struct Args {
+    /// Compare requests with a token to those with a cookie
+    #[arg(long)]
+    tokens: bool,
     /// How often each server is loaded
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -89,16 +174,18 @@ struct Args {
     seconds: u32,
     /// Only these servers, by name: bare, bare-layered, sigra-sqlite, sigra-sqlite-uncached, sigra-postgres,
     /// sigra-postgres-uncached, axum-login-sqlite, axum-login-postgres, torii, torii-indexed, better-auth-rs,
-    /// authkestra, authkestra-memory, django, express, better-auth
+    /// authkestra, authkestra-memory, django, express, better-auth. With --tokens: bare, sigra-sqlite,
+    /// sigra-sqlite-uncached, sigra-postgres, sigra-postgres-uncached, django, better-auth, and each but bare with
+    /// -token, such as sigra-sqlite-token-uncached
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How many users each database has
     #[arg(long, default_value_t = 100_000)]
     users: u32,
-    /// How many sessions each database has besides those that are used
+    /// How many sessions, and tokens where there are any, each database has besides those that are used
     #[arg(long, default_value_t = 100_000)]
     sessions: u32,
-    /// How many sessions the requests rotate among
+    /// How many sessions or tokens the requests rotate among
     #[arg(long, default_value_t = 1000)]
     used_sessions: u32,
     /// The page to write the figures into, such as docs/performance.md; a plot goes beside it
@@ -112,7 +199,7 @@ struct Args {
 struct Entry {
     contender: Contender,
     server: Server,
-    cookies: PathBuf,
+    headers: PathBuf,
     figures: Vec<Figures>,
     /// The share of a CPU that it took.
     busy: Vec<f64>,
@@ -137,7 +224,8 @@ fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let chosen = choose(&args.only)?;
+    let comparison = if args.tokens { TOKENS } else { COOKIES };
+    let chosen = choose(&comparison, &args.only)?;
     for contender in &chosen {
         contender.program.make()?;
     }
@@ -164,8 +252,13 @@ fn main() -> Result<()> {
         }
     }
     check_again(&runtime, &entries)?;
-    let summary = format!("{}\n{}", table(&summary(&entries)), explanation(&args));
-    let details = describe(&entries, &cpus, &wrk, &load_before)?;
+    let details = describe(&comparison, &entries, &cpus, &wrk, &load_before)?;
+    if args.tokens {
+        let section = format!("{}\n\n{details}", explanation(&args));
+        println!("{section}");
+        return args.write.map_or(Ok(()), |page| report::write(&page, "compare_tokens", &section));
+    }
+    let summary = format!("{}\n{} [Details]({DETAILS})\n", table(&summary(&entries)), explanation(&args));
     println!("{summary}\n{details}");
     if let Some(page) = &args.write {
         let plot = page.with_extension("svg");
@@ -177,12 +270,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn choose(only: &[String]) -> Result<Vec<Contender>> {
-    if let Some(unknown) = only.iter().find(|name| !CONTENDERS.iter().any(|contender| contender.name == **name)) {
+fn choose(comparison: &Comparison, only: &[String]) -> Result<Vec<Contender>> {
+    let all = comparison.contenders;
+    if let Some(unknown) = only.iter().find(|name| !all.iter().any(|contender| contender.name == **name)) {
         return Err(format!("no server is named {unknown}; see --help").into());
     }
     let is_chosen = |name: &str| only.is_empty() || name == "bare" || only.iter().any(|chosen| chosen == name);
-    Ok(CONTENDERS.into_iter().filter(|contender| is_chosen(contender.name)).collect())
+    Ok(all.iter().copied().filter(|contender| is_chosen(contender.name)).collect())
 }
 
 async fn prepare(
@@ -196,17 +290,17 @@ async fn prepare(
     let size = Size { users: args.users, sessions: args.sessions };
     let database = contender.place(folder.path(), cluster)?;
     let server = contender.start(folder.path(), &database, size, cpus).await?;
-    let cookies = log_in(server.address, args.used_sessions).await?;
-    contender.check(server.address, &cookies).await?;
-    let cookies = wrk.save_cookies(contender.name, &cookies)?;
-    Ok(Entry { contender, server, cookies, figures: Vec::new(), busy: Vec::new(), cost: Vec::new() })
+    let headers = contender.headers(server.address, args.used_sessions).await?;
+    contender.check(server.address, &headers).await?;
+    let headers = wrk.save_headers(contender.name, &headers)?;
+    Ok(Entry { contender, server, headers, figures: Vec::new(), busy: Vec::new(), cost: Vec::new() })
 }
 
 fn measure(entry: &mut Entry, wrk: &Wrk, seconds: u32) -> Result<()> {
     let failed = |error| format!("{}: {error}", entry.contender.name);
-    wrk.warm_up(entry.server.address, &entry.cookies)?;
+    wrk.warm_up(entry.server.address, &entry.headers)?;
     let (began, spent_before) = (Instant::now(), cpus::seconds_of(entry.server.pid())?);
-    let figures = wrk.run(entry.server.address, &entry.cookies, seconds).map_err(failed)?;
+    let figures = wrk.run(entry.server.address, &entry.headers, seconds).map_err(failed)?;
     let spent = cpus::seconds_of(entry.server.pid())? - spent_before;
     entry.busy.push(spent / began.elapsed().as_secs_f64());
     entry.cost.push(spent * 1e6 / figures.requests.max(1) as f64);
@@ -217,17 +311,26 @@ fn measure(entry: &mut Entry, wrk: &Wrk, seconds: u32) -> Result<()> {
 /// A server that lost its sessions on the way would have been quick.
 fn check_again(runtime: &Runtime, entries: &[Entry]) -> Result<()> {
     for entry in entries {
-        let cookies: Vec<String> = std::fs::read_to_string(&entry.cookies)?.lines().map(str::to_owned).collect();
-        runtime.block_on(entry.contender.check(entry.server.address, &cookies))?;
+        let headers: Vec<String> = std::fs::read_to_string(&entry.headers)?.lines().map(str::to_owned).collect();
+        runtime.block_on(entry.contender.check(entry.server.address, &headers))?;
     }
     Ok(())
 }
 
-/// What the summary shows.
+/// What the figures are of.
 fn explanation(args: &Args) -> String {
+    let (whose, rows, used) = if args.tokens {
+        (
+            "the user whose session's cookie, or whose token, it has",
+            "sessions and, if it is asked with tokens, as many of them",
+            "sessions or tokens",
+        )
+    } else {
+        ("the logged-in user", "sessions", "sessions")
+    };
     format!(
-        "`GET /me` returns the email address of the logged-in user. Each database has {} users and {} sessions; requests \
-         rotate among {} further sessions. Medians of {} rounds of {} s, all servers alternating. [Details]({DETAILS})\n",
+        "`GET /me` returns the email address of {whose}. Each database has {} users and {} {rows}; requests rotate among \
+         {} further {used}. Medians of {} rounds of {} s, all servers alternating.",
         args.users,
         args.sessions,
         args.used_sessions,
@@ -250,14 +353,14 @@ fn summary(entries: &[Entry]) -> Vec<Vec<String>> {
     rows
 }
 
-fn describe(entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
+fn describe(comparison: &Comparison, entries: &[Entry], cpus: &Cpus, wrk: &Wrk, load_before: &str) -> Result<String> {
     let mut text = "Medians, with the minimum and maximum in parentheses. Each ratio is to bare axum in the same \
                     round.\n\n"
         .to_owned();
     text += &table(&figures(entries));
     text += "\nThe last column is how much of its CPU the server used. If it is well under 100 %, the server waited for \
              PostgreSQL, for the load, or for other processes on the machine.\n\n";
-    let targets = targets(entries);
+    let targets = targets(comparison, entries);
     if targets.len() > 1 {
         text += &format!("{}\n", table(&targets));
     }
@@ -301,20 +404,20 @@ fn figures(entries: &[Entry]) -> Vec<Vec<String>> {
 }
 
 /// The targets whose servers were all measured.
-fn targets(entries: &[Entry]) -> Vec<Vec<String>> {
+fn targets(comparison: &Comparison, entries: &[Entry]) -> Vec<Vec<String>> {
     let find = |name: &str| entries.iter().find(|entry| entry.contender.name == name);
     let mut rows = vec![["target", "", "found", ""].map(String::from).to_vec()];
     let mut add = |what: &str, entry: &Entry, other: &Entry, target: String, ratios: &[f64], is_met: bool| {
         let compared = format!("{what}: {} / {}", entry.contender.title, other.contender.title);
         rows.push(vec![compared, target, spread(ratios, 2), report::verdict(is_met).to_owned()]);
     };
-    for (name, least, other) in LEAST_RATES {
+    for &(name, least, other) in comparison.least_rates {
         if let (Some(entry), Some(other)) = (find(name), find(other)) {
             let ratios = entry.ratios_to(other);
             add("requests/s", entry, other, format!("≥ {least}"), &ratios, median(&ratios) >= least);
         }
     }
-    for (name, most) in MOST_COSTS {
+    for &(name, most) in comparison.most_costs {
         if let (Some(entry), Some(bare)) = (find(name), find("bare")) {
             let ratios = ratios(&entry.cost, &bare.cost);
             add("CPU", entry, bare, format!("≤ {most}"), &ratios, median(&ratios) <= most);

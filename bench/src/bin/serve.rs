@@ -1,4 +1,4 @@
-//! The servers in this crate: Sigra on either database, and the same handler without authentication, alone or in a
+//! The servers in this crate: Sigra on either database, asked with cookies or with tokens (`TOKENS=on`), and the same handler without authentication, alone or in a
 //! layer that does nothing.
 
 use std::{env, path::Path};
@@ -26,16 +26,28 @@ async fn main() -> Result<()> {
 }
 
 async fn sqlite(settings: &Settings) -> Result<Router> {
-    sigra::<SqliteUser>(fill::sqlite(Path::new(&settings.database), size(settings), settings.pool).await?)
+    let pool = fill::sqlite(Path::new(&settings.database), size(settings), settings.pool).await?;
+    if is_on("TOKENS") {
+        fill::sqlite_tokens(&pool, size(settings)).await?;
+    }
+    sigra::<SqliteUser>(pool)
 }
 
 async fn postgres(settings: &Settings) -> Result<Router> {
-    sigra::<PostgresUser>(fill::postgres(&settings.database, size(settings), settings.pool).await?)
+    let pool = fill::postgres(&settings.database, size(settings), settings.pool).await?;
+    if is_on("TOKENS") {
+        fill::postgres_tokens(&pool, size(settings)).await?;
+    }
+    sigra::<PostgresUser>(pool)
 }
 
 fn sigra<U: Account>(pool: sqlx::Pool<U::Database>) -> Result<Router> {
-    let cache = env::var("CACHE").is_ok_and(|cache| cache == "on");
-    Ok(app::router(app::sigra::<U>(pool, cache)?))
+    let sigra = app::sigra::<U>(pool, is_on("CACHE"))?;
+    Ok(if is_on("TOKENS") { app::token_router(sigra) } else { app::router(sigra) })
+}
+
+fn is_on(setting: &str) -> bool {
+    env::var(setting).is_ok_and(|value| value == "on")
 }
 
 fn size(settings: &Settings) -> Size {
