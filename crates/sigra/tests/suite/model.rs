@@ -406,13 +406,18 @@ impl Model {
                 continue;
             }
             jar.device.retain(|(known, _)| *known != session);
+            // Without a token, as after a link on another site, the key is enough.
+            let has_token = jar.session.or(jar.remember_me).is_some();
             let presented = self.presented(&jar, None);
             let is_used = |model: &Self, token: &Token| model.find(*token) == Some((session, true));
-            let is_found = presented.iter().any(|token| is_used(self, token));
+            let is_found = match has_token {
+                true => presented.iter().any(|token| is_used(self, token)),
+                false => self.rows.contains_key(&session),
+            };
             if is_found && !self.has_expired(&self.rows[&session]) {
                 let now = self.now;
                 let row = self.rows.get_mut(&session).unwrap();
-                if now - row.last_used_at >= TOUCH {
+                if has_token && now - row.last_used_at >= TOUCH {
                     row.last_used_at = now;
                 }
                 self.give_bound_cookie(&mut jar, session);

@@ -21,6 +21,16 @@ use super::{
 
 const AT_ONCE: usize = 16;
 
+/// Causes every event that only the OAuth server logs.
+pub async fn cause_every_event() {
+    let host = ServerHost::with(|server| server.register_clients(100), |config| config).await;
+    register(&host, &json!({ "redirect_uris": [APP] })).await;
+    let (user, browser) = host.user().await;
+    host.log_in(&browser).await;
+    let grant = host.sigra().oauth_server().list(&user.id).await.unwrap().remove(0);
+    host.sigra().oauth_server().delete(&user.id, grant.id, &Client::default()).await.unwrap();
+}
+
 async fn suspend(host: &ServerHost, user: &User) {
     let suspend = sqlx::query("UPDATE users SET suspended = $1 WHERE id = $2").bind(true).bind(user.id);
     suspend.execute(&host.host.pool).await.unwrap();

@@ -32,6 +32,7 @@ use super::{
     device_bound,
     host::{self, DAY, Host, KEY, MINUTE, REMEMBER_ME, User, remembered_token, token, who},
     oauth_host::OauthHost,
+    oauth_server,
 };
 
 /// Everything that any thread of this process logs, at every level.
@@ -389,6 +390,7 @@ async fn every_event_is_logged_with_its_documented_name_level_and_fields() {
     let _busy = use_everything_else(&host).await;
     OauthHost::new().await.client().get("/auth/corp/callback?error=access_denied").await;
     device_bound::cause_every_event().await;
+    oauth_server::cause_every_event().await;
 
     let documented = documented();
     let was_logged = |event: &str| EVENTS.lock().unwrap().iter().any(|logged| logged.name() == event);

@@ -378,6 +378,12 @@ async fn assert_all_are_limited(router: axum::Router, source: &str) {
             continue;
         }
         // </oauth>
+        // <device_bound>
+        // A whole office can be behind one address, and a browser that can't renew its cookie is logged out.
+        if path.starts_with("/users/session/binding") {
+            continue;
+        }
+        // </device_bound>
         let request = Request::builder().method(&method).uri(&path).body(Body::empty()).expect("a request");
         assert_eq!(noisy.send(request).await.status(), 429, "{method} {path}");
     }
