@@ -13,11 +13,12 @@ use axum::{Router, http::Method};
 use bench::{
     Error, Result,
     app::{self, Account, PostgresUser, SqliteUser},
+    cpus,
     fill::{self, Size},
     in_process::{Repeated, bound, cookies_of, logged_in, with_tokens},
     instruction_counts::{Count, Table},
     machine, runtime,
-    stats::table,
+    stats::{spread, table},
 };
 use clap::Parser;
 use sigra::testing::PostgresCluster;
@@ -33,6 +34,12 @@ const BATCH: usize = 200;
 /// How often each path is counted.
 const COUNTS: usize = 3;
 
+/// How often each path is timed.
+const STARTS: usize = 7;
+
+/// How many times as many requests are timed as counted, because the kernel counts CPU time in hundredths of a second.
+const TIMED: usize = 100;
+
 /// Enough users that the paths differ from request to request.
 const USERS: u32 = 32;
 
@@ -47,6 +54,9 @@ struct Args {
     /// Write the counts into the table, and why they have changed
     #[arg(long, value_name = "REASON")]
     write: Option<String>,
+    /// Print the CPU time of one request instead, without callgrind
+    #[arg(long)]
+    time: bool,
     /// Only these paths, by name: see the first column
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -121,14 +131,16 @@ fn main() -> Result<()> {
         return send_requests(&send);
     }
     let chosen = choose(&args.only)?;
+    if args.time {
+        return time(&chosen);
+    }
     let valgrind = machine::version("valgrind");
     if valgrind.is_empty() {
         return Err("valgrind is not installed: install the package `valgrind`".into());
     }
     let rustc = machine::version("rustc");
     let profiles = profiles()?;
-    let postgres = chosen.iter().any(|path| path.database == Database::Postgres);
-    let cluster = if postgres { Some(PostgresCluster::start()?) } else { None };
+    let cluster = cluster_for(&chosen)?;
     let mut counts = Vec::new();
     for path in chosen {
         eprintln!("{}: counting", path.name);
@@ -147,6 +159,27 @@ fn main() -> Result<()> {
         (None, None) => Err(format!("there is no table {}: write it with --write REASON", args.table.display()).into()),
         (None, Some(table)) => check(&table, &counts, &rustc, &valgrind),
     }
+}
+
+/// Prints the CPU time of one request on each path, from several starts, in turns.
+fn time(paths: &[HotPath]) -> Result<()> {
+    let cluster = cluster_for(paths)?;
+    let mut times = vec![Vec::new(); paths.len()];
+    for _ in 0..STARTS {
+        for (path, times) in paths.iter().zip(&mut times) {
+            times.push(path.time_once(cluster.as_ref())?);
+        }
+    }
+    let mut rows = vec![["path", "CPU µs of a request"].map(String::from).to_vec()];
+    rows.extend(paths.iter().zip(&times).map(|(path, times)| vec![path.name.to_owned(), spread(times, 2)]));
+    println!("{}", table(&rows));
+    Ok(())
+}
+
+/// A cluster, if a path needs one.
+fn cluster_for(paths: &[HotPath]) -> Result<Option<PostgresCluster>> {
+    let is_needed = paths.iter().any(|path| path.database == Database::Postgres);
+    Ok(if is_needed { Some(PostgresCluster::start()?) } else { None })
 }
 
 fn check(table: &Table, counts: &[Count], rustc: &str, valgrind: &str) -> Result<()> {
@@ -232,6 +265,20 @@ impl HotPath {
         }
     }
 
+    /// The CPU time of one request, in microseconds, in a new process with a new database.
+    fn time_once(self, cluster: Option<&PostgresCluster>) -> Result<f64> {
+        let folder = TempDir::with_prefix("bench-instructions-")?;
+        let database = runtime()?.block_on(self.fill(folder.path(), cluster))?;
+        let requests = self.requests * TIMED;
+        let mut program = Command::new(std::env::current_exe()?);
+        let output = program.args(["--send", self.name, &requests.to_string(), &database]).output()?;
+        if !output.status.success() {
+            return Err(format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr)).into());
+        }
+        let seconds: f64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+        Ok(seconds * 1e6 / requests as f64)
+    }
+
     /// Makes its database outside of callgrind.
     async fn fill(self, folder: &Path, cluster: Option<&PostgresCluster>) -> Result<String> {
         let size = Size { users: USERS, sessions: USERS };
@@ -251,7 +298,7 @@ impl HotPath {
         }
     }
 
-    /// Sends requests in batches, with something to do after each.
+    /// Sends requests in batches, with something to do after each, and prints the CPU time in seconds.
     fn send(
         self,
         runtime: &Runtime,
@@ -261,11 +308,13 @@ impl HotPath {
         after_batch: impl Fn() -> Result<()>,
     ) -> Result<()> {
         let turn: Vec<&Repeated> = repeated.iter().cycle().take(requests).collect();
+        let spent_before = cpus::seconds_of(std::process::id())?;
         // With two starts, everything counts, and so nothing else happens in between.
         for batch in turn.chunks(if self.has_helpers { requests } else { BATCH }) {
             send_batch(runtime, router, batch)?;
             after_batch()?;
         }
+        println!("{}", cpus::seconds_of(std::process::id())? - spent_before);
         Ok(())
     }
 
