@@ -182,6 +182,11 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
 
   it("renew their cookie before a page that a link on another site leads to", async () => {
     const page = await bound();
+    const alarms = async () => {
+      await page.goto("/users/settings/activity");
+      return page.getByText("A copy of this session's cookies was used").count();
+    };
+    const before = await alarms();
     const link = `<a href="${front.url}/dashboard">Dashboard</a>`;
     const other = createServer((_, response) => response.setHeader("content-type", "text/html").end(link));
     try {
@@ -197,8 +202,7 @@ describe("device-bound sessions", { timeout: 240_000 }, () => {
     }
     await sleep(EXPIRY);
     assert.ok(await isLoggedIn(page), "the session is still bound");
-    await page.goto("/users/settings/activity");
-    assert.equal(await page.getByText("A copy of this session's cookies was used").count(), 0, "a false alarm");
+    assert.equal(await alarms(), before, "a false alarm");
   });
 
   it("work in two tabs at once", async () => {
