@@ -29,7 +29,7 @@ mod database {
     pub type Database = sqlx::Sqlite;
 
     /// The number of histories that the model is compared with.
-    pub const HISTORIES: u32 = 600;
+    pub const HISTORIES: u32 = 300;
 
     /// Makes updates fail, as if the disk were full.
     pub const REFUSE_UPDATES: &str =
