@@ -384,6 +384,12 @@ async fn assert_all_are_limited(router: axum::Router, source: &str) {
             continue;
         }
         // </device_bound>
+        // <oauth_server>
+        // What programs send has 256 bits of entropy, and the library limits what writes.
+        if path.starts_with("/oauth/") && path != "/oauth/authorize" {
+            continue;
+        }
+        // </oauth_server>
         let request = Request::builder().method(&method).uri(&path).body(Body::empty()).expect("a request");
         assert_eq!(noisy.send(request).await.status(), 429, "{method} {path}");
     }
