@@ -19,9 +19,10 @@ const OF_TABLES: [&str; 9] = [
 ];
 
 /// Other words of the library and the web, with enough context to distinguish them from the application's own.
-const PHRASES: [&str; 8] = [
-    // The trait of a user, the test host's type, and the user of a scope.
+const PHRASES: [&str; 9] = [
+    // The trait of a user, the code that one enters, the test host's type, and the user of a scope.
     "AuthUser",
+    "UserCode",
     "type User",
     ".user",
     // Words of the web.
