@@ -243,8 +243,8 @@ impl<U: AuthUser> Sigra<U> {
         now < until && until <= later(latest(now), self.parts.config.reissue_grace)
     }
 
-    /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure is logged
-    /// and must not fail the request. The next request tries again, and a read-only database can't be updated.
+    /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure
+    /// is logged and must not fail the request. The next request tries again, and a read-only database can't be updated.
     pub(crate) async fn keep_up<T: Send + 'static>(
         &self,
         failure: &'static str,

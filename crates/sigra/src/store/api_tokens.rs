@@ -1,9 +1,9 @@
 //! Personal access tokens: `api_tokens`.
 
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::readable,
 };
@@ -115,10 +115,5 @@ pub(crate) async fn touch<U: AuthUser>(
 
 /// Deletes a batch of tokens that expired before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM api_tokens WHERE id IN (
-             SELECT id FROM api_tokens WHERE expires_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "api_tokens", "id", "expires_at <= $1", expired).await
 }

@@ -1,11 +1,11 @@
 //! The audit trail: `audit_events`.
 
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::{read, readable},
 };
@@ -127,10 +127,5 @@ fn audit_event<U: AuthUser>(row: &Row<U>) -> sqlx::Result<AuditEvent<U::Id>> {
 
 /// Deletes a batch of events from before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM audit_events
-         WHERE id IN (SELECT id FROM audit_events WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "audit_events", "id", "inserted_at <= $1", expired).await
 }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::readable,
 };
@@ -224,22 +225,17 @@ pub(crate) async fn delete_all_but_that_of_session<U: AuthUser>(
 
 /// Deletes a batch of known browsers that nobody has used since a time.
 pub(crate) async fn purge_known<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens
-             WHERE context = 'known_browser' AND inserted_at <= $1 AND last_used_at <= $1
-             LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(
+        conn,
+        "users_tokens",
+        "id",
+        "context = 'known_browser' AND inserted_at <= $1 AND last_used_at <= $1",
+        expired,
+    )
+    .await
 }
 
 /// Deletes a batch of trusted browsers that were trusted before a time.
 pub(crate) async fn purge_trusted<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens WHERE context = 'mfa_trust' AND inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "users_tokens", "id", "context = 'mfa_trust' AND inserted_at <= $1", expired).await
 }

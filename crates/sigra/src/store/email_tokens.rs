@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::read,
     users::check_isolation,
@@ -173,14 +174,8 @@ pub(crate) async fn delete_recovery_tokens_after<U: AuthUser>(
 
 /// Deletes a batch of tokens that were sent before a time. Recovery links stay.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens
-             WHERE context NOT IN ('session', 'mfa_trust', 'known_browser', 'recovery') AND inserted_at <= $1
-             LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    const SENT: &str = "context NOT IN ('session', 'mfa_trust', 'known_browser', 'recovery') AND inserted_at <= $1";
+    purge_rows::<DB>(conn, "users_tokens", "id", SENT, expired).await
 }
 
 /// Deletes a batch of recovery links that were sent before a time.
@@ -188,10 +183,5 @@ pub(crate) async fn purge_recovery_tokens<DB: Dialect>(
     conn: &mut DB::Connection,
     expired: Expired,
 ) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens WHERE context = 'recovery' AND inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "users_tokens", "id", "context = 'recovery' AND inserted_at <= $1", expired).await
 }

@@ -57,6 +57,7 @@ pub(crate) mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod probe;
+mod purge;
 mod query;
 mod reader;
 mod row;

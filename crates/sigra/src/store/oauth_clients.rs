@@ -1,9 +1,9 @@
 //! Clients that registered themselves: `oauth_clients`.
 
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::read,
 };
@@ -61,12 +61,7 @@ pub(crate) async fn touch<DB: Dialect>(conn: &mut DB::Connection, id: &str, now:
 
 /// Deletes a batch of clients that nobody has used since a time, and that no user gave access.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_clients WHERE id IN (
-             SELECT c.id FROM oauth_clients c
-             WHERE c.last_used_at <= $1 AND NOT EXISTS (SELECT 1 FROM oauth_grants g WHERE g.client_id = c.id)
-             LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    const UNUSED: &str =
+        "last_used_at <= $1 AND NOT EXISTS (SELECT 1 FROM oauth_grants g WHERE g.client_id = oauth_clients.id)";
+    purge_rows::<DB>(conn, "oauth_clients", "id", UNUSED, expired).await
 }

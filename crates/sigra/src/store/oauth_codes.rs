@@ -1,18 +1,18 @@
 //! Authorization codes: `oauth_codes`.
 
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::read,
-    users::check_isolation,
+    users,
 };
 use crate::{
     base::token::TokenHash,
     model::{
-        database::{Dialect, Reads as _, Time},
+        database::{Dialect, Time},
         session::SessionId,
         user::{AuthUser, Connection, Row},
         window::Expired,
@@ -78,17 +78,7 @@ pub(crate) async fn insert<U: AuthUser>(
 
 /// Locks the row of the user of a code, and returns the user. Then [`find`] sees what the lock waited for.
 pub(crate) async fn lock_owner<U: AuthUser>(conn: &mut Connection<U>, code: TokenHash) -> sqlx::Result<Option<U>> {
-    let lock = format!(
-        "SELECT {isolation} AS sigra_isolation, u.* FROM oauth_codes c JOIN {users} u ON u.id = c.user_id
-         WHERE c.code = $1 {lock_users}",
-        isolation = U::Database::ISOLATION,
-        users = U::TABLE,
-        lock_users = U::Database::LOCK_USERS,
-    );
-    let row = query::<U::Database>(AssertSqlSafe(lock)).bind(code.as_bytes()).fetch_optional(conn).await?;
-    let Some(row) = row else { return Ok(None) };
-    check_isolation::<U>(&row)?;
-    read(&row, U::Database::user).map(Some)
+    users::lock_owner::<U>(conn, "oauth_codes", "code", code).await
 }
 
 /// Returns a code, used or not.
@@ -138,9 +128,5 @@ pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::
 
 /// Deletes a batch of codes that were issued before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_codes WHERE code IN (SELECT code FROM oauth_codes WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "oauth_codes", "code", "inserted_at <= $1", expired).await
 }

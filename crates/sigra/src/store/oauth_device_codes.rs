@@ -1,9 +1,9 @@
 //! Programs that wait until a user enters a code elsewhere: `oauth_device_codes`.
 
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::read,
 };
@@ -178,10 +178,5 @@ fn device_code_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<DeviceCodeRow<U::I
 
 /// Deletes a batch of codes that were issued before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_device_codes
-         WHERE code IN (SELECT code FROM oauth_device_codes WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "oauth_device_codes", "code", "inserted_at <= $1", expired).await
 }

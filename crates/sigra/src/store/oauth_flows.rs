@@ -1,10 +1,10 @@
 //! Visits of browsers to providers, and identities that wait for a browser's next step: `oauth_flows`.
 
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::read,
 };
@@ -141,9 +141,5 @@ fn flow_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<FlowRow<U::Id>> {
 
 /// Deletes a batch of flows that began before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_flows WHERE state IN (SELECT state FROM oauth_flows WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "oauth_flows", "state", "inserted_at <= $1", expired).await
 }

@@ -5,9 +5,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::{read, readable},
-    users::check_isolation,
+    users,
 };
 use crate::{
     base::token::TokenHash,
@@ -138,17 +139,7 @@ pub(crate) async fn insert<U: AuthUser>(
 /// Locks the row of the user whose grant has this series, and returns the user. Then [`find_by_series`] sees what the
 /// lock waited for.
 pub(crate) async fn lock_owner<U: AuthUser>(conn: &mut Connection<U>, series: TokenHash) -> sqlx::Result<Option<U>> {
-    let lock = format!(
-        "SELECT {isolation} AS sigra_isolation, u.* FROM oauth_grants g JOIN {users} u ON u.id = g.user_id
-         WHERE g.series = $1 {lock_users}",
-        isolation = U::Database::ISOLATION,
-        users = U::TABLE,
-        lock_users = U::Database::LOCK_USERS,
-    );
-    let row = query::<U::Database>(AssertSqlSafe(lock)).bind(series.as_bytes()).fetch_optional(conn).await?;
-    let Some(row) = row else { return Ok(None) };
-    check_isolation::<U>(&row)?;
-    read(&row, U::Database::user).map(Some)
+    users::lock_owner::<U>(conn, "oauth_grants", "series", series).await
 }
 
 /// Returns the grant with this series.
@@ -300,19 +291,10 @@ pub(crate) async fn delete_token<U: AuthUser>(conn: &mut Connection<U>, token: T
 
 /// Deletes a batch of grants that were given before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_grants WHERE id IN (SELECT id FROM oauth_grants WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "oauth_grants", "id", "inserted_at <= $1", expired).await
 }
 
 /// Deletes a batch of access tokens that expired before a time.
 pub(crate) async fn purge_tokens<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM oauth_tokens
-         WHERE token IN (SELECT token FROM oauth_tokens WHERE expires_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "oauth_tokens", "token", "expires_at <= $1", expired).await
 }

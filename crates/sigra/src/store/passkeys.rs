@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    purge::purge_rows,
     query::{Columns as _, query},
     row::{read, readable},
     users::{OtherWays, has_another_way_in},
@@ -159,10 +160,5 @@ pub(crate) async fn take_ceremony<DB: Dialect>(
 
 /// Deletes a batch of challenges that were created before a time.
 pub(crate) async fn purge_ceremonies<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM passkey_ceremonies
-         WHERE id IN (SELECT id FROM passkey_ceremonies WHERE inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "passkey_ceremonies", "id", "inserted_at <= $1", expired).await
 }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     batch::Batch,
+    purge::purge_rows,
     query::{Columns as _, query},
     reader::{Answers, Lookup},
     row::{read, readable},
@@ -393,22 +394,12 @@ pub(crate) async fn forget_second_factor<U: AuthUser>(conn: &mut Connection<U>, 
 
 /// Deletes a batch of sessions that were opened before a time.
 pub(crate) async fn purge<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens WHERE context = 'session' AND inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "users_tokens", "id", "context = 'session' AND inserted_at <= $1", expired).await
 }
 
 /// Deletes a batch of sessions whose second factor is pending, and that were opened before a time.
 pub(crate) async fn purge_pending<DB: Dialect>(conn: &mut DB::Connection, expired: Expired) -> sqlx::Result<u64> {
-    let purge = format!(
-        "DELETE FROM users_tokens WHERE id IN (
-             SELECT id FROM users_tokens WHERE mfa_pending AND inserted_at <= $1 LIMIT $2 {})",
-        DB::SKIP_LOCKED
-    );
-    query::<DB>(AssertSqlSafe(purge)).bind(Time(expired.before)).bind(expired.limit).execute(conn).await
+    purge_rows::<DB>(conn, "users_tokens", "id", "mfa_pending AND inserted_at <= $1", expired).await
 }
 
 #[cfg(all(test, feature = "sqlite"))]

@@ -36,7 +36,28 @@ pub(crate) async fn lock<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) ->
         users = U::TABLE,
         lock_users = U::Database::LOCK_USERS,
     );
-    let row = query::<U::Database>(AssertSqlSafe(lock)).bind(user.clone()).fetch_optional(conn).await?;
+    locked::<U>(query::<U::Database>(AssertSqlSafe(lock)).bind(user.clone()).fetch_optional(conn).await?)
+}
+
+/// Locks the row of the user whose row in another table has this hash in a column, and returns the user.
+#[cfg_attr(not(feature = "oauth-server"), allow(dead_code, reason = "only codes and programs are found by a hash"))]
+pub(super) async fn lock_owner<U: AuthUser>(
+    conn: &mut Connection<U>,
+    table: &str,
+    column: &str,
+    hash: TokenHash,
+) -> sqlx::Result<Option<U>> {
+    let lock = format!(
+        "SELECT {isolation} AS sigra_isolation, u.* FROM {table} t JOIN {users} u ON u.id = t.user_id
+         WHERE t.{column} = $1 {lock_users}",
+        isolation = U::Database::ISOLATION,
+        users = U::TABLE,
+        lock_users = U::Database::LOCK_USERS,
+    );
+    locked::<U>(query::<U::Database>(AssertSqlSafe(lock)).bind(hash.as_bytes()).fetch_optional(conn).await?)
+}
+
+fn locked<U: AuthUser>(row: Option<Row<U>>) -> sqlx::Result<Option<U>> {
     let Some(row) = row else { return Ok(None) };
     check_isolation::<U>(&row)?;
     read(&row, U::Database::user).map(Some)
