@@ -297,6 +297,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
         const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
         const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
         const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
+        // Before the code's row changes: a decision about the code, and the end of all sessions, lock in this order too.
+        if let Some(user) = &row.user {
+            store::users::lock::<U>(&mut *conn, user).await?;
+        }
         let (now, begun) = (self.sigra.now(), self.begun());
         if row.inserted_at <= begun.after || row.inserted_at > begun.until {
             return Ok(Err(Refusal::new("expired_token", "the device code has expired: begin again")));
@@ -320,7 +324,6 @@ impl<U: AuthUser> OauthServer<'_, U> {
             }
         }
         let (Some(user), Some(session)) = (row.user.clone(), row.session) else { return Ok(Err(PENDING)) };
-        store::users::lock::<U>(&mut *conn, &user).await?;
         if !store::oauth_device_codes::delete::<U>(&mut *conn, row.code).await? {
             return Ok(Err(DENIED_BY_USER));
         }
