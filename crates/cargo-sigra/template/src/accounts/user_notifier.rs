@@ -357,7 +357,7 @@ impl UserNotifier {
             subject: t!("Someone used a copy of your cookies"),
             paragraphs: vec![
                 t!(
-                    "A copy of the cookies that keep you logged in was used on another device. It was refused, because it has no key of your device. You are still logged in."
+                    "A copy of the cookies that keep you logged in was used on another device. It was refused, because it doesn't have your device's key. You are still logged in."
                 )
                 .to_owned(),
                 format!("{}.", described(client)),
@@ -368,7 +368,7 @@ impl UserNotifier {
                 lifetime: String::new(),
             }),
             otherwise: t!(
-                "Your device may have a program that steals data. Check it before you log in again, then log out everywhere and change your password."
+                "There may be malware on your device. Check it before you log in again, then log out everywhere and change your password."
             ),
         }
         })

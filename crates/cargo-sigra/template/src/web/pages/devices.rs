@@ -273,7 +273,7 @@ pub async fn end_access(
     if !accounts.sigra().oauth_server().delete(&scope.user().id, id, &session.client()).await? {
         return Err(NOT_FOUND.into());
     }
-    session.put_flash(Flash::Info, t!("The program has no access any more."))?;
+    session.put_flash(Flash::Info, t!("The program no longer has access."))?;
     Ok(Redirect::to("/users/sessions").into_response())
 }
 // </oauth_server>
