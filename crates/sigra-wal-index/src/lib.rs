@@ -85,7 +85,7 @@ impl MappedIndex {
         if first != second {
             return None;
         }
-        first.concat().try_into().ok()
+        first.as_flattened().try_into().ok()
     }
 
     #[expect(unsafe_code, reason = "nothing else reads memory that other processes write")]

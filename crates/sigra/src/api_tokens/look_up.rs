@@ -6,7 +6,13 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::{
-    base::{bearer_secret::PresentedBearer, clock::earlier, error::Error, telemetry},
+    base::{
+        bearer_secret::{BearerKey, PresentedBearer},
+        clock::earlier,
+        error::Error,
+        fingerprint::Fingerprint,
+        telemetry,
+    },
     model::{
         audit::{self, Audit},
         bearer::{Bearer, BearerRow, BearerToken, FoundBearer, TOUCH_INTERVAL},
@@ -38,10 +44,21 @@ impl<U: AuthUser> Sigra<U> {
         if let Some(bearer) = fingerprint.and_then(|fingerprint| cache.get_bearer(fingerprint, now_ms)) {
             return Ok(Some(bearer));
         }
+        // Boxed, because it would make the future of every handler with such an argument larger.
+        Box::pin(self.find_bearer(presented.key(), fingerprint, ip)).await
+    }
+
+    async fn find_bearer(
+        &self,
+        key: BearerKey,
+        fingerprint: Option<Fingerprint>,
+        ip: Option<IpAddr>,
+    ) -> Result<Option<Bearer<U>>, Error> {
         self.ensure_purged();
+        let cache = &self.parts.cache;
         cache.ensure_running();
         let stamp = cache.stamp();
-        let Some(found) = self.parts.bearers.find(presented.key()).await? else {
+        let Some(found) = self.parts.bearers.find(key).await? else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(None);
         };

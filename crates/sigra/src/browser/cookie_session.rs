@@ -91,7 +91,7 @@ struct Inner {
     is_private: AtomicBool,
     /// Why the browser sends the request without a bound cookie, if it says so.
     #[cfg(feature = "device-bound")]
-    skipped: Option<HeaderValue>,
+    skipped: OnceLock<HeaderValue>,
     /// Whether the browser doesn't renew the bound cookie before a request to this path.
     #[cfg(feature = "device-bound")]
     is_excluded: AtomicBool,
@@ -166,12 +166,17 @@ impl CookieSession {
         self.0.is_excluded.store(true, Ordering::Relaxed);
     }
 
+    /// Notes why the browser sends the request without a bound cookie, if it says so.
+    pub(crate) fn note_skipped(&self, headers: &HeaderMap) {
+        headers.get(SKIPPED).map(|said| self.0.skipped.set(said.clone()));
+    }
+
     /// Returns why the browser didn't renew the bound cookie before this request, if it says so, or needn't.
     pub(crate) fn skipped(&self) -> Option<&'static str> {
         if self.0.is_excluded.load(Ordering::Relaxed) {
             return Some("excluded");
         }
-        let header = self.0.skipped.as_ref()?.as_bytes();
+        let header = self.0.skipped.get()?.as_bytes();
         let said = header.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         Some(REASONS.into_iter().find(|reason| reason.as_bytes() == said).unwrap_or("other"))
     }
@@ -205,7 +210,7 @@ impl CookieSession {
             let_in: OnceLock::new(),
             is_private: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]
-            skipped: headers.get(SKIPPED).cloned(),
+            skipped: OnceLock::new(),
             #[cfg(feature = "device-bound")]
             is_excluded: AtomicBool::new(false),
             #[cfg(feature = "device-bound")]

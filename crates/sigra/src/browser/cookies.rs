@@ -56,9 +56,8 @@ pub(crate) struct RequestCookies {
 
 impl RequestCookies {
     pub fn of(headers: &HeaderMap) -> Self {
-        let Some(first) = headers.get(header::COOKIE) else { return Self::default() };
-        let others = headers.get_all(header::COOKIE).iter().skip(1).cloned().collect();
-        Self { first: Some(first.clone()), others }
+        let mut values = headers.get_all(header::COOKIE).iter().cloned();
+        Self { first: values.next(), others: values.collect() }
     }
 
     /// Returns the cookies, in the browser's order: each a name, `=`, and a value.

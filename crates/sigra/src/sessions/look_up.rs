@@ -156,7 +156,9 @@ impl<U: AuthUser> Sigra<U> {
             }
             Standing::Current => {}
         }
-        self.touch(&mut found.session, now).await;
+        if found.session.is_due_for_touch(&self.parts.config.sessions, now) {
+            Box::pin(self.touch(&mut found.session, now)).await;
+        }
         Ok(LookedUp::Live(self.keep_scope(presented, found, stamp), fate))
     }
 
@@ -185,7 +187,10 @@ impl<U: AuthUser> Sigra<U> {
     /// Updates `last_used_at` of a session, if that is due.
     #[cfg(feature = "device-bound")]
     pub(crate) async fn note_use(&self, mut session: SessionRow) {
-        self.touch(&mut session, self.now()).await;
+        let now = self.now();
+        if session.is_due_for_touch(&self.parts.config.sessions, now) {
+            self.touch(&mut session, now).await;
+        }
     }
 
     /// Returns whether a browser should keep this token: it was not replaced, and its session is live.
@@ -245,16 +250,20 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Runs an update of a session's or a token's row to its end, even if the request is dropped. Best effort: a failure
     /// is logged and must not fail the request. The next request tries again, and a read-only database can't be updated.
-    pub(crate) async fn keep_up<T: Send + 'static>(
+    pub(crate) fn keep_up<T: Send + 'static>(
         &self,
         failure: &'static str,
         upkeep: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Option<T> {
-        match ToTheEnd::new(&self.parts.abandoned, upkeep).await {
-            Ok(done) => Some(done),
-            Err(error) => {
-                tracing::warn!(target: "sigra", %error, "{failure}");
-                None
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
+        // Box it first: it is seldom needed, and would make the future of every request larger.
+        let upkeep = ToTheEnd::new(&self.parts.abandoned, upkeep);
+        async move {
+            match upkeep.await {
+                Ok(done) => Some(done),
+                Err(error) => {
+                    tracing::warn!(target: "sigra", %error, "{failure}");
+                    None
+                }
             }
         }
     }
@@ -282,11 +291,8 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Best effort: a failure is logged and must not fail the request.
+    /// Updates `last_used_at` of a session. Best effort: a failure is logged and must not fail the request.
     async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
-        if !session.is_due_for_touch(&self.parts.config.sessions, now) {
-            return;
-        }
         let id = session.id;
         let touched = async { transact!(self, conn => Ok(store::sessions::touch::<U>(conn, id, now).await?)) };
         match touched.await {

@@ -125,7 +125,8 @@ impl<U: AuthUser> Deferred<U> {
             Some(scope) => Ok(Authenticated::known(scope)),
             None => authenticate(sigra, session, *is_safe).await,
         });
-        let authenticated = found.await.map_err(|error| SessionRejection::Failed(Arc::new(error)))?;
+        // Boxed, because it would make the future of every handler with such an argument larger.
+        let authenticated = Box::pin(found).await.map_err(|error| SessionRejection::Failed(Arc::new(error)))?;
         Ok(authenticated.scope.clone())
     }
 

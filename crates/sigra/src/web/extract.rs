@@ -128,3 +128,58 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
         Err(ScopeRejection::of(current, parts).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::HashedPassword;
+
+    #[derive(Clone, sqlx::FromRow)]
+    struct User {
+        id: i64,
+    }
+
+    impl AuthUser for User {
+        type Id = i64;
+        type Database = sqlx::Sqlite;
+
+        fn id(&self) -> i64 {
+            self.id
+        }
+
+        fn hashed_password(&self) -> Option<&HashedPassword> {
+            None
+        }
+    }
+
+    /// axum moves a handler's future, with those of its extractors in it, to the heap for each request. The allocator
+    /// has fast lists for blocks of up to a kilobyte.
+    #[test]
+    fn the_futures_of_extractors_are_small() {
+        fn size<E: FromRequestParts<()>>() -> usize {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            size_of_val(&E::from_request_parts(&mut parts, &()))
+        }
+        fn optional_size<E: OptionalFromRequestParts<()>>() -> usize {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            size_of_val(&E::from_request_parts(&mut parts, &()))
+        }
+        let sizes = [
+            ("Scope", size::<Scope<User>>()),
+            ("Option<Scope>", optional_size::<Scope<User>>()),
+            ("CookieSession", size::<CookieSession>()),
+            ("Sudo", size::<Sudo<User>>()),
+            ("MfaChallenge", size::<MfaChallenge<User>>()),
+            ("MfaEnrolment", size::<MfaEnrolment<User>>()),
+            #[cfg(feature = "api-tokens")]
+            ("Bearer", size::<crate::Bearer<User>>()),
+            #[cfg(feature = "api-tokens")]
+            ("Caller", size::<crate::Caller<User>>()),
+        ];
+        for (extractor, size) in sizes {
+            assert!(size <= 320, "{extractor}: {size} bytes");
+        }
+    }
+}

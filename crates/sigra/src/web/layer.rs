@@ -179,7 +179,7 @@ where
         let sender = Sender::of(&request, &self.sigra.parts.config.trusted_proxies);
         let session = CookieSession::new(self.sigra.parts.clone(), request.headers(), sender);
         #[cfg(feature = "device-bound")]
-        note_path(&self.sigra, &request, &session);
+        note_binding(&self.sigra, &request, &session);
         if !is_safe && self.concern == Concern::All {
             let patience = self.sigra.parts.config.body_patience;
             request = request.map(|body| impatient(body, patience));
@@ -293,10 +293,11 @@ where
     Ok(look_after(&sigra, &session, authenticated, response).await)
 }
 
-/// Notes whether a request renews the bound cookie of a session, or comes without it because of its path.
+/// Notes whether a request renews the bound cookie of a session, or why it comes without one.
 #[cfg(feature = "device-bound")]
-fn note_path<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
+fn note_binding<U: AuthUser>(sigra: &Sigra<U>, request: &Request, session: &CookieSession) {
     let Some(settings) = &sigra.parts.config.device_bound else { return };
+    session.note_skipped(request.headers());
     let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
     if request.method() == Method::POST && settings.is_refresh_path(uri.path()) {
         session.begin_renewing_binding();
