@@ -149,7 +149,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
             Err(reason) => return Ok(refuse(id, Purpose::Refresh, reason)),
         }
         if session.has_token() {
-            sigra.note_use(row).await;
+            sigra.note_use(&row).await;
         }
         #[cfg(feature = "live")]
         sigra.parts.live.note_proven(id, sigra.parts.config.clock.now_ms());

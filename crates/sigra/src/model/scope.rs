@@ -2,9 +2,14 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
+use time::OffsetDateTime;
+
 #[cfg(feature = "device-bound")]
 use crate::model::binding::Binding;
-use crate::model::{session::SessionRow, user::AuthUser};
+use crate::model::{
+    session::{SessionRow, Standing},
+    user::AuthUser,
+};
 
 /// A logged-in user and their session.
 ///
@@ -30,6 +35,7 @@ use crate::model::{session::SessionRow, user::AuthUser};
 /// ```
 pub struct Scope<U: AuthUser>(Arc<Inner<U>>);
 
+#[derive(Clone)]
 struct Inner<U> {
     user: U,
     session: SessionRow,
@@ -38,6 +44,11 @@ struct Inner<U> {
 impl<U: AuthUser> Scope<U> {
     pub(crate) fn new(user: U, session: SessionRow) -> Self {
         Self(Arc::new(Inner { user, session }))
+    }
+
+    /// Notes when the session was used.
+    pub(crate) fn note_use(&mut self, now: OffsetDateTime) {
+        Arc::make_mut(&mut self.0).session.last_used_at = now;
     }
 
     /// Returns the scope without its type, for the extensions of a request.
@@ -83,6 +94,15 @@ impl<U: AuthUser> fmt::Debug for Scope<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").field("session", &self.0.session.id).finish_non_exhaustive()
     }
+}
+
+/// The session of a token with its user, whatever its clearance, and how the token relates to it.
+#[derive(Clone, Debug)]
+pub struct Found<U: AuthUser> {
+    /// The session and the user.
+    pub scope: Scope<U>,
+    /// How the token relates to the session.
+    pub standing: Standing,
 }
 
 /// A user who authenticated within [`sudo_ttl`](crate::Config::sudo_ttl), with their second factor if they have one.

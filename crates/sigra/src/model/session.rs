@@ -223,17 +223,6 @@ pub enum Standing {
     Previous(Option<OffsetDateTime>),
 }
 
-/// A session's row, its user, and how the token relates to it.
-#[derive(Clone, Debug)]
-pub struct Found<U> {
-    /// The session.
-    pub session: SessionRow,
-    /// The user.
-    pub user: U,
-    /// How the token relates to the session.
-    pub standing: Standing,
-}
-
 /// A session to store.
 #[derive(Clone, Debug)]
 pub struct NewSession<'a, U: AuthUser> {

@@ -19,8 +19,8 @@ use crate::{
     },
     cache::scopes::Stamp,
     model::{
-        scope::{Clearance, Scope},
-        session::{Found, SessionId, SessionRow, Standing},
+        scope::{Clearance, Found, Scope},
+        session::{SessionId, SessionRow, Standing},
         user::AuthUser,
         window::latest,
     },
@@ -109,18 +109,18 @@ impl<U: AuthUser> Sigra<U> {
     ) -> Result<LookedUp<U>, Error> {
         let (hash, now) = (token.hash(), self.now());
         let (found, stamp) = self.find(token.hashes()).await?;
-        let Some(mut found) = found else {
+        let Some(Found { mut scope, standing }) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(LookedUp::Dead);
         };
-        if found.session.is_ahead(&self.parts.config.sessions, now) {
-            tracing::warn!(target: "sigra", session_id = %found.session.id, "a session from the future was refused: check the clocks of your servers");
+        if scope.session().is_ahead(&self.parts.config.sessions, now) {
+            tracing::warn!(target: "sigra", session_id = %scope.session().id, "a session from the future was refused: check the clocks of your servers");
             return Ok(LookedUp::Dead);
         }
-        if !found.session.is_live(&self.parts.config.sessions, now) || !found.user.is_active() {
-            tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %found.session.id);
+        if !scope.session().is_live(&self.parts.config.sessions, now) || !scope.user().is_active() {
+            tracing::info!(target: "sigra", event = telemetry::SESSION_EXPIRED, session_id = %scope.session().id);
             // The session expired, but the browser stays trusted.
-            let (sigra, user, id) = (self.clone(), found.user.id(), found.session.id);
+            let (sigra, user, id) = (self.clone(), scope.user().id(), scope.session().id);
             let deleted = async move {
                 let mut conn = sigra.pool().acquire().await?;
                 store::sessions::delete_by_id::<U>(&mut conn, &user, id).await?;
@@ -132,34 +132,35 @@ impl<U: AuthUser> Sigra<U> {
         }
         // A thief without the key must not get the next token, and doesn't count as the user's activity.
         #[cfg(feature = "device-bound")]
-        if !self.admits_device(session, &found.session, &found.user).await {
+        if !self.admits_device(session, scope.session(), scope.user()).await {
             return Ok(LookedUp::Superseded);
         }
         #[cfg(not(feature = "device-bound"))]
         let _ = session;
         let mut fate = TokenFate::Keep;
-        match found.standing {
+        match standing {
             Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
             Standing::Previous(_) => return Ok(LookedUp::Superseded),
             Standing::Next => {
-                let (sigra, next, id) = (self.clone(), hash, found.session.id);
+                let (sigra, next, id) = (self.clone(), hash, scope.session().id);
                 let promoted = async move { sigra.promote(next, id, now).await };
                 self.keep_up("could not promote the next token of a session", promoted).await;
             }
-            Standing::Current if found.session.is_due_for_reissue(&self.parts.config.sessions, now) => {
-                let (sigra, token, id) = (self.clone(), token.clone(), found.session.id);
+            Standing::Current if scope.session().is_due_for_reissue(&self.parts.config.sessions, now) => {
+                let (sigra, token, id) = (self.clone(), token.clone(), scope.session().id);
                 let issued = async move { sigra.reissue(token, id, now).await };
                 if let Some(token) = self.keep_up("could not reissue the token of a session", issued).await.flatten() {
-                    let remember_me = RememberMeCookie::lasting(self.remember_for(&found.session));
+                    let remember_me = RememberMeCookie::lasting(self.remember_for(scope.session()));
                     fate = TokenFate::Replace { token, remember_me };
                 }
             }
             Standing::Current => {}
         }
-        if found.session.is_due_for_touch(&self.parts.config.sessions, now) {
-            Box::pin(self.touch(&mut found.session, now)).await;
+        let is_due = scope.session().is_due_for_touch(&self.parts.config.sessions, now);
+        if is_due && Box::pin(self.touch(scope.session().id, now)).await {
+            scope.note_use(now);
         }
-        Ok(LookedUp::Live(self.keep_scope(presented, found, stamp), fate))
+        Ok(LookedUp::Live(self.keep_scope(presented, Found { scope, standing }, stamp), fate))
     }
 
     /// Returns the session with an id, if the browser presents a token of it, or no token at all.
@@ -177,8 +178,8 @@ impl<U: AuthUser> Sigra<U> {
         }
         for token in session.presented() {
             let found = self.parts.reader.find(token.hashes()).await?;
-            if let Some(found) = found.filter(|found| found.session.id == id && self.is_good(found)) {
-                return Ok(Some(found.session));
+            if let Some(found) = found.filter(|found| found.scope.session().id == id && self.is_good(found)) {
+                return Ok(Some(found.scope.session().clone()));
             }
         }
         Ok(None)
@@ -186,10 +187,10 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Updates `last_used_at` of a session, if that is due.
     #[cfg(feature = "device-bound")]
-    pub(crate) async fn note_use(&self, mut session: SessionRow) {
+    pub(crate) async fn note_use(&self, session: &SessionRow) {
         let now = self.now();
         if session.is_due_for_touch(&self.parts.config.sessions, now) {
-            self.touch(&mut session, now).await;
+            self.touch(session.id, now).await;
         }
     }
 
@@ -226,11 +227,10 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Returns the scope of a found session, and caches it if the token is the current one.
     fn keep_scope(&self, presented: Option<Fingerprint>, found: Found<U>, stamp: Option<Stamp<U>>) -> Scope<U> {
-        let scope = Scope::new(found.user, found.session);
         if let Some(presented) = presented.filter(|_| found.standing == Standing::Current) {
-            self.parts.cache.insert(presented, scope.clone(), stamp, &self.parts.config.sessions);
+            self.parts.cache.insert(presented, found.scope.clone(), stamp, &self.parts.config.sessions);
         }
-        scope
+        found.scope
     }
 
     fn is_good(&self, found: &Found<U>) -> bool {
@@ -239,7 +239,7 @@ impl<U: AuthUser> Sigra<U> {
             Standing::Current | Standing::Next => true,
             Standing::Previous(until) => until.is_some_and(|until| self.is_in_grace(until)),
         };
-        standing && found.session.is_live(&self.parts.config.sessions, now) && found.user.is_active()
+        standing && found.scope.session().is_live(&self.parts.config.sessions, now) && found.scope.user().is_active()
     }
 
     /// Returns whether a token that was replaced because of its age is still valid.
@@ -291,14 +291,15 @@ impl<U: AuthUser> Sigra<U> {
         Ok(())
     }
 
-    /// Updates `last_used_at` of a session. Best effort: a failure is logged and must not fail the request.
-    async fn touch(&self, session: &mut SessionRow, now: OffsetDateTime) {
-        let id = session.id;
+    /// Updates `last_used_at` of a session, and returns whether that succeeded. Best effort: a failure is logged and must
+    /// not fail the request.
+    async fn touch(&self, id: SessionId, now: OffsetDateTime) -> bool {
         let touched = async { transact!(self, conn => Ok(store::sessions::touch::<U>(conn, id, now).await?)) };
         match touched.await {
-            Ok(()) => session.last_used_at = now,
+            Ok(()) => true,
             Err(error) => {
-                tracing::warn!(target: "sigra", %error, session_id = %session.id, "could not update last_used_at of a session")
+                tracing::warn!(target: "sigra", %error, session_id = %id, "could not update last_used_at of a session");
+                false
             }
         }
     }

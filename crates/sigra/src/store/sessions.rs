@@ -19,8 +19,9 @@ use crate::{
         binding::{Binding, BindingKey},
         database::{Dialect, Reads as _, Time},
         log_in::LogInMethod,
+        scope::{Found, Scope},
         second_factor::FactorKind,
-        session::{EndedSession, Found, NewSession, PresentedToken, Renewal, SessionId, SessionRow, Standing},
+        session::{EndedSession, NewSession, PresentedToken, Renewal, SessionId, SessionRow, Standing},
         user::{AuthUser, Connection, HashedPassword, Row},
         window::{Expired, Window},
     },
@@ -118,7 +119,7 @@ fn standing_in_reissue<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Standing> {
 }
 
 fn found<U: AuthUser>(row: &Row<U>, standing: Standing) -> sqlx::Result<Found<U>> {
-    read(row, |row| Ok(Found { session: session_row::<U>(row)?, user: U::Database::user(row)?, standing }))
+    read(row, |row| Ok(Found { scope: Scope::new(U::Database::user(row)?, session_row::<U>(row)?), standing }))
 }
 
 fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {

@@ -94,7 +94,7 @@ async fn look_up_all<U: AuthUser>(
     let mut is_superseded = false;
     for candidate in candidates {
         sigra.ensure_purged();
-        match (sigra.look_up(session, candidate.0, presented).await?, &found) {
+        match (Box::pin(sigra.look_up(session, candidate.0, presented)).await?, &found) {
             (LookedUp::Live(scope, fate), None) => found = Some((candidate, scope, fate)),
             (LookedUp::Live(scope, _), Some((_, other, _))) if scope.user().id() != other.user().id() => {
                 // One of them was planted, and there is no way to tell which.

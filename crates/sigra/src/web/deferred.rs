@@ -151,7 +151,8 @@ impl<U: AuthUser> Deferred<U> {
             return Ok(response);
         }
         if let Some(authenticated) = authenticated.get() {
-            return Ok(look_after(sigra, session, authenticated.clone(), response).await);
+            look_after(sigra, session, authenticated.clone(), &mut response).await;
+            return Ok(response);
         }
         doubt_if_failed(&response, &*sigra.parts);
         keep_private(response.headers_mut(), session.is_private());

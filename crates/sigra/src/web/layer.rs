@@ -255,11 +255,14 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            ResponseFutureProj::Known { future, session, is_authenticated } => future.poll(cx).map_ok(|response| {
-                forget_if_failed(&response, session);
-                doubt_if_failed(&response, &**session.parts());
-                finish(response, session, *is_authenticated)
-            }),
+            ResponseFutureProj::Known { future, session, is_authenticated } => {
+                future.poll(cx).map_ok(|mut response| {
+                    forget_if_failed(&response, session);
+                    doubt_if_failed(&response, &**session.parts());
+                    finish(&mut response, session, *is_authenticated);
+                    response
+                })
+            }
             ResponseFutureProj::Other { future } => future.as_mut().poll(cx),
         }
     }
@@ -278,7 +281,8 @@ where
 {
     let authenticated = match known {
         Some(scope) => Ok(Authenticated::known(scope)),
-        None => authenticate(&sigra, &session, is_safe(request.method())).await,
+        // Boxed, so that the memory is free while the handler runs.
+        None => Box::pin(authenticate(&sigra, &session, is_safe(request.method()))).await,
     };
     let authenticated = match authenticated {
         Ok(authenticated) => authenticated,
@@ -289,8 +293,9 @@ where
         sigra.offer_binding_again(&session, scope);
     }
     Current::provide(request.extensions_mut(), &session, authenticated.scope.clone());
-    let response = inner.call(request).await?;
-    Ok(look_after(&sigra, &session, authenticated, response).await)
+    let mut response = inner.call(request).await?;
+    look_after(&sigra, &session, authenticated, &mut response).await;
+    Ok(response)
 }
 
 /// Notes whether a request renews the bound cookie of a session, or why it comes without one.

@@ -17,15 +17,17 @@ pub(crate) async fn look_after<U: AuthUser>(
     sigra: &Sigra<U>,
     session: &CookieSession,
     Authenticated { scope, fate }: Authenticated<U>,
-    mut response: Response,
-) -> Response {
+    response: &mut Response,
+) {
     if scope.as_ref().is_some_and(|scope| scope.clearance() == Clearance::ChallengePending) {
         response.extensions_mut().insert(AtChallenge);
     }
-    forget_if_failed(&response, session);
-    doubt_if_failed(&response, &*sigra.parts);
-    settle(sigra, session, fate).await;
-    finish(response, session, scope.is_some())
+    forget_if_failed(response, session);
+    doubt_if_failed(response, &*sigra.parts);
+    if !fate.is_keep() {
+        Box::pin(settle(sigra, session, fate)).await;
+    }
+    finish(response, session, scope.is_some());
 }
 
 /// Makes the readiness probe query the database, if the response says that the database failed.
@@ -47,10 +49,9 @@ pub(crate) fn forget_if_failed(response: &Response, session: &CookieSession) {
 }
 
 /// Writes changed cookies, and the headers for caches.
-pub(crate) fn finish(mut response: Response, session: &CookieSession, is_authenticated: bool) -> Response {
+pub(crate) fn finish(response: &mut Response, session: &CookieSession, is_authenticated: bool) {
     let changed = session.commit(response.headers_mut());
     keep_private(response.headers_mut(), is_authenticated || changed || session.is_private());
-    response
 }
 
 /// Returns a response for which the handler wasn't called.
