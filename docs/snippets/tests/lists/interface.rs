@@ -124,3 +124,47 @@ fn the_guide_lists_every_function_of_config() {
     }
     assert_same("settings", names(&table(&read("docs/configuration.md"), &["function", "what"])), actual);
 }
+
+#[test]
+fn the_guide_and_the_example_list_every_environment_variable() {
+    /// What follows `OAUTH_<NAME>_`.
+    const OF_PROVIDERS: [&str; 8] =
+        ["CLIENT_ID", "CLIENT_SECRET", "ISSUER", "KEY_ID", "LABEL", "TEAM_ID", "TENANT", "TRUST_EMAILS"];
+    let is_name = |text: &str| {
+        text.len() > 3 && !text.ends_with('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    let mut sources = files("crates/cargo-sigra/template/src/config", ".rs");
+    sources.push(read("crates/cargo-sigra/template/src/config.rs"));
+    let code = sources.iter().filter_map(|source| source.split("#[cfg(test)]").next());
+    let mut actual: BTreeSet<String> =
+        code.flat_map(|code| code.split('"')).filter(|text| is_name(text)).map(str::to_owned).collect();
+    for of_provider in OF_PROVIDERS {
+        assert!(actual.remove(of_provider), "{of_provider}");
+    }
+    assert!(actual.len() > 30, "{actual:?}");
+
+    let is_fixed = |name: &String| name == "OAUTH_PROVIDERS" || !name.starts_with("OAUTH_");
+    let page = read("docs/configuration.md");
+    let documented = [table(&page, &["variable", "what"]), table(&page, &["variables", "guide"])].concat();
+    assert_same("variables", names(&documented).into_iter().filter(is_fixed).collect(), actual.clone());
+
+    let example = read("crates/cargo-sigra/template/.env.example");
+    let lines = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    let given: BTreeSet<String> = lines.map(|(name, _)| name).filter(|name| is_name(name)).map(str::to_owned).collect();
+    assert_same("variables in .env.example", given.into_iter().filter(is_fixed).collect(), actual);
+}
+
+#[test]
+fn the_guide_lists_every_endpoint_for_a_frontend() {
+    let router = read("crates/cargo-sigra/template/src/web/api/router.rs");
+    let routes = router.split(".route(").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    // Others are for programs, for browsers by themselves, and for development.
+    let is_for_frontends = |path: &&str| {
+        let is_for_programs = path.starts_with("/oauth/") && *path != "/oauth/authorize";
+        let others = ["/dev/", "/healthz", "/live", "/users/session/", "/.well-known/"];
+        !is_for_programs && !others.iter().any(|other| path.starts_with(other))
+    };
+    let guide = read("docs/json-api.md");
+    let missing: Vec<&str> = routes.filter(is_for_frontends).filter(|path| !guide.contains(*path)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}

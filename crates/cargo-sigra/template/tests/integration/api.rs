@@ -654,6 +654,14 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     );
     assert_status(&post(&browser, "/users/auth/nobody", json!({})).await, 404);
 
+    // Somebody registered with the address before, and never confirmed it.
+    let registered = api.registered_fixture().await;
+    corp.log_in_as(ProviderAccount::new("owner").email(&registered.email, true));
+    let owner = api.client();
+    let callback = visit(&owner, "/users/auth/corp").await;
+    let outcome = post(&owner, complete, callback).await.json::<Value>();
+    assert_eq!((&outcome["status"], &outcome["notices"]), (&json!("complete"), &json!(["account_taken_over"])));
+
     // Another identity, whose address isn't proven, and the same address of a confirmed account.
     corp.log_in_as(ProviderAccount::new("nameless"));
     let other = api.client();
