@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::{
     base::config_error::ConfigError,
@@ -198,7 +199,8 @@ impl Provider {
     }
 
     /// Apple. The client ID is that of the Services ID. The key is the content of the `.p8` file, and `key_id` and
-    /// `team_id` are in the developer account.
+    /// `team_id` are in the developer account. Line breaks of the key can be written as `\n`, because not every file of
+    /// environment variables can have them.
     ///
     /// Apple sends the callback as a form: see [`posts_callback`](Self::posts_callback). An email address is proven if
     /// it is of iCloud or of Apple's private relay.
@@ -216,7 +218,8 @@ impl Provider {
         key_id: impl Into<String>,
         key: impl Into<String>,
     ) -> Self {
-        let key = AppleKey { team_id: team_id.into(), key_id: key_id.into(), pem: key.into().into() };
+        let pem = Zeroizing::<String>::new(key.into()).replace("\\n", "\n").into();
+        let key = AppleKey { team_id: team_id.into(), key_id: key_id.into(), pem };
         let mut apple = Self::oidc("apple", "https://appleid.apple.com", client_id, "").label("Apple");
         if key.team_id.is_empty() || key.key_id.is_empty() {
             apple.mistake = Some("its team ID or its key ID is empty: copy both from the Apple Developer account");

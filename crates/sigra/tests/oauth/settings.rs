@@ -41,6 +41,13 @@ fn all_presets_are_accepted() {
 }
 
 #[test]
+fn the_key_of_apple_can_have_its_line_breaks_escaped() {
+    let one_line = p8().replace('\n', "\\n");
+    assert!(!one_line.contains('\n'));
+    assert!(Providers::new([Provider::apple("com.example.app", "TEAM", "KEY", one_line)]).is_ok());
+}
+
+#[test]
 fn a_mistake_is_one_sentence_that_names_the_provider_and_the_fix() {
     let plain = || Provider::oauth2("forge", "https://forge.example", "id", "secret", |_| Some(Profile::new(1)));
     for (provider, expected) in [
