@@ -133,8 +133,9 @@ pub struct New {
   cargo sigra install                             Asks a few questions
   cargo sigra install --user Member --table members
 
-All code goes into one module. Your own files get a few lines: dependencies, `mod auth;`, and the call that adds accounts
-to your router. You can run it again. It never overwrites a file that it didn't write.")]
+All code goes into one module. Your own files get a few lines: dependencies, `mod auth;`, and a call
+that adds accounts to your router. You can run it again: it never overwrites a file that it didn't
+write.")]
 pub struct Install {
     #[command(flatten)]
     pub parts: Parts,
@@ -173,7 +174,7 @@ pub struct Parts {
     /// The database [default: sqlite]
     #[arg(long, value_name = "DATABASE")]
     pub db: Option<Database>,
-    /// The type of user ids in the database [default: uuid]
+    /// The type of user IDs in the database [default: uuid]
     #[arg(long, value_name = "TYPE")]
     pub id: Option<Id>,
     /// Leave out two-factor authentication, and with it passkeys
@@ -200,7 +201,7 @@ pub struct Parts {
     /// Leave out WebSockets that close when their session ends
     #[arg(long)]
     pub no_live: bool,
-    /// Leave out other languages than English
+    /// Leave out languages other than English
     #[arg(long)]
     pub no_languages: bool,
     /// The name of the user type

@@ -76,7 +76,7 @@ fn ask_id() -> Result<Id, QuestionError> {
         Answer(Id::Uuid, "UUIDs, which don't reveal how many users there are"),
         Answer(Id::Bigint, "Integers: 1, 2, 3, …"),
     ];
-    Ok(Select::new("Which type of user id?", answers).prompt()?.0)
+    Ok(Select::new("Which type of user ID?", answers).prompt()?.0)
 }
 
 fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
@@ -87,9 +87,9 @@ fn ask_parts(choices: Choices) -> Result<Choices, QuestionError> {
         Answer(Part::Oauth, "login at providers, such as Google"),
         Answer(Part::ApiTokens, "access tokens, for scripts and other programs"),
         Answer(Part::OauthServer, "OAuth for apps, command lines and MCP (needs access tokens)"),
-        Answer(Part::DeviceBound, "sessions that are bound to their device, so that stolen cookies are worth nothing"),
+        Answer(Part::DeviceBound, "sessions that are bound to their device, so that stolen cookies soon stop working"),
         Answer(Part::Live, "WebSockets that close when their session ends"),
-        Answer(Part::Languages, "other languages than English, beginning with German"),
+        Answer(Part::Languages, "languages other than English, starting with German"),
     ];
     let all: Vec<usize> = (0..parts.len()).collect();
     let wanted = MultiSelect::new("Which features?", parts)

@@ -52,7 +52,7 @@ struct Device {
     remembered: bool,
     current: bool,
     // <device_bound>
-    /// Whether the session is bound to this device, so that stolen cookies are worth nothing.
+    /// Whether the session is bound to this device, so that stolen cookies soon stop working.
     device_bound: bool,
     // </device_bound>
 }
