@@ -916,7 +916,7 @@ mod tests {
         assert_eq!(with(PermissionList::new().with::<Read>()).check(), Ok(()));
         assert_eq!(
             error(&with(PermissionList::new().with::<Read>().with::<Read>())),
-            "two permissions are named `projects:read`: give one another name"
+            "two permissions are named `projects:read`: rename one of them"
         );
         assert!(
             error(&with(PermissionList::new().with::<Bad>())).starts_with("`see projects` can't name a permission")

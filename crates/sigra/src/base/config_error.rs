@@ -90,7 +90,7 @@ pub enum ConfigError {
     ProviderName(String),
     /// Two providers with the same name.
     #[cfg(feature = "oauth")]
-    #[error("two providers are named `{0}`: give one another name with `Provider::named`")]
+    #[error("two providers are named `{0}`: rename one of them with `Provider::named`")]
     SameProvider(String),
     /// An origin that no browser binds sessions to.
     #[cfg(feature = "device-bound")]
@@ -129,7 +129,7 @@ pub enum ConfigError {
     PermissionName(&'static str),
     /// Two permissions with the same name.
     #[cfg(feature = "api-tokens")]
-    #[error("two permissions are named `{0}`: give one another name")]
+    #[error("two permissions are named `{0}`: rename one of them")]
     SamePermission(&'static str),
     /// A prefix of tokens with characters that a double click doesn't select.
     #[cfg(feature = "api-tokens")]
@@ -150,7 +150,7 @@ pub enum ConfigError {
     },
     /// Two clients with the same id.
     #[cfg(feature = "oauth-server")]
-    #[error("two clients have the id `{0}`: give one another id")]
+    #[error("two clients have the id `{0}`: change one of the ids")]
     SameOauthClient(String),
     /// An issuer that isn't an origin with TLS.
     #[cfg(feature = "oauth-server")]

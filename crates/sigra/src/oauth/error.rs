@@ -71,7 +71,7 @@ pub enum OauthError {
     #[error("the callback has no issuer")]
     CallbackIssuerMissing,
     /// The callback comes from another issuer (RFC 9207).
-    #[error("the callback is of another issuer")]
+    #[error("the callback names another issuer")]
     CallbackIssuer,
 
     /// The provider sent no ID token.
@@ -89,8 +89,8 @@ pub enum OauthError {
     /// The ID token's signature is invalid.
     #[error("the ID token's signature is invalid")]
     Signature,
-    /// The ID token is of another issuer.
-    #[error("the ID token is of another issuer")]
+    /// The ID token names another issuer.
+    #[error("the ID token names another issuer")]
     Issuer,
     /// The ID token is for another client.
     #[error("the ID token is for another client")]
@@ -111,8 +111,8 @@ pub enum OauthError {
     #[error("the user didn't authenticate again at the provider")]
     AuthTime,
 
-    /// The user's profile is of another account than the ID token.
-    #[error("the user's profile is of another account than the ID token")]
+    /// The user's profile belongs to a different account than the ID token.
+    #[error("the user's profile belongs to a different account than the ID token")]
     ProfileSubject,
     /// The user's account has no ID, or one that is too long.
     #[error("the user's account has no ID")]

@@ -29,7 +29,7 @@ pub enum SettingsError {
     DevSecret { file: &'static str, reason: String },
 
     #[error(
-        "COOKIE_DOMAIN is `{0}`, which is not a domain name: give a name such as `example.com`, without scheme, port or path"
+        "COOKIE_DOMAIN is `{0}`, which is not a domain name: use a name such as `example.com`, without scheme, port or path"
     )]
     CookieDomain(String),
     #[error(
@@ -62,7 +62,7 @@ pub enum SettingsError {
 
     // <sqlite>
     #[error(
-        "DATABASE_URL is in memory, where all users are gone after a restart: name a file, such as sqlite:///var/lib/my_app/my_app.db"
+        "DATABASE_URL is a database in memory, which loses all users at a restart: use a file, such as sqlite:///var/lib/my_app/my_app.db"
     )]
     InMemory,
     // </sqlite>
