@@ -62,7 +62,7 @@ pub enum SettingsError {
 
     // <sqlite>
     #[error(
-        "DATABASE_URL is a database in memory, which loses all users at a restart: use a file, such as sqlite:///var/lib/my_app/my_app.db"
+        "DATABASE_URL is in memory, so a restart would lose all users: use a file, such as sqlite:///var/lib/my_app/my_app.db"
     )]
     InMemory,
     // </sqlite>

@@ -131,7 +131,7 @@ async fn a_program_that_is_unknown_is_never_redirected_to() {
     let unknown = browser.get(&authorize_path("https://evil.example/callback")).await;
     assert_status(&unknown, 400);
     assert_eq!(unknown.location(), None);
-    assert_contains(&unknown, "It got no access.");
+    assert_contains(&unknown, "It didn't get access.");
     assert!(!unknown.text().contains("evil.example"));
     let posted = browser.post(&authorize_path("https://evil.example/callback"), &[("user[decision]", "allow")]).await;
     assert_status(&posted, 400);
