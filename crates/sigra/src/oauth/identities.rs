@@ -346,6 +346,16 @@ impl<U: AuthUser> Identities<'_, U> {
         Ok(rows.into_iter().map(Identity::from).collect())
     }
 
+    /// Returns whether a user has linked an identity. Ask before you look at an email address that a visitor entered: if
+    /// only a free one were refused because of the identity, the response would reveal who has an account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn is_linked_in(self, conn: &mut Connection<U>, identity: &ProviderIdentity) -> Result<bool, Error> {
+        Ok(store::identities::find::<U>(conn, &identity.issuer, &identity.subject).await?.is_some())
+    }
+
     /// Links an identity to a user, in the transaction in which you register them or take their account over. Returns
     /// whether it is linked: of several concurrent calls for one identity, only one succeeds. Roll the transaction back
     /// and decide again otherwise.

@@ -7,12 +7,13 @@ use axum::{
     http::{Request, StatusCode},
 };
 use sigra::{
-    LogInMethod, SecretKeyBase,
+    Client, LogInMethod, SecretKeyBase,
     audit::Audit,
     testing::{
         ProviderAccount, ProviderFault, TestClient, TestHost, TestResponse, assert_audit_event, assert_problem,
         assert_status,
     },
+    token::Context,
 };
 use sqlx::Row;
 use tokio::task::JoinSet;
@@ -44,6 +45,32 @@ fn assert_says(response: &TestResponse, text: &str) {
 
 async fn identities(browser: &TestClient) -> Vec<Uuid> {
     browser.get("/identities").await.json()
+}
+
+/// A thief links an account of their own, and later takes the email address away. The owner gets the account back.
+#[tokio::test]
+async fn invariant_18_recovering_an_account_unlinks_what_was_linked_since_the_link_was_sent() {
+    let host = OauthHost::new().await;
+    let user = host.host.registered_fixture().await;
+    host.link(&user, "corp", "the owner's").await;
+    host.host.clock().advance(60 * MINUTE);
+    host.link(&user, "rival", "linked by a server whose clock is behind").await;
+    host.host.clock().advance(MINUTE);
+    let mut tx = host.sigra().begin().await.unwrap();
+    let link = host.sigra().email_tokens().create(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
+    tx.commit().await.unwrap();
+    host.link(&user, "corp", "the thief's").await;
+
+    let mut tx = host.sigra().begin().await.unwrap();
+    let recovered = host.sigra().recovery().recover_in(&mut tx, &link, &Client::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra().sessions().announce(recovered.expect("the link is valid").revoked);
+    assert_eq!(host.count("user_identities").await, 1, "the owner's");
+    assert_audit_event(host.sigra(), &user, "auth.identity.unlinked").await;
+    host.corp.log_in_as(ProviderAccount::new("the thief's"));
+    assert_says(&host.log_in(&host.client(), "/auth/corp").await, "which address");
+    host.corp.log_in_as(ProviderAccount::new("the owner's"));
+    assert_says(&host.log_in(&host.client(), "/auth/corp").await, "logged in");
 }
 
 #[tokio::test]

@@ -271,10 +271,15 @@ impl Accounts {
         let client = session.client();
         let mut tx = self.sigra.begin().await?;
         let pending = self.sigra.identities().take_pending_in(&mut tx, session, id).await?.ok_or(Refusal::Link)?;
+        // First, so that the response is the same for a taken address.
+        if self.sigra.identities().is_linked_in(&mut tx, &pending.identity).await? {
+            return Err(Refusal::Link);
+        }
         match self.insert_user(&mut tx, &email, None, &client).await? {
             Ok(user) => {
                 if !self.sigra.identities().insert_in(&mut tx, &user.id, &pending.identity, &client).await? {
-                    return Err(Refusal::Link);
+                    // Another request linked it at this moment, which a taken address wouldn't show either.
+                    return self.remember_nobody(session).map_err(Refusal::from);
                 }
                 self.remember_registrant(session, &user)?;
                 if self.may_mail(&mut tx, "confirm", &email).await? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Host, email_form, log_in_form, password_form};
+use crate::support::{Host, as_long_as, email_form, log_in_form, password_form, seen_apart_from};
 use axum::{body::Body, http::Request};
 use sigra::{
     telemetry,
@@ -226,6 +226,31 @@ async fn invariant_18_an_unproven_address_gets_the_same_pages_whether_or_not_it_
     assert_eq!(site.count("user_identities").await, 1, "of the new account");
 }
 
+/// An attacker lets one identity wait in several browsers, and links it in one of them.
+#[tokio::test]
+async fn invariant_5_an_identity_that_is_linked_meanwhile_does_not_show_who_has_an_account() {
+    let site = Site::new().await;
+    let user = site.host.registered_fixture().await;
+    site.weak.log_in_as(ProviderAccount::new("mallory"));
+    let mut browsers = Vec::new();
+    for _ in 0..3 {
+        let browser = site.host.client();
+        let page = browser.follow(&site.log_in(&browser, "/users/auth/weak").await).await;
+        browsers.push((browser, pending_on(&page)));
+    }
+    let register = async |(browser, pending): &(TestClient, String), email: &str| {
+        let response = browser.post(PENDING, &[("user[pending]", pending), ("user[email]", email)]).await;
+        seen_apart_from(&response, email)
+    };
+    register(&browsers[0], "mallory@example.com").await;
+    let free = as_long_as(&user.email);
+    assert_eq!(register(&browsers[1], &user.email).await, register(&browsers[2], &free).await);
+    for email in [&user.email, &free] {
+        assert_eq!(site.host.mails_to(email).await.len(), 0);
+    }
+    assert_eq!(site.count("users").await, 2);
+}
+
 #[tokio::test]
 async fn who_registered_at_a_provider_confirms_their_address_with_the_link_in_the_same_browser_only() {
     let site = Site::new().await;
@@ -389,6 +414,33 @@ async fn a_password_reset_lists_the_accounts_that_still_open_the_account() {
 }
 
 /// Whatever a visitor sends to the callback, one page says what happened and leads back to the login.
+/// A thief with the password links an account of their own, and takes the email address away.
+#[tokio::test]
+async fn invariant_18_who_gets_an_account_back_locks_out_what_a_thief_has_linked() {
+    let site = Site::new().await;
+    let (user, thief) = site.host.authenticated_fixture().await;
+    site.host.confirm(&user).await;
+    let link = format!("{METHODS}/identities/weak");
+    site.weak.log_in_as(ProviderAccount::new("the owner's").email("owner@elsewhere.example", true));
+    assert_redirected_to(&site.log_in(&thief, &link).await, METHODS);
+    site.host.clock().advance(Duration::from_secs(15 * 60));
+    site.weak.log_in_as(ProviderAccount::new("the thief's"));
+    assert_redirected_to(&site.log_in(&thief, &link).await, METHODS);
+    thief.put("/users/settings/email", &email_form("thief@example.com")).await;
+    thief.post(&site.host.link_to("thief@example.com").await, &[]).await;
+
+    let recover = site.host.link_to(&user.email).await;
+    assert!(recover.starts_with("/users/recover/"), "{recover}");
+    const NEW: &str = "a quite different password";
+    let owner = site.host.client();
+    assert_redirected_to(&owner.put(&recover, &password_form(NEW, NEW)).await, "/users/log-in");
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/weak").await, PENDING);
+    let mail = site.host.mails_to(&user.email).await.pop().expect("an email");
+    assert!(mail.text.contains("linked accounts: weak (owner@elsewhere.example)."), "{}", mail.text);
+    site.weak.log_in_as(ProviderAccount::new("the owner's"));
+    assert_redirected_to(&site.log_in(&site.host.client(), "/users/auth/weak").await, "/");
+}
+
 #[tokio::test]
 async fn bad_callbacks_get_a_page_that_leads_back_and_never_a_5xx() {
     let site = Site::new().await;
