@@ -41,8 +41,9 @@ const MAX_SUBJECT: usize = 255;
 /// The longest email address (RFC 5321 section 4.5.3.1.3).
 const MAX_EMAIL: usize = 254;
 
-/// What the authorization request of a flow says. The secrets are of this flow only, and never used again.
-#[derive(Clone, Copy, Debug)]
+/// What the authorization request of a flow says. The secrets are of this flow only, and never used again. `Debug` shows
+/// none of them.
+#[derive(Clone, Copy)]
 #[allow(clippy::exhaustive_structs, reason = "a flow fills it in, and has all of it")]
 pub struct AuthorizationRequest<'a> {
     /// The address of the provider's callback. Each provider has one of its own.
@@ -55,6 +56,15 @@ pub struct AuthorizationRequest<'a> {
     pub pkce_verifier: &'a str,
     /// Whether the user must authenticate again, even if they are logged in at the provider.
     pub reauthenticate: bool,
+}
+
+impl std::fmt::Debug for AuthorizationRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("reauthenticate", &self.reauthenticate)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the callback of a flow brought, and the flow's secrets.
@@ -556,6 +566,29 @@ mod tests {
     use super::*;
 
     const VERIFIER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn invariant_1_debug_output_has_no_secret_of_a_flow() {
+        let (redirect_uri, secret) = ("https://localhost/callback", "a secret");
+        let request = AuthorizationRequest {
+            redirect_uri,
+            state: secret,
+            nonce: secret,
+            pkce_verifier: secret,
+            reauthenticate: false,
+        };
+        let response = AuthorizationResponse {
+            code: secret,
+            iss: None,
+            redirect_uri,
+            nonce: secret,
+            pkce_verifier: secret,
+            reauthenticated_since: None,
+        };
+        for shown in [format!("{request:?}"), format!("{response:?}")] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
 
     /// GitHub sends the issuer that its page "GitHub authentication discovery endpoints" names, or none.
     #[tokio::test]
