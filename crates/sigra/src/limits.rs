@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     base::{error::Error, telemetry},
     browser::cookie_session::CookieSession,
+    in_process::addresses::Addresses,
     model::{
         client::Client,
         transaction::Transaction,
@@ -51,11 +52,15 @@ impl<U: AuthUser> Limits<'_, U> {
     ///
     /// [`Error::TooManyAttempts`].
     pub fn check_address(self, client: &Client) -> Result<(), Error> {
-        let counted = match client.ip {
-            Some(ip) => self.sigra.parts.addresses.check(ip),
-            None => self.sigra.parts.addresses.check_unknown(),
-        };
-        counted.inspect_err(|_| tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address"))
+        check(&self.sigra.parts.addresses, client)
+    }
+
+    /// Counts a request to an endpoint for programs, which pages of every origin can call. A page sends its requests from
+    /// the IP address of its reader, so they have a limit of their own: it must not be able to keep its readers, and
+    /// everyone who shares their address, from logging in.
+    #[cfg(feature = "oauth-server")]
+    pub(crate) fn check_program(self, program: &Client) -> Result<(), Error> {
+        check(&self.sigra.parts.addresses_of_programs, program)
     }
 
     /// Counts an attempt on an account, before it is made. `account` is the name that the visitor entered, whether or
@@ -308,6 +313,14 @@ impl<U: AuthUser> Limits<'_, U> {
         let wait = u64::try_from(left).unwrap_or_default().max(1);
         Err(Error::TooManyAttempts { retry_after: Duration::from_millis(wait) })
     }
+}
+
+fn check(addresses: &Addresses, client: &Client) -> Result<(), Error> {
+    let counted = match client.ip {
+        Some(ip) => addresses.check(ip),
+        None => addresses.check_unknown(),
+    };
+    counted.inspect_err(|_| tracing::info!(target: "sigra", event = telemetry::RATE_LIMITED, limit = "address"))
 }
 
 /// Stands for all unknown browsers, in place of the ID of a browser.

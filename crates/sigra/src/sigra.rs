@@ -134,6 +134,8 @@ pub(crate) struct Parts<U: AuthUser> {
     pub cache: ScopeCache<U>,
     pub passwords: Passwords,
     pub addresses: Addresses,
+    #[cfg(feature = "oauth-server")]
+    pub addresses_of_programs: Addresses,
     pub stored_responses: StoredResponses,
     pub encryption_keys: EncryptionKeys,
     #[cfg(feature = "oauth-server")]
@@ -179,6 +181,8 @@ impl<U: AuthUser> Sigra<U> {
             own_origins: OwnOrigins::new(&config.cookies.trusted_origins)?,
             passwords: Passwords::new(config.argon2, config.password_workers, config.password_wait)?,
             addresses: Addresses::new(config.rate_limits.then_some(config.address_limit)),
+            #[cfg(feature = "oauth-server")]
+            addresses_of_programs: Addresses::new(config.rate_limits.then_some(config.address_limit)),
             stored_responses: StoredResponses::default(),
             encryption_keys: EncryptionKeys::derive(&config.secrets, "sigra secrets"),
             #[cfg(feature = "oauth-server")]

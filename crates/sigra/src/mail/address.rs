@@ -3,6 +3,8 @@ use idna::{
     uts46::{DnsLength, Hyphens, Uts46},
 };
 
+use crate::base::characters::is_invisible;
+
 /// The longest email address, in bytes: a path has 256, including its angle brackets (RFC 5321 section 4.5.3.1.3).
 const MAX_LEN: usize = 254;
 
@@ -56,15 +58,6 @@ fn is_word(word: &str) -> bool {
         _ => !c.is_whitespace() && !c.is_control() && !is_invisible(c),
     };
     !word.is_empty() && word.chars().all(is_atext)
-}
-
-/// Returns whether a character is invisible (`Default_Ignorable_Code_Point` of Unicode 17) or replaces lost letters.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::{Host, Url};
 
-use crate::base::config_error::ConfigError;
+use crate::base::{characters::is_invisible, config_error::ConfigError};
 
 /// The maximum length of a redirect URI, in bytes.
 const MAX_REDIRECT_URI: usize = 512;
@@ -183,14 +183,14 @@ impl OauthClient {
     }
 }
 
-/// Returns whether a name can be shown: 1 to 80 characters, without control characters and those that change the
-/// direction of text.
+/// Returns whether a name can be shown: 1 to 80 characters, without control characters and invisible ones, some of which
+/// change the direction of text. Emoji may have a selector.
 pub(crate) fn is_name(name: &str) -> bool {
-    let is_shown = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    !name.trim().is_empty() && name.chars().count() <= 80 && name.chars().all(is_shown)
+    let is_selector = |c: char| ('\u{fe00}'..='\u{fe0f}').contains(&c);
+    let is_shown = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}') && !is_invisible(c);
+    name.chars().any(|c| !c.is_whitespace() && is_shown(c))
+        && name.chars().count() <= 80
+        && name.chars().all(|c| is_shown(c) || is_selector(c))
 }
 
 /// Checks that a client can redirect to a URI.
@@ -206,6 +206,10 @@ pub(crate) fn check_redirect_uri(uri: &str) -> Result<(), &'static str> {
         || uri.split(['/', '?']).nth(2).unwrap_or("").contains('@')
     {
         return Err("a redirect URI can't have a user name");
+    }
+    // The host goes into the Content-Security-Policy of the consent page, where these would begin another directive.
+    if url.host_str().is_some_and(|host| host.contains([';', ',', '\'', '"'])) {
+        return Err("the host of a redirect URI can't have quotation marks, `;` and `,`");
     }
     match url.scheme() {
         // What the parser would change could be read as another URI elsewhere.
@@ -355,6 +359,10 @@ mod tests {
             "https://APP.example.com/callback",
             "https://app.example.com/a/../callback",
             "https://app.example.com\\callback",
+            "https://app.example.com;sandbox/callback",
+            "https://app.example.com,x/callback",
+            "https://app.example.com'/callback",
+            "https://app.example.com\"/callback",
             "https://app.example.com/ca llback",
             "javascript:alert(1)",
             "data:text/html,x",
@@ -387,6 +395,18 @@ mod tests {
             assert!(said.starts_with(&format!("the client `{}` can't be used: ", client.id)), "{said}");
         }
         assert_eq!(cli().secret(&"s".repeat(32)).introspects(true).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_name_can_be_seen_and_reads_in_one_direction() {
+        for good in ["Acme", "Überapp 2", "應用", "\u{2601}\u{fe0f} Cloud", &"a".repeat(80)] {
+            assert!(is_name(good), "{good:?}");
+        }
+        let unseen = ["", " ", "\u{a0}", "\u{3164}", "\u{fe0f}", "\u{ad}\u{115f}", "\u{200b}"];
+        let reordered = ["a\u{202e}b", "a\u{61c}b", "a\u{2066}b", "a\nb", "a\u{2028}b", "a\u{e0041}b"];
+        for bad in unseen.into_iter().chain(reordered).chain([&*"a".repeat(81)]) {
+            assert!(!is_name(bad), "{bad:?}");
+        }
     }
 
     #[test]

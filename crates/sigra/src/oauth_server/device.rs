@@ -145,7 +145,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
         let answered = async {
             let (headers, parameters) = read_form(request).await?;
-            self.sigra.limits().check_address(&program)?;
+            self.sigra.limits().check_program(&program)?;
             let client = self.authenticate(&headers, &parameters).await?;
             self.begin_device(&client, &parameters, &program).await
         };

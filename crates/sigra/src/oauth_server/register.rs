@@ -92,9 +92,10 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Err(Refusal::new("access_denied", "clients can't register themselves here").into());
         };
         let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
-        self.limit_registrations(&program).await?;
+        self.sigra.limits().check_program(&program)?;
         let registration: Registration = read_json(request).await?;
         let name = registration.check()?;
+        self.limit_registrations(&program).await?;
         let (id, now) = (format!("{REGISTERED}{}", URL_SAFE_NO_PAD.encode(random_bytes::<16>()?)), self.sigra.now());
         let row = RegisteredClientRow { name, redirect_uris: registration.redirect_uris.join(" ") };
         let inserted: Result<bool, Error> = transact!(self.sigra, conn => {
@@ -118,7 +119,6 @@ impl<U: AuthUser> OauthServer<'_, U> {
     }
 
     async fn limit_registrations(self, program: &Client) -> Result<(), Error> {
-        self.sigra.limits().check_address(program)?;
         let address = program.ip.map(|ip| network(ip).to_string()).unwrap_or_default();
         self.sigra.limits().check(REGISTRATIONS, "oauth registration", &address).await
     }

@@ -17,6 +17,9 @@ use sigra::mfa::{PublicKeyCredential, RegisterPublicKeyCredential};
 // </passkeys>
 
 use crate::accounts::Proof;
+// <oauth_server>
+use crate::accounts::User;
+// </oauth_server>
 
 #[derive(Deserialize)]
 pub struct Credentials {
@@ -108,6 +111,16 @@ impl Consent {
 #[derive(Deserialize)]
 pub struct Decision {
     pub decision: Consent,
+    /// The user who was shown what the program asks for.
+    pub shown_to: Option<String>,
+}
+
+impl Decision {
+    /// Returns whether the page was shown to another user: in another tab, the browser may have logged in as someone else
+    /// since.
+    pub fn is_of_another(&self, user: &User) -> bool {
+        self.shown_to.as_ref().is_some_and(|shown_to| *shown_to != user.id.to_string())
+    }
 }
 
 /// The code that a program on another device shows.

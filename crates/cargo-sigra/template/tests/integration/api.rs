@@ -703,6 +703,48 @@ async fn a_visitor_can_log_in_at_a_provider_and_link_and_unlink_it() {
     let callback = visit(&browser, "/users/sudo/provider/corp").await;
     assert_code(&post(&browser, complete, callback).await, 400, "not_your_identity");
 }
+/// A thief with the password links an account of their own, and takes the email address away.
+#[tokio::test]
+async fn invariant_18_recovery_unlinks_what_a_thief_has_linked_and_an_identity_shows_no_accounts() {
+    const NEW: &str = "a quite different password";
+    let corp = TestProvider::start().await;
+    let issuer = corp.issuer().to_owned();
+    let env = [
+        ("OAUTH_PROVIDERS", "corp"),
+        ("OAUTH_CORP_ISSUER", &issuer),
+        ("OAUTH_CORP_CLIENT_ID", TestProvider::CLIENT_ID),
+        ("OAUTH_CORP_CLIENT_SECRET", TestProvider::CLIENT_SECRET),
+    ];
+    let api = Api(Host::with(&env).await);
+    let corp = corp.clock(api.clock().clone());
+    corp.log_in_as(ProviderAccount::new("mallory"));
+    let visit = async |browser: &TestClient, path: &str| {
+        let begun = post(browser, path, json!({})).await.json::<Value>();
+        let callback = corp.approve(begun["url"].as_str().expect("a URL"));
+        let parameter = |name| callback.parameter(name);
+        let callback = json!({ "code": parameter("code"), "state": parameter("state"), "iss": parameter("iss") });
+        post(browser, "/users/auth/corp/complete", callback).await.json::<Value>()["status"].clone()
+    };
+    let (taken, free) = (api.client(), api.client());
+    for waits in [&taken, &free] {
+        assert_eq!(visit(waits, "/users/auth/corp").await, "email_required");
+    }
+
+    let (user, thief) = api.sudo_fixture().await;
+    api.0.confirm(&user).await;
+    assert_eq!(visit(&thief, "/users/settings/log-in-methods/identities/corp").await, "linked");
+    for (browser, email) in [(&taken, user.email.as_str()), (&free, "nobody@example.com")] {
+        let waiting = browser.get("/users/register/provider").await.json::<Value>();
+        let registration = json!({ "pending": waiting["pending"], "email": email });
+        assert_code(&post(browser, "/users/register/provider", registration).await, 404, "bad_link");
+    }
+    send(&thief, "PUT", "/users/settings/email", &json!({ "email": "thief@example.com" })).await;
+    let change = format!("/users/settings/confirm-email/{}", api.token_mailed_to("thief@example.com").await);
+    assert_status(&thief.post(&change, &[]).await, 204);
+    let link = format!("/users/recover/{}", api.token_mailed_to(&user.email).await);
+    assert_status(&send(&api.client(), "PUT", &link, &json!({ "password": NEW })).await, 204);
+    assert_eq!(visit(&thief, "/users/auth/corp").await, "email_required", "it opens no account any more");
+}
 // </oauth>
 
 // <api_tokens>
@@ -790,7 +832,11 @@ async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
     assert_eq!(asked["permissions"], json!([{ "name": "projects:read", "description": "See your projects" }]));
     let denied: Value = post(&browser, path, json!({ "decision": "deny" })).await.json();
     assert!(denied["url"].as_str().expect("a URL").contains("error=access_denied"));
-    let next: Value = post(&browser, path, json!({ "decision": "allow" })).await.json();
+    let (other, _) = api.authenticated_fixture().await;
+    let of_another = json!({ "decision": "allow", "shown_to": other.id.to_string() });
+    assert_code(&post(&browser, path, of_another).await, 409, "other_user");
+    let allow = json!({ "decision": "allow", "shown_to": asked["user"] });
+    let next: Value = post(&browser, path, allow).await.json();
     let (_, code) = next["url"].as_str().expect("a URL").split_once("?code=").expect("a code");
     let program = api.client().user_agent("my_app_cli/1.0 (linux)");
     let exchange = |code: &str| {

@@ -1,6 +1,9 @@
 //! Programs that users give access: the pages and the endpoints.
 
 use crate::support::Host;
+// <mfa>
+use crate::support::enrol;
+// </mfa>
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 use sigra::testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status};
@@ -137,6 +140,28 @@ async fn a_program_that_is_unknown_is_never_redirected_to() {
     assert_status(&posted, 400);
 }
 
+/// Another tab has logged the browser in as somebody else since.
+#[tokio::test]
+async fn invariant_19_a_user_gives_only_what_was_shown_to_them() {
+    let host = Host::new().await;
+    let (shown_to, browser) = host.authenticated_fixture().await;
+    let path = authorize_path(CALLBACK);
+    let page = browser.get(&path).await.text();
+    let (_, rest) = page.split_once("name=\"user[shown_to]\" value=\"").expect("a field");
+    let shown = rest.split_once('"').expect("its end").0.to_owned();
+    assert_eq!(shown, shown_to.id.to_string());
+    let allow = [("user[decision]", "allow"), ("user[shown_to]", shown.as_str())];
+    assert_status(&browser.post(&path, &allow).await, 303);
+
+    let other = host.registered_fixture().await;
+    let form = crate::support::log_in_form(&other.email, sigra::testing::VALID_PASSWORD);
+    assert_status(&browser.post("/users/log-in", &form).await, 303);
+    let asked_again = browser.post(&path, &allow).await;
+    assert_status(&asked_again, 422);
+    assert_contains(&asked_again, &other.email);
+    assert!(asked_again.header("content-security-policy").is_some_and(|policy| policy.contains("127.0.0.1:49152")));
+}
+
 #[tokio::test]
 async fn a_user_who_cancels_gives_nothing() {
     let host = Host::new().await;
@@ -224,6 +249,23 @@ async fn invariant_9_a_new_password_ends_programs() {
     assert!(!is_open(&host, &token).await);
 }
 
+// <mfa>
+/// A thief with a copy of the cookies may have given their own program access.
+#[tokio::test]
+async fn a_first_second_factor_ends_programs_like_all_other_browsers() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    host.confirm(&user).await;
+    let token = give_access(&host, &browser).await;
+    assert_status(&enrol(&host, &browser).await, 200);
+    assert!(!is_open(&host, &token).await);
+    let token = give_access(&host, &browser).await;
+    host.clock().advance(std::time::Duration::from_secs(60));
+    assert_redirected_to(&enrol(&host, &browser).await, "/users/settings/mfa");
+    assert!(is_open(&host, &token).await, "another app ends nothing");
+}
+// </mfa>
+
 #[tokio::test]
 async fn pages_of_other_origins_can_call_the_endpoints_and_no_cookie_counts() {
     let host = Host::new().await;
@@ -243,6 +285,23 @@ async fn pages_of_other_origins_can_call_the_endpoints_and_no_cookie_counts() {
         assert!(posted.json::<Value>()["error"].is_string());
         assert!(posted.set_cookies().is_empty());
     }
+}
+
+/// The page sends them from the IP address of its reader, and of everyone else in their office.
+#[tokio::test]
+async fn a_page_of_another_origin_cannot_use_up_its_readers_logins() {
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let mut refused = 0;
+    for path in ["/oauth/device_authorization", "/oauth/register"].repeat(120) {
+        let request =
+            Request::post(path).header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(Body::from("client_id=x")).expect("a request");
+        refused += usize::from(host.client().send(request).await.status() == 429);
+    }
+    assert!(refused > 0, "the endpoints have a limit of their own");
+    assert!(host.can_log_in(&user.email, sigra::testing::VALID_PASSWORD).await);
 }
 
 #[tokio::test]

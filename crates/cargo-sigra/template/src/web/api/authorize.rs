@@ -22,6 +22,9 @@ use crate::{
 /// The program is unknown, or wants to send the browser somewhere that isn't its own.
 const UNKNOWN_PROGRAM: Problem = Problem::new(StatusCode::BAD_REQUEST).code("unknown_program");
 
+/// The decision is about what was shown to another user.
+const OTHER_USER: Problem = Problem::new(StatusCode::CONFLICT).code("other_user");
+
 /// What the frontend does next.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
@@ -35,6 +38,8 @@ pub enum Next {
 #[derive(Serialize)]
 pub struct Asked {
     client: Client,
+    /// Send it with the decision, as `shown_to`.
+    user: String,
     permissions: Vec<Permission>,
     /// Where the browser goes next: a host, or the scheme of an app.
     destination: String,
@@ -66,10 +71,11 @@ impl From<&sigra::bearer::RegisteredPermission> for Permission {
     }
 }
 
-impl From<&AuthorizationRequest> for Asked {
-    fn from(request: &AuthorizationRequest) -> Self {
+impl Asked {
+    fn new(request: &AuthorizationRequest, user: &User) -> Self {
         Self {
             client: request.client().into(),
+            user: user.id.to_string(),
             permissions: request.permissions().iter().map(Permission::from).collect(),
             destination: request.destination(),
         }
@@ -91,7 +97,7 @@ pub async fn show(
         let url = server.approve(&scope, &request, &session.client()).await?;
         return Ok(Json(Next::Redirect { url }));
     }
-    Ok(Json(Next::Ask((&request).into())))
+    Ok(Json(Next::Ask(Asked::new(&request, scope.user()))))
 }
 
 pub async fn create(
@@ -106,6 +112,9 @@ pub async fn create(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
+    if form.is_of_another(scope.user()) {
+        return Err(OTHER_USER.into());
+    }
     let url = match form.decision.is_allowed() {
         true => server.approve(&scope, &request, &session.client()).await?,
         false => server.deny(&request)?,

@@ -13,7 +13,7 @@ use sigra::{
 
 use super::form::Form;
 use crate::{
-    accounts::{Accounts, User, permissions},
+    accounts::{Accounts, User, UserId, permissions},
     web::{
         error::Result,
         forms::Decision,
@@ -39,6 +39,7 @@ struct AuthorizePage {
     /// How long it will have access.
     days: u64,
     email: String,
+    user: UserId,
     /// Where the form is sent: to this page, with what the program asks for.
     action: String,
 }
@@ -92,6 +93,9 @@ pub async fn create(
         Ok(request) => request,
         Err(error) => return refuse(error, &session, &scope, &headers),
     };
+    if form.is_of_another(scope.user()) {
+        return Ok((policy(&request), Page(page(&session, &scope, &uri, &request)).refused()).into_response());
+    }
     let url = match form.decision.is_allowed() {
         true => server.approve(&scope, &request, &session.client()).await?,
         false => server.deny(&request)?,
@@ -109,6 +113,7 @@ fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &Autho
         permissions: request.permissions().iter().map(permissions::in_words).collect(),
         days: request.lifetime().as_secs() / DAY,
         email: scope.user().email.clone(),
+        user: scope.user().id,
         action: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
     }
 }
