@@ -199,7 +199,7 @@ impl<U: AuthUser> EmailTokens<'_, U> {
 
     /// A user who forgot the password, or lost the account to somebody, doesn't know who created the tokens.
     async fn delete_api_tokens(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
-        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?.len();
+        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?;
         if revoked == 0 {
             return Ok(());
         }
@@ -207,11 +207,11 @@ impl<U: AuthUser> EmailTokens<'_, U> {
         self.sigra.audit().record(conn, &event.with(serde_json::json!({ "tokens": revoked }))).await
     }
 
-    /// A program is like another browser of the user: with a new password, it must ask again.
-    async fn end_programs(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
+    /// A program is like another browser of the user: with a new password or a first second factor, it must ask again.
+    pub(crate) async fn end_programs(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
         store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
         store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
-        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?.len();
+        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?;
         if ended == 0 {
             return Ok(());
         }

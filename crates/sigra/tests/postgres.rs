@@ -42,6 +42,9 @@ mod database {
     /// Times outside the range of `time`.
     pub const INVALID_TIMES: &[&str] = &["'infinity'", "'-infinity'", "'4713-01-01 BC'", "'294276-12-31'"];
 
+    /// Columns have only valid IDs.
+    pub const INVALID_ID: Option<&str> = None;
+
     /// The latest time that `time` can represent.
     pub const LAST_TIME: &str = "'9999-12-31T23:59:59Z'";
 

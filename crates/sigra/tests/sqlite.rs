@@ -48,6 +48,9 @@ mod database {
     pub const INVALID_TIMES: &[&str] =
         &["'garbage'", "9223372036854775807", "-9223372036854775808", "253402300800000", "-62135596800001"];
 
+    /// An ID that isn't one, which columns of SQLite can have.
+    pub const INVALID_ID: Option<&str> = Some("x'00'");
+
     /// The latest time that `time` can represent.
     pub const LAST_TIME: &str = "253402300799999";
 

@@ -141,7 +141,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn revoke_all(self, scope: &Scope<U>, client: &Client) -> Result<usize, Error> {
+    pub async fn revoke_all(self, scope: &Scope<U>, client: &Client) -> Result<u64, Error> {
         let user = scope.user().id();
         let revoked = transact!(self.sigra, conn => self.revoke_all_in(conn, &user, client).await)?;
         self.sigra.parts.cache.forget(&user);
@@ -157,9 +157,9 @@ impl<U: AuthUser> ApiTokens<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn revoke_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<usize, Error> {
+    pub async fn revoke_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<u64, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?.len();
+        let revoked = store::api_tokens::delete_all::<U>(&mut *conn, user).await?;
         if revoked > 0 {
             let event = own_event(audit::API_TOKEN_REVOKED, user, client).with(json!({ "tokens": revoked }));
             self.sigra.audit().record(conn, &event).await?;

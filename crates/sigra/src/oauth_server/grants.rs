@@ -77,11 +77,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<usize, Error> {
+    pub async fn delete_all_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<u64, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
         store::oauth_codes::delete_all::<U>(&mut *conn, user).await?;
         store::oauth_device_codes::delete_all::<U>(&mut *conn, user).await?;
-        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?.len();
+        let ended = store::oauth_grants::delete_all::<U>(&mut *conn, user).await?;
         if ended > 0 {
             let audit = own_event(audit::APP_REVOKED, user, client).with(serde_json::json!({ "programs": ended }));
             self.sigra.audit().record(conn, &audit).await?;

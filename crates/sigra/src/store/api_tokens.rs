@@ -93,11 +93,9 @@ pub(crate) async fn delete<U: AuthUser>(
     deleted.map(|row| row.value("name")).transpose()
 }
 
-/// Deletes all tokens of a user. Returns their IDs.
-pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Vec<Uuid>> {
-    const DELETE: &str = "DELETE FROM api_tokens WHERE user_id = $1 RETURNING id";
-    let deleted = query::<U::Database>(DELETE).bind(user.clone()).fetch_all(conn).await?;
-    deleted.iter().map(|row| row.value("id")).collect()
+/// Deletes all tokens of a user. Returns how many there were.
+pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<u64> {
+    query::<U::Database>("DELETE FROM api_tokens WHERE user_id = $1").bind(user.clone()).execute(conn).await
 }
 
 /// Records the use of a token, unless another process has since `not_since`.

@@ -277,10 +277,9 @@ pub(crate) async fn delete_of_user<U: AuthUser>(
     row.map(|row| row.value("client_name")).transpose()
 }
 
-/// Deletes the grants of a user with their tokens, and returns their IDs.
-pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<Vec<Uuid>> {
-    let delete = query::<U::Database>("DELETE FROM oauth_grants WHERE user_id = $1 RETURNING id").bind(user.clone());
-    delete.fetch_all(conn).await?.iter().map(|row| row.value("id")).collect()
+/// Deletes the grants of a user with their tokens. Returns how many there were.
+pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<u64> {
+    query::<U::Database>("DELETE FROM oauth_grants WHERE user_id = $1").bind(user.clone()).execute(conn).await
 }
 
 /// Deletes an access token.

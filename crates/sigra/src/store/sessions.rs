@@ -269,7 +269,8 @@ pub(crate) async fn delete_by_id<U: AuthUser>(
     deleted.map(|row| row.value("id")).transpose()
 }
 
-/// Deletes all sessions of the user, or all except one.
+/// Deletes all sessions of the user, or all except one. Returns their IDs. A row whose ID can't be read is deleted too: it
+/// has never opened a live connection.
 pub(crate) async fn delete<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
@@ -278,7 +279,7 @@ pub(crate) async fn delete<U: AuthUser>(
     const DELETE: &str = "DELETE FROM users_tokens
         WHERE context = 'session' AND user_id = $1 AND id IS DISTINCT FROM $2 RETURNING id";
     let deleted = query::<U::Database>(DELETE).bind(user.clone()).bind(except).fetch_all(conn).await?;
-    deleted.iter().map(|row| row.value("id")).collect()
+    Ok(readable(&deleted, "id", |row| row.value("id")))
 }
 
 /// Deletes the sessions of a user whose second factor is pending.
@@ -289,7 +290,7 @@ pub(crate) async fn delete_pending<U: AuthUser>(
     const DELETE: &str = "DELETE FROM users_tokens
         WHERE context = 'session' AND user_id = $1 AND mfa_pending RETURNING id";
     let deleted = query::<U::Database>(DELETE).bind(user.clone()).fetch_all(conn).await?;
-    deleted.iter().map(|row| row.value("id")).collect()
+    Ok(readable(&deleted, "id", |row| row.value("id")))
 }
 
 /// Records that a session is in use.

@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::host::{DAY, Host, PANICS, UNREADABLE, User, get_request, who};
-use crate::database::{INVALID_TIMES, LAST_TIME};
+use crate::database::{INVALID_ID, INVALID_TIMES, LAST_TIME};
 
 const TIMES: [&str; 4] = ["inserted_at", "issued_at", "last_used_at", "authenticated_at"];
 
@@ -141,6 +141,40 @@ async fn readable_sessions_are_listed_despite_unreadable_ones() {
         assert!(listed.len() == 1 && listed[0].id != spoilt, "{time}: {listed:?}");
     }
     assert_eq!(host.sigra().delete_all_sessions(&user.id).await.unwrap(), 2, "all of them can be ended");
+}
+
+/// Otherwise a user with such a row could not reset their password.
+#[tokio::test]
+async fn invariant_9_everything_of_a_user_ends_even_if_an_id_is_unreadable() {
+    let Some(invalid) = INVALID_ID else { return };
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let token = |n: u8| format!("x'{}'", format!("{n:02x}").repeat(32));
+    let grant = format!(
+        "INSERT INTO oauth_grants (id, user_id, client_id, client_name, permissions, resource, series, refresh_token,
+             salt, last_used_at, inserted_at)
+         VALUES ({invalid}, $1, 'cli', 'CLI', '', '', {}, {}, x'', {LAST_TIME}, {LAST_TIME})",
+        token(1),
+        token(2),
+    );
+    let api_token = format!(
+        "INSERT INTO api_tokens (id, user_id, token, hint, name, permissions, mfa_verified, inserted_at)
+         VALUES ({invalid}, $1, {}, 'hint', 'CI', '', 0, {LAST_TIME})",
+        token(3),
+    );
+    let session = format!("UPDATE users_tokens SET id = {invalid} WHERE user_id = $1 AND context = 'session'");
+    for spoil in [grant, api_token, session] {
+        sqlx::query(AssertSqlSafe(spoil)).bind(user.id).execute(&host.pool).await.unwrap();
+    }
+    let mut tx = host.sigra.begin().await.unwrap();
+    let revoked = host.sigra.email_tokens().delete_all_in(&mut tx, &user.id, None).await.unwrap();
+    tx.commit().await.unwrap();
+    host.sigra.sessions().announce(revoked);
+    for table in ["oauth_grants", "api_tokens", "users_tokens"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&host.pool).await.ok(), Some(0_i64), "{table}");
+    }
+    assert_eq!(who(&browser).await, "anonymous");
 }
 
 #[tokio::test]
