@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { EMAIL, PASSWORD } from "./support/app.js";
-import { assertAt } from "./support/browser.js";
+import { assertAt, logIn } from "./support/browser.js";
 import { suite } from "./support/suite.js";
 
 suite("a double click", (world) => {
@@ -28,6 +28,32 @@ suite("a double click", (world) => {
       await assertAt(page, "/dashboard");
     });
   }
+
+  it("that begins in a window of another site, and ends on this one, gives no access", async () => {
+    const page = await world.browser();
+    await logIn(page);
+    const query = new URLSearchParams({
+      response_type: "code",
+      client_id: "my_app_cli",
+      redirect_uri: "http://127.0.0.1:1/callback",
+      code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+      code_challenge_method: "S256",
+    });
+    await page.goto(`/oauth/authorize?${query}`);
+    const isStopped = (changesFocus) =>
+      page.evaluate((changesFocus) => {
+        const stopped = new Promise((resolve) =>
+          addEventListener("submit", (event) => (resolve(event.defaultPrevented), event.preventDefault()), { once: true }),
+        );
+        // The other site's window closes, and the second press follows.
+        if (changesFocus) ["blur", "focus"].forEach((change) => dispatchEvent(new Event(change)));
+        document.querySelector("button[value=allow]").click();
+        return stopped;
+      }, changesFocus);
+    assert.equal(await isStopped(true), true, "the form stays");
+    await page.waitForTimeout(600);
+    assert.equal(await isStopped(false), false, "it can be sent");
+  });
 
   it("leaves a button that works again after going back", async () => {
     const page = await world.browser();

@@ -1,8 +1,17 @@
-// Sends a form once: while the request is on its way, pressing the button again does nothing.
+// Sends a form once, and when its user means to: while the request is on its way, pressing the button again does nothing.
 const onTheWay = new Map();
 
 /** After this many milliseconds without a response, the button works again. */
 const PATIENCE = 15 * 1000;
+
+/**
+ * A page of another site can lay its own window over this one, and close it between the two presses of a double click.
+ * For this many milliseconds after it gets the focus, a form with `data-deliberate` can't be sent.
+ */
+const DOUBLE_CLICK = 500;
+
+let focusChangedAt = document.hasFocus() ? -Infinity : performance.now();
+for (const change of ["focus", "blur"]) addEventListener(change, () => (focusChangedAt = performance.now()));
 
 const release = (form) => {
   clearTimeout(onTheWay.get(form));
@@ -17,7 +26,8 @@ const release = (form) => {
 addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
-  if (onTheWay.has(form)) {
+  const isTooEarly = "deliberate" in form.dataset && performance.now() - focusChangedAt < DOUBLE_CLICK;
+  if (isTooEarly || onTheWay.has(form)) {
     event.preventDefault();
     return;
   }
