@@ -96,12 +96,16 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let grant = store::oauth_grants::find_by_series::<U>(&mut *conn, series).await?;
         let Some(grant) = grant.filter(|grant| grant.client == attempt.client.id) else { return refused(INVALID) };
         let now = self.sigra.now();
+        if grant.changed_at() > latest(now) {
+            tracing::warn!(target: "sigra", grant_id = %grant.id, "a program's access from the future was refused: check the clocks of your servers");
+            return refused(INVALID);
+        }
         let standing = self.standing(&grant, token, now)?;
         if matches!(standing, Standing::Older) {
             self.end_family(conn, grant.id, &grant.user, program).await?;
             return Ok(Refreshed::Ended(grant.id));
         }
-        if !user.is_active() || now >= self.ends_at(&grant)? || grant.inserted_at > latest(now) {
+        if !user.is_active() || now >= self.ends_at(&grant)? {
             store::oauth_grants::delete::<U>(conn, grant.id).await?;
             return Ok(Refreshed::Ended(grant.id));
         }
@@ -127,7 +131,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             return Ok(Standing::Current);
         }
         let grace = self.settings()?.refresh_grace;
-        let is_in_grace = grant.superseded_at.is_some_and(|at| at <= latest(now) && now < later(at, grace));
+        let is_in_grace = grant.superseded_at.is_some_and(|at| now < later(at, grace));
         match grant.previous_token == Some(hash) && is_in_grace {
             true => Ok(Standing::Predecessor),
             false => Ok(Standing::Older),

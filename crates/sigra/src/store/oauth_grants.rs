@@ -65,6 +65,13 @@ pub(crate) struct GrantRow<Id> {
     pub inserted_at: OffsetDateTime,
 }
 
+impl<Id> GrantRow<Id> {
+    /// Returns when the user gave access or, later, when the refresh token was replaced.
+    pub fn changed_at(&self) -> OffsetDateTime {
+        self.superseded_at.map_or(self.inserted_at, |at| at.max(self.inserted_at))
+    }
+}
+
 /// A grant, what its access token may do, and its user.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundGrant<U: AuthUser> {

@@ -454,6 +454,19 @@ async fn a_refresh_within_the_grace_survives_a_rotation_of_the_secret_key() {
     assert_status(&rotated.refresh(&again.refresh, &[]).await, StatusCode::OK);
 }
 
+/// It must not take what came before for what comes after, and so for a token that somebody has stolen.
+#[tokio::test]
+async fn invariant_22_a_server_whose_clock_is_behind_ends_no_family() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    let behind = host.behind().await;
+    let first = host.log_in(&browser).await;
+    assert_refused(&behind.refresh(&first.refresh, &[]).await, "invalid_grant");
+    let second = Tokens::of(&host.refresh(&first.refresh, &[]).await);
+    assert_refused(&behind.refresh(&first.refresh, &[]).await, "invalid_grant");
+    assert_status(&host.refresh(&second.refresh, &[]).await, StatusCode::OK);
+}
+
 // What ends access.
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sigra::{
-    Bearer, Config, CookieSession, Permission, Scope, Sigra,
+    Bearer, Clock, Config, CookieSession, Permission, Scope, Sigra,
     bearer::PermissionList,
     config::Argon2Params,
     oauth_server::{AuthorizationError, AuthorizationServer, OauthClient, UserCode},
@@ -63,6 +63,12 @@ impl ServerHost {
     /// The same application in another process.
     pub async fn another_node(&self) -> Self {
         Self { host: self.host.restart(|config| configured(config, settings())).await }
+    }
+
+    /// The same application on a server whose clock is an hour behind.
+    pub async fn behind(&self) -> Self {
+        let clock = Clock::wrong_by(time::Duration::hours(-1));
+        Self { host: self.host.restart(|config| configured(config, settings()).clock(clock)).await }
     }
 
     /// The same application, restarted without its clients.
