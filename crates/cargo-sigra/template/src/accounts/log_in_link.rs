@@ -16,7 +16,7 @@ impl Accounts {
     pub async fn deliver_log_in_link(&self, email: &str, client: Client) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail(&mut tx, "log in", &user.email).await? {
+            if accounts.may_mail_user(&mut tx, "log in", &user).await? {
                 accounts.record_attempt(&mut tx, audit::LOG_IN_LINK_REQUESTED, &user, &client).await?;
                 let token =
                     accounts.sigra.email_tokens().create(&mut tx, &user.id, Context::LogIn, &user.email).await?;

@@ -124,7 +124,7 @@ impl Accounts {
         let (accounts, user) = (self.clone(), user.clone());
         self.mailer().deliver(async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail(&mut tx, "wrong codes", &user.email).await? {
+            if accounts.may_mail_user(&mut tx, "wrong codes", &user).await? {
                 accounts.mailer().send_in(&mut tx, accounts.notifier.wrong_codes(&user, &client)).await?;
             }
             tx.commit().await

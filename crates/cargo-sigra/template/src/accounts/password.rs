@@ -14,7 +14,7 @@ impl Accounts {
     ) -> Result<(), sigra::Error> {
         self.deliver_to(email, |accounts, user| async move {
             let mut tx = accounts.sigra.begin().await?;
-            if accounts.may_mail(&mut tx, "reset", &user.email).await? {
+            if accounts.may_mail_user(&mut tx, "reset", &user).await? {
                 accounts.record_attempt(&mut tx, audit::PASSWORD_RESET_REQUESTED, &user, &client).await?;
                 let context = Context::ResetPassword;
                 let token = accounts.sigra.email_tokens().create(&mut tx, &user.id, context, &user.email).await?;

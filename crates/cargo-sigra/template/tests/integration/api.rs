@@ -526,6 +526,20 @@ async fn an_email_address_must_be_deliverable_and_has_one_form() {
 }
 
 #[tokio::test]
+async fn accounts_with_made_up_tags_keep_no_owner_from_a_link() {
+    let api = Api::new().await;
+    let owner = api.registered_fixture().await;
+    let (local, domain) = owner.email.split_once('@').expect("an address");
+    let made_up = format!("{local}+x@{domain}");
+    api.register(&made_up, &Password::new(VALID_PASSWORD)).await;
+    for email in [&made_up, &made_up, &made_up, &owner.email] {
+        assert_status(&post(&api.client(), "/users/reset-password", json!({ "email": email })).await, 202);
+        api.0.mails_to(email).await;
+    }
+    assert_eq!(api.0.mails_to(&owner.email).await.len(), 1);
+}
+
+#[tokio::test]
 async fn the_mailbox_opens_only_at_localhost() {
     let api = Api::new().await;
     for (name, status) in [("localhost:4000", 200), ("evil.example", 421)] {

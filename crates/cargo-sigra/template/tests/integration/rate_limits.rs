@@ -559,6 +559,38 @@ async fn an_address_with_a_tag_shares_the_limit_of_its_mailbox() {
     assert_eq!(mails, 3);
 }
 
+/// An attacker registers addresses of the owner's mailbox with made-up tags, and asks for links to them.
+#[tokio::test]
+async fn accounts_with_made_up_tags_keep_no_owner_from_a_link() {
+    let host = Host::new().await;
+    let owner = host.registered_fixture().await;
+    let (local, domain) = owner.email.split_once('@').expect("an address");
+    let tagged = format!("{local}+own@{domain}");
+    host.register(&tagged, &sigra::Password::new(VALID_PASSWORD)).await;
+    let of_tag = host.accounts.get_user_by_email(&tagged).await.expect("a result").expect("registered");
+    host.confirm(&of_tag).await;
+    let made_up = format!("{local}+x@{domain}");
+    host.register(&made_up, &sigra::Password::new(VALID_PASSWORD)).await;
+    for kind in [
+        "/users/reset-password",
+        // <magic_link>
+        "/users/log-in/link",
+        // </magic_link>
+        "/users/confirm",
+    ] {
+        for _ in 0..5 {
+            host.client().post(kind, &email_form(&made_up)).await;
+            host.mails_to(&made_up).await;
+        }
+        for email in [&owner.email, &tagged] {
+            let before = host.mails_to(email).await.len();
+            host.client().post(kind, &email_form(email)).await;
+            let is_needed = kind != "/users/confirm" || email == &owner.email;
+            assert_eq!(host.mails_to(email).await.len() - before, usize::from(is_needed), "{kind} {email}");
+        }
+    }
+}
+
 // <mfa>
 /// A thief with a stolen session must not learn whether a password is right if the user has a second factor.
 #[tokio::test]
