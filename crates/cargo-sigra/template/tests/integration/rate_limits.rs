@@ -547,7 +547,7 @@ async fn emails_are_limited_by_recipient() {
 }
 
 #[tokio::test]
-async fn an_address_with_a_tag_shares_the_limit_of_its_mailbox() {
+async fn addresses_with_tags_share_one_limit_of_their_mailbox() {
     let host = Host::new().await;
     let mut mails = 0;
     for number in 0..5 {
