@@ -67,16 +67,18 @@ impl<U: AuthUser> Recovery<'_, U> {
     /// [`Error::Database`].
     pub async fn take_over_in(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<Revoked, Error> {
         store::users::lock::<U>(&mut *conn, user).await?;
-        self.delete_ways_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
+        self.sigra.mfa().delete_since(conn, user, OffsetDateTime::UNIX_EPOCH, client).await?;
+        self.unlink_all(conn, user, client).await?;
         self.sigra.email_tokens().delete_all_in(conn, user, None).await
     }
 
     /// Uses a [recovery](Context::Recovery) link up, and undoes what happened after it was sent. The link is in the
     /// email that reports a first second factor or a new email address, in case somebody else made that change. A user
-    /// who opens it has the mailbox that was enough to log in before. So second factors that were added and identities
-    /// that were linked since are removed, and backup codes, sessions, trusted browsers and tokens in other emails are
-    /// revoked, including later recovery links. Earlier recovery links stay: a thief who changed the email address to one
-    /// of theirs has only later ones.
+    /// who opens it has the mailbox that was enough to log in before. So second factors that were added since are
+    /// removed, and backup codes, sessions, trusted browsers and tokens in other emails are revoked, including later
+    /// recovery links. Earlier recovery links stay: a thief who changed the email address to one of theirs has only
+    /// later ones. All identities are unlinked, also older ones: with one, a thief would be back at once, and could do
+    /// it again.
     ///
     /// Call it in the host's own [transaction](crate::Sigra::begin), which also restores the email address [that the
     /// link was sent to](Sent::to) and sets another password. [`announce`](crate::session::Sessions::announce) the
@@ -93,23 +95,16 @@ impl<U: AuthUser> Recovery<'_, U> {
     ) -> Result<Option<Recovered<U>>, Error> {
         let Some(sent) = self.sigra.email_tokens().take(conn, token, Context::Recovery).await? else { return Ok(None) };
         let user = sent.user.id();
-        self.delete_ways_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
+        self.sigra.mfa().delete_since(conn, &user, sent.at - CLOCKS_DIFFER, client).await?;
+        self.unlink_all(conn, &user, client).await?;
         store::email_tokens::delete_recovery_tokens_after::<U>(conn, &user, sent.at).await?;
         let revoked = self.sigra.email_tokens().delete_all_in(conn, &user, None).await?;
         self.sigra.audit().record(conn, &own_event(audit::RECOVERED, &user, client)).await?;
         Ok(Some(Recovered { sent, revoked }))
     }
 
-    /// Deletes the second factors that were added, and the identities that were linked, at a time or later.
-    async fn delete_ways_since(
-        self,
-        conn: &mut Connection<U>,
-        user: &U::Id,
-        since: OffsetDateTime,
-        client: &Client,
-    ) -> Result<(), Error> {
-        self.sigra.mfa().delete_since(conn, user, since, client).await?;
-        if store::identities::delete_since::<U>(&mut *conn, user, since).await? > 0 {
+    async fn unlink_all(self, conn: &mut Connection<U>, user: &U::Id, client: &Client) -> Result<(), Error> {
+        if store::identities::delete_all::<U>(&mut *conn, user).await? > 0 {
             self.sigra.audit().record(conn, &own_event(audit::IDENTITY_UNLINKED, user, client)).await?;
         }
         Ok(())

@@ -147,14 +147,10 @@ pub(crate) async fn delete_unless_last<U: AuthUser>(
     Ok(delete.bind(ways.links).bind(ways.passkeys).bind(ways.providers).execute(conn).await? == 1)
 }
 
-/// Deletes the identities that a user linked at a time or later. Returns how many there were.
-pub(crate) async fn delete_since<U: AuthUser>(
-    conn: &mut Connection<U>,
-    user: &U::Id,
-    since: OffsetDateTime,
-) -> sqlx::Result<u64> {
-    let delete = query::<U::Database>("DELETE FROM user_identities WHERE user_id = $1 AND inserted_at >= $2");
-    delete.bind(user.clone()).bind(Time(since)).execute(conn).await
+/// Deletes the identities of a user. Returns how many there were.
+pub(crate) async fn delete_all<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id) -> sqlx::Result<u64> {
+    let delete = query::<U::Database>("DELETE FROM user_identities WHERE user_id = $1").bind(user.clone());
+    delete.execute(conn).await
 }
 
 /// Returns the encrypted tokens of a user's identity.

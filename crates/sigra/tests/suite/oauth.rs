@@ -47,30 +47,28 @@ async fn identities(browser: &TestClient) -> Vec<Uuid> {
     browser.get("/identities").await.json()
 }
 
-/// A thief links an account of their own, and later takes the email address away. The owner gets the account back.
+/// With an identity that they linked long before, a thief would be back at once.
 #[tokio::test]
-async fn invariant_18_recovering_an_account_unlinks_what_was_linked_since_the_link_was_sent() {
+async fn invariant_18_recovering_an_account_unlinks_its_identities() {
     let host = OauthHost::new().await;
     let user = host.host.registered_fixture().await;
-    host.link(&user, "corp", "the owner's").await;
+    host.link(&user, "corp", "the thief's").await;
     host.host.clock().advance(60 * MINUTE);
-    host.link(&user, "rival", "linked by a server whose clock is behind").await;
-    host.host.clock().advance(MINUTE);
     let mut tx = host.sigra().begin().await.unwrap();
     let link = host.sigra().email_tokens().create(&mut tx, &user.id, Context::Recovery, &user.email).await.unwrap();
     tx.commit().await.unwrap();
-    host.link(&user, "corp", "the thief's").await;
+    host.link(&user, "corp", "the thief's second").await;
 
     let mut tx = host.sigra().begin().await.unwrap();
     let recovered = host.sigra().recovery().recover_in(&mut tx, &link, &Client::default()).await.unwrap();
     tx.commit().await.unwrap();
     host.sigra().sessions().announce(recovered.expect("the link is valid").revoked);
-    assert_eq!(host.count("user_identities").await, 1, "the owner's");
+    assert_eq!(host.count("user_identities").await, 0);
     assert_audit_event(host.sigra(), &user, "auth.identity.unlinked").await;
-    host.corp.log_in_as(ProviderAccount::new("the thief's"));
-    assert_says(&host.log_in(&host.client(), "/auth/corp").await, "which address");
-    host.corp.log_in_as(ProviderAccount::new("the owner's"));
-    assert_says(&host.log_in(&host.client(), "/auth/corp").await, "logged in");
+    for subject in ["the thief's", "the thief's second"] {
+        host.corp.log_in_as(ProviderAccount::new(subject));
+        assert_says(&host.log_in(&host.client(), "/auth/corp").await, "which address");
+    }
 }
 
 #[tokio::test]

@@ -116,17 +116,13 @@ impl Accounts {
 
     // <!oauth>
     // /// Returns the accounts at providers that the user can log in with. Without providers, there are none.
-    // pub(super) async fn linked_accounts_in(&self, _: &mut Connection, _: &User) -> Result<Vec<String>, sigra::Error> {
+    // async fn linked_accounts_in(&self, _: &mut Connection, _: &User) -> Result<Vec<String>, sigra::Error> {
     //     Ok(Vec::new())
     // }
     // </!oauth>
     // <oauth>
     /// Returns the accounts at providers that the user can log in with, in words.
-    pub(super) async fn linked_accounts_in(
-        &self,
-        conn: &mut Connection,
-        user: &User,
-    ) -> Result<Vec<String>, sigra::Error> {
+    async fn linked_accounts_in(&self, conn: &mut Connection, user: &User) -> Result<Vec<String>, sigra::Error> {
         let identities = self.sigra.identities().list_in(conn, &user.id).await?;
         let in_words = |identity: sigra::oauth::Identity| {
             let label = self.label_of_provider(&identity.provider);

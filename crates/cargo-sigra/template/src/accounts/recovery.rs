@@ -15,8 +15,8 @@ impl Accounts {
     }
 
     /// Gives an account back to the owner of the mailbox, with a new password. Undoes what was done since the link was
-    /// sent: restores the email address, removes second factors that were added and accounts at providers that were
-    /// linked, deletes sessions and links, and cancels a scheduled deletion.
+    /// sent: restores the email address, removes second factors that were added, unlinks all accounts at providers,
+    /// deletes sessions and links, and cancels a scheduled deletion.
     pub async fn recover_account(
         &self,
         token: &str,
@@ -38,8 +38,7 @@ impl Accounts {
         let squatter = self.claim_address_in(&mut tx, &sent.to, &before, client).await?;
         let user = self.give_back(&mut tx, &before, &sent.to, hashed_password.as_str()).await?;
         self.record_recovery(&mut tx, &before, &user, client).await?;
-        let linked = self.linked_accounts_in(&mut tx, &user).await?;
-        self.mailer().send_in(&mut tx, self.notifier.account_recovered(&user, &linked)).await?;
+        self.mailer().send_in(&mut tx, self.notifier.account_recovered(&user)).await?;
         tx.commit().await?;
 
         self.sigra.sessions().announce(revoked);

@@ -173,11 +173,12 @@ impl UserNotifier {
 
     /// `linked` are the accounts at providers that still log the user in.
     pub fn password_changed(&self, user: &User, linked: &[String]) -> Mail {
+        let still = (!linked.is_empty()).then(|| linked.join(", "));
         write(user, || Letter {
             subject: t!("Your password was changed"),
             paragraphs: [
                 Some(t!("The password of your account was changed, and all other devices were logged out.").to_owned()),
-                still_linked(linked),
+                still.map(|accounts| t!("You can still log in with these linked accounts: {accounts}.", accounts)),
             ]
             .into_iter()
             .flatten()
@@ -318,20 +319,16 @@ impl UserNotifier {
         if recovery.is_some() { mail } else { self.answerable(mail) }
     }
 
-    /// `linked` are the accounts at providers that still log the user in.
-    pub fn account_recovered(&self, user: &User, linked: &[String]) -> Mail {
+    pub fn account_recovered(&self, user: &User) -> Mail {
         write(user, || {
             Letter {
             subject: t!("You got your account back"),
-            paragraphs: [
-                Some(t!(
-                    "You recovered your account with the link that we sent you. It has this email address and your new password, second factors and ways to log in that were added since then were removed, and all devices were logged out."
-                ).to_owned()),
-                still_linked(linked),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            paragraphs: vec![
+                t!(
+                    "You recovered your account with the link that we sent you. It has this email address and your new password, second factors added since then and all linked accounts were removed, and all devices were logged out."
+                )
+                .to_owned(),
+            ],
             link: Some(Link { label: t!("Log in"), url: self.url("users/log-in"), lifetime: String::new() }),
             otherwise: t!(
                 "If this wasn't you, someone else can read your email: first change the password of your mailbox, then the password of your account."
@@ -495,12 +492,6 @@ impl UserNotifier {
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url)
     }
-}
-
-/// Names the accounts at providers that still log the user in, if there are any.
-fn still_linked(accounts: &[String]) -> Option<String> {
-    let accounts = Some(accounts.join(", ")).filter(|accounts| !accounts.is_empty())?;
-    Some(t!("You can still log in with these linked accounts: {accounts}.", accounts))
 }
 
 /// Says how long a link works, in the largest unit with a count above one: `24 hours`, not `1 day`.

@@ -49,7 +49,7 @@ pub async fn update(
 
 fn page(session: &CookieSession, scope: Option<&Scope<User>>, token: &str, email: String) -> NewPasswordPage {
     let explanation = t!(
-        "Set a new password to get your account back. This undoes what was done to the account since we sent you the link: it restores this email address, removes second factors and ways to log in that were added, and logs out all devices. The old password stops working."
+        "Set a new password to get your account back. This undoes what was done to the account since we sent you the link: it restores this email address, removes second factors that were added and all linked accounts, and logs out all devices. The old password stops working."
     );
     NewPasswordPage::new(session, scope, format!("/users/recover/{token}"), email, explanation)
 }
