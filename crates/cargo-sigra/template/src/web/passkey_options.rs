@@ -28,13 +28,13 @@ pub async fn log_in(
     Ok(Json(accounts.sigra().passkeys().begin_log_in(&session).await?))
 }
 
-/// Options to present a passkey as the second factor. `null` for a user without one.
+/// Options to present a passkey as the second factor. `null` for a user without one. Only the IP address is limited:
+/// someone else who has the password must not keep the owner from their passkey.
 pub async fn challenge(
     State(accounts): State<Accounts>,
     session: CookieSession,
     challenge: MfaChallenge<User>,
 ) -> Result<Json<Option<RequestChallengeResponse>>> {
-    accounts.limit_changes("passkey options", challenge.user()).await?;
     Ok(Json(accounts.sigra().passkeys().begin_challenge(&session, &challenge).await?))
 }
 

@@ -591,6 +591,23 @@ async fn accounts_with_made_up_tags_keep_no_owner_from_a_link() {
     }
 }
 
+// <passkeys>
+/// A passkey can't be guessed, so nobody is slowed down who wants to use theirs.
+#[tokio::test]
+async fn someone_who_has_the_password_keeps_no_owner_from_their_passkey() {
+    let host = Host::new().await;
+    let (user, _) = host.mfa_fixture().await;
+    let (stranger, owner) = (host.client().json(), host.client().json());
+    for browser in [&stranger, &owner] {
+        assert_status(&browser.post("/users/log-in", &log_in_form(&user.email, VALID_PASSWORD)).await, 303);
+    }
+    for _ in 0..30 {
+        stranger.post("/users/mfa-challenge/passkey/options", &[]).await;
+    }
+    assert_status(&owner.post("/users/mfa-challenge/passkey/options", &[]).await, 200);
+}
+// </passkeys>
+
 // <mfa>
 /// A thief with a stolen session must not learn whether a password is right if the user has a second factor.
 #[tokio::test]
