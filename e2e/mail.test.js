@@ -22,6 +22,8 @@ describe("mail", { timeout: 60_000 }, () => {
       authOptional: true,
       disabledCommands: ["STARTTLS"],
       logger: false,
+      // The application keeps connections open.
+      closeTimeout: 100,
       onData: (stream, session, done) => simpleParser(stream).then((mail) => (mails.push(mail), done()), done),
       ...options,
     });

@@ -27,23 +27,25 @@ suite("every page", (world) => {
   withAndWithoutJavaScript((mode) => {
     it("is accessible, on every screen", async () => {
       const found = new Map();
-      const look = async (name, page, looks) => {
+      const look = async (name, page, looks, findFaults) => {
         for (const { width, colorScheme } of looks) {
           await page.setViewportSize({ width, height: 800 });
           await page.emulateMedia({ colorScheme });
-          // Without scripts there is nothing to run axe with.
-          const violations = mode.javaScriptEnabled ? await audit(page) : [];
-          for (const fault of [...(await page.evaluate(faults)), ...violations]) {
+          for (const fault of await findFaults(page)) {
             found.set(fault, [...(found.get(fault) ?? []), `${name} ${width} ${colorScheme}`]);
           }
         }
       };
+      // A long email address only changes the layout.
+      const layout = (page) => page.evaluate(faults);
+      // Without scripts there is nothing to run axe with.
+      const everything = async (page) => [...(await layout(page)), ...(mode.javaScriptEnabled ? await audit(page) : [])];
       world.expectProblem(/status of 404/);
       world.expectProblem(/status of 422/);
       await eachPage((options) => world.browser(options), mode, async (name, page) => {
-        await look(name, page, LOOKS);
+        await look(name, page, LOOKS, everything);
         await stretchEmail(page);
-        await look(name, page, LOOKS_WITH_LONG_EMAIL);
+        await look(name, page, LOOKS_WITH_LONG_EMAIL, layout);
       });
       const faultList = [...found].map(([fault, where]) => `\n${fault}\n    on ${where.join(", ")}`);
       assert.ok(found.size === 0, faultList.join(""));

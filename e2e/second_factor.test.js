@@ -31,7 +31,7 @@ suite("a second factor", (world) => {
       await page.getByRole("link", { name: "Two-factor authentication" }).click();
       await page.getByRole("link", { name: "Set up an app" }).click();
       const app = await AuthenticatorApp.scan(page);
-      await send(page, { "Code from the app": app.code() }, "Turn on");
+      await send(page, { "Code from the app": await app.code() }, "Turn on");
       const codes = await page.locator(".codes code").allInnerTexts();
       assert.equal(new Set(codes).size, 10);
       return { app, codes };

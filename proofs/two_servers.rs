@@ -202,7 +202,7 @@ fn run_lane(mut lane: Lane, servers: &[Server; 2], trials: usize) -> Vec<Trial> 
 
 #[test]
 fn invariant_2_a_deleted_session_is_refused_at_once_and_soon_by_the_other_server() {
-    let trials = number("REVOCATION_TRIALS", 200);
+    let trials = number("REVOCATION_TRIALS", 60);
     let database = TestDatabase::create();
     let lanes: Vec<Lane> = (0..LANES).map(Lane::new).collect();
     register(&database.url, &lanes.iter().map(|lane| lane.email.clone()).collect::<Vec<_>>());

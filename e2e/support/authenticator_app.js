@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TOTP } from "otpauth";
 
 const STEP = 30_000;
+const EXPIRES_ON_THE_WAY = 5_000;
 
 export class AuthenticatorApp {
   #totp;
@@ -17,15 +18,21 @@ export class AuthenticatorApp {
     return new AuthenticatorApp(await page.locator(".key").textContent());
   }
 
-  /** Returns the current code. */
-  code() {
-    this.#lastStep = Math.floor(Date.now() / STEP);
-    return this.#totp.generate();
+  /** Returns the code of the step before, which is still valid, so that the next code needn't be waited for. */
+  async code() {
+    const left = STEP - (Date.now() % STEP);
+    if (left < EXPIRES_ON_THE_WAY) await sleep(left + 50);
+    return this.#codeOf(Math.floor(Date.now() / STEP) - 1);
   }
 
-  /** Waits for the next code, because each one works only once. */
+  /** Returns the next code, because each one works only once. */
   async nextCode() {
     await sleep((this.#lastStep + 1) * STEP - Date.now() + 50);
-    return this.code();
+    return this.#codeOf(Math.floor(Date.now() / STEP));
+  }
+
+  #codeOf(step) {
+    this.#lastStep = step;
+    return this.#totp.generate({ timestamp: step * STEP });
   }
 }

@@ -101,7 +101,7 @@ async function secondFactorPages(page, { javaScriptEnabled = true }, open) {
   await send(page, { "Code from the app": "000000" }, "Turn on");
   await open("totp-error");
   const app = await AuthenticatorApp.scan(page);
-  await send(page, { "Code from the app": app.code() }, "Turn on");
+  await send(page, { "Code from the app": await app.code() }, "Turn on");
   await open("backup-codes");
   const codes = await page.locator(".codes code").allInnerTexts();
   await page.getByRole("link", { name: "I've saved my codes" }).click();

@@ -1,6 +1,6 @@
 //! Runs the fuzz targets with their seeds and with random inputs, without libFuzzer.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
 
@@ -24,7 +24,10 @@ const TARGETS: [(&str, Target); 15] = [
     ("user_agent", crate::user_agent),
 ];
 
-fn seeds(target: &str) -> Vec<Vec<u8>> {
+/// The seeds of each target, in the order of [`TARGETS`].
+static SEEDS: LazyLock<Vec<Vec<Vec<u8>>>> = LazyLock::new(|| TARGETS.iter().map(|(name, _)| read(name)).collect());
+
+fn read(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
     let files = fs::read_dir(folder).expect("seeds").map(|file| fs::read(file.expect("a file").path()));
     files.collect::<Result<_, _>>().expect("readable seeds")
@@ -32,11 +35,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn every_target_holds_on_its_seeds() {
-    for (name, target) in TARGETS {
-        let seeds = seeds(name);
+    for ((name, target), seeds) in TARGETS.iter().zip(&*SEEDS) {
         assert!(!seeds.is_empty(), "{name} has no seeds");
         for seed in seeds {
-            target(&seed);
+            target(seed);
         }
     }
 }
@@ -58,9 +60,8 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        for (name, target) in TARGETS {
-            let seeds = seeds(name);
-            let mut data = pick.get(&seeds).clone();
+        for ((_, target), seeds) in TARGETS.iter().zip(&*SEEDS) {
+            let mut data = pick.get(seeds).clone();
             for (at, byte) in &changes {
                 if !data.is_empty() {
                     let at = at.index(data.len());

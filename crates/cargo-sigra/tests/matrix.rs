@@ -4,8 +4,8 @@ mod generated;
 
 use generated::{Generated, Workspace};
 
-/// The common choices, with the packages that would be published. In the long run, each application is also built
-/// separately, with only its own features of dependencies.
+/// The common choices, with the library that would be published. In the long run, the packed generator is built too, and
+/// each application is built separately, with only its own features of dependencies.
 #[test]
 #[ignore = "a separate step of `./test`: it builds applications, which would slow other tests down"]
 fn the_common_applications_pass_their_checks() {
@@ -31,7 +31,7 @@ fn the_common_applications_pass_their_checks() {
     workspace.serve("notes").use_accounts("members", "member", "/");
 }
 
-/// Names that are words of Rust and SQL, and tables with a singular name.
+/// Names that are words of Rust and SQL, and tables with a singular name. Both packages are those that would be published.
 #[test]
 #[ignore = "for the long run"]
 fn applications_with_difficult_names_pass_their_checks() {
@@ -41,7 +41,7 @@ fn applications_with_difficult_names_pass_their_checks() {
         ("raw", &flags("--db postgres --table user")),
         ("self-2", &flags("--db postgres --api-only --id bigint --user Group --table values")),
     ];
-    Workspace::of(&applications, &["union", "raw", "self-2"]).check();
+    Workspace::by_the_packed_generator(&applications, &["union", "raw", "self-2"]).check();
 }
 
 /// Declares a test for each row, so that they have names and run in parallel.

@@ -8,6 +8,7 @@ use std::{
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use tempfile::TempDir;
+use toml_edit::{Array, DocumentMut, value};
 
 use super::{cargo, read, target_folder, workspace};
 
@@ -42,7 +43,7 @@ impl Packages {
         packages
     }
 
-    fn folder_of(&self, name: &str) -> PathBuf {
+    pub fn folder_of(&self, name: &str) -> PathBuf {
         let (name, version) = self.names.iter().find(|(known, _)| known == name).expect("a package");
         self.folder.path().join(format!("{name}-{version}"))
     }
@@ -67,6 +68,22 @@ impl Packages {
     pub fn patch(&self) -> String {
         let paths = self.names.iter().map(|(name, _)| format!("{name}.path = {:?}\n", self.folder_of(name)));
         format!("[patch.crates-io]\n{}", paths.collect::<String>())
+    }
+
+    /// Returns the `Cargo.toml` of a package with the dependencies of the generator and of the library's tests. In a
+    /// workspace with it, dependencies have the features that this checkout has built them with.
+    pub fn dependencies(&self, name: &str) -> String {
+        let manifest =
+            |package| read(&self.folder_of(package).join("Cargo.toml")).parse::<DocumentMut>().expect("TOML");
+        let (generator, library) = (manifest("cargo-sigra"), manifest("sigra"));
+        let mut made = DocumentMut::new();
+        made["package"]["name"] = value(name);
+        made["package"]["edition"] = value("2024");
+        made["dependencies"] = generator["dependencies"].clone();
+        // The template's JSON API.
+        made["dependencies"]["time"]["features"] = value(Array::from_iter(["serde"]));
+        made["dev-dependencies"] = library["dev-dependencies"].clone();
+        made.to_string()
     }
 
     /// Builds the generator, and returns its path.

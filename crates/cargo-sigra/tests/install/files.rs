@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     generated::{git, said, sigra, sigra_with},
-    host::Host,
+    host::{Host, UNRESOLVED},
 };
 
 const MAIN: &str = include_str!("../hosts/hello/src/main.rs");
@@ -19,14 +19,14 @@ fn with_crlf(text: &str) -> String {
 
 #[test]
 fn byte_order_marks_script_lines_and_line_endings_are_kept() {
-    let plain = Host::new("hello", "").installed(&[]).read("src/main.rs");
+    let plain = Host::new("hello", "").installed(&[UNRESOLVED]).read("src/main.rs");
     for (begin, main) in [
         ("\u{feff}", format!("\u{feff}{MAIN}")),
         ("#!/usr/bin/env run\n", format!("#!/usr/bin/env run\n{MAIN}")),
         ("\u{feff}", format!("\u{feff}{}", with_crlf(MAIN))),
         ("\u{feff}#!/usr/bin/env run\r\n", with_crlf(&format!("\u{feff}#!/usr/bin/env run\n{MAIN}"))),
     ] {
-        let host = Host::with("hello", &[("src/main.rs", &main)]).installed(&[]);
+        let host = Host::with("hello", &[("src/main.rs", &main)]).installed(&[UNRESOLVED]);
         let expected = if main.contains('\r') { with_crlf(&plain) } else { plain.clone() };
         assert_eq!(host.read("src/main.rs"), format!("{begin}{expected}"));
         let other = host.read("src/auth.rs");
@@ -37,7 +37,7 @@ fn byte_order_marks_script_lines_and_line_endings_are_kept() {
         );
     }
     let manifest = with_crlf(&format!("\u{feff}{}", include_str!("../hosts/hello/Cargo.toml")));
-    let host = Host::with("hello", &[("Cargo.toml", &manifest)]).installed(&[]);
+    let host = Host::with("hello", &[("Cargo.toml", &manifest)]).installed(&[UNRESOLVED]);
     let changed = host.read("Cargo.toml");
     assert!(changed.starts_with("\u{feff}[package]\r\n"), "{changed}");
     assert_eq!(changed.matches('\n').count(), changed.matches("\r\n").count());
@@ -49,7 +49,7 @@ fn new_files_have_the_line_endings_of_a_checkout() {
     git(&host.root(), &["config", "core.autocrlf", "true"]);
     check_out_again(&host);
     assert!(host.read("src/main.rs").contains("\r\n"));
-    let host = host.installed(&[]);
+    let host = host.installed(&[UNRESOLVED]);
     let written = host.tree();
     assert!(written.len() > 100);
     for (path, (_, content)) in written.iter().filter(|(path, _)| is_text(path)) {
@@ -66,7 +66,7 @@ fn new_files_have_the_line_endings_of_a_checkout() {
 fn the_archive_is_binary_with_any_gitattributes() {
     let host = Host::with("hello", &[(".gitattributes", "* text eol=crlf\n")]);
     check_out_again(&host);
-    let host = host.installed(&[]);
+    let host = host.installed(&[UNRESOLVED]);
     let archive = fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes");
     check_out_again(&host);
     assert_eq!(fs::read(host.root().join(".sigra/base.tar.gz")).expect("bytes"), archive);
@@ -112,7 +112,7 @@ fn read_only_files_and_links_are_kept() {
     fs::rename(host.root().join("src/main.rs"), host.root().join("program/start.rs")).expect("moved");
     symlink("../program/start.rs", host.root().join("src/main.rs")).expect("linked");
     host.commit();
-    let host = host.installed(&[]);
+    let host = host.installed(&[UNRESOLVED]);
     assert!(fs::symlink_metadata(host.root().join("src/main.rs")).expect("a link").is_symlink());
     assert!(host.read("program/start.rs").contains("with_accounts"), "{}", host.read("program/start.rs"));
 }
@@ -122,7 +122,7 @@ fn invalid_settings_of_rustfmt_are_a_warning() {
     let main = MAIN.replace("    let app = Router", "    let  app = Router");
     for settings in ["max_width = \"wide\"\n", "this is not TOML"] {
         let host = Host::with("hello", &[("rustfmt.toml", settings), ("src/main.rs", &main)]);
-        let output = host.install(&[]);
+        let output = host.install(&[UNRESOLVED]);
         assert!(output.status.success(), "{}", said(&output));
         assert!(
             said(&output).contains("rustfmt doesn't accept the settings in your rustfmt.toml"),
@@ -132,7 +132,7 @@ fn invalid_settings_of_rustfmt_are_a_warning() {
         assert!(host.read("src/main.rs").contains("    let  app = Router"), "unformatted code is left as it is");
     }
     let host = Host::with("hello", &[("rustfmt.toml", "imports_granularity = \"Crate\"\n")]);
-    let output = host.install(&[]);
+    let output = host.install(&[UNRESOLVED]);
     assert!(output.status.success() && !said(&output).contains("rustfmt"), "{}", said(&output));
 }
 

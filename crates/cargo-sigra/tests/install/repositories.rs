@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     generated::{git, said, sigra},
-    host::Host,
+    host::{Host, UNRESOLVED},
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn uncommitted_files_are_refused() {
     let message = host.refuses(&[], &[]);
     assert!(message.contains("uncommitted changes: ") && message.contains("Cargo.toml"), "{message}");
     host.commit();
-    host.installed(&[]);
+    host.installed(&[UNRESOLVED]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn uncommitted_changes_behind_a_link_are_found() {
     let message = host.refuses(&[], &[]);
     assert!(message.contains("uncommitted changes: start.rs"), "{message}");
     host.commit();
-    let host = host.installed(&[]);
+    let host = host.installed(&[UNRESOLVED]);
     assert!(fs::read_to_string(shared).expect("text").contains("with_accounts"));
     drop(host);
 }

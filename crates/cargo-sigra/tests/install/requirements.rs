@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::{generated::said, host::Host};
-
-/// These hosts have dependencies that these tests are not built with.
-const UNRESOLVED: &str = "--no-resolve";
+use crate::{
+    generated::said,
+    host::{Host, UNRESOLVED},
+};
 
 /// Returns a host with other package settings and tables.
 fn with(package: &str, tables: &str) -> Host {

@@ -10,7 +10,7 @@ use sqlx::{
 
 use crate::{
     generated::{said, sigra, sigra_with},
-    host::Host,
+    host::{Host, UNRESOLVED},
 };
 
 fn wait_for<T>(future: impl Future<Output = T>) -> T {
@@ -132,7 +132,7 @@ fn rows_with_equal_addresses_are_reported_on_postgres() {
     let users = "CREATE TABLE users (id bigserial PRIMARY KEY, email varchar(255));
         INSERT INTO users (email) VALUES ('Ada@example.com'), ('ada@example.com'), (NULL), (NULL);";
     let host = Host::with("hello", &[("migrations/20240101000000_users.sql", users)]);
-    let cluster = PostgresCluster::start().expect("a cluster");
+    let cluster = PostgresCluster::shared().expect("a cluster");
     let url = cluster.create_database().expect("a database");
     let execute = |sql: &'static str| {
         wait_for(async {
@@ -180,7 +180,7 @@ const OF_POSTGRES: &str = "SELECT string_agg(line, ';' ORDER BY line) FROM (
 
 #[test]
 fn reverting_a_migration_restores_the_schema() {
-    let of_sqlite = Host::new("shop", "crates/server").installed(&[]);
+    let of_sqlite = Host::new("shop", "crates/server").installed(&[UNRESOLVED]);
     let folder = of_sqlite.root().join("../db/migrations");
     wait_for(async {
         let file = of_sqlite.root().join("undone.db");
@@ -200,8 +200,8 @@ fn reverting_a_migration_restores_the_schema() {
 
     let users = "CREATE TABLE users (id bigserial PRIMARY KEY, email text COLLATE \"C\" NOT NULL);";
     let files = [("migrations/0001_users.up.sql", users), ("migrations/0001_users.down.sql", "DROP TABLE users;")];
-    let of_postgres = Host::with("hello", &files).installed(&["--db", "postgres"]);
-    let cluster = PostgresCluster::start().expect("a cluster");
+    let of_postgres = Host::with("hello", &files).installed(&["--db", "postgres", UNRESOLVED]);
+    let cluster = PostgresCluster::shared().expect("a cluster");
     let url = cluster.create_database().expect("a database");
     wait_for(async {
         let pool = PgPool::connect(&url).await.expect("a database");
