@@ -1,5 +1,5 @@
 //! Properties that must hold for any bytes. Each function is a fuzz target. The ordinary tests run it with the seeds
-//! and some thousand random inputs.
+//! and a thousand random inputs.
 
 #[cfg(test)]
 mod seeds;

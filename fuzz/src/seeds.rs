@@ -44,7 +44,7 @@ fn every_target_holds_on_its_seeds() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn every_target_holds_on_random_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
