@@ -30,8 +30,44 @@ use crate::{
 const RESPONSE: HeaderName = HeaderName::from_static("secure-session-response");
 const SESSION_ID: HeaderName = HeaderName::from_static("sec-secure-session-id");
 
-/// Why a browser's proof isn't accepted, for the log.
-type Refusal = &'static str;
+/// Why a browser's proof isn't accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// There is none.
+    Missing,
+    /// It isn't the JWT of a browser.
+    Malformed,
+    /// It is meant for another URL.
+    Audience,
+    /// Its challenge has expired, or wasn't sent to this session for this.
+    Challenge,
+    /// Its challenge was used before.
+    Used,
+    /// The key didn't sign it.
+    Signature,
+    /// The session is bound already.
+    Bound,
+}
+
+impl Refusal {
+    /// Returns the name in the log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "no_proof",
+            Self::Malformed => "malformed",
+            Self::Audience => "audience",
+            Self::Challenge => "challenge",
+            Self::Used => "used",
+            Self::Signature => "signature",
+            Self::Bound => "bound_already",
+        }
+    }
+
+    /// Returns whether the browser did nothing wrong: it may have taken too long, or sent its response twice.
+    fn deserves_another_challenge(self) -> bool {
+        matches!(self, Self::Challenge | Self::Used)
+    }
+}
 
 impl<U: AuthUser> DeviceBinding<'_, U> {
     /// Binds the session of a request to the key that its browser presents: the handler of `POST` at the
@@ -78,7 +114,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         let binding = Binding::new(key, sigra.now());
         let is_bound = transact!(sigra, conn => Ok(store::sessions::bind::<U>(conn, id, &binding).await?))?;
         if !is_bound {
-            return Ok(refuse(id, Purpose::Registration, "bound_already"));
+            return Ok(refuse(id, Purpose::Registration, Refusal::Bound));
         }
         sigra.parts.cache.forget(&id);
         sigra.parts.bindings.end(id);
@@ -93,10 +129,10 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         settings: &DeviceBound,
         headers: &HeaderMap,
     ) -> Result<BindingKey, Refusal> {
-        let jwt = headers.get(RESPONSE).ok_or("no_proof")?;
+        let jwt = headers.get(RESPONSE).ok_or(Refusal::Missing)?;
         let signed = self.signed(jwt.as_bytes(), settings)?;
-        self.challenge(&signed, Purpose::Registration, session.id).ok_or("challenge")?;
-        signed.own_key().ok_or("signature")
+        self.challenge(&signed, Purpose::Registration, session.id).ok_or(Refusal::Challenge)?;
+        signed.own_key().ok_or(Refusal::Signature)
     }
 
     /// Renews the bound cookie of a session: the handler of `POST` at the path in the settings, with `/refresh` after it.
@@ -141,8 +177,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
         let Some(jwt) = headers.get(RESPONSE) else { return self.ask(id) };
         match self.check_key(jwt.as_bytes(), id, &key, settings) {
             Ok(()) => {}
-            // The browser may have taken too long, or sent its response twice.
-            Err(reason @ ("challenge" | "used")) => {
+            Err(reason) if reason.deserves_another_challenge() => {
                 let _ = refuse(id, Purpose::Refresh, reason);
                 return self.ask(id);
             }
@@ -163,21 +198,20 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
 
     fn check_key(self, jwt: &[u8], id: SessionId, key: &BindingKey, settings: &DeviceBound) -> Result<(), Refusal> {
         let signed = self.signed(jwt, settings)?;
-        let challenge = self.challenge(&signed, Purpose::Refresh, id).ok_or("challenge")?;
+        let challenge = self.challenge(&signed, Purpose::Refresh, id).ok_or(Refusal::Challenge)?;
         if !signed.is_signed_by(key) {
-            return Err("signature");
+            return Err(Refusal::Signature);
         }
         let parts = &self.sigra.parts;
-        let is_first =
-            parts.bindings.use_challenge(challenge.nonce, challenge.expires_ms(), parts.config.clock.now_ms());
-        if is_first { Ok(()) } else { Err("used") }
+        let is_first = parts.bindings.use_challenge(id, challenge.id(), parts.config.clock.now_ms());
+        if is_first { Ok(()) } else { Err(Refusal::Used) }
     }
 
     fn signed<'a>(self, jwt: &'a [u8], settings: &DeviceBound) -> Result<SignedChallenge<'a>, Refusal> {
-        let signed = SignedChallenge::parse(jwt).ok_or("malformed")?;
+        let signed = SignedChallenge::parse(jwt).ok_or(Refusal::Malformed)?;
         let register = format!("{}{}", settings.origin, settings.path);
         let refresh = format!("{}{}", settings.origin, settings.refresh_path());
-        if signed.is_meant_for(&[&register, &refresh]) { Ok(signed) } else { Err("audience") }
+        if signed.is_meant_for(&[&register, &refresh]) { Ok(signed) } else { Err(Refusal::Audience) }
     }
 
     /// Returns the challenge that was signed, if it was sent to this session for this purpose a short time ago.
@@ -202,7 +236,7 @@ impl<U: AuthUser> DeviceBinding<'_, U> {
 }
 
 fn refuse(id: SessionId, purpose: Purpose, reason: Refusal) -> BindingResponse {
-    tracing::info!(target: "sigra", event = telemetry::BINDING_REFUSED, session_id = %id, purpose = purpose.name(), reason);
+    tracing::info!(target: "sigra", event = telemetry::BINDING_REFUSED, session_id = %id, purpose = purpose.name(), reason = reason.name());
     BindingResponse::Refused
 }
 

@@ -1,7 +1,7 @@
 //! The offers to bind a session, and the challenges that were used.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,10 @@ use std::{
 
 use crate::{
     base::clock::millis,
-    model::{binding::OFFERED, session::SessionId},
+    model::{
+        binding::{ChallengeId, OFFERED},
+        session::SessionId,
+    },
 };
 
 /// How often a browser is offered to bind a session, at most.
@@ -22,13 +25,41 @@ const PAUSE: i64 = 10_000;
 /// The maximum number of sessions that are offered again. With more, browsers are only offered at the login.
 const MOST_SESSIONS: usize = 10_000;
 
+/// How many used challenges of a session are remembered. A browser uses one every few minutes.
+const MOST_USED: usize = 8;
+
 /// The offers to bind sessions, and the challenges that were used, in this process.
 #[derive(Default)]
 pub(crate) struct Bindings {
     offers: Mutex<HashMap<SessionId, Offers>>,
     /// The number of sessions in `offers`, which can be read without waiting.
     offered: AtomicUsize,
-    used: Mutex<HashMap<[u8; 16], i64>>,
+    used: Mutex<HashMap<SessionId, UsedChallenges>>,
+}
+
+/// The newest challenges that a session has used. It can't use one that is older than the oldest of them, because nobody
+/// remembers whether it did before.
+#[derive(Default)]
+struct UsedChallenges(BTreeSet<ChallengeId>);
+
+impl UsedChallenges {
+    /// Uses a challenge. Returns whether it is certainly the first time.
+    fn insert(&mut self, challenge: ChallengeId) -> bool {
+        let is_full = self.0.len() >= MOST_USED;
+        if is_full && self.0.first().is_some_and(|oldest| challenge <= *oldest) {
+            return false;
+        }
+        let is_first = self.0.insert(challenge);
+        if is_first && is_full {
+            self.0.pop_first();
+        }
+        is_first
+    }
+
+    /// Returns whether a challenge that it remembers could come again.
+    fn matters(&self, now_ms: i64) -> bool {
+        self.0.last().is_some_and(|newest| now_ms < newest.expires_ms())
+    }
 }
 
 /// What is left to offer to a session.
@@ -80,13 +111,14 @@ impl Bindings {
         self.offered.store(offers.len(), Ordering::Relaxed);
     }
 
-    /// Uses a challenge that expires at a time. Returns whether it is the first time.
-    pub fn use_challenge(&self, nonce: [u8; 16], expires_ms: i64, now_ms: i64) -> bool {
+    /// Uses a challenge of a session. Returns whether it is certainly the first time: a browser that signs more than
+    /// eight within two minutes, in another order than that of their issue, may have to sign another one.
+    pub fn use_challenge(&self, session: SessionId, challenge: ChallengeId, now_ms: i64) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.len() == used.capacity() {
-            used.retain(|_, expires_ms| now_ms < *expires_ms);
+            used.retain(|_, used| used.matters(now_ms));
         }
-        used.insert(nonce, expires_ms).is_none()
+        used.entry(session).or_default().insert(challenge)
     }
 
     fn offers(&self) -> MutexGuard<'_, HashMap<SessionId, Offers>> {
@@ -133,16 +165,38 @@ mod tests {
         assert_eq!(bindings.offers().len(), 1, "those of before have ended");
     }
 
+    fn challenge(issued_ms: i64, nonce: u8) -> ChallengeId {
+        ChallengeId { issued_ms, nonce: [nonce; 16] }
+    }
+
     #[test]
-    fn a_challenge_is_used_once_and_forgotten_when_it_has_expired() {
-        let bindings = Bindings::default();
-        assert!(bindings.use_challenge([1; 16], 10, 0));
-        assert!(!bindings.use_challenge([1; 16], 10, 0));
-        for n in 0..10_000_u32 {
-            let mut nonce = [2; 16];
-            nonce[..4].copy_from_slice(&n.to_be_bytes());
-            assert!(bindings.use_challenge(nonce, i64::from(n) + 10, i64::from(n)));
+    fn invariant_23_a_challenge_is_used_once_in_whatever_order_they_come() {
+        let (bindings, session) = (Bindings::default(), Uuid::from_u128(1));
+        let of_same_time = (0..20).map(|nonce| challenge(5, nonce));
+        let challenges: Vec<ChallengeId> = (0..20).map(|at| challenge(at, 1)).chain(of_same_time).collect();
+        let (forwards, backwards) = (challenges.iter(), challenges.iter().rev());
+        let mut accepted = BTreeSet::new();
+        for used in forwards.clone().chain(backwards).chain(forwards.step_by(3)) {
+            if bindings.use_challenge(session, *used, 0) {
+                assert!(accepted.insert(*used), "{used:?} was accepted twice");
+            }
         }
-        assert!(bindings.used.lock().unwrap().len() < 100, "expired ones are forgotten");
+        assert!(accepted.len() >= 20, "in the order of their issue, all are accepted");
+        assert!(bindings.use_challenge(session, challenge(100, 1), 100), "a new one is always accepted");
+        assert!(bindings.use_challenge(Uuid::from_u128(2), challenge(0, 1), 0), "the sessions don't share them");
+    }
+
+    #[test]
+    fn the_memory_of_used_challenges_is_bounded_for_each_session_and_forgotten_when_they_have_expired() {
+        let (bindings, busy) = (Bindings::default(), Uuid::from_u128(1));
+        for at in 0..10_000 {
+            assert!(bindings.use_challenge(busy, challenge(at, 1), at));
+        }
+        assert_eq!(bindings.used.lock().unwrap()[&busy].0.len(), MOST_USED);
+        for session in 2..10_000_i64 {
+            let at = 10_000 + session * MINUTE;
+            assert!(bindings.use_challenge(Uuid::from_u128(session as u128), challenge(at, 1), at));
+        }
+        assert!(bindings.used.lock().unwrap().len() < 100, "sessions are forgotten with their challenges");
     }
 }

@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{base::clock::later, model::window::latest};
+use crate::{
+    base::clock::{later, millis},
+    model::window::latest,
+};
 
 /// The length of a key in bytes: a compressed point of P-256 (SEC 1 section 2.3.3).
 pub(crate) const KEY: usize = 33;
@@ -17,6 +20,24 @@ const IN_FLIGHT: Duration = Duration::from_secs(60);
 /// How long after a login the browser is offered to bind the session, and how long a user who
 /// [must be bound](crate::AuthUser::requires_binding) can use an unbound one.
 pub(crate) const OFFERED: Duration = Duration::from_secs(5 * 60);
+
+/// How long a browser can take to sign a challenge. Creating a key takes the chips of some devices seconds.
+pub(crate) const CHALLENGE_TTL: Duration = Duration::from_secs(2 * 60);
+
+/// What distinguishes a challenge from the others of its session. In the order of their issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChallengeId {
+    /// When it was issued, in milliseconds since the Unix epoch.
+    pub issued_ms: i64,
+    pub nonce: [u8; 16],
+}
+
+impl ChallengeId {
+    /// Returns when it expires, in milliseconds since the Unix epoch.
+    pub fn expires_ms(&self) -> i64 {
+        self.issued_ms.saturating_add(millis(CHALLENGE_TTL))
+    }
+}
 
 /// The public key of a device that a session is bound to: a point of P-256.
 #[derive(Clone, Copy, PartialEq, Eq)]

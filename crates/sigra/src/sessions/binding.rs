@@ -51,12 +51,8 @@ impl Missing {
 }
 
 impl<U: AuthUser> Sigra<U> {
-    fn mode(&self) -> Option<BindingMode> {
-        self.parts.config.device_bound.as_ref().map(|device_bound| device_bound.mode)
-    }
-
     pub(crate) fn is_binding_enforced(&self) -> bool {
-        self.mode() == Some(BindingMode::Enforce)
+        self.parts.config.device_bound.as_ref().is_some_and(|settings| settings.mode == BindingMode::Enforce)
     }
 
     /// Returns what is missing for the request to use its session. `None` if nothing is.
@@ -91,20 +87,36 @@ impl<U: AuthUser> Sigra<U> {
 
     /// Returns whether the request may use its session as far as its device is concerned, and logs what is missing.
     pub(crate) async fn admits_device(&self, session: &CookieSession, row: &SessionRow, user: &U) -> bool {
-        let (Some(mode), Some(missing)) = (self.mode(), self.missing_proof(session, row, user)) else { return true };
-        let skipped = session.skipped();
-        tracing::info!(
-            target: "sigra", event = telemetry::BINDING_MISSING, user_id = %user.id(), session_id = %row.id,
-            mode = if mode == BindingMode::Enforce { "enforce" } else { "report" }, reason = missing.name(), skipped,
-        );
-        if mode == BindingMode::Report {
+        let Some(missing) = self.missing_proof(session, row, user) else { return true };
+        self.log_missing(session, row, user, missing);
+        if !self.is_binding_enforced() {
             return true;
         }
         let is_first = row.binding.as_ref().is_some_and(|binding| binding.misused_at.is_none());
-        if is_first && skipped.is_none() {
+        if is_first && session.skipped().is_none() {
             self.note_misuse(session, row, user).await;
         }
         false
+    }
+
+    /// Returns whether the request may use the cached scope of its session as far as its device is concerned. If proofs
+    /// are only reported, one that is missing takes no look-up: it is logged, and changes nothing.
+    pub(crate) fn admits_device_of_cached(&self, session: &CookieSession, scope: &Scope<U>) -> bool {
+        let (row, user) = (scope.session(), scope.user());
+        let Some(missing) = self.missing_proof(session, row, user) else { return true };
+        if self.is_binding_enforced() {
+            return false;
+        }
+        self.log_missing(session, row, user, missing);
+        true
+    }
+
+    fn log_missing(&self, session: &CookieSession, row: &SessionRow, user: &U, missing: Missing) {
+        let mode = if self.is_binding_enforced() { "enforce" } else { "report" };
+        tracing::info!(
+            target: "sigra", event = telemetry::BINDING_MISSING, user_id = %user.id(), session_id = %row.id, mode,
+            reason = missing.name(), skipped = session.skipped(),
+        );
     }
 
     /// Records that a session's token was used without the key, in one transaction with what the host does about it. Best

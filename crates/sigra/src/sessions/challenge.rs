@@ -1,17 +1,12 @@
 //! The challenges that browsers sign with the key of a device. They are signed themselves, so none is stored.
 
-use std::time::Duration;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use crate::{
     base::{clock::millis, error::Error, token::random_bytes},
-    model::{session::SessionId, window::CLOCK_SKEW},
+    model::{binding::ChallengeId, session::SessionId, window::CLOCK_SKEW},
 };
-
-/// How long a browser can take to sign a challenge. Creating a key takes the chips of some devices seconds.
-const LIFETIME: Duration = Duration::from_secs(2 * 60);
 
 /// The length of a challenge in bytes: a purpose, a session, a time, and a nonce.
 const CONTENT: usize = 1 + 16 + 8 + 16;
@@ -47,18 +42,18 @@ impl Purpose {
 pub(crate) struct Challenge {
     purpose: u8,
     session: SessionId,
-    issued_ms: i64,
-    pub nonce: [u8; 16],
+    id: ChallengeId,
 }
 
 impl Challenge {
     pub fn new(purpose: Purpose, session: SessionId, now_ms: i64) -> Result<Self, Error> {
-        Ok(Self { purpose: purpose.byte(), session, issued_ms: now_ms, nonce: random_bytes()? })
+        let id = ChallengeId { issued_ms: now_ms, nonce: random_bytes()? };
+        Ok(Self { purpose: purpose.byte(), session, id })
     }
 
     pub fn encode(&self) -> String {
-        let (session, issued) = (self.session.as_bytes(), self.issued_ms.to_be_bytes());
-        URL_SAFE_NO_PAD.encode([&[self.purpose][..], session, &issued, &self.nonce].concat())
+        let (session, issued) = (self.session.as_bytes(), self.id.issued_ms.to_be_bytes());
+        URL_SAFE_NO_PAD.encode([&[self.purpose][..], session, &issued, &self.id.nonce].concat())
     }
 
     pub fn decode(value: &str) -> Option<Self> {
@@ -66,22 +61,19 @@ impl Challenge {
         let ([purpose], rest) = content.split_first_chunk::<1>()?;
         let (session, rest) = rest.split_first_chunk::<16>()?;
         let (issued, nonce) = rest.split_first_chunk::<8>()?;
-        Some(Self {
-            purpose: *purpose,
-            session: Uuid::from_bytes(*session),
-            issued_ms: i64::from_be_bytes(*issued),
-            nonce: nonce.try_into().ok()?,
-        })
+        let id = ChallengeId { issued_ms: i64::from_be_bytes(*issued), nonce: nonce.try_into().ok()? };
+        Some(Self { purpose: *purpose, session: Uuid::from_bytes(*session), id })
     }
 
-    /// Returns when it expires, in milliseconds since the Unix epoch.
-    pub fn expires_ms(&self) -> i64 {
-        self.issued_ms.saturating_add(millis(LIFETIME))
+    /// Returns what distinguishes it from the other challenges of its session.
+    pub fn id(&self) -> ChallengeId {
+        self.id
     }
 
     /// Returns whether it may be answered now.
     pub fn is_for(&self, purpose: Purpose, session: SessionId, now_ms: i64) -> bool {
-        let is_current = now_ms < self.expires_ms() && self.issued_ms <= now_ms.saturating_add(millis(CLOCK_SKEW));
+        let is_current =
+            now_ms < self.id.expires_ms() && self.id.issued_ms <= now_ms.saturating_add(millis(CLOCK_SKEW));
         self.purpose == purpose.byte() && self.session == session && is_current
     }
 }

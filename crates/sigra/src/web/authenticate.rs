@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn cached<U: AuthUser>(sigra: &Sigra<U>, session: &CookieSession) -> Option<Scope<U>> {
     let scope = sigra.cached(session.fingerprint(sigra.parts.cache.fingerprints()?)?)?;
     #[cfg(feature = "device-bound")]
-    if session.renews_binding() || sigra.missing_proof(session, scope.session(), scope.user()).is_some() {
+    if session.renews_binding() || !sigra.admits_device_of_cached(session, &scope) {
         return None;
     }
     Some(scope)

@@ -585,6 +585,36 @@ async fn in_report_mode_and_when_turned_off_bound_sessions_work_without_the_key(
 }
 
 #[tokio::test]
+async fn in_report_mode_a_request_without_the_bound_cookie_takes_no_query_if_its_scope_is_cached() {
+    let host = Host::with(|config| config.secure(true).device_bound(settings().mode(BindingMode::Report))).await;
+    let (user, browser) = bound(&host, false).await;
+    host.clock().advance(TTL * 2);
+    let thief = browser.fork();
+    thief.remove_cookie(BOUND);
+    // The first request records the use of the session.
+    for _ in 0..2 {
+        assert_eq!(who(&thief).await, user.email);
+        host.sigra().catch_up().await;
+    }
+    assert_eq!(who(&thief).await, user.email);
+    host.pool.close().await;
+    assert_eq!(who(&thief).await, user.email);
+}
+
+#[tokio::test]
+async fn a_browser_can_renew_its_bound_cookie_many_times_in_a_row() {
+    let host = host().await;
+    let (_, browser, key, id) = bound_by_hand(&host).await;
+    for _ in 0..30 {
+        let asked = post_proof(&browser, REFRESH, Some(&id), None).await;
+        host.clock().advance(SECOND);
+        let jwt = key.proof(&challenge(&asked));
+        assert_status(&post_proof(&browser, REFRESH, Some(&id), Some(&jwt)).await, StatusCode::OK);
+        assert_status(&post_proof(&browser, REFRESH, Some(&id), Some(&jwt)).await, StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
 async fn reauthentication_renewal_and_rehydration_keep_the_binding() {
     let host = host().await;
     let (user, browser) = bound(&host, true).await;
