@@ -68,6 +68,7 @@ impl<U: AuthUser> ApiTokens<'_, U> {
                 return Err(Error::SessionEnded);
             }
             self.check_room(tx, &user, now).await?;
+            store::api_tokens::forget_expired::<U>(tx, &user, Time(now)).await?;
             let mfa_verified = scope.session().mfa_verified_at.is_some();
             store::api_tokens::insert::<U>(tx, &user, secret.hash(), &token, mfa_verified).await?;
             let event = own_event(audit::API_TOKEN_CREATED, &user, client);
@@ -107,8 +108,8 @@ impl<U: AuthUser> ApiTokens<'_, U> {
         if has_room { Ok(()) } else { Err(Error::TooManyApiTokens { most }) }
     }
 
-    /// Returns the tokens of the user who sent the request: first those that can be used, the newest first. Expired ones
-    /// follow for 30 days.
+    /// Returns all tokens of the user who sent the request: first those that can be used, the newest first. Expired ones
+    /// follow for 30 days. When a token is created, all but the 50 that expired last are deleted.
     ///
     /// # Errors
     ///

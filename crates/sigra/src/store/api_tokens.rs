@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The maximum number of tokens that are listed, with expired ones.
-const MOST: i64 = 200;
+/// The maximum number of expired tokens of a user.
+const MOST_EXPIRED: i64 = 50;
 
 /// Inserts a token.
 pub(crate) async fn insert<U: AuthUser>(
@@ -56,8 +56,8 @@ pub(crate) async fn list<U: AuthUser>(
 ) -> sqlx::Result<Vec<ApiToken>> {
     const LIST: &str = "SELECT id, hint, name, permissions, expires_at, last_used_at, last_used_ip, inserted_at
         FROM api_tokens WHERE user_id = $1
-        ORDER BY (expires_at IS NOT NULL AND expires_at <= $2), id DESC LIMIT $3";
-    let rows = query::<U::Database>(LIST).bind(user.clone()).bind(now).bind(MOST).fetch_all(conn).await?;
+        ORDER BY (expires_at IS NOT NULL AND expires_at <= $2), id DESC";
+    let rows = query::<U::Database>(LIST).bind(user.clone()).bind(now).fetch_all(conn).await?;
     Ok(readable(&rows, "id", |row| token::<U>(row, registered)))
 }
 
@@ -80,6 +80,14 @@ pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, n
     const COUNT: &str = "SELECT count(*) AS tokens FROM api_tokens
         WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
     query::<U::Database>(COUNT).bind(user.clone()).bind(now).fetch_one(conn).await?.value("tokens")
+}
+
+/// Deletes the expired tokens of a user beyond the maximum: those that expired first.
+pub(crate) async fn forget_expired<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, now: Time) -> sqlx::Result<()> {
+    const FORGET: &str = "DELETE FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 AND id NOT IN (
+        SELECT id FROM api_tokens WHERE user_id = $1 AND expires_at <= $2 ORDER BY expires_at DESC, id DESC LIMIT $3)";
+    let forget = query::<U::Database>(FORGET).bind(user.clone()).bind(now).bind(MOST_EXPIRED);
+    forget.execute(conn).await.map(drop)
 }
 
 /// Deletes a token, if it is this user's. Returns its name.

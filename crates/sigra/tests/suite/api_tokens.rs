@@ -22,7 +22,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::host::{DAY, Host, SECOND, User, assert_sets_no_cookie, token, who};
+use super::host::{DAY, Host, MINUTE, SECOND, User, assert_sets_no_cookie, token, who};
 use crate::database::INVALID_TIMES;
 
 struct ReadProjects;
@@ -511,6 +511,27 @@ async fn at_most_the_configured_number_of_tokens_exists_also_if_they_are_created
     host.clock().advance(DAY * 30);
     let browser = host.log_in(&user).await;
     create_in(&host, &browser, &new_token(READ)).await.expect("expired tokens don't count");
+}
+
+#[tokio::test]
+async fn all_tokens_are_listed_and_of_the_expired_ones_50_are_kept() {
+    let host = Host::with(|config| config.permissions(both()).api_tokens_per_user(300)).await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for at in 0..60_u64 {
+        let expiry = Expiry::After(SECOND * (at as u32 + 1));
+        create_in(&host, &browser, &NewApiToken::new(format!("{at}"), Permissions::default(), expiry)).await.unwrap();
+    }
+    host.clock().advance(MINUTE);
+    for _ in 0..250 {
+        host.token_client(&user, READ).await;
+    }
+    create_in(&host, &browser, &new_token(READ)).await.unwrap();
+    let sudo = sudo(&host, &browser).await;
+    let tokens = host.sigra.api_tokens().list(&sudo.0).await.unwrap();
+    let (expired, live): (Vec<_>, Vec<_>) = tokens.iter().partition(|token| token.is_expired(host.sigra.now()));
+    assert_eq!((live.len(), expired.len()), (251, 50));
+    assert!(expired.iter().all(|token| token.name.parse::<u64>().unwrap() >= 10), "those that expired last are kept");
+    assert_eq!(count(&host, "api_tokens").await, 301);
 }
 
 #[tokio::test]
