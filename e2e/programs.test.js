@@ -7,10 +7,11 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import * as oauth from "oauth4webapi";
-import { startOtherSite } from "./support/app.js";
-import { follow, logIn, press, send } from "./support/browser.js";
+import { EMAIL, PASSWORD, startOtherSite } from "./support/app.js";
+import { assertAt, follow, logIn, openMail, press, send } from "./support/browser.js";
 import { suite, withAndWithoutJavaScript } from "./support/suite.js";
 
 const client = { client_id: "my_app_cli" };
@@ -28,6 +29,23 @@ async function discover(url) {
 async function me(url, token) {
   const headers = { authorization: `Bearer ${token}` };
   return fetch(`${url}/api/me`, { headers });
+}
+
+/** Returns what a program asks a browser for. */
+async function authorizeUrl(server, callback, verifier, state) {
+  const url = new URL(server.authorization_endpoint);
+  for (const [name, value] of Object.entries({
+    response_type: "code",
+    client_id: client.client_id,
+    redirect_uri: callback.uri,
+    scope: "projects:read",
+    state,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: "S256",
+  })) {
+    url.searchParams.set(name, value);
+  }
+  return url.href;
 }
 
 /** Listens where the browser comes back to: `{ uri, url }`, of which the last is a promise. */
@@ -50,20 +68,8 @@ suite(
       it("logs in with a browser, refreshes, and is ended on the devices page", async () => {
         const server = await discover(world.app.url);
         const [verifier, state, callback] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), await listen()];
-        const url = new URL(server.authorization_endpoint);
-        for (const [name, value] of Object.entries({
-          response_type: "code",
-          client_id: client.client_id,
-          redirect_uri: callback.uri,
-          scope: "projects:read",
-          state,
-          code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
-          code_challenge_method: "S256",
-        })) {
-          url.searchParams.set(name, value);
-        }
         const page = await world.browser(mode);
-        await page.goto(url.href);
+        await page.goto(await authorizeUrl(server, callback, verifier, state));
         await logIn(page, { from: null });
         assert.equal(await page.getByRole("heading", { level: 1 }).textContent(), "Give MyApp CLI access?");
         await press(page, "Give access");
@@ -80,7 +86,7 @@ suite(
         const next = await oauth.processRefreshTokenResponse(server, client, refreshed);
         assert.notEqual(next.refresh_token, tokens.refresh_token);
 
-        await page.goto("/users/sessions");
+        await openMail(page, EMAIL, "A program got access to your account");
         const program = page.getByRole("listitem").filter({ hasText: "MyApp CLI on Linux" });
         await press(page, "End access", program);
         assert.equal((await me(world.app.url, next.access_token)).status, 401);
@@ -154,6 +160,22 @@ suite(
       assert.deepEqual([read[0], read[1].error], [world.app.url, "invalid_grant"]);
       await site.stop();
       await follow(page, () => page.goto(world.app.url));
+    });
+
+    it("gets access only after a recent login", async () => {
+      const ttl = 5;
+      await world.restartApp({ SUDO_TTL: String(ttl) });
+      const server = await discover(world.app.url);
+      const [verifier, state, callback] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), await listen()];
+      const page = await world.browser();
+      await logIn(page);
+      await sleep(ttl * 1000);
+      await page.goto(await authorizeUrl(server, callback, verifier, state));
+      await assertAt(page, "/users/sudo");
+      await send(page, { Password: PASSWORD }, "Continue");
+      await press(page, "Give access");
+      assert.equal((await callback.url).searchParams.get("state"), state);
+      await callback.stop();
     });
   },
   "localhost",

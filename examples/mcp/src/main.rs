@@ -51,6 +51,8 @@ fn config(url: &str) -> sigra::Result<Config> {
     let server = AuthorizationServer::new(url).resource(format!("{url}/mcp")).register_clients(1000);
     // Store the secret in your own application: with a new one, every restart logs everyone out.
     let config = Config::new("example", SecretKeyBase::generate()?).log_in_at("/log-in", || "Log in first.");
+    // To give a program access takes a recent login.
+    let config = config.sudo_at("/log-in", || "Log in again.");
     Ok(config.permissions(PermissionList::new().with::<ReadProjects>()).oauth_server(server))
 }
 

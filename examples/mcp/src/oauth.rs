@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use sigra::{
-    CookieSession, Scope, Sigra,
+    CookieSession, Scope, Sigra, Sudo,
     oauth_server::{AuthorizationError, AuthorizationRequest},
 };
 
@@ -50,8 +50,8 @@ async fn resource_metadata(State(sigra): State<Sigra<User>>, OriginalUri(uri): O
     Ok(found.unwrap_or_else(|| StatusCode::NOT_FOUND.into_response()))
 }
 
-/// Asks the user.
-pub async fn ask(State(sigra): State<Sigra<User>>, scope: Scope<User>, OriginalUri(uri): OriginalUri) -> Response {
+/// Asks the user, who must have logged in recently: what they give outlives their session.
+pub async fn ask(State(sigra): State<Sigra<User>>, Sudo(scope): Sudo<User>, OriginalUri(uri): OriginalUri) -> Response {
     match sigra.oauth_server().authorization_request(&uri).await {
         Ok(request) => page(&request, &scope).into_response(),
         Err(error) => refuse(error),
@@ -67,7 +67,7 @@ pub struct Decision {
 pub async fn decide(
     State(sigra): State<Sigra<User>>,
     session: CookieSession,
-    scope: Scope<User>,
+    sudo: Sudo<User>,
     OriginalUri(uri): OriginalUri,
     Form(form): Form<Decision>,
 ) -> Response {
@@ -77,7 +77,7 @@ pub async fn decide(
         Err(error) => return refuse(error),
     };
     let url = match form.decision.as_str() {
-        "allow" => server.approve(&scope, &request, &session.client()).await,
+        "allow" => server.approve(&sudo, &request, &session.client()).await,
         _ => server.deny(&request),
     };
     url.map_or_else(IntoResponse::into_response, |url| Redirect::to(&url).into_response())

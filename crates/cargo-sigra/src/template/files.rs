@@ -28,6 +28,7 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("templates/api_tokens.html", "api_tokens"),
     ("templates/icons/terminal.svg", "api_tokens"),
     ("tests/integration/api_tokens.rs", "api_tokens"),
+    ("src/accounts/programs.rs", "oauth_server"),
     ("src/config/oauth_server.rs", "oauth_server"),
     ("src/web/api/authorize.rs", "oauth_server"),
     ("src/web/api/device.rs", "oauth_server"),

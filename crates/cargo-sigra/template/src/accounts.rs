@@ -30,6 +30,9 @@ mod password;
 pub mod permissions;
 // </api_tokens>
 mod policy;
+// <oauth_server>
+mod programs;
+// </oauth_server>
 mod recovery;
 mod refusal;
 mod registration;
@@ -44,11 +47,6 @@ mod user_notifier;
 // <api_tokens>
 pub use self::api_tokens::AskedToken;
 // </api_tokens>
-// <pages>
-// <api_tokens>
-pub use self::api_tokens::in_words;
-// </api_tokens>
-// </pages>
 // <oauth>
 pub use self::identities::Arrived;
 // </oauth>

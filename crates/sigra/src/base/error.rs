@@ -27,7 +27,7 @@ pub(crate) struct Failed {
 /// | [`TooManyAttempts`](Error::TooManyAttempts) | 429 with `Retry-After` |
 /// | [`CredentialsChanged`](Error::CredentialsChanged), [`SessionEnded`](Error::SessionEnded) | 401 |
 /// | [`SecondFactorRequired`](Error::SecondFactorRequired), [`OtherFactorRequired`](Error::OtherFactorRequired) | 403 |
-/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys, `TooManyApiTokens` with the feature api-tokens | 409 |
+/// | [`LastWayIn`](Error::LastWayIn), `TooManyPasskeys` with the feature passkeys, `TooManyApiTokens` with the feature api-tokens, `TooManyPrograms` with the feature oauth-server | 409 |
 /// | `ApiToken` with the feature api-tokens | 422 |
 /// | [`CookieTooLarge`](Error::CookieTooLarge), [`EntryName`](Error::EntryName), [`Json`](Error::Json), [`Random`](Error::Random), [`PasswordHash`](Error::PasswordHash), [`Encryption`](Error::Encryption), [`IsolationLevel`](Error::IsolationLevel) | 500 |
 /// | `NoRelyingParty`, `Passkey` with the feature passkeys | 500 |
@@ -106,6 +106,15 @@ pub enum Error {
     #[cfg(feature = "api-tokens")]
     #[error(transparent)]
     ApiToken(#[from] ApiTokenProblem),
+    /// The user has given access to the maximum number of programs.
+    #[cfg(feature = "oauth-server")]
+    #[error(
+        "a user can give access to at most {most} programs: end the access of one, or raise AuthorizationServer::programs_per_user"
+    )]
+    TooManyPrograms {
+        /// The maximum number of programs for each user.
+        most: usize,
+    },
     /// The OAuth server is used without [settings](crate::Config::oauth_server).
     #[cfg(feature = "oauth-server")]
     #[error("the OAuth server has no settings: set Config::oauth_server")]
@@ -177,6 +186,8 @@ impl Error {
             Self::TooManyPasskeys { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PASSKEYS),
             #[cfg(feature = "api-tokens")]
             Self::TooManyApiTokens { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_API_TOKENS),
+            #[cfg(feature = "oauth-server")]
+            Self::TooManyPrograms { .. } => Problem::new(StatusCode::CONFLICT).code(code::TOO_MANY_PROGRAMS),
             #[cfg(feature = "api-tokens")]
             Self::ApiToken(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY),
             error => {
@@ -296,6 +307,8 @@ mod tests {
             (Error::TooManyPasskeys { most: 10 }, "`TooManyPasskeys`"),
             #[cfg(feature = "api-tokens")]
             (Error::TooManyApiTokens { most: 50 }, "`TooManyApiTokens`"),
+            #[cfg(feature = "oauth-server")]
+            (Error::TooManyPrograms { most: 100 }, "`TooManyPrograms`"),
             #[cfg(feature = "api-tokens")]
             (Error::ApiToken(ApiTokenProblem::Unnamed), "`ApiToken`"),
         ];

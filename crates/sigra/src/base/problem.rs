@@ -34,6 +34,8 @@ pub(crate) mod code {
     pub const TOO_MANY_API_TOKENS: &str = "too_many_api_tokens";
     #[cfg(feature = "passkeys")]
     pub const TOO_MANY_PASSKEYS: &str = "too_many_passkeys";
+    #[cfg(feature = "oauth-server")]
+    pub const TOO_MANY_PROGRAMS: &str = "too_many_programs";
 }
 
 /// An error response that a host can render as it likes. It is also in the response's extensions, so that a layer can

@@ -34,6 +34,7 @@ pub struct AuthorizationServer {
     pub(crate) access_token_ttl: Duration,
     pub(crate) refresh_grace: Duration,
     pub(crate) grant_ttl: Duration,
+    pub(crate) programs_per_user: usize,
     /// `None` if clients can't register.
     pub(crate) registered_clients: Option<u32>,
 }
@@ -49,6 +50,7 @@ impl AuthorizationServer {
             access_token_ttl: 15 * MINUTE,
             refresh_grace: Duration::from_secs(30),
             grant_ttl: GRANT_TTL,
+            programs_per_user: 100,
             registered_clients: None,
         }
     }
@@ -84,6 +86,14 @@ impl AuthorizationServer {
     /// Sets how long a program has access after the user gave it (default: 90 days). Use doesn't extend it.
     pub fn grant_ttl(mut self, ttl: Duration) -> Self {
         self.grant_ttl = ttl;
+        self
+    }
+
+    /// Sets the maximum number of programs that a user can give access (default: 100). A user with that many must end
+    /// one first ([`Error::TooManyPrograms`](crate::Error::TooManyPrograms)). Nobody could be asked about a client that
+    /// [skips consent](OauthClient::skip_consent): its own access that wasn't used for the longest time makes room.
+    pub fn programs_per_user(mut self, most: usize) -> Self {
+        self.programs_per_user = most;
         self
     }
 

@@ -94,7 +94,8 @@ impl OauthClient {
 
     /// Sets whether it gets access without asking the user (default: no). It must be the host's own, and all its
     /// redirect URIs must be `https`: other programs could pretend to be a client with any other one (RFC 8252 section
-    /// 8.6). A device is always asked about.
+    /// 8.6). A device is always asked about. Without a [secret](Self::secret), the user must have [logged in
+    /// recently](crate::Sudo).
     pub fn skip_consent(mut self, on: bool) -> Self {
         self.skips_consent = on;
         self

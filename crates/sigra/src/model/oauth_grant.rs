@@ -1,11 +1,14 @@
 //! Programs that users gave access.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, pin::Pin};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::permission::Permissions;
+use crate::{
+    base::error::Error,
+    model::{oauth_client::REGISTERED, permission::Permissions, transaction::Transaction},
+};
 
 /// A program that a user gave access: one entry of their devices.
 ///
@@ -53,7 +56,39 @@ impl Grant {
     pub fn system(&self) -> Option<&'static str> {
         system_of(self.user_agent.as_deref()?)
     }
+
+    /// Returns whether its client [registered itself](crate::oauth_server::OauthClient::is_registered), so that nothing
+    /// about it is proven.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.client_id.starts_with(REGISTERED)
+    }
 }
+
+/// A program that gets access now, for a host that [tells its
+/// user](crate::oauth_server::OauthServer::token_with).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewGrant<U> {
+    /// The user.
+    pub user: U,
+    /// The program.
+    pub grant: Grant,
+    /// When its access ends, unless the user ends it before.
+    pub ends_at: OffsetDateTime,
+    /// Whether the user was asked. They are not, if the client [skips
+    /// consent](crate::oauth_server::OauthClient::skip_consent).
+    pub was_asked: bool,
+}
+
+/// What the host does when a program gets access, in the transaction in which it does.
+pub(crate) type OnNewGrant<U> = Box<
+    dyn for<'a> FnOnce(
+            &'a mut Transaction<U>,
+            &'a NewGrant<U>,
+        ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+        + Send,
+>;
 
 /// Returns the operating system that a user agent names. Programs write it in many ways, which parsers for browsers
 /// don't know.

@@ -11,7 +11,7 @@ use crate::{
         client::Client,
         oauth_client::OauthClient,
         permission::{Permissions, RegisteredPermission},
-        scope::Scope,
+        scope::{Scope, Sudo},
         user::AuthUser,
     },
     oauth_server::{
@@ -71,12 +71,6 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.redirect_uri.starts_with("http://")
-    }
-
-    /// Returns whether the client gets access [without asking the user](OauthClient::skip_consent).
-    #[must_use]
-    pub fn skips_consent(&self) -> bool {
-        self.client.skips_consent
     }
 
     /// Returns the source for the directive `form-action` of a Content Security Policy: browsers apply it to the
@@ -180,13 +174,47 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// Gives a client what it asks for, because the user of this session allowed it, and returns the URL of the client to
     /// redirect the browser to. The URL has a code that is valid for 60 seconds, once, and only while this session lives.
     ///
-    /// Call it only from a `POST` of the user, which other sites can't send, unless the client [skips
-    /// consent](AuthorizationRequest::skips_consent).
+    /// It takes a recent login, as a [personal access token](crate::api_tokens) does: what the client gets outlives the
+    /// session. Call it only from a `POST` of the user, which other sites can't send.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyPrograms`] if the user has given access to the maximum number of programs, and
+    /// [`Error::SessionEnded`] if the session ended or its user became inactive.
+    pub async fn approve(
+        self,
+        Sudo(scope): &Sudo<U>,
+        request: &AuthorizationRequest,
+        client: &Client,
+    ) -> Result<String, Error> {
+        self.issue_code(scope, request, client).await
+    }
+
+    /// Gives a client what it asks for without asking the user, if it is one of yours that [skips
+    /// consent](OauthClient::skip_consent). Returns its URL, as [`approve`](Self::approve) does, or `None` if the user
+    /// must be asked.
+    ///
+    /// Without a [secret](OauthClient::secret), it takes a recent login too: somebody who has a copy of the session's
+    /// cookies could act as the client, and exchange the code.
     ///
     /// # Errors
     ///
     /// [`Error::SessionEnded`] if the session ended or its user became inactive.
-    pub async fn approve(
+    pub async fn skip_consent(
+        self,
+        scope: &Scope<U>,
+        request: &AuthorizationRequest,
+        client: &Client,
+    ) -> Result<Option<String>, Error> {
+        let has_secret = request.client.secret_hash.is_some();
+        let is_recent = scope.session().authenticated_within(self.sigra.parts.config.sudo_ttl, self.sigra.now());
+        match request.client.skips_consent && (has_secret || is_recent) {
+            true => self.issue_code(scope, request, client).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn issue_code(
         self,
         scope: &Scope<U>,
         request: &AuthorizationRequest,
@@ -211,6 +239,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
             self.sigra.lock_scope(conn, scope).await?;
             if !store::sessions::exists::<U>(&mut *conn, &row.user, row.session).await? {
                 return Err(Error::SessionEnded);
+            }
+            if !request.client.skips_consent {
+                self.check_room(conn, &row.user).await?;
             }
             store::oauth_codes::insert::<U>(&mut *conn, code.hash(), &row).await?;
             if request.client.is_registered() {

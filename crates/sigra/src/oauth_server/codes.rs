@@ -13,8 +13,10 @@ use crate::{
     model::{
         client::Client,
         oauth_client::OauthClient,
+        oauth_grant::OnNewGrant,
         oauth_lifetimes::CODE_TTL,
         session::{SessionId, SessionRow},
+        transaction::Transaction,
         user::{AuthUser, Connection},
         window::Window,
     },
@@ -37,6 +39,8 @@ enum Exchange {
     Refused,
     /// Somebody had exchanged it before, and what they got has ended.
     Reused(Option<Uuid>),
+    /// The user has given access to the maximum number of programs since they were asked.
+    TooMany,
 }
 
 impl<U: AuthUser> OauthServer<'_, U> {
@@ -47,6 +51,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
         client: &OauthClient,
         parameters: &Parameters,
         program: &Client,
+        mut also: Option<OnNewGrant<U>>,
     ) -> Result<Tokens, EndpointError> {
         let code = parameters.require("code", "code is missing")?;
         let verifier = parameters.require("code_verifier", "code_verifier is missing: every client needs PKCE")?;
@@ -57,10 +62,13 @@ impl<U: AuthUser> OauthServer<'_, U> {
             redirect_uri: parameters.get("redirect_uri"),
             resource: parameters.get("resource").map(|resource| self.resource_for(Some(resource))).transpose()?,
         };
-        let exchanged = transact!(self.sigra, conn => self.exchange_in(conn, code, &attempt, program).await)?;
+        let exchanged = transact!(self.sigra, if also.is_some(), tx => {
+            self.exchange_in(tx, code, &attempt, program, &mut also).await
+        })?;
         match exchanged {
             Exchange::Issued(tokens) => Ok(tokens),
             Exchange::Refused => Err(INVALID.into()),
+            Exchange::TooMany => Err(Refusal::too_many_programs("invalid_grant").into()),
             Exchange::Reused(ended) => {
                 if let Some(grant) = ended {
                     self.sigra.parts.cache.forget(&grant);
@@ -72,38 +80,43 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     async fn exchange_in(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         code: TokenHash,
         attempt: &Attempt<'_>,
         program: &Client,
+        also: &mut Option<OnNewGrant<U>>,
     ) -> Result<Exchange, Error> {
-        if store::oauth_codes::lock_owner::<U>(&mut *conn, code).await?.is_none() {
+        let Some(user) = store::oauth_codes::lock_owner::<U>(tx, code).await? else {
             return Ok(Exchange::Refused);
-        }
+        };
         // Only now, because the row may have changed while its user was locked.
-        let Some(row) = store::oauth_codes::find::<U>(&mut *conn, code).await? else { return Ok(Exchange::Refused) };
+        let Some(row) = store::oauth_codes::find::<U>(tx, code).await? else { return Ok(Exchange::Refused) };
         if row.consumed_at.is_some() {
-            return self.end_reused(conn, &row, program).await.map(Exchange::Reused);
+            return self.end_reused(tx, &row, program).await.map(Exchange::Reused);
         }
         let now = self.sigra.now();
         let valid = Window::of(CODE_TTL, now);
         let is_fresh = row.inserted_at > valid.after && row.inserted_at <= valid.until;
-        let session = self.live_session(&mut *conn, row.session).await?;
+        let session = self.live_session(tx, row.session).await?;
         let Some(session) = session.filter(|_| is_fresh && attempt.fits(&row)) else {
-            store::oauth_codes::consume::<U>(conn, code, None, now).await?;
+            store::oauth_codes::consume::<U>(tx, code, None, now).await?;
             return Ok(Exchange::Refused);
         };
         let given = Given {
-            user: row.user,
+            user: &user,
             session: &session,
             client: attempt.client,
             permissions: &row.permissions,
             resource: &row.resource,
             browser: row.user_agent.as_deref(),
+            was_asked: !attempt.client.skips_consent,
         };
-        let (grant, tokens) = self.give(&mut *conn, given, program).await?;
-        store::oauth_codes::consume::<U>(conn, code, Some(grant), now).await?;
-        Ok(Exchange::Issued(tokens))
+        let (grant, exchange) = match self.give(tx, given, program, also).await {
+            Err(Error::TooManyPrograms { .. }) => (None, Exchange::TooMany),
+            given => given.map(|(grant, tokens)| (Some(grant), Exchange::Issued(tokens)))?,
+        };
+        store::oauth_codes::consume::<U>(tx, code, grant, now).await?;
+        Ok(exchange)
     }
 
     /// Ends what a code was exchanged for, because it came again.

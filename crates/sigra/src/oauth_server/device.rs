@@ -16,11 +16,12 @@ use crate::{
         client::{Client, Sender},
         limit::Limit,
         oauth_client::OauthClient,
-        oauth_grant::system_of,
+        oauth_grant::{OnNewGrant, system_of},
         oauth_lifetimes::DEVICE_CODE_TTL,
         permission::RegisteredPermission,
-        scope::Scope,
-        user::{AuthUser, Connection},
+        scope::{Scope, Sudo},
+        transaction::Transaction,
+        user::AuthUser,
         window::Window,
     },
     oauth_server::{
@@ -31,7 +32,7 @@ use crate::{
         refusal::{EndpointError, Refusal},
         response::json,
     },
-    sigra::transact,
+    sigra::{Sigra, transact},
     store::{self, DeviceCodeRow, NewDeviceCode},
 };
 
@@ -146,8 +147,12 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let answered = async {
             let (headers, parameters) = read_form(request).await?;
             self.sigra.limits().check_program(&program)?;
-            let client = self.authenticate(&headers, &parameters).await?;
-            self.begin_device(&client, &parameters, &program).await
+            let begin = async move |sigra: Sigra<U>| {
+                let server = sigra.oauth_server();
+                let client = server.authenticate(&headers, &parameters).await?;
+                server.begin_device(&client, &parameters, &program).await
+            };
+            self.to_the_end(begin).await
         };
         answered.await.unwrap_or_else(axum::response::IntoResponse::into_response)
     }
@@ -223,10 +228,14 @@ impl<U: AuthUser> OauthServer<'_, U> {
     /// Gives the program with this code access, because the user allowed it. Returns it, or `None` if the code wasn't
     /// [entered](Self::enter_user_code) in this session, expired, or was decided about. Call it only from a `POST`.
     ///
+    /// It takes a recent login, because what it gives outlives the session, and because a user who must authenticate
+    /// again has a moment to think about who sent them the code (RFC 8628 section 5.4).
+    ///
     /// # Errors
     ///
+    /// [`Error::TooManyPrograms`] if the user has given access to the maximum number of programs, and
     /// [`Error::SessionEnded`] if the user became inactive.
-    pub async fn approve_device(self, scope: &Scope<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
+    pub async fn approve_device(self, Sudo(scope): &Sudo<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
         self.decide(scope, code, APPROVED).await
     }
 
@@ -234,7 +243,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
     ///
     /// # Errors
     ///
-    /// Those of [`approve_device`](Self::approve_device).
+    /// [`Error::SessionEnded`] if the user became inactive.
     pub async fn deny_device(self, scope: &Scope<U>, code: &UserCode) -> Result<Option<DeviceRequest>, Error> {
         self.decide(scope, code, DENIED).await
     }
@@ -251,6 +260,9 @@ impl<U: AuthUser> OauthServer<'_, U> {
             self.sigra.lock_scope(conn, scope).await?;
             if !store::sessions::exists::<U>(&mut *conn, &user, session).await? {
                 return Err(Error::SessionEnded);
+            }
+            if decision == APPROVED {
+                self.check_room(conn, &user).await?;
             }
             Ok(store::oauth_device_codes::decide::<U>(conn, &hash, &user, session, decision, begun).await?)
         })?;
@@ -273,14 +285,15 @@ impl<U: AuthUser> OauthServer<'_, U> {
         client: &OauthClient,
         parameters: &Parameters,
         program: &Client,
+        mut also: Option<OnNewGrant<U>>,
     ) -> Result<Tokens, EndpointError> {
         const UNKNOWN: Refusal = Refusal::invalid_grant("the device code is unknown, used, or of another client");
         let code = parameters.require("device_code", "device_code is missing")?;
         let code = FlowToken::parse(code).ok_or(UNKNOWN)?.hash();
-        let polled = transact!(self.sigra, conn => {
-            let row = store::oauth_device_codes::find::<U>(&mut *conn, code).await?;
+        let polled = transact!(self.sigra, if also.is_some(), tx => {
+            let row = store::oauth_device_codes::find::<U>(tx, code).await?;
             match row.filter(|row| row.client == client.id) {
-                Some(row) => self.poll_in(conn, client, row, program).await,
+                Some(row) => self.poll_in(tx, client, row, program, &mut also).await,
                 None => Ok(Err(UNKNOWN)),
             }
         })?;
@@ -289,18 +302,20 @@ impl<U: AuthUser> OauthServer<'_, U> {
 
     async fn poll_in(
         self,
-        conn: &mut Connection<U>,
+        tx: &mut Transaction<U>,
         client: &OauthClient,
         row: DeviceCodeRow<U::Id>,
         program: &Client,
+        also: &mut Option<OnNewGrant<U>>,
     ) -> Result<Result<Tokens, Refusal>, Error> {
         const SLOW_DOWN: Refusal = Refusal::new("slow_down", "ask less often");
         const PENDING: Refusal = Refusal::new("authorization_pending", "the user hasn't decided yet");
         const DENIED_BY_USER: Refusal = Refusal::new("access_denied", "the user didn't allow it");
         // Before the code's row changes: a decision about the code, and the end of all sessions, lock in this order too.
-        if let Some(user) = &row.user {
-            store::users::lock::<U>(&mut *conn, user).await?;
-        }
+        let user = match &row.user {
+            Some(user) => store::users::lock::<U>(tx, user).await?,
+            None => None,
+        };
         let (now, begun) = (self.sigra.now(), self.begun());
         if row.inserted_at <= begun.after || row.inserted_at > begun.until {
             return Ok(Err(Refusal::new("expired_token", "the device code has expired: begin again")));
@@ -312,31 +327,35 @@ impl<U: AuthUser> OauthServer<'_, U> {
         }
         let next = if is_early { (row.poll_interval + INTERVAL).min(LONGEST_INTERVAL) } else { row.poll_interval };
         // Of several requests at once, one is early enough.
-        if !store::oauth_device_codes::poll::<U>(&mut *conn, &row, next, now).await? || is_early {
+        if !store::oauth_device_codes::poll::<U>(tx, &row, next, now).await? || is_early {
             return Ok(Err(SLOW_DOWN));
         }
         match row.decision.as_deref() {
             None => return Ok(Err(PENDING)),
             Some(APPROVED) => {}
             Some(_) => {
-                store::oauth_device_codes::delete::<U>(conn, row.code).await?;
+                store::oauth_device_codes::delete::<U>(tx, row.code).await?;
                 return Ok(Err(DENIED_BY_USER));
             }
         }
-        let (Some(user), Some(session)) = (row.user.clone(), row.session) else { return Ok(Err(PENDING)) };
-        if !store::oauth_device_codes::delete::<U>(&mut *conn, row.code).await? {
+        let (Some(user), Some(session)) = (user, row.session) else { return Ok(Err(PENDING)) };
+        if !store::oauth_device_codes::delete::<U>(tx, row.code).await? {
             return Ok(Err(DENIED_BY_USER));
         }
-        let Some(session) = self.live_session(&mut *conn, session).await? else { return Ok(Err(DENIED_BY_USER)) };
+        let Some(session) = self.live_session(tx, session).await? else { return Ok(Err(DENIED_BY_USER)) };
         let given = Given {
-            user,
+            user: &user,
             session: &session,
             client,
             permissions: &row.permissions,
             resource: &row.resource,
             browser: None,
+            was_asked: true,
         };
-        self.give(conn, given, program).await.map(|(_, tokens)| Ok(tokens))
+        match self.give(tx, given, program, also).await {
+            Err(Error::TooManyPrograms { .. }) => Ok(Err(Refusal::too_many_programs("access_denied"))),
+            given => given.map(|(_, tokens)| Ok(tokens)),
+        }
     }
 
     /// Returns when a program must have begun to wait, to wait now.

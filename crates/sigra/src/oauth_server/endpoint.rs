@@ -6,10 +6,27 @@ use axum::{
 };
 use http::{HeaderMap, header};
 
-use crate::oauth_server::{parameters::Parameters, refusal::Refusal};
+use crate::{
+    base::task::ToTheEnd,
+    model::user::AuthUser,
+    oauth_server::{handle::OauthServer, parameters::Parameters, refusal::Refusal},
+    sigra::Sigra,
+};
 
 /// The longest body, in bytes.
 const MAX_BODY: usize = 32 * 1024;
+
+impl<U: AuthUser> OauthServer<'_, U> {
+    /// Does the work of a request that was read, to its end, even if the program disconnects. What it commits is then
+    /// followed by its emails and events, although these routes are outside of the layer.
+    pub(super) async fn to_the_end<T, F>(self, work: impl FnOnce(Sigra<U>) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        ToTheEnd::new(&self.sigra.parts.abandoned, work(self.sigra.clone())).await
+    }
+}
 
 /// Reads the form of a request. Parameters in the URL are refused, because URLs are logged.
 pub(super) async fn read_form(request: Request) -> Result<(HeaderMap, Parameters), Refusal> {

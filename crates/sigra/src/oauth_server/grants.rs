@@ -7,6 +7,8 @@ use crate::{
     model::{
         audit::{self, own_event},
         client::Client,
+        database::Time,
+        oauth_client::OauthClient,
         oauth_grant::Grant,
         user::{AuthUser, Connection},
         window::Window,
@@ -16,11 +18,9 @@ use crate::{
     store::{self, GrantRow},
 };
 
-/// The maximum number of programs in the list.
-const MOST: i64 = 100;
-
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// Returns the programs that a user gave access, the most recently used first: at most 100.
+    /// Returns all programs that a user gave access, the most recently used first. There are at most
+    /// [100](crate::oauth_server::AuthorizationServer::programs_per_user).
     ///
     /// # Errors
     ///
@@ -29,11 +29,11 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let Ok(settings) = self.settings() else { return Ok(Vec::new()) };
         let given = Window::of(settings.grant_ttl, self.sigra.now());
         let mut conn = self.sigra.pool().acquire().await?;
-        let rows = store::oauth_grants::list::<U>(&mut conn, user, given, MOST).await?;
+        let rows = store::oauth_grants::list::<U>(&mut conn, user, given).await?;
         Ok(rows.into_iter().map(|row| self.grant(row)).collect())
     }
 
-    fn grant(self, row: GrantRow<U::Id>) -> Grant {
+    pub(super) fn grant(self, row: GrantRow<U::Id>) -> Grant {
         Grant {
             id: row.id,
             client_id: row.client,
@@ -45,6 +45,33 @@ impl<U: AuthUser> OauthServer<'_, U> {
             last_used_at: row.last_used_at,
             inserted_at: row.inserted_at,
         }
+    }
+
+    /// Fails if a user has given access to the maximum number of programs. The user's row must be locked.
+    pub(super) async fn check_room(self, conn: &mut Connection<U>, user: &U::Id) -> Result<(), Error> {
+        let settings = self.settings()?;
+        let given = Window::of(settings.grant_ttl, self.sigra.now());
+        let has = store::oauth_grants::count::<U>(conn, user, Time(given.after)).await?;
+        let most = settings.programs_per_user;
+        let has_room = usize::try_from(has).is_ok_and(|has| has < most);
+        if has_room { Ok(()) } else { Err(Error::TooManyPrograms { most }) }
+    }
+
+    /// Ends the access of a client that wasn't used for the longest time, so that it can get access again. Returns its
+    /// ID.
+    pub(super) async fn make_room(
+        self,
+        conn: &mut Connection<U>,
+        user: &U::Id,
+        client: &OauthClient,
+        program: &Client,
+    ) -> Result<Option<Uuid>, Error> {
+        let ended = store::oauth_grants::delete_least_recently_used::<U>(&mut *conn, user, &client.id).await?;
+        if ended.is_some() {
+            let metadata = serde_json::json!({ "name": client.name, "reason": "too_many" });
+            self.sigra.audit().record(conn, &own_event(audit::APP_REVOKED, user, program).with(metadata)).await?;
+        }
+        Ok(ended)
     }
 
     /// Ends the access of one of a user's programs, as from their list of devices. Its tokens are invalid at once.

@@ -19,8 +19,9 @@ use crate::{
         audit::{self, own_event},
         client::Client,
         oauth_client::OauthClient,
-        oauth_grant::system_of,
+        oauth_grant::{NewGrant, OnNewGrant, system_of},
         session::SessionRow,
+        transaction::Transaction,
         user::{AuthUser, Connection},
     },
     oauth_server::{handle::OauthServer, response::json},
@@ -31,8 +32,8 @@ use crate::{
 pub(super) const SALT: usize = 16;
 
 /// What a user gave a program.
-pub(super) struct Given<'a, Id> {
-    pub user: Id,
+pub(super) struct Given<'a, U> {
+    pub user: &'a U,
     /// The session in which they did.
     pub session: &'a SessionRow,
     pub client: &'a OauthClient,
@@ -40,6 +41,7 @@ pub(super) struct Given<'a, Id> {
     pub resource: &'a str,
     /// The user agent of the browser next to the program, if there is one.
     pub browser: Option<&'a str>,
+    pub was_asked: bool,
 }
 
 /// The tokens of a response.
@@ -74,20 +76,28 @@ impl Tokens {
 }
 
 impl<U: AuthUser> OauthServer<'_, U> {
-    /// Writes what a user gave a program, with its first tokens. Returns the row's ID too.
+    /// Writes what a user gave a program, with its first tokens, and does what the host wants to do about it. The user's
+    /// row must be locked. Returns the row's ID too.
     pub(super) async fn give(
         self,
-        conn: &mut Connection<U>,
-        given: Given<'_, U::Id>,
+        tx: &mut Transaction<U>,
+        given: Given<'_, U>,
         program: &Client,
+        also: &mut Option<OnNewGrant<U>>,
     ) -> Result<(Uuid, Tokens), Error> {
-        let (now, refresh) = (self.sigra.now(), RefreshToken::generate()?);
+        let (now, user, refresh) = (self.sigra.now(), given.user.id(), RefreshToken::generate()?);
+        let replaced = match self.check_room(tx, &user).await {
+            Err(Error::TooManyPrograms { .. }) if given.client.skips_consent => {
+                self.make_room(tx, &user, given.client, program).await?
+            }
+            checked => checked.map(|()| None)?,
+        };
         // A program seldom says what it runs on, and a browser always does.
         let own = program.user_agent.as_deref().filter(|own| system_of(own).is_some());
         let user_agent = own.or(given.browser).or(program.user_agent.as_deref()).map(str::to_owned);
         let grant = GrantRow {
             id: Uuid::now_v7(),
-            user: given.user,
+            user,
             client: given.client.id.clone(),
             client_name: given.client.name.clone(),
             permissions: given.permissions.to_owned(),
@@ -102,16 +112,27 @@ impl<U: AuthUser> OauthServer<'_, U> {
             last_used_at: now,
             inserted_at: now,
         };
-        store::oauth_grants::insert::<U>(&mut *conn, &grant, refresh.series()).await?;
+        store::oauth_grants::insert::<U>(tx, &grant, refresh.series()).await?;
         let named = serde_json::json!({ "client": grant.client, "name": grant.client_name });
         let audit = own_event(audit::APP_AUTHORIZED, &grant.user, program).with(named);
-        self.sigra.audit().record(&mut *conn, &audit).await?;
-        let tokens = self.issue(conn, &grant, &grant.permissions, &refresh).await?;
-        tracing::info!(
-            target: "sigra", event = telemetry::APP_AUTHORIZED, user_id = %grant.user, grant_id = %grant.id,
-            client_id = grant.client,
-        );
-        Ok((grant.id, tokens))
+        self.sigra.audit().record(tx, &audit).await?;
+        let tokens = self.issue(tx, &grant, &grant.permissions, &refresh).await?;
+        let (user, ends_at, was_asked) = (given.user.clone(), self.ends_at(&grant)?, given.was_asked);
+        let new = NewGrant { user, grant: self.grant(grant), ends_at, was_asked };
+        if let Some(also) = also.take() {
+            also(tx, &new).await?;
+        }
+        let (sigra, id) = (self.sigra.clone(), new.grant.id);
+        tx.after_commit(move || {
+            if let Some(replaced) = replaced {
+                sigra.parts.cache.forget(&replaced);
+            }
+            tracing::info!(
+                target: "sigra", event = telemetry::APP_AUTHORIZED, user_id = %new.user.id(), grant_id = %id,
+                client_id = new.grant.client_id,
+            );
+        });
+        Ok((id, tokens))
     }
 
     /// Writes an access token of a grant.

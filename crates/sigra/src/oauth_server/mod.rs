@@ -22,4 +22,8 @@ pub use self::{
     device::{DeviceRequest, UserCode},
     handle::OauthServer,
 };
-pub use crate::model::{authorization_server::AuthorizationServer, oauth_client::OauthClient, oauth_grant::Grant};
+pub use crate::model::{
+    authorization_server::AuthorizationServer,
+    oauth_client::OauthClient,
+    oauth_grant::{Grant, NewGrant},
+};

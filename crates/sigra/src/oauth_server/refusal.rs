@@ -36,6 +36,11 @@ impl Refusal {
         Self::new("invalid_target", "the server doesn't have this resource, or the user allowed another one")
     }
 
+    /// The user has given access to the maximum number of programs since they were asked.
+    pub const fn too_many_programs(error: &'static str) -> Self {
+        Self::new(error, "the user gave access to too many programs: they must end the access of one first")
+    }
+
     pub const fn invalid_client() -> Self {
         Self::new("invalid_client", "the client is unknown, or its secret is wrong")
     }

@@ -26,7 +26,7 @@ use crate::{
         refusal::{EndpointError, Refusal},
         response,
     },
-    sigra::transact,
+    sigra::{Sigra, transact},
     store::{self, RegisteredClientRow},
 };
 
@@ -96,8 +96,20 @@ impl<U: AuthUser> OauthServer<'_, U> {
         let registration: Registration = read_json(request).await?;
         let name = registration.check()?;
         self.limit_registrations(&program).await?;
+        let insert = async move |sigra: Sigra<U>| {
+            sigra.oauth_server().insert_client(name, registration.redirect_uris, most).await
+        };
+        self.to_the_end(insert).await
+    }
+
+    async fn insert_client(
+        self,
+        name: String,
+        redirect_uris: Vec<String>,
+        most: u32,
+    ) -> Result<Response, EndpointError> {
         let (id, now) = (format!("{REGISTERED}{}", URL_SAFE_NO_PAD.encode(random_bytes::<16>()?)), self.sigra.now());
-        let row = RegisteredClientRow { name, redirect_uris: registration.redirect_uris.join(" ") };
+        let row = RegisteredClientRow { name, redirect_uris: redirect_uris.join(" ") };
         let inserted: Result<bool, Error> = transact!(self.sigra, conn => {
             Ok(store::oauth_clients::insert::<U::Database>(conn, &id, &row, most.into(), now).await?)
         });
@@ -110,7 +122,7 @@ impl<U: AuthUser> OauthServer<'_, U> {
             "client_id": id,
             "client_id_issued_at": now.unix_timestamp(),
             "client_name": row.name,
-            "redirect_uris": registration.redirect_uris,
+            "redirect_uris": redirect_uris,
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": "none",

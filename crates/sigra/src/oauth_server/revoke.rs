@@ -4,7 +4,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use crate::{
@@ -18,10 +18,11 @@ use crate::{
     oauth_server::{
         endpoint::read_form,
         handle::OauthServer,
+        parameters::Parameters,
         refusal::{EndpointError, Refusal},
         response::json,
     },
-    sigra::transact,
+    sigra::{Sigra, transact},
     store,
 };
 
@@ -43,11 +44,22 @@ impl<U: AuthUser> OauthServer<'_, U> {
     async fn answer_revoke(self, request: Request) -> Result<(), EndpointError> {
         let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
-        let client = self.authenticate(&headers, &parameters).await?;
+        let revoke =
+            async move |sigra: Sigra<U>| sigra.oauth_server().revoke_token(&headers, &parameters, &program).await;
+        self.to_the_end(revoke).await
+    }
+
+    async fn revoke_token(
+        self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+        program: &Client,
+    ) -> Result<(), EndpointError> {
+        let client = self.authenticate(headers, parameters).await?;
         let token = parameters.require("token", "token is missing")?;
         let revoked = transact!(self.sigra, conn => {
             if let Some(refresh) = RefreshToken::parse(token, self.prefix()) {
-                return self.revoke_refresh(conn, &refresh, &client, &program).await;
+                return self.revoke_refresh(conn, &refresh, &client, program).await;
             }
             self.revoke_access(conn, token, &client).await
         });

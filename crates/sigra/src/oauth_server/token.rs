@@ -1,12 +1,20 @@
 //! The token endpoint.
 
+use std::pin::Pin;
+
 use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
 
 use crate::{
-    model::{client::Sender, user::AuthUser},
+    base::error::Error,
+    model::{
+        client::Sender,
+        oauth_grant::{NewGrant, OnNewGrant},
+        transaction::Transaction,
+        user::AuthUser,
+    },
     oauth_server::{
         endpoint::read_form,
         handle::OauthServer,
@@ -14,28 +22,70 @@ use crate::{
         refusal::{EndpointError, Refusal},
         response::preflight,
     },
+    sigra::Sigra,
 };
 
 impl<U: AuthUser> OauthServer<'_, U> {
     /// The endpoint `/oauth/token` (RFC 6749 section 3.2): exchanges an authorization code, a refresh token or a device
     /// code for an access token and the next refresh token. Pages of every origin can call it; it reads no cookies.
     pub async fn token(self, request: Request) -> Response {
-        match self.answer_token(request).await {
+        self.token_with(request, |_, _| Box::pin(async { Ok(()) })).await
+    }
+
+    /// Like [`token`](Self::token), but runs `also` in the transaction in which a program gets access: to [send an
+    /// email](crate::mail::Mailer::send_in) that informs the user, for example. It doesn't run for a refresh.
+    ///
+    /// ```
+    /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
+    /// # impl sigra::AuthUser for User {
+    /// #     type Id = i64; type Database = sqlx::Sqlite;
+    /// #     fn id(&self) -> i64 { self.id }
+    /// #     fn hashed_password(&self) -> Option<&sigra::HashedPassword> { None }
+    /// # }
+    /// use axum::{extract::Request, response::Response};
+    /// use sigra::{Sigra, mail::{Mail, Mailer}};
+    ///
+    /// async fn token(sigra: &Sigra<User>, mailer: Mailer, request: Request) -> Response {
+    ///     sigra
+    ///         .oauth_server()
+    ///         .token_with(request, move |tx, new| {
+    ///             let text = format!("{} can use your account now.", new.grant.client_name);
+    ///             let mail = Mail::new(&new.user.email, "A program got access to your account", text);
+    ///             Box::pin(async move { mailer.send_in(tx, mail).await })
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    pub async fn token_with(
+        self,
+        request: Request,
+        also: impl for<'a> FnOnce(
+            &'a mut Transaction<U>,
+            &'a NewGrant<U>,
+        ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+        + Send
+        + 'static,
+    ) -> Response {
+        match self.answer_token(request, Box::new(also)).await {
             Ok(tokens) => tokens.to_response(),
             Err(error) => error.into_response(),
         }
     }
 
-    async fn answer_token(self, request: Request) -> Result<Tokens, EndpointError> {
+    async fn answer_token(self, request: Request, also: OnNewGrant<U>) -> Result<Tokens, EndpointError> {
         let program = Sender::of(&request, &self.sigra.parts.config.trusted_proxies).client();
         let (headers, parameters) = read_form(request).await?;
-        let client = self.authenticate(&headers, &parameters).await?;
-        match parameters.require("grant_type", "grant_type is missing")? {
-            "authorization_code" => self.exchange(&client, &parameters, &program).await,
-            "refresh_token" => self.refresh(&client, &parameters, &program).await,
-            DEVICE_CODE => self.poll(&client, &parameters, &program).await,
-            _ => Err(Refusal::new("unsupported_grant_type", "the grant type isn't supported").into()),
-        }
+        let answer = async move |sigra: Sigra<U>| {
+            let server = sigra.oauth_server();
+            let client = server.authenticate(&headers, &parameters).await?;
+            match parameters.require("grant_type", "grant_type is missing")? {
+                "authorization_code" => server.exchange(&client, &parameters, &program, Some(also)).await,
+                "refresh_token" => server.refresh(&client, &parameters, &program).await,
+                DEVICE_CODE => server.poll(&client, &parameters, &program, Some(also)).await,
+                _ => Err(Refusal::new("unsupported_grant_type", "the grant type isn't supported").into()),
+            }
+        };
+        self.to_the_end(answer).await
     }
 
     /// The response to `OPTIONS` at the endpoints for programs: pages of every origin can call them.

@@ -184,20 +184,26 @@ pub(crate) async fn find_by_token<U: AuthUser>(
     row.map(|row| read(&row, found)).transpose()
 }
 
-/// Returns up to `limit` readable grants of a user that were given within a time, the most recently used first.
+/// Returns the readable grants of a user that were given within a time, the most recently used first.
 pub(crate) async fn list<U: AuthUser>(
     conn: &mut Connection<U>,
     user: &U::Id,
     given: Window,
-    limit: i64,
 ) -> sqlx::Result<Vec<GrantRow<U::Id>>> {
     let list = format!(
         "SELECT {COLUMNS} FROM oauth_grants g WHERE g.user_id = $1 AND g.inserted_at > $2 AND g.inserted_at <= $3
-         ORDER BY g.last_used_at DESC, g.id DESC LIMIT $4"
+         ORDER BY g.last_used_at DESC, g.id DESC"
     );
     let list = query::<U::Database>(AssertSqlSafe(list)).bind(user.clone());
-    let rows = list.bind(Time(given.after)).bind(Time(given.until)).bind(limit).fetch_all(conn).await?;
+    let rows = list.bind(Time(given.after)).bind(Time(given.until)).fetch_all(conn).await?;
     Ok(readable(&rows, "sigra_id", grant_row::<U>))
+}
+
+/// Returns how many grants a user has given after a time. The user's row must be locked, or another one could be
+/// inserted at the same moment.
+pub(crate) async fn count<U: AuthUser>(conn: &mut Connection<U>, user: &U::Id, after: Time) -> sqlx::Result<i64> {
+    const COUNT: &str = "SELECT count(*) AS given FROM oauth_grants WHERE user_id = $1 AND inserted_at > $2";
+    query::<U::Database>(COUNT).bind(user.clone()).bind(after).fetch_one(conn).await?.value("given")
 }
 
 fn grant_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<GrantRow<U::Id>> {
@@ -282,6 +288,19 @@ pub(crate) async fn delete_of_user<U: AuthUser>(
     const DELETE: &str = "DELETE FROM oauth_grants WHERE id = $1 AND user_id = $2 RETURNING client_name";
     let row = query::<U::Database>(DELETE).bind(id).bind(user.clone()).fetch_optional(conn).await?;
     row.map(|row| row.value("client_name")).transpose()
+}
+
+/// Deletes the grant of a user and a client that was not used for the longest time, with its tokens. Returns its ID.
+pub(crate) async fn delete_least_recently_used<U: AuthUser>(
+    conn: &mut Connection<U>,
+    user: &U::Id,
+    client: &str,
+) -> sqlx::Result<Option<Uuid>> {
+    const DELETE: &str = "DELETE FROM oauth_grants WHERE id = (
+        SELECT id FROM oauth_grants WHERE user_id = $1 AND client_id = $2 ORDER BY last_used_at, id LIMIT 1)
+        RETURNING id";
+    let row = query::<U::Database>(DELETE).bind(user.clone()).bind(client).fetch_optional(conn).await?;
+    row.map(|row| row.value("id")).transpose()
 }
 
 /// Deletes the grants of a user with their tokens. Returns how many there were.

@@ -215,6 +215,43 @@ pub trait TestHost: Sync {
         }
     }
 
+    /// Gives a client of the [OAuth server](crate::oauth_server) access to a user's account, without the pages, and
+    /// returns a program that sends its access token. The token is valid at the whole server, for [15
+    /// minutes](crate::oauth_server::AuthorizationServer::access_token_ttl), and the program is in the user's list.
+    ///
+    /// ```
+    /// # use sigra::{AuthUser, testing::{TestHost, assert_status}};
+    /// async fn a_program_is_out_as_soon_as_its_user_ends_its_access<H: TestHost>(host: &H, user: &H::User) {
+    ///     let program = host.program_client(user, "acme-cli", &["projects:read"]).await;
+    ///     assert_status(&program.get("/api/projects").await, 200);
+    ///     let server = host.sigra().oauth_server();
+    ///     let access = server.list(&user.id()).await.unwrap().remove(0);
+    ///     server.delete(&user.id(), access.id, &Default::default()).await.unwrap();
+    ///     assert_status(&program.get("/api/projects").await, 401);
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the settings have no client with this id, the database fails, or a name can't be that of a permission.
+    #[cfg(feature = "oauth-server")]
+    fn program_client(
+        &self,
+        user: &Self::User,
+        client_id: &str,
+        permissions: &[&str],
+    ) -> impl Future<Output = TestClient> + Send {
+        let (permissions, client_id) = (Permissions::of(permissions), client_id.to_owned());
+        async move {
+            let permissions = permissions.unwrap_or_else(|error| panic!("{error}"));
+            match self.sigra().insert_program(&user.id(), &client_id, &permissions).await {
+                Ok(Some(token)) => self.client().bearer(token.as_str()),
+                Ok(None) => panic!("there is no client `{client_id}`: add it to the AuthorizationServer"),
+                Err(error) => panic!("can't give `{client_id}` access to user {:?}: {error}", user.id()),
+            }
+        }
+    }
+
     /// Registers a [user](Self::registered_fixture) and [logs them in](Self::log_in).
     ///
     /// ```

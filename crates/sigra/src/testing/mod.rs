@@ -32,6 +32,7 @@
 //! | one whose account has reached the limit of failed logins | [`TestHost::locked_fixture`] |
 //! | one who asked for a link | a form, then [`assert_email_sent`] and [`extract_token`] |
 //! | a program with a token of theirs | `TestHost::token_client`, with the feature `api-tokens` |
+//! | a program that they gave access | `TestHost::program_client`, with the feature `oauth-server` |
 //! | somebody at Google | `TestProvider`, with the feature `oauth` |
 //! | a later time | [`TestHost::clock`] |
 //! | a thief with the same cookies | [`TestClient::fork`] |
@@ -53,6 +54,8 @@ mod mail;
 mod mfa;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "oauth-server")]
+mod programs;
 #[cfg(feature = "oauth")]
 mod provider;
 mod response;

@@ -34,7 +34,7 @@ fn post_to(path: &str) -> Request<Body> {
 const ROUNDS: usize = 8;
 
 /// Sends a request repeatedly, and hangs up one poll later each time, until there is a response.
-async fn at_every_point(mut send: impl AsyncFnMut(usize) -> bool) {
+pub async fn at_every_point(mut send: impl AsyncFnMut(usize) -> bool) {
     let mut hung_up = 0;
     for _ in 0..ROUNDS {
         let mut polls = 0;

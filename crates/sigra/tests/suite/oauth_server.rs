@@ -6,12 +6,15 @@ use axum::{body::Body, http::StatusCode};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use sigra::{
-    Client, audit,
+    Client, Problem, audit,
+    oauth_server::AuthorizationServer,
     testing::{TestClient, TestHost, TestResponse, assert_audit_event, assert_status},
 };
 use tokio::task::JoinSet;
+use url::form_urlencoded;
 
 use super::{
+    hanging_up::at_every_point,
     host::{DAY, MINUTE, SECOND, User, token},
     oauth_server_host::{
         APP, CALLBACK, ISSUER, SECRET, ServerHost, Tokens, VERIFIER, another_address, answer_in, approve,
@@ -672,6 +675,220 @@ async fn invariant_21_permissions_that_the_host_took_from_a_client_end_with_its_
     assert_eq!(Tokens::of(&less.refresh(&tokens.refresh, &[]).await).scope, "projects:read");
 }
 
+// How many programs a user has, and what they hear of them.
+
+fn limited_to(most: usize) -> impl FnOnce(AuthorizationServer) -> AuthorizationServer {
+    move |server| server.programs_per_user(most)
+}
+
+#[track_caller]
+fn assert_too_many(response: &TestResponse) {
+    let expected = Problem::new(StatusCode::CONFLICT).code("too_many_programs");
+    assert_eq!(response.problem(), Some(&expected), "{response:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_gives_access_to_at_most_the_configured_number_of_programs_also_at_once() {
+    let host = Arc::new(ServerHost::with(limited_to(3), |config| config).await);
+    let (user, browser) = host.user().await;
+    host.log_in(&browser).await;
+    let mut codes = Vec::new();
+    for _ in 0..AT_ONCE {
+        codes.push(code_of(&approve(&browser, &[]).await));
+    }
+    let mut exchanges = JoinSet::new();
+    for code in codes.clone() {
+        let host = host.clone();
+        exchanges.spawn(async move { host.exchange(&code, &[]).await });
+    }
+    let exchanges = exchanges.join_all().await;
+    let (given, refused): (Vec<_>, Vec<_>) = exchanges.iter().partition(|response| response.status() == StatusCode::OK);
+    assert_eq!(given.len(), 2, "{exchanges:?}");
+    refused.into_iter().for_each(|response| assert_refused(response, "invalid_grant"));
+    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 3);
+
+    assert_too_many(&approve(&browser, &[]).await);
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    let allow = [("user_code", user_code.as_str()), ("decision", "allow")];
+    assert_too_many(&browser.post("/device/decision", &allow).await);
+
+    let server = host.sigra().oauth_server();
+    let first = server.list(&user.id).await.unwrap().remove(0);
+    server.delete(&user.id, first.id, &Client::default()).await.unwrap();
+    assert!(browser.post("/device/decision", &allow).await.json::<bool>(), "there is room again");
+    assert_status(&host.poll(&device).await, StatusCode::OK);
+    for code in &codes {
+        assert_refused(&host.exchange(code, &[]).await, "invalid_grant");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_was_allowed_before_the_last_place_was_taken_gets_no_access() {
+    let host = ServerHost::with(limited_to(1), |config| config).await;
+    let (_, browser) = host.user().await;
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    browser.post("/device/decision", &[("user_code", &user_code), ("decision", "allow")]).await;
+    host.log_in(&browser).await;
+    assert_refused(&host.poll(&device).await, "access_denied");
+    assert_eq!(host.count("oauth_grants").await, 1);
+}
+
+#[tokio::test]
+async fn programs_whose_access_has_expired_do_not_count() {
+    let host = ServerHost::with(limited_to(1), |config| config).await;
+    let (user, browser) = host.user().await;
+    host.log_in(&browser).await;
+    host.host.clock().advance(DAY * 90);
+    assert_eq!(host.count("oauth_grants").await, 1, "it isn't purged yet");
+    let again = TestClient::new(host.router());
+    host.host.post_log_in(&again, &user, false).await;
+    host.log_in(&again).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_nobody_replaces_its_own_access_that_was_not_used_for_the_longest_time() {
+    let host = ServerHost::with(limited_to(2), |config| config).await;
+    let (user, browser) = host.user().await;
+    let own = [("client_id", "own"), ("redirect_uri", APP)];
+    let log_in = async || {
+        host.host.clock().advance(SECOND);
+        let code = code_of(&browser.get(&authorize_path(&own)).await);
+        Tokens::of(&host.exchange(&code, &own).await)
+    };
+    let cli = host.log_in(&browser).await;
+    let (first, second) = (log_in().await, log_in().await);
+    assert!(!is_open(&host, &first.access).await, "it made room");
+    assert!(is_open(&host, &second.access).await && is_open(&host, &cli.access).await);
+    assert_audit_event(host.sigra(), &user, audit::APP_REVOKED).await;
+    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn every_program_is_listed() {
+    let host = ServerHost::with(limited_to(1), |config| config).await;
+    let user = host.host.registered_fixture().await;
+    for _ in 0..120 {
+        host.program_client(&user, "cli", &["projects:read"]).await;
+    }
+    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap().len(), 120);
+}
+
+#[tokio::test]
+async fn the_fixture_is_a_program_with_access_and_without_a_session() {
+    let host = ServerHost::new().await;
+    let user = host.host.registered_fixture().await;
+    let program = host.program_client(&user, "cli", &["projects:read"]).await;
+    assert_eq!(program.get("/api/read").await.text(), user.email);
+    assert_status(&program.get("/api/write").await, StatusCode::FORBIDDEN);
+    assert!(program.get("/api/caller").await.text().contains("\"cli\""));
+    assert_eq!(host.sigra().oauth_server().list(&user.id).await.unwrap()[0].client_name, "Acme CLI");
+    host.host.clock().advance(MINUTE * 15);
+    assert_status(&program.get("/api/read").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_host_can_tell_the_user_once_when_a_program_gets_access() {
+    let host = ServerHost::new().await;
+    let (user, browser) = host.user().await;
+    let tokens = host.log_in(&browser).await;
+    host.refresh(&tokens.refresh, &[]).await;
+    let own = [("client_id", "own"), ("redirect_uri", APP)];
+    host.exchange(&code_of(&browser.get(&authorize_path(&own)).await), &own).await;
+    let (device, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    browser.post("/device/decision", &[("user_code", &user_code), ("decision", "allow")]).await;
+    assert_eq!(host.mails().await.len(), 2, "it has no access before it asks for it");
+    host.poll(&device).await;
+    let mails = host.mails().await;
+    let until = (host.sigra().now() + DAY * 90).date();
+    let expected = ["Acme CLI on Linux, asked", "Our website on Linux, not asked", "Acme CLI on Linux, asked"];
+    assert_eq!(
+        mails.iter().map(|mail| mail.text.as_str()).collect::<Vec<_>>(),
+        expected.map(|text| format!("{text}, until {until}"))
+    );
+    assert!(mails.iter().all(|mail| mail.to == user.email));
+}
+
+#[tokio::test]
+async fn what_a_recent_login_gives_a_program_an_old_session_does_not() {
+    let host = ServerHost::new().await;
+    let (_, browser) = host.user().await;
+    host.host.clock().advance(MINUTE * 20);
+    let (_, user_code) = host.begin_device().await;
+    browser.post("/device", &[("user_code", &user_code)]).await;
+    let allow = [("user_code", user_code.as_str()), ("decision", "allow")];
+    for refused in [browser.post("/device/decision", &allow).await, approve(&browser, &[]).await] {
+        assert_eq!(refused.location(), Some("/users/sudo"));
+    }
+    // A thief of the cookies could act as a client that has no secret.
+    let page = browser.get(&authorize_path(&[("client_id", "own"), ("redirect_uri", APP)])).await;
+    assert_eq!(page.json::<Value>()["client"], "Our website");
+    assert_eq!(host.count("oauth_codes").await, 0);
+    code_of(&browser.get(&authorize_path(&[("client_id", "server"), ("redirect_uri", APP)])).await);
+}
+
+fn form_to(path: &str, form: &[(&str, &str)]) -> Request<Body> {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    request.body(Body::from(body)).unwrap()
+}
+
+/// These routes are outside of the layer, which does the same for others.
+#[tokio::test]
+async fn invariant_17_an_exchange_that_has_begun_ends_with_its_email_even_if_the_program_hangs_up() {
+    let host = ServerHost::new().await;
+    let mut given = 0;
+    at_every_point(async |polls| {
+        let (_, browser) = host.user().await;
+        let code = code_of(&approve(&browser, &[]).await);
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "cli"),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+        ];
+        let has_response = host.program().send_and_hang_up(form_to("/oauth/token", &form), polls).await.is_some();
+        host.sigra().settle().await;
+        given += usize::from(polls > 0);
+        assert_eq!(host.count("oauth_grants").await, given as i64, "after {polls} polls");
+        assert_eq!(host.mails().await.len(), given, "after {polls} polls");
+        has_response
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn invariant_17_other_endpoints_end_what_they_have_begun_even_if_the_program_hangs_up() {
+    let host = ServerHost::with(|server| server.register_clients(10_000), |config| config.rate_limits(false)).await;
+    let (_, browser) = host.user().await;
+    at_every_point(async |polls| {
+        let tokens = host.log_in(&browser).await;
+        let revoke = form_to("/oauth/revoke", &[("client_id", "cli"), ("token", &tokens.refresh)]);
+        let has_response = host.program().send_and_hang_up(revoke, polls).await.is_some();
+        host.sigra().settle().await;
+        assert_eq!(is_open(&host, &tokens.access).await, polls == 0, "after {polls} polls");
+        has_response
+    })
+    .await;
+    for (table, request) in [
+        ("oauth_device_codes", form_to as fn(&str, &[(&str, &str)]) -> Request<Body>),
+        ("oauth_clients", |_, _| registration(&json!({ "redirect_uris": [APP] }))),
+    ] {
+        let mut begun = 0;
+        at_every_point(async |polls| {
+            let request = request("/oauth/device_authorization", &[("client_id", "cli")]);
+            let has_response = host.program().send_and_hang_up(request, polls).await.is_some();
+            host.sigra().settle().await;
+            begun += i64::from(polls > 0);
+            assert_eq!(host.count(table).await, begun, "{table} after {polls} polls");
+            has_response
+        })
+        .await;
+    }
+}
+
 // Devices.
 
 #[tokio::test]
@@ -1071,7 +1288,7 @@ async fn expired_rows_are_purged() {
 
 #[tokio::test]
 async fn without_settings_every_endpoint_fails_closed() {
-    let host = ServerHost { host: super::host::Host::new().await };
+    let host = ServerHost::from(super::host::Host::new().await);
     let (user, browser) = host.user().await;
     assert_status(&browser.get(&authorize_path(&[])).await, StatusCode::INTERNAL_SERVER_ERROR);
     assert_status(&host.refresh("x", &[]).await, StatusCode::INTERNAL_SERVER_ERROR);

@@ -14,10 +14,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sigra::{
-    Bearer, Clock, Config, CookieSession, Permission, Scope, Sigra,
+    Bearer, Clock, Config, CookieSession, Password, Permission, Scope, Sigra, Sudo,
     bearer::PermissionList,
     config::Argon2Params,
+    mail::{Mail, Mailer},
     oauth_server::{AuthorizationError, AuthorizationServer, OauthClient, UserCode},
+    scope::SudoRejection,
     testing::{TestClient, TestHost, TestResponse, assert_status},
 };
 use url::{Url, form_urlencoded};
@@ -45,6 +47,30 @@ pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 pub struct ServerHost {
     pub host: Host,
+    /// Sends the emails about programs that got access.
+    pub mailer: Mailer,
+}
+
+impl From<Host> for ServerHost {
+    fn from(host: Host) -> Self {
+        Self { host, mailer: Mailer::from_url("memory:", "MyApp <hello@example.com>").expect("a mailer") }
+    }
+}
+
+impl TestHost for ServerHost {
+    type User = User;
+
+    fn router(&self) -> Router {
+        self.router()
+    }
+
+    fn sigra(&self) -> &Sigra<User> {
+        self.sigra()
+    }
+
+    async fn register(&self, email: &str, password: &Password) -> User {
+        self.host.register(email, password).await
+    }
 }
 
 impl ServerHost {
@@ -57,31 +83,31 @@ impl ServerHost {
         configure: impl FnOnce(Config) -> Config,
     ) -> Self {
         let server = server(settings());
-        Self { host: Host::with(|config| configure(configured(config, server))).await }
+        Host::with(|config| configure(configured(config, server))).await.into()
     }
 
     /// The same application in another process.
     pub async fn another_node(&self) -> Self {
-        Self { host: self.host.restart(|config| configured(config, settings())).await }
+        self.host.restart(|config| configured(config, settings())).await.into()
     }
 
     /// The same application on a server whose clock is an hour behind.
     pub async fn behind(&self) -> Self {
         let clock = Clock::wrong_by(time::Duration::hours(-1));
-        Self { host: self.host.restart(|config| configured(config, settings()).clock(clock)).await }
+        self.host.restart(|config| configured(config, settings()).clock(clock)).await.into()
     }
 
     /// The same application, restarted without its clients.
     pub async fn without_clients(&self) -> Self {
         let server = AuthorizationServer::new(ISSUER);
-        Self { host: self.host.restart(|config| configured(config, server)).await }
+        self.host.restart(|config| configured(config, server)).await.into()
     }
 
     /// The same application, restarted with a client that can have less.
     pub async fn with_less_for_the_client(&self) -> Self {
         let cli = OauthClient::new("cli", "Acme CLI").redirect_uri("http://127.0.0.1/callback");
         let server = AuthorizationServer::new(ISSUER).client(cli.permissions([ReadProjects::NAME]));
-        Self { host: self.host.restart(|config| configured(config, server)).await }
+        self.host.restart(|config| configured(config, server)).await.into()
     }
 
     /// The same application, restarted with a newer secret key base.
@@ -91,7 +117,7 @@ impl ServerHost {
             let config = Config::new("my_app", secret("b")).older_secrets([secret("a")]).clock(clock);
             configured(config.argon2(Argon2Params::INSECURE_FOR_TESTS), settings())
         });
-        Self { host: restarted.await }
+        restarted.await.into()
     }
 
     pub fn sigra(&self) -> &Sigra<User> {
@@ -108,6 +134,8 @@ impl ServerHost {
             .route("/api/caller", any(async |bearer: Bearer<User>| format!("{:?}", bearer.token())))
             .route("/mcp", any(async |bearer: Bearer<User, ReadProjects>| bearer.user().email.clone()))
             .layer(self.host.sigra.fetch_current_scope());
+        let mailer = self.mailer.clone();
+        let token = async move |State(sigra): AppState, request: Request| token(sigra, mailer, request).await;
         let programs = Router::new()
             .route("/oauth/token", post(token).options(preflight))
             .route("/oauth/revoke", post(revoke))
@@ -182,6 +210,12 @@ impl ServerHost {
         TestClient::new(self.router()).json().bearer(access).get(path).await
     }
 
+    /// The emails that were sent about programs.
+    pub async fn mails(&self) -> Vec<Mail> {
+        self.mailer.settle().await;
+        self.mailer.mailbox().expect("emails are kept in memory").mails()
+    }
+
     pub async fn count(&self, table: &'static str) -> i64 {
         let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count).fetch_one(&self.host.pool).await.expect("a count")
@@ -194,6 +228,7 @@ pub fn settings() -> AuthorizationServer {
         .client(OauthClient::new("other", "Other").redirect_uri("http://127.0.0.1/callback").devices(true))
         .client(OauthClient::new("reader", "Reader").redirect_uri(APP).permissions([ReadProjects::NAME]))
         .client(OauthClient::new("own", "Our website").redirect_uri(APP).skip_consent(true))
+        .client(OauthClient::new("server", "Our server").secret(SECRET).redirect_uri(APP).skip_consent(true))
         .client(OauthClient::new("api", "Our API").secret(SECRET).introspects(true))
         .client(OauthClient::new("site", "A website").secret(SECRET).redirect_uri(APP))
         .resource("https://localhost/mcp")
@@ -325,11 +360,10 @@ async fn ask(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    if request.skips_consent() {
-        return match sigra.oauth_server().approve(&scope, &request, &session.client()).await {
-            Ok(url) => Redirect::to(&url).into_response(),
-            Err(error) => error.into_response(),
-        };
+    match sigra.oauth_server().skip_consent(&scope, &request, &session.client()).await {
+        Ok(Some(url)) => return Redirect::to(&url).into_response(),
+        Ok(None) => {}
+        Err(error) => return error.into_response(),
     }
     let permissions: Vec<&str> = request.permissions().iter().map(|permission| permission.description).collect();
     let page = json!({
@@ -351,7 +385,7 @@ struct Decision {
 async fn answer(
     State(sigra): AppState,
     session: CookieSession,
-    scope: Scope<User>,
+    sudo: Result<Sudo<User>, SudoRejection>,
     OriginalUri(uri): OriginalUri,
     Form(form): Form<Decision>,
 ) -> Response {
@@ -360,8 +394,9 @@ async fn answer(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    let url = match form.decision.as_str() {
-        "allow" => server.approve(&scope, &request, &session.client()).await,
+    let url = match (form.decision.as_str(), sudo) {
+        ("allow", Ok(sudo)) => server.approve(&sudo, &request, &session.client()).await,
+        ("allow", Err(rejection)) => return rejection.into_response(),
         _ => server.deny(&request),
     };
     url.map_or_else(IntoResponse::into_response, |url| Redirect::to(&url).into_response())
@@ -380,17 +415,25 @@ async fn enter(State(sigra): AppState, scope: Scope<User>, Form(form): Form<Ente
     ))
 }
 
-async fn decide(State(sigra): AppState, scope: Scope<User>, Form(form): Form<Decision>) -> sigra::Result<Json<bool>> {
+async fn decide(State(sigra): AppState, sudo: Sudo<User>, Form(form): Form<Decision>) -> sigra::Result<Json<bool>> {
     let Some(code) = UserCode::parse(&form.user_code) else { return Ok(Json(false)) };
     let decided = match form.decision.as_str() {
-        "allow" => sigra.oauth_server().approve_device(&scope, &code).await?,
-        _ => sigra.oauth_server().deny_device(&scope, &code).await?,
+        "allow" => sigra.oauth_server().approve_device(&sudo, &code).await?,
+        _ => sigra.oauth_server().deny_device(&sudo.0, &code).await?,
     };
     Ok(Json(decided.is_some()))
 }
 
-async fn token(State(sigra): AppState, request: Request) -> Response {
-    sigra.oauth_server().token(request).await
+async fn token(sigra: Sigra<User>, mailer: Mailer, request: Request) -> Response {
+    let server = sigra.oauth_server();
+    server
+        .token_with(request, move |tx, new| {
+            let asked = if new.was_asked { "asked" } else { "not asked" };
+            let text = format!("{}, {asked}, until {}", new.grant.device(), new.ends_at.date());
+            let mail = Mail::new(&new.user.email, "A program got access", text);
+            Box::pin(async move { mailer.send_in(tx, mail).await })
+        })
+        .await
 }
 
 async fn preflight(State(sigra): AppState) -> Response {

@@ -3,7 +3,7 @@
 use sigra::{
     Client, Sudo,
     api_tokens::{ApiToken, ApiTokenProblem, CreatedApiToken, Expiry, NewApiToken},
-    bearer::{PermissionList, Permissions},
+    bearer::Permissions,
 };
 use time::{Date, Month, Time};
 
@@ -39,7 +39,7 @@ impl Accounts {
         let new = NewApiToken::new(&asked.name, permissions_of(asked)?, expiry_of(asked)?);
         self.limit_changes("api token", user).await?;
         let notify = async |tx: &mut Transaction, token: &ApiToken| {
-            let allows = in_words(token, &self.sigra.api_tokens().permissions());
+            let allows = permissions::all_in_words(&token.permissions);
             self.mailer().send_in(tx, self.notifier.api_token_created(user, token, &allows)).await
         };
         match self.sigra.api_tokens().create_with(sudo, &new, client, notify).await {
@@ -47,12 +47,6 @@ impl Accounts {
             created => Ok(created?),
         }
     }
-}
-
-/// Returns what a token allows, in the language of its user.
-pub fn in_words(token: &ApiToken, registered: &PermissionList) -> Vec<&'static str> {
-    let has = registered.iter().filter(|permission| token.permissions.contains(permission.name));
-    has.map(|permission| permissions::in_words(&permission)).collect()
 }
 
 /// A token that allows nothing is a mistake.

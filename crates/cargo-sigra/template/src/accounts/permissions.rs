@@ -4,7 +4,7 @@
 
 use sigra::{
     Permission,
-    bearer::{PermissionList, RegisteredPermission},
+    bearer::{PermissionList, Permissions, RegisteredPermission},
 };
 
 pub struct ReadProjects;
@@ -24,6 +24,15 @@ impl Permission for WriteProjects {
 /// All permissions, in the order in which they are shown.
 pub fn all() -> PermissionList {
     PermissionList::new().with::<ReadProjects>().with::<WriteProjects>()
+}
+
+/// Returns what permissions allow, to their user.
+pub fn all_in_words(granted: &Permissions) -> Vec<&'static str> {
+    all()
+        .iter()
+        .filter(|permission| granted.contains(permission.name))
+        .map(|permission| in_words(&permission))
+        .collect()
 }
 
 /// Returns what a permission allows, to its user.

@@ -6,6 +6,9 @@ use askama::Template;
 // <api_tokens>
 use sigra::api_tokens::ApiToken;
 // </api_tokens>
+// <oauth_server>
+use sigra::oauth_server::NewGrant;
+// </oauth_server>
 use sigra::{
     Client, EmailToken, Sigra,
     mail::{Mail, Mailer},
@@ -14,6 +17,9 @@ use sigra::{
 use time::OffsetDateTime;
 use url::Url;
 
+// <oauth_server>
+use super::permissions;
+// </oauth_server>
 use super::user::User;
 use crate::{dates::day, devices};
 // <languages>
@@ -251,6 +257,38 @@ impl UserNotifier {
         })
     }
     // </api_tokens>
+
+    // <oauth_server>
+    /// A program causes it, so it is never in the language that the program asks for.
+    pub fn program_got_access(&self, new: &NewGrant<User>) -> Mail {
+        let grant = &new.grant;
+        warn(&new.user, || Letter {
+            subject: t!("A program got access to your account"),
+            paragraphs: [
+                Some(t!("“{program}” can now use your account.", program = devices::program(grant))),
+                grant
+                    .is_registered()
+                    .then(|| t!("We haven't verified this program, and it chose its own name.").to_owned()),
+                Some(t!(
+                    "The program is allowed to: {permissions}.",
+                    permissions = permissions::all_in_words(&grant.permissions).join(", ")
+                )),
+                Some(t!("Its access ends on {day}, or when you end it.", day = day(new.ends_at))),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            link: Some(Link {
+                label: t!("See your devices"),
+                url: self.url("users/sessions"),
+                lifetime: String::new(),
+            }),
+            otherwise: t!(
+                "If this wasn't you, end its access under “Your devices”, log out all other devices, and change your password."
+            ),
+        })
+    }
+    // </oauth_server>
 
     // <magic_link>
     pub fn password_removed(&self, user: &User) -> Mail {

@@ -7,14 +7,16 @@ use axum::{
 use sigra::Sigra;
 
 use super::error::{NOT_FOUND, Result};
-use crate::accounts::User;
+use crate::accounts::{Accounts, User};
 
 /// The path of the metadata of resources. The path of a resource follows.
 const RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 
-/// Exchanges codes and refresh tokens for access tokens.
-pub async fn token(State(sigra): State<Sigra<User>>, request: Request) -> Response {
-    sigra.oauth_server().token(request).await
+/// Exchanges codes and refresh tokens for access tokens. A user whose program gets access receives an email.
+pub async fn token(State(accounts): State<Accounts>, request: Request) -> Response {
+    let server = accounts.sigra().oauth_server();
+    let notifier = accounts.clone();
+    server.token_with(request, move |tx, new| Box::pin(async move { notifier.tell_of_program(tx, new).await })).await
 }
 
 /// Revokes the tokens of a program that logs out.

@@ -144,8 +144,8 @@ pub fn app(state: AppState) -> Router {
         // </oauth>
         // <oauth_server>
         .route("/oauth/authorize", get(authorize::new).post(authorize::create))
-        .route("/device", get(device::new).post(device::create))
-        .route("/device/decision", post(device::decide))
+        .route("/device", get(device::new).post(device::create).route_layer(Extension(FormPage(device::DEVICE_PATH))))
+        .route("/device/decision", post(device::decide).route_layer(Extension(FormPage(device::DEVICE_PATH))))
         .route("/users/programs/{id}", delete(devices::end_access))
         // </oauth_server>
         // <mfa>

@@ -833,24 +833,27 @@ async fn logging_out_everywhere_revokes_access_tokens_if_asked() {
 // </api_tokens>
 
 // <oauth_server>
+/// What a program asks for.
+const AUTHORIZE: &str = "/oauth/authorize?response_type=code&client_id=my_app_cli\
+    &redirect_uri=http://127.0.0.1:1/callback&scope=projects:read\
+    &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+
 #[tokio::test]
 async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let api = Api::new().await;
     let (_, browser) = api.authenticated_fixture().await;
-    let path = "/oauth/authorize?response_type=code&client_id=my_app_cli&redirect_uri=http://127.0.0.1:1/callback\
-                &scope=projects:read&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
-    assert_status(&api.client().get(path).await, 401);
-    let asked: Value = browser.get(path).await.json();
+    assert_status(&api.client().get(AUTHORIZE).await, 401);
+    let asked: Value = browser.get(AUTHORIZE).await.json();
     assert_eq!((&asked["status"], &asked["client"]["name"]), (&json!("ask"), &json!("MyApp CLI")));
     assert_eq!(asked["permissions"], json!([{ "name": "projects:read", "description": "See your projects" }]));
-    let denied: Value = post(&browser, path, json!({ "decision": "deny" })).await.json();
+    let denied: Value = post(&browser, AUTHORIZE, json!({ "decision": "deny" })).await.json();
     assert!(denied["url"].as_str().expect("a URL").contains("error=access_denied"));
     let (other, _) = api.authenticated_fixture().await;
     let of_another = json!({ "decision": "allow", "shown_to": other.id.to_string() });
-    assert_code(&post(&browser, path, of_another).await, 409, "other_user");
+    assert_code(&post(&browser, AUTHORIZE, of_another).await, 409, "other_user");
     let allow = json!({ "decision": "allow", "shown_to": asked["user"] });
-    let next: Value = post(&browser, path, allow).await.json();
+    let next: Value = post(&browser, AUTHORIZE, allow).await.json();
     let (_, code) = next["url"].as_str().expect("a URL").split_once("?code=").expect("a code");
     let program = api.client().user_agent("my_app_cli/1.0 (linux)");
     let exchange = |code: &str| {
@@ -871,7 +874,7 @@ async fn a_frontend_shows_what_a_program_asks_for_and_sends_the_decision() {
     assert_status(&browser.delete(&format!("/users/programs/{id}")).await, 204);
     assert_status(&browser.delete(&format!("/users/programs/{id}")).await, 404);
     assert_status(&api.client().bearer(token).get("/api/me").await, 401);
-    assert_code(&browser.get(&path.replace("127.0.0.1", "evil.example")).await, 400, "unknown_program");
+    assert_code(&browser.get(&AUTHORIZE.replace("127.0.0.1", "evil.example")).await, 400, "unknown_program");
 }
 
 #[tokio::test]
@@ -893,5 +896,37 @@ async fn a_frontend_asks_for_the_code_of_a_device() {
     let tokens: Value = program.post("/oauth/token", &form).await.json();
     let token = tokens["access_token"].as_str().expect("a token");
     assert_status(&api.client().bearer(token).get("/api/me").await, 200);
+}
+
+#[tokio::test]
+async fn a_frontend_asks_for_the_password_again_before_it_gives_a_program_access() {
+    let api = Api::new().await;
+    let (_, browser) = api.authenticated_fixture().await;
+    api.clock().advance(std::time::Duration::from_secs(20 * 60));
+    let begun: Value = api.client().post("/oauth/device_authorization", &[("client_id", "my_app_cli")]).await.json();
+    let decision = json!({ "user_code": begun["user_code"], "decision": "allow" });
+    for (path, body) in [(AUTHORIZE, json!({ "decision": "allow" })), ("/device", decision.clone())] {
+        assert_code(&post(&browser, path, body).await, 403, "sudo_required");
+    }
+    assert_code(&post(&browser, "/device/decision", decision).await, 403, "sudo_required");
+    assert_status(&post(&browser, AUTHORIZE, json!({ "decision": "deny" })).await, 200);
+    assert_status(&post(&browser, "/users/sudo", json!({ "password": VALID_PASSWORD })).await, 204);
+    assert_status(&post(&browser, AUTHORIZE, json!({ "decision": "allow" })).await, 200);
+}
+
+#[tokio::test]
+async fn a_frontend_says_that_a_program_must_end_before_another_gets_access() {
+    let api = Api::new().await;
+    let (user, browser) = api.authenticated_fixture().await;
+    for _ in 0..100 {
+        api.program_client(&user, "my_app_cli", &["projects:read"]).await;
+    }
+    assert_code(&post(&browser, AUTHORIZE, json!({ "decision": "allow" })).await, 409, "too_many_programs");
+    let begun: Value = api.client().post("/oauth/device_authorization", &[("client_id", "my_app_cli")]).await.json();
+    assert_status(&post(&browser, "/device", json!({ "user_code": begun["user_code"] })).await, 200);
+    let decision = json!({ "user_code": begun["user_code"], "decision": "allow" });
+    assert_code(&post(&browser, "/device/decision", decision).await, 409, "too_many_programs");
+    let devices: Value = browser.get("/users/sessions").await.json();
+    assert_eq!(devices["programs"].as_array().map(Vec::len), Some(100));
 }
 // </oauth_server>

@@ -292,6 +292,21 @@ async fn invariant_17_a_deletion_is_emailed_even_if_the_client_hangs_up() {
     assert_emailed("Your account will be deleted", delete, is_deleted).await;
 }
 
+// <oauth_server>
+#[tokio::test]
+async fn invariant_17_access_of_a_program_is_emailed_even_if_the_program_hangs_up() {
+    let exchange = async |host: &Host, front: Front| {
+        let (user, browser) = confirmed(host).await;
+        let form = crate::oauth_server::exchange_form(&browser).await;
+        let request = Request::post("/oauth/token").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = request.body(form.into()).expect("a request");
+        Attempt { browser: front.client(host, &host.client()), request, recipient: user.email }
+    };
+    let has_access = async |host: &Host, email: &str| is_recorded(host, sigra::audit::APP_AUTHORIZED, email).await;
+    assert_emailed("A program got access to your account", exchange, has_access).await;
+}
+// </oauth_server>
+
 // <mfa>
 #[tokio::test]
 async fn invariant_17_a_new_second_factor_is_emailed_even_if_the_client_hangs_up() {

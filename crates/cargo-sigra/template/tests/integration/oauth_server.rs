@@ -1,12 +1,17 @@
 //! Programs that users give access: the pages and the endpoints.
 
+use std::time::Duration;
+
 use crate::support::Host;
 // <mfa>
 use crate::support::enrol;
 // </mfa>
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
-use sigra::testing::{TestClient, TestHost, TestResponse, assert_contains, assert_redirected_to, assert_status};
+use sigra::testing::{
+    TestClient, TestHost, TestResponse, VALID_PASSWORD, assert_contains, assert_email_sent, assert_no_email_sent,
+    assert_redirected_to, assert_status,
+};
 use url::{Url, form_urlencoded};
 
 const CLIENT: &str = "my_app_cli";
@@ -56,12 +61,48 @@ async fn exchange(host: &Host, code: &str) -> TestResponse {
     program(host).post("/oauth/token", &form).await
 }
 
-/// Gives a program access, and returns its access token.
-async fn give_access(host: &Host, browser: &TestClient) -> String {
+/// Allows a program what it asks for, and returns its code.
+async fn allow(browser: &TestClient) -> String {
     let allowed = browser.post(&authorize_path(CALLBACK), &[("user[decision]", "allow")]).await;
     assert_status(&allowed, 303);
-    let code = answer(allowed.location().expect("a URL"), "code").expect("a code");
-    field(&exchange(host, &code).await, "access_token")
+    answer(allowed.location().expect("a URL"), "code").expect("a code")
+}
+
+/// The form with which a program exchanges the code that a user gave it.
+pub async fn exchange_form(browser: &TestClient) -> String {
+    let code = allow(browser).await;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", CLIENT),
+        ("code", code.as_str()),
+        ("code_verifier", VERIFIER),
+    ];
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
+}
+
+/// Gives a program access, and returns its access token.
+async fn give_access(host: &Host, browser: &TestClient) -> String {
+    field(&exchange(host, &allow(browser).await).await, "access_token")
+}
+
+/// Logs a program in with a code that a user enters. Returns the response with its tokens.
+async fn connect(host: &Host, browser: &TestClient) -> TestResponse {
+    let begun = program(host).post("/oauth/device_authorization", &[("client_id", CLIENT)]).await;
+    let (device_code, user_code) = (field(&begun, "device_code"), field(&begun, "user_code"));
+    assert_status(&browser.post("/device", &[("user[user_code]", &user_code)]).await, 200);
+    let allow = [("user[user_code]", user_code.as_str()), ("user[decision]", "allow")];
+    assert_redirected_to(&browser.post("/device/decision", &allow).await, "/users/sessions");
+    let form = [("grant_type", DEVICE_CODE), ("client_id", CLIENT), ("device_code", &device_code)];
+    program(host).post("/oauth/token", &form).await
+}
+
+/// Waits until the login is no longer a recent one.
+fn wait_until_sudo_ends(host: &Host) {
+    host.clock().advance(Duration::from_secs(20 * 60));
+}
+
+async fn confirm_password(browser: &TestClient) -> TestResponse {
+    browser.post("/users/sudo", &[("user[password]", VALID_PASSWORD)]).await
 }
 
 async fn is_open(host: &Host, token: &str) -> bool {
@@ -227,26 +268,160 @@ async fn a_user_who_enters_too_many_codes_must_wait() {
 }
 
 #[tokio::test]
+async fn a_user_is_emailed_once_when_a_program_gets_access() {
+    const SUBJECT: &str = "A program got access to your account";
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let code = allow(&browser).await;
+    assert_no_email_sent(host.accounts.mailer(), &user.email).await;
+    let tokens = exchange(&host, &code).await;
+    let refresh_token = field(&tokens, "refresh_token");
+    let form = [("grant_type", "refresh_token"), ("client_id", CLIENT), ("refresh_token", &refresh_token)];
+    assert_status(&program(&host).post("/oauth/token", &form).await, 200);
+    let mail = assert_email_sent(host.accounts.mailer(), &user.email, SUBJECT).await;
+    let html = mail.html.as_deref().expect("HTML");
+    for words in ["MyApp CLI on Linux", "See your projects", "http://localhost:4000/users/sessions", "If this wasn"] {
+        assert!(mail.text.contains(words) && html.contains(words), "{words} is missing: {mail:?}");
+    }
+    assert!(!mail.text.contains("verified"), "it is a program of ours");
+    assert_eq!(host.mails_to(&user.email).await.len(), 1);
+
+    assert_status(&connect(&host, &browser).await, 200);
+    assert_eq!(host.mails_to(&user.email).await.len(), 2);
+}
+
+// <languages>
+/// Somebody else may have started the program, and chosen its language.
+#[tokio::test]
+async fn the_email_about_a_program_is_in_the_language_of_its_user() {
+    let host = Host::new().await;
+    for (language, subject) in
+        [("", "A program got access to your account"), ("de", "Ein Programm hat Zugriff auf Ihr Konto bekommen")]
+    {
+        let (user, browser) = host.authenticated_fixture().await;
+        assert_status(&browser.put("/users/settings/language", &[("user[language]", language)]).await, 303);
+        let code = allow(&browser).await;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", CLIENT),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+        ];
+        assert_status(&program(&host).accept_language("de").post("/oauth/token", &form).await, 200);
+        let mail = assert_email_sent(host.accounts.mailer(), &user.email, subject).await;
+        assert_eq!(mail.text.contains("Ihre Projekte sehen"), language == "de", "{}", mail.text);
+    }
+}
+// </languages>
+
+#[tokio::test]
+async fn giving_access_requires_a_recent_login_and_goes_on_after_it() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    let path = authorize_path(CALLBACK);
+    wait_until_sudo_ends(&host);
+    assert_redirected_to(&browser.get(&path).await, "/users/sudo");
+    assert_redirected_to(&confirm_password(&browser).await, &path);
+    assert_contains(&browser.get(&path).await, "Give MyApp CLI access?");
+
+    // The page was open for long.
+    wait_until_sudo_ends(&host);
+    assert_redirected_to(&browser.post(&path, &[("user[decision]", "allow")]).await, "/users/sudo");
+    assert_redirected_to(&confirm_password(&browser).await, &path);
+    let token = give_access(&host, &browser).await;
+    assert!(is_open(&host, &token).await);
+
+    wait_until_sudo_ends(&host);
+    let denied = browser.post(&path, &[("user[decision]", "deny")]).await;
+    let error = answer(denied.location().expect("a URL"), "error");
+    assert_eq!(error.as_deref(), Some("access_denied"), "nothing is given, so nothing is asked");
+}
+
+/// Somebody who is talked into entering a code has a moment to think about it (RFC 8628 section 5.4).
+#[tokio::test]
+async fn connecting_a_device_requires_a_recent_login() {
+    let host = Host::new().await;
+    let (_, browser) = host.authenticated_fixture().await;
+    wait_until_sudo_ends(&host);
+    let begun = program(&host).post("/oauth/device_authorization", &[("client_id", CLIENT)]).await;
+    let (device_code, user_code) = (field(&begun, "device_code"), field(&begun, "user_code"));
+    let path = format!("/device?user_code={user_code}");
+    assert_redirected_to(&browser.get(&path).await, "/users/sudo");
+    let allow = [("user[user_code]", user_code.as_str()), ("user[decision]", "allow")];
+    for (path, form) in [("/device", &allow[..1]), ("/device/decision", &allow[..])] {
+        assert_redirected_to(&browser.post(path, form).await, "/users/sudo");
+    }
+    let form = [("grant_type", DEVICE_CODE), ("client_id", CLIENT), ("device_code", &device_code)];
+    let polled = program(&host).post("/oauth/token", &form).await;
+    assert_eq!(field(&polled, "error"), "authorization_pending");
+
+    assert_redirected_to(&confirm_password(&browser).await, "/device");
+    wait_until_sudo_ends(&host);
+    assert_redirected_to(&browser.get(&path).await, "/users/sudo");
+    assert_redirected_to(&confirm_password(&browser).await, &path);
+    assert_status(&connect(&host, &browser).await, 200);
+}
+
+#[tokio::test]
+async fn a_user_who_gave_access_to_100_programs_must_end_one_first() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    let code = allow(&browser).await;
+    for _ in 0..100 {
+        host.program_client(&user, CLIENT, &["projects:read"]).await;
+    }
+    assert_eq!(field(&exchange(&host, &code).await, "error"), "invalid_grant");
+    let refused = browser.post(&authorize_path(CALLBACK), &[("user[decision]", "allow")]).await;
+    assert_redirected_to(&refused, "/users/sessions");
+    let devices = browser.follow(&refused).await;
+    assert_contains(&devices, "You can give access to at most 100 programs.");
+    let text = devices.text();
+    let programs: Vec<&str> = text.split("action=\"/users/programs/").skip(1).collect();
+    assert_eq!(programs.len(), 100, "all are listed");
+    let id = programs[0].split_once('"').expect("the end").0;
+    assert_redirected_to(&browser.delete(&format!("/users/programs/{id}")).await, "/users/sessions");
+    let token = give_access(&host, &browser).await;
+    assert!(is_open(&host, &token).await);
+}
+
+#[tokio::test]
+async fn a_user_who_gave_access_to_100_programs_connects_no_device() {
+    let host = Host::new().await;
+    let (user, browser) = host.authenticated_fixture().await;
+    for _ in 0..100 {
+        host.program_client(&user, CLIENT, &["projects:read"]).await;
+    }
+    let begun = program(&host).post("/oauth/device_authorization", &[("client_id", CLIENT)]).await;
+    let user_code = field(&begun, "user_code");
+    browser.post("/device", &[("user[user_code]", &user_code)]).await;
+    let allow = [("user[user_code]", user_code.as_str()), ("user[decision]", "allow")];
+    let refused = browser.post("/device/decision", &allow).await;
+    assert_redirected_to(&refused, "/users/sessions");
+    assert_contains(&browser.follow(&refused).await, "You can give access to at most 100 programs.");
+}
+
+#[tokio::test]
 async fn logging_out_everywhere_can_end_programs_too() {
     let host = Host::new().await;
-    for (fields, stays) in [(&[][..], true), (&[("user[revoke_api_tokens]", "true")][..], false)] {
-        let (_, browser) = host.authenticated_fixture().await;
-        let token = give_access(&host, &browser).await;
+    for (fields, status) in [(&[][..], 200), (&[("user[revoke_api_tokens]", "true")][..], 401)] {
+        let (user, browser) = host.authenticated_fixture().await;
+        let program = host.program_client(&user, CLIENT, &["projects:read"]).await;
         browser.post("/users/sessions", &[&[("_method", "delete")], fields].concat()).await;
-        assert_eq!(is_open(&host, &token).await, stays);
+        assert_status(&program.get("/api/me").await, status);
     }
 }
 
 #[tokio::test]
 async fn invariant_9_a_new_password_ends_programs() {
     let host = Host::new().await;
-    let (user, browser) = host.authenticated_fixture().await;
-    let token = give_access(&host, &browser).await;
+    let user = host.registered_fixture().await;
+    let program = host.program_client(&user, CLIENT, &["projects:read"]).await;
+    assert_status(&program.get("/api/me").await, 200);
     let mut tx = host.sigra().begin().await.expect("a transaction");
     let revoked = host.sigra().email_tokens().delete_all_in(&mut tx, &user.id, None).await.expect("deleted");
     tx.commit().await.expect("committed");
     host.sigra().sessions().announce(revoked);
-    assert!(!is_open(&host, &token).await);
+    assert_status(&program.get("/api/me").await, 401);
 }
 
 // <mfa>

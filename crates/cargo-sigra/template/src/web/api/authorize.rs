@@ -7,11 +7,13 @@ use axum::{
     Json,
     extract::{OriginalUri, State},
     http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use sigra::{
-    CookieSession, Problem, Scope,
+    CookieSession, Problem, Scope, Sudo,
     oauth_server::{AuthorizationError, AuthorizationRequest},
+    scope::SudoRejection,
 };
 
 use crate::{
@@ -93,33 +95,35 @@ pub async fn show(
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    if request.skips_consent() {
-        let url = server.approve(&scope, &request, &session.client()).await?;
-        return Ok(Json(Next::Redirect { url }));
+    match server.skip_consent(&scope, &request, &session.client()).await? {
+        Some(url) => Ok(Json(Next::Redirect { url })),
+        None => Ok(Json(Next::Ask(Asked::new(&request, scope.user())))),
     }
-    Ok(Json(Next::Ask(Asked::new(&request, scope.user()))))
 }
 
+/// Gives or refuses the program access. To give it, the user must have logged in recently: it outlives their session.
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
+    sudo: std::result::Result<Sudo<User>, SudoRejection>,
     OriginalUri(uri): OriginalUri,
     Json(form): Json<Decision>,
-) -> Result<Json<Next>> {
+) -> Result<Response> {
     let server = accounts.sigra().oauth_server();
     let request = match server.authorization_request(&uri).await {
         Ok(request) => request,
-        Err(error) => return refuse(error),
+        Err(error) => return refuse(error).map(IntoResponse::into_response),
     };
     if form.is_of_another(scope.user()) {
         return Err(OTHER_USER.into());
     }
-    let url = match form.decision.is_allowed() {
-        true => server.approve(&scope, &request, &session.client()).await?,
-        false => server.deny(&request)?,
+    let url = match (form.decision.is_allowed(), sudo) {
+        (true, Ok(sudo)) => server.approve(&sudo, &request, &session.client()).await?,
+        (true, Err(rejection)) => return Ok(rejection.into_response()),
+        (false, _) => server.deny(&request)?,
     };
-    Ok(Json(Next::Redirect { url }))
+    Ok(Json(Next::Redirect { url }).into_response())
 }
 
 fn refuse(error: AuthorizationError) -> Result<Json<Next>> {

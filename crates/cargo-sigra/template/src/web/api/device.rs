@@ -1,11 +1,12 @@
-//! A program without a browser shows a code. The user enters it in the frontend, and decides.
+//! A program without a browser shows a code. The user enters it in the frontend, and decides. They must have logged in
+//! recently: somebody who is talked into entering a code has a moment to think about it.
 
 use std::net::IpAddr;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use sigra::{
-    Scope,
+    Sudo,
     oauth_server::{DeviceRequest, UserCode},
 };
 use time::OffsetDateTime;
@@ -48,7 +49,7 @@ impl From<DeviceRequest> for Waiting {
 /// Names the program, for the user to decide. Show a warning too: somebody else may have sent the user the code.
 pub async fn create(
     State(accounts): State<Accounts>,
-    scope: Scope<User>,
+    Sudo(scope): Sudo<User>,
     Json(form): Json<EnteredCode>,
 ) -> Result<Json<Waiting>> {
     let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
@@ -59,14 +60,14 @@ pub async fn create(
 /// Gives or refuses the program access. Only the session that entered the code can.
 pub async fn decide(
     State(accounts): State<Accounts>,
-    scope: Scope<User>,
+    sudo: Sudo<User>,
     Json(form): Json<DeviceDecision>,
 ) -> Result<StatusCode> {
     let server = accounts.sigra().oauth_server();
     let code = UserCode::parse(&form.user_code).ok_or(NOT_FOUND)?;
     let decided = match form.decision.is_allowed() {
-        true => server.approve_device(&scope, &code).await?,
-        false => server.deny_device(&scope, &code).await?,
+        true => server.approve_device(&sudo, &code).await?,
+        false => server.deny_device(&sudo.0, &code).await?,
     };
     Ok(found(decided.is_some()))
 }

@@ -6,16 +6,12 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
 };
-use sigra::{
-    CookieSession, Flash, Scope, Sudo,
-    api_tokens::ApiToken,
-    bearer::{PermissionList, RegisteredPermission},
-};
+use sigra::{CookieSession, Flash, Scope, Sudo, api_tokens::ApiToken, bearer::RegisteredPermission};
 use uuid::Uuid;
 
 use super::form::Form;
 use crate::{
-    accounts::{Accounts, AskedToken, Problems, Refusal, User, in_words},
+    accounts::{Accounts, AskedToken, Problems, Refusal, User, permissions},
     dates::{Moment, moment},
     web::{
         error::{NOT_FOUND, Result},
@@ -65,12 +61,12 @@ struct Token {
 }
 
 impl Token {
-    fn new(token: &ApiToken, registered: &PermissionList, is_expired: bool) -> Self {
+    fn new(token: &ApiToken, is_expired: bool) -> Self {
         Self {
             id: token.id,
             name: token.name.clone(),
             hint: token.hint.clone(),
-            allows: in_words(token, registered).join(", "),
+            allows: permissions::all_in_words(&token.permissions).join(", "),
             created: moment(token.inserted_at),
             last_used: token.last_used_at.map(moment),
             ip: token.last_used_ip.map(|ip| ip.to_string()),
@@ -132,13 +128,13 @@ async fn page(
     problems: Problems,
 ) -> Result<TokensPage> {
     let (api_tokens, now) = (accounts.sigra().api_tokens(), accounts.sigra().now());
-    let (tokens, registered) = (api_tokens.list(scope).await?, api_tokens.permissions());
+    let tokens = api_tokens.list(scope).await?;
     Ok(TokensPage {
         layout: Layout::new(t!("Access tokens"), session, Some(scope)).at(PATH).with_problems(!problems.is_empty()),
         may_create: api_tokens.may_create(&tokens),
-        tokens: tokens.iter().map(|token| Token::new(token, &registered, token.is_expired(now))).collect(),
+        tokens: tokens.iter().map(|token| Token::new(token, token.is_expired(now))).collect(),
         created: None,
-        permissions: registered.iter().collect(),
+        permissions: api_tokens.permissions().iter().collect(),
         asked,
         problems,
     })

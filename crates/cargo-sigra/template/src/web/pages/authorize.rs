@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::{
-    extract::{OriginalUri, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    extract::{FromRequestParts as _, OriginalUri, State},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
 use sigra::{
-    CookieSession, Scope,
+    CookieSession, Flash, Scope, Sudo,
     oauth_server::{AuthorizationError, AuthorizationRequest},
+    session::ReturnTo,
 };
 
 use super::form::Form;
@@ -58,23 +59,26 @@ struct AuthorizedPage {
     url: String,
 }
 
-/// Asks the user. A program of your own can be set to skip that.
+/// Asks the user, who must have logged in recently: what they give outlives their session. A program of your own can be
+/// set to skip that.
 pub async fn new(
     State(accounts): State<Accounts>,
     session: CookieSession,
     scope: Scope<User>,
     OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    mut parts: Parts,
 ) -> Result<Response> {
     let server = accounts.sigra().oauth_server();
     let request = match server.authorization_request(&uri).await {
         Ok(request) => request,
-        Err(error) => return refuse(error, &session, &scope, &headers),
+        Err(error) => return refuse(error, &session, &scope, &parts.headers),
     };
-    if request.skips_consent() {
-        let url = server.approve(&scope, &request, &session.client()).await?;
+    if let Some(url) = server.skip_consent(&scope, &request, &session.client()).await? {
         let client = request.client().name().to_owned();
-        return Ok(lead_back(&session, &scope, &headers, client, url));
+        return Ok(lead_back(&session, &scope, &parts.headers, client, url));
+    }
+    if let Err(rejection) = Sudo::<User>::from_request_parts(&mut parts, &()).await {
+        return Ok(rejection.into_response());
     }
     Ok((policy(&request), Page(page(&session, &scope, &uri, &request))).into_response())
 }
@@ -85,22 +89,42 @@ pub async fn create(
     session: CookieSession,
     scope: Scope<User>,
     OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    mut parts: Parts,
     Form(form): Form<Decision>,
 ) -> Result<Response> {
     let server = accounts.sigra().oauth_server();
     let request = match server.authorization_request(&uri).await {
         Ok(request) => request,
-        Err(error) => return refuse(error, &session, &scope, &headers),
+        Err(error) => return refuse(error, &session, &scope, &parts.headers),
     };
     if form.is_of_another(scope.user()) {
         return Ok((policy(&request), Page(page(&session, &scope, &uri, &request)).refused()).into_response());
     }
-    let url = match form.decision.is_allowed() {
-        true => server.approve(&scope, &request, &session.client()).await?,
-        false => server.deny(&request)?,
+    if !form.decision.is_allowed() {
+        return Ok(Redirect::to(&server.deny(&request)?).into_response());
+    }
+    let sudo = match Sudo::<User>::from_request_parts(&mut parts, &()).await {
+        Ok(sudo) => sudo,
+        Err(rejection) => {
+            // The page has this form's own path.
+            if let Some(page) = ReturnTo::from_uri(&uri) {
+                session.put_return_to(&page);
+            }
+            return Ok(rejection.into_response());
+        }
     };
-    Ok(Redirect::to(&url).into_response())
+    match server.approve(&sudo, &request, &session.client()).await {
+        Err(sigra::Error::TooManyPrograms { most }) => refuse_one_more(&session, most),
+        approved => Ok(Redirect::to(&approved?).into_response()),
+    }
+}
+
+/// Shows the programs that the user gave access, one of which must end first.
+pub fn refuse_one_more(session: &CookieSession, most: usize) -> Result<Response> {
+    let why =
+        t!("You can give access to at most {most} programs. End the access of one that you no longer use first.", most);
+    session.put_flash(Flash::Error, why)?;
+    Ok(Redirect::to("/users/sessions").into_response())
 }
 
 fn page(session: &CookieSession, scope: &Scope<User>, uri: &Uri, request: &AuthorizationRequest) -> AuthorizePage {

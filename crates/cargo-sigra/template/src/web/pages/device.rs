@@ -1,4 +1,6 @@
 //! A program without a browser, such as a command line on a server, shows a code. The user enters it here, and decides.
+//!
+//! They must have logged in recently. Somebody who is talked into entering a code has a moment to think about it.
 
 use askama::Template;
 use axum::{
@@ -7,11 +9,14 @@ use axum::{
 };
 use serde::Deserialize;
 use sigra::{
-    CookieSession, Flash, Scope,
+    CookieSession, Flash, Scope, Sudo,
     oauth_server::{DeviceRequest, UserCode},
 };
 
-use super::{authorize::DAY, form::Form};
+use super::{
+    authorize::{DAY, refuse_one_more},
+    form::Form,
+};
 use crate::{
     accounts::{Accounts, User, permissions},
     dates::{Moment, moment},
@@ -82,7 +87,7 @@ pub struct Prefilled {
 /// Asks for the code. A program can put it into the link, but the user must send the form.
 pub async fn new(
     session: CookieSession,
-    scope: Scope<User>,
+    Sudo(scope): Sudo<User>,
     Query(prefilled): Query<Prefilled>,
 ) -> Page<impl Template> {
     let code = UserCode::parse(&prefilled.user_code).map(|code| code.to_string()).unwrap_or_default();
@@ -93,7 +98,7 @@ pub async fn new(
 pub async fn create(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    scope: Scope<User>,
+    Sudo(scope): Sudo<User>,
     Form(form): Form<EnteredCode>,
 ) -> Result<Response> {
     let again = || DevicePage::new(&session, &scope, form.user_code.chars().take(20).collect());
@@ -115,13 +120,16 @@ pub async fn create(
 pub async fn decide(
     State(accounts): State<Accounts>,
     session: CookieSession,
-    scope: Scope<User>,
+    sudo: Sudo<User>,
     Form(form): Form<DeviceDecision>,
 ) -> Result<Response> {
     let server = accounts.sigra().oauth_server();
     let decided = match UserCode::parse(&form.user_code) {
-        Some(code) if form.decision.is_allowed() => server.approve_device(&scope, &code).await?,
-        Some(code) => server.deny_device(&scope, &code).await?,
+        Some(code) if form.decision.is_allowed() => match server.approve_device(&sudo, &code).await {
+            Err(sigra::Error::TooManyPrograms { most }) => return refuse_one_more(&session, most),
+            approved => approved?,
+        },
+        Some(code) => server.deny_device(&sudo.0, &code).await?,
         None => None,
     };
     let (kind, text) = match (decided, form.decision.is_allowed()) {

@@ -96,13 +96,11 @@ struct Program {
 
 impl From<&Grant> for Program {
     fn from(grant: &Grant) -> Self {
-        let all = permissions::all();
-        let allowed = all.iter().filter(|permission| grant.permissions.contains(permission.name));
         Self {
             id: grant.id,
             name: devices::program(grant),
             ip: address(grant.ip),
-            permissions: allowed.map(|permission| permissions::in_words(&permission)).collect(),
+            permissions: permissions::all_in_words(&grant.permissions),
             is_phone: devices::is_phone(grant.user_agent.as_deref()),
             last_used: moment(grant.last_used_at),
             since: moment(grant.inserted_at),
