@@ -12,7 +12,7 @@ pub enum Database {
     Postgres,
 }
 
-/// The type of user ids in the database.
+/// The type of user IDs in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Id {
@@ -69,8 +69,8 @@ impl Choices {
                 Database::Postgres => "PostgreSQL",
             },
             match self.id {
-                Id::Uuid => "user ids are UUIDs",
-                Id::Bigint => "user ids are integers",
+                Id::Uuid => "user IDs are UUIDs",
+                Id::Bigint => "user IDs are integers",
             },
         ];
         let parts = [
