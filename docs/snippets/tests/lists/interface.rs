@@ -168,3 +168,21 @@ fn the_guide_lists_every_endpoint_for_a_frontend() {
     let missing: Vec<&str> = routes.filter(is_for_frontends).filter(|path| !guide.contains(*path)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
+
+#[test]
+fn the_guide_lists_every_requirement_of_a_route() {
+    let source = read("crates/cargo-sigra/src/commands/routes/requirement.rs");
+    let variants = block(&source, "pub enum Requirement {").lines().filter_map(|line| line.trim().strip_suffix(','));
+    // `UserOrToken` is `user_or_token` in JSON.
+    let snake_case = |name: &str| {
+        let word = |c: char| if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() };
+        name.chars().map(word).collect::<String>().trim_start_matches('_').to_owned()
+    };
+    let guide = read("docs/installation.md");
+    let sentence = guide.split("The `requirement` of a route is").nth(1).and_then(|rest| rest.split('.').next());
+    assert_same(
+        "requirements",
+        code(sentence.expect("a sentence")).into_iter().collect(),
+        variants.map(snake_case).collect(),
+    );
+}
