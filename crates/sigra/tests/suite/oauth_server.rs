@@ -864,6 +864,8 @@ async fn invariant_17_other_endpoints_end_what_they_have_begun_even_if_the_progr
     let host = ServerHost::with(|server| server.register_clients(10_000), |config| config.rate_limits(false)).await;
     let (_, browser) = host.user().await;
     at_every_point(async |polls| {
+        // Of more than 32 codes, the oldest are deleted.
+        host.host.clock().advance(SECOND);
         let tokens = host.log_in(&browser).await;
         let revoke = form_to("/oauth/revoke", &[("client_id", "cli"), ("token", &tokens.refresh)]);
         let has_response = host.program().send_and_hang_up(revoke, polls).await.is_some();
