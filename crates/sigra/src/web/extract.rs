@@ -129,7 +129,7 @@ impl<S: Sync, U: AuthUser> FromRequestParts<S> for MfaEnrolment<U> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use http::Request;
 
