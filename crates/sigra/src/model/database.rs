@@ -53,6 +53,9 @@ pub trait Dialect:
     /// The feed of changes.
     type Feed: Feed<Database = Self>;
 
+    /// Prepares a connection for looking up tokens.
+    fn prepare_reader(conn: &mut Self::Connection) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Returns whether another pool with the host's options would connect to another database.
     fn is_private(host: &Pool<Self>) -> bool;
 
@@ -106,14 +109,22 @@ impl<'q, DB: Database, T: Encode<'q, DB> + Type<DB>> Encodes<'q, T> for DB {
 pub trait Decodes<'r, T>: Database {
     /// Returns the value of a column.
     fn value(row: &'r Self::Row, column: &'static str) -> sqlx::Result<T>;
+
+    /// Returns the value of the column at a place, counted from 0.
+    fn value_at(row: &'r Self::Row, place: usize) -> sqlx::Result<T>;
 }
 
 impl<'r, DB: Database, T: Decode<'r, DB> + Type<DB>> Decodes<'r, T> for DB
 where
     &'static str: ColumnIndex<DB::Row>,
+    usize: ColumnIndex<DB::Row>,
 {
     fn value(row: &'r Self::Row, column: &'static str) -> sqlx::Result<T> {
         row.try_get(column)
+    }
+
+    fn value_at(row: &'r Self::Row, place: usize) -> sqlx::Result<T> {
+        row.try_get(place)
     }
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use sqlx::Pool;
+use sqlx::{Pool, pool::PoolConnection};
+use tokio::time::timeout;
 
 use crate::model::database::Dialect;
 
@@ -41,6 +42,15 @@ impl<DB: Dialect> OwnPool<DB> {
             .idle_timeout(None)
             .max_lifetime(None);
         Self::Own(options.connect_lazy_with((*host.connect_options()).clone()))
+    }
+
+    /// Returns a connection for looking up tokens.
+    pub async fn reader(&self) -> sqlx::Result<PoolConnection<DB>> {
+        let mut connection = self.pool().acquire().await?;
+        if let Self::Own(_) = self {
+            timeout(PATIENCE, DB::prepare_reader(&mut connection)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        }
+        Ok(connection)
     }
 
     pub fn pool(&self) -> &Pool<DB> {

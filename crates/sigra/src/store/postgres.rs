@@ -1,7 +1,7 @@
 //! The dialect of PostgreSQL.
 
 use sqlx::{
-    Database, Decode, Encode, PgPool, Postgres, Type,
+    Database, Decode, Encode, PgConnection, PgPool, Postgres, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgQueryResult, PgTypeInfo, PgValueRef},
@@ -30,6 +30,10 @@ impl Dialect for Postgres {
     const CHECKPOINT: Option<Checkpoint> = None;
 
     type Feed = Listener;
+
+    async fn prepare_reader(_: &mut PgConnection) -> sqlx::Result<()> {
+        Ok(())
+    }
 
     fn is_private(_: &PgPool) -> bool {
         false

@@ -88,3 +88,35 @@ impl<R: Row<Database: Dialect>> Columns for R {
         <R::Database as Decodes<'r, T>>::value(self, column)
     }
 }
+
+/// The columns of a row, read one after another from the first one on.
+pub(super) struct InOrder<'r, R> {
+    row: &'r R,
+    next: usize,
+}
+
+impl<'r, R: Row<Database: Dialect>> InOrder<'r, R> {
+    pub fn of(row: &'r R) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// Returns the value of the next column.
+    pub fn value<T>(&mut self) -> sqlx::Result<T>
+    where
+        R::Database: Decodes<'r, T>,
+    {
+        let at = self.next;
+        self.next += 1;
+        <R::Database as Decodes<'r, T>>::value_at(self.row, at)
+    }
+
+    /// Returns the time in the next column.
+    pub fn time(&mut self) -> sqlx::Result<OffsetDateTime> {
+        self.value().map(|Time(at)| at)
+    }
+
+    /// Returns the time in the next column, or `None` if it is null.
+    pub fn optional_time(&mut self) -> sqlx::Result<Option<OffsetDateTime>> {
+        Ok(self.value::<Option<Time>>()?.map(|Time(at)| at))
+    }
+}

@@ -168,7 +168,7 @@ impl<U: AuthUser, L: Lookup<U>> Desk<U, L> {
                 stale.close_on_drop();
             }
         }
-        let fresh = self.pool.pool().acquire().await?;
+        let fresh = self.pool.reader().await?;
         self.opened = Instant::now();
         self.ask(fresh, tokens).await
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{
     batch::Batch,
     purge::purge_rows,
-    query::{Columns as _, query},
+    query::{Columns as _, InOrder, query},
     reader::{Answers, Lookup},
     row::{read, readable},
     second_factors::has_second_factor,
@@ -27,7 +27,8 @@ use crate::{
     },
 };
 
-/// The columns of a session. Their prefix distinguishes them from the user's columns.
+/// The columns of a session, which [`session_row`] reads by their place: finding each of them by name would take a tenth
+/// of the time of a lookup. Their prefix distinguishes them from the user's columns.
 const COLUMNS: &str = "t.id AS sigra_id, t.inserted_at AS sigra_inserted_at, t.issued_at AS sigra_issued_at,
     t.authenticated_at AS sigra_authenticated_at, t.last_used_at AS sigra_last_used_at,
     t.authenticated_by AS sigra_authenticated_by, t.mfa_pending AS sigra_mfa_pending,
@@ -122,32 +123,32 @@ fn found<U: AuthUser>(row: &Row<U>, standing: Standing) -> sqlx::Result<Found<U>
     read(row, |row| Ok(Found { scope: Scope::new(U::Database::user(row)?, session_row::<U>(row)?), standing }))
 }
 
+/// Reads the session in a row that begins with [`COLUMNS`].
 fn session_row<U: AuthUser>(row: &Row<U>) -> sqlx::Result<SessionRow> {
+    let mut columns = InOrder::of(row);
+    // The fields are read in this order, which is that of the columns.
     Ok(SessionRow {
-        id: row.value("sigra_id")?,
-        inserted_at: row.time("sigra_inserted_at")?,
-        issued_at: row.time("sigra_issued_at")?,
-        authenticated_at: row.time("sigra_authenticated_at")?,
-        last_used_at: row.time("sigra_last_used_at")?,
-        authenticated_by: row.value::<Option<&str>>("sigra_authenticated_by")?.map(LogInMethod::from_name),
-        mfa_pending: row.value("sigra_mfa_pending")?,
-        mfa_verified_at: row.optional_time("sigra_mfa_verified_at")?,
-        mfa_verified_by: row.value::<Option<&str>>("sigra_mfa_verified_by")?.and_then(FactorKind::from_name),
-        remembered: row.value("sigra_remembered")?,
-        ip: row.value::<Option<&str>>("sigra_ip")?.and_then(|ip| ip.parse().ok()),
-        user_agent: row.value("sigra_user_agent")?,
-        binding: binding::<U>(row)?,
+        id: columns.value()?,
+        inserted_at: columns.time()?,
+        issued_at: columns.time()?,
+        authenticated_at: columns.time()?,
+        last_used_at: columns.time()?,
+        authenticated_by: columns.value::<Option<&str>>()?.map(LogInMethod::from_name),
+        mfa_pending: columns.value()?,
+        mfa_verified_at: columns.optional_time()?,
+        mfa_verified_by: columns.value::<Option<&str>>()?.and_then(FactorKind::from_name),
+        remembered: columns.value()?,
+        ip: columns.value::<Option<&str>>()?.and_then(|ip| ip.parse().ok()),
+        user_agent: columns.value()?,
+        binding: binding(&mut columns)?,
     })
 }
 
-/// Returns the binding of a session. A key that isn't one is an error, so that its session isn't taken for an unbound
-/// one.
-fn binding<U: AuthUser>(row: &Row<U>) -> sqlx::Result<Option<Binding>> {
-    let Some(key) = row.value::<Option<&[u8]>>("sigra_binding_key")? else { return Ok(None) };
+/// Reads the binding of a session. A key that isn't one is an error, so that its session isn't taken for an unbound one.
+fn binding<R: sqlx::Row<Database: Dialect>>(columns: &mut InOrder<'_, R>) -> sqlx::Result<Option<Binding>> {
+    let Some(key) = columns.value::<Option<&[u8]>>()? else { return Ok(None) };
     let key = key.try_into().map_err(|_| sqlx::Error::Decode("a binding key has the wrong length".into()))?;
-    let bound_at = row.time("sigra_bound_at")?;
-    let misused_at = row.optional_time("sigra_misused_at")?;
-    Ok(Some(Binding { key: BindingKey::new(key), bound_at, misused_at }))
+    Ok(Some(Binding { key: BindingKey::new(key), bound_at: columns.time()?, misused_at: columns.optional_time()? }))
 }
 
 /// Returns whether a user's session still exists.
