@@ -72,6 +72,8 @@ const OF_FEATURES: &[(&str, &str)] = &[
     ("migrations/sqlite/", "sqlite"),
     ("src/database/postgres.rs", "postgres"),
     ("migrations/postgres/", "postgres"),
+    (".cargo/", "app"),
+    (".cargo/", "sqlite"),
     ("src/main.rs", "app"),
     ("src/server.rs", "app"),
     ("src/config/security_txt.rs", "app"),

@@ -108,7 +108,7 @@ struct State {
     /// The tokens that the browser presented, even if they were replaced since.
     presented: PresentedTokens,
     /// The token that the request was authenticated with.
-    acting: Option<TokenHash>,
+    acting: Option<SessionToken>,
     /// `None` while nobody is logged in.
     id: Option<CookieSessionId>,
     /// What the browser does with the response. It is known once a handler takes the session as an argument.
@@ -509,7 +509,7 @@ impl CookieSession {
     /// which has none, begins a new one.
     pub(crate) fn act_under(&self, token: &SessionToken, id: Option<CookieSessionId>) {
         let mut state = self.state();
-        state.acting = Some(token.hash());
+        state.acting = Some(token.clone());
         state.id = Some(id.unwrap_or_else(|| token.cookie_session_id()));
     }
 
@@ -669,7 +669,8 @@ impl State {
                 presented.push(token.clone());
             }
         }
-        presented.sort_by_key(|token| Some(token.hash()) != self.acting);
+        let acting = self.acting.as_ref().map(SessionToken::hash);
+        presented.sort_by_key(|token| Some(token.hash()) != acting);
         presented
     }
 

@@ -107,8 +107,8 @@ impl<U: AuthUser> Sigra<U> {
         token: &SessionToken,
         presented: Option<Fingerprint>,
     ) -> Result<LookedUp<U>, Error> {
-        let (hash, now) = (token.hash(), self.now());
-        let (found, stamp) = self.find(token.hashes()).await?;
+        let (hashes, now) = (token.hashes(), self.now());
+        let (found, stamp) = self.find(hashes).await?;
         let Some(Found { mut scope, standing }) = found else {
             tracing::info!(target: "sigra", event = telemetry::TOKEN_REJECTED);
             return Ok(LookedUp::Dead);
@@ -142,7 +142,7 @@ impl<U: AuthUser> Sigra<U> {
             Standing::Previous(Some(until)) if self.is_in_grace(until) => {}
             Standing::Previous(_) => return Ok(LookedUp::Superseded),
             Standing::Next => {
-                let (sigra, next, id) = (self.clone(), hash, scope.session().id);
+                let (sigra, next, id) = (self.clone(), hashes.token, scope.session().id);
                 let promoted = async move { sigra.promote(next, id, now).await };
                 self.keep_up("could not promote the next token of a session", promoted).await;
             }
