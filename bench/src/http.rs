@@ -76,21 +76,26 @@ impl Connection {
         self.send(request.body(Full::default())?).await
     }
 
-    /// Submits the log-in form as the demo user.
+    /// Submits the log-in form as the demo user, in a browser of its own.
     pub async fn log_in(&mut self) -> Result<Answer> {
-        self.submit_log_in(DEMO_LOG_IN).await
+        self.submit_log_in(DEMO_LOG_IN, "").await
+    }
+
+    /// Submits the log-in form as the demo user, in a browser that keeps these cookies.
+    pub async fn log_in_again(&mut self, cookies: &str) -> Result<Answer> {
+        self.submit_log_in(DEMO_LOG_IN, cookies).await
     }
 
     /// Submits the log-in form as somebody who is not registered.
     pub async fn log_in_as_nobody(&mut self) -> Result<Answer> {
-        self.submit_log_in(NOBODYS_LOG_IN).await
+        self.submit_log_in(NOBODYS_LOG_IN, "").await
     }
 
     /// Submits a form with an address, and a password if there is one.
     pub async fn submit(&mut self, path: &str, email: &str, password: &str) -> Result<Answer> {
         let email = email.replace('@', "%40");
         let password = if password.is_empty() { String::new() } else { format!("&user%5Bpassword%5D={password}") };
-        self.submit_form(path, format!("user%5Bemail%5D={email}{password}").into()).await
+        self.submit_form(path, format!("user%5Bemail%5D={email}{password}").into(), "").await
     }
 
     /// Registers a user with a password, at a server of the comparison.
@@ -112,18 +117,20 @@ impl Connection {
         self.send(request).await
     }
 
-    async fn submit_log_in(&mut self, form: &'static str) -> Result<Answer> {
-        self.submit_form("/users/log-in", form.into()).await
+    async fn submit_log_in(&mut self, form: &'static str, cookies: &str) -> Result<Answer> {
+        self.submit_form("/users/log-in", form.into(), cookies).await
     }
 
-    async fn submit_form(&mut self, path: &str, form: Bytes) -> Result<Answer> {
-        let request = Request::post(path)
+    async fn submit_form(&mut self, path: &str, form: Bytes, cookies: &str) -> Result<Answer> {
+        let mut request = Request::post(path)
             .header(HOST, &self.host)
             .header(ORIGIN, format!("http://{}", self.host))
             .header("sec-fetch-site", "same-origin")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::from(form))?;
-        self.send(request).await
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies);
+        }
+        self.send(request.body(Full::from(form))?).await
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
@@ -153,6 +160,12 @@ impl Answer {
     pub fn kept_cookies(&self) -> String {
         let kept: Vec<&str> = self.cookies.iter().map(String::as_str).filter(|pair| !pair.ends_with('=')).collect();
         kept.join("; ")
+    }
+
+    /// The cookie that a browser is known by.
+    #[must_use]
+    pub fn device_cookie(&self) -> Option<&str> {
+        self.cookies.iter().map(String::as_str).find(|pair| pair.contains("_device="))
     }
 
     /// Whether it leads a user who has just logged in away from the log-in page.
