@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Names of other programs and libraries.
-const FOREIGN: [&str; 11] = [
+const FOREIGN: [&str; 12] = [
     "auth_session",
     "auto_stop_machines",
     "cookie_jar",
@@ -21,6 +21,7 @@ const FOREIGN: [&str; 11] = [
     "proxy_read_timeout",
     "serde_urlencoded",
     "stop_grace_period",
+    "with_allowed_hosts",
 ];
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
