@@ -29,7 +29,7 @@
 //! | [`BINDING_MISSING`] | info | `user_id`, `session_id`, `mode` (`report`, `enforce`), `reason` (`absent`, `invalid`, `expired`, `unbound`), and `skipped` if the browser says why (`unreachable`, `server_error`, `quota_exceeded`, `other`) or needn't renew it (`excluded`) | a request of a bound session came without its bound cookie, or one of a user who must be bound came in an unbound session |
 //! | [`USED_WITHOUT_KEY`] | warn | `user_id`, `session_id` | the token of a bound session was used without the key, and its browser gave no reason: somebody may have a copy. It is logged once for each session |
 //! | [`MAIL_SENT`] | info | `subject` | the mail server accepted an email |
-//! | [`MAIL_DELAYED`] | warn | `subject`, `error` | the mail server failed, and sending is retried |
+//! | [`MAIL_DELAYED`] | warn, and error after the quick retries | `subject`, `error` | the mail server failed, and sending is retried |
 //! | [`MAIL_FAILED`] | error | `subject` (if there is one), `error` | an email was not sent, and won't be retried |
 //! | [`LIVE_ENDED`] | info | `session_id` | a session's live connections were ended |
 //! | [`TOKENS_PURGED`] | info | `purged` (their number) | expired rows were deleted in the background |

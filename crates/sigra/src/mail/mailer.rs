@@ -48,6 +48,12 @@ const HOLD: Duration = Duration::from_secs(30);
 /// How often this process extends the hold of its emails, and takes over those that no process holds.
 const ROUND: Duration = Duration::from_secs(8);
 
+/// The time between the attempts after the last of the [`RETRIES`].
+const PAUSE: Duration = Duration::from_secs(30 * 60);
+
+/// The age from which an email is tried once at a time, because the [`RETRIES`] have failed.
+const OLD: Duration = Duration::from_secs(20 * 60);
+
 /// The age from which an email is no longer taken over, because its links have expired.
 const TOO_OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -179,7 +185,7 @@ impl Mailer {
         tx.after_commit(move || {
             // If the commit took longer, another process may have taken it over.
             if kept_at.elapsed() < HOLD / 2 {
-                mailer.send_held(outbox, id, mail);
+                mailer.send_held(outbox, id, mail, &RETRIES);
             }
         });
         Ok(())
@@ -228,10 +234,8 @@ impl Mailer {
     pub async fn leave(&self) -> usize {
         let Some(outbox) = &self.0.outbox else { return self.0.tasks.len() };
         let held: Vec<Uuid> = self.held().drain().collect();
-        for id in &held {
-            if let Err(error) = outbox.hold(*id, Duration::ZERO).await {
-                tracing::warn!(target: "sigra", %error, "an email can't be released: it is sent only after its hold expires");
-            }
+        if let Err(error) = outbox.release(&held).await {
+            tracing::warn!(target: "sigra", %error, "emails can't be released: they are sent only after their hold expires");
         }
         held.len()
     }
@@ -255,39 +259,65 @@ impl Mailer {
 
     /// Sends an email, and keeps it in the outbox until then.
     async fn keep_and_send(&self, mail: &Mail) {
-        let Some(outbox) = &self.0.outbox else { return self.send_with_retries(mail).await };
+        let Some(outbox) = &self.0.outbox else { return self.send_from_memory(mail).await };
         // Noted before it is kept, so that a concurrent `leave` releases it too.
         let id = Uuid::now_v7();
         self.held().insert(id);
         match outbox.put(id, mail, HOLD).await {
-            Ok(()) => self.send_kept(outbox, id, mail).await,
+            Ok(()) => self.send_kept(outbox, id, mail, &RETRIES).await,
             Err(error) => {
                 self.held().remove(&id);
                 tracing::warn!(target: "sigra", %error, "an email is kept in memory only");
-                self.send_with_retries(mail).await;
+                self.send_from_memory(mail).await;
             }
         }
     }
 
+    /// Sends an email that isn't in the outbox.
+    async fn send_from_memory(&self, mail: &Mail) {
+        if let Err(error) = self.send_with_retries(mail, &RETRIES).await {
+            tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, subject = mail.subject, %error);
+        }
+    }
+
     /// Sends an email that this process holds, in the background. If the queue is full, a later round takes it over.
-    fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail) {
+    fn send_held(&self, outbox: Outbox, id: Uuid, mail: Mail, retries: &'static [Duration]) {
         if self.0.tasks.len() >= QUEUE {
             return;
         }
         // Noted before the task starts, so that a concurrent `leave` releases it too.
         self.held().insert(id);
         let mailer = self.clone();
-        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, id, &mail).await });
+        self.0.tasks.spawn(async move { mailer.send_kept(&outbox, id, &mail, retries).await });
     }
 
-    /// Sends an email that this process holds, and deletes it from the outbox.
-    async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail) {
+    /// Sends an email that this process holds, and deletes it from the outbox. If the mail server fails to the last
+    /// retry, the email stays there.
+    async fn send_kept(&self, outbox: &Outbox, id: Uuid, mail: &Mail, retries: &[Duration]) {
         self.ensure_rounds();
-        self.send_with_retries(mail).await;
-        if self.held().remove(&id)
-            && let Err(error) = outbox.delete(id).await
-        {
-            tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
+        let sent = self.send_with_retries(mail, retries).await;
+        if !self.held().remove(&id) {
+            return;
+        }
+        match sent {
+            Ok(()) => {
+                if let Err(error) = outbox.delete(id).await {
+                    tracing::warn!(target: "sigra", %error, "a sent email can't be deleted from the outbox, and may be sent again");
+                }
+            }
+            Err(error) => self.put_off(outbox, id, mail, &error).await,
+        }
+    }
+
+    /// Leaves an email in the outbox until the next attempt. One that is too old by then is deleted when it is taken.
+    async fn put_off(&self, outbox: &Outbox, id: Uuid, mail: &Mail, error: &MailError) {
+        tracing::error!(
+            target: "sigra", event = telemetry::MAIL_DELAYED, subject = mail.subject, %error,
+            "the mail server still fails: check its settings. The email is kept for a day, and tried every half hour and \
+             at each start"
+        );
+        if let Err(error) = outbox.hold(&[id], PAUSE).await {
+            tracing::warn!(target: "sigra", %error, "an email can't be put off: it is tried again in a moment");
         }
     }
 
@@ -301,9 +331,7 @@ impl Mailer {
     /// Extends the hold of this process's emails, and takes over those that no process holds.
     async fn go_round(&self, outbox: &Outbox) -> Result<(), Error> {
         let held: Vec<Uuid> = self.held().iter().copied().collect();
-        for id in held {
-            outbox.hold(id, HOLD).await?;
-        }
+        outbox.hold(&held, HOLD).await?;
         while self.0.tasks.len() < QUEUE {
             let taken = outbox.take(HOLD).await?;
             if taken.is_empty() {
@@ -322,7 +350,8 @@ impl Mailer {
             tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, error);
             return outbox.delete(kept.id).await;
         };
-        self.send_held(outbox.clone(), kept.id, mail);
+        let retries: &'static [Duration] = if kept.age < OLD { &RETRIES } else { &[] };
+        self.send_held(outbox.clone(), kept.id, mail, retries);
         Ok(())
     }
 
@@ -330,28 +359,34 @@ impl Mailer {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn send_with_retries(&self, mail: &Mail) {
-        let message = match message::compose(mail, &self.0.from) {
-            Ok(message) => message,
+    /// Sends an email, or gives it up because it can't be sent at all.
+    ///
+    /// # Errors
+    ///
+    /// The last error of the mail server, if it is temporary.
+    async fn send_with_retries(&self, mail: &Mail, retries: &[Duration]) -> Result<(), MailError> {
+        match self.compose_and_send(mail, retries).await {
+            Ok(()) => tracing::info!(target: "sigra", event = telemetry::MAIL_SENT, subject = mail.subject),
+            Err(error) if error.is_temporary() => return Err(error),
             Err(error) => {
                 tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, subject = mail.subject, %error);
-                return;
             }
-        };
-        let mut retries = RETRIES.into_iter();
-        loop {
-            let Err(error) = self.try_send(mail, &message).await else {
-                tracing::info!(target: "sigra", event = telemetry::MAIL_SENT, subject = mail.subject);
-                return;
-            };
-            let retry = retries.next().filter(|_| error.is_temporary());
-            let Some(wait) = retry else {
-                tracing::error!(target: "sigra", event = telemetry::MAIL_FAILED, subject = mail.subject, %error);
-                return;
-            };
-            tracing::warn!(target: "sigra", event = telemetry::MAIL_DELAYED, subject = mail.subject, %error);
-            tokio::time::sleep(jittered(wait)).await;
         }
+        Ok(())
+    }
+
+    async fn compose_and_send(&self, mail: &Mail, retries: &[Duration]) -> Result<(), MailError> {
+        let message = message::compose(mail, &self.0.from)?;
+        for wait in retries {
+            match self.try_send(mail, &message).await {
+                Err(error) if error.is_temporary() => {
+                    tracing::warn!(target: "sigra", event = telemetry::MAIL_DELAYED, subject = mail.subject, %error);
+                    tokio::time::sleep(jittered(*wait)).await;
+                }
+                done => return done,
+            }
+        }
+        self.try_send(mail, &message).await
     }
 
     async fn try_send(&self, mail: &Mail, message: &Message) -> Result<(), MailError> {
@@ -360,14 +395,23 @@ impl Mailer {
     }
 }
 
-/// Goes round the outbox for as long as the mailer exists.
+/// Goes round the outbox for as long as the mailer exists. Emails that an earlier process has put off are tried at once,
+/// because this one may have other settings.
 async fn go_round(mailer: Weak<Inner>) {
+    let mut has_begun = false;
     while let Some(inner) = mailer.upgrade() {
         let mailer = Mailer(inner);
-        if let Some(outbox) = &mailer.0.outbox
-            && let Err(error) = mailer.go_round(outbox).await
-        {
-            tracing::warn!(target: "sigra", %error, "the outbox can't be checked");
+        if let Some(outbox) = &mailer.0.outbox {
+            let gone_round = async {
+                if !has_begun {
+                    outbox.release_those_held_for_longer_than(2 * HOLD).await?;
+                    has_begun = true;
+                }
+                mailer.go_round(outbox).await
+            };
+            if let Err(error) = gone_round.await {
+                tracing::warn!(target: "sigra", %error, "the outbox can't be checked");
+            }
         }
         drop(mailer);
         tokio::time::sleep(jittered(ROUND)).await;

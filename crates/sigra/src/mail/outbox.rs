@@ -36,7 +36,9 @@ pub(super) struct Kept {
 trait Rows: Send + Sync {
     fn seal(&self, mail: &Mail) -> Result<Vec<u8>, Error>;
     fn put<'a>(&'a self, id: Uuid, mail: &'a Mail, hold: Duration) -> BoxFuture<'a, ()>;
-    fn hold(&self, id: Uuid, hold: Duration) -> BoxFuture<'_, ()>;
+    fn hold<'a>(&'a self, ids: &'a [Uuid], hold: Duration) -> BoxFuture<'a, ()>;
+    fn release<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, ()>;
+    fn release_those_held_for_longer_than(&self, hold: Duration) -> BoxFuture<'_, ()>;
     fn take(&self, hold: Duration) -> BoxFuture<'_, Vec<Kept>>;
     fn delete(&self, id: Uuid) -> BoxFuture<'_, ()>;
 }
@@ -58,9 +60,19 @@ impl Outbox {
         Ok(store::outgoing_mails::put::<U::Database>(tx, id, &self.0.seal(mail)?, hold).await?)
     }
 
-    /// Extends the hold of an email. Zero releases it to other processes.
-    pub(super) async fn hold(&self, id: Uuid, hold: Duration) -> Result<(), Error> {
-        self.0.hold(id, hold).await
+    /// Extends the hold of emails. Never shortens it.
+    pub(super) async fn hold(&self, ids: &[Uuid], hold: Duration) -> Result<(), Error> {
+        if ids.is_empty() { Ok(()) } else { self.0.hold(ids, hold).await }
+    }
+
+    /// Releases emails to other processes.
+    pub(super) async fn release(&self, ids: &[Uuid]) -> Result<(), Error> {
+        if ids.is_empty() { Ok(()) } else { self.0.release(ids).await }
+    }
+
+    /// Releases all emails that are held for longer than a duration, whatever process holds them.
+    pub(super) async fn release_those_held_for_longer_than(&self, hold: Duration) -> Result<(), Error> {
+        self.0.release_those_held_for_longer_than(hold).await
     }
 
     /// Takes over emails that no process holds.
@@ -103,9 +115,22 @@ impl<U: AuthUser> Rows for Sigra<U> {
         })
     }
 
-    fn hold(&self, id: Uuid, hold: Duration) -> BoxFuture<'_, ()> {
+    fn hold<'a>(&'a self, ids: &'a [Uuid], hold: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            Ok(store::outgoing_mails::hold::<U::Database>(&mut *self.pool().acquire().await?, id, hold).await?)
+            Ok(store::outgoing_mails::hold::<U::Database>(&mut *self.pool().acquire().await?, ids, hold).await?)
+        })
+    }
+
+    fn release<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            Ok(store::outgoing_mails::release::<U::Database>(&mut *self.pool().acquire().await?, ids).await?)
+        })
+    }
+
+    fn release_those_held_for_longer_than(&self, hold: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut conn = self.pool().acquire().await?;
+            Ok(store::outgoing_mails::release_those_held_for_longer_than::<U::Database>(&mut conn, hold).await?)
         })
     }
 

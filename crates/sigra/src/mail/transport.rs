@@ -1,4 +1,5 @@
 use std::{
+    error::Error as _,
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,16 +39,42 @@ pub enum MailError {
 }
 
 impl MailError {
-    /// Returns whether a retry can help.
+    /// Returns whether a retry can help: now, or after the settings of the mail server were corrected. A wrong password
+    /// and a quota are temporary. A recipient that doesn't exist isn't.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            // A permanent refusal: RFC 5321 section 4.2.1.
-            Self::Smtp(error) => !error.is_permanent(),
+            Self::Smtp(error) => !is_about_the_email(error),
             Self::File(_) => true,
             _ => false,
         }
     }
+}
+
+/// Returns whether a mail server refused the email itself.
+fn is_about_the_email(error: &lettre::transport::smtp::Error) -> bool {
+    let text = error.source().map(ToString::to_string).unwrap_or_default();
+    error.status().is_some_and(|code| refuses_the_email(code.into(), &text))
+}
+
+/// Returns whether a reply permanently refuses this email, because of its recipient or its content. All other refusals
+/// are about the server or its client, such as 535 (the password is wrong) and 550 5.4.5 (over the quota), and end when
+/// somebody corrects that.
+fn refuses_the_email(code: u16, text: &str) -> bool {
+    match detailed_status(text) {
+        // Addresses, except the sender's; mailboxes; content (RFC 3463 section 3).
+        Some(("1", detail)) => (550..560).contains(&code) && !matches!(detail, "7" | "8"),
+        Some((subject, _)) => (550..560).contains(&code) && matches!(subject, "2" | "6"),
+        // RFC 5321 section 4.2.3. 554 can also mean that the server accepts no connection.
+        None => matches!(code, 550..=553 | 555 | 556),
+    }
+}
+
+/// Returns the subject and the detail of a status code such as `5.1.1`, which a reply can begin with (RFC 2034).
+fn detailed_status(text: &str) -> Option<(&str, &str)> {
+    let status = text.split_whitespace().next()?.strip_prefix("5.")?;
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    status.split_once('.').filter(|(subject, detail)| is_number(subject) && is_number(detail))
 }
 
 /// Returns a reason that can be logged. The server's own text can repeat the email address.
@@ -137,5 +164,34 @@ impl Mailbox {
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("mails", &self.lock().len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_recipient_or_content_is_permanent() {
+        for (code, text, is_permanent) in [
+            (550, "5.1.1 no such mailbox", true),
+            (550, "no such mailbox", true),
+            (552, "5.2.2 the mailbox is full", true),
+            (553, "", true),
+            (554, "5.6.0 the message is malformed", true),
+            (535, "5.7.8 the password is wrong", false),
+            (530, "authentication required", false),
+            (534, "5.7.9 the mechanism is too weak", false),
+            (538, "", false),
+            (550, "5.4.5 over the daily quota", false),
+            (550, "5.7.1 relaying denied", false),
+            (553, "5.1.8 the sender's domain doesn't exist", false),
+            (554, "no service here", false),
+            (521, "", false),
+            (451, "4.1.1 later", false),
+            (451, "", false),
+        ] {
+            assert_eq!(refuses_the_email(code, text), is_permanent, "{code} {text}");
+        }
     }
 }

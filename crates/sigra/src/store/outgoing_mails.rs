@@ -34,10 +34,30 @@ pub(crate) async fn put<DB: Dialect>(
     query::<DB>(AssertSqlSafe(put)).bind(id).bind(sealed).bind(millis(hold)).execute(conn).await.map(drop)
 }
 
-/// Extends the hold of an email. A duration of zero releases it.
-pub(crate) async fn hold<DB: Dialect>(conn: &mut DB::Connection, id: Uuid, hold: Duration) -> sqlx::Result<()> {
-    let update = format!("UPDATE outgoing_mails SET held_until = {} + $2 WHERE id = $1", DB::NOW_MS);
-    query::<DB>(AssertSqlSafe(update)).bind(id).bind(millis(hold)).execute(conn).await.map(drop)
+/// Extends the hold of emails. Never shortens it.
+pub(crate) async fn hold<DB: Dialect>(conn: &mut DB::Connection, ids: &[Uuid], hold: Duration) -> sqlx::Result<()> {
+    let update = format!(
+        "UPDATE outgoing_mails SET held_until = {now} + $2 WHERE id {in_list} AND held_until < {now} + $2",
+        now = DB::NOW_MS,
+        in_list = DB::IN_LIST,
+    );
+    query::<DB>(AssertSqlSafe(update)).bind_ids(ids).bind(millis(hold)).execute(conn).await.map(drop)
+}
+
+/// Ends the hold of emails.
+pub(crate) async fn release<DB: Dialect>(conn: &mut DB::Connection, ids: &[Uuid]) -> sqlx::Result<()> {
+    let update = format!("UPDATE outgoing_mails SET held_until = {} WHERE id {}", DB::NOW_MS, DB::IN_LIST);
+    query::<DB>(AssertSqlSafe(update)).bind_ids(ids).execute(conn).await.map(drop)
+}
+
+/// Ends every hold that lasts longer than a duration.
+pub(crate) async fn release_those_held_for_longer_than<DB: Dialect>(
+    conn: &mut DB::Connection,
+    hold: Duration,
+) -> sqlx::Result<()> {
+    let update =
+        format!("UPDATE outgoing_mails SET held_until = {now} WHERE held_until > {now} + $1", now = DB::NOW_MS);
+    query::<DB>(AssertSqlSafe(update)).bind(millis(hold)).execute(conn).await.map(drop)
 }
 
 /// Takes up to `limit` emails that nobody holds, the oldest first.

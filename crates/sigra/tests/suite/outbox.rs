@@ -1,10 +1,20 @@
 //! Emails that outlive the process that should have sent them.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use sigra::mail::{Mail, Mailer};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
 
-use super::host::Host;
+use super::host::{Host, MINUTE};
 
 const FROM: &str = "MyApp <hello@example.com>";
 
@@ -203,4 +213,98 @@ async fn abandon_after(polls: usize, work: impl Future<Output = sigra::Result<()
         }
     })
     .await
+}
+
+/// A mail server that refuses every email. Returns its URL, and the number of refusals.
+async fn refusing_server(reply: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("smtp://{}", listener.local_addr().expect("an address"));
+    let refused = Arc::<AtomicUsize>::default();
+    let counted = refused.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(refuse(BufReader::new(stream), reply, counted.clone()));
+        }
+    });
+    (url, refused)
+}
+
+/// Speaks SMTP with one client, until it disconnects.
+async fn refuse(mut stream: BufReader<TcpStream>, reply: &str, refused: Arc<AtomicUsize>) -> std::io::Result<()> {
+    stream.write_all(b"220 test\r\n").await?;
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        let reply = match line.starts_with("MAIL FROM") {
+            true => reply,
+            false => "250 good",
+        };
+        if reply != "250 good" {
+            refused.fetch_add(1, Ordering::SeqCst);
+        }
+        stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// The mailer of a process whose mail server refuses every email.
+async fn refused_mailer(host: &Host, reply: &'static str) -> (Mailer, Arc<AtomicUsize>) {
+    let (url, refused) = refusing_server(reply).await;
+    (Mailer::from_url(&url, FROM).expect("a mailer").kept_in(host.sigra.outbox()), refused)
+}
+
+#[tokio::test]
+async fn an_email_is_kept_while_the_mail_server_is_misconfigured_or_over_its_quota() {
+    let replies = ["535 5.7.8 wrong password", "530 log in first", "550 5.4.5 over the daily quota"];
+    for reply in replies {
+        let host = Host::new().await;
+        let (mailer, refused) = refused_mailer(&host, reply).await;
+        mailer.send(mail());
+        eventually(async || refused.load(Ordering::SeqCst) > 1).await;
+        assert_eq!(count(&host).await, 1, "{reply}");
+        assert_eq!(mailer.leave().await, 1);
+        let next = working_mailer(&host);
+        eventually(async || sent(&next) == [mail()]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_email_is_deleted_if_its_recipient_is_refused() {
+    let host = Host::new().await;
+    let (mailer, refused) = refused_mailer(&host, "550 5.1.1 no such mailbox").await;
+    mailer.send(mail());
+    eventually(async || refused.load(Ordering::SeqCst) == 1).await;
+    mailer.settle().await;
+    assert_eq!((refused.load(Ordering::SeqCst), count(&host).await), (1, 0));
+}
+
+/// Makes all emails older, and releases them.
+async fn age(host: &Host, by: Duration) {
+    let age = "UPDATE outgoing_mails SET inserted_at = inserted_at - $1, held_until = 0";
+    let by = i64::try_from(by.as_millis()).expect("few");
+    sqlx::query(age).bind(by).execute(&host.pool).await.expect("aged");
+}
+
+/// Returns how long the email is still held, in milliseconds.
+async fn held_for(host: &Host) -> i128 {
+    let until: i64 = sqlx::query_scalar("SELECT held_until FROM outgoing_mails").fetch_one(&host.pool).await.unwrap();
+    i128::from(until) - time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
+}
+
+#[tokio::test]
+async fn an_email_is_put_off_after_the_last_retry_and_tried_again_by_the_next_start() {
+    let host = Host::new().await;
+    leave_unsent(&host, 1).await;
+    age(&host, MINUTE * 60).await;
+    let failing = mailer_without_server(&host);
+    let minute = i128::try_from(MINUTE.as_millis()).expect("few");
+    eventually(async || held_for(&host).await > 20 * minute).await;
+    failing.settle().await;
+    assert!(held_for(&host).await <= 30 * minute);
+    assert_eq!(failing.leave().await, 0, "the process doesn't wait for it");
+
+    let next = working_mailer(&host);
+    eventually(async || sent(&next) == [mail()]).await;
+    next.settle().await;
+    assert_eq!(count(&host).await, 0);
 }
