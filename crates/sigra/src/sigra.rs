@@ -271,7 +271,8 @@ impl<U: AuthUser> Sigra<U> {
     ///
     /// [`Error::Database`].
     pub async fn begin(&self) -> Result<Transaction<U>, Error> {
-        Ok(Transaction::new(store::begin::<U::Database>(&self.parts.pool).await?))
+        let database = store::begin::<U::Database>(&self.parts.pool).await?;
+        Ok(Transaction::new(database, self.parts.abandoned.clone()))
     }
 }
 

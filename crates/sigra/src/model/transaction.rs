@@ -1,10 +1,14 @@
+//! Transactions that have follow-ups.
+
 use std::{
     fmt,
     ops::{Deref, DerefMut},
 };
 
+use tokio_util::task::TaskTracker;
+
 use crate::{
-    base::error::Error,
+    base::{error::Error, task::ToTheEnd},
     model::user::{AuthUser, Connection},
 };
 
@@ -13,7 +17,8 @@ use crate::{
 ///
 /// It has a list of actions for after its commit: to send an email that was [sent in
 /// it](crate::mail::Mailer::send_in), and to set the new token of a session that was [renewed in
-/// it](crate::Sigra::renew_session_in). If it is rolled back, none of them happens.
+/// it](crate::Sigra::renew_session_in). If it is rolled back, none of them happens. They happen after the commit even if
+/// the client disconnects while the database commits.
 ///
 /// ```
 /// # #[derive(Clone, sqlx::FromRow)] struct User { id: i64, email: String }
@@ -35,22 +40,29 @@ use crate::{
 pub struct Transaction<U: AuthUser> {
     database: sqlx::Transaction<'static, U::Database>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    /// Tracks a commit whose caller was dropped.
+    abandoned: TaskTracker,
 }
 
 impl<U: AuthUser> Transaction<U> {
-    pub(crate) fn new(database: sqlx::Transaction<'static, U::Database>) -> Self {
-        Self { database, after_commit: Vec::new() }
+    pub(crate) fn new(database: sqlx::Transaction<'static, U::Database>, abandoned: TaskTracker) -> Self {
+        Self { database, after_commit: Vec::new(), abandoned }
     }
 
-    /// Commits the transaction, and runs the actions that follow.
+    /// Commits the transaction, and runs the actions that follow. Once it has begun, it runs to its end in the background
+    /// if its future is dropped, as when a client disconnects; [`Sigra::settle`](crate::Sigra::settle) waits for it.
     ///
     /// # Errors
     ///
     /// [`Error::Database`]. If the connection was lost, the transaction may have been committed nevertheless.
     pub async fn commit(self) -> Result<(), Error> {
-        self.database.commit().await?;
-        self.after_commit.into_iter().for_each(|follow_up| follow_up());
-        Ok(())
+        let Self { database, after_commit, abandoned } = self;
+        let to_commit = async move {
+            database.commit().await?;
+            after_commit.into_iter().for_each(|follow_up| follow_up());
+            Ok(())
+        };
+        ToTheEnd::new(&abandoned, to_commit).await
     }
 
     /// Rolls the transaction back, as dropping it does, and waits until that is done.

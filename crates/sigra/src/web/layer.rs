@@ -1,3 +1,5 @@
+//! The layer that finds the user of each request.
+
 use std::{
     convert::Infallible,
     fmt,
@@ -52,7 +54,8 @@ use crate::{
 /// An unsafe request always runs to its end. A server drops the handler when the client disconnects, so a client that
 /// disconnects at the right moment could change a password and prevent the email about it. Here the rest runs in the
 /// background, without your task-locals; [`Sigra::settle`] waits for it. A body that
-/// [stalls](crate::Config::body_patience) becomes an error, so that no handler waits forever.
+/// [stalls](crate::Config::body_patience) becomes an error, so that no handler waits forever. Of a safe request, such as
+/// the callback of a provider, only [commits](crate::Transaction::commit) run to their end.
 ///
 /// If the database is unavailable, a request with a token gets 503 and `Retry-After`, and keeps its cookies.
 ///

@@ -20,11 +20,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 use sigra::{
     CookieSession, Scope, Sigra,
     live::Live,
-    testing::{TestClient, TestHost, assert_status},
+    testing::{ProviderAccount, TestClient, TestHost, assert_status},
 };
 use tokio::task::yield_now;
 
-use super::host::{Host, User, token};
+use super::{
+    host::{Host, User, get_request, token},
+    oauth_host::OauthHost,
+};
 
 fn post_to(path: &str) -> Request<Body> {
     Request::post(path).body(Body::empty()).expect("a request")
@@ -154,6 +157,33 @@ async fn invariant_17_live_connections_end_with_their_session_even_if_the_client
         })
         .await;
     }
+}
+
+/// The callback of a provider is a `GET`, which ends with its client.
+#[tokio::test]
+async fn invariant_17_live_connections_end_with_the_session_that_a_provider_login_replaced_even_if_the_client_hangs_up()
+{
+    let oauth = OauthHost::new().await;
+    let host = &oauth.host;
+    let user = host.registered_fixture().await;
+    oauth.link(&user, "corp", "the user's").await;
+    oauth.corp.log_in_as(ProviderAccount::new("the user's"));
+    at_every_point(async |polls| {
+        let browser = oauth.client();
+        assert_status(&host.post_log_in(&browser, &user, false).await, StatusCode::SEE_OTHER);
+        let replaced =
+            host.sigra.fetch_session(&token(&browser)).await.expect("a result").expect("a session").session().id;
+        let mut live = open_live_connection(host, &browser).await;
+        let callback = oauth.visit(&browser, "/auth/corp").await;
+        let has_response = browser.send_and_hang_up(get_request(&callback), polls).await.is_some();
+        host.sigra.settle().await;
+        let left = host.sigra.sessions().list(&user.id).await.expect("a result");
+        let was_replaced = left.iter().all(|session| session.id != replaced);
+        assert_eq!((&mut live).now_or_never().is_some(), was_replaced, "after {polls} polls");
+        host.sigra.delete_all_sessions(&user.id).await.expect("a result");
+        has_response
+    })
+    .await;
 }
 
 #[tokio::test]

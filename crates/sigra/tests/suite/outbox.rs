@@ -168,12 +168,7 @@ async fn invariant_17_an_email_is_sent_even_if_its_process_ended_during_the_comm
     let host = Host::new().await;
     let (mut committed, mut polls, mut at_once) = (0, 0, 0);
     loop {
-        let mailer = mailer_without_server(&host);
-        let mut tx = transaction_with_email(&host, &mailer).await;
-        let audit = sigra::audit::Audit::new("committed");
-        host.sigra.audit().record(&mut tx, &audit).await.expect("recorded");
-        let is_done = abandon_after(polls, tx.commit()).await;
-        drop(mailer);
+        let is_done = commit_and_kill(&host, polls);
         if is_done && polls > 1 {
             break;
         }
@@ -196,6 +191,22 @@ async fn invariant_17_an_email_is_sent_even_if_its_process_ended_during_the_comm
     sqlx::query("UPDATE outgoing_mails SET held_until = 0").execute(&host.pool).await.expect("released");
     let next = working_mailer(&host);
     eventually(async || i64::try_from(sent(&next).len()).expect("few") > committed).await;
+}
+
+/// Commits an email in a process of its own, which ends after that many polls. Returns whether the commit finished.
+fn commit_and_kill(host: &Host, polls: usize) -> bool {
+    let process = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let host = host.restart(|config| config).await;
+            let mailer = mailer_without_server(&host);
+            let mut tx = transaction_with_email(&host, &mailer).await;
+            let audit = sigra::audit::Audit::new("committed");
+            host.sigra.audit().record(&mut tx, &audit).await.expect("recorded");
+            abandon_after(polls, tx.commit()).await
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(process).join().expect("no panic"))
 }
 
 /// Polls `work` at most `polls` times. Returns whether it finished.
