@@ -34,6 +34,7 @@ use crate::{
         client::Client,
         log_in::LogInMethod,
         user::{AuthUser, Connection},
+        window::Window,
     },
     sigra::{Sigra, handle},
     store,
@@ -98,8 +99,8 @@ impl<U: AuthUser> AuditTrail<'_, U> {
         if audit.user.is_none() {
             audit.client = Client::default();
         }
-        let since = self.sigra.now() - REPEATED;
-        match store::audit_log::find_like::<U>(&mut *conn, &audit, since).await? {
+        let lately = Window::of(REPEATED, self.sigra.now());
+        match store::audit_log::find_like::<U>(&mut *conn, &audit, lately).await? {
             Some(mut like) => {
                 like.metadata["times"] = like.times().saturating_add(1).into();
                 Ok(store::audit_log::update_metadata::<U>(conn, like.id, &like.metadata).await?)

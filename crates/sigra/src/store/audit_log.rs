@@ -1,6 +1,7 @@
 //! The audit trail: `audit_events`.
 
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use crate::model::{
     database::{Dialect, Time},
     log_in::LogInMethod,
     user::{AuthUser, Connection, Row},
-    window::Expired,
+    window::{Expired, Window},
 };
 
 /// Writes an event.
@@ -42,25 +43,32 @@ pub(crate) async fn insert<U: AuthUser>(
         .map(drop)
 }
 
-/// Returns one of the latest events of the same account, action and IP address since a time.
+/// Returns one of the latest readable events of the same account, action and IP address in a window.
 pub(crate) async fn find_like<U: AuthUser>(
     conn: &mut Connection<U>,
     audit: &Audit<U::Id>,
-    since: OffsetDateTime,
+    window: Window,
 ) -> sqlx::Result<Option<AuditEvent<U::Id>>> {
-    // Searches only the latest events, so that a long history takes no longer.
-    const FIND: &str = "SELECT * FROM (
-            SELECT * FROM audit_events WHERE user_id IS NOT DISTINCT FROM $1 ORDER BY id DESC LIMIT 20
+    // PostgreSQL finds no row by an index with IS NOT DISTINCT FROM.
+    let of_user = if audit.user.is_some() { "user_id = $5" } else { "user_id IS NULL" };
+    // Searches only the latest events, so that a long history takes no longer. Those of a clock that was ahead aren't
+    // among them: they would hide all others until then.
+    let find = format!(
+        "SELECT * FROM (
+            SELECT * FROM audit_events WHERE {of_user} AND inserted_at <= $4 ORDER BY id DESC LIMIT 20
         ) latest
-        WHERE action = $2 AND ip IS NOT DISTINCT FROM $3 AND inserted_at > $4 LIMIT 1";
-    let row = query::<U::Database>(FIND)
-        .bind(audit.user.clone())
+        WHERE action = $1 AND ip IS NOT DISTINCT FROM $2 AND inserted_at > $3"
+    );
+    let mut find = query::<U::Database>(AssertSqlSafe(find))
         .bind(audit.action.as_ref())
         .bind(audit.client.ip.map(|ip| ip.to_string()))
-        .bind(Time(since))
-        .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(audit_event::<U>).transpose()
+        .bind(Time(window.after))
+        .bind(Time(window.until));
+    if let Some(user) = &audit.user {
+        find = find.bind(user.clone());
+    }
+    let rows = find.fetch_all(conn).await?;
+    Ok(readable(&rows, "id", audit_event::<U>).into_iter().next())
 }
 
 /// Writes the metadata of an event.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sigra::{
-    audit::Audit,
+    audit::{Audit, AuditEvent},
     testing::{TestClient, TestHost, TestResponse, assert_status},
 };
 use sqlx::AssertSqlSafe;
@@ -197,6 +197,22 @@ async fn readable_audit_events_fill_their_pages_despite_unreadable_ones() {
         listed.push(page.iter().map(|event| event.action.trim_start_matches("event.").to_owned()).collect::<String>());
     }
     assert_eq!(listed, ["75", "43", "21", "0"]);
+}
+
+#[tokio::test]
+async fn an_event_that_can_not_be_read_is_not_counted_on() {
+    let Some(invalid) = INVALID_ID else { return };
+    let host = Host::new().await;
+    let user = host.registered_fixture().await;
+    let failure = Audit::new("failure").of(user.id);
+    let mut conn = host.pool.acquire().await.unwrap();
+    host.sigra().audit().record(&mut conn, &failure).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("UPDATE audit_events SET id = {invalid}"))).execute(&mut *conn).await.unwrap();
+    for _ in 0..2 {
+        host.sigra().audit().record_repeatable(&mut conn, &failure).await.unwrap();
+    }
+    let listed = host.sigra().audit().list(&user.id, None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(AuditEvent::times).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 
 use sigra::{
     Clock, EmailToken,
+    audit::Audit,
+    telemetry,
     testing::{TestClient, TestHost, assert_status},
     token::Context,
 };
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use super::{
     authenticator::Authenticator,
@@ -174,5 +177,42 @@ async fn a_passkey_challenge_with_an_invalid_or_future_time_is_refused() {
         let date = format!("UPDATE passkey_ceremonies SET inserted_at = {time}");
         sqlx::query(AssertSqlSafe(date)).execute(&host.pool).await.unwrap();
         assert_status(&send(&browser, "/passkeys/log-in", &answer).await, 422);
+    }
+}
+
+/// Records events, and gives them a time and the highest IDs, as a process whose clock is ahead does.
+async fn record_at(host: &Host, audit: &Audit<Uuid>, events: u128, time: &str) {
+    for number in 0..events {
+        host.sigra.audit().record(&mut *host.pool.acquire().await.unwrap(), audit).await.unwrap();
+        let date = format!(
+            "UPDATE audit_events SET id = $1, inserted_at = {time}
+             WHERE id = (SELECT id FROM audit_events ORDER BY id LIMIT 1)"
+        );
+        let id = Uuid::from_u128(u128::MAX - number);
+        sqlx::query(AssertSqlSafe(date)).bind(id).execute(&host.pool).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn repeated_events_are_counted_although_earlier_ones_have_an_invalid_or_future_time() {
+    for time in times() {
+        let host = Host::new().await;
+        let user = host.registered_fixture().await;
+        // As many as are searched, if they could come from a clock.
+        let earlier = if time == LAST_TIME { 25 } else { 5 };
+        let of_nobody = Audit::new(telemetry::LOGIN_FAILURE);
+        for audit in [of_nobody.clone(), of_nobody.of(user.id)] {
+            host.execute("DELETE FROM audit_events").await;
+            record_at(&host, &audit, earlier, time).await;
+            for _ in 0..3 {
+                host.sigra.audit().record_repeatable(&mut *host.pool.acquire().await.unwrap(), &audit).await.unwrap();
+            }
+            let counted = "SELECT metadata FROM audit_events ORDER BY id LIMIT 1";
+            let counted: String = sqlx::query_scalar(counted).fetch_one(&host.pool).await.unwrap();
+            assert_eq!(counted, r#"{"times":3}"#, "{time}");
+            let events = "SELECT count(*) FROM audit_events";
+            let events: i64 = sqlx::query_scalar(events).fetch_one(&host.pool).await.unwrap();
+            assert_eq!(u128::try_from(events), Ok(earlier + 1), "{time}");
+        }
     }
 }
